@@ -1,0 +1,1 @@
+"""Text to tokens: corpora, tokenizers, memory-mapped shards."""

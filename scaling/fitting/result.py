@@ -1,0 +1,164 @@
+"""Fit: a law with everything needed to trust or distrust it. Read without scipy or pandas.
+
+A Fit is a value: `write_fit` and `read_fit` carry it through JSON unchanged, so that `allocate` on
+a stored fit answers at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.counting import CountConvention
+
+FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
+Approach = Literal["parametric", "isoflop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A range that should hold the truth with probability `level`."""
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One validity gate.
+
+    Attributes:
+        code: Machine-readable name, e.g. `interior_minimum`.
+        passed: None where it could not be evaluated.
+        seen: What was seen, with numbers.
+        advice: What to do about it; empty if passed.
+    """
+
+    code: str
+    passed: bool | None
+    seen: str
+    advice: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawEstimate:
+    """Coefficients of L(N, D) [nats/token] by name, and their intervals where there are any."""
+
+    family: str
+    params: Mapping[str, float]
+    intervals: Mapping[str, Interval] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What the fit minimised: sum over rows of the Huber loss of log residuals."""
+
+    name: str
+    delta: float
+    sum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """N*(C) = k_n · C^a and D*(C) = k_d · C^b, local over `range`.
+
+    Attributes:
+        approach: Which approach it is.
+        a, b, k_n, k_d: Log-log line over `range`.
+        cost_model: Which accounting of C.
+        range: Budgets [FLOPs] over which the line holds.
+        intervals: By name (a, b, k_n, k_d); None without bootstrap.
+        optima: (C, N*, D*, loss) of each accepted IsoFLOP minimum; empty for parametric.
+        rejected: One line for each IsoFLOP curve without a usable minimum.
+        draws: Bootstrap draws of (a, log k_n, b, log k_d), one row each; empty if none.
+    """
+
+    approach: Approach
+    a: float
+    b: float
+    k_n: float
+    k_d: float
+    cost_model: str
+    range: tuple[float, float]
+    intervals: Mapping[str, Interval] | None
+    optima: tuple[tuple[float, float, float, float], ...]
+    rejected: tuple[str, ...]
+    draws: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The box of the data behind a fit: (low, high) of N, D, C and the lowest and highest loss."""
+
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+    flops: tuple[float, float]
+    loss: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backcast:
+    """The largest budget's runs predicted by a fit of all smaller budgets.
+
+    Attributes:
+        trained_below: The fit used runs of budgets below this [FLOPs].
+        run, predicted, measured: Names, predicted and measured losses [nats/token].
+        mean_abs_relative_error, bias: Over those runs, relative.
+    """
+
+    trained_below: float
+    run: tuple[str, ...]
+    predicted: tuple[float, ...]
+    measured: tuple[float, ...]
+    mean_abs_relative_error: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A law, where it came from, and how far to trust it.
+
+    Attributes:
+        status: What can be said of the optimum that was found.
+        reason: One sentence behind the status.
+        n: Rows fitted.
+        law: None where no law could be fitted.
+        level: Of every interval in the fit.
+        objective: None where no law could be fitted.
+        approaches: Frontier by approach; a missing key could not be had.
+        asked: The approach the answers come from (`parametric` where all were asked for).
+        covered: Range of the fitted data.
+        residual_sigma: Robust standard deviation of log residuals.
+        replicate_sigma: Standard deviation of log loss between seeds of one cell; None without
+            replicates.
+        draws: Bootstrap draws of the law's parameters, one row each, columns in the order of
+            `law.params`; empty without bootstrap.
+        checks: Every gate that was considered.
+        backcast: None where there are too few budgets.
+        convention: How N was counted; None if a foreign table does not say.
+        cost: FLOPs per token as a function of N.
+        table_digest: SHA-256 of the rows the fit rests on.
+        source: Path of those rows, for messages.
+    """
+
+    status: FitStatus
+    reason: str
+    n: int
+    law: LawEstimate | None
+    level: float
+    objective: Objective | None
+    approaches: Mapping[Approach, Frontier]
+    asked: Approach
+    covered: Coverage | None
+    residual_sigma: float | None
+    replicate_sigma: float | None
+    draws: tuple[tuple[float, ...], ...]
+    checks: tuple[Check, ...]
+    backcast: Backcast | None
+    convention: CountConvention | None
+    cost: CostModel
+    table_digest: str
+    source: str

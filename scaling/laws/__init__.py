@@ -1,0 +1,1 @@
+"""Scaling laws as pure formulas with their sources: interchangeable siblings."""

@@ -1,0 +1,110 @@
+"""RunResult: what one attempt measured, and COLUMNS: what each column of a table of runs means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scaling.sweep.runspec import RunSpec
+
+RunStatus = Literal["finished", "diverged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What one attempt measured.
+
+    Attributes:
+        run: The RunSpec that was trained.
+        attempt_id: Name of the attempt's folder under the run.
+        status: `diverged` runs are counted and shown, never fitted.
+        loss: Held-out cross-entropy over every validation window [nats/token]; None if diverged
+            before any finite value was seen.
+        loss_se: Standard error of `loss`, clustered by document [nats/token].
+        bits_per_byte: The same loss in bits per byte of text.
+        train_loss: Mean training loss over the last 5 % of the steps [nats/token].
+        tokens, flops: Realised D and C (C as if trained from nothing).
+        flops_spent: FLOPs this attempt really spent (less, where a checkpoint was resumed).
+        unique_tokens, epochs: min(D, corpus) and D / corpus.
+        seconds: Wall-clock time of training and evaluation in this attempt.
+        finished_at: ISO 8601, UTC.
+        reason: Why it counts as diverged; empty if finished.
+        numerics: Fingerprint of what decides the last bits: torch, device, capability, threads,
+            dtype.
+        files: Every file of the attempt the result rests on -> its SHA-256.
+    """
+
+    run: RunSpec
+    attempt_id: str
+    status: RunStatus
+    loss: float | None
+    loss_se: float | None
+    bits_per_byte: float | None
+    train_loss: float | None
+    tokens: int
+    flops: int
+    flops_spent: int
+    unique_tokens: int
+    epochs: float
+    seconds: float
+    finished_at: str
+    reason: str
+    numerics: Mapping[str, str]
+    files: Mapping[str, str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain mapping of every field, readable back by `from_json`."""
+        return dataclasses.asdict(self) | {"run": self.run.to_json(), "run_id": self.run.run_id}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> RunResult:
+        """The RunResult that `to_json` wrote.
+
+        Raises:
+            TypeError: A field is missing or unknown.
+        """
+        fields = dict(value)
+        fields.pop("run_id")
+        return RunResult(run=RunSpec.from_json(fields.pop("run")), **fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table of runs: its name, numpy dtype, unit and meaning."""
+
+    name: str
+    dtype: str
+    unit: str
+    meaning: str
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("run_id", "str", "", "identity of the run"),
+    Column("role", "str", "", "grid or replicate"),
+    Column("status", "str", "", "finished or diverged"),
+    Column("N", "float64", "parameters", "N under the asked convention"),
+    Column("D", "float64", "tokens", "tokens seen in training"),
+    Column("C", "float64", "FLOP", "training FLOPs, as if from nothing"),
+    Column("loss", "float64", "nats/token", "held-out cross-entropy"),
+    Column("loss_se", "float64", "nats/token", "its standard error, clustered by document"),
+    Column("bits_per_byte", "float64", "bits/byte", "the same loss per byte of text"),
+    Column("train_loss", "float64", "nats/token", "training loss over the last 5 % of steps"),
+    Column("budget", "float64", "FLOP", "declared budget of the cell"),
+    Column("U", "float64", "tokens", "unique tokens seen"),
+    Column("epochs", "float64", "", "passes over the corpus"),
+    Column("seed", "int64", "", "initialisation and data order"),
+    Column("d_model", "int64", "", "width"),
+    Column("n_layers", "int64", "", "depth"),
+    Column("params_total", "float64", "parameters", "every stored parameter"),
+    Column("params_non_embedding", "float64", "parameters", "without embedding and head"),
+    Column("params_matmul", "float64", "parameters", "in matrix products, head included"),
+    Column("flops_6nd", "float64", "FLOP", "6·N·D, for comparison only"),
+    Column("flops_spent", "float64", "FLOP", "FLOPs this attempt spent"),
+    Column("lr", "float64", "", "peak learning rate at the base width"),
+    Column("batch_tokens", "int64", "tokens", "tokens per optimiser step"),
+    Column("steps", "int64", "", "optimiser steps"),
+    Column("seconds", "float64", "s", "wall-clock time of the attempt"),
+    Column("tokens_per_second", "float64", "tokens/s", "D / seconds"),
+)

@@ -1,0 +1,1 @@
+"""One page that answers: figures, checks in plain words, every run."""

@@ -1,0 +1,95 @@
+"""ModelShape, and the one fixed ladder of shapes a sweep may build.
+
+Width steps by one attention head. At a width of k heads the depth starts at k layers and grows by
+one until the next width is within ×1.5 in matmul parameters, so that N grows by at most ×1.5 a
+rung wherever body parameters rule (with bytes: everywhere). The ladder depends on vocabulary,
+sequence length and head size only, never on a sweep's budgets: two sweeps that share those share
+their rungs, and adding budgets or sizes never changes a finished run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from scaling.sweep.counting import count_matmul_params
+
+ModelFamily = Literal["transformer"]
+
+MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
+# Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
+MAX_EXTRA_LAYERS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelShape:
+    """The integers of one model; everything countable follows from them."""
+
+    family: ModelFamily
+    vocab_size: int
+    seq_len: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    head_size: int
+    d_ff: int
+
+    @property
+    def d_attn(self) -> int:
+        """Width of all heads together."""
+        return self.n_heads * self.head_size
+
+
+def make_shape(
+    vocab_size: int, seq_len: int, *, n_heads: int, n_layers: int, head_size: int = 16
+) -> ModelShape:
+    """The transformer of this project at a given width in heads and depth: d = heads · head size,
+    MLP of 4d."""
+    d_model = n_heads * head_size
+    return ModelShape(
+        family="transformer",
+        vocab_size=vocab_size,
+        seq_len=seq_len,
+        d_model=d_model,
+        n_layers=n_layers,
+        n_heads=n_heads,
+        head_size=head_size,
+        d_ff=4 * d_model,
+    )
+
+
+def iterate_ladder(vocab_size: int, seq_len: int, *, head_size: int = 16) -> Iterator[ModelShape]:
+    """The rungs in ascending N, without end."""
+    n_heads = 1
+    while True:
+        next_width = make_shape(
+            vocab_size, seq_len, n_heads=n_heads + 1, n_layers=n_heads + 1, head_size=head_size
+        )
+        for extra_layers in range(MAX_EXTRA_LAYERS + 1):
+            shape = make_shape(
+                vocab_size,
+                seq_len,
+                n_heads=n_heads,
+                n_layers=n_heads + extra_layers,
+                head_size=head_size,
+            )
+            if extra_layers and count_matmul_params(shape) >= count_matmul_params(next_width):
+                break
+            yield shape
+            within = MAX_GROWTH_PER_RUNG * count_matmul_params(shape)
+            if count_matmul_params(next_width) <= within:
+                break
+        n_heads += 1
+
+
+def list_ladder(
+    vocab_size: int, seq_len: int, *, head_size: int = 16, max_params: float
+) -> tuple[ModelShape, ...]:
+    """The rungs with at most `max_params` matmul parameters, ascending."""
+    rungs = []
+    for shape in iterate_ladder(vocab_size, seq_len, head_size=head_size):
+        if count_matmul_params(shape) > max_params:
+            return tuple(rungs)
+        rungs.append(shape)
+    raise AssertionError("the ladder has no end")

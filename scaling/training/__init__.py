@@ -1,0 +1,1 @@
+"""One run: models, parametrisation, schedule, evaluation. The only stage that uses torch."""

@@ -1,0 +1,1 @@
+"""Model families that train the same way: interchangeable siblings."""

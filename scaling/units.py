@@ -1,0 +1,54 @@
+"""Units and how numbers are written for people.
+
+Losses are in nats per token everywhere; bits per byte stand beside them:
+bits_per_byte = loss / ln 2 · tokens / bytes.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    FloatArray: TypeAlias = NDArray[np.float64]
+    IntArray: TypeAlias = NDArray[np.int64]
+
+_SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def bits_per_byte(loss: float, *, tokens: int, bytes_: int) -> float:
+    """Loss [nats/token] over text of `tokens` tokens and `bytes_` bytes, in bits per byte."""
+    return loss / math.log(2.0) * tokens / bytes_
+
+
+def format_count(value: float) -> str:
+    """A count for people, three significant digits: 10240 -> '10.2k', 6.9e10 -> '69B'."""
+    if not math.isfinite(value):
+        return str(value)
+    for index, (size, suffix) in enumerate(_SUFFIXES):
+        if abs(value) >= size * (1 - 5e-4):
+            digits = f"{value / size:.3g}"
+            if "e" in digits:  # 1000 of one suffix is 1 of the next; beyond T, plain exponent
+                return f"{value:.3g}" if index == 0 else f"1{_SUFFIXES[index - 1][1]}"
+            return digits + suffix
+    return f"{value:.3g}"
+
+
+def format_flops(value: float) -> str:
+    """FLOPs for people, three significant digits: 6.5e11 -> '6.5e11'."""
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+
+
+def format_seconds(value: float) -> str:
+    """A duration for people: 75 -> '1 min 15 s', 8000 -> '2 h 13 min'."""
+    if value < 60:
+        return f"{value:.3g} s"
+    minutes, seconds = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min"
