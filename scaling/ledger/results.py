@@ -108,3 +108,23 @@ COLUMNS: tuple[Column, ...] = (
     Column("seconds", "float64", "s", "wall-clock time of the attempt"),
     Column("tokens_per_second", "float64", "tokens/s", "D / seconds"),
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What a trainer hands back to the attempt that commits it; the fields mean what they mean in
+    RunResult. `files` names what the trainer left in the attempt's folder and the result rests
+    on (relative to that folder)."""
+
+    status: RunStatus
+    loss: float | None
+    loss_se: float | None
+    bits_per_byte: float | None
+    train_loss: float | None
+    flops_spent: int
+    seconds: float
+    reason: str
+    numerics: Mapping[str, str]
+    files: tuple[str, ...]
+    unique_tokens: int
+    epochs: float
