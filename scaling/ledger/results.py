@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.errors import ScalingError
 from scaling.sweep.runspec import RunSpec
 
 RunStatus = Literal["finished", "diverged"]
@@ -128,3 +129,7 @@ class Measurement:
     files: tuple[str, ...]
     unique_tokens: int
     epochs: float
+
+
+class RunInterrupted(ScalingError):
+    """A trainer was asked to stop, has left a checkpoint in its attempt's folder, and stops."""
