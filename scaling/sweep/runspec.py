@@ -37,7 +37,7 @@ class Recipe:
         beta1, beta2, epsilon: AdamW's.
         weight_decay: Decoupled; not applied to norms and embeddings.
         clip_norm: Global gradient norm above which gradients are scaled down.
-        init_std: Standard deviation of hidden weights at the base width.
+        init_scale: Hidden matrices start with standard deviation init_scale / sqrt(fan_in).
     """
 
     batch_sequences: int
@@ -52,7 +52,7 @@ class Recipe:
     epsilon: float
     weight_decay: float
     clip_norm: float
-    init_std: float
+    init_scale: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

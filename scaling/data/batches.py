@@ -1,0 +1,65 @@
+"""Which tokens a step sees: a stateless function of (seed, step).
+
+The training stream is cut into windows of seq_len tokens (plus the next one, to predict) from an
+offset drawn per epoch; an epoch visits every window once in an order drawn from (seed, epoch). No
+state is kept between steps, so a resumed run sees exactly the batches it would have seen.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.data.shards import Shards
+from scaling.units import IntArray
+
+
+class BatchOrder:
+    """Batches of one run.
+
+    Args:
+        shards: Opened corpus.
+        seq_len: Tokens per window.
+        batch_sequences: Windows per step.
+        seed: Of the data order.
+    """
+
+    def __init__(self, shards: Shards, *, seq_len: int, batch_sequences: int, seed: int) -> None:
+        self._tokens = shards.train
+        self._seq_len = seq_len
+        self._batch = batch_sequences
+        self._seed = seed
+        # One window is given up so that every offset in [0, seq_len) fits.
+        self.windows_per_epoch = (len(shards.train) - 1) // seq_len - 1
+        self._epoch = -1
+        self._starts: IntArray = np.empty(0, dtype=np.int64)
+
+    def read_batch(self, step: int) -> IntArray:
+        """Token ids of step `step`, shape (batch_sequences, seq_len + 1)."""
+        first = step * self._batch
+        wanted = np.arange(first, first + self._batch)
+        epochs, positions = np.divmod(wanted, self.windows_per_epoch)
+        starts = np.empty(self._batch, dtype=np.int64)
+        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
+            inside = epochs == epoch
+            starts[inside] = self._starts_of(epoch)[positions[inside]]
+        return self._tokens[starts[:, None] + np.arange(self._seq_len + 1)].astype(np.int64)
+
+    def _starts_of(self, epoch: int) -> IntArray:
+        if epoch != self._epoch:
+            rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
+            offset = int(rng.integers(self._seq_len))
+            order = rng.permutation(self.windows_per_epoch)
+            self._starts, self._epoch = order * self._seq_len + offset, epoch
+        return self._starts
+
+
+def list_validation_windows(shards: Shards, *, seq_len: int) -> tuple[IntArray, IntArray]:
+    """The windows every run is evaluated on: (start, document) of each, shape (windows,).
+
+    Windows do not overlap and cover the held-out stream from its start; a window belongs to the
+    document that its first predicted token is in.
+    """
+    count = (len(shards.validation) - 1) // seq_len
+    starts = np.arange(count, dtype=np.int64) * seq_len
+    document = np.searchsorted(shards.validation_documents, starts + 1, side="right") - 1
+    return starts, document.astype(np.int64)

@@ -1,0 +1,162 @@
+"""Where text comes from: `python-stdlib`, `text` (files, folders, globs) and `jsonl`.
+
+A corpus is a sorted tuple of documents; its digest covers every name and byte.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.errors import CorpusError
+
+# Left out of the standard library: tests and vendored wheels (not library source), tables
+# (encodings, pydoc_data: near-duplicates of each other), and files written at build time.
+_STDLIB_LEFT_OUT = frozenset(
+    {"test", "tests", "idle_test", "site-packages", "dist-packages", "encodings", "pydoc_data"}
+    | {"_bundled", "__pycache__", "lib-dynload"}
+)
+_STDLIB_GENERATED = ("_sysconfigdata", "_sysconfig_vars", "config-")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One document: its name (path or line) and its UTF-8 bytes."""
+
+    name: str
+    text: bytes
+
+
+def read_documents(
+    source: str, *, paths: Sequence[str] = (), field: str = "text", base: Path
+) -> tuple[Document, ...]:
+    """Every document of a corpus, sorted by name.
+
+    Args:
+        source: `python-stdlib`, `text` or `jsonl`.
+        paths: Files, folders or globs, relative to `base`; not for python-stdlib.
+        field: Key of the text in each JSON line.
+        base: Folder that relative paths start from (the sweep file's).
+
+    Raises:
+        CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text; every problem
+            at once.
+    """
+    if source == "python-stdlib":
+        documents = list(_read_stdlib())
+    else:
+        problems: list[str] = []
+        documents = []
+        suffix = ".jsonl" if source == "jsonl" else ""
+        for path in _list_files(paths, base, suffix, problems):
+            text = _read_text(path, problems)
+            if text is None:
+                continue
+            name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+            if source == "jsonl":
+                documents.extend(_split_json_lines(name, text, field, problems))
+            else:
+                documents.append(Document(name, text))
+        if problems:
+            shown = problems[:20] + [f"... and {len(problems) - 20} more"] * (len(problems) > 20)
+            raise CorpusError("\n".join(shown))
+    documents = [document for document in documents if document.text]
+    if not documents:
+        raise CorpusError(f"corpus {source!r} holds no text: every document is empty.")
+    return tuple(sorted(documents, key=lambda document: document.name))
+
+
+def digest_documents(documents: Sequence[Document]) -> str:
+    """SHA-256 over every document's name and content."""
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(hashlib.sha256(document.name.encode("utf-8", "surrogateescape")).digest())
+        digest.update(hashlib.sha256(document.text).digest())
+    return digest.hexdigest()
+
+
+def _read_stdlib() -> Iterator[Document]:
+    root = Path(sysconfig.get_path("stdlib"))
+    for path in sorted(root.rglob("*.py")):
+        relative = path.relative_to(root)
+        if _STDLIB_LEFT_OUT.intersection(relative.parts[:-1]):
+            continue
+        if any(part.startswith(_STDLIB_GENERATED) for part in relative.parts):
+            continue
+        text = path.read_bytes()
+        if b"\0" not in text:
+            yield Document(relative.as_posix(), text)
+
+
+def _list_files(
+    paths: Sequence[str], base: Path, suffix: str, problems: list[str]
+) -> tuple[Path, ...]:
+    found: set[Path] = set()
+    for pattern in paths:
+        whole = str(base / Path(pattern).expanduser())
+        matches = [Path(match) for match in glob.glob(whole, recursive=True)]
+        if Path(whole).exists():  # a name may itself contain *, ? or [
+            matches = [Path(whole)]
+        files: list[Path] = []
+        for match in matches:
+            inside = sorted(match.rglob(f"*{suffix}")) if match.is_dir() else [match]
+            files.extend(path for path in inside if match.is_file() or path.is_file())
+            if not match.is_dir() and not match.is_file():
+                problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
+        if not matches:
+            problems.append(f"corpus path {pattern!r}: nothing there (looked for {whole}).")
+        elif not files and all(match.is_dir() for match in matches):
+            problems.append(f"corpus path {pattern!r}: the folder holds no file.")
+        found.update(path for path in files if path.is_file())
+    return tuple(sorted(found))
+
+
+def _read_text(path: Path, problems: list[str]) -> bytes | None:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        problems.append(f"{path}: cannot be read ({error.strerror}).")
+        return None
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        problems.append(
+            f"{path}: byte {error.start} is not UTF-8 text. Convert the file or leave it out."
+        )
+        return None
+    if b"\0" in text:
+        problems.append(f"{path}: holds a NUL byte, so it is not text. Leave it out.")
+        return None
+    return text
+
+
+def _split_json_lines(
+    name: str, text: bytes, field: str, problems: list[str]
+) -> Iterator[Document]:
+    for number, line in enumerate(text.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            problems.append(f"{name}:{number}: not a JSON object.")
+            continue
+        content = value.get(field) if isinstance(value, dict) else None
+        if not isinstance(content, str):
+            seen = sorted(value) if isinstance(value, dict) else type(value).__name__
+            problems.append(f"{name}:{number}: no text under {field!r}; seen: {str(seen)[:80]}.")
+            continue
+        try:
+            encoded = content.encode("utf-8")
+        except UnicodeEncodeError:
+            problems.append(f"{name}:{number}: {field!r} holds a lone surrogate, not text.")
+            continue
+        if b"\0" in encoded:
+            problems.append(f"{name}:{number}: {field!r} holds a NUL character.")
+            continue
+        yield Document(f"{name}:{number:09d}", encoded)

@@ -1,0 +1,106 @@
+"""A decoder-only transformer: RMSNorm, rotary positions, QK-norm, ReLU² MLP, untied head, no biases.
+
+    x ← embed(tokens)
+    x ← x + r · attention(norm(x));   x ← x + r · mlp(norm(x))      for every layer
+    logits ← h · head(norm(x))
+
+r and h are the residual and head multipliers of the parametrisation (parametrization.py).
+
+Axes: b batch, t position, d width, h head, k head size, v vocabulary, f MLP width.
+
+Sources: RMSNorm arXiv:1910.07467; rotary positions arXiv:2104.09864; QK-norm arXiv:2010.04245;
+ReLU² arXiv:2109.08668.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling.sweep.shapes import ModelShape
+
+ROTARY_BASE = 10_000.0  # arXiv:2104.09864, sec. 3.2.2
+NORM_EPSILON = 1e-6
+
+
+class Transformer(nn.Module):
+    """The model; `forward` maps token ids to logits.
+
+    Args:
+        shape: The model's integers.
+        residual_multiplier: r above.
+        head_multiplier: h above.
+    """
+
+    def __init__(
+        self, shape: ModelShape, *, residual_multiplier: float, head_multiplier: float
+    ) -> None:
+        super().__init__()
+        self.head_multiplier = head_multiplier
+        self.embedding = nn.Embedding(shape.vocab_size, shape.d_model)
+        self.blocks = nn.ModuleList(
+            _Block(shape, residual_multiplier) for _ in range(shape.n_layers)
+        )
+        self.norm = nn.Parameter(torch.ones(shape.d_model))
+        self.head = nn.Linear(shape.d_model, shape.vocab_size, bias=False)
+        self.rotation_tk: Tensor
+        rotation_tk = _make_rotation(shape.seq_len, shape.head_size)
+        self.register_buffer("rotation_tk", rotation_tk, persistent=False)
+
+    def forward(self, tokens_bt: Tensor) -> Tensor:
+        """Logits of the next token, shape (b, t, v), for token ids of shape (b, t)."""
+        rotation_tk = self.rotation_tk[: tokens_bt.shape[1]]
+        x_btd = self.embedding(tokens_bt)
+        for block in self.blocks:
+            x_btd = block(x_btd, rotation_tk)
+        x_btd = F.rms_norm(x_btd, self.norm.shape, self.norm, NORM_EPSILON)
+        logits_btv: Tensor = self.head(x_btd)
+        return logits_btv if self.head_multiplier == 1 else logits_btv * self.head_multiplier
+
+
+class _Block(nn.Module):
+    def __init__(self, shape: ModelShape, residual_multiplier: float) -> None:
+        super().__init__()
+        self.n_heads, self.head_size = shape.n_heads, shape.head_size
+        self.residual_multiplier = residual_multiplier
+        self.attention_norm = nn.Parameter(torch.ones(shape.d_model))
+        self.qkv = nn.Linear(shape.d_model, 3 * shape.d_attn, bias=False)
+        self.qk_norm = nn.Parameter(torch.ones(2, 1, shape.head_size))  # shared by all heads
+        self.attention_out = nn.Linear(shape.d_attn, shape.d_model, bias=False)
+        self.mlp_norm = nn.Parameter(torch.ones(shape.d_model))
+        self.mlp_in = nn.Linear(shape.d_model, shape.d_ff, bias=False)
+        self.mlp_out = nn.Linear(shape.d_ff, shape.d_model, bias=False)
+
+    def forward(self, x_btd: Tensor, rotation_tk: Tensor) -> Tensor:
+        normed_btd = F.rms_norm(x_btd, self.attention_norm.shape, self.attention_norm, NORM_EPSILON)
+        attended_btd = self._attend(normed_btd, rotation_tk)
+        x_btd = torch.add(x_btd, attended_btd, alpha=self.residual_multiplier)
+        normed_btd = F.rms_norm(x_btd, self.mlp_norm.shape, self.mlp_norm, NORM_EPSILON)
+        hidden_btf = F.relu(self.mlp_in(normed_btd)).square()
+        return torch.add(x_btd, self.mlp_out(hidden_btf), alpha=self.residual_multiplier)
+
+    def _attend(self, x_btd: Tensor, rotation_tk: Tensor) -> Tensor:
+        b, t, _ = x_btd.shape
+        qkv = self.qkv(x_btd).view(b, t, 3, self.n_heads, self.head_size)
+        qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, b, h, t, k)
+        qk = F.rms_norm(qkv[:2], (self.head_size,), None, NORM_EPSILON)
+        qk = _rotate(qk * self.qk_norm[:, None, None], rotation_tk)
+        attended = F.scaled_dot_product_attention(qk[0], qk[1], qkv[2], is_causal=True)
+        return self.attention_out(attended.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
+
+
+def _make_rotation(length: int, size: int) -> Tensor:
+    """Unit complex numbers that turn pair i of a head at position t by t · base^(−2i/size).
+
+    Shape (length, size / 2).
+    """
+    frequency_k = ROTARY_BASE ** (-torch.arange(0, size, 2, dtype=torch.float64) / size)
+    angle_tk = torch.outer(torch.arange(length, dtype=torch.float64), frequency_k)
+    return torch.polar(torch.ones_like(angle_tk), angle_tk).to(torch.complex64)
+
+
+def _rotate(x: Tensor, rotation_tk: Tensor) -> Tensor:
+    """Rotary positions over the last two axes (t, k): neighbours form the rotated pairs."""
+    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rotation_tk).flatten(-2)

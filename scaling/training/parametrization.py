@@ -1,0 +1,103 @@
+"""A parametrisation under which one learning rate serves every width and depth (CompleteP, α = 1).
+
+With width multiplier m_N = d_model / base_width and depth multiplier m_L = n_layers / base_depth:
+
+    parameter          initial std             learning rate    AdamW ε              weight decay
+    embedding          1                       η                ε / m_N              0
+    norm gains         1 (constant)            η                ε / (m_N · m_L)      0
+    hidden matrices    s / sqrt(fan_in)        η / m_N          ε / (m_N · m_L)      λ · m_N
+    head               0                       η                ε / m_N              λ
+
+    residual branches × 1/m_L,   logits × 1/m_N.
+
+Output projections of each block and the head start at zero, so that a model starts at the uniform
+prediction. Source: Dey et al. 2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466. Zero heads
+and zero output projections: arXiv:2203.03466, appendix D.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from scaling.sweep.runspec import RunSpec
+from scaling.training.models.transformer import Transformer
+
+_ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
+
+
+def build_model(run: RunSpec) -> Transformer:
+    """The run's model, initialised from its seed; each tensor has a random stream of its own."""
+    model = Transformer(
+        run.shape,
+        residual_multiplier=1.0 / _depth_multiplier(run),
+        head_multiplier=1.0 / _width_multiplier(run),
+    )
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            _initialise(name, parameter, run)
+    return model
+
+
+def build_optimizer(model: nn.Module, run: RunSpec) -> torch.optim.AdamW:
+    """AdamW with one group per row of the table above.
+
+    Each group carries `peak_lr`; the trainer sets lr = peak_lr · schedule at every step.
+    """
+    recipe = run.recipe
+    width, depth = _width_multiplier(run), _depth_multiplier(run)
+    table: dict[str, dict[str, float]] = {
+        "embedding": {"lr": 1.0, "eps": 1 / width, "decay": 0.0},
+        "norm": {"lr": 1.0, "eps": 1 / (width * depth), "decay": 0.0},
+        "hidden": {"lr": 1 / width, "eps": 1 / (width * depth), "decay": width},
+        "head": {"lr": 1.0, "eps": 1 / width, "decay": 1.0},
+    }
+    members: dict[str, list[Tensor]] = {kind: [] for kind in table}
+    for name, parameter in model.named_parameters():
+        members[_kind_of(name)].append(parameter)
+    groups: list[dict[str, Any]] = [
+        {
+            "params": members[kind],
+            "peak_lr": recipe.learning_rate * row["lr"],
+            "lr": recipe.learning_rate * row["lr"],
+            "eps": recipe.epsilon * row["eps"],
+            "weight_decay": recipe.weight_decay * row["decay"],
+        }
+        for kind, row in table.items()
+    ]
+    return torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
+
+
+def _kind_of(name: str) -> str:
+    if name == "embedding.weight":
+        return "embedding"
+    if name == "head.weight":
+        return "head"
+    return "norm" if name.endswith("norm") else "hidden"
+
+
+def _initialise(name: str, parameter: Tensor, run: RunSpec) -> None:
+    kind = _kind_of(name)
+    if kind == "norm":
+        parameter.fill_(1.0)
+    elif name.endswith(_ZERO_AT_START):
+        parameter.zero_()
+    else:
+        digest = hashlib.sha256(f"{run.seed}/{name}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+        std = 1.0
+        if kind == "hidden":
+            std = run.recipe.init_scale / math.sqrt(parameter.shape[1])
+        parameter.normal_(0.0, std, generator=generator)
+
+
+def _width_multiplier(run: RunSpec) -> float:
+    return run.shape.d_model / run.recipe.base_width
+
+
+def _depth_multiplier(run: RunSpec) -> float:
+    return run.shape.n_layers / run.recipe.base_depth

@@ -1,0 +1,254 @@
+"""train_run: one run, as its RunSpec says. Nothing is decided here.
+
+The state of a run after `step` steps is (weights, optimiser, metric rows); data order and
+initialisation are functions of the seed. A resumed run is therefore the same run.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from scaling.data.batches import BatchOrder
+from scaling.data.shards import Shards, open_shards
+from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
+from scaling.sweep.counting import count_flops_per_token
+from scaling.sweep.runspec import RunSpec
+from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint, write_durably
+from scaling.training.evaluate import Evaluation, evaluate_model
+from scaling.training.models.transformer import Transformer
+from scaling.training.parametrization import build_model, build_optimizer
+from scaling.training.schedule import learning_rate_multiplier
+from scaling.units import bits_per_byte
+
+CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
+_REPORT_SECONDS = 1.0
+_CURVE_POINTS = 100
+# At CPU scale a healthy run may pass the unigram entropy well after warmup; from a quarter of its
+# steps on, two windows in a row above it are a collapse.
+_DIVERGENCE_FROM = 0.25
+
+
+def train_run(
+    run: RunSpec,
+    *,
+    corpus: Path,
+    attempt: Path,
+    resume: Sequence[Path],
+    keep_weights: bool,
+    should_stop: Callable[[], bool],
+    report: Callable[[int, float | None], None],
+) -> Measurement:
+    """Train, evaluate and measure one run.
+
+    Args:
+        run: What to train.
+        corpus: Folder of the prepared corpus; its digest must be the run's.
+        attempt: Folder this attempt may write to.
+        resume: Folders of earlier attempts of this run; their best intact checkpoint is used.
+        keep_weights: Whether the final weights stay in the attempt's folder.
+        should_stop: Polled between steps.
+        report: Called about once a second with (tokens done, latest training loss).
+
+    Raises:
+        RunInterrupted: `should_stop` said so; a checkpoint was written first.
+        IntegrityError: The corpus is not what was prepared.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
+    shards = open_shards(corpus)
+    if shards.facts.digest != run.data_digest:
+        raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")
+    training = _Training(run, shards, attempt)
+    training.restore(load_newest_checkpoint(resume))
+    first_step = training.step
+    reason = training.advance(should_stop, report)
+    evaluation = None
+    if not reason:
+        evaluation = evaluate_model(training.model, shards, seq_len=run.shape.seq_len)
+        if not math.isfinite(evaluation.loss):
+            reason, evaluation = "the held-out loss is not finite", None
+        elif evaluation.loss > shards.facts.unigram_entropy:
+            reason = _above_unigram("held-out", evaluation.loss, shards)
+    files = ["metrics.jsonl"]
+    if keep_weights:
+        buffer = io.BytesIO()
+        torch.save(training.model.state_dict(), buffer)
+        write_durably(attempt / "weights.pt", buffer.getvalue())
+        files.append("weights.pt")
+    per_step = run.recipe.batch_sequences * run.shape.seq_len * count_flops_per_token(run.shape)
+    return _measure(
+        run,
+        shards,
+        evaluation,
+        reason=reason,
+        rows=training.rows,
+        flops_spent=(training.step - first_step) * per_step,
+        seconds=time.monotonic() - started,
+        files=tuple(files),
+    )
+
+
+class _Training:
+    """The state of one run and its loop."""
+
+    def __init__(self, run: RunSpec, shards: Shards, attempt: Path) -> None:
+        self.run, self.shards, self.attempt = run, shards, attempt
+        self.model: Transformer = build_model(run)
+        self.optimizer = build_optimizer(self.model, run)
+        self.step = 0
+        self.rows: list[dict[str, float]] = []
+        self._parameters = list(self.model.parameters())
+        self._batches = BatchOrder(
+            shards,
+            seq_len=run.shape.seq_len,
+            batch_sequences=run.recipe.batch_sequences,
+            seed=run.seed,
+        )
+
+    def restore(self, state: dict[str, Any] | None) -> None:
+        if state is not None:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step, self.rows = state["step"], state["rows"]
+        content = "".join(json.dumps(row) + "\n" for row in self.rows)
+        write_durably(self.attempt / "metrics.jsonl", content.encode())
+
+    def save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "rows": self.rows,
+        }
+        save_checkpoint(self.attempt, state, step=self.step)
+
+    def advance(
+        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
+    ) -> str:
+        """Train to the end; returns why the run diverged, or an empty string.
+
+        Metric rows end at fixed steps, and checkpoints are written at those only, so that a
+        resumed run writes the rows it would have written.
+        """
+        saved = reported = time.monotonic()
+        for row_end in self._list_row_ends():
+            row = self._train_to(row_end)
+            self.rows.append(row)
+            with (self.attempt / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            if reason := self._find_divergence():
+                return reason
+            now = time.monotonic()
+            if self.step < self.run.recipe.steps and should_stop():
+                self.save()
+                raise RunInterrupted(f"run {self.run.run_id} stopped at step {self.step}")
+            if now - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = now
+            if now - reported > _REPORT_SECONDS:
+                report(int(row["tokens"]), row["loss"])
+                reported = now
+        return ""
+
+    def _list_row_ends(self) -> list[int]:
+        steps = self.run.recipe.steps
+        count = min(_CURVE_POINTS, steps)
+        ends = [round(index * steps / count) for index in range(1, count + 1)]
+        return [end for end in ends if end > self.step]
+
+    def _train_to(self, end: int) -> dict[str, float]:
+        """Steps up to `end`; returns their metric row. Losses leave the device once a row."""
+        recipe, first = self.run.recipe, self.step
+        losses, norms = torch.empty(end - first), torch.empty(end - first)
+        for self.step in range(first, end):
+            multiplier = learning_rate_multiplier(self.step, recipe)
+            for group in self.optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * multiplier
+            tokens_bt = torch.from_numpy(self._batches.read_batch(self.step))
+            logits_btv = self.model(tokens_bt[:, :-1])
+            loss = F.cross_entropy(logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten())
+            loss.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+            losses[self.step - first], norms[self.step - first] = loss.detach(), norm
+        self.step = end
+        return {
+            "step": end,
+            "tokens": end * recipe.batch_sequences * self.run.shape.seq_len,
+            "loss": float(losses.mean()),
+            "grad_norm": float(norms.mean()),
+            "clipped": float((norms > recipe.clip_norm).float().mean()),
+            "lr_multiplier": multiplier,
+        }
+
+    def _find_divergence(self) -> str:
+        if not math.isfinite(self.rows[-1]["loss"]):
+            step = self.rows[-1]["step"]
+            self.rows[-1] = {k: v for k, v in self.rows[-1].items() if math.isfinite(v)}
+            return f"the training loss is not finite by step {step:.0f}"
+        late = self.step >= max(
+            _DIVERGENCE_FROM * self.run.recipe.steps, self.run.recipe.warmup_steps
+        )
+        worst = min(row["loss"] for row in self.rows[-2:])
+        if late and len(self.rows) > 1 and worst > self.shards.facts.unigram_entropy:
+            return _above_unigram("training", worst, self.shards)
+        return ""
+
+
+def _above_unigram(which: str, loss: float, shards: Shards) -> str:
+    return (
+        f"the {which} loss {loss:.3f} is above the unigram entropy "
+        f"{shards.facts.unigram_entropy:.3f} nats/token: worse than knowing only how often each "
+        "token occurs"
+    )
+
+
+def _measure(
+    run: RunSpec,
+    shards: Shards,
+    evaluation: Evaluation | None,
+    *,
+    reason: str,
+    rows: list[dict[str, float]],
+    flops_spent: int,
+    seconds: float,
+    files: tuple[str, ...],
+) -> Measurement:
+    facts = shards.facts
+    status: RunStatus = "diverged" if reason else "finished"
+    late = [row["loss"] for row in rows[-max(1, len(rows) // 20) :] if "loss" in row]
+    se = evaluation.loss_se if evaluation else math.nan
+    return Measurement(
+        status=status,
+        loss=evaluation.loss if evaluation else None,
+        loss_se=se if math.isfinite(se) else None,
+        bits_per_byte=bits_per_byte(
+            evaluation.loss, tokens=facts.validation_tokens, bytes_=facts.validation_bytes
+        )
+        if evaluation
+        else None,
+        train_loss=sum(late) / len(late) if late else None,
+        flops_spent=flops_spent,
+        seconds=seconds,
+        reason=reason,
+        numerics={
+            "torch": torch.__version__,
+            "device": "cpu",
+            "capability": torch.backends.cpu.get_cpu_capability(),
+            "threads": "1",
+            "dtype": "float32",
+        },
+        files=files,
+        unique_tokens=min(run.tokens, facts.train_tokens),
+        epochs=run.tokens / facts.train_tokens,
+    )
