@@ -1,0 +1,576 @@
+"""Ledger: every attempt of a sweep, and the protocol by which one of them comes to count.
+
+    results/<sweep>/
+      sweep.yaml  sweep.json         what was asked last; name and corpus, fixed for good
+      .lock  .lock-holder            one driver at a time; who it is
+      term                           the driver's generation; a worker of an older term stops
+      runs/<run_id>/
+        attempts/<term>-<n>-<uuid8>/     written only by that attempt
+        result.json                      linked once, by the winning attempt
+      index/runs.csv                 derived from the results
+
+An attempt commits by flushing the files its result rests on, writing the sealed result into its
+own folder and linking it to `result.json`. The link is exclusive, so of any number of racing
+attempts (retries, orphans of a dead driver, a second driver) exactly one result counts; the
+others learn whose. Whether a run is finished is read from these files, never stored beside them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import socket
+import traceback
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
+from scaling.ledger import faults
+from scaling.ledger.documents import (
+    ATTEMPT_NAME,
+    RESULT_LIMIT_BYTES,
+    RUN_NAME,
+    build_value,
+    check_file_name,
+    open_document,
+    read_result,
+    seal_document,
+)
+from scaling.ledger.durable import (
+    blaming_machine,
+    digest_file,
+    link_exclusively,
+    read_document,
+    read_plain,
+    sync_file,
+    sync_folder,
+    write_durably,
+)
+from scaling.ledger.results import Measurement, RunResult
+from scaling.sweep.plan import Cell, CorpusFacts
+from scaling.sweep.runspec import RunSpec, canonical_json
+
+RESULT_FILE = "result.json"
+FAILURE_FILE = "failed.json"
+HEARTBEAT_FILE = "heartbeat"
+CURVE_SUFFIX = ".jsonl"
+
+_SMALL_FILE_BYTES = 2**20
+_TRACEBACK_LINES = 20
+_TEXT_LIMIT = 1_500
+
+# What reading a result checks beyond its own digest: no file it rests on, the training curve
+# (what a report shows), or every file (weights too: costs a pass over all of them).
+Check = Literal["result", "curves", "files"]
+
+FailureCause = Literal["exception", "environment", "out_of_memory", "crash", "time_limit"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A result that must not be used.
+
+    Attributes:
+        path: Relative to the results folder.
+        what: What is wrong, one line.
+        run_id: The run it was the result of; None where that cannot be told.
+    """
+
+    path: str
+    what: str
+    run_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResults:
+    """Everything that counts in a ledger, and what would if it were intact.
+
+    Attributes:
+        results: run_id -> result; only intact ones.
+        digests: run_id -> SHA-256 of that result.
+        damaged: Results that were left out.
+    """
+
+    results: Mapping[str, RunResult]
+    digests: Mapping[str, str]
+    damaged: tuple[Damage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why an attempt failed, as `failed.json` holds it."""
+
+    attempt_id: str
+    cause: FailureCause
+    kind: str
+    message: str
+    traceback: str
+    failed_at: str
+
+    @property
+    def signature(self) -> str:
+        """Equal for the same exception raised again."""
+        return f"{self.kind}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """Last sign of life of an attempt.
+
+    Attributes:
+        host, pid, started: The process; `started` [s since the epoch] tells it from a later one
+            with the same pid.
+        tokens: Tokens trained on so far, those before a resumed checkpoint included.
+        loss: Latest training loss [nats/token]; None before the first.
+        seconds: Since the attempt began.
+    """
+
+    host: str
+    pid: int
+    started: float
+    tokens: int
+    loss: float | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A results folder. Make one with `Ledger.create` (to write) or `Ledger.open` (to read)."""
+
+    folder: Path
+    name: str
+    corpus: CorpusFacts
+
+    @staticmethod
+    def create(folder: Path, *, name: str, corpus: CorpusFacts, sweep_yaml: str) -> Ledger:
+        """The ledger in `folder`, made if there is none; `sweep.yaml` is replaced if it changed.
+
+        Raises:
+            UsageError: The folder holds runs on another corpus.
+            EnvironmentFault: It cannot be written, or its file system has no hard links.
+            IntegrityError: `sweep.json` is damaged.
+        """
+        with blaming_machine(folder):
+            (folder / "runs").mkdir(parents=True, exist_ok=True)
+        if not (folder / "sweep.json").exists():
+            _check_links(folder)
+            identity = {"name": name, "corpus": dataclasses.asdict(corpus)}
+            write_durably(folder / "sweep.json", seal_document(identity))
+        ledger = Ledger.open(folder)
+        if ledger.corpus.digest != corpus.digest:
+            raise UsageError(
+                f"{folder} holds runs on the corpus {ledger.corpus.digest[:12]}, the sweep is now "
+                f"on {corpus.digest[:12]}: one fit cannot mix them. "
+                "Give the sweep another name, or move that folder away."
+            )
+        text = sweep_yaml.encode("utf-8")
+        with blaming_machine(folder):
+            path = folder / "sweep.yaml"
+            if not path.exists() or path.read_bytes() != text:
+                write_durably(path, text)
+        return ledger
+
+    @staticmethod
+    def open(folder: Path) -> Ledger:
+        """The ledger in `folder`, without changing it.
+
+        Raises:
+            UsageError: There is none.
+            IntegrityError: `sweep.json` is damaged.
+        """
+        try:
+            document = read_document(folder, "sweep.json", limit=_SMALL_FILE_BYTES)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise UsageError(
+                f"{folder} is not a results folder (it has no sweep.json). "
+                'Name the folder "scaling run" wrote, such as results/quickstart.'
+            ) from error
+        except IntegrityError as error:
+            raise IntegrityError(f"{folder}: {error}. Restore it from a copy.") from error
+        try:
+            return _read_identity(folder, document)
+        except IntegrityError as error:
+            raise IntegrityError(
+                f"{folder}/sweep.json: {error}. Restore it from a copy."
+            ) from error
+
+    def read_sweep(self) -> str:
+        """The sweep file as it was last run.
+
+        Raises:
+            IntegrityError: Missing, not a plain file, not UTF-8, or absurdly large.
+        """
+        try:
+            return read_plain(self.folder, "sweep.yaml", limit=_SMALL_FILE_BYTES).decode("utf-8")
+        except FileNotFoundError as error:
+            raise IntegrityError(f"{self.folder} has no sweep.yaml. Restore it.") from error
+        except UnicodeDecodeError as error:
+            raise IntegrityError(f"{self.folder}/sweep.yaml is not UTF-8. Restore it.") from error
+
+    # --- one driver at a time -----------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the sweep for one driver; the kernel gives it back when the process dies.
+
+        Raises:
+            LockedError: At once, naming who holds it.
+            EnvironmentFault: The folder cannot be written or does not support locks.
+        """
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        holder = self.folder / ".lock-holder"
+        try:
+            with blaming_machine(self.folder / ".lock"):
+                lock.acquire()
+        except Timeout as error:
+            raise LockedError(
+                f"{self.folder} is being driven by {self._describe_holder()}. "
+                "Wait for it to end, or end it."
+            ) from error
+        except NotImplementedError as error:
+            raise EnvironmentFault(f"{self.folder}: no file locks here ({error}).") from error
+        try:
+            # Beside the lock and not inside it: older filelock truncates the file it tries.
+            document = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
+            write_durably(holder, json.dumps(document).encode(), sync=False)
+            faults.reach("lock.taken")
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                holder.unlink(missing_ok=True)
+            lock.release()
+
+    def _describe_holder(self) -> str:
+        try:
+            holder = read_document(self.folder, ".lock-holder", limit=_SMALL_FILE_BYTES)
+            return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+        except (OSError, IntegrityError, KeyError, TypeError, ValueError):
+            return "another process (it has not yet said which)"
+
+    def read_term(self) -> int:
+        """Number of the newest driver; 0 before the first."""
+        try:
+            text = read_plain(self.folder, "term", limit=_SMALL_FILE_BYTES)
+        except FileNotFoundError:
+            text = b""
+        if re.fullmatch(rb"[0-9]{1,9}\n?", text):
+            return int(text)
+        # Lost or damaged: it must not run backwards, and attempts name their terms.
+        named = (name for run_id in self._run_ids() for name in self.list_attempts(run_id))
+        return max((_attempt_order(name)[0] for name in named), default=0)
+
+    def advance_term(self) -> int:
+        """Begin a new term: attempts of every older one stop at their next look (≤ 0.2 s).
+
+        A driver begins one when it starts, and ends its own by beginning another.
+        """
+        term = self.read_term() + 1
+        write_durably(self.folder / "term", f"{term}\n".encode())
+        faults.reach("term.advanced")
+        return term
+
+    # --- attempts -----------------------------------------------------------------------------
+
+    def name_attempt(self, run_id: str, *, term: int) -> str:
+        """A name no attempt of this run has had."""
+        return f"{term}-{len(self.list_attempts(run_id)) + 1}-{uuid.uuid4().hex[:8]}"
+
+    def attempt_folder(self, run_id: str, attempt_id: str) -> Path:
+        """Where an attempt writes, and nobody else."""
+        assert RUN_NAME.fullmatch(run_id), run_id
+        assert ATTEMPT_NAME.fullmatch(attempt_id), attempt_id
+        return self.folder / "runs" / run_id / "attempts" / attempt_id
+
+    def create_attempt(self, run_id: str, attempt_id: str) -> Path:
+        """Make the folder of an attempt.
+
+        Raises:
+            EnvironmentFault: The disk is full or read-only.
+        """
+        path = self.attempt_folder(run_id, attempt_id)
+        with blaming_machine(path):
+            path.mkdir(parents=True)
+            for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+                sync_folder(folder)
+        faults.reach("attempt.created")
+        return path
+
+    def list_attempts(self, run_id: str) -> tuple[str, ...]:
+        """Attempts of a run, newest first."""
+        folder = self.folder / "runs" / run_id / "attempts"
+        try:
+            names = [
+                entry.name
+                for entry in os.scandir(folder)
+                if ATTEMPT_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+            ]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        return tuple(sorted(names, key=_attempt_order, reverse=True))
+
+    # --- committing ---------------------------------------------------------------------------
+
+    def commit(self, run: RunSpec, attempt_id: str, measured: Measurement) -> RunResult:
+        """Make what an attempt measured the result of its run, if it is the first.
+
+        Returns:
+            The result that counts: this attempt's, or the winner's.
+
+        Raises:
+            IntegrityError: The measurement would not be read back as intact (not finite, a file
+                missing), or the result that counts is damaged.
+            EnvironmentFault: The disk is full, read-only or has no hard links.
+        """
+        run_id = run.run_id
+        attempt = self.attempt_folder(run_id, attempt_id)
+        with blaming_machine(attempt):
+            files = _flush_files(attempt, measured.files)
+            faults.reach("commit.digested")
+            result = _make_result(run, attempt_id, measured, files)
+            sealed = _seal_result(result)
+            source = attempt / f"{RESULT_FILE}.tmp"
+            source.unlink(missing_ok=True)
+            with open(source, "xb") as file:
+                file.write(sealed)
+                file.flush()
+                os.fsync(file.fileno())
+            faults.reach("commit.written")
+            target = attempt.parent.parent / RESULT_FILE
+            won = link_exclusively(source, target)
+            faults.reach("commit.linked")
+            source.unlink()
+            faults.reach("commit.cleaned")
+        if won:
+            return result
+        winner = self.find_result(run_id)
+        assert winner is not None
+        return winner
+
+    def fail(self, run_id: str, attempt_id: str, error: BaseException, cause: FailureCause) -> None:
+        """Leave `failed.json` with the cause and the end of the traceback, if the disk allows."""
+        lines = "".join(traceback.format_exception(error)).splitlines()
+        document = {
+            "attempt_id": attempt_id,
+            "cause": cause,
+            "kind": type(error).__name__,
+            "message": str(error)[:_TEXT_LIMIT],
+            "traceback": "\n".join(line[:160] for line in lines[-_TRACEBACK_LINES:])[-1900:],
+            "failed_at": _now(),
+        }
+        path = self.attempt_folder(run_id, attempt_id) / FAILURE_FILE
+        with contextlib.suppress(OSError, EnvironmentFault):  # a full disk may be the very cause
+            write_durably(path, json.dumps(document, indent=1).encode())
+        faults.reach("failure.written")
+
+    def read_failure(self, run_id: str, attempt_id: str) -> Failure | None:
+        """Why an attempt failed; None if it did not say (it runs, was killed, or committed)."""
+        relative = f"runs/{run_id}/attempts/{attempt_id}/{FAILURE_FILE}"
+        try:
+            document = read_document(self.folder, relative, limit=_SMALL_FILE_BYTES)
+            failure = build_value(Failure, document, FAILURE_FILE)
+        except (OSError, IntegrityError):
+            return None
+        assert isinstance(failure, Failure)
+        return failure
+
+    def beat(self, run_id: str, attempt_id: str, heartbeat: Heartbeat) -> None:
+        """Replace an attempt's sign of life; advice only, so a full disk is not reported here."""
+        path = self.attempt_folder(run_id, attempt_id) / HEARTBEAT_FILE
+        document = json.dumps(dataclasses.asdict(heartbeat))
+        with contextlib.suppress(OSError, EnvironmentFault):
+            write_durably(path, document.encode(), sync=False)
+
+    def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
+        """Last sign of life of an attempt; None where there is none."""
+        relative = f"runs/{run_id}/attempts/{attempt_id}/{HEARTBEAT_FILE}"
+        try:
+            document = read_document(self.folder, relative, limit=_SMALL_FILE_BYTES)
+            heartbeat = build_value(Heartbeat, document, HEARTBEAT_FILE)
+        except (OSError, IntegrityError):
+            return None
+        assert isinstance(heartbeat, Heartbeat)
+        return heartbeat
+
+    # --- reading ------------------------------------------------------------------------------
+
+    def find_result(self, run_id: str, *, check: Check = "result") -> RunResult | None:
+        """The result of a run; None if it has none yet.
+
+        Raises:
+            IntegrityError: It has one, and it is damaged.
+        """
+        try:
+            return self._load_result(run_id, check)[0]
+        except FileNotFoundError:
+            return None
+
+    def read_results(self, *, check: Check = "curves") -> StoredResults:
+        """Every result of the ledger, intact ones apart from damaged ones.
+
+        Args:
+            check: What to hash beside the results themselves.
+        """
+        results: dict[str, RunResult] = {}
+        digests: dict[str, str] = {}
+        damaged: list[Damage] = []
+        for run_id in self._run_ids(damaged):
+            path = f"runs/{run_id}/{RESULT_FILE}"
+            try:
+                results[run_id], digests[run_id] = self._load_result(run_id, check)
+            except FileNotFoundError:
+                continue
+            except IntegrityError as error:
+                damaged.append(Damage(path=path, what=str(error), run_id=run_id))
+            except OSError as error:
+                damaged.append(Damage(path=path, what=f"cannot be read: {error}", run_id=run_id))
+        return StoredResults(
+            results=MappingProxyType(results),
+            digests=MappingProxyType(digests),
+            damaged=tuple(damaged),
+        )
+
+    def set_aside(self, run_id: str) -> Path:
+        """Take the result of a run out of the count, so that it is trained again; nothing is
+        deleted: the file stays beside its place under another name.
+
+        Raises:
+            UsageError: The run has no result.
+        """
+        folder = self.folder / "runs" / run_id
+        aside = folder / f"aside-{uuid.uuid4().hex[:8]}.json"
+        if not RUN_NAME.fullmatch(run_id) or not os.path.lexists(folder / RESULT_FILE):
+            raise UsageError(f"{self.folder}: run {run_id[:40]!r} has no result to set aside.")
+        with blaming_machine(folder):
+            os.rename(folder / RESULT_FILE, aside)
+            sync_folder(folder)
+        return aside
+
+    def _load_result(self, run_id: str, check: Check) -> tuple[RunResult, str]:
+        relative = f"runs/{run_id}"
+        document = read_document(
+            self.folder, f"{relative}/{RESULT_FILE}", limit=RESULT_LIMIT_BYTES
+        )
+        result, digest = read_result(document, run_id)
+        if check == "result":
+            return result, digest
+        for name, stated in result.files.items():
+            if check == "curves" and not name.endswith(CURVE_SUFFIX):
+                continue
+            path = f"{relative}/attempts/{result.attempt_id}/{name}"
+            try:
+                found = digest_file(self.folder, path)
+            except FileNotFoundError as error:
+                raise IntegrityError(f"it rests on {path}, which is missing") from error
+            if found != stated:
+                raise IntegrityError(f"it rests on {path}, which was changed or torn")
+        return result, digest
+
+    def _run_ids(self, damaged: list[Damage] | None = None) -> Iterator[str]:
+        """Run folders in order of name; what is no run folder goes to `damaged`."""
+        runs = self.folder / "runs"
+        if runs.is_symlink() or not runs.is_dir():
+            if damaged is not None:
+                damaged.append(Damage(path="runs", what="is missing or a link", run_id=None))
+            return
+        for entry in sorted(os.scandir(runs), key=lambda entry: entry.name):
+            if entry.name.startswith("."):  # file managers and network file systems leave these
+                continue
+            if RUN_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield entry.name
+            elif damaged is not None:
+                what = "is a link" if entry.is_symlink() else "is not the folder of a run"
+                damaged.append(Damage(path=f"runs/{entry.name[:100]}", what=what, run_id=None))
+
+
+def find_outdated(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
+    """Finished runs that differ from an unfinished planned one in NUMERICS_VERSION alone: the
+    trainer has changed since, and running the plan would train them again."""
+    results = ledger.read_results(check="result").results
+    finished = {_key_without_version(result.run): run_id for run_id, result in results.items()}
+    keys = (_key_without_version(cell.run) for cell in cells if cell.run.run_id not in results)
+    return [finished[key] for key in dict.fromkeys(keys) if key in finished]
+
+
+def _key_without_version(run: RunSpec) -> bytes:
+    return canonical_json(run.to_json() | {"numerics_version": None})
+
+
+def _read_identity(folder: Path, document: Mapping[str, Any]) -> Ledger:
+    body, _ = open_document(document)
+    if body.keys() != {"name", "corpus"} or not isinstance(body["name"], str):
+        raise IntegrityError("fields missing or unknown")
+    corpus = build_value(CorpusFacts, body["corpus"], "corpus")
+    return Ledger(folder=folder, name=body["name"], corpus=corpus)
+
+
+def _check_links(folder: Path) -> None:
+    """Find out before hours of training that results cannot be committed here."""
+    probe = folder / f".probe-{uuid.uuid4().hex[:8]}"
+    linked = probe.with_suffix(".linked")
+    try:
+        with blaming_machine(folder):
+            probe.write_bytes(b"")
+            link_exclusively(probe, linked)
+    finally:
+        for path in (probe, linked):
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def _flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for name in sorted(names):
+        check_file_name(name)
+        try:
+            sync_file(attempt / name)
+            files[name] = digest_file(attempt, name)
+        except FileNotFoundError as error:
+            raise IntegrityError(
+                f"{attempt / name}: the trainer says its result rests on it, but it is not there."
+            ) from error
+    sync_folder(attempt)
+    return files
+
+
+def _make_result(
+    run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
+) -> RunResult:
+    taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
+    numerics = dict(measured.numerics)
+    return RunResult(
+        run=run,
+        attempt_id=attempt_id,
+        tokens=run.tokens,
+        flops=run.flops,
+        finished_at=_now(),
+        **(taken | {"files": files, "numerics": numerics}),
+    )
+
+
+def _seal_result(result: RunResult) -> bytes:
+    """The stored bytes, proven to be read back as intact."""
+    try:
+        sealed = seal_document(result.to_json())
+    except ValueError as error:
+        raise IntegrityError(f"the measurement is not finite ({error})") from error
+    read_result(json.loads(sealed), result.run.run_id)
+    return sealed
+
+
+def _attempt_order(name: str) -> tuple[int, int, str]:
+    term, number, unique = name.split("-")
+    return int(term), int(number), unique
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,219 @@
+"""Results as rows: the RunTable of the current plan's cells, and index/runs.csv.
+
+The table holds the cells of the plan that is asked about, in its order, and nothing else: runs
+that the ledger has from earlier plans are named in `notes`. Replicates share the bootstrap group
+of their configuration (shape and tokens). The index holds every result, in order of run_id, so
+that the same results always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from scaling.ledger import faults
+from scaling.ledger.commit import Check, Ledger, StoredResults
+from scaling.ledger.durable import blaming_machine, write_durably
+from scaling.ledger.results import COLUMNS, RunResult
+from scaling.ledger.tables import RunTable
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.counting import (
+    FLOPS_PER_PARAM_TOKEN,
+    CountConvention,
+    count_matmul_params,
+    count_non_embedding_params,
+    count_params,
+    count_total_params,
+)
+from scaling.sweep.plan import Cell, CellRole
+from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.units import FloatArray
+
+INDEX_PATH = "index/runs.csv"
+
+_NAMES_IN_A_NOTE = 5
+_SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+CellValue = str | int | float | None
+
+
+def tabulate(
+    ledger: Ledger,
+    cells: Sequence[Cell],
+    *,
+    convention: CountConvention,
+    cost: CostModel,
+    check: Check = "curves",
+) -> RunTable:
+    """The finished, intact results of a plan's cells, ready to fit.
+
+    Args:
+        ledger: Where the results are.
+        cells: The current plan's; a run named twice counts once.
+        convention: How N is counted.
+        cost: FLOPs per token as a function of N, kept in the table for the frontier.
+        check: What to hash beside the results themselves.
+
+    Returns:
+        One row per finished run in the plan's order; realised D and C; the declared budget.
+    """
+    stored = ledger.read_results(check=check)
+    planned = {cell.run.run_id: cell for cell in reversed(cells)}
+    planned = {cell.run.run_id: planned[cell.run.run_id] for cell in cells}
+    present = [stored.results[run_id] for run_id in planned if run_id in stored.results]
+    rows = [result for result in present if result.status == "finished"]
+    ids = [result.run.run_id for result in rows]
+    budgets = [planned[run_id].budget for run_id in ids]
+    errors = [result.loss_se for result in rows]
+    return RunTable(
+        run=tuple(ids),
+        params=_floats([count_params(result.run.shape, convention) for result in rows]),
+        tokens=_floats([result.tokens for result in rows]),
+        loss=_floats([result.loss for result in rows]),
+        flops=_floats([result.flops for result in rows]),
+        budget=None if all(budget is None for budget in budgets) else _floats(budgets),
+        unique_tokens=_floats([result.unique_tokens for result in rows]),
+        seed=np.array([result.run.seed for result in rows], dtype=np.int64),
+        learning_rate=_floats([result.run.recipe.learning_rate for result in rows]),
+        group=tuple(name_configuration(result.run) for result in rows),
+        loss_se=None if None in errors else _floats(errors),
+        diverged=tuple(r.run.run_id for r in present if r.status == "diverged"),
+        rejected=(),
+        notes=_write_notes(stored, planned),
+        convention=convention,
+        cost=cost,
+        source=str(ledger.folder),
+        digest=_digest_rows(stored, planned, convention),
+    )
+
+
+def name_configuration(run: RunSpec) -> str:
+    """Equal for runs of one shape trained on equally many tokens, whatever their seed."""
+    key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
+    return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
+
+
+def row_of(
+    result: RunResult,
+    *,
+    role: CellRole | None,
+    budget: float | None,
+    convention: CountConvention = "matmul",
+) -> dict[str, CellValue]:
+    """One run as a row: column name -> value, in the order of COLUMNS; None where absent.
+
+    Args:
+        result: The run.
+        role, budget: Its place in the current plan; None outside it.
+        convention: How `N` is counted.
+    """
+    run, shape = result.run, result.run.shape
+    row: dict[str, CellValue] = {
+        "run_id": run.run_id,
+        "role": role,
+        "status": result.status,
+        "N": float(count_params(shape, convention)),
+        "D": float(result.tokens),
+        "C": float(result.flops),
+        "loss": result.loss,
+        "loss_se": result.loss_se,
+        "bits_per_byte": result.bits_per_byte,
+        "train_loss": result.train_loss,
+        "budget": budget,
+        "U": float(result.unique_tokens),
+        "epochs": result.epochs,
+        "seed": run.seed,
+        "d_model": shape.d_model,
+        "n_layers": shape.n_layers,
+        "params_total": float(count_total_params(shape)),
+        "params_non_embedding": float(count_non_embedding_params(shape)),
+        "params_matmul": float(count_matmul_params(shape)),
+        "flops_6nd": float(FLOPS_PER_PARAM_TOKEN * count_params(shape, convention) * run.tokens),
+        "flops_spent": float(result.flops_spent),
+        "lr": run.recipe.learning_rate,
+        "batch_tokens": run.recipe.batch_sequences * shape.seq_len,
+        "steps": run.recipe.steps,
+        "seconds": result.seconds,
+        "tokens_per_second": result.tokens / result.seconds if result.seconds > 0 else None,
+    }
+    return {column.name: row[column.name] for column in COLUMNS}
+
+
+def render_index(stored: StoredResults, cells: Sequence[Cell]) -> str:
+    """Every intact result as CSV, in order of run_id; text that a spreadsheet would run is
+    prefixed with an apostrophe, absent values are empty."""
+    places = {cell.run.run_id: cell for cell in cells}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([column.name for column in COLUMNS])
+    for run_id in sorted(stored.results):
+        place = places.get(run_id)
+        row = row_of(
+            stored.results[run_id],
+            role=place.role if place else None,
+            budget=place.budget if place else None,
+        )
+        writer.writerow([_guard_cell(value) for value in row.values()])
+    return text.getvalue()
+
+
+def write_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -> None:
+    """Replace index/runs.csv by the rows of `stored`, whole or not at all.
+
+    Raises:
+        EnvironmentFault: The disk is full or read-only.
+    """
+    path = ledger.folder / INDEX_PATH
+    data = render_index(stored, cells).encode("utf-8")
+    with blaming_machine(path):
+        path.parent.mkdir(exist_ok=True)
+        if path.exists() and path.read_bytes() == data:
+            return
+    write_durably(path, data)
+    faults.reach("index.written")
+
+
+def _guard_cell(value: CellValue) -> CellValue:
+    if isinstance(value, str) and value.startswith(_SPREADSHEET_FORMULA):
+        return "'" + value
+    return value
+
+
+def _floats(values: Sequence[float | int | None]) -> FloatArray:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[str, ...]:
+    notes = []
+    damaged = {damage.run_id for damage in stored.damaged}
+    outside = sorted(stored.results.keys() - planned.keys())
+    missing = [run_id for run_id in planned if run_id not in stored.results.keys() | damaged]
+    if outside:
+        notes.append(f"{len(outside)} runs are outside the current plan: {_name_some(outside)}")
+    if missing:
+        notes.append(
+            f"{len(missing)} of {len(planned)} planned runs have no result yet: "
+            f"{_name_some(missing)}"
+        )
+    notes.extend(f"left out: {damage.path} ({damage.what})" for damage in stored.damaged)
+    return tuple(notes)
+
+
+def _name_some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMES_IN_A_NOTE
+    return ", ".join(names[:_NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
+
+
+def _digest_rows(
+    stored: StoredResults, planned: Mapping[str, Cell], convention: CountConvention
+) -> str:
+    rows = sorted(
+        (run_id, stored.digests[run_id], cell.budget)
+        for run_id, cell in planned.items()
+        if run_id in stored.digests
+    )
+    return hashlib.sha256(canonical_json([convention, rows])).hexdigest()
