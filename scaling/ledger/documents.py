@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections.abc
 import dataclasses
-import functools
 import hashlib
 import json
 import math
@@ -112,10 +111,14 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     })
 
 
-@functools.cache
+_hints: dict[type[Any], dict[str, Any]] = {}
+
+
 def _hints_of(kind: type[Any]) -> dict[str, Any]:
-    hints = typing.get_type_hints(kind)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    if kind not in _hints:  # resolving annotations costs more than a thousand checks
+        hints = typing.get_type_hints(kind)
+        _hints[kind] = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return _hints[kind]
 
 
 def _check_value(hint: Any, value: object, where: str) -> Any:

@@ -1,1 +1,65 @@
-"""Where attempts are executed: interchangeable siblings."""
+"""Where attempts are executed: interchangeable siblings behind one small protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from scaling.ledger.commit import FailureCause
+from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptEnded:
+    """An attempt is over.
+
+    Attributes:
+        attempt_id: Which.
+        outcome: What its worker said; None if it died before it could.
+        cause: Why it died: `crash`, or `out_of_memory` where that is known.
+        message: For people, one line.
+    """
+
+    attempt_id: str
+    outcome: AttemptOutcome | None
+    cause: FailureCause = "crash"
+    message: str = ""
+
+
+class Executor(Protocol):
+    """Executes attempts. Construction is free; `start` may cost seconds and fail."""
+
+    def start(self) -> None:
+        """Make ready.
+
+        Raises:
+            EnvironmentFault: The machine cannot run it.
+        """
+
+    def capacity(self) -> int:
+        """Attempts it works on at the same time, at present."""
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Take an attempt; it begins when there is room."""
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        """Attempts that ended, after at most `timeout` seconds where a worker has its own process.
+
+        Args:
+            timeout: Seconds.
+            tick: Called now and then by an executor that works in the caller's thread.
+
+        Raises:
+            EnvironmentFault: The executor itself has died.
+        """
+
+    def kill(self, attempt_id: str) -> None:
+        """End the process of an attempt now, if it has one; `wait` will report it."""
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End everything that still runs, and leave no process and no folder behind.
+
+        Args:
+            at_once: Kill instead of asking; nothing can be started afterwards.
+        """

@@ -1,0 +1,252 @@
+"""One attempt, as a worker executes it: train, commit, and only then return.
+
+    request ──► folder of its own ──► trainer ──► digests ──► exclusive commit ──► outcome
+
+The outcome is a hint; the files are the truth. A worker that dies leaves its folder with the
+checkpoints in it, one that fails leaves `failed.json` too, and whoever comes later can read both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import math
+import os
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import psutil
+
+from scaling.errors import EnvironmentFault
+from scaling.ledger import faults
+from scaling.ledger.commit import FailureCause, Heartbeat, Ledger
+from scaling.ledger.durable import explain_fault
+from scaling.ledger.results import Measurement, RunInterrupted
+from scaling.sweep.runspec import RunSpec
+
+DEFAULT_TRAINER = "scaling.training.trainer:train_run"
+# One thread per run: two runs of one thread are 2.0 × one, one run of two threads 1.5–1.8 ×, and
+# under contention 20–40 × slower. Must be in the environment before torch is imported.
+THREAD_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+}
+
+_STOP_LOOK_SECONDS = 0.2
+_HEARTBEAT_SECONDS = 0.5
+_CHECKPOINT_PREFIX = "checkpoint"
+
+OutcomeKind = Literal["finished", "diverged", "failed", "interrupted"]
+
+
+class Trainer(Protocol):
+    """What trains a run; the real one is scaling.training.trainer:train_run."""
+
+    def __call__(
+        self,
+        run: RunSpec,
+        *,
+        corpus: Path,
+        attempt: Path,
+        resume: Sequence[Path],
+        keep_weights: bool,
+        should_stop: Callable[[], bool],
+        report: Callable[[int, float | None], None],
+    ) -> Measurement: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRequest:
+    """Everything a worker needs, in a form that travels.
+
+    Attributes:
+        run_id, run: The run, as canonical JSON text.
+        ledger, corpus: Folders; on a cluster, on a file system that every node sees.
+        attempt_id: Name of the folder the attempt makes for itself.
+        term: The driver's generation; the attempt stops when a newer one begins.
+        trainer: `module:function`.
+        resume: Names of earlier attempts of this run, newest first.
+        keep_weights: Whether the final weights stay.
+        time_limit: Seconds after which the attempt stops; None: no limit.
+    """
+
+    run_id: str
+    run: str
+    ledger: str
+    corpus: str
+    attempt_id: str
+    term: int
+    trainer: str
+    resume: tuple[str, ...]
+    keep_weights: bool
+    time_limit: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptOutcome:
+    """How an attempt ended.
+
+    Attributes:
+        kind: `finished` and `diverged` say that the run has a result, not whose it is.
+        cause: Why it failed; None if it did not.
+        message: For people, one line; empty if there is nothing to say.
+        signature: Equal for the same exception raised again.
+    """
+
+    kind: OutcomeKind
+    cause: FailureCause | None = None
+    message: str = ""
+    signature: str = ""
+
+
+def run_attempt(
+    request: AttemptRequest, *, tick: Callable[[], None] | None = None
+) -> AttemptOutcome:
+    """Execute one attempt to its end and commit what it measured.
+
+    Args:
+        request: What to do.
+        tick: Called now and then between steps, where the caller has no thread of its own.
+
+    Returns:
+        How it ended. A failure of the run is an outcome, not an exception.
+    """
+    watch = _Watch(request, tick or _do_nothing)
+    try:
+        attempt = watch.ledger.create_attempt(request.run_id, request.attempt_id)
+        with _logging_into(attempt / "log.txt"):
+            return _train_and_commit(request, attempt, watch)
+    except RunInterrupted as stop:
+        if watch.is_overdue():
+            message = f"stopped at its time limit of {request.time_limit:g} s"
+            watch.ledger.fail(request.run_id, request.attempt_id, stop, "time_limit")
+            return AttemptOutcome(kind="failed", cause="time_limit", message=message)
+        return AttemptOutcome(kind="interrupted", message=str(stop))
+    except Exception as error:
+        cause, message = classify_failure(error, request.ledger)
+        watch.ledger.fail(request.run_id, request.attempt_id, error, cause)
+        signature = f"{type(error).__name__}: {error}"
+        return AttemptOutcome(kind="failed", cause=cause, message=message, signature=signature)
+
+
+def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
+    """Whether a run, the memory or the machine is to blame, and the line that says so."""
+    if isinstance(error, EnvironmentFault):
+        return "environment", str(error)
+    if isinstance(error, OSError) and (fault := explain_fault(error, where)) is not None:
+        return "environment", str(fault)
+    # torch's class is known by name: this module must not import torch.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out_of_memory", f"out of memory: {error}"
+    return "exception", f"{type(error).__name__}: {error}"
+
+
+def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> AttemptOutcome:
+    run = RunSpec.from_json(json.loads(request.run))
+    assert run.run_id == request.run_id, request.run_id
+    watch.report(0, None)
+    if watch.should_stop():
+        raise RunInterrupted(f"run {request.run_id} was stopped before its first step")
+    resume = [watch.ledger.attempt_folder(request.run_id, name) for name in request.resume]
+    measured = load_trainer(request.trainer)(
+        run,
+        corpus=Path(request.corpus),
+        attempt=attempt,
+        resume=resume,
+        keep_weights=request.keep_weights,
+        should_stop=watch.should_stop,
+        report=watch.report,
+    )
+    faults.reach("attempt.trained")
+    result = watch.ledger.commit(run, request.attempt_id, measured)
+    watch.finish(run.tokens, measured.train_loss)
+    for folder in (attempt, *resume):
+        _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
+    return AttemptOutcome(kind=result.status, message=result.reason)
+
+
+def load_trainer(name: str) -> Trainer:
+    """The trainer called `module:function`.
+
+    Raises:
+        ImportError, AttributeError: There is none of that name.
+    """
+    module, _, function = name.partition(":")
+    trainer: Trainer = getattr(importlib.import_module(module), function)
+    return trainer
+
+
+class _Watch:
+    """What an attempt sees of the driver, and the driver of the attempt."""
+
+    def __init__(self, request: AttemptRequest, tick: Callable[[], None]) -> None:
+        folder = Path(request.ledger)
+        self.ledger = Ledger.open(folder)
+        self._request, self._tick = request, tick
+        self._host, self._pid = socket.gethostname(), os.getpid()
+        self._process_started = psutil.Process().create_time()
+        self._begun = time.monotonic()
+        self._looked = self._beaten = -math.inf
+        self._stop = False
+
+    def is_overdue(self) -> bool:
+        limit = self._request.time_limit
+        return limit is not None and time.monotonic() - self._begun > limit
+
+    def should_stop(self) -> bool:
+        now = time.monotonic()
+        if not self._stop and now - self._looked >= _STOP_LOOK_SECONDS:
+            self._looked = now
+            self._tick()
+            self._stop = self.is_overdue() or self.ledger.read_term() > self._request.term
+        return self._stop
+
+    def report(self, tokens: int, loss: float | None) -> None:
+        if time.monotonic() - self._beaten >= _HEARTBEAT_SECONDS:
+            self.finish(tokens, loss)
+
+    def finish(self, tokens: int, loss: float | None) -> None:
+        self._beaten = time.monotonic()
+        heartbeat = Heartbeat(
+            host=self._host,
+            pid=self._pid,
+            started=self._process_started,
+            tokens=int(tokens),
+            loss=float(loss) if loss is not None and math.isfinite(loss) else None,
+            seconds=self._beaten - self._begun,
+        )
+        self.ledger.beat(self._request.run_id, self._request.attempt_id, heartbeat)
+
+
+def _drop_checkpoints(folder: Path, *, kept: Sequence[str]) -> None:
+    """Checkpoints of a committed run serve nobody; losing this race against a crash is harmless."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob(f"{_CHECKPOINT_PREFIX}*"):
+            if path.name not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+@contextlib.contextmanager
+def _logging_into(path: Path) -> Iterator[None]:
+    logger = logging.getLogger("scaling")
+    handler = logging.FileHandler(path, delay=True, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _do_nothing() -> None: ...

@@ -1,0 +1,482 @@
+"""run_cells: skip what the ledger has, submit the rest longest first, record each as it ends.
+
+    attempt ended   result in the ledger?   yes ──► finished or diverged: never tried again
+                                            no  ──► by cause
+      exception          tried once more from the last checkpoint; the same again: given up
+      crash              tried again, at most 3 times, after a growing pause; 5 in a row of the
+                         whole sweep: everything stops (the machine is at fault)
+      out_of_memory      tried once more
+      time_limit         given up
+      environment        everything stops: a full disk does not get better by trying
+      interrupted        left for the next call
+
+Every decision is made from files, so a driver that is killed at any point is continued by the
+next one: it begins a new term, which makes workers of the old one stop, and adopts their results.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
+from scaling.ledger import faults
+from scaling.ledger.commit import Damage, FailureCause, Ledger, StoredResults
+from scaling.ledger.results import RunResult
+from scaling.ledger.sweep_table import write_index
+from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, AttemptRequest
+from scaling.orchestration.executors import AttemptEnded, Executor
+from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
+from scaling.sweep.plan import Cell
+from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.units import format_seconds
+
+_WAIT_SECONDS = 0.25
+_TICK_SECONDS = 1.0
+_OVERDUE = 1.25  # a worker past this multiple of its limit does not look at the clock: kill it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriverSettings:
+    """How a sweep is driven; none of it changes a result.
+
+    Attributes:
+        trainer: `module:function`.
+        keep_weights: Whether final weights stay.
+        time_limit: Seconds for one attempt; None: no limit.
+        crash_retries: Times a run is tried again after its worker died.
+        backoff: Pause before the first such retry [s]; doubles with each.
+        failures_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
+        grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
+    """
+
+    trainer: str = DEFAULT_TRAINER
+    keep_weights: bool = True
+    time_limit: float | None = None
+    crash_retries: int = 3
+    backoff: float = 1.0
+    failures_in_a_row: int = 5
+    grace: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRun:
+    """A run that was given up; `folder` is its last attempt's, with failed.json and log.txt."""
+
+    run_id: str
+    cause: FailureCause
+    message: str
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepOutcome:
+    """What a call of run_cells left behind; run_ids of the planned cells.
+
+    Attributes:
+        finished: With an intact, finite result.
+        diverged: With a result that says so.
+        failed: Given up.
+        damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
+        left: Neither: not begun, or interrupted.
+        trained: How many of finished and diverged this call added.
+        interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
+    """
+
+    finished: tuple[str, ...]
+    diverged: tuple[str, ...]
+    failed: tuple[FailedRun, ...]
+    damaged: tuple[Damage, ...]
+    left: tuple[str, ...]
+    trained: int
+    interrupted_by: int | None
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    ledger: Ledger,
+    executor: Executor,
+    *,
+    corpus: Path,
+    settings: DriverSettings | None = None,
+    progress: Progress | None = None,
+) -> SweepOutcome:
+    """Train what the ledger does not have yet.
+
+    Args:
+        cells: The plan's; a run named twice is trained once.
+        ledger: Where results are and go. Locked for the call.
+        executor: Where attempts run; started only if something is to be trained, always closed.
+        corpus: Folder of the prepared corpus.
+        settings: How to drive.
+        progress: Where to show it.
+
+    Raises:
+        LockedError: Another driver is at work (at once), or took over.
+        EnvironmentFault: Disk, Ray, or worker after worker has failed; what is finished is kept.
+    """
+    settings, progress = settings or DriverSettings(), progress or SilentProgress()
+    with ledger.lock():
+        sweep = _Sweep(cells, ledger, executor, corpus, settings, progress)
+        with _handling_signals(sweep):
+            try:
+                sweep.drive()
+            except _KilledAtOnce:
+                pass
+            finally:
+                sweep.close()
+        return sweep.summarize()
+
+
+class _KilledAtOnce(BaseException):
+    """The user asked a second time: end now. No `except Exception` on the way may hold it up."""
+
+
+@dataclass(slots=True)
+class _Unfinished:
+    """A run that has no result yet, and what happened to it in this call."""
+
+    run: RunSpec
+    crashes: int = 0
+    causes: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Running:
+    """An attempt under way: how far it is, and since when."""
+
+    unfinished: _Unfinished
+    tokens_at_start: int | None = None
+    tokens: int = 0
+    seen_at: float | None = None
+    killed: bool = False
+
+    @property
+    def tokens_here(self) -> int:
+        return self.tokens - (self.tokens_at_start or 0)
+
+
+class _Sweep:
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        ledger: Ledger,
+        executor: Executor,
+        corpus: Path,
+        settings: DriverSettings,
+        progress: Progress,
+    ) -> None:
+        self.signal: int | None = None
+        self._at_once = False
+        self._fault: ScalingError | None = None
+        self._cells, self._ledger, self._executor = cells, ledger, executor
+        self._corpus, self._settings, self._progress = corpus, settings, progress
+        self._planned = {cell.run.run_id: cell.run for cell in cells}
+        self._term = 0
+        self._queue: list[tuple[float, int, str]] = []
+        self._unfinished: dict[str, _Unfinished] = {}
+        self._running: dict[str, _Running] = {}
+        self._results: dict[str, RunResult] = {}
+        self._failed: dict[str, FailedRun] = {}
+        self._stored: StoredResults | None = None
+        self._trained = self._in_a_row = 0
+        self._tokens = self._flops = 0.0
+        self._ticked = -math.inf
+        self._deadline: float | None = None
+
+    # --- the loop -----------------------------------------------------------------------------
+
+    def drive(self) -> None:
+        """Everything between taking the lock and closing the executor."""
+        self._adopt()
+        if not self._queue:
+            return
+        self._term = self._ledger.advance_term()
+        self._say_plan()
+        self._executor.start()
+        _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
+        while self._running or (self._queue and self._deadline is None):
+            if self._deadline is None:
+                self._submit_due()
+            elif time.monotonic() > self._deadline:
+                break
+            for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
+                self._settle(ended)
+            if not self._running and self._queue and self._deadline is None:
+                time.sleep(max(0.0, min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())))
+            self._tick()
+        if self._fault is not None:
+            raise self._fault
+
+    def interrupt(self, signum: int) -> None:
+        """Called by the signal handler: the first asks, the second insists."""
+        if self.signal is None:
+            self.signal = signum
+            self._wind_down()
+        elif not self._at_once:
+            self._at_once = True
+            raise _KilledAtOnce
+
+    def close(self) -> None:
+        """End the executor, then bring the index up to date."""
+        try:
+            self._executor.close(at_once=self._at_once)
+        except _KilledAtOnce:
+            self._executor.close(at_once=True)
+        finally:
+            self._progress.close()
+        stored = self._stored
+        if self._term or stored is None:  # else nothing was run, and what was read still holds
+            stored = self._read_ledger()
+        write_index(self._ledger, stored, self._cells)
+
+    def summarize(self) -> SweepOutcome:
+        """What the call left behind, from the files."""
+        assert self._stored is not None
+        damaged = {damage.run_id for damage in self._stored.damaged}
+        by_status: dict[str, list[str]] = {"finished": [], "diverged": [], "left": []}
+        for run_id in self._planned:
+            if run_id in self._results:
+                by_status[self._results[run_id].status].append(run_id)
+            elif run_id not in self._failed and run_id not in damaged:
+                by_status["left"].append(run_id)
+        return SweepOutcome(
+            finished=tuple(by_status["finished"]),
+            diverged=tuple(by_status["diverged"]),
+            failed=tuple(f for k, f in self._failed.items() if k not in self._results),
+            damaged=self._stored.damaged,
+            left=tuple(by_status["left"]),
+            trained=self._trained,
+            interrupted_by=self.signal,
+        )
+
+    # --- its parts ----------------------------------------------------------------------------
+
+    def _adopt(self) -> None:
+        """Take over every result there is; queue the rest, longest first."""
+        damaged = {damage.run_id for damage in self._read_ledger().damaged}
+        for run_id, run in self._planned.items():
+            if run_id not in self._results and run_id not in damaged:
+                self._unfinished[run_id] = _Unfinished(run)
+                heapq.heappush(self._queue, (0.0, -run.flops, run_id))
+
+    def _read_ledger(self) -> StoredResults:
+        self._stored = self._ledger.read_results()
+        self._results = {k: v for k, v in self._stored.results.items() if k in self._planned}
+        return self._stored
+
+    def _wind_down(self, fault: ScalingError | None = None) -> None:
+        """Submit nothing more; ask what runs to write a checkpoint and stop."""
+        self._fault = self._fault or fault
+        self._deadline = self._deadline or time.monotonic() + self._settings.grace
+        if self._term:
+            with contextlib.suppress(ScalingError, OSError):  # a full disk: the deadline serves
+                self._ledger.advance_term()
+
+    def _submit_due(self) -> None:
+        # One more than fits, so that a worker need not wait for this process to look.
+        room = self._executor.capacity() + 1 - len(self._running)
+        while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
+            _, _, run_id = heapq.heappop(self._queue)
+            unfinished = self._unfinished[run_id]
+            earlier = self._ledger.list_attempts(run_id)
+            attempt_id = self._ledger.name_attempt(run_id, term=self._term)
+            request = AttemptRequest(
+                run_id=run_id,
+                run=canonical_json(unfinished.run.to_json()).decode(),
+                ledger=str(self._ledger.folder.absolute()),
+                corpus=str(self._corpus.absolute()),
+                attempt_id=attempt_id,
+                term=self._term,
+                trainer=self._settings.trainer,
+                resume=earlier,
+                keep_weights=self._settings.keep_weights,
+                time_limit=self._settings.time_limit,
+            )
+            self._running[attempt_id] = _Running(unfinished)
+            self._executor.submit(request)
+            faults.reach("driver.submitted")
+            room -= 1
+
+    def _settle(self, ended: AttemptEnded) -> None:
+        attempt = self._running.pop(ended.attempt_id)
+        unfinished, run_id = attempt.unfinished, attempt.unfinished.run.run_id
+        try:
+            result = self._ledger.find_result(run_id)
+        except IntegrityError as error:
+            self._progress.say(f"{run_id}: its result is damaged and left out: {error}")
+            del self._unfinished[run_id]
+            return
+        if result is not None:
+            self._record(result, attempt)
+            return
+        outcome = ended.outcome or self._read_outcome(run_id, ended)
+        if outcome.kind == "interrupted":
+            if self._deadline is None:  # nobody here asked for it
+                folder = self._ledger.folder
+                taken = f"{folder}: another driver has taken over. This one has ended."
+                self._wind_down(LockedError(taken))
+        elif attempt.killed:
+            limit = f"killed: it ran past its time limit of {self._settings.time_limit:g} s"
+            self._give_up(unfinished, ended.attempt_id, "time_limit", limit)
+        else:
+            self._weigh_failure(unfinished, ended.attempt_id, outcome)
+
+    def _record(self, result: RunResult, attempt: _Running) -> None:
+        run = result.run
+        self._results[run.run_id] = result
+        del self._unfinished[run.run_id]
+        self._trained, self._in_a_row = self._trained + 1, 0
+        self._tokens += run.tokens - (attempt.tokens_at_start or 0)
+        self._flops += run.flops * (1 - (attempt.tokens_at_start or 0) / run.tokens)
+        loss = "no finite loss" if result.loss is None else f"loss {result.loss:.4f} nats/token"
+        note = f" ({result.reason})" if result.reason else ""
+        done = f"{len(self._results)} of {len(self._planned)}"
+        took = format_seconds(result.seconds)
+        self._progress.say(f"{run.run_id}: {result.status}, {loss}, {took}{note} · {done}")
+        faults.reach("driver.recorded")
+
+    def _read_outcome(self, run_id: str, ended: AttemptEnded) -> AttemptOutcome:
+        """What a worker that ended without a word has left on file."""
+        failure = self._ledger.read_failure(run_id, ended.attempt_id)
+        if failure is None:
+            return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)
+        message = failure.message if failure.cause == "environment" else failure.signature
+        return AttemptOutcome(
+            kind="failed", cause=failure.cause, message=message, signature=failure.signature
+        )
+
+    def _weigh_failure(
+        self, unfinished: _Unfinished, attempt_id: str, outcome: AttemptOutcome
+    ) -> None:
+        run_id = unfinished.run.run_id
+        cause: FailureCause = outcome.cause or "crash"
+        message = outcome.message or "its worker ended without a result"
+        pause = 0.0
+        if cause == "environment":
+            self._wind_down(EnvironmentFault(message))
+            return
+        if cause == "crash":
+            if self._deadline is not None:
+                return  # it was asked to stop, and is left for the next call
+            pause = self._settings.backoff * 2**unfinished.crashes
+            unfinished.crashes += 1
+            self._in_a_row += 1
+        if self._in_a_row >= self._settings.failures_in_a_row:
+            fault = (
+                f"{self._in_a_row} workers died in a row, the last with run {run_id} ({message}). "
+                "Look for a lack of memory; the same command then continues."
+            )
+            self._wind_down(EnvironmentFault(fault))
+            return
+        unfinished.causes[cause + outcome.signature] += 1
+        if self._is_hopeless(unfinished, cause, outcome.signature):
+            self._give_up(unfinished, attempt_id, cause, message)
+        else:
+            due = time.monotonic() + pause
+            heapq.heappush(self._queue, (due, -unfinished.run.flops, run_id))
+            self._progress.say(f"{run_id}: {cause}, will continue from a checkpoint ({message})")
+
+    def _give_up(
+        self, unfinished: _Unfinished, attempt_id: str, cause: FailureCause, message: str
+    ) -> None:
+        run_id = unfinished.run.run_id
+        folder = self._ledger.attempt_folder(run_id, attempt_id)
+        self._failed[run_id] = FailedRun(
+            run_id=run_id, cause=cause, message=message, folder=folder
+        )
+        del self._unfinished[run_id]
+        self._progress.say(f"{run_id}: failed, {message}; see {folder}")
+
+    def _is_hopeless(self, unfinished: _Unfinished, cause: FailureCause, signature: str) -> bool:
+        retries = self._settings.crash_retries
+        if sum(unfinished.causes.values()) > retries + 1:
+            return True
+        if cause == "crash":
+            return unfinished.crashes > retries
+        return cause == "time_limit" or unfinished.causes[cause + signature] >= 2
+
+    # --- watching -----------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """About once a second: look at the heartbeats, end what is overdue, show the state."""
+        now = time.monotonic()
+        if now - self._ticked < _TICK_SECONDS:
+            return
+        self._ticked = now
+        for attempt_id, attempt in self._running.items():
+            self._look_at(attempt_id, attempt, now)
+        partly = sum(
+            attempt.unfinished.run.flops * attempt.tokens_here / attempt.unfinished.run.tokens
+            for attempt in self._running.values()
+        )
+        begun = sum(attempt.seen_at is not None for attempt in self._running.values())
+        self._progress.show(
+            Snapshot(
+                total=len(self._planned),
+                finished=len(self._results),
+                running=begun,
+                diverged=sum(r.status == "diverged" for r in self._results.values()),
+                failed=len(self._failed),
+                tokens=self._tokens + sum(a.tokens_here for a in self._running.values()),
+                flops=self._flops + partly,
+                flops_left=max(0.0, sum(u.run.flops for u in self._unfinished.values()) - partly),
+            )
+        )
+
+    def _look_at(self, attempt_id: str, attempt: _Running, now: float) -> None:
+        heartbeat = self._ledger.read_heartbeat(attempt.unfinished.run.run_id, attempt_id)
+        if heartbeat is None:
+            return
+        attempt.seen_at = attempt.seen_at or now
+        attempt.tokens = heartbeat.tokens
+        if attempt.tokens_at_start is None and heartbeat.tokens:
+            # A resumed run reports where it stands; what it did before is not of this session.
+            resumed = attempt.unfinished.causes or self._had_attempts(attempt_id)
+            attempt.tokens_at_start = heartbeat.tokens if resumed else 0
+        limit = self._settings.time_limit
+        if limit is not None and now - attempt.seen_at > _OVERDUE * limit:
+            attempt.killed = True
+            self._executor.kill(attempt_id)
+
+    def _had_attempts(self, attempt_id: str) -> bool:
+        return attempt_id.split("-")[1] != "1"
+
+    def _say_plan(self) -> None:
+        kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
+        self._progress.say(f"{kept}; training {len(self._queue)}, longest first")
+
+
+@contextlib.contextmanager
+def _handling_signals(sweep: _Sweep) -> Iterator[None]:
+    """SIGINT and SIGTERM reach the sweep while the block runs, and go where they went after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python allows handlers in the main thread only
+        return
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+    _claim_signals(sweep)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+
+def _claim_signals(sweep: _Sweep) -> None:
+    def handle(signum: int, frame: FrameType | None) -> Any:
+        sweep.interrupt(signum)
+
+    if threading.current_thread() is threading.main_thread():
+        handler: Callable[[int, FrameType | None], Any] = handle
+        signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGTERM, handler)

@@ -1,0 +1,43 @@
+"""Attempts one after another in this process: no Ray, no workers, easy to step through."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from scaling.orchestration.attempt import AttemptRequest, run_attempt
+from scaling.orchestration.executors import AttemptEnded
+
+
+class InlineExecutor:
+    """Runs an attempt whenever it is waited for; a hung attempt cannot be ended from here."""
+
+    def __init__(self) -> None:
+        self._queue: deque[AttemptRequest] = deque()
+
+    def start(self) -> None:
+        """Nothing to make ready."""
+
+    def capacity(self) -> int:
+        """One."""
+        return 1
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Queue an attempt."""
+        self._queue.append(request)
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        """Run the next attempt to its end, calling `tick` between its steps."""
+        if not self._queue:
+            return ()
+        request = self._queue.popleft()
+        outcome = run_attempt(request, tick=tick)
+        return (AttemptEnded(attempt_id=request.attempt_id, outcome=outcome),)
+
+    def kill(self, attempt_id: str) -> None:
+        """Drop an attempt that has not begun."""
+        self._queue = deque(request for request in self._queue if request.attempt_id != attempt_id)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Drop what has not begun."""
+        self._queue.clear()

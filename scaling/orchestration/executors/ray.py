@@ -1,0 +1,332 @@
+"""Attempts as Ray tasks: in a Ray of our own on this machine, or in a cluster that is joined.
+
+Our own Ray listens on loopback only, asks for a token, reports nothing, and lives in a private
+folder that is removed at the end. One task is one attempt; Ray retries nothing, because only the
+driver knows why an attempt ended. Workers are reused (importing torch costs seconds), renewed
+after 25 attempts, and end themselves after a failed one, whose state nobody should trust.
+
+Facts behind the settings: measured with Ray 2.60. Under Linux, only
+RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps every listener on loopback; it is undocumented, so a test
+holds it. The variables act when `ray` is imported, which therefore happens in `start`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import logging
+import math
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from scaling.errors import EnvironmentFault
+from scaling.ledger.commit import FailureCause, Ledger
+from scaling.ledger.integrity import is_alive
+from scaling.orchestration.attempt import (
+    THREAD_ENVIRONMENT,
+    AttemptOutcome,
+    AttemptRequest,
+    run_attempt,
+)
+from scaling.orchestration.executors import AttemptEnded
+
+ATTEMPTS_PER_WORKER = 25
+
+_START_TRIES = 3
+_LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
+_CAPACITY_SECONDS = 5.0
+_GONE_SECONDS = 2.0
+_OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
+_FOLDER_PREFIX = "scaling-ray-"
+
+logger = logging.getLogger(__name__)
+
+
+class RayExecutor:
+    """Attempts on Ray workers.
+
+    Args:
+        cpus: Cores of our own Ray; None: those this process may use. Ignored with `address`.
+        cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
+        address: None: our own Ray. `auto` or `host:port`: join that cluster.
+    """
+
+    def __init__(
+        self, *, cpus: int | None = None, cpus_per_run: int = 1, address: str | None = None
+    ) -> None:
+        self._cpus = cpus or len(os.sched_getaffinity(0))
+        self._cpus_per_run = cpus_per_run
+        self._address = address
+        self._ray: Any = None
+        self._task: Any = None
+        self._running: dict[Any, AttemptRequest] = {}
+        self._folder: Path | None = None
+        self._environment: dict[str, str | None] = {}
+        self._daemons: list[psutil.Process] = []
+        self._capacity: tuple[float, int] = (-math.inf, 1)
+
+    def start(self) -> None:
+        """Start or join Ray.
+
+        Raises:
+            EnvironmentFault: Ray does not start in three tries, or no node has the cores that one
+                run needs.
+        """
+        if self._ray is not None:
+            return
+        if self._address is None:
+            self._require(self._cpus, f"this machine has {self._cpus}")
+            _remove_stale_folders()
+        self._set_environment()
+        try:
+            self._ray = importlib.import_module("ray")
+            self._connect()
+        except BaseException:
+            self.close()
+            raise
+        if self._address is None:
+            names = {"raylet", "gcs_server"}
+            self._daemons = [p for p in _descendants() if _name_of(p) in names]
+        self._task = self._ray.remote(
+            num_cpus=self._cpus_per_run, max_retries=0, max_calls=ATTEMPTS_PER_WORKER
+        )(execute_attempt)
+
+    def capacity(self) -> int:
+        """Attempts the cluster has room for, looked up every few seconds: nodes come and go."""
+        looked, known = self._capacity
+        if time.monotonic() - looked > _CAPACITY_SECONDS:
+            known = max(1, sum(int(c // self._cpus_per_run) for c in self._list_node_cpus()))
+            self._capacity = (time.monotonic(), known)
+        return known
+
+    def submit(self, request: AttemptRequest) -> None:
+        """Hand an attempt to Ray."""
+        self._running[self._task.remote(request)] = request
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        """Attempts that ended; returns as soon as one does."""
+        self._check_daemons()
+        refs = list(self._running)
+        if not refs:
+            return ()
+        try:
+            ready, _ = self._ray.wait(refs, num_returns=1, timeout=timeout)
+            if ready:
+                ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+        except self._ray.exceptions.RayError as error:
+            raise _describe_death(str(error)) from error
+        return tuple(self._collect(ref) for ref in ready)
+
+    def kill(self, attempt_id: str) -> None:
+        """End the worker of an attempt, also one that is stopped and hears nothing."""
+        for ref, request in self._running.items():
+            if request.attempt_id == attempt_id:
+                _kill_worker(request)
+                with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
+                    self._ray.cancel(ref, force=True)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End Ray and everything it started.
+
+        Args:
+            at_once: Kill instead of asking; this process cannot use Ray again afterwards.
+        """
+        ours = _descendants() if self._address is None and self._ray is not None else []
+        for request in self._running.values():
+            _kill_worker(request)
+        self._running.clear()
+        if self._ray is not None and at_once and self._address is None:
+            atexit.unregister(self._ray.shutdown)
+        elif self._ray is not None:
+            try:
+                self._ray.shutdown()
+            except Exception:  # whatever Ray's end looks like, its processes are ended below
+                logger.warning("Ray did not shut down in order", exc_info=True)
+        _end_processes(ours, patience=0.0 if at_once else _GONE_SECONDS)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._ray, self._folder, self._environment, self._daemons = None, None, {}, []
+
+    def _set_environment(self) -> None:
+        wanted = {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            # Or Ray would rebuild the environment with uv in every worker.
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        }
+        if self._address is None:
+            wanted |= THREAD_ENVIRONMENT | {
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_TOKEN": secrets.token_hex(32),
+                "RAY_task_oom_retries": "0",  # without end by default
+            }
+        self._environment = {name: os.environ.get(name) for name in wanted}
+        os.environ.update(wanted)
+
+    def _connect(self) -> None:
+        if self._address is not None:
+            self._join(self._address)
+            return
+        begun = time.monotonic()
+        for tried in range(1, _START_TRIES + 1):
+            # The path of a socket holds 107 characters: no long temporary folders.
+            parent = "/tmp" if os.access("/tmp", os.W_OK) else None
+            prefix = f"{_FOLDER_PREFIX}{os.getpid()}-"
+            self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            try:
+                self._ray.init(
+                    address="local",
+                    num_cpus=self._cpus,
+                    num_gpus=0,
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    _temp_dir=str(self._folder),
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    configure_logging=False,
+                )
+                return
+            except Exception as error:  # Ray raises whatever its parts raise
+                with contextlib.suppress(Exception):
+                    self._ray.shutdown()
+                shutil.rmtree(self._folder, ignore_errors=True)
+                late = time.monotonic() - begun > _LAST_TRY_AFTER_SECONDS
+                if tried == _START_TRIES or late:
+                    raise EnvironmentFault(
+                        f"Ray did not start in {tried} tries: {_first_line(error)}. "
+                        'Run with "--executor inline" to do without it.'
+                    ) from error
+                logger.warning("Ray did not start (try %d): %s", tried, _first_line(error))
+
+    def _join(self, address: str) -> None:
+        try:
+            self._ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                configure_logging=False,
+                runtime_env={"env_vars": THREAD_ENVIRONMENT},
+            )
+        except Exception as error:
+            raise EnvironmentFault(
+                f"no Ray cluster can be joined at {address!r}: {_first_line(error)}. "
+                "Check the address, or leave --address out to use a Ray of our own."
+            ) from error
+        largest = max(self._list_node_cpus(), default=0.0)
+        self._require(largest, f"the cluster's largest node has {largest:g}")
+
+    def _require(self, largest: float, has: str) -> None:
+        if self._cpus_per_run > largest:
+            raise EnvironmentFault(
+                f"one run needs {self._cpus_per_run} CPU cores, {has}. "
+                "Lower resources.cpus_per_run in the sweep file."
+            )
+
+    def _list_node_cpus(self) -> list[float]:
+        nodes = self._ray.nodes()
+        return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+
+    def _check_daemons(self) -> None:
+        for process in self._daemons:
+            try:
+                dead = process.status() == psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                dead = True
+            if dead:
+                raise _describe_death("one of its processes has died")
+
+    def _collect(self, ref: Any) -> AttemptEnded:
+        request = self._running.pop(ref)
+        exceptions = self._ray.exceptions
+        try:
+            outcome: AttemptOutcome = self._ray.get(ref)
+        except exceptions.OutOfMemoryError as error:
+            return _ended(request, "out_of_memory", error)
+        except exceptions.LocalRayletDiedError as error:
+            raise _describe_death(_first_line(error)) from error
+        except exceptions.RayError as error:
+            return _ended(request, "crash", error)
+        return AttemptEnded(attempt_id=request.attempt_id, outcome=outcome)
+
+
+def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
+    """What a worker does: the attempt, and its own end after a failure that is on file."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
+    outcome = run_attempt(request)
+    if outcome.kind == "failed":
+        ledger = Ledger.open(Path(request.ledger))
+        if ledger.read_failure(request.run_id, request.attempt_id) is not None:
+            os._exit(1)
+    return outcome
+
+
+def _ended(request: AttemptRequest, cause: FailureCause, error: Exception) -> AttemptEnded:
+    return AttemptEnded(
+        attempt_id=request.attempt_id, outcome=None, cause=cause, message=_first_line(error)
+    )
+
+
+def _describe_death(what: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"Ray is gone: {what}. Finished runs are kept; the same command continues."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+
+
+def _kill_worker(request: AttemptRequest) -> None:
+    heartbeat = Ledger.open(Path(request.ledger)).read_heartbeat(request.run_id, request.attempt_id)
+    if heartbeat is None or heartbeat.host != socket.gethostname():
+        return
+    if heartbeat.pid != os.getpid() and is_alive(heartbeat.pid, heartbeat.started):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(heartbeat.pid, signal.SIGKILL)
+
+
+def _descendants() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def _name_of(process: psutil.Process) -> str:
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def _end_processes(processes: list[psutil.Process], *, patience: float) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_GONE_SECONDS)
+
+
+def _remove_stale_folders() -> None:
+    """Folders of drivers that were killed before they could remove them."""
+    for path in Path("/tmp").glob(f"{_FOLDER_PREFIX}*"):
+        match = re.fullmatch(rf"{_FOLDER_PREFIX}([0-9]+)-.*", path.name)
+        with contextlib.suppress(OSError):
+            ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            if match and ours and not psutil.pid_exists(int(match[1])):
+                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,167 @@
+"""What a sweep is doing, on standard error: live on a terminal, plain lines elsewhere.
+
+    12 of 24 runs · 2 running · 1 failed · 81.2k tokens/s · 1 min 40 s left
+
+Time left is what is left in FLOPs over the FLOP/s of this session: runs are submitted longest
+first, so counting runs would mislead.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Protocol, TextIO
+
+from scaling.units import format_count, format_seconds
+
+_PLAIN_SECONDS = 10.0
+_WINDOW_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A sweep at one moment.
+
+    Attributes:
+        total, finished, running, diverged, failed: Runs.
+        tokens, flops: Trained in this session, running attempts included.
+        flops_left: FLOPs of what is neither finished nor given up, less what running attempts did.
+    """
+
+    total: int
+    finished: int
+    running: int
+    diverged: int
+    failed: int
+    tokens: float
+    flops: float
+    flops_left: float
+
+
+class Progress(Protocol):
+    """Where a driver shows what it does."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Take note of the present state; draw it when it is time."""
+
+    def say(self, line: str) -> None:
+        """One line that stays."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Nothing."""
+
+    def say(self, line: str) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
+        """Nothing."""
+
+
+def open_progress(stream: TextIO | None = None) -> Progress:
+    """Progress for `stream` (standard error unless given): live if it is a terminal."""
+    stream = stream or sys.stderr
+    return LiveProgress(stream) if stream.isatty() else PlainProgress(stream)
+
+
+class Meter:
+    """Rates over the last seconds, and the time left, from successive snapshots."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[float, Snapshot]] = deque()
+
+    def add(self, snapshot: Snapshot) -> None:
+        now = time.monotonic()
+        self._seen.append((now, snapshot))
+        while len(self._seen) > 2 and now - self._seen[1][0] > _WINDOW_SECONDS:
+            self._seen.popleft()
+
+    def describe(self) -> str:
+        """The line at the head of this file."""
+        if not self._seen:
+            return ""
+        (then, old), (now, new) = self._seen[0], self._seen[-1]
+        parts = [f"{new.finished} of {new.total} runs", f"{new.running} running"]
+        if new.diverged:
+            parts.append(f"{new.diverged} diverged")
+        if new.failed:
+            parts.append(f"{new.failed} failed")
+        seconds = now - then
+        if seconds > 0 and new.tokens > old.tokens:
+            parts.append(f"{format_count((new.tokens - old.tokens) / seconds)} tokens/s")
+        if seconds > 0 and new.flops > old.flops and new.flops_left > 0:
+            left = new.flops_left / ((new.flops - old.flops) / seconds)
+            parts.append(f"{format_seconds(left)} left")
+        return " · ".join(parts)
+
+
+class PlainProgress:
+    """A line every ten seconds, and one for each thing that happens."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._meter = stream, Meter()
+        self._shown = time.monotonic()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._meter.add(snapshot)
+        if time.monotonic() - self._shown >= _PLAIN_SECONDS:
+            self._shown = time.monotonic()
+            self._write(self._meter.describe())
+
+    def say(self, line: str) -> None:
+        self._write(clean_line(line))
+
+    def close(self) -> None:
+        """Nothing to undo."""
+
+    def _write(self, line: str) -> None:
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+
+class LiveProgress:
+    """A bar that is redrawn in place, with lines that stay above it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        # Imported here: rich costs 50 ms, and most commands draw nothing.
+        from rich.console import Console
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
+
+        self._meter = Meter()
+        self._bar = RichProgress(
+            BarColumn(bar_width=24),
+            TextColumn("{task.description}", markup=False),
+            console=Console(file=stream),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=None)
+        self._bar.start()
+
+    def show(self, snapshot: Snapshot) -> None:
+        self._meter.add(snapshot)
+        done = snapshot.flops / max(1.0, snapshot.flops + snapshot.flops_left)
+        self._bar.update(
+            self._task, description=self._meter.describe(), total=1.0, completed=done
+        )
+
+    def say(self, line: str) -> None:
+        self._bar.console.print(clean_line(line), markup=False, highlight=False)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+def clean_line(text: str) -> str:
+    """One line that cannot command a terminal."""
+    return "".join(char if char.isprintable() else " " for char in text)

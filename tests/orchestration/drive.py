@@ -1,0 +1,41 @@
+"""Drive a synthetic sweep from its own process, so that tests can kill it.
+
+usage: drive.py FOLDER COUNT EXECUTOR STEPS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from synthetic import SETTINGS, make_cells, make_ledger
+
+from scaling.errors import ScalingError
+from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors import Executor
+from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.orchestration.executors.ray import RayExecutor
+from scaling.orchestration.progress import open_progress
+
+
+def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
+    executor: Executor = RayExecutor(cpus=2) if executor_name == "ray" else InlineExecutor()
+    try:
+        outcome = run_cells(
+            make_cells(count, steps=steps),
+            make_ledger(folder),
+            executor,
+            corpus=folder / "corpus",
+            settings=SETTINGS,
+            progress=open_progress(),
+        )
+    except ScalingError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    print(json.dumps({"finished": len(outcome.finished), "trained": outcome.trained}))
+    return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
