@@ -62,8 +62,9 @@ def tabulate(
         One row per finished run in the plan's order; realised D and C; the declared budget.
     """
     stored = ledger.read_results(check=check)
-    planned = {cell.run.run_id: cell for cell in reversed(cells)}
-    planned = {cell.run.run_id: planned[cell.run.run_id] for cell in cells}
+    planned: dict[str, Cell] = {}
+    for cell in cells:
+        planned.setdefault(cell.run.run_id, cell)
     present = [stored.results[run_id] for run_id in planned if run_id in stored.results]
     rows = [result for result in present if result.status == "finished"]
     ids = [result.run.run_id for result in rows]
@@ -193,11 +194,10 @@ def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[st
     outside = sorted(stored.results.keys() - planned.keys())
     missing = [run_id for run_id in planned if run_id not in stored.results.keys() | damaged]
     if outside:
-        notes.append(f"{len(outside)} runs are outside the current plan: {_name_some(outside)}")
+        notes.append(f"in the ledger but outside the current plan: {_name_some(outside)}")
     if missing:
         notes.append(
-            f"{len(missing)} of {len(planned)} planned runs have no result yet: "
-            f"{_name_some(missing)}"
+            f"without a result yet, {len(missing)} of {len(planned)} planned: {_name_some(missing)}"
         )
     notes.extend(f"left out: {damage.path} ({damage.what})" for damage in stored.damaged)
     return tuple(notes)

@@ -31,9 +31,10 @@ def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
             progress=open_progress(),
         )
     except ScalingError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
-    print(json.dumps({"finished": len(outcome.finished), "trained": outcome.trained}))
+    report = {"finished": len(outcome.finished), "trained": outcome.trained}
+    sys.stdout.write(json.dumps(report) + "\n")
     return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
 
 

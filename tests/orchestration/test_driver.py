@@ -1,0 +1,410 @@
+"""Claims about driving a sweep, on the inline executor with a trainer that costs nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+
+from scaling.errors import EnvironmentFault, LockedError
+from scaling.ledger import faults
+from scaling.ledger.commit import Ledger
+from scaling.ledger.integrity import verify
+from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest, run_attempt
+from scaling.orchestration.driver import DriverSettings, SweepOutcome, run_cells
+from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.sweep.plan import Cell
+
+HERE = Path(__file__).parent
+
+
+def drive(
+    folder: Path,
+    cells: Sequence[Cell],
+    behaviour: dict[str, Any] | None = None,
+    *,
+    executor: Any = None,
+    settings: DriverSettings = SETTINGS,
+) -> SweepOutcome:
+    corpus = make_corpus(folder, behaviour)
+    executor = executor or InlineExecutor()
+    return run_cells(cells, make_ledger(folder), executor, corpus=corpus, settings=settings)
+
+
+def count_attempts(folder: Path, seed: int, **kwargs: int) -> int:
+    return len(make_ledger(folder).list_attempts(make_run(seed, **kwargs).run_id))
+
+
+def start_driver(folder: Path, count: int, steps: int = 10, **environment: str) -> Any:
+    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "inline"]
+    return subprocess.Popen(
+        [*command, str(steps)],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was never met"
+        time.sleep(0.01)
+
+
+class DyingExecutor(InlineExecutor):
+    """Workers that die without a word; `deaths` says how often, per attempt submitted."""
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__()
+        self.deaths, self.submitted = deaths, 0
+
+    def submit(self, request: AttemptRequest) -> None:
+        self.submitted += 1
+        super().submit(request)
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        if self.deaths and self._queue:
+            self.deaths -= 1
+            return (AttemptEnded(attempt_id=self._queue.popleft().attempt_id, outcome=None),)
+        return super().wait(timeout, tick)
+
+
+class UntouchableExecutor(InlineExecutor):
+    def start(self) -> None:
+        raise AssertionError("nothing was to be run")
+
+
+# --- resuming ---------------------------------------------------------------------------------
+
+
+def test_a_sweep_is_trained_and_the_second_call_does_nothing(tmp_path: Path) -> None:
+    cells = make_cells(3)
+    first = drive(tmp_path, cells)
+    assert (len(first.finished), first.trained, first.left) == (3, 3, ())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    second = drive(tmp_path, cells, executor=UntouchableExecutor())
+    after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+    assert (len(second.finished), second.trained) == (3, 0)
+    changed = {path.name for path in after if before.get(path) != after[path]}
+    assert changed <= {"behaviour.json"}
+    assert verify(make_ledger(tmp_path), cells) == ()
+
+
+def test_added_cells_are_trained_and_finished_ones_are_not(tmp_path: Path) -> None:
+    drive(tmp_path, make_cells(2))
+    outcome = drive(tmp_path, make_cells(4))
+    assert (len(outcome.finished), outcome.trained) == (4, 2)
+    assert [count_attempts(tmp_path, seed) for seed in range(4)] == [1, 1, 1, 1]
+
+
+def test_the_longest_run_is_submitted_first(tmp_path: Path) -> None:
+    class Recorder(InlineExecutor):
+        submitted: list[str] = []  # noqa: RUF012
+
+        def submit(self, request: AttemptRequest) -> None:
+            self.submitted.append(request.run_id)
+            super().submit(request)
+
+    cells = [cell for steps in (6, 20, 12) for cell in make_cells(1, steps=steps)]
+    drive(tmp_path, cells, executor=Recorder())
+    assert Recorder.submitted == [make_run(0, steps=steps).run_id for steps in (20, 12, 6)]
+
+
+def test_a_run_named_twice_is_trained_once(tmp_path: Path) -> None:
+    outcome = drive(tmp_path, make_cells(2) + make_cells(2))
+    assert (len(outcome.finished), outcome.trained) == (2, 2)
+
+
+def test_checkpoints_go_when_the_result_is_in(tmp_path: Path) -> None:
+    drive(tmp_path, make_cells(1), {"0": {"raise_at": 6}})
+    assert count_attempts(tmp_path, 0) == 2
+    assert not list(tmp_path.rglob("checkpoint*"))
+
+
+def test_weights_can_be_dropped(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, keep_weights=False)
+    outcome = drive(tmp_path, make_cells(1), settings=settings)
+    result = make_ledger(tmp_path).find_result(outcome.finished[0])
+    assert result is not None
+    assert set(result.files) == {"metrics.jsonl"}
+
+
+# --- failures by cause ------------------------------------------------------------------------
+
+
+def test_a_passing_exception_is_tried_again_from_the_checkpoint(tmp_path: Path) -> None:
+    outcome = drive(tmp_path, make_cells(2), {"0": {"raise_at": 6}})
+    assert len(outcome.finished) == 2
+    result = make_ledger(tmp_path).find_result(make_run(0).run_id)
+    assert result is not None
+    assert result.loss == expected_loss(make_run(0))
+    assert result.flops_spent == result.flops * 6 // 10  # steps 0-3 came from the checkpoint
+
+
+def test_the_same_exception_twice_stops_that_run_alone(tmp_path: Path) -> None:
+    outcome = drive(tmp_path, make_cells(3), {"1": {"raise_at": 2, "times": 9}})
+    assert len(outcome.finished) == 2
+    (failed,) = outcome.failed
+    assert (failed.run_id, failed.cause) == (make_run(1).run_id, "exception")
+    assert "seed 1 cannot be trained" in failed.message
+    assert count_attempts(tmp_path, 1) == 2
+    failure = make_ledger(tmp_path).read_failure(failed.run_id, failed.folder.name)
+    assert failure is not None
+    assert "_misbehave" in failure.traceback
+
+
+def test_a_diverged_run_counts_and_is_never_tried_again(tmp_path: Path) -> None:
+    behaviour = {"1": {"diverge": True}}
+    outcome = drive(tmp_path, make_cells(2), behaviour)
+    assert outcome.diverged == (make_run(1).run_id,)
+    again = drive(tmp_path, make_cells(2), behaviour, executor=UntouchableExecutor())
+    assert (again.diverged, again.trained) == (outcome.diverged, 0)
+    assert count_attempts(tmp_path, 1) == 1
+
+
+def test_a_dead_worker_is_replaced_three_times_at_most(tmp_path: Path) -> None:
+    assert len(drive(tmp_path, make_cells(1), executor=DyingExecutor(3)).finished) == 1
+    executor = DyingExecutor(99)
+    (failed,) = drive(tmp_path, make_cells(2)[1:], executor=executor).failed
+    assert (failed.cause, executor.submitted) == ("crash", 4)
+
+
+def test_five_dead_workers_in_a_row_stop_the_sweep(tmp_path: Path) -> None:
+    executor = DyingExecutor(99)
+    with pytest.raises(EnvironmentFault, match="5 workers died in a row"):
+        drive(tmp_path, make_cells(9), executor=executor)
+    assert executor.submitted <= 6
+    assert len(drive(tmp_path, make_cells(9)).finished) == 9
+
+
+def test_a_run_past_its_time_limit_is_given_up(tmp_path: Path) -> None:
+    settings = dataclasses.replace(SETTINGS, time_limit=0.3)
+    outcome = drive(tmp_path, make_cells(2), {"0": {"step_seconds": 0.1}}, settings=settings)
+    assert [failed.cause for failed in outcome.failed] == ["time_limit"]
+    assert count_attempts(tmp_path, 0) == 1
+
+
+def test_a_worker_that_claims_a_commit_it_did_not_make_is_not_believed(tmp_path: Path) -> None:
+    class Boaster(InlineExecutor):
+        def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+            attempt_id = self._queue.popleft().attempt_id
+            return (AttemptEnded(attempt_id=attempt_id, outcome=AttemptOutcome(kind="finished")),)
+
+    (failed,) = drive(tmp_path, make_cells(1), executor=Boaster()).failed
+    assert "without a result" in failed.message
+
+
+def test_a_full_disk_stops_the_sweep_at_once_and_the_next_call_continues(tmp_path: Path) -> None:
+    cells = make_cells(5)
+    with pytest.raises(EnvironmentFault, match=r"corpus: No space left .* same command"):
+        drive(tmp_path, cells, {"2": {"full_at": 3}})
+    total = sum(count_attempts(tmp_path, seed) for seed in range(5))
+    assert total <= 5
+    outcome = drive(tmp_path, cells)
+    assert (len(outcome.finished), outcome.left) == (5, ())
+
+
+@pytest.mark.parametrize(
+    "point", ["attempt.created", "commit.digested", "commit.written", "replace.written"]
+)
+def test_a_disk_that_fills_at_any_write_leaves_nothing_half(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str
+) -> None:
+    monkeypatch.setattr(faults, "_reached", {})
+    make_ledger(tmp_path)
+    monkeypatch.setenv("SCALING_FAULT", f"{point}:full")
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        drive(tmp_path, make_cells(3))
+    monkeypatch.delenv("SCALING_FAULT")
+    assert not make_ledger(tmp_path).read_results(check="files").damaged
+    assert len(drive(tmp_path, make_cells(3)).finished) == 3
+
+
+def test_a_damaged_result_is_left_out_and_not_trained_again_unasked(tmp_path: Path) -> None:
+    cells = make_cells(2)
+    drive(tmp_path, cells)
+    path = tmp_path / "results" / "demo" / "runs" / make_run(1).run_id / "result.json"
+    path.write_text(path.read_text().replace('"loss": 1.', '"loss": 0.'))
+    outcome = drive(tmp_path, cells, executor=UntouchableExecutor())
+    assert outcome.finished == (make_run(0).run_id,)
+    assert [damage.run_id for damage in outcome.damaged] == [make_run(1).run_id]
+    make_ledger(tmp_path).set_aside(make_run(1).run_id)
+    assert drive(tmp_path, cells).trained == 1
+
+
+# --- two drivers, orphans ---------------------------------------------------------------------
+
+
+def test_a_second_driver_is_refused(tmp_path: Path) -> None:
+    with make_ledger(tmp_path).lock(), pytest.raises(LockedError, match=str(os.getpid())):
+        drive(tmp_path, make_cells(1))
+
+
+def test_a_driver_that_was_overtaken_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overtaken(InlineExecutor):
+        def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+            make_ledger(tmp_path).advance_term()
+            return super().wait(timeout, tick)
+
+    with pytest.raises(LockedError, match="another driver has taken over"):
+        drive(tmp_path, make_cells(2), executor=Overtaken())
+
+
+def test_an_orphan_of_an_older_term_stops_with_a_checkpoint(tmp_path: Path) -> None:
+    ledger, corpus = make_ledger(tmp_path), make_corpus(tmp_path)
+    request = _make_request(ledger, corpus, term=ledger.advance_term())
+    calls: list[int] = []
+
+    def overtake() -> None:  # runs between two steps
+        calls.append(1)
+        if len(calls) == 2:
+            ledger.advance_term()
+
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.25}})
+    assert run_attempt(request, tick=overtake).kind == "interrupted"
+    folder = ledger.attempt_folder(request.run_id, request.attempt_id)
+    assert list(folder.glob("checkpoint-*.json"))
+
+
+def test_a_late_orphan_changes_nothing(tmp_path: Path) -> None:
+    drive(tmp_path, make_cells(1))
+    ledger = make_ledger(tmp_path)
+    before = ledger.read_results().digests
+    request = _make_request(ledger, tmp_path / "corpus", term=ledger.read_term())
+    assert run_attempt(request).kind == "finished"
+    assert ledger.read_results().digests == before
+
+
+def _make_request(ledger: Ledger, corpus: Path, *, term: int) -> AttemptRequest:
+    run = make_run(0)
+    return AttemptRequest(
+        run_id=run.run_id,
+        run=json.dumps(run.to_json()),
+        ledger=str(ledger.folder),
+        corpus=str(corpus),
+        attempt_id=ledger.name_attempt(run.run_id, term=term),
+        term=term,
+        trainer=SETTINGS.trainer,
+        resume=(),
+        keep_weights=True,
+        time_limit=None,
+    )
+
+
+# --- killing the whole driver -----------------------------------------------------------------
+
+# How often a point is passed before the kill: somewhere in the middle of the sweep.
+KILLS = [
+    *((point, nth) for point in faults.POINTS if point.startswith("commit.") for nth in (1, 3)),
+    ("lock.taken", 1),
+    ("term.advanced", 1),
+    ("attempt.created", 2),
+    ("attempt.trained", 2),
+    ("driver.submitted", 2),
+    ("driver.recorded", 1),
+    ("replace.written", 1),
+    ("replace.written", 4),
+    ("replace.replaced", 3),
+    ("failure.written", 1),
+    ("index.written", 1),
+]
+
+
+def test_every_fault_point_is_killed_at() -> None:
+    assert {point for point, _ in KILLS} == set(faults.POINTS)
+
+
+@pytest.mark.parametrize(("point", "nth"), KILLS)
+def test_a_driver_killed_at_any_point_is_continued(tmp_path: Path, point: str, nth: int) -> None:
+    make_corpus(tmp_path, {"1": {"raise_at": 5}})
+    process = start_driver(tmp_path, 3, SCALING_FAULT=f"{point}:kill@{nth}")
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    kept = {}
+    if (tmp_path / "results" / "demo" / "sweep.json").exists():
+        stored = make_ledger(tmp_path).read_results(check="files")
+        assert not stored.damaged
+        kept = dict(stored.digests)
+    outcome = drive(tmp_path, make_cells(3))
+    assert (len(outcome.finished), outcome.left, outcome.failed) == (3, (), ())
+    ledger = make_ledger(tmp_path)
+    stored = ledger.read_results(check="files")
+    assert kept.items() <= stored.digests.items()  # nothing finished was lost or redone
+    assert {r.run.seed: r.loss for r in stored.results.values()} == {
+        seed: expected_loss(make_run(seed)) for seed in range(3)
+    }
+    assert {finding.kind for finding in verify(ledger, make_cells(3))} <= {"stray"}
+    verify(ledger, make_cells(3), repair=True)
+    assert verify(ledger, make_cells(3)) == ()
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_checkpoints_and_the_next_call_continues(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.02}})
+    process = start_driver(tmp_path, 2, 1000)
+    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.json"))))
+    process.send_signal(signum)
+    _, said = process.communicate()
+    assert process.returncode == 128 + signum, said
+    assert "Traceback" not in said
+    reached = max(json.loads(p.read_text())[0] for p in tmp_path.rglob("checkpoint-*.json"))
+    outcome = drive(tmp_path, make_cells(2, steps=1000))
+    assert len(outcome.finished) == 2
+    results = make_ledger(tmp_path).read_results().results.values()
+    assert sum(result.flops_spent for result in results) == sum(
+        result.flops for result in results
+    ) * (2000 - reached) // 2000
+    assert all(result.loss == expected_loss(result.run) for result in results)
+
+
+def test_the_second_signal_ends_it_in_the_middle_of_a_step(tmp_path: Path) -> None:
+    make_corpus(tmp_path, {"*": {"hang_at": 5}})
+    process = start_driver(tmp_path, 2)
+    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.json"))))
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first was heard
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)  # the step would take 60 s
+    assert process.returncode == 130
+
+
+def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
+    before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
+    drive(tmp_path, make_cells(1))
+    assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = make_ledger(tmp_path)
+    real = os.open
+
+    def refuse(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+        if str(path).startswith(str(ledger.folder)) and flags & (os.O_CREAT | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return real(path, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(EnvironmentFault, match=r"demo.*Read-only file system"):
+        run_cells(make_cells(1), ledger, InlineExecutor(), corpus=tmp_path, settings=SETTINGS)
