@@ -1,15 +1,46 @@
-"""RunTable: finished runs as columns, ready to fit, wherever they came from."""
+"""RunTable: finished runs as columns, ready to fit, wherever they came from.
+
+`read_table` reads the CSV of the contract: columns N, D, loss; optional C, budget, U, seed, lr,
+group. Every problem of a file is listed at once, as `file:line: column: what was seen, what to do`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+import dataclasses
+import hashlib
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
-from scaling.sweep.cost_model import CostModel
+import numpy as np
+
+from scaling.errors import TableError
+from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
 from scaling.sweep.counting import CountConvention
+from scaling.sweep.runspec import canonical_json
 from scaling.units import FloatArray, IntArray
 
 LossUnit = Literal["nats", "bits", "bpb"]
+
+REQUIRED_COLUMNS = ("N", "D", "loss")
+OPTIONAL_COLUMNS = ("C", "budget", "U", "seed", "lr", "group")
+_POSITIVE = ("N", "D", "loss", "C", "budget", "U", "lr")
+# Names that other people's tables use, for the suggestion only; nothing is mapped silently.
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "N": ("params", "n_params", "num_params", "parameters", "parameter_count", "model_size", "size"),
+    "D": ("tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens", "training_tokens"),
+    "loss": ("val_loss", "eval_loss", "validation_loss", "test_loss", "final_loss", "nll", "bpb"),
+}
+_CHUNK_ROWS = 50_000
+# A file with a wrong column has as many problems as rows; a reader needs the first of them.
+_MAX_PROBLEMS = 1000
+# Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
+_MIXED_COST = 0.10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +54,9 @@ class RunTable:
         loss: Held-out loss [nats/token], positive and finite.
         flops: Realised C [FLOPs]; None where the table does not state it.
         budget: Declared budget [FLOPs]; None where there is none. NaN marks rows without one.
-        unique_tokens: U; None where not stated.
+        unique_tokens: U; None where not stated. NaN marks rows without one.
         seed: None where not stated.
-        learning_rate: None where not stated.
+        learning_rate: None where not stated. NaN marks rows without one.
         group: Bootstrap cluster of each row (rows of one group share noise); None: each
             (N, D) configuration is its own cluster.
         loss_se: Evaluation standard error [nats/token]; None where unknown.
@@ -59,3 +90,449 @@ class RunTable:
 
     def __len__(self) -> int:
         return len(self.run)
+
+
+def read_table(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    loss_unit: LossUnit = "nats",
+    drop_bad: bool = False,
+) -> RunTable:
+    """Read a CSV of runs made elsewhere.
+
+    The cost model follows the rows that state C (κ interpolated in log N); without any it is
+    C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
+    says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
+
+    Args:
+        path: UTF-8, comma-separated, one header line.
+        columns: Contract name -> the file's name, e.g. {"N": "params"}.
+        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2.
+        drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
+
+    Returns:
+        The table, rows in the file's order.
+
+    Raises:
+        TableError: Missing or doubled columns, no rows, malformed rows; every problem in it.
+    """
+    name = str(path)
+    text = _read_text(Path(path), name)
+    lines = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = [cell.strip() for cell in next(lines)]
+    except (StopIteration, csv.Error):
+        raise TableError([f"{name}:1: the file is empty; a table of runs needs columns "
+                          f"{', '.join(REQUIRED_COLUMNS)} and one row per run"]) from None
+    where = _locate_columns(header, columns or {}, name)
+    cells = _Cells(name=name, header=header, where=where)
+    for chunk in _iterate_chunks(lines, name):
+        cells.add(chunk)
+    if cells.problems and not drop_bad:
+        raise TableError(_shorten(cells.problems, name))
+    if not cells.kept:
+        bad = len(cells.rejected)
+        seen = f"{bad} malformed rows and no other" if bad else "no rows"
+        raise TableError([f"{name}: {seen} below the header; nothing is left to fit"])
+    return _assemble(cells, name, loss_unit)
+
+
+def make_table(
+    params: Sequence[float] | FloatArray,
+    tokens: Sequence[float] | FloatArray,
+    *,
+    loss: Sequence[float] | FloatArray,
+    flops: FloatArray | None = None,
+    budget: FloatArray | None = None,
+    unique_tokens: FloatArray | None = None,
+    seed: IntArray | None = None,
+    learning_rate: FloatArray | None = None,
+    group: Sequence[str] | None = None,
+    loss_se: FloatArray | None = None,
+    run: Sequence[str] | None = None,
+    diverged: Sequence[str] = (),
+    rejected: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    convention: CountConvention | None = None,
+    cost: CostModel | None = None,
+    source: str = "<arrays>",
+) -> RunTable:
+    """A RunTable from arrays of shape (n,); what is left out is None, the cost model follows
+    `flops` where given, else 6ND.
+
+    The digest covers what a fit can depend on: every numeric column and the groups, as rows sorted
+    by value (so the order of rows does not matter), the diverged runs' number, the convention and
+    the cost model. It leaves out names, notes and the path.
+
+    Raises:
+        TableError: Lengths differ, or N, D, loss or C is not positive and finite.
+    """
+    numbers = {
+        "N": _as_floats(params), "D": _as_floats(tokens), "loss": _as_floats(loss),
+        "C": _as_floats(flops), "budget": _as_floats(budget), "U": _as_floats(unique_tokens),
+        "lr": _as_floats(learning_rate), "loss_se": _as_floats(loss_se),
+    }  # fmt: skip
+    _verify_columns(numbers, source)
+    n_values, d_values, losses = (_given(numbers[key]) for key in REQUIRED_COLUMNS)
+    flops = numbers["C"]
+    if cost is None:
+        has_flops = flops is not None and flops.size > 0
+        cost = make_table_cost(n_values, d_values, _given(flops)) if has_flops else SIX_ND
+    table = RunTable(
+        run=tuple(run) if run is not None else tuple(str(i + 1) for i in range(n_values.size)),
+        params=n_values,
+        tokens=d_values,
+        loss=losses,
+        flops=flops,
+        budget=numbers["budget"],
+        unique_tokens=numbers["U"],
+        seed=None if seed is None else np.asarray(seed, dtype=np.int64),
+        learning_rate=numbers["lr"],
+        group=None if group is None else tuple(group),
+        loss_se=numbers["loss_se"],
+        diverged=tuple(diverged),
+        rejected=tuple(rejected),
+        notes=tuple(notes),
+        convention=convention,
+        cost=cost,
+        source=source,
+        digest="",
+    )
+    return dataclasses.replace(table, digest=_digest_table(table))
+
+
+def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
+    """The table with only the given rows, in the given order; cost model and notes unchanged."""
+    index = np.asarray(rows, dtype=np.int64)
+    chosen: dict[str, object] = {}
+    for one in dataclasses.fields(table):
+        value = getattr(table, one.name)
+        if isinstance(value, np.ndarray):
+            chosen[one.name] = value[index]
+        elif one.name in ("run", "group") and value is not None:
+            chosen[one.name] = tuple(value[i] for i in index)
+    part = dataclasses.replace(table, **chosen)  # type: ignore[arg-type]
+    return dataclasses.replace(part, digest=_digest_table(part))
+
+
+def sort_rows(table: RunTable) -> RunTable:
+    """The same rows in the one order that depends on their values only; the digest is the same."""
+    return dataclasses.replace(select_rows(table, _canonical_order(table)), digest=table.digest)
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Cells:
+    """Columns as they are read, chunk by chunk."""
+
+    name: str
+    header: list[str]
+    where: Mapping[str, int]
+    columns: dict[str, list[FloatArray]] = field(default_factory=dict)
+    group: list[str] = field(default_factory=list)
+    rows: list[IntArray] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    read: int = 0
+    kept: int = 0
+
+    def add(self, chunk: list[tuple[int, list[str]]]) -> None:
+        """Parse one chunk of (line number, cells); bad rows go to `problems`."""
+        width = len(self.header)
+        lines = [line for line, _ in chunk]
+        bad: dict[int, list[str]] = {}
+        for at, (line, row) in enumerate(chunk):
+            if len(row) != width:
+                bad[at] = [f"{self.name}:{line}: {len(row)} cells where the header has {width}; "
+                           f"quote cells that contain commas"]  # fmt: skip
+        texts = [row if at not in bad else [""] * width for at, (_, row) in enumerate(chunk)]
+        parsed: dict[str, FloatArray] = {}
+        for column, index in self.where.items():
+            if column == "group":
+                continue
+            raw = [row[index] for row in texts]
+            parsed[column] = self._parse(column, raw, lines, bad)
+        good = np.array([at not in bad for at in range(len(chunk))], dtype=np.bool_)
+        for column, values in parsed.items():
+            self.columns.setdefault(column, []).append(values[good])
+        if "group" in self.where:
+            index = self.where["group"]
+            self.group.extend(texts[at][index].strip() for at in np.flatnonzero(good))
+        self.rows.append(self.read + 1 + np.flatnonzero(good))
+        for at in sorted(bad):
+            self.problems.extend(bad[at])
+            self.rejected.append("; ".join(bad[at]))
+        self.read += len(chunk)
+        self.kept += int(good.sum())
+
+    def _parse(
+        self, column: str, raw: list[str], lines: list[int], bad: dict[int, list[str]]
+    ) -> FloatArray:
+        """Numbers of one column; NaN where an optional cell is blank."""
+        optional = column in OPTIONAL_COLUMNS
+        try:  # Python's float is exact and takes integers of any size
+            values = np.array([float(cell) for cell in raw], dtype=np.float64)
+            suspect = any("_" in cell for cell in raw) or not _is_valid(column, values).all()
+        except ValueError:
+            values, suspect = np.full(len(raw), np.nan), True
+        if not suspect:
+            return values
+        for at, cell in enumerate(raw):
+            cell = cell.strip()
+            if at in bad and len(bad[at]) and " cells where " in bad[at][0]:
+                continue
+            if optional and not cell:
+                values[at] = math.nan
+                continue
+            problem, values[at] = _read_cell(column, cell)
+            if problem:
+                heading = self.header[self.where[column]]
+                bad.setdefault(at, []).append(f"{self.name}:{lines[at]}: {heading}: {problem}")
+        return values
+
+
+def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    valid = np.isfinite(values)
+    if column in _POSITIVE:
+        valid &= values > 0
+    if column == "seed":
+        valid &= values == np.floor(values)
+    return valid
+
+
+def _read_cell(column: str, cell: str) -> tuple[str, float]:
+    """(problem or "", value) of one cell."""
+    remedy = "correct the cell, or leave such rows out with --drop-bad"
+    shown = cell if len(cell) <= 40 else cell[:37] + "..."
+    if not cell:
+        return f"empty; {remedy}", math.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        kind = "a truth value" if cell.lower() in ("true", "false") else "text"
+        return f"{kind} {shown!r} where a number is needed; {remedy}", math.nan
+    if "_" in cell:
+        return f"{shown!r} is written with an underscore; {remedy}", math.nan
+    if not math.isfinite(value):
+        return f"{shown} is not a finite number; {remedy}", math.nan
+    if column in _POSITIVE and value <= 0:
+        return f"{shown} is not above 0; {remedy}", math.nan
+    if column == "seed" and value != math.floor(value):
+        return f"{shown} is not a whole number; {remedy}", math.nan
+    return "", value
+
+
+def _read_text(path: Path, name: str) -> str:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise TableError([f"{name}: cannot be read ({reason}); name a CSV file of runs"]) from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TableError([f"{name}:{line}: not UTF-8 text (byte {error.start}); "
+                          f"save the table as CSV in UTF-8"]) from None  # fmt: skip
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise TableError([f"{name}:{line}: a NUL byte; save the table as CSV in UTF-8"])
+    return text
+
+
+def _iterate_chunks(
+    lines: Iterator[list[str]], name: str
+) -> Iterator[list[tuple[int, list[str]]]]:
+    """Rows with their line numbers, blank lines left out, some tens of thousands at a time."""
+    chunk: list[tuple[int, list[str]]] = []
+    reader = lines
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            line = getattr(reader, "line_num", 0)
+            raise TableError([f"{name}:{line}: not readable as CSV ({error}); "
+                              f"check its quotes"]) from None  # fmt: skip
+        if row and (len(row) > 1 or row[0].strip()):
+            chunk.append((getattr(reader, "line_num", 0), row))
+            if len(chunk) == _CHUNK_ROWS:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
+
+
+def _locate_columns(header: list[str], mapping: Mapping[str, str], name: str) -> dict[str, int]:
+    """Contract name -> position; every missing, doubled or unknown name is one problem."""
+    problems = []
+    known = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+    for one in sorted({cell for cell in header if cell and header.count(cell) > 1}):
+        problems.append(f"{name}:1: {one}: this column stands {header.count(one)} times in the "
+                        f"header; rename or remove the others")  # fmt: skip
+    for key in mapping:
+        if key not in known:
+            close = get_close_matches(key, known, n=1, cutoff=0.0)
+            problems.append(f"{name}: columns: {key!r} is not a column of the contract "
+                            f"({', '.join(known)}); did you mean {close[0]}?")  # fmt: skip
+    where = {}
+    for column in known:
+        wanted = mapping.get(column, column)
+        if wanted in header:
+            where[column] = header.index(wanted)
+        elif column in REQUIRED_COLUMNS or column in mapping:
+            problems.append(_describe_missing(column, wanted, header, mapping, name))
+    if problems:
+        raise TableError(problems)
+    return where
+
+
+def _describe_missing(
+    column: str, wanted: str, header: list[str], mapping: Mapping[str, str], name: str
+) -> str:
+    if len(header) == 1 and any(mark in header[0] for mark in ";\t|"):
+        return (f"{name}:1: {column}: the header is one cell, {header[0]!r}; "
+                f"separate columns by commas")  # fmt: skip
+    shown = ", ".join(cell for cell in header if cell) or "none"
+    lowered = {cell.lower(): cell for cell in reversed(header) if cell not in mapping.values()}
+    close = [lowered[alias] for alias in _ALIASES.get(column, ()) if alias in lowered]
+    close += [lowered[one] for one in get_close_matches(wanted.lower(), lowered, n=1, cutoff=0.6)]
+    hint = f'; did you mean "--columns {column}={close[0]}"?' if close else ""
+    return f"{name}:1: {wanted}: no such column; the file has {shown}{hint}"
+
+
+def _shorten(problems: list[str], name: str) -> list[str]:
+    if len(problems) <= _MAX_PROBLEMS:
+        return problems
+    more = f"{name}: and {len(problems) - _MAX_PROBLEMS} more such problems"
+    return [*problems[:_MAX_PROBLEMS], more]
+
+
+def _assemble(cells: _Cells, name: str, loss_unit: LossUnit) -> RunTable:
+    """Units, missing C and the cost model; notes say what was done."""
+    columns = {key: np.concatenate(parts) for key, parts in cells.columns.items()}
+    blank = [key for key, values in columns.items() if np.isnan(values).all()]
+    for key in blank:
+        del columns[key]
+    notes = []
+    if loss_unit != "nats":
+        columns["loss"] = columns["loss"] * math.log(2.0)
+    if loss_unit == "bpb":
+        notes.append("losses were given in bits per byte: every loss here is nats per byte, "
+                     "not per token; N* and D* do not depend on that")  # fmt: skip
+    seed = columns.pop("seed", None)
+    if seed is not None and np.isnan(seed).any():
+        notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
+        seed = None
+    cost = _make_cost(columns, notes)
+    group = tuple(cells.group) if any(cells.group) else None
+    if group is not None and not all(group):
+        notes.append(f"{group.count('')} rows state no group: they form one group of their own")
+    return make_table(
+        columns["N"],
+        columns["D"],
+        loss=columns["loss"],
+        flops=columns.get("C"),
+        budget=columns.get("budget"),
+        unique_tokens=columns.get("U"),
+        seed=None if seed is None else seed.astype(np.int64),
+        learning_rate=columns.get("lr"),
+        group=group,
+        run=[str(row) for row in np.concatenate(cells.rows)],
+        rejected=cells.rejected,
+        notes=notes,
+        cost=cost,
+        source=name,
+    )
+
+
+def _make_cost(columns: dict[str, FloatArray], notes: list[str]) -> CostModel:
+    """The cost model of the rows that state C; fills the others' C in place."""
+    flops = columns.get("C")
+    if flops is None:
+        return SIX_ND
+    stated = np.isfinite(flops)
+    n_values, d_values = columns["N"], columns["D"]
+    cost = make_table_cost(n_values[stated], d_values[stated], flops[stated])
+    if not stated.all():
+        filled = d_values * cost.flops_per_token(n_values)
+        columns["C"] = np.where(stated, flops, filled)
+        notes.append(f"{int((~stated).sum())} of {stated.size} rows state no C: theirs follows "
+                     f"from the rows that do, by κ(N)·N·D")  # fmt: skip
+    kappa = flops[stated] / n_values[stated] / d_values[stated]
+    smooth = cost.flops_per_token(n_values[stated]) / n_values[stated]
+    worst = float(np.max(np.abs(kappa / smooth - 1.0)))
+    if worst > _MIXED_COST:
+        notes.append(f"C/(N·D) spans {kappa.min():.3g} to {kappa.max():.3g} and differs from its "
+                     f"smooth course by up to {worst:.0%}: several ways of counting FLOPs?"
+                     )  # fmt: skip
+    return cost
+
+
+# --- values ----------------------------------------------------------------------------------
+
+
+def _as_floats(values: Sequence[float] | FloatArray | None) -> FloatArray | None:
+    return None if values is None else np.array(values, dtype=np.float64)
+
+
+def _given(values: FloatArray | None) -> FloatArray:
+    assert values is not None
+    return values
+
+
+def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> None:
+    """Same lengths; N, D, loss and C positive and finite in every row."""
+    size = _given(numbers["N"]).shape
+    problems = []
+    for column, values in numbers.items():
+        if values is None:
+            continue
+        if values.ndim != 1 or values.shape != size:
+            problems.append(f"{source}: {column}: shape {values.shape} where N has {size}")
+        elif column in (*REQUIRED_COLUMNS, "C"):
+            bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            problems.extend(
+                f"{source}:{at + 1}: {column}: {values[at]} is not a positive finite number; "
+                f"leave the row out"
+                for at in bad[:_MAX_PROBLEMS]
+            )
+    if problems:
+        raise TableError(_shorten(problems, source))
+
+
+def _stack_columns(table: RunTable) -> FloatArray:
+    """Every numeric column, absent ones as NaN, groups by their order of name: (n, 9)."""
+    missing = np.full(len(table), np.nan)
+    groups = missing
+    if table.group is not None:
+        groups = np.unique(np.array(table.group), return_inverse=True)[1].astype(np.float64)
+    columns = (
+        table.params, table.tokens, table.loss, table.flops, table.budget, table.unique_tokens,
+        table.seed, table.learning_rate, groups,
+    )  # fmt: skip
+    stacked = [missing if one is None else one.astype(np.float64) for one in columns]
+    return np.stack(stacked, axis=1)
+
+
+def _canonical_order(table: RunTable) -> IntArray:
+    columns = _stack_columns(table)
+    return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
+
+
+def _digest_table(table: RunTable) -> str:
+    columns = _stack_columns(table)[_canonical_order(table)]
+    options = {
+        "columns": columns.shape[1],
+        "convention": table.convention,
+        "cost": dataclasses.asdict(table.cost),
+        "diverged": len(table.diverged),
+        "grouped": table.group is not None,
+    }
+    digest = hashlib.sha256(canonical_json(options))
+    digest.update(np.ascontiguousarray(columns, dtype="<f8").tobytes())
+    return digest.hexdigest()

@@ -1,11 +1,28 @@
-"""SweepSpec -> Plan: ordered cells, rejected cells and why."""
+"""SweepSpec -> Plan: ordered cells, rejected cells and why.
+
+An IsoFLOP grid is centred on the prior N*(C) of the sweep file. For each budget the rungs of the
+ladder within ×span of it are candidates; `sizes` of them are taken in an order that halves the
+gaps (centre, both ends, the quarters, ...), so that asking for more sizes or budgets only adds
+cells: nothing about a cell depends on its siblings.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from scaling.errors import SpecError
+from scaling.sweep.cost import estimate_memory
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
+from scaling.sweep.spec import CellGrid, IsoflopGrid, PriorSpec, ProductGrid, SweepSpec
+from scaling.units import format_count, format_flops
+
+MIN_STEPS = 200  # fewer leave no constant phase between warmup and cooldown
 
 CellRole = Literal["grid", "replicate"]
 
@@ -69,3 +86,231 @@ class Plan:
     cells: tuple[Cell, ...]
     rejected: tuple[RejectedCell, ...]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """A grid point before it is known whether it can be trained."""
+
+    shape: ModelShape
+    tokens: float
+    budget: float | None
+
+
+def plan_sweep(
+    spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None = None
+) -> Plan:
+    """Everything the sweep trains, longest first.
+
+    Args:
+        spec: What the user asked.
+        facts: What the prepared corpus is.
+        memory_bytes: Memory that one run may use; None: not checked.
+
+    Raises:
+        SpecError: No cell of the grid can be trained, or one would not fit into memory.
+    """
+    accepted: list[_Wish] = []
+    rejected: list[RejectedCell] = []
+    for wish in _list_wishes(spec, facts):
+        reason = _find_obstacle(wish, spec, facts)
+        if reason:
+            params = float(count_matmul_params(wish.shape))
+            rejected.append(
+                RejectedCell(
+                    budget=wish.budget, params=params, tokens=wish.tokens, reason=reason
+                )
+            )
+        else:
+            accepted.append(wish)
+    if not accepted:
+        raise SpecError(
+            [f"no cell of the grid can be trained; the first of {len(rejected)}: "
+             f"{rejected[0].reason}" if rejected else "the grid has no cell."]
+        )
+    cells = [
+        Cell(run=_make_run(wish, spec, facts, seed), budget=wish.budget, role="grid")
+        for wish in accepted
+        for seed in spec.seeds
+    ]
+    cells += _list_replicates(accepted, spec, facts)
+    _check_memory(cells, memory_bytes)
+    cells.sort(key=lambda cell: (-cell.run.flops, cell.run.run_id))
+    return Plan(
+        cells=tuple(cells), rejected=tuple(rejected), warnings=_find_warnings(cells, spec, facts)
+    )
+
+
+def expected_optimum(prior: PriorSpec, budget: float) -> float:
+    """N* that the prior expects at `budget` [matmul parameters]."""
+    return float(prior.params * (budget / prior.flops) ** prior.exponent)
+
+
+def choose_rungs(
+    ladder: Sequence[ModelShape], centre: float, *, sizes: int, span: float
+) -> tuple[ModelShape, ...]:
+    """`sizes` rungs within ×span of `centre`, or fewer where the ladder has fewer; ascending.
+
+    The rungs for fewer sizes are always among those for more.
+    """
+    log_params = [math.log(count_matmul_params(shape) / centre) for shape in ladder]
+    reach = math.log(span)
+    free = [index for index, x in enumerate(log_params) if abs(x) <= reach * (1 + 1e-9)]
+    chosen: list[int] = []
+    for target in _halve_gaps():
+        if len(chosen) == sizes or not free:
+            break
+        nearest = min(free, key=lambda index: abs(log_params[index] - target * reach))
+        free.remove(nearest)
+        chosen.append(nearest)
+    return tuple(ladder[index] for index in sorted(chosen))
+
+
+def _halve_gaps() -> Iterator[float]:
+    """0, then −1 and 1, then the middles of every gap, and so on without end."""
+    yield 0.0
+    yield -1.0
+    yield 1.0
+    step = 0.5
+    while True:
+        position = step
+        while position < 1:
+            yield -position
+            yield position
+            position += 2 * step
+        step /= 2
+
+
+def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
+    def nearest_rung(params: float) -> ModelShape:
+        previous = None
+        for shape in iterate_ladder(
+            facts.vocab_size, spec.model.seq_len, head_size=spec.model.head_size
+        ):
+            if count_matmul_params(shape) >= params:
+                if previous is None:
+                    return shape
+                ratio = params / count_matmul_params(previous)
+                return shape if count_matmul_params(shape) / params < ratio else previous
+            previous = shape
+        raise AssertionError("the ladder has no end")
+
+    match spec.grid:
+        case IsoflopGrid(budgets=budgets, sizes=sizes, span=span, prior=prior):
+            for budget in budgets:
+                centre = expected_optimum(prior, budget)
+                ladder = list_ladder(
+                    facts.vocab_size,
+                    spec.model.seq_len,
+                    head_size=spec.model.head_size,
+                    max_params=centre * span * 1.01,
+                )
+                for shape in choose_rungs(ladder, centre, sizes=sizes, span=span):
+                    yield _Wish(
+                        shape=shape,
+                        tokens=budget / count_flops_per_token(shape),
+                        budget=budget,
+                    )
+        case CellGrid(cells=cells):
+            for cell in cells:
+                yield _Wish(shape=nearest_rung(cell.params), tokens=cell.tokens, budget=None)
+        case ProductGrid(params=params, tokens=tokens):
+            for size in params:
+                for count in tokens:
+                    yield _Wish(shape=nearest_rung(size), tokens=count, budget=None)
+        case _:
+            for size in spec.grid.params:
+                shape = nearest_rung(size)
+                for ratio in spec.grid.tokens_per_param:
+                    yield _Wish(
+                        shape=shape, tokens=ratio * count_matmul_params(shape), budget=None
+                    )
+
+
+def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
+    """Why a cell cannot be trained; empty if it can."""
+    if spec.model.seq_len + 1 > min(facts.train_tokens, facts.validation_tokens):
+        return (
+            f"sequences of {spec.model.seq_len} tokens are longer than the corpus "
+            f"({facts.train_tokens} to train on, {facts.validation_tokens} held out)"
+        )
+    epochs = wish.tokens / facts.train_tokens
+    if epochs > spec.corpus.max_epochs:
+        return (
+            f"{format_count(wish.tokens)} tokens are {epochs:.1f} passes over the corpus of "
+            f"{format_count(facts.train_tokens)}; corpus.max_epochs is {spec.corpus.max_epochs:g}"
+        )
+    steps = decide_recipe(wish.shape, wish.tokens, spec.recipe).steps
+    if steps < MIN_STEPS:
+        return (
+            f"{format_count(wish.tokens)} tokens make {steps} optimiser steps, too few to warm up "
+            f"and cool down (at least {MIN_STEPS})"
+        )
+    return ""
+
+
+def _make_run(wish: _Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> RunSpec:
+    return RunSpec(
+        shape=wish.shape,
+        recipe=decide_recipe(wish.shape, wish.tokens, spec.recipe),
+        data_digest=facts.digest,
+        seed=seed,
+    )
+
+
+def _list_replicates(
+    accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts
+) -> list[Cell]:
+    """Grid cells again with other seeds, spread over the grid: every second round another seed."""
+    spread = [accepted[index] for index in _spread_indices(len(accepted), spec.replicates)]
+    cells = []
+    used: dict[tuple[ModelShape, float], int] = {}
+    for wish in spread:
+        seed = used.get((wish.shape, wish.tokens), max(spec.seeds)) + 1
+        used[wish.shape, wish.tokens] = seed
+        cells.append(
+            Cell(run=_make_run(wish, spec, facts, seed), budget=wish.budget, role="replicate")
+        )
+    return cells
+
+
+def _spread_indices(count: int, wanted: int) -> list[int]:
+    """`wanted` indices into `count` cells, evenly spread, starting over when all are used."""
+    rounds, rest = divmod(wanted, count)
+    indices = list(range(count)) * rounds
+    return indices + [int((index + 0.5) * count / rest) for index in range(rest)]
+
+
+def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:
+    if memory_bytes is None:
+        return
+    largest = max((cell.run for cell in cells), key=estimate_memory)
+    need = estimate_memory(largest)
+    if need > memory_bytes:
+        raise SpecError(
+            [f"a model of {format_count(count_matmul_params(largest.shape))} parameters needs about "
+             f"{need / 2**30:.1f} GiB to train; one run may use {memory_bytes / 2**30:.1f} GiB. "
+             "Ask for smaller models or budgets."]
+        )
+
+
+def _find_warnings(
+    cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts
+) -> tuple[str, ...]:
+    warnings = []
+    repeated = [cell for cell in cells if cell.run.tokens > facts.train_tokens]
+    if repeated:
+        worst = max(cell.run.tokens for cell in repeated) / facts.train_tokens
+        warnings.append(
+            f"{len(repeated)} of {len(cells)} runs see part of the corpus more than once "
+            f"(up to {worst:.2f} passes): the law is for fresh tokens."
+        )
+    if isinstance(spec.grid, IsoflopGrid):
+        for budget in spec.grid.budgets:
+            at_budget = {c.run.shape for c in cells if c.budget == budget and c.role == "grid"}
+            if len(at_budget) < spec.grid.sizes:
+                warnings.append(
+                    f"budget {format_flops(budget)}: {len(at_budget)} of {spec.grid.sizes} sizes; "
+                    "the ladder has no more rungs within the span, or they were rejected."
+                )
+    return tuple(warnings)

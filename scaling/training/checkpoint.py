@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from scaling.ledger.durable import write_durably
 
 _KEPT = 2
 
@@ -45,12 +46,3 @@ def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
             return state
     return None
 
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -7,6 +7,7 @@ initialisation are functions of the seed. A resumed run is therefore the same ru
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import math
 import time
@@ -15,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_shards
+from scaling.ledger.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.runspec import RunSpec
-from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint, write_durably
+from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint
 from scaling.training.evaluate import Evaluation, evaluate_model
 from scaling.training.models.transformer import Transformer
 from scaling.training.parametrization import build_model, build_optimizer
@@ -98,7 +101,11 @@ def train_run(
 
 
 class _Training:
-    """The state of one run and its loop."""
+    """The state of one run, and its loop.
+
+    Losses and gradient norms leave the device once a metric row; those of the unfinished row are
+    part of the state, so that a resumed run writes the rows it would have written.
+    """
 
     def __init__(self, run: RunSpec, shards: Shards, attempt: Path) -> None:
         self.run, self.shards, self.attempt = run, shards, attempt
@@ -106,6 +113,7 @@ class _Training:
         self.optimizer = build_optimizer(self.model, run)
         self.step = 0
         self.rows: list[dict[str, float]] = []
+        self._row_losses, self._row_norms = torch.empty(0), torch.empty(0)
         self._parameters = list(self.model.parameters())
         self._batches = BatchOrder(
             shards,
@@ -115,19 +123,24 @@ class _Training:
         )
 
     def restore(self, state: dict[str, Any] | None) -> None:
+        """Continue from a checkpoint, or start; metrics.jsonl is written as it would be."""
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step, self.rows = state["step"], state["rows"]
+            self._row_losses, self._row_norms = state["row_losses"], state["row_norms"]
         content = "".join(json.dumps(row) + "\n" for row in self.rows)
         write_durably(self.attempt / "metrics.jsonl", content.encode())
 
     def save(self) -> None:
+        """Write a checkpoint of the state."""
         state = {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "rows": self.rows,
+            "row_losses": self._row_losses,
+            "row_norms": self._row_norms,
         }
         save_checkpoint(self.attempt, state, step=self.step)
 
@@ -136,72 +149,82 @@ class _Training:
     ) -> str:
         """Train to the end; returns why the run diverged, or an empty string.
 
-        Metric rows end at fixed steps, and checkpoints are written at those only, so that a
-        resumed run writes the rows it would have written.
+        Raises:
+            RunInterrupted: `should_stop` said so; a checkpoint was written first.
         """
         saved = reported = time.monotonic()
-        for row_end in self._list_row_ends():
-            row = self._train_to(row_end)
-            self.rows.append(row)
-            with (self.attempt / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            if reason := self._find_divergence():
+        for first, end in self._list_rows():
+            if self.step == first:
+                self._row_losses, self._row_norms = torch.zeros(end - first), torch.zeros(end - first)
+            while self.step < end:
+                loss, norm = self._take_step()
+                self._row_losses[self.step - first] = loss
+                self._row_norms[self.step - first] = norm
+                self.step += 1
+                if self.step < self.run.recipe.steps and should_stop():
+                    self.save()
+                    raise RunInterrupted(f"run {self.run.run_id} stopped at step {self.step}")
+                now = time.monotonic()
+                if now - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = now
+                if now - reported > _REPORT_SECONDS:
+                    report(self._tokens_done(), self.rows[-1]["loss"] if self.rows else None)
+                    reported = now
+            if reason := self._end_row():
                 return reason
-            now = time.monotonic()
-            if self.step < self.run.recipe.steps and should_stop():
-                self.save()
-                raise RunInterrupted(f"run {self.run.run_id} stopped at step {self.step}")
-            if now - saved > CHECKPOINT_SECONDS:
-                self.save()
-                saved = now
-            if now - reported > _REPORT_SECONDS:
-                report(int(row["tokens"]), row["loss"])
-                reported = now
         return ""
 
-    def _list_row_ends(self) -> list[int]:
+    def _list_rows(self) -> list[tuple[int, int]]:
+        """(first step, end) of each metric row that is not complete."""
         steps = self.run.recipe.steps
         count = min(_CURVE_POINTS, steps)
-        ends = [round(index * steps / count) for index in range(1, count + 1)]
-        return [end for end in ends if end > self.step]
+        ends = [round(index * steps / count) for index in range(count + 1)]
+        return [(first, end) for first, end in itertools.pairwise(ends) if end > self.step]
 
-    def _train_to(self, end: int) -> dict[str, float]:
-        """Steps up to `end`; returns their metric row. Losses leave the device once a row."""
-        recipe, first = self.run.recipe, self.step
-        losses, norms = torch.empty(end - first), torch.empty(end - first)
-        for self.step in range(first, end):
-            multiplier = learning_rate_multiplier(self.step, recipe)
-            for group in self.optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * multiplier
-            tokens_bt = torch.from_numpy(self._batches.read_batch(self.step))
-            logits_btv = self.model(tokens_bt[:, :-1])
-            loss = F.cross_entropy(logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten())
-            loss.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(self._parameters, recipe.clip_norm)
-            self.optimizer.step()
-            self.optimizer.zero_grad(set_to_none=True)
-            losses[self.step - first], norms[self.step - first] = loss.detach(), norm
-        self.step = end
-        return {
-            "step": end,
-            "tokens": end * recipe.batch_sequences * self.run.shape.seq_len,
-            "loss": float(losses.mean()),
-            "grad_norm": float(norms.mean()),
-            "clipped": float((norms > recipe.clip_norm).float().mean()),
-            "lr_multiplier": multiplier,
+    def _take_step(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; returns its loss and gradient norm, still on the device."""
+        multiplier = learning_rate_multiplier(self.step, self.run.recipe)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * multiplier
+        tokens_bt = torch.from_numpy(self._batches.read_batch(self.step))
+        logits_btv = self.model(tokens_bt[:, :-1])
+        loss = F.cross_entropy(logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten())
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.run.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach(), norm
+
+    def _tokens_done(self) -> int:
+        return self.step * self.run.recipe.batch_sequences * self.run.shape.seq_len
+
+    def _end_row(self) -> str:
+        """Record the row that ends here; returns why the run diverged, or an empty string."""
+        values = {
+            "step": self.step,
+            "tokens": self._tokens_done(),
+            "loss": float(self._row_losses.mean()),
+            "grad_norm": float(self._row_norms.mean()),
+            "clipped": float((self._row_norms > self.run.recipe.clip_norm).float().mean()),
         }
+        # NaN has no JSON form; a value that is not finite is absent from its row.
+        row = {name: value for name, value in values.items() if math.isfinite(value)}
+        self.rows.append(row)
+        with (self.attempt / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        return self._find_divergence()
 
     def _find_divergence(self) -> str:
-        if not math.isfinite(self.rows[-1]["loss"]):
-            step = self.rows[-1]["step"]
-            self.rows[-1] = {k: v for k, v in self.rows[-1].items() if math.isfinite(v)}
-            return f"the training loss is not finite by step {step:.0f}"
+        losses = [row.get("loss") for row in self.rows[-2:]]
+        if None in losses:
+            return f"the training loss is not finite by step {self.step}"
         late = self.step >= max(
             _DIVERGENCE_FROM * self.run.recipe.steps, self.run.recipe.warmup_steps
         )
-        worst = min(row["loss"] for row in self.rows[-2:])
-        if late and len(self.rows) > 1 and worst > self.shards.facts.unigram_entropy:
-            return _above_unigram("training", worst, self.shards)
+        lowest = min(loss for loss in losses if loss is not None)
+        if late and len(losses) == 2 and lowest > self.shards.facts.unigram_entropy:
+            return _above_unigram("training", lowest, self.shards)
         return ""
 
 

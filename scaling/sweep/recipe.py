@@ -1,0 +1,106 @@
+"""Decides every hyperparameter of a run from (shape, tokens). Nothing here looks at sibling cells.
+
+    batch           B = B0 · (D / D0)^0.4, rounded to whole sequences       Bergsma 2025, 2505.13738
+    learning rate   η = η0 · sqrt(B / B0) · (D0 / D)^0.3                    Bjorck 2024, 2409.19913
+                    at the base width and depth; other shapes: CompleteP    Dey 2025, 2505.01618
+    warmup          min(N tokens, 10 % of D), at least 20 steps             Porian 2024, 2406.19146
+    decay           last 20 % of D as 1 − sqrt, at least 200 steps,         Hägele 2024, 2405.18392
+                    at most half of D
+
+The published rules were fitted at D ≥ 1e8 tokens. Here they are forms; the constants at the
+reference point were calibrated at CPU scale (DECISIONS.md, "Recipe constants"). The reference point
+is a constant of this file, not a sweep's centre: adding a budget must not change a finished run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.runspec import Recipe
+from scaling.sweep.shapes import ModelShape
+from scaling.sweep.spec import RecipeSpec
+
+_T = TypeVar("_T", int, float)
+
+BATCH_EXPONENT = 0.4
+HORIZON_EXPONENT = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferencePoint:
+    """Where the recipe was calibrated; every rule passes through it.
+
+    Attributes:
+        width, depth: Shape at which `learning_rate` holds unscaled.
+        tokens: D0.
+        batch_tokens: B0 [tokens per step].
+        learning_rate: η0.
+    """
+
+    width: int
+    depth: int
+    tokens: float
+    batch_tokens: float
+    learning_rate: float
+
+
+REFERENCE = ReferencePoint(
+    width=32, depth=2, tokens=340_000.0, batch_tokens=256.0, learning_rate=0.008
+)
+
+
+def decide_recipe(shape: ModelShape, tokens: float, asked: RecipeSpec) -> Recipe:
+    """The recipe of one run; what `asked` sets is kept.
+
+    Args:
+        shape: The model.
+        tokens: Wished-for D; the realised D is the nearest whole number of steps.
+    """
+    batch = asked.batch_sequences or decide_batch_sequences(shape, tokens)
+    batch_tokens = batch * shape.seq_len
+    steps = max(1, round(tokens / batch_tokens))
+    realised = steps * batch_tokens
+    if asked.warmup_fraction is None:
+        warmup = max(20, round(min(count_matmul_params(shape), 0.1 * realised) / batch_tokens))
+    else:
+        warmup = round(asked.warmup_fraction * steps)
+    if asked.decay_fraction is None:
+        decay = min(max(200, round(0.2 * steps)), steps // 2)
+    else:
+        decay = round(asked.decay_fraction * steps)
+    learning_rate = asked.learning_rate or decide_learning_rate(batch_tokens, realised)
+    return Recipe(
+        batch_sequences=batch,
+        steps=steps,
+        learning_rate=learning_rate,
+        base_width=_default(asked.base_width, REFERENCE.width),
+        base_depth=_default(asked.base_depth, REFERENCE.depth),
+        warmup_steps=max(1, min(warmup, steps - decay)),
+        decay_steps=decay,
+        beta1=_default(asked.beta1, 0.9),
+        beta2=_default(asked.beta2, 0.98),
+        epsilon=_default(asked.epsilon, 1e-8),
+        # Bergsma's rule needs a corpus far larger than CPU sweeps use; 0 there (SCIENCE).
+        weight_decay=_default(asked.weight_decay, 0.0),
+        clip_norm=_default(asked.clip_norm, 1.0),
+        init_scale=_default(asked.init_scale, 1.0),
+    )
+
+
+def decide_batch_sequences(shape: ModelShape, tokens: float) -> int:
+    """Sequences per step for a horizon of `tokens`."""
+    wished = REFERENCE.batch_tokens * (tokens / REFERENCE.tokens) ** BATCH_EXPONENT
+    return max(1, round(wished / shape.seq_len))
+
+
+def decide_learning_rate(batch_tokens: float, tokens: float) -> float:
+    """Peak learning rate at the base shape, to four significant digits."""
+    by_batch = (batch_tokens / REFERENCE.batch_tokens) ** 0.5
+    by_horizon = (REFERENCE.tokens / tokens) ** HORIZON_EXPONENT
+    return float(f"{REFERENCE.learning_rate * by_batch * by_horizon:.4g}")
+
+
+def _default(value: _T | None, default: _T) -> _T:
+    return default if value is None else value

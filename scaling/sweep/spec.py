@@ -1,0 +1,402 @@
+"""A sweep file -> SweepSpec. With strict_yaml.py the only file that knows YAML or pydantic.
+
+Every problem of a file is found at once; each is reported as
+
+    file:line:column: path.in.the.spec: what is wrong, what was seen. What to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from scaling.errors import SpecError
+from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
+
+_Number = TypeVar("_Number", int, float)
+
+MAX_CELLS = 10_000
+_LARGEST = 1e40  # of N, D and C: far beyond any training run, far inside float64
+
+
+def _read_count(value: Any) -> Any:
+    """`1e6` is a count; `2.5` and `true` are not."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=1, lt=2**63)]
+Seed = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=0, lt=2**32)]
+Positive = Annotated[float, Field(strict=True, gt=0, lt=_LARGEST, allow_inf_nan=False)]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class CorpusSpec(_Model):
+    """Where the text comes from and how it becomes tokens."""
+
+    source: Literal["python-stdlib", "text", "jsonl"] = Field(
+        description="`python-stdlib` needs no download; `text` and `jsonl` read `paths`"
+    )
+    paths: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (), description="files, folders or globs, relative to the sweep file"
+    )
+    field: str = Field("text", description="key of the text in each line of a `jsonl` file")
+    tokenizer: Literal["bytes"] = Field("bytes", description="one token per byte")
+    max_epochs: Positive = Field(
+        4.0, description="cells that would pass over the text more often are rejected"
+    )
+
+    @model_validator(mode="after")
+    def _paths_fit_source(self) -> Self:
+        if self.source == "python-stdlib" and self.paths:
+            raise PydanticCustomError("paths", "source python-stdlib takes no paths. Remove them.")
+        if self.source != "python-stdlib" and not self.paths:
+            raise PydanticCustomError("paths", "source text or jsonl needs paths. Add them.")
+        return self
+
+
+class ModelSpec(_Model):
+    """What is trained; sizes are rungs of one fixed ladder."""
+
+    family: Literal["transformer"] = "transformer"
+    seq_len: Annotated[Count, Field(ge=8, le=65_536)] = Field(128, description="tokens [context]")
+    head_size: Annotated[Count, Field(ge=4, le=256, multiple_of=2)] = Field(
+        16, description="width of one attention head; the ladder's width steps by it"
+    )
+
+
+class PriorSpec(_Model):
+    """The expected optimum N*(C) = params · (C / flops)^exponent that an IsoFLOP grid is
+    centred on."""
+
+    params: Positive = Field(20_000, description="N* expected at `flops` [matmul parameters]")
+    flops: Positive = Field(1e11, description="budget at which `params` is expected [FLOP]")
+    exponent: Share = Field(0.5, description="how N* is expected to grow with C")
+
+
+class IsoflopGrid(_Model):
+    """For each budget, `sizes` rungs of the ladder within ×`span` of the expected optimum."""
+
+    budgets: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="training FLOPs of each IsoFLOP curve"
+    )
+    sizes: Annotated[Count, Field(ge=1, le=99)] = Field(5, description="models per budget")
+    span: Annotated[Positive, Field(gt=1, le=1024)] = Field(
+        4.0, description="largest distance from the expected optimum, as a factor of N"
+    )
+    prior: PriorSpec = Field(PriorSpec(), description="the expected optimum")
+
+    @field_validator("budgets")
+    @classmethod
+    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return _refuse_doubles(value, "budget")
+
+
+class ProductGrid(_Model):
+    """Every combination of model sizes and token counts."""
+
+    params: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="wished-for N [matmul parameters]; the nearest rung is built"
+    )
+    tokens: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="D [tokens]"
+    )
+
+
+class RatioGrid(_Model):
+    """Every combination of model sizes and tokens per parameter."""
+
+    params: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="wished-for N [matmul parameters]; the nearest rung is built"
+    )
+    tokens_per_param: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="D / N"
+    )
+
+
+class CellSpec(_Model):
+    """One (N, D)."""
+
+    params: Positive = Field(description="wished-for N [matmul parameters]")
+    tokens: Positive = Field(description="D [tokens]")
+
+
+class CellGrid(_Model):
+    """An explicit list of cells."""
+
+    cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)]
+
+
+def _kind_of_grid(value: Any) -> str:
+    keys = set(value) if isinstance(value, dict) else {type(value).__name__}
+    if "cells" in keys or "CellGrid" in keys:
+        return "cells"
+    if "tokens_per_param" in keys or "RatioGrid" in keys:
+        return "ratio"
+    if "budgets" not in keys and (keys & {"params", "tokens", "ProductGrid"}):
+        return "product"
+    return "isoflop"
+
+
+GridSpec = Annotated[
+    Annotated[IsoflopGrid, Tag("isoflop")]
+    | Annotated[ProductGrid, Tag("product")]
+    | Annotated[RatioGrid, Tag("ratio")]
+    | Annotated[CellGrid, Tag("cells")],
+    Discriminator(_kind_of_grid),
+]
+_GRID_TAGS = frozenset({"isoflop", "product", "ratio", "cells"})
+
+
+class RecipeSpec(_Model):
+    """Hyperparameters to hold fixed; what is not set is decided by the recipe rules per cell."""
+
+    learning_rate: Positive | None = Field(None, description="peak, at the base width and depth")
+    batch_sequences: Count | None = Field(None, description="sequences per optimiser step")
+    base_width: Count | None = Field(None, description="width at which learning_rate holds")
+    base_depth: Count | None = Field(None, description="depth at which learning_rate holds")
+    warmup_fraction: Share | None = Field(None, description="of all steps")
+    decay_fraction: Share | None = Field(None, description="of all steps, to zero as 1 − sqrt")
+    beta1: Share | None = None
+    beta2: Share | None = None
+    epsilon: Positive | None = None
+    weight_decay: Annotated[float, Field(strict=True, ge=0, lt=1e6)] | None = Field(
+        None, description="decoupled; not on norms and embeddings"
+    )
+    clip_norm: Positive | None = Field(None, description="global gradient norm")
+    init_scale: Positive | None = Field(None, description="hidden std · sqrt(fan_in)")
+
+
+class ResourcesSpec(_Model):
+    """What one run may use."""
+
+    cpus_per_run: Annotated[Count, Field(le=4096)] = Field(
+        1, description="CPUs reserved per run; a run computes with one thread"
+    )
+
+
+class SweepSpec(_Model):
+    """What the user asks: grid × model × recipe × data × seeds × resources."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = Field(
+        description="folder of results and report: a-z, 0-9, - and _, at most 64"
+    )
+    corpus: CorpusSpec
+    model: ModelSpec = ModelSpec()
+    grid: GridSpec
+    recipe: RecipeSpec = RecipeSpec()
+    seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
+        (0,), description="every cell is trained once per seed"
+    )
+    replicates: Annotated[int, BeforeValidator(_read_count), Field(ge=0, le=MAX_CELLS)] = Field(
+        0, description="cells trained again with another seed: they measure the noise"
+    )
+    resources: ResourcesSpec = ResourcesSpec()
+    forecast: Annotated[tuple[Positive, ...], Field(strict=False)] = Field(
+        (), description="budgets the report answers for [FLOP]"
+    )
+    keep_weights: bool = Field(True, description="keep each run's final weights")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        return _refuse_doubles(value, "seed")
+
+    @model_validator(mode="after")
+    def _countable(self) -> Self:
+        cells = count_cells(self)
+        if cells > MAX_CELLS:
+            raise PydanticCustomError(
+                "cells", "the grid asks for {cells} cells; at most {most} are planned.",
+                {"cells": cells, "most": MAX_CELLS},
+            )
+        return self
+
+
+def count_cells(spec: SweepSpec) -> int:
+    """Cells the grid asks for, by arithmetic alone."""
+    match spec.grid:
+        case IsoflopGrid(budgets=budgets, sizes=sizes):
+            cells = len(budgets) * sizes
+        case ProductGrid(params=params, tokens=tokens):
+            cells = len(params) * len(tokens)
+        case RatioGrid(params=params, tokens_per_param=ratios):
+            cells = len(params) * len(ratios)
+        case CellGrid(cells=listed):
+            cells = len(listed)
+    return cells * len(spec.seeds) + spec.replicates
+
+
+def load_sweep(path: Path) -> SweepSpec:
+    """Read and check a sweep file.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    try:
+        if not path.is_file():  # a folder, a FIFO or nothing
+            kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
+            raise SpecError([f"{path}: {kind}. Name a sweep file, e.g. sweeps/quickstart.yaml."])
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read ({error.strerror})."]) from error
+    return parse_sweep(content, source=str(path))
+
+
+def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
+    """The SweepSpec in the bytes of a sweep file; `source` names it in messages.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    document = parse_yaml(content)
+    problems = list(document.problems)
+    if not isinstance(document.value, dict):
+        if not problems:
+            seen = "nothing" if document.value is None else type(document.value).__name__
+            sentence = f"a sweep file is a mapping (name:, corpus:, grid:), this holds {seen}."
+            problems.append((1, 1, sentence))
+        raise SpecError(_format(problems, source))
+    refused = {(line, column) for line, column, _ in problems}
+    try:
+        spec = SweepSpec.model_validate(document.value)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            place, sentence = _explain(details, document)
+            if place not in refused:  # already refused by the reader: one sentence is enough
+                problems.append((*place, sentence))
+        raise SpecError(_format(problems, source)) from None
+    if problems:
+        raise SpecError(_format(problems, source))
+    return spec
+
+
+def describe_schema() -> dict[str, Any]:
+    """The JSON Schema of a sweep file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | (
+        SweepSpec.model_json_schema()
+    )
+
+
+def _format(problems: Iterable[tuple[int, int, str]], source: str) -> list[str]:
+    ordered = sorted(set(problems))
+    return [f"{source}:{line}:{column}: {sentence}" for line, column, sentence in ordered]
+
+
+def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, int], str]:
+    path: KeyPath = tuple(
+        part
+        for index, part in enumerate(details["loc"])
+        if not (part in _GRID_TAGS and index == 1 and details["loc"][0] == "grid")
+    )
+    dotted = ".".join(str(part) for part in path) or "the file"
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        place = document.key_places.get(path, _nearest(document, path))
+        known = _known_keys(tuple(details["loc"][:-1]))
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+        return place, f"{_clip(dotted)}: unknown key. {advice}"
+    place = document.places.get(path, _nearest(document, path))
+    if kind == "missing":
+        return place, f"{dotted}: this key is required and missing."
+    wanted = _WANTED.get(kind, details["msg"][:1].lower() + details["msg"][1:]).format(**context)
+    if kind in ("paths", "cells", "doubles"):
+        return place, f"{dotted}: {details['msg']}"
+    return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
+
+
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text (quote it if it is meant as text)",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "too_short": "a list of at least {min_length}",
+    "string_pattern_mismatch": "a name of a-z, 0-9, - and _, at most 64, starting with a letter "
+    "or digit",
+}
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """Keys allowed at a place in the spec, by walking the models as pydantic did."""
+    models: dict[KeyPath, type[BaseModel]] = {
+        (): SweepSpec,
+        ("corpus",): CorpusSpec,
+        ("model",): ModelSpec,
+        ("grid", "isoflop"): IsoflopGrid,
+        ("grid", "isoflop", "prior"): PriorSpec,
+        ("grid", "product"): ProductGrid,
+        ("grid", "ratio"): RatioGrid,
+        ("grid", "cells"): CellGrid,
+        ("recipe",): RecipeSpec,
+        ("resources",): ResourcesSpec,
+    }
+    if path[:3] == ("grid", "cells", "cells"):
+        return list(CellSpec.model_fields)
+    return list(models[path].model_fields)
+
+
+def _nearest(document: YamlDocument, path: KeyPath) -> tuple[int, int]:
+    """Place of the innermost enclosing value that has one; its key's, where it has a key."""
+    while path:
+        place = document.key_places.get(path) or document.places.get(path)
+        if place:
+            return place
+        path = path[:-1]
+    return document.places.get((), (1, 1))
+
+
+def _refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ...]:
+    seen: set[_Number] = set()
+    for value in values:
+        if value in seen:
+            raise PydanticCustomError(
+                "doubles", "the {what} {value} is given twice.", {"what": what, "value": value}
+            )
+        seen.add(value)
+    return values
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _clip("a list" if isinstance(value, list) else repr(value))
+
+
+def _clip(text: str) -> str:
+    safe = text if text.isprintable() else ascii(text)
+    return safe if len(safe) <= 80 else safe[:77] + "..."
