@@ -6,12 +6,16 @@ a stored fit answers at once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
+
+# Of every JSON the command line prints; DESIGN's machine-readable contract.
+SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
 Approach = Literal["parametric", "isoflop"]
@@ -24,6 +28,10 @@ class Interval:
     low: float
     high: float
     level: float
+
+    def to_contract(self) -> list[float | None]:
+        """[low, high]."""
+        return [finite_or_none(self.low), finite_or_none(self.high)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,10 @@ class Check:
     seen: str
     advice: str
 
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of one check."""
+        return {"code": self.code, "passed": self.passed, "seen": self.seen, "advice": self.advice}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawEstimate:
@@ -50,6 +62,14 @@ class LawEstimate:
     family: str
     params: Mapping[str, float]
     intervals: Mapping[str, Interval] | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a law."""
+        return {
+            "family": self.family,
+            "params": {name: finite_or_none(value) for name, value in self.params.items()},
+            "intervals": _list_intervals(self.intervals),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +107,19 @@ class Frontier:
     optima: tuple[tuple[float, float, float, float], ...]
     rejected: tuple[str, ...]
     draws: tuple[tuple[float, ...], ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a frontier."""
+        keys = ("flops", "params", "tokens", "loss")
+        numbers = {name: finite_or_none(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
+        return {
+            **numbers,
+            "cost_model": self.cost_model,
+            "range": [finite_or_none(end) for end in self.range],
+            "intervals": _list_intervals(self.intervals),
+            "optima": [dict(zip(keys, one, strict=True)) for one in self.optima],
+            "rejected": list(self.rejected),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +173,8 @@ class Fit:
         backcast: None where there are too few budgets.
         convention: How N was counted; None if a foreign table does not say.
         cost: FLOPs per token as a function of N.
+        notes: What a reader should know of how the table was read and the fit was made (a loss per
+            byte, C filled in, intervals that are not a bootstrap).
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
     """
@@ -160,5 +195,47 @@ class Fit:
     backcast: Backcast | None
     convention: CountConvention | None
     cost: CostModel
+    notes: tuple[str, ...]
     table_digest: str
     source: str
+
+    @property
+    def frontier(self) -> Frontier | None:
+        """The frontier of the asked approach."""
+        return self.approaches.get(self.asked)
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling fit`, plain values without NaN or Infinity."""
+        objective = None
+        if self.objective is not None:
+            objective = {
+                "name": self.objective.name,
+                "delta": self.objective.delta,
+                "sum": finite_or_none(self.objective.sum),
+            }
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "status": self.status,
+            "reason": self.reason,
+            "n": self.n,
+            "law": None if self.law is None else self.law.to_contract(),
+            "level": self.level,
+            "objective": objective,
+            "frontier": None if self.frontier is None else self.frontier.to_contract(),
+            "approaches": {name: one.to_contract() for name, one in self.approaches.items()},
+            "checks": [check.to_contract() for check in self.checks],
+            "notes": list(self.notes),
+        }
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _list_intervals(
+    intervals: Mapping[str, Interval] | None,
+) -> dict[str, list[float | None]] | None:
+    if intervals is None:
+        return None
+    return {name: one.to_contract() for name, one in intervals.items()}

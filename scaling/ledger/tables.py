@@ -32,7 +32,15 @@ OPTIONAL_COLUMNS = ("C", "budget", "U", "seed", "lr", "group")
 _POSITIVE = ("N", "D", "loss", "C", "budget", "U", "lr")
 # Names that other people's tables use, for the suggestion only; nothing is mapped silently.
 _ALIASES: Mapping[str, tuple[str, ...]] = {
-    "N": ("params", "n_params", "num_params", "parameters", "parameter_count", "model_size", "size"),
+    "N": (
+        "params",
+        "n_params",
+        "num_params",
+        "parameters",
+        "parameter_count",
+        "model_size",
+        "size",
+    ),
     "D": ("tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens", "training_tokens"),
     "loss": ("val_loss", "eval_loss", "validation_loss", "test_loss", "final_loss", "nll", "bpb"),
 }
@@ -123,8 +131,12 @@ def read_table(
     try:
         header = [cell.strip() for cell in next(lines)]
     except (StopIteration, csv.Error):
-        raise TableError([f"{name}:1: the file is empty; a table of runs needs columns "
-                          f"{', '.join(REQUIRED_COLUMNS)} and one row per run"]) from None
+        raise TableError(
+            [
+                f"{name}:1: the file is empty; a table of runs needs columns "
+                f"{', '.join(REQUIRED_COLUMNS)} and one row per run"
+            ]
+        ) from None
     where = _locate_columns(header, columns or {}, name)
     cells = _Cells(name=name, header=header, where=where)
     for chunk in _iterate_chunks(lines, name):
@@ -343,9 +355,7 @@ def _read_text(path: Path, name: str) -> str:
     return text
 
 
-def _iterate_chunks(
-    lines: Iterator[list[str]], name: str
-) -> Iterator[list[tuple[int, list[str]]]]:
+def _iterate_chunks(lines: Iterator[list[str]], name: str) -> Iterator[list[tuple[int, list[str]]]]:
     """Rows with their line numbers, blank lines left out, some tens of thousands at a time."""
     chunk: list[tuple[int, list[str]]] = []
     reader = lines

@@ -1,0 +1,169 @@
+"""Draws of the law's coefficients and of both frontiers: what another set of such runs would give.
+
+Law: clusters (the `group` of a row where given, else its (N, D) configuration) are drawn with
+replacement and enter as integer weights, all refits as one batch from the point fit. Not
+stratified by budget: simulated at nominal 90 %, one decade out, plain weights cover N* / loss in
+.89 / .89 of 5×5 grids and .91 / .85 of 5×7 grids at δ = 1.345·σ; random positive weights, which
+never drop a cell, cover .82 / .84 and .88 / .82. Below 20 clusters many draws hold fewer than eight
+distinct cells, and noise is drawn instead: Gaussian on ln loss, standard deviation of the
+residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), one value per
+group where groups are given. Above 20,000 clusters the bootstrap is its own limit, the normal
+distribution with the sandwich covariance, and is drawn from that.
+
+Frontier of Approach 2: dropping a cell of five would leave no parabola, so noise is drawn there
+too, around each accepted parabola; a draw's curve counts only if it bends up and its vertex lies
+inside, as for the data.
+
+Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6 and 9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.fitting.identification import estimate_covariance, measure_scale
+from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
+from scaling.fitting.noise import list_clusters
+from scaling.fitting.parametric import ParametricFit
+from scaling.fitting.result import Interval
+from scaling.fitting.solver import Task, solve
+from scaling.ledger.tables import RunTable
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray, IntArray
+
+MIN_CLUSTERS = 20
+MAX_CLUSTERS = 20_000
+# Elements of one block of weights: 4000 replicates of 240 clusters in four blocks of 2 MiB.
+_BLOCK = 250_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draws:
+    """Bootstrap draws of a law.
+
+    Attributes:
+        coefficients: Letters of the law, one row each, shape (b, p).
+        method: `clusters`, `noise` or `normal`.
+        failed: Refits left out because they did not converge.
+    """
+
+    coefficients: FloatArray
+    method: str
+    failed: int
+
+
+def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
+    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
+    rng = np.random.default_rng(seed)
+    cluster = list_clusters(table)
+    clusters = int(cluster.max()) + 1
+    family, axes = fit.task.family, fit.task.axes
+    if clusters > MAX_CLUSTERS:
+        theta = _draw_normal(fit, cluster, count, rng)
+        return Draws(coefficients=family.to_coefficients(theta, axes), method="normal", failed=0)
+    method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
+    block = max(1, _BLOCK // len(table))
+    parts, failed = [], 0
+    for low in range(0, count, block):
+        size = min(block, count - low)
+        starts = np.repeat(fit.theta[None], size, axis=0)
+        if method == "clusters":
+            weights = _draw_counts(clusters, size, rng)[:, cluster]
+            solved = solve(fit.task, starts, weights=weights)
+        else:
+            target = _draw_targets(table, fit, cluster, size, rng)
+            solved = solve(
+                Task(family=family, axes=axes, target=target, delta=fit.task.delta), starts
+            )
+        parts.append(solved.theta[solved.converged])
+        failed += int(np.sum(~solved.converged))
+    theta = np.concatenate(parts)
+    return Draws(coefficients=family.to_coefficients(theta, axes), method=method, failed=failed)
+
+
+def draw_minima(
+    curves: tuple[Curve, ...], cost: CostModel, *, sigma: float, count: int, seed: int
+) -> FloatArray:
+    """Redraw the noise of every accepted parabola and refit the frontier of Approach 2.
+
+    Args:
+        curves: Every budget's parabola.
+        cost: FLOPs per token.
+        sigma: Standard deviation of ln loss of one run.
+        count: Draws.
+        seed: Of the generator.
+
+    Returns:
+        (a, ln k_n, b, ln k_d) of the draws that keep three minima, shape (≤ count, 4).
+    """
+    rng = np.random.default_rng(seed)
+    accepted = [curve for curve in curves if not curve.rejection]
+    log_params = np.full((count, len(accepted)), np.nan)
+    for at, curve in enumerate(accepted):
+        design = np.stack((np.ones_like(curve.x), curve.x, curve.x**2), axis=1)
+        noise = sigma * rng.standard_normal((count, curve.x.size)) * curve.loss
+        fitted = design @ np.linalg.lstsq(design, curve.loss, rcond=None)[0]
+        drawn = (fitted + noise) @ np.linalg.pinv(design).T
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vertex = -drawn[:, 1] / (2.0 * drawn[:, 2])
+        valid = (drawn[:, 2] > 0) & (vertex > curve.x.min()) & (vertex < curve.x.max())
+        log_params[valid, at] = vertex[valid] + curve.centre
+    there = np.isfinite(log_params)
+    keep = there.sum(axis=1) >= min(MIN_OPTIMA, len(accepted))
+    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
+    log_c = np.log(np.array([curve.budget.realised for curve in accepted]))
+    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
+    a, log_k_n = fit_power_line(log_c, log_params, weights)
+    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
+    return np.stack((a, log_k_n, b, log_k_d), axis=1)
+
+
+def find_interval(draws: FloatArray, level: float) -> Interval:
+    """Central percentile interval of draws, shape (b,)."""
+    low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    return Interval(low=float(low), high=float(high), level=level)
+
+
+def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
+    """How often each cluster is drawn in `clusters` draws with replacement: (size, clusters)."""
+    drawn = rng.integers(0, clusters, size=(size, clusters))
+    drawn += np.arange(size)[:, None] * clusters
+    counts = np.bincount(drawn.ravel(), minlength=size * clusters)
+    return counts.reshape(size, clusters).astype(np.float64)
+
+
+def _draw_targets(
+    table: RunTable, fit: ParametricFit, cluster: IntArray, size: int, rng: np.random.Generator
+) -> FloatArray:
+    """ln loss around the fitted law with fresh noise, shape (size, n)."""
+    rows, count = fit.residuals.size, fit.theta.size
+    freedom = max(1, rows - count)
+    sigma = np.sqrt(np.sum(fit.residuals**2) / freedom)
+    sigma = sigma * np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))
+    if table.group is None:
+        noise = rng.standard_normal((size, rows))
+    else:
+        noise = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
+    return np.asarray(fit.task.target + fit.residuals + sigma * noise, dtype=np.float64)
+
+
+def _draw_normal(
+    fit: ParametricFit, cluster: IntArray, count: int, rng: np.random.Generator
+) -> FloatArray:
+    """theta from the normal limit: H⁻¹ S H⁻¹ with S summed over clusters, held to the bounds."""
+    family, delta = fit.task.family, fit.task.delta
+    psi = np.clip(fit.residuals, -delta, delta)
+    scores = np.stack([np.bincount(cluster, weights=row * psi) for row in fit.gradient])
+    bread = estimate_covariance(fit)
+    scale = np.sum(psi**2) / psi.size
+    # bread = scale/slope²·(JᵀJ)⁻¹; the sandwich needs (slope·JᵀJ)⁻¹ S (slope·JᵀJ)⁻¹.
+    _, slope = measure_scale(fit)
+    inverse = bread * slope / scale
+    root = inverse @ scores
+    covariance = root @ root.T
+    values, vectors = np.linalg.eigh(covariance)
+    spread = vectors * np.sqrt(np.maximum(values, 0.0))
+    theta = fit.theta + rng.standard_normal((count, fit.theta.size)) @ spread.T
+    return np.clip(theta, family.lower, family.upper)

@@ -1,0 +1,246 @@
+"""Validity gates that concern the points and the design: what is fitted, before how it fits.
+
+Each gate is a Check: a code, whether it passed (None: could not be evaluated), what was seen in a
+sentence with its numbers, and what to do. SCIENCE.md lists the codes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.fitting.budgets import Budget, list_flops
+from scaling.fitting.isoflop import Curve
+from scaling.fitting.noise import list_cells
+from scaling.fitting.result import Check
+from scaling.ledger.tables import RunTable
+from scaling.units import format_count, format_flops
+
+# Five coefficients, and as many cells again to see whether they fit.
+MIN_CELLS = 10
+# Three cells a coefficient before an interval of one means much (ours; the quickstart has 25).
+ENOUGH_CELLS = 15
+# A line through three budgets leaves one residual.
+ENOUGH_BUDGETS = 4
+# An exponent needs three points of its own term: with two, any exponent fits.
+_MIN_LEVELS = 3
+# Runs whose ln D follows from ln N to 5 % lie on one line: a single ratio, or a single budget.
+_LINE_SPREAD = 0.05
+# Seeds differ by .1–.7 %; runs of one cell that differ by five times that had other recipes.
+_RECIPE_SPREAD = 0.03
+_CENTRE_OFFSET = 0.5
+
+
+def find_design_problem(table: RunTable) -> str | None:
+    """Why no parametric law can follow from these runs, with the remedy; None if one can."""
+    total = len(table) + len(table.diverged)
+    if len(table) == 0:
+        seen = f"all {total} runs diverged" if total else "there are no runs"
+        return f"No run is usable: {seen}. Train with a lower learning rate, or add runs."
+    cells = int(list_cells(table).max()) + 1
+    if cells < MIN_CELLS:
+        what = f"{len(table)} of {total} runs are usable, in {cells} distinct (N, D)"
+        return (
+            f"{what}; a parametric law has 5 coefficients and needs at least {MIN_CELLS}. "
+            f"Add model sizes and token counts."
+        )
+    for letter, values, noun in (("N", table.params, "sizes"), ("D", table.tokens, "token counts")):
+        levels = _count_levels(values)
+        if levels < _MIN_LEVELS:
+            return (
+                f"The runs have {levels} distinct {letter}; its exponent needs at least "
+                f"{_MIN_LEVELS} and is not determined. Add model {noun}."
+                if letter == "N"
+                else f"The runs have {levels} distinct {letter}; its exponent needs at least "
+                f"{_MIN_LEVELS} and is not determined. Add {noun}."
+            )
+    slope, spread = _measure_line(table)
+    if spread < _LINE_SPREAD:
+        ratio = table.tokens / table.params
+        if abs(slope - 1.0) < 0.1:
+            seen = f"one ratio, D/N = {np.median(ratio):.3g}"
+        elif abs(slope + 1.0) < 0.1:
+            seen = f"one budget, C = {format_flops(float(np.median(list_flops(table))))}"
+        else:
+            seen = f"one line, D ∝ N^{slope:.2f}"
+        return (
+            f"All runs lie on {seen}; the parts of N and of D cannot be told apart. "
+            f"Add runs with other D at the same N."
+        )
+    return None
+
+
+def check_points(table: RunTable) -> tuple[Check, ...]:
+    """Gates on which rows there are."""
+    return (
+        _check_cells(table),
+        _check_diverged(table),
+        _check_duplicates(table),
+        _check_recipes(table),
+        _check_repeats(table),
+    )
+
+
+def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tuple[Check, ...]:
+    """Gates on the IsoFLOP curves; not evaluated where the table has none."""
+    return (
+        _check_budgets(budgets, curves),
+        _check_minima(curves),
+        _check_bend(curves),
+        _check_centre(curves),
+    )
+
+
+def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
+    """A Check; the advice is dropped where it passed."""
+    return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)
+
+
+def _count_levels(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> int:
+    """Distinct values, those within 1 % counted once."""
+    logs = np.sort(np.log(values))
+    return int(np.sum(np.diff(logs) > 0.01)) + 1
+
+
+def _measure_line(table: RunTable) -> tuple[float, float]:
+    """Slope of ln D on ln N along their main axis, and the spread across it."""
+    logs = np.stack((np.log(table.params), np.log(table.tokens)))
+    values, vectors = np.linalg.eigh(np.cov(logs, bias=True))
+    along = vectors[:, 1]
+    slope = float(along[1] / along[0]) if along[0] != 0 else float("inf")
+    return slope, float(np.sqrt(max(values[0], 0.0)))
+
+
+def _check_cells(table: RunTable) -> Check:
+    cells = int(list_cells(table).max()) + 1 if len(table) else 0
+    return pass_if(
+        cells >= ENOUGH_CELLS,
+        "too_few_cells",
+        f"{len(table)} runs in {cells} distinct (N, D); a law has 5 coefficients.",
+        f"Have at least {ENOUGH_CELLS} distinct (N, D); below {MIN_CELLS} nothing is fitted.",
+    )
+
+
+def _check_diverged(table: RunTable) -> Check:
+    lost, total = len(table.diverged), len(table) + len(table.diverged)
+    return pass_if(
+        lost == 0,
+        "diverged_cells",
+        f"{lost} of {total} runs diverged and are not fitted." if lost else "No run diverged.",
+        "Lower the learning rate or clip harder; missing corners of a grid bend its law.",
+    )
+
+
+def _check_duplicates(table: RunTable) -> Check:
+    if len(table) == 0:
+        return pass_if(None, "duplicate_cells", "There are no runs.", "")
+    cells = list_cells(table)
+    if table.seed is not None:  # seeds of one cell are replicates, not doubles
+        pairs = np.stack((cells, table.seed), axis=1)
+        cells = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+    count = np.bincount(cells)
+    repeated = int(np.sum(count - 1))
+    what = "(N, D)" if table.seed is None else "(N, D, seed)"
+    seen = f"{repeated} of {len(table)} rows repeat the {what} of another; all are kept."
+    return pass_if(
+        repeated == 0,
+        "duplicate_cells",
+        seen if repeated else f"No two rows share their {what}.",
+        "Are they replicates (give seeds in a seed column), several recipes, or doubled rows?",
+    )
+
+
+def _check_recipes(table: RunTable) -> Check:
+    code = "several_recipes_per_cell"
+    advice = "Keep the best recipe of each cell, or fit recipes apart: mixing them moves the law."
+    if len(table) == 0:
+        return pass_if(None, code, "There are no runs.", "")
+    cells = list_cells(table)
+    cells_total = int(cells.max()) + 1
+    if table.learning_rate is not None:
+        known = np.isfinite(table.learning_rate)
+        pairs = np.stack((cells[known], table.learning_rate[known]), axis=1)
+        rates = np.bincount(np.unique(pairs, axis=0)[:, 0].astype(np.int64), minlength=cells_total)
+        several = int(np.sum(rates > 1))
+        seen = f"{several} of {cells_total} (N, D) were trained with several learning rates."
+        return pass_if(several == 0, code, seen, advice)
+    log_loss = np.log(table.loss)
+    high, low = np.full(cells_total, -np.inf), np.full(cells_total, np.inf)
+    np.maximum.at(high, cells, log_loss)
+    np.minimum.at(low, cells, log_loss)
+    if np.bincount(cells).max() == 1:
+        return pass_if(True, code, "Every (N, D) has one run.", "")
+    spread = float(np.expm1((high - low).max()))
+    seen = f"Losses of one (N, D) differ by up to {spread:.1%}; the table names no learning rates."
+    return pass_if(spread <= _RECIPE_SPREAD, code, seen, advice)
+
+
+def _check_repeats(table: RunTable) -> Check:
+    code = "repeated_data"
+    if table.unique_tokens is None or not np.isfinite(table.unique_tokens).any():
+        return pass_if(None, code, "The table does not state unique tokens (column U).", "")
+    with np.errstate(invalid="ignore"):
+        epochs = table.tokens / table.unique_tokens
+    epochs = epochs[np.isfinite(epochs)]
+    many = int(np.sum(epochs > 1.0 + 1e-6))
+    worst = float(epochs.max())
+    # Muennighoff et al. 2023, arXiv:2305.16264: up to 4 epochs cost little, then value decays.
+    advice = "Repeated tokens are worth less than new ones; fit runs of at most one epoch apart."
+    if worst > 4.0:
+        advice = "Above 4 epochs this law does not hold: leave those runs out."
+    seen = f"{many} of {epochs.size} runs saw their text more than once, up to {worst:.3g} times."
+    return pass_if(many == 0, code, seen, advice)
+
+
+def _check_budgets(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> Check:
+    usable = sum(not curve.rejection for curve in curves)
+    code = "too_few_budgets"
+    if not budgets:
+        seen = "No budget has three model sizes: the runs form no IsoFLOP curves."
+        return pass_if(None, code, seen, "")
+    seen = f"{usable} of {len(budgets)} budgets have a usable minimum."
+    advice = f"Have at least {ENOUGH_BUDGETS} with an interior minimum, over two decades of C."
+    return pass_if(usable >= ENOUGH_BUDGETS, code, seen, advice)
+
+
+def _check_minima(curves: tuple[Curve, ...]) -> Check:
+    code = "interior_minimum"
+    judged = [curve for curve in curves if curve.rejection != "drift"]
+    if not judged:
+        return pass_if(None, code, "There are no IsoFLOP curves.", "")
+    bad = [curve.sentence for curve in judged if curve.rejection == "edge"]
+    seen = f"{len(judged) - len(bad)} of {len(judged)} IsoFLOP curves have no minimum at an edge."
+    advice = "Widen the range of sizes on that side; the curve is left out of Approach 2."
+    return pass_if(not bad, code, " ".join([seen, *bad]), advice)
+
+
+def _check_bend(curves: tuple[Curve, ...]) -> Check:
+    code = "positive_curvature"
+    judged = [curve for curve in curves if curve.rejection != "drift"]
+    if not judged:
+        return pass_if(None, code, "There are no IsoFLOP curves.", "")
+    bad = [curve.sentence for curve in judged if curve.rejection == "concave"]
+    seen = f"{len(judged) - len(bad)} of {len(judged)} IsoFLOP curves bend up."
+    advice = "Noise or an uneven recipe hides the minimum; the curve is left out of Approach 2."
+    return pass_if(not bad, code, " ".join([seen, *bad]), advice)
+
+
+def _check_centre(curves: tuple[Curve, ...]) -> Check:
+    code = "off_centre_grid"
+    offsets = [curve.offset for curve in curves if not curve.rejection and curve.offset is not None]
+    if not offsets:
+        return pass_if(None, code, "No IsoFLOP curve has a usable minimum.", "")
+    mean = float(np.mean(offsets))
+    side = "large" if mean > 0 else "small"
+    seen = (
+        f"On average the minimum lies {abs(mean):.0%} of the way from the middle to the {side} end."
+    )
+    advice = f"Move the grid towards {side}r models: an off-centre parabola is biased."
+    return pass_if(abs(mean) <= _CENTRE_OFFSET, code, seen, advice.replace("smallr", "smaller"))
+
+
+def describe_sizes(table: RunTable) -> str:
+    """N and D of a table for a sentence: '10.2k … 69B parameters, 1M … 2T tokens'."""
+    ends = [
+        format_count(float(f(v))) for v in (table.params, table.tokens) for f in (np.min, np.max)
+    ]
+    return f"{ends[0]} … {ends[1]} parameters, {ends[2]} … {ends[3]} tokens"

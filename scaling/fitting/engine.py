@@ -1,0 +1,380 @@
+"""fit_runs(table): every approach, its uncertainty and its checks, in one call.
+
+The rows are put in an order that depends on their values only, so the order of a file never
+changes a digit of the fit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scaling.errors import UsageError
+from scaling.fitting import fit_checks
+from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
+from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
+from scaling.fitting.budgets import group_budgets, list_flops
+from scaling.fitting.checks import check_curves, check_points, find_design_problem
+from scaling.fitting.identification import Identification, identify
+from scaling.fitting.isoflop import (
+    MIN_OPTIMA,
+    Curve,
+    fit_curves,
+    fit_power_line,
+    locate_optima,
+)
+from scaling.fitting.noise import estimate_replicate_sigma, estimate_residual_sigma
+from scaling.fitting.parametric import (
+    ParametricFit,
+    choose_delta,
+    estimate_exponent,
+    fit_parametric,
+)
+from scaling.fitting.result import (
+    Approach,
+    Check,
+    Coverage,
+    Fit,
+    FitStatus,
+    Frontier,
+    Interval,
+    LawEstimate,
+    Objective,
+)
+from scaling.laws.registry import FAMILIES
+from scaling.ledger.tables import RunTable, sort_rows
+from scaling.units import FloatArray, IntArray, format_flops
+
+AskedApproach = Literal["all", "parametric", "isoflop"]
+_LINE_NAMES = ("a", "k_n", "b", "k_d")
+
+
+def fit_runs(
+    table: RunTable,
+    *,
+    approach: AskedApproach = "all",
+    huber_delta: float | None = None,
+    bootstrap: int | None = 1000,
+    level: float = 0.9,
+    seed: int = 0,
+) -> Fit:
+    """Fit the law and the frontier of a table of runs, with intervals and checks.
+
+    Args:
+        table: Runs, one row each.
+        approach: Which approaches to try; under `all` the answers come from the parametric one.
+        huber_delta: Threshold on log residuals; None: see `choose_delta`.
+        bootstrap: Draws; None: no intervals.
+        level: Of every interval.
+        seed: Of the draws.
+
+    Returns:
+        The Fit; where the design cannot carry one, with status `failed`, no law and the reason.
+
+    Raises:
+        UsageError: An option is out of its range.
+    """
+    _verify_options(approach, huber_delta, bootstrap, level)
+    table = sort_rows(table)
+    asked: Approach = "isoflop" if approach == "isoflop" else "parametric"
+    work = _Work(table=table, level=level, bootstrap=bootstrap, seed=seed)
+    sigma = estimate_replicate_sigma(table)
+    delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
+    law = _fit_law(work, delta) if approach != "isoflop" else None
+    curves = _fit_minima(work, law, sigma) if approach != "parametric" else None
+    checks = [
+        *check_points(table),
+        *(law.checks if law else ()),
+        *(curves.checks if curves else ()),
+    ]
+    if approach == "all":
+        checks.append(
+            fit_checks.check_agreement(
+                law.frontier if law else None, curves.frontier if curves else None
+            )
+        )
+    status, reason = _find_status(asked, law, curves)
+    frontiers: dict[Approach, Frontier] = {}
+    if law is not None and law.frontier is not None:
+        frontiers["parametric"] = law.frontier
+    if curves is not None and curves.frontier is not None:
+        frontiers["isoflop"] = curves.frontier
+    fit = law.fit if law else None
+    return Fit(
+        status=status,
+        reason=reason,
+        n=len(table),
+        law=law.estimate if law else None,
+        level=level,
+        objective=None
+        if fit is None
+        else Objective(name="huber_log", delta=delta, sum=fit.objective),
+        approaches=frontiers,
+        asked=asked,
+        covered=_measure_coverage(table),
+        residual_sigma=None
+        if fit is None
+        else estimate_residual_sigma(fit.residuals, fit.theta.size),
+        replicate_sigma=sigma,
+        draws=_to_rows(law.draws) if law else (),
+        checks=tuple(checks),
+        backcast=backcast_largest(table, law.blocks, FAMILIES["chinchilla"], delta=delta)
+        if law and fit is not None
+        else None,
+        convention=table.convention,
+        cost=table.cost,
+        notes=(*table.notes, *work.notes),
+        table_digest=table.digest,
+        source=table.source,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Work:
+    """What both approaches need; `notes` grows."""
+
+    table: RunTable
+    level: float
+    bootstrap: int | None
+    seed: int
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _LawPart:
+    """Approach 3; everything None or empty where `problem` says why."""
+
+    problem: str = ""
+    fit: ParametricFit | None = None
+    estimate: LawEstimate | None = None
+    frontier: Frontier | None = None
+    draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
+    blocks: tuple[IntArray, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MinimaPart:
+    """Approach 2; no frontier where `problem` says why."""
+
+    problem: str
+    frontier: Frontier | None
+    checks: tuple[Check, ...]
+
+
+def _fit_law(work: _Work, delta: float) -> _LawPart:
+    table, family = work.table, FAMILIES["chinchilla"]
+    problem = find_design_problem(table)
+    if problem is not None:
+        return _LawPart(problem=problem)
+    fit = fit_parametric(table, family, delta=delta)
+    flops = list_flops(table)
+    span = (float(flops.min()), float(flops.max()))
+    known = identify(fit, cost=table.cost, flops=span, level=work.level)
+    line = estimate_exponent(family, fit.coefficients, table.cost, span)
+    blocks = list_blocks(table, group_budgets(table))
+    draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
+    if work.bootstrap is not None:
+        drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
+        _note_draws(work, drawn)
+        draws = drawn.coefficients
+        if len(draws) >= 2:
+            intervals = {
+                name: find_interval(draws[:, at], work.level)
+                for at, name in enumerate(family.param_names)
+            }
+            lines = estimate_exponent(family, draws, table.cost, span)
+    frontier = _make_frontier("parametric", line, lines, table, span, work.level)
+    params = dict(zip(family.param_names, fit.coefficients.tolist(), strict=True))
+    return _LawPart(
+        fit=fit,
+        estimate=LawEstimate(family=family.name, params=params, intervals=intervals),
+        frontier=frontier,
+        draws=draws,
+        blocks=blocks,
+        checks=_check_law(table, fit, known, float(line[0]), blocks, span),
+    )
+
+
+def _check_law(
+    table: RunTable,
+    fit: ParametricFit,
+    known: Identification,
+    slope: float,
+    blocks: tuple[IntArray, ...],
+    span: tuple[float, float],
+) -> tuple[Check, ...]:
+    floors, slopes = None, None
+    flops = list_flops(table)
+    if MIN_BLOCKS <= len(blocks) and len(table) <= MAX_ROWS:
+        without = leave_out(fit, blocks)
+        floors = np.array([fit.coefficients[0], without[0, 0]])
+        slopes = estimate_exponent(fit.task.family, without, table.cost, span)[:, 0]
+    names = tuple(
+        f"the {rows.size} runs around {format_flops(float(np.median(flops[rows])))} FLOPs"
+        for rows in blocks
+    )
+    return (
+        fit_checks.check_convergence(fit),
+        fit_checks.check_bounds(fit),
+        fit_checks.check_identification(known, floors, float(table.loss.min())),
+        fit_checks.check_precision(known, slope),
+        fit_checks.check_influence(slope, slopes, names),
+    )
+
+
+def _fit_minima(work: _Work, law: _LawPart | None, sigma: float | None) -> _MinimaPart:
+    table = work.table
+    budgets = group_budgets(table) if len(table) else ()
+    curves = fit_curves(table, budgets)
+    checks = check_curves(budgets, curves)
+    optima = locate_optima(curves, table.cost)
+    if optima.flops.size < MIN_OPTIMA:
+        rejected = " ".join(curve.sentence for curve in curves if curve.rejection)
+        problem = (
+            f"{optima.flops.size} of {len(budgets)} budgets with three or more model sizes have a "
+            f"usable minimum; Approach 2 needs {MIN_OPTIMA}. {rejected}"
+        ).strip()
+        return _MinimaPart(problem=problem, frontier=None, checks=checks)
+    log_c = np.log(optima.flops)
+    a, log_k_n = fit_power_line(log_c, np.log(optima.params))
+    b, log_k_d = fit_power_line(log_c, np.log(optima.tokens))
+    line = np.array([a, log_k_n, b, log_k_d])
+    lines = np.empty((0, 4))
+    if work.bootstrap is not None:
+        noise = _find_curve_noise(curves, law, sigma)
+        if noise is not None:
+            lines = draw_minima(
+                curves, table.cost, sigma=noise, count=work.bootstrap, seed=work.seed
+            )
+    span = (float(optima.flops.min()), float(optima.flops.max()))
+    frontier = _make_frontier("isoflop", line, lines, table, span, work.level)
+    columns = (optima.flops, optima.params, optima.tokens, optima.loss)
+    frontier = dataclasses.replace(
+        frontier,
+        optima=tuple(zip(*(column.tolist() for column in columns), strict=True)),
+        rejected=tuple(curve.sentence for curve in curves if curve.rejection),
+    )
+    return _MinimaPart(problem="", frontier=frontier, checks=checks)
+
+
+def _find_curve_noise(
+    curves: tuple[Curve, ...], law: _LawPart | None, sigma: float | None
+) -> float | None:
+    """σ of ln loss: around the parabolas where they leave three degrees of freedom, else of the
+    replicates, else around the law."""
+    freedom, total = 0, 0.0
+    for curve in curves:
+        if curve.rejection:
+            continue
+        design = np.stack((np.ones_like(curve.x), curve.x, curve.x**2), axis=1)
+        fitted = design @ np.linalg.lstsq(design, curve.loss, rcond=None)[0]
+        total += float(np.sum((curve.loss / fitted - 1.0) ** 2))
+        freedom += curve.x.size - 3
+    if freedom >= 3:
+        return math.sqrt(total / freedom)
+    if sigma is not None:
+        return sigma
+    if law is not None and law.fit is not None:
+        return estimate_residual_sigma(law.fit.residuals, law.fit.theta.size)
+    return None
+
+
+def _make_frontier(
+    approach: Approach,
+    line: FloatArray,
+    lines: FloatArray,
+    table: RunTable,
+    span: tuple[float, float],
+    level: float,
+) -> Frontier:
+    intervals: Mapping[str, Interval] | None = None
+    if len(lines) >= 2:
+        by_name = {}
+        for at, name in enumerate(_LINE_NAMES):
+            values = np.exp(lines[:, at]) if name.startswith("k") else lines[:, at]
+            by_name[name] = find_interval(values, level)
+        intervals = by_name
+    a, log_k_n, b, log_k_d = (float(value) for value in line)
+    return Frontier(
+        approach=approach,
+        a=a,
+        b=b,
+        k_n=math.exp(log_k_n),
+        k_d=math.exp(log_k_d),
+        cost_model=table.cost.name,
+        range=span,
+        intervals=intervals,
+        optima=(),
+        rejected=(),
+        draws=_to_rows(lines),
+    )
+
+
+def _find_status(
+    asked: Approach, law: _LawPart | None, curves: _MinimaPart | None
+) -> tuple[FitStatus, str]:
+    if asked == "isoflop":
+        assert curves is not None
+        if curves.frontier is None:
+            return "failed", curves.problem
+        count = len(curves.frontier.optima)
+        return "converged", f"{count} IsoFLOP minima carry the frontier."
+    assert law is not None
+    if law.fit is None:
+        return "failed", law.problem
+    by_code = {check.code: check for check in law.checks}
+    order: tuple[tuple[str, FitStatus], ...] = (
+        ("not_converged", "not_converged"),
+        ("parameter_at_bound", "bound_hit"),
+        ("not_identified", "not_identified"),
+    )
+    for code, status in order:
+        check = by_code[code]
+        if check.passed is False:
+            return status, f"{check.seen} {check.advice}"
+    return "converged", by_code["not_converged"].seen
+
+
+def _note_draws(work: _Work, drawn: Draws) -> None:
+    if drawn.method == "noise":
+        work.notes.append(
+            "intervals: too few distinct (N, D) or groups to resample; drawn from noise around "
+            "the law"
+        )
+    if drawn.method == "normal":
+        work.notes.append("intervals: normal approximation (more than 20,000 clusters)")
+    if drawn.failed:
+        work.notes.append(
+            f"intervals: {drawn.failed} of {work.bootstrap} refits did not converge and are left out"
+        )
+
+
+def _measure_coverage(table: RunTable) -> Coverage | None:
+    if len(table) == 0:
+        return None
+    columns = (table.params, table.tokens, list_flops(table), table.loss)
+    ends = [(float(column.min()), float(column.max())) for column in columns]
+    return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3])
+
+
+def _to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
+    return tuple(map(tuple, values.tolist()))
+
+
+def _verify_options(
+    approach: str, huber_delta: float | None, bootstrap: int | None, level: float
+) -> None:
+    if approach not in ("all", "parametric", "isoflop"):
+        raise UsageError(f"approach {approach!r} is unknown; ask for all, parametric or isoflop.")
+    if huber_delta is not None and not (math.isfinite(huber_delta) and huber_delta > 0):
+        raise UsageError(f"huber_delta is {huber_delta}; it must be a finite number above 0.")
+    if bootstrap is not None and bootstrap < 2:
+        raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for no bootstrap.")
+    if not 0.0 < level < 1.0:
+        raise UsageError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9.")

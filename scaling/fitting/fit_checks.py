@@ -1,0 +1,120 @@
+"""Validity gates that concern a finished fit: convergence, bounds, what is identified, agreement."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.fitting.checks import pass_if
+from scaling.fitting.identification import MAX_FLOOR_WIDTH, Identification
+from scaling.fitting.parametric import ParametricFit
+from scaling.fitting.result import Check, Frontier
+from scaling.units import FloatArray, format_count, format_flops
+
+MAX_SLOPE_WIDTH = 0.3  # SCIENCE.md: predicted 90 % width of the exponent a
+# An exponent off by .1 moves N* by a factor 1.26 per decade of extrapolation (ours).
+_MAX_INFLUENCE = 0.1
+# Below .05 in a, N* differs by 12 % a decade: less than any interval here (ours).
+_SAME_SLOPE = 0.05
+_SAME_SIZE = 2.0
+
+
+def check_convergence(fit: ParametricFit) -> Check:
+    """Gradient, two starts, an independent method: see ParametricFit."""
+    seen = (
+        f"Scaled gradient {fit.gradient_norm:.1e}; {fit.basin_starts} of {fit.starts} starts end "
+        f"in the best basin; variable projection ends {fit.projection_gap:.1e} above it."
+    )
+    advice = (
+        "The lowest objective found is not proven to be the lowest there is: look for outliers "
+        "and mixed recipes, or raise --huber-delta."
+    )
+    return pass_if(fit.converged, "not_converged", seen, advice)
+
+
+def check_bounds(fit: ParametricFit) -> Check:
+    """Whether a coefficient lies on the edge of what is allowed."""
+    words = {
+        "E": "E = 0",
+        "A": "the term in N vanishes",
+        "B": "the term in D vanishes",
+        "alpha": f"alpha = {fit.coefficients[3]:.3g}",
+        "beta": f"beta = {fit.coefficients[4]:.3g}",
+    }
+    seen = "No coefficient lies at a bound."
+    if fit.at_bound:
+        seen = f"At its bound: {', '.join(words[name] for name in fit.at_bound)}."
+    advice = "The free optimum lies outside; widen the ranges of N and D, or look for bad runs."
+    return pass_if(not fit.at_bound, "parameter_at_bound", seen, advice)
+
+
+def check_identification(
+    known: Identification, floors: FloatArray | None, lowest_loss: float
+) -> Check:
+    """The rule of `identification`, the lowest block left out included.
+
+    Args:
+        known: Profiles of the full fit.
+        floors: E of the full fit and without the lowest block [nats/token]; None: not evaluated.
+        lowest_loss: Of the fitted rows [nats/token].
+    """
+    problems = list(known.problems)
+    if floors is not None and abs(floors[1] - floors[0]) > MAX_FLOOR_WIDTH * lowest_loss:
+        problems.append(
+            f"without the lowest budget E becomes {floors[1]:.3g} instead of {floors[0]:.3g}"
+        )
+    low, high = known.floor
+    ranges = [f"E {low:.3g} … {high:.3g}"]
+    ranges += [f"{name} {ends[0]:.3g} … {ends[1]:.3g}" for name, ends in known.exponents.items()]
+    seen = f"Profiles: {', '.join(ranges)}."
+    if problems:
+        text = "; ".join(problems)
+        seen = text[0].upper() + text[1:] + "."
+    advice = "Trust N*, not the loss, beyond one decade; a wider range of C would identify them."
+    return pass_if(not problems, "not_identified", seen, advice)
+
+
+def check_precision(known: Identification, slope: float) -> Check:
+    """What the design can tell of a, from the noise and the law."""
+    width = known.slope_width
+    seen = f"The design determines a = {slope:.3g} to an interval {width:.2g} wide."
+    advice = "Add budgets over a wider range of C first, then seeds: a wide C shortens it most."
+    return pass_if(width <= MAX_SLOPE_WIDTH, "design_imprecise", seen, advice)
+
+
+def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, ...]) -> Check:
+    """How far a moves when one block is left out.
+
+    Args:
+        slope: a of the full fit.
+        slopes: a without each block; None: not evaluated.
+        names: Of the blocks.
+    """
+    if slopes is None:
+        return pass_if(None, "influence", "Not evaluated: too few or too many runs.", "")
+    worst = int(np.argmax(np.abs(slopes - slope)))
+    moved = float(abs(slopes[worst] - slope))
+    seen = f"Without {names[worst]} a becomes {slopes[worst]:.3g} instead of {slope:.3g}."
+    advice = "One block of runs decides the answer: check them, or add budgets beside it."
+    return pass_if(moved <= _MAX_INFLUENCE, "influence", seen, advice)
+
+
+def check_agreement(parametric: Frontier | None, isoflop: Frontier | None) -> Check:
+    """Whether Approaches 2 and 3 say the same."""
+    code = "methods_disagree"
+    if parametric is None or isoflop is None:
+        return pass_if(None, code, "Only one approach gives a frontier.", "")
+    at = float(np.sqrt(isoflop.range[0] * isoflop.range[1]))
+    sizes = [one.k_n * at**one.a for one in (parametric, isoflop)]
+    allowed = _SAME_SLOPE
+    ends = [(one.intervals or {}).get("a") for one in (parametric, isoflop)]
+    if ends[0] is not None and ends[1] is not None:
+        halves = [(end.high - end.low) / 2.0 for end in ends if end is not None]
+        allowed = max(allowed, float(np.hypot(*halves)))
+    far = abs(parametric.a - isoflop.a) > allowed
+    far |= max(sizes) > _SAME_SIZE * min(sizes)
+    seen = (
+        f"Approach 3: a = {parametric.a:.3g}, N* = {format_count(sizes[0])} at "
+        f"{format_flops(at)} FLOPs; Approach 2: a = {isoflop.a:.3g}, N* = {format_count(sizes[1])}."
+    )
+    advice = "Trust neither beyond the data: look at the residuals and at the rejected curves."
+    return pass_if(not far, code, seen, advice)

@@ -1,0 +1,195 @@
+"""What the data can tell: covariance at the optimum, profiles of E and the exponents, the rule.
+
+A profile fixes one coordinate, refits the rest, and keeps the values whose objective is within
+½·τ·t² of the lowest. τ = Σψ²/(n − p) / mean ρ'' turns a Huber objective into a likelihood's units
+(Huber 1981, Robust Statistics, sec. 7.6; for least squares it is the residual variance). Unlike a
+bootstrap interval it needs no draws, and it sees a ridge that bends.
+
+**The rule.** A fit is `not_identified` if any of these holds:
+
+- the profile of E at the fit's level is wider than 10 % of the lowest loss (SCIENCE.md): the loss
+  forecast beyond a decade then leans on a floor that the data do not show;
+- E moves by more than 10 % of the lowest loss when the lowest budget is left out;
+- an exponent's profile reaches its bound, or spans more than a factor 3 (ours): a and b are then
+  known worse than the difference between the published schools (a = .5 against .73).
+
+How N is counted is the third of SCIENCE.md's conditions; one table knows one convention only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import stdtrit
+
+from scaling.fitting.noise import estimate_residual_sigma
+from scaling.fitting.parametric import ParametricFit, estimate_exponent
+from scaling.fitting.solver import solve
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray
+
+MAX_FLOOR_WIDTH = 0.10
+MAX_EXPONENT_RATIO = 3.0
+# Where the profile is looked at, in standard errors times the quantile, either side.
+_REACH = np.array([0.3, 0.6, 0.85, 1.0, 1.2, 1.6, 2.4, 4.0, 8.0, 16.0])
+# Above this many rows the profile is the normal approximation; they agree there.
+_PROFILE_ROWS = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identification:
+    """What the data tell of the coefficients.
+
+    Attributes:
+        covariance: Of theta, shape (p, p); coordinates on a bound have none.
+        floor: Profile interval of E [nats/token].
+        exponents: Profile interval of each exponent, by letter.
+        slope_width: Predicted width of the interval of a, at the fit's level.
+        identified: The rule holds so far (before a budget is left out).
+        problems: One sentence for each condition that fails.
+    """
+
+    covariance: FloatArray
+    floor: tuple[float, float]
+    exponents: dict[str, tuple[float, float]]
+    slope_width: float
+    identified: bool
+    problems: tuple[str, ...]
+
+
+def identify(
+    fit: ParametricFit, *, cost: CostModel, flops: tuple[float, float], level: float
+) -> Identification:
+    """Covariance, profiles and the rule.
+
+    Args:
+        fit: A finished fit.
+        cost: FLOPs per token.
+        flops: Range of budgets over which a is taken.
+        level: Of the intervals.
+    """
+    family, axes = fit.task.family, fit.task.axes
+    size, count = fit.residuals.size, fit.theta.size
+    quantile = float(stdtrit(max(1, size - count), 0.5 + level / 2.0))
+    covariance = estimate_covariance(fit)
+    which = (0, *family.exponents)
+    ends = [_profile(fit, at, covariance, quantile) for at in which]
+    scale = float(np.exp(axes.centre[2]))
+    floor = (ends[0][0] * scale, ends[0][1] * scale)
+    names = family.param_names
+    exponents = {names[at]: end for at, end in zip(which[1:], ends[1:], strict=True)}
+    lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
+    problems = _judge(fit, floor, exponents, lowest, level)
+    return Identification(
+        covariance=covariance,
+        floor=floor,
+        exponents=exponents,
+        slope_width=2.0 * quantile * _slope_error(fit, covariance, cost, flops),
+        identified=not problems,
+        problems=problems,
+    )
+
+
+def estimate_covariance(fit: ParametricFit) -> FloatArray:
+    """σ²_eff (JᵀJ)⁻¹ of theta, J = ∇ ln L, σ²_eff = E ψ² / (E ρ'')² with n − p for n."""
+    psi_square, slope = measure_scale(fit)
+    free = np.array([name not in fit.at_bound for name in fit.task.family.param_names])
+    jacobian = fit.gradient[free]
+    information = jacobian @ jacobian.T
+    covariance = np.zeros((free.size, free.size))
+    inner = np.linalg.pinv(information, rcond=1e-14, hermitian=True)
+    covariance[np.ix_(free, free)] = psi_square / slope**2 * inner
+    return covariance
+
+
+def measure_scale(fit: ParametricFit) -> tuple[float, float]:
+    """(Σψ²/(n − p), mean ρ''). ρ'' is counted within half a robust σ where δ is narrower: for a
+    tiny δ next to no residual lies inside, while the density there is what ρ'' stands for."""
+    delta, count = fit.task.delta, fit.theta.size
+    residuals = fit.residuals
+    psi = np.clip(residuals, -delta, delta)
+    psi_square = float(np.sum(psi**2) / max(1, residuals.size - count))
+    width = max(delta, 0.5 * estimate_residual_sigma(residuals, count))
+    share = float(np.mean(np.abs(residuals) <= width))
+    return psi_square, max(share, 1.0 / residuals.size) * delta / width
+
+
+def _profile(
+    fit: ParametricFit, at: int, covariance: FloatArray, quantile: float
+) -> tuple[float, float]:
+    """Interval of theta[at]; its bound where the objective stays low up to there."""
+    family, theta = fit.task.family, fit.theta
+    lower, upper = float(family.lower[at]), float(family.upper[at])
+    psi_square, slope = measure_scale(fit)
+    allowed = 0.5 * psi_square / slope * quantile**2
+    error = float(np.sqrt(max(covariance[at, at], 0.0)))
+    here = float(theta[at])
+    if fit.residuals.size > _PROFILE_ROWS or allowed <= 0.0:
+        reach = quantile * error
+        return max(lower, here - reach), min(upper, here + reach)
+    error = max(error, 1e-6 * (1.0 + abs(here)))
+    steps = quantile * error * np.concatenate((-_REACH[::-1], _REACH))
+    values = np.clip(here + steps, lower, upper)
+    # Along the ridge: the others move as the quadratic approximation says.
+    tangent = covariance[:, at] / max(float(covariance[at, at]), 1e-300)
+    starts = np.clip(theta + (values - here)[:, None] * tangent, family.lower, family.upper)
+    starts[:, at] = values
+    frozen = np.zeros(theta.size, dtype=np.bool_)
+    frozen[at] = True
+    solved = solve(fit.task, starts, frozen=frozen)
+    rise = np.sqrt(np.maximum(solved.objective - fit.objective, 0.0) / allowed)
+    half = _REACH.size
+    low = _find_crossing(here, values[:half][::-1], rise[:half][::-1], lower)
+    return low, _find_crossing(here, values[half:], rise[half:], upper)
+
+
+def _find_crossing(here: float, values: FloatArray, rise: FloatArray, bound: float) -> float:
+    """Where √(rise) first passes 1 on the way out from `here`, linearly between points."""
+    last_value, last_rise = here, 0.0
+    for value, height in zip(values, rise, strict=True):
+        if height >= 1.0:
+            share = (1.0 - last_rise) / (height - last_rise)
+            return float(last_value + share * (value - last_value))
+        last_value, last_rise = float(value), float(height)
+    return bound
+
+
+def _slope_error(
+    fit: ParametricFit, covariance: FloatArray, cost: CostModel, flops: tuple[float, float]
+) -> float:
+    """Standard error of a by the delta method, with central differences in theta."""
+    family, axes = fit.task.family, fit.task.axes
+    count = fit.theta.size
+    step = 1e-4
+    theta = np.repeat(fit.theta[None], 2 * count, axis=0)
+    index = np.arange(count)
+    theta[index, index] += step
+    theta[count + index, index] -= step
+    lines = estimate_exponent(family, family.to_coefficients(theta, axes), cost, flops)
+    slope = (lines[:count, 0] - lines[count:, 0]) / (2.0 * step)
+    return float(np.sqrt(max(0.0, slope @ covariance @ slope)))
+
+
+def _judge(
+    fit: ParametricFit,
+    floor: tuple[float, float],
+    exponents: dict[str, tuple[float, float]],
+    lowest: float,
+    level: float,
+) -> tuple[str, ...]:
+    problems = []
+    share = (floor[1] - floor[0]) / lowest
+    if share > MAX_FLOOR_WIDTH:
+        problems.append(
+            f"E is only known to {floor[0]:.3g} … {floor[1]:.3g} nats/token "
+            f"({level:.0%} profile), {share:.0%} of the lowest loss"
+        )
+    family = fit.task.family
+    for at in family.exponents:
+        name = family.param_names[at]
+        low, high = exponents[name]
+        unbounded = low <= family.lower[at] or high >= family.upper[at]
+        if unbounded or high / low > MAX_EXPONENT_RATIO:
+            problems.append(f"{name} is only known to {low:.3g} … {high:.3g}")
+    return tuple(problems)

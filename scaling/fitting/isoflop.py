@@ -1,0 +1,167 @@
+"""Approach 2: a parabola of loss against ln N for each budget, then N*(C) and D*(C) as lines.
+
+    loss = c0 + c1·x + c2·x²,   x = ln N − mean,   x* = −c1 / (2·c2)
+    ln N* = ln k_n + a·ln C,   D* = C / flops_per_token(N*)
+
+A budget counts only if its lowest loss lies inside: a curve that is lowest at its smallest or
+largest model, bends down, or has its vertex outside is rejected by name. Where a budget has more
+sizes, the parabola takes the seven around the lowest: wider ones are biased (arXiv:2603.22339
+finds −0.3 % in the intercept over ±2× of N and −4.1 % over ±16×, on noise-free data).
+
+Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.fitting.budgets import Budget
+from scaling.ledger.tables import RunTable
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray, IntArray, format_count, format_flops
+
+_WINDOW = 7
+# A line through two minima has no residual to be judged by.
+MIN_OPTIMA = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One budget's parabola.
+
+    Attributes:
+        budget: Whose it is.
+        rows: Rows of the table that the parabola was fitted to.
+        x, loss: ln N − centre and loss [nats/token] of those rows, shape (m,).
+        centre: Mean ln N.
+        bend: c2 [nats/token].
+        vertex: x*; None where the parabola does not bend up.
+        lowest: Loss at the vertex [nats/token]; None likewise.
+        offset: (x* − middle of the curve's sizes) / half their range, in [−1, 1] inside.
+        rejection: "", "edge", "concave" or "drift".
+        sentence: Why it was rejected; empty if it was not.
+    """
+
+    budget: Budget
+    rows: IntArray
+    x: FloatArray
+    loss: FloatArray
+    centre: float
+    bend: float
+    vertex: float | None
+    lowest: float | None
+    offset: float | None
+    rejection: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optima:
+    """Accepted minima: budgets C [FLOPs], N*, D* and loss [nats/token], each of shape (k,)."""
+
+    flops: FloatArray
+    params: FloatArray
+    tokens: FloatArray
+    loss: FloatArray
+
+
+def fit_curves(table: RunTable, budgets: tuple[Budget, ...]) -> tuple[Curve, ...]:
+    """One parabola per budget, rejected ones included."""
+    return tuple(_fit_curve(table, budget) for budget in budgets)
+
+
+def locate_optima(curves: tuple[Curve, ...], cost: CostModel) -> Optima:
+    """The minima of the accepted curves; D* spends the budget's realised C on the cost model."""
+    accepted = [curve for curve in curves if not curve.rejection]
+    flops = np.array([curve.budget.realised for curve in accepted])
+    params = np.exp(np.array([curve.centre + (curve.vertex or 0.0) for curve in accepted]))
+    loss = np.array([curve.lowest or 0.0 for curve in accepted])
+    tokens = flops / cost.flops_per_token(params) if accepted else flops
+    return Optima(flops=flops, params=params, tokens=tokens, loss=loss)
+
+
+def fit_power_line(
+    log_c: FloatArray, values: FloatArray, weights: FloatArray | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Weighted least squares of `values` = intercept + slope · log_c over the last axis.
+
+    Args:
+        log_c: Shape (k,).
+        values: Shape (..., k).
+        weights: Shape (..., k), 1/variance; 0 leaves a point out. None: equal.
+
+    Returns:
+        (slope, intercept), each of shape (...,).
+    """
+    weight = np.ones_like(values) if weights is None else weights
+    total = weight.sum(axis=-1)
+    centre = (weight * log_c).sum(axis=-1) / total
+    level = (weight * values).sum(axis=-1) / total
+    along = log_c - centre[..., None]
+    slope = (weight * along * values).sum(axis=-1) / (weight * along**2).sum(axis=-1)
+    return slope, level - slope * centre
+
+
+def _fit_curve(table: RunTable, budget: Budget) -> Curve:
+    log_n = np.log(table.params[budget.rows])
+    sizes, member = np.unique(log_n, return_inverse=True)
+    mean = np.bincount(member, weights=table.loss[budget.rows]) / np.bincount(member)
+    lead = int(np.argmin(mean))
+    first = max(0, min(lead - _WINDOW // 2, sizes.size - _WINDOW))
+    window = sizes[first : first + _WINDOW]
+    inside = (log_n >= window[0]) & (log_n <= window[-1])
+    rows = budget.rows[inside]
+    centre = float(window.mean())
+    x, loss = log_n[inside] - centre, table.loss[rows]
+    c0, c1, c2 = _fit_parabola(x, loss)
+    vertex = -c1 / (2.0 * c2) if c2 > 0 else None
+    offset = None
+    if vertex is not None:
+        middle, half = (sizes[0] + sizes[-1]) / 2.0, (sizes[-1] - sizes[0]) / 2.0
+        offset = float((vertex + centre - middle) / half)
+    rejection, sentence = _judge(budget, sizes, lead, vertex, centre, window)
+    return Curve(
+        budget=budget,
+        rows=rows,
+        x=x,
+        loss=loss,
+        centre=centre,
+        bend=c2,
+        vertex=vertex,
+        lowest=None if vertex is None else c0 - c2 * vertex**2,
+        offset=offset,
+        rejection=rejection,
+        sentence=sentence,
+    )
+
+
+def _judge(
+    budget: Budget,
+    sizes: FloatArray,
+    lead: int,
+    vertex: float | None,
+    centre: float,
+    window: FloatArray,
+) -> tuple[str, str]:
+    """(rejection, sentence) of a curve."""
+    name = f"budget {format_flops(budget.flops)}"
+    if budget.problem:
+        return "drift", f"{name}: {budget.problem}."
+    if vertex is None:
+        return "concave", f"{name}: the parabola bends down, its vertex is a maximum."
+    if lead in (0, sizes.size - 1):
+        end, more = ("smallest", "smaller") if lead == 0 else ("largest", "larger")
+        at = format_count(float(np.exp(sizes[lead])))
+        return "edge", f"{name}: lowest at its {end} model (N = {at}); train {more} ones."
+    if not window[0] < vertex + centre < window[-1]:
+        at = format_count(float(np.exp(vertex + centre)))
+        return "edge", f"{name}: the vertex (N = {at}) lies outside the sizes it was drawn through."
+    return "", ""
+
+
+def _fit_parabola(x: FloatArray, loss: FloatArray) -> tuple[float, float, float]:
+    design = np.stack((np.ones_like(x), x, x**2), axis=1)
+    c0, c1, c2 = np.linalg.lstsq(design, loss, rcond=None)[0]
+    return float(c0), float(c1), float(c2)

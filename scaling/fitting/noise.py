@@ -1,0 +1,57 @@
+"""How noisy runs are: between seeds of one cell, and around a law."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.ledger.tables import RunTable
+from scaling.units import FloatArray, IntArray
+
+# Scale of a Gaussian from its median absolute value.
+_MAD = 1.4826
+# Fewer degrees of freedom leave σ̂ uncertain by more than a factor 2 (χ² at 90 %).
+_MIN_FREEDOM = 2
+
+
+def list_cells(table: RunTable) -> IntArray:
+    """The (N, D) configuration of each row, as an index. Shape (n,)."""
+    pairs = np.stack((table.params, table.tokens), axis=1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
+
+
+def list_clusters(table: RunTable) -> IntArray:
+    """The bootstrap cluster of each row: its group where given, else its (N, D) configuration."""
+    if table.group is None:
+        return list_cells(table)
+    return np.unique(np.array(table.group), return_inverse=True)[1].ravel()
+
+
+def estimate_replicate_sigma(table: RunTable) -> float | None:
+    """Pooled standard deviation of ln loss between seeds of one (N, D) trained alike.
+
+    Returns:
+        None without seeds, or where fewer than two degrees of freedom speak of it.
+    """
+    if table.seed is None:
+        return None
+    recipe = np.zeros(len(table)) if table.learning_rate is None else table.learning_rate
+    keys = np.stack((table.params, table.tokens, recipe), axis=1)
+    member = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    seeds = np.unique(np.stack((member, table.seed), axis=1), axis=0)[:, 0]
+    count = np.bincount(member)
+    several = np.bincount(seeds, minlength=count.size) == count  # a repeated seed is no replicate
+    several &= count > 1
+    freedom = int((count[several] - 1).sum())
+    if freedom < _MIN_FREEDOM:
+        return None
+    log_loss = np.log(table.loss)
+    mean = np.bincount(member, weights=log_loss) / count
+    deviation = (log_loss - mean[member]) ** 2
+    return float(np.sqrt(deviation[several[member]].sum() / freedom))
+
+
+def estimate_residual_sigma(residuals: FloatArray, coefficients: int) -> float:
+    """Robust standard deviation of log residuals, degrees of freedom corrected."""
+    size = residuals.size
+    spare = max(1, size - coefficients)
+    return float(_MAD * np.median(np.abs(residuals)) * np.sqrt(size / spare))

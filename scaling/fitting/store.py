@@ -1,0 +1,145 @@
+"""A Fit on disk: JSON with a SHA-256 of its content, written whole or not at all.
+
+Reading imports neither scipy nor pandas, so `allocate` on a stored fit answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from scaling.errors import EnvironmentFault, IntegrityError
+from scaling.fitting.result import (
+    Backcast,
+    Check,
+    Coverage,
+    Fit,
+    Frontier,
+    Interval,
+    LawEstimate,
+    Objective,
+)
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.runspec import canonical_json
+
+FORMAT = "scaling-fit"
+FORMAT_VERSION = 1
+
+
+def write_fit(path: str | Path, fit: Fit) -> None:
+    """Write the fit to `path`, replacing it atomically (tmp, fsync, replace, fsync of the folder).
+
+    Raises:
+        EnvironmentFault: The folder cannot be written.
+    """
+    target = Path(path)
+    content = dataclasses.asdict(fit)
+    body = canonical_json(content)
+    whole = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "fit": content,
+    }
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(canonical_json(whole))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        reason = error.strerror or str(error)
+        raise EnvironmentFault(
+            f"{target}: the fit cannot be written ({reason}). Free space or choose another folder."
+        ) from error
+
+
+def read_fit(path: str | Path) -> Fit:
+    """The Fit that `write_fit` wrote, equal field by field.
+
+    Raises:
+        EnvironmentFault: The file cannot be read.
+        IntegrityError: It is not a stored fit, or its content is not what was written.
+    """
+    remedy = 'delete it and run "scaling fit" again'
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EnvironmentFault(f'{path}: no stored fit ({reason}). Run "scaling fit".') from error
+    try:
+        whole = json.loads(raw)
+        if whole["format"] != FORMAT:
+            raise IntegrityError(f"{path}: not a stored fit; {remedy}.")
+        if whole["version"] != FORMAT_VERSION:
+            raise IntegrityError(
+                f"{path}: stored in version {whole['version']}, this program reads "
+                f"{FORMAT_VERSION}; {remedy}."
+            )
+        digest = hashlib.sha256(canonical_json(whole["fit"])).hexdigest()
+        if digest != whole["sha256"]:
+            raise IntegrityError(f"{path}: its content does not have its SHA-256; {remedy}.")
+        return _from_json(whole["fit"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{path}: not a stored fit ({error!r:.80}); {remedy}.") from error
+
+
+def _from_json(value: Mapping[str, Any]) -> Fit:
+    fields = dict(value)
+    law, objective = fields.pop("law"), fields.pop("objective")
+    covered, backcast = fields.pop("covered"), fields.pop("backcast")
+    return Fit(
+        law=None if law is None else _read_law(law),
+        objective=None if objective is None else Objective(**objective),
+        approaches={name: _read_frontier(one) for name, one in fields.pop("approaches").items()},
+        covered=None if covered is None else Coverage(**_tuples(covered)),
+        backcast=None if backcast is None else Backcast(**_tuples(backcast)),
+        checks=tuple(Check(**one) for one in fields.pop("checks")),
+        cost=CostModel(**_tuples(fields.pop("cost"))),
+        **_tuples(fields),
+    )
+
+
+def _read_law(value: Mapping[str, Any]) -> LawEstimate:
+    return LawEstimate(
+        family=value["family"],
+        params=value["params"],
+        intervals=_read_intervals(value["intervals"]),
+    )
+
+
+def _read_frontier(value: Mapping[str, Any]) -> Frontier:
+    fields = dict(value)
+    intervals = _read_intervals(fields.pop("intervals"))
+    return Frontier(intervals=intervals, **_tuples(fields))
+
+
+def _read_intervals(value: Mapping[str, Any] | None) -> dict[str, Interval] | None:
+    return None if value is None else {name: Interval(**one) for name, one in value.items()}
+
+
+def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of JSON back to the tuples they were."""
+    return {
+        name: _to_tuple(value) if isinstance(value, list) else value
+        for name, value in fields.items()
+    }
+
+
+def _to_tuple(value: list[Any]) -> tuple[Any, ...]:
+    if value and isinstance(value[0], list):
+        return tuple(map(tuple, value))
+    return tuple(value)

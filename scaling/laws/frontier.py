@@ -1,0 +1,75 @@
+"""The compute-optimal frontier of a law on a cost model.
+
+    N*(C), D*(C) = argmin L(N, D)   subject to   C = D · flops_per_token(N)
+
+The curve is minimised numerically along the cost model; a closed form assumes C = 6ND, which
+at this project's sizes overstates D* up to twice (SCIENCE.md).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.laws.family import LawFamily
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray
+
+# Around the optimum for one constant κ: κ of a transformer falls from ~3 × to 1 × its limit, and
+# N* ∝ κ^-a moves by less than that; a factor of 30 either side is far outside.
+_HALF_WIDTH = math.log(30.0)
+_GRID = 33
+_ZOOMS = 6  # each shrinks the spacing 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
+
+
+def find_frontier(
+    family: LawFamily, coefficients: FloatArray, *, flops: FloatArray, cost: CostModel
+) -> tuple[FloatArray, FloatArray]:
+    """Compute-optimal model size and data for each budget.
+
+    Args:
+        family: The law.
+        coefficients: Its letters, shape (..., p), loss in nats/token.
+        flops: Budgets C [FLOPs], positive, broadcast against coefficients[..., 0].
+        cost: FLOPs per token as a function of N.
+
+    Returns:
+        (params, tokens), each of the broadcast shape.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4 (there with C = 6ND).
+    """
+    one = np.ones(1)
+    kappa = float(cost.flops_per_token(one)[0])
+    params = family.optimal_params(coefficients, flops, np.asarray(kappa))
+    if len(set(cost.log_kappa)) <= 1:  # one κ for every N: the closed form is exact
+        return params, flops / cost.flops_per_token(params)
+    # Recentre with κ at the first answer; two rounds, because κ falls slowly with N.
+    for _ in range(2):
+        kappa_there = cost.flops_per_token(params) / params
+        params = family.optimal_params(coefficients, flops, kappa_there)
+    log_params = _minimise_along(family, coefficients, flops, cost, np.log(params))
+    params = np.exp(log_params)
+    return params, np.asarray(flops / cost.flops_per_token(params), dtype=np.float64)
+
+
+def _minimise_along(
+    family: LawFamily,
+    coefficients: FloatArray,
+    flops: FloatArray,
+    cost: CostModel,
+    centre: FloatArray,
+) -> FloatArray:
+    """ln N at the lowest loss within ±_HALF_WIDTH of `centre`: nested grids, then a parabola."""
+    wide = coefficients[..., None, :]
+    budgets = np.broadcast_to(flops, centre.shape)[..., None]
+    unit = np.linspace(-1.0, 1.0, _GRID)
+    half = _HALF_WIDTH
+    for _ in range(_ZOOMS):
+        log_n = centre[..., None] + half * unit
+        params = np.exp(log_n)
+        loss = family.loss(wide, params, budgets / cost.flops_per_token(params))
+        best = np.argmin(loss, axis=-1)[..., None]
+        centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
+        half *= 2.0 / (_GRID - 1)
+    return centre
