@@ -1,0 +1,56 @@
+"""scaling: from a sweep file to a compute-optimal model size and token count, with intervals.
+
+    from pathlib import Path
+    import scaling
+
+    table, sweep = scaling.read_runs(Path("results/quickstart"))
+    fit = scaling.fit_runs(table)
+    print(scaling.allocate(fit, 6e12))
+
+Names are loaded when they are first used: importing `scaling` imports none of torch, ray, scipy,
+pandas or matplotlib.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from scaling._version import __version__
+
+_HOMES = {
+    "Allocation": "scaling.allocation",
+    "Fit": "scaling.fitting.result",
+    "ModelShape": "scaling.sweep.shapes",
+    "Plan": "scaling.sweep.plan",
+    "Prediction": "scaling.allocation",
+    "RunResult": "scaling.ledger.results",
+    "RunSpec": "scaling.sweep.runspec",
+    "RunTable": "scaling.ledger.tables",
+    "ScalingError": "scaling.errors",
+    "SweepSpec": "scaling.sweep.spec",
+    "allocate": "scaling.allocation",
+    "count_flops_per_token": "scaling.sweep.counting",
+    "count_params": "scaling.sweep.counting",
+    "fit_runs": "scaling.fitting.engine",
+    "load_sweep": "scaling.sweep.spec",
+    "make_table": "scaling.ledger.tables",
+    "plan_sweep": "scaling.sweep.plan",
+    "predict": "scaling.allocation",
+    "prepare_sweep": "scaling.workflow",
+    "read_runs": "scaling.workflow",
+    "read_table": "scaling.ledger.tables",
+    "train_sweep": "scaling.workflow",
+}
+
+__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  names checked by tests/test_api.py
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'scaling' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

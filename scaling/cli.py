@@ -1,0 +1,450 @@
+"""The door: verbs to calls, results to text. No logic lives here.
+
+Answers go to standard output, everything else to standard error. Exit codes: 0 ok · 1 our bug ·
+2 bad usage or spec · 3 finished, some runs failed · 4 no usable fit · 5 environment · 6 locked by
+another driver · 7 integrity · 130/143 signals.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+from scaling._version import __version__
+from scaling.errors import ScalingError
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Fit
+    from scaling.ledger.tables import RunTable
+    from scaling.workflow import FitOptions, StoredSweep
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+SOME_RUNS_FAILED = 3
+NO_USABLE_FIT = 4
+DAMAGED = 7
+SIGNAL_BASE = 128
+
+
+def main() -> NoReturn:
+    """Entry point of the console script."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    warnings.showwarning = _show_warning
+    try:
+        code = cli.main(standalone_mode=False)
+    except ScalingError as error:
+        click.echo(str(error), err=True)
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = 2
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        code = 130
+    except BrokenPipeError:  # the reader of our output left; nothing is wrong
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+class _Commands(click.Group):
+    """Lists verbs in the order of their use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="scaling")
+def cli() -> None:
+    """\b
+    scaling run sweeps/quickstart.yaml
+    scaling allocate results/quickstart --flops 6e12
+
+    How large a language model, and on how many tokens, for the compute you have: train a grid of
+    small models, fit a scaling law, ask.
+    """
+
+
+_root = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder in which results/ and reports/ lie.  [default: .]",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to stdout.")
+_source = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE.csv")
+_results = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
+_sweep_file = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+
+
+def _fit_options(function: _F) -> _F:
+    """The options of every verb that fits."""
+    options = [
+        click.option(
+            "--approach",
+            type=click.Choice(["all", "parametric", "isoflop"]),
+            default="all",
+            show_default=True,
+            help="Which of Chinchilla's approaches answers; all: parametric, beside the other.",
+        ),
+        click.option(
+            "--family",
+            type=click.Choice(["chinchilla"]),
+            default="chinchilla",
+            show_default=True,
+            help="Form of the law.",
+        ),
+        click.option(
+            "--count",
+            type=click.Choice(["matmul", "total", "non_embedding"]),
+            default="matmul",
+            show_default=True,
+            help="How N is counted (results folders; a table states its own N).",
+        ),
+        click.option(
+            "--huber-delta",
+            type=float,
+            default=None,
+            help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
+        ),
+        click.option(
+            "--bootstrap", type=click.IntRange(1, 100_000), default=1000, show_default=True,
+            help="Refits behind the intervals.",
+        ),
+        click.option("--no-bootstrap", is_flag=True, help="No intervals."),
+        click.option(
+            "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
+            show_default=True, help="Of every interval.",
+        ),
+        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
+                     help="Of the bootstrap."),
+        click.option(
+            "--columns", default="", metavar="N=params,D=tokens,...",
+            help="Names of a table's columns.",
+        ),
+        click.option(
+            "--loss-unit", type=click.Choice(["nats", "bits", "bpb"]), default="nats",
+            show_default=True, help="Unit of a table's loss.",
+        ),
+        click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+    ]
+    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
+
+
+# --- run, plan ------------------------------------------------------------------------------
+
+
+@cli.command()
+@_sweep_file
+@_root
+@click.option(
+    "--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True,
+    help="ray: all cores; inline: one run after another in this process.",
+)
+@click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
+@click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
+def run(
+    sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool
+) -> int:
+    """\b
+    scaling run sweeps/quickstart.yaml
+    scaling run sweeps/quickstart.yaml --executor inline
+
+    Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
+    only prints the answer again.
+    """
+    from scaling.workflow import open_ledger, prepare_sweep, train_sweep
+
+    sweep = prepare_sweep(sweep_file, root=root)
+    for line in sweep.plan.warnings:
+        click.echo(f"warning: {line}", err=True)
+    for cell in sweep.plan.rejected:
+        click.echo(f"not trained: N {cell.params:.3g}, D {cell.tokens:.3g}: {cell.reason}", err=True)
+    ledger = open_ledger(sweep, root=root, retrain=retrain)
+    outcome = train_sweep(sweep, ledger, executor=executor, address=address)
+    for failed in outcome.failed:
+        click.echo(f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n"
+                   f"  see {failed.folder}", err=True)
+    for damage in outcome.damaged:
+        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+    if outcome.interrupted_by is not None:
+        click.echo(f"stopped; {len(outcome.finished)} runs are kept. To continue:\n"
+                   f"  {_invocation()}", err=True)
+        return SIGNAL_BASE + outcome.interrupted_by
+    code = _report(ledger.folder, root, show_fit=True)
+    if outcome.damaged:
+        return DAMAGED
+    return code or (SOME_RUNS_FAILED if outcome.failed or outcome.diverged else 0)
+
+
+@cli.command()
+@_sweep_file
+@_root
+@_json
+def plan(sweep_file: Path, root: Path, as_json: bool) -> None:
+    """\b
+    scaling plan sweeps/quickstart.yaml
+    scaling plan sweeps/quickstart.yaml --json
+
+    Every cell: N, D, FLOPs, steps, memory, cached or not and why. Trains nothing; writes nothing
+    but results/.cache.
+    """
+    from scaling.text import format_plan
+    from scaling.workflow import describe_plan, prepare_sweep
+
+    described = describe_plan(prepare_sweep(sweep_file, root=root), root=root)
+    click.echo(_dump(described) if as_json else format_plan(described))
+
+
+# --- fit, allocate, predict -----------------------------------------------------------------
+
+
+@cli.command()
+@_source
+@_fit_options
+@_json
+def fit(source: Path, as_json: bool, **options: Any) -> int:
+    """\b
+    scaling fit results/quickstart
+    scaling fit runs.csv --columns N=params,D=tokens,loss=val_loss --json
+
+    Laws, intervals, checks.
+    """
+    from scaling.text import format_fit
+
+    fitted, table, _ = _obtain_fit(source, options)
+    _say_notes(table)
+    click.echo(_dump(fitted.to_contract()) if as_json else format_fit(fitted))
+    return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+@cli.command()
+@_source
+@click.option("--flops", type=float, multiple=True, required=True, help="Budget C [FLOP].")
+@click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@_fit_options
+@_json
+def allocate(
+    source: Path, flops: tuple[float, ...], far: bool, anyway: bool, as_json: bool, **options: Any
+) -> None:
+    """\b
+    scaling allocate results/quickstart --flops 6e12
+    scaling allocate runs.csv --flops 1e21 --flops 1e22 --json
+
+    The N and D to train for a budget, with intervals.
+    """
+    from scaling.allocation import allocate as allocate_budget
+    from scaling.text import format_allocation
+    from scaling.workflow import list_sweep_ladder
+
+    fitted, table, stored = _obtain_fit(source, options)
+    _say_notes(table)
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus) if stored else None
+    asked = None if options["approach"] == "all" else options["approach"]
+    answers = [
+        allocate_budget(fitted, budget, ladder=ladder, approach=asked, far=far, anyway=anyway)
+        for budget in flops
+    ]
+    if as_json:
+        click.echo(_dump({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
+    else:
+        click.echo("\n\n".join(format_allocation(answer) for answer in answers))
+
+
+@cli.command()
+@_source
+@click.option("--params", type=float, required=True, help="N.")
+@click.option("--tokens", type=float, required=True, help="D.")
+@click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@_fit_options
+@_json
+def predict(
+    source: Path,
+    params: float,
+    tokens: float,
+    far: bool,
+    anyway: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """\b
+    scaling predict results/quickstart --params 2e5 --tokens 5e6
+    scaling predict runs.csv --params 3.3e9 --tokens 5e10 --json
+
+    The loss of a model of N parameters trained on D tokens.
+    """
+    from scaling.allocation import predict as predict_loss
+    from scaling.text import format_prediction
+
+    fitted, table, _ = _obtain_fit(source, options)
+    _say_notes(table)
+    answer = predict_loss(fitted, params=params, tokens=tokens, far=far, anyway=anyway)
+    if as_json:
+        click.echo(_dump({"schema_version": 1, "predictions": [answer.to_contract()]}))
+    else:
+        click.echo(format_prediction(answer))
+
+
+# --- report, status, verify, retry ----------------------------------------------------------
+
+
+@cli.command()
+@_results
+@_root
+def report(results: Path, root: Path) -> int:
+    """\b
+    scaling report results/quickstart
+    scaling report results/reference --root .
+
+    Fit again where needed and write reports/<sweep>/index.html.
+    """
+    return _report(results, root, show_fit=False)
+
+
+@cli.command()
+@_results
+@_json
+def status(results: Path, as_json: bool) -> int:
+    """\b
+    scaling status results/quickstart
+    scaling status results/quickstart --json
+
+    Which runs of the plan are finished, diverged, failed or missing.
+    """
+    from scaling.text import format_status
+    from scaling.workflow import describe_status
+
+    described = describe_status(results)
+    click.echo(_dump(described) if as_json else format_status(described))
+    return DAMAGED if described["damaged"] else 0
+
+
+@cli.command()
+@_results
+@click.option("--repair", is_flag=True, help="Rebuild the index, remove stray temporary files.")
+@_json
+def verify(results: Path, repair: bool, as_json: bool) -> int:
+    """\b
+    scaling verify results/quickstart
+    scaling verify results/quickstart --repair
+
+    Check every stored byte against the digest written with it.
+    """
+    from scaling.workflow import verify_results
+
+    findings = verify_results(results, repair=repair)
+    if as_json:
+        click.echo(_dump({"schema_version": 1, "findings": findings}))
+    else:
+        for finding in findings:
+            click.echo(f"{finding['path']}: {finding['what']}"
+                       + (" (repaired)" if finding["repaired"] else ""))
+        click.echo(f"{results}: {len(findings)} finding(s)")
+    return DAMAGED if any(not finding["repaired"] for finding in findings) else 0
+
+
+@cli.command()
+@_results
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+def retry(results: Path, run_ids: tuple[str, ...]) -> None:
+    """\b
+    scaling retry results/quickstart
+    scaling retry results/quickstart 0123456789abcdef
+
+    Set damaged results (or those of the named runs) aside, so that the next `scaling run` trains
+    them again. Nothing is deleted.
+    """
+    from scaling.workflow import set_results_aside
+
+    aside = set_results_aside(results, run_ids)
+    for path in aside:
+        click.echo(str(path))
+    click.echo(f"{len(aside)} result(s) set aside; run the sweep again to train them.", err=True)
+
+
+# --- shared ---------------------------------------------------------------------------------
+
+
+def _obtain_fit(
+    source: Path, options: dict[str, Any]
+) -> tuple[Fit, RunTable, StoredSweep | None]:
+    from scaling.workflow import fit_table, read_runs
+
+    table, stored = read_runs(
+        source,
+        count=options["count"],
+        columns=_read_columns(options["columns"]),
+        loss_unit=options["loss_unit"],
+        drop_bad=options["drop_bad"],
+    )
+    return fit_table(table, stored, _make_options(options)), table, stored
+
+
+def _make_options(options: dict[str, Any]) -> FitOptions:
+    from scaling.workflow import FitOptions
+
+    return FitOptions(
+        approach=options["approach"],
+        count=options["count"],
+        huber_delta=options["huber_delta"],
+        bootstrap=0 if options["no_bootstrap"] else options["bootstrap"],
+        level=options["level"],
+        seed=options["seed"],
+    )
+
+
+def _read_columns(text: str) -> dict[str, str]:
+    pairs = [pair for pair in text.split(",") if pair]
+    if not all("=" in pair for pair in pairs):
+        raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _report(results: Path, root: Path, *, show_fit: bool) -> int:
+    from scaling.text import format_allocation, format_fit
+    from scaling.workflow import open_results, report_sweep
+
+    stored = open_results(results)
+    found = stored.ledger.read_results()
+    command = f"scaling report {results}"
+    page, fitted, answers = report_sweep(stored, found, root=root, command=command)
+    if show_fit:
+        click.echo(format_fit(fitted))
+        for answer in answers:
+            click.echo("\n" + format_allocation(answer))
+    click.echo(f"\nreport: {page}" if show_fit else str(page))
+    for damage in found.damaged:
+        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+    if found.damaged:
+        return DAMAGED
+    return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+def _say_notes(table: RunTable) -> None:
+    for note in (*table.notes, *table.rejected):
+        click.echo(f"note: {note}", err=True)
+
+
+def _invocation() -> str:
+    from scaling.workflow import quote_command
+
+    return quote_command(["scaling", *sys.argv[1:]])
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, indent=2, allow_nan=False)

@@ -1,0 +1,179 @@
+"""Answers as text for a terminal: what `scaling fit`, `allocate`, `plan` and the rest print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from scaling.units import format_count, format_flops
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation, Prediction
+    from scaling.fitting.result import Check, Fit, Interval
+
+_STATUS = {
+    "converged": "converged",
+    "bound_hit": "a parameter is at its bound",
+    "not_identified": "not identified: several laws fit these runs equally well",
+    "not_converged": "NOT CONVERGED: no answer should rest on this fit",
+    "failed": "no law could be fitted",
+}
+
+
+def format_fit(fit: Fit) -> str:
+    """The law, its frontier by every approach, and the checks that did not pass."""
+    lines = [f"fit of {fit.n} runs: {_STATUS[fit.status]}"]
+    if fit.reason:
+        lines.append(f"  {fit.reason}")
+    if fit.law is not None:
+        lines += ["", "L(N, D) = E + A/N^alpha + B/D^beta   [nats/token]"]
+        for name, value in fit.law.params.items():
+            interval = (fit.law.intervals or {}).get(name)
+            lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
+    if fit.objective is not None:
+        lines.append(
+            f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
+            f"{fit.objective.sum:.10g}"
+        )
+    for name, frontier in fit.approaches.items():
+        interval = (frontier.intervals or {}).get("a")
+        low, high = frontier.range
+        lines += [
+            "",
+            f"{name}: N* = {frontier.k_n:.4g} · C^{frontier.a:.3f} "
+            f"{_format_interval(interval, '.3f')}".rstrip(),
+            f"  D* = {frontier.k_d:.4g} · C^{frontier.b:.3f}; C counted as {frontier.cost_model}, "
+            f"{format_flops(low)} to {format_flops(high)}",
+        ]
+        lines += [f"  no minimum used: {line}" for line in frontier.rejected]
+    return "\n".join(lines + _format_checks(fit.checks))
+
+
+def format_allocation(answer: Allocation) -> str:
+    """One answer: what to train, how sure, how far from the data."""
+    lines = [
+        f"For {format_flops(answer.flops)} FLOPs ({_format_distance(answer.extrapolation_decades)}, "
+        f"{answer.approach}):",
+        f"  params  {format_count(answer.params):>8}  "
+        f"{_format_interval(answer.params_interval, None)}".rstrip(),
+        f"  tokens  {format_count(answer.tokens):>8}  "
+        f"{_format_interval(answer.tokens_interval, None)}".rstrip(),
+    ]
+    if answer.loss is not None:
+        lines.append(
+            f"  loss    {answer.loss:>8.4f}  "
+            f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
+        )
+    lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    if answer.flat_basin is not None:
+        low, high = (format_count(end) for end in answer.flat_basin)
+        lines.append(
+            f"  N from {low} to {high} costs at most {answer.compute_penalty:.0%} more compute "
+            "for the same loss"
+        )
+    if answer.shape is not None:
+        built = answer.shape
+        penalty = (
+            ""
+            if built.compute_penalty is None
+            else f", {built.compute_penalty:.1%} more compute than the optimum"
+        )
+        lines.append(
+            f"  build: {built.shape.d_model} wide × {built.shape.n_layers} layers "
+            f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
+            f"{penalty}"
+        )
+    return "\n".join(lines + _format_checks(answer.checks))
+
+
+def format_prediction(answer: Prediction) -> str:
+    """The loss of one (N, D)."""
+    lines = [
+        f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
+        f"loss {answer.loss:.4f} nats/token",
+        f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
+        f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
+    ]
+    return "\n".join(lines + _format_checks(answer.checks))
+
+
+def format_plan(plan: Mapping[str, Any]) -> str:
+    """The cells of a described plan (`scaling plan --json`) as a table."""
+    header = ("budget", "width×depth", "N", "D", "FLOPs", "batch", "steps", "lr", "state")
+    rows = [header]
+    for cell in plan["cells"]:
+        state = "done" if cell["cached"] else cell["why"]
+        rows.append(
+            (
+                "–" if cell["budget"] is None else format_flops(cell["budget"]),
+                f"{cell['shape']['d_model']}×{cell['shape']['n_layers']}",
+                format_count(cell["counts"]["matmul"]),
+                format_count(cell["tokens"]),
+                format_flops(cell["flops"]),
+                str(cell["batch_sequences"]),
+                str(cell["steps"]),
+                f"{cell['learning_rate']:.3g}",
+                state,
+            )
+        )
+    totals = plan["totals"]
+    lines = _align(rows)
+    lines.append(
+        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs, "
+        f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
+        f"up to {totals['peak_bytes'] / 2**30:.2f} GiB a run"
+    )
+    for cell in plan["rejected"]:
+        lines.append(
+            f"rejected: N {format_count(cell['params'])}, D {format_count(cell['tokens'])}: "
+            f"{cell['reason']}"
+        )
+    lines += [f"warning: {line}" for line in plan["warnings"]]
+    lines.append(plan["reference"])
+    return "\n".join(lines)
+
+
+def format_status(status: Mapping[str, Any]) -> str:
+    """Counts of a described status, and every run that is not finished."""
+    counts = status["counts"]
+    lines = [f"{status['name']}: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    for run in status["runs"]:
+        if run["state"] != "finished":
+            why = f": {_clean(run['why'])}" if run["why"] else ""
+            lines.append(f"  {run['run_id']} {run['state']}{why}")
+    lines += [f"  damaged: {_clean(line)}" for line in status["damaged"]]
+    return "\n".join(lines)
+
+
+def _format_checks(checks: Iterable[Check]) -> list[str]:
+    lines = []
+    for check in checks:
+        if check.passed is False:
+            lines.append(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
+        elif check.passed is None:
+            lines.append(f"  ? {check.code}: {check.seen}".rstrip())
+    return ["", *lines] if lines else []
+
+
+def _format_interval(interval: Interval | None, spec: str | None) -> str:
+    if interval is None:
+        return ""
+    low, high = (
+        format_count(end) if spec is None else format(end, spec)
+        for end in (interval.low, interval.high)
+    )
+    return f"[{low}, {high}] ({interval.level:.0%})"
+
+
+def _format_distance(decades: float) -> str:
+    return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"
+
+
+def _align(rows: list[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
+
+
+def _clean(text: str) -> str:
+    """Text from stored files without anything a terminal would obey."""
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -1,0 +1,470 @@
+"""The stages joined: sweep file -> corpus -> plan -> ledger -> fit -> answers -> report.
+
+What the command line calls and what Python users call. Heavy stages (torch, ray, matplotlib,
+scipy) are imported where they begin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import platform
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scaling.data.shards import PreparedCorpus, prepare_corpus
+from scaling.errors import NoFitError, ScalingError, UsageError
+from scaling.ledger.commit import Ledger, StoredResults, find_outdated
+from scaling.ledger.durable import read_plain
+from scaling.ledger.integrity import verify
+from scaling.ledger.results import RunResult
+from scaling.ledger.sweep_table import tabulate
+from scaling.ledger.tables import LossUnit, RunTable, read_table
+from scaling.sweep.cost import estimate_memory, sum_costs
+from scaling.sweep.cost_model import CostModel, make_ladder_cost
+from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention, count_params
+from scaling.sweep.plan import Cell, CorpusFacts, Plan, plan_sweep
+from scaling.sweep.recipe import REFERENCE
+from scaling.sweep.runspec import canonical_json
+from scaling.sweep.shapes import ModelShape, list_ladder
+from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation
+    from scaling.fitting.result import Fit
+    from scaling.orchestration.driver import SweepOutcome
+    from scaling.orchestration.executors import Executor
+
+ExecutorName = Literal["ray", "inline"]
+AskedApproach = Literal["all", "parametric", "isoflop"]
+
+# The ladder's cost is needed wherever a query may land: to far beyond any model.
+_LARGEST_PARAMS = 1e13
+_CURVE_BYTES = 16 * 2**20
+_MEMORY_SHARE = 0.8  # of the machine's; the rest is for Ray, the driver and the system
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A sweep ready to run: its file, its corpus on disk, its plan."""
+
+    path: Path
+    text: str
+    spec: SweepSpec
+    corpus: PreparedCorpus
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredSweep:
+    """A results folder as it is read: its plan is made again from the stored sweep file."""
+
+    ledger: Ledger
+    text: str
+    spec: SweepSpec
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions:
+    """How to fit; the defaults are the command line's."""
+
+    approach: AskedApproach = "all"
+    count: CountConvention = "matmul"
+    huber_delta: float | None = None
+    bootstrap: int = 1000
+    level: float = 0.9
+    seed: int = 0
+
+
+# --- before training ------------------------------------------------------------------------
+
+
+def prepare_sweep(path: Path, *, root: Path) -> Sweep:
+    """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
+
+    Raises:
+        SpecError: With every problem of the file, or no cell of it can be trained.
+        CorpusError: The text cannot be read.
+    """
+    spec = load_sweep(path)
+    corpus = prepare_corpus(
+        spec.corpus.source,
+        tokenizer=spec.corpus.tokenizer,
+        paths=spec.corpus.paths,
+        field=spec.corpus.field,
+        base=path.resolve().parent,
+        cache=root / "results" / ".cache" / "corpora",
+    )
+    plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run())
+    return Sweep(
+        path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
+    )
+
+
+def _memory_per_run() -> int:
+    import psutil
+
+    return int(_MEMORY_SHARE * psutil.virtual_memory().total)
+
+
+# --- training -------------------------------------------------------------------------------
+
+
+def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
+    """The sweep's results folder, made if there is none.
+
+    Raises:
+        UsageError: The folder holds another corpus, or finished runs of another trainer version
+            that the plan would train again (unless `retrain`).
+    """
+    ledger = Ledger.create(
+        root / "results" / sweep.spec.name,
+        name=sweep.spec.name,
+        corpus=sweep.corpus.facts,
+        sweep_yaml=sweep.text,
+    )
+    outdated = find_outdated(ledger, sweep.plan.cells)
+    if outdated and not retrain:
+        raise UsageError(
+            f"{ledger.folder}: {len(outdated)} finished runs were trained by another version of "
+            "the trainer and would be trained again.\nSay --retrain to do that, or give the sweep "
+            "another name to keep both."
+        )
+    return ledger
+
+
+def train_sweep(
+    sweep: Sweep, ledger: Ledger, *, executor: ExecutorName = "ray", address: str | None = None
+) -> SweepOutcome:
+    """Train every planned run that the ledger does not have.
+
+    Raises:
+        LockedError: Another driver is at work on this sweep.
+        EnvironmentFault: Disk, Ray, or worker after worker has failed.
+    """
+    from scaling.orchestration.driver import DriverSettings, run_cells
+    from scaling.orchestration.progress import open_progress
+
+    progress = open_progress()
+    try:
+        return run_cells(
+            sweep.plan.cells,
+            ledger,
+            _make_executor(executor, address, sweep.spec.resources.cpus_per_run),
+            corpus=sweep.corpus.folder,
+            settings=DriverSettings(keep_weights=sweep.spec.keep_weights),
+            progress=progress,
+        )
+    finally:
+        progress.close()
+
+
+def _make_executor(name: ExecutorName, address: str | None, cpus_per_run: int) -> Executor:
+    if name == "inline":
+        if address is not None:
+            raise UsageError("--address joins a Ray cluster; it does not go with inline.")
+        from scaling.orchestration.executors.inline import InlineExecutor
+
+        return InlineExecutor()
+    from scaling.orchestration.executors.ray import RayExecutor
+
+    return RayExecutor(cpus_per_run=cpus_per_run, address=address)
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def open_results(folder: Path) -> StoredSweep:
+    """A results folder, read without changing it.
+
+    Raises:
+        UsageError: It is not one, or its sweep file is of another version.
+        IntegrityError: What identifies it is damaged.
+    """
+    ledger = Ledger.open(folder)
+    text = ledger.read_sweep()
+    spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
+    return StoredSweep(
+        ledger=ledger, text=text, spec=spec, plan=plan_sweep(spec, ledger.corpus)
+    )
+
+
+def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
+    """Every rung of the sweep's ladder, far beyond any budget."""
+    return list_ladder(
+        facts.vocab_size,
+        spec.model.seq_len,
+        head_size=spec.model.head_size,
+        max_params=_LARGEST_PARAMS,
+    )
+
+
+def make_sweep_cost(spec: SweepSpec, facts: CorpusFacts, count: CountConvention) -> CostModel:
+    """FLOPs per token of the sweep's ladder as a function of N."""
+    return make_ladder_cost(list_sweep_ladder(spec, facts), count)
+
+
+def read_runs(
+    source: Path,
+    *,
+    count: CountConvention = "matmul",
+    columns: Mapping[str, str] | None = None,
+    loss_unit: LossUnit = "nats",
+    drop_bad: bool = False,
+) -> tuple[RunTable, StoredSweep | None]:
+    """The runs behind a fit: of a results folder, or of any CSV table.
+
+    Returns:
+        The table, and the sweep it came from (None for a CSV).
+    """
+    if source.is_dir():
+        if columns or loss_unit != "nats":
+            raise UsageError(
+                f"{source} is a results folder: --columns and --loss-unit are for tables."
+            )
+        stored = open_results(source)
+        cost = make_sweep_cost(stored.spec, stored.ledger.corpus, count)
+        return tabulate(stored.ledger, stored.plan.cells, convention=count, cost=cost), stored
+    table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
+    return table, None
+
+
+def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
+    """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
+    path = None if stored is None else _name_fit(stored.ledger, table, options)
+    if path is not None and path.is_file():
+        from scaling.fitting.store import read_fit
+
+        return read_fit(path)
+    from scaling.fitting.engine import fit_runs
+
+    fit = fit_runs(
+        table,
+        approach=options.approach,
+        huber_delta=options.huber_delta,
+        bootstrap=options.bootstrap,
+        level=options.level,
+        seed=options.seed,
+    )
+    if path is not None:
+        from scaling.fitting.store import write_fit
+
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_fit(path, fit)
+        except (OSError, ScalingError):
+            return fit  # a folder that cannot be written can still be read and fitted
+    return fit
+
+
+def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
+    """fits/<digest>.json; the digest covers the rows and how they are fitted."""
+    key = canonical_json([table.digest, dataclasses.asdict(options), _version()])
+    return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
+
+
+# --- report ---------------------------------------------------------------------------------
+
+
+def report_sweep(
+    stored: StoredSweep, results: StoredResults, *, root: Path, command: str
+) -> tuple[Path, Fit, tuple[Allocation, ...]]:
+    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html."""
+    from scaling.report.page import ReportData, write_report
+
+    options = FitOptions()
+    fits = {}
+    for count in COUNT_CONVENTIONS:
+        few = options if count == "matmul" else dataclasses.replace(options, count=count)
+        table, _ = read_runs(stored.ledger.folder, count=count)
+        fits[count] = fit_table(table, stored, few)
+    fit = fits["matmul"]
+    allocations = answer_forecast(stored, fit)
+    by_count = {
+        count: next(iter(answer_forecast(stored, other)), None) for count, other in fits.items()
+    }
+    data = ReportData(
+        name=stored.spec.name,
+        sweep_yaml=stored.text,
+        command=command,
+        plan=stored.plan,
+        facts=stored.ledger.corpus,
+        results=dict(results.results),
+        failures=_list_failures(stored, results),
+        damaged=tuple(f"{damage.path}: {damage.what}" for damage in results.damaged),
+        curves={
+            run_id: _read_curve(stored.ledger, result)
+            for run_id, result in results.results.items()
+        },
+        fit=fit,
+        allocations=allocations,
+        allocations_by_count=by_count,
+        versions=list_versions(),
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+    return write_report(data, root / "reports" / stored.spec.name), fit, allocations
+
+
+def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
+    """An allocation for each forecast budget of the sweep; none where the fit has no answer."""
+    from scaling.allocation import allocate
+
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    try:
+        return tuple(allocate(fit, flops, ladder=ladder) for flops in stored.spec.forecast)
+    except (NoFitError, UsageError):
+        return ()
+
+
+def list_versions() -> dict[str, str]:
+    """Versions of what a result rests on."""
+    names = ("torch", "numpy", "scipy", "pandas", "matplotlib", "ray")
+    return {"scaling": _version(), "python": platform.python_version()} | {
+        name: metadata.version(name) for name in names
+    }
+
+
+def quote_command(words: Sequence[str]) -> str:
+    """A command line that can be pasted into a shell."""
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _version() -> str:
+    from scaling._version import __version__
+
+    return __version__
+
+
+def _list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:
+    failures = {}
+    for cell in stored.plan.cells:
+        run_id = cell.run.run_id
+        if run_id in results.results:
+            continue
+        for attempt in stored.ledger.list_attempts(run_id):  # newest first
+            failure = stored.ledger.read_failure(run_id, attempt)
+            if failure is not None:
+                failures[run_id] = f"{failure.cause}: {failure.message}"
+                break
+    return failures
+
+
+def _read_curve(ledger: Ledger, result: RunResult) -> tuple[tuple[float, float], ...]:
+    """(tokens, training loss) of each metric row."""
+    path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/metrics.jsonl"
+    try:
+        lines = read_plain(ledger.folder, path, limit=_CURVE_BYTES).splitlines()
+        rows = [json.loads(line) for line in lines]
+        return tuple((float(r["tokens"]), float(r["loss"])) for r in rows if "loss" in r)
+    except (OSError, ScalingError, ValueError, KeyError, TypeError):
+        return ()  # the table of runs says that the curve is damaged
+
+
+# --- descriptions for the command line ------------------------------------------------------
+
+
+def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
+    """The contract's JSON of `scaling plan`."""
+    folder = root / "results" / sweep.spec.name
+    stored = Ledger.open(folder).read_results(check="result") if _holds_sweep(folder) else None
+    finished = {} if stored is None else stored.results
+    cells = [_describe_cell(cell, finished) for cell in sweep.plan.cells]
+    totals = sum_costs(cell.run for cell in sweep.plan.cells)
+    return {
+        "schema_version": 1,
+        "cells": cells,
+        "totals": dataclasses.asdict(totals) | {"cached": sum(cell["cached"] for cell in cells)},
+        "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
+        "warnings": list(sweep.plan.warnings),
+        "reference": (
+            f"recipe reference point: width {REFERENCE.width}, depth {REFERENCE.depth}, "
+            f"{REFERENCE.tokens:.3g} tokens, batch {REFERENCE.batch_tokens:g} tokens, "
+            f"learning rate {REFERENCE.learning_rate:g}"
+        ),
+    }
+
+
+def _holds_sweep(folder: Path) -> bool:
+    return (folder / "sweep.json").is_file()
+
+
+def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, Any]:
+    run = cell.run
+    result = finished.get(run.run_id)
+    return {
+        "run_id": run.run_id,
+        "role": cell.role,
+        "budget": cell.budget,
+        "shape": dataclasses.asdict(run.shape),
+        "counts": {
+            convention: count_params(run.shape, convention) for convention in COUNT_CONVENTIONS
+        },
+        "tokens": run.tokens,
+        "flops": run.flops,
+        "steps": run.recipe.steps,
+        "batch_sequences": run.recipe.batch_sequences,
+        "learning_rate": run.recipe.learning_rate,
+        "seed": run.seed,
+        "memory_bytes": estimate_memory(run),
+        # Time is promised only once a benchmark of this device has measured it.
+        "seconds": None if result is None else result.seconds,
+        "cached": result is not None,
+        "why": "to train" if result is None else f"{result.status} {result.finished_at}",
+    }
+
+
+def describe_status(folder: Path) -> dict[str, Any]:
+    """State of every planned run, computed from files."""
+    stored = open_results(folder)
+    results = stored.ledger.read_results()
+    damaged = {damage.run_id for damage in results.damaged}
+    failures = _list_failures(stored, results)
+    runs = []
+    for run_id in dict.fromkeys(cell.run.run_id for cell in stored.plan.cells):
+        result = results.results.get(run_id)
+        if result is not None:
+            state, why = result.status, result.reason
+        elif run_id in damaged:
+            state, why = "damaged", ""
+        elif run_id in failures:
+            state, why = "failed", failures[run_id]
+        else:
+            state, why = "missing", ""
+        runs.append({"run_id": run_id, "state": state, "why": why})
+    order = ("finished", "diverged", "failed", "damaged", "missing")
+    states = [run["state"] for run in runs]
+    return {
+        "schema_version": 1,
+        "name": stored.spec.name,
+        "counts": {state: states.count(state) for state in order if state in states},
+        "runs": runs,
+        "damaged": [f"{damage.path}: {damage.what}" for damage in results.damaged],
+    }
+
+
+def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
+    """Every finding of `integrity.verify`, as plain mappings."""
+    stored = open_results(folder)
+    findings = verify(stored.ledger, stored.plan.cells, repair=repair)
+    return [dataclasses.asdict(finding) for finding in findings]
+
+
+def set_results_aside(folder: Path, run_ids: Sequence[str]) -> list[Path]:
+    """Take results out of the count so that they are trained again.
+
+    Args:
+        folder: The results folder.
+        run_ids: Which; none: every damaged one.
+    """
+    ledger = Ledger.open(folder)
+    damaged = ledger.read_results().damaged
+    chosen = run_ids or [damage.run_id for damage in damaged if damage.run_id is not None]
+    with ledger.lock():
+        return [ledger.set_aside(run_id) for run_id in chosen]
