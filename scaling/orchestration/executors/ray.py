@@ -25,7 +25,7 @@ import signal
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ class RayExecutor:
         self._set_environment()
         try:
             self._ray = importlib.import_module("ray")
+            _quieten(importlib.import_module("ray._private.worker"))
             self._connect()
         except BaseException:
             self.close()
@@ -275,6 +276,16 @@ def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
         if ledger.read_failure(request.run_id, request.attempt_id) is not None:
             os._exit(1)
     return outcome
+
+
+def _quieten(ray_worker: Any) -> None:
+    """Messages of the raylet go to the log: Ray writes them to standard output, which is for
+    answers, and has no setting for it (2.60). Private, so a version without it loses nothing."""
+
+    def log_message(data: Mapping[str, Any], **_: Any) -> None:
+        logger.info("%s", " ".join(str(line) for line in data.get("lines", ())))
+
+    ray_worker.print_to_stdstream = log_message
 
 
 def _ended(request: AttemptRequest, cause: FailureCause, error: Exception) -> AttemptEnded:

@@ -1,0 +1,162 @@
+"""Claims about real Ray: private, loopback only, workers may die, nothing is left behind."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+
+from scaling.errors import EnvironmentFault
+from scaling.ledger.integrity import verify
+from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors.ray import RayExecutor
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(HERE))  # workers import the synthetic trainer
+
+
+def list_family() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def list_open_listeners(processes: list[psutil.Process]) -> Iterator[tuple[str, Any]]:
+    for process in processes:
+        for connection in process.net_connections(kind="inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                yield process.name(), connection.laddr
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was never met"
+        time.sleep(0.02)
+
+
+def start_driver(folder: Path, count: int, steps: int) -> Any:
+    command = [sys.executable, str(HERE / "drive.py"), str(folder), str(count), "ray", str(steps)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+@pytest.mark.ray
+def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[tuple[str, Any]] = []
+    ours = ("RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "OMP_NUM_THREADS", "PATH")
+    environment = [os.environ.get(name) for name in ours]
+
+    class Watched(RayExecutor):
+        def close(self, *, at_once: bool = False) -> None:
+            seen.extend(list_open_listeners([psutil.Process(), *list_family()]))
+            super().close(at_once=at_once)
+
+    behaviour = {
+        "0": {"kill_at": 6},
+        "1": {"raise_at": 2, "times": 9},
+        "2": {"diverge": True},
+        "3": {"kill_at": 5, "times": 2},
+    }
+    cells = make_cells(8)
+    ledger = make_ledger(tmp_path)
+    corpus = make_corpus(tmp_path, behaviour)
+    outcome = run_cells(cells, ledger, Watched(cpus=2), corpus=corpus, settings=SETTINGS)
+
+    assert len(outcome.finished) == 6
+    assert outcome.diverged == (make_run(2).run_id,)
+    assert [(f.run_id, f.cause) for f in outcome.failed] == [(make_run(1).run_id, "exception")]
+    attempts = [len(ledger.list_attempts(make_run(seed).run_id)) for seed in range(8)]
+    assert attempts == [2, 2, 1, 3, 1, 1, 1, 1]
+    resumed = ledger.find_result(make_run(0).run_id)
+    assert resumed is not None
+    assert resumed.loss == expected_loss(make_run(0))
+    assert resumed.flops_spent < resumed.flops
+    assert verify(ledger, cells) == ()
+
+    assert len(seen) >= 4  # GCS, raylet, workers
+    assert {address.ip.removeprefix("::ffff:") for _, address in seen} == {"127.0.0.1"}
+    assert list_family() == []
+    assert not list(Path("/tmp").glob(f"scaling-ray-{os.getpid()}-*"))
+    assert [os.environ.get(name) for name in ours] == environment
+    assert capfd.readouterr().out == ""  # standard output is for answers
+
+
+@pytest.mark.ray
+def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
+    process = start_driver(tmp_path, 6, 20)
+    ledger_path = tmp_path / "results" / "demo"
+    wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
+    process.kill()
+    process.communicate()
+    kept = make_ledger(tmp_path).read_results().digests
+    again = start_driver(tmp_path, 6, 20)
+    said, errors = again.communicate()
+    assert again.returncode == 0, errors
+    assert json.loads(said)["finished"] == 6
+    stored = make_ledger(tmp_path).read_results(check="files")
+    assert kept.items() <= stored.digests.items()
+    assert not stored.damaged
+    cells = make_cells(6, steps=20)
+    assert all(result.loss == expected_loss(result.run) for result in stored.results.values())
+    assert {finding.kind for finding in verify(make_ledger(tmp_path), cells)} <= {"stray"}
+
+
+@pytest.mark.ray
+def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
+    process = start_driver(tmp_path, 2, 1000)
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.json"))) >= 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everyone hears it
+    _, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not [member for member in family if member.is_running()]
+    attempts = list(tmp_path.glob("results/demo/runs/*/attempts/*"))
+    assert attempts
+    assert not [path for path in attempts if (path / "failed.json").exists()]
+
+
+def test_a_ray_that_will_not_start_suggests_doing_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tries: list[int] = []
+
+    class Broken:
+        exceptions: Any = None
+
+        def init(self, **options: Any) -> None:
+            tries.append(1)
+            raise RuntimeError("the raylet timed out\nand more")
+
+        def shutdown(self) -> None:
+            pass
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: Broken())
+    with pytest.raises(EnvironmentFault, match=r"in 3 tries: .*timed out\. .*executor inline"):
+        RayExecutor(cpus=2).start()
+    assert len(tries) == 3
+    assert not list(Path("/tmp").glob(f"scaling-ray-{os.getpid()}-*"))
+
+
+def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:
+    with pytest.raises(EnvironmentFault, match="needs 64 CPU cores, this machine has 2"):
+        RayExecutor(cpus=2, cpus_per_run=64).start()
