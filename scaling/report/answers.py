@@ -1,0 +1,191 @@
+"""The answer in words: one sentence per budget, what it rests on, how far it can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Check, Fit, FitStatus, Interval
+from scaling.report.words import (
+    ABSENT,
+    format_interval,
+    format_loss,
+    format_share,
+    name_check,
+)
+from scaling.sweep.counting import CountConvention
+from scaling.sweep.plan import CorpusFacts
+from scaling.units import bits_per_byte, format_count, format_flops
+
+CONVENTIONS: Mapping[CountConvention, str] = {
+    "matmul": "in matrix products (head included, lookup embeddings not)",
+    "total": "all stored (embeddings and head included)",
+    "non_embedding": "without embeddings and head",
+}
+
+# Status -> (tone, what it means, in words).
+STATUSES: Mapping[FitStatus, tuple[str, str]] = {
+    "converged": ("good", "The fit converged, and its optimum was confirmed independently."),
+    "bound_hit": (
+        "amber",
+        "The fit ended with a coefficient on its bound: read the answer as a rough guide.",
+    ),
+    "not_identified": (
+        "amber",
+        "The runs do not pin down every coefficient of the law: read the interval, not the point.",
+    ),
+    "not_converged": ("red", "The best fit was not proven to be the best: no answer is given."),
+    "failed": ("red", "No law could be fitted: no answer is given."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How far beyond the data an answer reaches: a tone (good, amber, red) and its words."""
+
+    tone: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One forecast budget, ready to print.
+
+    Attributes:
+        flops, params, tokens: The sentence's numbers.
+        level: Of the intervals.
+        params_interval, tokens_interval: In words; empty where there is none.
+        facts: (term, description) pairs below the sentence.
+        marker: Distance beyond the data.
+        failed: Checks of this answer alone that failed, beside their names.
+    """
+
+    flops: str
+    params: str
+    tokens: str
+    level: float
+    params_interval: str
+    tokens_interval: str
+    facts: tuple[tuple[str, str], ...]
+    marker: Marker
+    failed: tuple[tuple[str, Check], ...]
+
+
+def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
+    """The words of one allocation."""
+    return Answer(
+        flops=format_flops(one.flops),
+        params=format_count(one.params),
+        tokens=format_count(one.tokens),
+        level=one.level,
+        params_interval=format_interval(one.params_interval, format_count),
+        tokens_interval=format_interval(one.tokens_interval, format_count),
+        facts=tuple(_list_facts(one, facts)),
+        marker=mark_distance(one, fit),
+        failed=list_failed(
+            check for check in one.checks if check not in fit.checks
+        ),
+    )
+
+
+def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:
+    """(name, check) of every check that failed."""
+    return tuple((name_check(check.code), check) for check in checks if check.passed is False)
+
+
+def mark_distance(one: Allocation, fit: Fit) -> Marker:
+    """Green inside the data, amber above half the fitted span in decades, red above the span.
+
+    Source of the grades: SCIENCE, "Intervals" (ours).
+    """
+    beyond = one.extrapolation_decades
+    if beyond <= 0:
+        return Marker("good", "inside the range of budgets that were trained")
+    text = f"{beyond:.2g} decades (×{format_count(10**beyond)}) beyond the largest trained budget"
+    if fit.covered is None:
+        return Marker("amber", text)
+    low, high = fit.covered.flops
+    span = math.log10(high / low)
+    text += f", {format_flops(high)} FLOPs; the trained budgets span {span:.2g} decades"
+    if beyond > span:
+        return Marker("red", f"{text}: further out than the data are wide")
+    if beyond > span / 2:
+        return Marker("amber", f"{text}: more than half of that")
+    return Marker("good", text)
+
+
+def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
+    lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts))]
+    if one.flat_basin is not None:
+        low, high = (format_count(end) for end in one.flat_basin)
+        lines.append(
+            (
+                "Flat basin",
+                f"any size from {low} to {high} parameters needs at most "
+                f"{format_share(one.compute_penalty)} more compute for the same loss",
+            )
+        )
+    if one.shape is not None:
+        built = one.shape
+        price = (
+            ""
+            if built.compute_penalty is None
+            else f" ({format_share(built.compute_penalty)} more compute for the same loss)"
+        )
+        lines.append(
+            (
+                "Nearest model that can be built",
+                f"width {built.shape.d_model}, {built.shape.n_layers} layers, "
+                f"{built.shape.n_heads} heads: {format_count(built.params)} parameters on "
+                f"{format_count(built.tokens)} tokens{price}",
+            )
+        )
+    lines.append(("Tokens per parameter", format_count(one.tokens_per_param)))
+    return lines
+
+
+def describe_loss(loss: float | None, interval: Interval | None, facts: CorpusFacts) -> str:
+    """Nats per token with interval, and bits per byte where the corpus allows."""
+    if loss is None or not math.isfinite(loss):
+        return "not known by this approach"
+    words = f"{format_loss(loss)} nats/token"
+    if interval is not None:
+        words += f" ({format_interval(interval, format_loss)})"
+    per_byte = convert_to_bits(loss, facts)
+    return words if per_byte is None else f"{words}; {format_loss(per_byte)} bits per byte"
+
+
+def convert_to_bits(loss: float | None, facts: CorpusFacts) -> float | None:
+    """Bits per byte of a loss; None where loss or corpus do not say."""
+    if loss is None or facts.validation_bytes <= 0 or facts.validation_tokens <= 0:
+        return None
+    return bits_per_byte(loss, tokens=facts.validation_tokens, bytes_=facts.validation_bytes)
+
+
+def compare_conventions(
+    by_count: Mapping[CountConvention, Allocation | None], facts: CorpusFacts
+) -> list[dict[str, str]]:
+    """One row per way of counting N."""
+    rows = []
+    for count, meaning in CONVENTIONS.items():
+        if count not in by_count:
+            continue
+        one = by_count[count]
+        row = dict.fromkeys(("params", "tokens", "ratio", "loss", "bits", "basin", "shape"), ABSENT)
+        if one is not None:
+            row |= {
+                "params": format_count(one.params),
+                "tokens": format_count(one.tokens),
+                "ratio": format_count(one.tokens_per_param),
+                "loss": format_loss(one.loss),
+                "bits": format_loss(convert_to_bits(one.loss, facts)),
+            }
+            if one.flat_basin is not None:
+                row["basin"] = " to ".join(format_count(end) for end in one.flat_basin)
+            if one.shape is not None:
+                shape = one.shape.shape
+                row["shape"] = f"{shape.d_model} × {shape.n_layers}"
+        rows.append(row | {"name": count, "meaning": meaning})
+    return rows

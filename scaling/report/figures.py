@@ -1,0 +1,311 @@
+"""The report's figures: `draw_x(data, fit, ax)`.
+
+Dots are measured, lines fitted, dashes extrapolated, bands intervals at the fit's level; colour is
+the budget (viridis, ascending); N, D and C are logarithmic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from scaling.allocation import Allocation
+from scaling.fitting.isoflop import Curve
+from scaling.fitting.result import Fit
+from scaling.report.axes import (
+    format_power,
+    halo,
+    label_ends,
+    mark_zero,
+    note,
+    set_linear_axis,
+    set_log_axis,
+    span_of,
+)
+from scaling.report.canvas import ACCENT, INK, MUTED, SHADE, choose_color
+from scaling.report.measured import (
+    MeasuredRuns,
+    evaluate_band,
+    evaluate_frontier,
+    evaluate_law,
+)
+from scaling.units import FloatArray, format_count
+
+TrainingCurve = Sequence[tuple[float, float]]
+
+PARAMS_LABEL = "model size N [parameters]"
+TOKENS_LABEL = "data D [tokens]"
+FLOPS_LABEL = "budget C [FLOP]"
+LOSS_LABEL = "loss L [nats/token]"
+
+_DOT, _SMALL_DOT = 34.0, 24.0
+_CURVE_BINS = 90  # points of a training curve: finer than a figure shows
+_LABEL_ROOM = 0.13  # of the axis, right of the lines, for their labels
+
+
+def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
+    """Loss against N, one parabola per budget, its minimum marked or marked as rejected."""
+    low, high = span_of(data.params, margin=0.06)
+    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    _set_loss_axis(ax, data.loss)
+    ends = []
+    for curve in data.curves:
+        color = _color_of(data, int(data.rank[curve.rows[0]]))
+        x_end, y_end = _draw_parabola(ax, data, curve, color)
+        ends.append((x_end, y_end, format_power(curve.budget.flops)))
+    _draw_dots(ax, data, data.params, data.loss)
+    ax.set_xlabel(PARAMS_LABEL)
+    ax.set_ylabel(LOSS_LABEL)
+    label_ends(ax, ends)
+
+
+def _draw_parabola(
+    ax: Axes, data: MeasuredRuns, curve: Curve, color: str
+) -> tuple[float, float]:
+    """Draw one budget's curve; returns its right end."""
+    rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
+    if curve.vertex is None or curve.lowest is None:  # bends down: no parabola to trust
+        ax.plot(data.params[rows], data.loss[rows], color=color, linewidth=1.2, linestyle=":")
+        return float(data.params[rows[-1]]), float(data.loss[rows[-1]])
+    x = np.linspace(curve.x.min(), curve.x.max(), 80)
+    loss = curve.lowest + curve.bend * (x - curve.vertex) ** 2
+    style = ":" if curve.rejection else "-"
+    ax.plot(np.exp(curve.centre + x), loss, color=color, linewidth=1.8, linestyle=style)
+    at = np.exp(curve.centre + curve.vertex)
+    if not curve.rejection:
+        ax.scatter([at], [curve.lowest], s=90, marker="D", color=color, zorder=6, **halo())
+    elif ax.get_xlim()[0] < at < ax.get_xlim()[1]:
+        ax.scatter([at], [curve.lowest], s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
+    return float(np.exp(curve.centre + x[-1])), float(loss[-1])
+
+
+def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
+    """Loss against D: one line of the law per model size, dashed where that size has no run."""
+    low, high = span_of(data.tokens, margin=0.05)
+    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    _set_loss_axis(ax, data.loss)
+    ends = []
+    for params in np.unique(data.params):
+        own = data.tokens[data.params == params]
+        tokens = np.geomspace(own.min() / 1.5, min(own.max() * 1.5, high), 60)
+        loss = evaluate_law(fit, np.full_like(tokens, params), tokens)
+        if loss is None:
+            break
+        inside = (tokens >= own.min()) & (tokens <= own.max())
+        ax.plot(tokens, loss, color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
+        if inside.any():
+            ax.plot(tokens[inside], loss[inside], color=MUTED, linewidth=1.6, zorder=2)
+        ends.append((float(tokens[-1]), float(loss[-1]), f"N = {format_count(params)}"))
+    _draw_dots(ax, data, data.tokens, data.loss)
+    ax.set_xlabel(TOKENS_LABEL)
+    ax.set_ylabel(LOSS_LABEL)
+    label_ends(ax, [end for end in ends if ax.get_ylim()[0] <= end[1] <= ax.get_ylim()[1]])
+
+
+def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> None:
+    """ln measured − ln law [%] against "params", "tokens" or "ratio" (D/N); band: ±2 σ of seeds."""
+    law = evaluate_law(fit, data.params, data.tokens)
+    if law is None:
+        return
+    values, label = {
+        "params": (data.params, PARAMS_LABEL),
+        "tokens": (data.tokens, TOKENS_LABEL),
+        "ratio": (data.tokens / data.params, "tokens per parameter D/N"),
+    }[against]
+    residual = 100.0 * np.log(data.loss / law)
+    sigma = None if fit.replicate_sigma is None else 200.0 * fit.replicate_sigma
+    reach = 1.15 * max(float(np.max(np.abs(residual))), sigma or 0.0, 0.05)
+    set_log_axis(ax, "x", *span_of(values, margin=0.06))
+    set_linear_axis(ax, "y", -reach, reach)
+    if sigma is not None:
+        ax.axhspan(-sigma, sigma, color=SHADE, zorder=0)
+    mark_zero(ax)
+    _draw_dots(ax, data, values, residual)
+    ax.set_xlabel(label)
+    ax.set_ylabel("residual of ln L [%]")
+
+
+def draw_frontier(
+    data: MeasuredRuns,
+    fit: Fit,
+    ax: Axes,
+    *,
+    quantity: str,
+    allocations: Sequence[Allocation],
+) -> None:
+    """N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
+    frontier = fit.frontier
+    if frontier is None:
+        return
+    column = 0 if quantity == "params" else 1
+    low = min(frontier.range[0], *data.flops) if len(data) else frontier.range[0]
+    edge = max(frontier.range[1], *data.flops) if len(data) else frontier.range[1]
+    high = max([edge, *(one.flops for one in allocations)])
+    low, high = low / 1.3, high * 1.6
+    flops = np.unique(np.append(np.geomspace(low, high, 70), edge))
+    values = evaluate_frontier(fit, flops)
+    if values is None:
+        return
+    line = values[column]
+    draws = evaluate_band(fit, flops)
+    shown = [line]
+    if draws is not None:
+        tail = 50.0 * (1.0 - fit.level)
+        bottom, top = np.percentile(draws[column], [tail, 100.0 - tail], axis=0)
+        ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
+        shown += [bottom, top]
+    ax.plot(flops[flops <= edge], line[flops <= edge], color=INK, linewidth=1.9)
+    ax.plot(flops[flops >= edge], line[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    shown.append(_draw_minima(ax, data, fit, column))
+    shown.append(_draw_answers(ax, allocations, quantity))
+    set_log_axis(ax, "x", low, high, words=format_power)
+    set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
+    ax.axvspan(low, edge, color=SHADE, zorder=0, linewidth=0)
+    note(ax, 0.03, 0.97, "within the data")
+    ax.set_xlabel(FLOPS_LABEL)
+    ax.set_ylabel("optimal " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL).replace(" ", " ", 1))
+
+
+def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatArray:
+    """Minima of the accepted IsoFLOP curves, in their budget's colour."""
+    isoflop = fit.approaches.get("isoflop")
+    if isoflop is None or not isoflop.optima:
+        return np.empty(0)
+    optima = np.array(isoflop.optima)
+    colors = [_color_of(data, _nearest_rank(data, flops)) for flops in optima[:, 0]]
+    ax.scatter(optima[:, 0], optima[:, 1 + column], s=58, marker="D", c=colors, zorder=5, **halo())
+    return np.asarray(optima[:, 1 + column], dtype=np.float64)
+
+
+def _draw_answers(ax: Axes, allocations: Sequence[Allocation], quantity: str) -> FloatArray:
+    """Each answer with its whole interval."""
+    shown = []
+    for one in allocations:
+        value: float = getattr(one, quantity)
+        interval = getattr(one, f"{quantity}_interval")
+        if interval is not None:
+            ax.plot([one.flops] * 2, [interval.low, interval.high], color=ACCENT, linewidth=2.2)
+            shown += [interval.low, interval.high]
+        ax.scatter([one.flops], [value], s=64, color=ACCENT, zorder=7, **halo())
+        ax.annotate(
+            format_count(value),
+            (one.flops, value),
+            xytext=(-9, 3),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            color=ACCENT,
+            fontweight="bold",
+        )
+        shown.append(value)
+    return np.array(shown)
+
+
+def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
+    """The largest budget's runs against N: measured, and predicted from the smaller budgets."""
+    known = {name: index for index, name in enumerate(data.run)}
+    if fit.backcast is None:
+        return
+    rows = [at for at, name in enumerate(fit.backcast.run) if name in known]
+    if not rows:
+        return
+    where = np.array([known[fit.backcast.run[at]] for at in rows])
+    predicted = np.array([fit.backcast.predicted[at] for at in rows])
+    order = np.argsort(data.params[where], kind="stable")
+    where, predicted = where[order], predicted[order]
+    params, measured = data.params[where], data.loss[where]
+    low, high = span_of(params, margin=0.12)
+    set_log_axis(ax, "x", low, high * (high / low) ** (2 * _LABEL_ROOM))
+    _set_loss_axis(ax, np.concatenate((measured, predicted)))
+    ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
+    ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
+    colors = [_color_of(data, int(data.rank[row])) for row in where]
+    ax.scatter(params, measured, s=_DOT, c=colors, zorder=4, **halo())
+    last = int(np.argmax(params))
+    label_ends(
+        ax,
+        [
+            (float(params[last]), float(predicted[last]), "predicted"),
+            (float(params[last]), float(measured[last]), "measured"),
+        ],
+    )
+    ax.set_xlabel(PARAMS_LABEL)
+    ax.set_ylabel(LOSS_LABEL)
+
+
+def draw_training(
+    curves: Mapping[str, TrainingCurve],
+    data: MeasuredRuns,
+    ax: Axes,
+    *,
+    diverged: Sequence[str] = (),
+) -> None:
+    """Training loss against tokens seen, averaged in equal steps of ln D; diverged runs dotted."""
+    rank = dict(zip(data.run, data.rank.tolist(), strict=True))
+    last: dict[int, tuple[float, float]] = {}
+    everything: list[FloatArray] = []
+    for run_id in sorted(curves):
+        points = np.array([p for p in curves[run_id] if p[0] > 0 and np.isfinite(p[1])])
+        if points.size == 0:
+            continue
+        tokens, loss = _average(points)
+        if run_id in diverged:
+            ax.plot(tokens, loss, color=ACCENT, linewidth=1.0, linestyle=":", zorder=3)
+        else:
+            own = rank.get(run_id, -1)
+            ax.plot(tokens, loss, color=_color_of(data, own), linewidth=0.9, alpha=0.85)
+            if own >= 0 and tokens[-1] > last.get(own, (0.0, 0.0))[0]:
+                last[own] = (float(tokens[-1]), float(loss[-1]))
+        everything.append(np.stack((tokens, loss)))
+    if not everything:
+        return
+    every = np.concatenate(everything, axis=1)
+    low, high = span_of(every[0], margin=0.02)
+    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    bottom, top = np.percentile(every[1], [0.0, 99.5])
+    set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
+    label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])
+    ax.set_xlabel("tokens seen")
+    ax.set_ylabel("training loss [nats/token]")
+
+
+def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(tokens, loss) averaged over at most _CURVE_BINS equal steps of ln tokens."""
+    if len(points) <= _CURVE_BINS:
+        return points[:, 0], points[:, 1]
+    logs = np.log(points[:, 0])
+    edges = np.linspace(logs.min(), logs.max(), _CURVE_BINS + 1)[1:-1]
+    bins = np.searchsorted(edges, logs)
+    count = np.bincount(bins, minlength=_CURVE_BINS)
+    kept = count > 0
+    tokens = np.exp(np.bincount(bins, weights=logs, minlength=_CURVE_BINS)[kept] / count[kept])
+    return tokens, np.bincount(bins, weights=points[:, 1], minlength=_CURVE_BINS)[kept] / count[kept]
+
+
+def _draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
+    """Measured runs in their budget's colour; repeated cells as rings."""
+    colors = np.array([_color_of(data, int(rank)) for rank in data.rank])
+    first = ~data.replicate
+    ax.scatter(x[first], y[first], s=_DOT, c=colors[first].tolist(), zorder=4, **halo())
+    for at in np.flatnonzero(data.replicate):
+        ax.scatter(
+            [x[at]], [y[at]], s=_DOT, facecolors="none", edgecolors=[colors[at]],
+            linewidths=1.6, zorder=5,
+        )
+
+
+def _set_loss_axis(ax: Axes, loss: FloatArray) -> None:
+    pad = max(0.06 * float(np.ptp(loss)), 0.01)
+    set_linear_axis(ax, "y", float(loss.min()) - 1.6 * pad, float(loss.max()) + pad)
+
+
+def _color_of(data: MeasuredRuns, rank: int) -> str:
+    return MUTED if rank < 0 else choose_color(rank, len(data.budgets))
+
+
+def _nearest_rank(data: MeasuredRuns, flops: float) -> int:
+    if not data.budgets:
+        return -1
+    return int(np.argmin(np.abs(np.log(np.array(data.budgets) / flops))))

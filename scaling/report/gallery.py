@@ -1,0 +1,173 @@
+"""Which figures a report shows: each drawn twice, for a wide page and for a phone, with its words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from matplotlib.axes import Axes
+from markupsafe import Markup
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Fit
+from scaling.report import figures
+from scaling.report.answers import STATUSES
+from scaling.report.canvas import Draw, render_svg
+from scaling.report.measured import MeasuredRuns
+from scaling.report.words import format_share
+from scaling.units import format_count, format_flops
+
+_WIDE, _PHONE = 880, 352  # [CSS pixels]: the page's column, and a phone's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """One figure in both forms, and its caption."""
+
+    wide: Markup
+    narrow: Markup
+    caption: str
+
+
+def draw_pictures(
+    data: MeasuredRuns,
+    fit: Fit,
+    allocations: Sequence[Allocation],
+    curves: Mapping[str, figures.TrainingCurve],
+    diverged: Sequence[str],
+) -> dict[str, Picture]:
+    """Every figure that the data allow, by section."""
+    pictures = {}
+    level = format_share(fit.level)
+    if len(data) and data.budgets:
+        pictures["isoflop"] = _picture_isoflop(data, fit)
+    if len(data) and fit.law is not None:
+        pictures["law"] = _picture(
+            "law",
+            [partial(figures.draw_law, data, fit)],
+            alt=f"Held-out loss against tokens for {len(data)} runs, with the law's line for each "
+            "model size.",
+            caption="Held-out loss against data. Dots are runs (colour: budget), lines the fitted "
+            "law at each model size, dashed where that size has no run.",
+        )
+        pictures["residuals"] = _picture_residuals(data, fit)
+    if len(data) and fit.frontier is not None:
+        pictures["frontier"] = _picture_frontier(data, fit, allocations, level)
+    if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
+        pictures["backcast"] = _picture(
+            "backcast",
+            [partial(figures.draw_backcast, data, fit)],
+            alt="Measured loss of the largest budget's runs beside what the smaller budgets "
+            "predict for them.",
+            caption="The largest budget's runs (dots), and what a law fitted to the smaller "
+            "budgets alone predicts for them (dashed).",
+            height=380,
+        )
+    if any(len(points) for points in curves.values()):
+        pictures["training"] = _picture(
+            "training",
+            [partial(figures.draw_training, curves, data, diverged=diverged)],
+            alt=f"Training loss against tokens seen for {len(curves)} runs.",
+            caption="Training loss while training, averaged over short stretches; colour: budget. "
+            "The drop at the end of each line is the decay of the learning rate.",
+        )
+    return pictures
+
+
+def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
+    accepted = sum(not curve.rejection for curve in data.curves)
+    lowest = ", ".join(
+        f"{format_flops(curve.budget.flops)}: rejected"
+        if curve.rejection
+        else f"{format_flops(curve.budget.flops)}: inside"
+        for curve in data.curves
+    )
+    caption = (
+        "Each colour is one budget: dots are runs, rings repeats with another seed, lines "
+        "parabolas in ln N. Diamonds mark the minimum."
+    )
+    if accepted < len(data.curves):
+        caption += (
+            " Dotted curves have no minimum that can be used; a cross marks where one was rejected."
+        )
+    return _picture(
+        "isoflop",
+        [partial(figures.draw_isoflop, data, fit)],
+        alt=f"Loss against model size for {len(data.budgets)} budgets; {accepted} of "
+        f"{len(data.curves)} curves have a usable minimum ({lowest or 'none drawn'}).",
+        caption=caption,
+        height=480,
+    )
+
+
+def _picture_residuals(data: MeasuredRuns, fit: Fit) -> Picture:
+    caption = "What the law misses, in percent of the loss; above zero the run was worse."
+    if fit.replicate_sigma is not None:
+        caption += " The shaded band is ±2 σ of repeated seeds: misses inside it are noise."
+    return _picture(
+        "residuals",
+        [partial(_draw_residuals, data, fit, name) for name in ("params", "tokens", "ratio")],
+        alt="Residuals of the law against model size, data, and tokens per parameter.",
+        caption=caption,
+        height=320,
+    )
+
+
+def _draw_residuals(data: MeasuredRuns, fit: Fit, against: str, ax: Axes) -> None:
+    figures.draw_residuals(data, fit, ax, against=against)
+
+
+def _picture_frontier(
+    data: MeasuredRuns, fit: Fit, allocations: Sequence[Allocation], level: str
+) -> Picture:
+    answers = "; ".join(
+        f"at {format_flops(one.flops)} FLOPs {format_count(one.params)} parameters and "
+        f"{format_count(one.tokens)} tokens"
+        for one in allocations
+    )
+    source = "the law" if fit.asked == "parametric" else "the line through the IsoFLOP minima"
+    caption = f"Compute-optimal size and data by {source}: solid within the trained budgets, "
+    caption += "dashed beyond. Diamonds are the minima of the IsoFLOP curves."
+    if fit.draws or (fit.frontier is not None and fit.frontier.draws):
+        caption += f" Band: {level} interval of the fit alone."
+    if any(one.params_interval is not None for one in allocations):
+        caption += f" Bars: {level} interval of the answer, every known error included."
+    return _picture(
+        "frontier",
+        [
+            partial(_draw_frontier, data, fit, quantity, allocations)
+            for quantity in ("params", "tokens")
+        ],
+        alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status][1]}",
+        caption=caption,
+        height=430,
+    )
+
+
+def _draw_frontier(
+    data: MeasuredRuns, fit: Fit, quantity: str, allocations: Sequence[Allocation], ax: Axes
+) -> None:
+    figures.draw_frontier(data, fit, ax, quantity=quantity, allocations=allocations)
+
+
+def _picture(
+    key: str, draws: Sequence[partial[None]], *, alt: str, caption: str, height: int = 440
+) -> Picture:
+    """Panels side by side on a wide page, one below the other on a phone."""
+    draw = _draw_each(draws)
+    panels = len(draws)
+    one = 250 if panels > 2 else 300 if panels == 2 else 360
+    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=(_WIDE, height), grid=(1, panels))
+    narrow = render_svg(
+        draw, key=f"{key}-n", alt=alt, size=(_PHONE, one * panels), grid=(panels, 1)
+    )
+    return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption)
+
+
+def _draw_each(draws: Sequence[partial[None]]) -> Draw:
+    def draw(axes: Sequence[Axes]) -> None:
+        for one, ax in zip(draws, axes, strict=True):
+            one(ax)
+
+    return draw

@@ -1,0 +1,162 @@
+"""What the figures draw: the fitted runs as arrays, their IsoFLOP curves, and a law's values.
+
+Nothing is computed here that has a home elsewhere: values come from laws/, curves from fitting/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.fitting.budgets import group_budgets, list_flops
+from scaling.fitting.isoflop import Curve, fit_curves
+from scaling.fitting.result import Fit
+from scaling.laws.frontier import find_frontier
+from scaling.laws.registry import FAMILIES
+from scaling.ledger.results import RunResult
+from scaling.ledger.tables import RunTable
+from scaling.sweep.counting import count_params
+from scaling.sweep.plan import Plan
+from scaling.units import FloatArray, IntArray
+
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasuredRuns:
+    """The fitted runs; every array has shape (n,).
+
+    Attributes:
+        run: Names.
+        params, tokens, flops: N, D, C [FLOP].
+        loss: Held-out loss [nats/token].
+        budgets: Distinct budgets [FLOP], ascending.
+        rank: Index into `budgets` of each run; −1 is no budget and drawn in ink.
+        replicate: Whether the run repeats a cell with another seed.
+        curves: One parabola per budget with at least three sizes.
+    """
+
+    run: tuple[str, ...]
+    params: FloatArray
+    tokens: FloatArray
+    flops: FloatArray
+    loss: FloatArray
+    budgets: tuple[float, ...]
+    rank: IntArray
+    replicate: BoolArray
+    curves: tuple[Curve, ...]
+
+    def __len__(self) -> int:
+        return len(self.run)
+
+
+def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> MeasuredRuns:
+    """The plan's finished runs, each once, N counted as the fit counts."""
+    table, replicate = _tabulate(plan, results, fit)
+    flops = list_flops(table)
+    groups = group_budgets(table) if len(table) else ()
+    budget = np.full(len(table), np.nan)
+    for group in groups:
+        budget[group.rows] = group.flops
+    if table.budget is not None:
+        declared = np.isfinite(table.budget) & ~np.isfinite(budget)
+        budget[declared] = table.budget[declared]
+    placed = np.isfinite(budget)
+    budgets = np.unique(budget[placed])
+    rank = np.full(len(table), -1, dtype=np.int64)
+    rank[placed] = np.searchsorted(budgets, budget[placed])
+    return MeasuredRuns(
+        run=table.run,
+        params=table.params,
+        tokens=table.tokens,
+        flops=flops,
+        loss=table.loss,
+        budgets=tuple(float(one) for one in budgets),
+        rank=rank,
+        replicate=replicate,
+        curves=fit_curves(table, groups),
+    )
+
+
+def _tabulate(
+    plan: Plan, results: Mapping[str, RunResult], fit: Fit
+) -> tuple[RunTable, BoolArray]:
+    places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
+    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells)
+    kept = [
+        (results[run_id], loss)
+        for run_id in ids
+        if run_id in results
+        and results[run_id].status == "finished"
+        and (loss := results[run_id].loss) is not None
+    ]
+    rows = [result for result, _ in kept]
+    names = tuple(result.run.run_id for result in rows)
+    budgets = [places[name].budget for name in names]
+    stated = np.array([np.nan if one is None else one for one in budgets], dtype=np.float64)
+    count = fit.convention or "matmul"
+    table = RunTable(
+        run=names,
+        params=np.array([count_params(one.run.shape, count) for one in rows], dtype=np.float64),
+        tokens=np.array([one.tokens for one in rows], dtype=np.float64),
+        loss=np.array([loss for _, loss in kept], dtype=np.float64),
+        flops=np.array([one.flops for one in rows], dtype=np.float64),
+        budget=None if all(one is None for one in budgets) else stated,
+        unique_tokens=None,
+        seed=None,
+        learning_rate=None,
+        group=None,
+        loss_se=None,
+        diverged=(),
+        rejected=(),
+        notes=(),
+        convention=fit.convention,
+        cost=fit.cost,
+        source=fit.source,
+        digest=fit.table_digest,
+    )
+    return table, np.array([places[name].role == "replicate" for name in names], dtype=bool)
+
+
+def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:
+    """L(N, D) [nats/token] of the fitted law; None where there is none."""
+    if fit.law is None or fit.law.family not in FAMILIES:
+        return None
+    family = FAMILIES[fit.law.family]
+    letters = np.array([fit.law.params[name] for name in family.param_names])
+    return family.loss(letters, params, tokens)
+
+
+def evaluate_frontier(fit: Fit, flops: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """(N*, D*) of the approach that answers, at each budget; None where it has no frontier."""
+    if fit.frontier is None:
+        return None
+    if fit.asked == "parametric" and fit.law is not None and fit.law.family in FAMILIES:
+        family = FAMILIES[fit.law.family]
+        letters = np.array([fit.law.params[name] for name in family.param_names])
+        return find_frontier(family, letters, flops=flops, cost=fit.cost)
+    line = fit.frontier
+    return line.k_n * flops**line.a, line.k_d * flops**line.b
+
+
+def evaluate_band(fit: Fit, flops: FloatArray) -> tuple[FloatArray, FloatArray] | None:
+    """Draws of (N*, D*), each of shape (draws, budgets); None without a bootstrap."""
+    if fit.frontier is None:
+        return None
+    if fit.asked == "parametric" and fit.law is not None and fit.law.family in FAMILIES:
+        if not fit.draws:
+            return None
+        family = FAMILIES[fit.law.family]
+        order = [list(fit.law.params).index(name) for name in family.param_names]
+        draws = np.array(fit.draws)[:, None, order]
+        return find_frontier(family, draws, flops=flops[None, :], cost=fit.cost)
+    if not fit.frontier.draws:
+        return None
+    draws = np.array(fit.frontier.draws)
+    log_c = np.log(flops)[None, :]
+    a, log_k_n, b, log_k_d = (draws[:, column, None] for column in range(4))
+    return np.exp(log_k_n + a * log_c), np.exp(log_k_d + b * log_c)

@@ -1,0 +1,225 @@
+"""The report: one HTML file that needs nothing else, the answer first.
+
+No script, no address outside the file, no colour of its own in a figure: a content security policy
+in the page forbids what should not be there. Text from outside (names, reasons, the sweep file)
+is escaped by the template engine and stripped of control characters; what is absent prints as a
+dash. The same ReportData gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Check, Fit
+from scaling.ledger.durable import blaming_machine, write_durably
+from scaling.ledger.results import RunResult
+from scaling.report.answers import (
+    CONVENTIONS,
+    STATUSES,
+    compare_conventions,
+    describe_answer,
+    list_failed,
+)
+from scaling.report.measured import collect_runs
+from scaling.report.rows import (
+    RUN_HEADINGS,
+    describe_noise,
+    list_backcast,
+    list_coefficients,
+    list_minima,
+    list_numerics,
+    list_recipe,
+    list_rejected,
+    list_runs,
+)
+from scaling.report.words import ABSENT, format_range, format_share, name_check
+from scaling.sweep.counting import CountConvention
+from scaling.sweep.plan import CorpusFacts, Plan
+from scaling.units import format_count, format_flops
+
+# Control characters, lone surrogates, and marks that reorder the text around them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_EQUATIONS = {"chinchilla": "L(N, D) = E + A / N^α + B / D^β"}
+_QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportData:
+    """Everything a report shows.
+
+    Attributes:
+        name: Of the sweep.
+        sweep_yaml: Text of the sweep file.
+        command: What rebuilds the report, ready to paste.
+        plan: Cells, rejected cells, warnings.
+        facts: Of the corpus.
+        results: By run_id; runs outside the plan are listed as such.
+        failures: run_id -> cause, of planned runs without a result.
+        damaged: Sentences about stored results that are not what was written.
+        curves: run_id -> (tokens, training loss [nats/token]) points.
+        fit: Of the plan's finished runs.
+        allocations: One per forecast budget that has an answer.
+        allocations_by_count: The first forecast budget's answer under each way of counting N.
+        versions: Software -> version.
+        created: When, as it is printed.
+    """
+
+    name: str
+    sweep_yaml: str
+    command: str
+    plan: Plan
+    facts: CorpusFacts
+    results: Mapping[str, RunResult]
+    failures: Mapping[str, str]
+    damaged: tuple[str, ...]
+    curves: Mapping[str, tuple[tuple[float, float], ...]]
+    fit: Fit
+    allocations: tuple[Allocation, ...]
+    allocations_by_count: Mapping[CountConvention, Allocation | None]
+    versions: Mapping[str, str]
+    created: str
+
+
+def write_report(data: ReportData, folder: Path) -> Path:
+    """Write folder/index.html, replacing it whole or not at all.
+
+    Raises:
+        EnvironmentFault: The folder cannot be written.
+    """
+    path = folder / "index.html"
+    content = render_page(data).encode("utf-8")
+    with blaming_machine(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_durably(path, content)
+    return path
+
+
+def render_page(data: ReportData) -> str:
+    """The page as text."""
+    # Here, not above: what imports a report's types should not pay for matplotlib.
+    from scaling.report.canvas import list_variables
+    from scaling.report.gallery import draw_pictures
+
+    fit = data.fit
+    runs = collect_runs(data.plan, data.results, fit)
+    diverged = sorted(r for r, one in data.results.items() if one.status == "diverged")
+    planned = {cell.run.run_id for cell in data.plan.cells}
+    curves = {run_id: points for run_id, points in data.curves.items() if run_id in planned}
+    tone, meaning = STATUSES[fit.status]
+    environment = Environment(
+        loader=PackageLoader("scaling.report", "."),
+        autoescape=True,
+        finalize=_make_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("template.html").render(
+        data=data,
+        fit=fit,
+        tone=tone,
+        status=meaning,
+        question=_find_question(data.sweep_yaml),
+        answers=[describe_answer(one, fit, data.facts) for one in data.allocations],
+        weaknesses=list_failed(fit.checks),
+        pictures=draw_pictures(runs, fit, data.allocations, curves, diverged),
+        conventions=compare_conventions(data.allocations_by_count, data.facts),
+        counting=CONVENTIONS[fit.convention or "matmul"],
+        equation=_EQUATIONS.get(fit.law.family if fit.law else "", ""),
+        coefficients=list_coefficients(fit),
+        noise=describe_noise(fit),
+        minima=list_minima(runs),
+        backcast=list_backcast(runs, fit),
+        checks=_group_checks(fit, data.allocations),
+        headings=RUN_HEADINGS,
+        runs=list_runs(data.plan, data.results, data.failures, fit.convention or "matmul"),
+        rejected=list_rejected(data.plan),
+        recipe=list_recipe(data.plan),
+        corpus=_describe_corpus(data.facts),
+        covered=_describe_coverage(fit),
+        numerics=list_numerics(data.results),
+        finished=sum(data.results[run_id].status == "finished" for run_id in planned
+                     if run_id in data.results),
+        planned=len(planned),
+        diverged=[run_id for run_id in diverged if run_id in planned],
+        light=_write_variables(list_variables(dark=False)),
+        dark=_write_variables(list_variables(dark=True)),
+        share=format_share,
+        count=format_count,
+        flops=format_flops,
+    )
+
+
+def _make_printable(value: Any) -> Any:
+    """What the template prints for a value."""
+    if isinstance(value, Markup):
+        return value
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ABSENT
+    return _UNPRINTABLE.sub("\ufffd", str(value))
+
+
+def _find_question(sweep_yaml: str) -> str:
+    """The question a sweep file states in its first line; empty if it does not."""
+    found = _QUESTION.match(sweep_yaml)
+    return found[1].strip() if found else ""
+
+
+def _group_checks(
+    fit: Fit, allocations: tuple[Allocation, ...]
+) -> list[tuple[str, str, list[tuple[str, Check]]]]:
+    """(tone, heading, checks): failed first, each code and finding once."""
+    every = {
+        (check.code, check.seen): check
+        for check in (*fit.checks, *(check for one in allocations for check in one.checks))
+    }
+    groups = (("red", "Failed", False), ("amber", "Could not be evaluated", None),
+              ("good", "Passed", True))
+    return [
+        (tone, heading, [(name_check(c.code), c) for c in every.values() if c.passed is passed])
+        for tone, heading, passed in groups
+        if any(check.passed is passed for check in every.values())
+    ]
+
+
+def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
+    return [
+        ("Training text", f"{format_count(facts.train_tokens)} unique tokens, "
+                          f"{format_count(facts.train_bytes)} bytes"),
+        ("Held-out text", f"{format_count(facts.validation_tokens)} tokens, "
+                          f"{format_count(facts.validation_bytes)} bytes, "
+                          f"{facts.validation_documents} documents"),
+        ("Vocabulary", f"{facts.vocab_size} tokens"),
+        ("Unigram entropy", f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
+                            "knows only how often each token occurs"),
+        ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
+        ("Digest", facts.digest),
+    ]
+
+
+def _describe_coverage(fit: Fit) -> list[tuple[str, str]]:
+    if fit.covered is None:
+        return []
+    box = fit.covered
+    return [
+        ("Model sizes N", format_range(*box.params, format_count) + " parameters"),
+        ("Data D", format_range(*box.tokens, format_count) + " tokens"),
+        ("Budgets C", format_range(*box.flops, format_flops) + " FLOPs"),
+        ("Losses", format_range(*box.loss) + " nats/token"),
+    ]
+
+
+def _write_variables(variables: Mapping[str, str]) -> Markup:
+    return Markup(" ".join(f"{name}: {color};" for name, color in variables.items()))

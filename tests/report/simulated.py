@@ -1,0 +1,226 @@
+"""A sweep as the report meets it, with losses drawn from a known law instead of trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from scaling.allocation import Allocation, BuildableShape
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Check, Fit, Interval
+from scaling.laws.frontier import find_frontier
+from scaling.laws.registry import FAMILIES
+from scaling.ledger.results import RunResult
+from scaling.ledger.sweep_table import name_configuration
+from scaling.ledger.tables import RunTable
+from scaling.report.page import ReportData
+from scaling.sweep.cost_model import make_ladder_cost
+from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import list_ladder
+from scaling.sweep.spec import parse_sweep
+from scaling.units import bits_per_byte
+
+SWEEP = """\
+# Question: how should a small budget be split between model size and tokens on Python source code?
+# Cost: about 4 minutes on 2 CPU cores.
+name: simulated
+corpus: {source: python-stdlib, tokenizer: bytes}
+model: {family: transformer, seq_len: 128}
+grid: {budgets: [3e10, 6.5e10, 1.4e11, 3e11, 6.5e11], sizes: 5, span: 4}
+seeds: [0]
+replicates: 4
+forecast: [6e12]
+"""
+FACTS = CorpusFacts(
+    digest="ab" * 32,
+    vocab_size=256,
+    train_tokens=9_000_000,
+    validation_tokens=524_288,
+    train_bytes=9_000_000,
+    validation_bytes=524_288,
+    validation_documents=61,
+    unigram_entropy=3.23,
+    overlap=0.03,
+)
+# About what the smallest models of this project measure: 2.3 nats at 3e10 FLOPs, N* near 10k.
+LAW = {"E": 1.05, "A": 42.0, "B": 260.0, "alpha": 0.45, "beta": 0.46}
+NOISE = 0.006
+
+
+def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
+    """Every run finished, the fit of their losses, and an answer for 6e12 FLOPs."""
+    spec = parse_sweep(sweep.encode(), source="sweep.yaml")
+    plan = plan_sweep(spec, FACTS)
+    results = {cell.run.run_id: make_result(cell.run) for cell in plan.cells}
+    fit = fit_results(plan, results, bootstrap=bootstrap)
+    answers = tuple(make_allocation(fit, flops) for flops in spec.forecast)
+    return ReportData(
+        name=spec.name,
+        sweep_yaml=sweep,
+        command=f"scaling run sweeps/{spec.name}.yaml",
+        plan=plan,
+        facts=FACTS,
+        results=results,
+        failures={},
+        damaged=(),
+        curves={run_id: make_curve(result) for run_id, result in results.items()},
+        fit=fit,
+        allocations=answers,
+        allocations_by_count=dict.fromkeys(("matmul", "total"), answers[0] if answers else None),
+        versions={"scaling": "0.1.0", "python": "3.11.2", "torch": "2.9.0"},
+        created="2025-01-02 03:04 UTC",
+    )
+
+
+@cache
+def standard_data() -> ReportData:
+    """The quickstart's design."""
+    return make_data()
+
+
+def make_result(run: RunSpec) -> RunResult:
+    """What a trainer would have measured under LAW, with noise of its own seed."""
+    rng = np.random.default_rng(int(run.run_id[:8], 16))
+    params = count_params(run.shape, "matmul")
+    loss = float(_evaluate(params, run.tokens) * np.exp(NOISE * rng.standard_normal()))
+    return RunResult(
+        run=run,
+        attempt_id="a" * 8,
+        status="finished",
+        loss=loss,
+        loss_se=0.011,
+        bits_per_byte=bits_per_byte(loss, tokens=1, bytes_=1),
+        train_loss=loss - 0.02,
+        tokens=run.tokens,
+        flops=run.flops,
+        flops_spent=run.flops,
+        unique_tokens=min(run.tokens, FACTS.train_tokens),
+        epochs=run.tokens / FACTS.train_tokens,
+        seconds=run.flops / 2e10,
+        finished_at="2025-01-02T03:04:05+00:00",
+        reason="",
+        numerics={"torch": "2.9.0", "device": "cpu", "dtype": "float32", "threads": "1"},
+        files={},
+    )
+
+
+def make_curve(result: RunResult) -> tuple[tuple[float, float], ...]:
+    """A training curve that ends at the run's loss."""
+    rng = np.random.default_rng(int(result.run.run_id[:8], 16))
+    tokens = np.linspace(0.0, result.tokens, 101)[1:]
+    share = tokens / result.tokens
+    loss = (result.loss or 2.0) + 3.2 * np.exp(-share * 25) + 0.35 * (1 - share) ** 0.7
+    loss = loss + 0.03 * rng.standard_normal(100)
+    return tuple(zip(tokens.tolist(), loss.tolist(), strict=True))
+
+
+def fit_results(plan: Plan, results: dict[str, RunResult], *, bootstrap: int | None) -> Fit:
+    """The fit of the plan's finished runs."""
+    seen = {c.run.run_id: c for c in plan.cells if results[c.run.run_id].status == "finished"}
+    rows = [results[run_id] for run_id in seen]
+    rungs = list_ladder(FACTS.vocab_size, 128, max_params=1e7)
+    budgets = [seen[r.run.run_id].budget or np.nan for r in rows]
+    table = RunTable(
+        run=tuple(seen),
+        params=np.array([count_params(r.run.shape, "matmul") for r in rows], dtype=float),
+        tokens=np.array([r.tokens for r in rows], dtype=float),
+        loss=np.array([r.loss for r in rows], dtype=float),
+        flops=np.array([r.flops for r in rows], dtype=float),
+        budget=None if np.isnan(budgets).all() else np.array(budgets),
+        unique_tokens=None,
+        seed=np.array([r.run.seed for r in rows]),
+        learning_rate=None,
+        group=tuple(name_configuration(r.run) for r in rows),
+        loss_se=None,
+        diverged=(),
+        rejected=(),
+        notes=(),
+        convention="matmul",
+        cost=make_ladder_cost(rungs, "matmul"),
+        source="results/simulated",
+        digest="cd" * 32,
+    )
+    return fit_runs(table, bootstrap=bootstrap)
+
+
+def make_allocation(fit: Fit, flops: float) -> Allocation:
+    """An answer of the right form from the known law, intervals of a plausible width."""
+    letters = np.array(list(LAW.values()))
+    params, tokens = (
+        float(one)
+        for one in find_frontier(
+            FAMILIES["chinchilla"], letters, flops=np.array(flops), cost=fit.cost
+        )
+    )
+    rung = min(
+        list_ladder(256, 128, max_params=1e7),
+        key=lambda shape: abs(np.log(count_params(shape, "matmul") / params)),
+    )
+    loss = float(_evaluate(params, tokens))
+    high = fit.covered.flops[1] if fit.covered else flops
+    beyond = max(0.0, float(np.log10(flops / high)))
+    intervals = (
+        [Interval(v * low, v * up, 0.9) for v, low, up in
+         ((params, 0.6, 1.9), (tokens, 0.55, 1.7), (loss, 0.94, 1.05))]
+        if fit.draws else [None] * 3
+    )
+    return Allocation(
+        flops=flops,
+        params=params,
+        tokens=tokens,
+        loss=loss,
+        level=0.9,
+        params_interval=intervals[0],
+        tokens_interval=intervals[1],
+        loss_interval=intervals[2],
+        flat_basin=(params * 0.62, params * 1.6),
+        compute_penalty=0.05,
+        shape=BuildableShape(
+            shape=rung,
+            params=count_params(rung, "matmul"),
+            tokens=tokens * 0.98,
+            compute_penalty=0.004,
+        ),
+        extrapolation_decades=beyond,
+        approach=fit.asked,
+        checks=(
+            *fit.checks,
+            Check(
+                code="extrapolation_distance",
+                passed=beyond < 0.5,
+                seen=f"{beyond:.2f} decades beyond the largest trained budget.",
+                advice="Train a larger budget before relying on the loss.",
+            ),
+        ),
+    )
+
+
+def with_status(data: ReportData, status: str, reason: str) -> ReportData:
+    """The same runs with a fit of another status; one without an answer has no allocation."""
+    fit = dataclasses.replace(data.fit, status=status, reason=reason)
+    answers: Sequence[Allocation] = data.allocations
+    if status in ("not_converged", "failed"):
+        answers = ()
+    if status == "failed":
+        fit = dataclasses.replace(
+            fit, law=None, objective=None, approaches={}, draws=(), backcast=None,
+            residual_sigma=None,
+        )
+    counts: dict[CountConvention, Allocation | None] = {
+        "matmul": answers[0] if answers else None, "total": None, "non_embedding": None,
+    }
+    return dataclasses.replace(
+        data, fit=fit, allocations=tuple(answers), allocations_by_count=counts
+    )
+
+
+def _evaluate(params: float, tokens: float) -> float:
+    letters = np.array(list(LAW.values()))
+    return float(
+        FAMILIES["chinchilla"].loss(letters, np.array(float(params)), np.array(float(tokens)))
+    )
