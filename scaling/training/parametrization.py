@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -46,33 +47,78 @@ def build_model(run: RunSpec) -> Transformer:
     return model
 
 
-def build_optimizer(model: nn.Module, run: RunSpec) -> torch.optim.AdamW:
-    """AdamW with one group per row of the table above.
+@dataclass(frozen=True, slots=True)
+class FlatOptimizer:
+    """AdamW over one flat buffer: the model's parameters and gradients are views of it.
 
-    Each group carries `peak_lr`; the trainer sets lr = peak_lr · schedule at every step.
+    At the sizes of a CPU sweep, walking twenty small tensors costs a tenth of a step.
+
+    Attributes:
+        adamw: One parameter per row of the table above; `peak_lr` stands in each group.
+        gradient: Every gradient of the model, shape (parameters,).
     """
+
+    adamw: torch.optim.AdamW
+    gradient: Tensor
+
+    def step(self, multiplier: float, *, clip_norm: float) -> Tensor:
+        """Clip, update with learning rates peak_lr · multiplier, zero the gradients.
+
+        Returns:
+            The gradient's norm before clipping, a scalar still on the device.
+        """
+        norm = torch.linalg.vector_norm(self.gradient)
+        self.gradient.mul_(torch.clamp(clip_norm / (norm + 1e-6), max=1.0))
+        for group in self.adamw.param_groups:
+            group["lr"] = group["peak_lr"] * multiplier
+        self.adamw.step()
+        self.gradient.zero_()
+        return norm
+
+
+def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
+    """The optimiser of `model`, whose parameters and gradients become views of flat buffers."""
     recipe = run.recipe
     width, depth = _width_multiplier(run), _depth_multiplier(run)
-    table: dict[str, dict[str, float]] = {
+    table = {
         "embedding": {"lr": 1.0, "eps": 1 / width, "decay": 0.0},
         "norm": {"lr": 1.0, "eps": 1 / (width * depth), "decay": 0.0},
         "hidden": {"lr": 1 / width, "eps": 1 / (width * depth), "decay": width},
         "head": {"lr": 1.0, "eps": 1 / width, "decay": 1.0},
     }
-    members: dict[str, list[Tensor]] = {kind: [] for kind in table}
+    members: dict[str, list[nn.Parameter]] = {kind: [] for kind in table}
     for name, parameter in model.named_parameters():
         members[_kind_of(name)].append(parameter)
-    groups: list[dict[str, Any]] = [
-        {
-            "params": members[kind],
-            "peak_lr": recipe.learning_rate * row["lr"],
-            "lr": recipe.learning_rate * row["lr"],
-            "eps": recipe.epsilon * row["eps"],
-            "weight_decay": recipe.weight_decay * row["decay"],
-        }
-        for kind, row in table.items()
-    ]
-    return torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
+    weights = torch.empty(sum(parameter.numel() for parameter in model.parameters()))
+    gradient = torch.zeros_like(weights)
+    groups: list[dict[str, Any]] = []
+    start = 0
+    for kind, row in table.items():
+        end = start + sum(parameter.numel() for parameter in members[kind])
+        _move_into(weights[start:end], gradient[start:end], members[kind])
+        flat = nn.Parameter(weights[start:end])
+        flat.grad = gradient[start:end]
+        groups.append(
+            {
+                "params": [flat],
+                "peak_lr": recipe.learning_rate * row["lr"],
+                "eps": recipe.epsilon * row["eps"],
+                "weight_decay": recipe.weight_decay * row["decay"],
+            }
+        )
+        start = end
+    adamw = torch.optim.AdamW(groups, betas=(recipe.beta1, recipe.beta2), fused=True)
+    return FlatOptimizer(adamw, gradient)
+
+
+def _move_into(weights: Tensor, gradient: Tensor, parameters: list[nn.Parameter]) -> None:
+    start = 0
+    for parameter in parameters:
+        end = start + parameter.numel()
+        weights[start:end] = parameter.detach().flatten()
+        parameter.data = weights[start:end].view_as(parameter)
+        parameter.grad = gradient[start:end].view_as(parameter)
+        start = end
 
 
 def _kind_of(name: str) -> str:

@@ -114,7 +114,6 @@ class _Training:
         self.step = 0
         self.rows: list[dict[str, float]] = []
         self._row_losses, self._row_norms = torch.empty(0), torch.empty(0)
-        self._parameters = list(self.model.parameters())
         self._batches = BatchOrder(
             shards,
             seq_len=run.shape.seq_len,
@@ -126,7 +125,7 @@ class _Training:
         """Continue from a checkpoint, or start; metrics.jsonl is written as it would be."""
         if state is not None:
             self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.optimizer.adamw.load_state_dict(state["optimizer"])
             self.step, self.rows = state["step"], state["rows"]
             self._row_losses, self._row_norms = state["row_losses"], state["row_norms"]
         content = "".join(json.dumps(row) + "\n" for row in self.rows)
@@ -136,7 +135,7 @@ class _Training:
         """Write a checkpoint of the state."""
         state = {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.adamw.state_dict(),
             "step": self.step,
             "rows": self.rows,
             "row_losses": self._row_losses,
@@ -184,16 +183,12 @@ class _Training:
 
     def _take_step(self) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns its loss and gradient norm, still on the device."""
-        multiplier = learning_rate_multiplier(self.step, self.run.recipe)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * multiplier
         tokens_bt = torch.from_numpy(self._batches.read_batch(self.step))
         logits_btv = self.model(tokens_bt[:, :-1])
         loss = F.cross_entropy(logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten())
         loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.run.recipe.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        multiplier = learning_rate_multiplier(self.step, self.run.recipe)
+        norm = self.optimizer.step(multiplier, clip_norm=self.run.recipe.clip_norm)
         return loss.detach(), norm
 
     def _tokens_done(self) -> int:
