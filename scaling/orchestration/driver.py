@@ -177,7 +177,7 @@ class _Sweep:
         progress: Progress,
     ) -> None:
         self.signal: int | None = None
-        self._at_once = False
+        self._at_once = self._breakable = self._said_stopping = False
         self._fault: ScalingError | None = None
         self._cells, self._ledger, self._executor = cells, ledger, executor
         self._corpus, self._settings, self._progress = corpus, settings, progress
@@ -203,15 +203,18 @@ class _Sweep:
             return
         self._term = self._ledger.advance_term()
         self._say_plan()
+        self._breakable = True
         self._executor.start()
+        self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
-        while self._running or (self._queue and self._deadline is None):
+        while not self._at_once and (self._running or (self._queue and self._deadline is None)):
             if self._deadline is None:
                 self._submit_due()
             elif time.monotonic() > self._deadline:
                 break
             for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
                 self._settle(ended)
+            self._say_stopping()
             if not self._running and self._queue and self._deadline is None:
                 time.sleep(max(0.0, min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())))
             self._tick()
@@ -225,14 +228,14 @@ class _Sweep:
             self._wind_down()
         elif not self._at_once:
             self._at_once = True
-            raise _KilledAtOnce
+            if self._breakable:
+                raise _KilledAtOnce
 
     def close(self) -> None:
         """End the executor, then bring the index up to date."""
+        self._breakable = False
         try:
             self._executor.close(at_once=self._at_once)
-        except _KilledAtOnce:
-            self._executor.close(at_once=True)
         finally:
             self._progress.close()
         stored = self._stored
@@ -451,6 +454,13 @@ class _Sweep:
 
     def _had_attempts(self, attempt_id: str) -> bool:
         return attempt_id.split("-")[1] != "1"
+
+    def _say_stopping(self) -> None:
+        """Not from the signal handler: it may have come in the middle of another line."""
+        if self.signal is not None and not self._said_stopping:
+            self._said_stopping = True
+            name, count = signal.Signals(self.signal).name, len(self._running)
+            self._progress.say(f"{name}: {count} runs write a checkpoint; again to end at once")
 
     def _say_plan(self) -> None:
         kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"

@@ -28,7 +28,14 @@ class AttemptEnded:
 
 
 class Executor(Protocol):
-    """Executes attempts. Construction is free; `start` may cost seconds and fail."""
+    """Executes attempts. Construction is free; `start` may cost seconds and fail.
+
+    Attributes:
+        runs_here: Attempts run in the caller's thread, so that ending one at once means raising
+            an exception in the middle of it. Elsewhere that would only break the executor.
+    """
+
+    runs_here: bool
 
     def start(self) -> None:
         """Make ready.
@@ -61,5 +68,5 @@ class Executor(Protocol):
         """End everything that still runs, and leave no process and no folder behind.
 
         Args:
-            at_once: Kill instead of asking; nothing can be started afterwards.
+            at_once: Kill at once instead of asking first.
         """

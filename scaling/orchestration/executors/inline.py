@@ -12,6 +12,8 @@ from scaling.orchestration.executors import AttemptEnded
 class InlineExecutor:
     """Runs an attempt whenever it is waited for; a hung attempt cannot be ended from here."""
 
+    runs_here = True
+
     def __init__(self) -> None:
         self._queue: deque[AttemptRequest] = deque()
 

@@ -12,7 +12,6 @@ holds it. The variables act when `ray` is imported, which therefore happens in `
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import importlib
 import logging
@@ -62,6 +61,8 @@ class RayExecutor:
         cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
         address: None: our own Ray. `auto` or `host:port`: join that cluster.
     """
+
+    runs_here = False
 
     def __init__(
         self, *, cpus: int | None = None, cpus_per_run: int = 1, address: str | None = None
@@ -142,15 +143,15 @@ class RayExecutor:
         """End Ray and everything it started.
 
         Args:
-            at_once: Kill instead of asking; this process cannot use Ray again afterwards.
+            at_once: Kill the workers before anything else, and wait for nothing.
         """
         ours = _descendants() if self._address is None and self._ray is not None else []
         for request in self._running.values():
             _kill_worker(request)
+        if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
+            _end_processes([p for p in ours if _name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
-        if self._ray is not None and at_once and self._address is None:
-            atexit.unregister(self._ray.shutdown)
-        elif self._ray is not None:
+        if self._ray is not None:
             try:
                 self._ray.shutdown()
             except Exception:  # whatever Ray's end looks like, its processes are ended below

@@ -1,0 +1,92 @@
+"""Whatever drivers, workers and bad disks do, in any order, the ledger keeps its promises."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from test_commit import FACTS, make_measurement, make_run
+
+from scaling.ledger.commit import Ledger
+
+SEEDS = st.integers(0, 3)
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    """A model of the ledger: run_id -> the loss that counts, and which results were damaged."""
+
+    attempts = Bundle("attempts")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp())
+        self.ledger = Ledger.create(
+            self.root / "demo", name="demo", corpus=FACTS, sweep_yaml="name: demo\n"
+        )
+        self.counts: dict[str, float] = {}
+        self.damaged: set[str] = set()
+        self.term = 0
+
+    @rule()
+    def begin_a_term(self) -> None:
+        term = self.ledger.advance_term()
+        assert term == self.term + 1
+        self.term = term
+
+    @rule(target=attempts, seed=SEEDS)
+    def begin_an_attempt(self, seed: int) -> tuple[int, str]:
+        run_id = make_run(seed).run_id
+        name = self.ledger.name_attempt(run_id, term=self.term)
+        folder = self.ledger.create_attempt(run_id, name)
+        (folder / "metrics.jsonl").write_text("{}\n")
+        (folder / "weights.bin").write_bytes(b"w")
+        return seed, name
+
+    @rule(attempt=attempts, loss=st.floats(0.5, 9.0))
+    def commit(self, attempt: tuple[int, str], loss: float) -> None:
+        seed, name = attempt
+        run = make_run(seed)
+        if run.run_id in self.damaged:
+            return
+        result = self.ledger.commit(run, name, make_measurement(loss))
+        assert result.loss == self.counts.setdefault(run.run_id, loss)
+
+    @rule(seed=SEEDS, where=st.floats(0, 0.999))
+    def tear(self, seed: int, where: float) -> None:
+        run_id = make_run(seed).run_id
+        if run_id in self.counts:
+            path = self.ledger.folder / "runs" / run_id / "result.json"
+            data = path.read_bytes()
+            path.write_bytes(data[: int(where * (len(data) - 2))])
+            self.damaged.add(run_id)
+
+    @rule(seed=SEEDS)
+    def set_aside(self, seed: int) -> None:
+        run_id = make_run(seed).run_id
+        if run_id in self.counts:
+            self.ledger.set_aside(run_id)
+            del self.counts[run_id]
+            self.damaged.discard(run_id)
+
+    @rule()
+    def reopen(self) -> None:
+        self.ledger = Ledger.open(self.ledger.folder)
+
+    @invariant()
+    def what_was_committed_first_counts_and_nothing_damaged_does(self) -> None:
+        stored = self.ledger.read_results()
+        assert {run_id: result.loss for run_id, result in stored.results.items()} == {
+            run_id: loss for run_id, loss in self.counts.items() if run_id not in self.damaged
+        }
+        assert {damage.run_id for damage in stored.damaged} == self.damaged
+
+    def teardown(self) -> None:
+        shutil.rmtree(self.root)
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
