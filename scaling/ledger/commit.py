@@ -22,19 +22,14 @@ import dataclasses
 import json
 import os
 import re
-import socket
-import traceback
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
-from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
+from scaling.errors import EnvironmentFault, IntegrityError, UsageError
 from scaling.ledger import faults
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
@@ -56,24 +51,28 @@ from scaling.ledger.durable import (
     sync_folder,
     write_durably,
 )
+from scaling.ledger.locking import hold_folder
 from scaling.ledger.results import Measurement, RunResult
+from scaling.ledger.signs import (
+    FAILURE_FILE,
+    HEARTBEAT_FILE,
+    Failure,
+    FailureCause,
+    Heartbeat,
+    describe_failure,
+    name_now,
+)
 from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.sweep.runspec import RunSpec, canonical_json
 
 RESULT_FILE = "result.json"
-FAILURE_FILE = "failed.json"
-HEARTBEAT_FILE = "heartbeat"
 CURVE_SUFFIX = ".jsonl"
 
 _SMALL_FILE_BYTES = 2**20
-_TRACEBACK_LINES = 20
-_TEXT_LIMIT = 1_500
 
 # What reading a result checks beyond its own digest: no file it rests on, the training curve
 # (what a report shows), or every file (weights too: costs a pass over all of them).
 Check = Literal["result", "curves", "files"]
-
-FailureCause = Literal["exception", "environment", "out_of_memory", "crash", "time_limit"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,43 +103,6 @@ class StoredResults:
     results: Mapping[str, RunResult]
     digests: Mapping[str, str]
     damaged: tuple[Damage, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Why an attempt failed, as `failed.json` holds it."""
-
-    attempt_id: str
-    cause: FailureCause
-    kind: str
-    message: str
-    traceback: str
-    failed_at: str
-
-    @property
-    def signature(self) -> str:
-        """Equal for the same exception raised again."""
-        return f"{self.kind}: {self.message}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heartbeat:
-    """Last sign of life of an attempt.
-
-    Attributes:
-        host, pid, started: The process; `started` [s since the epoch] tells it from a later one
-            with the same pid.
-        tokens: Tokens trained on so far, those before a resumed checkpoint included.
-        loss: Latest training loss [nats/token]; None before the first.
-        seconds: Since the attempt began.
-    """
-
-    host: str
-    pid: int
-    started: float
-    tokens: int
-    loss: float | None
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,35 +189,8 @@ class Ledger:
             LockedError: At once, naming who holds it.
             EnvironmentFault: The folder cannot be written or does not support locks.
         """
-        lock = FileLock(self.folder / ".lock", timeout=0)
-        holder = self.folder / ".lock-holder"
-        try:
-            with blaming_machine(self.folder / ".lock"):
-                lock.acquire()
-        except Timeout as error:
-            raise LockedError(
-                f"{self.folder} is being driven by {self._describe_holder()}. "
-                "Wait for it to end, or end it."
-            ) from error
-        except NotImplementedError as error:
-            raise EnvironmentFault(f"{self.folder}: no file locks here ({error}).") from error
-        try:
-            # Beside the lock and not inside it: older filelock truncates the file it tries.
-            document = {"pid": os.getpid(), "host": socket.gethostname(), "since": _now()}
-            write_durably(holder, json.dumps(document).encode(), sync=False)
-            faults.reach("lock.taken")
+        with hold_folder(self.folder):
             yield
-        finally:
-            with contextlib.suppress(OSError):
-                holder.unlink(missing_ok=True)
-            lock.release()
-
-    def _describe_holder(self) -> str:
-        try:
-            holder = read_document(self.folder, ".lock-holder", limit=_SMALL_FILE_BYTES)
-            return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-        except (OSError, IntegrityError, KeyError, TypeError, ValueError):
-            return "another process (it has not yet said which)"
 
     def read_term(self) -> int:
         """Number of the newest driver; 0 before the first."""
@@ -358,30 +293,16 @@ class Ledger:
 
     def fail(self, run_id: str, attempt_id: str, error: BaseException, cause: FailureCause) -> None:
         """Leave `failed.json` with the cause and the end of the traceback, if the disk allows."""
-        lines = "".join(traceback.format_exception(error)).splitlines()
-        document = {
-            "attempt_id": attempt_id,
-            "cause": cause,
-            "kind": type(error).__name__,
-            "message": str(error)[:_TEXT_LIMIT],
-            "traceback": "\n".join(line[:160] for line in lines[-_TRACEBACK_LINES:])[-1900:],
-            "failed_at": _now(),
-        }
+        failure = describe_failure(error, attempt_id=attempt_id, cause=cause)
         path = self.attempt_folder(run_id, attempt_id) / FAILURE_FILE
         with contextlib.suppress(OSError, EnvironmentFault):  # a full disk may be the very cause
-            write_durably(path, json.dumps(document, indent=1).encode())
+            write_durably(path, json.dumps(dataclasses.asdict(failure), indent=1).encode())
         faults.reach("failure.written")
 
     def read_failure(self, run_id: str, attempt_id: str) -> Failure | None:
         """Why an attempt failed; None if it did not say (it runs, was killed, or committed)."""
-        relative = f"runs/{run_id}/attempts/{attempt_id}/{FAILURE_FILE}"
-        try:
-            document = read_document(self.folder, relative, limit=_SMALL_FILE_BYTES)
-            failure = build_value(Failure, document, FAILURE_FILE)
-        except (OSError, IntegrityError):
-            return None
-        assert isinstance(failure, Failure)
-        return failure
+        failure = self._read_sign(Failure, run_id, attempt_id, FAILURE_FILE)
+        return failure if isinstance(failure, Failure) else None
 
     def beat(self, run_id: str, attempt_id: str, heartbeat: Heartbeat) -> None:
         """Replace an attempt's sign of life; advice only, so a full disk is not reported here."""
@@ -392,14 +313,16 @@ class Ledger:
 
     def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
         """Last sign of life of an attempt; None where there is none."""
-        relative = f"runs/{run_id}/attempts/{attempt_id}/{HEARTBEAT_FILE}"
+        heartbeat = self._read_sign(Heartbeat, run_id, attempt_id, HEARTBEAT_FILE)
+        return heartbeat if isinstance(heartbeat, Heartbeat) else None
+
+    def _read_sign(self, kind: type[Any], run_id: str, attempt_id: str, name: str) -> object:
+        relative = f"runs/{run_id}/attempts/{attempt_id}/{name}"
         try:
             document = read_document(self.folder, relative, limit=_SMALL_FILE_BYTES)
-            heartbeat = build_value(Heartbeat, document, HEARTBEAT_FILE)
+            return build_value(kind, document, name)
         except (OSError, IntegrityError):
             return None
-        assert isinstance(heartbeat, Heartbeat)
-        return heartbeat
 
     # --- reading ------------------------------------------------------------------------------
 
@@ -552,7 +475,7 @@ def _make_result(
         attempt_id=attempt_id,
         tokens=run.tokens,
         flops=run.flops,
-        finished_at=_now(),
+        finished_at=name_now(),
         **(taken | {"files": files, "numerics": numerics}),
     )
 
@@ -570,7 +493,3 @@ def _seal_result(result: RunResult) -> bytes:
 def _attempt_order(name: str) -> tuple[int, int, str]:
     term, number, unique = name.split("-")
     return int(term), int(number), unique
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -26,9 +26,10 @@ import psutil
 
 from scaling.errors import EnvironmentFault
 from scaling.ledger import faults
-from scaling.ledger.commit import FailureCause, Heartbeat, Ledger
+from scaling.ledger.commit import Ledger
 from scaling.ledger.durable import explain_fault
 from scaling.ledger.results import Measurement, RunInterrupted
+from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.sweep.runspec import RunSpec
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"

@@ -1,14 +1,8 @@
 """run_cells: skip what the ledger has, submit the rest longest first, record each as it ends.
 
     attempt ended   result in the ledger?   yes ──► finished or diverged: never tried again
-                                            no  ──► by cause
-      exception          tried once more from the last checkpoint; the same again: given up
-      crash              tried again, at most 3 times, after a growing pause; 5 in a row of the
-                         whole sweep: everything stops (the machine is at fault)
-      out_of_memory      tried once more
-      time_limit         given up
-      environment        everything stops: a full disk does not get better by trying
-      interrupted        left for the next call
+                                            no  ──► retries.py decides by cause
+                                            asked to stop ──► left for the next call
 
 Every decision is made from files, so a driver that is killed at any point is continued by the
 next one: it begins a new term, which makes workers of the old one stop, and adopts their results.
@@ -22,21 +16,22 @@ import math
 import signal
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
 from scaling.ledger import faults
-from scaling.ledger.commit import Damage, FailureCause, Ledger, StoredResults
+from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
+from scaling.ledger.signs import FailureCause
 from scaling.ledger.sweep_table import write_index
 from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
+from scaling.orchestration.retries import RetryPolicy
 from scaling.sweep.plan import Cell
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.units import format_seconds
@@ -56,7 +51,7 @@ class DriverSettings:
         time_limit: Seconds for one attempt; None: no limit.
         crash_retries: Times a run is tried again after its worker died.
         backoff: Pause before the first such retry [s]; doubles with each.
-        failures_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
+        crashes_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
     """
 
@@ -65,7 +60,7 @@ class DriverSettings:
     time_limit: float | None = None
     crash_retries: int = 3
     backoff: float = 1.0
-    failures_in_a_row: int = 5
+    crashes_in_a_row: int = 5
     grace: float = 10.0
 
 
@@ -143,19 +138,10 @@ class _KilledAtOnce(BaseException):
 
 
 @dataclass(slots=True)
-class _Unfinished:
-    """A run that has no result yet, and what happened to it in this call."""
-
-    run: RunSpec
-    crashes: int = 0
-    causes: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
 class _Running:
     """An attempt under way: how far it is, and since when."""
 
-    unfinished: _Unfinished
+    run: RunSpec
     tokens_at_start: int | None = None
     tokens: int = 0
     seen_at: float | None = None
@@ -184,12 +170,17 @@ class _Sweep:
         self._planned = {cell.run.run_id: cell.run for cell in cells}
         self._term = 0
         self._queue: list[tuple[float, int, str]] = []
-        self._unfinished: dict[str, _Unfinished] = {}
+        self._unfinished: dict[str, RunSpec] = {}
         self._running: dict[str, _Running] = {}
         self._results: dict[str, RunResult] = {}
         self._failed: dict[str, FailedRun] = {}
         self._stored: StoredResults | None = None
-        self._trained = self._in_a_row = 0
+        self._retries = RetryPolicy(
+            crash_retries=settings.crash_retries,
+            backoff=settings.backoff,
+            crashes_in_a_row=settings.crashes_in_a_row,
+        )
+        self._trained = 0
         self._tokens = self._flops = 0.0
         self._ticked = -math.inf
         self._deadline: float | None = None
@@ -270,7 +261,7 @@ class _Sweep:
         damaged = {damage.run_id for damage in self._read_ledger().damaged}
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
-                self._unfinished[run_id] = _Unfinished(run)
+                self._unfinished[run_id] = run
                 heapq.heappush(self._queue, (0.0, -run.flops, run_id))
 
     def _read_ledger(self) -> StoredResults:
@@ -291,12 +282,12 @@ class _Sweep:
         room = self._executor.capacity() + 1 - len(self._running)
         while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
             _, _, run_id = heapq.heappop(self._queue)
-            unfinished = self._unfinished[run_id]
+            run = self._unfinished[run_id]
             earlier = self._ledger.list_attempts(run_id)
             attempt_id = self._ledger.name_attempt(run_id, term=self._term)
             request = AttemptRequest(
                 run_id=run_id,
-                run=canonical_json(unfinished.run.to_json()).decode(),
+                run=canonical_json(run.to_json()).decode(),
                 ledger=str(self._ledger.folder.absolute()),
                 corpus=str(self._corpus.absolute()),
                 attempt_id=attempt_id,
@@ -306,14 +297,14 @@ class _Sweep:
                 keep_weights=self._settings.keep_weights,
                 time_limit=self._settings.time_limit,
             )
-            self._running[attempt_id] = _Running(unfinished)
+            self._running[attempt_id] = _Running(run)
             self._executor.submit(request)
             faults.reach("driver.submitted")
             room -= 1
 
     def _settle(self, ended: AttemptEnded) -> None:
         attempt = self._running.pop(ended.attempt_id)
-        unfinished, run_id = attempt.unfinished, attempt.unfinished.run.run_id
+        run_id = attempt.run.run_id
         try:
             result = self._ledger.find_result(run_id)
         except IntegrityError as error:
@@ -331,15 +322,16 @@ class _Sweep:
                 self._wind_down(LockedError(taken))
         elif attempt.killed:
             limit = f"killed: it ran past its time limit of {self._settings.time_limit:g} s"
-            self._give_up(unfinished, ended.attempt_id, "time_limit", limit)
+            self._give_up(run_id, ended.attempt_id, "time_limit", limit)
         else:
-            self._weigh_failure(unfinished, ended.attempt_id, outcome)
+            self._weigh_failure(run_id, ended.attempt_id, outcome)
 
     def _record(self, result: RunResult, attempt: _Running) -> None:
         run = result.run
         self._results[run.run_id] = result
         del self._unfinished[run.run_id]
-        self._trained, self._in_a_row = self._trained + 1, 0
+        self._retries.note_result()
+        self._trained += 1
         self._tokens += run.tokens - (attempt.tokens_at_start or 0)
         self._flops += run.flops * (1 - (attempt.tokens_at_start or 0) / run.tokens)
         loss = "no finite loss" if result.loss is None else f"loss {result.loss:.4f} nats/token"
@@ -359,55 +351,34 @@ class _Sweep:
             kind="failed", cause=failure.cause, message=message, signature=failure.signature
         )
 
-    def _weigh_failure(
-        self, unfinished: _Unfinished, attempt_id: str, outcome: AttemptOutcome
-    ) -> None:
-        run_id = unfinished.run.run_id
+    def _weigh_failure(self, run_id: str, attempt_id: str, outcome: AttemptOutcome) -> None:
         cause: FailureCause = outcome.cause or "crash"
         message = outcome.message or "its worker ended without a result"
-        pause = 0.0
-        if cause == "environment":
+        if cause == "crash" and self._deadline is not None:
+            return  # it was asked to stop, and is left for the next call
+        verdict = self._retries.judge(run_id, cause, outcome.signature)
+        if verdict.action == "give_up":
+            self._give_up(run_id, attempt_id, cause, message)
+        elif verdict.action == "again":
+            due = time.monotonic() + verdict.pause
+            heapq.heappush(self._queue, (due, -self._unfinished[run_id].flops, run_id))
+            self._progress.say(f"{run_id}: {cause}, will continue from a checkpoint ({message})")
+        elif cause == "environment":
             self._wind_down(EnvironmentFault(message))
-            return
-        if cause == "crash":
-            if self._deadline is not None:
-                return  # it was asked to stop, and is left for the next call
-            pause = self._settings.backoff * 2**unfinished.crashes
-            unfinished.crashes += 1
-            self._in_a_row += 1
-        if self._in_a_row >= self._settings.failures_in_a_row:
+        else:
             fault = (
-                f"{self._in_a_row} workers died in a row, the last with run {run_id} ({message}). "
-                "Look for a lack of memory; the same command then continues."
+                f"{self._settings.crashes_in_a_row} workers died in a row, the last with run "
+                f"{run_id} ({message}). Look for a lack of memory; the same command then continues."
             )
             self._wind_down(EnvironmentFault(fault))
-            return
-        unfinished.causes[cause + outcome.signature] += 1
-        if self._is_hopeless(unfinished, cause, outcome.signature):
-            self._give_up(unfinished, attempt_id, cause, message)
-        else:
-            due = time.monotonic() + pause
-            heapq.heappush(self._queue, (due, -unfinished.run.flops, run_id))
-            self._progress.say(f"{run_id}: {cause}, will continue from a checkpoint ({message})")
 
-    def _give_up(
-        self, unfinished: _Unfinished, attempt_id: str, cause: FailureCause, message: str
-    ) -> None:
-        run_id = unfinished.run.run_id
+    def _give_up(self, run_id: str, attempt_id: str, cause: FailureCause, message: str) -> None:
         folder = self._ledger.attempt_folder(run_id, attempt_id)
         self._failed[run_id] = FailedRun(
             run_id=run_id, cause=cause, message=message, folder=folder
         )
         del self._unfinished[run_id]
         self._progress.say(f"{run_id}: failed, {message}; see {folder}")
-
-    def _is_hopeless(self, unfinished: _Unfinished, cause: FailureCause, signature: str) -> bool:
-        retries = self._settings.crash_retries
-        if sum(unfinished.causes.values()) > retries + 1:
-            return True
-        if cause == "crash":
-            return unfinished.crashes > retries
-        return cause == "time_limit" or unfinished.causes[cause + signature] >= 2
 
     # --- watching -----------------------------------------------------------------------------
 
@@ -420,7 +391,7 @@ class _Sweep:
         for attempt_id, attempt in self._running.items():
             self._look_at(attempt_id, attempt, now)
         partly = sum(
-            attempt.unfinished.run.flops * attempt.tokens_here / attempt.unfinished.run.tokens
+            attempt.run.flops * attempt.tokens_here / attempt.run.tokens
             for attempt in self._running.values()
         )
         begun = sum(attempt.seen_at is not None for attempt in self._running.values())
@@ -433,27 +404,24 @@ class _Sweep:
                 failed=len(self._failed),
                 tokens=self._tokens + sum(a.tokens_here for a in self._running.values()),
                 flops=self._flops + partly,
-                flops_left=max(0.0, sum(u.run.flops for u in self._unfinished.values()) - partly),
+                flops_left=max(0.0, sum(run.flops for run in self._unfinished.values()) - partly),
             )
         )
 
     def _look_at(self, attempt_id: str, attempt: _Running, now: float) -> None:
-        heartbeat = self._ledger.read_heartbeat(attempt.unfinished.run.run_id, attempt_id)
+        heartbeat = self._ledger.read_heartbeat(attempt.run.run_id, attempt_id)
         if heartbeat is None:
             return
         attempt.seen_at = attempt.seen_at or now
         attempt.tokens = heartbeat.tokens
         if attempt.tokens_at_start is None and heartbeat.tokens:
             # A resumed run reports where it stands; what it did before is not of this session.
-            resumed = attempt.unfinished.causes or self._had_attempts(attempt_id)
-            attempt.tokens_at_start = heartbeat.tokens if resumed else 0
+            first = attempt_id.split("-")[1] == "1"
+            attempt.tokens_at_start = 0 if first else heartbeat.tokens
         limit = self._settings.time_limit
         if limit is not None and now - attempt.seen_at > _OVERDUE * limit:
             attempt.killed = True
             self._executor.kill(attempt_id)
-
-    def _had_attempts(self, attempt_id: str) -> bool:
-        return attempt_id.split("-")[1] != "1"
 
     def _say_stopping(self) -> None:
         """Not from the signal handler: it may have come in the middle of another line."""

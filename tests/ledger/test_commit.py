@@ -16,10 +16,11 @@ import pytest
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
 from scaling.ledger import durable
-from scaling.ledger.commit import Heartbeat, Ledger, find_outdated
+from scaling.ledger.commit import Ledger, find_outdated
 from scaling.ledger.documents import seal_document
 from scaling.ledger.integrity import verify
 from scaling.ledger.results import COLUMNS, Measurement, RunStatus
+from scaling.ledger.signs import Heartbeat
 from scaling.ledger.sweep_table import render_index, row_of, tabulate, write_index
 from scaling.sweep.cost_model import SIX_ND
 from scaling.sweep.plan import Cell, CorpusFacts

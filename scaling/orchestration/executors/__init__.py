@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from scaling.ledger.commit import FailureCause
+from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
 
 

@@ -31,8 +31,9 @@ from typing import Any
 import psutil
 
 from scaling.errors import EnvironmentFault
-from scaling.ledger.commit import FailureCause, Ledger
+from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import is_alive
+from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
     THREAD_ENVIRONMENT,
     AttemptOutcome,

@@ -1,0 +1,63 @@
+"""Claims about the retry policy: each cause has its own end, and every run has one."""
+
+from __future__ import annotations
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from scaling.ledger.signs import FailureCause
+from scaling.orchestration.retries import RetryPolicy
+
+CAUSES: tuple[FailureCause, ...] = get_args(FailureCause)
+
+
+def make_policy(*, crashes_in_a_row: int = 99) -> RetryPolicy:
+    return RetryPolicy(crash_retries=3, backoff=1.0, crashes_in_a_row=crashes_in_a_row)
+
+
+@pytest.mark.parametrize(
+    ("cause", "actions"),
+    [
+        ("exception", ["again", "give_up"]),
+        ("out_of_memory", ["again", "give_up"]),
+        ("crash", ["again", "again", "again", "give_up"]),
+        ("time_limit", ["give_up"]),
+        ("environment", ["stop"]),
+    ],
+)
+def test_each_cause_has_its_own_patience(cause: FailureCause, actions: list[str]) -> None:
+    policy = make_policy()
+    assert [policy.judge("run", cause, "same").action for _ in actions] == actions
+
+
+def test_pauses_double() -> None:
+    policy = make_policy()
+    assert [policy.judge("run", "crash", "").pause for _ in range(3)] == [1.0, 2.0, 4.0]
+
+
+def test_another_exception_is_not_the_same_exception() -> None:
+    policy = make_policy()
+    assert [policy.judge("run", "exception", f"{n}").action for n in range(5)] == [
+        *["again"] * 4,
+        "give_up",
+    ]
+
+
+def test_a_result_between_them_makes_deaths_not_in_a_row() -> None:
+    policy = make_policy(crashes_in_a_row=3)
+    assert [policy.judge(f"{n}", "crash", "").action for n in range(2)] == ["again"] * 2
+    policy.note_result()
+    assert [policy.judge(f"{n}", "crash", "").action for n in range(3)] == [
+        "again",
+        "again",
+        "stop",
+    ]
+
+
+def test_every_sequence_of_failures_ends_within_five_attempts() -> None:
+    for sequence in itertools.product(CAUSES, repeat=5):
+        policy = make_policy()
+        verdicts = [policy.judge("run", c, f"{n}").action for n, c in enumerate(sequence)]
+        assert set(verdicts) != {"again"}
