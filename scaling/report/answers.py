@@ -19,6 +19,8 @@ from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts
 from scaling.units import bits_per_byte, format_count, format_flops
 
+_SHOWN_BY_MARKER = "extrapolation_distance"
+
 CONVENTIONS: Mapping[CountConvention, str] = {
     "matmul": "in matrix products (head included, lookup embeddings not)",
     "total": "all stored (embeddings and head included)",
@@ -85,14 +87,16 @@ def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
         facts=tuple(_list_facts(one, facts)),
         marker=mark_distance(one, fit),
         failed=list_failed(
-            check for check in one.checks if check not in fit.checks
+            check
+            for check in one.checks
+            if check not in fit.checks and check.code != _SHOWN_BY_MARKER
         ),
     )
 
 
 def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:
     """(name, check) of every check that failed."""
-    return tuple((name_check(check.code), check) for check in checks if check.passed is False)
+    return tuple((name_check(check), check) for check in checks if check.passed is False)
 
 
 def mark_distance(one: Allocation, fit: Fit) -> Marker:
@@ -165,9 +169,9 @@ def convert_to_bits(loss: float | None, facts: CorpusFacts) -> float | None:
 
 
 def compare_conventions(
-    by_count: Mapping[CountConvention, Allocation | None], facts: CorpusFacts
+    by_count: Mapping[CountConvention, Allocation | None], used: str, facts: CorpusFacts
 ) -> list[dict[str, str]]:
-    """One row per way of counting N."""
+    """One row per way of counting N; `used` is the report's own."""
     rows = []
     for count, meaning in CONVENTIONS.items():
         if count not in by_count:
@@ -187,5 +191,6 @@ def compare_conventions(
             if one.shape is not None:
                 shape = one.shape.shape
                 row["shape"] = f"{shape.d_model} × {shape.n_layers}"
-        rows.append(row | {"name": count, "meaning": meaning})
+        name = f"{count} (used in this report)" if count == used else count
+        rows.append(row | {"name": name, "meaning": meaning})
     return rows

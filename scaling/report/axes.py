@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from scaling.report.canvas import INK, MUTED, SURFACE
+from scaling.report.canvas import INK, MUTED, PLAIN, SURFACE
 from scaling.units import FloatArray, format_count, format_flops
 
 Format = Callable[[float], str]
@@ -71,35 +71,45 @@ def span_of(values: FloatArray, *, margin: float) -> tuple[float, float]:
     return float(np.exp(logs.min() - pad)), float(np.exp(logs.max() + pad))
 
 
-def label_ends(
-    ax: Axes, ends: Sequence[tuple[float, float, str]], *, size: float | None = None
-) -> None:
-    """Write each label right of its line's end (x, y, text), spread so that none overlaps.
+def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool = False) -> None:
+    """Write each label right of its line's end (x, y, text), none over another.
 
-    Labels that cannot find room are left out; the ends of the list are kept first.
+    Labels that collide are moved apart; with `thin`, for lines close together, they are left out,
+    the outermost kept.
     """
     if not ends:
         return
-    points = size or _font_of(ax)
-    scale = ax.get_window_extent().height
-    step = 1.15 * points * (ax.figure.dpi if ax.figure else 72.0) / 72.0
-    room = max(1, int(scale / step))
-    chosen = _thin(list(ends), room)
-    at = np.array([ax.transData.transform((x, y))[1] for x, y, _ in chosen])
-    placed = spread(at, step)
-    for (x, y, text), wanted, where in zip(chosen, at, placed, strict=True):
-        shift = (where - wanted) / (ax.figure.dpi if ax.figure else 72.0) * 72.0
+    pixels = _pixels_per_point(ax)
+    step = 1.2 * _font_of(ax) * pixels
+    wanted = np.array([ax.transData.transform((x, y))[1] for x, y, _ in ends])
+    kept = keep_apart(wanted, step) if thin else list(range(len(ends)))
+    box = ax.get_window_extent()
+    placed = spread(wanted[kept], step)
+    placed += max(0.0, box.y0 + step / 2 - float(placed.min()))
+    for index, where in zip(kept, placed, strict=True):
+        x, y, text = ends[index]
         ax.annotate(
             text,
             (x, y),
-            xytext=(6, shift),
+            xytext=(6, (where - wanted[index]) / pixels),
             textcoords="offset points",
             va="center",
             color=MUTED,
-            fontsize=points,
             annotation_clip=False,
-            parse_math=False,
         )
+
+
+def keep_apart(wanted: FloatArray, step: float) -> list[int]:
+    """Indices at least `step` apart; lowest and highest are kept."""
+    order = np.argsort(wanted, kind="stable").tolist()
+    kept = [order[0]]
+    for index in order[1:-1]:
+        top = wanted[order[-1]]
+        if wanted[index] - wanted[kept[-1]] >= step and top - wanted[index] >= step:
+            kept.append(index)
+    if len(order) > 1:
+        kept.append(order[-1])
+    return sorted(kept)
 
 
 def spread(wanted: FloatArray, step: float) -> FloatArray:
@@ -121,24 +131,35 @@ def spread(wanted: FloatArray, step: float) -> FloatArray:
 
 def note(ax: Axes, x: float, y: float, text: str, *, ha: str = "left", va: str = "top") -> None:
     """A remark inside the axes, in axes fractions."""
-    ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color=MUTED, parse_math=False)
+    ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color=MUTED, gid=PLAIN)
 
 
-def halo() -> dict[str, object]:
-    """Marker edge that keeps overlapping dots apart."""
-    return {"edgecolors": SURFACE, "linewidths": 0.8}
+def draw_markers(
+    ax: Axes,
+    x: FloatArray,
+    y: FloatArray,
+    colors: Sequence[str],
+    *,
+    marker: str = "o",
+    size: float = 44.0,
+    zorder: int = 4,
+) -> None:
+    """Filled markers, each with an edge that keeps it apart from those it overlaps."""
+    ax.scatter(
+        x,
+        y,
+        s=size,
+        c=list(colors),
+        marker=marker,
+        edgecolors=SURFACE,
+        linewidths=0.8,
+        zorder=zorder,
+    )
 
 
 def mark_zero(ax: Axes) -> None:
     """The line of no error."""
     ax.axhline(0.0, color=INK, linewidth=1.0, zorder=1)
-
-
-def _thin(ends: list[tuple[float, float, str]], room: int) -> list[tuple[float, float, str]]:
-    if len(ends) <= room:
-        return ends
-    keep = np.unique(np.linspace(0, len(ends) - 1, max(2, room)).round().astype(int))
-    return [ends[index] for index in keep]
 
 
 def _start(group: list[float], step: float) -> float:
@@ -150,7 +171,11 @@ def _end(group: list[float], step: float) -> float:
 
 
 def _width_of(ax: Axes) -> float:
-    return float(ax.get_window_extent().width) * 72.0 / (ax.figure.dpi if ax.figure else 72.0)
+    return float(ax.get_window_extent().width) / _pixels_per_point(ax)
+
+
+def _pixels_per_point(ax: Axes) -> float:
+    return float(ax.get_figure(root=True).dpi) / 72.0  # type: ignore[union-attr]
 
 
 def _font_of(ax: Axes) -> float:

@@ -13,6 +13,7 @@ import io
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,10 +37,13 @@ SCHEME: Mapping[str, tuple[str, str]] = {
 }
 INK, MUTED, GRID, SURFACE, SHADE, ACCENT = (light for light, _ in SCHEME.values())
 
+PLAIN = "plain"  # gid of text that stands on a shade and takes no halo
+
 _STEPS = 24  # of the ordered colours; more budgets than that share neighbours
 _LIGHT_MAX, _DARK_MIN = 0.30, 0.16  # luminances with a contrast of 3 on the page's surface
 _FONT = {"wide": 12.5, "narrow": 11.0}  # CSS pixels
-_RULES = {
+_SIZES = ("axes.labelsize", "axes.titlesize", "xtick.labelsize", "ytick.labelsize")
+_RULES: Mapping[str, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "axes.unicode_minus": True,
@@ -91,9 +95,9 @@ def render_svg(
     font = _FONT["wide" if size[0] > 500 else "narrow"]
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_RULES | {"font.size": font, "svg.hashsalt": key})
-        for name in ("axes.labelsize", "axes.titlesize", "xtick.labelsize", "ytick.labelsize"):
-            matplotlib.rcParams[name] = font
+        settings: Any = matplotlib.rcParams  # its keys' type changes with matplotlib's version
+        settings.update({**_RULES, "font.size": font, "svg.hashsalt": key})
+        settings.update(dict.fromkeys(_SIZES, font))
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.subplots(*grid, squeeze=False).ravel()
@@ -111,17 +115,21 @@ def _inline(svg: str, key: str, alt: str, size: tuple[int, int]) -> str:
     body = body.replace("xlink:href", "href")
     used = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', body))
     names = {first or second for first, second in used}
-    body = re.sub(
-        r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in names else "", body
-    )
+    body = body.replace(f' id="{PLAIN}"', f' class="{PLAIN}"')
+    body = re.sub(r' id="([^"]*)"', lambda m: f' id="{key}-{m[1]}"' if m[1] in names else "", body)
     body = body.replace('href="#', f'href="#{key}-').replace("url(#", f"url(#{key}-")
     body = re.sub(r"font-family: [^;\"]*;? ?", "", body)
     body = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", body)
-    body = re.sub(r"(\d\.\d\d)\d+", r"\1", body)
+    body = re.sub(r' (?:d|x|y|transform)="[^"]*"', _shorten, body)
     body = re.sub(r"#[0-9a-f]{6}", lambda m: _VARIABLES.get(m[0], m[0]), body)
     body = re.sub(r"\s*\n\s*", "\n", body).replace("<defs>\n</defs>\n", "")
     head = f'<svg viewBox="0 0 {size[0]} {size[1]}" role="img" aria-label="{escape(alt)}">'
     return f"{head}{body}</svg>"
+
+
+def _shorten(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a pixel."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
 def _list_ordered(low: float, high: float, *, dark: bool) -> tuple[str, ...]:
@@ -149,6 +157,4 @@ def relative_luminance(color: str) -> float:
 
 _LIGHT = _list_ordered(0.0, 0.88, dark=False)
 _DARK = _list_ordered(0.18, 1.0, dark=True)
-_VARIABLES = {
-    color: f"var({name}, {color})" for name, color in list_variables(dark=False).items()
-}
+_VARIABLES = {color: f"var({name}, {color})" for name, color in list_variables(dark=False).items()}

@@ -15,8 +15,8 @@ from scaling.allocation import Allocation
 from scaling.fitting.isoflop import Curve
 from scaling.fitting.result import Fit
 from scaling.report.axes import (
+    draw_markers,
     format_power,
-    halo,
     label_ends,
     mark_zero,
     note,
@@ -40,7 +40,6 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 LOSS_LABEL = "loss L [nats/token]"
 
-_DOT, _SMALL_DOT = 34.0, 24.0
 _CURVE_BINS = 90  # points of a training curve: finer than a figure shows
 _LABEL_ROOM = 0.13  # of the axis, right of the lines, for their labels
 
@@ -61,9 +60,7 @@ def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     label_ends(ax, ends)
 
 
-def _draw_parabola(
-    ax: Axes, data: MeasuredRuns, curve: Curve, color: str
-) -> tuple[float, float]:
+def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tuple[float, float]:
     """Draw one budget's curve; returns its right end."""
     rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
     if curve.vertex is None or curve.lowest is None:  # bends down: no parabola to trust
@@ -75,7 +72,8 @@ def _draw_parabola(
     ax.plot(np.exp(curve.centre + x), loss, color=color, linewidth=1.8, linestyle=style)
     at = np.exp(curve.centre + curve.vertex)
     if not curve.rejection:
-        ax.scatter([at], [curve.lowest], s=90, marker="D", color=color, zorder=6, **halo())
+        lowest = np.array([curve.lowest])
+        draw_markers(ax, np.array([at]), lowest, [color], marker="D", size=90, zorder=6)
     elif ax.get_xlim()[0] < at < ax.get_xlim()[1]:
         ax.scatter([at], [curve.lowest], s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
     return float(np.exp(curve.centre + x[-1])), float(loss[-1])
@@ -85,23 +83,24 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against D: one line of the law per model size, dashed where that size has no run."""
     low, high = span_of(data.tokens, margin=0.05)
     set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
-    _set_loss_axis(ax, data.loss)
-    ends = []
+    ends: list[tuple[float, float, str]] = []
     for params in np.unique(data.params):
         own = data.tokens[data.params == params]
-        tokens = np.geomspace(own.min() / 1.5, min(own.max() * 1.5, high), 60)
-        loss = evaluate_law(fit, np.full_like(tokens, params), tokens)
-        if loss is None:
-            break
-        inside = (tokens >= own.min()) & (tokens <= own.max())
-        ax.plot(tokens, loss, color=MUTED, linewidth=1.0, linestyle=(0, (3, 2)), zorder=1)
-        if inside.any():
-            ax.plot(tokens[inside], loss[inside], color=MUTED, linewidth=1.6, zorder=2)
-        ends.append((float(tokens[-1]), float(loss[-1]), f"N = {format_count(params)}"))
+        inside = np.geomspace(own.min(), own.max(), 50)
+        beyond = np.geomspace(own.max(), high, 50)
+        line = evaluate_law(fit, np.full(50, params), inside)
+        further = evaluate_law(fit, np.full(50, params), beyond)
+        if line is None or further is None:
+            return
+        ax.plot(beyond, further, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
+        ax.plot(inside, line, color=MUTED, linewidth=1.6, zorder=2)
+        name = format_count(params)
+        ends.append((high, float(further[-1]), name if ends else f"N = {name}"))
     _draw_dots(ax, data, data.tokens, data.loss)
     ax.set_xlabel(TOKENS_LABEL)
     ax.set_ylabel(LOSS_LABEL)
-    label_ends(ax, [end for end in ends if ax.get_ylim()[0] <= end[1] <= ax.get_ylim()[1]])
+    _set_loss_axis(ax, np.append(data.loss, [loss for _, loss, _ in ends]))
+    label_ends(ax, ends, thin=True)
 
 
 def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> None:
@@ -124,7 +123,9 @@ def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> N
     mark_zero(ax)
     _draw_dots(ax, data, values, residual)
     ax.set_xlabel(label)
-    ax.set_ylabel("residual of ln L [%]")
+    place = ax.get_subplotspec()
+    if place is None or place.is_first_col():
+        ax.set_ylabel("residual of ln L [%]")
 
 
 def draw_frontier(
@@ -143,7 +144,7 @@ def draw_frontier(
     low = min(frontier.range[0], *data.flops) if len(data) else frontier.range[0]
     edge = max(frontier.range[1], *data.flops) if len(data) else frontier.range[1]
     high = max([edge, *(one.flops for one in allocations)])
-    low, high = low / 1.3, high * 1.6
+    low, high = low / 1.02, high * 1.6
     flops = np.unique(np.append(np.geomspace(low, high, 70), edge))
     values = evaluate_frontier(fit, flops)
     if values is None:
@@ -165,7 +166,7 @@ def draw_frontier(
     ax.axvspan(low, edge, color=SHADE, zorder=0, linewidth=0)
     note(ax, 0.03, 0.97, "within the data")
     ax.set_xlabel(FLOPS_LABEL)
-    ax.set_ylabel("optimal " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL).replace(" ", " ", 1))
+    ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
 
 
 def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatArray:
@@ -175,8 +176,9 @@ def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatAr
         return np.empty(0)
     optima = np.array(isoflop.optima)
     colors = [_color_of(data, _nearest_rank(data, flops)) for flops in optima[:, 0]]
-    ax.scatter(optima[:, 0], optima[:, 1 + column], s=58, marker="D", c=colors, zorder=5, **halo())
-    return np.asarray(optima[:, 1 + column], dtype=np.float64)
+    values = np.asarray(optima[:, 1 + column], dtype=np.float64)
+    draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
+    return values
 
 
 def _draw_answers(ax: Axes, allocations: Sequence[Allocation], quantity: str) -> FloatArray:
@@ -188,7 +190,8 @@ def _draw_answers(ax: Axes, allocations: Sequence[Allocation], quantity: str) ->
         if interval is not None:
             ax.plot([one.flops] * 2, [interval.low, interval.high], color=ACCENT, linewidth=2.2)
             shown += [interval.low, interval.high]
-        ax.scatter([one.flops], [value], s=64, color=ACCENT, zorder=7, **halo())
+        at = np.array([one.flops]), np.array([value])
+        draw_markers(ax, *at, [ACCENT], size=64, zorder=7)
         ax.annotate(
             format_count(value),
             (one.flops, value),
@@ -222,7 +225,7 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
     ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
     colors = [_color_of(data, int(data.rank[row])) for row in where]
-    ax.scatter(params, measured, s=_DOT, c=colors, zorder=4, **halo())
+    draw_markers(ax, params, measured, colors)
     last = int(np.argmax(params))
     label_ends(
         ax,
@@ -280,19 +283,29 @@ def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     bins = np.searchsorted(edges, logs)
     count = np.bincount(bins, minlength=_CURVE_BINS)
     kept = count > 0
-    tokens = np.exp(np.bincount(bins, weights=logs, minlength=_CURVE_BINS)[kept] / count[kept])
-    return tokens, np.bincount(bins, weights=points[:, 1], minlength=_CURVE_BINS)[kept] / count[kept]
+    tokens, loss = (
+        np.bincount(bins, weights=values, minlength=_CURVE_BINS)[kept] / count[kept]
+        for values in (logs, points[:, 1])
+    )
+    return np.exp(tokens), loss
 
 
 def _draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
     """Measured runs in their budget's colour; repeated cells as rings."""
-    colors = np.array([_color_of(data, int(rank)) for rank in data.rank])
-    first = ~data.replicate
-    ax.scatter(x[first], y[first], s=_DOT, c=colors[first].tolist(), zorder=4, **halo())
+    colors = [_color_of(data, int(rank)) for rank in data.rank]
+    first = np.flatnonzero(~data.replicate)
+    draw_markers(ax, x[first], y[first], [colors[at] for at in first])
     for at in np.flatnonzero(data.replicate):
-        ax.scatter(
-            [x[at]], [y[at]], s=_DOT, facecolors="none", edgecolors=[colors[at]],
-            linewidths=1.6, zorder=5,
+        ax.plot(
+            [x[at]],
+            [y[at]],
+            marker="o",
+            markersize=6.5,
+            markerfacecolor="none",
+            markeredgecolor=colors[at],
+            markeredgewidth=1.6,
+            linestyle="none",
+            zorder=5,
         )
 
 

@@ -1,4 +1,4 @@
-"""Which figures a report shows: each drawn twice, for a wide page and for a phone, with its words."""
+"""Which figures a report shows, each drawn for a wide page and for a phone, with its words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from matplotlib.axes import Axes
 from markupsafe import Markup
+from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.result import Fit

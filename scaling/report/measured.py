@@ -82,9 +82,7 @@ def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> Meas
     )
 
 
-def _tabulate(
-    plan: Plan, results: Mapping[str, RunResult], fit: Fit
-) -> tuple[RunTable, BoolArray]:
+def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
     places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
     ids = dict.fromkeys(cell.run.run_id for cell in plan.cells)
     kept = [

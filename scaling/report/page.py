@@ -50,7 +50,7 @@ from scaling.units import format_count, format_flops
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-_EQUATIONS = {"chinchilla": "L(N, D) = E + A / N^α + B / D^β"}
+_EQUATIONS = {"chinchilla": Markup("L(N, D) = E + A / N<sup>α</sup> + B / D<sup>β</sup>")}
 _QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
 
 
@@ -135,7 +135,9 @@ def render_page(data: ReportData) -> str:
         answers=[describe_answer(one, fit, data.facts) for one in data.allocations],
         weaknesses=list_failed(fit.checks),
         pictures=draw_pictures(runs, fit, data.allocations, curves, diverged),
-        conventions=compare_conventions(data.allocations_by_count, data.facts),
+        conventions=compare_conventions(
+            data.allocations_by_count, fit.convention or "matmul", data.facts
+        ),
         counting=CONVENTIONS[fit.convention or "matmul"],
         equation=_EQUATIONS.get(fit.law.family if fit.law else "", ""),
         coefficients=list_coefficients(fit),
@@ -150,8 +152,11 @@ def render_page(data: ReportData) -> str:
         corpus=_describe_corpus(data.facts),
         covered=_describe_coverage(fit),
         numerics=list_numerics(data.results),
-        finished=sum(data.results[run_id].status == "finished" for run_id in planned
-                     if run_id in data.results),
+        finished=sum(
+            data.results[run_id].status == "finished"
+            for run_id in planned
+            if run_id in data.results
+        ),
         planned=len(planned),
         diverged=[run_id for run_id in diverged if run_id in planned],
         light=_write_variables(list_variables(dark=False)),
@@ -174,7 +179,8 @@ def _make_printable(value: Any) -> Any:
 def _find_question(sweep_yaml: str) -> str:
     """The question a sweep file states in its first line; empty if it does not."""
     found = _QUESTION.match(sweep_yaml)
-    return found[1].strip() if found else ""
+    words = found[1].strip() if found else ""
+    return words[:1].upper() + words[1:]
 
 
 def _group_checks(
@@ -185,10 +191,13 @@ def _group_checks(
         (check.code, check.seen): check
         for check in (*fit.checks, *(check for one in allocations for check in one.checks))
     }
-    groups = (("red", "Failed", False), ("amber", "Could not be evaluated", None),
-              ("good", "Passed", True))
+    groups = (
+        ("red", "Failed", False),
+        ("amber", "Could not be evaluated", None),
+        ("good", "Passed", True),
+    )
     return [
-        (tone, heading, [(name_check(c.code), c) for c in every.values() if c.passed is passed])
+        (tone, heading, [(name_check(c), c) for c in every.values() if c.passed is passed])
         for tone, heading, passed in groups
         if any(check.passed is passed for check in every.values())
     ]
@@ -196,14 +205,23 @@ def _group_checks(
 
 def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     return [
-        ("Training text", f"{format_count(facts.train_tokens)} unique tokens, "
-                          f"{format_count(facts.train_bytes)} bytes"),
-        ("Held-out text", f"{format_count(facts.validation_tokens)} tokens, "
-                          f"{format_count(facts.validation_bytes)} bytes, "
-                          f"{facts.validation_documents} documents"),
+        (
+            "Training text",
+            f"{format_count(facts.train_tokens)} unique tokens, "
+            f"{format_count(facts.train_bytes)} bytes",
+        ),
+        (
+            "Held-out text",
+            f"{format_count(facts.validation_tokens)} tokens, "
+            f"{format_count(facts.validation_bytes)} bytes, "
+            f"{facts.validation_documents} documents",
+        ),
         ("Vocabulary", f"{facts.vocab_size} tokens"),
-        ("Unigram entropy", f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
-                            "knows only how often each token occurs"),
+        (
+            "Unigram entropy",
+            f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
+            "knows only how often each token occurs",
+        ),
         ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
         ("Digest", facts.digest),
     ]

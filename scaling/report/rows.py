@@ -88,7 +88,10 @@ def list_runs(
     ordered = sorted(
         places.values(),
         key=lambda cell: (
-            cell.budget or 0.0, count_params(cell.run.shape, count), cell.run.tokens, cell.run.seed
+            cell.budget or 0.0,
+            count_params(cell.run.shape, count),
+            cell.run.tokens,
+            cell.run.seed,
         ),
     )
     rows = [_describe_run(cell, results, failures, count) for cell in ordered]
@@ -132,7 +135,10 @@ def _describe_run(
         )
         status, tone = ("failed", "red") if run_id in failures else ("no result yet", "amber")
         return RunRow(
-            run_id=run_id, tone=tone, status=status, why=why,
+            run_id=run_id,
+            tone=tone,
+            status=status,
+            why=why,
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
     row = row_of(result, role=cell.role, budget=cell.budget, convention=count)
@@ -199,8 +205,8 @@ def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
         ends = fit.frontier.intervals or {}
         for name, label in (("a", "a  (N* ∝ Cᵃ)"), ("b", "b  (D* ∝ Cᵇ)")):
             interval = format_interval(ends.get(name), format_plain)
-            value = format_plain(getattr(fit.frontier, name))
-            rows.append((label, value, interval or ABSENT))
+            slope = format_plain(getattr(fit.frontier, name))
+            rows.append((label, slope, interval or ABSENT))
     return rows
 
 
@@ -237,19 +243,19 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
             format_optional(size or None),
             format_loss(measured),
             format_loss(law),
-            f"{100.0 * (law / measured - 1.0):+.2f} %",
+            f"{100.0 * (law / measured - 1.0):+.2f} %".replace("-", "−"),
         )
         for size, measured, law in rows
     ]
 
 
 def list_numerics(results: Mapping[str, RunResult]) -> list[tuple[str, str]]:
-    """(fingerprint, how many runs) of everything that decides the last bits."""
+    """(how many runs, fingerprint) of everything that decides the last bits."""
     counted = Counter(
         ", ".join(f"{name} {value}" for name, value in sorted(result.numerics.items()))
         for result in results.values()
     )
-    return [(text or ABSENT, f"{number} runs") for text, number in sorted(counted.items())]
+    return [(f"{number} runs", text or ABSENT) for text, number in sorted(counted.items())]
 
 
 def describe_noise(fit: Fit) -> str:

@@ -5,46 +5,95 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from scaling.fitting.result import Interval
+from scaling.fitting.result import Check, Interval
 from scaling.units import format_count, format_flops, format_seconds
 
 ABSENT = "–"
 
-# What a gate asks, as a statement that holds where it passes.
-_CHECK_NAMES: Mapping[str, str] = {
-    "interior_minimum": "Each budget's best size lies inside the sizes tried",
-    "positive_curvature": "Each IsoFLOP curve bends upwards",
-    "off_centre_grid": "The sizes tried are centred on the best one",
-    "too_few_cells": "There are enough runs for the law",
-    "too_few_budgets": "There are enough budgets",
-    "design_imprecise": "The design can pin down the exponent",
-    "parameter_at_bound": "No coefficient sits on its bound",
-    "not_identified": "The runs determine every coefficient",
-    "not_converged": "The fit reached its optimum, and this was confirmed",
-    "methods_disagree": "Two independent approaches agree",
-    "lr_at_edge": "The learning rate is inside the range tried",
-    "batch_at_edge": "The batch size is inside the range tried",
-    "undercooled": "The learning rate had time to decay",
-    "warmup_too_long": "Warmup is short compared with training",
-    "too_few_steps": "Every run took enough steps",
-    "diverged_cells": "No run diverged",
-    "repeated_data": "Text was not repeated too often",
-    "train_val_overlap": "Held-out text does not occur in training",
-    "duplicate_cells": "No cell appears twice by accident",
-    "several_recipes_per_cell": "Each cell has one recipe",
-    "lack_of_fit": "The law fits as closely as the noise allows",
-    "residual_trend": "What the law misses has no pattern",
-    "influence": "No single budget decides the answer",
-    "eval_noise": "Evaluation noise is small beside the differences",
-    "extrapolation_distance": "The question is close to the data",
-    "mixed_tokenisers": "One tokenizer throughout",
-    "numerics_changed": "One version of the trainer throughout",
+# What a gate says where it passes, and where it fails.
+_CHECK_NAMES: Mapping[str, tuple[str, str]] = {
+    "interior_minimum": (
+        "Each budget's best size lies inside the sizes tried",
+        "At some budgets the best size lies at the edge of the sizes tried",
+    ),
+    "positive_curvature": (
+        "Each IsoFLOP curve bends upwards",
+        "Some IsoFLOP curves do not bend upwards",
+    ),
+    "off_centre_grid": (
+        "The sizes tried are centred on the best one",
+        "The sizes tried are not centred on the best one",
+    ),
+    "too_few_cells": ("There are enough runs for the law", "Too few runs for the law"),
+    "too_few_budgets": ("There are enough budgets", "Too few usable budgets"),
+    "design_imprecise": (
+        "The design can pin down the exponent",
+        "The design cannot pin down the exponent",
+    ),
+    "parameter_at_bound": ("No coefficient sits on its bound", "A coefficient sits on its bound"),
+    "not_identified": (
+        "The runs determine every coefficient",
+        "The runs do not determine every coefficient",
+    ),
+    "not_converged": (
+        "The fit reached its optimum, and this was confirmed",
+        "The fit was not shown to reach its optimum",
+    ),
+    "methods_disagree": ("Two independent approaches agree", "Two independent approaches disagree"),
+    "lr_at_edge": (
+        "The best learning rate lies inside the range tried",
+        "The best learning rate lies at the edge of the range tried",
+    ),
+    "batch_at_edge": (
+        "The best batch size lies inside the range tried",
+        "The best batch size lies at the edge of the range tried",
+    ),
+    "undercooled": (
+        "The learning rate had time to decay",
+        "Some runs had too little time to decay the learning rate",
+    ),
+    "warmup_too_long": (
+        "Warmup is short beside training",
+        "Warmup takes too much of some short runs",
+    ),
+    "too_few_steps": ("Every run took enough steps", "Some runs took too few steps"),
+    "diverged_cells": ("No run diverged", "Some runs diverged"),
+    "repeated_data": ("Text was not repeated too often", "Text was repeated too often"),
+    "train_val_overlap": (
+        "Held-out text does not occur in training",
+        "Held-out text occurs in training",
+    ),
+    "duplicate_cells": ("No cell appears twice", "Some cells appear twice"),
+    "several_recipes_per_cell": ("Each cell has one recipe", "Some cells mix recipes"),
+    "lack_of_fit": (
+        "The law misses the runs by no more than their noise",
+        "The law misses the runs by more than their noise",
+    ),
+    "residual_trend": ("What the law misses has no pattern", "What the law misses has a pattern"),
+    "influence": ("No single budget decides the answer", "A single budget decides the answer"),
+    "eval_noise": (
+        "Evaluation noise is small beside the differences",
+        "Evaluation noise hides the differences",
+    ),
+    "extrapolation_distance": (
+        "The question is close to the data",
+        "The question is far beyond the data",
+    ),
+    "mixed_tokenisers": ("One tokenizer throughout", "Several tokenizers are mixed"),
+    "numerics_changed": (
+        "One version of the trainer throughout",
+        "Runs of several versions of the trainer are mixed",
+    ),
 }
 
 
-def name_check(code: str) -> str:
-    """A gate in plain words."""
-    return _CHECK_NAMES.get(code, code.replace("_", " ").capitalize())
+def name_check(check: Check) -> str:
+    """A gate's outcome in plain words."""
+    plain = check.code.replace("_", " ").capitalize()
+    holds, fails = _CHECK_NAMES.get(check.code, (plain, plain))
+    if check.passed is None:
+        return f"{holds}?"
+    return f"{holds}." if check.passed else f"{fails}."
 
 
 def is_number(value: object) -> bool:
@@ -53,8 +102,10 @@ def is_number(value: object) -> bool:
 
 
 def format_loss(value: float | None) -> str:
-    """A loss or bits per byte, four significant digits."""
-    return ABSENT if value is None or not math.isfinite(value) else f"{value:.4g}"
+    """A loss or bits per byte, to a thousandth."""
+    if value is None or not math.isfinite(value):
+        return ABSENT
+    return f"{value:.3f}" if 0.1 <= abs(value) < 1e4 else f"{value:.3g}"
 
 
 def format_plain(value: float | None) -> str:
@@ -86,8 +137,8 @@ def format_interval(interval: Interval | None, words: Callable[[float], str]) ->
     if math.isfinite(low) and math.isfinite(high):
         return f"{words(low)} to {words(high)}"
     if math.isfinite(low):
-        return f"above {words(low)}, without an upper end"
-    return f"below {words(high)}, without a lower end" if math.isfinite(high) else "unbounded"
+        return f"above {words(low)} without an upper end"
+    return f"below {words(high)} without a lower end" if math.isfinite(high) else "unbounded"
 
 
 def format_range(

@@ -165,9 +165,12 @@ def make_allocation(fit: Fit, flops: float) -> Allocation:
     high = fit.covered.flops[1] if fit.covered else flops
     beyond = max(0.0, float(np.log10(flops / high)))
     intervals = (
-        [Interval(v * low, v * up, 0.9) for v, low, up in
-         ((params, 0.6, 1.9), (tokens, 0.55, 1.7), (loss, 0.94, 1.05))]
-        if fit.draws else [None] * 3
+        [
+            Interval(v * low, v * up, 0.9)
+            for v, low, up in ((params, 0.6, 1.9), (tokens, 0.55, 1.7), (loss, 0.94, 1.05))
+        ]
+        if fit.draws
+        else [None] * 3
     )
     return Allocation(
         flops=flops,
@@ -208,11 +211,18 @@ def with_status(data: ReportData, status: str, reason: str) -> ReportData:
         answers = ()
     if status == "failed":
         fit = dataclasses.replace(
-            fit, law=None, objective=None, approaches={}, draws=(), backcast=None,
+            fit,
+            law=None,
+            objective=None,
+            approaches={},
+            draws=(),
+            backcast=None,
             residual_sigma=None,
         )
     counts: dict[CountConvention, Allocation | None] = {
-        "matmul": answers[0] if answers else None, "total": None, "non_embedding": None,
+        "matmul": answers[0] if answers else None,
+        "total": None,
+        "non_embedding": None,
     }
     return dataclasses.replace(
         data, fit=fit, allocations=tuple(answers), allocations_by_count=counts

@@ -1,0 +1,304 @@
+"""What a reader of the report can rely on."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Check, Interval
+from scaling.report.page import ReportData, render_page, write_report
+from scaling.sweep.plan import RejectedCell
+from scaling.units import format_count, format_flops
+
+sys.path.insert(0, str(Path(__file__).parent))
+from simulated import SWEEP, make_data, standard_data, with_status
+
+PAYLOADS = (
+    "<script>alert(1)</script>",
+    "{{7*7}}{% for x in y %}",
+    r"$\frac{$",
+    "\x1b]0;owned\x07",
+    '=cmd("calc")',
+    "\u202egnp.exe\ud800",
+    '"><img src=x onerror=alert(1)>',
+)
+STATUSES = ("converged", "bound_hit", "not_identified", "not_converged", "failed")
+
+
+def read_text(page: str) -> str:
+    """What a reader sees, tags and style removed."""
+    body = re.sub(r"<style>.*?</style>", " ", page, flags=re.S)
+    return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_page(standard_data())
+
+
+def test_answer_comes_first_with_the_allocation_s_numbers(page: str) -> None:
+    one = standard_data().allocations[0]
+    text = read_text(page)
+    sentence = (
+        f"For {format_flops(one.flops)} FLOPs , train about {format_count(one.params)} parameters "
+        f"on {format_count(one.tokens)} tokens"
+    )
+    assert sentence in text
+    assert text.index(sentence) < text.index("Which size is best")
+    assert one.params_interval is not None
+    ends = (one.params_interval.low, one.params_interval.high)
+    assert "90 % interval: parameters {} to {},".format(*map(format_count, ends)) in text
+    assert "bits per byte" in text
+    assert "needs at most 5 % more compute" in text
+
+
+@pytest.mark.parametrize(
+    ("decades", "words", "tone"),
+    [
+        (0.0, "inside the range of budgets that were trained", "good"),
+        (0.5, "beyond the largest trained budget", "good"),
+        (1.0, "more than half of that", "amber"),
+        (2.0, "further out than the data are wide", "red"),
+    ],
+)
+def test_distance_beyond_the_data_is_graded(decades: float, words: str, tone: str) -> None:
+    data = standard_data()  # its budgets span 1.34 decades
+    one = dataclasses.replace(data.allocations[0], extrapolation_decades=decades)
+    page = render_page(dataclasses.replace(data, allocations=(one,)))
+    marker = re.search(r'<p class="marker (\w+)">(.*?)</p>', page, flags=re.S)
+    assert marker is not None
+    assert marker[1] == tone
+    assert words in marker[2]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_every_status_renders_and_says_why(status: str) -> None:
+    text = read_text(render_page(with_status(standard_data(), status, "the reason given")))
+    assert "the reason given" in text
+    answered = status not in ("not_converged", "failed")
+    assert ("train about" in text) == answered
+    assert ("No answer" in text) != answered
+    assert_no_absent_number(text)
+
+
+def test_fit_without_bootstrap_says_that_it_has_no_interval() -> None:
+    text = read_text(render_page(make_data(bootstrap=None)))
+    assert "No interval" in text
+    assert_no_absent_number(text)
+
+
+@pytest.mark.parametrize(
+    "grid",
+    [
+        "{budgets: [1.4e11], sizes: 5}",
+        "{params: [7e3, 15e3, 33e3], tokens: [1e5, 2e5, 4e5, 8e5]}",
+        "{cells: [{params: 1e4, tokens: 2e5}]}",
+        "{budgets: [3e10, 6e10, 1.2e11, 2.4e11, 4.8e11, 9.6e11, 1.9e12], sizes: 9}",
+    ],
+)
+def test_every_kind_of_grid_renders(grid: str) -> None:
+    sweep = re.sub(r"grid: .*", f"grid: {grid}", SWEEP).replace("forecast: [6e12]", "forecast: []")
+    data = make_data(sweep, bootstrap=20)
+    text = read_text(render_page(data))
+    assert_no_absent_number(text)
+    assert all(cell.run.run_id in text for cell in data.plan.cells)
+
+
+def test_runs_that_failed_diverged_or_are_missing_are_all_shown() -> None:
+    data = standard_data()
+    ids = [cell.run.run_id for cell in data.plan.cells]
+    results = dict(data.results)
+    del results[ids[0]], results[ids[1]]
+    results[ids[2]] = dataclasses.replace(
+        results[ids[2]],
+        status="diverged",
+        loss=None,
+        loss_se=None,
+        bits_per_byte=None,
+        train_loss=None,
+        reason="the training loss is not finite by step 7",
+    )
+    page = render_page(
+        dataclasses.replace(
+            data, results=results, failures={ids[0]: "out of memory"}, damaged=("x.json: torn",)
+        )
+    )
+    text = read_text(page)
+    assert all(run_id in text for run_id in ids)
+    assert f"{len(ids) - 3} of {len(ids)} runs finished, 1 diverged" in text
+    for words in ("out of memory", "no result yet", "not finite by step 7", "x.json: torn"):
+        assert words in text
+    assert_no_absent_number(text)
+
+
+def test_sweep_without_a_result_still_has_a_report() -> None:
+    data = with_status(standard_data(), "failed", "No run has finished.")
+    fit = dataclasses.replace(data.fit, n=0, covered=None, checks=(), replicate_sigma=None)
+    empty = dataclasses.replace(data, results={}, curves={}, fit=fit)
+    text = read_text(render_page(empty))
+    assert "No answer: No run has finished." in text
+    assert_no_absent_number(text)
+
+
+def test_numbers_that_do_not_exist_are_never_printed() -> None:
+    data = standard_data()
+    one = dataclasses.replace(
+        data.allocations[0],
+        loss=None,
+        loss_interval=None,
+        shape=None,
+        flat_basin=None,
+        tokens_interval=Interval(1e5, float("inf"), 0.9),
+        params_interval=Interval(float("-inf"), float("inf"), 0.9),
+    )
+    counts: dict[str, Allocation | None] = {"matmul": one, "total": None}
+    results = {
+        run_id: dataclasses.replace(result, loss_se=None, bits_per_byte=None)
+        for run_id, result in data.results.items()
+    }
+    broken = dataclasses.replace(
+        data,
+        allocations=(one,),
+        allocations_by_count=counts,
+        results=results,  # type: ignore[arg-type]
+    )
+    text = read_text(render_page(broken))
+    assert "above 100k without an upper end" in text
+    assert_no_absent_number(text)
+
+
+def test_every_run_id_and_check_is_on_the_page(page: str) -> None:
+    data = standard_data()
+    text = read_text(page)
+    assert all(run_id in text for run_id in data.results)
+    for check in (*data.fit.checks, *data.allocations[0].checks):
+        assert check.code in text
+        assert " ".join(check.seen.split()) in text
+
+
+def test_page_needs_nothing_from_outside(page: str) -> None:
+    assert "http" not in page.replace("http-equiv", "")
+    assert not re.search(r"<(script|iframe|object|embed|form|base)\b", page)
+    assert not re.search(r"\son\w+=", page)
+    assert "@import" not in page
+    assert set(re.findall(r"url\(([^)]*)\)", page)) <= {
+        f"#{name}" for name in re.findall(r'id="([^"]*)"', page)
+    }
+    assert "default-src 'none'" in page
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
+    ids = re.findall(r'\sid="([^"]*)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]*)"', page)) <= set(ids)
+    assert set(re.findall(r'aria-labelledby="([^"]*)"', page)) <= set(ids)
+
+
+def test_hostile_text_stays_inert() -> None:
+    data = standard_data()
+    everything = " ".join(PAYLOADS)
+    check = Check(code=everything, passed=False, seen=everything, advice=everything)
+    fit = dataclasses.replace(
+        data.fit, reason=everything, checks=(check,), notes=(everything,), source=everything
+    )
+    ids = list(data.results)
+    results = dict(data.results)
+    numerics = {everything: everything}
+    results[ids[0]] = dataclasses.replace(
+        results[ids[0]], status="diverged", reason=everything, numerics=numerics
+    )
+    del results[ids[1]]
+    rejected = RejectedCell(budget=None, params=1e4, tokens=1e5, reason=everything)
+    plan = dataclasses.replace(data.plan, rejected=(rejected,), warnings=(everything,))
+    page = render_page(
+        dataclasses.replace(
+            data,
+            name=everything,
+            sweep_yaml=f"# Question: {everything}\n{everything}",
+            command=everything,
+            plan=plan,
+            fit=fit,
+            results=results,
+            failures={ids[1]: everything},
+            damaged=(everything,),
+            versions={everything: everything},
+            created=everything,
+        )
+    )
+    page.encode("utf-8")
+    assert not re.search(r"<(script|img)\b", page)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800]", page)
+    assert "{{7*7}}" in page
+    assert "49" not in re.findall(r"<h1>(.*?)</h1>", page, flags=re.S)[0]
+    assert r"$\frac{$" in read_text(page)
+
+
+def test_same_inputs_give_the_same_bytes(page: str) -> None:
+    assert render_page(standard_data()) == page
+
+
+def test_users_matplotlibrc_does_not_change_the_page(page: str) -> None:
+    import matplotlib
+
+    with matplotlib.rc_context({"font.size": 31, "lines.linewidth": 9, "svg.fonttype": "path"}):
+        assert render_page(standard_data()) == page
+        assert matplotlib.rcParams["font.size"] == 31
+
+
+def test_hundred_runs_stay_below_three_megabytes(page: str) -> None:
+    assert len(page.encode()) < 1_000_000  # the quickstart's design
+    budgets = ", ".join(f"{budget:.4g}" for budget in np.geomspace(3e10, 1e12, 10))
+    sweep = re.sub(r"grid: .*", f"grid: {{budgets: [{budgets}], sizes: 10, span: 8}}", SWEEP)
+    data = make_data(sweep.replace("replicates: 4", "replicates: 12"), bootstrap=20)
+    assert len(data.plan.cells) > 85
+    assert len(render_page(data).encode()) < 3_000_000
+
+
+def test_report_is_written_whole_and_alone(tmp_path: Path, page: str) -> None:
+    folder = tmp_path / "reports" / "simulated"
+    path = write_report(standard_data(), folder)
+    assert path == folder / "index.html"
+    assert path.read_text(encoding="utf-8") == page
+    write_report(with_status(standard_data(), "failed", "another"), folder)
+    assert "another" in path.read_text(encoding="utf-8")
+    assert [file.name for file in folder.iterdir()] == ["index.html"]
+
+
+def test_types_of_a_report_do_not_load_matplotlib() -> None:
+    code = "import sys, scaling, scaling.report.page; print('matplotlib' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert shown.strip() == "False"
+
+
+def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
+    pictures = re.findall(r"<svg ([^>]*)>", page)
+    assert len(pictures) == 12  # six figures, each for wide and narrow pages
+    assert all(re.search(r'role="img" aria-label="[^"]{30,}"', one) for one in pictures)
+    assert page.count("<figcaption>") == 6
+    headings = [int(level) for level in re.findall(r"<h([1-6])", page)]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in itertools.pairwise(headings))
+
+
+def assert_no_absent_number(text: str) -> None:
+    assert not re.search(r"\b(nan|inf|None|NaN|Infinity|null)\b", text)
+
+
+def test_fitted_from_data_of_a_known_law_as_reported(page: str) -> None:
+    data: ReportData = standard_data()
+    assert data.fit.law is not None
+    text = read_text(page)
+    assert f"{data.fit.law.params['E']:.4g}" in text
+    assert f"Fitted to {data.fit.n} runs" in text
