@@ -1,14 +1,63 @@
 """allocate(fit, flops): how many parameters and tokens to train for a budget, and how sure that is.
 
-N*, D* = argmin L(N, D) subject to C = D · flops_per_token(N).
+    N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
+
+**Intervals** hold three things, drawn together:
+
+- the coefficients' bootstrap draws;
+- for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
+- model error, none inside the data, beyond it a Gaussian whose standard deviation grows with the
+  square root of the decades: .03 of the loss and .2 of ln N* at one decade.
+
+The last is calibrated on backcasts of 11 public tables (runs above a quantile of C predicted from
+those below). What coefficients and noise leave over of the loss is, per root decade, .01–.015 in
+Chinchilla's points, .03 in both of marin, .02–.035 in four of Porian's, .05–.1 in his tuned runs and
+in misfitting's best learning rates, which hold runs of D/N < 1. The square root makes the three
+cuts of one table agree, where linear growth makes them differ threefold. For ln N* the root mean
+square over 18 backcasts is .19. One number stands for model error in general: it widens the
+interval of a law that is right, and is too small for a table worse than the median. Recipe error
+(a learning-rate bracket) and the held-out set's error are not in it.
+Without bootstrap there are no draws and no interval.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from scaling.fitting.result import Approach, Check, Interval
+import numpy as np
+
+from scaling.errors import NoFitError, QueryError
+from scaling.fitting.result import (
+    Approach,
+    Check,
+    Coverage,
+    Fit,
+    Frontier,
+    Interval,
+    finite_or_none,
+)
+from scaling.laws.family import LawFamily
+from scaling.laws.frontier import find_frontier
+from scaling.laws.registry import FAMILIES
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import ModelShape
+from scaling.units import FloatArray, format_flops
+
+# The flat basin: what another 5 % of compute would make up for (SCIENCE.md, Intervals).
+COMPUTE_PENALTY = 0.05
+# Beyond this many decades nothing above was ever tested (SCIENCE.md).
+MAX_DECADES = 3.0
+# Model error at one decade beyond the data: of ln loss and of ln N*; see the module's docstring.
+LOSS_DRIFT = 0.03
+PARAMS_DRIFT = 0.2
+_BISECTIONS = 60
+# The basin is looked for up to a factor e^7 (1100) of N* either side.
+_BASIN_REACH = 7.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +76,16 @@ class BuildableShape:
     params: float
     tokens: float
     compute_penalty: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a shape: its integers, and what they come to."""
+        penalty = finite_or_none(self.compute_penalty)
+        return {
+            **dataclasses.asdict(self.shape),
+            "params": self.params,
+            "tokens": self.tokens,
+            "compute_penalty": penalty,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +128,31 @@ class Allocation:
         """D* / N* under the fit's convention."""
         return self.tokens / self.params
 
+    def to_contract(self) -> dict[str, Any]:
+        """One of `answers` in the JSON of `scaling allocate`."""
+        basin = None
+        if self.flat_basin is not None:
+            ends = [finite_or_none(end) for end in self.flat_basin]
+            basin = {"params": ends, "compute_penalty": self.compute_penalty}
+        return {
+            "flops": self.flops,
+            "params": finite_or_none(self.params),
+            "tokens": finite_or_none(self.tokens),
+            "loss": finite_or_none(self.loss),
+            "level": self.level,
+            "intervals": {
+                "params": _list_ends(self.params_interval),
+                "tokens": _list_ends(self.tokens_interval),
+                "loss": _list_ends(self.loss_interval),
+            },
+            "tokens_per_param": finite_or_none(self.tokens_per_param),
+            "flat_basin": basin,
+            "shape": None if self.shape is None else self.shape.to_contract(),
+            "extrapolation_decades": self.extrapolation_decades,
+            "approach": self.approach,
+            "checks": [check.to_contract() for check in self.checks],
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
@@ -90,3 +174,351 @@ class Prediction:
     mean_interval: Interval | None
     new_run_interval: Interval | None
     checks: tuple[Check, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """One of `predictions` in the JSON of `scaling predict`."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "loss": finite_or_none(self.loss),
+            "level": self.level,
+            "intervals": {
+                "mean": _list_ends(self.mean_interval),
+                "new_run": _list_ends(self.new_run_interval),
+            },
+            "checks": [check.to_contract() for check in self.checks],
+        }
+
+
+def allocate(
+    fit: Fit,
+    flops: float,
+    *,
+    ladder: Sequence[ModelShape] | None = None,
+    approach: Approach | None = None,
+    far: bool = False,
+    anyway: bool = False,
+) -> Allocation:
+    """The compute-optimal model size and token count for a budget.
+
+    Args:
+        fit: A fit with a frontier of the approach.
+        flops: Budget C [FLOPs].
+        ladder: Shapes that can be built; needs a fit that knows how N is counted.
+        approach: Which approach answers; None: the one the fit was asked for.
+        far: Answer beyond three decades from the data.
+        anyway: Answer from a fit that is not converged.
+
+    Returns:
+        The answer, the fit's failed checks among its checks. Under `isoflop` the loss is
+        interpolated between the minima in log C, and None beyond them; its basin is not known.
+
+    Raises:
+        QueryError: The budget is not positive and finite, or too far from the data.
+        NoFitError: The fit has no such frontier, or did not converge.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4 (there with C = 6ND).
+    """
+    if not (math.isfinite(flops) and flops > 0):
+        raise QueryError(f"The budget is {flops} FLOPs; ask for a positive, finite number.")
+    asked = approach if approach is not None else fit.asked
+    frontier = _get_frontier(fit, asked, anyway)
+    # Minima were found at fewer budgets than there are runs: Approach 2 reaches from those.
+    known = frontier.range if asked == "isoflop" else _get_coverage(fit).flops
+    distance = _check_distance({"C": (flops, known)}, far)
+    decades = max(0.0, math.log10(flops / known[1]))
+    law = _get_law(fit) if asked == "parametric" else None
+    if law is not None:
+        answer = _answer_by_law(fit, law, flops, decades)
+    else:
+        answer = _answer_by_line(fit, frontier, flops, decades)
+    shape = None
+    if ladder and fit.convention is not None:
+        shape = _find_shape(fit, law, flops, answer, ladder)
+    return dataclasses.replace(
+        answer, shape=shape, approach=asked, checks=(distance, *_list_failed(fit))
+    )
+
+
+def predict(
+    fit: Fit, *, params: float, tokens: float, far: bool = False, anyway: bool = False
+) -> Prediction:
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens.
+
+    Raises:
+        QueryError: Params or tokens are not positive and finite, or too far from the data.
+        NoFitError: The fit has no law, or did not converge.
+    """
+    for name, value in (("params", params), ("tokens", tokens)):
+        if not (math.isfinite(value) and value > 0):
+            raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
+    _verify_status(fit, anyway)
+    family, coefficients = _get_law(fit)
+    covered = _get_coverage(fit)
+    flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
+    asked = {
+        "C": (flops, covered.flops),
+        "N": (params, covered.params),
+        "D": (tokens, covered.tokens),
+    }
+    distance = _check_distance(asked, far)
+    decades = max(_count_decades(*one) for one in asked.values())
+    n_value, d_value = np.array(params), np.array(tokens)
+    mean_interval = new_run_interval = None
+    if fit.draws:
+        draws = np.array(fit.draws)
+        mean = family.loss(draws, n_value, d_value) * _draw_drift(len(draws), LOSS_DRIFT, decades)
+        mean_interval = _find_interval(mean, fit.level)
+        noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
+        new_run_interval = _find_interval(mean * _draw_drift(len(draws), noise, 1.0, 1), fit.level)
+    return Prediction(
+        params=params,
+        tokens=tokens,
+        loss=float(family.loss(coefficients, n_value, d_value)),
+        level=fit.level,
+        mean_interval=mean_interval,
+        new_run_interval=new_run_interval,
+        checks=(distance, *_list_failed(fit)),
+    )
+
+
+# --- the two approaches ----------------------------------------------------------------------
+
+
+def _answer_by_law(
+    fit: Fit, law: tuple[LawFamily, FloatArray], flops: float, decades: float
+) -> Allocation:
+    """N*, D* and loss of the law, minimised along the fit's cost model."""
+    family, coefficients = law
+    budget = np.array([flops])
+    params, tokens = find_frontier(family, coefficients, flops=budget, cost=fit.cost)
+    loss = float(family.loss(coefficients, params, tokens)[0])
+    intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
+    if fit.draws:
+        draws = np.array(fit.draws)
+        at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
+        drift = _draw_drift(len(draws), PARAMS_DRIFT, decades, 2)
+        lowest = family.loss(draws, at, seen) * _draw_drift(len(draws), LOSS_DRIFT, decades)
+        drifted = at * drift
+        spent = flops / fit.cost.flops_per_token(drifted)
+        values = (drifted, spent, lowest)
+        intervals = (
+            _find_interval(values[0], fit.level),
+            _find_interval(values[1], fit.level),
+            _find_interval(values[2], fit.level),
+        )
+    return Allocation(
+        flops=flops,
+        params=float(params[0]),
+        tokens=float(tokens[0]),
+        loss=loss,
+        level=fit.level,
+        params_interval=intervals[0],
+        tokens_interval=intervals[1],
+        loss_interval=intervals[2],
+        flat_basin=_find_basin(family, coefficients, fit.cost, flops, float(params[0]), loss),
+        compute_penalty=COMPUTE_PENALTY,
+        shape=None,
+        extrapolation_decades=decades,
+        approach="parametric",
+        checks=(),
+    )
+
+
+def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -> Allocation:
+    """N* and D* on the lines of Approach 2, loss between its minima."""
+    log_c = math.log(flops)
+    params = frontier.k_n * flops**frontier.a
+    tokens = frontier.k_d * flops**frontier.b
+    params_interval = tokens_interval = None
+    if frontier.draws:
+        a, log_k_n, b, log_k_d = np.array(frontier.draws).T
+        drift = _draw_drift(len(a), PARAMS_DRIFT, decades, 2)
+        params_interval = _find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level)
+        tokens_interval = _find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level)
+    loss = None
+    if frontier.optima:
+        budgets, losses = (np.array(frontier.optima)[:, at] for at in (0, 3))
+        order = np.argsort(budgets)
+        within = budgets.min() * (1 - 1e-9) <= flops <= budgets.max() * (1 + 1e-9)
+        if within:
+            logs = np.interp(log_c, np.log(budgets[order]), np.log(losses[order]))
+            loss = float(np.exp(logs))
+    return Allocation(
+        flops=flops,
+        params=params,
+        tokens=tokens,
+        loss=loss,
+        level=fit.level,
+        params_interval=params_interval,
+        tokens_interval=tokens_interval,
+        loss_interval=None,
+        flat_basin=None,
+        compute_penalty=COMPUTE_PENALTY,
+        shape=None,
+        extrapolation_decades=decades,
+        approach="isoflop",
+        checks=(),
+    )
+
+
+def _find_basin(
+    family: LawFamily,
+    coefficients: FloatArray,
+    cost: CostModel,
+    flops: float,
+    params: float,
+    loss: float,
+) -> tuple[float, float]:
+    """N below and above N* at which `loss` costs COMPUTE_PENALTY more, by bisection in ln N."""
+
+    def is_cheap(log_params: FloatArray) -> FloatArray:
+        size = np.exp(log_params)
+        needed = family.tokens_for_loss(coefficients, size, np.asarray(loss))
+        spent = needed * cost.flops_per_token(size)
+        return np.asarray(spent <= flops * (1.0 + COMPUTE_PENALTY))
+
+    inner = np.full(2, math.log(params))
+    outer = inner + np.array([-_BASIN_REACH, _BASIN_REACH])
+    for _ in range(_BISECTIONS):
+        middle = (inner + outer) / 2.0
+        cheap = is_cheap(middle)
+        inner, outer = np.where(cheap, middle, inner), np.where(cheap, outer, middle)
+    return float(np.exp(inner[0])), float(np.exp(inner[1]))
+
+
+def _find_shape(
+    fit: Fit,
+    law: tuple[LawFamily, FloatArray] | None,
+    flops: float,
+    answer: Allocation,
+    ladder: Sequence[ModelShape],
+) -> BuildableShape:
+    """The rung with the lowest loss at this budget; nearest in ln N where there is no law."""
+    assert fit.convention is not None
+    params = np.array([count_params(rung, fit.convention) for rung in ladder], dtype=np.float64)
+    per_token = np.array([count_flops_per_token(rung) for rung in ladder], dtype=np.float64)
+    tokens = flops / per_token
+    penalty = None
+    if law is None:
+        best = int(np.argmin(np.abs(np.log(params / answer.params))))
+    else:
+        family, coefficients = law
+        best = int(np.argmin(family.loss(coefficients, params, tokens)))
+        needed = family.tokens_for_loss(
+            coefficients, params[best : best + 1], np.array(answer.loss)
+        )
+        penalty = finite_or_none(float(needed[0] * per_token[best] / flops - 1.0))
+    return BuildableShape(
+        shape=ladder[best],
+        params=float(params[best]),
+        tokens=float(tokens[best]),
+        compute_penalty=penalty,
+    )
+
+
+# --- what a fit may be asked -----------------------------------------------------------------
+
+
+def _verify_status(fit: Fit, anyway: bool) -> None:
+    if fit.status == "not_converged" and not anyway:
+        raise NoFitError(
+            f'{fit.source}: the fit is not converged. {fit.reason} Insist with "--anyway".'
+        )
+    if fit.status == "failed":
+        raise NoFitError(f"{fit.source}: there is no usable fit. {fit.reason}")
+
+
+def _get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
+    if approach == "parametric" or approach not in fit.approaches:
+        _verify_status(fit, anyway)
+    if approach not in fit.approaches:
+        there = ", ".join(fit.approaches) or "none"
+        raise NoFitError(
+            f"{fit.source}: approach {approach} gave no frontier; there is {there}. "
+            f"See the checks of the fit."
+        )
+    return fit.approaches[approach]
+
+
+def _get_law(fit: Fit) -> tuple[LawFamily, FloatArray]:
+    if fit.law is None:
+        raise NoFitError(
+            f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
+            f"parametric or all."
+        )
+    family = FAMILIES[fit.law.family]
+    return family, np.array([fit.law.params[name] for name in family.param_names])
+
+
+def _get_coverage(fit: Fit) -> Coverage:
+    if fit.covered is None:
+        raise NoFitError(f"{fit.source}: the fit rests on no runs.")
+    return fit.covered
+
+
+def _count_decades(value: float, covered: tuple[float, float]) -> float:
+    """Decades beyond either end of the covered range; 0 inside."""
+    return max(0.0, math.log10(value / covered[1]), math.log10(covered[0] / value))
+
+
+def _check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: bool) -> Check:
+    """How far beyond the data the question lies, measured by the span of the data.
+
+    Raises:
+        QueryError: Beyond MAX_DECADES without `far`.
+    """
+    seen, worst = [], 0.0
+    for name, (value, covered) in asked.items():
+        decades = _count_decades(value, covered)
+        span = math.log10(covered[1] / covered[0])
+        side = "above" if value > covered[1] else "below"
+        what = f"{name} = {format_flops(value)}"
+        ends = f"{format_flops(covered[0])} … {format_flops(covered[1])}"
+        if decades > MAX_DECADES and not far:
+            raise QueryError(
+                f"{what} lies {decades:.1f} decades {side} the data ({ends}); beyond "
+                f"{MAX_DECADES:g} no answer was ever tested. Add runs, or insist with --far."
+            )
+        # Rounded ends of a range are not an extrapolation.
+        if decades > 0.005:
+            share = decades / span if span > 0 else math.inf
+            worst = max(worst, share)
+            colour = "red: more than the span" if share > 1.0 else "amber: more than half the span"
+            mark = f" ({colour})" if share > 0.5 else ""
+            seen.append(
+                f"{what} lies {decades:.2g} decades {side} the data ({ends}), "
+                f"which span {span:.2g} decades{mark}."
+            )
+    passed = worst <= 0.5
+    return Check(
+        code="extrapolation_distance",
+        passed=passed,
+        seen=" ".join(seen) or "The question lies within the data.",
+        advice="" if passed else "Train a larger budget first, and see whether it is predicted.",
+    )
+
+
+def _list_failed(fit: Fit) -> tuple[Check, ...]:
+    return tuple(check for check in fit.checks if check.passed is False)
+
+
+# --- draws -----------------------------------------------------------------------------------
+
+
+def _draw_drift(count: int, spread: float, decades: float, stream: int = 0) -> FloatArray:
+    """exp of Gaussians with standard deviation spread·√decades, the same at every call: shape
+    (count,). Streams are independent of one another."""
+    rng = np.random.default_rng((20220329, stream))  # any constant: answers must not flicker
+    drift: FloatArray = np.exp(spread * math.sqrt(decades) * rng.standard_normal(count))
+    return drift
+
+
+def _find_interval(draws: FloatArray, level: float) -> Interval:
+    """Central percentile interval of draws, shape (b,)."""
+    low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])
+    return Interval(low=float(low), high=float(high), level=level)
+
+
+def _list_ends(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else interval.to_contract()

@@ -1,4 +1,4 @@
-"""Blocks of budgets left out: what each of them holds up, and the largest predicted from the rest."""
+"""Blocks of budgets left out: what each holds up, and the largest predicted from the rest."""
 
 from __future__ import annotations
 

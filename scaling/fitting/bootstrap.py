@@ -19,7 +19,7 @@ Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6 and 9.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
-from scaling.fitting.solver import Task, solve
+from scaling.fitting.solver import Solutions, Task, solve
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray, IntArray
@@ -71,12 +71,10 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
         starts = np.repeat(fit.theta[None], size, axis=0)
         if method == "clusters":
             weights = _draw_counts(clusters, size, rng)[:, cluster]
-            solved = solve(fit.task, starts, weights=weights)
+            solved = _refit(fit.task, starts, weights)
         else:
             target = _draw_targets(table, fit, cluster, size, rng)
-            solved = solve(
-                Task(family=family, axes=axes, target=target, delta=fit.task.delta), starts
-            )
+            solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
     theta = np.concatenate(parts)
@@ -126,6 +124,20 @@ def find_interval(draws: FloatArray, level: float) -> Interval:
     return Interval(low=float(low), high=float(high), level=level)
 
 
+def _refit(task: Task, starts: FloatArray, weights: FloatArray | None) -> Solutions:
+    """Every member from its start; those that stall once more, coming down in δ."""
+    solved = solve(task, starts, weights=weights)
+    (stalled,) = np.nonzero(~solved.converged)
+    if not stalled.size:
+        return solved
+    again = task if task.target.ndim == 1 else replace(task, target=task.target[stalled])
+    some = None if weights is None else weights[stalled]
+    second = solve(again, starts[stalled], weights=some, continuation=True)
+    theta, converged = solved.theta.copy(), solved.converged.copy()
+    theta[stalled], converged[stalled] = second.theta, second.converged
+    return replace(solved, theta=theta, converged=converged)
+
+
 def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
     """How often each cluster is drawn in `clusters` draws with replacement: (size, clusters)."""
     drawn = rng.integers(0, clusters, size=(size, clusters))
@@ -166,4 +178,5 @@ def _draw_normal(
     values, vectors = np.linalg.eigh(covariance)
     spread = vectors * np.sqrt(np.maximum(values, 0.0))
     theta = fit.theta + rng.standard_normal((count, fit.theta.size)) @ spread.T
-    return np.clip(theta, family.lower, family.upper)
+    clipped: FloatArray = np.clip(theta, family.lower, family.upper)
+    return clipped

@@ -211,7 +211,7 @@ def _check_law(
 ) -> tuple[Check, ...]:
     floors, slopes = None, None
     flops = list_flops(table)
-    if MIN_BLOCKS <= len(blocks) and len(table) <= MAX_ROWS:
+    if len(blocks) >= MIN_BLOCKS and len(table) <= MAX_ROWS:
         without = leave_out(fit, blocks)
         floors = np.array([fit.coefficients[0], without[0, 0]])
         slopes = estimate_exponent(fit.task.family, without, table.cost, span)[:, 0]
@@ -351,7 +351,7 @@ def _note_draws(work: _Work, drawn: Draws) -> None:
         work.notes.append("intervals: normal approximation (more than 20,000 clusters)")
     if drawn.failed:
         work.notes.append(
-            f"intervals: {drawn.failed} of {work.bootstrap} refits did not converge and are left out"
+            f"intervals: {drawn.failed} of {work.bootstrap} refits did not converge, left out"
         )
 
 

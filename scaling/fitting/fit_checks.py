@@ -1,6 +1,8 @@
-"""Validity gates that concern a finished fit: convergence, bounds, what is identified, agreement."""
+"""Validity gates of a finished fit: convergence, bounds, what is identified, agreement."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -109,7 +111,7 @@ def check_agreement(parametric: Frontier | None, isoflop: Frontier | None) -> Ch
     ends = [(one.intervals or {}).get("a") for one in (parametric, isoflop)]
     if ends[0] is not None and ends[1] is not None:
         halves = [(end.high - end.low) / 2.0 for end in ends if end is not None]
-        allowed = max(allowed, float(np.hypot(*halves)))
+        allowed = max(allowed, math.hypot(*halves))
     far = abs(parametric.a - isoflop.a) > allowed
     far |= max(sizes) > _SAME_SIZE * min(sizes)
     seen = (

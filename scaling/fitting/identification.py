@@ -18,6 +18,7 @@ How N is counted is the third of SCIENCE.md's conditions; one table knows one co
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,7 +33,7 @@ from scaling.units import FloatArray
 MAX_FLOOR_WIDTH = 0.10
 MAX_EXPONENT_RATIO = 3.0
 # Where the profile is looked at, in standard errors times the quantile, either side.
-_REACH = np.array([0.3, 0.6, 0.85, 1.0, 1.2, 1.6, 2.4, 4.0, 8.0, 16.0])
+_REACH = np.array([0.4, 0.7, 0.9, 1.1, 1.5, 2.2, 4.0, 10.0])
 # Above this many rows the profile is the normal approximation; they agree there.
 _PROFILE_ROWS = 20_000
 
@@ -73,8 +74,10 @@ def identify(
     size, count = fit.residuals.size, fit.theta.size
     quantile = float(stdtrit(max(1, size - count), 0.5 + level / 2.0))
     covariance = estimate_covariance(fit)
+    # For the design's promise a coordinate on its bound is as unknown as the others.
+    design = estimate_covariance(fit, hold=False)
     which = (0, *family.exponents)
-    ends = [_profile(fit, at, covariance, quantile) for at in which]
+    ends = _profile(fit, which, covariance, quantile)
     scale = float(np.exp(axes.centre[2]))
     floor = (ends[0][0] * scale, ends[0][1] * scale)
     names = family.param_names
@@ -85,16 +88,22 @@ def identify(
         covariance=covariance,
         floor=floor,
         exponents=exponents,
-        slope_width=2.0 * quantile * _slope_error(fit, covariance, cost, flops),
+        slope_width=2.0 * quantile * _slope_error(fit, design, cost, flops),
         identified=not problems,
         problems=problems,
     )
 
 
-def estimate_covariance(fit: ParametricFit) -> FloatArray:
-    """σ²_eff (JᵀJ)⁻¹ of theta, J = ∇ ln L, σ²_eff = E ψ² / (E ρ'')² with n − p for n."""
+def estimate_covariance(fit: ParametricFit, *, hold: bool = True) -> FloatArray:
+    """σ²_eff (JᵀJ)⁻¹ of theta, J = ∇ ln L, σ²_eff = E ψ² / (E ρ'')² with n − p for n.
+
+    Args:
+        fit: A finished fit.
+        hold: Whether coordinates on a bound count as known.
+    """
     psi_square, slope = measure_scale(fit)
-    free = np.array([name not in fit.at_bound for name in fit.task.family.param_names])
+    names = fit.task.family.param_names
+    free = np.array([not (hold and name in fit.at_bound) for name in names])
     jacobian = fit.gradient[free]
     information = jacobian @ jacobian.T
     covariance = np.zeros((free.size, free.size))
@@ -116,32 +125,41 @@ def measure_scale(fit: ParametricFit) -> tuple[float, float]:
 
 
 def _profile(
-    fit: ParametricFit, at: int, covariance: FloatArray, quantile: float
-) -> tuple[float, float]:
-    """Interval of theta[at]; its bound where the objective stays low up to there."""
+    fit: ParametricFit, which: tuple[int, ...], covariance: FloatArray, quantile: float
+) -> list[tuple[float, float]]:
+    """Interval of each theta[which]; a bound where the objective stays low up to there."""
     family, theta = fit.task.family, fit.theta
-    lower, upper = float(family.lower[at]), float(family.upper[at])
     psi_square, slope = measure_scale(fit)
     allowed = 0.5 * psi_square / slope * quantile**2
-    error = float(np.sqrt(max(covariance[at, at], 0.0)))
-    here = float(theta[at])
+    errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
     if fit.residuals.size > _PROFILE_ROWS or allowed <= 0.0:
-        reach = quantile * error
-        return max(lower, here - reach), min(upper, here + reach)
-    error = max(error, 1e-6 * (1.0 + abs(here)))
-    steps = quantile * error * np.concatenate((-_REACH[::-1], _REACH))
-    values = np.clip(here + steps, lower, upper)
-    # Along the ridge: the others move as the quadratic approximation says.
-    tangent = covariance[:, at] / max(float(covariance[at, at]), 1e-300)
-    starts = np.clip(theta + (values - here)[:, None] * tangent, family.lower, family.upper)
-    starts[:, at] = values
-    frozen = np.zeros(theta.size, dtype=np.bool_)
-    frozen[at] = True
-    solved = solve(fit.task, starts, frozen=frozen)
+        low = np.maximum(family.lower, theta - quantile * errors)
+        high = np.minimum(family.upper, theta + quantile * errors)
+        return [(float(low[at]), float(high[at])) for at in which]
+    errors = np.maximum(errors, 1e-6 * (1.0 + np.abs(theta)))
+    reach = quantile * np.concatenate((-_REACH[::-1], _REACH))
+    starts, frozen = [], []
+    for at in which:
+        values = np.clip(theta[at] + errors[at] * reach, family.lower[at], family.upper[at])
+        # Along the ridge: the others move as the quadratic approximation says.
+        tangent = covariance[:, at] / max(float(covariance[at, at]), 1e-300)
+        members = np.clip(
+            theta + (values - theta[at])[:, None] * tangent, family.lower, family.upper
+        )
+        members[:, at] = values
+        starts.append(members)
+        frozen.append(np.broadcast_to(np.arange(theta.size) == at, members.shape))
+    solved = solve(fit.task, np.concatenate(starts), frozen=np.concatenate(frozen))
     rise = np.sqrt(np.maximum(solved.objective - fit.objective, 0.0) / allowed)
-    half = _REACH.size
-    low = _find_crossing(here, values[:half][::-1], rise[:half][::-1], lower)
-    return low, _find_crossing(here, values[half:], rise[half:], upper)
+    half, ends = _REACH.size, []
+    for at, members, height in zip(which, starts, rise.reshape(len(which), 2 * half), strict=True):
+        values, here = members[:, at], float(theta[at])
+        low_end = _find_crossing(
+            here, values[:half][::-1], height[:half][::-1], float(family.lower[at])
+        )
+        high_end = _find_crossing(here, values[half:], height[half:], float(family.upper[at]))
+        ends.append((low_end, high_end))
+    return ends
 
 
 def _find_crossing(here: float, values: FloatArray, rise: FloatArray, bound: float) -> float:
@@ -168,7 +186,8 @@ def _slope_error(
     theta[count + index, index] -= step
     lines = estimate_exponent(family, family.to_coefficients(theta, axes), cost, flops)
     slope = (lines[:count, 0] - lines[count:, 0]) / (2.0 * step)
-    return float(np.sqrt(max(0.0, slope @ covariance @ slope)))
+    variance = float(slope @ covariance @ slope)
+    return math.sqrt(max(0.0, variance))
 
 
 def _judge(

@@ -33,7 +33,7 @@ _SAME_BASIN = 1e-6
 # most 6e-4 above Newton's optimum (least-absolute-deviation fits included).
 _AGREEMENT = 2e-3
 # Residuals below this are rounding: on noise-free data ratios of objectives mean nothing.
-_NOISE_FREE = 1e-6
+_NOISE_FREE = 1e-5
 _FIRST_STARTS = 3
 # A frontier is a straight line in logs for C = 6ND and bends little otherwise: five points see it.
 LINE_BUDGETS = 5
@@ -144,7 +144,7 @@ def estimate_exponent(
 
 
 def fit_lines(log_c: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
-    """Least-squares lines of ln N and ln D against ln C over the last axis: (a, ln k_n, b, ln k_d)."""
+    """Lines of ln N and ln D against ln C over the last axis: (a, ln k_n, b, ln k_d)."""
     centre = log_c.mean(axis=-1, keepdims=True)
     spread = np.sum((log_c - centre) ** 2, axis=-1)
     result = []

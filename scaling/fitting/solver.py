@@ -25,7 +25,7 @@ from scaling.units import FloatArray
 
 BoolArray = NDArray[np.bool_]
 
-MAX_ITERATIONS = 200
+MAX_ITERATIONS = 100
 # Projected gradient / (n·δ): the mean of ψ/δ · g, at most about one. 1e-7 of it moves ln L by
 # about 1e-7·δ. For tiny δ the spacing of doubles in r (1e-15) over δ is the floor.
 GRADIENT_TOLERANCE = 1e-7
@@ -276,7 +276,7 @@ def _evaluate(task: Task, state: _State, theta: FloatArray, delta: float) -> _Lo
 
 def _find_step(here: _Local, damping: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The damped Newton step on the free coordinates, and the decrease it promises."""
-    count, size = here.gradient.shape
+    size = here.gradient.shape[1]
     scale = here.scale + 1e-12 * here.scale.max(axis=1, keepdims=True) + 1e-300
     root = np.sqrt(scale)
     matrix = here.hessian / (root[:, :, None] * root[:, None, :])

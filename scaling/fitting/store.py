@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from scaling.fitting.result import (
     LawEstimate,
     Objective,
 )
+from scaling.ledger.durable import write_durably
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
@@ -32,7 +32,7 @@ FORMAT_VERSION = 1
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
-    """Write the fit to `path`, replacing it atomically (tmp, fsync, replace, fsync of the folder).
+    """Write the fit to `path`, replacing it atomically and durably.
 
     Raises:
         EnvironmentFault: The folder cannot be written.
@@ -46,24 +46,13 @@ def write_fit(path: str | Path, fit: Fit) -> None:
         "sha256": hashlib.sha256(body).hexdigest(),
         "fit": content,
     }
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(canonical_json(whole))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_durably(target, canonical_json(whole))
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         reason = error.strerror or str(error)
         raise EnvironmentFault(
-            f"{target}: the fit cannot be written ({reason}). Free space or choose another folder."
+            f"{target}: the fit cannot be written ({reason}). Choose another folder."
         ) from error
 
 

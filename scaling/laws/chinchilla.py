@@ -105,7 +105,8 @@ class Chinchilla:
         with np.errstate(divide="ignore"):  # a weight of 0 is a vanished term, clipped below
             logs = np.log(linear[:, 1:])
         theta = np.concatenate((linear[:, :1], logs, exponents), axis=1)
-        return np.clip(theta, self.lower, self.upper)
+        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
+        return clipped
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily: E = s·ε, A = s·exp(a + α·mean ln N), B likewise."""
@@ -123,7 +124,8 @@ class Chinchilla:
         theta[:, 0] = coefficients[:, 0] * math.exp(-log_s)
         theta[:, 1] = np.log(coefficients[:, 1]) - coefficients[:, 3] * log_n - log_s
         theta[:, 2] = np.log(coefficients[:, 2]) - coefficients[:, 4] * log_d - log_s
-        return np.clip(theta, self.lower, self.upper)
+        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
+        return clipped
 
     def loss(self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray) -> FloatArray:
         """See LawFamily."""

@@ -1,0 +1,35 @@
+"""Simulated sweeps: losses drawn from a known law, at the scale of the quickstart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.frontier import find_frontier
+from scaling.ledger.tables import RunTable, make_table
+from scaling.sweep.cost_model import SIX_ND
+from scaling.units import FloatArray
+
+# E, A, B, alpha, beta: N* = 1e4 at 3e10 FLOPs, loss 2.26 there, as measured on the standard
+# library with bytes (SCIENCE.md, Grids).
+TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
+NOISE = 0.0064  # SCIENCE.md, Grids: σ of ln loss between seeds at this scale
+
+
+def design_isoflop(
+    budgets: int = 5, sizes: int = 5, span: float = 4.0, ends: tuple[float, float] = (3e10, 6.5e11)
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(N, D, budget) of a grid centred on the true optimum of each budget, C = 6ND."""
+    flops = np.geomspace(*ends, budgets)
+    centre, _ = find_frontier(CHINCHILLA, TRUTH, flops=flops, cost=SIX_ND)
+    params = (centre[:, None] * np.geomspace(1.0 / span, span, sizes)).ravel()
+    budget = np.repeat(flops, sizes)
+    return params, budget / (6.0 * params), budget
+
+
+def simulate(noise: float = NOISE, seed: int = 0, **design: object) -> RunTable:
+    """A table of runs whose ln loss is the law's plus Gaussian noise."""
+    params, tokens, budget = design_isoflop(**design)  # type: ignore[arg-type]
+    rng = np.random.default_rng(seed)
+    loss = CHINCHILLA.loss(TRUTH, params, tokens) * np.exp(noise * rng.standard_normal(params.size))
+    return make_table(params, tokens, loss=loss, budget=budget)

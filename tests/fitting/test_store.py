@@ -1,0 +1,61 @@
+"""Claims about a fit on disk."""
+
+import json
+
+import pytest
+from known_law import simulate
+
+from scaling.errors import EnvironmentFault, IntegrityError
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.store import read_fit, write_fit
+from scaling.ledger.tables import make_table
+
+
+def test_a_fit_comes_back_equal(tmp_path):
+    fit = fit_runs(simulate(), bootstrap=50)
+    write_fit(tmp_path / "deep" / "fit.json", fit)
+    assert read_fit(tmp_path / "deep" / "fit.json") == fit
+    assert [one.name for one in (tmp_path / "deep").iterdir()] == ["fit.json"]
+
+
+def test_a_failed_fit_comes_back_equal(tmp_path):
+    fit = fit_runs(make_table([], [], loss=[]))
+    write_fit(tmp_path / "fit.json", fit)
+    assert read_fit(tmp_path / "fit.json") == fit
+
+
+def test_an_edited_number_is_noticed(tmp_path):
+    path = tmp_path / "fit.json"
+    write_fit(path, fit_runs(simulate(), bootstrap=None))
+    whole = json.loads(path.read_text())
+    whole["fit"]["law"]["params"]["E"] += 1e-9
+    path.write_text(json.dumps(whole))
+    with pytest.raises(IntegrityError, match="SHA-256; delete it and run"):
+        read_fit(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "other"}', "\xff"])
+def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
+    path = tmp_path / "fit.json"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(IntegrityError, match="not a stored fit"):
+        read_fit(path)
+
+
+def test_another_version_is_refused(tmp_path):
+    path = tmp_path / "fit.json"
+    write_fit(path, fit_runs(make_table([], [], loss=[])))
+    path.write_text(path.read_text().replace('"version":1', '"version":2'))
+    with pytest.raises(IntegrityError, match="version 2"):
+        read_fit(path)
+
+
+def test_an_absent_fit_names_the_remedy(tmp_path):
+    with pytest.raises(EnvironmentFault, match="scaling fit"):
+        read_fit(tmp_path / "none.json")
+
+
+def test_a_folder_that_cannot_be_written_is_an_environment_fault(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="cannot be written"):
+        write_fit(tmp_path / "file" / "fit.json", fit_runs(make_table([], [], loss=[])))

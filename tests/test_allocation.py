@@ -1,0 +1,221 @@
+"""Claims about answers: N*, D* and loss of a budget, their intervals, and when there is none."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from scaling.allocation import allocate, predict
+from scaling.errors import NoFitError, QueryError
+from scaling.fitting.engine import fit_runs
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.frontier import find_frontier
+from scaling.ledger.tables import make_table
+from scaling.sweep.cost_model import SIX_ND, make_ladder_cost
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.shapes import list_ladder
+
+TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
+LADDER = list_ladder(256, 128, max_params=3e7)
+
+
+def make_fit(cost=SIX_ND, noise=0.003, **options):
+    flops = np.repeat(np.geomspace(1e11, 1e13, 7), 7)
+    centre, _ = find_frontier(CHINCHILLA, TRUTH, flops=flops, cost=cost)
+    params = centre * np.tile(np.geomspace(0.25, 4, 7), 7)
+    tokens = flops / cost.flops_per_token(params)
+    rng = np.random.default_rng(0)
+    loss = CHINCHILLA.loss(TRUTH, params, tokens) * np.exp(noise * rng.standard_normal(49))
+    table = make_table(
+        params, tokens, loss=loss, flops=flops, budget=flops, cost=cost, convention="matmul"
+    )
+    return fit_runs(table, **options)
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return make_fit(bootstrap=300)
+
+
+@pytest.fixture(scope="module")
+def ladder_fit():
+    return make_fit(make_ladder_cost(LADDER, "matmul"), bootstrap=100)
+
+
+def test_noise_free_answer_is_the_closed_form():
+    answer = allocate(make_fit(noise=0.0, bootstrap=None), 5e12)
+    alpha, beta = 0.35, 0.3
+    g = (alpha * TRUTH[1] / (beta * TRUTH[2])) ** (1 / (alpha + beta))
+    assert answer.params == pytest.approx(g * (5e12 / 6) ** (beta / (alpha + beta)), rel=1e-5)
+    assert 6 * answer.params * answer.tokens == pytest.approx(5e12, rel=1e-12)
+    truth = CHINCHILLA.loss(TRUTH, np.array(answer.params), np.array(answer.tokens))
+    assert answer.loss == pytest.approx(float(truth), rel=1e-7)
+    assert answer.params_interval is None
+
+
+def test_truth_lies_within_the_interval(fit):
+    answer = allocate(fit, 5e12)
+    params, tokens = find_frontier(CHINCHILLA, TRUTH, flops=np.array([5e12]), cost=SIX_ND)
+    # One seed, 90 % intervals: this is a smoke test; coverage is tested in tests/fitting.
+    assert answer.params_interval.low <= params[0] <= answer.params_interval.high
+    assert answer.tokens_interval.low <= tokens[0] <= answer.tokens_interval.high
+
+
+def test_intervals_widen_with_the_distance(fit):
+    widths = []
+    for flops in (1e12, 1e13, 1e14, 1e15):
+        answer = allocate(fit, flops)
+        widths.append(
+            [
+                math.log(answer.params_interval.high / answer.params_interval.low),
+                math.log(answer.loss_interval.high / answer.loss_interval.low),
+            ]
+        )
+        assert answer.params_interval.low < answer.params < answer.params_interval.high
+        assert answer.loss_interval.low < answer.loss < answer.loss_interval.high
+    assert (np.diff(widths[1:], axis=0) > 0).all()
+    # At one decade model error alone is ±1.645·.03 of the loss.
+    assert widths[2][1] > 2 * 1.645 * 0.03 * 0.9
+
+
+def test_ladder_answer_spends_the_exact_cost(ladder_fit):
+    answer = allocate(ladder_fit, 1e12, ladder=LADDER)
+    cost = ladder_fit.cost
+    spent = answer.tokens * cost.flops_per_token(np.array([answer.params]))[0]
+    assert spent == pytest.approx(1e12, rel=1e-12)
+    shape = answer.shape
+    assert shape.tokens * count_flops_per_token(shape.shape) == pytest.approx(1e12, rel=1e-12)
+    assert ladder_fit.frontier.cost_model == "ladder"
+
+
+def test_buildable_shape_is_the_best_rung_and_its_penalty_is_compute(ladder_fit):
+    answer = allocate(ladder_fit, 1e12, ladder=LADDER)
+    law = np.array([ladder_fit.law.params[name] for name in CHINCHILLA.param_names])
+    losses = [
+        float(CHINCHILLA.loss(law, np.array(float(n)), np.array(1e12 / per_token)))
+        for n, per_token in (
+            (count_matmul_params(rung), count_flops_per_token(rung)) for rung in LADDER
+        )
+    ]
+    assert answer.shape.shape == LADDER[int(np.argmin(losses))]
+    more = 1e12 * (1 + answer.shape.compute_penalty)
+    tokens = more / count_flops_per_token(answer.shape.shape)
+    reached = CHINCHILLA.loss(law, np.array(answer.shape.params), np.array(tokens))
+    assert float(reached) == pytest.approx(answer.loss, rel=1e-9)
+
+
+def test_basin_ends_cost_five_percent_more_compute(fit):
+    answer = allocate(fit, 1e13)
+    law = np.array([fit.law.params[name] for name in CHINCHILLA.param_names])
+    for end in answer.flat_basin:
+        tokens = 1e13 * 1.05 / (6 * end)
+        assert float(CHINCHILLA.loss(law, np.array(end), np.array(tokens))) == pytest.approx(
+            answer.loss, rel=1e-9
+        )
+    assert answer.flat_basin[0] < answer.params < answer.flat_basin[1]
+
+
+@pytest.mark.parametrize("flops", [0.0, -1.0, math.inf, math.nan])
+def test_impossible_budget_is_refused(fit, flops):
+    with pytest.raises(QueryError, match="positive, finite"):
+        allocate(fit, flops)
+
+
+def test_beyond_three_decades_is_refused_unless_insisted(fit):
+    with pytest.raises(QueryError, match=r"3\.3 decades above the data .* --far"):
+        allocate(fit, 2e16)
+    assert allocate(fit, 2e16, far=True).extrapolation_decades == pytest.approx(3.3, abs=0.01)
+    with pytest.raises(QueryError, match="below the data"):
+        allocate(fit, 1e7)
+
+
+@pytest.mark.parametrize(
+    ("flops", "passed", "word"),
+    [(1e12, True, "within the data"), (5e13, True, "decades above"), (2e14, False, "amber"),
+     (2e15, False, "red")],
+)  # fmt: skip
+def test_distance_turns_amber_above_half_the_span_and_red_above_it(fit, flops, passed, word):
+    check = allocate(fit, flops).checks[0]
+    assert check.code == "extrapolation_distance"
+    assert check.passed is passed
+    assert word in check.seen
+
+
+def test_failed_checks_of_the_fit_travel_with_the_answer():
+    table_fit = make_fit(noise=0.1, bootstrap=None)
+    failed = [check for check in table_fit.checks if check.passed is False]
+    assert failed
+    assert allocate(table_fit, 1e12).checks[1:] == tuple(failed)
+
+
+def test_isoflop_answer_interpolates_the_loss_and_knows_no_more(fit):
+    answer = allocate(fit, 3e12, approach="isoflop")
+    assert answer.approach == "isoflop"
+    assert answer.loss == pytest.approx(allocate(fit, 3e12).loss, rel=0.01)
+    assert answer.flat_basin is None
+    assert allocate(fit, 1e14, approach="isoflop").loss is None
+    alone = make_fit(approach="isoflop", bootstrap=50)
+    assert alone.law is None
+    assert allocate(alone, 3e12).params == pytest.approx(answer.params)
+    with pytest.raises(NoFitError, match="no law"):
+        predict(alone, params=1e4, tokens=1e7)
+
+
+def test_a_failed_fit_answers_nothing():
+    failed = fit_runs(make_table([1e6], [1e7], loss=[3.0]))
+    for call in (
+        lambda: allocate(failed, 1e12),
+        lambda: allocate(failed, 1e12, anyway=True),
+        lambda: predict(failed, params=1e6, tokens=1e7),
+    ):
+        with pytest.raises(NoFitError, match="at least 10"):
+            call()
+
+
+def test_an_unconverged_fit_answers_only_when_insisted(monkeypatch):
+    monkeypatch.setattr("scaling.fitting.solver.MAX_ITERATIONS", 1)
+    doubtful = make_fit(bootstrap=None)
+    assert doubtful.status == "not_converged"
+    with pytest.raises(NoFitError, match="--anyway"):
+        allocate(doubtful, 1e12)
+    with pytest.raises(NoFitError, match="--anyway"):
+        predict(doubtful, params=1e5, tokens=1e7)
+    assert allocate(doubtful, 1e12, anyway=True).params > 0
+    assert "not_converged" in {check.code for check in allocate(doubtful, 1e12, anyway=True).checks}
+
+
+def test_prediction_tells_the_mean_from_a_new_run(fit):
+    answer = predict(fit, params=1e5, tokens=1e7)
+    mean, new_run = answer.mean_interval, answer.new_run_interval
+    assert mean.low < answer.loss < mean.high
+    assert new_run.low < mean.low
+    assert mean.high < new_run.high
+    # Noise of .3 % alone spans 2·1.645·.003 of the loss at 90 %.
+    assert math.log(new_run.high / new_run.low) > 2 * 1.645 * 0.002
+
+
+def test_prediction_far_off_in_one_axis_is_refused(fit):
+    with pytest.raises(QueryError, match="N = 1e9 lies"):
+        predict(fit, params=1e9, tokens=1e4)
+    for value in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(QueryError, match="positive, finite"):
+            predict(fit, params=value, tokens=1e7)
+
+
+def test_answers_do_not_flicker(fit):
+    assert allocate(fit, 1e14) == allocate(fit, 1e14)
+
+
+def test_contracts_hold_plain_numbers(ladder_fit):
+    answer = allocate(ladder_fit, 1e14, ladder=LADDER).to_contract()
+    json.dumps(answer, allow_nan=False)
+    for key in ("flops", "params", "tokens", "loss", "level", "intervals", "tokens_per_param",
+                "flat_basin", "shape", "extrapolation_decades", "checks"):  # fmt: skip
+        assert answer[key] is not None
+    assert list(answer["intervals"]) == ["params", "tokens", "loss"]
+    assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
+    forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
+    json.dumps(forecast, allow_nan=False)
+    assert list(forecast) == ["params", "tokens", "loss", "level", "intervals", "checks"]
+    assert list(forecast["intervals"]) == ["mean", "new_run"]
