@@ -374,9 +374,7 @@ class _Sweep:
 
     def _give_up(self, run_id: str, attempt_id: str, cause: FailureCause, message: str) -> None:
         folder = self._ledger.attempt_folder(run_id, attempt_id)
-        self._failed[run_id] = FailedRun(
-            run_id=run_id, cause=cause, message=message, folder=folder
-        )
+        self._failed[run_id] = FailedRun(run_id=run_id, cause=cause, message=message, folder=folder)
         del self._unfinished[run_id]
         self._progress.say(f"{run_id}: failed, {message}; see {folder}")
 
@@ -427,8 +425,8 @@ class _Sweep:
         """Not from the signal handler: it may have come in the middle of another line."""
         if self.signal is not None and not self._said_stopping:
             self._said_stopping = True
-            name, count = signal.Signals(self.signal).name, len(self._running)
-            self._progress.say(f"{name}: {count} runs write a checkpoint; again to end at once")
+            name = signal.Signals(self.signal).name
+            self._progress.say(f"{name}: what runs writes a checkpoint; again to end at once")
 
     def _say_plan(self) -> None:
         kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"

@@ -80,6 +80,8 @@ class Meter:
 
     def add(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
+        if self._seen and snapshot.tokens == self._seen[-1][1].tokens == 0:
+            self._seen.pop()  # workers are still starting; a rate begins with the first tokens
         self._seen.append((now, snapshot))
         while len(self._seen) > 2 and now - self._seen[1][0] > _WINDOW_SECONDS:
             self._seen.popleft()
@@ -151,9 +153,7 @@ class LiveProgress:
     def show(self, snapshot: Snapshot) -> None:
         self._meter.add(snapshot)
         done = snapshot.flops / max(1.0, snapshot.flops + snapshot.flops_left)
-        self._bar.update(
-            self._task, description=self._meter.describe(), total=1.0, completed=done
-        )
+        self._bar.update(self._task, description=self._meter.describe(), total=1.0, completed=done)
 
     def say(self, line: str) -> None:
         self._bar.console.print(clean_line(line), markup=False, highlight=False)

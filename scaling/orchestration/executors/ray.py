@@ -262,6 +262,10 @@ class RayExecutor:
             outcome: AttemptOutcome = self._ray.get(ref)
         except exceptions.OutOfMemoryError as error:
             return _ended(request, "out_of_memory", error)
+        except exceptions.WorkerCrashedError:
+            # Ray's own text names log files that are gone when it is read.
+            what = "its worker died: killed, out of memory, or a crash in native code"
+            return AttemptEnded(attempt_id=request.attempt_id, outcome=None, message=what)
         except exceptions.LocalRayletDiedError as error:
             raise _describe_death(_first_line(error)) from error
         except exceptions.RayError as error:
