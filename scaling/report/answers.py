@@ -20,6 +20,7 @@ from scaling.sweep.plan import CorpusFacts
 from scaling.units import bits_per_byte, format_count, format_flops
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
+_ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation
 
 CONVENTIONS: Mapping[CountConvention, str] = {
     "matmul": "in matrix products (head included, lookup embeddings not)",
@@ -100,24 +101,35 @@ def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:
 
 
 def mark_distance(one: Allocation, fit: Fit) -> Marker:
-    """Green inside the data, amber above half the fitted span in decades, red above the span.
+    """Green inside the data, amber beyond half the trained span in decades, red beyond the span.
 
     Source of the grades: SCIENCE, "Intervals" (ours).
     """
-    beyond = one.extrapolation_decades
-    if beyond <= 0:
+    known = _find_range(one, fit)
+    if known is None:
+        return Marker("amber", "at an unknown distance from the data")
+    low, high = known
+    beyond = max(math.log10(one.flops / high), math.log10(low / one.flops))
+    if beyond <= _ROUNDING:
         return Marker("good", "inside the range of budgets that were trained")
-    text = f"{beyond:.2g} decades (×{format_count(10**beyond)}) beyond the largest trained budget"
-    if fit.covered is None:
-        return Marker("amber", text)
-    low, high = fit.covered.flops
+    side, end = ("beyond the largest", high) if one.flops > high else ("below the smallest", low)
     span = math.log10(high / low)
-    text += f", {format_flops(high)} FLOPs; the trained budgets span {span:.2g} decades"
+    text = (
+        f"{beyond:.2g} decades (×{10**beyond:.3g}) {side} trained budget, {format_flops(end)} "
+        f"FLOPs; the trained budgets span {span:.2g} decades"
+    )
     if beyond > span:
         return Marker("red", f"{text}: further out than the data are wide")
     if beyond > span / 2:
         return Marker("amber", f"{text}: more than half of that")
     return Marker("good", text)
+
+
+def _find_range(one: Allocation, fit: Fit) -> tuple[float, float] | None:
+    """Budgets that the answer's approach knows: all runs', or those with a usable minimum."""
+    if one.approach == "isoflop" and "isoflop" in fit.approaches:
+        return fit.approaches["isoflop"].range
+    return None if fit.covered is None else fit.covered.flops
 
 
 def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
@@ -133,21 +145,25 @@ def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
         )
     if one.shape is not None:
         built = one.shape
-        price = (
-            ""
-            if built.compute_penalty is None
-            else f" ({format_share(built.compute_penalty)} more compute for the same loss)"
-        )
         lines.append(
             (
                 "Nearest model that can be built",
                 f"width {built.shape.d_model}, {built.shape.n_layers} layers, "
                 f"{built.shape.n_heads} heads: {format_count(built.params)} parameters on "
-                f"{format_count(built.tokens)} tokens{price}",
+                f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}",
             )
         )
     lines.append(("Tokens per parameter", format_count(one.tokens_per_param)))
     return lines
+
+
+def _describe_penalty(penalty: float | None) -> str:
+    if penalty is None:
+        return ""
+    if abs(penalty) < 5e-4:  # a smoothed cost model tells neighbours apart no better
+        return " (as good as the optimum)"
+    direction = "more" if penalty > 0 else "less"
+    return f" ({format_share(abs(penalty))} {direction} compute for the same loss)"
 
 
 def describe_loss(loss: float | None, interval: Interval | None, facts: CorpusFacts) -> str:

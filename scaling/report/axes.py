@@ -79,8 +79,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
     """
     if not ends:
         return
-    pixels = _pixels_per_point(ax)
-    step = 1.2 * _font_of(ax) * pixels
+    step = 1.2 * _font_of(ax)  # points are pixels here: canvas.py draws at 72 dpi
     wanted = np.array([ax.transData.transform((x, y))[1] for x, y, _ in ends])
     kept = keep_apart(wanted, step) if thin else list(range(len(ends)))
     box = ax.get_window_extent()
@@ -91,7 +90,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
         ax.annotate(
             text,
             (x, y),
-            xytext=(6, (where - wanted[index]) / pixels),
+            xytext=(6, where - wanted[index]),
             textcoords="offset points",
             va="center",
             color=MUTED,
@@ -171,11 +170,7 @@ def _end(group: list[float], step: float) -> float:
 
 
 def _width_of(ax: Axes) -> float:
-    return float(ax.get_window_extent().width) / _pixels_per_point(ax)
-
-
-def _pixels_per_point(ax: Axes) -> float:
-    return float(ax.get_figure(root=True).dpi) / 72.0  # type: ignore[union-attr]
+    return float(ax.get_window_extent().width)
 
 
 def _font_of(ax: Axes) -> float:

@@ -98,14 +98,36 @@ def render_svg(
         settings: Any = matplotlib.rcParams  # its keys' type changes with matplotlib's version
         settings.update({**_RULES, "font.size": font, "svg.hashsalt": key})
         settings.update(dict.fromkeys(_SIZES, font))
-        figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.subplots(*grid, squeeze=False).ravel()
-        draw(list(axes))
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72, frameon=False)
+        canvas: Any = FigureCanvasSVG(figure)
+        axes = list(figure.subplots(*grid, squeeze=False).ravel())
+        for index, ax in enumerate(axes):
+            ax.set_position(_place(index, size, grid, font))
+            ax.patch.set_visible(False)
+        draw(axes)
         file = io.StringIO()
-        nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
-        figure.savefig(file, format="svg", metadata=nothing, transparent=True)
+        # Not savefig: it would draw everything twice.
+        canvas.print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(file.getvalue(), key, alt, size)
+
+
+def _place(
+    index: int, size: tuple[int, int], grid: tuple[int, int], font: float
+) -> tuple[float, float, float, float]:
+    """Position of one axes: room for labels in multiples of the font, the rest shared evenly.
+
+    Fixed, unlike a layout engine's: figures of one page align, and a label placed while drawing
+    stays where it was placed.
+    """
+    row, column = divmod(index, grid[1])
+    cell_width, cell_height = size[0] / grid[1], size[1] / grid[0]
+    left, right, bottom, top = 5.2 * font, 0.8 * font, 3.6 * font, 0.8 * font
+    return (
+        (column * cell_width + left) / size[0],
+        ((grid[0] - 1 - row) * cell_height + bottom) / size[1],
+        (cell_width - left - right) / size[0],
+        (cell_height - bottom - top) / size[1],
+    )
 
 
 def _inline(svg: str, key: str, alt: str, size: tuple[int, int]) -> str:

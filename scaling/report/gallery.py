@@ -132,7 +132,8 @@ def _picture_frontier(
     if fit.draws or (fit.frontier is not None and fit.frontier.draws):
         caption += f" Band: {level} interval of the fit alone."
     if any(one.params_interval is not None for one in allocations):
-        caption += f" Bars: {level} interval of the answer, every known error included."
+        caption += f" Bars: {level} interval of the answer, which adds the noise of a new run "
+        caption += "and model error that grows with the distance."
     return _picture(
         "frontier",
         [

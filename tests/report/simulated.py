@@ -8,10 +8,9 @@ from functools import cache
 
 import numpy as np
 
-from scaling.allocation import Allocation, BuildableShape
+from scaling.allocation import Allocation, allocate
 from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Check, Fit, Interval
-from scaling.laws.frontier import find_frontier
+from scaling.fitting.result import Fit
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
@@ -50,6 +49,7 @@ FACTS = CorpusFacts(
 # About what the smallest models of this project measure: 2.3 nats at 3e10 FLOPs, N* near 10k.
 LAW = {"E": 1.05, "A": 42.0, "B": 260.0, "alpha": 0.45, "beta": 0.46}
 NOISE = 0.006
+LADDER = list_ladder(256, 128, max_params=1e9)
 
 
 def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
@@ -58,7 +58,7 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
     plan = plan_sweep(spec, FACTS)
     results = {cell.run.run_id: make_result(cell.run) for cell in plan.cells}
     fit = fit_results(plan, results, bootstrap=bootstrap)
-    answers = tuple(make_allocation(fit, flops) for flops in spec.forecast)
+    answers = tuple(allocate(fit, flops, ladder=LADDER) for flops in spec.forecast)
     return ReportData(
         name=spec.name,
         sweep_yaml=sweep,
@@ -123,7 +123,6 @@ def fit_results(plan: Plan, results: dict[str, RunResult], *, bootstrap: int | N
     """The fit of the plan's finished runs."""
     seen = {c.run.run_id: c for c in plan.cells if results[c.run.run_id].status == "finished"}
     rows = [results[run_id] for run_id in seen]
-    rungs = list_ladder(FACTS.vocab_size, 128, max_params=1e7)
     budgets = [seen[r.run.run_id].budget or np.nan for r in rows]
     table = RunTable(
         run=tuple(seen),
@@ -141,66 +140,11 @@ def fit_results(plan: Plan, results: dict[str, RunResult], *, bootstrap: int | N
         rejected=(),
         notes=(),
         convention="matmul",
-        cost=make_ladder_cost(rungs, "matmul"),
+        cost=make_ladder_cost(LADDER, "matmul"),
         source="results/simulated",
         digest="cd" * 32,
     )
     return fit_runs(table, bootstrap=bootstrap)
-
-
-def make_allocation(fit: Fit, flops: float) -> Allocation:
-    """An answer of the right form from the known law, intervals of a plausible width."""
-    letters = np.array(list(LAW.values()))
-    params, tokens = (
-        float(one)
-        for one in find_frontier(
-            FAMILIES["chinchilla"], letters, flops=np.array(flops), cost=fit.cost
-        )
-    )
-    rung = min(
-        list_ladder(256, 128, max_params=1e7),
-        key=lambda shape: abs(np.log(count_params(shape, "matmul") / params)),
-    )
-    loss = float(_evaluate(params, tokens))
-    high = fit.covered.flops[1] if fit.covered else flops
-    beyond = max(0.0, float(np.log10(flops / high)))
-    intervals = (
-        [
-            Interval(v * low, v * up, 0.9)
-            for v, low, up in ((params, 0.6, 1.9), (tokens, 0.55, 1.7), (loss, 0.94, 1.05))
-        ]
-        if fit.draws
-        else [None] * 3
-    )
-    return Allocation(
-        flops=flops,
-        params=params,
-        tokens=tokens,
-        loss=loss,
-        level=0.9,
-        params_interval=intervals[0],
-        tokens_interval=intervals[1],
-        loss_interval=intervals[2],
-        flat_basin=(params * 0.62, params * 1.6),
-        compute_penalty=0.05,
-        shape=BuildableShape(
-            shape=rung,
-            params=count_params(rung, "matmul"),
-            tokens=tokens * 0.98,
-            compute_penalty=0.004,
-        ),
-        extrapolation_decades=beyond,
-        approach=fit.asked,
-        checks=(
-            *fit.checks,
-            Check(
-                code="extrapolation_distance",
-                passed=beyond < 0.5,
-                seen=f"{beyond:.2f} decades beyond the largest trained budget.",
-                advice="Train a larger budget before relying on the loss.",
-            ),
-        ),
-    )
 
 
 def with_status(data: ReportData, status: str, reason: str) -> ReportData:

@@ -15,6 +15,7 @@ import pytest
 
 from scaling.allocation import Allocation
 from scaling.fitting.result import Check, Interval
+from scaling.report.answers import mark_distance
 from scaling.report.page import ReportData, render_page, write_report
 from scaling.sweep.plan import RejectedCell
 from scaling.units import format_count, format_flops
@@ -62,22 +63,20 @@ def test_answer_comes_first_with_the_allocation_s_numbers(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("decades", "words", "tone"),
+    ("flops", "words", "tone"),
     [
-        (0.0, "inside the range of budgets that were trained", "good"),
-        (0.5, "beyond the largest trained budget", "good"),
-        (1.0, "more than half of that", "amber"),
-        (2.0, "further out than the data are wide", "red"),
+        (1e10, "below the smallest trained budget", "good"),
+        (1e11, "inside the range of budgets that were trained", "good"),
+        (2e12, "beyond the largest trained budget", "good"),
+        (6e12, "more than half of that", "amber"),
+        (6e13, "further out than the data are wide", "red"),
     ],
 )
-def test_distance_beyond_the_data_is_graded(decades: float, words: str, tone: str) -> None:
+def test_distance_beyond_the_data_is_graded(flops: float, words: str, tone: str) -> None:
     data = standard_data()  # its budgets span 1.34 decades
-    one = dataclasses.replace(data.allocations[0], extrapolation_decades=decades)
-    page = render_page(dataclasses.replace(data, allocations=(one,)))
-    marker = re.search(r'<p class="marker (\w+)">(.*?)</p>', page, flags=re.S)
-    assert marker is not None
-    assert marker[1] == tone
-    assert words in marker[2]
+    marker = mark_distance(dataclasses.replace(data.allocations[0], flops=flops), data.fit)
+    assert marker.tone == tone
+    assert words in marker.text
 
 
 @pytest.mark.parametrize("status", STATUSES)
