@@ -43,7 +43,7 @@ _HOMES = {
     "train_sweep": "scaling.workflow",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604  names checked by tests/test_api.py
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -121,25 +121,43 @@ def _fit_options(function: _F) -> _F:
             help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
         ),
         click.option(
-            "--bootstrap", type=click.IntRange(1, 100_000), default=1000, show_default=True,
+            "--bootstrap",
+            type=click.IntRange(1, 100_000),
+            default=1000,
+            show_default=True,
             help="Refits behind the intervals.",
         ),
         click.option("--no-bootstrap", is_flag=True, help="No intervals."),
         click.option(
-            "--level", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.9,
-            show_default=True, help="Of every interval.",
+            "--level",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.9,
+            show_default=True,
+            help="Of every interval.",
         ),
-        click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
-                     help="Of the bootstrap."),
         click.option(
-            "--columns", default="", metavar="N=params,D=tokens,...",
+            "--seed",
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            show_default=True,
+            help="Of the bootstrap.",
+        ),
+        click.option(
+            "--columns",
+            default="",
+            metavar="N=params,D=tokens,...",
             help="Names of a table's columns.",
         ),
         click.option(
-            "--loss-unit", type=click.Choice(["nats", "bits", "bpb"]), default="nats",
-            show_default=True, help="Unit of a table's loss.",
+            "--loss-unit",
+            type=click.Choice(["nats", "bits", "bpb"]),
+            default="nats",
+            show_default=True,
+            help="Unit of a table's loss.",
         ),
-        click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+        click.option(
+            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
+        ),
     ]
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
 
@@ -151,14 +169,15 @@ def _fit_options(function: _F) -> _F:
 @_sweep_file
 @_root
 @click.option(
-    "--executor", type=click.Choice(["ray", "inline"]), default="ray", show_default=True,
+    "--executor",
+    type=click.Choice(["ray", "inline"]),
+    default="ray",
+    show_default=True,
     help="ray: all cores; inline: one run after another in this process.",
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
-def run(
-    sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool
-) -> int:
+def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool) -> int:
     """\b
     scaling run sweeps/quickstart.yaml
     scaling run sweeps/quickstart.yaml --executor inline
@@ -172,17 +191,23 @@ def run(
     for line in sweep.plan.warnings:
         click.echo(f"warning: {line}", err=True)
     for cell in sweep.plan.rejected:
-        click.echo(f"not trained: N {cell.params:.3g}, D {cell.tokens:.3g}: {cell.reason}", err=True)
+        click.echo(
+            f"not trained: N {cell.params:.3g}, D {cell.tokens:.3g}: {cell.reason}", err=True
+        )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
     outcome = train_sweep(sweep, ledger, executor=executor, address=address)
     for failed in outcome.failed:
-        click.echo(f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n"
-                   f"  see {failed.folder}", err=True)
+        click.echo(
+            f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n  see {failed.folder}",
+            err=True,
+        )
     for damage in outcome.damaged:
         click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
     if outcome.interrupted_by is not None:
-        click.echo(f"stopped; {len(outcome.finished)} runs are kept. To continue:\n"
-                   f"  {_invocation()}", err=True)
+        click.echo(
+            f"stopped; {len(outcome.finished)} runs are kept. To continue:\n  {_invocation()}",
+            err=True,
+        )
         return SIGNAL_BASE + outcome.interrupted_by
     code = _report(ledger.folder, root, show_fit=True)
     if outcome.damaged:
@@ -352,8 +377,10 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
         click.echo(_dump({"schema_version": 1, "findings": findings}))
     else:
         for finding in findings:
-            click.echo(f"{finding['path']}: {finding['what']}"
-                       + (" (repaired)" if finding["repaired"] else ""))
+            click.echo(
+                f"{finding['path']}: {finding['what']}"
+                + (" (repaired)" if finding["repaired"] else "")
+            )
         click.echo(f"{results}: {len(findings)} finding(s)")
     return DAMAGED if any(not finding["repaired"] for finding in findings) else 0
 
@@ -380,9 +407,7 @@ def retry(results: Path, run_ids: tuple[str, ...]) -> None:
 # --- shared ---------------------------------------------------------------------------------
 
 
-def _obtain_fit(
-    source: Path, options: dict[str, Any]
-) -> tuple[Fit, RunTable, StoredSweep | None]:
+def _obtain_fit(source: Path, options: dict[str, Any]) -> tuple[Fit, RunTable, StoredSweep | None]:
     from scaling.workflow import fit_table, read_runs
 
     table, stored = read_runs(

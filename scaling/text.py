@@ -52,8 +52,8 @@ def format_fit(fit: Fit) -> str:
 def format_allocation(answer: Allocation) -> str:
     """One answer: what to train, how sure, how far from the data."""
     lines = [
-        f"For {format_flops(answer.flops)} FLOPs ({_format_distance(answer.extrapolation_decades)}, "
-        f"{answer.approach}):",
+        f"For {format_flops(answer.flops)} FLOPs "
+        f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
         f"{_format_interval(answer.params_interval, None)}".rstrip(),
         f"  tokens  {format_count(answer.tokens):>8}  "
@@ -100,7 +100,7 @@ def format_prediction(answer: Prediction) -> str:
 def format_plan(plan: Mapping[str, Any]) -> str:
     """The cells of a described plan (`scaling plan --json`) as a table."""
     header = ("budget", "width×depth", "N", "D", "FLOPs", "batch", "steps", "lr", "state")
-    rows = [header]
+    rows: list[tuple[str, ...]] = [header]
     for cell in plan["cells"]:
         state = "done" if cell["cached"] else cell["why"]
         rows.append(

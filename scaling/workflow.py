@@ -191,9 +191,7 @@ def open_results(folder: Path) -> StoredSweep:
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
     spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
-    return StoredSweep(
-        ledger=ledger, text=text, spec=spec, plan=plan_sweep(spec, ledger.corpus)
-    )
+    return StoredSweep(ledger=ledger, text=text, spec=spec, plan=plan_sweep(spec, ledger.corpus))
 
 
 def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
@@ -300,8 +298,7 @@ def report_sweep(
         failures=_list_failures(stored, results),
         damaged=tuple(f"{damage.path}: {damage.what}" for damage in results.damaged),
         curves={
-            run_id: _read_curve(stored.ledger, result)
-            for run_id, result in results.results.items()
+            run_id: _read_curve(stored.ledger, result) for run_id, result in results.results.items()
         },
         fit=fit,
         allocations=allocations,
@@ -429,14 +426,13 @@ def describe_status(folder: Path) -> dict[str, Any]:
     runs = []
     for run_id in dict.fromkeys(cell.run.run_id for cell in stored.plan.cells):
         result = results.results.get(run_id)
+        state, why = "missing", ""
         if result is not None:
             state, why = result.status, result.reason
         elif run_id in damaged:
-            state, why = "damaged", ""
+            state = "damaged"
         elif run_id in failures:
             state, why = "failed", failures[run_id]
-        else:
-            state, why = "missing", ""
         runs.append({"run_id": run_id, "state": state, "why": why})
     order = ("finished", "diverged", "failed", "damaged", "missing")
     states = [run["state"] for run in runs]

@@ -42,7 +42,8 @@ class BatchOrder:
         for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
             inside = epochs == epoch
             starts[inside] = self._starts_of(epoch)[positions[inside]]
-        return self._tokens[starts[:, None] + np.arange(self._seq_len + 1)].astype(np.int64)
+        window = starts[:, None] + np.arange(self._seq_len + 1)
+        return np.asarray(self._tokens[window], dtype=np.int64)
 
     def _starts_of(self, epoch: int) -> IntArray:
         if epoch != self._epoch:

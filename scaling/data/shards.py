@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,8 +140,8 @@ def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokeni
                 _write_durably(temporary / name, array.tobytes())
                 digests[name] = hashlib.sha256(array.tobytes()).hexdigest()
             facts = _describe(train, validation, train_ids, validation_ids, encoder, digests)
-            manifest = {"facts": asdict(facts), "sha256": digests, "dtype": dtype.str}
-            manifest |= {"tokenizer": encoder.name, "documents": len(documents)}
+            manifest: dict[str, Any] = {"facts": asdict(facts), "sha256": digests}
+            manifest |= {"dtype": dtype.str, "tokenizer": encoder.name, "documents": len(documents)}
             _write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
             if folder.exists():  # an earlier preparation that never wrote its manifest
                 shutil.rmtree(folder)

@@ -115,7 +115,11 @@ def _hash_spans(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 def _group_near_duplicates(documents: Sequence[Document]) -> list[list[int]]:
     lines = [
-        {line.strip() for line in document.text.splitlines() if len(line.strip()) >= _MIN_LINE_BYTES}
+        {
+            line.strip()
+            for line in document.text.splitlines()
+            if len(line.strip()) >= _MIN_LINE_BYTES
+        }
         for document in documents
     ]
     holders: dict[bytes, list[int]] = defaultdict(list)

@@ -97,9 +97,7 @@ class _Wish:
     budget: float | None
 
 
-def plan_sweep(
-    spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None = None
-) -> Plan:
+def plan_sweep(spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None = None) -> Plan:
     """Everything the sweep trains, longest first.
 
     Args:
@@ -117,16 +115,18 @@ def plan_sweep(
         if reason:
             params = float(count_matmul_params(wish.shape))
             rejected.append(
-                RejectedCell(
-                    budget=wish.budget, params=params, tokens=wish.tokens, reason=reason
-                )
+                RejectedCell(budget=wish.budget, params=params, tokens=wish.tokens, reason=reason)
             )
         else:
             accepted.append(wish)
     if not accepted:
         raise SpecError(
-            [f"no cell of the grid can be trained; the first of {len(rejected)}: "
-             f"{rejected[0].reason}" if rejected else "the grid has no cell."]
+            [
+                f"no cell of the grid can be trained; the first of {len(rejected)}: "
+                f"{rejected[0].reason}"
+                if rejected
+                else "the grid has no cell."
+            ]
         )
     cells = [
         Cell(run=_make_run(wish, spec, facts, seed), budget=wish.budget, role="grid")
@@ -222,9 +222,7 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
             for size in spec.grid.params:
                 shape = nearest_rung(size)
                 for ratio in spec.grid.tokens_per_param:
-                    yield _Wish(
-                        shape=shape, tokens=ratio * count_matmul_params(shape), budget=None
-                    )
+                    yield _Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
 
 
 def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
@@ -258,9 +256,7 @@ def _make_run(wish: _Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> Ru
     )
 
 
-def _list_replicates(
-    accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts
-) -> list[Cell]:
+def _list_replicates(accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts) -> list[Cell]:
     """Grid cells again with other seeds, spread over the grid: every second round another seed."""
     spread = [accepted[index] for index in _spread_indices(len(accepted), spec.replicates)]
     cells = []
@@ -288,15 +284,15 @@ def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:
     need = estimate_memory(largest)
     if need > memory_bytes:
         raise SpecError(
-            [f"a model of {format_count(count_matmul_params(largest.shape))} parameters needs about "
-             f"{need / 2**30:.1f} GiB to train; one run may use {memory_bytes / 2**30:.1f} GiB. "
-             "Ask for smaller models or budgets."]
+            [
+                f"a model of {format_count(count_matmul_params(largest.shape))} parameters needs "
+                f"about {need / 2**30:.1f} GiB to train; one run may use "
+                f"{memory_bytes / 2**30:.1f} GiB. Ask for smaller models or budgets."
+            ]
         )
 
 
-def _find_warnings(
-    cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts
-) -> tuple[str, ...]:
+def _find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) -> tuple[str, ...]:
     warnings = []
     repeated = [cell for cell in cells if cell.run.tokens > facts.train_tokens]
     if repeated:

@@ -47,7 +47,7 @@ class ReferencePoint:
 
 
 REFERENCE = ReferencePoint(
-    width=32, depth=2, tokens=340_000.0, batch_tokens=256.0, learning_rate=0.008
+    width=32, depth=2, tokens=340_000.0, batch_tokens=160.0, learning_rate=0.007
 )
 
 
@@ -91,13 +91,13 @@ def decide_recipe(shape: ModelShape, tokens: float, asked: RecipeSpec) -> Recipe
 
 def decide_batch_sequences(shape: ModelShape, tokens: float) -> int:
     """Sequences per step for a horizon of `tokens`."""
-    wished = REFERENCE.batch_tokens * (tokens / REFERENCE.tokens) ** BATCH_EXPONENT
+    wished: float = REFERENCE.batch_tokens * (tokens / REFERENCE.tokens) ** BATCH_EXPONENT
     return max(1, round(wished / shape.seq_len))
 
 
 def decide_learning_rate(batch_tokens: float, tokens: float) -> float:
     """Peak learning rate at the base shape, to four significant digits."""
-    by_batch = (batch_tokens / REFERENCE.batch_tokens) ** 0.5
+    by_batch: float = (batch_tokens / REFERENCE.batch_tokens) ** 0.5
     by_horizon = (REFERENCE.tokens / tokens) ** HORIZON_EXPONENT
     return float(f"{REFERENCE.learning_rate * by_batch * by_horizon:.4g}")
 

@@ -1,10 +1,13 @@
 """ModelShape, and the one fixed ladder of shapes a sweep may build.
 
-Width steps by one attention head. At a width of k heads the depth starts at k layers and grows by
-one until the next width is within ×1.5 in matmul parameters, so that N grows by at most ×1.5 a
-rung wherever body parameters rule (with bytes: everywhere). The ladder depends on vocabulary,
-sequence length and head size only, never on a sweep's budgets: two sweeps that share those share
-their rungs, and adding budgets or sizes never changes a finished run.
+Width steps by one attention head. At a width of k heads the depth starts at k layers (2 at least)
+and grows by one until the next width is within ×1.5 in matmul parameters, so that N grows by at
+most ×1.5 a rung wherever body parameters rule (with bytes: everywhere). One layer is left out: its
+loss depends on the seed by 6 % (DECISIONS.md, "The ladder begins at two layers").
+
+The ladder depends on vocabulary, sequence length and head size only, never on a sweep's budgets:
+two sweeps that share those share their rungs, and adding budgets or sizes never changes a finished
+run.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ ModelFamily = Literal["transformer"]
 MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
 # Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
 MAX_EXTRA_LAYERS = 5
+MIN_LAYERS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +68,18 @@ def iterate_ladder(vocab_size: int, seq_len: int, *, head_size: int = 16) -> Ite
     n_heads = 1
     while True:
         next_width = make_shape(
-            vocab_size, seq_len, n_heads=n_heads + 1, n_layers=n_heads + 1, head_size=head_size
+            vocab_size,
+            seq_len,
+            n_heads=n_heads + 1,
+            n_layers=max(MIN_LAYERS, n_heads + 1),
+            head_size=head_size,
         )
         for extra_layers in range(MAX_EXTRA_LAYERS + 1):
             shape = make_shape(
                 vocab_size,
                 seq_len,
                 n_heads=n_heads,
-                n_layers=n_heads + extra_layers,
+                n_layers=max(MIN_LAYERS, n_heads) + extra_layers,
                 head_size=head_size,
             )
             if extra_layers and count_matmul_params(shape) >= count_matmul_params(next_width):
@@ -87,7 +95,7 @@ def list_ladder(
     vocab_size: int, seq_len: int, *, head_size: int = 16, max_params: float
 ) -> tuple[ModelShape, ...]:
     """The rungs with at most `max_params` matmul parameters, ascending."""
-    rungs = []
+    rungs: list[ModelShape] = []
     for shape in iterate_ladder(vocab_size, seq_len, head_size=head_size):
         if count_matmul_params(shape) > max_params:
             return tuple(rungs)

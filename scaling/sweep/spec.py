@@ -228,7 +228,8 @@ class SweepSpec(_Model):
         cells = count_cells(self)
         if cells > MAX_CELLS:
             raise PydanticCustomError(
-                "cells", "the grid asks for {cells} cells; at most {most} are planned.",
+                "cells",
+                "the grid asks for {cells} cells; at most {most} are planned.",
                 {"cells": cells, "most": MAX_CELLS},
             )
         return self
@@ -400,3 +401,10 @@ def _show(value: Any) -> str:
 def _clip(text: str) -> str:
     safe = text if text.isprintable() else ascii(text)
     return safe if len(safe) <= 80 else safe[:77] + "..."
+
+
+if __name__ == "__main__":  # writes sweeps/schema.json: python -m scaling.sweep.spec
+    import json
+    import sys
+
+    sys.stdout.write(json.dumps(describe_schema(), indent=1) + "\n")

@@ -1,7 +1,8 @@
 """A strict reader of YAML 1.2 mappings: plain data with the place of every value, or every problem.
 
 What YAML can do and a sweep file does not need is refused with a sentence: several documents,
-anchors and aliases (also the way to exhaust memory), tags, merge keys, duplicate keys, deep nesting.
+anchors and aliases (also the way to exhaust memory), tags, merge keys, duplicate keys, deep
+nesting.
 Scalars follow the core schema of YAML 1.2 (sec. 10.3.2): `1e18` is a number, `no` and `1:30` are
 text, and `0123`, which YAML 1.1 and 1.2 read differently, is refused.
 """
@@ -63,7 +64,8 @@ def parse_yaml(content: bytes) -> YamlDocument:
         mark = error.problem_mark or error.context_mark
         place = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         problem = (error.problem or "cannot be read").replace("\t", "\\t")
-        hint = " Indent with spaces, not tabs." if "\\t" in problem else ""
+        line = text.split("\n")[place[0] - 1 : place[0]]
+        hint = " Indent with spaces, not tabs." if line and line[0].startswith("\t") else ""
         document.problems.append((*place, f"not valid YAML: {problem}.{hint}"))
     except yaml.YAMLError as error:
         document.problems.append((1, 1, f"not valid YAML: {str(error).splitlines()[0]}."))
@@ -115,7 +117,7 @@ class _Builder:
                     self._refuse(event, "a second document starts here. Keep one per file.")
                     raise _StopReadingError
             elif isinstance(event, yaml.AliasEvent):
-                self._refuse(event, f"alias *{_clip(event.anchor)}: write the value out.")
+                self._refuse(event, f"alias *{_clip(str(event.anchor))}: write the value out.")
                 self._place_value(event, None)
             elif isinstance(event, yaml.ScalarEvent):
                 self._add_scalar(event)
@@ -202,8 +204,9 @@ class _Builder:
                 return self._refuse(event, f"a number of {len(digits)} digits.")
             if len(digits) > 1 and digits.startswith("0"):
                 return self._refuse(
-                    event, f"{text} could be octal or decimal. Write {digits.lstrip('0') or '0'}, "
-                    f"or '{text}' in quotes if text is meant."
+                    event,
+                    f"{text} could be octal or decimal. Write {digits.lstrip('0') or '0'}, "
+                    f"or '{text}' in quotes if text is meant.",
                 )
             return int(text)
         if _BASED.match(text) and len(text) <= _MAX_DIGITS:

@@ -45,4 +45,3 @@ def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
             state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
             return state
     return None
-

@@ -38,7 +38,9 @@ def evaluate_model(model: nn.Module, shards: Shards, *, seq_len: int) -> Evaluat
     sums = np.concatenate(
         [
             _sum_losses(model, shards, batch, seq_len)
-            for batch in np.array_split(starts, math.ceil(len(starts) * seq_len / _TOKENS_PER_FORWARD))
+            for batch in np.array_split(
+                starts, math.ceil(len(starts) * seq_len / _TOKENS_PER_FORWARD)
+            )
         ]
     )
     return summarise_losses(sums, documents, tokens_per_window=seq_len)
@@ -74,4 +76,4 @@ def _sum_losses(model: nn.Module, shards: Shards, starts: IntArray, seq_len: int
         loss_bt = F.cross_entropy(
             logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten(), reduction="none"
         ).view(len(starts), seq_len)
-        return loss_bt.double().sum(dim=1).numpy()  # type: ignore[no-any-return]
+        return loss_bt.double().sum(dim=1).numpy()

@@ -67,7 +67,7 @@ class FlatOptimizer:
         Returns:
             The gradient's norm before clipping, a scalar still on the device.
         """
-        norm = torch.linalg.vector_norm(self.gradient)
+        norm: Tensor = torch.linalg.vector_norm(self.gradient)
         self.gradient.mul_(torch.clamp(clip_norm / (norm + 1e-6), max=1.0))
         for group in self.adamw.param_groups:
             group["lr"] = group["peak_lr"] * multiplier

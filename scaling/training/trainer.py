@@ -152,9 +152,12 @@ class _Training:
             RunInterrupted: `should_stop` said so; a checkpoint was written first.
         """
         saved = reported = time.monotonic()
-        for first, end in self._list_rows():
+        for first, end in self._list_rows()[len(self.rows) :]:
             if self.step == first:
-                self._row_losses, self._row_norms = torch.zeros(end - first), torch.zeros(end - first)
+                self._row_losses, self._row_norms = (
+                    torch.zeros(end - first),
+                    torch.zeros(end - first),
+                )
             while self.step < end:
                 loss, norm = self._take_step()
                 self._row_losses[self.step - first] = loss
@@ -175,11 +178,11 @@ class _Training:
         return ""
 
     def _list_rows(self) -> list[tuple[int, int]]:
-        """(first step, end) of each metric row that is not complete."""
+        """(first step, end) of each metric row of the run."""
         steps = self.run.recipe.steps
         count = min(_CURVE_POINTS, steps)
         ends = [round(index * steps / count) for index in range(count + 1)]
-        return [(first, end) for first, end in itertools.pairwise(ends) if end > self.step]
+        return list(itertools.pairwise(ends))
 
     def _take_step(self) -> tuple[Tensor, Tensor]:
         """One optimiser step; returns its loss and gradient norm, still on the device."""

@@ -1,8 +1,8 @@
-"""A decoder-only transformer: RMSNorm, rotary positions, QK-norm, ReLU² MLP, untied head, no biases.
+"""A decoder-only transformer: RMSNorm, rotary positions, QK-norm, ReLU² MLP, untied head.
 
     x ← embed(tokens)
     x ← x + r · attention(norm(x));   x ← x + r · mlp(norm(x))      for every layer
-    logits ← h · head(norm(x))
+    logits ← h · head(norm(x))                                      no biases anywhere
 
 r and h are the residual and head multipliers of the parametrisation (parametrization.py).
 
@@ -102,5 +102,5 @@ def _make_rotation(length: int, size: int) -> Tensor:
 
 def _rotate(x: Tensor, rotation_tk: Tensor) -> Tensor:
     """Rotary positions over the last two axes (t, k): neighbours form the rotated pairs."""
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * rotation_tk).flatten(-2)

@@ -1,0 +1,168 @@
+"""Plans: which cells, which run_ids, and what never changes when a sweep grows."""
+
+import dataclasses
+
+import pytest
+
+from scaling.errors import SpecError
+from scaling.sweep.cost import estimate_memory, sum_costs
+from scaling.sweep.counting import count_params
+from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.recipe import REFERENCE, decide_recipe
+from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.shapes import make_shape
+from scaling.sweep.spec import RecipeSpec, parse_sweep
+
+FACTS = CorpusFacts(
+    digest="0" * 24,
+    vocab_size=256,
+    train_tokens=10_000_000,
+    validation_tokens=530_000,
+    train_bytes=10_000_000,
+    validation_bytes=530_000,
+    validation_documents=60,
+    unigram_entropy=3.2,
+    overlap=0.1,
+)
+GRID = "grid: {{budgets: {budgets}, sizes: {sizes}}}"
+
+
+def plan(grid, facts=FACTS, rest="", memory=None):
+    text = f"name: test\ncorpus: {{source: python-stdlib}}\n{grid}\n{rest}\n"
+    return plan_sweep(parse_sweep(text.encode(), source="t.yaml"), facts, memory_bytes=memory)
+
+
+def ids(planned, role="grid"):
+    return {cell.run.run_id for cell in planned.cells if cell.role == role}
+
+
+def test_more_budgets_and_sizes_only_add_cells():
+    small = ids(plan(GRID.format(budgets="[3e10, 1e11]", sizes=3)))
+    larger = ids(plan(GRID.format(budgets="[3e10, 6e10, 1e11, 2e11]", sizes=5)))
+    assert small < larger
+
+
+def test_resources_forecasts_and_weights_are_outside_the_run_id():
+    grid = GRID.format(budgets="[1e11]", sizes=3)
+    rest = "resources: {cpus_per_run: 2}\nforecast: [1e13]\nkeep_weights: false"
+    assert ids(plan(grid)) == ids(plan(grid, rest=rest))
+
+
+@pytest.mark.parametrize(
+    "rest", ["recipe: {beta2: 0.95}", "recipe: {learning_rate: 0.001}", "model: {seq_len: 64}"]
+)
+def test_what_changes_a_result_changes_the_run_id(rest):
+    grid = GRID.format(budgets="[1e11]", sizes=3)
+    assert ids(plan(grid)).isdisjoint(ids(plan(grid, rest=rest)))
+
+
+def test_another_corpus_is_another_run():
+    grid = GRID.format(budgets="[1e11]", sizes=3)
+    other = dataclasses.replace(FACTS, digest="1" * 24)
+    assert ids(plan(grid)).isdisjoint(ids(plan(grid, facts=other)))
+
+
+def test_a_run_spends_its_budget_up_to_half_a_step():
+    for cell in plan(GRID.format(budgets="[3e10, 6.5e11]", sizes=5)).cells:
+        step = cell.run.flops / cell.run.recipe.steps
+        assert abs(cell.run.flops - cell.budget) <= step / 2 * 1.0001
+
+
+def test_run_spec_survives_json():
+    run = plan(GRID.format(budgets="[1e11]", sizes=1)).cells[0].run
+    assert RunSpec.from_json(run.to_json()) == run
+    assert canonical_json(run.to_json()) == canonical_json(
+        RunSpec.from_json(run.to_json()).to_json()
+    )
+
+
+def test_longest_runs_come_first():
+    flops = [cell.run.flops for cell in plan(GRID.format(budgets="[3e10, 1e11]", sizes=5)).cells]
+    assert flops == sorted(flops, reverse=True)
+
+
+def test_replicates_train_grid_cells_with_other_seeds():
+    planned = plan(GRID.format(budgets="[3e10, 1e11]", sizes=5), rest="replicates: 4")
+    grid = {(c.run.shape, c.run.tokens) for c in planned.cells if c.role == "grid"}
+    again = [cell for cell in planned.cells if cell.role == "replicate"]
+    assert len(again) == 4
+    assert len({cell.run.run_id for cell in planned.cells}) == 14
+    assert all((c.run.shape, c.run.tokens) in grid and c.run.seed == 1 for c in again)
+
+
+def test_cells_beyond_the_corpus_are_rejected_with_the_reason():
+    facts = dataclasses.replace(FACTS, train_tokens=200_000)
+    planned = plan(GRID.format(budgets="[1e11]", sizes=5), facts=facts)
+    assert planned.rejected
+    assert all("passes over the corpus" in cell.reason for cell in planned.rejected)
+    assert len(planned.cells) + len(planned.rejected) == 5
+
+
+def test_repeated_tokens_are_warned_about():
+    facts = dataclasses.replace(FACTS, train_tokens=600_000)
+    warnings = plan(GRID.format(budgets="[1e11]", sizes=5), facts=facts).warnings
+    assert any("more than once" in line for line in warnings)
+
+
+def test_a_grid_without_a_trainable_cell_is_an_error():
+    with pytest.raises(SpecError, match="too few to warm up"):
+        plan("grid: {cells: [{params: 1e4, tokens: 1000}]}")
+
+
+def test_a_model_beyond_memory_is_refused_with_the_estimate():
+    with pytest.raises(SpecError, match="GiB to train"):
+        plan("grid: {cells: [{params: 3e8, tokens: 1e6}]}", memory=2 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("grid", "cells"),
+    [
+        ("grid: {params: [1e4, 3e4], tokens: [2e5, 4e5, 8e5]}", 6),
+        ("grid: {params: [1e4, 3e4], tokens_per_param: [10, 20]}", 4),
+        ("grid: {cells: [{params: 1e4, tokens: 3e5}, {params: 2e4, tokens: 3e5}]}", 2),
+    ],
+)
+def test_other_grids_have_no_budget(grid, cells):
+    planned = plan(grid)
+    assert len(planned.cells) == cells
+    assert all(cell.budget is None for cell in planned.cells)
+
+
+def test_wished_for_sizes_become_the_nearest_rung():
+    shapes = {cell.run.shape for cell in plan("grid: {params: [3.1e4], tokens: [3e5]}").cells}
+    assert [count_params(shape, "matmul") for shape in shapes] == [32768]
+
+
+def test_the_recipe_passes_through_its_reference_point():
+    shape = make_shape(256, 128, n_heads=2, n_layers=2)
+    recipe = decide_recipe(shape, REFERENCE.tokens, RecipeSpec())
+    # The batch is a whole number of sequences, so the rate differs by sqrt of the rounding.
+    batch = recipe.batch_sequences * 128
+    expected = REFERENCE.learning_rate * (batch / REFERENCE.batch_tokens) ** 0.5
+    assert recipe.learning_rate == pytest.approx(expected, rel=2e-3)
+    assert (recipe.base_width, recipe.base_depth) == (shape.d_model, shape.n_layers)
+
+
+@pytest.mark.parametrize("tokens", [1e5, 1e6, 1e8])
+def test_warmup_and_decay_stay_within_their_shares(tokens):
+    shape = make_shape(256, 128, n_heads=4, n_layers=4)
+    recipe = decide_recipe(shape, tokens, RecipeSpec())
+    assert 20 <= recipe.warmup_steps <= max(20, 0.1 * recipe.steps + 1)
+    assert recipe.decay_steps <= recipe.steps / 2
+    assert recipe.decay_steps >= min(200, recipe.steps // 2)
+
+
+def test_what_the_user_sets_is_kept():
+    asked = RecipeSpec(learning_rate=0.001, batch_sequences=3, decay_fraction=0.5, beta2=0.9)
+    recipe = decide_recipe(make_shape(256, 128, n_heads=1, n_layers=1), 1e6, asked)
+    assert (recipe.learning_rate, recipe.batch_sequences, recipe.beta2) == (0.001, 3, 0.9)
+    assert recipe.decay_steps == round(0.5 * recipe.steps)
+
+
+def test_totals_count_a_run_once():
+    planned = plan(GRID.format(budgets="[1e11]", sizes=2))
+    runs = [cell.run for cell in planned.cells]
+    totals = sum_costs(runs + runs)
+    assert totals.runs == 2
+    assert totals.flops == sum(run.flops for run in runs)
+    assert totals.peak_bytes == max(estimate_memory(run) for run in runs)

@@ -1,0 +1,92 @@
+"""The public names, the verbs and their exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import scaling
+
+REPOSITORY = Path(__file__).parents[1]
+VERBS = ["run", "plan", "fit", "allocate", "predict", "report", "status", "verify", "retry"]
+
+
+def run_cli(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=cwd
+    )
+
+
+def test_every_public_name_exists() -> None:
+    for name in scaling.__all__:
+        assert getattr(scaling, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        scaling.nothing  # noqa: B018
+
+
+def test_help_lists_every_verb() -> None:
+    done = run_cli("--help")
+    assert done.returncode == 0
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_begins_with_two_examples(verb: str) -> None:
+    lines = run_cli(verb, "--help").stdout.split("\n")
+    body = [line.strip() for line in lines[1:] if line.strip()]
+    assert body[0].startswith(f"scaling {verb} ")
+    assert body[1].startswith(f"scaling {verb} ")
+
+
+def test_unknown_verb_exits_2() -> None:
+    assert run_cli("trian").returncode == 2
+
+
+def test_missing_table_exits_2_and_says_so(tmp_path: Path) -> None:
+    done = run_cli("fit", str(tmp_path / "nothing.csv"))
+    assert done.returncode == 2
+    assert "nothing.csv" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_folder_without_results_exits_2(tmp_path: Path) -> None:
+    done = run_cli("allocate", str(tmp_path), "--flops", "1e20")
+    assert done.returncode == 2
+    assert "sweep.json" in done.stderr
+
+
+def test_a_table_of_one_run_exits_4_with_json(tmp_path: Path) -> None:
+    table = tmp_path / "one.csv"
+    table.write_text("N,D,loss\n1e8,2e9,3.1\n")
+    done = run_cli("fit", str(table), "--json")
+    assert done.returncode == 4
+    answer = json.loads(done.stdout)
+    assert answer["law"] is None
+    assert answer["status"] == "failed"
+
+
+def test_malformed_rows_exit_2_naming_each(tmp_path: Path) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text("N,D,loss\n1e8,2e9,3.1\n-1,2e9,3\n1e8,nan,3\n1e8,2e9,x\n")
+    done = run_cli("fit", str(table))
+    assert done.returncode == 2
+    assert all(f"bad.csv:{line}" in done.stderr for line in (3, 4, 5))
+
+
+@pytest.mark.parametrize("flops", ["0", "-1", "nan", "1e400"])
+def test_a_budget_that_is_no_budget_exits_2(flops: str, tmp_path: Path) -> None:
+    table = tmp_path / "runs.csv"
+    rows = [
+        f"{n},{d},{1.7 + 400 / n**0.34 + 2000 / d**0.37}"
+        for n in (1e8, 2e8, 4e8, 8e8)
+        for d in (2e9, 4e9, 8e9, 2e10)
+    ]
+    table.write_text("N,D,loss\n" + "\n".join(rows) + "\n")
+    done = run_cli("allocate", str(table), "--no-bootstrap", f"--flops={flops}")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr

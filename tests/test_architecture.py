@@ -1,0 +1,123 @@
+"""Imports point one way, heavy libraries stay in their rooms, names are not used twice."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "scaling"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+# Each stage may import those before it; two islands share a rank and must not see each other.
+RANKS = {
+    "errors": 0,
+    "units": 0,
+    "_version": 0,
+    "durable": 1,
+    "faults": 1,
+    "sweep": 2,
+    "data": 3,
+    "ledger": 4,
+    "training": 5,
+    "orchestration": 6,
+    "laws": 5,
+    "fitting": 6,
+    "allocation": 7,
+    "report": 8,
+    "workflow": 9,
+    "text": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation"})
+ROOMS = {
+    "torch": {"training"},
+    "ray": {"orchestration"},
+    "scipy": {"fitting"},
+    "matplotlib": {"report"},
+    "pydantic": {"sweep/spec.py"},
+    "yaml": {"sweep/strict_yaml.py"},
+    "click": {"cli.py"},
+    "rich": {"orchestration"},
+    "jinja2": {"report"},
+}
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it, type checking included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            found |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    here = room_of(path)
+    if here == "__init__":  # the public names, loaded lazily; tests/test_api.py holds them
+        return
+    for name in imports_of(path):
+        if not name.startswith("scaling."):
+            continue
+        there = name.split(".")[1]
+        assert there == here or RANKS[there] < RANKS[here], f"{path} imports {name}"
+        for island in ISLANDS:
+            other = ISLANDS[1] if island is ISLANDS[0] else ISLANDS[0]
+            assert not (here in island and there in other), f"{path} crosses over to {name}"
+
+
+@pytest.mark.parametrize("library", ROOMS)
+def test_libraries_stay_in_their_rooms(library: str) -> None:
+    users = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in MODULES
+        if any(name.split(".")[0] == library for name in imports_of(path))
+    }
+    assert users, f"nobody imports {library}: drop the dependency"
+    strangers = {
+        user
+        for user in users
+        if user not in ROOMS[library] and user.split("/")[0] not in ROOMS[library]
+    }
+    assert not strangers
+
+
+def test_no_module_and_public_function_share_a_name() -> None:
+    modules = {path.stem for path in MODULES}
+    functions = {
+        node.name: path
+        for path in MODULES
+        if path.name != "cli.py"  # there, verbs are functions by click's design
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+    }
+    assert modules.isdisjoint(functions), modules & functions.keys()
+
+
+HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import scaling",
+        "import scaling.cli",
+        "import scaling.fitting.result, scaling.fitting.store, scaling.allocation",
+        "import scaling.workflow",
+    ],
+)
+def test_importing_loads_nothing_heavy(statement: str) -> None:
+    code = f"{statement}; import sys; print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
