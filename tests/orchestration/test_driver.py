@@ -373,9 +373,10 @@ def test_the_first_signal_checkpoints_and_the_next_call_continues(
     outcome = drive(tmp_path, make_cells(2, steps=1000))
     assert len(outcome.finished) == 2
     results = make_ledger(tmp_path).read_results().results.values()
-    assert sum(result.flops_spent for result in results) == sum(
-        result.flops for result in results
-    ) * (2000 - reached) // 2000
+    assert (
+        sum(result.flops_spent for result in results)
+        == sum(result.flops for result in results) * (2000 - reached) // 2000
+    )
     assert all(result.loss == expected_loss(result.run) for result in results)
 
 

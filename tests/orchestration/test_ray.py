@@ -160,3 +160,9 @@ def test_a_ray_that_will_not_start_suggests_doing_without(
 def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:
     with pytest.raises(EnvironmentFault, match="needs 64 CPU cores, this machine has 2"):
         RayExecutor(cpus=2, cpus_per_run=64).start()
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
+def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
+    with pytest.raises(EnvironmentFault, match=f"no Ray cluster can be joined at '{address}'"):
+        RayExecutor(address=address).start()

@@ -48,6 +48,7 @@ _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
 _CAPACITY_SECONDS = 5.0
 _GONE_SECONDS = 2.0
+_REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
 _FOLDER_PREFIX = "scaling-ray-"
 
@@ -220,6 +221,7 @@ class RayExecutor:
 
     def _join(self, address: str) -> None:
         try:
+            _check_reachable(address)
             self._ray.init(
                 address=address,
                 log_to_driver=False,
@@ -282,6 +284,17 @@ def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
         if ledger.read_failure(request.run_id, request.attempt_id) is not None:
             os._exit(1)
     return outcome
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself would try for minutes.
+
+    Raises:
+        OSError, ValueError: Nothing answers there, or it is no address.
+    """
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 def _quieten(ray_worker: Any) -> None:
