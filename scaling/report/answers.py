@@ -115,14 +115,19 @@ def mark_distance(one: Allocation, fit: Fit) -> Marker:
     side, end = ("beyond the largest", high) if one.flops > high else ("below the smallest", low)
     span = math.log10(high / low)
     text = (
-        f"{beyond:.2g} decades (×{10**beyond:.3g}) {side} trained budget, {format_flops(end)} "
-        f"FLOPs; the trained budgets span {span:.2g} decades"
+        f"{_count_decades(beyond)} (×{10**beyond:.3g}) {side} trained budget, {format_flops(end)} "
+        f"FLOPs; the trained budgets span {_count_decades(span)}"
     )
     if beyond > span:
         return Marker("red", f"{text}: further out than the data are wide")
     if beyond > span / 2:
         return Marker("amber", f"{text}: more than half of that")
     return Marker("good", text)
+
+
+def _count_decades(value: float) -> str:
+    text = f"{value:.2g}"
+    return f"{text} decade" if text == "1" else f"{text} decades"
 
 
 def _find_range(one: Allocation, fit: Fit) -> tuple[float, float] | None:

@@ -10,6 +10,7 @@ the same figure gives the same bytes.
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
@@ -67,10 +68,9 @@ _RULES: Mapping[str, Any] = {
 }
 
 
-def choose_color(rank: int, count: int) -> str:
-    """The viridis colour (light scheme) of budget `rank` of `count`, ascending."""
-    step = 0 if count < 2 else round(rank / (count - 1) * (_STEPS - 1))
-    return _LIGHT[step]
+def choose_color(position: float) -> str:
+    """The viridis colour (light scheme) at a position from 0 to 1; muted where that is NaN."""
+    return MUTED if math.isnan(position) else _LIGHT[round(position * (_STEPS - 1))]
 
 
 def list_variables(*, dark: bool) -> dict[str, str]:

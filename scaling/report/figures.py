@@ -1,11 +1,12 @@
 """The report's figures: `draw_x(data, fit, ax)`.
 
 Dots are measured, lines fitted, dashes extrapolated, bands intervals at the fit's level; colour is
-the budget (viridis, ascending); N, D and C are logarithmic.
+the budget (viridis, ascending; without budgets, C); N, D and C are logarithmic.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -51,7 +52,7 @@ def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     _set_loss_axis(ax, data.loss)
     ends = []
     for curve in data.curves:
-        color = _color_of(data, int(data.rank[curve.rows[0]]))
+        color = choose_color(data.position[curve.rows[0]])
         x_end, y_end = _draw_parabola(ax, data, curve, color)
         ends.append((x_end, y_end, format_power(curve.budget.flops)))
     _draw_dots(ax, data, data.params, data.loss)
@@ -175,7 +176,7 @@ def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatAr
     if isoflop is None or not isoflop.optima:
         return np.empty(0)
     optima = np.array(isoflop.optima)
-    colors = [_color_of(data, _nearest_rank(data, flops)) for flops in optima[:, 0]]
+    colors = [choose_color(_nearest_position(data, flops)) for flops in optima[:, 0]]
     values = np.asarray(optima[:, 1 + column], dtype=np.float64)
     draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
     return values
@@ -224,7 +225,7 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     _set_loss_axis(ax, np.concatenate((measured, predicted)))
     ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
     ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
-    colors = [_color_of(data, int(data.rank[row])) for row in where]
+    colors = [choose_color(position) for position in data.position[where]]
     draw_markers(ax, params, measured, colors)
     last = int(np.argmax(params))
     label_ends(
@@ -246,7 +247,7 @@ def draw_training(
     diverged: Sequence[str] = (),
 ) -> None:
     """Training loss against tokens seen, averaged in equal steps of ln D; diverged runs dotted."""
-    rank = dict(zip(data.run, data.rank.tolist(), strict=True))
+    known = {name: index for index, name in enumerate(data.run)}
     last: dict[int, tuple[float, float]] = {}
     everything: list[FloatArray] = []
     for run_id in sorted(curves):
@@ -257,8 +258,10 @@ def draw_training(
         if run_id in diverged:
             ax.plot(tokens, loss, color=ACCENT, linewidth=1.0, linestyle=":", zorder=3)
         else:
-            own = rank.get(run_id, -1)
-            ax.plot(tokens, loss, color=_color_of(data, own), linewidth=0.9, alpha=0.85)
+            index = known.get(run_id)
+            position = math.nan if index is None else data.position[index]
+            ax.plot(tokens, loss, color=choose_color(position), linewidth=0.9, alpha=0.85)
+            own = -1 if index is None else int(data.rank[index])
             if own >= 0 and tokens[-1] > last.get(own, (0.0, 0.0))[0]:
                 last[own] = (float(tokens[-1]), float(loss[-1]))
         everything.append(np.stack((tokens, loss)))
@@ -292,7 +295,7 @@ def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
     """Measured runs in their budget's colour; repeated cells as rings."""
-    colors = [_color_of(data, int(rank)) for rank in data.rank]
+    colors = [choose_color(position) for position in data.position]
     first = np.flatnonzero(~data.replicate)
     draw_markers(ax, x[first], y[first], [colors[at] for at in first])
     for at in np.flatnonzero(data.replicate):
@@ -314,11 +317,6 @@ def _set_loss_axis(ax: Axes, loss: FloatArray) -> None:
     set_linear_axis(ax, "y", float(loss.min()) - 1.6 * pad, float(loss.max()) + pad)
 
 
-def _color_of(data: MeasuredRuns, rank: int) -> str:
-    return MUTED if rank < 0 else choose_color(rank, len(data.budgets))
-
-
-def _nearest_rank(data: MeasuredRuns, flops: float) -> int:
-    if not data.budgets:
-        return -1
-    return int(np.argmin(np.abs(np.log(np.array(data.budgets) / flops))))
+def _nearest_position(data: MeasuredRuns, flops: float) -> float:
+    """Colour of the run nearest in C: a minimum has the colour of its budget."""
+    return float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))])

@@ -40,6 +40,7 @@ def draw_pictures(
     """Every figure that the data allow, by section."""
     pictures = {}
     level = format_share(fit.level)
+    color = "budget" if data.budgets else "training FLOPs"
     if len(data) and data.budgets:
         pictures["isoflop"] = _picture_isoflop(data, fit)
     if len(data) and fit.law is not None:
@@ -48,8 +49,8 @@ def draw_pictures(
             [partial(figures.draw_law, data, fit)],
             alt=f"Held-out loss against tokens for {len(data)} runs, with the law's line for each "
             "model size.",
-            caption="Held-out loss against data. Dots are runs (colour: budget), lines the fitted "
-            "law at each model size, dashed where that size has no run.",
+            caption=f"Held-out loss against data. Dots are runs (colour: {color}), lines the "
+            "fitted law at each model size, dashed where that size has no run.",
         )
         pictures["residuals"] = _picture_residuals(data, fit)
     if len(data) and fit.frontier is not None:
@@ -69,8 +70,8 @@ def draw_pictures(
             "training",
             [partial(figures.draw_training, curves, data, diverged=diverged)],
             alt=f"Training loss against tokens seen for {len(curves)} runs.",
-            caption="Training loss while training, averaged over short stretches; colour: budget. "
-            "The drop at the end of each line is the decay of the learning rate.",
+            caption="Training loss while training, averaged over short stretches; colour: "
+            f"{color}. The drop at the end of each line is the decay of the learning rate.",
         )
     return pictures
 
@@ -87,6 +88,8 @@ def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
         "Each colour is one budget: dots are runs, rings repeats with another seed, lines "
         "parabolas in ln N. Diamonds mark the minimum."
     )
+    if any(curve.rows.size < curve.budget.rows.size for curve in data.curves):
+        caption += " A parabola takes only the sizes around the lowest."
     if accepted < len(data.curves):
         caption += (
             " Dotted curves have no minimum that can be used; a cross marks where one was rejected."

@@ -35,7 +35,9 @@ class MeasuredRuns:
         params, tokens, flops: N, D, C [FLOP].
         loss: Held-out loss [nats/token].
         budgets: Distinct budgets [FLOP], ascending.
-        rank: Index into `budgets` of each run; −1 is no budget and drawn in ink.
+        rank: Index into `budgets` of each run; −1 is no budget.
+        position: Place of each run's colour on the ordered scale, 0 to 1: by budget, or by ln C
+            where the grid has no budgets at all; NaN has none.
         replicate: Whether the run repeats a cell with another seed.
         curves: One parabola per budget with at least three sizes.
     """
@@ -47,6 +49,7 @@ class MeasuredRuns:
     loss: FloatArray
     budgets: tuple[float, ...]
     rank: IntArray
+    position: FloatArray
     replicate: BoolArray
     curves: tuple[Curve, ...]
 
@@ -77,9 +80,19 @@ def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> Meas
         loss=table.loss,
         budgets=tuple(float(one) for one in budgets),
         rank=rank,
+        position=_place_colors(rank, len(budgets), flops),
         replicate=replicate,
         curves=fit_curves(table, groups),
     )
+
+
+def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
+    if count:
+        return np.where(rank < 0, np.nan, rank / max(1, count - 1))
+    if len(flops) < 2:
+        return np.zeros(len(flops))
+    logs = np.log(flops)
+    return np.asarray((logs - logs.min()) / max(1e-9, float(np.ptp(logs))), dtype=np.float64)
 
 
 def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:

@@ -126,7 +126,8 @@ def format_share(value: float | None) -> str:
     """A fraction in percent: .05 -> '5 %'."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    return f"{100.0 * value:.2g} %" if abs(value) < 0.995 else f"{100.0 * value:.0f} %"
+    digits = f"{100.0 * value:.2g}" if abs(value) < 0.995 else f"{100.0 * value:.0f}"
+    return f"{digits}\u00a0%"  # a number and its unit stay on one line
 
 
 def format_interval(interval: Interval | None, words: Callable[[float], str]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling.allocation import Allocation, allocate
 from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.result import Fit, FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
@@ -147,7 +147,7 @@ def fit_results(plan: Plan, results: dict[str, RunResult], *, bootstrap: int | N
     return fit_runs(table, bootstrap=bootstrap)
 
 
-def with_status(data: ReportData, status: str, reason: str) -> ReportData:
+def with_status(data: ReportData, status: FitStatus, reason: str) -> ReportData:
     """The same runs with a fit of another status; one without an answer has no allocation."""
     fit = dataclasses.replace(data.fit, status=status, reason=reason)
     answers: Sequence[Allocation] = data.allocations

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from scaling.allocation import Allocation
-from scaling.fitting.result import Check, Interval
-from scaling.report.answers import mark_distance
+from scaling.fitting.result import Check, FitStatus, Interval
+from scaling.report.answers import STATUSES, mark_distance
 from scaling.report.page import ReportData, render_page, write_report
 from scaling.sweep.plan import RejectedCell
 from scaling.units import format_count, format_flops
@@ -32,7 +32,6 @@ PAYLOADS = (
     "\u202egnp.exe\ud800",
     '"><img src=x onerror=alert(1)>',
 )
-STATUSES = ("converged", "bound_hit", "not_identified", "not_converged", "failed")
 
 
 def read_text(page: str) -> str:
@@ -80,9 +79,10 @@ def test_distance_beyond_the_data_is_graded(flops: float, words: str, tone: str)
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_status_renders_and_says_why(status: str) -> None:
+def test_every_status_renders_and_says_why(status: FitStatus) -> None:
     text = read_text(render_page(with_status(standard_data(), status, "the reason given")))
-    assert "the reason given" in text
+    assert STATUSES[status][1] in text
+    assert ("the reason given" in text) == (status != "converged")
     answered = status not in ("not_converged", "failed")
     assert ("train about" in text) == answered
     assert ("No answer" in text) != answered
