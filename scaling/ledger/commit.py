@@ -380,9 +380,7 @@ class Ledger:
 
     def _load_result(self, run_id: str, check: Check) -> tuple[RunResult, str]:
         relative = f"runs/{run_id}"
-        document = read_document(
-            self.folder, f"{relative}/{RESULT_FILE}", limit=RESULT_LIMIT_BYTES
-        )
+        document = read_document(self.folder, f"{relative}/{RESULT_FILE}", limit=RESULT_LIMIT_BYTES)
         result, digest = read_result(document, run_id)
         if check == "result":
             return result, digest

@@ -106,9 +106,9 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     if value.keys() != hints.keys():
         wrong = sorted(str(key)[:40] for key in value.keys() ^ hints.keys())
         raise IntegrityError(f"{where}: fields missing or unknown: {', '.join(wrong[:5])}")
-    return kind(**{
-        name: _check_value(hints[name], value[name], f"{where}.{name}") for name in hints
-    })
+    return kind(
+        **{name: _check_value(hints[name], value[name], f"{where}.{name}") for name in hints}
+    )
 
 
 _hints: dict[type[Any], dict[str, Any]] = {}

@@ -175,9 +175,7 @@ def read_document(root: Path, relative: str, *, limit: int) -> dict[str, Any]:
         OSError: It cannot be read (FileNotFoundError where there is none).
     """
     try:
-        value = json.loads(
-            read_plain(root, relative, limit=limit), parse_constant=_refuse_constant
-        )
+        value = json.loads(read_plain(root, relative, limit=limit), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise IntegrityError(f"{relative} is not JSON ({error})") from error
     if not isinstance(value, dict):

@@ -2,6 +2,8 @@
 
     SCALING_FAULT="commit.linked:kill"          SIGKILL when the point is reached
     SCALING_FAULT="commit.linked:full@3"        "no space left" at the third time, and ever after
+
+A test kills at every one of them; a new point without a kill fails that test.
 """
 
 from __future__ import annotations

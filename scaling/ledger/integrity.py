@@ -6,6 +6,8 @@
     curve       steps of a training curve increase
     stray       no temporary file is left of a process that is gone
     process     no process of an older term is alive on this machine
+
+The first, second and fourth are damage; the others are put right by the next run or by a repair.
 """
 
 from __future__ import annotations

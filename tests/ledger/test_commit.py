@@ -444,9 +444,7 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     big = make_run(0, n_heads=2)
     commit(ledger, big)
     cells = [make_cell(runs[2]), make_cell(runs[0], None), make_cell(big), make_cell(runs[3])]
-    table = tabulate(
-        ledger, [*cells, make_cell(runs[4])], convention="non_embedding", cost=SIX_ND
-    )
+    table = tabulate(ledger, [*cells, make_cell(runs[4])], convention="non_embedding", cost=SIX_ND)
     assert table.run == (runs[2].run_id, runs[0].run_id, big.run_id)
     assert table.diverged == (runs[3].run_id,)
     assert table.group is not None
