@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.data.shards import PreparedCorpus, prepare_corpus
+from scaling.durable import read_plain
 from scaling.errors import NoFitError, ScalingError, UsageError
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
-from scaling.ledger.durable import read_plain
 from scaling.ledger.integrity import verify
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate

@@ -11,6 +11,7 @@ so a changed corpus gets another folder and two sweeps over one corpus share the
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,7 +28,8 @@ from numpy.typing import NDArray
 from scaling.data.corpora import Document, digest_documents, read_documents
 from scaling.data.split import choose_validation, cut_long_documents, measure_overlap
 from scaling.data.tokenizers import Tokenizer, make_tokenizer
-from scaling.errors import CorpusError, EnvironmentFault, IntegrityError
+from scaling.durable import blaming_machine, digest_file, write_durably
+from scaling.errors import CorpusError, IntegrityError
 from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.runspec import canonical_json
 from scaling.units import IntArray
@@ -100,7 +102,7 @@ def open_shards(folder: Path) -> Shards:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         facts = CorpusFacts(**manifest["facts"])
         digests, dtype = manifest["sha256"], np.dtype(manifest["dtype"])
-        damaged = [name for name in _FILES if _digest_file(folder / name) != digests[name]]
+        damaged = [name for name in _FILES if digest_file(folder, name) != digests[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         damaged, reason = ["manifest.json"], f" ({error})"
     else:
@@ -131,30 +133,32 @@ def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokeni
     dtype = np.dtype("<u1" if encoder.vocab_size <= 256 else "<u2")
     train_ids, _ = _encode(train, encoder, dtype)
     validation_ids, starts = _encode(validation, encoder, dtype)
-    try:
+    arrays = dict(zip(_FILES, (train_ids, validation_ids, starts), strict=True))
+    digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
+    facts = _describe(train, validation, train_ids, validation_ids, encoder, digests)
+    manifest: dict[str, Any] = {"facts": asdict(facts), "sha256": digests}
+    manifest |= {"dtype": dtype.str, "tokenizer": encoder.name, "documents": len(documents)}
+    with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
         try:
-            digests = {}
-            for name, array in zip(_FILES, (train_ids, validation_ids, starts), strict=True):
-                _write_durably(temporary / name, array.tobytes())
-                digests[name] = hashlib.sha256(array.tobytes()).hexdigest()
-            facts = _describe(train, validation, train_ids, validation_ids, encoder, digests)
-            manifest: dict[str, Any] = {"facts": asdict(facts), "sha256": digests}
-            manifest |= {"dtype": dtype.str, "tokenizer": encoder.name, "documents": len(documents)}
-            _write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
-            if folder.exists():  # an earlier preparation that never wrote its manifest
-                shutil.rmtree(folder)
-            os.replace(temporary, folder)
+            for name, array in arrays.items():
+                write_durably(temporary / name, array.tobytes())
+            write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+            _move_into_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _move_into_place(temporary: Path, folder: Path) -> None:
+    """Rename a whole folder; where another process was first, its folder stays."""
+    if folder.exists() and not (folder / "manifest.json").is_file():
+        shutil.rmtree(folder)  # left by hand or by an older version: nobody can be using it
+    try:
+        os.replace(temporary, folder)
     except OSError as error:
-        if (folder / "manifest.json").is_file():
-            return  # another process prepared the same corpus first
-        raise EnvironmentFault(
-            f"{folder}: the prepared corpus cannot be written ({error.strerror}). "
-            "Free space or choose another --root."
-        ) from error
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _encode(
@@ -198,15 +202,3 @@ def _describe(
             b"\0".join(document.text for document in validation),
         ),
     )
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _digest_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

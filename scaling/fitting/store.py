@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling.durable import write_durably
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.fitting.result import (
     Backcast,
@@ -23,7 +24,6 @@ from scaling.fitting.result import (
     LawEstimate,
     Objective,
 )
-from scaling.ledger.durable import write_durably
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 

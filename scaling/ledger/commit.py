@@ -29,8 +29,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from scaling import faults
+from scaling.durable import (
+    blaming_machine,
+    digest_file,
+    link_exclusively,
+    read_document,
+    read_plain,
+    sync_file,
+    sync_folder,
+    write_durably,
+)
 from scaling.errors import EnvironmentFault, IntegrityError, UsageError
-from scaling.ledger import faults
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
     RESULT_LIMIT_BYTES,
@@ -40,16 +50,6 @@ from scaling.ledger.documents import (
     open_document,
     read_result,
     seal_document,
-)
-from scaling.ledger.durable import (
-    blaming_machine,
-    digest_file,
-    link_exclusively,
-    read_document,
-    read_plain,
-    sync_file,
-    sync_folder,
-    write_durably,
 )
 from scaling.ledger.locking import hold_folder
 from scaling.ledger.results import Measurement, RunResult

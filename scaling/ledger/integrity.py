@@ -25,9 +25,9 @@ from typing import Literal
 
 import psutil
 
+from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import CURVE_SUFFIX, Ledger, StoredResults
-from scaling.ledger.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 

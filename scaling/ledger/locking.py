@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from scaling import faults
+from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
-from scaling.ledger import faults
-from scaling.ledger.durable import blaming_machine, read_document, write_durably
 from scaling.ledger.signs import name_now
 
 _HOLDER_LIMIT_BYTES = 10_000

@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scaling.ledger import faults
+from scaling import faults
+from scaling.durable import blaming_machine, write_durably
 from scaling.ledger.commit import Check, Ledger, StoredResults
-from scaling.ledger.durable import blaming_machine, write_durably
 from scaling.ledger.results import COLUMNS, RunResult
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel

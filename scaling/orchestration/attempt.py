@@ -24,10 +24,10 @@ from typing import Literal, Protocol
 
 import psutil
 
+from scaling import faults
+from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault
-from scaling.ledger import faults
 from scaling.ledger.commit import Ledger
-from scaling.ledger.durable import explain_fault
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.sweep.runspec import RunSpec

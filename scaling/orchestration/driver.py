@@ -22,8 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from scaling import faults
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
-from scaling.ledger import faults
 from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause

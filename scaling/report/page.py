@@ -19,8 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scaling.allocation import Allocation
+from scaling.durable import blaming_machine, write_durably
 from scaling.fitting.result import Check, Fit
-from scaling.ledger.durable import blaming_machine, write_durably
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
     CONVENTIONS,

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from scaling.ledger.durable import write_durably
+from scaling.durable import write_durably
 
 _KEPT = 2
 

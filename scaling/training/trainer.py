@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_shards
-from scaling.ledger.durable import write_durably
+from scaling.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.runspec import RunSpec

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from scaling import durable
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
-from scaling.ledger import durable
 from scaling.ledger.commit import Ledger, find_outdated
 from scaling.ledger.documents import seal_document
 from scaling.ledger.integrity import verify

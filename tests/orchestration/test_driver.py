@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
 
+from scaling import faults
 from scaling.errors import EnvironmentFault, LockedError
-from scaling.ledger import faults
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
 from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest, run_attempt

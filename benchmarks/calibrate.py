@@ -1,0 +1,102 @@
+"""Loss of one model at one budget over a product of recipe values and seeds: the bracket by hand.
+
+    python benchmarks/calibrate.py --heads 2 --layers 2 --flops 1e11 \
+        --learning-rate 0.004 0.008 0.016 --batch 1 2 4 --seeds 0 1 2
+
+Prints one row per setting: mean and standard deviation of the held-out loss over the seeds, and
+CPU seconds per run. DECISIONS.md ("Recipe constants") holds what it gave.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import itertools
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from scaling.data.shards import prepare_corpus
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape, make_shape
+from scaling.sweep.spec import RecipeSpec
+
+CACHE = Path(tempfile.gettempdir()) / "scaling-calibration"
+
+
+def train_once(job: tuple[ModelShape, float, RecipeSpec, int]) -> tuple[float | None, float]:
+    """Held-out loss [nats/token] (None if diverged) and CPU seconds of one run."""
+    from scaling.training.trainer import train_run
+
+    shape, flops, asked, seed = job
+    corpus = prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
+    tokens = flops / count_flops_per_token(shape)
+    run = RunSpec(
+        shape=shape,
+        recipe=decide_recipe(shape, tokens, asked),
+        data_digest=corpus.facts.digest,
+        seed=seed,
+    )
+    started = time.process_time()
+    with tempfile.TemporaryDirectory() as attempt:
+        measured = train_run(
+            run,
+            corpus=corpus.folder,
+            attempt=Path(attempt),
+            resume=(),
+            keep_weights=False,
+            should_stop=lambda: False,
+            report=lambda tokens, loss: None,
+        )
+    return measured.loss, time.process_time() - started
+
+
+def main() -> None:
+    """Run the product and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--heads", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--flops", type=float, default=1e11)
+    parser.add_argument("--learning-rate", type=float, nargs="*", default=[None])
+    parser.add_argument("--batch", type=int, nargs="*", default=[None])
+    parser.add_argument("--beta2", type=float, nargs="*", default=[None])
+    parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    asked = parser.parse_args()
+    shape = make_shape(256, 128, n_heads=asked.heads, n_layers=asked.layers)
+    settings = list(
+        itertools.product(asked.learning_rate, asked.batch, asked.beta2, asked.decay_fraction)
+    )
+    specs = [
+        RecipeSpec(learning_rate=lr, batch_sequences=batch, beta2=beta2, decay_fraction=decay)
+        for lr, batch, beta2, decay in settings
+    ]
+    jobs = [(shape, asked.flops, spec, seed) for spec in specs for seed in asked.seeds]
+    prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
+    with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
+        results = list(pool.map(train_once, jobs))
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs; ", end="")
+    print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, seeds {asked.seeds}")
+    print("| learning rate | batch | beta2 | decay | mean loss | sd | CPU s a run |")
+    print("|---|---|---|---|---|---|---|")
+    tokens = asked.flops / count_flops_per_token(shape)
+    for index, spec in enumerate(specs):
+        rows = results[index * len(asked.seeds) : (index + 1) * len(asked.seeds)]
+        losses = [loss for loss, _ in rows if loss is not None]
+        recipe = decide_recipe(shape, tokens, spec)
+        mean = f"{statistics.mean(losses):.4f}" if losses else "diverged"
+        spread = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
+        print(
+            f"| {recipe.learning_rate:g} | {recipe.batch_sequences} | {recipe.beta2:g} "
+            f"| {recipe.decay_steps / recipe.steps:.2f} | {mean} | {spread} "
+            f"| {statistics.mean(seconds for _, seconds in rows):.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()
