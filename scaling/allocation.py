@@ -11,8 +11,8 @@
 
 The last is calibrated on backcasts of 11 public tables (runs above a quantile of C predicted from
 those below). What coefficients and noise leave over of the loss is, per root decade, .01–.015 in
-Chinchilla's points, .03 in both of marin, .02–.035 in four of Porian's, .05–.1 in his tuned runs and
-in misfitting's best learning rates, which hold runs of D/N < 1. The square root makes the three
+Chinchilla's points, .03 in both of marin, .02–.035 in four of Porian's, .05–.1 in his tuned runs
+and in misfitting's best learning rates, which hold runs of D/N < 1. The square root makes the three
 cuts of one table agree, where linear growth makes them differ threefold. For ln N* the root mean
 square over 18 backcasts is .19. One number stands for model error in general: it widens the
 interval of a law that is right, and is too small for a table worse than the median. Recipe error

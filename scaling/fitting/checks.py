@@ -6,6 +6,8 @@ sentence with its numbers, and what to do. SCIENCE.md lists the codes.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from scaling.fitting.budgets import Budget, list_flops
@@ -13,7 +15,7 @@ from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import list_cells
 from scaling.fitting.result import Check
 from scaling.ledger.tables import RunTable
-from scaling.units import format_count, format_flops
+from scaling.units import FloatArray, format_flops
 
 # Five coefficients, and as many cells again to see whether they fit.
 MIN_CELLS = 10
@@ -28,6 +30,8 @@ _LINE_SPREAD = 0.05
 # Seeds differ by .1–.7 %; runs of one cell that differ by five times that had other recipes.
 _RECIPE_SPREAD = 0.03
 _CENTRE_OFFSET = 0.5
+# An exploded run may be logged with a loss of thousands; squares of more than this lose the rest.
+_MAX_LOSS_RATIO = 1e6
 
 
 def find_design_problem(table: RunTable) -> str | None:
@@ -43,21 +47,25 @@ def find_design_problem(table: RunTable) -> str | None:
             f"{what}; a parametric law has 5 coefficients and needs at least {MIN_CELLS}. "
             f"Add model sizes and token counts."
         )
-    for letter, values, noun in (("N", table.params, "sizes"), ("D", table.tokens, "token counts")):
+    for letter, values, noun in (
+        ("N", table.params, "model sizes"),
+        ("D", table.tokens, "token counts"),
+    ):
         levels = _count_levels(values)
         if levels < _MIN_LEVELS:
             return (
                 f"The runs have {levels} distinct {letter}; its exponent needs at least "
-                f"{_MIN_LEVELS} and is not determined. Add model {noun}."
-                if letter == "N"
-                else f"The runs have {levels} distinct {letter}; its exponent needs at least "
                 f"{_MIN_LEVELS} and is not determined. Add {noun}."
             )
+    if np.ptp(np.log(table.loss)) > math.log(_MAX_LOSS_RATIO):
+        return (
+            f"Losses span {table.loss.min():.3g} … {table.loss.max():.3g}; these are no "
+            f"cross-entropies of one task. Correct or leave out the odd rows."
+        )
     slope, spread = _measure_line(table)
     if spread < _LINE_SPREAD:
-        ratio = table.tokens / table.params
         if abs(slope - 1.0) < 0.1:
-            seen = f"one ratio, D/N = {np.median(ratio):.3g}"
+            seen = f"one ratio, D/N = {np.median(table.tokens / table.params):.3g}"
         elif abs(slope + 1.0) < 0.1:
             seen = f"one budget, C = {format_flops(float(np.median(list_flops(table))))}"
         else:
@@ -95,10 +103,14 @@ def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
     return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)
 
 
-def _count_levels(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> int:
-    """Distinct values, those within 1 % counted once."""
+def _count_levels(values: FloatArray) -> int:
+    """Distinct values, those within 1 % of a level's lowest counted with it; at most three."""
     logs = np.sort(np.log(values))
-    return int(np.sum(np.diff(logs) > 0.01)) + 1
+    count, at = 0, 0
+    while at < logs.size and count < _MIN_LEVELS:
+        at = int(np.searchsorted(logs, logs[at] + 0.01, side="right"))
+        count += 1
+    return count
 
 
 def _measure_line(table: RunTable) -> tuple[float, float]:
@@ -169,7 +181,7 @@ def _check_recipes(table: RunTable) -> Check:
     np.minimum.at(low, cells, log_loss)
     if np.bincount(cells).max() == 1:
         return pass_if(True, code, "Every (N, D) has one run.", "")
-    spread = float(np.expm1((high - low).max()))
+    spread = float(np.expm1(min((high - low).max(), 700.0)))
     seen = f"Losses of one (N, D) differ by up to {spread:.1%}; the table names no learning rates."
     return pass_if(spread <= _RECIPE_SPREAD, code, seen, advice)
 
@@ -236,11 +248,3 @@ def _check_centre(curves: tuple[Curve, ...]) -> Check:
     )
     advice = f"Move the grid towards {side}r models: an off-centre parabola is biased."
     return pass_if(abs(mean) <= _CENTRE_OFFSET, code, seen, advice.replace("smallr", "smaller"))
-
-
-def describe_sizes(table: RunTable) -> str:
-    """N and D of a table for a sentence: '10.2k … 69B parameters, 1M … 2T tokens'."""
-    ends = [
-        format_count(float(f(v))) for v in (table.params, table.tokens) for f in (np.min, np.max)
-    ]
-    return f"{ends[0]} … {ends[1]} parameters, {ends[2]} … {ends[3]} tokens"

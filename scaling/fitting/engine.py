@@ -297,7 +297,7 @@ def _make_frontier(
     if len(lines) >= 2:
         by_name = {}
         for at, name in enumerate(_LINE_NAMES):
-            values = np.exp(lines[:, at]) if name.startswith("k") else lines[:, at]
+            values = _exp_finite(lines[:, at]) if name.startswith("k") else lines[:, at]
             by_name[name] = find_interval(values, level)
         intervals = by_name
     a, log_k_n, b, log_k_d = (float(value) for value in line)
@@ -305,8 +305,8 @@ def _make_frontier(
         approach=approach,
         a=a,
         b=b,
-        k_n=math.exp(log_k_n),
-        k_d=math.exp(log_k_d),
+        k_n=float(_exp_finite(log_k_n)),
+        k_d=float(_exp_finite(log_k_d)),
         cost_model=table.cost.name,
         range=span,
         intervals=intervals,
@@ -361,6 +361,11 @@ def _measure_coverage(table: RunTable) -> Coverage | None:
     columns = (table.params, table.tokens, list_flops(table), table.loss)
     ends = [(float(column.min()), float(column.max())) for column in columns]
     return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3])
+
+
+def _exp_finite(logs: FloatArray | float) -> FloatArray:
+    """exp, held within doubles: the line of a vanished term has an intercept of any size."""
+    return np.asarray(np.exp(np.clip(logs, -700.0, 700.0)), dtype=np.float64)
 
 
 def _to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:

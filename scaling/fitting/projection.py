@@ -21,7 +21,7 @@ _NODES = 12  # per exponent, in four blocks of three: 16 starts for Newton
 _BLOCKS = 4
 # Published exponents are .05 … .8; the grid reaches well past either end.
 _LOWEST, _HIGHEST = 0.03, 2.0
-_SEED_ROUNDS = 2  # enough to rank nodes
+_SEED_ROUNDS = 1  # enough to rank nodes
 # Each level of the zoom reweights a little further from where the last one stopped.
 _ZOOM_ROUNDS = 10
 _LAST_ROUNDS = 20
@@ -143,9 +143,10 @@ def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, Floa
     found = np.linalg.lstsq(terms, values, rcond=1e-10)[0]
     hessian = np.array([[found[3], found[4]], [found[4], found[5]]])
     curvature, axes = np.linalg.eigh(hessian)
-    if curvature[0] <= 1e-6 * curvature[1]:
+    if curvature[1] <= 0:
         return np.zeros(2), np.eye(2)
-    bottom = np.clip(-np.linalg.solve(hessian, found[1:3]), -2.0, 2.0)
+    curvature = np.maximum(curvature, 1e-3 * curvature[1])  # a trough, or a ridge seen as one
+    bottom = np.clip(-axes @ ((axes.T @ found[1:3]) / curvature), -2.0, 2.0)
     length = 1.0 / np.sqrt(curvature)
     length = np.clip(length / np.sqrt(length[0] * length[1]), 0.5, 2.0)  # turn a little at a time
     return bottom, axes * length

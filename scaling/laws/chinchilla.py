@@ -32,6 +32,8 @@ _LOG_VANISHED = math.log(1e-7)
 # a term is flat over any run table and cannot be told from E; above 3 it is a step.
 MIN_EXPONENT = 0.01
 MAX_EXPONENT = 3.0
+# Where a term has vanished its optimum runs away; 1e±100 is away, and its cube still a double.
+_FAR = 230.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class Chinchilla:
         alpha, beta = coefficients[..., 3], coefficients[..., 4]
         log_g = np.log(alpha * coefficients[..., 1]) - np.log(beta * coefficients[..., 2])
         log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
-        return np.asarray(np.exp(log_params), dtype=np.float64)
+        return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
 
 
 def _power(scale: FloatArray, exponent: FloatArray, count: FloatArray) -> FloatArray:
