@@ -37,6 +37,7 @@ from scaling.fitting.parametric import (
 )
 from scaling.fitting.result import (
     Approach,
+    Backcast,
     Check,
     Coverage,
     Fit,
@@ -51,6 +52,8 @@ from scaling.ledger.tables import RunTable, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
 
 AskedApproach = Literal["all", "parametric", "isoflop"]
+# The one family so far; a choice of families passes one down from here.
+_FAMILY = FAMILIES["chinchilla"]
 _LINE_NAMES = ("a", "k_n", "b", "k_d")
 
 
@@ -85,47 +88,28 @@ def fit_runs(
     work = _Work(table=table, level=level, bootstrap=bootstrap, seed=seed)
     sigma = estimate_replicate_sigma(table)
     delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
-    law = _fit_law(work, delta) if approach != "isoflop" else None
-    curves = _fit_minima(work, law, sigma) if approach != "parametric" else None
-    checks = [
-        *check_points(table),
-        *(law.checks if law else ()),
-        *(curves.checks if curves else ()),
-    ]
+    law = _fit_law(work, delta) if approach != "isoflop" else _LawPart()
+    curves = _fit_minima(work, law, sigma) if approach != "parametric" else _MinimaPart()
+    checks = [*check_points(table), *law.checks, *curves.checks]
     if approach == "all":
-        checks.append(
-            fit_checks.check_agreement(
-                law.frontier if law else None, curves.frontier if curves else None
-            )
-        )
+        checks.append(fit_checks.check_agreement(law.frontier, curves.frontier))
     status, reason = _find_status(asked, law, curves)
-    frontiers: dict[Approach, Frontier] = {}
-    if law is not None and law.frontier is not None:
-        frontiers["parametric"] = law.frontier
-    if curves is not None and curves.frontier is not None:
-        frontiers["isoflop"] = curves.frontier
-    fit = law.fit if law else None
+    found = (law.frontier, curves.frontier)
     return Fit(
         status=status,
         reason=reason,
         n=len(table),
-        law=law.estimate if law else None,
+        law=law.estimate,
         level=level,
-        objective=None
-        if fit is None
-        else Objective(name="huber_log", delta=delta, sum=fit.objective),
-        approaches=frontiers,
+        objective=law.objective,
+        approaches={one.approach: one for one in found if one is not None},
         asked=asked,
         covered=_measure_coverage(table),
-        residual_sigma=None
-        if fit is None
-        else estimate_residual_sigma(fit.residuals, fit.theta.size),
+        residual_sigma=law.residual_sigma,
         replicate_sigma=sigma,
-        draws=_to_rows(law.draws) if law else (),
+        draws=_to_rows(law.draws),
         checks=tuple(checks),
-        backcast=backcast_largest(table, law.blocks, FAMILIES["chinchilla"], delta=delta)
-        if law and fit is not None
-        else None,
+        backcast=law.backcast,
         convention=table.convention,
         cost=table.cost,
         notes=(*table.notes, *work.notes),
@@ -152,9 +136,11 @@ class _LawPart:
     problem: str = ""
     fit: ParametricFit | None = None
     estimate: LawEstimate | None = None
+    objective: Objective | None = None
+    residual_sigma: float | None = None
     frontier: Frontier | None = None
+    backcast: Backcast | None = None
     draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
-    blocks: tuple[IntArray, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
@@ -162,13 +148,13 @@ class _LawPart:
 class _MinimaPart:
     """Approach 2; no frontier where `problem` says why."""
 
-    problem: str
-    frontier: Frontier | None
-    checks: tuple[Check, ...]
+    problem: str = ""
+    frontier: Frontier | None = None
+    checks: tuple[Check, ...] = ()
 
 
 def _fit_law(work: _Work, delta: float) -> _LawPart:
-    table, family = work.table, FAMILIES["chinchilla"]
+    table, family = work.table, _FAMILY
     problem = find_design_problem(table)
     if problem is not None:
         return _LawPart(problem=problem)
@@ -194,9 +180,11 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     return _LawPart(
         fit=fit,
         estimate=LawEstimate(family=family.name, params=params, intervals=intervals),
+        objective=Objective(name="huber_log", delta=delta, sum=fit.objective),
+        residual_sigma=estimate_residual_sigma(fit.residuals, fit.theta.size),
         frontier=frontier,
+        backcast=backcast_largest(table, blocks, family, delta=delta),
         draws=draws,
-        blocks=blocks,
         checks=_check_law(table, fit, known, float(line[0]), blocks, span),
     )
 
@@ -228,7 +216,7 @@ def _check_law(
     )
 
 
-def _fit_minima(work: _Work, law: _LawPart | None, sigma: float | None) -> _MinimaPart:
+def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
     table = work.table
     budgets = group_budgets(table) if len(table) else ()
     curves = fit_curves(table, budgets)
@@ -264,7 +252,7 @@ def _fit_minima(work: _Work, law: _LawPart | None, sigma: float | None) -> _Mini
 
 
 def _find_curve_noise(
-    curves: tuple[Curve, ...], law: _LawPart | None, sigma: float | None
+    curves: tuple[Curve, ...], law: _LawPart, sigma: float | None
 ) -> float | None:
     """σ of ln loss: around the parabolas where they leave three degrees of freedom, else of the
     replicates, else around the law."""
@@ -278,11 +266,7 @@ def _find_curve_noise(
         freedom += curve.x.size - 3
     if freedom >= 3:
         return math.sqrt(total / freedom)
-    if sigma is not None:
-        return sigma
-    if law is not None and law.fit is not None:
-        return estimate_residual_sigma(law.fit.residuals, law.fit.theta.size)
-    return None
+    return sigma if sigma is not None else law.residual_sigma
 
 
 def _make_frontier(
@@ -316,16 +300,12 @@ def _make_frontier(
     )
 
 
-def _find_status(
-    asked: Approach, law: _LawPart | None, curves: _MinimaPart | None
-) -> tuple[FitStatus, str]:
+def _find_status(asked: Approach, law: _LawPart, curves: _MinimaPart) -> tuple[FitStatus, str]:
     if asked == "isoflop":
-        assert curves is not None
         if curves.frontier is None:
             return "failed", curves.problem
         count = len(curves.frontier.optima)
         return "converged", f"{count} IsoFLOP minima carry the frontier."
-    assert law is not None
     if law.fit is None:
         return "failed", law.problem
     by_code = {check.code: check for check in law.checks}
