@@ -16,7 +16,7 @@ RANKS = {
     "units": 0,
     "_version": 0,
     "durable": 1,
-    "faults": 1,
+    "faults": 0,
     "sweep": 2,
     "data": 3,
     "ledger": 4,
