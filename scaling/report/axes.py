@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -15,7 +16,7 @@ from scaling.units import FloatArray, format_count, format_flops
 Format = Callable[[float], str]
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NARROW = 400.0  # [CSS pixels] of one axes: below it every second tick goes
+_MOST_TICKS = 9
 
 
 def format_power(value: float) -> str:
@@ -35,10 +36,11 @@ def set_log_axis(
     )
     set_scale("log")
     set_limits(low, high)
-    most = 9 if which == "y" or _width_of(ax) > _NARROW else 5
-    if words is format_power and which == "x":
-        most = max(3, most - 2)
-    axis.set_major_locator(FixedLocator(choose_log_ticks(low, high, most=most)))
+    font, box = _font_of(ax), ax.get_window_extent()
+    longest = max(len(words(end)) for end in (low, high))
+    needed = (0.62 * longest + 0.8) * font / box.width if which == "x" else 2 * font / box.height
+    ticks = choose_log_ticks(low, high, apart=needed * math.log10(high / low))
+    axis.set_major_locator(FixedLocator(ticks))
     axis.set_minor_locator(FixedLocator([]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: words(value)))
 
@@ -50,18 +52,24 @@ def set_linear_axis(ax: Axes, which: str, low: float, high: float) -> None:
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
-def choose_log_ticks(low: float, high: float, *, most: int) -> list[float]:
-    """Round values inside [low, high]: 1-2-5, 1-3, decades, or every k-th decade, as many fit."""
+def choose_log_ticks(low: float, high: float, *, apart: float) -> list[float]:
+    """Round values inside [low, high], as many as stay `apart` decades from each other: 1-2-3-5,
+    1-2-5, 1-3, decades, or every k-th decade."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = range(first, last + 1)
     choices = [
         [m * 10.0**k for k in decades for m in steps]
-        for steps in ((1, 1.5, 2, 3, 4, 5, 6, 8), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
+        for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
     ]
     choices += [[10.0**k for k in decades[::stride]] for stride in range(2, len(decades) + 1)]
     inside = [[tick for tick in ticks if low <= tick <= high] for ticks in choices]
-    fitting = [ticks for ticks in inside if len(ticks) <= most]
-    return next((ticks for ticks in fitting if len(ticks) >= 2), fitting[0] if fitting else [])
+    fitting = [
+        ticks
+        for ticks in inside
+        if len(ticks) <= _MOST_TICKS
+        and all(math.log10(b / a) >= apart for a, b in itertools.pairwise(ticks))
+    ]
+    return max(fitting, key=len, default=[])
 
 
 def span_of(values: FloatArray, *, margin: float) -> tuple[float, float]:
@@ -69,6 +77,13 @@ def span_of(values: FloatArray, *, margin: float) -> tuple[float, float]:
     logs = np.log(values[np.isfinite(values) & (values > 0)])
     pad = max(margin * float(np.ptp(logs)), 0.05)
     return float(np.exp(logs.min() - pad)), float(np.exp(logs.max() + pad))
+
+
+def leave_room(ax: Axes, low: float, high: float, *, letters: int = 7) -> float:
+    """Right end of a logarithmic x axis that holds [low, high] and a label after it."""
+    width = float(ax.get_window_extent().width)
+    share = min(0.5, ((0.62 * letters + 0.9) * _font_of(ax)) / width)
+    return float(high * (high / low) ** (share / (1.0 - share)))
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool = False) -> None:
@@ -167,10 +182,6 @@ def _start(group: list[float], step: float) -> float:
 
 def _end(group: list[float], step: float) -> float:
     return group[0] + step * (group[1] - 1.0) / 2.0
-
-
-def _width_of(ax: Axes) -> float:
-    return float(ax.get_window_extent().width)
 
 
 def _font_of(ax: Axes) -> float:

@@ -19,6 +19,7 @@ from scaling.report.axes import (
     draw_markers,
     format_power,
     label_ends,
+    leave_room,
     mark_zero,
     note,
     set_linear_axis,
@@ -41,14 +42,13 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 LOSS_LABEL = "loss L [nats/token]"
 
-_CURVE_BINS = 90  # points of a training curve: finer than a figure shows
-_LABEL_ROOM = 0.13  # of the axis, right of the lines, for their labels
+_CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
 
 def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against N, one parabola per budget, its minimum marked or marked as rejected."""
     low, high = span_of(data.params, margin=0.06)
-    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    set_log_axis(ax, "x", low, leave_room(ax, low, high))
     _set_loss_axis(ax, data.loss)
     ends = []
     for curve in data.curves:
@@ -83,7 +83,7 @@ def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tu
 def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against D: one line of the law per model size, dashed where that size has no run."""
     low, high = span_of(data.tokens, margin=0.05)
-    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=9))
     ends: list[tuple[float, float, str]] = []
     for params in np.unique(data.params):
         own = data.tokens[data.params == params]
@@ -221,7 +221,7 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     where, predicted = where[order], predicted[order]
     params, measured = data.params[where], data.loss[where]
     low, high = span_of(params, margin=0.12)
-    set_log_axis(ax, "x", low, high * (high / low) ** (2 * _LABEL_ROOM))
+    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=8))
     _set_loss_axis(ax, np.concatenate((measured, predicted)))
     ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
     ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
@@ -269,7 +269,7 @@ def draw_training(
         return
     every = np.concatenate(everything, axis=1)
     low, high = span_of(every[0], margin=0.02)
-    set_log_axis(ax, "x", low, high * (high / low) ** _LABEL_ROOM)
+    set_log_axis(ax, "x", low, leave_room(ax, low, high))
     bottom, top = np.percentile(every[1], [0.0, 99.5])
     set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
     label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])

@@ -91,9 +91,9 @@ def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
     if any(curve.rows.size < curve.budget.rows.size for curve in data.curves):
         caption += " A parabola takes only the sizes around the lowest."
     if accepted < len(data.curves):
-        caption += (
-            " Dotted curves have no minimum that can be used; a cross marks where one was rejected."
-        )
+        caption += " Dotted curves have no minimum that can be used."
+    if any(curve.rejection and curve.vertex is not None for curve in data.curves):
+        caption += " A cross marks where one was rejected."
     return _picture(
         "isoflop",
         [partial(figures.draw_isoflop, data, fit)],

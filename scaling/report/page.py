@@ -134,6 +134,7 @@ def render_page(data: ReportData) -> str:
         question=_find_question(data.sweep_yaml),
         answers=[describe_answer(one, fit, data.facts) for one in data.allocations],
         weaknesses=list_failed(fit.checks),
+        explained=any(c.passed is False and c.seen in fit.reason for c in fit.checks),
         pictures=draw_pictures(runs, fit, data.allocations, curves, diverged),
         conventions=compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts

@@ -225,10 +225,15 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
                 format_flops(curve.budget.flops),
                 at,
                 ABSENT if curve.rejection else format_loss(curve.lowest),
-                curve.sentence or "inside the sizes tried",
+                _cut_name(curve.sentence, format_flops(curve.budget.flops)),
             )
         )
     return rows
+
+
+def _cut_name(sentence: str, budget: str) -> str:
+    """A curve's sentence without its budget, which stands in the row's first cell."""
+    return sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
 
 
 def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str]]:

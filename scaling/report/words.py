@@ -114,7 +114,8 @@ def format_plain(value: float | None) -> str:
         return ABSENT
     if float(value).is_integer() and abs(value) < 1e6:
         return f"{int(value)}"
-    return f"{value:.4g}"
+    mantissa, e, exponent = f"{value:.4g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
 
 
 def format_optional(value: float | None, words: Callable[[float], str] = format_count) -> str:

@@ -46,13 +46,14 @@ def test_five_budgets_have_five_colours() -> None:
     assert len({choose_color(rank / 4) for rank in range(5)}) == 5
 
 
-@given(low=st.floats(1e-3, 1e18), decades=st.floats(0.1, 12.0), most=st.integers(3, 9))
-def test_log_ticks_are_few_and_inside(low: float, decades: float, most: int) -> None:
+@given(low=st.floats(1e-3, 1e18), decades=st.floats(0.1, 12.0), apart=st.floats(0.05, 0.4))
+def test_log_ticks_are_inside_and_apart(low: float, decades: float, apart: float) -> None:
     high = low * 10**decades
-    ticks = choose_log_ticks(low, high, most=most)
-    assert len(ticks) <= most
+    ticks = choose_log_ticks(low, high, apart=apart * decades)
     assert all(low <= tick <= high for tick in ticks)
-    if decades >= 1:
+    gaps = np.diff(np.log10(ticks))
+    assert np.all(gaps >= apart * decades)
+    if decades >= 2.5:
         assert len(ticks) >= 2
 
 
