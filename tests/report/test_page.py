@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from simulated import SWEEP, make_data, standard_data, with_status
 
 from scaling.allocation import Allocation
 from scaling.fitting.result import Check, FitStatus, Interval
@@ -19,9 +20,6 @@ from scaling.report.answers import STATUSES, mark_distance
 from scaling.report.page import ReportData, render_page, write_report
 from scaling.sweep.plan import RejectedCell
 from scaling.units import format_count, format_flops
-
-sys.path.insert(0, str(Path(__file__).parent))
-from simulated import SWEEP, make_data, standard_data, with_status
 
 PAYLOADS = (
     "<script>alert(1)</script>",
