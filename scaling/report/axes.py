@@ -61,7 +61,11 @@ def choose_log_ticks(low: float, high: float, *, apart: float) -> list[float]:
         [m * 10.0**k for k in decades for m in steps]
         for steps in ((1, 1.5, 2, 3, 4, 5, 7), (1, 2, 3, 5), (1, 2, 5), (1, 3), (1,))
     ]
-    choices += [[10.0**k for k in decades[::stride]] for stride in range(2, len(decades) + 1)]
+    choices += [
+        [10.0**k for k in decades[offset::stride]]
+        for stride in range(2, len(decades) + 1)
+        for offset in range(stride)
+    ]
     inside = [[tick for tick in ticks if low <= tick <= high] for ticks in choices]
     fitting = [
         ticks
