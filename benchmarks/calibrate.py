@@ -1,6 +1,6 @@
 """Loss of one model at one budget over a product of recipe values and seeds: the bracket by hand.
 
-    python benchmarks/calibrate.py --heads 2 --layers 2 --flops 1e11 \
+    python benchmarks/calibrate.py --width 32 --layers 2 --flops 1e11 \
         --learning-rate 0.004 0.008 0.016 --batch 1 2 4 --seeds 0 1 2
 
 Prints one row per setting: mean and standard deviation of the held-out loss over the seeds, and
@@ -59,7 +59,7 @@ def train_once(job: tuple[ModelShape, float, RecipeSpec, int]) -> tuple[float | 
 def main() -> None:
     """Run the product and print its table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--heads", type=int, default=2)
+    parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--flops", type=float, default=1e11)
     parser.add_argument("--learning-rate", type=float, nargs="*", default=[None])
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     asked = parser.parse_args()
-    shape = make_shape(256, 128, n_heads=asked.heads, n_layers=asked.layers)
+    shape = make_shape(256, 128, d_model=asked.width, n_layers=asked.layers)
     settings = list(
         itertools.product(asked.learning_rate, asked.batch, asked.beta2, asked.decay_fraction)
     )

@@ -1,15 +1,15 @@
 """Every error a user can meet, in one tree; each knows its exit code.
 
-    ScalingError                      1   our own mistake if raised bare
-    ├── UsageError                    2   the request cannot be carried out as written
-    │   ├── SpecError                     a sweep file (carries every problem, with file:line:col)
-    │   ├── TableError                    a table of runs (carries every rejected row)
-    │   ├── CorpusError                   text that cannot become tokens
-    │   └── QueryError                    a question to a fit that has no answer
-    ├── NoFitError                    4   valid runs, but no law that can be used
-    ├── EnvironmentFault              5   disk, memory, Ray, permissions
-    ├── LockedError                   6   another driver works on this sweep
-    └── IntegrityError                7   stored bytes are not what was written
+ScalingError                      1   our own mistake if raised bare
+├── UsageError                    2   the request cannot be carried out as written
+│   ├── SpecError                     a sweep file (carries every problem, with file:line:col)
+│   ├── TableError                    a table of runs (carries every rejected row)
+│   ├── CorpusError                   text that cannot become tokens
+│   └── QueryError                    a question to a fit that has no answer
+├── NoFitError                    4   valid runs, but no law that can be used
+├── EnvironmentFault              5   disk, memory, Ray, permissions
+├── LockedError                   6   another driver works on this sweep
+└── IntegrityError                7   stored bytes are not what was written
 """
 
 from __future__ import annotations

@@ -73,11 +73,7 @@ def format_allocation(answer: Allocation) -> str:
         )
     if answer.shape is not None:
         built = answer.shape
-        penalty = (
-            ""
-            if built.compute_penalty is None
-            else f", {built.compute_penalty:.1%} more compute than the optimum"
-        )
+        penalty = _format_penalty(built.compute_penalty)
         lines.append(
             f"  build: {built.shape.d_model} wide × {built.shape.n_layers} layers "
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
@@ -163,6 +159,15 @@ def _format_interval(interval: Interval | None, spec: str | None) -> str:
         for end in (interval.low, interval.high)
     )
     return f"[{low}, {high}] ({interval.level:.0%})"
+
+
+def _format_penalty(penalty: float | None) -> str:
+    if penalty is None:
+        return ""
+    if penalty >= 0:
+        return f", {penalty:.1%} more compute for the same loss"
+    # The optimum is found along the smoothed cost of the ladder; this rung's exact cost is lower.
+    return f", {-penalty:.1%} less compute: cheaper than the ladder's smoothed cost"
 
 
 def _format_distance(decades: float) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import platform
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.durable import read_plain
-from scaling.errors import NoFitError, ScalingError, UsageError
+from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.integrity import verify
 from scaling.ledger.results import RunResult
@@ -310,14 +311,18 @@ def report_sweep(
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
-    """An allocation for each forecast budget of the sweep; none where the fit has no answer."""
+    """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
+    refuses (no usable fit, too far from the data) is warned about."""
     from scaling.allocation import allocate
 
     ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
-    try:
-        return tuple(allocate(fit, flops, ladder=ladder) for flops in stored.spec.forecast)
-    except (NoFitError, UsageError):
-        return ()
+    answers = []
+    for flops in stored.spec.forecast:
+        try:
+            answers.append(allocate(fit, flops, ladder=ladder))
+        except (NoFitError, UsageError) as error:
+            warnings.warn(str(error), ScalingWarning, stacklevel=2)
+    return tuple(answers)
 
 
 def list_versions() -> dict[str, str]:

@@ -47,7 +47,7 @@ class ReferencePoint:
 
 
 REFERENCE = ReferencePoint(
-    width=32, depth=2, tokens=340_000.0, batch_tokens=160.0, learning_rate=0.007
+    width=32, depth=2, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.0075
 )
 
 

@@ -1,9 +1,11 @@
 """ModelShape, and the one fixed ladder of shapes a sweep may build.
 
-Width steps by one attention head. At a width of k heads the depth starts at k layers (2 at least)
-and grows by one until the next width is within ×1.5 in matmul parameters, so that N grows by at
-most ×1.5 a rung wherever body parameters rule (with bytes: everywhere). One layer is left out: its
-loss depends on the seed by 6 % (DECISIONS.md, "The ladder begins at two layers").
+Width steps by half an attention head. At a width of w heads the depth starts at w layers (rounded
+down, 2 at least) and grows by one until the next width is within ×1.5 in matmul parameters, so that
+N grows by at most ×1.5 a rung wherever body parameters rule (with bytes: everywhere but from the
+first rung, half a head wide, to the second). One layer is
+left out: its loss depends on the seed by 6 %; whole heads alone would need 16-wide models of six
+layers to bridge the gap to 32 (DECISIONS.md, "The ladder").
 
 The ladder depends on vocabulary, sequence length and head size only, never on a sweep's budgets:
 two sweeps that share those share their rungs, and adding budgets or sizes never changes a finished
@@ -12,6 +14,8 @@ run.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -46,18 +50,17 @@ class ModelShape:
 
 
 def make_shape(
-    vocab_size: int, seq_len: int, *, n_heads: int, n_layers: int, head_size: int = 16
+    vocab_size: int, seq_len: int, *, d_model: int, n_layers: int, head_size: int = 16
 ) -> ModelShape:
-    """The transformer of this project at a given width in heads and depth: d = heads · head size,
-    MLP of 4d."""
-    d_model = n_heads * head_size
+    """The transformer of this project at a given width and depth: as many heads as cover the
+    width, an MLP of 4d."""
     return ModelShape(
         family="transformer",
         vocab_size=vocab_size,
         seq_len=seq_len,
         d_model=d_model,
         n_layers=n_layers,
-        n_heads=n_heads,
+        n_heads=math.ceil(d_model / head_size),
         head_size=head_size,
         d_ff=4 * d_model,
     )
@@ -65,30 +68,28 @@ def make_shape(
 
 def iterate_ladder(vocab_size: int, seq_len: int, *, head_size: int = 16) -> Iterator[ModelShape]:
     """The rungs in ascending N, without end."""
-    n_heads = 1
-    while True:
-        next_width = make_shape(
+    step = head_size // 2
+
+    def shape_at(d_model: int, extra_layers: int) -> ModelShape:
+        return make_shape(
             vocab_size,
             seq_len,
-            n_heads=n_heads + 1,
-            n_layers=max(MIN_LAYERS, n_heads + 1),
+            d_model=d_model,
+            n_layers=max(MIN_LAYERS, d_model // head_size) + extra_layers,
             head_size=head_size,
         )
+
+    for d_model in itertools.count(step, step):
+        next_width = count_matmul_params(shape_at(d_model + step, 0))
         for extra_layers in range(MAX_EXTRA_LAYERS + 1):
-            shape = make_shape(
-                vocab_size,
-                seq_len,
-                n_heads=n_heads,
-                n_layers=max(MIN_LAYERS, n_heads) + extra_layers,
-                head_size=head_size,
-            )
-            if extra_layers and count_matmul_params(shape) >= count_matmul_params(next_width):
+            shape = shape_at(d_model, extra_layers)
+            params = count_matmul_params(shape)
+            if extra_layers and params >= next_width:
                 break
             yield shape
-            within = MAX_GROWTH_PER_RUNG * count_matmul_params(shape)
-            if count_matmul_params(next_width) <= within:
+            # Below a whole head, attention costs more than all parameters: deeper is no bridge.
+            if next_width <= MAX_GROWTH_PER_RUNG * params or d_model < head_size:
                 break
-        n_heads += 1
 
 
 def list_ladder(

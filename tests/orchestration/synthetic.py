@@ -46,7 +46,7 @@ def make_run(seed: int = 0, *, steps: int = 10, n_heads: int = 1) -> RunSpec:
     values: dict[str, Any] = {field.name: 0.5 for field in dataclasses.fields(Recipe)}
     values |= {"batch_sequences": 2, "steps": steps, "warmup_steps": 1, "decay_steps": 2}
     recipe = Recipe(**values | {"base_width": 16, "base_depth": 1})
-    shape = make_shape(256, 32, n_heads=n_heads, n_layers=1)
+    shape = make_shape(256, 32, d_model=16 * n_heads, n_layers=1)
     return RunSpec(shape=shape, recipe=recipe, data_digest=FACTS.digest, seed=seed)
 
 

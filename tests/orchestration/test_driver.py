@@ -101,7 +101,8 @@ def test_a_sweep_is_trained_and_the_second_call_does_nothing(tmp_path: Path) -> 
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert (len(second.finished), second.trained) == (3, 0)
     changed = {path.name for path in after if before.get(path) != after[path]}
-    assert changed <= {"behaviour.json"}
+    # Some releases of filelock truncate the file they lock.
+    assert changed <= {".lock", "behaviour.json"}
     assert verify(make_ledger(tmp_path), cells) == ()
 
 

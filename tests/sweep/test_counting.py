@@ -13,9 +13,10 @@ from scaling.sweep.shapes import list_ladder, make_shape
 from scaling.training.models.transformer import Transformer
 
 SHAPES = [
-    make_shape(256, 128, n_heads=1, n_layers=1),
-    make_shape(256, 64, n_heads=3, n_layers=4),
-    make_shape(4096, 32, n_heads=2, n_layers=2, head_size=32),
+    make_shape(256, 128, d_model=24, n_layers=2),
+    make_shape(256, 128, d_model=1 * 16, n_layers=1),
+    make_shape(256, 64, d_model=3 * 16, n_layers=4),
+    make_shape(4096, 32, d_model=64, n_layers=2, head_size=32),
 ]
 
 
@@ -24,7 +25,7 @@ def build(shape):
 
 
 def test_smallest_rung_counts_by_hand():
-    shape = make_shape(256, 128, n_heads=1, n_layers=1)
+    shape = make_shape(256, 128, d_model=1 * 16, n_layers=1)
     # 12·d² + d·V = 3072 + 4096; attention 12·L·d·T = 24576.
     assert count_params(shape, "matmul") == 7168
     assert count_flops_per_token(shape) == 6 * 7168 + 24576
@@ -56,12 +57,20 @@ def test_flops_are_those_torch_counts(shape):
     assert counter.get_total_flops() == count_flops_per_token(shape) * batch * shape.seq_len
 
 
+def test_half_a_head_more_of_width_takes_a_whole_head():
+    shape = make_shape(256, 128, d_model=24, n_layers=2)
+    assert (shape.n_heads, shape.d_attn) == (2, 32)
+    # per layer 4·24·32 + 8·24²; the head 24·256
+    assert count_params(shape, "matmul") == 2 * (3072 + 4608) + 6144
+
+
 def test_ladder_grows_by_at_most_half_a_rung():
     ladder = list_ladder(256, 128, max_params=1e9)
     sizes = np.array([count_params(shape, "matmul") for shape in ladder], dtype=float)
     growth = sizes[1:] / sizes[:-1]
     assert growth.min() > 1
-    assert growth.max() <= 1.5
+    assert growth[1:].max() <= 1.5
+    assert growth[0] == 2.5  # from half a head to a whole one
 
 
 @pytest.mark.parametrize("vocab_size", [256, 4096, 50_000])
@@ -81,7 +90,7 @@ def test_ladder_cost_is_exact_where_shapes_are_large():
     params = np.array([count_params(shape, "matmul") for shape in large], dtype=float)
     exact = np.array([count_flops_per_token(shape) for shape in large], dtype=float)
     np.testing.assert_allclose(cost.flops_per_token(params), exact, rtol=0.01)
-    assert cost.max_deviation < 0.2  # at the smallest widths the ladder is a saw
+    assert cost.max_deviation < 0.25  # at the smallest widths the ladder is a saw
 
 
 def test_table_cost_recovers_six_nd():

@@ -134,7 +134,7 @@ def test_wished_for_sizes_become_the_nearest_rung():
 
 
 def test_the_recipe_passes_through_its_reference_point():
-    shape = make_shape(256, 128, n_heads=2, n_layers=2)
+    shape = make_shape(256, 128, d_model=2 * 16, n_layers=2)
     recipe = decide_recipe(shape, REFERENCE.tokens, RecipeSpec())
     # The batch is a whole number of sequences, so the rate differs by sqrt of the rounding.
     batch = recipe.batch_sequences * 128
@@ -145,7 +145,7 @@ def test_the_recipe_passes_through_its_reference_point():
 
 @pytest.mark.parametrize("tokens", [1e5, 1e6, 1e8])
 def test_warmup_and_decay_stay_within_their_shares(tokens):
-    shape = make_shape(256, 128, n_heads=4, n_layers=4)
+    shape = make_shape(256, 128, d_model=4 * 16, n_layers=4)
     recipe = decide_recipe(shape, tokens, RecipeSpec())
     assert 20 <= recipe.warmup_steps <= max(20, 0.1 * recipe.steps + 1)
     assert recipe.decay_steps <= recipe.steps / 2
@@ -154,7 +154,7 @@ def test_warmup_and_decay_stay_within_their_shares(tokens):
 
 def test_what_the_user_sets_is_kept():
     asked = RecipeSpec(learning_rate=0.001, batch_sequences=3, decay_fraction=0.5, beta2=0.9)
-    recipe = decide_recipe(make_shape(256, 128, n_heads=1, n_layers=1), 1e6, asked)
+    recipe = decide_recipe(make_shape(256, 128, d_model=1 * 16, n_layers=1), 1e6, asked)
     assert (recipe.learning_rate, recipe.batch_sequences, recipe.beta2) == (0.001, 3, 0.9)
     assert recipe.decay_steps == round(0.5 * recipe.steps)
 

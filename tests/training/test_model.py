@@ -32,7 +32,7 @@ RECIPE = Recipe(
 
 
 def make_run(n_heads=2, n_layers=2, seed=0, **recipe):
-    shape = make_shape(64, 32, n_heads=n_heads, n_layers=n_layers)
+    shape = make_shape(64, 32, d_model=16 * n_heads, n_layers=n_layers)
     return RunSpec(
         shape=shape,
         recipe=dataclasses.replace(RECIPE, **recipe),

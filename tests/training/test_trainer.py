@@ -49,7 +49,7 @@ def make_run(corpus: Path, *, steps=60, seed=0, learning_rate=0.01) -> RunSpec:
         init_scale=1.0,
     )
     digest = json.loads((corpus / "manifest.json").read_text())["facts"]["digest"]
-    shape = make_shape(256, 32, n_heads=2, n_layers=2)
+    shape = make_shape(256, 32, d_model=2 * 16, n_layers=2)
     return RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)
 
 

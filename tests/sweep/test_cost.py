@@ -1,0 +1,36 @@
+"""Predicted memory is enough for what training really keeps."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from scaling.sweep.cost import _ACTIVATIONS_PER_LAYER, _FLOAT_BYTES, _LOGITS_COPIES
+from scaling.sweep.shapes import make_shape
+from scaling.training.models.transformer import Transformer
+
+
+@pytest.mark.parametrize(("d_model", "n_layers"), [(16, 4), (24, 2), (64, 4), (128, 8)])
+def test_activations_kept_for_the_backward_pass_fit_the_estimate(d_model, n_layers):
+    shape = make_shape(256, 128, d_model=d_model, n_layers=n_layers)
+    model = Transformer(shape, residual_multiplier=1.0, head_multiplier=1.0)
+    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    kept: dict[int, int] = {}
+
+    def remember(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    tokens_bt = torch.randint(0, 256, (4, 129))
+    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+        logits = model(tokens_bt[:, :-1])
+        loss = cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
+    loss.backward()
+    tokens = 4 * 128
+    estimate = (
+        _FLOAT_BYTES * tokens * (n_layers * d_model * _ACTIVATIONS_PER_LAYER + 256 * _LOGITS_COPIES)
+    )
+    assert sum(kept.values()) <= estimate
+    # An estimate of twice the need would refuse sweeps that fit.
+    assert estimate <= 2 * sum(kept.values())
