@@ -48,6 +48,7 @@ _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
 _CAPACITY_SECONDS = 5.0
 _GONE_SECONDS = 2.0
+_REMOVE_AGAIN_SECONDS = 0.1
 _REACH_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
 _FOLDER_PREFIX = "scaling-ray-"
@@ -160,7 +161,7 @@ class RayExecutor:
                 logger.warning("Ray did not shut down in order", exc_info=True)
         _end_processes(ours, patience=0.0 if at_once else _GONE_SECONDS)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            _remove_folder(self._folder, patience=0.0 if at_once else _GONE_SECONDS)
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -350,6 +351,16 @@ def _end_processes(processes: list[psutil.Process], *, patience: float) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=_GONE_SECONDS)
+
+
+def _remove_folder(folder: Path, *, patience: float) -> None:
+    """Remove Ray's folder, into which a worker that was just being started may still write."""
+    deadline = time.monotonic() + patience
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > deadline:
+            return
+        time.sleep(_REMOVE_AGAIN_SECONDS)
 
 
 def _remove_stale_folders() -> None:
