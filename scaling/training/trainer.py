@@ -35,9 +35,10 @@ from scaling.units import bits_per_byte
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
 _CURVE_POINTS = 100
-# At CPU scale a healthy run may pass the unigram entropy well after warmup; from a quarter of its
-# steps on, two windows in a row above it are a collapse.
-_DIVERGENCE_FROM = 0.25
+# At CPU scale a healthy run may pass the unigram entropy well after warmup, and a row of a short run
+# is a handful of sequences; from half of the steps on, a tenth of the run above it is a collapse.
+_DIVERGENCE_FROM = 0.5
+_DIVERGENCE_WINDOW = 0.1
 
 
 def train_run(
@@ -214,15 +215,14 @@ class _Training:
         return self._find_divergence()
 
     def _find_divergence(self) -> str:
-        losses = [row.get("loss") for row in self.rows[-2:]]
-        if None in losses:
+        window = max(1, round(_DIVERGENCE_WINDOW * min(_CURVE_POINTS, self.run.recipe.steps)))
+        losses = [row.get("loss", math.nan) for row in self.rows[-window:]]
+        if not math.isfinite(losses[-1]):
             return f"the training loss is not finite by step {self.step}"
-        late = self.step >= max(
-            _DIVERGENCE_FROM * self.run.recipe.steps, self.run.recipe.warmup_steps
-        )
-        lowest = min(loss for loss in losses if loss is not None)
-        if late and len(losses) == 2 and lowest > self.shards.facts.unigram_entropy:
-            return _above_unigram("training", lowest, self.shards)
+        judged = self.step >= _DIVERGENCE_FROM * self.run.recipe.steps
+        recent = sum(losses) / len(losses)
+        if judged and recent > self.shards.facts.unigram_entropy:
+            return _above_unigram("training", recent, self.shards)
         return ""
 
 
