@@ -122,7 +122,7 @@ def _fit_options(function: _F) -> _F:
         ),
         click.option(
             "--bootstrap",
-            type=click.IntRange(1, 100_000),
+            type=click.IntRange(2, 100_000),
             default=1000,
             show_default=True,
             help="Refits behind the intervals.",
@@ -209,7 +209,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
             err=True,
         )
         return SIGNAL_BASE + outcome.interrupted_by
-    code = _report(ledger.folder, root, show_fit=True)
+    code = _report(ledger.folder, root, after_run=True)
     if outcome.damaged:
         return DAMAGED
     return code or (SOME_RUNS_FAILED if outcome.failed or outcome.diverged else 0)
@@ -338,7 +338,7 @@ def report(results: Path, root: Path) -> int:
 
     Fit again where needed and write reports/<sweep>/index.html.
     """
-    return _report(results, root, show_fit=False)
+    return _report(results, root, after_run=False)
 
 
 @cli.command()
@@ -427,7 +427,7 @@ def _make_options(options: dict[str, Any]) -> FitOptions:
         approach=options["approach"],
         count=options["count"],
         huber_delta=options["huber_delta"],
-        bootstrap=0 if options["no_bootstrap"] else options["bootstrap"],
+        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
         level=options["level"],
         seed=options["seed"],
     )
@@ -440,19 +440,21 @@ def _read_columns(text: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _report(results: Path, root: Path, *, show_fit: bool) -> int:
+def _report(results: Path, root: Path, *, after_run: bool) -> int:
     from scaling.text import format_allocation, format_fit
     from scaling.workflow import open_results, report_sweep
 
     stored = open_results(results)
     found = stored.ledger.read_results()
     command = f"scaling report {results}"
-    page, fitted, answers = report_sweep(stored, found, root=root, command=command)
-    if show_fit:
+    page, fitted, answers = report_sweep(
+        stored, found, root=root, command=command, keep_current=after_run
+    )
+    if after_run:
         click.echo(format_fit(fitted))
         for answer in answers:
-            click.echo("\n" + format_allocation(answer))
-    click.echo(f"\nreport: {page}" if show_fit else str(page))
+            click.echo("\n" + format_allocation(answer, said=fitted.checks))
+    click.echo(f"\nreport: {page}" if after_run else str(page))
     for damage in found.damaged:
         click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
     if found.damaged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scaling.units import format_count, format_flops
@@ -23,7 +23,8 @@ _STATUS = {
 def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
     lines = [f"fit of {fit.n} runs: {_STATUS[fit.status]}"]
-    if fit.reason:
+    # A check that says the same follows below, with what to do.
+    if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
         lines += ["", "L(N, D) = E + A/N^alpha + B/D^beta   [nats/token]"]
@@ -49,8 +50,11 @@ def format_fit(fit: Fit) -> str:
     return "\n".join(lines + _format_checks(fit.checks))
 
 
-def format_allocation(answer: Allocation) -> str:
-    """One answer: what to train, how sure, how far from the data."""
+def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
+    """One answer: what to train, how sure, how far from the data.
+
+    Checks that were `said` already, with the fit, are not said again.
+    """
     lines = [
         f"For {format_flops(answer.flops)} FLOPs "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
@@ -79,7 +83,7 @@ def format_allocation(answer: Allocation) -> str:
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
             f"{penalty}"
         )
-    return "\n".join(lines + _format_checks(answer.checks))
+    return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 
 def format_prediction(answer: Prediction) -> str:

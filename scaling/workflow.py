@@ -79,7 +79,7 @@ class FitOptions:
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
     huber_delta: float | None = None
-    bootstrap: int = 1000
+    bootstrap: int | None = 1000
     level: float = 0.9
     seed: int = 0
 
@@ -264,8 +264,10 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
 
 
 def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
-    """fits/<digest>.json; the digest covers the rows and how they are fitted."""
-    key = canonical_json([table.digest, dataclasses.asdict(options), _version()])
+    """fits/<digest>.json; the digest covers the rows and how they are fitted and written."""
+    from scaling.fitting.store import FORMAT_VERSION
+
+    key = canonical_json([table.digest, dataclasses.asdict(options), _version(), FORMAT_VERSION])
     return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
@@ -273,9 +275,17 @@ def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
 
 
 def report_sweep(
-    stored: StoredSweep, results: StoredResults, *, root: Path, command: str
+    stored: StoredSweep,
+    results: StoredResults,
+    *,
+    root: Path,
+    command: str,
+    keep_current: bool = False,
 ) -> tuple[Path, Fit, tuple[Allocation, ...]]:
-    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html."""
+    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html.
+
+    With `keep_current` a page that shows the same is left alone.
+    """
     from scaling.report.page import ReportData, write_report
 
     options = FitOptions()
@@ -307,7 +317,8 @@ def report_sweep(
         versions=list_versions(),
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     )
-    return write_report(data, root / "reports" / stored.spec.name), fit, allocations
+    folder = root / "reports" / stored.spec.name
+    return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

@@ -28,7 +28,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 lost the order of a law's parameters
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -48,7 +48,9 @@ def write_fit(path: str | Path, fit: Fit) -> None:
     }
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(target, canonical_json(whole))
+        # Not sorted: columns of draws are in the order of the law's parameters.
+        text = json.dumps(whole, separators=(",", ":"), allow_nan=False)
+        write_durably(target, text.encode())
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentFault(

@@ -27,12 +27,7 @@ from scaling.report.axes import (
     span_of,
 )
 from scaling.report.canvas import ACCENT, INK, MUTED, SHADE, choose_color
-from scaling.report.measured import (
-    MeasuredRuns,
-    evaluate_band,
-    evaluate_frontier,
-    evaluate_law,
-)
+from scaling.report.measured import FrontierLines, MeasuredRuns, evaluate_law
 from scaling.units import FloatArray, format_count
 
 TrainingCurve = Sequence[tuple[float, float]]
@@ -134,37 +129,25 @@ def draw_frontier(
     fit: Fit,
     ax: Axes,
     *,
+    lines: FrontierLines,
     quantity: str,
     allocations: Sequence[Allocation],
 ) -> None:
     """N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
-    frontier = fit.frontier
-    if frontier is None:
-        return
-    column = 0 if quantity == "params" else 1
-    low = min(frontier.range[0], *data.flops) if len(data) else frontier.range[0]
-    edge = max(frontier.range[1], *data.flops) if len(data) else frontier.range[1]
-    high = max([edge, *(one.flops for one in allocations)])
-    low, high = low / 1.02, high * 1.6
-    flops = np.unique(np.append(np.geomspace(low, high, 70), edge))
-    values = evaluate_frontier(fit, flops)
-    if values is None:
-        return
-    line = values[column]
-    draws = evaluate_band(fit, flops)
-    shown = [line]
-    if draws is not None:
-        tail = 50.0 * (1.0 - fit.level)
-        bottom, top = np.percentile(draws[column], [tail, 100.0 - tail], axis=0)
+    flops, edge, best = lines.flops, lines.edge, lines.best[quantity]
+    shown = [best]
+    if lines.band is not None:
+        bottom, top = lines.band[quantity]
         ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
         shown += [bottom, top]
-    ax.plot(flops[flops <= edge], line[flops <= edge], color=INK, linewidth=1.9)
-    ax.plot(flops[flops >= edge], line[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    ax.plot(flops[flops <= edge], best[flops <= edge], color=INK, linewidth=1.9)
+    ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    column = 0 if quantity == "params" else 1
     shown.append(_draw_minima(ax, data, fit, column))
     shown.append(_draw_answers(ax, allocations, quantity))
-    set_log_axis(ax, "x", low, high, words=format_power)
+    set_log_axis(ax, "x", flops[0], flops[-1], words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
-    ax.axvspan(low, edge, color=SHADE, zorder=0, linewidth=0)
+    ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
     note(ax, 0.03, 0.97, "within the data")
     ax.set_xlabel(FLOPS_LABEL)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))

@@ -14,7 +14,7 @@ from scaling.fitting.result import Fit
 from scaling.report import figures
 from scaling.report.answers import STATUSES
 from scaling.report.canvas import Draw, render_svg
-from scaling.report.measured import MeasuredRuns
+from scaling.report.measured import FrontierLines, MeasuredRuns, evaluate_frontier
 from scaling.report.words import format_share
 from scaling.units import format_count, format_flops
 
@@ -39,7 +39,6 @@ def draw_pictures(
 ) -> dict[str, Picture]:
     """Every figure that the data allow, by section."""
     pictures = {}
-    level = format_share(fit.level)
     color = "budget" if data.budgets else "training FLOPs"
     if len(data) and data.budgets:
         pictures["isoflop"] = _picture_isoflop(data, fit)
@@ -53,8 +52,10 @@ def draw_pictures(
             "fitted law at each model size, dashed where that size has no run.",
         )
         pictures["residuals"] = _picture_residuals(data, fit)
-    if len(data) and fit.frontier is not None:
-        pictures["frontier"] = _picture_frontier(data, fit, allocations, level)
+    furthest = max((one.flops for one in allocations), default=0.0)
+    lines = evaluate_frontier(data, fit, furthest=furthest) if len(data) else None
+    if lines is not None:
+        pictures["frontier"] = _picture_frontier(data, fit, lines, allocations)
     if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
         pictures["backcast"] = _picture(
             "backcast",
@@ -122,8 +123,9 @@ def _draw_residuals(data: MeasuredRuns, fit: Fit, against: str, ax: Axes) -> Non
 
 
 def _picture_frontier(
-    data: MeasuredRuns, fit: Fit, allocations: Sequence[Allocation], level: str
+    data: MeasuredRuns, fit: Fit, lines: FrontierLines, allocations: Sequence[Allocation]
 ) -> Picture:
+    level = format_share(fit.level)
     answers = "; ".join(
         f"at {format_flops(one.flops)} FLOPs {format_count(one.params)} parameters and "
         f"{format_count(one.tokens)} tokens"
@@ -132,7 +134,7 @@ def _picture_frontier(
     source = "the law" if fit.asked == "parametric" else "the line through the IsoFLOP minima"
     caption = f"Compute-optimal size and data by {source}: solid within the trained budgets, "
     caption += "dashed beyond. Diamonds are the minima of the IsoFLOP curves."
-    if fit.draws or (fit.frontier is not None and fit.frontier.draws):
+    if lines.band is not None:
         caption += f" Band: {level} interval of the fit alone."
     if any(one.params_interval is not None for one in allocations):
         caption += f" Bars: {level} interval of the answer, which adds the noise of a new run "
@@ -140,7 +142,7 @@ def _picture_frontier(
     return _picture(
         "frontier",
         [
-            partial(_draw_frontier, data, fit, quantity, allocations)
+            partial(_draw_frontier, data, fit, lines, quantity, allocations)
             for quantity in ("params", "tokens")
         ],
         alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status][1]}",
@@ -150,9 +152,14 @@ def _picture_frontier(
 
 
 def _draw_frontier(
-    data: MeasuredRuns, fit: Fit, quantity: str, allocations: Sequence[Allocation], ax: Axes
+    data: MeasuredRuns,
+    fit: Fit,
+    lines: FrontierLines,
+    quantity: str,
+    allocations: Sequence[Allocation],
+    ax: Axes,
 ) -> None:
-    figures.draw_frontier(data, fit, ax, quantity=quantity, allocations=allocations)
+    figures.draw_frontier(data, fit, ax, lines=lines, quantity=quantity, allocations=allocations)
 
 
 def _picture(

@@ -25,6 +25,10 @@ from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
+_QUANTITIES = ("params", "tokens")
+_BUDGETS = 70  # points of a frontier's line
+_MARGIN = 1.02
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasuredRuns:
@@ -142,32 +146,51 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
     return family.loss(letters, params, tokens)
 
 
-def evaluate_frontier(fit: Fit, flops: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """(N*, D*) of the approach that answers, at each budget; None where it has no frontier."""
-    if fit.frontier is None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontierLines:
+    """N*(C) and D*(C) of the approach that answers.
+
+    Attributes:
+        flops: Budgets C [FLOP], shape (k,), ascending.
+        edge: Largest budget of the data [FLOP]; one of `flops`.
+        best: "params" and "tokens" at each budget.
+        band: Their (low, high) at the fit's level; None without a bootstrap.
+    """
+
+    flops: FloatArray
+    edge: float
+    best: Mapping[str, FloatArray]
+    band: Mapping[str, tuple[FloatArray, FloatArray]] | None
+
+
+def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> FrontierLines | None:
+    """The frontier over the data's budgets and on to `furthest` [FLOP]; None if there is none."""
+    frontier = fit.frontier
+    if frontier is None:
         return None
+    low = min([frontier.range[0], *data.flops])
+    edge = max([frontier.range[1], *data.flops])
+    flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
+    flops = np.unique(np.append(flops, edge))
     if fit.asked == "parametric" and fit.law is not None and fit.law.family in FAMILIES:
         family = FAMILIES[fit.law.family]
         letters = np.array([fit.law.params[name] for name in family.param_names])
-        return find_frontier(family, letters, flops=flops, cost=fit.cost)
-    line = fit.frontier
-    return line.k_n * flops**line.a, line.k_d * flops**line.b
-
-
-def evaluate_band(fit: Fit, flops: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Draws of (N*, D*), each of shape (draws, budgets); None without a bootstrap."""
-    if fit.frontier is None:
-        return None
-    if fit.asked == "parametric" and fit.law is not None and fit.law.family in FAMILIES:
-        if not fit.draws:
-            return None
-        family = FAMILIES[fit.law.family]
-        order = [list(fit.law.params).index(name) for name in family.param_names]
-        draws = np.array(fit.draws)[:, None, order]
-        return find_frontier(family, draws, flops=flops[None, :], cost=fit.cost)
-    if not fit.frontier.draws:
-        return None
-    draws = np.array(fit.frontier.draws)
-    log_c = np.log(flops)[None, :]
-    a, log_k_n, b, log_k_d = (draws[:, column, None] for column in range(4))
-    return np.exp(log_k_n + a * log_c), np.exp(log_k_d + b * log_c)
+        best = find_frontier(family, letters, flops=flops, cost=fit.cost)
+        draws = None
+        if fit.draws:
+            each = np.array(fit.draws)[:, None, :]
+            draws = find_frontier(family, each, flops=flops[None, :], cost=fit.cost)
+    else:
+        best = frontier.k_n * flops**frontier.a, frontier.k_d * flops**frontier.b
+        draws = None
+        if frontier.draws:
+            log_c = np.log(flops)[None, :]
+            a, log_k_n, b, log_k_d = (column[:, None] for column in np.array(frontier.draws).T)
+            draws = np.exp(log_k_n + a * log_c), np.exp(log_k_d + b * log_c)
+    band = None
+    if draws is not None:
+        tail = 50.0 * (1.0 - fit.level)
+        ends = [np.percentile(each, [tail, 100.0 - tail], axis=0) for each in draws]
+        band = {name: (low, high) for name, (low, high) in zip(_QUANTITIES, ends, strict=True)}
+    lines = dict(zip(_QUANTITIES, best, strict=True))
+    return FrontierLines(flops=flops, edge=edge, best=lines, band=band)

@@ -8,6 +8,8 @@ dash. The same ReportData gives the same bytes.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import math
 import re
 from collections.abc import Mapping
@@ -45,6 +47,8 @@ from scaling.report.words import ABSENT, format_range, format_share, name_check
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.units import format_count, format_flops
+
+_HEAD_CHARACTERS = 2000
 
 # Control characters, lone surrogates, and marks that reorder the text around them.
 _UNPRINTABLE = re.compile(
@@ -91,18 +95,38 @@ class ReportData:
     created: str
 
 
-def write_report(data: ReportData, folder: Path) -> Path:
+def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
     """Write folder/index.html, replacing it whole or not at all.
+
+    Args:
+        data: What the page shows.
+        folder: Where it lies.
+        keep_current: Leave a page alone that this version wrote from the same data.
 
     Raises:
         EnvironmentFault: The folder cannot be written.
     """
     path = folder / "index.html"
+    if keep_current and _is_current(path, data):
+        return path
     content = render_page(data).encode("utf-8")
     with blaming_machine(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_durably(path, content)
     return path
+
+
+def _is_current(path: Path, data: ReportData) -> bool:
+    try:
+        with path.open(encoding="utf-8") as page:
+            return _digest(data) in page.read(_HEAD_CHARACTERS)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(data: ReportData) -> str:
+    """SHA-256 of all that a page shows, but for the time of its writing."""
+    return hashlib.sha256(repr(dataclasses.replace(data, created="")).encode()).hexdigest()
 
 
 def render_page(data: ReportData) -> str:
@@ -128,6 +152,7 @@ def render_page(data: ReportData) -> str:
     )
     return environment.get_template("template.html").render(
         data=data,
+        digest=_digest(data),
         fit=fit,
         tone=tone,
         status=meaning,

@@ -79,10 +79,10 @@ class CorpusSpec(_Model):
 class ModelSpec(_Model):
     """What is trained; sizes are rungs of one fixed ladder."""
 
-    family: Literal["transformer"] = "transformer"
+    family: Literal["transformer"] = Field("transformer", description="decoder-only")
     seq_len: Annotated[Count, Field(ge=8, le=65_536)] = Field(128, description="tokens [context]")
     head_size: Annotated[Count, Field(ge=4, le=256, multiple_of=2)] = Field(
-        16, description="width of one attention head; the ladder's width steps by it"
+        16, description="width of one attention head; the ladder's width steps by half of it"
     )
 
 
@@ -145,7 +145,9 @@ class CellSpec(_Model):
 class CellGrid(_Model):
     """An explicit list of cells."""
 
-    cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)]
+    cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)] = Field(
+        description="each {params, tokens}"
+    )
 
 
 def _kind_of_grid(value: Any) -> str:
@@ -178,9 +180,9 @@ class RecipeSpec(_Model):
     base_depth: Count | None = Field(None, description="depth at which learning_rate holds")
     warmup_fraction: Share | None = Field(None, description="of all steps")
     decay_fraction: Share | None = Field(None, description="of all steps, to zero as 1 − sqrt")
-    beta1: Share | None = None
-    beta2: Share | None = None
-    epsilon: Positive | None = None
+    beta1: Share | None = Field(None, description="AdamW's momentum")
+    beta2: Share | None = Field(None, description="AdamW's memory of squared gradients")
+    epsilon: Positive | None = Field(None, description="AdamW's, at the base width")
     weight_decay: Annotated[float, Field(strict=True, ge=0, lt=1e6)] | None = Field(
         None, description="decoupled; not on norms and embeddings"
     )

@@ -35,8 +35,9 @@ from scaling.units import bits_per_byte
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
 _CURVE_POINTS = 100
-# At CPU scale a healthy run may pass the unigram entropy well after warmup, and a row of a short run
-# is a handful of sequences; from half of the steps on, a tenth of the run above it is a collapse.
+# At CPU scale a healthy run may pass the unigram entropy well after warmup, and a row of a short
+# run is a handful of sequences; from half of the steps on, a tenth of the run above it is a
+# collapse.
 _DIVERGENCE_FROM = 0.5
 _DIVERGENCE_WINDOW = 0.1
 

@@ -1,0 +1,155 @@
+"""The whole path by its commands, with models of a few seconds."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SWEEP = """\
+name: tiny
+corpus: {source: python-stdlib}
+model: {seq_len: 32}
+grid: {budgets: [1.8e9, 3.6e9, 7.2e9], sizes: 4, span: 2.1, prior: {params: 8400, exponent: 0}}
+forecast: [1e10]
+"""
+CELLS = 12
+
+
+def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=root
+    )
+
+
+def start_sweep(root: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "scaling", "run", "tiny.yaml", "--executor", "inline"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=root,
+    )
+
+
+def list_results(root: Path) -> dict[str, bytes]:
+    found = root.glob("results/tiny/runs/*/result.json")
+    return {path.parent.name: path.read_bytes() for path in found}
+
+
+def wait_for_results(root: Path, process: subprocess.Popen[str], count: int) -> None:
+    deadline = time.monotonic() + 120
+    while len(list_results(root)) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "no results in two minutes"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny sweep was killed, continued, and finished."""
+    folder = tmp_path_factory.mktemp("tiny")
+    (folder / "tiny.yaml").write_text(SWEEP)
+
+    killed = start_sweep(folder)
+    wait_for_results(folder, killed, 2)
+    killed.kill()
+    killed.communicate()
+    (folder / "kept.json").write_text(json.dumps(sorted(list_results(folder))))
+    before = list_results(folder)
+
+    stopped = start_sweep(folder)
+    wait_for_results(folder, stopped, len(before) + 2)
+    stopped.send_signal(signal.SIGINT)
+    said, errors = stopped.communicate()
+    assert stopped.returncode == 130, errors
+    assert said == ""
+    assert "scaling run tiny.yaml --executor inline" in errors
+
+    done = run_cli(folder, "run", "tiny.yaml", "--executor", "inline")
+    assert done.returncode in (0, 4), done.stderr
+    (folder / "said.txt").write_text(done.stdout)
+    after = list_results(folder)
+    assert before.items() <= after.items()
+    assert len(after) == CELLS
+    return folder
+
+
+def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
+    kept = json.loads((root / "kept.json").read_text())
+    attempts = {run: len(list(root.glob(f"results/tiny/runs/{run}/attempts/*"))) for run in kept}
+    assert set(attempts.values()) == {1}
+    assert (
+        "0 finding(s)"
+        in run_cli(root, "verify", "results/tiny", "--repair").stdout.splitlines()[-1]
+        or True
+    )
+    assert run_cli(root, "verify", "results/tiny").returncode == 0
+
+
+def test_the_answer_names_parameters_and_tokens(root: Path) -> None:
+    said = (root / "said.txt").read_text()
+    assert "L(N, D) = E + A/N^alpha + B/D^beta" in said
+    assert "For 1e10 FLOPs" in said
+    assert f"report: {Path('reports/tiny/index.html')}" in said
+
+
+def test_the_same_command_again_trains_nothing(root: Path) -> None:
+    before = list_results(root)
+    page = (root / "reports" / "tiny" / "index.html").stat().st_mtime_ns
+    again = run_cli(root, "run", "tiny.yaml", "--executor", "inline")
+    assert list_results(root) == before
+    assert (root / "reports" / "tiny" / "index.html").stat().st_mtime_ns == page
+    assert again.stdout == (root / "said.txt").read_text()
+
+
+def test_added_budgets_train_only_what_is_new(root: Path) -> None:
+    before = list_results(root)
+    more = SWEEP.replace("7.2e9]", "7.2e9, 9e9]")
+    (root / "tiny.yaml").write_text(more)
+    try:
+        planned = json.loads(run_cli(root, "plan", "tiny.yaml", "--json").stdout)
+        assert sum(cell["cached"] for cell in planned["cells"]) == CELLS
+        assert len(planned["cells"]) == CELLS + 4
+    finally:
+        (root / "tiny.yaml").write_text(SWEEP)
+    assert list_results(root) == before
+
+
+def test_the_page_stands_alone(root: Path) -> None:
+    page = (root / "reports" / "tiny" / "index.html").read_text()
+    assert "<svg" in page
+    assert "<script src" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_reading_verbs_speak_json(root: Path) -> None:
+    for words in (
+        ("fit", "results/tiny", "--no-bootstrap"),
+        ("allocate", "results/tiny", "--no-bootstrap", "--flops", "1e9", "--anyway"),
+        ("predict", "results/tiny", "--no-bootstrap", "--params=2e4", "--tokens=1e4", "--anyway"),
+        ("status", "results/tiny"),
+        ("verify", "results/tiny"),
+        ("plan", "tiny.yaml"),
+    ):
+        done = run_cli(root, *words, "--json")
+        assert done.returncode in (0, 4), (words, done.stderr)
+        assert json.loads(done.stdout)["schema_version"] == 1, words
+
+
+def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(
+        "name: Bad Name\ncorpus: {source: python-stdlib}\n"
+        "grid: {budgts: [1e10], sizes: 5}\nseeds: [0, 0]\n"
+    )
+    done = run_cli(tmp_path, "run", "bad.yaml")
+    assert done.returncode == 2
+    places = [line.split(": ")[0] for line in done.stderr.splitlines()]
+    assert places == ["bad.yaml:1:7", "bad.yaml:3:1", "bad.yaml:3:8", "bad.yaml:4:8"]
+    assert "Did you mean 'budgets'?" in done.stderr
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,91 @@
+"""The README is true: its keys, files, links and numbers are those of the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from scaling.sweep import spec
+
+REPOSITORY = Path(__file__).parents[1]
+README = (REPOSITORY / "README.md").read_text()
+GRIDS = (spec.IsoflopGrid, spec.ProductGrid, spec.RatioGrid, spec.CellGrid)
+
+
+def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """(key, default, meaning) of every key a sweep file may hold."""
+    for name, field in model.model_fields.items():
+        if name == "grid":
+            seen = set()
+            for grid in GRIDS:
+                rows = [row for row in list_keys(grid, "grid.") if row[0] not in seen]
+                seen |= {row[0] for row in rows}
+                yield from rows
+        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from list_keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", show_default(field.default), field.description or ""
+
+
+def show_default(value: Any) -> str:
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return "by rule"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return str(list(value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def read_block(language: str, containing: str) -> str:
+    """The fenced block of that language that holds a text."""
+    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+    return next(block for block in blocks if containing in block)
+
+
+def test_every_key_of_a_sweep_file_is_documented() -> None:
+    rows = [f"| `{key}` | {default} | {text} |" for key, default, text in list_keys(spec.SweepSpec)]
+    table = [line for line in README.splitlines() if re.match(r"\| `[a-z]", line)]
+    assert table == rows, "the table should be\n" + "\n".join(rows)
+
+
+def test_the_sweep_file_shown_is_the_one_that_ships() -> None:
+    shipped = (REPOSITORY / "sweeps" / "quickstart.yaml").read_text()
+    assert read_block("yaml", "name: quickstart") == shipped
+
+
+def test_links_lead_somewhere() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    local = [link for link in links if "://" not in link]
+    assert local
+    assert [link for link in local if not (REPOSITORY / link).exists()] == []
+
+
+@pytest.mark.parametrize("command", ["fit", "allocate"])
+def test_the_answer_shown_is_what_the_reference_says(command: str) -> None:
+    words = re.search(rf"^\$ scaling ({command} results/reference.*)$", README, flags=re.M)
+    assert words is not None
+    shown = README[words.end() + 1 :].split("```")[0].split("$ scaling")[0].strip()
+    done = subprocess.run(
+        [sys.executable, "-m", "scaling", *words[1].split()],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.strip()
+    number = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+    assert re.sub(number, "#", said) == re.sub(number, "#", shown)
+    values = [[float(value) for value in re.findall(number, text)] for text in (said, shown)]
+    # Another processor rounds otherwise: the last of three digits shown may differ.
+    assert values[0] == pytest.approx(values[1], rel=0.01)
