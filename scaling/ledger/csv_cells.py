@@ -249,6 +249,7 @@ def _describe_missing(
 
 
 def shorten_problems(problems: list[str], name: str) -> list[str]:
+    """The first MAX_PROBLEMS of them, and how many more there are."""
     if len(problems) <= MAX_PROBLEMS:
         return problems
     more = f"{name}: and {len(problems) - MAX_PROBLEMS} more such problems"

@@ -188,9 +188,9 @@ def test_methods_disagree_fires_on_curves_that_follow_another_exponent():
     flops = np.repeat(np.geomspace(1e10, 1e14, 6), 7)
     middle = 1e3 * (flops / 1e10) ** 0.9
     params = middle * np.tile(np.geomspace(0.3, 3, 7), 6)
-    # Minima move as C^.9 in narrow curves; the drop along them says about a half.
-    loss = 1.5 + 3 * (flops / 1e10) ** -0.1 + 0.3 * np.log(params / middle) ** 2
+    # Minima move as C^.9; no sum of two powers has such curves, and the law settles for C^.84.
+    loss = 1.5 + 3 * (flops / 1e10) ** -0.1 + 0.03 * np.log(params / middle) ** 2
     fit = fit_runs(make_table(params, flops / 6 / params, loss=loss, budget=flops), bootstrap=50)
     assert fit.approaches["isoflop"].a == pytest.approx(0.9, abs=0.01)
-    if fit.approaches["parametric"].a < 0.8:
-        assert check(fit, "methods_disagree").passed is False
+    assert fit.approaches["parametric"].a < 0.86
+    assert check(fit, "methods_disagree").passed is False
