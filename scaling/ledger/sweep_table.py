@@ -36,6 +36,7 @@ from scaling.units import FloatArray
 INDEX_PATH = "index/runs.csv"
 
 _NAMES_IN_A_NOTE = 5
+_NUMERICS = ("torch", "device", "dtype")
 _SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 CellValue = str | int | float | None
@@ -70,6 +71,7 @@ def tabulate(
     ids = [result.run.run_id for result in rows]
     budgets = [planned[run_id].budget for run_id in ids]
     errors = [result.loss_se for result in rows]
+    recipes = [result.run.recipe for result in rows]
     return RunTable(
         run=tuple(ids),
         params=_floats([count_params(result.run.shape, convention) for result in rows]),
@@ -89,6 +91,13 @@ def tabulate(
         cost=cost,
         source=str(ledger.folder),
         digest=_digest_rows(stored, planned, convention),
+        steps=_floats([recipe.steps for recipe in recipes]),
+        warmup_steps=_floats([recipe.warmup_steps for recipe in recipes]),
+        decay_steps=_floats([recipe.decay_steps for recipe in recipes]),
+        batch_tokens=_floats([r.run.recipe.batch_sequences * r.run.shape.seq_len for r in rows]),
+        corpus=tuple(result.run.data_digest for result in rows),
+        numerics=tuple(name_numerics(result) for result in rows),
+        overlap=ledger.corpus.overlap,
     )
 
 
@@ -96,6 +105,13 @@ def name_configuration(run: RunSpec) -> str:
     """Equal for runs of one shape trained on equally many tokens, whatever their seed."""
     key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
     return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
+
+
+def name_numerics(result: RunResult) -> str:
+    """What a run was computed with, in words. Instruction set and threads are left out: they decide
+    the last bits only, and their runs differ as two seeds do."""
+    known = [f"{key} {result.numerics[key]}" for key in _NUMERICS if key in result.numerics]
+    return ", ".join([*known, f"trainer {result.run.numerics_version}"])
 
 
 def row_of(

@@ -33,6 +33,7 @@ LossUnit = Literal["nats", "bits", "bpb"]
 
 # Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
 _MIXED_COST = 0.10
+_TEXT_COLUMNS = ("run", "group", "corpus", "numerics")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,11 @@ class RunTable:
         cost: FLOPs per token as a function of N, for the frontier.
         source: Path, for messages.
         digest: SHA-256 of the rows, names a stored fit.
+        steps, warmup_steps, decay_steps: Of the optimiser's schedule; None where not stated.
+        batch_tokens: Tokens per step; None where not stated.
+        corpus: Digest of the tokenised corpus of each row; None where not stated.
+        numerics: What each row was computed with, beyond its last bits; None where not stated.
+        overlap: Share of held-out spans that occur in the training text; None where unknown.
     """
 
     run: tuple[str, ...]
@@ -79,6 +85,13 @@ class RunTable:
     cost: CostModel
     source: str
     digest: str
+    steps: FloatArray | None = None
+    warmup_steps: FloatArray | None = None
+    decay_steps: FloatArray | None = None
+    batch_tokens: FloatArray | None = None
+    corpus: tuple[str, ...] | None = None
+    numerics: tuple[str, ...] | None = None
+    overlap: float | None = None
 
     def __len__(self) -> int:
         return len(self.run)
@@ -192,7 +205,7 @@ def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
         value = getattr(table, one.name)
         if isinstance(value, np.ndarray):
             chosen[one.name] = value[index]
-        elif one.name in ("run", "group") and value is not None:
+        elif one.name in _TEXT_COLUMNS and value is not None:
             chosen[one.name] = tuple(value[i] for i in index)
     part = dataclasses.replace(table, **chosen)  # type: ignore[arg-type]
     return dataclasses.replace(part, digest=_digest_table(part))
