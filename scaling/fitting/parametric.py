@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
-from scaling.laws.family import Axes, LawFamily
+from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
@@ -92,7 +92,14 @@ def fit_parametric(table: RunTable, family: LawFamily, *, delta: float) -> Param
         family: The law.
         delta: Huber's threshold on log residuals.
     """
-    task = make_task(family, table.params, tokens=table.tokens, loss=table.loss, delta=delta)
+    task = make_task(
+        family,
+        table.params,
+        tokens=table.tokens,
+        loss=table.loss,
+        delta=delta,
+        unique_tokens=table.unique_tokens,
+    )
     search = _thin(task)
     seeds, _ = scan_exponents(search)
     first = solve(search, seeds[:_FIRST_STARTS], continuation=True)
@@ -164,7 +171,7 @@ def _thin(task: Task) -> Task:
     if size <= _SEARCH_ROWS:
         return task
     rows = np.linspace(0, size - 1, _SEARCH_ROWS).astype(np.int64)
-    axes = Axes(x=task.axes.x[rows], y=task.axes.y[rows], centre=task.axes.centre)
+    axes = task.axes.take(rows)
     return Task(family=task.family, axes=axes, target=task.target[rows], delta=task.delta)
 
 

@@ -1,26 +1,28 @@
-"""Variable projection: the exponents searched on a grid, everything else solved for.
+"""Variable projection: the exponents searched, everything else solved for.
 
 With (α, β) fixed, L = E + A·N^−α + B·D^−β is linear in (E, A, B) ≥ 0. A reweighted least-squares
 step on the log residuals is then a non-negative least-squares problem with three unknowns, solved
 exactly for every node at once. A coarse grid seeds Newton's method; nested grids around the best
-node, which use neither gradients nor Hessians of the exponents, confirm its answer.
+node, which use neither gradients nor Hessians of the exponents, confirm its answer. Beyond two
+exponents a quasi-random set takes the coarse grid's place and a simplex that of the nested ones.
 
 Source: Golub & Pereyra 1973, doi:10.1137/0710036; for this law arXiv:2603.22339.
 """
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 
 from scaling.fitting.solver import Task, huber
 from scaling.units import FloatArray
 
-_NODES = 12  # per exponent, in four blocks of three: 16 starts for Newton
-_BLOCKS = 4
-# Published exponents are .05 … .8; the grid reaches well past either end.
-_LOWEST, _HIGHEST = 0.03, 2.0
+# Nodes per exponent and the blocks whose best become Newton's starts: sixteen of them.
+_NODES = {1: 32, 2: 12}
+_BLOCKS = {1: 16, 2: 4}
+_STARTS = 16
+_RANDOM_NODES = 1024
 _SEED_ROUNDS = 1  # enough to rank nodes
 # Each level of the zoom reweights a little further from where the last one stopped.
 _ZOOM_ROUNDS = 10
@@ -30,7 +32,7 @@ _ZOOM_SHRINK = 0.4
 # 2e-3, a hundredth of what Epoch's 240 points resolve; on noise-free data it goes on to 1e-9.
 _FINE, _FINEST, _GAIN = 2e-3, 1e-9, 1e-3
 _MAX_ZOOMS = 60
-_LATTICE = np.stack([g.ravel() for g in np.mgrid[-1:2, -1:2]], axis=1).astype(np.float64)
+_SIMPLEX_STEPS = 400  # per exponent
 
 
 def scan_exponents(task: Task) -> tuple[FloatArray, FloatArray]:
@@ -39,45 +41,59 @@ def scan_exponents(task: Task) -> tuple[FloatArray, FloatArray]:
     Returns:
         (theta, objective): the best node of each block, shape (16, p) and (16,), best first.
     """
-    axis = np.geomspace(_LOWEST, _HIGHEST, _NODES)
-    first, second = (grid.ravel() for grid in np.meshgrid(axis, axis, indexing="ij"))
-    exponents = np.stack((first, second), axis=1)
+    low, high = np.log(task.family.search).T
+    size = low.size
+    if size not in _NODES:
+        from scipy.stats import qmc  # half a second that a law of two exponents need not pay
+
+        unit = qmc.Sobol(size, seed=0).random(_RANDOM_NODES)
+        exponents = np.exp(low + unit * (high - low))
+        linear, objective = project(task, exponents, rounds=_SEED_ROUNDS)
+        nodes = np.argsort(objective, kind="stable")[:_STARTS]
+        theta = task.family.join(exponents[nodes], linear[nodes], task.axes)
+        return theta, objective[nodes]
+    count, blocks = _NODES[size], _BLOCKS[size]
+    axes = [np.geomspace(first, last, count) for first, last in task.family.search.tolist()]
+    exponents = np.stack([one.ravel() for one in np.meshgrid(*axes, indexing="ij")], axis=1)
     linear, objective = project(task, exponents, rounds=_SEED_ROUNDS)
-    per_block = _NODES // _BLOCKS
-    index = np.arange(_NODES) // per_block
-    block = (index[:, None] * _BLOCKS + index[None, :]).ravel()
+    index = np.meshgrid(*[np.arange(count) // (count // blocks)] * size, indexing="ij")
+    block = np.ravel_multi_index([one.ravel() for one in index], (blocks,) * size)
     order = np.argsort(objective, kind="stable")
     _, best = np.unique(block[order], return_index=True)
     nodes = order[np.sort(best)]
-    return task.family.join(exponents[nodes], linear[nodes]), objective[nodes]
+    return task.family.join(exponents[nodes], linear[nodes], task.axes), objective[nodes]
 
 
 def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
-    """Follow the profile of F over the exponents down to its minimum by nested grids.
+    """Follow the profile of F over the exponents down to its minimum without derivatives.
 
     Args:
         task: Rows, law and δ.
         start: θ of a node near the minimum, shape (p,).
 
     Returns:
-        (theta, objective) of the finest grid's best node.
+        (theta, objective) of the best point met.
     """
-    family = task.family
-    which = list(family.exponents)
+    which = list(task.family.exponents)
+    if len(which) not in _NODES:
+        return _walk_simplex(task, start)
+    family, size = task.family, len(which)
     low, high = np.log(family.lower[which]), np.log(family.upper[which])
     centre = np.log(start[which])
+    lattice = np.array(list(product((-1.0, 0.0, 1.0), repeat=size)))
     # Columns: the lattice's axes in (ln α, ln β); half a node of the scan to begin with.
-    frame = np.eye(2) * (np.log(_HIGHEST / _LOWEST) / (_NODES - 1) / 2.0)
+    step = np.log(family.search[:, 1] / family.search[:, 0]) / (_NODES[size] - 1) / 2.0
+    frame = np.diag(step)
     linear, objective = project(task, start[None, which], rounds=_ZOOM_ROUNDS)
     best, weights = float(objective[0]), linear[0]
     guess = centre
     for _ in range(_MAX_ZOOMS):
-        wanted = np.concatenate((centre + _LATTICE @ frame.T, guess[None]))
+        wanted = np.concatenate((centre + lattice @ frame.T, guess[None]))
         nodes = np.clip(wanted, low, high)
         linear, objective = project(task, np.exp(nodes), rounds=_ZOOM_ROUNDS, start=weights)
         lead = int(np.argmin(objective))
         gain = 1.0 - float(objective[lead]) / best if best > 0 else 0.0
-        inside = lead == len(_LATTICE) or np.max(np.abs(_LATTICE[lead])) < np.max(_LATTICE)
+        inside = lead == len(lattice) or np.max(np.abs(lattice[lead])) < np.max(lattice)
         offsets = np.linalg.solve(frame, (nodes - centre).T).T
         bottom, shape = _fit_bowl(offsets, objective)
         guess = centre + frame @ bottom
@@ -89,7 +105,37 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
             break
     exponents = np.exp(centre)[None]
     linear, objective = project(task, exponents, rounds=_LAST_ROUNDS, start=weights)
-    return family.join(exponents, linear)[0], float(objective[0])
+    return family.join(exponents, linear, task.axes)[0], float(objective[0])
+
+
+def _walk_simplex(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
+    """Nelder and Mead's simplex (1965, doi:10.1093/comjnl/7.4.308) over the logs of many
+    exponents."""
+    from scipy.optimize import Bounds, minimize
+
+    family = task.family
+    which = list(family.exponents)
+
+    def measure(logs: FloatArray) -> float:
+        exponents = np.exp(np.asarray(logs, dtype=np.float64))[None]
+        _, objective = project(task, exponents, rounds=_ZOOM_ROUNDS)
+        return float(objective[0])
+
+    found = minimize(
+        measure,
+        np.log(start[which]),
+        method="Nelder-Mead",
+        bounds=Bounds(np.log(family.lower[which]), np.log(family.upper[which])),
+        options={
+            "maxfev": _SIMPLEX_STEPS * len(which),
+            "xatol": 1e-4,
+            "fatol": 0.0,
+            "adaptive": True,
+        },
+    )
+    exponents = np.exp(found.x)[None]
+    linear, objective = project(task, exponents, rounds=_LAST_ROUNDS)
+    return family.join(exponents, linear, task.axes)[0], float(objective[0])
 
 
 def project(
@@ -107,11 +153,14 @@ def project(
     Returns:
         (linear, objective): shapes (K, m) and (K,), the best round of each node.
     """
-    columns = task.family.basis(exponents, task.axes)
+    columns, power = task.family.basis(exponents, task.axes)
+    offset = task.family.offset(task.axes)
+    power = power[:, None]
     size = np.max(columns, axis=2)  # columns of order one, or the Gram matrix loses digits
     columns /= size[:, :, None]
     if start is None:
-        design = columns * np.exp(-task.target)
+        wanted = np.maximum(np.exp(task.target) - offset, 1e-3 * np.exp(task.target))
+        design = columns / (wanted ** (1.0 / power))[:, None, :]
         linear = _solve_non_negative(design @ design.transpose(0, 2, 1), design.sum(axis=2))
     else:
         linear = start * size
@@ -119,7 +168,7 @@ def project(
     kept = linear
     for turn in range(rounds + 1):
         model = np.maximum((linear[:, None, :] @ columns)[:, 0], 1e-300)
-        residual = np.log(model) - task.target
+        residual = _log_model(model, power, offset) - task.target
         objective = huber(residual, task.delta).sum(axis=1)
         better = objective < best
         best = np.where(better, objective, best)
@@ -128,32 +177,52 @@ def project(
             break
         # ln L moves by design·change: aim it at −residual, in Huber's weights.
         weight = task.delta / np.maximum(np.abs(residual), task.delta)
-        design = columns / model[:, None, :]
+        slope = power * _share(model, power, offset)
+        design = columns * (slope / model)[:, None, :]
         weighted = design * weight[:, None, :]
-        moment = (weighted @ (1.0 - residual)[:, :, None])[:, :, 0]
+        moment = (weighted @ (slope - residual)[:, :, None])[:, :, 0]
         linear = _solve_non_negative(weighted @ design.transpose(0, 2, 1), moment)
     return kept / size, best
 
 
+def _log_model(model: FloatArray, power: FloatArray, offset: float) -> FloatArray:
+    """ln(offset + model^power)."""
+    logs = power * np.log(model)
+    return logs if offset == 0.0 else np.log(offset + np.exp(logs))
+
+
+def _share(model: FloatArray, power: FloatArray, offset: float) -> FloatArray | float:
+    """model^power / (offset + model^power)."""
+    if offset == 0.0:
+        return 1.0
+    return 1.0 / (1.0 + offset * np.exp(-power * np.log(model)))
+
+
 def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A quadratic through `values` at `offsets` (k, 2): its lowest point, at most two nodes off,
+    """A quadratic through `values` at `offsets` (k, q): its lowest point, at most two nodes off,
     and the axes, of mean length one, along which it is round. The identity where it is no bowl."""
-    u, v = offsets.T
-    terms = np.stack((np.ones_like(u), u, v, 0.5 * u * u, u * v, 0.5 * v * v), axis=1)
-    found = np.linalg.lstsq(terms, values, rcond=1e-10)[0]
-    hessian = np.array([[found[3], found[4]], [found[4], found[5]]])
+    size = offsets.shape[1]
+    pairs = [(row, column) for row in range(size) for column in range(row, size)]
+    terms = [np.ones(len(offsets)), *offsets.T]
+    terms += [(0.5 if r == c else 1.0) * offsets[:, r] * offsets[:, c] for r, c in pairs]
+    found = np.linalg.lstsq(np.stack(terms, axis=1), values, rcond=1e-10)[0]
+    hessian = np.empty((size, size))
+    for (row, column), value in zip(pairs, found[1 + size :], strict=True):
+        hessian[row, column] = hessian[column, row] = value
     curvature, axes = np.linalg.eigh(hessian)
-    if curvature[1] <= 0:
-        return np.zeros(2), np.eye(2)
-    curvature = np.maximum(curvature, 1e-3 * curvature[1])  # a trough, or a ridge seen as one
-    bottom = np.clip(-axes @ ((axes.T @ found[1:3]) / curvature), -2.0, 2.0)
+    if curvature[-1] <= 0:
+        return np.zeros(size), np.eye(size)
+    curvature = np.maximum(curvature, 1e-3 * curvature[-1])  # a trough, or a ridge seen as one
+    slope = found[1 : 1 + size]
+    bottom = np.clip(-axes @ ((axes.T @ slope) / curvature), -2.0, 2.0)
     length = 1.0 / np.sqrt(curvature)
-    length = np.clip(length / np.sqrt(length[0] * length[1]), 0.5, 2.0)  # turn a little at a time
+    mean = np.exp(np.mean(np.log(length)))
+    length = np.clip(length / mean, 0.5, 2.0)  # turn a little at a time
     return bottom, axes * length
 
 
 def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
-    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m): every support tried, m is 3."""
+    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m): every support tried, m is small."""
     size = moment.shape[1]
     best = _solve_support(gram, moment, tuple(range(size)))
     (open_,) = np.nonzero(np.any(best < 0, axis=1))

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.laws.family import Axes, LawFamily
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 
@@ -78,12 +78,29 @@ class Solutions:
 
 
 def make_task(
-    family: LawFamily, params: FloatArray, *, tokens: FloatArray, loss: FloatArray, delta: float
+    family: LawFamily,
+    params: FloatArray,
+    *,
+    tokens: FloatArray,
+    loss: FloatArray,
+    delta: float,
+    unique_tokens: FloatArray | None = None,
+    group: IntArray | None = None,
 ) -> Task:
-    """The task of fitting rows (N, D, loss [nats/token]), each of shape (n,), all positive."""
+    """The task of fitting rows (N, D, loss [nats/token]), each of shape (n,), all positive;
+    U NaN where a row does not state it (every token unique)."""
     logs = (np.log(params), np.log(tokens), np.log(loss))
     centre = (float(logs[0].mean()), float(logs[1].mean()), float(logs[2].mean()))
-    axes = Axes(x=logs[0] - centre[0], y=logs[1] - centre[1], centre=centre)
+    log_unique = None
+    if unique_tokens is not None:
+        log_unique = np.log(np.where(np.isfinite(unique_tokens), unique_tokens, tokens))
+    axes = Axes(
+        x=logs[0] - centre[0],
+        y=logs[1] - centre[1],
+        centre=centre,
+        log_unique=log_unique,
+        group=group,
+    )
     return Task(family=family, axes=axes, target=logs[2] - centre[2], delta=delta)
 
 
@@ -267,7 +284,7 @@ def _evaluate(task: Task, state: _State, theta: FloatArray, delta: float) -> _Lo
     reach = np.abs(psi) / np.maximum(np.abs(residual), delta)
     np.maximum(reach, inside, out=reach)
     scale = ((slope * slope) @ reach[:, :, None])[:, :, 0]
-    hessian += family.curvature(slope, psi, task.axes)
+    hessian += family.curvature(theta, slope, psi, task.axes)
     free = ~state.held
     free &= ~((theta <= family.lower) & (gradient > 0))
     free &= ~((theta >= family.upper) & (gradient < 0))

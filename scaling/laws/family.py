@@ -3,6 +3,9 @@
 A family is a formula with two coordinate systems: *coefficients*, the published letters that are
 stored and printed, and *theta*, the optimiser's, in which the problem is well scaled. Data enter
 centred (`Axes`), so that theta of one table is of order one whatever its units.
+
+Laws that are sums of power laws are a list of terms (power_sum.py); any other is its formula in
+second-order Taylor arithmetic (formula.py, jets.py), from which gradient and Hessian follow.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +23,25 @@ class Axes:
     Attributes:
         x, y: Shape (n,).
         centre: Means of ln N, ln D and ln loss [ln nats/token] over the rows.
+        log_unique: ln U (unique tokens), not centred, shape (n,); None: every token is unique.
+        group: Recipe of each row, 0, 1, …, shape (n,), for laws that compare recipes; None: one.
     """
 
     x: FloatArray
     y: FloatArray
     centre: tuple[float, float, float]
+    log_unique: FloatArray | None = None
+    group: IntArray | None = None
+
+    def take(self, rows: IntArray) -> Axes:
+        """Some of the rows, in the same coordinates."""
+        return Axes(
+            x=self.x[rows],
+            y=self.y[rows],
+            centre=self.centre,
+            log_unique=None if self.log_unique is None else self.log_unique[rows],
+            group=None if self.group is None else self.group[rows],
+        )
 
 
 class LawFamily(Protocol):
@@ -32,17 +49,32 @@ class LawFamily(Protocol):
 
     Attributes:
         name: Machine-readable name.
+        equation: As it is printed.
+        parent: Name of the simpler law it is compared with; None: none.
         param_names: Letters of the coefficients, in the order of every array of them.
-        exponents: Indices of the exponents, the coordinates of variable projection.
+        floor: Index of E [nats/token]; None where the law has none that is fitted.
+        exponents: Indices of the coordinates that variable projection searches; all are positive.
+        search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
+        has_frontier: Whether a best N exists for a budget.
         lower, upper: Bounds of theta, shape (p,).
     """
 
     @property
     def name(self) -> str: ...
     @property
+    def equation(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
     def param_names(self) -> tuple[str, ...]: ...
     @property
+    def floor(self) -> int | None: ...
+    @property
     def exponents(self) -> tuple[int, ...]: ...
+    @property
+    def search(self) -> FloatArray: ...
+    @property
+    def has_frontier(self) -> bool: ...
     @property
     def lower(self) -> FloatArray: ...
     @property
@@ -52,15 +84,25 @@ class LawFamily(Protocol):
         """(ln L − centre[2], ∇L / L), shapes (K, n) and (K, p, n), for theta of shape (K, p)."""
         ...
 
-    def curvature(self, gradient: FloatArray, weight: FloatArray, axes: Axes) -> FloatArray:
-        """Σ_i weight_i · (∇²L / L)_i, shape (K, p, p), from `log_loss`'s gradient."""
+    def curvature(
+        self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
+    ) -> FloatArray:
+        """Σ_i weight_i · (∇²L / L)_i, shape (K, p, p); `gradient` is `log_loss`'s at theta."""
         ...
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> FloatArray:
-        """Columns in which L is linear once the exponents are fixed: (K, m, n), all positive."""
+    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+        """What is linear at fixed exponents: L/s = offset + (Σ_j weight_j · column_j)^power.
+
+        Returns:
+            (columns, power): shapes (K, m, n), all non-negative, and (K,).
+        """
         ...
 
-    def join(self, exponents: FloatArray, linear: FloatArray) -> FloatArray:
+    def offset(self, axes: Axes) -> float:
+        """The part of L/s that is held; its power is 1 where it is not zero."""
+        ...
+
+    def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """theta (K, p) from exponents (K, q) and the non-negative weights (K, m) of `basis`."""
         ...
 
@@ -72,9 +114,15 @@ class LawFamily(Protocol):
         """Inverse of `to_coefficients`, clipped to the bounds."""
         ...
 
-    def loss(self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray) -> FloatArray:
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
         """L(N, D) [nats/token]; the last axis of `coefficients` holds the letters, the rest
-        broadcasts against N and D."""
+        broadcasts against N and D. U matters to laws of repeated data only; None: all unique."""
         ...
 
     def loss_elasticity(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED
 from scaling.laws.family import LawFamily
 
-FAMILIES: Mapping[str, LawFamily] = {CHINCHILLA.name: CHINCHILLA}
+FAMILIES: Mapping[str, LawFamily] = {family.name: family for family in (CHINCHILLA, TIED, NO_FLOOR)}

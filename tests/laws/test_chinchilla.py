@@ -35,7 +35,7 @@ def test_curvature_matches_finite_differences_of_the_gradient(axes):
     _, gradient = CHINCHILLA.log_loss(theta, axes)
     # ∇²ln L = ∇²L/L − g gᵀ
     outer = np.einsum("kpn,kqn,kn->kpq", gradient, gradient, weight)
-    hessian = CHINCHILLA.curvature(gradient, weight, axes) - outer
+    hessian = CHINCHILLA.curvature(theta, gradient, weight, axes) - outer
     step = 1e-6
     for at in range(5):
         shift = np.zeros((1, 5))

@@ -1,0 +1,79 @@
+"""Answers that every law can give by evaluating itself; those with closed forms override them."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.units import FloatArray
+
+_STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
+_LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
+_HALVINGS = 60
+_GRID = 41
+_ZOOMS = 5  # from ten decades either side down to 1e-5 in ln N
+
+
+class NumericAnswers:
+    """Mixin of a LawFamily; needs `loss` only."""
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """See LawFamily."""
+        raise NotImplementedError
+
+    def loss_elasticity(
+        self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """See LawFamily; by central differences."""
+        up, down = math.exp(_STEP), math.exp(-_STEP)
+
+        def slope(high: FloatArray, low: FloatArray) -> FloatArray:
+            return np.asarray((np.log(high) - np.log(low)) / (2.0 * _STEP), dtype=np.float64)
+
+        by_params = slope(
+            self.loss(coefficients, params * up, tokens),
+            self.loss(coefficients, params * down, tokens),
+        )
+        by_tokens = slope(
+            self.loss(coefficients, params, tokens * up),
+            self.loss(coefficients, params, tokens * down),
+        )
+        return by_params, by_tokens
+
+    def tokens_for_loss(
+        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """See LawFamily; by halving, as L falls with D."""
+        shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
+        low, high = np.zeros(shape), np.full(shape, _LARGEST)
+        reached = self.loss(coefficients, params, np.exp(high)) <= loss
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            enough = self.loss(coefficients, params, np.exp(middle)) <= loss
+            high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+        return np.where(reached, np.exp(high), np.inf)
+
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """See LawFamily; by nested grids around √(C/κ), one token a parameter."""
+        budget = np.log(flops) - np.log(kappa)
+        shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(budget))
+        centre = np.broadcast_to(0.5 * budget, shape)
+        half = 10.0 * math.log(10.0)
+        wide = coefficients[..., None, :]
+        for _ in range(_ZOOMS):
+            log_n = centre[..., None] + half * np.linspace(-1.0, 1.0, _GRID)
+            log_d = np.broadcast_to(budget, shape)[..., None] - log_n
+            loss = self.loss(wide, np.exp(log_n), np.exp(log_d))
+            best = np.argmin(loss, axis=-1)[..., None]
+            centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
+            half *= 2.0 / (_GRID - 1)
+        return np.asarray(np.exp(centre), dtype=np.float64)
