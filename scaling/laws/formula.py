@@ -1,0 +1,62 @@
+"""Laws of any form: a subclass writes ln L / s once, in Jets, and states its coordinates."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.laws.family import Axes
+from scaling.laws.jets import Jet, make_variables
+from scaling.laws.numeric import NumericAnswers
+from scaling.units import FloatArray
+
+# Elements of one Hessian of a batch; a larger batch is evaluated in parts.
+_ELEMENTS = 4_000_000
+
+
+class Formula(NumericAnswers):
+    """A family given by `evaluate`, `basis`, `join`, `to_coefficients`, `to_theta` and `loss`.
+
+    Attributes: See LawFamily.
+    """
+
+    name: str
+    equation: str
+    parent: str | None = None
+    param_names: tuple[str, ...]
+    floor: int | None = None
+    exponents: tuple[int, ...]
+    search: FloatArray
+    has_frontier = True
+    lower: FloatArray
+    upper: FloatArray
+
+    def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
+        """ln L − centre[2] of each row, from the coordinates of theta."""
+        raise NotImplementedError
+
+    def offset(self, axes: Axes) -> float:
+        """See LawFamily: nothing is held."""
+        return 0.0
+
+    def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+        """See LawFamily."""
+        rows, count = axes.x.size, len(self.param_names)
+        value, gradient = np.empty((len(theta), rows)), np.empty((len(theta), count, rows))
+        for part in self._cut(theta, axes):
+            jet = self.evaluate(make_variables(theta[part]), axes)
+            value[part], gradient[part] = jet.value, jet.gradient
+        return value, gradient
+
+    def curvature(
+        self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
+    ) -> FloatArray:
+        """See LawFamily: ∇²L / L = ∇² ln L + g gᵀ."""
+        result = (gradient * weight[:, None]) @ gradient.transpose(0, 2, 1)
+        for part in self._cut(theta, axes):
+            jet = self.evaluate(make_variables(theta[part]), axes)
+            result[part] += np.einsum("kpqn,kn->kpq", jet.hessian, weight[part])
+        return np.asarray(result, dtype=np.float64)
+
+    def _cut(self, theta: FloatArray, axes: Axes) -> list[slice]:
+        each = max(1, _ELEMENTS // (axes.x.size * len(self.param_names) ** 2))
+        return [slice(low, low + each) for low in range(0, len(theta), each)]

@@ -1,0 +1,87 @@
+"""Kaplan's law: a power law of two power laws, without a floor.
+
+    L(N, D) = [(N_c / N)^(α_N / α_D) + D_c / D]^α_D        [nats/token]
+
+Source: Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5.
+
+Coordinates: theta = (a, b, α_N, α_D), where e^a and e^b are the limits of L/s for endless data and
+for an endless model at the data's centre:
+
+    ln L/s = α_D · ln(e^((a − α_N·x)/α_D) + e^((b − α_D·y)/α_D))
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.laws.family import Axes
+from scaling.laws.formula import Formula
+from scaling.laws.jets import Jet, add_exponentials
+from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
+from scaling.units import FloatArray
+
+
+class Kaplan(Formula):
+    """The family; it has no state."""
+
+    name = "kaplan"
+    equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
+    param_names = ("N_c", "D_c", "alpha_N", "alpha_D")
+    exponents = (2, 3)
+    search = np.array([SEARCH, SEARCH])
+    lower = np.array([-16.0, -16.0, MIN_EXPONENT, MIN_EXPONENT])
+    upper = np.array([6.0, 6.0, MAX_EXPONENT, MAX_EXPONENT])
+
+    def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
+        """See Formula."""
+        a, b, alpha_n, alpha_d = theta
+        return alpha_d * add_exponentials((a - alpha_n * axes.x) / alpha_d, b / alpha_d - axes.y)
+
+    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+        """See LawFamily: (L/s)^(1/α_D) = weight · e^(−x·α_N/α_D) + weight · e^(−y)."""
+        columns = np.empty((len(exponents), 2, axes.x.size))
+        columns[:, 0] = np.exp(-(exponents[:, :1] / exponents[:, 1:]) * axes.x)
+        columns[:, 1] = np.exp(-axes.y)
+        return columns, exponents[:, 1]
+
+    def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily."""
+        with np.errstate(divide="ignore"):
+            logs = np.log(linear) * exponents[:, 1:]
+        clipped: FloatArray = np.clip(
+            np.concatenate((logs, exponents), axis=1), self.lower, self.upper
+        )
+        return clipped
+
+    def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily: (N_c/N)^α_N is e^a·s at the centre, (D_c/D)^α_D is e^b·s."""
+        log_n, log_d, log_s = axes.centre
+        result = theta.copy()
+        result[:, 0] = np.exp((theta[:, 0] + log_s) / theta[:, 2] + log_n)
+        result[:, 1] = np.exp((theta[:, 1] + log_s) / theta[:, 3] + log_d)
+        return result
+
+    def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily."""
+        log_n, log_d, log_s = axes.centre
+        theta = coefficients.copy()
+        theta[:, 0] = (np.log(coefficients[:, 0]) - log_n) * coefficients[:, 2] - log_s
+        theta[:, 1] = (np.log(coefficients[:, 1]) - log_d) * coefficients[:, 3] - log_s
+        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
+        return clipped
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """See LawFamily."""
+        n_c, d_c, alpha_n, alpha_d = (coefficients[..., at] for at in range(4))
+        by_params = (np.log(n_c) - np.log(params)) * alpha_n / alpha_d
+        log_sum = np.logaddexp(by_params, np.log(d_c) - np.log(tokens))
+        return np.asarray(np.exp(alpha_d * log_sum), dtype=np.float64)
+
+
+KAPLAN = Kaplan()
