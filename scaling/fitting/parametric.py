@@ -104,9 +104,14 @@ def fit_parametric(table: RunTable, family: LawFamily, *, delta: float) -> Param
     seeds, _ = scan_exponents(search)
     first = solve(search, seeds[:_FIRST_STARTS], continuation=True)
     starts, objectives, thetas = _FIRST_STARTS, first.objective, first.theta
-    if _count_basin(objectives, search) < 2:
+    if family.rugged:  # coming down in δ smooths minima away, also the deepest
+        direct = solve(search, seeds)
+        starts += len(seeds)
+        objectives = np.concatenate((objectives, direct.objective))
+        thetas = np.concatenate((thetas, direct.theta))
+    if _count_basin(objectives, search) < 2 or family.rugged:
         rest = solve(search, seeds[_FIRST_STARTS:], continuation=True)
-        starts = len(seeds)
+        starts += len(rest.objective)
         objectives = np.concatenate((objectives, rest.objective))
         thetas = np.concatenate((thetas, rest.theta))
     best = int(np.argmin(objectives))

@@ -153,9 +153,11 @@ def project(
     Returns:
         (linear, objective): shapes (K, m) and (K,), the best round of each node.
     """
-    columns, power = task.family.basis(exponents, task.axes)
-    offset = task.family.offset(task.axes)
-    power = power[:, None]
+    basis = task.family.basis(exponents, task.axes)
+    columns, power, offset = basis.columns, basis.power, basis.offset
+    if not columns.shape[1]:
+        residual = np.log(offset) - task.target
+        return np.empty((len(exponents), 0)), huber(residual, task.delta).sum(axis=1)
     size = np.max(columns, axis=2)  # columns of order one, or the Gram matrix loses digits
     columns /= size[:, :, None]
     if start is None:
@@ -185,15 +187,15 @@ def project(
     return kept / size, best
 
 
-def _log_model(model: FloatArray, power: FloatArray, offset: float) -> FloatArray:
+def _log_model(model: FloatArray, power: FloatArray, offset: FloatArray) -> FloatArray:
     """ln(offset + model^power)."""
-    logs = power * np.log(model)
-    return logs if offset == 0.0 else np.log(offset + np.exp(logs))
+    logs = np.asarray(power * np.log(model), dtype=np.float64)
+    return np.log(offset + np.exp(logs)) if offset.any() else logs
 
 
-def _share(model: FloatArray, power: FloatArray, offset: float) -> FloatArray | float:
+def _share(model: FloatArray, power: FloatArray, offset: FloatArray) -> FloatArray | float:
     """model^power / (offset + model^power)."""
-    if offset == 0.0:
+    if not offset.any():
         return 1.0
     return 1.0 / (1.0 + offset * np.exp(-power * np.log(model)))
 

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
@@ -78,22 +78,24 @@ class DataConstrained(Formula):
         result: Jet = (floor + _exp(a - alpha * log_n) + _exp(b - beta * log_d)).log()
         return result
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
+        """See LawFamily; a held base has no weight of its own."""
+        one = np.ones((len(exponents), 1))
         if self._base is not None:
             r_d, r_n = exponents.T[:, :, None]
             whole = np.exp(self._log_held(r_d, r_n, axes))
-            return whole[:, None], np.ones(len(exponents))
+            none = np.empty((len(exponents), 0, axes.x.size))
+            return Basis(columns=none, power=one, offset=whole)
         alpha, beta, r_d, r_n, gamma = exponents.T[:, :, None]
         gamma = gamma - _SHIFT
         log_d, log_n = _effective(axes, alpha, beta, r_d, r_n, gamma)
         columns = np.ones((len(exponents), 2, axes.x.size))
         ratio = np.log(beta / alpha) + alpha * gamma
         columns[:, 1] = np.exp(ratio - alpha * log_n) + np.exp(-beta * log_d)
-        return columns, np.ones(len(exponents))
+        return Basis(columns=columns, power=one, offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily; a held base has no weight of its own."""
+        """See LawFamily."""
         if self._base is not None:
             return np.clip(exponents, self.lower, self.upper)
         with np.errstate(divide="ignore"):

@@ -44,6 +44,21 @@ class Axes:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Basis:
+    """A law at fixed exponents: L/s = offset + (Σ_j weight_j · column_j)^power, weights ≥ 0.
+
+    Attributes:
+        columns: Shape (K, m, n), non-negative; m may be 0.
+        power: Shape (K, 1).
+        offset: Broadcasts to (K, n); where it is not zero, power is 1.
+    """
+
+    columns: FloatArray
+    power: FloatArray
+    offset: FloatArray
+
+
 class LawFamily(Protocol):
     """One formula L(N, D) in nats/token; p parameters, K parameter vectors at once.
 
@@ -56,6 +71,7 @@ class LawFamily(Protocol):
         exponents: Indices of the coordinates that variable projection searches; all are positive.
         search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
         has_frontier: Whether a best N exists for a budget.
+        rugged: Whether its objective has local minima on real tables: every start is then followed.
         lower, upper: Bounds of theta, shape (p,).
     """
 
@@ -76,6 +92,8 @@ class LawFamily(Protocol):
     @property
     def has_frontier(self) -> bool: ...
     @property
+    def rugged(self) -> bool: ...
+    @property
     def lower(self) -> FloatArray: ...
     @property
     def upper(self) -> FloatArray: ...
@@ -90,16 +108,8 @@ class LawFamily(Protocol):
         """Σ_i weight_i · (∇²L / L)_i, shape (K, p, p); `gradient` is `log_loss`'s at theta."""
         ...
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """What is linear at fixed exponents: L/s = offset + (Σ_j weight_j · column_j)^power.
-
-        Returns:
-            (columns, power): shapes (K, m, n), all non-negative, and (K,).
-        """
-        ...
-
-    def offset(self, axes: Axes) -> float:
-        """The part of L/s that is held; its power is 1 where it is not zero."""
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
+        """What the law is at fixed exponents, shape (K, q)."""
         ...
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:

@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
@@ -52,10 +52,11 @@ class Farseer(Formula):
         floor, slope = _bend(axes, *theta[2:])
         return add_exponentials(theta[0] + floor, theta[1] + slope)
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
         """See LawFamily: linear in e^c3 and e^c2."""
         floor, slope = _bend(axes, *exponents.T[:, :, None])
-        return np.exp(np.stack((floor, slope), axis=1)), np.ones(len(exponents))
+        columns = np.exp(np.minimum(np.stack((floor, slope), axis=1), math.log(1e300)))
+        return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""

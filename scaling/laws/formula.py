@@ -27,16 +27,13 @@ class Formula(NumericAnswers):
     exponents: tuple[int, ...]
     search: FloatArray
     has_frontier = True
+    rugged = True
     lower: FloatArray
     upper: FloatArray
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
         """ln L − centre[2] of each row, from the coordinates of theta."""
         raise NotImplementedError
-
-    def offset(self, axes: Axes) -> float:
-        """See LawFamily: nothing is held."""
-        return 0.0
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
         """See LawFamily."""

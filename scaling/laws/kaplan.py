@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
@@ -37,12 +37,12 @@ class Kaplan(Formula):
         a, b, alpha_n, alpha_d = theta
         return alpha_d * add_exponentials((a - alpha_n * axes.x) / alpha_d, b / alpha_d - axes.y)
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
         """See LawFamily: (L/s)^(1/α_D) = weight · e^(−x·α_N/α_D) + weight · e^(−y)."""
         columns = np.empty((len(exponents), 2, axes.x.size))
         columns[:, 0] = np.exp(-(exponents[:, :1] / exponents[:, 1:]) * axes.x)
         columns[:, 1] = np.exp(-axes.y)
-        return columns, exponents[:, 1]
+        return Basis(columns=columns, power=exponents[:, 1:], offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""

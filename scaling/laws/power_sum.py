@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, Basis
 from scaling.laws.numeric import NumericAnswers
 from scaling.units import FloatArray
 
@@ -85,6 +85,7 @@ class PowerSum(NumericAnswers):
         self._at = {letter: after + at for at, letter in enumerate(exponents)}
         quantities = {what for term in terms for _, what in term.factors}
         self.has_frontier = {"N", "D"} <= quantities
+        self.rugged = False
         # Each part of a sum is positive, so none exceeds a loss by much; e^6 is room for rows far
         # from the centre, not a constraint that any fit meets.
         count = len(terms)
@@ -144,7 +145,7 @@ class PowerSum(NumericAnswers):
                     hessian[:, where[column], where[row]] += moments[:, index]
         return hessian
 
-    def basis(self, exponents: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
         """See LawFamily: 1, e^(−α·x), e^(−β·y) and so on."""
         columns = np.ones((len(exponents), self._first + len(self._terms), axes.x.size))
         first = self.exponents[0]
@@ -154,11 +155,8 @@ class PowerSum(NumericAnswers):
                 columns[:, at] *= np.exp(-rate * _coordinate(axes, what))
             if term.group is not None and axes.group is not None:
                 columns[:, at] *= axes.group == term.group
-        return columns, np.ones(len(exponents))
-
-    def offset(self, axes: Axes) -> float:
-        """See LawFamily: the held floor, over s."""
-        return self._held_floor * math.exp(-axes.centre[2])
+        offset = np.full((1, 1), 0.0 if self.floor is not None else self._held(axes))
+        return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=offset)
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
@@ -216,7 +214,11 @@ class PowerSum(NumericAnswers):
     def _floor(self, theta: FloatArray, axes: Axes) -> FloatArray:
         if self.floor is not None:
             return theta[:, 0]
-        return np.full(len(theta), self.offset(axes))
+        return np.full(len(theta), self._held(axes))
+
+    def _held(self, axes: Axes) -> float:
+        """The held floor over s."""
+        return self._held_floor * math.exp(-axes.centre[2])
 
     def _floor_value(self, coefficients: FloatArray) -> FloatArray | float:
         return coefficients[..., 0] if self.floor is not None else self._held_floor
