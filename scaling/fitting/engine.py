@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.fitting import fit_checks
+from scaling.fitting import fit_checks, residual_checks
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.budgets import group_budgets, list_flops
@@ -35,6 +35,7 @@ from scaling.fitting.parametric import (
     estimate_exponent,
     fit_parametric,
 )
+from scaling.fitting.recipe_checks import check_training
 from scaling.fitting.result import (
     Approach,
     Backcast,
@@ -90,7 +91,7 @@ def fit_runs(
     delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
     law = _fit_law(work, delta) if approach != "isoflop" else _LawPart()
     curves = _fit_minima(work, law, sigma) if approach != "parametric" else _MinimaPart()
-    checks = [*check_points(table), *law.checks, *curves.checks]
+    checks = [*check_points(table), *check_training(table), *law.checks, *curves.checks]
     if approach == "all":
         checks.append(fit_checks.check_agreement(law.frontier, curves.frontier))
     status, reason = _find_status(asked, law, curves)
@@ -213,6 +214,13 @@ def _check_law(
         fit_checks.check_identification(known, floors, float(table.loss.min())),
         fit_checks.check_precision(known, slope),
         fit_checks.check_influence(slope, slopes, names),
+        residual_checks.check_lack_of_fit(table, fit),
+        residual_checks.check_trend(table, fit),
+        residual_checks.check_evaluation(
+            table,
+            sigma=estimate_residual_sigma(fit.residuals, fit.theta.size),
+            slope_width=known.slope_width,
+        ),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.ledger.tables import RunTable
 from scaling.units import FloatArray, IntArray
+
+BoolArray = NDArray[np.bool_]
 
 # Scale of a Gaussian from its median absolute value.
 _MAD = 1.4826
@@ -26,21 +29,32 @@ def list_clusters(table: RunTable) -> IntArray:
     return np.unique(np.array(table.group), return_inverse=True)[1].ravel()
 
 
+def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
+    """Which rows are seeds of one (N, D) trained alike.
+
+    Returns:
+        (member, several): the configuration of each row, shape (n,); of each configuration,
+        whether it has several runs of different seeds (a repeated seed is no replicate).
+    """
+    recipe = np.zeros(len(table)) if table.learning_rate is None else table.learning_rate
+    keys = np.stack((table.params, table.tokens, recipe), axis=1)
+    member = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    count = np.bincount(member)
+    if table.seed is None:
+        return member, np.zeros(count.size, dtype=np.bool_)
+    seeds = np.unique(np.stack((member, table.seed), axis=1), axis=0)[:, 0]
+    several = np.bincount(seeds.astype(np.int64), minlength=count.size) == count
+    return member, several & (count > 1)
+
+
 def estimate_replicate_sigma(table: RunTable) -> float | None:
     """Pooled standard deviation of ln loss between seeds of one (N, D) trained alike.
 
     Returns:
         None without seeds, or where fewer than two degrees of freedom speak of it.
     """
-    if table.seed is None:
-        return None
-    recipe = np.zeros(len(table)) if table.learning_rate is None else table.learning_rate
-    keys = np.stack((table.params, table.tokens, recipe), axis=1)
-    member = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
-    seeds = np.unique(np.stack((member, table.seed), axis=1), axis=0)[:, 0]
+    member, several = find_replicates(table)
     count = np.bincount(member)
-    several = np.bincount(seeds, minlength=count.size) == count  # a repeated seed is no replicate
-    several &= count > 1
     freedom = int((count[several] - 1).sum())
     if freedom < _MIN_FREEDOM:
         return None
