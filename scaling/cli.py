@@ -85,7 +85,7 @@ _root = click.option(
     help="Folder in which results/ and reports/ lie.  [default: .]",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to stdout.")
-_source = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE.csv")
+_source = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE")
 _results = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
 _sweep_file = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
 

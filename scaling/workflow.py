@@ -218,10 +218,10 @@ def read_runs(
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
 ) -> tuple[RunTable, StoredSweep | None]:
-    """The runs behind a fit: of a results folder, or of any CSV table.
+    """The runs behind a fit: of a results folder, or of any table (see `read_table`).
 
     Returns:
-        The table, and the sweep it came from (None for a CSV).
+        The table, and the sweep it came from (None for a table).
     """
     if source.is_dir():
         if columns or loss_unit != "nats":

@@ -1,7 +1,8 @@
 """RunTable: finished runs as columns, ready to fit, wherever they came from.
 
-`read_table` reads the CSV of the contract: columns N, D, loss; optional C, budget, U, seed, lr,
-group. Every problem of a file is listed at once, as `file:line: column: what was seen, what to do`.
+`read_table` reads the columns of the contract, N, D, loss and optional C, budget, U, seed, lr,
+group, from CSV, TSV, JSON Lines, JSON or Parquet. Every problem of a file is listed at once, as
+`file:line: column: what was seen, what to do`.
 """
 
 from __future__ import annotations
@@ -11,21 +12,17 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from scaling.errors import TableError
-from scaling.ledger.csv_cells import (
-    MAX_PROBLEMS,
-    REQUIRED_COLUMNS,
-    Cells,
-    read_cells,
-    shorten_problems,
-)
+from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
+from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
-from scaling.sweep.counting import CountConvention
+from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention
 from scaling.sweep.runspec import canonical_json
 from scaling.units import FloatArray, IntArray
 
@@ -33,6 +30,9 @@ LossUnit = Literal["nats", "bits", "bpb"]
 
 # Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
 _MIXED_COST = 0.10
+# Conventions are usually 2× or 3× apart (6·N·D or 2·N·D; head counted or not); assumed.
+_CONVENTION_GAP = 1.5
+_ROWS_NAMED = 5
 _TEXT_COLUMNS = ("run", "group", "corpus", "numerics")
 
 
@@ -104,15 +104,20 @@ def read_table(
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
 ) -> RunTable:
-    """Read a CSV of runs made elsewhere.
+    """Read a table of runs made elsewhere; its suffix names the format.
+
+    A column State, state, status or info.status is read as W&B and MLflow write it: a run that did
+    not finish is a malformed row.
 
     The cost model follows the rows that state C (κ interpolated in log N); without any it is
     C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
     says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
 
     Args:
-        path: UTF-8, comma-separated, one header line.
-        columns: Contract name -> the file's name, e.g. {"N": "params"}.
+        path: .csv, .tsv, .jsonl or .ndjson (an object per line), .json (a list of objects),
+            .parquet (needs pyarrow); any other suffix is read as CSV. UTF-8, one header line;
+            nested objects have dotted columns.
+        columns: Contract name -> the file's name, e.g. {"N": "config.n_params"}.
         loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2.
         drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
 
@@ -121,6 +126,7 @@ def read_table(
 
     Raises:
         TableError: Missing or doubled columns, no rows, malformed rows; every problem in it.
+        UsageError: The file is Parquet, and pyarrow is not installed.
     """
     name = str(path)
     cells = read_cells(Path(path), columns or {})
@@ -129,7 +135,7 @@ def read_table(
     if not cells.kept:
         bad = len(cells.rejected)
         seen = f"{bad} malformed rows and no other" if bad else "no rows"
-        raise TableError([f"{name}: {seen} below the header; nothing is left to fit"])
+        raise TableError([f"{name}: {seen}; nothing is left to fit"])
     return _assemble(cells, name, loss_unit)
 
 
@@ -222,7 +228,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     blank = [key for key, values in columns.items() if np.isnan(values).all()]
     for key in blank:
         del columns[key]
-    notes = []
+    notes = cells.list_notes()
     if loss_unit != "nats":
         columns["loss"] = columns["loss"] * math.log(2.0)
     if loss_unit == "bpb":
@@ -232,7 +238,8 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     if seed is not None and np.isnan(seed).any():
         notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
         seed = None
-    cost = _make_cost(columns, notes)
+    rows = np.concatenate(cells.rows)
+    cost = _make_cost(columns, rows, notes)
     group = tuple(cells.group) if any(cells.group) else None
     if group is not None and not all(group):
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
@@ -246,7 +253,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         seed=None if seed is None else seed.astype(np.int64),
         learning_rate=columns.get("lr"),
         group=group,
-        run=[str(row) for row in np.concatenate(cells.rows)],
+        run=[str(row) for row in rows],
         rejected=cells.rejected,
         notes=notes,
         cost=cost,
@@ -254,7 +261,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     )
 
 
-def _make_cost(columns: dict[str, FloatArray], notes: list[str]) -> CostModel:
+def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:
     """The cost model of the rows that state C; fills the others' C in place."""
     flops = columns.get("C")
     if flops is None:
@@ -268,13 +275,40 @@ def _make_cost(columns: dict[str, FloatArray], notes: list[str]) -> CostModel:
         notes.append(f"{int((~stated).sum())} of {stated.size} rows state no C: theirs follows "
                      f"from the rows that do, by κ(N)·N·D")  # fmt: skip
     kappa = flops[stated] / n_values[stated] / d_values[stated]
+    mixed = _name_conventions(kappa, n_values[stated], rows[stated])
     smooth = cost.flops_per_token(n_values[stated]) / n_values[stated]
     worst = float(np.max(np.abs(kappa / smooth - 1.0)))
-    if worst > _MIXED_COST:
+    if mixed:
+        notes.append(mixed)
+    elif worst > _MIXED_COST:
         notes.append(f"C/(N·D) spans {kappa.min():.3g} to {kappa.max():.3g} and differs from its "
                      f"smooth course by up to {worst:.0%}: several ways of counting FLOPs?"
                      )  # fmt: skip
     return cost
+
+
+def _name_conventions(kappa: FloatArray, params: FloatArray, rows: IntArray) -> str:
+    """The groups of rows that count FLOPs in ways more than ×1.5 apart; empty if there is one.
+
+    Groups whose ranges of N do not meet are left to the smooth course: C/(N·D) of small models
+    may rightly be several times that of large ones (attention, embeddings).
+    """
+    order = np.argsort(kappa, kind="stable")
+    cuts = np.flatnonzero(np.diff(np.log(kappa[order])) > math.log(_CONVENTION_GAP)) + 1
+    groups = np.split(order, cuts)
+    if not any(
+        params[one].min() <= params[other].max() and params[other].min() <= params[one].max()
+        for one, other in pairwise(groups)
+    ):
+        return ""
+    shown = []
+    for group in groups:
+        first = ", ".join(str(row) for row in np.sort(rows[group])[:_ROWS_NAMED])
+        more = ", …" if group.size > _ROWS_NAMED else ""
+        ratio = np.median(kappa[group]) / FLOPS_PER_PARAM_TOKEN
+        shown.append(f"{ratio:.3g} in {group.size} rows ({first}{more})")
+    return (f"several ways of counting FLOPs: C/(6·N·D) is {'; '.join(shown)}. State C in one way, "
+            f"or remove the column: then C = 6·N·D")  # fmt: skip
 
 
 # --- values ----------------------------------------------------------------------------------

@@ -164,6 +164,23 @@ def test_mixed_flop_accounting_is_noted(tmp_path):
     assert "several ways of counting FLOPs" in table.notes[0]
 
 
+def test_conventions_of_flops_are_named_with_their_rows(tmp_path):
+    sizes = (10, 20, 40, 80)
+    rows = "".join(f"{n},10,3,{n * 10 * 6}\n{n},20,3,{n * 20 * 2}\n" for n in sizes)
+    (note,) = read_table(write(tmp_path, "N,D,loss,C\n" + rows)).notes
+    assert "C/(6·N·D) is 0.333 in 4 rows (2, 4, 6, 8); 1 in 4 rows (1, 3, 5, 7)" in note
+    assert "State C in one way" in note
+
+
+def test_a_steep_but_smooth_course_of_flops_is_no_second_convention(tmp_path):
+    # Attention and head count for more in small models; every ratio is that of its size.
+    rows = "".join(
+        f"{n},10,3,{60 * n * (1 + 1000 / n)}\n" for n in (100, 200, 400, 800, 1600, 3200)
+    )
+    notes = read_table(write(tmp_path, "N,D,loss,C\n" + rows)).notes
+    assert not any("C/(6·N·D) is" in note for note in notes)
+
+
 def test_duplicates_are_kept(tmp_path):
     assert len(read_table(write(tmp_path, "N,D,loss\n1,2,3\n1,2,3\n"))) == 2
 

@@ -1,0 +1,272 @@
+"""From text cells to numbers, for every format: all problems at once, as `file:line: column: seen`.
+
+Only the columns of the contract are parsed; Python's own float is used, because it is exact and
+takes integers of any size (6·N·D of a large run overflows int64).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from scaling.errors import TableError
+from scaling.ledger.json_rows import read_json_lines, read_json_list
+from scaling.ledger.parquet_rows import read_parquet_rows
+from scaling.ledger.rows import RawTable, Row, read_csv_rows
+from scaling.units import FloatArray, IntArray
+
+REQUIRED_COLUMNS = ("N", "D", "loss")
+OPTIONAL_COLUMNS = ("C", "budget", "U", "seed", "lr", "group")
+_KNOWN = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+_POSITIVE = ("N", "D", "loss", "C", "budget", "U", "lr")
+# Names that other people's tables use, for the suggestion only; nothing is mapped silently.
+_ALIASES: Mapping[str, tuple[str, ...]] = {
+    "N": (
+        "params",
+        "n_params",
+        "num_params",
+        "parameters",
+        "parameter_count",
+        "model_size",
+        "size",
+    ),
+    "D": ("tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens", "training_tokens"),
+    "loss": ("val_loss", "eval_loss", "validation_loss", "test_loss", "final_loss", "nll", "bpb"),
+}
+# Where a tracker says how a run ended, and its words for runs that did not finish. W&B: State in
+# its table's CSV, state in its API; MLflow: status in search_runs, info.status in `mlflow runs
+# describe`; diverged is this program's own (index/runs.csv).
+# Source: docs.wandb.ai/models/runs/run-states; mlflow/entities/run_status.py.
+_STATE_COLUMNS = ("State", "state", "status", "info.status")
+_UNFINISHED = frozenset(
+    ("crashed", "failed", "killed", "pending", "preempted", "preempting", "running", "scheduled",
+     "diverged")
+)  # fmt: skip
+_MAX_NAMES = 30
+_CHUNK_ROWS = 50_000
+
+
+@dataclass(slots=True)
+class Cells:
+    """Columns as they are read, chunk by chunk."""
+
+    name: str
+    raw: RawTable
+    where: Mapping[str, int]
+    state: int | None
+    columns: dict[str, list[FloatArray]] = field(default_factory=dict)
+    group: list[str] = field(default_factory=list)
+    rows: list[IntArray] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    states: set[str] = field(default_factory=set)
+    read: int = 0
+    kept: int = 0
+
+    def add(self, chunk: Sequence[Row]) -> None:
+        """Parse one chunk; bad rows go to `problems`."""
+        blank = [""] * len(self.raw.header)
+        bad: dict[int, list[str]] = {}
+        for at, row in enumerate(chunk):
+            problem = row.problem or self._judge_state(row.cells)
+            if problem:
+                bad[at] = [f"{self._place(row)}: {problem}"]
+        broken = frozenset(bad)  # their other cells are not judged
+        texts = [blank if at in broken else row.cells for at, row in enumerate(chunk)]
+        parsed: dict[str, FloatArray] = {}
+        for column, index in self.where.items():
+            if column == "group":
+                continue
+            values, problems = _parse_column(column, [cells[index] for cells in texts], broken)
+            parsed[column] = values
+            for at, problem in problems.items():
+                place = f"{self._place(chunk[at])}: {self.raw.header[index]}"
+                bad.setdefault(at, []).append(f"{place}: {problem}")
+        good = np.array([at not in bad for at in range(len(chunk))], dtype=np.bool_)
+        for column, values in parsed.items():
+            self.columns.setdefault(column, []).append(values[good])
+        if "group" in self.where:
+            index = self.where["group"]
+            self.group.extend(texts[at][index].strip() for at in np.flatnonzero(good))
+        self.rows.append(self.read + 1 + np.flatnonzero(good))
+        for at in sorted(bad):
+            self.problems.extend(bad[at])
+            self.rejected.append("; ".join(bad[at]))
+        self.read += len(chunk)
+        self.kept += int(good.sum())
+
+    def list_notes(self) -> list[str]:
+        """What a reader should know: states of runs that nothing is known about."""
+        strange = sorted(self.states - _UNFINISHED - {"finished"})
+        if self.state is None or not strange or len(strange) == len(self.states):
+            return []
+        shown = ", ".join(repr(state) for state in strange[:5])
+        return [f"{self.raw.header[self.state]}: {shown} {'are' if len(strange) > 1 else 'is'} "
+                f"no state of a run that is known here; such rows are kept"]  # fmt: skip
+
+    def _judge_state(self, cells: Sequence[str]) -> str:
+        """Why the run does not count, by what the tracker says of it."""
+        if self.state is None:
+            return ""
+        state = cells[self.state].strip().lower()
+        self.states.add(state)
+        if state not in _UNFINISHED:
+            return ""
+        return (f"{self.raw.header[self.state]}: {cells[self.state].strip()!r}, the run did not "
+                f"finish; leave such rows out with --drop-bad")  # fmt: skip
+
+    def _place(self, row: Row) -> str:
+        return f"{self.name}:{self.raw.place}{row.at}"
+
+
+def read_cells(path: Path, mapping: Mapping[str, str]) -> Cells:
+    """Read and parse the contract's columns of a table; its suffix names the format.
+
+    Args:
+        path: CSV, TSV, JSON Lines, JSON or Parquet.
+        mapping: Contract name -> the file's name.
+
+    Raises:
+        TableError: The file cannot be read, or lacks or doubles a column.
+        UsageError: It is Parquet, and pyarrow is not installed.
+    """
+    raw = _open_rows(path, {mapping.get(one, one) for one in _KNOWN}.union(_STATE_COLUMNS))
+    where = _locate_columns(raw, mapping, str(path))
+    used = {raw.header[index] for index in where.values()}
+    states = [raw.header.index(one) for one in _STATE_COLUMNS if one in raw.header]
+    state = next((index for index in states if raw.header[index] not in used), None)
+    cells = Cells(name=str(path), raw=raw, where=where, state=state)
+    while chunk := list(islice(raw.rows, _CHUNK_ROWS)):
+        cells.add(chunk)
+    return cells
+
+
+def _open_rows(path: Path, wanted: Collection[str]) -> RawTable:
+    suffix = path.suffix.lower()
+    if suffix in (".jsonl", ".ndjson"):
+        return read_json_lines(path, wanted=wanted)
+    if suffix == ".json":
+        return read_json_list(path, wanted=wanted)
+    if suffix == ".parquet":
+        return read_parquet_rows(path, wanted=wanted)
+    return read_csv_rows(path, delimiter="\t" if suffix == ".tsv" else ",")
+
+
+def _parse_column(
+    column: str, raw: Sequence[str], broken: Collection[int]
+) -> tuple[FloatArray, dict[int, str]]:
+    """Numbers of one column, NaN where an optional cell is blank; problems by position."""
+    optional = column in OPTIONAL_COLUMNS
+    try:  # Python's float is exact and takes integers of any size
+        values = np.array([float(cell) for cell in raw], dtype=np.float64)
+        suspect = any("_" in cell for cell in raw) or not _is_valid(column, values).all()
+    except ValueError:
+        values, suspect = np.full(len(raw), np.nan), True
+    problems: dict[int, str] = {}
+    if not suspect:
+        return values, problems
+    for at, cell in enumerate(raw):
+        cell = cell.strip()
+        if at in broken or (optional and not cell):
+            values[at] = math.nan
+            continue
+        problem, values[at] = _read_cell(column, cell)
+        if problem:
+            problems[at] = problem
+    return values, problems
+
+
+def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    valid = np.isfinite(values)
+    if column in _POSITIVE:
+        valid &= values > 0
+    if column == "seed":
+        valid &= values == np.floor(values)
+    return valid
+
+
+def _read_cell(column: str, cell: str) -> tuple[str, float]:
+    """(problem or "", value) of one cell."""
+    remedy = "correct the cell, or leave such rows out with --drop-bad"
+    shown = cell if len(cell) <= 40 else cell[:37] + "..."
+    if not cell:
+        return f"empty; {remedy}", math.nan
+    try:
+        value = float(cell)
+    except ValueError:
+        kind = "a truth value" if cell.lower() in ("true", "false") else "text"
+        return f"{kind} {shown!r} where a number is needed; {remedy}", math.nan
+    if "_" in cell:
+        return f"{shown!r} is written with an underscore; {remedy}", math.nan
+    if not math.isfinite(value):
+        return f"{shown} is not a finite number; {remedy}", math.nan
+    if column in _POSITIVE and value <= 0:
+        return f"{shown} is not above 0; {remedy}", math.nan
+    if column == "seed" and value != math.floor(value):
+        return f"{shown} is not a whole number; {remedy}", math.nan
+    return "", value
+
+
+def _locate_columns(raw: RawTable, mapping: Mapping[str, str], name: str) -> dict[str, int]:
+    """Contract name -> position; every missing, doubled or unknown name is one problem."""
+    problems = []
+    for key in mapping:
+        if key not in _KNOWN:
+            close = get_close_matches(key, _KNOWN, n=1, cutoff=0.0)
+            problems.append(f"{name}: columns: {key!r} is not a column of the contract "
+                            f"({', '.join(_KNOWN)}); did you mean {close[0]}?")  # fmt: skip
+    where = {}
+    for column in _KNOWN:
+        wanted = mapping.get(column, column)
+        if wanted not in raw.header:
+            if column in REQUIRED_COLUMNS or column in mapping:
+                problems.append(_describe_missing(column, wanted, raw, mapping, name))
+            continue
+        where[column] = raw.header.index(wanted)
+        count = sum(one == wanted for one in raw.names)
+        if count > 1:
+            problems.append(f"{name}:1: {wanted}: this column stands {count} times in the header; "
+                            f"rename or remove the others")  # fmt: skip
+    if problems:
+        raise TableError(problems)
+    return where
+
+
+def _describe_missing(
+    column: str, wanted: str, raw: RawTable, mapping: Mapping[str, str], name: str
+) -> str:
+    if len(raw.names) == 1 and any(mark in raw.names[0] for mark in ";\t|,"):
+        marks = "tabs" if raw.format == "TSV" else "commas"
+        return (f"{name}:1: {column}: the header is one cell, {raw.names[0]!r}; "
+                f"separate columns by {marks}, as in {raw.format}")  # fmt: skip
+    names = [one for one in raw.names if one]
+    shown = ", ".join(names[:_MAX_NAMES]) or "none"
+    if len(names) > _MAX_NAMES:
+        shown += f" and {len(names) - _MAX_NAMES} more"
+    hint = ""
+    close = _suggest(column, wanted, [one for one in names if one not in mapping.values()])
+    if close:
+        hint = f'; did you mean "--columns {column}={close}"?'
+    elif raw.format in ("CSV", "TSV") and {"config", "summary"} <= set(names):
+        hint = ("; the cells of config and summary are whole dictionaries: write one JSON object "
+                "per run to a .jsonl file instead")  # fmt: skip
+    place = "" if raw.place else ":1"
+    return (
+        f"{name}{place}: {wanted}: no such column; read as {raw.format}, the file has {shown}{hint}"
+    )
+
+
+def _suggest(column: str, wanted: str, names: list[str]) -> str | None:
+    """The column that was meant: by the names others use, else by likeness. A tracker's prefix
+    (`params.`, `config.`) does not count; `val/loss` is val_loss."""
+    bare = {one.lower().rsplit(".", 1)[-1].replace("/", "_"): one for one in reversed(names)}
+    close = [bare[one] for one in (column.lower(), *_ALIASES.get(column, ())) if one in bare]
+    lowered = {one.lower(): one for one in reversed(names)}
+    close += [lowered[one] for one in get_close_matches(wanted.lower(), lowered, n=1, cutoff=0.6)]
+    return close[0] if close else None

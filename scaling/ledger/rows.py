@@ -1,0 +1,121 @@
+"""Rows of a foreign file as text cells, whatever its format; nothing here is read as a number.
+
+The suffix names the format: .csv, .tsv, .jsonl or .ndjson, .json, .parquet; any other is read as
+CSV. Nested objects become dotted columns (`config.n_params`). A JSON number keeps the digits it is
+written with, so every format takes the one path from text to numbers, in `cells`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from scaling.errors import TableError
+
+# Of a file of text: 10^7 runs of a hundred characters. More is no table of runs.
+_MAX_BYTES = 2**30
+# A file with a wrong column has as many problems as rows; a reader needs the first of them.
+MAX_PROBLEMS = 1000
+
+
+class Row(NamedTuple):
+    """One run: its line (or number) in the file, its cells, and what spoils the row as a whole."""
+
+    at: int
+    cells: Sequence[str]
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawTable:
+    """A file of runs before its cells are judged.
+
+    Attributes:
+        format: What the file was read as, for messages.
+        names: Every column of the file, for messages.
+        header: The column of each cell of a row.
+        rows: In the file's order; may raise TableError where the file breaks off.
+        place: What `Row.at` counts where it is not lines, e.g. "row ".
+    """
+
+    format: str
+    names: Sequence[str]
+    header: Sequence[str]
+    rows: Iterator[Row]
+    place: str = ""
+
+
+def read_csv_rows(path: Path, *, delimiter: str) -> RawTable:
+    """The rows of a CSV or TSV, blank lines left out.
+
+    Raises:
+        TableError: The file cannot be read, is empty, or has an unclosed quote.
+    """
+    name = str(path)
+    kind = "TSV" if delimiter == "\t" else "CSV"
+    lines = csv.reader(
+        io.StringIO(read_text(path, kind), newline=""), delimiter=delimiter, strict=True
+    )
+    try:
+        header = [cell.strip() for cell in next(lines)]
+    except (StopIteration, csv.Error):
+        raise TableError(
+            [f"{name}:1: the file is empty; a table of runs needs a header and one row per run"]
+        ) from None
+
+    def iterate() -> Iterator[Row]:
+        try:
+            for cells in lines:
+                if not cells or (len(cells) == 1 and not cells[0].strip()):
+                    continue
+                problem = ""
+                if len(cells) != len(header):
+                    problem = (f"{len(cells)} cells where the header has {len(header)}; "
+                               f"quote cells that contain {'tabs' if kind == 'TSV' else 'commas'}"
+                               )  # fmt: skip
+                yield Row(lines.line_num, cells, problem)
+        except csv.Error as error:
+            raise TableError([f"{name}:{lines.line_num}: not readable as {kind} ({error}); "
+                              f"check its quotes"]) from None  # fmt: skip
+
+    return RawTable(format=kind, names=header, header=header, rows=iterate())
+
+
+def read_text(path: Path, kind: str) -> str:
+    """The whole file, without a byte order mark.
+
+    Raises:
+        TableError: It cannot be read, is larger than 1 GiB, or is not text in UTF-8.
+    """
+    name = str(path)
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise TableError([f"{name}: cannot be read ({reason}); name a file of runs"]) from None
+    if len(raw) > _MAX_BYTES:
+        raise TableError([f"{name}: larger than {_MAX_BYTES / 2**30:.3g} GiB; keep one row per run "
+                          f"and the columns that are fitted"])  # fmt: skip
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TableError([f"{name}:{line}: not UTF-8 text (byte {error.start}); "
+                          f"save the table as {kind} in UTF-8"]) from None  # fmt: skip
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise TableError([f"{name}:{line}: a NUL byte; save the table as {kind} in UTF-8"])
+    return text
+
+
+def shorten_problems(problems: list[str], name: str) -> list[str]:
+    """The first MAX_PROBLEMS of them, and how many more there are."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    more = f"{name}: and {len(problems) - MAX_PROBLEMS} more such problems"
+    return [*problems[:MAX_PROBLEMS], more]

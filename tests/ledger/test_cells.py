@@ -1,0 +1,121 @@
+"""Claims about exports of run trackers: columns are mapped, unfinished runs are rejected rows."""
+
+import pytest
+
+from scaling.errors import TableError
+from scaling.ledger import rows
+from scaling.ledger.tables import read_table
+
+# Header and states as in a real export of W&B's runs table: configured values and logged metrics
+# stand side by side without a prefix, nested ones dotted.
+WANDB = """\
+"Name","State","Notes","User","Tags","Created","Runtime","Sweep","n_params","optim.lr","val/loss"
+"a","finished","-","me","","2025-11-13T09:48:11.000Z","9910","","1000000","0.01","3.5"
+"b","crashed","-","me","","2025-11-13T09:48:11.000Z","12","","1000000","0.01",""
+"c","running","-","me","","2025-11-13T09:48:11.000Z","12","","2000000","0.01","3.4"
+"d","finished","-","me","","2025-11-13T09:48:11.000Z","12","","4000000","0.01","3.3"
+"""
+WANDB_COLUMNS = {"N": "n_params", "D": "Runtime", "loss": "val/loss", "lr": "optim.lr"}
+
+MLFLOW = """\
+run_id,experiment_id,status,artifact_uri,start_time,end_time,metrics.loss,params.N,params.D
+f1,0,FINISHED,mlruns/0/f1,2024-01-01 00:00:00+00:00,2024-01-01 01:00:00+00:00,3.5,1000000,2e7
+f2,0,FAILED,mlruns/0/f2,2024-01-01 00:00:00+00:00,,,1000000,2e7
+f3,0,FINISHED,mlruns/0/f3,2024-01-01 00:00:00+00:00,2024-01-01 01:00:00+00:00,3.4,"2,000,000",2e7
+"""
+MLFLOW_COLUMNS = {"N": "params.N", "D": "params.D", "loss": "metrics.loss"}
+
+
+def write(folder, text, name="runs.csv"):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def refuse(path, **options):
+    with pytest.raises(TableError) as caught:
+        read_table(path, **options)
+    return caught.value.problems
+
+
+def test_unfinished_runs_of_wandb_are_all_listed_with_their_state(tmp_path):
+    problems = refuse(write(tmp_path, WANDB), columns=WANDB_COLUMNS)
+    # One line per run: that a crashed run logged no loss is no second problem.
+    assert [problem.split("runs.csv:")[1].split(",")[0] for problem in problems] == [
+        "3: State: 'crashed'",
+        "4: State: 'running'",
+    ]
+    assert all("did not finish" in problem and "--drop-bad" in problem for problem in problems)
+
+
+def test_finished_runs_of_wandb_are_kept_with_drop_bad(tmp_path):
+    table = read_table(write(tmp_path, WANDB), columns=WANDB_COLUMNS, drop_bad=True)
+    assert table.params.tolist() == [1e6, 4e6]
+    assert table.learning_rate.tolist() == [0.01, 0.01]
+    assert len(table.rejected) == 2
+
+
+def test_mlflow_params_are_text_and_judged_as_cells(tmp_path):
+    problems = refuse(write(tmp_path, MLFLOW), columns=MLFLOW_COLUMNS)
+    assert "runs.csv:3: status: 'FAILED', the run did not finish" in problems[0]
+    assert "runs.csv:4: params.N: text '2,000,000'" in problems[1]
+    table = read_table(write(tmp_path, MLFLOW), columns=MLFLOW_COLUMNS, drop_bad=True)
+    assert table.loss.tolist() == [3.5]
+
+
+def test_a_tracker_s_column_is_suggested(tmp_path):
+    problems = refuse(write(tmp_path, MLFLOW))
+    assert '"--columns N=params.N"' in problems[0]
+    assert '"--columns loss=metrics.loss"' in problems[2]
+    (problem,) = refuse(write(tmp_path, WANDB), columns={"N": "n_params", "D": "Runtime"})
+    assert '"--columns loss=val/loss"' in problem
+
+
+def test_cells_that_are_whole_dictionaries_are_explained(tmp_path):
+    text = "name,config,summary\na,\"{'N': 1}\",\"{'loss': 2}\"\n"
+    assert "one JSON object per run" in refuse(write(tmp_path, text))[0]
+
+
+def test_a_state_nobody_knows_is_kept_and_noted(tmp_path):
+    text = "N,D,loss,state\n1,2,3,finished\n1,3,3,resumed\n"
+    table = read_table(write(tmp_path, text))
+    assert len(table) == 2
+    assert "state: 'resumed' is no state of a run" in table.notes[0]
+
+
+def test_a_column_of_other_states_says_nothing(tmp_path):
+    table = read_table(write(tmp_path, "N,D,loss,state\n1,2,3,Ohio\n1,3,3,Utah\n"))
+    assert table.notes == ()
+
+
+def test_a_mapped_column_is_no_state(tmp_path):
+    table = read_table(
+        write(tmp_path, "N,D,loss,status\n1,2,3,failed\n"), columns={"group": "status"}
+    )
+    assert table.group == ("failed",)
+
+
+def test_a_doubled_column_nobody_asks_for_is_no_problem(tmp_path):
+    text = "N,D,loss,note,note\n1,2,3,x,y\n"
+    assert len(read_table(write(tmp_path, text))) == 1
+
+
+def test_tabs_separate_the_columns_of_a_tsv(tmp_path):
+    table = read_table(write(tmp_path, "N\tD\tloss\tnote\n1\t2\t3\ta,b\n", "runs.tsv"))
+    assert table.loss.tolist() == [3.0]
+    (first, *_) = refuse(write(tmp_path, "N,D,loss\n1,2,3\n", "runs.tsv"))
+    assert "separate columns by tabs, as in TSV" in first
+
+
+def test_the_format_is_said_and_a_thousand_columns_are_not(tmp_path):
+    header = ",".join(f"metric{index}" for index in range(1000))
+    problem = refuse(write(tmp_path, f"{header}\n"))[0]
+    assert "read as CSV" in problem
+    assert "and 970 more" in problem
+    assert len(problem) < 600
+
+
+def test_a_file_too_large_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
+    monkeypatch.setattr(rows, "_MAX_BYTES", 16)
+    (problem,) = refuse(write(tmp_path, "N,D,loss\n" + "1,2,3\n" * 10))
+    assert "larger than" in problem
