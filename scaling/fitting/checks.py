@@ -15,7 +15,7 @@ from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import list_cells
 from scaling.fitting.result import Check
 from scaling.ledger.tables import RunTable
-from scaling.units import FloatArray, format_flops
+from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # Five coefficients, and as many cells again to see whether they fit.
 MIN_CELLS = 10
@@ -142,10 +142,19 @@ def _check_diverged(table: RunTable) -> Check:
     )
 
 
+def _list_data_cells(table: RunTable) -> IntArray:
+    """The (N, D) of each row, and its unique tokens where stated: epochs make another run."""
+    cells = list_cells(table)
+    if table.unique_tokens is None:
+        return cells
+    unique = np.unique(table.unique_tokens, return_inverse=True)[1].ravel()  # NaN is one level
+    return np.unique(np.stack((cells, unique)), axis=1, return_inverse=True)[1].ravel()
+
+
 def _check_duplicates(table: RunTable) -> Check:
     if len(table) == 0:
         return pass_if(None, "duplicate_cells", "There are no runs.", "")
-    cells = list_cells(table)
+    cells = _list_data_cells(table)
     if table.seed is not None:  # seeds of one cell are replicates, not doubles
         pairs = np.stack((cells, table.seed), axis=1)
         cells = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
@@ -166,7 +175,7 @@ def _check_recipes(table: RunTable) -> Check:
     advice = "Keep the best recipe of each cell, or fit recipes apart: mixing them moves the law."
     if len(table) == 0:
         return pass_if(None, code, "There are no runs.", "")
-    cells = list_cells(table)
+    cells = _list_data_cells(table)
     cells_total = int(cells.max()) + 1
     if table.learning_rate is not None:
         known = np.isfinite(table.learning_rate)
@@ -199,7 +208,8 @@ def _check_repeats(table: RunTable) -> Check:
     advice = "Repeated tokens are worth less than new ones; fit runs of at most one epoch apart."
     if worst > 4.0:
         advice = "Above 4 epochs this law does not hold: leave those runs out."
-    seen = f"{many} of {epochs.size} runs saw their text more than once, up to {worst:.3g} times."
+    most = format_count(worst)
+    seen = f"{many} of {epochs.size} runs saw their text more than once, up to {most} times."
     return pass_if(many == 0, code, seen, advice)
 
 
@@ -244,7 +254,11 @@ def _check_centre(curves: tuple[Curve, ...]) -> Check:
     mean = float(np.mean(offsets))
     side = "large" if mean > 0 else "small"
     seen = (
-        f"On average the minimum lies {abs(mean):.0%} of the way from the middle to the {side} end."
+        f"On average the minimum lies {abs(mean):.0%} of the way from the middle to the {side} end "
+        f"of its parabola's sizes."
     )
-    advice = f"Move the grid towards {side}r models: an off-centre parabola is biased."
-    return pass_if(abs(mean) <= _CENTRE_OFFSET, code, seen, advice.replace("smallr", "smaller"))
+    more = "smaller" if side == "small" else "larger"
+    advice = (
+        f"Move the grid towards {more} models: with few sizes on one side, noise moves N* most."
+    )
+    return pass_if(abs(mean) <= _CENTRE_OFFSET, code, seen, advice)

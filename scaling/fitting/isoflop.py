@@ -45,7 +45,7 @@ class Curve:
         bend: c2 [nats/token].
         vertex: x*; None where the parabola does not bend up.
         lowest: Loss at the vertex [nats/token]; None likewise.
-        offset: (x* − middle of the curve's sizes) / half their range, in [−1, 1] inside.
+        offset: (x* − middle of the parabola's sizes) / half their range, in [−1, 1] inside.
         rejection: "", "edge", "concave" or "drift".
         sentence: Why it was rejected; empty if it was not.
     """
@@ -114,7 +114,8 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     log_n = np.log(table.params[budget.rows])
     sizes, member = np.unique(log_n, return_inverse=True)
     mean = np.bincount(member, weights=table.loss[budget.rows]) / np.bincount(member)
-    lead = int(np.argmin(mean))
+    lowest = np.flatnonzero(mean == mean.min())  # rounded or digitised losses tie
+    lead = int(lowest[lowest.size // 2])
     window = _choose_window(sizes, lead)
     inside = (log_n >= window[0]) & (log_n <= window[-1])
     rows = budget.rows[inside]
@@ -124,7 +125,7 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     vertex = -c1 / (2.0 * c2) if c2 > 0 else None
     offset = None
     if vertex is not None:
-        middle, half = (sizes[0] + sizes[-1]) / 2.0, (sizes[-1] - sizes[0]) / 2.0
+        middle, half = (window[0] + window[-1]) / 2.0, (window[-1] - window[0]) / 2.0
         offset = float((vertex + centre - middle) / half)
     rejection, sentence = _judge(budget, sizes, lead, vertex, centre, window)
     return Curve(
