@@ -20,6 +20,7 @@ from scaling._version import __version__
 
 _HOMES = {
     "Allocation": "scaling.allocation",
+    "Filters": "scaling.ledger.filters",
     "Fit": "scaling.fitting.result",
     "ModelShape": "scaling.sweep.shapes",
     "Plan": "scaling.sweep.plan",
@@ -30,6 +31,7 @@ _HOMES = {
     "ScalingError": "scaling.errors",
     "SweepSpec": "scaling.sweep.spec",
     "allocate": "scaling.allocation",
+    "apply_filters": "scaling.ledger.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",
     "fit_runs": "scaling.fitting.engine",

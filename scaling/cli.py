@@ -22,9 +22,9 @@ from scaling._version import __version__
 from scaling.errors import ScalingError
 
 if TYPE_CHECKING:
-    from scaling.fitting.result import Fit
+    from scaling.ledger.filters import Filters
     from scaling.ledger.tables import RunTable
-    from scaling.workflow import FitOptions, StoredSweep
+    from scaling.workflow import FilteredFit, FitOptions, StoredSweep
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -158,6 +158,26 @@ def _fit_options(function: _F) -> _F:
         click.option(
             "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
         ),
+        click.option(
+            "--flops-range",
+            default=None,
+            metavar="LO:HI",
+            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
+        ),
+        click.option(
+            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
+        ),
+        click.option(
+            "--min-ratio",
+            type=float,
+            default=None,
+            help="Fit only rows with at least so many tokens per parameter.",
+        ),
+        click.option(
+            "--best-recipe",
+            is_flag=True,
+            help="Of each (N, D) fit only the lowest loss, with its learning rate's other seeds.",
+        ),
     ]
     return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
 
@@ -248,11 +268,17 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
     Laws, intervals, checks.
     """
-    from scaling.text import format_fit
+    from scaling.text import format_fit, format_unfiltered
 
-    fitted, table, _ = _obtain_fit(source, options)
-    _say_notes(table)
-    click.echo(_dump(fitted.to_contract()) if as_json else format_fit(fitted))
+    found, _ = _obtain_fit(source, options, compare=True)
+    fitted = found.fit
+    _say_notes(found.table)
+    if as_json:
+        click.echo(_dump(found.to_contract()))
+    else:
+        click.echo(format_fit(fitted))
+        if found.unfiltered is not None:
+            click.echo("\n" + format_unfiltered(found.unfiltered, fitted))
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
 
 
@@ -276,12 +302,12 @@ def allocate(
     from scaling.text import format_allocation
     from scaling.workflow import list_sweep_ladder
 
-    fitted, table, stored = _obtain_fit(source, options)
-    _say_notes(table)
+    found, stored = _obtain_fit(source, options)
+    _say_notes(found.table)
     ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus) if stored else None
     asked = None if options["approach"] == "all" else options["approach"]
     answers = [
-        allocate_budget(fitted, budget, ladder=ladder, approach=asked, far=far, anyway=anyway)
+        allocate_budget(found.fit, budget, ladder=ladder, approach=asked, far=far, anyway=anyway)
         for budget in flops
     ]
     if as_json:
@@ -316,9 +342,9 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.text import format_prediction
 
-    fitted, table, _ = _obtain_fit(source, options)
-    _say_notes(table)
-    answer = predict_loss(fitted, params=params, tokens=tokens, far=far, anyway=anyway)
+    found, _ = _obtain_fit(source, options)
+    _say_notes(found.table)
+    answer = predict_loss(found.fit, params=params, tokens=tokens, far=far, anyway=anyway)
     if as_json:
         click.echo(_dump({"schema_version": 1, "predictions": [answer.to_contract()]}))
     else:
@@ -407,8 +433,10 @@ def retry(results: Path, run_ids: tuple[str, ...]) -> None:
 # --- shared ---------------------------------------------------------------------------------
 
 
-def _obtain_fit(source: Path, options: dict[str, Any]) -> tuple[Fit, RunTable, StoredSweep | None]:
-    from scaling.workflow import fit_table, read_runs
+def _obtain_fit(
+    source: Path, options: dict[str, Any], *, compare: bool = False
+) -> tuple[FilteredFit, StoredSweep | None]:
+    from scaling.workflow import fit_filtered, read_runs
 
     table, stored = read_runs(
         source,
@@ -417,7 +445,19 @@ def _obtain_fit(source: Path, options: dict[str, Any]) -> tuple[Fit, RunTable, S
         loss_unit=options["loss_unit"],
         drop_bad=options["drop_bad"],
     )
-    return fit_table(table, stored, _make_options(options)), table, stored
+    filters = _make_filters(options)
+    return fit_filtered(table, stored, _make_options(options), filters, compare=compare), stored
+
+
+def _make_filters(options: dict[str, Any]) -> Filters:
+    from scaling.ledger.filters import Filters
+
+    return Filters(
+        flops_range=_read_range(options["flops_range"]),
+        first_epoch=options["first_epoch"],
+        min_ratio=options["min_ratio"],
+        best_recipe=options["best_recipe"],
+    )
 
 
 def _make_options(options: dict[str, Any]) -> FitOptions:
@@ -438,6 +478,18 @@ def _read_columns(text: str) -> dict[str, str]:
     if not all("=" in pair for pair in pairs):
         raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
     return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _read_range(text: str | None) -> tuple[float | None, float | None] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (float(end) if end.strip() else None for end in text.split(":"))
+    except ValueError:
+        raise click.UsageError(
+            f"--flops-range {text!r}: write 1e18:1e21, 1e18: or :1e21."
+        ) from None
+    return low, high
 
 
 def _report(results: Path, root: Path, *, after_run: bool) -> int:

@@ -50,6 +50,24 @@ def format_fit(fit: Fit) -> str:
     return "\n".join(lines + _format_checks(fit.checks))
 
 
+def format_unfiltered(whole: Fit, fit: Fit) -> str:
+    """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
+    the largest budget fitted."""
+    line = f"without filters ({whole.n} runs): {_STATUS[whole.status]}"
+    if whole.law is not None:
+        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
+    if whole.frontier is None:
+        return f"{line}\n  {whole.reason}".rstrip()
+    ends = [one.frontier.range[1] for one in (fit, whole) if one.frontier is not None]
+    answers = [
+        f"N* = {format_count(one.frontier.k_n * ends[0] ** one.frontier.a)} "
+        f"(a {one.frontier.a:.3f}) {what}"
+        for one, what in ((whole, "without filters"), (fit, "with them"))
+        if one.frontier is not None
+    ]
+    return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
+
+
 def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
     """One answer: what to train, how sure, how far from the data.
 

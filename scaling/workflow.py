@@ -23,6 +23,7 @@ from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.durable import read_plain
 from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
+from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.integrity import verify
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate
@@ -82,6 +83,34 @@ class FitOptions:
     bootstrap: int | None = 1000
     level: float = 0.9
     seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilteredFit:
+    """A fit of the rows that declared filters keep.
+
+    Attributes:
+        fit: Of those rows.
+        table: Those rows, with the effects in its notes.
+        effects: What each filter left out; empty without filters.
+        unfiltered: Point fit of all rows; None without filters, or where it was not asked for.
+    """
+
+    fit: Fit
+    table: RunTable
+    effects: tuple[FilterEffect, ...]
+    unfiltered: Fit | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
+        if not self.effects:
+            return self.fit.to_contract()
+        whole = None if self.unfiltered is None else self.unfiltered.to_contract()
+        keys = ("status", "reason", "n", "law", "objective", "frontier")
+        return self.fit.to_contract() | {
+            "filters": [effect.to_contract() for effect in self.effects],
+            "unfiltered": None if whole is None else {key: whole[key] for key in keys},
+        }
 
 
 # --- before training ------------------------------------------------------------------------
@@ -233,6 +262,29 @@ def read_runs(
         return tabulate(stored.ledger, stored.plan.cells, convention=count, cost=cost), stored
     table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
     return table, None
+
+
+def fit_filtered(
+    table: RunTable,
+    stored: StoredSweep | None,
+    options: FitOptions,
+    filters: Filters,
+    *,
+    compare: bool = False,
+) -> FilteredFit:
+    """The fit of the rows that the filters keep; with `compare`, beside a point fit of all rows.
+
+    Raises:
+        UsageError: See `apply_filters`.
+    """
+    kept, effects = apply_filters(table, filters)
+    unfiltered = None
+    if compare and effects:
+        point = dataclasses.replace(options, bootstrap=None)
+        unfiltered = fit_table(table, stored, point)
+    return FilteredFit(
+        fit=fit_table(kept, stored, options), table=kept, effects=effects, unfiltered=unfiltered
+    )
 
 
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:

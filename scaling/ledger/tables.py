@@ -219,7 +219,13 @@ def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
 
 def sort_rows(table: RunTable) -> RunTable:
     """The same rows in the one order that depends on their values only; the digest is the same."""
-    return dataclasses.replace(select_rows(table, _canonical_order(table)), digest=table.digest)
+    return dataclasses.replace(select_rows(table, order_rows(table)), digest=table.digest)
+
+
+def order_rows(table: RunTable) -> IntArray:
+    """The one order of the rows that depends on their values only: by N, D, loss and the rest."""
+    columns = _stack_columns(table)
+    return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
 
 
 def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
@@ -357,13 +363,8 @@ def _stack_columns(table: RunTable) -> FloatArray:
     return np.stack(stacked, axis=1)
 
 
-def _canonical_order(table: RunTable) -> IntArray:
-    columns = _stack_columns(table)
-    return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
-
-
 def _digest_table(table: RunTable) -> str:
-    columns = _stack_columns(table)[_canonical_order(table)]
+    columns = _stack_columns(table)[order_rows(table)]
     options = {
         "columns": columns.shape[1],
         "convention": table.convention,
