@@ -23,6 +23,16 @@ _STDLIB_LEFT_OUT = frozenset(
 )
 _STDLIB_GENERATED = ("_sysconfigdata", "_sysconfig_vars", "config-")
 
+_JSON_KINDS = {
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    list: "a list",
+    dict: "an object",
+    type(None): "null",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -98,10 +108,14 @@ def _list_files(
 ) -> tuple[Path, ...]:
     found: set[Path] = set()
     for pattern in paths:
-        whole = str(base / Path(pattern).expanduser())
-        matches = [Path(match) for match in glob.glob(whole, recursive=True)]
-        if Path(whole).exists():  # a name may itself contain *, ? or [
-            matches = [Path(whole)]
+        asked = Path(pattern).expanduser()
+        whole = base / asked
+        if whole.exists():  # a name may itself contain *, ? or [
+            matches = [whole]
+        else:  # only what the user wrote is a pattern, never the folder it is relative to
+            matches = [
+                base / match for match in glob.glob(str(asked), root_dir=base, recursive=True)
+            ]
         files: list[Path] = []
         for match in matches:
             inside = sorted(match.rglob(f"*{suffix}")) if match.is_dir() else [match]
@@ -148,8 +162,7 @@ def _split_json_lines(
             continue
         content = value.get(field) if isinstance(value, dict) else None
         if not isinstance(content, str):
-            seen = sorted(value) if isinstance(value, dict) else type(value).__name__
-            problems.append(f"{name}:{number}: no text under {field!r}; seen: {str(seen)[:80]}.")
+            problems.append(f"{name}:{number}: {_say_what_is_no_text(value, field)}")
             continue
         try:
             encoded = content.encode("utf-8")
@@ -160,3 +173,11 @@ def _split_json_lines(
             problems.append(f"{name}:{number}: {field!r} holds a NUL character.")
             continue
         yield Document(f"{name}:{number:09d}", encoded)
+
+
+def _say_what_is_no_text(value: object, field: str) -> str:
+    if not isinstance(value, dict):
+        return f"{_JSON_KINDS[type(value)]} where an object with {field!r} is needed."
+    if field in value:
+        return f"{field!r} is {_JSON_KINDS[type(value[field])]} where text is needed."
+    return f"no text under {field!r}; seen: {str(sorted(value))[:80]}."

@@ -90,6 +90,46 @@ def test_json_lines_name_their_bad_lines(tmp_path):
     assert [line.split(":")[1] for line in str(caught.value).splitlines()] == ["2", "3", "5"]
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('{"text": 5}', "'text' is a number where text is needed."),
+        ('{"text": 0.5}', "'text' is a number where text is needed."),
+        ('{"text": true}', "'text' is true or false where text is needed."),
+        ('{"text": null}', "'text' is null where text is needed."),
+        ('{"text": ["a"]}', "'text' is a list where text is needed."),
+        ('{"text": {"a": 1}}', "'text' is an object where text is needed."),
+        ('{"body": "a"}', "no text under 'text'; seen: ['body']."),
+        ("[1]", "a list where an object with 'text' is needed."),
+        ('"a"', "text where an object with 'text' is needed."),
+    ],
+)
+def test_a_json_line_without_text_says_what_stands_there(line, says, tmp_path):
+    (tmp_path / "d.jsonl").write_text(line)
+    with pytest.raises(CorpusError) as caught:
+        read_documents("jsonl", paths=("d.jsonl",), base=tmp_path)
+    assert str(caught.value) == f"d.jsonl:1: {says}"
+
+
+@pytest.mark.parametrize("folder", ["a[1]", "b*", "c?", "[x"])
+@pytest.mark.parametrize("pattern", ["*.txt", "texts/*.txt", "texts/../*.txt", "**/one.txt"])
+def test_a_sweep_in_a_folder_with_pattern_characters_finds_its_corpus(folder, pattern, tmp_path):
+    base = tmp_path / folder
+    (base / "texts").mkdir(parents=True)
+    for name in ("one.txt", "texts/one.txt"):
+        (base / name).write_text("text")
+    assert read_documents("text", paths=(pattern,), base=base)
+
+
+def test_absolute_patterns_and_names_with_pattern_characters_are_found(tmp_path):
+    for name in ("a[1].txt", "a1.txt"):
+        (tmp_path / name).write_text("text")
+    absolute = read_documents("text", paths=(str(tmp_path / "*.txt"),), base=tmp_path / "x")
+    assert len(absolute) == 2
+    (named,) = read_documents("text", paths=("a[1].txt",), base=tmp_path)
+    assert named.name == "a[1].txt"
+
+
 def test_json_lines_become_documents_in_their_order(tmp_path):
     texts = [f"text {index}" for index in range(12)]
     (tmp_path / "d.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
