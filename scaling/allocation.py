@@ -42,7 +42,7 @@ from scaling.fitting.result import (
 )
 from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import FAMILIES
+from scaling.laws.registry import find_family
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import ModelShape
@@ -58,6 +58,11 @@ PARAMS_DRIFT = 0.2
 _BISECTIONS = 60
 # The basin is looked for up to a factor e^7 (1100) of N* either side.
 _BASIN_REACH = 7.0
+# Of an extrapolation, by whether anything asked lies above the data.
+_ADVICE = {
+    True: "Train a larger budget first, and see whether it is predicted.",
+    False: "Train a smaller budget too: laws bend towards small models.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +108,8 @@ class Allocation:
             loss; None where it is not known.
         compute_penalty: What `flat_basin` was computed for (0.05).
         shape: None where the table names no ladder.
-        extrapolation_decades: log10 of C beyond the largest fitted C (0 inside).
+        extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
+            (0 inside).
         approach: Which approach answers.
         checks: Gates of this answer, the fit's failed ones among them.
     """
@@ -226,7 +232,7 @@ def allocate(
     # Minima were found at fewer budgets than there are runs: Approach 2 reaches from those.
     known = frontier.range if asked == "isoflop" else _get_coverage(fit).flops
     distance = _check_distance({"C": (flops, known)}, far)
-    decades = max(0.0, math.log10(flops / known[1]))
+    decades = _count_decades(flops, known)
     law = _get_law(fit) if asked == "parametric" else None
     if law is not None:
         answer = _answer_by_law(fit, law, flops, decades)
@@ -436,9 +442,17 @@ def _get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
         there = ", ".join(fit.approaches) or "none"
         raise NoFitError(
             f"{fit.source}: approach {approach} gave no frontier; there is {there}. "
-            f"See the checks of the fit."
+            f"{_explain_no_frontier(fit, approach)}"
         )
     return fit.approaches[approach]
+
+
+def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
+    if approach == "parametric" and fit.law is not None:
+        if not find_family(fit.law.family).has_frontier:
+            return f"The law {fit.law.family} does not say how to split a budget."
+        return "A term of its law has vanished; the runs do not say how to split a budget."
+    return "See the checks of the fit."
 
 
 def _get_law(fit: Fit) -> tuple[LawFamily, FloatArray]:
@@ -447,7 +461,7 @@ def _get_law(fit: Fit) -> tuple[LawFamily, FloatArray]:
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    family = FAMILIES[fit.law.family]
+    family = find_family(fit.law.family)
     return family, np.array([fit.law.params[name] for name in family.param_names])
 
 
@@ -495,7 +509,7 @@ def _check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: bo
         code="extrapolation_distance",
         passed=passed,
         seen=" ".join(seen) or "The question lies within the data.",
-        advice="" if passed else "Train a larger budget first, and see whether it is predicted.",
+        advice="" if passed else _ADVICE[any(value > ends[1] for value, ends in asked.values())],
     )
 
 

@@ -22,12 +22,14 @@ _STATUS = {
 
 def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
+    from scaling.laws.registry import find_family
+
     lines = [f"fit of {fit.n} runs: {_STATUS[fit.status]}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
-        lines += ["", "L(N, D) = E + A/N^alpha + B/D^beta   [nats/token]"]
+        lines += ["", f"L(N, D) = {find_family(fit.law.family).equation}   [nats/token]"]
         for name, value in fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
             lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())

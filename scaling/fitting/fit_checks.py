@@ -35,16 +35,17 @@ def check_convergence(fit: ParametricFit) -> Check:
 
 def check_bounds(fit: ParametricFit) -> Check:
     """Whether a coefficient lies on the edge of what is allowed."""
-    words = {
-        "E": "E = 0",
-        "A": "the term in N vanishes",
-        "B": "the term in D vanishes",
-        "alpha": f"alpha = {fit.coefficients[3]:.3g}",
-        "beta": f"beta = {fit.coefficients[4]:.3g}",
-    }
+    family = fit.task.family
+    words = []
+    for name in fit.at_bound:
+        at = family.param_names.index(name)
+        if at == family.floor or at in family.exponents:
+            words.append(f"{name} = {fit.coefficients[at]:.3g}")
+        else:
+            words.append(f"the term of {name} vanishes")
     seen = "No coefficient lies at a bound."
-    if fit.at_bound:
-        seen = f"At its bound: {', '.join(words[name] for name in fit.at_bound)}."
+    if words:
+        seen = f"At its bound: {', '.join(words)}."
     advice = "The free optimum lies outside; widen the ranges of N and D, or look for bad runs."
     return pass_if(not fit.at_bound, "parameter_at_bound", seen, advice)
 
@@ -64,8 +65,9 @@ def check_identification(
         problems.append(
             f"without the lowest budget E becomes {floors[1]:.3g} instead of {floors[0]:.3g}"
         )
-    low, high = known.floor
-    ranges = [f"E {low:.3g} … {high:.3g}"]
+    ranges = []
+    if known.floor is not None:
+        ranges.append(f"E {known.floor[0]:.3g} … {known.floor[1]:.3g}")
     ranges += [f"{name} {ends[0]:.3g} … {ends[1]:.3g}" for name, ends in known.exponents.items()]
     seen = f"Profiles: {', '.join(ranges)}."
     if problems:

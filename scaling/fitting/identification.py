@@ -44,15 +44,15 @@ class Identification:
 
     Attributes:
         covariance: Of theta, shape (p, p); coordinates on a bound have none.
-        floor: Profile interval of E [nats/token].
+        floor: Profile interval of E [nats/token]; None where the law fits none.
         exponents: Profile interval of each exponent, by letter.
-        slope_width: Predicted width of the interval of a, at the fit's level.
+        slope_width: Predicted width of the interval of a, at the fit's level; NaN without one.
         identified: The rule holds so far (before a budget is left out).
         problems: One sentence for each condition that fails.
     """
 
     covariance: FloatArray
-    floor: tuple[float, float]
+    floor: tuple[float, float] | None
     exponents: dict[str, tuple[float, float]]
     slope_width: float
     identified: bool
@@ -76,19 +76,23 @@ def identify(
     covariance = estimate_covariance(fit)
     # For the design's promise a coordinate on its bound is as unknown as the others.
     design = estimate_covariance(fit, hold=False)
-    which = (0, *family.exponents)
-    ends = _profile(fit, which, covariance, quantile)
+    which = family.exponents if family.floor is None else (family.floor, *family.exponents)
+    ends = dict(zip(which, _profile(fit, which, covariance, quantile), strict=True))
     scale = float(np.exp(axes.centre[2]))
-    floor = (ends[0][0] * scale, ends[0][1] * scale)
+    floor = None
+    if family.floor is not None:
+        floor = (ends[family.floor][0] * scale, ends[family.floor][1] * scale)
     names = family.param_names
-    exponents = {names[at]: end for at, end in zip(which[1:], ends[1:], strict=True)}
+    exponents = {names[at]: ends[at] for at in family.exponents}
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
     return Identification(
         covariance=covariance,
         floor=floor,
         exponents=exponents,
-        slope_width=2.0 * quantile * _slope_error(fit, design, cost, flops),
+        slope_width=2.0 * quantile * _slope_error(fit, design, cost, flops)
+        if family.has_frontier
+        else math.nan,
         identified=not problems,
         problems=problems,
     )
@@ -192,14 +196,14 @@ def _slope_error(
 
 def _judge(
     fit: ParametricFit,
-    floor: tuple[float, float],
+    floor: tuple[float, float] | None,
     exponents: dict[str, tuple[float, float]],
     lowest: float,
     level: float,
 ) -> tuple[str, ...]:
     problems = []
-    share = (floor[1] - floor[0]) / lowest
-    if share > MAX_FLOOR_WIDTH:
+    share = 0.0 if floor is None else (floor[1] - floor[0]) / lowest
+    if floor is not None and share > MAX_FLOOR_WIDTH:
         problems.append(
             f"E is only known to {floor[0]:.3g} … {floor[1]:.3g} nats/token "
             f"({level:.0%} profile), {share:.0%} of the lowest loss"

@@ -58,6 +58,7 @@ class ParametricFit:
         projection_gap: Objective of variable projection / objective − 1.
         converged: All three proofs hold.
         at_bound: Letters whose coordinate lies on a bound.
+        vanished: A term in N or in D has no weight: nothing then says how to split a budget.
         residuals: ln L − ln loss, shape (n,).
         gradient: ∇L/L at the optimum, shape (p, n).
     """
@@ -72,6 +73,7 @@ class ParametricFit:
     projection_gap: float
     converged: bool
     at_bound: tuple[str, ...]
+    vanished: bool
     residuals: FloatArray
     gradient: FloatArray
 
@@ -142,6 +144,7 @@ def fit_parametric(table: RunTable, family: LawFamily, *, delta: float) -> Param
         projection_gap=gap,
         converged=proven,
         at_bound=_list_bounds(family, theta),
+        vanished=_has_vanished(family, theta),
         residuals=log_loss[0] - task.target,
         gradient=gradient[0],
     )
@@ -209,3 +212,8 @@ def _find_floor(task: Task) -> float:
 def _list_bounds(family: LawFamily, theta: FloatArray) -> tuple[str, ...]:
     on = (theta <= family.lower) | (theta >= family.upper)
     return tuple(name for name, flag in zip(family.param_names, on, strict=True) if flag)
+
+
+def _has_vanished(family: LawFamily, theta: FloatArray) -> bool:
+    weights = set(range(theta.size)) - set(family.exponents) - {family.floor}
+    return any(theta[at] <= family.lower[at] for at in weights)

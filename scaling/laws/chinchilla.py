@@ -76,5 +76,5 @@ NO_FLOOR = Chinchilla("no_floor", equation="A/N^alpha + B/D^beta", floor=0.0)
 
 def hold_floor(floor: float) -> Chinchilla:
     """The law with E held at a value [nats/token], e.g. one that is known or published."""
-    name, equation = f"floor:{floor:g}", f"{floor:g} + A/N^alpha + B/D^beta"
+    name, equation = f"floor:{floor!r}", f"{floor!r} + A/N^alpha + B/D^beta"
     return Chinchilla(name, equation=equation, parent="no_floor", floor=floor)

@@ -45,6 +45,8 @@ class DataConstrained(Formula):
             all seven.
     """
 
+    needs_repeats = True
+
     def __init__(self, base: tuple[float, float, float, float, float] | None = None) -> None:
         self._base = base
         self.name = "data_constrained" if base is None else "data_constrained_base"

@@ -71,6 +71,7 @@ class LawFamily(Protocol):
         exponents: Indices of the coordinates that variable projection searches; all are positive.
         search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
         has_frontier: Whether a best N exists for a budget.
+        needs_repeats: Whether it takes runs that repeat their data (D > U) to fit it.
         rugged: Whether its objective has local minima on real tables: every start is then followed.
         lower, upper: Bounds of theta, shape (p,).
     """
@@ -91,6 +92,8 @@ class LawFamily(Protocol):
     def search(self) -> FloatArray: ...
     @property
     def has_frontier(self) -> bool: ...
+    @property
+    def needs_repeats(self) -> bool: ...
     @property
     def rugged(self) -> bool: ...
     @property

@@ -11,6 +11,7 @@ from scaling.units import FloatArray
 
 # Elements of one Hessian of a batch; a larger batch is evaluated in parts.
 _ELEMENTS = 4_000_000
+_LOST = 1e3  # ln L/s of a point at which the formula overflows
 
 
 class Formula(NumericAnswers):
@@ -27,6 +28,7 @@ class Formula(NumericAnswers):
     exponents: tuple[int, ...]
     search: FloatArray
     has_frontier = True
+    needs_repeats = False
     rugged = True
     lower: FloatArray
     upper: FloatArray
@@ -39,9 +41,13 @@ class Formula(NumericAnswers):
         """See LawFamily."""
         rows, count = axes.x.size, len(self.param_names)
         value, gradient = np.empty((len(theta), rows)), np.empty((len(theta), count, rows))
-        for part in self._cut(theta, axes):
-            jet = self.evaluate(make_variables(theta[part]), axes)
-            value[part], gradient[part] = jet.value, jet.gradient
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for part in self._cut(theta, axes):
+                jet = self.evaluate(make_variables(theta[part]), axes)
+                value[part], gradient[part] = jet.value, jet.gradient
+        # Steps may overshoot to where a formula has no value: infinitely poor, going nowhere.
+        lost = ~(np.isfinite(value).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
+        value[lost], gradient[lost] = _LOST, 0.0
         return value, gradient
 
     def curvature(
@@ -49,10 +55,11 @@ class Formula(NumericAnswers):
     ) -> FloatArray:
         """See LawFamily: ∇²L / L = ∇² ln L + g gᵀ."""
         result = (gradient * weight[:, None]) @ gradient.transpose(0, 2, 1)
-        for part in self._cut(theta, axes):
-            jet = self.evaluate(make_variables(theta[part]), axes)
-            result[part] += np.einsum("kpqn,kn->kpq", jet.hessian, weight[part])
-        return np.asarray(result, dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            for part in self._cut(theta, axes):
+                jet = self.evaluate(make_variables(theta[part]), axes)
+                result[part] += np.einsum("kpqn,kn->kpq", jet.hessian, weight[part])
+        return np.asarray(np.nan_to_num(result, posinf=0.0, neginf=0.0), dtype=np.float64)
 
     def _cut(self, theta: FloatArray, axes: Axes) -> list[slice]:
         each = max(1, _ELEMENTS // (axes.x.size * len(self.param_names) ** 2))

@@ -85,7 +85,7 @@ class PowerSum(NumericAnswers):
         self._at = {letter: after + at for at, letter in enumerate(exponents)}
         quantities = {what for term in terms for _, what in term.factors}
         self.has_frontier = {"N", "D"} <= quantities
-        self.rugged = False
+        self.needs_repeats = self.rugged = False
         # Each part of a sum is positive, so none exceeds a loss by much; e^6 is room for rows far
         # from the centre, not a constraint that any fit meets.
         count = len(terms)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Mapping
 
-from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED
+from scaling.errors import UsageError
+from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.family import LawFamily
@@ -15,3 +18,27 @@ FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
     for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, COMPUTE, DATA_CONSTRAINED, FARSEER)
 }
+
+_HELD = "floor:"
+
+
+def find_family(name: str) -> LawFamily:
+    """The family of that name; `floor:1.69` is Chinchilla's with E held at 1.69 nats/token.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if name in FAMILIES:
+        return FAMILIES[name]
+    if name.startswith(_HELD):
+        try:
+            floor = float(name.removeprefix(_HELD))
+        except ValueError:
+            floor = math.nan
+        if math.isfinite(floor) and floor >= 0.0:
+            return hold_floor(floor)
+        raise UsageError(f"family {name!r}: E must be a number of nats/token, e.g. floor:1.69.")
+    close = difflib.get_close_matches(name, FAMILIES, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    known = ", ".join(FAMILIES)
+    raise UsageError(f"family {name!r} is unknown; there are {known} and floor:VALUE.{hint}")

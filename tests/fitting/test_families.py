@@ -1,0 +1,130 @@
+"""Claims about fitting families other than Chinchilla's."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from scaling.allocation import allocate
+from scaling.errors import NoFitError, UsageError
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.parametric import fit_parametric
+from scaling.laws import registry
+from scaling.laws.power_sum import PowerSum, Term
+from scaling.laws.registry import FAMILIES, find_family
+from scaling.ledger.tables import RunTable, make_table
+from scaling.units import FloatArray
+
+LETTERS = {
+    "chinchilla": [1.69, 406.4, 410.7, 0.34, 0.28],
+    "tied": [1.69, 400.0, 1500.0, 0.35],
+    "no_floor": [9.0, 30_000.0, 0.07, 0.45],
+    "kaplan": [8.8e13, 5.4e13, 0.076, 0.095],  # Kaplan et al. 2020, sec. 1.2
+    "compute": [1.7, 1000.0, 0.16],
+    "floor:1.5": [300.0, 2500.0, 0.31, 0.36],
+}
+
+
+def simulate(name: str, letters: FloatArray) -> RunTable:
+    """Noise-free runs of a law on an 8 × 8 grid."""
+    params, tokens = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8))
+    )
+    return make_table(params, tokens, loss=find_family(name).loss(letters, params, tokens))
+
+
+@pytest.mark.parametrize("name", LETTERS)
+def test_a_known_law_is_recovered(name: str) -> None:
+    letters, family = np.array(LETTERS[name]), find_family(name)
+    fit = fit_parametric(simulate(name, letters), family, delta=1e-3)
+    assert fit.converged
+    # Two decades beyond the data in N and D; noise-free, so that only the optimiser can err.
+    far = family.loss(fit.coefficients, np.array(1e12), np.array(1e14))
+    assert float(far) == pytest.approx(
+        float(family.loss(letters, np.array(1e12), np.array(1e14))), rel=1e-6
+    )
+
+
+def test_a_law_of_repeated_data_is_recovered() -> None:
+    law = FAMILIES["data_constrained"]
+    letters = np.array([1.87, 521.0, 1488.0, 0.353, 0.34, 15.4, 5.3])
+    grids = np.meshgrid(np.geomspace(1e7, 1e10, 7), np.geomspace(1e9, 1e12, 7), [1e9, 1e10, 1e11])
+    params, tokens, unique = (grid.ravel() for grid in grids)
+    unique = np.minimum(unique, tokens)
+    loss = law.loss(letters, params, tokens, unique)
+    table = make_table(params, tokens, loss=loss, unique_tokens=unique)
+    fit = fit_parametric(table, law, delta=1e-3)
+    assert fit.converged
+    point = np.array(1e10), np.array(1e12), np.array(2e10)
+    assert float(law.loss(fit.coefficients, *point)) == pytest.approx(
+        float(law.loss(letters, *point)), rel=1e-6
+    )
+
+
+def test_repeats_are_needed_for_a_law_of_repeats() -> None:
+    fit = fit_runs(
+        simulate("chinchilla", np.array(LETTERS["chinchilla"])),
+        family="data_constrained",
+        bootstrap=None,
+    )
+    assert fit.status == "failed"
+    assert "No run repeats its data" in fit.reason
+
+
+def test_a_law_without_a_frontier_predicts_but_does_not_allocate() -> None:
+    table = simulate("compute", np.array(LETTERS["compute"]))
+    fit = fit_runs(table, family="compute", bootstrap=None)
+    assert fit.status == "converged"
+    contract = fit.to_contract()
+    assert contract["frontier"] is None
+    json.dumps(contract, allow_nan=False)
+    with pytest.raises(NoFitError, match="does not say how to split"):
+        allocate(fit, 1e21)
+
+
+def test_runs_on_one_line_carry_a_law_of_compute() -> None:
+    params = np.geomspace(1e7, 1e10, 12)
+    table = make_table(params, 20 * params, loss=1.7 + 1000 / (20 * params**2) ** 0.16)
+    assert fit_runs(table, bootstrap=None).status == "failed"
+    assert fit_runs(table, family="compute", bootstrap=None).status == "converged"
+
+
+def test_a_vanished_term_gives_no_frontier() -> None:
+    rng = np.random.default_rng(0)
+    params, tokens = np.exp(rng.uniform(16, 23, 40)), np.exp(rng.uniform(20, 26, 40))
+    fit = fit_runs(make_table(params, tokens, loss=1.5 + 900 / tokens**0.3), bootstrap=None)
+    assert fit.status == "bound_hit"
+    with pytest.raises(NoFitError, match="term of its law has vanished"):
+        allocate(fit, 1e21)
+
+
+def test_a_family_is_one_list_of_terms_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    crossed = PowerSum(
+        "crossed",
+        equation="E + A/N^alpha + B/D^beta + C/(N^alpha * D^beta)",
+        parent="chinchilla",
+        terms=(
+            Term(letter="A", factors=(("alpha", "N"),)),
+            Term(letter="B", factors=(("beta", "D"),)),
+            Term(letter="C", factors=(("alpha", "N"), ("beta", "D"))),
+        ),
+    )
+    monkeypatch.setattr(registry, "FAMILIES", {**FAMILIES, "crossed": crossed})
+    letters = np.array([1.7, 400.0, 1500.0, 3e5, 0.34, 0.33])
+    fit = fit_runs(simulate("crossed", letters), family="crossed", bootstrap=20)
+    assert fit.status == "converged"
+    assert fit.law is not None
+    assert list(fit.law.params) == ["E", "A", "B", "C", "alpha", "beta"]
+    answer = allocate(fit, 1e22)
+    assert 6 * answer.params * answer.tokens == pytest.approx(1e22, rel=1e-6)
+    nearby = [answer.params * factor for factor in (0.97, 1.0, 1.03)]
+    losses = [float(crossed.loss(letters, np.array(n), np.array(1e22 / 6 / n))) for n in nearby]
+    assert min(losses) == losses[1]
+
+
+@pytest.mark.parametrize("name", ["chinchila", "floor:", "floor:-1", "floor:nan", ""])
+def test_an_unknown_family_is_refused_by_name(name: str) -> None:
+    with pytest.raises(UsageError, match="family"):
+        find_family(name)
