@@ -16,6 +16,7 @@ from scipy.special import fdtrc
 
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks import pass_if
+from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import find_replicates
 from scaling.fitting.parametric import HUBER_EFFICIENCY, ParametricFit
 from scaling.fitting.result import Check
@@ -138,7 +139,7 @@ def check_trend(table: RunTable, fit: ParametricFit) -> Check:
     return pass_if(abs(worst.size) < _MIN_TREND, code, seen, advice)
 
 
-def check_evaluation(table: RunTable, *, sigma: float, slope_width: float) -> Check:
+def check_evaluation(table: RunTable, fit: ParametricFit, *, slope_width: float) -> Check:
     """Whether errors of evaluation that runs do not share could move the exponent a.
 
     A run's standard error is mostly the choice of documents. Runs on the same windows share that:
@@ -149,19 +150,25 @@ def check_evaluation(table: RunTable, *, sigma: float, slope_width: float) -> Ch
 
     Args:
         table: With or without `loss_se` [nats/token].
-        sigma: Standard deviation of ln loss around the law.
-        slope_width: Width of the interval of a that this spread leads to.
+        fit: Of that table.
+        slope_width: Width of the interval of a that its residuals lead to; NaN without one.
     """
     code = "eval_noise"
     if table.loss_se is None or not np.isfinite(table.loss_se).any():
         return pass_if(None, code, "The table does not state errors of evaluation.", "")
+    psi_square, slope = measure_scale(fit)
+    sigma = math.sqrt(psi_square) / slope  # what slope_width was made of
+    if not math.isfinite(slope_width) or sigma < _NOISE_FREE:
+        return pass_if(None, code, "The law has no noise or no frontier to compare with.", "")
+    freedom = max(1, fit.residuals.size - fit.theta.size)
+    spread = math.sqrt(float(np.sum(fit.residuals**2)) / freedom)
     error = float(np.nanmedian(table.loss_se / table.loss))
     shared = table.corpus is not None and len(set(table.corpus)) == 1
-    own = min(sigma, error * (_OWN_SHARE if shared else 1.0))
-    half = 0.5 * slope_width * (own / sigma if sigma > 0 else 0.0)
+    own = min(spread, error * (_OWN_SHARE if shared else 1.0))
+    half = 0.5 * slope_width * own / sigma
     seen = (
         f"Held-out losses have standard errors of {error:.1%}; what runs do not share of them, "
-        f"{own:.2%} at most, alone leaves a uncertain by ±{half:.2g}."
+        f"about {own:.2%}, alone leaves a uncertain by ±{half:.2g}."
     )
     advice = "Evaluate every run on the same and on more held-out documents: cheaper than runs."
     return pass_if(half <= _MAX_SLOPE_ERROR, code, seen, advice)
