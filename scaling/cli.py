@@ -102,10 +102,10 @@ def _fit_options(function: _F) -> _F:
         ),
         click.option(
             "--family",
-            type=click.Choice(["chinchilla"]),
             default="chinchilla",
             show_default=True,
-            help="Form of the law.",
+            help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
+            "data_constrained, farseer.",
         ),
         click.option(
             "--count",
@@ -465,6 +465,7 @@ def _make_options(options: dict[str, Any]) -> FitOptions:
 
     return FitOptions(
         approach=options["approach"],
+        family=options["family"],
         count=options["count"],
         huber_delta=options["huber_delta"],
         bootstrap=None if options["no_bootstrap"] else options["bootstrap"],

@@ -79,6 +79,7 @@ class FitOptions:
 
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
+    family: str = "chinchilla"
     huber_delta: float | None = None
     bootstrap: int | None = 1000
     level: float = 0.9
@@ -299,6 +300,7 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
     fit = fit_runs(
         table,
         approach=options.approach,
+        family=options.family,
         huber_delta=options.huber_delta,
         bootstrap=options.bootstrap,
         level=options.level,
