@@ -48,13 +48,15 @@ from scaling.fitting.result import (
     LawEstimate,
     Objective,
 )
-from scaling.laws.registry import FAMILIES
+from scaling.laws.family import LawFamily
+from scaling.laws.registry import find_family
 from scaling.ledger.tables import RunTable, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
 
 AskedApproach = Literal["all", "parametric", "isoflop"]
 # The one family so far; a choice of families passes one down from here.
-_FAMILY = FAMILIES["chinchilla"]
+# The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
+GATE_LEVEL = 0.9
 _LINE_NAMES = ("a", "k_n", "b", "k_d")
 
 
@@ -62,6 +64,7 @@ def fit_runs(
     table: RunTable,
     *,
     approach: AskedApproach = "all",
+    family: str = "chinchilla",
     huber_delta: float | None = None,
     bootstrap: int | None = 1000,
     level: float = 0.9,
@@ -72,6 +75,7 @@ def fit_runs(
     Args:
         table: Runs, one row each.
         approach: Which approaches to try; under `all` the answers come from the parametric one.
+        family: Name of the law, one of `laws.registry`.
         huber_delta: Threshold on log residuals; None: see `choose_delta`.
         bootstrap: Draws; None: no intervals.
         level: Of every interval.
@@ -86,7 +90,8 @@ def fit_runs(
     _verify_options(approach, huber_delta, bootstrap, level)
     table = sort_rows(table)
     asked: Approach = "isoflop" if approach == "isoflop" else "parametric"
-    work = _Work(table=table, level=level, bootstrap=bootstrap, seed=seed)
+    law_family = find_family(family)
+    work = _Work(table=table, family=law_family, level=level, bootstrap=bootstrap, seed=seed)
     sigma = estimate_replicate_sigma(table)
     delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
     law = _fit_law(work, delta) if approach != "isoflop" else _LawPart()
@@ -124,6 +129,7 @@ class _Work:
     """What both approaches need; `notes` grows."""
 
     table: RunTable
+    family: LawFamily
     level: float
     bootstrap: int | None
     seed: int
@@ -155,15 +161,15 @@ class _MinimaPart:
 
 
 def _fit_law(work: _Work, delta: float) -> _LawPart:
-    table, family = work.table, _FAMILY
-    problem = find_design_problem(table)
+    table, family = work.table, work.family
+    problem = _find_problem(table, family)
     if problem is not None:
         return _LawPart(problem=problem)
     fit = fit_parametric(table, family, delta=delta)
     flops = list_flops(table)
     span = (float(flops.min()), float(flops.max()))
-    known = identify(fit, cost=table.cost, flops=span, level=work.level)
-    line = estimate_exponent(family, fit.coefficients, table.cost, span)
+    known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL)
+    has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
@@ -175,8 +181,13 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
                 name: find_interval(draws[:, at], work.level)
                 for at, name in enumerate(family.param_names)
             }
-            lines = estimate_exponent(family, draws, table.cost, span)
-    frontier = _make_frontier("parametric", line, lines, table, span, work.level)
+            if has_frontier:
+                lines = estimate_exponent(family, draws, table.cost, span)
+    frontier, slope = None, math.nan
+    if has_frontier:
+        line = estimate_exponent(family, fit.coefficients, table.cost, span)
+        slope = float(line[0])
+        frontier = _make_frontier("parametric", line, lines, table, span, work.level)
     params = dict(zip(family.param_names, fit.coefficients.tolist(), strict=True))
     return _LawPart(
         fit=fit,
@@ -186,7 +197,26 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         frontier=frontier,
         backcast=backcast_largest(table, blocks, family, delta=delta),
         draws=draws,
-        checks=_check_law(table, fit, known, float(line[0]), blocks, span),
+        checks=_check_law(table, fit, known, slope, blocks, span),
+    )
+
+
+def _find_problem(table: RunTable, family: LawFamily) -> str | None:
+    """Why this law cannot follow from these runs. One without a frontier may lie on a line."""
+    unique = table.unique_tokens
+    if family.needs_repeats and (unique is None or not np.any(unique < 0.99 * table.tokens)):
+        return (
+            f"No run repeats its data (D above U), so the law {family.name} has nothing to fit. "
+            f"State unique tokens in a column U, or ask for another family."
+        )
+    if family.has_frontier:
+        return find_design_problem(table)
+    budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
+    wanted = 2 * len(family.param_names)
+    if budgets >= wanted:
+        return None
+    return (
+        f"The runs have {budgets} distinct N·D; the law {family.name} needs {wanted}. Add budgets."
     )
 
 
@@ -202,8 +232,11 @@ def _check_law(
     flops = list_flops(table)
     if len(blocks) >= MIN_BLOCKS and len(table) <= MAX_ROWS:
         without = leave_out(fit, blocks)
-        floors = np.array([fit.coefficients[0], without[0, 0]])
-        slopes = estimate_exponent(fit.task.family, without, table.cost, span)[:, 0]
+        family = fit.task.family
+        if family.floor is not None:
+            floors = np.array([fit.coefficients[family.floor], without[0, family.floor]])
+        if math.isfinite(slope):
+            slopes = estimate_exponent(family, without, table.cost, span)[:, 0]
     names = tuple(
         f"the {rows.size} runs around {format_flops(float(np.median(flops[rows])))} FLOPs"
         for rows in blocks
