@@ -21,6 +21,7 @@ from scaling.errors import TableError
 from scaling.ledger.rows import RawTable, Row, read_text, shorten_problems
 
 _BLANK = " \t\r\n"
+_TOO_DEEP = "nested too deeply; write one flat object per run"
 _PACKED = ("config", "summaryMetrics")
 _DOUBLED = None  # the key under which an object names a key that it holds twice; never a JSON key
 
@@ -78,7 +79,7 @@ class _Collector:
             problem = f"not JSON ({error.msg}, column {error.colno}); write one object per line"
             self.rows.append((at, {}, problem))
         except RecursionError:
-            self.rows.append((at, {}, "nested too deeply; write one flat object per run"))
+            self.rows.append((at, {}, _TOO_DEEP))
         else:
             self.add_value(at, value)
 
@@ -88,7 +89,11 @@ class _Collector:
             kind = "a list" if isinstance(value, list) else f"{_show_value(value)!r:.40}"
             self.rows.append((at, {}, f"{kind} where an object is needed, one per run"))
             return
-        self.rows.append((at, cells, self._flatten(value, "", cells)))
+        try:
+            problem = self._flatten(value, "", cells)
+        except RecursionError:  # deep enough for the decoder, too deep for us
+            problem = _TOO_DEEP
+        self.rows.append((at, cells, problem))
 
     def _flatten(self, value: dict[Any, Any], prefix: str, cells: dict[str, str]) -> str:
         """Fill `cells`; what is wrong with the object, or nothing."""

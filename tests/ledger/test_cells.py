@@ -1,6 +1,10 @@
 """Claims about exports of run trackers: columns are mapped, unfinished runs are rejected rows."""
 
+import json
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from scaling.errors import TableError
 from scaling.ledger import rows
@@ -119,3 +123,56 @@ def test_a_file_too_large_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
     monkeypatch.setattr(rows, "_MAX_BYTES", 16)
     (problem,) = refuse(write(tmp_path, "N,D,loss\n" + "1,2,3\n" * 10))
     assert "larger than" in problem
+
+
+CELL = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(["1e6", "3", "nan", "-inf", "1e999", "0x10", "٣", " 5 ", "1_0", "", "true"]),
+    st.floats().map(repr),
+)
+VALUE = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), CELL),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["N", "D", "loss", "seed", "state", "config"]), inner),
+    ),
+    max_leaves=12,
+)
+SEPARATOR = st.sampled_from([",", "\t", "\n", "\r\n", '"', ";"])
+
+
+def read_or_refuse(path):
+    """What is read is fit to fit; what is not is refused with a place and a reason."""
+    table, problems = None, ()
+    try:
+        table = read_table(path, drop_bad=True)
+    except TableError as error:
+        problems = error.problems
+    assert all(str(path) in problem for problem in problems)
+    if table is None:
+        assert problems
+        return
+    assert len(table) > 0
+    for values in (table.params, table.tokens, table.loss):
+        assert all(0 < value < float("inf") for value in values)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.one_of(CELL, SEPARATOR), max_size=30), st.sampled_from(["csv", "tsv"]))
+def test_hostile_text_is_read_or_refused(tmp_path, parts, suffix):
+    mark = "\t" if suffix == "tsv" else ","
+    path = tmp_path / f"runs.{suffix}"
+    path.write_text(mark.join(["N", "D", "loss"]) + "\n" + "".join(parts), encoding="utf-8")
+    read_or_refuse(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(VALUE, max_size=4), st.text(max_size=5), st.sampled_from(["json", "jsonl"]))
+def test_hostile_json_is_read_or_refused(tmp_path, values, junk, suffix):
+    good = {"N": 1, "D": 2, "loss": 3}
+    lines = [json.dumps(value) for value in (good, *values)]
+    text = "[" + ",".join(lines) + "]" if suffix == "json" else "\n".join(lines)
+    path = tmp_path / f"runs.{suffix}"
+    for content in (text, text + junk, text[: len(text) // 2]):
+        path.write_text(content, encoding="utf-8", newline="")
+        read_or_refuse(path)

@@ -112,6 +112,8 @@ def test_a_line_of_its_own_for_every_element_of_a_list(tmp_path):
         ("3.5", "'3.5' where an object is needed"),
         ("null", "'' where an object is needed"),
         ('{"x": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"x": ' * 960 + "1" + "}" * 960, "nested too deeply"),
+        (json.dumps({"config": '{"x": ' * 960 + "1" + "}" * 960}), "nested too deeply"),
     ],
 )
 def test_a_bad_line_is_named_and_can_be_left_out(tmp_path, line, seen):
