@@ -10,13 +10,14 @@ from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DATA_CONSTRAINED
+from scaling.laws.droppo import DROPPO
 from scaling.laws.family import LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
-    for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, COMPUTE, DATA_CONSTRAINED, FARSEER)
+    for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, DROPPO, COMPUTE, DATA_CONSTRAINED, FARSEER)
 }
 
 _HELD = "floor:"
