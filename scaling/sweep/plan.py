@@ -8,6 +8,7 @@ cells: nothing about a cell depends on its siblings.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,11 @@ from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
-from scaling.sweep.spec import CellGrid, IsoflopGrid, PriorSpec, ProductGrid, SweepSpec
+from scaling.sweep.spec import CellGrid, GridSpec, IsoflopGrid, ProductGrid, RatioGrid, SweepSpec
 from scaling.units import format_count, format_flops
 
 MIN_STEPS = 200  # fewer leave no constant phase between warmup and cooldown
+_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
 
 CellRole = Literal["grid", "replicate"]
 
@@ -141,11 +143,6 @@ def plan_sweep(spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None 
     )
 
 
-def expected_optimum(prior: PriorSpec, budget: float) -> float:
-    """N* that the prior expects at `budget` [matmul parameters]."""
-    return float(prior.params * (budget / prior.flops) ** prior.exponent)
-
-
 def choose_rungs(
     ladder: Sequence[ModelShape], centre: float, *, sizes: int, span: float
 ) -> tuple[ModelShape, ...]:
@@ -153,15 +150,16 @@ def choose_rungs(
 
     The rungs for fewer sizes are always among those for more.
     """
-    log_params = [math.log(count_matmul_params(shape) / centre) for shape in ladder]
     reach = math.log(span)
-    free = [index for index, x in enumerate(log_params) if abs(x) <= reach * (1 + 1e-9)]
+    low = bisect.bisect_left(ladder, centre / span * (1 - 1e-9), key=count_matmul_params)
+    high = bisect.bisect_right(ladder, centre * span * (1 + 1e-9), key=count_matmul_params)
+    free = {at: math.log(count_matmul_params(ladder[at]) / centre) for at in range(low, high)}
     chosen: list[int] = []
     for target in _halve_gaps():
         if len(chosen) == sizes or not free:
             break
-        nearest = min(free, key=lambda index: abs(log_params[index] - target * reach))
-        free.remove(nearest)
+        nearest = min(free, key=lambda index: abs(free[index] - target * reach))
+        del free[nearest]
         chosen.append(nearest)
     return tuple(ladder[index] for index in sorted(chosen))
 
@@ -182,29 +180,11 @@ def _halve_gaps() -> Iterator[float]:
 
 
 def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
-    def nearest_rung(params: float) -> ModelShape:
-        previous = None
-        for shape in iterate_ladder(
-            facts.vocab_size, spec.model.seq_len, head_size=spec.model.head_size
-        ):
-            if count_matmul_params(shape) >= params:
-                if previous is None:
-                    return shape
-                ratio = params / count_matmul_params(previous)
-                return shape if count_matmul_params(shape) / params < ratio else previous
-            previous = shape
-        raise AssertionError("the ladder has no end")
-
+    ladder = _list_rungs(spec, facts)
     match spec.grid:
         case IsoflopGrid(budgets=budgets, sizes=sizes, span=span, prior=prior):
             for budget in budgets:
-                centre = expected_optimum(prior, budget)
-                ladder = list_ladder(
-                    facts.vocab_size,
-                    spec.model.seq_len,
-                    head_size=spec.model.head_size,
-                    max_params=centre * span * 1.01,
-                )
+                centre = prior.expect_params(budget)
                 for shape in choose_rungs(ladder, centre, sizes=sizes, span=span):
                     yield _Wish(
                         shape=shape,
@@ -213,16 +193,44 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
                     )
         case CellGrid(cells=cells):
             for cell in cells:
-                yield _Wish(shape=nearest_rung(cell.params), tokens=cell.tokens, budget=None)
+                yield _Wish(shape=_nearest(ladder, cell.params), tokens=cell.tokens, budget=None)
         case ProductGrid(params=params, tokens=tokens):
             for size in params:
                 for count in tokens:
-                    yield _Wish(shape=nearest_rung(size), tokens=count, budget=None)
-        case _:
-            for size in spec.grid.params:
-                shape = nearest_rung(size)
-                for ratio in spec.grid.tokens_per_param:
+                    yield _Wish(shape=_nearest(ladder, size), tokens=count, budget=None)
+        case RatioGrid(params=params, tokens_per_param=ratios):
+            for size in params:
+                shape = _nearest(ladder, size)
+                for ratio in ratios:
                     yield _Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
+
+
+def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
+    """The ladder up to the rung above the largest wish; one rung at least."""
+    vocab_size, seq_len, head_size = facts.vocab_size, spec.model.seq_len, spec.model.head_size
+    first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
+    largest = max(_RUNG_ABOVE * _find_largest_wish(spec.grid), count_matmul_params(first))
+    return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
+
+
+def _find_largest_wish(grid: GridSpec) -> float:
+    """Largest N that the grid asks for."""
+    match grid:
+        case IsoflopGrid(budgets=budgets, span=span, prior=prior):
+            return max(prior.expect_params(budget) for budget in budgets) * span
+        case CellGrid(cells=cells):
+            return max(cell.params for cell in cells)
+        case ProductGrid(params=params) | RatioGrid(params=params):
+            return max(params)
+
+
+def _nearest(ladder: Sequence[ModelShape], params: float) -> ModelShape:
+    """The rung nearest to `params` in ratio; of two equally near, the smaller."""
+    above = bisect.bisect_left(ladder, params, key=count_matmul_params)
+    if above == 0:
+        return ladder[0]
+    ratio = params / count_matmul_params(ladder[above - 1])
+    return ladder[above if count_matmul_params(ladder[above]) / params < ratio else above - 1]
 
 
 def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:

@@ -27,12 +27,16 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from scaling.errors import SpecError
+from scaling.sweep.shapes import LARGEST_PARAMS
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
+from scaling.units import format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
 
 MAX_CELLS = 10_000
-_LARGEST = 1e40  # of N, D and C: far beyond any training run, far inside float64
+_LARGEST = 1e40  # of D and C: far beyond any training run, far inside float64
+# Largest share of the steps that the recipe's own rules take: 20 steps of 200, 200 of 400.
+_DEFAULT_WARMUP, _DEFAULT_DECAY = 0.1, 0.5
 
 
 def _read_count(value: Any) -> Any:
@@ -45,6 +49,7 @@ def _read_count(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=1, lt=2**63)]
 Seed = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=0, lt=2**32)]
 Positive = Annotated[float, Field(strict=True, gt=0, lt=_LARGEST, allow_inf_nan=False)]
+Params = Annotated[float, Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 
 
@@ -90,9 +95,13 @@ class PriorSpec(_Model):
     """The expected optimum N*(C) = params · (C / flops)^exponent that an IsoFLOP grid is
     centred on."""
 
-    params: Positive = Field(20_000, description="N* expected at `flops` [matmul parameters]")
+    params: Params = Field(20_000, description="N* expected at `flops` [matmul parameters]")
     flops: Positive = Field(1e11, description="budget at which `params` is expected [FLOP]")
     exponent: Share = Field(0.5, description="how N* is expected to grow with C")
+
+    def expect_params(self, budget: float) -> float:
+        """N* expected at `budget` [matmul parameters]; 0 or infinite beyond float64."""
+        return float(self.params * (budget / self.flops) ** self.exponent)
 
 
 class IsoflopGrid(_Model):
@@ -112,11 +121,31 @@ class IsoflopGrid(_Model):
     def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
         return _refuse_doubles(value, "budget")
 
+    @model_validator(mode="after")
+    def _sizes_can_be_built(self) -> Self:
+        for index, budget in enumerate(self.budgets):
+            params = self.prior.expect_params(budget)
+            if not 1 <= params <= LARGEST_PARAMS / self.span:
+                raise PydanticCustomError(
+                    "beyond_ladder",
+                    "at {budget} FLOPs the prior expects an optimum of {params} parameters; a grid "
+                    "can be built around 1 to {most} (×{span} above it). Change the budget or "
+                    "the prior.",
+                    {
+                        "budget": format_flops(budget),
+                        "params": format_count(params),
+                        "most": format_count(LARGEST_PARAMS / self.span),
+                        "span": f"{self.span:g}",
+                        "at": ("budgets", index),
+                    },
+                )
+        return self
+
 
 class ProductGrid(_Model):
     """Every combination of model sizes and token counts."""
 
-    params: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="wished-for N [matmul parameters]; the nearest rung is built"
     )
     tokens: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
@@ -127,7 +156,7 @@ class ProductGrid(_Model):
 class RatioGrid(_Model):
     """Every combination of model sizes and tokens per parameter."""
 
-    params: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="wished-for N [matmul parameters]; the nearest rung is built"
     )
     tokens_per_param: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
@@ -138,7 +167,7 @@ class RatioGrid(_Model):
 class CellSpec(_Model):
     """One (N, D)."""
 
-    params: Positive = Field(description="wished-for N [matmul parameters]")
+    params: Params = Field(description="wished-for N [matmul parameters]")
     tokens: Positive = Field(description="D [tokens]")
 
 
@@ -188,6 +217,23 @@ class RecipeSpec(_Model):
     )
     clip_norm: Positive | None = Field(None, description="global gradient norm")
     init_scale: Positive | None = Field(None, description="hidden std · sqrt(fan_in)")
+
+    @model_validator(mode="after")
+    def _warmup_ends_before_decay(self) -> Self:
+        warmup = _DEFAULT_WARMUP if self.warmup_fraction is None else self.warmup_fraction
+        decay = _DEFAULT_DECAY if self.decay_fraction is None else self.decay_fraction
+        if warmup + decay >= 1 - 1e-9:  # .7 + .3 is 1, whatever the last bit says
+            raise PydanticCustomError(
+                "schedule",
+                "warmup_fraction {warmup} and decay_fraction {decay} leave no step at the full "
+                "rate. Make their sum less than 1.",
+                {
+                    "warmup": _name_share(self.warmup_fraction, _DEFAULT_WARMUP),
+                    "decay": _name_share(self.decay_fraction, _DEFAULT_DECAY),
+                    "at": ("warmup_fraction" if self.decay_fraction is None else "decay_fraction",),
+                },
+            )
+        return self
 
 
 class ResourcesSpec(_Model):
@@ -287,6 +333,8 @@ def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
         spec = SweepSpec.model_validate(document.value)
     except ValidationError as error:
         for details in error.errors(include_url=False):
+            if details["type"] == "too_short" and details["input"]:
+                continue  # pydantic counts valid items only; the invalid ones are listed
             place, sentence = _explain(details, document)
             if place not in refused:  # already refused by the reader: one sentence is enough
                 problems.append((*place, sentence))
@@ -322,11 +370,13 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
         return place, f"{_clip(dotted)}: unknown key. {advice}"
+    path += context.get("at", ())  # where a rule about several keys found its culprit
+    dotted = ".".join(str(part) for part in path) or "the file"
     place = document.places.get(path, _nearest(document, path))
     if kind == "missing":
         return place, f"{dotted}: this key is required and missing."
     wanted = _WANTED.get(kind, details["msg"][:1].lower() + details["msg"][1:]).format(**context)
-    if kind in ("paths", "cells", "doubles"):
+    if kind in ("paths", "cells", "doubles", "beyond_ladder", "schedule"):
         return place, f"{dotted}: {details['msg']}"
     return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
 
@@ -345,7 +395,7 @@ _WANTED = {
     "greater_than": "a number above {gt}",
     "greater_than_equal": "at least {ge}",
     "less_than": "a number below {lt}",
-    "less_than_equal": "at most {le}",
+    "less_than_equal": "at most {le:g}",
     "multiple_of": "a multiple of {multiple_of}",
     "literal_error": "{expected}",
     "too_short": "a list of at least {min_length}",
@@ -392,6 +442,10 @@ def _refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ..
             )
         seen.add(value)
     return values
+
+
+def _name_share(value: float | None, default: float) -> str:
+    return f"(not set: up to {default:g})" if value is None else f"{value:g}"
 
 
 def _show(value: Any) -> str:

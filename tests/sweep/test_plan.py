@@ -1,16 +1,21 @@
 """Plans: which cells, which run_ids, and what never changes when a sweep grows."""
 
 import dataclasses
+import json
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from scaling.errors import SpecError
+from scaling.sweep import shapes
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import CorpusFacts, plan_sweep
 from scaling.sweep.recipe import REFERENCE, decide_recipe
 from scaling.sweep.runspec import RunSpec, canonical_json
-from scaling.sweep.shapes import make_shape
+from scaling.sweep.shapes import list_ladder, make_shape
 from scaling.sweep.spec import RecipeSpec, parse_sweep
 
 FACTS = CorpusFacts(
@@ -131,6 +136,70 @@ def test_other_grids_have_no_budget(grid, cells):
 def test_wished_for_sizes_become_the_nearest_rung():
     shapes = {cell.run.shape for cell in plan("grid: {params: [3.1e4], tokens: [3e5]}").cells}
     assert [count_params(shape, "matmul") for shape in shapes] == [32768]
+
+
+def test_every_rung_is_its_own_nearest_and_midways_go_to_the_nearer():
+    ladder = list_ladder(256, 128, max_params=1e6)
+    sizes = [count_params(shape, "matmul") for shape in ladder]
+    for small, large in pairwise(sizes):
+        middle = (small * large) ** 0.5
+        wishes = [small, middle * 0.999, middle * 1.001, large]
+        cells = "".join(f"{{params: {wish!r}, tokens: 2e6}}, " for wish in map(float, wishes))
+        built = {
+            count_params(cell.run.shape, "matmul")
+            for cell in plan(f"grid: {{cells: [{cells}]}}").cells
+        }
+        assert built == {small, large}
+
+
+_HUGE = st.floats(-40, 40).map(lambda exponent: 10.0**exponent)
+_HUGE_LISTS = st.lists(_HUGE, min_size=1, max_size=3, unique=True)
+_HUGE_GRIDS = st.one_of(
+    st.fixed_dictionaries({"params": _HUGE_LISTS, "tokens": _HUGE_LISTS}),
+    st.fixed_dictionaries({"params": _HUGE_LISTS, "tokens_per_param": _HUGE_LISTS}),
+    st.fixed_dictionaries(
+        {"cells": st.lists(st.fixed_dictionaries({"params": _HUGE, "tokens": _HUGE}), max_size=3)}
+    ),
+    st.fixed_dictionaries(
+        {"budgets": _HUGE_LISTS},
+        optional={
+            "span": st.floats(1.001, 1024),
+            "sizes": st.integers(1, 99),
+            "prior": st.fixed_dictionaries(
+                {},
+                optional={
+                    "params": _HUGE,
+                    "flops": st.one_of(_HUGE, st.just(5e-324)),
+                    "exponent": st.floats(0, 1, exclude_max=True),
+                },
+            ),
+        },
+    ),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(_HUGE_GRIDS, st.sampled_from([4.0, 1e39]))
+def test_a_grid_of_any_size_is_planned_or_refused_without_delay(grid, max_epochs):
+    corpus = {"source": "python-stdlib", "max_epochs": max_epochs}
+    text = json.dumps({"name": "a", "corpus": corpus, "grid": grid})
+    rungs = 0
+
+    def count_rung(shape, original=shapes.count_matmul_params):
+        nonlocal rungs
+        rungs += 1
+        return original(shape)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "count_matmul_params", count_rung)
+        try:
+            planned = plan_sweep(parse_sweep(text.encode(), source="a.yaml"), FACTS)
+        except SpecError as error:
+            assert error.problems  # noqa: PT017  either outcome is right; hanging is not
+        else:
+            assert planned.cells
+            assert all(cell.run.run_id for cell in planned.cells)
+    assert rungs < 50_000  # the whole ladder has 4000 rungs, counted a few times each
 
 
 def test_the_recipe_passes_through_its_reference_point():

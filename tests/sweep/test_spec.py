@@ -103,6 +103,54 @@ def test_messages_hold_nothing_a_terminal_would_obey():
     assert all(problem.isprintable() for problem in problems_of('name: "\\x1b]0;owned\\x07"\n'))
 
 
+@pytest.mark.parametrize(
+    ("grid", "where", "says"),
+    [
+        ("{params: [1e4, 1e30], tokens: [1e6]}", "22: grid.params.1", "at most 1e+13, got 1e+30"),
+        ("{params: [1e30], tokens_per_param: [20]}", "17: grid.params.0", "at most 1e+13"),
+        ("{cells: [{params: 1e30, tokens: 1e6}]}", "25: grid.cells.0.params", "at most 1e+13"),
+        ("{budgets: [1e30], prior: {params: 1e20}}", "41: grid.prior.params", "at most 1e+13"),
+        ("{budgets: [1e11, 1e39]}", "24: grid.budgets.1", "Change the budget or the prior."),
+        ("{budgets: [1e11, 1e-30]}", "24: grid.budgets.1", "optimum of 6.32e-17 parameters"),
+        ("{budgets: [1e30], prior: {flops: 1e-320}}", "18: grid.budgets.0", "inf parameters"),
+        ("{budgets: [1e-39], prior: {flops: 1e39}}", "18: grid.budgets.0", "2e-35 parameters"),
+    ],
+)
+def test_a_size_that_cannot_be_built_is_refused_at_its_place(grid, where, says):
+    text = GOOD.replace("{budgets: [1e11]}", grid)
+    problem = only_problem(text)
+    assert problem.startswith(f"s.yaml:3:{where}: ")
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    ("recipe", "where", "says"),
+    [
+        ("{decay_fraction: .99, warmup_fraction: .9}", 26, "0.9 and decay_fraction 0.99 leave"),
+        ("{decay_fraction: .7, warmup_fraction: .3}", 26, "sum less than 1"),
+        ("{decay_fraction: .9}", 26, "warmup_fraction (not set: up to 0.1)"),
+        ("{warmup_fraction: .5}", 27, "decay_fraction (not set: up to 0.5)"),
+    ],
+)
+def test_a_schedule_without_a_step_at_the_full_rate_is_refused(recipe, where, says):
+    problem = only_problem(GOOD + f"recipe: {recipe}\n")
+    assert problem.startswith(f"s.yaml:4:{where}: recipe.")
+    assert says in problem
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "{decay_fraction: .69, warmup_fraction: .3}",
+        "{decay_fraction: .89}",
+        "{warmup_fraction: .4}",
+    ],
+)
+def test_a_schedule_with_steps_at_the_full_rate_is_kept(recipe):
+    asked = parse_sweep((GOOD + f"recipe: {recipe}\n").encode(), source="s.yaml").recipe
+    assert asked.warmup_fraction is not None or asked.decay_fraction is not None
+
+
 def test_a_missing_key_is_named():
     assert "corpus: this key is required and missing" in only_problem(
         "name: a\ngrid: {budgets: [1e11]}\n"
