@@ -30,14 +30,17 @@ def list_clusters(table: RunTable) -> IntArray:
 
 
 def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
-    """Which rows are seeds of one (N, D) trained alike.
+    """Which rows are seeds of one (N, D) trained alike, on as many unique tokens.
 
     Returns:
         (member, several): the configuration of each row, shape (n,); of each configuration,
         whether it has several runs of different seeds (a repeated seed is no replicate).
     """
-    recipe = np.zeros(len(table)) if table.learning_rate is None else table.learning_rate
-    keys = np.stack((table.params, table.tokens, recipe), axis=1)
+    keys = np.stack((table.params, table.tokens), axis=1)
+    for column in (table.learning_rate, table.unique_tokens):
+        if column is not None:  # rows that do not state it are alike in that
+            stated = np.where(np.isfinite(column), column, 0.0)
+            keys = np.concatenate((keys, stated[:, None]), axis=1)
     member = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
     count = np.bincount(member)
     if table.seed is None:

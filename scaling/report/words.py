@@ -60,8 +60,8 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
     "diverged_cells": ("No run diverged", "Some runs diverged"),
     "repeated_data": ("Text was not repeated too often", "Text was repeated too often"),
     "train_val_overlap": (
-        "Held-out text does not occur in training",
-        "Held-out text occurs in training",
+        "Little held-out text occurs in training",
+        "Much held-out text occurs in training",
     ),
     "duplicate_cells": ("No cell appears twice", "Some cells appear twice"),
     "several_recipes_per_cell": ("Each cell has one recipe", "Some cells mix recipes"),
@@ -69,11 +69,14 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "The law misses the runs by no more than their noise",
         "The law misses the runs by more than their noise",
     ),
-    "residual_trend": ("What the law misses has no pattern", "What the law misses has a pattern"),
+    "residual_trend": (
+        "What the law misses has no pattern of any size",
+        "What the law misses has a pattern",
+    ),
     "influence": ("No single budget decides the answer", "A single budget decides the answer"),
     "eval_noise": (
-        "Evaluation noise is small beside the differences",
-        "Evaluation noise hides the differences",
+        "Evaluation noise is too small to move the answer",
+        "Evaluation noise could move the answer",
     ),
     "extrapolation_distance": (
         "The question is close to the data",
@@ -81,8 +84,8 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
     ),
     "mixed_tokenisers": ("One tokenizer throughout", "Several tokenizers are mixed"),
     "numerics_changed": (
-        "One version of the trainer throughout",
-        "Runs of several versions of the trainer are mixed",
+        "Every run was computed alike",
+        "Runs of several versions, devices or precisions are mixed",
     ),
 }
 

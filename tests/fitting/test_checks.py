@@ -212,3 +212,33 @@ def test_methods_disagree_fires_on_curves_that_follow_another_exponent():
     assert fit.approaches["isoflop"].a == pytest.approx(0.9, abs=0.01)
     assert fit.approaches["parametric"].a < 0.86
     assert check(fit, "methods_disagree").passed is False
+
+
+def test_epochs_make_another_cell():
+    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
+    unique = np.where(np.arange(50) % 2, table.tokens, table.tokens / 4)
+    loss = table.loss * np.where(np.arange(50) % 2, 1.0, 1.1)
+    columns = {"budget": table.budget, "unique_tokens": unique}
+    repeated = make_table(table.params, table.tokens, loss=loss, **columns)
+    fit = fit_runs(repeated, bootstrap=None)
+    assert check(fit, "repeated_data").passed is False
+    assert check(fit, "duplicate_cells").passed is True
+    assert check(fit, "several_recipes_per_cell").passed is True
+
+
+def test_tied_lowest_losses_are_judged_by_the_inner_one():
+    table = simulate(**GOOD)
+    lowest = np.flatnonzero(table.budget == table.budget.min())
+    loss = table.loss.copy()
+    loss[lowest[np.argmin(table.params[lowest])]] = loss[lowest].min()  # as digitised points tie
+    tied = make_table(table.params, table.tokens, loss=loss, budget=table.budget)
+    assert check(fit_runs(tied, bootstrap=None), "interior_minimum").passed is True
+
+
+def test_close_costs_of_like_sizes_are_no_budget():
+    table = simulate(budgets=3, sizes=5, span=1.5)
+    nearly = table.budget * np.tile(np.linspace(1.0, 1.02, 5), 3)
+    close = make_table(table.params, nearly / (6 * table.params), loss=table.loss)
+    found = check(fit_runs(close, bootstrap=None), "too_few_budgets")
+    assert found.passed is None
+    assert "no IsoFLOP curves" in found.seen

@@ -143,3 +143,11 @@ def test_eval_noise_counts_at_most_the_spread_of_the_residuals():
 
 def test_eval_noise_is_null_where_it_is_not_stated():
     assert check(fit_runs(simulate(), bootstrap=None), "eval_noise").passed is None
+
+
+def test_runs_on_other_unique_text_are_no_replicates():
+    table = with_seeds()
+    unique = np.where(table.seed == 1, table.tokens / 2, table.tokens)
+    columns = {"budget": table.budget, "seed": table.seed, "unique_tokens": unique}
+    repeated = make_table(table.params, table.tokens, loss=table.loss, **columns)
+    assert check(fit_runs(repeated, bootstrap=None), "lack_of_fit").passed is None

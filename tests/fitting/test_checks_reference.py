@@ -1,0 +1,29 @@
+"""What the ledger hands to the gates: the reference sweep is judged on all of them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from scaling.fitting.recipe_checks import check_training
+from scaling.workflow import read_runs
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+@pytest.fixture(scope="module")
+def table():
+    return read_runs(REFERENCE)[0]
+
+
+def test_an_own_sweep_states_what_every_training_gate_needs(table):
+    assert [one.code for one in check_training(table) if one.passed is None] == []
+
+
+def test_the_schedule_is_that_of_the_index(table):
+    index = pd.read_csv(REFERENCE / "index" / "runs.csv").set_index("run_id").loc[list(table.run)]
+    assert np.array_equal(table.steps, index.steps)
+    assert np.array_equal(table.batch_tokens, index.batch_tokens)
+    # Warmup, a constant part and the decay make up the run.
+    assert np.all(table.warmup_steps + table.decay_steps < table.steps)
