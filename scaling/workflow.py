@@ -33,7 +33,7 @@ from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention, count_params
 from scaling.sweep.plan import Cell, CorpusFacts, Plan, plan_sweep
 from scaling.sweep.recipe import REFERENCE
-from scaling.sweep.runspec import canonical_json
+from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import ModelShape, list_ladder
 from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
 
@@ -133,10 +133,16 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
         base=path.resolve().parent,
         cache=root / "results" / ".cache" / "corpora",
     )
-    plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run())
+    folder = root / "results" / spec.name
+    recorded = _list_recorded(Ledger.open(folder)) if _holds_sweep(folder) else ()
+    plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
     return Sweep(
         path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
     )
+
+
+def _list_recorded(ledger: Ledger) -> tuple[RunSpec, ...]:
+    return tuple(result.run for result in ledger.read_results(check="result").results.values())
 
 
 def _memory_per_run() -> int:
@@ -222,7 +228,8 @@ def open_results(folder: Path) -> StoredSweep:
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
     spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
-    return StoredSweep(ledger=ledger, text=text, spec=spec, plan=plan_sweep(spec, ledger.corpus))
+    plan = plan_sweep(spec, ledger.corpus, recorded=_list_recorded(ledger))
+    return StoredSweep(ledger=ledger, text=text, spec=spec, plan=plan)
 
 
 def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:

@@ -3,14 +3,15 @@
 An IsoFLOP grid is centred on the prior N*(C) of the sweep file. For each budget the rungs of the
 ladder within ×span of it are candidates; `sizes` of them are taken in an order that halves the
 gaps (centre, both ends, the quarters, ...), so that asking for more sizes or budgets only adds
-cells: nothing about a cell depends on its siblings.
+cells: nothing about a cell depends on its siblings. Which cells are trained again, replicates.py
+decides.
 """
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +19,7 @@ from scaling.errors import SpecError
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.replicates import choose_replicates
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
 from scaling.sweep.spec import CellGrid, GridSpec, IsoflopGrid, ProductGrid, RatioGrid, SweepSpec
@@ -99,13 +101,21 @@ class _Wish:
     budget: float | None
 
 
-def plan_sweep(spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None = None) -> Plan:
+def plan_sweep(
+    spec: SweepSpec,
+    facts: CorpusFacts,
+    *,
+    memory_bytes: int | None = None,
+    recorded: Iterable[RunSpec] = (),
+) -> Plan:
     """Everything the sweep trains, longest first.
 
     Args:
         spec: What the user asked.
         facts: What the prepared corpus is.
         memory_bytes: Memory that one run may use; None: not checked.
+        recorded: Runs of the sweep's ledger that have a result. Replicates among them stay
+            (`replicates.py` says what is promised); nothing else of the plan depends on them.
 
     Raises:
         SpecError: No cell of the grid can be trained, or one would not fit into memory.
@@ -135,7 +145,7 @@ def plan_sweep(spec: SweepSpec, facts: CorpusFacts, *, memory_bytes: int | None 
         for wish in accepted
         for seed in spec.seeds
     ]
-    cells += _list_replicates(accepted, spec, facts)
+    cells += _list_replicates(accepted, spec, facts, recorded)
     _check_memory(cells, memory_bytes)
     cells.sort(key=lambda cell: (-cell.run.flops, cell.run.run_id))
     return Plan(
@@ -264,25 +274,19 @@ def _make_run(wish: _Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> Ru
     )
 
 
-def _list_replicates(accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts) -> list[Cell]:
-    """Grid cells again with other seeds, spread over the grid: every second round another seed."""
-    spread = [accepted[index] for index in _spread_indices(len(accepted), spec.replicates)]
-    cells = []
-    used: dict[tuple[ModelShape, float], int] = {}
-    for wish in spread:
-        seed = used.get((wish.shape, wish.tokens), max(spec.seeds)) + 1
-        used[wish.shape, wish.tokens] = seed
-        cells.append(
-            Cell(run=_make_run(wish, spec, facts, seed), budget=wish.budget, role="replicate")
-        )
-    return cells
-
-
-def _spread_indices(count: int, wanted: int) -> list[int]:
-    """`wanted` indices into `count` cells, evenly spread, starting over when all are used."""
-    rounds, rest = divmod(wanted, count)
-    indices = list(range(count)) * rounds
-    return indices + [int((index + 0.5) * count / rest) for index in range(rest)]
+def _list_replicates(
+    accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts, recorded: Iterable[RunSpec]
+) -> list[Cell]:
+    runs = [_make_run(wish, spec, facts, 0) for wish in accepted]
+    # Two wishes may come to one run; the first one's budget is its replicate's.
+    budgets = {
+        (run.shape, run.recipe): wish.budget
+        for run, wish in reversed(list(zip(runs, accepted, strict=True)))
+    }
+    return [
+        Cell(run=run, budget=budgets[run.shape, run.recipe], role="replicate")
+        for run in choose_replicates(runs, spec.replicates, seeds=spec.seeds, recorded=recorded)
+    ]
 
 
 def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:
