@@ -7,12 +7,13 @@ another driver · 7 integrity · 130/143 signals.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -23,7 +24,6 @@ from scaling.errors import ScalingError
 
 if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
-    from scaling.ledger.tables import RunTable
     from scaling.workflow import FilteredFit, FitOptions, StoredSweep
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -270,15 +270,16 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
     """
     from scaling.text import format_fit, format_unfiltered
 
-    found, _ = _obtain_fit(source, options, compare=True)
+    found, stored = _obtain_fit(source, options, compare=True)
     fitted = found.fit
-    _say_notes(found.table)
     if as_json:
         click.echo(_dump(found.to_contract()))
     else:
         click.echo(format_fit(fitted))
         if found.unfiltered is not None:
             click.echo("\n" + format_unfiltered(found.unfiltered, fitted))
+    if _say_damage(stored):
+        return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
 
 
@@ -291,7 +292,7 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 @_json
 def allocate(
     source: Path, flops: tuple[float, ...], far: bool, anyway: bool, as_json: bool, **options: Any
-) -> None:
+) -> int:
     """\b
     scaling allocate results/quickstart --flops 6e12
     scaling allocate runs.csv --flops 1e21 --flops 1e22 --json
@@ -303,17 +304,18 @@ def allocate(
     from scaling.workflow import list_sweep_ladder
 
     found, stored = _obtain_fit(source, options)
-    _say_notes(found.table)
     ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus) if stored else None
     asked = None if options["approach"] == "all" else options["approach"]
-    answers = [
-        allocate_budget(found.fit, budget, ladder=ladder, approach=asked, far=far, anyway=anyway)
-        for budget in flops
-    ]
+    with _refusal_as_json(found, "answers", as_json):
+        answers = [
+            allocate_budget(found.fit, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            for one in flops
+        ]
     if as_json:
         click.echo(_dump({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
     else:
         click.echo("\n\n".join(format_allocation(answer) for answer in answers))
+    return DAMAGED if _say_damage(stored) else 0
 
 
 @cli.command()
@@ -332,7 +334,7 @@ def predict(
     anyway: bool,
     as_json: bool,
     **options: Any,
-) -> None:
+) -> int:
     """\b
     scaling predict results/quickstart --params 2e5 --tokens 5e6
     scaling predict runs.csv --params 3.3e9 --tokens 5e10 --json
@@ -342,13 +344,14 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.text import format_prediction
 
-    found, _ = _obtain_fit(source, options)
-    _say_notes(found.table)
-    answer = predict_loss(found.fit, params=params, tokens=tokens, far=far, anyway=anyway)
+    found, stored = _obtain_fit(source, options)
+    with _refusal_as_json(found, "predictions", as_json):
+        answer = predict_loss(found.fit, params=params, tokens=tokens, far=far, anyway=anyway)
     if as_json:
         click.echo(_dump({"schema_version": 1, "predictions": [answer.to_contract()]}))
     else:
         click.echo(format_prediction(answer))
+    return DAMAGED if _say_damage(stored) else 0
 
 
 # --- report, status, verify, retry ----------------------------------------------------------
@@ -446,7 +449,33 @@ def _obtain_fit(
         drop_bad=options["drop_bad"],
     )
     filters = _make_filters(options)
-    return fit_filtered(table, stored, _make_options(options), filters, compare=compare), stored
+    found = fit_filtered(table, stored, _make_options(options), filters, compare=compare)
+    for note in (*found.fit.notes, *found.table.rejected):
+        click.echo(f"note: {note}", err=True)
+    return found, stored
+
+
+@contextlib.contextmanager
+def _refusal_as_json(found: FilteredFit, key: str, as_json: bool) -> Iterator[None]:
+    """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
+    from scaling.errors import NoFitError
+
+    try:
+        yield
+    except NoFitError as error:
+        if as_json:
+            contract = found.fit.to_contract()
+            kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
+            click.echo(_dump(kept | {"reason": str(error), key: []}))
+        raise
+
+
+def _say_damage(stored: StoredSweep | None) -> bool:
+    """Name the results that were left out because they are not what was written."""
+    damaged = stored.ledger.read_results().damaged if stored else ()
+    for damage in damaged:
+        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+    return bool(damaged)
 
 
 def _make_filters(options: dict[str, Any]) -> Filters:
@@ -475,10 +504,14 @@ def _make_options(options: dict[str, Any]) -> FitOptions:
 
 
 def _read_columns(text: str) -> dict[str, str]:
-    pairs = [pair for pair in text.split(",") if pair]
+    pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
     if not all("=" in pair for pair in pairs):
         raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
-    return dict(pair.split("=", 1) for pair in pairs)
+    named = [(name.strip(), column.strip()) for name, column in (p.split("=", 1) for p in pairs)]
+    doubled = {name for name, _ in named if [one for one, _ in named].count(name) > 1}
+    if doubled:
+        raise click.UsageError(f"--columns {text!r}: {', '.join(sorted(doubled))} is given twice.")
+    return dict(named)
 
 
 def _read_range(text: str | None) -> tuple[float | None, float | None] | None:
@@ -508,16 +541,9 @@ def _report(results: Path, root: Path, *, after_run: bool) -> int:
         for answer in answers:
             click.echo("\n" + format_allocation(answer, said=fitted.checks))
     click.echo(f"\nreport: {page}" if after_run else str(page))
-    for damage in found.damaged:
-        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
-    if found.damaged:
+    if _say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
-
-
-def _say_notes(table: RunTable) -> None:
-    for note in (*table.notes, *table.rejected):
-        click.echo(f"note: {note}", err=True)
 
 
 def _invocation() -> str:

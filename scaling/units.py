@@ -38,6 +38,8 @@ def format_count(value: float) -> str:
 
 def format_flops(value: float) -> str:
     """FLOPs for people, three significant digits: 6.5e11 -> '6.5e11'."""
+    if not math.isfinite(value):
+        return str(value)
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 

@@ -21,12 +21,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.durable import read_plain
-from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
+from scaling.errors import (
+    IntegrityError,
+    NoFitError,
+    ScalingError,
+    ScalingWarning,
+    UsageError,
+)
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.integrity import verify
 from scaling.ledger.results import RunResult
-from scaling.ledger.sweep_table import tabulate
+from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
@@ -301,7 +307,10 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
     if path is not None and path.is_file():
         from scaling.fitting.store import read_fit
 
-        return read_fit(path)
+        try:
+            return read_fit(path)
+        except IntegrityError as error:  # derived: made again from the runs, and said
+            warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
     from scaling.fitting.engine import fit_runs
 
     fit = fit_runs(
@@ -328,7 +337,8 @@ def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
     """fits/<digest>.json; the digest covers the rows and how they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
-    key = canonical_json([table.digest, dataclasses.asdict(options), _version(), FORMAT_VERSION])
+    how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
+    key = canonical_json([table.digest, table.notes, how])
     return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
@@ -540,4 +550,7 @@ def set_results_aside(folder: Path, run_ids: Sequence[str]) -> list[Path]:
     damaged = ledger.read_results().damaged
     chosen = run_ids or [damage.run_id for damage in damaged if damage.run_id is not None]
     with ledger.lock():
-        return [ledger.set_aside(run_id) for run_id in chosen]
+        aside = [ledger.set_aside(run_id) for run_id in chosen]
+        # The index names what there is; without this `verify` would call the run lost.
+        write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
+    return aside

@@ -24,6 +24,8 @@ from scaling.units import FloatArray, IntArray
 REQUIRED_COLUMNS = ("N", "D", "loss")
 OPTIONAL_COLUMNS = ("C", "budget", "U", "seed", "lr", "group")
 _KNOWN = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
+_LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
+_LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
 _POSITIVE = ("N", "D", "loss", "C", "budget", "U", "lr")
 # Names that other people's tables use, for the suggestion only; nothing is mapped silently.
 _ALIASES: Mapping[str, tuple[str, ...]] = {
@@ -186,8 +188,9 @@ def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np
     valid = np.isfinite(values)
     if column in _POSITIVE:
         valid &= values > 0
+        valid &= values < _LARGEST
     if column == "seed":
-        valid &= values == np.floor(values)
+        valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
     return valid
 
 
@@ -208,8 +211,10 @@ def _read_cell(column: str, cell: str) -> tuple[str, float]:
         return f"{shown} is not a finite number; {remedy}", math.nan
     if column in _POSITIVE and value <= 0:
         return f"{shown} is not above 0; {remedy}", math.nan
-    if column == "seed" and value != math.floor(value):
-        return f"{shown} is not a whole number; {remedy}", math.nan
+    if column in _POSITIVE and value >= _LARGEST:
+        return f"{shown} is beyond any run (at most {_LARGEST:g}); {remedy}", math.nan
+    if column == "seed" and (value != math.floor(value) or abs(value) > _LARGEST_SEED):
+        return f"{shown} is not a whole number below 2^53; {remedy}", math.nan
     return "", value
 
 
