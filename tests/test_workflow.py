@@ -1,37 +1,110 @@
-"""The stages joined: what a sweep file and a results folder give together."""
+"""Claims about fits behind declared filters: what is stored, said and compared."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from scaling import workflow
-from scaling.data.shards import PreparedCorpus
-from scaling.ledger.commit import Ledger
+from scaling.ledger.filters import Filters
+from scaling.workflow import FitOptions, fit_filtered, read_runs
 
-REPOSITORY = Path(__file__).parents[1]
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+POINT = FitOptions(bootstrap=None, approach="parametric")
 
 
 @pytest.fixture
-def grown(tmp_path: Path) -> Path:
-    """A root with the reference's results and its sweep file, which has one more budget."""
-    shutil.copytree(REPOSITORY / "results" / "reference", tmp_path / "results" / "reference")
-    text = (REPOSITORY / "sweeps" / "reference.yaml").read_text()
-    assert "budgets: [2e10," in text
-    text = text.replace("budgets: [2e10,", "budgets: [1.2e10, 2e10,")
-    (tmp_path / "reference.yaml").write_text(text)
-    (tmp_path / "results" / "reference" / "sweep.yaml").write_text(text)
-    return tmp_path
+def bent_table(tmp_path: Path) -> Path:
+    """Runs of a known law, E 1.7, but for those below 4 tokens per parameter: 10 % too high."""
+    params, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6),
+                                                          np.geomspace(1e8, 1e10, 6)))  # fmt: skip
+    loss = 1.7 + 400 / params**0.34 + 2000 / tokens**0.37
+    loss = np.where(tokens / params < 4, 1.1 * loss, loss)
+    rows = zip(params.tolist(), tokens.tolist(), loss.tolist(), strict=True)
+    path = tmp_path / "runs.csv"
+    path.write_text("N,D,loss\n" + "".join(f"{n!r},{d!r},{one!r}\n" for n, d, one in rows))
+    return path
 
 
-def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
-    folder = grown / "results" / "reference"
-    ledger = Ledger.open(folder)
-    corpus = PreparedCorpus(folder=grown, facts=ledger.corpus)
-    monkeypatch.setattr(workflow, "prepare_corpus", lambda *_, **__: corpus)
-    asked = workflow.prepare_sweep(grown / "reference.yaml", root=grown).plan
-    assert workflow.open_results(folder).plan == asked
-    finished = ledger.read_results().results.keys()
-    assert len(finished) == 42
-    assert finished < {cell.run.run_id for cell in asked.cells}
-    assert len([cell for cell in asked.cells if cell.role == "replicate"]) == 7
+def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True
+    )
+
+
+def test_each_filter_has_a_stored_fit_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "reference"
+    shutil.copytree(REFERENCE, folder)
+    shutil.rmtree(folder / "fits", ignore_errors=True)
+    table, stored = read_runs(folder)
+    # The third leaves nothing out, and still says so in its notes.
+    for least in (None, 20.0, 1e-9):
+        found = fit_filtered(table, stored, POINT, Filters(min_ratio=least))
+        again = fit_filtered(table, stored, POINT, Filters(min_ratio=least))
+        assert again.fit == found.fit
+        assert any("min_ratio" in note for note in found.fit.notes) == (least is not None)
+    assert len(list((folder / "fits").iterdir())) == 3
+
+
+def test_the_unfiltered_law_stands_beside_the_filtered(bent_table: Path) -> None:
+    table, stored = read_runs(bent_table)
+    filters = Filters(min_ratio=4.0)
+    found = fit_filtered(table, stored, POINT, filters, compare=True)
+    assert found.unfiltered is not None
+    assert found.fit.law is not None
+    assert found.unfiltered.law is not None
+    assert found.fit.law.params["E"] == pytest.approx(1.7, abs=1e-6)  # exact on noise-free rows
+    assert abs(found.unfiltered.law.params["E"] - 1.7) > 1e-3
+    assert found.fit.n + found.effects[0].left_out == found.unfiltered.n == 36
+    assert fit_filtered(table, stored, POINT, filters).unfiltered is None
+    assert fit_filtered(table, stored, POINT, Filters(), compare=True).unfiltered is None
+
+
+def test_fit_says_in_json_what_filters_did(bent_table: Path) -> None:
+    words = ("fit", bent_table, "--no-bootstrap", "--json")
+    plain = json.loads(run_cli(*words).stdout)
+    assert plain.keys().isdisjoint({"filters", "unfiltered"})
+    done = run_cli(*words, "--min-ratio", 4, "--flops-range", "1e15:")
+    said = json.loads(done.stdout)
+    names = [one["name"] for one in said["filters"]]
+    assert names == ["flops_range", "min_ratio"]
+    assert said["n"] + sum(one["left_out"] for one in said["filters"]) == plain["n"]
+    assert said["unfiltered"]["law"]["params"] == plain["law"]["params"]
+    assert said["unfiltered"]["frontier"]["a"] == plain["frontier"]["a"]
+    assert any("filter min_ratio (D/N >= 4)" in note for note in said["notes"])
+    assert "filter min_ratio (D/N >= 4)" in done.stderr
+
+
+def test_fit_says_in_text_what_filters_changed(bent_table: Path) -> None:
+    done = run_cli("fit", bent_table, "--no-bootstrap", "--min-ratio", 4)
+    last = done.stdout.strip().split("\n")[-2:]
+    assert last[0].startswith("without filters (36 runs): ")
+    assert "E 1." in last[0]
+    assert "without filters, N* = " in last[1]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [("allocate", ("--flops", 1e19)), ("predict", ("--params", 1e7, "--tokens", 1e9))],
+)
+def test_every_verb_that_fits_takes_filters(
+    bent_table: Path, verb: str, words: tuple[object, ...]
+) -> None:
+    asked = (verb, bent_table, *words, "--no-bootstrap", "--json")
+    plain, filtered = run_cli(*asked), run_cli(*asked, "--min-ratio", 4)
+    assert plain.returncode == filtered.returncode == 0, filtered.stderr
+    assert "filter min_ratio" in filtered.stderr
+    assert json.loads(plain.stdout) != json.loads(filtered.stdout)
+
+
+@pytest.mark.parametrize(
+    "words", [("--min-ratio", 0), ("--flops-range", "1e9"), ("--first-epoch",)]
+)
+def test_filters_that_cannot_act_exit_2(bent_table: Path, words: tuple[object, ...]) -> None:
+    done = run_cli("fit", bent_table, "--no-bootstrap", *words)
+    assert done.returncode == 2
+    assert words[0].strip("-").replace("-", "_") in done.stderr.replace("-", "_")
+    assert "Traceback" not in done.stderr

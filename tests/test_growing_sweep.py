@@ -1,0 +1,37 @@
+"""A sweep that grows on top of a results folder keeps what is finished there."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from scaling import workflow
+from scaling.data.shards import PreparedCorpus
+from scaling.ledger.commit import Ledger
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def grown(tmp_path: Path) -> Path:
+    """A root with the reference's results and its sweep file, which has one more budget."""
+    shutil.copytree(REPOSITORY / "results" / "reference", tmp_path / "results" / "reference")
+    text = (REPOSITORY / "sweeps" / "reference.yaml").read_text()
+    assert "budgets: [2e10," in text
+    text = text.replace("budgets: [2e10,", "budgets: [1.2e10, 2e10,")
+    (tmp_path / "reference.yaml").write_text(text)
+    (tmp_path / "results" / "reference" / "sweep.yaml").write_text(text)
+    return tmp_path
+
+
+def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
+    folder = grown / "results" / "reference"
+    ledger = Ledger.open(folder)
+    corpus = PreparedCorpus(folder=grown, facts=ledger.corpus)
+    monkeypatch.setattr(workflow, "prepare_corpus", lambda *_, **__: corpus)
+    asked = workflow.prepare_sweep(grown / "reference.yaml", root=grown).plan
+    assert workflow.open_results(folder).plan == asked
+    finished = ledger.read_results().results.keys()
+    assert len(finished) == 42
+    assert finished < {cell.run.run_id for cell in asked.cells}
+    assert len([cell for cell in asked.cells if cell.role == "replicate"]) == 7
