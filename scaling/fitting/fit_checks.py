@@ -103,7 +103,8 @@ def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, .
 
 
 def check_agreement(parametric: Frontier | None, isoflop: Frontier | None) -> Check:
-    """Whether Approaches 2 and 3 say the same."""
+    """Whether Approaches 2 and 3 say the same, within their intervals; without any, a difference
+    of slopes that noise could explain is not judged."""
     code = "methods_disagree"
     if parametric is None or isoflop is None:
         return pass_if(None, code, "Only one approach gives a frontier.", "")
@@ -111,14 +112,19 @@ def check_agreement(parametric: Frontier | None, isoflop: Frontier | None) -> Ch
     sizes = [one.k_n * at**one.a for one in (parametric, isoflop)]
     allowed = _SAME_SLOPE
     ends = [(one.intervals or {}).get("a") for one in (parametric, isoflop)]
-    if ends[0] is not None and ends[1] is not None:
+    known = ends[0] is not None and ends[1] is not None
+    if known:
         halves = [(end.high - end.low) / 2.0 for end in ends if end is not None]
         allowed = max(allowed, math.hypot(*halves))
-    far = abs(parametric.a - isoflop.a) > allowed
-    far |= max(sizes) > _SAME_SIZE * min(sizes)
+    apart = abs(parametric.a - isoflop.a) > allowed
+    far = (apart and known) or max(sizes) > _SAME_SIZE * min(sizes)
     seen = (
         f"Approach 3: a = {parametric.a:.3g}, N* = {format_count(sizes[0])} at "
         f"{format_flops(at)} FLOPs; Approach 2: a = {isoflop.a:.3g}, N* = {format_count(sizes[1])}."
     )
+    if apart and not known and not far:
+        return pass_if(
+            None, code, f"{seen} Without intervals nobody can tell if that is noise.", ""
+        )
     advice = "Trust neither beyond the data: look at the residuals and at the rejected curves."
     return pass_if(not far, code, seen, advice)

@@ -242,3 +242,32 @@ def test_close_costs_of_like_sizes_are_no_budget():
     found = check(fit_runs(close, bootstrap=None), "too_few_budgets")
     assert found.passed is None
     assert "no IsoFLOP curves" in found.seen
+
+
+def test_several_recipes_fires_on_spread_beside_equal_learning_rates():
+    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
+    loss = table.loss * np.tile([1.0, 1.1], 25)  # two corpora in one table
+    columns = {"budget": table.budget, "learning_rate": np.full(50, 0.01)}
+    mixed = make_table(table.params, table.tokens, loss=loss, **columns)
+    found = check(fit_runs(mixed, bootstrap=None), "several_recipes_per_cell")
+    assert found.passed is False
+    assert "(N, D) and learning rate differ by up to 10.0%" in found.seen
+
+
+def test_noisy_seeds_are_no_recipes():
+    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
+    loss = table.loss * np.tile([1.0, 1.05], 25)
+    seeded = make_table(table.params, table.tokens, loss=loss, seed=np.tile([0, 1], 25))
+    assert check(fit_runs(seeded, bootstrap=None), "several_recipes_per_cell").passed is True
+
+
+def test_methods_are_not_judged_on_slopes_without_intervals():
+    def judge(bootstrap):
+        # Noise of three times the seeds: Approaches 2 and 3 differ by more than .05 in a.
+        fit = fit_runs(simulate(3 * NOISE, 7), bootstrap=bootstrap)
+        slopes = [one.a for one in fit.approaches.values()]
+        assert abs(slopes[0] - slopes[1]) > 0.05
+        return check(fit, "methods_disagree")
+
+    assert judge(None).passed is None
+    assert judge(100).passed is True
