@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.corpora import Document, digest_documents, read_documents
-from scaling.data.split import choose_validation, cut_long_documents, measure_overlap
+from scaling.data.split import measure_overlap, split_documents
 from scaling.data.tokenizers import Tokenizer, make_tokenizer
 from scaling.durable import blaming_machine, digest_file, write_durably
 from scaling.errors import CorpusError, IntegrityError
@@ -34,7 +34,7 @@ from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.runspec import canonical_json
 from scaling.units import IntArray
 
-_PREPARATION_VERSION = 1  # raise when the same documents would give other shards
+_PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
 
 
@@ -121,10 +121,7 @@ def open_shards(folder: Path) -> Shards:
 
 
 def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokenizer) -> None:
-    documents = cut_long_documents(documents)
-    held_out = choose_validation(documents)
-    train = [document for index, document in enumerate(documents) if index not in held_out]
-    validation = [documents[index] for index in sorted(held_out)]
+    train, validation = split_documents(documents)
     if not train or not validation:
         raise CorpusError(
             f"the corpus has {len(documents)} document(s) of "
@@ -137,7 +134,8 @@ def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokeni
     digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
     facts = _describe(train, validation, train_ids, validation_ids, encoder, digests)
     manifest: dict[str, Any] = {"facts": asdict(facts), "sha256": digests}
-    manifest |= {"dtype": dtype.str, "tokenizer": encoder.name, "documents": len(documents)}
+    manifest |= {"dtype": dtype.str, "tokenizer": encoder.name}
+    manifest["documents"] = len(train) + len(validation)
     with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))

@@ -1,10 +1,12 @@
 """Which documents are held out: whole groups of near-duplicates, spread over the corpus.
 
-Two documents are near-duplicates when at least 30 % of the distinct long lines of the shorter one
-also stand in the other; groups are the connected components. Lines that stand in more than 50
-documents (licence headers, common imports) say nothing and are passed over. Groups are taken in
-the order of a hash of their first document's name until the target size is reached: the choice
-depends on names and contents only, never on a random state.
+Documents with the same text, but for space around it, are one group. Two others are near-duplicates
+when at least 30 % of the distinct long lines of the shorter one also stand in the other; groups are
+the connected components. A document of fewer than three long lines (most JSON lines) is compared by
+32-byte spans instead, a sixteenth of them by hash. What stands in more than 50 documents (licence
+headers, common imports) says nothing and is passed over. Groups are taken in the order of a hash of
+their first document's name until the target size is reached: the choice depends on names and
+contents only, never on a random state.
 """
 
 from __future__ import annotations
@@ -12,37 +14,56 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.corpora import Document
+from scaling.sweep.plan import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
 
-VALIDATION_BYTES = 512 * 1024  # 197 kB has a block standard error of .038 nats (SCIENCE)
-_MAX_VALIDATION_SHARE = 0.1
 _SHARED_LINES = 0.3
 _MIN_LINE_BYTES = 20  # shorter lines are idiom, not copying
+_FEW_LINES = 3  # two lines can agree by chance; documents with fewer are compared by spans
+_SPAN_SAMPLE = 16
 _COMMON_LINE_DOCUMENTS = 50
 _FEW_DOCUMENTS = 64  # below this, documents are cut so that the held-out set can be spread
 _SECTION_BYTES = 16 * 1024
+_SMALLEST_SECTION_BYTES = 1024
 _SPAN = 32
 _CHUNK = 1 << 20  # positions hashed at once: a few tens of MB of temporaries
 
 
-def cut_long_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
-    """The documents, cut at line ends into sections of about 16 kB where there are fewer than 64.
+def split_documents(
+    documents: Sequence[Document],
+) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
+    """(training, held-out) documents.
 
-    One book in one file would otherwise leave nothing to hold out. Sections of one document may
+    Documents stay whole where at least 64 of them give a held-out set of the wished-for size and
+    of 16 documents or more; else all are cut into sections first. Sections of one document may
     stand on both sides of the split; their text never does.
     """
-    if len(documents) >= _FEW_DOCUMENTS:
-        return tuple(documents)
+    parts = tuple(documents)
+    held_out = choose_validation(parts) if len(parts) >= _FEW_DOCUMENTS else frozenset()
+    size = sum(len(parts[index].text) for index in held_out)
+    if len(held_out) < FEW_HELD_OUT or size < _target_bytes(parts):
+        parts = cut_documents(parts)
+        held_out = choose_validation(parts)
+    return (
+        tuple(document for index, document in enumerate(parts) if index not in held_out),
+        tuple(parts[index] for index in sorted(held_out)),
+    )
+
+
+def cut_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
+    """The documents, cut at line ends into sections of about 16 kB, or a 16th of what shall be
+    held out where that is less (1 kB at least)."""
+    section = max(_SMALLEST_SECTION_BYTES, min(_SECTION_BYTES, int(_target_bytes(documents) / 16)))
     sections: list[Document] = []
     for document in documents:
         start, part = 0, 0
         while start < len(document.text):
-            end = start + _SECTION_BYTES
+            end = start + section
             if end < len(document.text):
                 newline = document.text.rfind(b"\n", start, end)
                 space = document.text.rfind(b" ", start, end)
@@ -54,27 +75,34 @@ def cut_long_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
 
 
 def choose_validation(documents: Sequence[Document]) -> frozenset[int]:
-    """Indices of the held-out documents.
+    """Indices of the held-out documents: whole near-duplicate groups.
 
-    At least 512 kB, but at most about a tenth of the corpus; whole near-duplicate groups.
+    At least 512 kB, but at most about a tenth of the corpus. No group may fill more than a quarter
+    of that (a held-out set of two documents measures those two documents) unless the smaller ones
+    do not suffice; then the smallest of the larger follow, as long as they overshoot by no more
+    than a half. One group is held out in any case, if there are two.
     """
-    total = sum(len(document.text) for document in documents)
-    target = min(VALIDATION_BYTES, _MAX_VALIDATION_SHARE * total)
+    target = _target_bytes(documents)
     groups = _group_near_duplicates(documents)
+    sizes = {group[0]: sum(len(documents[index].text) for index in group) for group in groups}
     groups.sort(key=lambda group: hashlib.sha256(documents[group[0]].name.encode()).digest())
+    small = [group for group in groups if sizes[group[0]] <= target / 4]
+    large = [group for group in groups if sizes[group[0]] > target / 4]
+    large.sort(key=lambda group: sizes[group[0]])
     chosen: list[int] = []
     size = 0
-    for group in groups:
-        group_size = sum(len(documents[index].text) for index in group)
-        # No group may fill more than a quarter of the target: a held-out set of two documents
-        # measures those two documents.
-        if size < target and group_size <= target / 4:
+    for group in small + large:
+        fits = sizes[group[0]] <= target / 4 or size + sizes[group[0]] <= 1.5 * target
+        if size < target and fits:
             chosen.extend(group)
-            size += group_size
+            size += sizes[group[0]]
     if not chosen:  # every group is large: take the smallest, rather than nothing
-        smallest = min(groups, key=lambda group: sum(len(documents[i].text) for i in group))
-        chosen = smallest if len(groups) > 1 else []
+        chosen = large[0] if len(large) > 1 else []
     return frozenset(chosen)
+
+
+def _target_bytes(documents: Iterable[Document]) -> float:
+    return min(VALIDATION_BYTES, VALIDATION_SHARE * sum(len(one.text) for one in documents))
 
 
 def measure_overlap(train: bytes, validation: bytes) -> float:
@@ -90,12 +118,15 @@ def measure_overlap(train: bytes, validation: bytes) -> float:
     # comparison.
     bitmap = np.zeros(1 << 24, dtype=np.bool_)
     bitmap[wanted >> np.uint64(40)] = True
-    candidates = []
-    text = np.frombuffer(train, dtype=np.uint8)
-    for start in range(0, len(text) - _SPAN + 1, _CHUNK):
-        hashes = _hash_spans(text[start : start + _CHUNK + _SPAN - 1])
-        candidates.append(hashes[bitmap[hashes >> np.uint64(40)]])
+    candidates = [hashes[bitmap[hashes >> np.uint64(40)]] for hashes in _hash_in_chunks(train)]
     return float(np.mean(np.isin(wanted, np.concatenate(candidates))))
+
+
+def _hash_in_chunks(text: bytes) -> Iterator[NDArray[np.uint64]]:
+    """`_hash_spans` of a text of any length, piece by piece."""
+    whole = np.frombuffer(text, dtype=np.uint8)
+    for start in range(0, len(whole) - _SPAN + 1, _CHUNK):
+        yield _hash_spans(whole[start : start + _CHUNK + _SPAN - 1])
 
 
 def _hash_spans(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
@@ -114,22 +145,7 @@ def _hash_spans(text: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def _group_near_duplicates(documents: Sequence[Document]) -> list[list[int]]:
-    lines = [
-        {
-            line.strip()
-            for line in document.text.splitlines()
-            if len(line.strip()) >= _MIN_LINE_BYTES
-        }
-        for document in documents
-    ]
-    holders: dict[bytes, list[int]] = defaultdict(list)
-    for index, distinct in enumerate(lines):
-        for line in distinct:
-            holders[line].append(index)
-    shared: Counter[tuple[int, int]] = Counter()
-    for indices in holders.values():
-        if 1 < len(indices) <= _COMMON_LINE_DOCUMENTS:
-            shared.update(itertools.combinations(indices, 2))
+    """Indices of each group, ascending."""
     parent = list(range(len(documents)))
 
     def root(index: int) -> int:
@@ -138,14 +154,49 @@ def _group_near_duplicates(documents: Sequence[Document]) -> list[list[int]]:
             index = parent[index]
         return index
 
-    for (first, second), count in shared.items():
-        shorter = min(len(lines[first]), len(lines[second]))
-        if count >= 3 and count >= _SHARED_LINES * shorter:  # two lines can agree by chance
-            parent[root(second)] = root(first)
+    first_with: dict[bytes, int] = {}
+    for index, document in enumerate(documents):
+        digest = hashlib.sha256(document.text.strip()).digest()
+        parent[index] = first_with.setdefault(digest, index)
+    for first, second in _find_near_duplicates(documents, first_with.values()):
+        parent[root(second)] = root(first)
     groups: dict[int, list[int]] = defaultdict(list)
     for index in range(len(documents)):
         groups[root(index)].append(index)
     return list(groups.values())
+
+
+def _find_near_duplicates(
+    documents: Sequence[Document], compared: Iterable[int]
+) -> list[tuple[int, int]]:
+    pieces = {index: _list_pieces(documents[index].text) for index in compared}
+    holders: dict[bytes | int, list[int]] = defaultdict(list)
+    for index, distinct in pieces.items():
+        for piece in distinct:
+            holders[piece].append(index)
+    shared: Counter[tuple[int, int]] = Counter()
+    for indices in holders.values():
+        if 1 < len(indices) <= _COMMON_LINE_DOCUMENTS:
+            shared.update(itertools.combinations(indices, 2))
+    return [
+        pair
+        for pair, count in shared.items()
+        if count >= _FEW_LINES
+        and count >= _SHARED_LINES * min(len(pieces[index]) for index in pair)
+    ]
+
+
+def _list_pieces(text: bytes) -> frozenset[bytes] | frozenset[int]:
+    """What a document is compared by: its distinct long lines, or spans where they are few."""
+    lines = frozenset(
+        line.strip() for line in text.splitlines() if len(line.strip()) >= _MIN_LINE_BYTES
+    )
+    if len(lines) >= _FEW_LINES or len(text) < _SPAN:
+        return lines
+    sample: set[int] = set()
+    for hashes in _hash_in_chunks(text):
+        sample.update(hashes[hashes % np.uint64(_SPAN_SAMPLE) == 0].tolist())
+    return frozenset(sample)
 
 
 def _character_end(text: bytes, end: int) -> int:

@@ -10,8 +10,9 @@ import pytest
 from scaling.data.batches import BatchOrder, list_validation_windows
 from scaling.data.corpora import Document, digest_documents, read_documents
 from scaling.data.shards import open_shards, prepare_corpus
-from scaling.data.split import choose_validation, cut_long_documents, measure_overlap
+from scaling.data.split import choose_validation, cut_documents, measure_overlap, split_documents
 from scaling.errors import CorpusError, IntegrityError
+from scaling.ledger.commit import Ledger
 
 CORPORA = Path(
     os.environ.get("SCALING_CORPORA", Path(__file__).parents[2].parent / "shared" / "corpora")
@@ -157,6 +158,95 @@ def test_near_duplicates_stay_on_one_side():
         assert (index in held_out) == (index + 1 in held_out)
 
 
+def split_names(documents):
+    train, held_out = split_documents(documents)
+    return {document.name for document in train}, {document.name for document in held_out}
+
+
+def make_sentence(rng, words=80):
+    """Text without a line break, as most JSON lines are."""
+    return " ".join(f"w{word:05d}" for word in rng.integers(0, 100_000, words))
+
+
+def test_large_documents_are_cut_until_many_are_held_out():
+    rng = np.random.default_rng(0)
+    documents = [
+        Document(f"{index:02d}", "\n".join(make_sentence(rng, 12) for _ in range(2000)).encode())
+        for index in range(70)
+    ]
+    assert all(150_000 < len(document.text) < 190_000 for document in documents)
+    train, held_out = split_documents(documents)
+    size = sum(len(document.text) for document in held_out)
+    assert 512 * 1024 <= size < 1.1 * 512 * 1024
+    assert len({document.name.split("#")[0] for document in held_out}) >= 16
+    # Nothing is lost, and nothing is on both sides.
+    parts = sorted((*train, *held_out), key=lambda part: part.name)
+    assert b"".join(part.text for part in parts) == b"".join(one.text for one in documents)
+
+
+def test_a_corpus_of_large_copies_holds_out_whole_groups_near_the_target():
+    rng = np.random.default_rng(0)
+    documents = []
+    for index in range(20):  # groups of 30 copies of 2.4 kB: 72 kB of 1.4 MB
+        text = make_sentence(rng, 350)
+        documents += [Document(f"{index:02d}-{copy:02d}", text.encode()) for copy in range(30)]
+    _, held_out = split_names(documents)
+    groups = {name.split("-")[0] for name in held_out}
+    assert {len([name for name in held_out if name.startswith(group)]) for group in groups} == {
+        len(held_out) // len(groups)
+    }
+    assert 1 <= len(groups) <= 3
+
+
+def test_exact_copies_without_line_breaks_stay_on_one_side():
+    rng = np.random.default_rng(0)
+    texts = [make_sentence(rng, words) for words in (6, 20, 80) for _ in range(300)]
+    copies = [*texts, *(f" {text}\n" for text in texts)]
+    documents = [
+        Document(f"d.jsonl:{index:09d}", text.encode())
+        for index, text in enumerate(rng.permutation(copies))
+    ]
+    train, held_out = split_documents(documents)
+    assert len(held_out) > 60
+    assert not {one.text.strip() for one in train} & {one.text.strip() for one in held_out}
+
+
+def test_near_copies_without_line_breaks_stay_on_one_side():
+    rng = np.random.default_rng(0)
+    documents = []
+    for index in range(300):
+        words = make_sentence(rng).split()
+        start = int(rng.integers(0, 60))
+        changed = words[:start] + make_sentence(rng, 15).split() + words[start + 15 :]
+        documents.append(Document(f"{index}", " ".join(words).encode()))
+        documents.append(Document(f"{index}-copy", " ".join(changed).encode()))
+    train, held_out = split_documents(documents)
+    names = {one.name for one in held_out}
+    assert len(names) >= 40
+    torn = [name for name in names if name.removesuffix("-copy") not in names]
+    torn += [name for name in names if f"{name.removesuffix('-copy')}-copy" not in names]
+    assert torn == []
+    spans = (b"\0".join(one.text for one in side) for side in (train, held_out))
+    assert measure_overlap(*spans) < 0.01
+
+
+def test_unrelated_documents_without_line_breaks_are_no_group():
+    rng = np.random.default_rng(0)
+    documents = [Document(f"{index}", make_sentence(rng).encode()) for index in range(1000)]
+    _, held_out = split_names(documents)
+    assert 95 <= len(held_out) <= 105  # a tenth: no group is larger than one document
+
+
+def test_the_split_of_the_reference_corpus_is_what_its_results_rest_on(tmp_path):
+    documents = read_documents("python-stdlib", base=Path())
+    ledger = Ledger.open(Path(__file__).parents[2] / "results" / "reference")
+    total = ledger.corpus.train_bytes + ledger.corpus.validation_bytes
+    if sum(len(document.text) for document in documents) != total:
+        pytest.skip("another Python than the one the reference was made with")
+    facts = prepare_corpus("python-stdlib", base=Path(), cache=tmp_path).facts
+    assert facts == ledger.corpus
+
+
 def test_split_does_not_depend_on_the_order_of_other_documents():
     rng = np.random.default_rng(1)
     documents = [Document(f"{i}", rng.bytes(500).hex().encode()) for i in range(100)]
@@ -167,7 +257,7 @@ def test_split_does_not_depend_on_the_order_of_other_documents():
 
 def test_one_long_document_is_cut_without_losing_a_byte():
     text = ("é" * 1000 + "\n").encode() * 40
-    sections = cut_long_documents([Document("book", text)])
+    sections = cut_documents([Document("book", text)])
     assert len(sections) > 3
     assert b"".join(section.text for section in sections) == text
     for section in sections:

@@ -109,6 +109,22 @@ def test_repeated_tokens_are_warned_about():
     assert any("more than once" in line for line in warnings)
 
 
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"validation_documents": 3}, "530k bytes of held-out text in 3 document(s)"),
+        ({"validation_bytes": 300_000}, "300k bytes of held-out text, wished for 524k"),
+        ({"train_bytes": 1_000_000, "validation_bytes": 90_000}, "wished for 109k"),
+        ({"overlap": 0.3}, "30% of held-out 32-byte spans occur in the training text"),
+    ],
+)
+def test_a_held_out_set_that_measures_little_is_warned_about(facts, says):
+    grid = GRID.format(budgets="[1e11]", sizes=3)
+    assert plan(grid).warnings == ()
+    (warning,) = plan(grid, facts=dataclasses.replace(FACTS, **facts)).warnings
+    assert says in warning
+
+
 def test_a_grid_without_a_trainable_cell_is_an_error():
     with pytest.raises(SpecError, match="too few to warm up"):
         plan("grid: {cells: [{params: 1e4, tokens: 1000}]}")
