@@ -205,6 +205,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
+    from scaling.units import format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
     sweep = prepare_sweep(sweep_file, root=root)
@@ -212,7 +213,9 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
         click.echo(f"warning: {line}", err=True)
     for cell in sweep.plan.rejected:
         click.echo(
-            f"not trained: N {cell.params:.3g}, D {cell.tokens:.3g}: {cell.reason}", err=True
+            f"not trained: N {format_count(cell.params)}, D {format_count(cell.tokens)}: "
+            f"{cell.reason}",
+            err=True,
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
     outcome = train_sweep(sweep, ledger, executor=executor, address=address)

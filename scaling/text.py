@@ -122,7 +122,7 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     header = ("budget", "width×depth", "N", "D", "FLOPs", "batch", "steps", "lr", "state")
     rows: list[tuple[str, ...]] = [header]
     for cell in plan["cells"]:
-        state = "done" if cell["cached"] else cell["why"]
+        state = "done" if cell["cached"] and not cell["repeats"] else cell["why"]
         rows.append(
             (
                 "–" if cell["budget"] is None else format_flops(cell["budget"]),

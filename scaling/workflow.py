@@ -459,12 +459,13 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
     folder = root / "results" / sweep.spec.name
     stored = Ledger.open(folder).read_results(check="result") if _holds_sweep(folder) else None
     finished = {} if stored is None else stored.results
-    cells = [_describe_cell(cell, finished) for cell in sweep.plan.cells]
+    cells = _describe_cells(sweep.plan.cells, finished)
     totals = sum_costs(cell.run for cell in sweep.plan.cells)
     return {
         "schema_version": 1,
         "cells": cells,
-        "totals": dataclasses.asdict(totals) | {"cached": sum(cell["cached"] for cell in cells)},
+        "totals": dataclasses.asdict(totals)
+        | {"cached": sum(cell["cached"] and not cell["repeats"] for cell in cells)},
         "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
         "warnings": list(sweep.plan.warnings),
         "reference": (
@@ -477,6 +478,21 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
 
 def _holds_sweep(folder: Path) -> bool:
     return (folder / "sweep.json").is_file()
+
+
+def _describe_cells(
+    cells: Sequence[Cell], finished: Mapping[str, RunResult]
+) -> list[dict[str, Any]]:
+    described: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for cell in cells:
+        one = _describe_cell(cell, finished)
+        repeats = one["run_id"] in seen
+        if repeats:
+            one["why"] = "the row above again: two wishes come to one run"
+        described.append(one | {"repeats": repeats})
+        seen.add(one["run_id"])
+    return described
 
 
 def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, Any]:

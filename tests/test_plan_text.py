@@ -1,0 +1,67 @@
+"""What `plan` and `run` say of a plan before anything is trained."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scaling import workflow
+from scaling.cli import cli
+from scaling.data.shards import PreparedCorpus
+from scaling.errors import UsageError
+from scaling.ledger.commit import Ledger
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.spec import load_sweep
+from scaling.text import format_plan
+from scaling.workflow import Sweep, describe_plan
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+
+
+def make_sweep(folder: Path, grid: str) -> Sweep:
+    path = folder / "a.yaml"
+    path.write_text(f"name: a\ncorpus: {{source: python-stdlib}}\ngrid: {grid}\n")
+    spec, facts = load_sweep(path), Ledger.open(REFERENCE).corpus
+    corpus = PreparedCorpus(folder=folder, facts=facts)
+    plan = plan_sweep(spec, facts)
+    return Sweep(path=path, text=path.read_text(), spec=spec, corpus=corpus, plan=plan)
+
+
+def test_two_wishes_for_one_run_say_so(tmp_path: Path) -> None:
+    described = describe_plan(
+        make_sweep(tmp_path, "{params: [1e4, 1.05e4, 3e4], tokens: [3e5]}"), root=tmp_path
+    )
+    assert len({cell["run_id"] for cell in described["cells"]}) == 2
+    repeats = [cell for cell in described["cells"] if cell["repeats"]]
+    assert [cell["why"] for cell in repeats] == ["the row above again: two wishes come to one run"]
+    assert described["totals"]["runs"] == 2
+    assert format_plan(described).count("the row above again") == 1
+
+
+def test_a_finished_run_that_two_wishes_share_is_done_once(tmp_path: Path) -> None:
+    described = describe_plan(
+        make_sweep(tmp_path, "{params: [1e4, 1.05e4], tokens: [3e5]}"), root=tmp_path
+    )
+    first, second = described["cells"]
+    done = [cell | {"cached": True} for cell in (first, second)]
+    lines = format_plan(described | {"cells": done}).splitlines()
+    assert lines[1].endswith("done")
+    assert lines[2].endswith("two wishes come to one run")
+
+
+def test_run_and_plan_write_a_rejected_cell_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = make_sweep(
+        tmp_path, "{cells: [{params: 1e4, tokens: 1000}, {params: 1e4, tokens: 3e5}]}"
+    )
+
+    def stop(*_: object, **__: object) -> None:
+        raise UsageError("stop here")
+
+    monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
+    monkeypatch.setattr(workflow, "open_ledger", stop)
+    said = CliRunner().invoke(cli, ["run", str(sweep.path)]).stderr
+    described = format_plan(describe_plan(sweep, root=tmp_path))
+    assert "not trained: N 10.2k, D 1k: " in said
+    assert "rejected: N 10.2k, D 1k: " in described
