@@ -20,6 +20,7 @@ from scaling._version import __version__
 
 _HOMES = {
     "Allocation": "scaling.allocation",
+    "Comparison": "scaling.comparison",
     "Filters": "scaling.ledger.filters",
     "Fit": "scaling.fitting.result",
     "ModelShape": "scaling.sweep.shapes",
@@ -31,6 +32,7 @@ _HOMES = {
     "ScalingError": "scaling.errors",
     "SweepSpec": "scaling.sweep.spec",
     "allocate": "scaling.allocation",
+    "compare": "scaling.comparison",
     "apply_filters": "scaling.ledger.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",

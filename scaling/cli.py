@@ -24,6 +24,7 @@ from scaling.errors import ScalingError
 
 if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
+    from scaling.ledger.tables import RunTable
     from scaling.workflow import FilteredFit, FitOptions, StoredSweep
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -357,6 +358,40 @@ def predict(
     return DAMAGED if _say_damage(stored) else 0
 
 
+@cli.command()
+@click.argument("first", type=click.Path(path_type=Path), metavar="A")
+@click.argument("second", type=click.Path(path_type=Path), metavar="B")
+@click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")
+@_fit_options
+@_json
+def compare(first: Path, second: Path, flops: float | None, as_json: bool, **options: Any) -> int:
+    """\b
+    scaling compare results/quickstart results/other
+    scaling compare a.csv b.csv --flops 1e21 --json
+
+    How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
+    """
+    from scaling.comparison import compare as compare_recipes
+    from scaling.text import format_comparison
+
+    (one, stored_one), (two, stored_two) = (_read_kept(path, options) for path in (first, second))
+    same = None
+    if stored_one and stored_two:
+        same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
+    answer = compare_recipes(
+        one,
+        two,
+        flops=flops,
+        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+        level=options["level"],
+        seed=options["seed"],
+        same_text=same,
+    )
+    click.echo(_dump(answer.to_contract()) if as_json else format_comparison(answer))
+    damaged = [_say_damage(stored) for stored in (stored_one, stored_two)]
+    return DAMAGED if any(damaged) else 0
+
+
 # --- report, status, verify, retry ----------------------------------------------------------
 
 
@@ -456,6 +491,21 @@ def _obtain_fit(
     for note in (*found.fit.notes, *found.table.rejected):
         click.echo(f"note: {note}", err=True)
     return found, stored
+
+
+def _read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSweep | None]:
+    """The rows of a source that the filters keep."""
+    from scaling.ledger.filters import apply_filters
+    from scaling.workflow import read_runs
+
+    table, stored = read_runs(
+        path,
+        count=options["count"],
+        columns=_read_columns(options["columns"]),
+        loss_unit=options["loss_unit"],
+        drop_bad=options["drop_bad"],
+    )
+    return apply_filters(table, _make_filters(options))[0], stored
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
+    from scaling.comparison import Comparison
     from scaling.fitting.result import Check, Fit, Interval
 
 _STATUS = {
@@ -114,6 +115,36 @@ def format_prediction(answer: Prediction) -> str:
         f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
         f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
     ]
+    return "\n".join(lines + _format_checks(answer.checks))
+
+
+def format_comparison(answer: Comparison) -> str:
+    """Which recipe needs less compute, by how much."""
+    first, second = answer.names
+    interval = answer.multiplier_interval
+    lines = [
+        f"A: {first}",
+        f"B: {second}",
+        f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
+        f"B {answer.loss[1]:.4f} nats/token.",
+        f"B needs ×{answer.multiplier:.3g} of A's compute for the same loss "
+        f"{_format_interval(interval, '.3g')}".rstrip(),
+    ]
+    if interval is not None:
+        told = interval.low > 1.0 or interval.high < 1.0
+        better = "B" if answer.multiplier < 1.0 else "A"
+        verdict = f"{better} is the better recipe at this budget"
+        if not told:
+            verdict = "The runs do not tell which recipe is better at this budget"
+            if answer.more_runs is not None:
+                verdict += f"; about {answer.more_runs:.2g} times as many would"
+        lines.append(f"{verdict}.")
+    (alpha_a, beta_a), (alpha_b, beta_b) = answer.exponents
+    if answer.shared:
+        lines.append(f"exponents, shared: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
+    else:
+        lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
+        lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
     return "\n".join(lines + _format_checks(answer.checks))
 
 

@@ -25,13 +25,14 @@ RANKS = {
     "laws": 5,
     "fitting": 6,
     "allocation": 7,
+    "comparison": 7,
     "report": 8,
     "workflow": 9,
     "text": 9,
     "cli": 10,
     "__main__": 11,
 }
-ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation"})
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison"})
 ROOMS = {
     "torch": {"training"},
     "ray": {"orchestration"},

@@ -20,7 +20,7 @@ from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 
 # Published fits and many of ours take δ = 1e-3 (Hoffmann et al. 2022, sec. 3.3).
 DEFAULT_DELTA = 1e-3
@@ -86,13 +86,16 @@ def choose_delta(table: RunTable, replicate_sigma: float | None) -> float:
     return max(DEFAULT_DELTA, HUBER_EFFICIENCY * replicate_sigma)
 
 
-def fit_parametric(table: RunTable, family: LawFamily, *, delta: float) -> ParametricFit:
+def fit_parametric(
+    table: RunTable, family: LawFamily, *, delta: float, group: IntArray | None = None
+) -> ParametricFit:
     """Fit the law to every row of the table.
 
     Args:
         table: Rows in canonical order, a design that passed `find_design_problem`.
         family: The law.
         delta: Huber's threshold on log residuals.
+        group: Recipe of each row, for laws that compare recipes.
     """
     task = make_task(
         family,
@@ -101,6 +104,7 @@ def fit_parametric(table: RunTable, family: LawFamily, *, delta: float) -> Param
         loss=table.loss,
         delta=delta,
         unique_tokens=table.unique_tokens,
+        group=group,
     )
     search = _thin(task)
     seeds, _ = scan_exponents(search)

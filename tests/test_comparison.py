@@ -1,0 +1,94 @@
+"""Claims about comparing two recipes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from scaling.comparison import compare
+from scaling.errors import NoFitError, QueryError
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.ledger.tables import RunTable, make_table
+
+LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
+
+
+def simulate(*, efficiency: float = 1.0, seed: int = 0, noise: float = 0.002) -> RunTable:
+    """A 7 × 6 grid; `efficiency` scales what a parameter and a token are worth, so that a run
+    with C does what one with efficiency² · C does at efficiency 1."""
+    rng = np.random.default_rng(seed)
+    params, tokens = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 7), np.geomspace(1e9, 2e11, 6))
+    )
+    loss = CHINCHILLA.loss(LETTERS, params * efficiency, tokens * efficiency)
+    return make_table(params, tokens, loss=loss * np.exp(noise * rng.standard_normal(loss.size)))
+
+
+def test_the_multiplier_of_a_known_advantage_is_found() -> None:
+    answer = compare(simulate(), simulate(efficiency=1.2, seed=1), flops=1e20, bootstrap=200)
+    # 1.2 in N and in D: the same loss for C / 1.44.
+    assert answer.shared
+    assert answer.multiplier == pytest.approx(1 / 1.44, rel=0.05)
+    assert answer.multiplier_interval is not None
+    assert answer.multiplier_interval.low < 1 / 1.44 < answer.multiplier_interval.high
+    assert answer.multiplier_interval.high < 1.0
+    assert answer.more_runs == 1.0
+    assert answer.crossing is None
+
+
+def test_noise_free_advantages_are_exact() -> None:
+    first, second = simulate(noise=0.0), simulate(efficiency=1.5, noise=0.0)
+    answer = compare(first, second, flops=1e20, bootstrap=None)
+    assert answer.multiplier == pytest.approx(1 / 2.25, rel=1e-5)
+    assert answer.multiplier_interval is None
+
+
+def test_equal_recipes_are_not_told_apart() -> None:
+    answer = compare(simulate(seed=2), simulate(seed=3), flops=1e20, bootstrap=200)
+    interval = answer.multiplier_interval
+    assert interval is not None
+    assert interval.low < 1.0 < interval.high
+    assert answer.more_runs is None or answer.more_runs > 1.0
+
+
+def test_other_exponents_are_noticed_and_a_crossing_found() -> None:
+    first = simulate(noise=0.0)
+    steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])
+    loss = CHINCHILLA.loss(steeper, first.params, first.tokens)
+    rng = np.random.default_rng(0)
+    second = make_table(
+        first.params, first.tokens, loss=loss * np.exp(0.001 * rng.standard_normal(loss.size))
+    )
+    answer = compare(simulate(noise=0.001), second, flops=1e19, bootstrap=100)
+    assert not answer.shared
+    checks = {check.code: check for check in answer.checks}
+    assert checks["exponents_shared"].passed is False
+    assert answer.crossing is not None
+    assert checks["order_kept"].passed is False
+    json.dumps(answer.to_contract(), allow_nan=False)
+
+
+def test_swapped_tables_swap_the_verdict() -> None:
+    first, second = simulate(), simulate(efficiency=1.3, seed=4)
+    there = compare(first, second, flops=1e20, bootstrap=None)
+    back = compare(second, first, flops=1e20 * there.multiplier, bootstrap=None)
+    assert there.multiplier * back.multiplier == pytest.approx(1.0, rel=1e-6)
+
+
+def test_other_text_is_said() -> None:
+    answer = compare(simulate(), simulate(seed=1), bootstrap=None, same_text=False)
+    assert next(check for check in answer.checks if check.code == "same_text").passed is False
+
+
+@pytest.mark.parametrize("flops", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_that_is_none_is_refused(flops: float) -> None:
+    with pytest.raises(QueryError, match="positive"):
+        compare(simulate(), simulate(seed=1), flops=flops, bootstrap=None)
+
+
+def test_a_table_that_carries_no_law_is_named() -> None:
+    few = make_table([1e8, 2e8], [1e9, 2e9], loss=[3.0, 2.9], source="few.csv")
+    with pytest.raises(NoFitError, match=r"few\.csv"):
+        compare(simulate(), few)
