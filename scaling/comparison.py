@@ -43,6 +43,7 @@ _HALVINGS = 40  # of the range of ln C: to 1e-11
 _REACH = math.log(1e6)  # how far apart recipes may be
 _BUDGETS = 25  # at which a crossing is looked for
 _BEYOND = 10.0  # and how far beyond the data
+_EQUAL = 1e-9  # of ln L: rounding, not a difference
 _SURE = 0.95  # share of draws in which the curves keep their order
 
 
@@ -183,7 +184,8 @@ def _answer(
     high = max(float(one.max()) for one in ranges) * _BEYOND
     budgets = np.geomspace(min(low, flops), max(high, flops), _BUDGETS)
     gap = _find_gap(point, recipes, budgets)[0]
-    changes = np.flatnonzero(np.sign(gap[1:]) != np.sign(gap[:-1]))
+    signs = np.where(np.abs(gap) < _EQUAL, 0.0, np.sign(gap))
+    changes = np.flatnonzero(signs[1:] * signs[:-1] < 0)
     crossing = None
     if changes.size:
         at = int(changes[0])

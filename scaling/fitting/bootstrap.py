@@ -6,9 +6,10 @@ stratified by budget: simulated at nominal 90 %, one decade out, plain weights c
 .89 / .89 of 5×5 grids and .91 / .85 of 5×7 grids at δ = 1.345·σ; random positive weights, which
 never drop a cell, cover .82 / .84 and .88 / .82. Below 20 clusters many draws hold fewer than eight
 distinct cells, and noise is drawn instead: Gaussian on ln loss, standard deviation of the
-residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), one value per
-group where groups are given. Above 20,000 clusters the bootstrap is its own limit, the normal
-distribution with the sandwich covariance, and is drawn from that.
+residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), split into what
+the rows of a group share and what they do not where groups are given. Above 20,000 clusters the
+bootstrap is its own limit, the normal distribution with the sandwich covariance, and is drawn from
+that.
 
 Frontier of Approach 2: dropping a cell of five would leave no parabola, so noise is drawn there
 too, around each accepted parabola; a draw's curve counts only if it bends up and its vertex lies
@@ -34,6 +35,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20
+_MIN_GROUPS = 3
 MAX_CLUSTERS = 20_000
 # Elements of one block of weights: 4000 replicates of 240 clusters in four blocks of 2 MiB.
 _BLOCK = 250_000
@@ -149,16 +151,34 @@ def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArr
 def _draw_targets(
     table: RunTable, fit: ParametricFit, cluster: IntArray, size: int, rng: np.random.Generator
 ) -> FloatArray:
-    """ln loss around the fitted law with fresh noise, shape (size, n)."""
+    """ln loss around the fitted law with fresh noise, shape (size, n): of each row, and of each
+    group where groups are given."""
     rows, count = fit.residuals.size, fit.theta.size
     freedom = max(1, rows - count)
-    sigma = np.sqrt(np.sum(fit.residuals**2) / freedom)
-    sigma = sigma * np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))
-    if table.group is None:
-        noise = rng.standard_normal((size, rows))
-    else:
-        noise = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
-    return np.asarray(fit.task.target + fit.residuals + sigma * noise, dtype=np.float64)
+    total = np.sum(fit.residuals**2) / freedom
+    common = 0.0 if table.group is None else _estimate_common(fit.residuals, cluster)
+    spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
+    noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
+    if common > 0.0:
+        shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
+        noise += np.sqrt(total * common) * shared
+    return np.asarray(fit.task.target + fit.residuals + spread * noise, dtype=np.float64)
+
+
+def _estimate_common(residuals: FloatArray, group: IntArray) -> float:
+    """Share of the variance that rows of a group have in common, by analysis of variance
+    (Searle, Casella & McCulloch 1992, Variance Components, ch. 3); 0 with fewer than three
+    groups, which show nothing of what differs between groups."""
+    counts = np.bincount(group).astype(np.float64)
+    groups, rows = counts.size, residuals.size
+    if groups < _MIN_GROUPS or rows == groups:
+        return 0.0
+    means = np.bincount(group, weights=residuals) / counts
+    within = np.sum((residuals - means[group]) ** 2) / (rows - groups)
+    between = np.sum(counts * (means - residuals.mean()) ** 2) / (groups - 1)
+    typical = (rows - np.sum(counts**2) / rows) / (groups - 1)
+    shared = max(0.0, (between - within) / typical)
+    return float(shared / (shared + within)) if shared > 0.0 else 0.0
 
 
 def _draw_normal(
