@@ -29,7 +29,7 @@ _SPAN_SAMPLE = 16
 _COMMON_LINE_DOCUMENTS = 50
 _FEW_DOCUMENTS = 64  # below this, documents are cut so that the held-out set can be spread
 _SECTION_BYTES = 16 * 1024
-_SMALLEST_SECTION_BYTES = 1024
+_SMALLEST_SECTION_BYTES = 4 * 1024  # shorter ones would be mostly beginnings
 _SPAN = 32
 _CHUNK = 1 << 20  # positions hashed at once: a few tens of MB of temporaries
 
@@ -40,8 +40,8 @@ def split_documents(
     """(training, held-out) documents.
 
     Documents stay whole where at least 64 of them give a held-out set of the wished-for size and
-    of 16 documents or more; else all are cut into sections first. Sections of one document may
-    stand on both sides of the split; their text never does.
+    of 16 documents or more; else the long ones are cut into sections first. Sections of one
+    document may stand on both sides of the split; their text never does.
     """
     parts = tuple(documents)
     held_out = choose_validation(parts) if len(parts) >= _FEW_DOCUMENTS else frozenset()
@@ -56,11 +56,14 @@ def split_documents(
 
 
 def cut_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
-    """The documents, cut at line ends into sections of about 16 kB, or a 16th of what shall be
-    held out where that is less (1 kB at least)."""
+    """The documents; those above 16 kB, or above a 16th of what shall be held out where that is
+    less (4 kB at least), are cut at line ends into sections of about that size."""
     section = max(_SMALLEST_SECTION_BYTES, min(_SECTION_BYTES, int(_target_bytes(documents) / 16)))
     sections: list[Document] = []
     for document in documents:
+        if len(document.text) <= section:
+            sections.append(document)
+            continue
         start, part = 0, 0
         while start < len(document.text):
             end = start + section

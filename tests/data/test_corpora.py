@@ -184,6 +184,13 @@ def test_large_documents_are_cut_until_many_are_held_out():
     assert b"".join(part.text for part in parts) == b"".join(one.text for one in documents)
 
 
+def test_short_documents_are_never_cut():
+    rng = np.random.default_rng(0)
+    documents = [Document(f"{i:02d}", make_sentence(rng, 500).encode()) for i in range(80)]
+    train, held_out = split_documents(documents)
+    assert {*train, *held_out} == set(documents)
+
+
 def test_a_corpus_of_large_copies_holds_out_whole_groups_near_the_target():
     rng = np.random.default_rng(0)
     documents = []
