@@ -50,8 +50,8 @@ def _check_steps(table: RunTable) -> Check:
     fewest = f"{table.steps.min():.0f}"
     seen = f"{_count(few)} took fewer than {MIN_STEPS} steps; the fewest: {fewest}."
     advice = (
-        "Their loss is likely a few percent too high. Use smaller batches (shorter sequences, where "
-        "a batch is one), or leave the largest models out of the smallest budgets."
+        "Their loss is likely a few percent too high. Use smaller batches (shorter sequences, "
+        "where a batch is one), or leave the largest models out of the smallest budgets."
     )
     return pass_if(not few.any(), code, seen, advice)
 
