@@ -40,9 +40,9 @@ from scaling.fitting.result import (
     Interval,
     finite_or_none,
 )
-from scaling.laws.family import LawFamily
+from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_family
+from scaling.laws.registry import find_law
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import ModelShape
@@ -292,7 +292,7 @@ def predict(
 
 
 def _answer_by_law(
-    fit: Fit, law: tuple[LawFamily, FloatArray], flops: float, decades: float
+    fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float
 ) -> Allocation:
     """N*, D* and loss of the law, minimised along the fit's cost model."""
     family, coefficients = law
@@ -369,7 +369,7 @@ def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) 
 
 
 def _find_basin(
-    family: LawFamily,
+    family: Law,
     coefficients: FloatArray,
     cost: CostModel,
     flops: float,
@@ -395,7 +395,7 @@ def _find_basin(
 
 def _find_shape(
     fit: Fit,
-    law: tuple[LawFamily, FloatArray] | None,
+    law: tuple[Law, FloatArray] | None,
     flops: float,
     answer: Allocation,
     ladder: Sequence[ModelShape],
@@ -449,19 +449,19 @@ def _get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
 
 def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
     if approach == "parametric" and fit.law is not None:
-        if not find_family(fit.law.family).has_frontier:
+        if not find_law(fit.law.family).has_frontier:
             return f"The law {fit.law.family} does not say how to split a budget."
         return "A term of its law has vanished; the runs do not say how to split a budget."
     return "See the checks of the fit."
 
 
-def _get_law(fit: Fit) -> tuple[LawFamily, FloatArray]:
+def _get_law(fit: Fit) -> tuple[Law, FloatArray]:
     if fit.law is None:
         raise NoFitError(
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    family = find_family(fit.law.family)
+    family = find_law(fit.law.family)
     return family, np.array([fit.law.params[name] for name in family.param_names])
 
 

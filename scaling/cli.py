@@ -106,7 +106,7 @@ def _fit_options(function: _F) -> _F:
             default="chinchilla",
             show_default=True,
             help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
-            "data_constrained, farseer.",
+            "droppo, data_constrained, farseer; mixture: several, weighted by held-out error.",
         ),
         click.option(
             "--count",

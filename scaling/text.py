@@ -23,15 +23,19 @@ _STATUS = {
 
 def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
-    from scaling.laws.registry import find_family
+    from scaling.laws.registry import find_law
 
     lines = [f"fit of {fit.n} runs: {_STATUS[fit.status]}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
-        lines += ["", f"L(N, D) = {find_family(fit.law.family).equation}   [nats/token]"]
-        for name, value in fit.law.params.items():
+        lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
+        for one in fit.members:
+            errors = [f"{error:.2%}" for error in one.errors if error is not None]
+            held = ", ".join(errors) or "not scored"
+            lines.append(f"  {one.name:<13} weight {one.weight:.2f}  held-out error {held}")
+        for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
             lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
     if fit.objective is not None:

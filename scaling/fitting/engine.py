@@ -28,6 +28,7 @@ from scaling.fitting.isoflop import (
     fit_power_line,
     locate_optima,
 )
+from scaling.fitting.mixture import fit_mixture
 from scaling.fitting.noise import estimate_replicate_sigma, estimate_residual_sigma
 from scaling.fitting.parametric import (
     ParametricFit,
@@ -46,9 +47,12 @@ from scaling.fitting.result import (
     Frontier,
     Interval,
     LawEstimate,
+    MemberScore,
     Objective,
 )
+from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import LawFamily
+from scaling.laws.mixture import MIXTURE
 from scaling.laws.registry import find_family
 from scaling.ledger.tables import RunTable, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
@@ -75,7 +79,7 @@ def fit_runs(
     Args:
         table: Runs, one row each.
         approach: Which approaches to try; under `all` the answers come from the parametric one.
-        family: Name of the law, one of `laws.registry`.
+        family: Name of the law, one of `laws.registry`, or `mixture` (laws/mixture.py).
         huber_delta: Threshold on log residuals; None: see `choose_delta`.
         bootstrap: Draws; None: no intervals.
         level: Of every interval.
@@ -90,8 +94,11 @@ def fit_runs(
     _verify_options(approach, huber_delta, bootstrap, level)
     table = sort_rows(table)
     asked: Approach = "isoflop" if approach == "isoflop" else "parametric"
-    law_family = find_family(family)
-    work = _Work(table=table, family=law_family, level=level, bootstrap=bootstrap, seed=seed)
+    mixed = family == MIXTURE.name
+    law_family = CHINCHILLA if mixed else find_family(family)
+    work = _Work(
+        table=table, family=law_family, mixed=mixed, level=level, bootstrap=bootstrap, seed=seed
+    )
     sigma = estimate_replicate_sigma(table)
     delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
     law = _fit_law(work, delta) if approach != "isoflop" else _LawPart()
@@ -121,6 +128,7 @@ def fit_runs(
         notes=(*table.notes, *work.notes),
         table_digest=table.digest,
         source=table.source,
+        members=law.members,
     )
 
 
@@ -130,6 +138,7 @@ class _Work:
 
     table: RunTable
     family: LawFamily
+    mixed: bool
     level: float
     bootstrap: int | None
     seed: int
@@ -149,6 +158,7 @@ class _LawPart:
     backcast: Backcast | None = None
     draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     checks: tuple[Check, ...] = ()
+    members: tuple[MemberScore, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +181,10 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL)
     has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
+    if work.mixed:
+        slope = float(estimate_exponent(family, fit.coefficients, table.cost, span)[0])
+        checks = _check_law(table, fit, known, slope, blocks, span)
+        return _mix_laws(work, fit, span, checks)
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
         drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
@@ -198,6 +212,31 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         backcast=backcast_largest(table, blocks, family, delta=delta),
         draws=draws,
         checks=_check_law(table, fit, known, slope, blocks, span),
+    )
+
+
+def _mix_laws(
+    work: _Work, plain: ParametricFit, span: tuple[float, float], checks: tuple[Check, ...]
+) -> _LawPart:
+    """The mixture of laws in place of the plain one, whose checks of the design still hold."""
+    table = work.table
+    mixed = fit_mixture(table, plain, bootstrap=work.bootstrap, seed=work.seed)
+    work.notes.append("checks of the law are those of Chinchilla's law on all runs")
+    letters = dict(zip(MIXTURE.param_names, mixed.coefficients.tolist(), strict=True))
+    line = estimate_exponent(MIXTURE, mixed.coefficients, table.cost, span)
+    lines = np.empty((0, 4))
+    if len(mixed.draws) >= 2:
+        lines = estimate_exponent(MIXTURE, mixed.draws, table.cost, span)
+    predicted = MIXTURE.loss(mixed.coefficients, table.params, table.tokens)
+    residuals = np.log(predicted / table.loss)
+    return _LawPart(
+        fit=dataclasses.replace(plain, converged=mixed.converged),
+        estimate=LawEstimate(family=MIXTURE.name, params=letters, intervals=None),
+        residual_sigma=estimate_residual_sigma(residuals, plain.theta.size),
+        frontier=_make_frontier("parametric", line, lines, table, span, work.level),
+        draws=mixed.draws,
+        checks=checks,
+        members=mixed.members,
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
-from scaling.laws.family import LawFamily
+from scaling.laws.family import Law, LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
@@ -155,7 +155,7 @@ def fit_parametric(
 
 
 def estimate_exponent(
-    family: LawFamily, coefficients: FloatArray, cost: CostModel, flops: tuple[float, float]
+    family: Law, coefficients: FloatArray, cost: CostModel, flops: tuple[float, float]
 ) -> FloatArray:
     """Slopes a, b and logs of k_n, k_d of the frontier between two budgets, shape (..., 4) in
     the order (a, ln k_n, b, ln k_d). The log-log line through `LINE_BUDGETS` points of it."""

@@ -6,6 +6,7 @@ a stored fit answers at once.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +152,21 @@ class Backcast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MemberScore:
+    """A member of a mixture: its weight, and how well it forecast held-out runs.
+
+    Attributes:
+        name: Of the member.
+        weight: In the mixture, 0 to 1.
+        errors: Mean absolute error of ln L of each forecast; None where it could not be made.
+    """
+
+    name: str
+    weight: float
+    errors: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """A law, where it came from, and how far to trust it.
 
@@ -177,6 +193,7 @@ class Fit:
             byte, C filled in, intervals that are not a bootstrap).
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
+        members: Of a mixture of laws; empty for one law.
     """
 
     status: FitStatus
@@ -198,6 +215,7 @@ class Fit:
     notes: tuple[str, ...]
     table_digest: str
     source: str
+    members: tuple[MemberScore, ...] = ()
 
     @property
     def frontier(self) -> Frontier | None:
@@ -213,6 +231,7 @@ class Fit:
                 "delta": self.objective.delta,
                 "sum": finite_or_none(self.objective.sum),
             }
+        mixture = {"members": [dataclasses.asdict(one) for one in self.members]}
         return {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
@@ -225,6 +244,7 @@ class Fit:
             "approaches": {name: one.to_contract() for name, one in self.approaches.items()},
             "checks": [check.to_contract() for check in self.checks],
             "notes": list(self.notes),
+            **(mixture if self.members else {}),
         }
 
 

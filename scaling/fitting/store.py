@@ -22,13 +22,14 @@ from scaling.fitting.result import (
     Frontier,
     Interval,
     LawEstimate,
+    MemberScore,
     Objective,
 )
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 3  # 1 lost the order of a law's parameters; 2 has fewer gates
+FORMAT_VERSION = 4  # 1 lost the order of a law's parameters; 2 has fewer gates; 3 no members
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -99,6 +100,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
         covered=None if covered is None else Coverage(**_tuples(covered)),
         backcast=None if backcast is None else Backcast(**_tuples(backcast)),
         checks=tuple(Check(**one) for one in fields.pop("checks")),
+        members=tuple(MemberScore(**_tuples(one)) for one in fields.pop("members")),
         cost=CostModel(**_tuples(fields.pop("cost"))),
         **_tuples(fields),
     )

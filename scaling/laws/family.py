@@ -59,21 +59,14 @@ class Basis:
     offset: FloatArray
 
 
-class LawFamily(Protocol):
-    """One formula L(N, D) in nats/token; p parameters, K parameter vectors at once.
+class Law(Protocol):
+    """One formula L(N, D) in nats/token, as it is asked.
 
     Attributes:
         name: Machine-readable name.
         equation: As it is printed.
-        parent: Name of the simpler law it is compared with; None: none.
         param_names: Letters of the coefficients, in the order of every array of them.
-        floor: Index of E [nats/token]; None where the law has none that is fitted.
-        exponents: Indices of the coordinates that variable projection searches; all are positive.
-        search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
         has_frontier: Whether a best N exists for a budget.
-        needs_repeats: Whether it takes runs that repeat their data (D > U) to fit it.
-        rugged: Whether its objective has local minima on real tables: every start is then followed.
-        lower, upper: Bounds of theta, shape (p,).
     """
 
     @property
@@ -81,17 +74,61 @@ class LawFamily(Protocol):
     @property
     def equation(self) -> str: ...
     @property
-    def parent(self) -> str | None: ...
-    @property
     def param_names(self) -> tuple[str, ...]: ...
+    @property
+    def has_frontier(self) -> bool: ...
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """L(N, D) [nats/token]; the last axis of `coefficients` holds the letters, the rest
+        broadcasts against N and D. U matters to laws of repeated data only; None: all unique."""
+        ...
+
+    def loss_elasticity(
+        self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
+    ) -> tuple[FloatArray, FloatArray]:
+        """(∂ ln L / ∂ ln N, ∂ ln L / ∂ ln D), broadcast as in `loss`."""
+        ...
+
+    def tokens_for_loss(
+        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """D at which models of N parameters reach `loss`; inf where none does."""
+        ...
+
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """N* where C = κ·N·D with one κ for every N."""
+        ...
+
+
+class LawFamily(Law, Protocol):
+    """A law as it is fitted; p parameters, K parameter vectors at once.
+
+    Attributes:
+        parent: Name of the simpler law it is compared with; None: none.
+        floor: Index of E [nats/token]; None where the law has none that is fitted.
+        exponents: Indices of the coordinates that variable projection searches; all are positive.
+        search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
+        needs_repeats: Whether it takes runs that repeat their data (D > U) to fit it.
+        rugged: Whether its objective has local minima on real tables: every start is then followed.
+        lower, upper: Bounds of theta, shape (p,).
+    """
+
+    @property
+    def parent(self) -> str | None: ...
     @property
     def floor(self) -> int | None: ...
     @property
     def exponents(self) -> tuple[int, ...]: ...
     @property
     def search(self) -> FloatArray: ...
-    @property
-    def has_frontier(self) -> bool: ...
     @property
     def needs_repeats(self) -> bool: ...
     @property
@@ -125,33 +162,4 @@ class LawFamily(Protocol):
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
         """Inverse of `to_coefficients`, clipped to the bounds."""
-        ...
-
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """L(N, D) [nats/token]; the last axis of `coefficients` holds the letters, the rest
-        broadcasts against N and D. U matters to laws of repeated data only; None: all unique."""
-        ...
-
-    def loss_elasticity(
-        self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
-    ) -> tuple[FloatArray, FloatArray]:
-        """(∂ ln L / ∂ ln N, ∂ ln L / ∂ ln D), broadcast as in `loss`."""
-        ...
-
-    def tokens_for_loss(
-        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
-    ) -> FloatArray:
-        """D at which models of N parameters reach `loss`; inf where none does."""
-        ...
-
-    def optimal_params(
-        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
-    ) -> FloatArray:
-        """N* where C = κ·N·D with one κ for every N."""
         ...

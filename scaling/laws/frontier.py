@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from scaling.laws.family import LawFamily
+from scaling.laws.family import Law
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
@@ -24,7 +24,7 @@ _ZOOMS = 6  # each shrinks the spacing 16-fold, to 2e-7 in ln N: the minimum is 
 
 
 def find_frontier(
-    family: LawFamily, coefficients: FloatArray, *, flops: FloatArray, cost: CostModel
+    family: Law, coefficients: FloatArray, *, flops: FloatArray, cost: CostModel
 ) -> tuple[FloatArray, FloatArray]:
     """Compute-optimal model size and data for each budget.
 
@@ -54,7 +54,7 @@ def find_frontier(
 
 
 def _minimise_along(
-    family: LawFamily,
+    family: Law,
     coefficients: FloatArray,
     flops: FloatArray,
     cost: CostModel,

@@ -11,9 +11,10 @@ from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
-from scaling.laws.family import LawFamily
+from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
+from scaling.laws.mixture import MIXTURE
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
@@ -42,4 +43,15 @@ def find_family(name: str) -> LawFamily:
     close = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     known = ", ".join(FAMILIES)
-    raise UsageError(f"family {name!r} is unknown; there are {known} and floor:VALUE.{hint}")
+    raise UsageError(
+        f"family {name!r} is unknown; there are {known}, floor:VALUE and mixture.{hint}"
+    )
+
+
+def find_law(name: str) -> Law:
+    """The law of a stored fit: a family, or the mixture of several.
+
+    Raises:
+        UsageError: There is none.
+    """
+    return MIXTURE if name == MIXTURE.name else find_family(name)

@@ -16,7 +16,7 @@ from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_family
+from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
 from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
@@ -141,7 +141,7 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
     """L(N, D) [nats/token] of the fitted law; None where there is none."""
     if fit.law is None:
         return None
-    family = find_family(fit.law.family)
+    family = find_law(fit.law.family)
     letters = np.array([fit.law.params[name] for name in family.param_names])
     return family.loss(letters, params, tokens)
 
@@ -173,7 +173,7 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
     flops = np.unique(np.append(flops, edge))
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_family(fit.law.family)
+        family = find_law(fit.law.family)
         letters = np.array([fit.law.params[name] for name in family.param_names])
         best = find_frontier(family, letters, flops=flops, cost=fit.cost)
         draws = None

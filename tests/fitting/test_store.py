@@ -48,8 +48,8 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
 def test_another_version_is_refused(tmp_path):
     path = tmp_path / "fit.json"
     write_fit(path, fit_runs(make_table([], [], loss=[])))
-    path.write_text(path.read_text().replace('"version":3', '"version":4'))
-    with pytest.raises(IntegrityError, match="version 4"):
+    path.write_text(path.read_text().replace('"version":4', '"version":5'))
+    with pytest.raises(IntegrityError, match="version 5"):
         read_fit(path)
 
 
