@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from scaling.allocation import allocate, predict
+from scaling.fitting.akima import find_minima
 from scaling.fitting.budgets import group_budgets
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
@@ -204,3 +205,17 @@ def test_repeated_data_reach_the_deeper_minimum_than_the_published_one():
     assert fit.converged
     assert fit.objective == pytest.approx(0.0158046625, rel=1e-6)
     np.testing.assert_allclose(fit.coefficients, [95.365, 1.7059], rtol=1e-3)
+
+
+@pytest.mark.parametrize("source", PORIAN)
+def test_porian_raw_grid_by_akima(source):
+    frame = pd.read_csv(find_table("porian_isoflop.csv"))
+    rows = frame[frame.source == source]
+    columns = {name: rows[name].to_numpy(dtype=float) for name in ("N", "D", "C", "loss")}
+    table = make_table(
+        columns["N"], columns["D"], loss=columns["loss"], flops=columns["C"], budget=columns["C"]
+    )
+    optima, _ = find_minima(table, group_budgets(table), table.cost)
+    slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
+    # The table's meta: Akima and ordinary least squares end within .008 of the published a.
+    assert float(slope) == pytest.approx(PORIAN[source], abs=0.0085)

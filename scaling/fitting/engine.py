@@ -16,6 +16,7 @@ import numpy as np
 
 from scaling.errors import UsageError
 from scaling.fitting import fit_checks, residual_checks
+from scaling.fitting.akima import find_minima
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.budgets import group_budgets, list_flops
@@ -24,6 +25,7 @@ from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
     Curve,
+    Optima,
     fit_curves,
     fit_power_line,
     locate_optima,
@@ -107,7 +109,7 @@ def fit_runs(
     if approach == "all":
         checks.append(fit_checks.check_agreement(law.frontier, curves.frontier))
     status, reason = _find_status(asked, law, curves)
-    found = (law.frontier, curves.frontier)
+    found = (law.frontier, curves.frontier, curves.akima)
     return Fit(
         status=status,
         reason=reason,
@@ -163,10 +165,12 @@ class _LawPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MinimaPart:
-    """Approach 2; no frontier where `problem` says why."""
+    """Approach 2, by parabolas and by Akima's interpolation; no frontier where `problem` says
+    why."""
 
     problem: str = ""
     frontier: Frontier | None = None
+    akima: Frontier | None = None
     checks: tuple[Check, ...] = ()
 
 
@@ -305,26 +309,38 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
             f"usable minimum; Approach 2 needs {MIN_OPTIMA}. {rejected}"
         ).strip()
         return _MinimaPart(problem=problem, frontier=None, checks=checks)
-    log_c = np.log(optima.flops)
-    a, log_k_n = fit_power_line(log_c, np.log(optima.params))
-    b, log_k_d = fit_power_line(log_c, np.log(optima.tokens))
-    line = np.array([a, log_k_n, b, log_k_d])
-    lines = np.empty((0, 4))
+    lines, noise = np.empty((0, 4)), None
     if work.bootstrap is not None:
         noise = _find_curve_noise(curves, law, sigma)
         if noise is not None:
             lines = draw_minima(
                 curves, table.cost, sigma=noise, count=work.bootstrap, seed=work.seed
             )
-    span = (float(optima.flops.min()), float(optima.flops.max()))
-    frontier = _make_frontier("isoflop", line, lines, table, span, work.level)
-    columns = (optima.flops, optima.params, optima.tokens, optima.loss)
-    frontier = dataclasses.replace(
-        frontier,
-        optima=tuple(zip(*(column.tolist() for column in columns), strict=True)),
-        rejected=tuple(curve.sentence for curve in curves if curve.rejection),
+    frontier = _join_minima("isoflop", optima, lines, work)
+    sentences = tuple(curve.sentence for curve in curves if curve.rejection)
+    count = 0 if noise is None or work.bootstrap is None else work.bootstrap
+    crossed, lines = find_minima(
+        table, budgets, table.cost, sigma=noise, count=count, seed=work.seed
     )
-    return _MinimaPart(problem="", frontier=frontier, checks=checks)
+    akima = None
+    if crossed.flops.size >= MIN_OPTIMA:
+        akima = _join_minima("akima", crossed, lines, work)
+    return _MinimaPart(
+        frontier=dataclasses.replace(frontier, rejected=sentences), akima=akima, checks=checks
+    )
+
+
+def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _Work) -> Frontier:
+    """The lines through the minima of budgets."""
+    log_c = np.log(optima.flops)
+    a, log_k_n = fit_power_line(log_c, np.log(optima.params))
+    b, log_k_d = fit_power_line(log_c, np.log(optima.tokens))
+    line = np.array([a, log_k_n, b, log_k_d])
+    span = (float(optima.flops.min()), float(optima.flops.max()))
+    frontier = _make_frontier(approach, line, lines, work.table, span, work.level)
+    columns = (optima.flops, optima.params, optima.tokens, optima.loss)
+    each = zip(*(column.tolist() for column in columns), strict=True)
+    return dataclasses.replace(frontier, optima=tuple(each))
 
 
 def _find_curve_noise(

@@ -19,7 +19,7 @@ from scaling.sweep.counting import CountConvention
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
-Approach = Literal["parametric", "isoflop"]
+Approach = Literal["parametric", "isoflop", "akima"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,94 @@
+"""Approach 2 without a parabola: Akima's interpolation through every size of a budget.
+
+ln loss is interpolated in ln N by Akima's piecewise cubics, which follow a lopsided valley where a
+parabola averages over it; its lowest point on a fine grid is N*(C), and counts only if it lies
+inside. It passes through the noise instead of smoothing it, so it stands beside the parabola as a
+cross-check.
+
+Source: Akima 1970, doi:10.1145/321607.321609; as used by Porian et al. 2024, arXiv:2406.19146,
+sec. 2, from whom the grid of 25 points between sizes is.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.interpolate import Akima1DInterpolator
+
+from scaling.fitting.budgets import Budget
+from scaling.fitting.isoflop import MIN_OPTIMA, Optima, fit_power_line
+from scaling.ledger.tables import RunTable
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray
+
+_POINTS = 25  # between neighbouring sizes
+_MIN_SIZES = 5  # Akima's slopes look at two neighbours on either side
+
+
+def find_minima(
+    table: RunTable,
+    budgets: tuple[Budget, ...],
+    cost: CostModel,
+    *,
+    sigma: float | None = None,
+    count: int = 0,
+    seed: int = 0,
+) -> tuple[Optima, FloatArray]:
+    """The minima of the budgets that have one inside, and redrawn frontiers.
+
+    Args:
+        table: Runs.
+        budgets: Of the table.
+        cost: FLOPs per token.
+        sigma: Standard deviation of ln loss of one run, for the draws.
+        count: Draws; 0: none.
+        seed: Of the draws.
+
+    Returns:
+        (optima, lines): lines are (a, ln k_n, b, ln k_d) of the draws, shape (≤ count, 4).
+    """
+    rng = np.random.default_rng(seed)
+    flops, minima, losses, redrawn = [], [], [], []
+    for budget in budgets:
+        if budget.problem:
+            continue
+        log_n = np.log(table.params[budget.rows])
+        sizes, member = np.unique(log_n, return_inverse=True)
+        if sizes.size < _MIN_SIZES:
+            continue
+        runs = np.bincount(member)
+        values = np.bincount(member, weights=np.log(table.loss[budget.rows])) / runs
+        noise = rng.standard_normal((sizes.size, count)) / np.sqrt(runs)[:, None]
+        curves = np.concatenate((values[:, None], values[:, None] + (sigma or 0.0) * noise), axis=1)
+        grid = np.interp(
+            np.arange(_POINTS * (sizes.size - 1) + 1) / _POINTS, np.arange(sizes.size), sizes
+        )
+        drawn = Akima1DInterpolator(sizes, curves, axis=0)(grid)
+        lowest = np.argmin(drawn, axis=0)
+        inside = (grid[lowest] > sizes[0]) & (grid[lowest] < sizes[-1])
+        # The lowest point must not be an edge: an end of the grid is no minimum.
+        at = np.where(inside, grid[lowest], np.nan)
+        if not inside[0]:
+            continue
+        flops.append(budget.realised)
+        minima.append(float(at[0]))
+        losses.append(float(np.exp(drawn[lowest[0], 0])))
+        redrawn.append(at[1:])
+    params = np.exp(np.array(minima))
+    spent = np.array(flops)
+    tokens = spent / cost.flops_per_token(params) if minima else spent
+    optima = Optima(flops=spent, params=params, tokens=tokens, loss=np.array(losses))
+    return optima, _draw_lines(np.log(spent), redrawn, cost)
+
+
+def _draw_lines(log_c: FloatArray, redrawn: list[FloatArray], cost: CostModel) -> FloatArray:
+    """Frontiers of the draws that keep enough minima."""
+    if not redrawn or not redrawn[0].size:
+        return np.empty((0, 4))
+    log_params = np.stack(redrawn, axis=1)
+    there = np.isfinite(log_params)
+    keep = there.sum(axis=1) >= min(MIN_OPTIMA, log_c.size)
+    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
+    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
+    a, log_k_n = fit_power_line(log_c, log_params, weights)
+    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
+    return np.stack((a, log_k_n, b, log_k_d), axis=1)
