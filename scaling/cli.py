@@ -359,6 +359,35 @@ def predict(
 
 
 @cli.command()
+@_source
+@click.option(
+    "--families",
+    default="chinchilla,tied,no_floor,kaplan,droppo,compute",
+    show_default=True,
+    help="Laws to score, separated by commas.",
+)
+@_fit_options
+@_json
+def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
+    """\b
+    scaling backtest results/quickstart
+    scaling backtest runs.csv --families chinchilla,droppo --json
+
+    How well each law forecasts the runs of the table that it was not fitted to.
+    """
+    from scaling.text import format_backtest
+    from scaling.workflow import backtest_table
+
+    table, stored = _read_kept(source, options)
+    names = tuple(name.strip() for name in families.split(",") if name.strip())
+    scored = backtest_table(table, names, huber_delta=options["huber_delta"])
+    click.echo(_dump(scored.to_contract()) if as_json else format_backtest(scored))
+    if _say_damage(stored):
+        return DAMAGED
+    return NO_USABLE_FIT if scored.chosen is None else 0
+
+
+@cli.command()
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
 @click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")

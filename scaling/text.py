@@ -10,6 +10,7 @@ from scaling.units import format_count, format_flops
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
     from scaling.comparison import Comparison
+    from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Check, Fit, Interval
 
 _STATUS = {
@@ -120,6 +121,29 @@ def format_prediction(answer: Prediction) -> str:
         f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
     ]
     return "\n".join(lines + _format_checks(answer.checks))
+
+
+def format_backtest(scored: Backtest) -> str:
+    """Errors of each law's forecasts, and the law to forecast with."""
+    first = scored.scores[0].forecasts if scored.scores else ()
+    heads = [f"{one.axis} {one.fitted_up_to:.0%}" for one in first]
+    rows: list[tuple[str, ...]] = [("law", "letters", *heads, "score")]
+    for score in scored.scores:
+        errors = ["–" if one.error is None else f"{one.error:.2%}" for one in score.forecasts]
+        mean = "–" if score.score is None else f"{score.score:.2%}"
+        rows.append((score.family, str(score.letters), *errors, mean))
+    lines = [
+        "Mean absolute error of ln L on the runs with the most C, N or D (top 15 %), by laws",
+        "fitted to the runs up to the quantile of it that heads the column; score: over C.",
+        "",
+        *_align(rows),
+        "",
+    ]
+    if scored.chosen is None:
+        lines.append("No law could be scored: too few runs below the held-out ones.")
+    else:
+        lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+    return "\n".join(lines)
 
 
 def format_comparison(answer: Comparison) -> str:

@@ -45,6 +45,7 @@ from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
+    from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Fit
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
@@ -276,6 +277,26 @@ def read_runs(
         return tabulate(stored.ledger, stored.plan.cells, convention=count, cost=cost), stored
     table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
     return table, None
+
+
+def backtest_table(
+    table: RunTable, names: Sequence[str], *, huber_delta: float | None = None
+) -> Backtest:
+    """Score laws by their forecasts of the table's most expensive, largest and longest runs.
+
+    Raises:
+        UsageError: A law is unknown.
+    """
+    from scaling.fitting.held_out import backtest_families
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.laws.registry import find_family
+    from scaling.ledger.tables import sort_rows
+
+    for name in names:
+        find_family(name)
+    delta = huber_delta or choose_delta(table, estimate_replicate_sigma(table))
+    return backtest_families(sort_rows(table), tuple(names), delta=delta)
 
 
 def fit_filtered(

@@ -3,7 +3,7 @@
 With (α, β) fixed, L = E + A·N^−α + B·D^−β is linear in (E, A, B) ≥ 0. A reweighted least-squares
 step on the log residuals is then a non-negative least-squares problem with three unknowns, solved
 exactly for every node at once. A coarse grid seeds Newton's method; nested grids around the best
-node, which use neither gradients nor Hessians of the exponents, confirm its answer. Beyond two
+node, which use neither gradients nor Hessians of the exponents, confirm its answer. Beyond three
 exponents a quasi-random set takes the coarse grid's place and a simplex that of the nested ones.
 
 Source: Golub & Pereyra 1973, doi:10.1137/0710036; for this law arXiv:2603.22339.
@@ -18,9 +18,9 @@ import numpy as np
 from scaling.fitting.solver import Task, huber
 from scaling.units import FloatArray
 
-# Nodes per exponent and the blocks whose best become Newton's starts: sixteen of them.
-_NODES = {1: 32, 2: 12}
-_BLOCKS = {1: 16, 2: 4}
+# Nodes per exponent and the blocks per exponent, whose best nodes are Newton's starts.
+_NODES = {1: 32, 2: 12, 3: 9}
+_BLOCKS = {1: 16, 2: 4, 3: 3}
 _STARTS = 16
 _RANDOM_NODES = 1024
 _SEED_ROUNDS = 1  # enough to rank nodes
@@ -39,12 +39,13 @@ def scan_exponents(task: Task) -> tuple[FloatArray, FloatArray]:
     """Solve the linear part on a grid of exponents.
 
     Returns:
-        (theta, objective): the best node of each block, shape (16, p) and (16,), best first.
+        (theta, objective): the best node of each block (16; 27 for three exponents), shapes (k, p)
+            and (k,), best first.
     """
     low, high = np.log(task.family.search).T
     size = low.size
     if size not in _NODES:
-        from scipy.stats import qmc  # half a second that a law of two exponents need not pay
+        from scipy.stats import qmc  # half a second that laws of few exponents need not pay
 
         unit = qmc.Sobol(size, seed=0).random(_RANDOM_NODES)
         exponents = np.exp(low + unit * (high - low))

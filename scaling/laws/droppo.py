@@ -30,6 +30,7 @@ _SHARPNESS = (0.1, 4.0)
 class Droppo(Formula):
     """The family; it has no state."""
 
+    rugged = False
     name = "droppo"
     equation = "[L_inf^(1/alpha) + (N_c/N)^(alpha_N/alpha) + (D_c/D)^(alpha_D/alpha)]^alpha"
     parent = "chinchilla"

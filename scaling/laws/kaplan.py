@@ -24,6 +24,7 @@ from scaling.units import FloatArray
 class Kaplan(Formula):
     """The family; it has no state."""
 
+    rugged = False
     name = "kaplan"
     equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
     param_names = ("N_c", "D_c", "alpha_N", "alpha_D")

@@ -1,0 +1,155 @@
+"""How well each law forecasts runs it has not seen: expanding windows in C, N and D.
+
+The most expensive, the largest and the longest runs (top 15 % of the table in C, N or D) are held
+out in turn; a law is fitted to the runs at or below the 40, 55 and 70 % quantile of that quantity
+and forecasts them. Its score is the geometric mean of its mean absolute errors of ln L over the
+windows in C, which is how laws are used; N and D are shown beside it. Chosen is the law with the
+fewest letters whose score is within 5 % of the best: a difference that size is chance in tables of
+a hundred runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from scaling.fitting.budgets import list_flops
+from scaling.fitting.checks import find_design_problem
+from scaling.fitting.parametric import fit_parametric
+from scaling.laws.family import LawFamily
+from scaling.laws.registry import find_family
+from scaling.ledger.tables import RunTable, select_rows
+from scaling.units import FloatArray
+
+Axis = Literal["C", "N", "D"]
+
+WINDOWS = (0.4, 0.55, 0.7)
+HELD_FROM = 0.85
+DEFAULT_FAMILIES = ("chinchilla", "tied", "no_floor", "kaplan", "droppo", "compute")
+_AS_GOOD = 1.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """One forecast of runs that were held out.
+
+    Attributes:
+        axis: Quantity by which runs were held out.
+        fitted_up_to: Quantile of it up to which runs were fitted.
+        fitted, held: How many runs.
+        error, bias: Mean absolute and mean error of ln L; None where the law could not be fitted
+            to so few runs, or is not proven.
+    """
+
+    axis: Axis
+    fitted_up_to: float
+    fitted: int
+    held: int
+    error: float | None
+    bias: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyScore:
+    """A law's forecasts.
+
+    Attributes:
+        family: Its name.
+        letters: How many it fits.
+        forecasts: In C, N and D.
+        score: Geometric mean error over the windows in C that every law could forecast; None
+            without one.
+    """
+
+    family: str
+    letters: int
+    forecasts: tuple[HeldOut, ...]
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Scores of several laws, and the one to forecast with; None where none could be scored."""
+
+    scores: tuple[FamilyScore, ...]
+    chosen: str | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling backtest`."""
+        scores = [dataclasses.asdict(score) for score in self.scores]
+        return {"schema_version": 1, "chosen": self.chosen, "held_from": HELD_FROM, "laws": scores}
+
+
+def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) -> Backtest:
+    """Score laws by their forecasts.
+
+    Args:
+        table: Rows in canonical order.
+        names: Of families in the registry.
+        delta: Huber's threshold on log residuals.
+    """
+    values: dict[Axis, FloatArray] = {
+        "C": list_flops(table),
+        "N": table.params,
+        "D": table.tokens,
+    }
+    forecasts = {
+        name: tuple(
+            _forecast(table, find_family(name), column, axis, window, delta)
+            for axis, column in values.items()
+            for window in WINDOWS
+        )
+        for name in names
+    }
+    common = [
+        at
+        for at, one in enumerate(next(iter(forecasts.values()), ()))
+        if one.axis == "C" and all(row[at].error is not None for row in forecasts.values())
+    ]
+    scores = tuple(
+        FamilyScore(
+            family=name,
+            letters=len(find_family(name).param_names),
+            forecasts=row,
+            score=_average([row[at].error for at in common]),
+        )
+        for name, row in forecasts.items()
+    )
+    return Backtest(scores=scores, chosen=_choose(scores))
+
+
+def _forecast(
+    table: RunTable, family: LawFamily, column: FloatArray, axis: Axis, window: float, delta: float
+) -> HeldOut:
+    held = column >= np.quantile(column, HELD_FROM)
+    below = (column <= np.quantile(column, window)) & ~held
+    train = select_rows(table, np.flatnonzero(below))
+    test = select_rows(table, np.flatnonzero(held))
+    error = bias = None
+    if len(train) and find_design_problem(train) is None:
+        fit = fit_parametric(train, family, delta=delta)
+        if fit.converged:
+            predicted = family.loss(fit.coefficients, test.params, test.tokens, test.unique_tokens)
+            miss = np.log(predicted / test.loss)
+            error, bias = float(np.mean(np.abs(miss))), float(np.mean(miss))
+    return HeldOut(
+        axis=axis, fitted_up_to=window, fitted=len(train), held=len(test), error=error, bias=bias
+    )
+
+
+def _average(errors: list[float | None]) -> float | None:
+    known = [max(error, 1e-6) for error in errors if error is not None]
+    return math.exp(sum(map(math.log, known)) / len(known)) if known else None
+
+
+def _choose(scores: tuple[FamilyScore, ...]) -> str | None:
+    scored = [(one.score, one) for one in scores if one.score is not None]
+    if not scored:
+        return None
+    best = min(score for score, _ in scored)
+    as_good = [one for score, one in scored if score <= _AS_GOOD * best]
+    return min(as_good, key=lambda one: (one.letters, one.score)).family
