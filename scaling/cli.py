@@ -96,10 +96,11 @@ def _fit_options(function: _F) -> _F:
     options = [
         click.option(
             "--approach",
-            type=click.Choice(["all", "parametric", "isoflop"]),
+            type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
             default="all",
             show_default=True,
-            help="Which of Chinchilla's approaches answers; all: parametric, beside the other.",
+            help="Which of Chinchilla's approaches answers; all: parametric, beside the other; "
+            "envelope: refused on finished runs.",
         ),
         click.option(
             "--family",

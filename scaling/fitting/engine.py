@@ -447,6 +447,12 @@ def _to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
 def _verify_options(
     approach: str, huber_delta: float | None, bootstrap: int | None, level: float
 ) -> None:
+    if approach == "envelope":
+        raise UsageError(
+            "approach envelope (Chinchilla's Approach 1) takes the lowest loss at each C over whole "
+            "training curves. These are finished runs, and a curve under a decaying learning rate "
+            "is not what a shorter run would have reached: ask for all, parametric or isoflop."
+        )
     if approach not in ("all", "parametric", "isoflop"):
         raise UsageError(f"approach {approach!r} is unknown; ask for all, parametric or isoflop.")
     if huber_delta is not None and not (math.isfinite(huber_delta) and huber_delta > 0):

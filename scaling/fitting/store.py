@@ -29,7 +29,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 4  # 1 lost the order of a law's parameters; 2 has fewer gates; 3 no members
+FORMAT_VERSION = 5  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:

@@ -9,6 +9,8 @@ fitted instead of chosen.
 Coordinates: theta = (e, a, b, p, r, α), with p = α_N/α and r = α_D/α:
 
     ln L/s = α · ln(e + e^(a − p·x) + e^(b − r·y))
+
+N_c and D_c are kept as logarithms: with a small exponent they are beyond what a double holds.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ class Droppo(Formula):
     name = "droppo"
     equation = "[L_inf^(1/alpha) + (N_c/N)^(alpha_N/alpha) + (D_c/D)^(alpha_D/alpha)]^alpha"
     parent = "chinchilla"
-    param_names = ("L_inf", "N_c", "D_c", "alpha_N", "alpha_D", "alpha")
+    param_names = ("L_inf", "ln_N_c", "ln_D_c", "alpha_N", "alpha_D", "alpha")
     exponents = (3, 4, 5)
     search = np.array([SEARCH, SEARCH, (0.2, 2.0)])
     lower = np.array([0.0, -30.0, -30.0, MIN_EXPONENT, MIN_EXPONENT, _SHARPNESS[0]])
@@ -61,13 +63,13 @@ class Droppo(Formula):
         return clipped
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: L_∞ = s·e^α, N_c = exp((a + ln s/α)/p + mean ln N), D_c likewise."""
+        """See LawFamily: L_∞ = s·e^α, ln N_c = (a + ln s/α)/p + mean ln N, D_c likewise."""
         log_n, log_d, log_s = axes.centre
         inner, a, b, p, r, alpha = theta.T
         letters = (
             np.exp(log_s) * inner**alpha,
-            np.exp((a + log_s / alpha) / p + log_n),
-            np.exp((b + log_s / alpha) / r + log_d),
+            (a + log_s / alpha) / p + log_n,
+            (b + log_s / alpha) / r + log_d,
             p * alpha,
             r * alpha,
             alpha,
@@ -77,12 +79,12 @@ class Droppo(Formula):
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
         log_n, log_d, log_s = axes.centre
-        floor, n_c, d_c, alpha_n, alpha_d, alpha = coefficients.T
+        floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = coefficients.T
         p, r = alpha_n / alpha, alpha_d / alpha
         theta = (
             (floor * math.exp(-log_s)) ** (1.0 / alpha),
-            (np.log(n_c) - log_n) * p - log_s / alpha,
-            (np.log(d_c) - log_d) * r - log_s / alpha,
+            (log_n_c - log_n) * p - log_s / alpha,
+            (log_d_c - log_d) * r - log_s / alpha,
             p,
             r,
             alpha,
@@ -98,9 +100,9 @@ class Droppo(Formula):
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
         """See LawFamily."""
-        floor, n_c, d_c, alpha_n, alpha_d, alpha = np.moveaxis(coefficients, -1, 0)
-        by_params = np.exp((np.log(n_c) - np.log(params)) * alpha_n / alpha)
-        by_tokens = np.exp((np.log(d_c) - np.log(tokens)) * alpha_d / alpha)
+        floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = np.moveaxis(coefficients, -1, 0)
+        by_params = np.exp((log_n_c - np.log(params)) * alpha_n / alpha)
+        by_tokens = np.exp((log_d_c - np.log(tokens)) * alpha_d / alpha)
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)
 
 

@@ -8,6 +8,8 @@ Coordinates: theta = (a, b, α_N, α_D), where e^a and e^b are the limits of L/s
 for an endless model at the data's centre:
 
     ln L/s = α_D · ln(e^((a − α_N·x)/α_D) + e^((b − α_D·y)/α_D))
+
+N_c and D_c are kept as logarithms: with a small exponent they are beyond what a double holds.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ class Kaplan(Formula):
     rugged = False
     name = "kaplan"
     equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
-    param_names = ("N_c", "D_c", "alpha_N", "alpha_D")
+    param_names = ("ln_N_c", "ln_D_c", "alpha_N", "alpha_D")
     exponents = (2, 3)
     search = np.array([SEARCH, SEARCH])
     lower = np.array([-16.0, -16.0, MIN_EXPONENT, MIN_EXPONENT])
@@ -58,16 +60,16 @@ class Kaplan(Formula):
         """See LawFamily: (N_c/N)^α_N is e^a·s at the centre, (D_c/D)^α_D is e^b·s."""
         log_n, log_d, log_s = axes.centre
         result = theta.copy()
-        result[:, 0] = np.exp((theta[:, 0] + log_s) / theta[:, 2] + log_n)
-        result[:, 1] = np.exp((theta[:, 1] + log_s) / theta[:, 3] + log_d)
+        result[:, 0] = (theta[:, 0] + log_s) / theta[:, 2] + log_n
+        result[:, 1] = (theta[:, 1] + log_s) / theta[:, 3] + log_d
         return result
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         theta = coefficients.copy()
-        theta[:, 0] = (np.log(coefficients[:, 0]) - log_n) * coefficients[:, 2] - log_s
-        theta[:, 1] = (np.log(coefficients[:, 1]) - log_d) * coefficients[:, 3] - log_s
+        theta[:, 0] = (coefficients[:, 0] - log_n) * coefficients[:, 2] - log_s
+        theta[:, 1] = (coefficients[:, 1] - log_d) * coefficients[:, 3] - log_s
         clipped: FloatArray = np.clip(theta, self.lower, self.upper)
         return clipped
 
@@ -79,9 +81,9 @@ class Kaplan(Formula):
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
         """See LawFamily."""
-        n_c, d_c, alpha_n, alpha_d = (coefficients[..., at] for at in range(4))
-        by_params = (np.log(n_c) - np.log(params)) * alpha_n / alpha_d
-        log_sum = np.logaddexp(by_params, np.log(d_c) - np.log(tokens))
+        log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
+        by_params = (log_n_c - np.log(params)) * alpha_n / alpha_d
+        log_sum = np.logaddexp(by_params, log_d_c - np.log(tokens))
         return np.asarray(np.exp(alpha_d * log_sum), dtype=np.float64)
 
 

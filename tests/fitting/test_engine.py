@@ -221,3 +221,8 @@ def test_reading_a_table_needs_no_pandas():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_envelope_is_refused_with_its_reason():
+    with pytest.raises(UsageError, match="finished runs"):
+        fit_runs(simulate(), approach="envelope")

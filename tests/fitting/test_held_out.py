@@ -27,7 +27,7 @@ def simulate(name: str, letters: list[float], noise: float = 0.001) -> RunTable:
     [
         ("tied", [1.7, 400.0, 1500.0, 0.35]),
         ("chinchilla", [1.7, 400.0, 20_000.0, 0.3, 0.5]),
-        ("kaplan", [8.8e13, 5.4e13, 0.076, 0.095]),
+        ("kaplan", [32.108, 31.62, 0.076, 0.095]),
     ],
 )
 def test_the_law_behind_the_runs_is_chosen(name: str, letters: list[float]) -> None:

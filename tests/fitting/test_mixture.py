@@ -19,7 +19,7 @@ from scaling.ledger.tables import RunTable, make_table
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
-SHARP = np.array([1.7, 1e12, 1e12, 0.12, 0.15, 0.25])
+SHARP = np.array([1.7, 27.63, 27.63, 0.12, 0.15, 0.25])
 
 
 def simulate(law: LawFamily, letters: FloatArray, noise: float = 0.001) -> RunTable:
