@@ -449,9 +449,10 @@ def _verify_options(
 ) -> None:
     if approach == "envelope":
         raise UsageError(
-            "approach envelope (Chinchilla's Approach 1) takes the lowest loss at each C over whole "
-            "training curves. These are finished runs, and a curve under a decaying learning rate "
-            "is not what a shorter run would have reached: ask for all, parametric or isoflop."
+            "approach envelope (Chinchilla's Approach 1) takes the lowest loss at each C over "
+            "whole training curves. These are finished runs, and a curve under a decaying "
+            "learning rate is not what a shorter run would have reached: ask for all, parametric "
+            "or isoflop."
         )
     if approach not in ("all", "parametric", "isoflop"):
         raise UsageError(f"approach {approach!r} is unknown; ask for all, parametric or isoflop.")
