@@ -8,7 +8,6 @@ another driver · 7 integrity · 130/143 signals.
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import logging
 import sys
@@ -21,11 +20,21 @@ import click
 
 from scaling._version import __version__
 from scaling.errors import ScalingError
+from scaling.options import (
+    fit_options,
+    json_option,
+    make_filters,
+    make_fit_options,
+    read_columns,
+    results_argument,
+    root_option,
+    source_argument,
+    sweep_argument,
+)
 
 if TYPE_CHECKING:
-    from scaling.ledger.filters import Filters
     from scaling.ledger.tables import RunTable
-    from scaling.workflow import FilteredFit, FitOptions, StoredSweep
+    from scaling.workflow import FilteredFit, StoredSweep
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -79,117 +88,12 @@ def cli() -> None:
     """
 
 
-_root = click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
-    help="Folder in which results/ and reports/ lie.  [default: .]",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to stdout.")
-_source = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE")
-_results = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
-_sweep_file = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
-
-
-def _fit_options(function: _F) -> _F:
-    """The options of every verb that fits."""
-    options = [
-        click.option(
-            "--approach",
-            type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
-            default="all",
-            show_default=True,
-            help="Which of Chinchilla's approaches answers; all: parametric, beside the other; "
-            "envelope: refused on finished runs.",
-        ),
-        click.option(
-            "--family",
-            default="chinchilla",
-            show_default=True,
-            help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
-            "droppo, data_constrained, farseer; mixture: several, weighted by held-out error.",
-        ),
-        click.option(
-            "--count",
-            type=click.Choice(["matmul", "total", "non_embedding"]),
-            default="matmul",
-            show_default=True,
-            help="How N is counted (results folders; a table states its own N).",
-        ),
-        click.option(
-            "--huber-delta",
-            type=float,
-            default=None,
-            help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-        ),
-        click.option(
-            "--bootstrap",
-            type=click.IntRange(2, 100_000),
-            default=1000,
-            show_default=True,
-            help="Refits behind the intervals.",
-        ),
-        click.option("--no-bootstrap", is_flag=True, help="No intervals."),
-        click.option(
-            "--level",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
-            default=0.9,
-            show_default=True,
-            help="Of every interval.",
-        ),
-        click.option(
-            "--seed",
-            type=click.IntRange(0, 2**32 - 1),
-            default=0,
-            show_default=True,
-            help="Of the bootstrap.",
-        ),
-        click.option(
-            "--columns",
-            default="",
-            metavar="N=params,D=tokens,...",
-            help="Names of a table's columns.",
-        ),
-        click.option(
-            "--loss-unit",
-            type=click.Choice(["nats", "bits", "bpb"]),
-            default="nats",
-            show_default=True,
-            help="Unit of a table's loss.",
-        ),
-        click.option(
-            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
-        ),
-        click.option(
-            "--flops-range",
-            default=None,
-            metavar="LO:HI",
-            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
-        ),
-        click.option(
-            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
-        ),
-        click.option(
-            "--min-ratio",
-            type=float,
-            default=None,
-            help="Fit only rows with at least so many tokens per parameter.",
-        ),
-        click.option(
-            "--best-recipe",
-            is_flag=True,
-            help="Of each (N, D) fit only the lowest loss, with its learning rate's other seeds.",
-        ),
-    ]
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
-
-
 # --- run, plan ------------------------------------------------------------------------------
 
 
 @cli.command()
-@_sweep_file
-@_root
+@sweep_argument
+@root_option
 @click.option(
     "--executor",
     type=click.Choice(["ray", "inline"]),
@@ -241,9 +145,9 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
 
 
 @cli.command()
-@_sweep_file
-@_root
-@_json
+@sweep_argument
+@root_option
+@json_option
 def plan(sweep_file: Path, root: Path, as_json: bool) -> None:
     """\b
     scaling plan sweeps/quickstart.yaml
@@ -263,9 +167,9 @@ def plan(sweep_file: Path, root: Path, as_json: bool) -> None:
 
 
 @cli.command()
-@_source
-@_fit_options
-@_json
+@source_argument
+@fit_options
+@json_option
 def fit(source: Path, as_json: bool, **options: Any) -> int:
     """\b
     scaling fit results/quickstart
@@ -289,12 +193,12 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
 
 @cli.command()
-@_source
+@source_argument
 @click.option("--flops", type=float, multiple=True, required=True, help="Budget C [FLOP].")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
-@_fit_options
-@_json
+@fit_options
+@json_option
 def allocate(
     source: Path, flops: tuple[float, ...], far: bool, anyway: bool, as_json: bool, **options: Any
 ) -> int:
@@ -324,13 +228,13 @@ def allocate(
 
 
 @cli.command()
-@_source
+@source_argument
 @click.option("--params", type=float, required=True, help="N.")
 @click.option("--tokens", type=float, required=True, help="D.")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
-@_fit_options
-@_json
+@fit_options
+@json_option
 def predict(
     source: Path,
     params: float,
@@ -360,15 +264,15 @@ def predict(
 
 
 @cli.command()
-@_source
+@source_argument
 @click.option(
     "--families",
     default="chinchilla,tied,no_floor,kaplan,droppo,compute",
     show_default=True,
     help="Laws to score, separated by commas.",
 )
-@_fit_options
-@_json
+@fit_options
+@json_option
 def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     """\b
     scaling backtest results/quickstart
@@ -392,8 +296,8 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
 @click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")
-@_fit_options
-@_json
+@fit_options
+@json_option
 def compare(first: Path, second: Path, flops: float | None, as_json: bool, **options: Any) -> int:
     """\b
     scaling compare results/quickstart results/other
@@ -426,8 +330,8 @@ def compare(first: Path, second: Path, flops: float | None, as_json: bool, **opt
 
 
 @cli.command()
-@_results
-@_root
+@results_argument
+@root_option
 def report(results: Path, root: Path) -> int:
     """\b
     scaling report results/quickstart
@@ -439,8 +343,8 @@ def report(results: Path, root: Path) -> int:
 
 
 @cli.command()
-@_results
-@_json
+@results_argument
+@json_option
 def status(results: Path, as_json: bool) -> int:
     """\b
     scaling status results/quickstart
@@ -457,9 +361,9 @@ def status(results: Path, as_json: bool) -> int:
 
 
 @cli.command()
-@_results
+@results_argument
 @click.option("--repair", is_flag=True, help="Rebuild the index, remove stray temporary files.")
-@_json
+@json_option
 def verify(results: Path, repair: bool, as_json: bool) -> int:
     """\b
     scaling verify results/quickstart
@@ -483,7 +387,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
 
 @cli.command()
-@_results
+@results_argument
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
 def retry(results: Path, run_ids: tuple[str, ...]) -> None:
     """\b
@@ -512,12 +416,12 @@ def _obtain_fit(
     table, stored = read_runs(
         source,
         count=options["count"],
-        columns=_read_columns(options["columns"]),
+        columns=read_columns(options["columns"]),
         loss_unit=options["loss_unit"],
         drop_bad=options["drop_bad"],
     )
-    filters = _make_filters(options)
-    found = fit_filtered(table, stored, _make_options(options), filters, compare=compare)
+    filters = make_filters(options)
+    found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
     for note in (*found.fit.notes, *found.table.rejected):
         click.echo(f"note: {note}", err=True)
     return found, stored
@@ -531,11 +435,11 @@ def _read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSwe
     table, stored = read_runs(
         path,
         count=options["count"],
-        columns=_read_columns(options["columns"]),
+        columns=read_columns(options["columns"]),
         loss_unit=options["loss_unit"],
         drop_bad=options["drop_bad"],
     )
-    return apply_filters(table, _make_filters(options))[0], stored
+    return apply_filters(table, make_filters(options))[0], stored
 
 
 @contextlib.contextmanager
@@ -559,54 +463,6 @@ def _say_damage(stored: StoredSweep | None) -> bool:
     for damage in damaged:
         click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
     return bool(damaged)
-
-
-def _make_filters(options: dict[str, Any]) -> Filters:
-    from scaling.ledger.filters import Filters
-
-    return Filters(
-        flops_range=_read_range(options["flops_range"]),
-        first_epoch=options["first_epoch"],
-        min_ratio=options["min_ratio"],
-        best_recipe=options["best_recipe"],
-    )
-
-
-def _make_options(options: dict[str, Any]) -> FitOptions:
-    from scaling.workflow import FitOptions
-
-    return FitOptions(
-        approach=options["approach"],
-        family=options["family"],
-        count=options["count"],
-        huber_delta=options["huber_delta"],
-        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
-        level=options["level"],
-        seed=options["seed"],
-    )
-
-
-def _read_columns(text: str) -> dict[str, str]:
-    pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
-    if not all("=" in pair for pair in pairs):
-        raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
-    named = [(name.strip(), column.strip()) for name, column in (p.split("=", 1) for p in pairs)]
-    doubled = {name for name, _ in named if [one for one, _ in named].count(name) > 1}
-    if doubled:
-        raise click.UsageError(f"--columns {text!r}: {', '.join(sorted(doubled))} is given twice.")
-    return dict(named)
-
-
-def _read_range(text: str | None) -> tuple[float | None, float | None] | None:
-    if text is None:
-        return None
-    try:
-        low, high = (float(end) if end.strip() else None for end in text.split(":"))
-    except ValueError:
-        raise click.UsageError(
-            f"--flops-range {text!r}: write 1e18:1e21, 1e18: or :1e21."
-        ) from None
-    return low, high
 
 
 def _report(results: Path, root: Path, *, after_run: bool) -> int:

@@ -29,8 +29,9 @@ RANKS = {
     "report": 8,
     "workflow": 9,
     "text": 9,
-    "cli": 10,
-    "__main__": 11,
+    "options": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison"})
 ROOMS = {
@@ -41,7 +42,7 @@ ROOMS = {
     "pyarrow": {"ledger/parquet_rows.py"},
     "pydantic": {"sweep/spec.py"},
     "yaml": {"sweep/strict_yaml.py"},
-    "click": {"cli.py"},
+    "click": {"cli.py", "options.py"},
     "rich": {"orchestration"},
     "jinja2": {"report"},
 }
