@@ -12,9 +12,9 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -35,8 +35,6 @@ from scaling.options import (
 if TYPE_CHECKING:
     from scaling.ledger.tables import RunTable
     from scaling.workflow import FilteredFit, StoredSweep
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 SOME_RUNS_FAILED = 3
 NO_USABLE_FIT = 4
