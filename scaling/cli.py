@@ -294,9 +294,12 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
 @click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")
+@click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @fit_options
 @json_option
-def compare(first: Path, second: Path, flops: float | None, as_json: bool, **options: Any) -> int:
+def compare(
+    first: Path, second: Path, flops: float | None, far: bool, as_json: bool, **options: Any
+) -> int:
     """\b
     scaling compare results/quickstart results/other
     scaling compare a.csv b.csv --flops 1e21 --json
@@ -304,21 +307,31 @@ def compare(first: Path, second: Path, flops: float | None, as_json: bool, **opt
     How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
     """
     from scaling.comparison import compare as compare_recipes
+    from scaling.errors import NoFitError
     from scaling.text import format_comparison
 
+    if (options["family"], options["approach"]) != ("chinchilla", "all"):
+        raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
     (one, stored_one), (two, stored_two) = (_read_kept(path, options) for path in (first, second))
     same = None
     if stored_one and stored_two:
         same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
-    answer = compare_recipes(
-        one,
-        two,
-        flops=flops,
-        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
-        level=options["level"],
-        seed=options["seed"],
-        same_text=same,
-    )
+    try:
+        answer = compare_recipes(
+            one,
+            two,
+            flops=flops,
+            far=far,
+            huber_delta=options["huber_delta"],
+            bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+            level=options["level"],
+            seed=options["seed"],
+            same_text=same,
+        )
+    except NoFitError as error:
+        if as_json:
+            click.echo(_dump({"schema_version": 1, "multiplier": None, "reason": str(error)}))
+        raise
     click.echo(_dump(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [_say_damage(stored) for stored in (stored_one, stored_two)]
     return DAMAGED if any(damaged) else 0

@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import NoFitError, QueryError, UsageError
-from scaling.fitting.bootstrap import draw_laws, find_interval
+from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks import find_design_problem, pass_if
+from scaling.fitting.fit_checks import check_bounds
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import ParametricFit, choose_delta, fit_parametric
@@ -39,11 +40,13 @@ from scaling.units import FloatArray, IntArray, format_flops
 
 # Exponents differ if equal ones would fit as badly once in a hundred tables.
 _SIGNIFICANCE = 0.01
+MAX_DECADES = 3.0  # SCIENCE.md, as for a single table
 _HALVINGS = 40  # of the range of ln C: to 1e-11
 _REACH = math.log(1e6)  # how far apart recipes may be
 _BUDGETS = 25  # at which a crossing is looked for
 _BEYOND = 10.0  # and how far beyond the data
 _EQUAL = 1e-9  # of ln L: rounding, not a difference
+_MOST_RUNS = 1000.0  # beyond that many times as many, they are the same for all one can tell
 _SURE = 0.95  # share of draws in which the curves keep their order
 
 
@@ -55,7 +58,7 @@ class Comparison:
         names: Of the tables, A and B.
         flops: The budget C given to A.
         loss: Lowest loss of each with C [nats/token].
-        multiplier: m(C); inf where B never gets there.
+        multiplier: m(C); inf where B never gets there, 0 where any compute of B is enough.
         level: Of the intervals.
         multiplier_interval: None without bootstrap.
         shared: Whether both were fitted with shared exponents.
@@ -118,6 +121,8 @@ def compare(
     second: RunTable,
     *,
     flops: float | None = None,
+    far: bool = False,
+    huber_delta: float | None = None,
     bootstrap: int | None = 1000,
     level: float = 0.9,
     seed: int = 0,
@@ -128,6 +133,8 @@ def compare(
     Args:
         first, second: A and B; losses must be of the same text under the same tokenizer.
         flops: Budget C; None: the smaller of the two largest budgets.
+        far: Answer even beyond three decades from the data.
+        huber_delta: Threshold on log residuals; None: see `choose_delta`.
         bootstrap: Draws; None: no intervals.
         level: Of the intervals.
         seed: Of the draws.
@@ -135,7 +142,7 @@ def compare(
 
     Raises:
         NoFitError: A table cannot carry a law, or a fit is not proven.
-        QueryError: The budget is no positive number.
+        QueryError: The budget is no positive number, or too far from the data.
     """
     tables = sort_rows(first), sort_rows(second)
     for table in tables:
@@ -147,15 +154,32 @@ def compare(
         flops = float(min(one.max() for one in ranges))
     if not (math.isfinite(flops) and flops > 0):
         raise QueryError(f"flops is {flops}; ask for a positive, finite number.")
+    distance = max(
+        max(math.log10(flops / float(one.max())), math.log10(float(one.min()) / flops))
+        for one in ranges
+    )
+    if distance > MAX_DECADES and not far:
+        raise QueryError(
+            f"C = {format_flops(flops)} lies {distance:.1f} decades from a table's runs; beyond "
+            f"{MAX_DECADES:g} no answer was ever tested. Add runs, or insist with --far."
+        )
     if bootstrap is not None and bootstrap < 2:
         raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for none.")
-    delta = max(choose_delta(table, estimate_replicate_sigma(table)) for table in tables)
+    delta = huber_delta or max(
+        choose_delta(table, estimate_replicate_sigma(table)) for table in tables
+    )
     alone = [fit_parametric(table, CHINCHILLA, delta=delta) for table in tables]
     both, group = _join_tables(tables)
     joint = fit_parametric(both, SHARED, delta=delta, group=group)
     for fit, name in zip((*alone, joint), (*(t.source for t in tables), "both"), strict=True):
         if not fit.converged:
             raise NoFitError(f"{name}: the fit is not converged, so nothing can be compared.")
+        if fit.vanished:
+            raise NoFitError(
+                f"{name}: a term of its law has vanished ({', '.join(fit.at_bound)}), so it says "
+                "nothing of the best split of a budget, and nothing can be compared."
+            )
+    bounds = [check for check in map(check_bounds, alone) if check.passed is False]
     shared_check = _check_shared(joint, alone)
     shared = bool(shared_check.passed)
     if shared:
@@ -165,7 +189,7 @@ def compare(
             _keep_apart(fit, table, bootstrap, seed + at)
             for at, (fit, table) in enumerate(zip(alone, tables, strict=True))
         )
-    checks = (_check_text(same_text), shared_check)
+    checks = (_check_text(same_text), *bounds, shared_check)
     return _answer(tables, recipes, ranges, flops, shared, checks, level)
 
 
@@ -197,7 +221,10 @@ def _answer(
     if count >= 2:
         some = [one[:count] for one in draws]
         drawn = _find_multiplier(some, recipes, flops)
-        interval = find_interval(drawn, level)
+        # Quantiles that are draws themselves: some may be 0 or without end.
+        tails = [0.5 - level / 2.0, 0.5 + level / 2.0]
+        ends = np.quantile(drawn, tails, method="inverted_cdf")
+        interval = Interval(low=float(ends[0]), high=float(ends[1]), level=level)
         signs = np.sign(_find_gap(some, recipes, budgets))
         kept = float(np.mean(np.all(signs == signs[:, :1], axis=1)))
         more = _count_more_runs(multiplier, interval)
@@ -217,7 +244,12 @@ def _answer(
         crossing=crossing,
         order_kept=kept,
         more_runs=more,
-        checks=(*checks, _check_distance(flops, ranges), _check_order(kept, crossing)),
+        checks=(
+            *checks,
+            _check_distance(flops, multiplier, ranges),
+            _check_reach(multiplier, interval),
+            _check_order(kept, crossing),
+        ),
     )
 
 
@@ -283,11 +315,13 @@ def _find_multiplier(
     low = np.full(target.shape, centre - _REACH)
     high = np.full(target.shape, centre + _REACH)
     reached = _lowest_loss(letters[1], recipes[1], np.exp(high)) <= target
+    always = _lowest_loss(letters[1], recipes[1], np.exp(low)) <= target
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         enough = _lowest_loss(letters[1], recipes[1], np.exp(middle)) <= target
         high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-    return np.where(reached, np.exp(high - centre), np.inf)[:, 0]
+    found = np.where(reached, np.exp(high - centre), np.inf)
+    return np.asarray(np.where(always, 0.0, found)[:, 0], dtype=np.float64)
 
 
 def _find_gap(
@@ -310,7 +344,8 @@ def _count_more_runs(multiplier: float, interval: Interval) -> float | None:
         return 1.0
     distance = abs(math.log(multiplier))
     half = 0.5 * math.log(interval.high / interval.low)
-    return (half / distance) ** 2 if distance > 0 else None
+    more = (half / distance) ** 2 if distance > 0 else math.inf
+    return more if more <= _MOST_RUNS else None
 
 
 def _check_text(same: bool | None) -> Check:
@@ -336,13 +371,26 @@ def _check_shared(joint: ParametricFit, alone: list[ParametricFit]) -> Check:
     return pass_if(chance >= _SIGNIFICANCE, "exponents_shared", seen, advice)
 
 
-def _check_distance(flops: float, ranges: list[FloatArray]) -> Check:
+def _check_reach(multiplier: float, interval: Interval | None) -> Check:
+    ends = [] if interval is None else [interval.low, interval.high]
+    lost = [value for value in (multiplier, *ends) if not 0.0 < value < math.inf]
+    seen = "B reaches A's loss within a millionfold of its compute, in all that was drawn."
+    if lost:
+        seen = "B never reaches A's loss, or does with any compute: here or at an interval's end."
+    advice = "The tables' losses hardly overlap: compare them at another budget."
+    return pass_if(not lost, "within_reach", seen, advice)
+
+
+def _check_distance(flops: float, multiplier: float, ranges: list[FloatArray]) -> Check:
     low, high = max(float(r.min()) for r in ranges), min(float(r.max()) for r in ranges)
     inside = low <= flops <= high * (1 + 1e-9)
+    needed = flops * multiplier
+    inside &= float(ranges[1].min()) <= needed * (1 + 1e-9)
+    inside &= needed <= float(ranges[1].max()) * (1 + 1e-9)
     known = f"Both tables cover {format_flops(low)} … {format_flops(high)} FLOPs"
     if low > high:
         known = "No budget lies within both tables"
-    seen = f"{known}; asked: {format_flops(flops)}."
+    seen = f"{known}; asked: {format_flops(flops)}, for which B needs {format_flops(needed)}."
     advice = "Compare where both were trained, or add runs there."
     return pass_if(inside, "extrapolation_distance", seen, advice)
 

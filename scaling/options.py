@@ -43,7 +43,7 @@ def fit_options(function: _F) -> _F:
             default="chinchilla",
             show_default=True,
             help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
-            "droppo, data_constrained, farseer; mixture: several, weighted by held-out error.",
+            "droppo, data_constrained; mixture: several, weighted by held-out error.",
         ),
         click.option(
             "--count",

@@ -92,3 +92,30 @@ def test_a_table_that_carries_no_law_is_named() -> None:
     few = make_table([1e8, 2e8], [1e9, 2e9], loss=[3.0, 2.9], source="few.csv")
     with pytest.raises(NoFitError, match=r"few\.csv"):
         compare(simulate(), few)
+
+
+def test_a_recipe_whose_law_says_nothing_of_size_is_not_compared() -> None:
+    first = simulate()
+    rng = np.random.default_rng(5)
+    loss = 1.5 + 900 / first.tokens**0.3 * np.exp(0.002 * rng.standard_normal(len(first)))
+    second = make_table(first.params, first.tokens, loss=loss, source="flat.csv")
+    with pytest.raises(NoFitError, match=r"flat\.csv: a term of its law has vanished"):
+        compare(first, second, bootstrap=None)
+
+
+def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
+    first = simulate(noise=0.001)
+    worse = make_table(first.params, first.tokens, loss=first.loss + 1.0)
+    answer = compare(first, worse, flops=1e20, bootstrap=100)
+    reach = next(check for check in answer.checks if check.code == "within_reach")
+    assert reach.passed is False
+    assert answer.multiplier == np.inf
+    assert answer.multiplier_interval is not None
+    assert not np.isnan([answer.multiplier_interval.low, answer.multiplier_interval.high]).any()
+    assert json.loads(json.dumps(answer.to_contract(), allow_nan=False))["multiplier"] is None
+
+
+def test_a_budget_far_from_the_data_is_refused_until_insisted_on() -> None:
+    with pytest.raises(QueryError, match="--far"):
+        compare(simulate(), simulate(seed=1), flops=1e28, bootstrap=None)
+    assert compare(simulate(), simulate(seed=1), flops=1e28, far=True, bootstrap=None).flops == 1e28

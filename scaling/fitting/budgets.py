@@ -91,3 +91,13 @@ def group_budgets(table: RunTable) -> tuple[Budget, ...]:
             )
         )
     return tuple(budgets)
+
+
+def join_budgets(table: RunTable) -> FloatArray:
+    """C of each row, one value for all runs of a budget [FLOPs]: what is cut by C then cuts between
+    budgets, and not by the rounding of their runs."""
+    flops = list_flops(table).copy()
+    for budget in group_budgets(table):
+        if not budget.problem:
+            flops[budget.rows] = budget.realised
+    return flops

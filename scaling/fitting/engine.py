@@ -31,7 +31,11 @@ from scaling.fitting.isoflop import (
     locate_optima,
 )
 from scaling.fitting.mixture import fit_mixture
-from scaling.fitting.noise import estimate_replicate_sigma, estimate_residual_sigma
+from scaling.fitting.noise import (
+    estimate_replicate_sigma,
+    estimate_residual_sigma,
+    list_cells,
+)
 from scaling.fitting.parametric import (
     ParametricFit,
     choose_delta,
@@ -185,7 +189,7 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL)
     has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
-    if work.mixed:
+    if work.mixed and not fit.vanished:
         slope = float(estimate_exponent(family, fit.coefficients, table.cost, span)[0])
         checks = _check_law(table, fit, known, slope, blocks, span)
         return _mix_laws(work, fit, span, checks)
@@ -253,7 +257,15 @@ def _find_problem(table: RunTable, family: LawFamily) -> str | None:
             f"State unique tokens in a column U, or ask for another family."
         )
     if family.has_frontier:
-        return find_design_problem(table)
+        problem = find_design_problem(table)
+        cells, wanted = int(list_cells(table).max(initial=-1)) + 1, 2 * len(family.param_names)
+        if problem is None and cells < wanted:
+            return (
+                f"The runs have {cells} distinct (N, D); the law {family.name} has "
+                f"{len(family.param_names)} letters and needs {wanted}. Add model sizes and "
+                f"token counts, or ask for a law with fewer letters."
+            )
+        return problem
     budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
     wanted = 2 * len(family.param_names)
     if budgets >= wanted:

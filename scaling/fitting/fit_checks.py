@@ -38,11 +38,11 @@ def check_bounds(fit: ParametricFit) -> Check:
     family = fit.task.family
     words = []
     for name in fit.at_bound:
-        at = family.param_names.index(name)
-        if at == family.floor or at in family.exponents:
-            words.append(f"{name} = {fit.coefficients[at]:.3g}")
-        else:
+        at = family.theta_names.index(name)
+        if at in family.weights:
             words.append(f"the term of {name} vanishes")
+        else:
+            words.append(f"{name} = {fit.theta[at]:.3g}")
     seen = "No coefficient lies at a bound."
     if words:
         seen = f"At its bound: {', '.join(words)}."
@@ -80,6 +80,9 @@ def check_identification(
 def check_precision(known: Identification, slope: float) -> Check:
     """What the design can tell of a, from the noise and the law."""
     width = known.slope_width
+    if not math.isfinite(width):
+        seen = "Not evaluated: this law has no frontier."
+        return pass_if(None, "design_imprecise", seen, "")
     seen = f"The design determines a = {slope:.3g} to an interval {width:.2g} wide."
     advice = "Add budgets over a wider range of C first, then seeds: a wide C shortens it most."
     return pass_if(width <= MAX_SLOPE_WIDTH, "design_imprecise", seen, advice)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scaling.fitting.budgets import list_flops
+from scaling.fitting.budgets import join_budgets
 from scaling.fitting.checks import find_design_problem
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.family import LawFamily
@@ -93,7 +93,7 @@ def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) 
         delta: Huber's threshold on log residuals.
     """
     values: dict[Axis, FloatArray] = {
-        "C": list_flops(table),
+        "C": join_budgets(table),
         "N": table.params,
         "D": table.tokens,
     }

@@ -82,7 +82,7 @@ def identify(
     floor = None
     if family.floor is not None:
         floor = (ends[family.floor][0] * scale, ends[family.floor][1] * scale)
-    names = family.param_names
+    names = family.theta_names
     exponents = {names[at]: ends[at] for at in family.exponents}
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
@@ -106,7 +106,7 @@ def estimate_covariance(fit: ParametricFit, *, hold: bool = True) -> FloatArray:
         hold: Whether coordinates on a bound count as known.
     """
     psi_square, slope = measure_scale(fit)
-    names = fit.task.family.param_names
+    names = fit.task.family.theta_names
     free = np.array([not (hold and name in fit.at_bound) for name in names])
     jacobian = fit.gradient[free]
     information = jacobian @ jacobian.T
@@ -210,7 +210,7 @@ def _judge(
         )
     family = fit.task.family
     for at in family.exponents:
-        name = family.param_names[at]
+        name = family.theta_names[at]
         low, high = exponents[name]
         unbounded = low <= family.lower[at] or high >= family.upper[at]
         if unbounded or high / low > MAX_EXPONENT_RATIO:

@@ -3,7 +3,8 @@
 Twice the most expensive runs are held out (the top 20 % in C forecast from the lower half, the top
 15 % from the lower 70 %), every member is fitted to the rest and forecasts them. A member's score
 is the geometric mean of its mean absolute errors of ln L; its weight is score^−2. Where no member
-can be scored so, Chinchilla's law on all runs has all the weight.
+can be scored so, Chinchilla's law on all runs has all the weight. A budget is held out whole, and a
+member one of whose terms has vanished does not take part.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.bootstrap import draw_laws
-from scaling.fitting.budgets import list_flops
+from scaling.fitting.budgets import join_budgets
 from scaling.fitting.noise import list_cells
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.fitting.result import MemberScore
@@ -66,16 +67,17 @@ def fit_mixture(
         elif rows is None:
             fits.append(None)
         else:
-            fits.append((rows, fit_parametric(rows, member.family, delta=delta)))
+            fit = fit_parametric(rows, member.family, delta=delta)
+            fits.append(None if fit.vanished else (rows, fit))
     errors = [
-        _score(table, member, delta) if fit is not None else ()
-        for member, fit in zip(MIXTURE.members, fits, strict=True)
+        _score(table, member, delta) if found is not None else ()
+        for member, found in zip(MIXTURE.members, fits, strict=True)
     ]
     weights = _weigh(errors)
     coefficients = np.zeros(len(MIXTURE.param_names))
     coefficients[-len(weights) :] = weights
-    for part, fit in zip(MIXTURE.slices, fits, strict=True):
-        coefficients[part] = 1.0 if fit is None else fit[1].coefficients
+    for part, found in zip(MIXTURE.slices, fits, strict=True):
+        coefficients[part] = 1.0 if found is None else found[1].coefficients
     draws = np.empty((0, coefficients.size))
     if bootstrap is not None:
         draws = _draw(coefficients, weights, fits, bootstrap, seed)
@@ -87,8 +89,8 @@ def fit_mixture(
             for member, weight, error in zip(MIXTURE.members, weights, errors, strict=True)
         ),
         converged=all(
-            fit is None or fit[1].converged
-            for fit, weight in zip(fits, weights, strict=True)
+            found is None or found[1].converged
+            for found, weight in zip(fits, weights, strict=True)
             if weight > 0.0
         ),
     )
@@ -106,7 +108,7 @@ def _take(table: RunTable, member: Member) -> RunTable | None:
 
 def _score(table: RunTable, member: Member, delta: float) -> tuple[float | None, ...]:
     """Mean absolute error of ln L of each window's forecast; None where it cannot be made."""
-    flops = list_flops(table)
+    flops = join_budgets(table)
     errors: list[float | None] = []
     for fitted_up_to, held_from in _WINDOWS:
         held = flops >= np.quantile(flops, held_from)

@@ -57,7 +57,7 @@ class ParametricFit:
         basin_starts, starts: How many starts ended in the best basin, of how many.
         projection_gap: Objective of variable projection / objective − 1.
         converged: All three proofs hold.
-        at_bound: Letters whose coordinate lies on a bound.
+        at_bound: Coordinates that lie on a bound, by name.
         vanished: A term in N or in D has no weight: nothing then says how to split a budget.
         residuals: ln L − ln loss, shape (n,).
         gradient: ∇L/L at the optimum, shape (p, n).
@@ -215,9 +215,8 @@ def _find_floor(task: Task) -> float:
 
 def _list_bounds(family: LawFamily, theta: FloatArray) -> tuple[str, ...]:
     on = (theta <= family.lower) | (theta >= family.upper)
-    return tuple(name for name, flag in zip(family.param_names, on, strict=True) if flag)
+    return tuple(name for name, flag in zip(family.theta_names, on, strict=True) if flag)
 
 
 def _has_vanished(family: LawFamily, theta: FloatArray) -> bool:
-    weights = set(range(theta.size)) - set(family.exponents) - {family.floor}
-    return any(theta[at] <= family.lower[at] for at in weights)
+    return any(theta[at] <= family.lower[at] for at in family.weights)

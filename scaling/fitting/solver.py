@@ -304,6 +304,9 @@ def _find_step(here: _Local, damping: FloatArray) -> tuple[FloatArray, FloatArra
     # 1e-14: below the rounding of the matrix; keeps an exactly singular one solvable.
     matrix[:, diagonal, diagonal] += 1e-14
     right = here.gradient / root
-    step = np.linalg.solve(matrix, -right[:, :, None])[:, :, 0]
+    try:
+        step = np.linalg.solve(matrix, -right[:, :, None])[:, :, 0]
+    except np.linalg.LinAlgError:  # one singular member must not end the batch
+        step = (np.linalg.pinv(matrix) @ -right[:, :, None])[:, :, 0]
     decrement = -0.5 * np.einsum("kp,kp->k", step, right)
     return step / root, decrement

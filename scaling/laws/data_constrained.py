@@ -54,12 +54,14 @@ class DataConstrained(Formula):
         self.parent = "chinchilla"
         decay = np.array([_EPOCHS, _EPOCHS])
         if base is not None:
-            self.param_names = ("R_D", "R_N")
+            self.param_names = self.theta_names = ("R_D", "R_N")
             self.exponents = (0, 1)
             self.search, self.floor = decay, None
             self.lower, self.upper = decay.T
             return
         self.param_names = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
+        self.theta_names = ("E", "B", "alpha", "beta", "R_D", "R_N", "N* of the data")
+        self.weights = (1,)
         self.floor = 0
         self.exponents = (2, 3, 4, 5, 6)
         self.search = np.array([SEARCH, SEARCH, *decay, (_SHIFT - 8.0, _SHIFT + 8.0)])

@@ -37,6 +37,8 @@ class Droppo(Formula):
     equation = "[L_inf^(1/alpha) + (N_c/N)^(alpha_N/alpha) + (D_c/D)^(alpha_D/alpha)]^alpha"
     parent = "chinchilla"
     param_names = ("L_inf", "ln_N_c", "ln_D_c", "alpha_N", "alpha_D", "alpha")
+    theta_names = ("L_inf", "N_c", "D_c", "alpha_N/alpha", "alpha_D/alpha", "alpha")
+    weights = (1, 2)
     exponents = (3, 4, 5)
     search = np.array([SEARCH, SEARCH, (0.2, 2.0)])
     lower = np.array([0.0, -30.0, -30.0, MIN_EXPONENT, MIN_EXPONENT, _SHARPNESS[0]])
@@ -67,7 +69,7 @@ class Droppo(Formula):
         log_n, log_d, log_s = axes.centre
         inner, a, b, p, r, alpha = theta.T
         letters = (
-            np.exp(log_s) * inner**alpha,
+            np.exp(log_s) * np.maximum(inner, 0.0) ** alpha,
             (a + log_s / alpha) / p + log_n,
             (b + log_s / alpha) / r + log_d,
             p * alpha,
@@ -101,8 +103,9 @@ class Droppo(Formula):
     ) -> FloatArray:
         """See LawFamily."""
         floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = np.moveaxis(coefficients, -1, 0)
-        by_params = np.exp((log_n_c - np.log(params)) * alpha_n / alpha)
-        by_tokens = np.exp((log_d_c - np.log(tokens)) * alpha_d / alpha)
+        with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
+            by_params = np.exp((log_n_c - np.log(params)) * alpha_n / alpha)
+            by_tokens = np.exp((log_d_c - np.log(tokens)) * alpha_d / alpha)
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)
 
 

@@ -113,6 +113,9 @@ class LawFamily(Law, Protocol):
 
     Attributes:
         parent: Name of the simpler law it is compared with; None: none.
+        theta_names: Of the coordinates, for messages; the letters where they correspond.
+        weights: Indices of the coordinates of the terms in N and D: at their lower bound a term has
+            vanished, and nothing says how to split a budget.
         floor: Index of E [nats/token]; None where the law has none that is fitted.
         exponents: Indices of the coordinates that variable projection searches; all are positive.
         search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
@@ -123,6 +126,10 @@ class LawFamily(Law, Protocol):
 
     @property
     def parent(self) -> str | None: ...
+    @property
+    def theta_names(self) -> tuple[str, ...]: ...
+    @property
+    def weights(self) -> tuple[int, ...]: ...
     @property
     def floor(self) -> int | None: ...
     @property

@@ -24,6 +24,8 @@ class Formula(NumericAnswers):
     equation: str
     parent: str | None = None
     param_names: tuple[str, ...]
+    theta_names: tuple[str, ...]
+    weights: tuple[int, ...] = ()
     floor: int | None = None
     exponents: tuple[int, ...]
     search: FloatArray

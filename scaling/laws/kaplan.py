@@ -23,6 +23,9 @@ from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
 
+_FAR = 300.0  # of an exponent: a square of its exponential is still a double
+
+
 class Kaplan(Formula):
     """The family; it has no state."""
 
@@ -30,6 +33,8 @@ class Kaplan(Formula):
     name = "kaplan"
     equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
     param_names = ("ln_N_c", "ln_D_c", "alpha_N", "alpha_D")
+    theta_names = param_names
+    weights = (0, 1)
     exponents = (2, 3)
     search = np.array([SEARCH, SEARCH])
     lower = np.array([-16.0, -16.0, MIN_EXPONENT, MIN_EXPONENT])
@@ -43,7 +48,8 @@ class Kaplan(Formula):
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
         """See LawFamily: (L/s)^(1/α_D) = weight · e^(−x·α_N/α_D) + weight · e^(−y)."""
         columns = np.empty((len(exponents), 2, axes.x.size))
-        columns[:, 0] = np.exp(-(exponents[:, :1] / exponents[:, 1:]) * axes.x)
+        rate = exponents[:, :1] / exponents[:, 1:]
+        columns[:, 0] = np.exp(np.clip(-rate * axes.x, -_FAR, _FAR))
         columns[:, 1] = np.exp(-axes.y)
         return Basis(columns=columns, power=exponents[:, 1:], offset=np.zeros((1, 1)))
 

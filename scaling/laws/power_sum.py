@@ -78,7 +78,9 @@ class PowerSum(NumericAnswers):
         fitted = ("E",) if floor == "fitted" else ()
         self.floor = 0 if fitted else None
         self.param_names = (*fitted, *(term.letter for term in terms), *exponents)
+        self.theta_names = self.param_names
         self._first = len(fitted)
+        self.weights = tuple(range(self._first, self._first + len(terms)))
         after = self._first + len(terms)
         self.exponents = tuple(range(after, after + len(exponents)))
         self.search = np.array([SEARCH] * len(exponents))

@@ -12,13 +12,12 @@ from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
 from scaling.laws.family import Law, LawFamily
-from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.mixture import MIXTURE
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
-    for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, DROPPO, COMPUTE, DATA_CONSTRAINED, FARSEER)
+    for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, DROPPO, COMPUTE, DATA_CONSTRAINED)
 }
 
 _HELD = "floor:"

@@ -127,6 +127,8 @@ def _is_within(table: RunTable, low: float | None, high: float | None) -> BoolAr
     flops = table.flops
     if flops is None:
         flops = table.tokens * table.cost.flops_per_token(table.params)
+    if table.budget is not None:  # realised C scatters around it by whole steps
+        flops = np.where(np.isfinite(table.budget), table.budget, flops)
     kept = np.ones(len(table), dtype=np.bool_)
     if low is not None:
         kept &= flops >= low

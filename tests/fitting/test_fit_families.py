@@ -128,3 +128,23 @@ def test_a_family_is_one_list_of_terms_and_one_line(monkeypatch: pytest.MonkeyPa
 def test_an_unknown_family_is_refused_by_name(name: str) -> None:
     with pytest.raises(UsageError, match="family"):
         find_family(name)
+
+
+@pytest.mark.parametrize("name", ["kaplan", "droppo", "chinchilla", "mixture"])
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_equal_losses_are_no_traceback_and_no_answer(name: str) -> None:
+    params, tokens = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 6), np.geomspace(1e9, 1e12, 6))
+    )
+    fit = fit_runs(make_table(params, tokens, loss=np.full(36, 2.5)), family=name, bootstrap=20)
+    with pytest.raises(NoFitError):
+        allocate(fit, 1e21)
+
+
+def test_a_rich_law_needs_more_cells() -> None:
+    rng = np.random.default_rng(0)
+    params, tokens = np.exp(rng.uniform(16, 23, 11)), np.exp(rng.uniform(20, 26, 11))
+    table = make_table(params, tokens, loss=1.7 + 400 / params**0.34 + 1500 / tokens**0.33)
+    fit = fit_runs(table, family="droppo", bootstrap=None)
+    assert fit.status == "failed"
+    assert "needs 12" in fit.reason
