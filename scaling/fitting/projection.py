@@ -252,5 +252,9 @@ def _solve_support(gram: FloatArray, moment: FloatArray, support: tuple[int, ...
     index = np.arange(len(some))
     inner[:, index, index] *= 1.0 + 1e-13  # collinear columns (a tiny exponent) stay solvable
     result = np.zeros_like(moment)
-    result[:, some] = np.linalg.solve(inner, moment[:, some][:, :, None])[:, :, 0]
+    right = moment[:, some][:, :, None]
+    try:
+        result[:, some] = np.linalg.solve(inner, right)[:, :, 0]
+    except np.linalg.LinAlgError:  # a column that is nothing at one node must not end the others
+        result[:, some] = (np.linalg.pinv(inner, hermitian=True) @ right)[:, :, 0]
     return result

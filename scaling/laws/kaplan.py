@@ -22,7 +22,6 @@ from scaling.laws.jets import Jet, add_exponentials
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
-
 _FAR = 300.0  # of an exponent: a square of its exponential is still a double
 
 

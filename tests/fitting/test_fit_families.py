@@ -137,8 +137,10 @@ def test_equal_losses_are_no_traceback_and_no_answer(name: str) -> None:
         grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 6), np.geomspace(1e9, 1e12, 6))
     )
     fit = fit_runs(make_table(params, tokens, loss=np.full(36, 2.5)), family=name, bootstrap=20)
-    with pytest.raises(NoFitError):
-        allocate(fit, 1e21)
+    assert fit.status in ("bound_hit", "not_converged", "failed")
+    if name != "kaplan":  # which has no floor: its exponents lie at their bound, and it says so
+        with pytest.raises(NoFitError):
+            allocate(fit, 1e21)
 
 
 def test_a_rich_law_needs_more_cells() -> None:
