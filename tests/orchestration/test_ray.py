@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -36,9 +37,10 @@ def list_family() -> list[psutil.Process]:
 
 def list_open_listeners(processes: list[psutil.Process]) -> Iterator[tuple[str, Any]]:
     for process in processes:
-        for connection in process.net_connections(kind="inet"):
-            if connection.status == psutil.CONN_LISTEN:
-                yield process.name(), connection.laddr
+        with contextlib.suppress(psutil.NoSuchProcess):  # workers come and go
+            for connection in process.net_connections(kind="inet"):
+                if connection.status == psutil.CONN_LISTEN:
+                    yield process.name(), connection.laddr
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
