@@ -20,7 +20,7 @@ from scaling.fitting.akima import find_minima
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.budgets import group_budgets, list_flops
-from scaling.fitting.checks import check_curves, check_points, find_design_problem
+from scaling.fitting.checks import check_curves, check_points, find_law_problem
 from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
@@ -34,7 +34,6 @@ from scaling.fitting.mixture import fit_mixture
 from scaling.fitting.noise import (
     estimate_replicate_sigma,
     estimate_residual_sigma,
-    list_cells,
 )
 from scaling.fitting.parametric import (
     ParametricFit,
@@ -180,7 +179,7 @@ class _MinimaPart:
 
 def _fit_law(work: _Work, delta: float) -> _LawPart:
     table, family = work.table, work.family
-    problem = _find_problem(table, family)
+    problem = find_law_problem(table, family)
     if problem is not None:
         return _LawPart(problem=problem)
     fit = fit_parametric(table, family, delta=delta)
@@ -245,33 +244,6 @@ def _mix_laws(
         draws=mixed.draws,
         checks=checks,
         members=mixed.members,
-    )
-
-
-def _find_problem(table: RunTable, family: LawFamily) -> str | None:
-    """Why this law cannot follow from these runs. One without a frontier may lie on a line."""
-    unique = table.unique_tokens
-    if family.needs_repeats and (unique is None or not np.any(unique < 0.99 * table.tokens)):
-        return (
-            f"No run repeats its data (D above U), so the law {family.name} has nothing to fit. "
-            f"State unique tokens in a column U, or ask for another family."
-        )
-    if family.has_frontier:
-        problem = find_design_problem(table)
-        cells, wanted = int(list_cells(table).max(initial=-1)) + 1, 2 * len(family.param_names)
-        if problem is None and cells < wanted:
-            return (
-                f"The runs have {cells} distinct (N, D); the law {family.name} has "
-                f"{len(family.param_names)} letters and needs {wanted}. Add model sizes and "
-                f"token counts, or ask for a law with fewer letters."
-            )
-        return problem
-    budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
-    wanted = 2 * len(family.param_names)
-    if budgets >= wanted:
-        return None
-    return (
-        f"The runs have {budgets} distinct N·D; the law {family.name} needs {wanted}. Add budgets."
     )
 
 
