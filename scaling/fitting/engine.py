@@ -21,6 +21,7 @@ from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, lea
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.checks import check_curves, check_points, find_law_problem
+from scaling.fitting.discrepancy import list_prior_rates, measure_discrepancy
 from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
@@ -47,6 +48,7 @@ from scaling.fitting.result import (
     Backcast,
     Check,
     Coverage,
+    Discrepancy,
     Fit,
     FitStatus,
     Frontier,
@@ -134,6 +136,7 @@ def fit_runs(
         table_digest=table.digest,
         source=table.source,
         members=law.members,
+        discrepancy=_measure_discrepancy(work, law.fit, delta) if bootstrap else None,
     )
 
 
@@ -325,6 +328,15 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _W
     columns = (optima.flops, optima.params, optima.tokens, optima.loss)
     each = zip(*(column.tolist() for column in columns), strict=True)
     return dataclasses.replace(frontier, optima=tuple(each))
+
+
+def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -> Discrepancy:
+    """Model error of the law; where only minima were asked for, of the law they stand beside."""
+    if fit is None and find_law_problem(work.table, work.family) is None:
+        fit = fit_parametric(work.table, work.family, delta=delta)
+    if fit is None:
+        return Discrepancy(rates=list_prior_rates(), windows=())
+    return measure_discrepancy(work.table, fit)
 
 
 def _find_curve_noise(
