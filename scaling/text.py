@@ -198,7 +198,8 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     totals = plan["totals"]
     lines = _align(rows)
     lines.append(
-        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs, "
+        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
+        f"{_format_saved(totals['flops'], totals['flops_spent'])}, "
         f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
         f"up to {totals['peak_bytes'] / 2**30:.2f} GiB a run"
     )
@@ -210,6 +211,12 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     lines += [f"warning: {line}" for line in plan["warnings"]]
     lines.append(plan["reference"])
     return "\n".join(lines)
+
+
+def _format_saved(flops: int, spent: int) -> str:
+    if spent == flops:
+        return ""
+    return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
 
 
 def format_status(status: Mapping[str, Any]) -> str:

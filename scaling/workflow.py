@@ -203,7 +203,9 @@ def train_sweep(
             ledger,
             _make_executor(executor, address, sweep.spec.resources.cpus_per_run),
             corpus=sweep.corpus.folder,
-            settings=DriverSettings(keep_weights=sweep.spec.keep_weights),
+            settings=DriverSettings(
+                keep_weights=sweep.spec.keep_weights, share_trunks=sweep.spec.schedule.trunk
+            ),
             progress=progress,
         )
     finally:
@@ -481,7 +483,8 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
     stored = Ledger.open(folder).read_results(check="result") if _holds_sweep(folder) else None
     finished = {} if stored is None else stored.results
     cells = _describe_cells(sweep.plan.cells, finished)
-    totals = sum_costs(cell.run for cell in sweep.plan.cells)
+    share = sweep.spec.schedule.trunk
+    totals = sum_costs((cell.run for cell in sweep.plan.cells), share_trunks=share)
     return {
         "schema_version": 1,
         "cells": cells,

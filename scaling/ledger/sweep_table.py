@@ -2,8 +2,8 @@
 
 The table holds the cells of the plan that is asked about, in its order, and nothing else: runs
 that the ledger has from earlier plans are named in `notes`. Replicates share the bootstrap group
-of their configuration (shape and tokens). The index holds every result, in order of run_id, so
-that the same results always give the same bytes.
+of their configuration (shape and tokens), runs with one trunk that of the trunk. The index holds
+every result, in order of run_id, so that the same results always give the same bytes.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from scaling.sweep.counting import (
 )
 from scaling.sweep.plan import Cell, CellRole
 from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.trunks import list_trunks
 from scaling.units import FloatArray
 
 INDEX_PATH = "index/runs.csv"
@@ -82,7 +83,7 @@ def tabulate(
         unique_tokens=_floats([result.unique_tokens for result in rows]),
         seed=np.array([result.run.seed for result in rows], dtype=np.int64),
         learning_rate=_floats([result.run.recipe.learning_rate for result in rows]),
-        group=tuple(name_configuration(result.run) for result in rows),
+        group=_list_groups([result.run for result in rows]),
         loss_se=None if None in errors else _floats(errors),
         diverged=tuple(r.run.run_id for r in present if r.status == "diverged"),
         rejected=(),
@@ -105,6 +106,15 @@ def name_configuration(run: RunSpec) -> str:
     """Equal for runs of one shape trained on equally many tokens, whatever their seed."""
     key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
     return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
+
+
+def _list_groups(runs: Sequence[RunSpec]) -> tuple[str, ...]:
+    """What shares noise: the runs of a trunk, which are one run up to their cooldowns; else the
+    replicates of a configuration, which share what the law misses there."""
+    trunks = {
+        run.run_id: trunk.prefix for trunk in list_trunks(runs).values() for run in trunk.runs
+    }
+    return tuple(trunks.get(run.run_id) or name_configuration(run) for run in runs)
 
 
 def name_numerics(result: RunResult) -> str:

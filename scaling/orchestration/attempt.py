@@ -30,6 +30,7 @@ from scaling.errors import EnvironmentFault
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
+from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import RunSpec
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"
@@ -63,6 +64,7 @@ class Trainer(Protocol):
         keep_weights: bool,
         should_stop: Callable[[], bool],
         report: Callable[[int, float | None], None],
+        trunk: TrunkCache | None,
     ) -> Measurement: ...
 
 
@@ -79,6 +81,8 @@ class AttemptRequest:
         resume: Names of earlier attempts of this run, newest first.
         keep_weights: Whether the final weights stay.
         time_limit: Seconds after which the attempt stops; None: no limit.
+        trunk: Folder of the states that runs with the same prefix share; None: nothing is shared.
+        trunk_steps: Steps after which a state is kept there.
     """
 
     run_id: str
@@ -91,6 +95,8 @@ class AttemptRequest:
     resume: tuple[str, ...]
     keep_weights: bool
     time_limit: float | None
+    trunk: str | None = None
+    trunk_steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,6 +173,7 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
         keep_weights=request.keep_weights,
         should_stop=watch.should_stop,
         report=watch.report,
+        trunk=_open_trunk(request),
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)
@@ -174,6 +181,12 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
     return AttemptOutcome(kind=result.status, message=result.reason)
+
+
+def _open_trunk(request: AttemptRequest) -> TrunkCache | None:
+    if request.trunk is None:
+        return None
+    return TrunkCache(folder=Path(request.trunk), save_at=request.trunk_steps)
 
 
 def load_trainer(name: str) -> Trainer:

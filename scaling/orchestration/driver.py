@@ -32,8 +32,10 @@ from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, Attem
 from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
+from scaling.orchestration.trunk_schedule import TrunkSchedule
 from scaling.sweep.plan import Cell
 from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.trunks import count_spent_flops
 from scaling.units import format_seconds
 
 _WAIT_SECONDS = 0.25
@@ -53,6 +55,7 @@ class DriverSettings:
         backoff: Pause before the first such retry [s]; doubles with each.
         crashes_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
+        share_trunks: Whether runs with the same prefix train it once.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -62,6 +65,7 @@ class DriverSettings:
     backoff: float = 1.0
     crashes_in_a_row: int = 5
     grace: float = 10.0
+    share_trunks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +153,7 @@ class _Running:
 
     @property
     def tokens_here(self) -> int:
-        return self.tokens - (self.tokens_at_start or 0)
+        return max(0, self.tokens - (self.tokens_at_start or 0))
 
 
 class _Sweep:
@@ -180,6 +184,10 @@ class _Sweep:
             backoff=settings.backoff,
             crashes_in_a_row=settings.crashes_in_a_row,
         )
+        shared = self._planned.values() if settings.share_trunks else ()
+        self._trunks = TrunkSchedule(shared, ledger.folder)
+        self._waiting: list[str] = []  # for a run of their trunk
+        self._spent: dict[str, int] = {}
         self._trained = 0
         self._tokens = self._flops = 0.0
         self._ticked = -math.inf
@@ -262,7 +270,13 @@ class _Sweep:
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
-                heapq.heappush(self._queue, (0.0, -run.flops, run_id))
+        if self._settings.share_trunks:
+            stored = self._trunks.list_stored()
+            self._spent = count_spent_flops(self._unfinished.values(), stored)
+        else:
+            self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
+        for run_id in self._unfinished:
+            heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
 
     def _read_ledger(self) -> StoredResults:
         self._stored = self._ledger.read_results()
@@ -283,6 +297,9 @@ class _Sweep:
         while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
             _, _, run_id = heapq.heappop(self._queue)
             run = self._unfinished[run_id]
+            if not self._trunks.may_start(run):
+                self._waiting.append(run_id)
+                continue
             earlier = self._ledger.list_attempts(run_id)
             attempt_id = self._ledger.name_attempt(run_id, term=self._term)
             request = AttemptRequest(
@@ -296,15 +313,35 @@ class _Sweep:
                 resume=earlier,
                 keep_weights=self._settings.keep_weights,
                 time_limit=self._settings.time_limit,
+                **self._name_trunk(run),
             )
-            self._running[attempt_id] = _Running(run)
+            self._running[attempt_id] = self._begin(run, fresh=not earlier)
             self._executor.submit(request)
             faults.reach("driver.submitted")
             room -= 1
 
+    def _begin(self, run: RunSpec, *, fresh: bool) -> _Running:
+        self._trunks.begin(run)
+        start = self._trunks.find_start(run) if fresh else 0
+        at_start = run.tokens * start // run.recipe.steps
+        return _Running(run, tokens_at_start=at_start or None)
+
+    def _name_trunk(self, run: RunSpec) -> dict[str, Any]:
+        cache = self._trunks.find_cache(run)
+        if cache is None:
+            return {}
+        return {"trunk": str(cache.folder.absolute()), "trunk_steps": cache.save_at}
+
+    def _requeue_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for run_id in waiting:
+            heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+
     def _settle(self, ended: AttemptEnded) -> None:
         attempt = self._running.pop(ended.attempt_id)
         run_id = attempt.run.run_id
+        self._trunks.end(attempt.run)
+        self._requeue_waiting()
         try:
             result = self._ledger.find_result(run_id)
         except IntegrityError as error:
@@ -330,6 +367,7 @@ class _Sweep:
         run = result.run
         self._results[run.run_id] = result
         del self._unfinished[run.run_id]
+        self._trunks.tidy(run, self._results)
         self._retries.note_result()
         self._trained += 1
         self._tokens += run.tokens - (attempt.tokens_at_start or 0)
@@ -361,7 +399,7 @@ class _Sweep:
             self._give_up(run_id, attempt_id, cause, message)
         elif verdict.action == "again":
             due = time.monotonic() + verdict.pause
-            heapq.heappush(self._queue, (due, -self._unfinished[run_id].flops, run_id))
+            heapq.heappush(self._queue, (due, -self._spent[run_id], run_id))
             self._progress.say(f"{run_id}: {cause}, will continue from a checkpoint ({message})")
         elif cause == "environment":
             self._wind_down(EnvironmentFault(message))
@@ -386,6 +424,7 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
+        self._requeue_waiting()
         for attempt_id, attempt in self._running.items():
             self._look_at(attempt_id, attempt, now)
         partly = sum(
@@ -402,7 +441,7 @@ class _Sweep:
                 failed=len(self._failed),
                 tokens=self._tokens + sum(a.tokens_here for a in self._running.values()),
                 flops=self._flops + partly,
-                flops_left=max(0.0, sum(run.flops for run in self._unfinished.values()) - partly),
+                flops_left=max(0.0, sum(self._spent[one] for one in self._unfinished) - partly),
             )
         )
 

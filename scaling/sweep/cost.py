@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from scaling.sweep.counting import count_total_params
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.trunks import count_spent_flops
 
 _FLOAT_BYTES = 4
 # Weights, gradients and AdamW's two moments, in float32.
@@ -27,22 +28,26 @@ class PlanTotals:
     Attributes:
         runs: How many.
         flops: Training FLOPs, as if each from nothing.
+        flops_spent: FLOPs that are computed, where runs of one model share a trunk.
         tokens: Training tokens.
         peak_bytes: Largest memory of one run.
     """
 
     runs: int
     flops: int
+    flops_spent: int
     tokens: int
     peak_bytes: int
 
 
-def sum_costs(runs: Iterable[RunSpec]) -> PlanTotals:
+def sum_costs(runs: Iterable[RunSpec], *, share_trunks: bool = False) -> PlanTotals:
     """Totals over distinct runs."""
     distinct = {run.run_id: run for run in runs}.values()
+    flops = sum(run.flops for run in distinct)
     return PlanTotals(
         runs=len(distinct),
-        flops=sum(run.flops for run in distinct),
+        flops=flops,
+        flops_spent=sum(count_spent_flops(distinct).values()) if share_trunks else flops,
         tokens=sum(run.tokens for run in distinct),
         peak_bytes=max((estimate_memory(run) for run in distinct), default=0),
     )

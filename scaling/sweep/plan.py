@@ -20,7 +20,7 @@ from scaling.sweep.cost import estimate_memory
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
-from scaling.sweep.runspec import RunSpec
+from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
 from scaling.sweep.spec import CellGrid, GridSpec, IsoflopGrid, ProductGrid, RatioGrid, SweepSpec
 from scaling.units import format_count, format_flops
@@ -261,7 +261,7 @@ def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
             f"{format_count(wish.tokens)} tokens are {epochs:.1f} passes over the corpus of "
             f"{format_count(facts.train_tokens)}; corpus.max_epochs is {spec.corpus.max_epochs:g}"
         )
-    steps = decide_recipe(wish.shape, wish.tokens, spec.recipe).steps
+    steps = _decide_recipe(wish, spec).steps
     if steps < MIN_STEPS:
         return (
             f"{format_count(wish.tokens)} tokens make {steps} optimiser steps, too few to warm up "
@@ -273,10 +273,17 @@ def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
 def _make_run(wish: _Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> RunSpec:
     return RunSpec(
         shape=wish.shape,
-        recipe=decide_recipe(wish.shape, wish.tokens, spec.recipe),
+        recipe=_decide_recipe(wish, spec),
         data_digest=facts.digest,
         seed=seed,
     )
+
+
+def _decide_recipe(wish: _Wish, spec: SweepSpec) -> Recipe:
+    horizon = None
+    if spec.schedule.trunk:
+        horizon = spec.schedule.trunk_tokens_per_param * count_matmul_params(wish.shape)
+    return decide_recipe(wish.shape, wish.tokens, spec.recipe, horizon=horizon)
 
 
 def _list_replicates(

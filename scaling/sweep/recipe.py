@@ -7,6 +7,10 @@
     decay           last 20 % of D as 1 − sqrt, at least 200 steps,         Hägele 2024, 2405.18392
                     at most half of D
 
+With a trunk, runs of one model share what comes before their cooldown, so batch, learning rate and
+warmup are those of one reference horizon of the model, D_ref = ratio · N; steps and decay follow
+the run's own D.
+
 The published rules were fitted at D ≥ 1e8 tokens. Here they are forms; the constants at the
 reference point were calibrated at CPU scale (DECISIONS.md, "Recipe constants"). The reference point
 is a constant of this file, not a sweep's centre: adding a budget must not change a finished run.
@@ -51,21 +55,25 @@ REFERENCE = ReferencePoint(
 )
 
 
-def decide_recipe(shape: ModelShape, tokens: float, asked: RecipeSpec) -> Recipe:
+def decide_recipe(
+    shape: ModelShape, tokens: float, asked: RecipeSpec, *, horizon: float | None = None
+) -> Recipe:
     """The recipe of one run; what `asked` sets is kept.
 
     Args:
         shape: The model.
         tokens: Wished-for D; the realised D is the nearest whole number of steps.
+        horizon: D for which batch, learning rate and warmup are decided; None: the run's own.
     """
-    batch = asked.batch_sequences or decide_batch_sequences(shape, tokens)
+    batch = asked.batch_sequences or decide_batch_sequences(shape, horizon or tokens)
     batch_tokens = batch * shape.seq_len
     steps = max(1, round(tokens / batch_tokens))
-    realised = steps * batch_tokens
+    shared_steps = max(1, round((horizon or tokens) / batch_tokens))
+    realised = shared_steps * batch_tokens
     if asked.warmup_fraction is None:
         warmup = max(20, round(min(count_matmul_params(shape), 0.1 * realised) / batch_tokens))
     else:
-        warmup = round(asked.warmup_fraction * steps)
+        warmup = round(asked.warmup_fraction * shared_steps)
     if asked.decay_fraction is None:
         decay = min(max(200, round(0.2 * steps)), steps // 2)
     else:

@@ -236,6 +236,18 @@ class RecipeSpec(_Model):
         return self
 
 
+class ScheduleSpec(_Model):
+    """Whether runs of one model share their constant phase."""
+
+    trunk: bool = Field(
+        False,
+        description="train one trunk per model and seed; every D is a cooldown that leaves it",
+    )
+    trunk_tokens_per_param: Positive = Field(
+        20.0, description="D / N at which a trunk's batch, learning rate and warmup are decided"
+    )
+
+
 class ResourcesSpec(_Model):
     """What one run may use."""
 
@@ -254,6 +266,7 @@ class SweepSpec(_Model):
     model: ModelSpec = ModelSpec()
     grid: GridSpec
     recipe: RecipeSpec = RecipeSpec()
+    schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
         (0,), description="every cell is trained once per seed"
     )

@@ -21,9 +21,7 @@ _KEPT = 2
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
     """Write the state after `step` optimiser steps, then drop all but the two newest."""
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    content = buffer.getvalue()
+    content = pack_state(state)
     path = folder / f"checkpoint-{step:09d}.pt"
     write_durably(path, content)
     write_durably(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
@@ -42,6 +40,18 @@ def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
         except (OSError, UnicodeDecodeError):
             continue  # never completed: its digest is written last
         if hashlib.sha256(content).hexdigest() == digest:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
-            return state
+            return unpack_state(content)
     return None
+
+
+def pack_state(state: dict[str, Any]) -> bytes:
+    """The state as bytes."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def unpack_state(content: bytes) -> dict[str, Any]:
+    """The state that `pack_state` wrote; no code is loaded with it."""
+    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    return state

@@ -23,9 +23,16 @@ from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_shards
 from scaling.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
+from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.runspec import RunSpec
-from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint
+from scaling.sweep.trunks import find_branch_step
+from scaling.training.checkpoint import (
+    load_newest_checkpoint,
+    pack_state,
+    save_checkpoint,
+    unpack_state,
+)
 from scaling.training.evaluate import Evaluation, evaluate_model
 from scaling.training.models.transformer import Transformer
 from scaling.training.parametrization import build_model, build_optimizer
@@ -51,6 +58,7 @@ def train_run(
     keep_weights: bool,
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
+    trunk: TrunkCache | None = None,
 ) -> Measurement:
     """Train, evaluate and measure one run.
 
@@ -62,6 +70,7 @@ def train_run(
         keep_weights: Whether the final weights stay in the attempt's folder.
         should_stop: Polled between steps.
         report: Called about once a second with (tokens done, latest training loss).
+        trunk: States that runs with the same prefix share; used and added to.
 
     Raises:
         RunInterrupted: `should_stop` said so; a checkpoint was written first.
@@ -72,8 +81,8 @@ def train_run(
     shards = open_shards(corpus)
     if shards.facts.digest != run.data_digest:
         raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")
-    training = _Training(run, shards, attempt)
-    training.restore(load_newest_checkpoint(resume))
+    training = _Training(run, shards, attempt, trunk)
+    training.restore(_find_state(run, resume, trunk))
     first_step = training.step
     reason = training.advance(should_stop, report)
     evaluation = None
@@ -102,20 +111,38 @@ def train_run(
     )
 
 
+def _find_state(
+    run: RunSpec, resume: Sequence[Path], trunk: TrunkCache | None
+) -> dict[str, Any] | None:
+    """The state with the most steps: of an earlier attempt, or of the trunk before the cooldown."""
+    states = [load_newest_checkpoint(resume)]
+    if trunk is not None:
+        content = trunk.find_newest(find_branch_step(run))
+        states.append(None if content is None else unpack_state(content))
+    return max((state for state in states if state), key=lambda state: state["step"], default=None)
+
+
 class _Training:
     """The state of one run, and its loop.
 
-    Losses and gradient norms leave the device once a metric row; those of the unfinished row are
-    part of the state, so that a resumed run writes the rows it would have written.
+    Losses and gradient norms of every step are part of the state, and leave the device once a
+    metric row. Rows follow from them, so that a resumed run writes the rows it would have written,
+    and a run that starts from a trunk its own.
     """
 
-    def __init__(self, run: RunSpec, shards: Shards, attempt: Path) -> None:
+    def __init__(
+        self, run: RunSpec, shards: Shards, attempt: Path, trunk: TrunkCache | None
+    ) -> None:
         self.run, self.shards, self.attempt = run, shards, attempt
+        self._trunk = trunk
+        saved = trunk.save_at if trunk is not None else ()
+        self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
         self.model: Transformer = build_model(run)
         self.optimizer = build_optimizer(self.model, run)
         self.step = 0
         self.rows: list[dict[str, float]] = []
-        self._row_losses, self._row_norms = torch.empty(0), torch.empty(0)
+        self._losses = torch.zeros(run.recipe.steps)
+        self._norms = torch.zeros(run.recipe.steps)
         self._batches = BatchOrder(
             shards,
             seq_len=run.shape.seq_len,
@@ -124,26 +151,27 @@ class _Training:
         )
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Continue from a checkpoint, or start; metrics.jsonl is written as it would be."""
+        """Continue from a state, or start."""
         if state is not None:
             self.model.load_state_dict(state["model"])
             self.optimizer.adamw.load_state_dict(state["optimizer"])
-            self.step, self.rows = state["step"], state["rows"]
-            self._row_losses, self._row_norms = state["row_losses"], state["row_norms"]
-        content = "".join(json.dumps(row) + "\n" for row in self.rows)
-        write_durably(self.attempt / "metrics.jsonl", content.encode())
+            self.step = state["step"]
+            self._losses[: self.step] = state["losses"]
+            self._norms[: self.step] = state["norms"]
+        write_durably(self.attempt / "metrics.jsonl", b"")
 
     def save(self) -> None:
         """Write a checkpoint of the state."""
-        state = {
+        save_checkpoint(self.attempt, self._get_state(), step=self.step)
+
+    def _get_state(self) -> dict[str, Any]:
+        return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.adamw.state_dict(),
             "step": self.step,
-            "rows": self.rows,
-            "row_losses": self._row_losses,
-            "row_norms": self._row_norms,
+            "losses": self._losses[: self.step].clone(),  # a view would save all of it
+            "norms": self._norms[: self.step].clone(),
         }
-        save_checkpoint(self.attempt, state, step=self.step)
 
     def advance(
         self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
@@ -154,17 +182,12 @@ class _Training:
             RunInterrupted: `should_stop` said so; a checkpoint was written first.
         """
         saved = reported = time.monotonic()
-        for first, end in self._list_rows()[len(self.rows) :]:
-            if self.step == first:
-                self._row_losses, self._row_norms = (
-                    torch.zeros(end - first),
-                    torch.zeros(end - first),
-                )
+        for first, end in self._list_rows():
             while self.step < end:
-                loss, norm = self._take_step()
-                self._row_losses[self.step - first] = loss
-                self._row_norms[self.step - first] = norm
+                self._losses[self.step], self._norms[self.step] = self._take_step()
                 self.step += 1
+                if self._trunk is not None and self.step in self._save_trunk_at:
+                    self._trunk.store(self.step, pack_state(self._get_state()))
                 if self.step < self.run.recipe.steps and should_stop():
                     self.save()
                     raise RunInterrupted(f"run {self.run.run_id} stopped at step {self.step}")
@@ -173,9 +196,10 @@ class _Training:
                     self.save()
                     saved = now
                 if now - reported > _REPORT_SECONDS:
-                    report(self._tokens_done(), self.rows[-1]["loss"] if self.rows else None)
+                    latest = self.rows[-1].get("loss") if self.rows else None
+                    report(self._count_tokens(self.step), latest)
                     reported = now
-            if reason := self._end_row():
+            if reason := self._end_row(first, end):
                 return reason
         return ""
 
@@ -196,31 +220,32 @@ class _Training:
         norm = self.optimizer.step(multiplier, clip_norm=self.run.recipe.clip_norm)
         return loss.detach(), norm
 
-    def _tokens_done(self) -> int:
-        return self.step * self.run.recipe.batch_sequences * self.run.shape.seq_len
+    def _count_tokens(self, step: int) -> int:
+        return step * self.run.recipe.batch_sequences * self.run.shape.seq_len
 
-    def _end_row(self) -> str:
-        """Record the row that ends here; returns why the run diverged, or an empty string."""
+    def _end_row(self, first: int, end: int) -> str:
+        """Record a row; returns why the run diverged, or an empty string."""
+        norms = self._norms[first:end]
         values = {
-            "step": self.step,
-            "tokens": self._tokens_done(),
-            "loss": float(self._row_losses.mean()),
-            "grad_norm": float(self._row_norms.mean()),
-            "clipped": float((self._row_norms > self.run.recipe.clip_norm).float().mean()),
+            "step": end,
+            "tokens": self._count_tokens(end),
+            "loss": float(self._losses[first:end].mean()),
+            "grad_norm": float(norms.mean()),
+            "clipped": float((norms > self.run.recipe.clip_norm).float().mean()),
         }
         # NaN has no JSON form; a value that is not finite is absent from its row.
         row = {name: value for name, value in values.items() if math.isfinite(value)}
         self.rows.append(row)
         with (self.attempt / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(row) + "\n")
-        return self._find_divergence()
+        return self._find_divergence(end)
 
-    def _find_divergence(self) -> str:
+    def _find_divergence(self, step: int) -> str:
         window = max(1, round(_DIVERGENCE_WINDOW * min(_CURVE_POINTS, self.run.recipe.steps)))
         losses = [row.get("loss", math.nan) for row in self.rows[-window:]]
         if not math.isfinite(losses[-1]):
-            return f"the training loss is not finite by step {self.step}"
-        judged = self.step >= _DIVERGENCE_FROM * self.run.recipe.steps
+            return f"the training loss is not finite by step {step}"
+        judged = step >= _DIVERGENCE_FROM * self.run.recipe.steps
         recent = sum(losses) / len(losses)
         if judged and recent > self.shards.facts.unigram_entropy:
             return _above_unigram("training", recent, self.shards)

@@ -20,10 +20,12 @@ from typing import Any
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
+from scaling.ledger.trunk_cache import TrunkCache
 from scaling.orchestration.driver import DriverSettings
 from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
+from scaling.sweep.trunks import find_branch_step
 
 TRAINER = "synthetic:train_run"
 SETTINGS = DriverSettings(trainer=TRAINER, backoff=0.01)
@@ -81,10 +83,11 @@ def train_run(
     keep_weights: bool,
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
+    trunk: TrunkCache | None = None,
 ) -> Measurement:
     everything = json.loads((corpus / "behaviour.json").read_text())
     behaviour = everything.get("*", {}) | everything.get(str(run.seed), {})
-    first, state = _load_newest(resume, run)
+    first, state = _load_newest(resume, run, trunk)
     rows = [json.dumps({"step": step}) for step in range(first)]
     for step in range(first, run.recipe.steps):
         state = _advance(state, step)
@@ -96,6 +99,8 @@ def train_run(
             raise RunInterrupted(f"stopped after step {step}")
         if (step + 1) % _CHECKPOINT_EVERY == 0:
             _save(attempt, step + 1, state)
+        if trunk is not None and step + 1 in trunk.save_at and step + 1 <= find_branch_step(run):
+            trunk.store(step + 1, json.dumps([step + 1, state]).encode())
         time.sleep(behaviour.get("step_seconds", 0.0))
     (attempt / "metrics.jsonl").write_text("\n".join(rows) + "\n")
     (attempt / "weights.bin").write_text(state)
@@ -147,7 +152,9 @@ def _save(attempt: Path, step: int, state: str) -> None:
     path.with_suffix(".part").rename(path)
 
 
-def _load_newest(resume: Sequence[Path], run: RunSpec) -> tuple[int, str]:
+def _load_newest(resume: Sequence[Path], run: RunSpec, trunk: TrunkCache | None) -> tuple[int, str]:
     found = [json.loads(path.read_text()) for r in resume for path in r.glob("checkpoint-*.json")]
+    shared = trunk.find_newest(find_branch_step(run)) if trunk is not None else None
+    found += [json.loads(shared)] if shared else []
     step, state = max(found, default=(0, str(run.seed)))
     return step, state

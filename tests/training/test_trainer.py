@@ -11,6 +11,7 @@ import torch
 
 from scaling.data.shards import prepare_corpus
 from scaling.ledger.results import RunInterrupted
+from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import NUMERICS_VERSION, Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
@@ -53,7 +54,7 @@ def make_run(corpus: Path, *, steps=60, seed=0, learning_rate=0.01) -> RunSpec:
     return RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)
 
 
-def train(run, corpus, attempt, *, resume=(), stop_after=None, keep_weights=True):
+def train(run, corpus, attempt, *, resume=(), stop_after=None, keep_weights=True, trunk=None):
     attempt.mkdir(exist_ok=True)
     polls = iter(range(10**9))
     return train_run(
@@ -64,6 +65,7 @@ def train(run, corpus, attempt, *, resume=(), stop_after=None, keep_weights=True
         keep_weights=keep_weights,
         should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
         report=lambda tokens, loss: None,
+        trunk=trunk,
     )
 
 
@@ -164,3 +166,69 @@ def test_golden_run_guards_the_numerics_version(corpus, tmp_path):
     measured = train(make_run(corpus), corpus, tmp_path / "a")
     assert NUMERICS_VERSION == 1
     assert measured.loss == pytest.approx(GOLDEN_LOSS, rel=1e-3)
+
+
+# --- trunks ----------------------------------------------------------------------------------
+
+
+def open_trunk(folder: Path, *steps: int) -> TrunkCache:
+    return TrunkCache(folder=folder / "trunk", save_at=steps)
+
+
+def test_a_branch_is_bit_for_bit_the_run_from_nothing(corpus, tmp_path):
+    short, long = make_run(corpus, steps=60), make_run(corpus, steps=110)  # leave at 48 and 98
+    alone = train(short, corpus, tmp_path / "alone")
+    trunk = open_trunk(tmp_path, 48, 98)
+    train(long, corpus, tmp_path / "long", trunk=trunk)
+    assert trunk.list_steps() == (48, 98)
+    branch = train(short, corpus, tmp_path / "branch", trunk=trunk)
+    assert branch.loss == alone.loss
+    assert branch.loss_se == alone.loss_se
+    assert curve(tmp_path / "branch") == curve(tmp_path / "alone")
+    assert load_weights(tmp_path / "branch") == load_weights(tmp_path / "alone")
+    # It trained its cooldown alone, and says so; what it costs as if from nothing is the run's.
+    assert branch.flops_spent * 60 == alone.flops_spent * 12
+
+
+def test_a_trunk_is_extended_by_a_longer_horizon(corpus, tmp_path):
+    short, long = make_run(corpus, steps=60), make_run(corpus, steps=110)
+    alone = train(long, corpus, tmp_path / "alone")
+    trunk = open_trunk(tmp_path, 48, 98)
+    train(short, corpus, tmp_path / "short", trunk=trunk)
+    assert trunk.list_steps() == (48,)  # a cooldown's states are nobody else's
+    longer = train(long, corpus, tmp_path / "longer", trunk=trunk)
+    assert longer.loss == alone.loss
+    assert curve(tmp_path / "longer") == curve(tmp_path / "alone")
+    assert longer.flops_spent * 110 == alone.flops_spent * 62
+
+
+def test_a_damaged_state_of_a_trunk_is_not_used(corpus, tmp_path):
+    short, long = make_run(corpus, steps=60), make_run(corpus, steps=110)
+    alone = train(short, corpus, tmp_path / "alone")
+    trunk = open_trunk(tmp_path, 30, 48)
+    train(long, corpus, tmp_path / "long", trunk=trunk)
+    newest = sorted(trunk.folder.glob("step-*.pt"))[-1]
+    content = bytearray(newest.read_bytes())
+    content[len(content) // 2] ^= 1
+    newest.write_bytes(bytes(content))
+    branch = train(short, corpus, tmp_path / "branch", trunk=trunk)
+    assert branch.loss == alone.loss
+    assert branch.flops_spent * 60 == alone.flops_spent * 30  # from the one before
+
+
+def test_an_interrupted_branch_continues_from_its_own_checkpoint(corpus, tmp_path):
+    short, long = make_run(corpus, steps=60), make_run(corpus, steps=110)
+    alone = train(short, corpus, tmp_path / "alone")
+    trunk = open_trunk(tmp_path, 48)
+    train(long, corpus, tmp_path / "long", trunk=trunk)
+    with pytest.raises(RunInterrupted):
+        train(short, corpus, tmp_path / "one", trunk=trunk, stop_after=5)
+    branch = train(short, corpus, tmp_path / "two", trunk=trunk, resume=[tmp_path / "one"])
+    assert branch.loss == alone.loss
+    assert curve(tmp_path / "two") == curve(tmp_path / "alone")
+    assert branch.flops_spent * 60 == alone.flops_spent * 7
+
+
+def load_weights(attempt: Path) -> dict[str, bytes]:
+    state = torch.load(attempt / "weights.pt", weights_only=True)
+    return {name: tensor.numpy().tobytes() for name, tensor in state.items()}

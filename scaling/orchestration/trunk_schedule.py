@@ -1,0 +1,76 @@
+"""Which runs may start now, so that what runs share is trained once.
+
+A run waits while another of its trunk is on the way to a state that it could start from, and for
+nothing else: where no run of the trunk is under way, it starts from the best state there is, be
+that none, and those that come after it wait for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from scaling.ledger.trunk_cache import TrunkCache
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.trunks import Trunk, find_branch_step, find_start, list_trunks
+
+
+class TrunkSchedule:
+    """The trunks of a plan, and what runs of them.
+
+    Args:
+        runs: Every planned run, finished ones too: a state they stored still serves.
+        folder: Of the results; states are under `trunks/`.
+    """
+
+    def __init__(self, runs: Iterable[RunSpec], folder: Path) -> None:
+        self._folder = folder / "trunks"
+        trunks = list_trunks(runs).values()
+        self._trunk_of = {run.run_id: trunk for trunk in trunks for run in trunk.runs}
+        self._running: dict[str, dict[str, RunSpec]] = {trunk.prefix: {} for trunk in trunks}
+
+    def find_cache(self, run: RunSpec) -> TrunkCache | None:
+        """Where the run's trunk is kept; None for a run that shares nothing."""
+        trunk = self._trunk_of.get(run.run_id)
+        return None if trunk is None else self._open_cache(trunk)
+
+    def find_start(self, run: RunSpec) -> int:
+        """Steps that the run would not have to train if it began now."""
+        cache = self.find_cache(run)
+        return 0 if cache is None else find_start(run, cache.list_steps())
+
+    def list_stored(self) -> dict[str, tuple[int, ...]]:
+        """Steps whose state is stored, by prefix."""
+        trunks = {trunk.prefix: trunk for trunk in self._trunk_of.values()}
+        return {prefix: self._open_cache(trunk).list_steps() for prefix, trunk in trunks.items()}
+
+    def may_start(self, run: RunSpec) -> bool:
+        """Whether nothing under way would bring a better state to start from."""
+        trunk = self._trunk_of.get(run.run_id)
+        if trunk is None or not self._running[trunk.prefix]:
+            return True
+        own = find_branch_step(run)
+        steps = set(self._open_cache(trunk).list_steps())
+        start = find_start(run, steps)
+        meetings = {min(own, find_branch_step(one)) for one in self._running[trunk.prefix].values()}
+        return all(step in steps or step <= start for step in meetings)
+
+    def begin(self, run: RunSpec) -> None:
+        """The run is under way."""
+        if trunk := self._trunk_of.get(run.run_id):
+            self._running[trunk.prefix][run.run_id] = run
+
+    def end(self, run: RunSpec) -> None:
+        """It no longer is, however it ended."""
+        if trunk := self._trunk_of.get(run.run_id):
+            self._running[trunk.prefix].pop(run.run_id, None)
+
+    def tidy(self, run: RunSpec, finished: Iterable[str]) -> None:
+        """Once every run of a trunk is finished, keep the last state alone: what a longer horizon
+        would start from."""
+        trunk = self._trunk_of.get(run.run_id)
+        if trunk is not None and {one.run_id for one in trunk.runs} <= set(finished):
+            self._open_cache(trunk).keep_newest()
+
+    def _open_cache(self, trunk: Trunk) -> TrunkCache:
+        return TrunkCache(folder=self._folder / trunk.prefix, save_at=trunk.branch_steps)

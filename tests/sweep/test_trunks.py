@@ -1,0 +1,101 @@
+"""Claims about what runs share, and what that saves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.shapes import make_shape
+from scaling.sweep.spec import RecipeSpec
+from scaling.sweep.trunks import (
+    count_spent_flops,
+    find_branch_step,
+    find_start,
+    list_trunks,
+    name_prefix,
+)
+
+RECIPE = Recipe(
+    batch_sequences=1,
+    steps=1000,
+    learning_rate=0.01,
+    base_width=32,
+    base_depth=2,
+    warmup_steps=20,
+    decay_steps=200,
+    beta1=0.9,
+    beta2=0.98,
+    epsilon=1e-8,
+    weight_decay=0.0,
+    clip_norm=1.0,
+    init_scale=1.0,
+)
+
+
+def make_run(steps: int, *, width: int = 32, seed: int = 0, **changes: float) -> RunSpec:
+    recipe = dataclasses.replace(RECIPE, steps=steps, decay_steps=steps // 5, **changes)
+    shape = make_shape(256, 128, d_model=width, n_layers=2)
+    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=seed)
+
+
+def test_runs_share_a_prefix_exactly_if_they_differ_in_the_horizon_alone() -> None:
+    run = make_run(1000)
+    assert name_prefix(run) == name_prefix(make_run(2000))
+    others = [
+        make_run(1000, width=48),
+        make_run(1000, seed=1),
+        make_run(1000, learning_rate=0.02),
+        make_run(1000, warmup_steps=30),
+        dataclasses.replace(run, data_digest="cd" * 32),
+        dataclasses.replace(run, numerics_version=run.numerics_version + 1),
+    ]
+    assert len({name_prefix(other) for other in [run, *others]}) == 1 + len(others)
+
+
+def test_a_grid_of_doubling_horizons_costs_what_arithmetic_says() -> None:
+    widths = (16, 32, 48, 64, 80, 96)
+    runs = [make_run(1000 * 2**k, width=width) for width in widths for k in range(6)]
+    spent = count_spent_flops(runs)
+    # S = 63 from nothing; (1 − q)·32 + q·63 = 38.2 with a cooldown of q = .2 (PERFORMANCE.md).
+    whole = sum(run.flops for run in runs)
+    assert whole / sum(spent.values()) == pytest.approx(63 / 38.2, rel=1e-6)
+
+
+def test_runs_that_share_nothing_cost_what_they_are() -> None:
+    runs = [make_run(1000), make_run(2000, seed=1)]
+    assert list_trunks(runs) == {}
+    assert count_spent_flops(runs) == {run.run_id: run.flops for run in runs}
+
+
+def test_states_that_are_there_need_not_be_trained_again() -> None:
+    short, long = make_run(1000), make_run(4000)
+    stored = {name_prefix(short): (800,)}
+    spent = count_spent_flops([long], stored)
+    assert spent[long.run_id] == long.flops * 3200 // 4000
+    # The cooldown of the short one starts at 800; from a state beyond it cannot.
+    assert find_start(short, (800, 3200)) == 800
+    assert find_start(short, (801,)) == 0
+
+
+def test_a_trunk_lists_where_its_runs_leave_it() -> None:
+    runs = [make_run(steps) for steps in (1000, 4000, 2000)]
+    (trunk,) = list_trunks([*runs, runs[0], make_run(1000, width=48)]).values()
+    assert [run.recipe.steps for run in trunk.runs] == [4000, 2000, 1000]
+    assert trunk.branch_steps == (800, 1600, 3200)
+    assert [find_branch_step(run) for run in trunk.runs] == [3200, 1600, 800]
+
+
+def test_a_reference_horizon_makes_recipes_of_one_model_share_their_prefix() -> None:
+    shape = make_shape(256, 128, d_model=32, n_layers=2)
+
+    def name(tokens: float, horizon: float | None) -> str:
+        recipe = decide_recipe(shape, tokens, RecipeSpec(), horizon=horizon)
+        return name_prefix(RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0))
+
+    assert name(2e5, None) != name(2e6, None)
+    assert name(2e5, 6e5) == name(2e6, 6e5)
+    # Nothing about a run depends on which horizons its siblings have.
+    assert name(6e5, 6e5) == name(6e5, None)
