@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scaling.ledger.columns import OPTIONAL, REQUIRED
+
 if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
     from scaling.workflow import FitOptions
@@ -25,6 +27,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Machine-read
 source_argument = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE")
 results_argument = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
 sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+
+
+def _describe_columns() -> str:
+    needed, more = (", ".join(one.name for one in some) for some in (REQUIRED, OPTIONAL))
+    return f"Needed: {needed}. Optional: {more} (README, Columns)."
 
 
 def fit_options(function: _F) -> _F:
@@ -84,7 +91,7 @@ def fit_options(function: _F) -> _F:
             "--columns",
             default="",
             metavar="N=params,D=tokens,...",
-            help="Names of a table's columns.",
+            help=f"Names of a table's columns. {_describe_columns()}",
         ),
         click.option(
             "--loss-unit",
