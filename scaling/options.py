@@ -42,8 +42,8 @@ def fit_options(function: _F) -> _F:
             type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
             default="all",
             show_default=True,
-            help="Which of Chinchilla's approaches answers; all: parametric, beside the other; "
-            "envelope: refused on finished runs.",
+            help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
+            "envelope: only where points along runs compare (README, Points along runs).",
         ),
         click.option(
             "--family",

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from scaling.orchestration.executors import Executor
 
 ExecutorName = Literal["ray", "inline"]
-AskedApproach = Literal["all", "parametric", "isoflop"]
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 
 # The ladder's cost is needed wherever a query may land: to far beyond any model.
 _LARGEST_PARAMS = 1e13

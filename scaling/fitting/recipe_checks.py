@@ -72,6 +72,13 @@ def _check_warmup(table: RunTable) -> Check:
 
 def _check_decay(table: RunTable) -> Check:
     code = "undercooled"
+    if set(map(str.lower, table.schedule or ())) == {"constant"}:
+        seen = f"The learning rate is constant: all {len(table)} rows are undecayed."
+        advice = (
+            "Law, frontier and losses are those of undecayed models; a decay lowers the loss, and "
+            "may move N*. Train cooldown branches from these runs to know."
+        )
+        return pass_if(False, code, seen, advice)
     both, unsaid = _take_stated(table.steps, table.decay_steps)
     if not both.size:
         return pass_if(None, code, "The table does not state the decay of the learning rate.", "")
