@@ -236,6 +236,24 @@ def test_too_many_runs_are_refused():
     assert "at most 2000" in fit_envelope(table).problem
 
 
+@pytest.mark.parametrize("seed", range(15))
+def test_curves_of_noise_are_fitted_or_refused_and_never_raise(seed):
+    rng = np.random.default_rng(seed)
+    rows = int(rng.integers(1, 60))
+    runs = rng.integers(0, max(1, rows // int(rng.integers(1, 8))), rows)
+    size = np.exp(rng.uniform(5, 20, 60))[runs] if rng.random() < 0.7 else np.full(rows, 1e6)
+    table = make_table(
+        size,
+        np.exp(rng.uniform(5, 25, rows)),
+        loss=np.exp(rng.choice([0.0, 0.01, 1.0]) * rng.standard_normal(rows)),
+        trajectory=[f"r{one}" for one in runs],
+        schedule=["constant"] * rows,
+    )
+    fit = fit_runs(table, approach="envelope", bootstrap=20)
+    json.dumps(fit.to_contract(), allow_nan=False)
+    assert fit.status == ("failed" if fit.frontier is None else "converged")
+
+
 # --- reading ---------------------------------------------------------------------------------
 
 
