@@ -5,13 +5,14 @@
 Worlds: `right` (Chinchilla's law holds), `rate` (runs at both ends of D lose 1 % to a poor
 learning rate, which the law absorbs without a trace in its residuals), `count` (the law holds in
 another count of N than the one that is fitted). Sweeps of 5 x 7 cells over two decades, sigma
-.64 %. Printed for several sizes of the allowance for model error (LOSS_DRIFT, PARAMS_DRIFT of
-allocation.py): the share of sweeps whose 90 % interval holds the true lowest loss and the true N*.
+.64 %. Printed, for the bootstrap alone and with model error (fitting/discrepancy.py): the share of
+sweeps whose 90 % interval holds the true lowest loss and the true N*, and its median width.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,7 +23,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, design_isoflop
 
-import scaling.allocation as allocation
+from scaling.allocation import allocate
 from scaling.fitting.engine import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.ledger.tables import RunTable, make_table
@@ -31,7 +32,7 @@ from scaling.units import FloatArray
 FAR = 1e14  # a decade beyond the largest budget
 PENALTY = 0.01
 VOCABULARY = 256
-SHARES = (0.0, 0.25, 0.5, 1.0)
+KINDS = ("bootstrap", "with model error")
 
 
 def count_otherwise(params: FloatArray) -> FloatArray:
@@ -57,19 +58,22 @@ def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     return table, float(lowest[at]), float(sizes[at])
 
 
-def judge(world: str, seed: int) -> list[list[bool]]:
-    """For each share of the allowance, whether loss and N* are covered."""
+def judge(world: str, seed: int) -> list[list[tuple[bool, float]]]:
+    """Of each kind of interval, whether loss and N* are covered, and the interval's log width."""
     table, loss, params = simulate(world, seed)
-    fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE)
-    whole = allocation.LOSS_DRIFT, allocation.PARAMS_DRIFT
-    covered = []
-    for share in SHARES:
-        allocation.LOSS_DRIFT, allocation.PARAMS_DRIFT = (share * one for one in whole)
-        answer = allocation.allocate(fit, FAR, far=True, anyway=True)
+    whole = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE)
+    judged = []
+    for fit in (dataclasses.replace(whole, discrepancy=None), whole):
+        answer = allocate(fit, FAR, far=True, anyway=True)
         pairs = ((answer.loss_interval, loss), (answer.params_interval, params))
-        covered.append([one is not None and one.low <= true <= one.high for one, true in pairs])
-    allocation.LOSS_DRIFT, allocation.PARAMS_DRIFT = whole
-    return covered
+        judged.append(
+            [
+                (one.low <= true <= one.high, float(np.log(one.high / one.low)))
+                for one, true in pairs
+                if one is not None
+            ]
+        )
+    return judged
 
 
 def main() -> None:
@@ -79,8 +83,12 @@ def main() -> None:
     for world in ("right", "rate", "count"):
         with ProcessPoolExecutor() as pool:
             found = np.array(list(pool.map(partial(judge, world), range(asked.sweeps))))
-        for share, (loss, params) in zip(SHARES, found.mean(axis=0), strict=True):
-            print(f"{world:6s} allowance ×{share:<5g} loss {loss:.3f}  N* {params:.3f}", flush=True)
+        for at, kind in enumerate(KINDS):
+            words = [f"{world:6s} {kind:17s}"]
+            for name, column in (("loss", found[:, at, 0]), ("N*", found[:, at, 1])):
+                covered, width = column[:, 0].mean(), np.median(column[:, 1])
+                words.append(f"{name}: covered {covered:.3f}, width {width:.3f}")
+            print("  ".join(words), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,14 @@
 """Forecasts of expensive runs from cheap ones, on published tables.
 
-    python benchmarks/extrapolate.py --tables ../shared/data [--draws 300]
+    python benchmarks/extrapolate.py --tables ../shared/data [--draws 300] [--leave-one-out]
 
 Of each table the top decile in C is forecast from the runs at or below the q25, q50 and q75
 quantile of C, by Chinchilla's law (Huber 1e-3, every run) and by the mixture of laws. Printed:
 mean absolute relative error, signed bias, the share of runs inside the 90 % interval of a new run
-(rows of a table share one fit: read coverage per table), and the median over tables.
+(rows of a table share one fit: read coverage per table), its median log width and its interval
+score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 43, of ln L: width, plus 20
+times what lies outside), with and without model error; then medians and means over tables. With
+--leave-one-out the prior of model error is measured anew for each table on the six others.
 
 Tables: Epoch's 240 points; marin (comma, dclm), regular runs; misfitting, best learning rate of
 each (N, D); datablations, one epoch; Porian et al., tuned, RefinedWeb and OpenWebText2. The tables
@@ -15,6 +18,7 @@ are others' work and not part of this repository.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import platform
 import warnings
 from pathlib import Path
@@ -22,13 +26,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+import scaling.fitting.discrepancy as discrepancy
 from scaling.allocation import predict
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Fit
 from scaling.ledger.tables import RunTable, make_table, select_rows
 
 QUANTILES = (0.25, 0.5, 0.75)
+LEAST_RATE = 0.005  # a miss below this per root decade is what coefficients account for
 
 
 def load(folder: Path) -> dict[str, RunTable]:
@@ -66,37 +73,64 @@ def forecast(table: RunTable, quantile: float, family: str, draws: int) -> dict[
         huber_delta=1e-3,
         bootstrap=draws,
     )
-    errors, inside, widths = [], [], []
     try:
-        for at in range(len(test)):
-            answer = predict(
-                fit, params=test.params[at], tokens=test.tokens[at], far=True, anyway=True
-            )
-            errors.append(answer.loss / test.loss[at] - 1.0)
-            interval = answer.new_run_interval
-            assert interval is not None
-            inside.append(interval.low <= test.loss[at] <= interval.high)
-            widths.append(np.log(interval.high / interval.low))
+        bare = judge(dataclasses.replace(fit, discrepancy=None), test)
+        judged = judge(fit, test)
     except ScalingError:
         return None
+    reach = np.log10(list_flops(test).mean() / flops[below].max())
+    rate = abs(judged["bias"]) / np.sqrt(reach)
+    return {**judged, "bare": bare["score"], "rate": rate}
+
+
+def judge(fit: Fit, test: RunTable) -> dict[str, float]:
+    """Errors of a fit's forecasts, and what its 90 % intervals are worth."""
+    errors, inside, widths, scores = [], [], [], []
+    for at in range(len(test)):
+        answer = predict(fit, params=test.params[at], tokens=test.tokens[at], far=True, anyway=True)
+        errors.append(answer.loss / test.loss[at] - 1.0)
+        interval = answer.new_run_interval
+        assert interval is not None
+        low, high, seen = np.log([interval.low, interval.high, test.loss[at]])
+        inside.append(low <= seen <= high)
+        widths.append(high - low)
+        scores.append(high - low + 20.0 * max(0.0, low - seen, seen - high))
     return {
         "error": float(np.mean(np.abs(errors))),
         "bias": float(np.mean(errors)),
         "coverage": float(np.mean(inside)),
         "width": float(np.median(widths)),
+        "score": float(np.mean(scores)),
     }
+
+
+def measure_prior(tables: list[RunTable], draws: int) -> tuple[float, float]:
+    """Geometric mean and spread of the rates by which Chinchilla's law misses on some tables."""
+    rates = []
+    for table in tables:
+        for quantile in QUANTILES:
+            found = forecast(table, quantile, "chinchilla", draws)
+            if found is not None and found["rate"] > LEAST_RATE:
+                rates.append(np.log(found["rate"]))
+    return float(np.exp(np.mean(rates))), float(np.std(rates))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tables", type=Path, required=True)
     parser.add_argument("--draws", type=int, default=300)
+    parser.add_argument("--leave-one-out", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore", ScalingWarning)
     print(f"machine: {platform.processor() or platform.machine()}, numpy {np.__version__}")
     tables = load(asked.tables)
-    medians: dict[tuple[str, float], list[float]] = {}
+    medians: dict[tuple[str, float], list[dict[str, float]]] = {}
     for name, table in tables.items():
+        if asked.leave_one_out:
+            others = [one for other, one in tables.items() if other != name]
+            prior = measure_prior(others, asked.draws)
+            discrepancy._MEDIAN_RATE, discrepancy._LOG_WIDTH = prior
+            print(f"{name:13s} prior of the others: median {prior[0]:.3f}, spread {prior[1]:.2f}")
         for quantile in QUANTILES:
             words = [f"{name:13s} q{100 * quantile:.0f}"]
             for family in ("chinchilla", "mixture"):
@@ -104,15 +138,21 @@ def main() -> None:
                 if found is None:
                     words.append(f"{family}: no fit" + 30 * " ")
                     continue
-                medians.setdefault((family, quantile), []).append(found["error"])
+                medians.setdefault((family, quantile), []).append(found)
                 words.append(
                     f"{family}: error {found['error']:6.2%} bias {found['bias']:+7.2%} "
-                    f"inside {found['coverage']:4.0%} width {found['width']:.3f}"
+                    f"inside {found['coverage']:4.0%} width {found['width']:.3f} "
+                    f"score {found['score']:.3f} (bare {found['bare']:.3f})"
                 )
             print("   ".join(words), flush=True)
-    for (family, quantile), errors in sorted(medians.items()):
-        count, middle = len(errors), float(np.median(errors))
-        print(f"median over {count} tables, {family}, q{100 * quantile:.0f}: {middle:.2%}")
+    for (family, quantile), rows in sorted(medians.items()):
+        middle = {key: float(np.median([row[key] for row in rows])) for key in ("error", "width")}
+        mean = {key: float(np.mean([row[key] for row in rows])) for key in ("score", "bare")}
+        print(
+            f"{len(rows)} tables, {family}, q{100 * quantile:.0f}: median error "
+            f"{middle['error']:.2%}, median width {middle['width']:.3f}, "
+            f"mean score {mean['score']:.3f} (bare {mean['bare']:.3f})"
+        )
 
 
 if __name__ == "__main__":

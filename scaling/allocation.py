@@ -6,17 +6,12 @@
 
 - the coefficients' bootstrap draws;
 - for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
-- model error, none inside the data, beyond it a Gaussian whose standard deviation grows with the
-  square root of the decades: .03 of the loss and .2 of ln N* at one decade.
+- model error, none inside the data, beyond it a Gaussian of ln L whose standard deviation is
+  τ·√decades, with τ drawn from its distribution (fitting/discrepancy.py: what forecasts within the
+  table say of it), and one four times as wide of ln N*: over 18 backcasts of public tables the root
+  mean square of what coefficients leave over of ln N* at one decade is .19, where τ is about .05.
 
-The last is calibrated on backcasts of 11 public tables (runs above a quantile of C predicted from
-those below). What coefficients and noise leave over of the loss is, per root decade, .01–.015 in
-Chinchilla's points, .03 in both of marin, .02–.035 in four of Porian's, .05–.1 in his tuned runs
-and in misfitting's best learning rates, which hold runs of D/N < 1. The square root makes the three
-cuts of one table agree, where linear growth makes them differ threefold. For ln N* the root mean
-square over 18 backcasts is .19. One number stands for model error in general: it widens the
-interval of a law that is right, and is too small for a table worse than the median. Recipe error
-(a learning-rate bracket) and the held-out set's error are not in it.
+Recipe error (a learning-rate bracket) and the held-out set's error are not in it.
 Without bootstrap there are no draws and no interval.
 """
 
@@ -52,10 +47,10 @@ from scaling.units import FloatArray, format_flops
 COMPUTE_PENALTY = 0.05
 # Beyond this many decades nothing above was ever tested (SCIENCE.md).
 MAX_DECADES = 3.0
-# Model error at one decade beyond the data: of ln loss and of ln N*; see the module's docstring.
-LOSS_DRIFT = 0.03
-PARAMS_DRIFT = 0.2
+# Model error of ln N* in units of that of ln L; see the module's docstring.
+_PARAMS_DRIFT = 4.0
 _BISECTIONS = 60
+_ANY = 20220329  # a seed
 # The basin is looked for up to a factor e^7 (1100) of N* either side.
 _BASIN_REACH = 7.0
 # Of an extrapolation, by whether anything asked lies above the data.
@@ -274,10 +269,11 @@ def predict(
     mean_interval = new_run_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        mean = family.loss(draws, n_value, d_value) * _draw_drift(len(draws), LOSS_DRIFT, decades)
+        mean = family.loss(draws, n_value, d_value) * _draw_drift(fit, len(draws), decades)
         mean_interval = _find_interval(mean, fit.level)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
-        new_run_interval = _find_interval(mean * _draw_drift(len(draws), noise, 1.0, 1), fit.level)
+        new_run = mean * np.exp(noise * _draw_gaussians(len(draws), stream=1))
+        new_run_interval = _find_interval(new_run, fit.level)
     return Prediction(
         params=params,
         tokens=tokens,
@@ -304,8 +300,8 @@ def _answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        drift = _draw_drift(len(draws), PARAMS_DRIFT, decades, 2)
-        lowest = family.loss(draws, at, seen) * _draw_drift(len(draws), LOSS_DRIFT, decades)
+        drift = _draw_drift(fit, len(draws), decades, times=_PARAMS_DRIFT, stream=2)
+        lowest = family.loss(draws, at, seen) * _draw_drift(fit, len(draws), decades)
         drifted = at * drift
         spent = flops / fit.cost.flops_per_token(drifted)
         values = (drifted, spent, lowest)
@@ -340,7 +336,7 @@ def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) 
     params_interval = tokens_interval = None
     if frontier.draws:
         a, log_k_n, b, log_k_d = np.array(frontier.draws).T
-        drift = _draw_drift(len(a), PARAMS_DRIFT, decades, 2)
+        drift = _draw_drift(fit, len(a), decades, times=_PARAMS_DRIFT, stream=2)
         params_interval = _find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level)
         tokens_interval = _find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level)
     loss = None
@@ -521,12 +517,22 @@ def _list_failed(fit: Fit) -> tuple[Check, ...]:
 # --- draws -----------------------------------------------------------------------------------
 
 
-def _draw_drift(count: int, spread: float, decades: float, stream: int = 0) -> FloatArray:
-    """exp of Gaussians with standard deviation spread·√decades, the same at every call: shape
-    (count,). Streams are independent of one another."""
-    rng = np.random.default_rng((20220329, stream))  # any constant: answers must not flicker
-    drift: FloatArray = np.exp(spread * math.sqrt(decades) * rng.standard_normal(count))
+def _draw_drift(
+    fit: Fit, count: int, decades: float, *, times: float = 1.0, stream: int = 0
+) -> FloatArray:
+    """exp of model error `times` that of ln L, so many decades beyond the data, shape (count,)."""
+    rates = np.zeros(1) if fit.discrepancy is None else np.array(fit.discrepancy.rates)
+    # Spread over the draws in a fixed order that has nothing to do with theirs.
+    rate = rates[np.random.default_rng((_ANY, stream, 1)).permutation(count) % rates.size]
+    drift: FloatArray = np.exp(
+        times * math.sqrt(decades) * rate * _draw_gaussians(count, stream=stream)
+    )
     return drift
+
+
+def _draw_gaussians(count: int, *, stream: int) -> FloatArray:
+    """The same at every call, for answers must not flicker; streams are independent."""
+    return np.random.default_rng((_ANY, stream)).standard_normal(count)
 
 
 def _find_interval(draws: FloatArray, level: float) -> Interval:

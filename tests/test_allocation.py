@@ -1,5 +1,6 @@
 """Claims about answers: N*, D* and loss of a budget, their intervals, and when there is none."""
 
+import dataclasses
 import json
 import math
 
@@ -75,8 +76,11 @@ def test_intervals_widen_with_the_distance(fit):
         assert answer.params_interval.low < answer.params < answer.params_interval.high
         assert answer.loss_interval.low < answer.loss < answer.loss_interval.high
     assert (np.diff(widths[1:], axis=0) > 0).all()
-    # At one decade model error alone is ±1.645·.03 of the loss.
-    assert widths[2][1] > 2 * 1.645 * 0.03 * 0.9
+    # Model error widens what coefficients alone would say, and only beyond the data.
+    bare = dataclasses.replace(fit, discrepancy=None)
+    for flops, wider in ((1e12, False), (1e14, True)):
+        with_error, without = (allocate(one, flops).loss_interval for one in (fit, bare))
+        assert (with_error.high / with_error.low > without.high / without.low) == wider
 
 
 def test_ladder_answer_spends_the_exact_cost(ladder_fit):

@@ -184,8 +184,18 @@ def _estimate_common(residuals: FloatArray, group: IntArray) -> float:
 def _draw_normal(
     fit: ParametricFit, cluster: IntArray, count: int, rng: np.random.Generator
 ) -> FloatArray:
-    """theta from the normal limit: H⁻¹ S H⁻¹ with S summed over clusters, held to the bounds."""
-    family, delta = fit.task.family, fit.task.delta
+    """theta from the normal limit, held to the bounds."""
+    family = fit.task.family
+    values, vectors = np.linalg.eigh(estimate_clustered_covariance(fit, cluster))
+    spread = vectors * np.sqrt(np.maximum(values, 0.0))
+    theta = fit.theta + rng.standard_normal((count, fit.theta.size)) @ spread.T
+    clipped: FloatArray = np.clip(theta, family.lower, family.upper)
+    return clipped
+
+
+def estimate_clustered_covariance(fit: ParametricFit, cluster: IntArray) -> FloatArray:
+    """H⁻¹ S H⁻¹ of theta, S summed over clusters, shape (p, p)."""
+    delta = fit.task.delta
     psi = np.clip(fit.residuals, -delta, delta)
     scores = np.stack([np.bincount(cluster, weights=row * psi) for row in fit.gradient])
     bread = estimate_covariance(fit)
@@ -194,9 +204,5 @@ def _draw_normal(
     _, slope = measure_scale(fit)
     inverse = bread * slope / scale
     root = inverse @ scores
-    covariance = root @ root.T
-    values, vectors = np.linalg.eigh(covariance)
-    spread = vectors * np.sqrt(np.maximum(values, 0.0))
-    theta = fit.theta + rng.standard_normal((count, fit.theta.size)) @ spread.T
-    clipped: FloatArray = np.clip(theta, family.lower, family.upper)
-    return clipped
+    covariance: FloatArray = root @ root.T
+    return covariance

@@ -14,6 +14,7 @@ from scaling.fitting.budgets import Budget, list_flops
 from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import find_replicates, list_cells
 from scaling.fitting.result import Check
+from scaling.laws.family import LawFamily
 from scaling.ledger.tables import RunTable
 from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
@@ -76,6 +77,33 @@ def find_design_problem(table: RunTable) -> str | None:
             f"Add runs with other D at the same N."
         )
     return None
+
+
+def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
+    """Why this law cannot follow from these runs. One without a frontier may lie on a line."""
+    unique = table.unique_tokens
+    if family.needs_repeats and (unique is None or not np.any(unique < 0.99 * table.tokens)):
+        return (
+            f"No run repeats its data (D above U), so the law {family.name} has nothing to fit. "
+            f"State unique tokens in a column U, or ask for another family."
+        )
+    if family.has_frontier:
+        problem = find_design_problem(table)
+        cells, wanted = int(list_cells(table).max(initial=-1)) + 1, 2 * len(family.param_names)
+        if problem is None and cells < wanted:
+            return (
+                f"The runs have {cells} distinct (N, D); the law {family.name} has "
+                f"{len(family.param_names)} letters and needs {wanted}. Add model sizes and "
+                f"token counts, or ask for a law with fewer letters."
+            )
+        return problem
+    budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
+    wanted = 2 * len(family.param_names)
+    if budgets >= wanted:
+        return None
+    return (
+        f"The runs have {budgets} distinct N·D; the law {family.name} needs {wanted}. Add budgets."
+    )
 
 
 def check_points(table: RunTable) -> tuple[Check, ...]:

@@ -24,8 +24,9 @@ from scaling.fitting.checks import (
     check_curves,
     check_points,
     check_trajectories,
-    find_design_problem,
+    find_law_problem,
 )
+from scaling.fitting.discrepancy import list_prior_rates, measure_discrepancy
 from scaling.fitting.envelope import fit_envelope
 from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
@@ -40,7 +41,6 @@ from scaling.fitting.mixture import fit_mixture
 from scaling.fitting.noise import (
     estimate_replicate_sigma,
     estimate_residual_sigma,
-    list_cells,
 )
 from scaling.fitting.parametric import (
     ParametricFit,
@@ -54,6 +54,7 @@ from scaling.fitting.result import (
     Backcast,
     Check,
     Coverage,
+    Discrepancy,
     Fit,
     FitStatus,
     Frontier,
@@ -147,6 +148,7 @@ def fit_runs(
         table_digest=table.digest,
         source=table.source,
         members=law.members,
+        discrepancy=_measure_discrepancy(work, law.fit, delta) if bootstrap else None,
     )
 
 
@@ -192,7 +194,7 @@ class _MinimaPart:
 
 def _fit_law(work: _Work, delta: float) -> _LawPart:
     table, family = work.table, work.family
-    problem = _find_problem(table, family)
+    problem = find_law_problem(table, family)
     if problem is not None:
         return _LawPart(problem=problem)
     fit = fit_parametric(table, family, delta=delta)
@@ -257,33 +259,6 @@ def _mix_laws(
         draws=mixed.draws,
         checks=checks,
         members=mixed.members,
-    )
-
-
-def _find_problem(table: RunTable, family: LawFamily) -> str | None:
-    """Why this law cannot follow from these runs. One without a frontier may lie on a line."""
-    unique = table.unique_tokens
-    if family.needs_repeats and (unique is None or not np.any(unique < 0.99 * table.tokens)):
-        return (
-            f"No run repeats its data (D above U), so the law {family.name} has nothing to fit. "
-            f"State unique tokens in a column U, or ask for another family."
-        )
-    if family.has_frontier:
-        problem = find_design_problem(table)
-        cells, wanted = int(list_cells(table).max(initial=-1)) + 1, 2 * len(family.param_names)
-        if problem is None and cells < wanted:
-            return (
-                f"The runs have {cells} distinct (N, D); the law {family.name} has "
-                f"{len(family.param_names)} letters and needs {wanted}. Add model sizes and "
-                f"token counts, or ask for a law with fewer letters."
-            )
-        return problem
-    budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
-    wanted = 2 * len(family.param_names)
-    if budgets >= wanted:
-        return None
-    return (
-        f"The runs have {budgets} distinct N·D; the law {family.name} needs {wanted}. Add budgets."
     )
 
 
@@ -383,6 +358,15 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _W
     columns = (optima.flops, optima.params, optima.tokens, optima.loss)
     each = zip(*(column.tolist() for column in columns), strict=True)
     return dataclasses.replace(frontier, optima=tuple(each))
+
+
+def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -> Discrepancy:
+    """Model error of the law; where only minima were asked for, of the law they stand beside."""
+    if fit is None and find_law_problem(work.table, work.family) is None:
+        fit = fit_parametric(work.table, work.family, delta=delta)
+    if fit is None:
+        return Discrepancy(rates=list_prior_rates(), windows=())
+    return measure_discrepancy(work.table, fit)
 
 
 def _find_curve_noise(

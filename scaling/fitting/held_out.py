@@ -13,19 +13,18 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.checks import find_design_problem
 from scaling.fitting.parametric import fit_parametric
+from scaling.fitting.result import Axis
 from scaling.laws.family import LawFamily
 from scaling.laws.registry import find_family
 from scaling.ledger.tables import RunTable, select_rows
 from scaling.units import FloatArray
-
-Axis = Literal["C", "N", "D"]
 
 WINDOWS = (0.4, 0.55, 0.7)
 HELD_FROM = 0.85

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
 Approach = Literal["parametric", "isoflop", "akima", "envelope"]
+Axis = Literal["C", "N", "D"]  # by which runs are held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,49 @@ class Backcast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DriftWindow:
+    """One forecast of a table's larger runs by its smaller ones.
+
+    Attributes:
+        axis: Quantity by which they were told apart.
+        fitted_up_to: Its largest value that was fitted [FLOPs, parameters or tokens].
+        fitted, held: How many runs were fitted, and forecast.
+        decades: Mean decades of compute beyond the fitted ones (a decade of N or D counts twice).
+        miss: Mean of ln measured - ln forecast.
+        expected: Standard deviation of `miss` if the law were right.
+    """
+
+    axis: Axis
+    fitted_up_to: float
+    fitted: int
+    held: int
+    decades: float
+    miss: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """Model error beyond the data (fitting/discrepancy.py).
+
+    Attributes:
+        rates: Equally likely standard deviations of ln L per root decade, ascending.
+        windows: The forecasts that speak of it; empty: the rates are the prior's.
+    """
+
+    rates: tuple[float, ...]
+    windows: tuple[DriftWindow, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of model error: quantiles of its rate, and the forecasts behind them."""
+        at = {name: int(q * len(self.rates)) for name, q in (("median", 0.5), ("q95", 0.95))}
+        return {
+            "loss_per_root_decade": {name: self.rates[place] for name, place in at.items()},
+            "windows": [dataclasses.asdict(window) for window in self.windows],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MemberScore:
     """A member of a mixture: its weight, and how well it forecast held-out runs.
 
@@ -196,6 +240,7 @@ class Fit:
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
         members: Of a mixture of laws; empty for one law.
+        discrepancy: Model error beyond the data; None without bootstrap.
     """
 
     status: FitStatus
@@ -218,6 +263,7 @@ class Fit:
     table_digest: str
     source: str
     members: tuple[MemberScore, ...] = ()
+    discrepancy: Discrepancy | None = None
 
     @property
     def frontier(self) -> Frontier | None:
@@ -234,6 +280,7 @@ class Fit:
                 "sum": finite_or_none(self.objective.sum),
             }
         mixture = {"members": [dataclasses.asdict(one) for one in self.members]}
+        drift = None if self.discrepancy is None else self.discrepancy.to_contract()
         return {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
@@ -246,6 +293,7 @@ class Fit:
             "approaches": {name: one.to_contract() for name, one in self.approaches.items()},
             "checks": [check.to_contract() for check in self.checks],
             "notes": list(self.notes),
+            "discrepancy": drift,
             **(mixture if self.members else {}),
         }
 

@@ -18,6 +18,8 @@ from scaling.fitting.result import (
     Backcast,
     Check,
     Coverage,
+    Discrepancy,
+    DriftWindow,
     Fit,
     Frontier,
     Interval,
@@ -29,7 +31,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 5  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 6  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -93,17 +95,24 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
     fields = dict(value)
     law, objective = fields.pop("law"), fields.pop("objective")
     covered, backcast = fields.pop("covered"), fields.pop("backcast")
+    discrepancy = fields.pop("discrepancy")
     return Fit(
         law=None if law is None else _read_law(law),
         objective=None if objective is None else Objective(**objective),
         approaches={name: _read_frontier(one) for name, one in fields.pop("approaches").items()},
         covered=None if covered is None else Coverage(**_tuples(covered)),
         backcast=None if backcast is None else Backcast(**_tuples(backcast)),
+        discrepancy=None if discrepancy is None else _read_discrepancy(discrepancy),
         checks=tuple(Check(**one) for one in fields.pop("checks")),
         members=tuple(MemberScore(**_tuples(one)) for one in fields.pop("members")),
         cost=CostModel(**_tuples(fields.pop("cost"))),
         **_tuples(fields),
     )
+
+
+def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
+    windows = tuple(DriftWindow(**one) for one in value["windows"])
+    return Discrepancy(rates=tuple(value["rates"]), windows=windows)
 
 
 def _read_law(value: Mapping[str, Any]) -> LawEstimate:

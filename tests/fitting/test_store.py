@@ -48,8 +48,8 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
 def test_another_version_is_refused(tmp_path):
     path = tmp_path / "fit.json"
     write_fit(path, fit_runs(make_table([], [], loss=[])))
-    path.write_text(path.read_text().replace('"version":5', '"version":6'))
-    with pytest.raises(IntegrityError, match="version 6"):
+    path.write_text(path.read_text().replace('"version":6', '"version":7'))
+    with pytest.raises(IntegrityError, match="version 7"):
         read_fit(path)
 
 
