@@ -211,8 +211,9 @@ def allocate(
         anyway: Answer from a fit that is not converged.
 
     Returns:
-        The answer, the fit's failed checks among its checks. Under `isoflop` the loss is
-        interpolated between the minima in log C, and None beyond them; its basin is not known.
+        The answer, the fit's failed checks among its checks. Under `isoflop` and `envelope` the
+        loss is interpolated between the minima (handovers) in log C, and None beyond them; its
+        basin is not known.
 
     Raises:
         QueryError: The budget is not positive and finite, or too far from the data.
@@ -224,8 +225,8 @@ def allocate(
         raise QueryError(f"The budget is {flops} FLOPs; ask for a positive, finite number.")
     asked = approach if approach is not None else fit.asked
     frontier = _get_frontier(fit, asked, anyway)
-    # Minima were found at fewer budgets than there are runs: Approach 2 reaches from those.
-    known = frontier.range if asked == "isoflop" else _get_coverage(fit).flops
+    # Minima were found at fewer budgets than there are runs: lines reach from those.
+    known = _get_coverage(fit).flops if asked == "parametric" else frontier.range
     distance = _check_distance({"C": (flops, known)}, far)
     decades = _count_decades(flops, known)
     law = _get_law(fit) if asked == "parametric" else None
@@ -328,7 +329,7 @@ def _answer_by_law(
 
 
 def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -> Allocation:
-    """N* and D* on the lines of Approach 2, loss between its minima."""
+    """N* and D* on the lines of Approach 1 or 2, loss between the points they go through."""
     log_c = math.log(flops)
     params = frontier.k_n * flops**frontier.a
     tokens = frontier.k_d * flops**frontier.b

@@ -21,8 +21,11 @@ import click
 from scaling._version import __version__
 from scaling.errors import ScalingError
 from scaling.options import (
+    family_option,
+    filter_options,
     fit_options,
     json_option,
+    list_given,
     make_filters,
     make_fit_options,
     read_columns,
@@ -136,7 +139,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
             err=True,
         )
         return SIGNAL_BASE + outcome.interrupted_by
-    code = _report(ledger.folder, root, after_run=True)
+    code = _report(ledger.folder, root)
     if outcome.damaged:
         return DAMAGED
     return code or (SOME_RUNS_FAILED if outcome.failed or outcome.diverged else 0)
@@ -343,14 +346,17 @@ def compare(
 @cli.command()
 @results_argument
 @root_option
-def report(results: Path, root: Path) -> int:
+@family_option
+@filter_options
+@click.option("--backtest", is_flag=True, help="Show how well several laws forecast (seconds).")
+def report(results: Path, root: Path, **options: Any) -> int:
     """\b
     scaling report results/quickstart
-    scaling report results/reference --root .
+    scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
     Fit again where needed and write reports/<sweep>/index.html.
     """
-    return _report(results, root, after_run=False)
+    return _report(results, root, options=options)
 
 
 @cli.command()
@@ -476,15 +482,26 @@ def _say_damage(stored: StoredSweep | None) -> bool:
     return bool(damaged)
 
 
-def _report(results: Path, root: Path, *, after_run: bool) -> int:
+def _report(results: Path, root: Path, *, options: dict[str, Any] | None = None) -> int:
+    """Write the page; without options, as after a run: only where it shows something else."""
     from scaling.text import format_allocation, format_fit
-    from scaling.workflow import open_results, report_sweep
+    from scaling.workflow import open_results, quote_command, report_sweep
 
     stored = open_results(results)
     found = stored.ledger.read_results()
+    after_run = options is None
     command = f"scaling report {results}"
+    choices: dict[str, Any] = {}
+    if options is not None:
+        asked = {name: value for name, value in options.items() if value != "chinchilla"}
+        command = quote_command(["scaling", "report", str(results), *list_given(asked)])
+        choices = {
+            "family": options["family"],
+            "filters": make_filters(options),
+            "backtest": options["backtest"],
+        }
     page, fitted, answers = report_sweep(
-        stored, found, root=root, command=command, keep_current=after_run
+        stored, found, root=root, command=command, keep_current=after_run, **choices
     )
     if after_run:
         click.echo(format_fit(fitted))

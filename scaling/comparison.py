@@ -28,7 +28,7 @@ from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks import find_design_problem, pass_if
 from scaling.fitting.fit_checks import check_bounds
 from scaling.fitting.identification import measure_scale
-from scaling.fitting.noise import estimate_replicate_sigma
+from scaling.fitting.noise import estimate_replicate_sigma, find_shared
 from scaling.fitting.parametric import ParametricFit, choose_delta, fit_parametric
 from scaling.fitting.result import Check, Interval, finite_or_none
 from scaling.laws.chinchilla import CHINCHILLA
@@ -257,7 +257,7 @@ def _join_tables(tables: tuple[RunTable, RunTable]) -> tuple[RunTable, IntArray]
     """Both tables as one, and the recipe of each row; a cell stays one bootstrap cluster."""
     clusters, recipe = [], []
     for at, table in enumerate(tables):
-        names = table.group or [
+        names = find_shared(table) or [
             f"{n!r}:{d!r}" for n, d in zip(table.params, table.tokens, strict=True)
         ]
         clusters += [f"{at}:{name}" for name in names]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from scaling.ledger.columns import OPTIONAL, REQUIRED
 
 if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
@@ -24,7 +26,46 @@ root_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to stdout.")
 source_argument = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE")
 results_argument = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
+family_option = click.option(
+    "--family",
+    default="chinchilla",
+    show_default=True,
+    help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
+    "droppo, data_constrained; mixture: several, weighted by held-out error.",
+)
 sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+
+
+def _describe_columns() -> str:
+    needed, more = (", ".join(one.name for one in some) for some in (REQUIRED, OPTIONAL))
+    return f"Needed: {needed}. Optional: {more} (README)."
+
+
+def filter_options(function: _F) -> _F:
+    """Which rows a fit leaves out."""
+    options = [
+        click.option(
+            "--flops-range",
+            default=None,
+            metavar="LO:HI",
+            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
+        ),
+        click.option(
+            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
+        ),
+        click.option(
+            "--min-ratio",
+            type=float,
+            default=None,
+            help="Fit only rows with at least so many tokens per parameter.",
+        ),
+        click.option(
+            "--best-recipe",
+            is_flag=True,
+            help="Of each (N, D) fit only the lowest loss, with its learning rate's other seeds.",
+        ),
+    ]
+    return _decorate(function, options)
 
 
 def fit_options(function: _F) -> _F:
@@ -35,16 +76,10 @@ def fit_options(function: _F) -> _F:
             type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
             default="all",
             show_default=True,
-            help="Which of Chinchilla's approaches answers; all: parametric, beside the other; "
-            "envelope: refused on finished runs.",
+            help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
+            "envelope: only where points along runs compare (README, Points along runs).",
         ),
-        click.option(
-            "--family",
-            default="chinchilla",
-            show_default=True,
-            help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
-            "droppo, data_constrained; mixture: several, weighted by held-out error.",
-        ),
+        family_option,
         click.option(
             "--count",
             type=click.Choice(["matmul", "total", "non_embedding"]),
@@ -84,7 +119,7 @@ def fit_options(function: _F) -> _F:
             "--columns",
             default="",
             metavar="N=params,D=tokens,...",
-            help="Names of a table's columns.",
+            help=f"Names of a table's columns. {_describe_columns()}",
         ),
         click.option(
             "--loss-unit",
@@ -96,28 +131,17 @@ def fit_options(function: _F) -> _F:
         click.option(
             "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
         ),
-        click.option(
-            "--flops-range",
-            default=None,
-            metavar="LO:HI",
-            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
-        ),
-        click.option(
-            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
-        ),
-        click.option(
-            "--min-ratio",
-            type=float,
-            default=None,
-            help="Fit only rows with at least so many tokens per parameter.",
-        ),
-        click.option(
-            "--best-recipe",
-            is_flag=True,
-            help="Of each (N, D) fit only the lowest loss, with its learning rate's other seeds.",
-        ),
+        filter_options,
     ]
-    return functools.reduce(lambda wrapped, option: option(wrapped), reversed(options), function)
+    return _decorate(function, options)
+
+
+def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
+    """The first option is listed first."""
+    decorated: _F = functools.reduce(
+        lambda wrapped, option: option(wrapped), reversed(options), function
+    )
+    return decorated
 
 
 def make_filters(options: dict[str, Any]) -> Filters:
@@ -130,6 +154,18 @@ def make_filters(options: dict[str, Any]) -> Filters:
         min_ratio=options["min_ratio"],
         best_recipe=options["best_recipe"],
     )
+
+
+def list_given(options: dict[str, Any]) -> list[str]:
+    """The words of a command line that say the same as `options`; what is not given is left out."""
+    words = []
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value))
+    return words
 
 
 def make_fit_options(options: dict[str, Any]) -> FitOptions:

@@ -54,7 +54,8 @@ def format_fit(fit: Fit) -> str:
             f"  D* = {frontier.k_d:.4g} · C^{frontier.b:.3f}; C counted as {frontier.cost_model}, "
             f"{format_flops(low)} to {format_flops(high)}",
         ]
-        lines += [f"  no minimum used: {line}" for line in frontier.rejected]
+        unused = "not used" if name == "envelope" else "no minimum used"
+        lines += [f"  {unused}: {line}" for line in frontier.rejected]
     return "\n".join(lines + _format_checks(fit.checks))
 
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from scaling.orchestration.executors import Executor
 
 ExecutorName = Literal["ray", "inline"]
-AskedApproach = Literal["all", "parametric", "isoflop"]
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 
 # The ladder's cost is needed wherever a query may land: to far beyond any model.
 _LARGEST_PARAMS = 1e13
@@ -375,23 +375,43 @@ def report_sweep(
     root: Path,
     command: str,
     keep_current: bool = False,
+    family: str = "chinchilla",
+    filters: Filters | None = None,
+    backtest: bool = False,
 ) -> tuple[Path, Fit, tuple[Allocation, ...]]:
     """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html.
 
-    With `keep_current` a page that shows the same is left alone.
+    Args:
+        stored: The sweep.
+        results: Of its ledger.
+        root: Where reports/ lies.
+        command: What rebuilds the page.
+        keep_current: Leave a page alone that shows the same.
+        family: Of the law.
+        filters: Which rows are fitted; None: all.
+        backtest: Also score several laws by their forecasts (takes seconds).
     """
     from scaling.report.page import ReportData, write_report
 
-    options = FitOptions()
-    fits = {}
+    filters = filters or Filters()
+    options = FitOptions(family=family)
+    fits, tables = {}, {}
     for count in COUNT_CONVENTIONS:
         few = options if count == "matmul" else dataclasses.replace(options, count=count)
-        table, _ = read_runs(stored.ledger.folder, count=count)
-        fits[count] = fit_table(table, stored, few)
-    fit = fits["matmul"]
+        tables[count], _ = read_runs(stored.ledger.folder, count=count)
+        fits[count] = fit_filtered(
+            tables[count], stored, few, filters, compare=count == options.count
+        )
+    found = fits[options.count]
+    fit = found.fit
+    scored = None
+    if backtest:
+        from scaling.fitting.held_out import DEFAULT_FAMILIES
+
+        scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
     by_count = {
-        count: next(iter(answer_forecast(stored, other)), None) for count, other in fits.items()
+        count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
     }
     data = ReportData(
         name=stored.spec.name,
@@ -410,6 +430,10 @@ def report_sweep(
         allocations_by_count=by_count,
         versions=list_versions(),
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        filters=found.effects,
+        left_out=tuple(sorted(set(tables[options.count].run) - set(found.table.run))),
+        unfiltered=found.unfiltered,
+        backtest=scored,
     )
     folder = root / "reports" / stored.spec.name
     return write_report(data, folder, keep_current=keep_current), fit, allocations

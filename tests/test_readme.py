@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+from scaling.ledger.columns import REQUIRED, TABLE_COLUMNS
 from scaling.sweep import spec
 
 REPOSITORY = Path(__file__).parents[1]
@@ -53,10 +54,23 @@ def read_block(language: str, containing: str) -> str:
     return next(block for block in blocks if containing in block)
 
 
+def read_table(first: str) -> list[str]:
+    """The rows of the table whose header begins with that word."""
+    _, _, below = README.partition(f"\n| {first} | ")
+    return below.split("\n\n")[0].splitlines()[2:]
+
+
 def test_every_key_of_a_sweep_file_is_documented() -> None:
     rows = [f"| `{key}` | {default} | {text} |" for key, default, text in list_keys(spec.SweepSpec)]
-    table = [line for line in README.splitlines() if re.match(r"\| `[a-z]", line)]
-    assert table == rows, "the table should be\n" + "\n".join(rows)
+    assert read_table("key") == rows, "the table should be\n" + "\n".join(rows)
+
+
+def test_every_column_of_a_table_is_documented() -> None:
+    rows = [
+        f"| `{one.name}` | {one.unit} | {'needed; ' if one in REQUIRED else ''}{one.meaning} |"
+        for one in TABLE_COLUMNS
+    ]
+    assert read_table("column") == rows, "the table should be\n" + "\n".join(rows)
 
 
 def test_the_sweep_file_shown_is_the_one_that_ships() -> None:

@@ -1,15 +1,15 @@
 """Draws of the law's coefficients and of both frontiers: what another set of such runs would give.
 
-Law: clusters (the `group` of a row where given, else its (N, D) configuration) are drawn with
-replacement and enter as integer weights, all refits as one batch from the point fit. Not
-stratified by budget: simulated at nominal 90 %, one decade out, plain weights cover N* / loss in
-.89 / .89 of 5×5 grids and .91 / .85 of 5×7 grids at δ = 1.345·σ; random positive weights, which
-never drop a cell, cover .82 / .84 and .88 / .82. Below 20 clusters many draws hold fewer than eight
-distinct cells, and noise is drawn instead: Gaussian on ln loss, standard deviation of the
-residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), split into what
-the rows of a group share and what they do not where groups are given. Above 20,000 clusters the
-bootstrap is its own limit, the normal distribution with the sandwich covariance, and is drawn from
-that.
+Law: clusters (the `group` of a row where given, else the run that it is a point of, else its (N, D)
+configuration) are drawn with replacement and enter as integer weights, all refits as one batch from
+the point fit. Not stratified by budget: simulated at nominal 90 %, one decade out, plain weights
+cover N* / loss in .89 / .89 of 5×5 grids and .91 / .85 of 5×7 grids at δ = 1.345·σ; random positive
+weights, which never drop a cell, cover .82 / .84 and .88 / .82. Below 20 clusters many draws hold
+fewer than eight distinct cells, and noise is drawn instead: Gaussian on ln loss, standard deviation
+of the residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), split into
+what the rows of a group share and what they do not where groups are given. Above 20,000 clusters
+the bootstrap is its own limit, the normal distribution with the sandwich covariance, and is drawn
+from that.
 
 Frontier of Approach 2: dropping a cell of five would leave no parabola, so noise is drawn there
 too, around each accepted parabola; a draw's curve counts only if it bends up and its vertex lies
@@ -26,7 +26,7 @@ import numpy as np
 
 from scaling.fitting.identification import estimate_covariance, measure_scale
 from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
-from scaling.fitting.noise import list_clusters
+from scaling.fitting.noise import find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
 from scaling.fitting.solver import Solutions, Task, solve
@@ -156,7 +156,7 @@ def _draw_targets(
     rows, count = fit.residuals.size, fit.theta.size
     freedom = max(1, rows - count)
     total = np.sum(fit.residuals**2) / freedom
-    common = 0.0 if table.group is None else _estimate_common(fit.residuals, cluster)
+    common = 0.0 if find_shared(table) is None else _estimate_common(fit.residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
     noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
     if common > 0.0:

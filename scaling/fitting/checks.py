@@ -16,6 +16,7 @@ from scaling.fitting.noise import find_replicates, list_cells
 from scaling.fitting.result import Check
 from scaling.laws.family import LawFamily
 from scaling.ledger.tables import RunTable
+from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # Five coefficients, and as many cells again to see whether they fit.
@@ -114,6 +115,23 @@ def check_points(table: RunTable) -> tuple[Check, ...]:
         _check_recipes(table),
         _check_repeats(table),
     )
+
+
+def check_trajectories(table: RunTable) -> tuple[Check, ...]:
+    """Whether points along runs compare with finished runs; no gate where each row is a run."""
+    if table.trajectory is None:
+        return ()
+    schedule, problem = read_schedule(table)
+    seen = f"{len(table)} rows are points along {len(set(table.trajectory))} training runs"
+    if schedule is None:
+        advice = "Keep the last row of each run only, or state what the schedule is."
+        return (pass_if(False, "mid_run_points", f"{seen}. {problem}.", advice),)
+    what = {
+        "cooldown": "each the end of a decay of its own",
+        "constant": "none of them decayed",
+    }[schedule]
+    sure = "Gates of the law that count rows (not_identified, design_imprecise) are too sure."
+    return (pass_if(True, "mid_run_points", f"{seen}, {what}. {sure}", ""),)
 
 
 def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tuple[Check, ...]:

@@ -20,8 +20,14 @@ from scaling.fitting.akima import find_minima
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.budgets import group_budgets, list_flops
-from scaling.fitting.checks import check_curves, check_points, find_law_problem
+from scaling.fitting.checks import (
+    check_curves,
+    check_points,
+    check_trajectories,
+    find_law_problem,
+)
 from scaling.fitting.discrepancy import list_prior_rates, measure_discrepancy
+from scaling.fitting.envelope import fit_envelope
 from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
@@ -62,9 +68,10 @@ from scaling.laws.family import LawFamily
 from scaling.laws.mixture import MIXTURE
 from scaling.laws.registry import find_family
 from scaling.ledger.tables import RunTable, sort_rows
+from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_flops
 
-AskedApproach = Literal["all", "parametric", "isoflop"]
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 # The one family so far; a choice of families passes one down from here.
 # The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
@@ -100,7 +107,9 @@ def fit_runs(
     """
     _verify_options(approach, huber_delta, bootstrap, level)
     table = sort_rows(table)
-    asked: Approach = "isoflop" if approach == "isoflop" else "parametric"
+    asked: Approach = "parametric" if approach == "all" else approach
+    if approach == "envelope":
+        _verify_points(table)
     mixed = family == MIXTURE.name
     law_family = CHINCHILLA if mixed else find_family(family)
     work = _Work(
@@ -108,13 +117,16 @@ def fit_runs(
     )
     sigma = estimate_replicate_sigma(table)
     delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
-    law = _fit_law(work, delta) if approach != "isoflop" else _LawPart()
-    curves = _fit_minima(work, law, sigma) if approach != "parametric" else _MinimaPart()
-    checks = [*check_points(table), *check_training(table), *law.checks, *curves.checks]
+    law = _fit_law(work, delta) if approach in ("all", "parametric") else _LawPart()
+    curves = _fit_minima(work, law, sigma) if approach in ("all", "isoflop") else _MinimaPart()
+    hull = _follow_envelope(work) if approach in ("all", "envelope") else _MinimaPart()
+    checks = [*check_points(table), *check_trajectories(table), *check_training(table)]
+    checks += [*law.checks, *curves.checks]
     if approach == "all":
-        checks.append(fit_checks.check_agreement(law.frontier, curves.frontier))
-    status, reason = _find_status(asked, law, curves)
-    found = (law.frontier, curves.frontier, curves.akima)
+        agree = fit_checks.check_agreement(law.frontier, curves.frontier, hull.frontier)
+        checks.append(agree)
+    status, reason = _find_status(asked, law, hull if asked == "envelope" else curves)
+    found = (law.frontier, curves.frontier, curves.akima, hull.frontier)
     return Fit(
         status=status,
         reason=reason,
@@ -171,8 +183,8 @@ class _LawPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MinimaPart:
-    """Approach 2, by parabolas and by Akima's interpolation; no frontier where `problem` says
-    why."""
+    """Approach 2, by parabolas and by Akima's interpolation, or Approach 1; no frontier where
+    `problem` says why."""
 
     problem: str = ""
     frontier: Frontier | None = None
@@ -317,8 +329,26 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
     )
 
 
+def _follow_envelope(work: _Work) -> _MinimaPart:
+    """Approach 1, where points along runs compare."""
+    table = work.table
+    if read_schedule(table)[0] is None:
+        return _MinimaPart()
+    found = fit_envelope(table, count=work.bootstrap or 0, seed=work.seed)
+    if found.problem:
+        work.notes.append(f"envelope: {found.problem}")
+        return _MinimaPart(problem=found.problem)
+    if work.bootstrap is not None and len(found.lines) < work.bootstrap:
+        work.notes.append(
+            f"envelope: {len(found.lines)} of {work.bootstrap} resamplings of the runs keep enough "
+            f"handovers; its intervals are theirs"
+        )
+    frontier = _join_minima("envelope", found.optima, found.lines, work)
+    return _MinimaPart(frontier=dataclasses.replace(frontier, rejected=found.rejected))
+
+
 def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _Work) -> Frontier:
-    """The lines through the minima of budgets."""
+    """The lines through the minima of budgets, or through handovers."""
     log_c = np.log(optima.flops)
     a, log_k_n = fit_power_line(log_c, np.log(optima.params))
     b, log_k_d = fit_power_line(log_c, np.log(optima.tokens))
@@ -389,11 +419,12 @@ def _make_frontier(
 
 
 def _find_status(asked: Approach, law: _LawPart, curves: _MinimaPart) -> tuple[FitStatus, str]:
-    if asked == "isoflop":
+    if asked != "parametric":
         if curves.frontier is None:
             return "failed", curves.problem
         count = len(curves.frontier.optima)
-        return "converged", f"{count} IsoFLOP minima carry the frontier."
+        what = "handovers of the envelope" if asked == "envelope" else "IsoFLOP minima"
+        return "converged", f"{count} {what} carry the frontier."
     if law.fit is None:
         return "failed", law.problem
     by_code = {check.code: check for check in law.checks}
@@ -440,18 +471,22 @@ def _to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
     return tuple(map(tuple, values.tolist()))
 
 
+def _verify_points(table: RunTable) -> None:
+    schedule, problem = read_schedule(table)
+    if schedule is None:
+        raise UsageError(
+            f"{table.source}: approach envelope (Chinchilla's Approach 1) takes the lowest loss at "
+            f"each C along training curves.\n{problem}. Or ask for all, parametric or isoflop."
+        )
+
+
 def _verify_options(
     approach: str, huber_delta: float | None, bootstrap: int | None, level: float
 ) -> None:
-    if approach == "envelope":
+    if approach not in ("all", "parametric", "isoflop", "envelope"):
         raise UsageError(
-            "approach envelope (Chinchilla's Approach 1) takes the lowest loss at each C over "
-            "whole training curves. These are finished runs, and a curve under a decaying "
-            "learning rate is not what a shorter run would have reached: ask for all, parametric "
-            "or isoflop."
+            f"approach {approach!r} is unknown; ask for all, parametric, isoflop or envelope."
         )
-    if approach not in ("all", "parametric", "isoflop"):
-        raise UsageError(f"approach {approach!r} is unknown; ask for all, parametric or isoflop.")
     if huber_delta is not None and not (math.isfinite(huber_delta) and huber_delta > 0):
         raise UsageError(f"huber_delta is {huber_delta}; it must be a finite number above 0.")
     if bootstrap is not None and bootstrap < 2:

@@ -18,6 +18,7 @@ _MAX_INFLUENCE = 0.1
 # Below .05 in a, N* differs by 12 % a decade: less than any interval here (ours).
 _SAME_SLOPE = 0.05
 _SAME_SIZE = 2.0
+_APPROACHES = {"envelope": "Approach 1", "isoflop": "Approach 2"}
 
 
 def check_convergence(fit: ParametricFit) -> Check:
@@ -105,25 +106,33 @@ def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, .
     return pass_if(moved <= _MAX_INFLUENCE, "influence", seen, advice)
 
 
-def check_agreement(parametric: Frontier | None, isoflop: Frontier | None) -> Check:
-    """Whether Approaches 2 and 3 say the same, within their intervals; without any, a difference
-    of slopes that noise could explain is not judged."""
+def check_agreement(parametric: Frontier | None, *others: Frontier | None) -> Check:
+    """Whether Approach 3 and each of the others say the same; the first that does not is named."""
+    known = [one for one in others if one is not None]
+    if parametric is None or not known:
+        return pass_if(None, "methods_disagree", "Only one approach gives a frontier.", "")
+    checks = [_compare_frontiers(parametric, one) for one in known]
+    return min(checks, key=lambda check: {False: 0, None: 1, True: 2}[check.passed])
+
+
+def _compare_frontiers(parametric: Frontier, other: Frontier) -> Check:
+    """Within their intervals; without any, a difference of slopes that noise could explain is not
+    judged."""
     code = "methods_disagree"
-    if parametric is None or isoflop is None:
-        return pass_if(None, code, "Only one approach gives a frontier.", "")
-    at = float(np.sqrt(isoflop.range[0] * isoflop.range[1]))
-    sizes = [one.k_n * at**one.a for one in (parametric, isoflop)]
+    at = float(np.sqrt(other.range[0] * other.range[1]))
+    sizes = [one.k_n * at**one.a for one in (parametric, other)]
     allowed = _SAME_SLOPE
-    ends = [(one.intervals or {}).get("a") for one in (parametric, isoflop)]
+    ends = [(one.intervals or {}).get("a") for one in (parametric, other)]
     known = ends[0] is not None and ends[1] is not None
     if known:
         halves = [(end.high - end.low) / 2.0 for end in ends if end is not None]
         allowed = max(allowed, math.hypot(*halves))
-    apart = abs(parametric.a - isoflop.a) > allowed
+    apart = abs(parametric.a - other.a) > allowed
     far = (apart and known) or max(sizes) > _SAME_SIZE * min(sizes)
     seen = (
         f"Approach 3: a = {parametric.a:.3g}, N* = {format_count(sizes[0])} at "
-        f"{format_flops(at)} FLOPs; Approach 2: a = {isoflop.a:.3g}, N* = {format_count(sizes[1])}."
+        f"{format_flops(at)} FLOPs; {_APPROACHES[other.approach]}: a = {other.a:.3g}, "
+        f"N* = {format_count(sizes[1])}."
     )
     if apart and not known and not far:
         return pass_if(

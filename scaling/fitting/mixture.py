@@ -23,7 +23,7 @@ from scaling.ledger.tables import RunTable, select_rows
 from scaling.units import FloatArray
 
 # (largest quantile of C that is fitted, smallest that is forecast)
-_WINDOWS = ((0.5, 0.8), (0.7, 0.85))
+WINDOWS = ((0.5, 0.8), (0.7, 0.85))
 # Fewer than these cannot carry the six letters of the richest member.
 _MIN_ROWS, _MIN_CELLS = 8, 7
 _LOWEST_ERROR = 2e-3  # seeds differ by as much: a smaller error is luck
@@ -110,7 +110,7 @@ def _score(table: RunTable, member: Member, delta: float) -> tuple[float | None,
     """Mean absolute error of ln L of each window's forecast; None where it cannot be made."""
     flops = join_budgets(table)
     errors: list[float | None] = []
-    for fitted_up_to, held_from in _WINDOWS:
+    for fitted_up_to, held_from in WINDOWS:
         held = flops >= np.quantile(flops, held_from)
         below = (flops <= np.quantile(flops, fitted_up_to)) & ~held
         rows = _take(select_rows(table, np.flatnonzero(below)), member) if below.any() else None

@@ -23,10 +23,17 @@ def list_cells(table: RunTable) -> IntArray:
 
 
 def list_clusters(table: RunTable) -> IntArray:
-    """The bootstrap cluster of each row: its group where given, else its (N, D) configuration."""
-    if table.group is None:
+    """The bootstrap cluster of each row: its group where given, else the run that it is a point of,
+    else its (N, D) configuration."""
+    named = find_shared(table)
+    if named is None:
         return list_cells(table)
-    return np.unique(np.array(table.group), return_inverse=True)[1].ravel()
+    return np.unique(np.array(named), return_inverse=True)[1].ravel()
+
+
+def find_shared(table: RunTable) -> tuple[str, ...] | None:
+    """Names of what shares noise: groups, else training runs; None where neither is stated."""
+    return table.group if table.group is not None else table.trajectory
 
 
 def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scaling.fitting.checks import pass_if
 from scaling.fitting.result import Check
 from scaling.ledger.tables import RunTable
+from scaling.units import FloatArray
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
 # 2.228 / 2.314 nats (SCIENCE.md, "batch"): half of 2000 steps costs 1 %, a quarter 5 %.
@@ -44,42 +45,52 @@ def check_training(table: RunTable) -> tuple[Check, ...]:
 
 def _check_steps(table: RunTable) -> Check:
     code = "too_few_steps"
-    if table.steps is None or not len(table):
+    steps, unsaid = _take_stated(table.steps)
+    if not steps.size:
         return pass_if(None, code, "The table does not state steps.", "")
-    few = table.steps < MIN_STEPS
-    fewest = f"{table.steps.min():.0f}"
-    seen = f"{_count(few)} took fewer than {MIN_STEPS} steps; the fewest: {fewest}."
+    few = steps < MIN_STEPS
+    seen = f"{_count(few)} took fewer than {MIN_STEPS} steps; the fewest: {steps.min():.0f}"
     advice = (
         "Their loss is likely a few percent too high. Use smaller batches (shorter sequences, "
         "where a batch is one), or leave the largest models out of the smallest budgets."
     )
-    return pass_if(not few.any(), code, seen, advice)
+    return pass_if(not few.any(), code, f"{seen}{unsaid}.", advice)
 
 
 def _check_warmup(table: RunTable) -> Check:
     code = "warmup_too_long"
-    if table.steps is None or table.warmup_steps is None or not len(table):
+    both, unsaid = _take_stated(table.steps, table.warmup_steps)
+    if not both.size:
         return pass_if(None, code, "The table does not state warmup.", "")
-    share = table.warmup_steps / table.steps
-    long = table.warmup_steps > np.ceil(MAX_WARMUP * table.steps)  # a whole number of steps
+    steps, warmup = both
+    long = warmup > np.ceil(MAX_WARMUP * steps)  # a whole number of steps
     seen = f"{_count(long)} warm up for more than {MAX_WARMUP:.0%} of their steps"
     advice = "Warm up for N tokens or 10 % of D, whichever is less: small runs lose most by it."
-    return pass_if(not long.any(), code, f"{seen}; the longest: {share.max():.1%}.", advice)
+    longest = float((warmup / steps).max())
+    return pass_if(not long.any(), code, f"{seen}; the longest: {longest:.1%}{unsaid}.", advice)
 
 
 def _check_decay(table: RunTable) -> Check:
     code = "undercooled"
-    if table.steps is None or table.decay_steps is None or not len(table):
+    if set(map(str.lower, table.schedule or ())) == {"constant"}:
+        seen = f"The learning rate is constant: all {len(table)} rows are undecayed."
+        advice = (
+            "Law, frontier and losses are those of undecayed models; a decay lowers the loss, and "
+            "may move N*. Train cooldown branches from these runs to know."
+        )
+        return pass_if(False, code, seen, advice)
+    both, unsaid = _take_stated(table.steps, table.decay_steps)
+    if not both.size:
         return pass_if(None, code, "The table does not state the decay of the learning rate.", "")
-    steps, decay = table.steps, table.decay_steps
+    steps, decay = both
     short = decay < np.floor(MIN_DECAY * steps)
     short |= decay < np.minimum(MIN_DECAY_STEPS, np.floor(steps / 2))
     share = float((decay / steps).min())
-    seen = f"{_count(short)} decay too briefly; the shortest: {decay.min():.0f} steps, {share:.0%}."
+    seen = f"{_count(short)} decay too briefly; the shortest: {decay.min():.0f} steps, {share:.0%}"
     advice = (
         "Decay to zero over the last 20 % of every run, at least 200 steps: small runs lose most."
     )
-    return pass_if(not short.any(), code, seen, advice)
+    return pass_if(not short.any(), code, f"{seen}{unsaid}.", advice)
 
 
 def _check_corpus(table: RunTable) -> Check:
@@ -113,6 +124,19 @@ def _check_overlap(table: RunTable) -> Check:
     seen = f"{table.overlap:.1%} of held-out 32-byte spans occur in the training text."
     advice = "Remove near-duplicates: copied text rewards memory, and large models most."
     return pass_if(table.overlap <= MAX_OVERLAP, code, seen, advice)
+
+
+def _take_stated(*columns: FloatArray | None) -> tuple[FloatArray, str]:
+    """The rows that state every column, columns stacked unless it is one, and words for how many
+    do not."""
+    if any(one is None for one in columns):
+        return np.empty(0), ""
+    values = np.stack([one for one in columns if one is not None])
+    stated = np.isfinite(values).all(axis=0)
+    unsaid = int(np.sum(~stated))
+    kept = values[:, stated]
+    words = f"; {unsaid} runs do not say" if unsaid else ""
+    return (kept[0] if len(columns) == 1 else kept), words
 
 
 def _count(chosen: NDArray[np.bool_]) -> str:

@@ -36,6 +36,7 @@ _FIFTHS = 5
 _LEAST_RUNS = 3
 # Below this, residuals are rounding.
 _NOISE_FREE = 1e-6
+_SHARED_NOISE = "Rows along one training run share its noise, which looks like a misfit."
 # What runs of one budget do not share of their clustered standard errors on the same windows: at
 # most .12, over twelve pairs on the standard library's 58 documents (DECISIONS.md, "Gates").
 _OWN_SHARE = 0.12
@@ -65,6 +66,8 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
     Source: Draper & Smith 1998, Applied Regression Analysis, 3rd ed., sec. 2.1.
     """
     code = "lack_of_fit"
+    if table.trajectory is not None:
+        return pass_if(None, code, _SHARED_NOISE, "")
     member, several = find_replicates(table)
     count = np.bincount(member)
     pure_freedom = int((count[several] - 1).sum())
@@ -109,6 +112,8 @@ def check_trend(table: RunTable, fit: ParametricFit) -> Check:
     Source: added variables, Cook & Weisberg 1982, Residuals and Influence in Regression, sec. 2.3.
     """
     code = "residual_trend"
+    if table.trajectory is not None:
+        return pass_if(None, code, _SHARED_NOISE, "")
     tangent = _find_tangent(fit, np.arange(len(table)), np.ones(len(table)))
     freedom = len(table) - tangent.shape[1] - 2
     if freedom < _MIN_TREND_FREEDOM:

@@ -19,7 +19,7 @@ from scaling.sweep.counting import CountConvention
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
-Approach = Literal["parametric", "isoflop", "akima"]
+Approach = Literal["parametric", "isoflop", "akima", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
 
 
@@ -93,8 +93,10 @@ class Frontier:
         cost_model: Which accounting of C.
         range: Budgets [FLOPs] over which the line holds.
         intervals: By name (a, b, k_n, k_d); None without bootstrap.
-        optima: (C, N*, D*, loss) of each accepted IsoFLOP minimum; empty for parametric.
-        rejected: One line for each IsoFLOP curve without a usable minimum.
+        optima: (C, N*, D*, loss) of each accepted IsoFLOP minimum or handover of the envelope;
+            empty for parametric.
+        rejected: One line for each IsoFLOP curve without a usable minimum, and for each change of
+            the envelope that is no handover.
         draws: Bootstrap draws of (a, log k_n, b, log k_d), one row each; empty if none.
     """
 

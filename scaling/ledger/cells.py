@@ -16,17 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from scaling.errors import TableError
+from scaling.ledger.columns import NUMBERS, OPTIONAL, REQUIRED, TABLE_COLUMNS, TEXTS
 from scaling.ledger.json_rows import read_json_lines, read_json_list
 from scaling.ledger.parquet_rows import read_parquet_rows
 from scaling.ledger.rows import RawTable, Row, read_csv_rows
 from scaling.units import FloatArray, IntArray
 
-REQUIRED_COLUMNS = ("N", "D", "loss")
-OPTIONAL_COLUMNS = ("C", "budget", "U", "seed", "lr", "group")
+REQUIRED_COLUMNS = tuple(one.name for one in REQUIRED)
+OPTIONAL_COLUMNS = tuple(one.name for one in OPTIONAL)
 _KNOWN = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 _LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
 _LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
-_POSITIVE = ("N", "D", "loss", "C", "budget", "U", "lr")
+_KINDS = {one.name: one.kind for one in TABLE_COLUMNS}
 # Names that other people's tables use, for the suggestion only; nothing is mapped silently.
 _ALIASES: Mapping[str, tuple[str, ...]] = {
     "N": (
@@ -41,6 +42,8 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     "D": ("tokens", "n_tokens", "num_tokens", "total_tokens", "train_tokens", "training_tokens"),
     "loss": ("val_loss", "eval_loss", "validation_loss", "test_loss", "final_loss", "nll", "bpb"),
 }
+# A part of the schedule that is longer than the whole is in another unit, or of another run.
+_PARTS_OF_STEPS = ("warmup_steps", "decay_steps")
 # Where a tracker says how a run ended, and its words for runs that did not finish. W&B: State in
 # its table's CSV, state in its API; MLflow: status in search_runs, info.status in `mlflow runs
 # describe`; diverged is this program's own (index/runs.csv).
@@ -63,7 +66,7 @@ class Cells:
     where: Mapping[str, int]
     state: int | None
     columns: dict[str, list[FloatArray]] = field(default_factory=dict)
-    group: list[str] = field(default_factory=list)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     rows: list[IntArray] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
@@ -82,10 +85,12 @@ class Cells:
         broken = frozenset(bad)  # their other cells are not judged
         texts = [blank if at in broken else row.cells for at, row in enumerate(chunk)]
         parsed: dict[str, FloatArray] = {}
-        for column, index in self.where.items():
-            if column == "group":
+        for column in NUMBERS:
+            if column not in self.where:
                 continue
+            index = self.where[column]
             values, problems = _parse_column(column, [cells[index] for cells in texts], broken)
+            problems |= _compare_steps(column, values, parsed)
             parsed[column] = values
             for at, problem in problems.items():
                 place = f"{self._place(chunk[at])}: {self.raw.header[index]}"
@@ -93,9 +98,11 @@ class Cells:
         good = np.array([at not in bad for at in range(len(chunk))], dtype=np.bool_)
         for column, values in parsed.items():
             self.columns.setdefault(column, []).append(values[good])
-        if "group" in self.where:
-            index = self.where["group"]
-            self.group.extend(texts[at][index].strip() for at in np.flatnonzero(good))
+        for column in TEXTS:
+            if column in self.where:
+                index = self.where[column]
+                cells = [texts[at][index].strip() for at in np.flatnonzero(good)]
+                self.texts.setdefault(column, []).extend(cells)
         self.rows.append(self.read + 1 + np.flatnonzero(good))
         for at in sorted(bad):
             self.problems.extend(bad[at])
@@ -186,12 +193,27 @@ def _parse_column(
 
 def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     valid = np.isfinite(values)
-    if column in _POSITIVE:
-        valid &= values > 0
-        valid &= values < _LARGEST
-    if column == "seed":
+    kind = _KINDS[column]
+    if kind == "whole":
         valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
+    else:
+        valid &= (values > 0) if kind == "positive" else (values >= 0)
+        valid &= values < _LARGEST
     return valid
+
+
+def _compare_steps(
+    column: str, values: FloatArray, parsed: Mapping[str, FloatArray]
+) -> dict[int, str]:
+    """Parts of the schedule that are longer than the steps of their row; problems by position."""
+    if column not in _PARTS_OF_STEPS or "steps" not in parsed:
+        return {}
+    steps = parsed["steps"]
+    return {
+        int(at): f"{values[at]:g} of {steps[at]:g} steps; count both in optimiser steps, or leave "
+        f"such rows out with --drop-bad"
+        for at in np.flatnonzero(values > steps)  # NaN: not stated, or a problem already
+    }
 
 
 def _read_cell(column: str, cell: str) -> tuple[str, float]:
@@ -209,12 +231,16 @@ def _read_cell(column: str, cell: str) -> tuple[str, float]:
         return f"{shown!r} is written with an underscore; {remedy}", math.nan
     if not math.isfinite(value):
         return f"{shown} is not a finite number; {remedy}", math.nan
-    if column in _POSITIVE and value <= 0:
+    kind = _KINDS[column]
+    if kind == "whole":
+        if value != math.floor(value) or abs(value) > _LARGEST_SEED:
+            return f"{shown} is not a whole number below 2^53; {remedy}", math.nan
+    elif kind == "positive" and value <= 0:
         return f"{shown} is not above 0; {remedy}", math.nan
-    if column in _POSITIVE and value >= _LARGEST:
+    elif value < 0:
+        return f"{shown} is below 0; {remedy}", math.nan
+    elif value >= _LARGEST:
         return f"{shown} is beyond any run (at most {_LARGEST:g}); {remedy}", math.nan
-    if column == "seed" and (value != math.floor(value) or abs(value) > _LARGEST_SEED):
-        return f"{shown} is not a whole number below 2^53; {remedy}", math.nan
     return "", value
 
 

@@ -1,8 +1,8 @@
 """RunTable: finished runs as columns, ready to fit, wherever they came from.
 
-`read_table` reads the columns of the contract, N, D, loss and optional C, budget, U, seed, lr,
-group, from CSV, TSV, JSON Lines, JSON or Parquet. Every problem of a file is listed at once, as
-`file:line: column: what was seen, what to do`.
+`read_table` reads the columns of the contract (`columns.TABLE_COLUMNS`) from CSV, TSV, JSON Lines,
+JSON or Parquet. Every problem of a file is listed at once, as `file:line: column: what was seen,
+what to do`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
+from scaling.ledger.trajectories import find_trajectories
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention
 from scaling.sweep.runspec import canonical_json
@@ -33,7 +34,9 @@ _MIXED_COST = 0.10
 # Conventions are usually 2× or 3× apart (6·N·D or 2·N·D; head counted or not); assumed.
 _CONVENTION_GAP = 1.5
 _ROWS_NAMED = 5
-_TEXT_COLUMNS = ("run", "group", "corpus", "numerics")
+# Realised batches differ by their last steps; a batch in sequences is off by hundreds.
+_BATCH_GAP = 2.0
+_TEXT_COLUMNS = ("run", "group", "corpus", "numerics", "trajectory", "schedule")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +53,8 @@ class RunTable:
         unique_tokens: U; None where not stated. NaN marks rows without one.
         seed: None where not stated.
         learning_rate: None where not stated. NaN marks rows without one.
-        group: Bootstrap cluster of each row (rows of one group share noise); None: each
-            (N, D) configuration is its own cluster.
+        group: Bootstrap cluster of each row (rows of one group share noise); None: the rows of
+            one trajectory are a cluster, or, without any, each (N, D) configuration.
         loss_se: Evaluation standard error [nats/token]; None where unknown.
         diverged: Names of runs that diverged: counted, never fitted.
         rejected: One line for each row left out on request (`drop_bad`).
@@ -60,11 +63,15 @@ class RunTable:
         cost: FLOPs per token as a function of N, for the frontier.
         source: Path, for messages.
         digest: SHA-256 of the rows, names a stored fit.
-        steps, warmup_steps, decay_steps: Of the optimiser's schedule; None where not stated.
-        batch_tokens: Tokens per step; None where not stated.
+        steps, warmup_steps, decay_steps: Of the optimiser's schedule; None where not stated. NaN
+            marks rows without one.
+        batch_tokens: Tokens per step; None where not stated. NaN marks rows without one.
         corpus: Digest of the tokenised corpus of each row; None where not stated.
         numerics: What each row was computed with, beyond its last bits; None where not stated.
         overlap: Share of held-out spans that occur in the training text; None where unknown.
+        trajectory: Training run of which each row is a point; None where each row is a run.
+        schedule: What the table says of each row's schedule, empty where it does not; None
+            without such a column. See `trajectories.read_schedule`.
     """
 
     run: tuple[str, ...]
@@ -92,6 +99,8 @@ class RunTable:
     corpus: tuple[str, ...] | None = None
     numerics: tuple[str, ...] | None = None
     overlap: float | None = None
+    trajectory: tuple[str, ...] | None = None
+    schedule: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.run)
@@ -151,6 +160,14 @@ def make_table(
     learning_rate: FloatArray | None = None,
     group: Sequence[str] | None = None,
     loss_se: FloatArray | None = None,
+    batch_tokens: FloatArray | None = None,
+    steps: FloatArray | None = None,
+    warmup_steps: FloatArray | None = None,
+    decay_steps: FloatArray | None = None,
+    corpus: Sequence[str] | None = None,
+    numerics: Sequence[str] | None = None,
+    trajectory: Sequence[str] | None = None,
+    schedule: Sequence[str] | None = None,
     run: Sequence[str] | None = None,
     diverged: Sequence[str] = (),
     rejected: Sequence[str] = (),
@@ -173,6 +190,8 @@ def make_table(
         "N": _as_floats(params), "D": _as_floats(tokens), "loss": _as_floats(loss),
         "C": _as_floats(flops), "budget": _as_floats(budget), "U": _as_floats(unique_tokens),
         "lr": _as_floats(learning_rate), "loss_se": _as_floats(loss_se),
+        "batch_tokens": _as_floats(batch_tokens), "steps": _as_floats(steps),
+        "warmup_steps": _as_floats(warmup_steps), "decay_steps": _as_floats(decay_steps),
     }  # fmt: skip
     _verify_columns(numbers, source)
     n_values, d_values, losses = (_given(numbers[key]) for key in REQUIRED_COLUMNS)
@@ -190,8 +209,16 @@ def make_table(
         unique_tokens=numbers["U"],
         seed=None if seed is None else np.asarray(seed, dtype=np.int64),
         learning_rate=numbers["lr"],
-        group=None if group is None else tuple(str(one) for one in group),
+        group=_as_texts(group),
         loss_se=numbers["loss_se"],
+        batch_tokens=numbers["batch_tokens"],
+        steps=numbers["steps"],
+        warmup_steps=numbers["warmup_steps"],
+        decay_steps=numbers["decay_steps"],
+        corpus=_as_texts(corpus),
+        numerics=_as_texts(numerics),
+        trajectory=_as_texts(trajectory),
+        schedule=_as_texts(schedule),
         diverged=tuple(diverged),
         rejected=tuple(rejected),
         notes=tuple(notes),
@@ -236,7 +263,9 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         del columns[key]
     notes = cells.list_notes()
     if loss_unit != "nats":
-        columns["loss"] = columns["loss"] * math.log(2.0)
+        for key in ("loss", "loss_se"):
+            if key in columns:
+                columns[key] = columns[key] * math.log(2.0)
     if loss_unit == "bpb":
         notes.append("losses were given in bits per byte: every loss here is nats per byte, "
                      "not per token; N* and D* do not depend on that")  # fmt: skip
@@ -246,7 +275,12 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         seed = None
     rows = np.concatenate(cells.rows)
     cost = _make_cost(columns, rows, notes)
-    group = tuple(cells.group) if any(cells.group) else None
+    _compare_batches(columns, notes)
+    texts = {key: values for key, values in cells.texts.items() if any(values)}
+    for key in ("corpus", "numerics"):
+        if not all(texts.get(key, ())):
+            notes.append(f"{texts.pop(key).count('')} rows state no {key}: it is not compared")
+    group = texts.get("group")
     if group is not None and not all(group):
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
     return make_table(
@@ -259,6 +293,15 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         seed=None if seed is None else seed.astype(np.int64),
         learning_rate=columns.get("lr"),
         group=group,
+        loss_se=columns.get("loss_se"),
+        batch_tokens=columns.get("batch_tokens"),
+        steps=columns.get("steps"),
+        warmup_steps=columns.get("warmup_steps"),
+        decay_steps=columns.get("decay_steps"),
+        corpus=texts.get("corpus"),
+        numerics=texts.get("numerics"),
+        trajectory=find_trajectories(texts.get("run"), columns["N"], columns["D"], notes),
+        schedule=texts.get("schedule"),
         run=[str(row) for row in rows],
         rejected=cells.rejected,
         notes=notes,
@@ -317,11 +360,26 @@ def _name_conventions(kappa: FloatArray, params: FloatArray, rows: IntArray) -> 
             f"or remove the column: then C = 6·N·D")  # fmt: skip
 
 
+def _compare_batches(columns: Mapping[str, FloatArray], notes: list[str]) -> None:
+    """A note where tokens per step times steps is far from D."""
+    if "batch_tokens" not in columns or "steps" not in columns:
+        return
+    ratio = columns["D"] / (columns["batch_tokens"] * columns["steps"])
+    ratio = ratio[np.isfinite(ratio)]
+    if ratio.size and abs(math.log(float(np.median(ratio)))) > math.log(_BATCH_GAP):
+        notes.append(f"D is {np.median(ratio):.3g} times batch_tokens · steps: is the batch given "
+                     f"in sequences, or are the steps of another run?")  # fmt: skip
+
+
 # --- values ----------------------------------------------------------------------------------
 
 
 def _as_floats(values: Sequence[float] | FloatArray | None) -> FloatArray | None:
     return None if values is None else np.array(values, dtype=np.float64)
+
+
+def _as_texts(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(str(one) for one in values)
 
 
 def _given(values: FloatArray | None) -> FloatArray:
@@ -350,14 +408,17 @@ def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> No
 
 
 def _stack_columns(table: RunTable) -> FloatArray:
-    """Every numeric column, absent ones as NaN, groups by their order of name: (n, 9)."""
+    """Every column that a fit can depend on, absent ones as NaN, texts by their order of name:
+    (n, 18)."""
     missing = np.full(len(table), np.nan)
-    groups = missing
-    if table.group is not None:
-        groups = np.unique(np.array(table.group), return_inverse=True)[1].astype(np.float64)
+    texts = [
+        None if one is None else np.unique(np.array(one), return_inverse=True)[1].ravel()
+        for one in (table.group, table.corpus, table.numerics, table.trajectory, table.schedule)
+    ]
     columns = (
         table.params, table.tokens, table.loss, table.flops, table.budget, table.unique_tokens,
-        table.seed, table.learning_rate, groups,
+        table.seed, table.learning_rate, table.loss_se, table.batch_tokens, table.steps,
+        table.warmup_steps, table.decay_steps, *texts,
     )  # fmt: skip
     stacked = [missing if one is None else one.astype(np.float64) for one in columns]
     return np.stack(stacked, axis=1)
@@ -371,6 +432,7 @@ def _digest_table(table: RunTable) -> str:
         "cost": dataclasses.asdict(table.cost),
         "diverged": len(table.diverged),
         "grouped": table.group is not None,
+        "schedules": sorted(set(table.schedule or ())),
     }
     digest = hashlib.sha256(canonical_json(options))
     digest.update(np.ascontiguousarray(columns, dtype="<f8").tobytes())

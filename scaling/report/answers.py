@@ -132,8 +132,8 @@ def _count_decades(value: float) -> str:
 
 def _find_range(one: Allocation, fit: Fit) -> tuple[float, float] | None:
     """Budgets that the answer's approach knows: all runs', or those with a usable minimum."""
-    if one.approach == "isoflop" and "isoflop" in fit.approaches:
-        return fit.approaches["isoflop"].range
+    if one.approach != "parametric" and one.approach in fit.approaches:
+        return fit.approaches[one.approach].range
     return None if fit.covered is None else fit.covered.flops
 
 

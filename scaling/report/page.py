@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -23,6 +23,7 @@ from markupsafe import Markup
 from scaling.allocation import Allocation
 from scaling.durable import blaming_machine, write_durably
 from scaling.fitting.result import Check, Fit
+from scaling.ledger.filters import FilterEffect
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
     CONVENTIONS,
@@ -30,6 +31,15 @@ from scaling.report.answers import (
     compare_conventions,
     describe_answer,
     list_failed,
+)
+from scaling.report.choices import (
+    compare_unfiltered,
+    describe_backtest,
+    describe_windows,
+    list_backtest,
+    list_filters,
+    list_frontiers,
+    list_members,
 )
 from scaling.report.measured import collect_runs
 from scaling.report.rows import (
@@ -47,6 +57,9 @@ from scaling.report.words import ABSENT, format_range, format_share, name_check
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.units import format_count, format_flops
+
+if TYPE_CHECKING:
+    from scaling.fitting.held_out import Backtest
 
 _HEAD_CHARACTERS = 2000
 
@@ -77,6 +90,10 @@ class ReportData:
         allocations_by_count: The first forecast budget's answer under each way of counting N.
         versions: Software -> version.
         created: When, as it is printed.
+        filters: Declared rules that left runs out, and what each did.
+        left_out: Names of those runs; figures do not show them.
+        unfiltered: Point fit of all runs; None without filters.
+        backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
     """
 
     name: str
@@ -93,6 +110,10 @@ class ReportData:
     allocations_by_count: Mapping[CountConvention, Allocation | None]
     versions: Mapping[str, str]
     created: str
+    filters: tuple[FilterEffect, ...] = ()
+    left_out: tuple[str, ...] = ()
+    unfiltered: Fit | None = None
+    backtest: Backtest | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -136,10 +157,14 @@ def render_page(data: ReportData) -> str:
     from scaling.report.gallery import draw_pictures
 
     fit = data.fit
-    runs = collect_runs(data.plan, data.results, fit)
+    shown = {name: one for name, one in data.results.items() if name not in data.left_out}
+    runs = collect_runs(data.plan, shown, fit)
+    said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
+    backtest_heads, backtest_rows = list_backtest(data.backtest)
     diverged = sorted(r for r, one in data.results.items() if one.status == "diverged")
     planned = {cell.run.run_id for cell in data.plan.cells}
-    curves = {run_id: points for run_id, points in data.curves.items() if run_id in planned}
+    drawn = planned.difference(data.left_out)
+    curves = {run_id: points for run_id, points in data.curves.items() if run_id in drawn}
     tone, meaning = STATUSES[fit.status]
     environment = Environment(
         loader=PackageLoader("scaling.report", "."),
@@ -172,7 +197,18 @@ def render_page(data: ReportData) -> str:
         backcast=list_backcast(runs, fit),
         checks=_group_checks(fit, data.allocations),
         headings=RUN_HEADINGS,
-        runs=list_runs(data.plan, data.results, data.failures, fit.convention or "matmul"),
+        runs=list_runs(
+            data.plan, data.results, data.failures, fit.convention or "matmul", data.left_out
+        ),
+        notes=[note for note in fit.notes if note not in said],
+        filters=list_filters(data.filters),
+        unfiltered=compare_unfiltered(fit, data.unfiltered),
+        members=list_members(fit),
+        windows=describe_windows(fit),
+        backtest_heads=backtest_heads,
+        backtest=backtest_rows,
+        backtest_words=describe_backtest(data.backtest),
+        frontiers=list_frontiers(fit),
         rejected=list_rejected(data.plan),
         recipe=list_recipe(data.plan),
         corpus=_describe_corpus(data.facts),

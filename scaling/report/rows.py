@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from scaling.fitting.result import Fit
@@ -80,8 +80,9 @@ def list_runs(
     results: Mapping[str, RunResult],
     failures: Mapping[str, str],
     count: CountConvention,
+    left_out: Collection[str] = (),
 ) -> list[RunRow]:
-    """Every planned run by budget and N, then what else the ledger holds."""
+    """Every planned run by budget and N, then what else the ledger holds; `left_out` by filters."""
     places: dict[str, Cell] = {}
     for cell in plan.cells:
         places.setdefault(cell.run.run_id, cell)
@@ -95,6 +96,14 @@ def list_runs(
         ),
     )
     rows = [_describe_run(cell, results, failures, count) for cell in ordered]
+    rows = [
+        dataclasses.replace(
+            row, status=f"{row.status}, not fitted", why=row.why or "left out by a filter"
+        )
+        if row.run_id in left_out
+        else row
+        for row in rows
+    ]
     for run_id in sorted(results.keys() - places.keys()):
         result = results[run_id]
         outside = Cell(run=result.run, budget=None, role="grid")
@@ -196,7 +205,7 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
 def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
     """(letter, value, interval) of the law and the exponents of the frontier that answers."""
     rows = []
-    if fit.law is not None:
+    if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
         intervals = fit.law.intervals or {}
         for name, value in fit.law.params.items():
             interval = format_interval(intervals.get(name), format_plain)

@@ -82,6 +82,10 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "The question is close to the data",
         "The question is far beyond the data",
     ),
+    "mid_run_points": (
+        "Points along a run compare with finished runs",
+        "Points along a run do not compare with finished runs",
+    ),
     "mixed_tokenisers": ("One tokenizer throughout", "Several tokenizers are mixed"),
     "numerics_changed": (
         "Every run was computed alike",

@@ -224,5 +224,5 @@ def test_reading_a_table_needs_no_pandas():
 
 
 def test_the_envelope_is_refused_with_its_reason():
-    with pytest.raises(UsageError, match="finished runs"):
+    with pytest.raises(UsageError, match="finished run of its own"):
         fit_runs(simulate(), approach="envelope")

@@ -1,0 +1,175 @@
+"""What was chosen before and during the fit, in words: runs left out by declared rules, the members
+of a mixture, how laws forecast held-out runs, what each approach says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from scaling.fitting.result import Fit, FitStatus, Frontier
+from scaling.ledger.filters import FilterEffect
+from scaling.report.words import ABSENT, format_interval, format_plain, format_range, format_share
+from scaling.units import format_count, format_flops
+
+if TYPE_CHECKING:
+    from scaling.fitting.held_out import Backtest
+
+_FILTER_WORDS: Mapping[str, str] = {
+    "flops_range": "Only budgets in a declared range",
+    "first_epoch": "Only runs that saw no text twice",
+    "min_ratio": "Only runs with enough tokens per parameter",
+    "best_recipe": "Only the best recipe of each cell",
+}
+_LAW_WORDS: Mapping[str, str] = {
+    "chinchilla": "Chinchilla's law",
+    "tied": "Chinchilla's law with equal exponents",
+    "droppo": "Droppo and Elibol's law",
+}
+_APPROACH_WORDS: Mapping[str, str] = {
+    "parametric": "one law through every run (Approach 3)",
+    "isoflop": "minima of the budgets' parabolas (Approach 2)",
+    "akima": "minima of the budgets, interpolated",
+    "envelope": "the envelope of training curves (Approach 1)",
+}
+# Short enough for a cell; `answers.STATUSES` says it in full.
+_STATUS_WORDS: Mapping[FitStatus, str] = {
+    "converged": "converged",
+    "bound_hit": "a coefficient on its bound",
+    "not_identified": "several laws fit alike",
+    "not_converged": "not proven to be the best",
+    "failed": "no law",
+}
+_LETTERS = {"alpha": "α", "beta": "β"}
+
+
+def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]]:
+    """(rule in words, what is kept, how many runs it left out) of each, in their order."""
+    return [
+        (
+            _FILTER_WORDS.get(one.name, one.name),
+            one.rule.replace(">=", "≥").replace("<=", "≤").replace("e+", "e"),
+            f"{one.left_out} of {one.seen} runs",
+        )
+        for one in effects
+    ]
+
+
+def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
+    """(what, with the filters, without them); empty where there is nothing to compare."""
+    if whole is None:
+        return []
+    both = (fit, whole)
+    rows: list[tuple[str, ...]] = [
+        ("Runs fitted", str(fit.n), str(whole.n)),
+        ("The fit", *(_STATUS_WORDS[one.status] for one in both)),
+    ]
+    letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
+    for name in letters if not fit.members else ():
+        values = [one.law.params.get(name) if one.law else None for one in both]
+        rows.append((_LETTERS.get(name, name), *map(format_plain, values)))
+    ends = [one.frontier.range[1] for one in both if one.frontier is not None]
+    if ends:
+        at = ends[0]
+        rows += [
+            ("a  (N* ∝ Cᵃ)", *(_show(one.frontier, "a") for one in both)),
+            (f"N* at {format_flops(at)} FLOPs", *(_show(one.frontier, "n", at) for one in both)),
+            (f"D* at {format_flops(at)} FLOPs", *(_show(one.frontier, "d", at) for one in both)),
+        ]
+    return rows
+
+
+def list_members(fit: Fit) -> list[tuple[str, str, str, str]]:
+    """(law, which runs, weight, misses of its forecasts) of each member of a mixture."""
+    if not fit.members:
+        return []
+    from scaling.laws.mixture import MIXTURE
+
+    ratios = {one.name: one.min_ratio for one in MIXTURE.members}
+    rows = []
+    for one in fit.members:
+        ratio = ratios.get(one.name, 0.0)
+        known = [format_share(error) for error in one.errors if error is not None]
+        rows.append(
+            (
+                _LAW_WORDS.get(one.name.split("/")[0], one.name),
+                f"at least {ratio:g} tokens per parameter" if ratio else "all",
+                format_share(one.weight),
+                ", ".join(known) or "not scored",
+            )
+        )
+    return rows
+
+
+def describe_windows(fit: Fit) -> str:
+    """How the members of a mixture were scored, in a sentence; empty without members."""
+    if not fit.members:
+        return ""
+    from scaling.fitting.mixture import WINDOWS
+
+    windows = " and ".join(
+        f"the most expensive {format_share(1.0 - held)} from the cheapest {format_share(below)}"
+        for below, held in WINDOWS
+    )
+    return f"Each forecast runs that it had not seen: {windows} (by compute)."
+
+
+def list_backtest(scored: Backtest | None) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Headings, and a row per law: letters, misses by window, score; empty without a backtest."""
+    if scored is None or not scored.scores:
+        return [], []
+    heads = [f"{one.axis} {format_share(one.fitted_up_to)}" for one in scored.scores[0].forecasts]
+    rows = [
+        (
+            f"{one.family} (chosen)" if one.family == scored.chosen else one.family,
+            str(one.letters),
+            format_share(one.score),
+            *(format_share(forecast.error) for forecast in one.forecasts),
+        )
+        for one in scored.scores
+    ]
+    return ["law", "letters", "score", *heads], rows
+
+
+def describe_backtest(scored: Backtest | None) -> str:
+    """What the table of laws holds, and which law to forecast with; empty without one."""
+    if scored is None:
+        return ""
+    from scaling.fitting.held_out import HELD_FROM
+
+    best = "No law could be scored on these runs."
+    if scored.chosen is not None:
+        best = f"Of the laws within 5\u00a0% of the best score, {scored.chosen} has fewest letters."
+    return (
+        f"The {format_share(1.0 - HELD_FROM)} of runs with the most compute (C), parameters (N) or "
+        f"data (D) are held out; each law is fitted to the share of runs that heads the column, "
+        f"the lowest in that quantity, and forecasts them. The score is the mean miss over C. "
+        f"{best}"
+    )
+
+
+def list_frontiers(fit: Fit) -> list[tuple[str, str, str, str, str]]:
+    """(approach, a, its interval, N* at the largest budget fitted, range of C) of each approach,
+    where an envelope stands beside the others."""
+    if "envelope" not in fit.approaches:
+        return []
+    at = fit.covered.flops[1] if fit.covered else fit.approaches["envelope"].range[1]
+    return [
+        (
+            _APPROACH_WORDS.get(name, name),
+            format_plain(one.a),
+            format_interval((one.intervals or {}).get("a"), format_plain) or ABSENT,
+            f"{_show(one, 'n', at)} at {format_flops(at)}",
+            format_range(*one.range, format_flops),
+        )
+        for name, one in fit.approaches.items()
+    ]
+
+
+def _show(frontier: Frontier | None, what: str, flops: float = 1.0) -> str:
+    if frontier is None:
+        return ABSENT
+    if what == "a":
+        return format_plain(frontier.a)
+    if what == "n":
+        return format_count(frontier.k_n * flops**frontier.a)
+    return format_count(frontier.k_d * flops**frontier.b)
