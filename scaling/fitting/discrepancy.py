@@ -67,11 +67,10 @@ def measure_discrepancy(table: RunTable, fit: ParametricFit) -> Discrepancy:
     Returns:
         Its distribution and the forecasts behind it; the prior where no forecast can be made.
     """
-    values: dict[Axis, FloatArray] = {
-        "C": join_budgets(table),
-        "N": table.params,
-        "D": table.tokens,
-    }
+    values: dict[Axis, FloatArray] = {"N": table.params}
+    # Later points of a training run are no forecast from its earlier ones: they share its noise.
+    if table.trajectory is None:
+        values |= {"C": join_budgets(table), "D": table.tokens}
     windows = tuple(
         window
         for axis, column in values.items()

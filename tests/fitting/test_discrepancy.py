@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
@@ -118,3 +120,10 @@ def test_a_right_law_is_covered_at_its_level_ten_times_beyond_the_data() -> None
     # SCIENCE.md asks for 86–94 % at nominal 90; two standard errors of 100 sweeps are 6 %.
     assert (share >= 0.84).all()
     assert (share <= 0.99).all()
+
+
+def test_later_points_of_a_run_are_no_forecast_from_its_earlier_ones() -> None:
+    table = simulate(**WIDE)
+    names = [f"{size:.6g}" for size in table.params]
+    along = dataclasses.replace(table, trajectory=tuple(names))
+    assert {window.axis for window in measure(along).windows} <= {"N"}
