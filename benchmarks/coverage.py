@@ -3,10 +3,12 @@
     python benchmarks/coverage.py [--sweeps 200]
 
 Worlds: `right` (Chinchilla's law holds), `rate` (runs at both ends of D lose 1 % to a poor
-learning rate, which the law absorbs without a trace in its residuals), `count` (the law holds in
-another count of N than the one that is fitted). Sweeps of 5 x 7 cells over two decades, sigma
-.64 %. Printed, for the bootstrap alone and with model error (fitting/discrepancy.py): the share of
-sweeps whose 90 % interval holds the true lowest loss and the true N*, and its median width.
+learning rate, which the law absorbs without a trace in its residuals), `bracket` (the same, with
+other learning rates tried at three corners; `right+` is `right` with those), `count` (the law
+holds in another count of N than the one that is fitted). Sweeps of 5 x 7 cells over two decades,
+sigma .64 %. Printed, for the bootstrap alone (with recipe error where there is a bracket) and with
+model error (fitting/discrepancy.py): the share of sweeps whose 90 % interval holds the true lowest
+loss and the true N*, and its median width.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from known_law import NOISE, TRUTH, design_isoflop
 from scaling.allocation import allocate
 from scaling.fitting.engine import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.ledger.brackets import Bracket
 from scaling.ledger.tables import RunTable, make_table
 from scaling.units import FloatArray
 
@@ -46,7 +49,7 @@ def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     params, tokens, budget = design_isoflop(budgets=5, sizes=7, ends=(1e11, 1e13))
     counted = count_otherwise if world == "count" else np.asarray
     loss = CHINCHILLA.loss(TRUTH, counted(params), tokens)
-    if world == "rate":
+    if world in ("rate", "bracket"):
         logs = np.log(tokens)
         place = 2.0 * (logs - logs.min()) / np.ptp(logs) - 1.0
         loss = loss * (1.0 + PENALTY * place**2)
@@ -55,7 +58,44 @@ def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     lowest = CHINCHILLA.loss(TRUTH, counted(sizes), FAR / 6.0 / sizes)
     at = int(np.argmin(lowest))
     table = make_table(params, tokens, loss=loss * noise, budget=budget)
+    if world in ("bracket", "right+"):
+        table = dataclasses.replace(table, brackets=try_rates(table, world, seed))
     return table, float(lowest[at]), float(sizes[at])
+
+
+def try_rates(table: RunTable, world: str, seed: int) -> tuple[Bracket, ...]:
+    """Losses of other learning rates at the ends and in the middle of D/N: a valley of 1 % where
+    the rate is off by ×2, its bottom off by PENALTY at both ends of D."""
+    rng = np.random.default_rng((seed, 1))
+    order = np.argsort(np.log(table.tokens / table.params))
+    logs = np.log(table.tokens)
+    brackets = []
+    for at in (order[0], order[order.size // 2], order[-1]):
+        place = 2.0 * (logs[at] - logs.min()) / np.ptp(logs) - 1.0
+        off = place if world == "bracket" else 0.0
+        tried = []
+        for factor in (0.25, 0.5, 2.0, 4.0):
+            rise = PENALTY * ((np.log2(factor) - off) ** 2 - off**2)
+            noise = NOISE * rng.standard_normal() + np.log(loss_without_noise(table, at, world))
+            tried.append((factor, float(np.exp(rise + noise))))
+        brackets.append(
+            Bracket(
+                run=table.run[at],
+                params=float(table.params[at]),
+                tokens=float(table.tokens[at]),
+                loss=float(table.loss[at]),
+                learning_rates=tuple(tried),
+                batches=(),
+            )
+        )
+    return tuple(brackets)
+
+
+def loss_without_noise(table: RunTable, at: int, world: str) -> float:
+    loss = float(CHINCHILLA.loss(TRUTH, table.params[at], table.tokens[at]))
+    logs = np.log(table.tokens)
+    place = 2.0 * (logs[at] - logs.min()) / np.ptp(logs) - 1.0
+    return loss * (1.0 + PENALTY * place**2) if world == "bracket" else loss
 
 
 def judge(world: str, seed: int) -> list[list[tuple[bool, float]]]:
@@ -80,11 +120,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sweeps", type=int, default=200)
     asked = parser.parse_args()
-    for world in ("right", "rate", "count"):
+    for world in ("right", "right+", "rate", "bracket", "count"):
         with ProcessPoolExecutor() as pool:
             found = np.array(list(pool.map(partial(judge, world), range(asked.sweeps))))
         for at, kind in enumerate(KINDS):
-            words = [f"{world:6s} {kind:17s}"]
+            words = [f"{world:7s} {kind:17s}"]
             for name, column in (("loss", found[:, at, 0]), ("N*", found[:, at, 1])):
                 covered, width = column[:, 0].mean(), np.median(column[:, 1])
                 words.append(f"{name}: covered {covered:.3f}, width {width:.3f}")

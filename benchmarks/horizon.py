@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path())
     asked = parser.parse_args()
     cache = asked.root / "results" / ".cache" / "corpora"
-    corpus = prepare_corpus("python-stdlib", cache=cache)
+    corpus = prepare_corpus("python-stdlib", base=asked.root, cache=cache)
     ladder = list_ladder(256, 128, max_params=4 * max(asked.params))
     print(f"machine: {platform.processor() or platform.machine()}, {asked.seeds} seeds")
     for wished in asked.params:

@@ -56,14 +56,29 @@ class Draws:
     failed: int
 
 
-def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
-    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
+def draw_laws(
+    table: RunTable,
+    fit: ParametricFit,
+    *,
+    count: int,
+    seed: int,
+    shift: FloatArray | None = None,
+) -> Draws:
+    """Refit the law to `count` resamplings of the table (rows in the fit's order).
+
+    Args:
+        table: What was fitted.
+        fit: Its optimum.
+        count: Draws.
+        seed: Of the draws.
+        shift: Added to each draw's theta, shape (count, p): error that no resampling shows.
+    """
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
     family, axes = fit.task.family, fit.task.axes
     if clusters > MAX_CLUSTERS:
-        theta = _draw_normal(fit, cluster, count, rng)
+        theta = _move(_draw_normal(fit, cluster, count, rng), fit, shift)
         return Draws(coefficients=family.to_coefficients(theta, axes), method="normal", failed=0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
     block = max(1, _BLOCK // len(table))
@@ -79,8 +94,16 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
             solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
-    theta = np.concatenate(parts)
+    theta = _move(np.concatenate(parts), fit, shift)
     return Draws(coefficients=family.to_coefficients(theta, axes), method=method, failed=failed)
+
+
+def _move(theta: FloatArray, fit: ParametricFit, shift: FloatArray | None) -> FloatArray:
+    if shift is None:
+        return theta
+    family = fit.task.family
+    moved: FloatArray = np.clip(theta + shift[: len(theta)], family.lower, family.upper)
+    return moved
 
 
 def draw_minima(

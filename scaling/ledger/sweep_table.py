@@ -17,6 +17,7 @@ import numpy as np
 
 from scaling import faults
 from scaling.durable import blaming_machine, write_durably
+from scaling.ledger.brackets import Bracket
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
 from scaling.ledger.tables import RunTable
@@ -67,7 +68,11 @@ def tabulate(
     planned: dict[str, Cell] = {}
     for cell in cells:
         planned.setdefault(cell.run.run_id, cell)
-    present = [stored.results[run_id] for run_id in planned if run_id in stored.results]
+    present = [
+        stored.results[run_id]
+        for run_id, cell in planned.items()
+        if run_id in stored.results and cell.role != "bracket"
+    ]
     rows = [result for result in present if result.status == "finished"]
     ids = [result.run.run_id for result in rows]
     budgets = [planned[run_id].budget for run_id in ids]
@@ -99,6 +104,7 @@ def tabulate(
         corpus=tuple(result.run.data_digest for result in rows),
         numerics=tuple(name_numerics(result) for result in rows),
         overlap=ledger.corpus.overlap,
+        brackets=_list_brackets(stored, planned, convention),
     )
 
 
@@ -115,6 +121,33 @@ def _list_groups(runs: Sequence[RunSpec]) -> tuple[str, ...]:
         run.run_id: trunk.prefix for trunk in list_trunks(runs).values() for run in trunk.runs
     }
     return tuple(trunks.get(run.run_id) or name_configuration(run) for run in runs)
+
+
+def _list_brackets(
+    stored: StoredResults, planned: Mapping[str, Cell], convention: CountConvention
+) -> tuple[Bracket, ...]:
+    """The corners whose own run is finished, with what is there of other recipes."""
+    found: dict[str, dict[str, list[tuple[float, float | None]]]] = {}
+    for run_id, cell in planned.items():
+        if cell.varied is not None and run_id in stored.results:
+            what, corner, factor = cell.varied
+            losses = found.setdefault(corner, {"learning_rate": [], "batch": []})
+            losses[what].append((factor, stored.results[run_id].loss))
+    brackets = []
+    for corner, losses in sorted(found.items()):
+        own = stored.results.get(corner)
+        if own is not None and own.loss is not None:
+            brackets.append(
+                Bracket(
+                    run=corner,
+                    params=float(count_params(own.run.shape, convention)),
+                    tokens=float(own.tokens),
+                    loss=own.loss,
+                    learning_rates=tuple(sorted(losses["learning_rate"])),
+                    batches=tuple(sorted(losses["batch"])),
+                )
+            )
+    return tuple(brackets)
 
 
 def name_numerics(result: RunResult) -> str:

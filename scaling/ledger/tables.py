@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from scaling.errors import TableError
+from scaling.ledger.brackets import Bracket
 from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
 from scaling.ledger.trajectories import find_trajectories
@@ -72,6 +73,7 @@ class RunTable:
         trajectory: Training run of which each row is a point; None where each row is a run.
         schedule: What the table says of each row's schedule, empty where it does not; None
             without such a column. See `trajectories.read_schedule`.
+        brackets: Other recipes at the corners of the grid; empty where none were trained.
     """
 
     run: tuple[str, ...]
@@ -101,6 +103,7 @@ class RunTable:
     overlap: float | None = None
     trajectory: tuple[str, ...] | None = None
     schedule: tuple[str, ...] | None = None
+    brackets: tuple[Bracket, ...] = ()
 
     def __len__(self) -> int:
         return len(self.run)
@@ -433,6 +436,7 @@ def _digest_table(table: RunTable) -> str:
         "diverged": len(table.diverged),
         "grouped": table.group is not None,
         "schedules": sorted(set(table.schedule or ())),
+        "brackets": [dataclasses.asdict(bracket) for bracket in table.brackets],
     }
     digest = hashlib.sha256(canonical_json(options))
     digest.update(np.ascontiguousarray(columns, dtype="<f8").tobytes())

@@ -101,7 +101,7 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
 
 def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
     places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
-    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells)
+    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role != "bracket")
     kept = [
         (results[run_id], loss)
         for run_id in ids

@@ -161,8 +161,8 @@ def _describe_run(
         format_loss(result.bits_per_byte),
     )
     status = "finished" if result.status == "finished" else "diverged"
-    if cell.role == "replicate":
-        status += ", replicate"
+    if cell.role != "grid":
+        status += f", {cell.role}"
     return RunRow(
         run_id=run_id,
         tone="" if result.status == "finished" else "red",
@@ -187,7 +187,7 @@ def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
 
 def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     """(field, value or range over the plan, meaning)."""
-    recipes = [cell.run.recipe for cell in plan.cells]
+    recipes = [cell.run.recipe for cell in plan.cells if cell.role != "bracket"]
     if not recipes:
         return []
     rows = []

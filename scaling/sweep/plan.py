@@ -10,12 +10,19 @@ decides.
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from scaling.errors import SpecError
+from scaling.sweep.bracket import (
+    BATCH_FACTORS,
+    LEARNING_RATE_FACTORS,
+    Varied,
+    choose_corners,
+)
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
@@ -33,7 +40,7 @@ VALIDATION_SHARE = 0.1  # of a small corpus
 FEW_HELD_OUT = 16  # documents: fewer clusters give no usable standard error
 _MUCH_OVERLAP = 0.125  # Python's standard library has .105, from idiom
 
-CellRole = Literal["grid", "replicate"]
+CellRole = Literal["grid", "replicate", "bracket"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +77,15 @@ class Cell:
     Attributes:
         run: What is trained.
         budget: The declared budget the run belongs to [FLOPs]; None where a grid has no budgets.
-        role: `grid`, or `replicate` for a cell trained again with another seed.
+        role: `grid`, `replicate` for a cell trained again with another seed, or `bracket` for one
+            with another recipe, which no fit sees.
+        varied: What a bracket run varies, of which run_id, by which factor; None for the others.
     """
 
     run: RunSpec
     budget: float | None
     role: CellRole
+    varied: tuple[Varied, str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +161,10 @@ def plan_sweep(
         for seed in spec.seeds
     ]
     cells += _list_replicates(accepted, spec, facts, recorded)
+    if spec.bracket:
+        grid = {cell.run.run_id for cell in cells}
+        tried = _list_brackets(accepted, spec, facts)
+        cells += [cell for cell in tried if cell.run.run_id not in grid]
     _check_memory(cells, memory_bytes)
     cells.sort(key=lambda cell: (-cell.run.flops, cell.run.run_id))
     return Plan(
@@ -299,6 +313,41 @@ def _list_replicates(
         Cell(run=run, budget=budgets[run.shape, run.recipe], role="replicate")
         for run in choose_replicates(runs, spec.replicates, seeds=spec.seeds, recorded=recorded)
     ]
+
+
+def _list_brackets(
+    accepted: Sequence[_Wish], spec: SweepSpec, facts: CorpusFacts
+) -> Iterator[Cell]:
+    """Runs that differ from a corner of the grid in learning rate, or in batch; a batch that cannot
+    be halved, and what would take too few steps, is left out."""
+    wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in accepted}
+    for corner in choose_corners(list(wishes)):
+        wish, recipe = wishes[corner], corner.recipe
+        for factor in LEARNING_RATE_FACTORS:
+            rate = float(f"{factor * recipe.learning_rate:.4g}")
+            asked = dataclasses.replace(recipe, learning_rate=rate)
+            run = dataclasses.replace(corner, recipe=asked)
+            varied: tuple[Varied, str, float] = ("learning_rate", corner.run_id, factor)
+            yield Cell(run=run, budget=wish.budget, role="bracket", varied=varied)
+        for factor in BATCH_FACTORS:
+            batch = factor * recipe.batch_sequences
+            if not batch.is_integer():
+                continue
+            other = _with_batch(spec, int(batch), horizon=corner)
+            run = _make_run(wish, other, facts, corner.seed)
+            varied = ("batch", corner.run_id, factor)
+            if run.recipe.steps >= MIN_STEPS:
+                yield Cell(run=run, budget=wish.budget, role="bracket", varied=varied)
+
+
+def _with_batch(spec: SweepSpec, batch: int, *, horizon: RunSpec) -> SweepSpec:
+    """The sweep with another batch; a learning rate that the user fixed keeps its ratio to √B, as
+    the rule has it."""
+    changes: dict[str, float] = {"batch_sequences": batch}
+    if spec.recipe.learning_rate is not None:
+        scale = math.sqrt(batch / horizon.recipe.batch_sequences)
+        changes["learning_rate"] = spec.recipe.learning_rate * scale
+    return spec.model_copy(update={"recipe": spec.recipe.model_copy(update=changes)})
 
 
 def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:

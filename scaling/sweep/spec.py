@@ -273,6 +273,9 @@ class SweepSpec(_Model):
     replicates: Annotated[int, BeforeValidator(_read_count), Field(ge=0, le=MAX_CELLS)] = Field(
         0, description="cells trained again with another seed: they measure the noise"
     )
+    bracket: bool = Field(
+        False, description="train other learning rates and batches at three corners of the grid"
+    )
     resources: ResourcesSpec = ResourcesSpec()
     forecast: Annotated[tuple[Positive, ...], Field(strict=False)] = Field(
         (), description="budgets the report answers for [FLOP]"

@@ -1,0 +1,24 @@
+"""What a table knows of other recipes at the corners of its grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """One run of the grid, and the losses of other recipes in its place.
+
+    Attributes:
+        run: Name of the row.
+        params, tokens: Its N and D.
+        loss: Its loss [nats/token].
+        learning_rates, batches: (factor, loss) of what was varied; a loss of None diverged.
+    """
+
+    run: str
+    params: float
+    tokens: float
+    loss: float
+    learning_rates: tuple[tuple[float, float | None], ...]
+    batches: tuple[tuple[float, float | None], ...]
