@@ -125,7 +125,7 @@ def _check_edge(table: RunTable, what: str, code: str, sigma: float) -> Check:
     seen, failed = [], False
     for bracket in sorted(table.brackets, key=_find_ratio):
         tried = _list_losses(bracket, what)
-        if len(tried) < _MIN_POINTS:
+        if len(tried) < 2:
             continue
         factors, losses = np.array(tried).T
         best = int(np.argmin(losses))

@@ -134,3 +134,11 @@ def test_batches_are_judged_too() -> None:
     lr, batch = check_recipe(with_brackets(simulate(), corner), NOISE)
     assert (lr.passed, batch.passed) == (None, False)
     assert "×0.5" in batch.seen
+
+
+def test_one_other_batch_is_enough_to_see_an_edge() -> None:
+    corner = dataclasses.replace(
+        try_rates(1e4, 1e7, off=0.0), batches=((2.0, 1.9),), learning_rates=()
+    )  # a batch of one sequence has no half
+    _, batch = check_recipe(with_brackets(simulate(), corner), NOISE)
+    assert batch.passed is False
