@@ -66,24 +66,29 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="*", default=[None])
     parser.add_argument("--beta2", type=float, nargs="*", default=[None])
     parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
+    parser.add_argument("--warmup-fraction", type=float, nargs="*", default=[None])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     asked = parser.parse_args()
     shape = make_shape(256, 128, d_model=asked.width, n_layers=asked.layers)
     settings = list(
-        itertools.product(asked.learning_rate, asked.batch, asked.beta2, asked.decay_fraction)
+        itertools.product(
+            asked.learning_rate,
+            asked.batch,
+            asked.beta2,
+            asked.decay_fraction,
+            asked.warmup_fraction,
+        )
     )
-    specs = [
-        RecipeSpec(learning_rate=lr, batch_sequences=batch, beta2=beta2, decay_fraction=decay)
-        for lr, batch, beta2, decay in settings
-    ]
+    names = ("learning_rate", "batch_sequences", "beta2", "decay_fraction", "warmup_fraction")
+    specs = [RecipeSpec(**dict(zip(names, values, strict=True))) for values in settings]
     jobs = [(shape, asked.flops, spec, seed) for spec in specs for seed in asked.seeds]
     prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(train_once, jobs))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs; ", end="")
     print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, seeds {asked.seeds}")
-    print("| learning rate | batch | beta2 | decay | mean loss | sd | CPU s a run |")
-    print("|---|---|---|---|---|---|---|")
+    print("| learning rate | batch | beta2 | decay | warmup steps | mean loss | sd | CPU s a run |")
+    print("|---|---|---|---|---|---|---|---|")
     tokens = asked.flops / count_flops_per_token(shape)
     for index, spec in enumerate(specs):
         rows = results[index * len(asked.seeds) : (index + 1) * len(asked.seeds)]
@@ -93,7 +98,7 @@ def main() -> None:
         spread = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
         print(
             f"| {recipe.learning_rate:g} | {recipe.batch_sequences} | {recipe.beta2:g} "
-            f"| {recipe.decay_steps / recipe.steps:.2f} | {mean} | {spread} "
+            f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {mean} | {spread} "
             f"| {statistics.mean(seconds for _, seconds in rows):.1f} |"
         )
 

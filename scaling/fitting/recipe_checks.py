@@ -19,9 +19,12 @@ from scaling.units import FloatArray
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
 # 2.228 / 2.314 nats (SCIENCE.md, "batch"): half of 2000 steps costs 1 %, a quarter 5 %.
 MIN_STEPS = 1000
-# The recipe's own limit. Longer warmups on small runs raised a from .602 to .706: Porian et al.
-# 2024, arXiv:2406.19146.
+# The recipe's own limits. Longer warmups on small runs raised a from .602 to .706: Porian et al.
+# 2024, arXiv:2406.19146. Below 150 steps a warmup is short in any run (DECISIONS.md, "Recipe
+# constants"), up to the share of it beyond which little is left to train.
 MAX_WARMUP = 0.10
+SHORT_WARMUP = 150
+MAX_SHORT_WARMUP = 0.45
 # The recipe decays over 20 % and at least 200 steps, at most half of the run; half that share is
 # still a decay (ours: 20 % and 40 % end within noise of each other, DECISIONS.md).
 MIN_DECAY = 0.10
@@ -63,9 +66,16 @@ def _check_warmup(table: RunTable) -> Check:
     if not both.size:
         return pass_if(None, code, "The table does not state warmup.", "")
     steps, warmup = both
-    long = warmup > np.ceil(MAX_WARMUP * steps)  # a whole number of steps
-    seen = f"{_count(long)} warm up for more than {MAX_WARMUP:.0%} of their steps"
-    advice = "Warm up for N tokens or 10 % of D, whichever is less: small runs lose most by it."
+    short = np.minimum(SHORT_WARMUP, MAX_SHORT_WARMUP * steps)
+    long = warmup > np.ceil(np.maximum(MAX_WARMUP * steps, short))  # a whole number of steps
+    seen = (
+        f"{_count(long)} warm up for more than {MAX_WARMUP:.0%} of their steps and more than "
+        f"{SHORT_WARMUP} steps"
+    )
+    advice = (
+        f"Warm up for N tokens or 10 % of D, whichever is less, or {SHORT_WARMUP} steps where that "
+        "is more: small runs lose most by it."
+    )
     longest = float((warmup / steps).max())
     return pass_if(not long.any(), code, f"{seen}; the longest: {longest:.1%}{unsaid}.", advice)
 

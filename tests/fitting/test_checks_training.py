@@ -42,8 +42,15 @@ def test_too_few_steps(steps, passed):
 
 @pytest.mark.parametrize(
     ("steps", "warmup", "passed"),
-    # The recipe rounds 10 % to whole steps; its floor of 20 is too long only for tiny runs.
-    [(4000, 400, True), (4000, 402, False), (795, 80, True), (344, 20, True), (100, 20, False)],
+    # The recipe rounds 10 % to whole steps; its floor is 150, or 40 % of a run too short for that.
+    [
+        (4000, 400, True),
+        (4000, 402, False),
+        (1200, 150, True),
+        (1200, 152, False),
+        (300, 120, True),
+        (300, 140, False),
+    ],
 )
 def test_warmup_too_long(steps, warmup, passed):
     assert judge("warmup_too_long", steps=steps, warmup=warmup).passed is passed
