@@ -98,8 +98,8 @@ def main() -> None:
         spread = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
         print(
             f"| {recipe.learning_rate:g} | {recipe.batch_sequences} | {recipe.beta2:g} "
-            f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {mean} | {spread} "
-            f"| {statistics.mean(seconds for _, seconds in rows):.1f} |"
+            f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {mean} "
+            f"| {spread} | {statistics.mean(seconds for _, seconds in rows):.1f} |"
         )
 
 
