@@ -233,12 +233,14 @@ def format_status(status: Mapping[str, Any]) -> str:
 
 
 def _format_checks(checks: Iterable[Check]) -> list[str]:
-    lines = []
-    for check in checks:
-        if check.passed is False:
-            lines.append(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
-        elif check.passed is None:
-            lines.append(f"  ? {check.code}: {check.seen}".rstrip())
+    given = list(checks)
+    lines = [
+        f"  ! {check.code}: {check.seen} {check.advice}".rstrip()
+        for check in given
+        if check.passed is False
+    ]
+    if unjudged := [check.code for check in given if check.passed is None]:
+        lines.append(f"  ? could not be judged (--json says why): {', '.join(unjudged)}")
     return ["", *lines] if lines else []
 
 
