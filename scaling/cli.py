@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -36,7 +36,9 @@ from scaling.options import (
 )
 
 if TYPE_CHECKING:
+    from scaling.fitting.result import Fit
     from scaling.ledger.tables import RunTable
+    from scaling.sweep.shapes import ModelShape
     from scaling.workflow import FilteredFit, StoredSweep
 
 SOME_RUNS_FAILED = 3
@@ -211,21 +213,19 @@ def allocate(
     """
     from scaling.allocation import allocate as allocate_budget
     from scaling.text import format_allocation
-    from scaling.workflow import list_sweep_ladder
 
-    found, stored = _obtain_fit(source, options)
-    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus) if stored else None
+    fitted, ladder, damaged = _obtain_answerer(source, options)
     asked = None if options["approach"] == "all" else options["approach"]
-    with _refusal_as_json(found, "answers", as_json):
+    with _refusal_as_json(fitted, "answers", as_json):
         answers = [
-            allocate_budget(found.fit, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            allocate_budget(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
             for one in flops
         ]
     if as_json:
         click.echo(_dump({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
     else:
         click.echo("\n\n".join(format_allocation(answer) for answer in answers))
-    return DAMAGED if _say_damage(stored) else 0
+    return DAMAGED if damaged() else 0
 
 
 @cli.command()
@@ -254,14 +254,14 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.text import format_prediction
 
-    found, stored = _obtain_fit(source, options)
-    with _refusal_as_json(found, "predictions", as_json):
-        answer = predict_loss(found.fit, params=params, tokens=tokens, far=far, anyway=anyway)
+    fitted, _, damaged = _obtain_answerer(source, options)
+    with _refusal_as_json(fitted, "predictions", as_json):
+        answer = predict_loss(fitted, params=params, tokens=tokens, far=far, anyway=anyway)
     if as_json:
         click.echo(_dump({"schema_version": 1, "predictions": [answer.to_contract()]}))
     else:
         click.echo(format_prediction(answer))
-    return DAMAGED if _say_damage(stored) else 0
+    return DAMAGED if damaged() else 0
 
 
 @cli.command()
@@ -459,8 +459,34 @@ def _read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSwe
     return apply_filters(table, make_filters(options))[0], stored
 
 
+def _obtain_answerer(
+    source: Path, options: dict[str, Any]
+) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
+    """What answers: the fit, the shapes that can be built, and what names damage in the end."""
+    from scaling.ledger.fingerprint import fingerprint_folder
+    from scaling.recall import recall_fit
+
+    fingerprint = fingerprint_folder(source)
+    known = recall_fit(source, fingerprint, options) if fingerprint else None
+    if known is not None:
+        fitted, rungs = known
+        for note in fitted.notes:
+            click.echo(f"note: {note}", err=True)
+        return fitted, rungs, lambda: False
+    from scaling.workflow import list_sweep_ladder, note_found
+
+    found, stored = _obtain_fit(source, options)
+    if stored is None:
+        return found.fit, None, lambda: False
+    if fingerprint:
+        how = make_fit_options(options)
+        note_found(found, stored, how, question=options, fingerprint=fingerprint)
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    return found.fit, ladder, lambda: _say_damage(stored)
+
+
 @contextlib.contextmanager
-def _refusal_as_json(found: FilteredFit, key: str, as_json: bool) -> Iterator[None]:
+def _refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
     """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
     from scaling.errors import NoFitError
 
@@ -468,7 +494,7 @@ def _refusal_as_json(found: FilteredFit, key: str, as_json: bool) -> Iterator[No
         yield
     except NoFitError as error:
         if as_json:
-            contract = found.fit.to_contract()
+            contract = fitted.to_contract()
             kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
             click.echo(_dump(kept | {"reason": str(error), key: []}))
         raise

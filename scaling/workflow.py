@@ -15,11 +15,9 @@ import shlex
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.durable import read_plain
 from scaling.errors import (
     IntegrityError,
@@ -30,7 +28,6 @@ from scaling.errors import (
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
-from scaling.ledger.integrity import verify
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
@@ -40,21 +37,20 @@ from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention, count_par
 from scaling.sweep.plan import Cell, CorpusFacts, Plan, plan_sweep
 from scaling.sweep.recipe import REFERENCE
 from scaling.sweep.runspec import RunSpec, canonical_json
-from scaling.sweep.shapes import ModelShape, list_ladder
-from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
+from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
+    from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Fit
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
+    from scaling.sweep.spec import SweepSpec
 
 ExecutorName = Literal["ray", "inline"]
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 
-# The ladder's cost is needed wherever a query may land: to far beyond any model.
-_LARGEST_PARAMS = 1e13
 _CURVE_BYTES = 16 * 2**20
 _MEMORY_SHARE = 0.8  # of the machine's; the rest is for Ray, the driver and the system
 
@@ -131,6 +127,9 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
         SpecError: With every problem of the file, or no cell of it can be trained.
         CorpusError: The text cannot be read.
     """
+    from scaling.data.shards import prepare_corpus
+    from scaling.sweep.spec import load_sweep
+
     spec = load_sweep(path)
     corpus = prepare_corpus(
         spec.corpus.source,
@@ -234,6 +233,8 @@ def open_results(folder: Path) -> StoredSweep:
         UsageError: It is not one, or its sweep file is of another version.
         IntegrityError: What identifies it is damaged.
     """
+    from scaling.sweep.spec import parse_sweep
+
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
     spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
@@ -247,7 +248,7 @@ def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, 
         facts.vocab_size,
         spec.model.seq_len,
         head_size=spec.model.head_size,
-        max_params=_LARGEST_PARAMS,
+        max_params=LARGEST_PARAMS,
     )
 
 
@@ -356,6 +357,40 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
     return fit
 
 
+def note_found(
+    found: FilteredFit,
+    stored: StoredSweep,
+    options: FitOptions,
+    *,
+    question: Mapping[str, Any],
+    fingerprint: str,
+) -> None:
+    """Leave a note by which `recall.recall_fit` finds this fit again, where it may be relied on:
+    the fit is stored, no result is damaged, and the folder is as it was before it was read.
+
+    Args:
+        found, stored, options: The fit and where it came from.
+        question: Every option of the command line.
+        fingerprint: Of the folder, taken before it was read.
+    """
+    from scaling.ledger.fingerprint import fingerprint_folder
+    from scaling.recall import Note, note_fit
+
+    folder = stored.ledger.folder
+    path = _name_fit(stored.ledger, found.table, options)
+    damaged = stored.ledger.read_results().damaged
+    if damaged or not path.is_file() or fingerprint_folder(folder) != fingerprint:
+        return
+    note = Note(
+        fit=path.name,
+        table_digest=found.fit.table_digest,
+        vocab_size=stored.ledger.corpus.vocab_size,
+        seq_len=stored.spec.model.seq_len,
+        head_size=stored.spec.model.head_size,
+    )
+    note_fit(folder, fingerprint, question, note)
+
+
 def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
     """fits/<digest>.json; the digest covers the rows and how they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
@@ -456,6 +491,8 @@ def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
 
 def list_versions() -> dict[str, str]:
     """Versions of what a result rests on."""
+    from importlib import metadata
+
     names = ("torch", "numpy", "scipy", "pandas", "matplotlib", "ray")
     return {"scaling": _version(), "python": platform.python_version()} | {
         name: metadata.version(name) for name in names
@@ -598,6 +635,8 @@ def describe_status(folder: Path) -> dict[str, Any]:
 
 def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
     """Every finding of `integrity.verify`, as plain mappings."""
+    from scaling.ledger.integrity import verify
+
     stored = open_results(folder)
     findings = verify(stored.ledger, stored.plan.cells, repair=repair)
     return [dataclasses.asdict(finding) for finding in findings]

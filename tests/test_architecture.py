@@ -27,6 +27,7 @@ RANKS = {
     "allocation": 7,
     "comparison": 7,
     "report": 8,
+    "recall": 8,
     "workflow": 9,
     "text": 9,
     "options": 10,

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from scaling import workflow
+from scaling.data import shards
 from scaling.data.shards import PreparedCorpus
 from scaling.ledger.commit import Ledger
 
@@ -28,7 +29,7 @@ def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
     folder = grown / "results" / "reference"
     ledger = Ledger.open(folder)
     corpus = PreparedCorpus(folder=grown, facts=ledger.corpus)
-    monkeypatch.setattr(workflow, "prepare_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
     asked = workflow.prepare_sweep(grown / "reference.yaml", root=grown).plan
     assert workflow.open_results(folder).plan == asked
     finished = ledger.read_results().results.keys()

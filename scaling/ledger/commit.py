@@ -43,6 +43,8 @@ from scaling.durable import (
 from scaling.errors import EnvironmentFault, IntegrityError, UsageError
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
+    CURVE_SUFFIX,
+    RESULT_FILE,
     RESULT_LIMIT_BYTES,
     RUN_NAME,
     build_value,
@@ -51,7 +53,6 @@ from scaling.ledger.documents import (
     read_result,
     seal_document,
 )
-from scaling.ledger.locking import hold_folder
 from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.signs import (
     FAILURE_FILE,
@@ -64,9 +65,6 @@ from scaling.ledger.signs import (
 )
 from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.sweep.runspec import RunSpec, canonical_json
-
-RESULT_FILE = "result.json"
-CURVE_SUFFIX = ".jsonl"
 
 _SMALL_FILE_BYTES = 2**20
 
@@ -189,6 +187,8 @@ class Ledger:
             LockedError: At once, naming who holds it.
             EnvironmentFault: The folder cannot be written or does not support locks.
         """
+        from scaling.ledger.locking import hold_folder
+
         with hold_folder(self.folder):
             yield
 

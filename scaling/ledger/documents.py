@@ -24,6 +24,8 @@ from scaling.ledger.results import RunResult
 from scaling.sweep.runspec import canonical_json
 
 SCHEMA_VERSION = 1
+RESULT_FILE = "result.json"
+CURVE_SUFFIX = ".jsonl"
 RESULT_LIMIT_BYTES = 10 * 2**20
 
 ATTEMPT_NAME = re.compile(r"[0-9]{1,9}-[0-9]{1,9}-[0-9a-f]{8}")

@@ -27,7 +27,8 @@ import psutil
 
 from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
-from scaling.ledger.commit import CURVE_SUFFIX, Ledger, StoredResults
+from scaling.ledger.commit import Ledger, StoredResults
+from scaling.ledger.documents import CURVE_SUFFIX
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 

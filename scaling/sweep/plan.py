@@ -14,7 +14,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from scaling.errors import SpecError
 from scaling.sweep.bracket import (
@@ -29,8 +29,10 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
-from scaling.sweep.spec import CellGrid, GridSpec, IsoflopGrid, ProductGrid, RatioGrid, SweepSpec
 from scaling.units import format_count, format_flops
+
+if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
+    from scaling.sweep.spec import GridSpec, SweepSpec
 
 MIN_STEPS = 200  # fewer leave no constant phase between warmup and cooldown
 _RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
@@ -209,6 +211,8 @@ def _halve_gaps() -> Iterator[float]:
 
 
 def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
+    from scaling.sweep.spec import CellGrid, IsoflopGrid, ProductGrid, RatioGrid
+
     ladder = _list_rungs(spec, facts)
     match spec.grid:
         case IsoflopGrid(budgets=budgets, sizes=sizes, span=span, prior=prior):
@@ -244,6 +248,8 @@ def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
 
 def _find_largest_wish(grid: GridSpec) -> float:
     """Largest N that the grid asks for."""
+    from scaling.sweep.spec import CellGrid, IsoflopGrid, ProductGrid, RatioGrid
+
     match grid:
         case IsoflopGrid(budgets=budgets, span=span, prior=prior):
             return max(prior.expect_params(budget) for budget in budgets) * span
@@ -388,6 +394,8 @@ def _find_corpus_warnings(facts: CorpusFacts) -> list[str]:
 
 
 def _find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) -> tuple[str, ...]:
+    from scaling.sweep.spec import IsoflopGrid
+
     warnings = _find_corpus_warnings(facts)
     repeated = [cell for cell in cells if cell.run.tokens > facts.train_tokens]
     if repeated:

@@ -20,12 +20,14 @@ is a constant of this file, not a sweep's centre: adding a budget must not chang
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.runspec import Recipe
 from scaling.sweep.shapes import ModelShape
-from scaling.sweep.spec import RecipeSpec
+
+if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
+    from scaling.sweep.spec import RecipeSpec
 
 _T = TypeVar("_T", int, float)
 

@@ -14,6 +14,7 @@ run.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
@@ -80,10 +81,13 @@ def iterate_ladder(vocab_size: int, seq_len: int, *, head_size: int = 16) -> Ite
             head_size=head_size,
         )
 
+    widest = shape_at(step, 0)
     for d_model in itertools.count(step, step):
-        next_width = count_matmul_params(shape_at(d_model + step, 0))
+        shape, widest = widest, shape_at(d_model + step, 0)
+        next_width = count_matmul_params(widest)
         for extra_layers in range(MAX_EXTRA_LAYERS + 1):
-            shape = shape_at(d_model, extra_layers)
+            if extra_layers:
+                shape = shape_at(d_model, extra_layers)
             params = count_matmul_params(shape)
             if extra_layers and params >= next_width:
                 break
@@ -93,6 +97,7 @@ def iterate_ladder(vocab_size: int, seq_len: int, *, head_size: int = 16) -> Ite
                 break
 
 
+@functools.lru_cache(maxsize=8)  # its cost model and the answers take the same one
 def list_ladder(
     vocab_size: int, seq_len: int, *, head_size: int = 16, max_params: float
 ) -> tuple[ModelShape, ...]:

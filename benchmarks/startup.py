@@ -1,0 +1,64 @@
+"""How long whole processes take: the shell's wait for an answer.
+
+    python benchmarks/startup.py [--repeats 11]
+
+`allocate` on the results folder of the reference sweep, first without a stored fit, then with one;
+beside it what no such process can avoid, Python itself and numpy. With SCALING_TABLES set also
+`allocate` on Epoch's table (a table has no stored fit) and its fit with 4000 refits. Wall and
+processor seconds of the process, medians; machines are shared, so quote ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+
+
+def measure(name: str, words: list[str], repeats: int) -> None:
+    """Print medians of wall and processor time [s] of a process."""
+    walls, cpus = [], []
+    for _ in range(repeats):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        start = time.perf_counter()
+        subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)  # fmt: skip
+        walls.append(time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    print(f"{name:44s} {statistics.median(walls):6.3f} s  processor {statistics.median(cpus):6.3f} s"
+          f"  (wall {min(walls):.3f} to {max(walls):.3f})", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--repeats", type=int, default=11)
+    repeats = parser.parse_args().repeats
+    with tempfile.TemporaryDirectory() as root:
+        folder = Path(root) / "reference"
+        shutil.copytree(REFERENCE, folder, ignore=shutil.ignore_patterns("fits"))
+        words = ["-m", "scaling", "allocate", str(folder), "--flops", "6e12"]
+        measure("python", ["-c", ""], repeats)
+        measure("python, import numpy", ["-c", "import numpy"], repeats)
+        measure("allocate FOLDER, first time", words, 1)
+        measure("allocate FOLDER, stored fit", words, repeats)
+        measure("fit FOLDER, stored fit", ["-m", "scaling", "fit", str(folder)], repeats)
+        if "SCALING_TABLES" in os.environ:
+            table = str(Path(os.environ["SCALING_TABLES"]) / "epoch_chinchilla.csv")
+            asked = ["-m", "scaling", "allocate", table, "--flops", "1e21"]
+            measure("allocate TABLE (Epoch's 245 rows)", asked, repeats)
+            refits = ["-m", "scaling", "fit", table, "--bootstrap", "4000"]
+            measure("fit TABLE --bootstrap 4000", refits, max(3, repeats // 3))
+
+
+if __name__ == "__main__":
+    main()

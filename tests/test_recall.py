@@ -1,0 +1,138 @@
+"""Claims about fits found again by bytes: the same answer, at once, and never a stale one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scaling.cli import DAMAGED, cli
+from scaling.ledger.documents import open_document, seal_document
+from scaling.ledger.fingerprint import fingerprint_folder
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the reference results, asked once: a note lies beside the stored fit."""
+    copy = tmp_path / "reference"
+    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("fits"))
+    assert ask(copy).exit_code == 0
+    assert len(list((copy / "fits" / "known").iterdir())) == 1
+    return copy
+
+
+def ask(folder: Path, *words: str) -> Result:
+    return CliRunner().invoke(cli, [*ASK, *words, str(folder)], standalone_mode=False)
+
+
+def ask_the_long_way(folder: Path, *words: str) -> Result:
+    """Without notes and stored fits."""
+    shutil.rmtree(folder / "fits")
+    return ask(folder, *words)
+
+
+def first_result(folder: Path) -> Path:
+    return sorted(folder.glob("runs/*/result.json"))[0]
+
+
+def raise_loss(folder: Path) -> None:
+    path = first_result(folder)
+    body, _ = open_document(json.loads(path.read_bytes()))
+    path.write_bytes(seal_document(body | {"loss": 1.05 * body["loss"]}))
+
+
+def remove_run(folder: Path) -> None:
+    shutil.rmtree(first_result(folder).parent)
+
+
+def drop_budget(folder: Path) -> None:
+    path = folder / "sweep.yaml"
+    text = path.read_text()
+    assert "budgets: [2e10, " in text
+    path.write_text(text.replace("budgets: [2e10, ", "budgets: ["))
+
+
+@pytest.mark.parametrize("change", [raise_loss, remove_run, drop_budget])
+def test_a_stale_fit_never_answers(folder: Path, change: Callable[[Path], None]) -> None:
+    before = ask(folder)
+    change(folder)
+    after = ask(folder)
+    assert after.stdout != before.stdout
+    assert after.stdout == ask_the_long_way(folder).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [("--count", "total"), ("--level", "0.5"), ("--min-ratio", "20"), ("--seed", "3")]
+)
+def test_another_question_has_another_answer(folder: Path, words: tuple[str, ...]) -> None:
+    plain, asked = ask(folder), ask(folder, *words)
+    assert asked.stdout != plain.stdout
+    assert asked.stdout == ask(folder, *words).stdout == ask_the_long_way(folder, *words).stdout
+
+
+def test_damage_is_found_although_the_answer_is_known(folder: Path) -> None:
+    curve = sorted(folder.glob("runs/*/attempts/*/*.jsonl"))[0]
+    curve.write_bytes(curve.read_bytes() + b"\n")
+    # Twice: a folder with damage leaves no note.
+    for _ in range(2):
+        done = ask(folder)
+        assert done.return_value == DAMAGED
+        assert "left out, damaged" in done.stderr
+    assert len(list((folder / "fits" / "known").iterdir())) == 1
+
+
+def test_notes_say_the_same_again(folder: Path) -> None:
+    done = ask(folder, "--min-ratio", "20")
+    again = ask(folder, "--min-ratio", "20")
+    assert "filter min_ratio" in done.stderr
+    assert again.stderr == done.stderr
+
+
+@pytest.mark.parametrize("torn", ["fits/known/*.json", "fits/*.json"])
+@pytest.mark.filterwarnings("ignore::scaling.errors.ScalingWarning")
+def test_what_is_torn_is_made_again(folder: Path, torn: str) -> None:
+    before = ask(folder)
+    (path,) = folder.glob(torn)
+    path.write_bytes(path.read_bytes()[:-20])
+    after = ask(folder)
+    assert after.stdout == before.stdout
+    assert after.exit_code == 0
+
+
+def test_a_note_of_a_stranger_cannot_name_files_or_ladders(folder: Path) -> None:
+    before = ask(folder)
+    (path,) = folder.glob("fits/known/*.json")
+    body, _ = open_document(json.loads(path.read_bytes()))
+    # A ladder whose width never grows would never end.
+    for change in ({"fit": "../../sweep.json"}, {"head_size": 0}, {"table_digest": "0" * 64}):
+        path.write_bytes(seal_document(body | change))
+        assert ask(folder).stdout == before.stdout
+
+
+def test_what_is_not_in_order_has_no_fingerprint(folder: Path, tmp_path: Path) -> None:
+    assert fingerprint_folder(folder) == fingerprint_folder(folder)
+    assert fingerprint_folder(tmp_path / "nowhere") is None
+    assert fingerprint_folder(first_result(folder)) is None
+    run = first_result(folder).parent
+    run.rename(run.with_name("stranger"))
+    assert fingerprint_folder(folder) is None
+
+
+def test_a_known_answer_loads_what_it_needs_and_no_more(folder: Path) -> None:
+    unwanted = {"pandas", "scipy", "pydantic", "yaml", "filelock", "psutil"}
+    code = (
+        "import sys; from scaling.cli import cli; "
+        f"cli.main({[*ASK, str(folder)]!r}, standalone_mode=False); "
+        f"print(sorted({unwanted!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip().splitlines()[-1] == "[]"
