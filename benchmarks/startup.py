@@ -35,8 +35,9 @@ def measure(name: str, words: list[str], repeats: int) -> None:
         walls.append(time.perf_counter() - start)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    print(f"{name:44s} {statistics.median(walls):6.3f} s  processor {statistics.median(cpus):6.3f} s"
-          f"  (wall {min(walls):.3f} to {max(walls):.3f})", flush=True)  # fmt: skip
+    middle, processor = statistics.median(walls), statistics.median(cpus)
+    spread = f"(wall {min(walls):.3f} to {max(walls):.3f})"
+    print(f"{name:44s} {middle:6.3f} s  processor {processor:6.3f} s  {spread}", flush=True)
 
 
 def main() -> None:

@@ -270,10 +270,11 @@ def predict(
     if fit.draws:
         draws = np.array(fit.draws)
         mean = family.loss(draws, n_value, d_value) * _draw_drift(fit, len(draws), decades)
-        mean_interval = _find_interval(mean, fit.level)
+        expected = float(family.loss(coefficients, n_value, d_value))
+        mean_interval = _find_interval(mean, fit.level, expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
         new_run = mean * np.exp(noise * _draw_gaussians(len(draws), stream=1))
-        new_run_interval = _find_interval(new_run, fit.level)
+        new_run_interval = _find_interval(new_run, fit.level, expected)
     return Prediction(
         params=params,
         tokens=tokens,
@@ -306,9 +307,9 @@ def _answer_by_law(
         spent = flops / fit.cost.flops_per_token(drifted)
         values = (drifted, spent, lowest)
         intervals = (
-            _find_interval(values[0], fit.level),
-            _find_interval(values[1], fit.level),
-            _find_interval(values[2], fit.level),
+            _find_interval(values[0], fit.level, float(params[0])),
+            _find_interval(values[1], fit.level, float(tokens[0])),
+            _find_interval(values[2], fit.level, loss),
         )
     return Allocation(
         flops=flops,
@@ -337,8 +338,8 @@ def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) 
     if frontier.draws:
         a, log_k_n, b, log_k_d = np.array(frontier.draws).T
         drift = _draw_drift(fit, len(a), decades, times=_PARAMS_DRIFT, stream=2)
-        params_interval = _find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level)
-        tokens_interval = _find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level)
+        params_interval = _find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level, params)
+        tokens_interval = _find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level, tokens)
     loss = None
     if frontier.optima:
         budgets, losses = (np.array(frontier.optima)[:, at] for at in (0, 3))
@@ -535,10 +536,11 @@ def _draw_gaussians(count: int, *, stream: int) -> FloatArray:
     return np.random.default_rng((_ANY, stream)).standard_normal(count)
 
 
-def _find_interval(draws: FloatArray, level: float) -> Interval:
-    """Central percentile interval of draws, shape (b,)."""
+def _find_interval(draws: FloatArray, level: float, answer: float) -> Interval:
+    """Central percentile interval of draws, shape (b,), widened where it misses the answer: that
+    of a mixture lies between its members, and may be nearer to one of little weight."""
     low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return Interval(low=float(low), high=float(high), level=level)
+    return Interval(low=min(float(low), answer), high=max(float(high), answer), level=level)
 
 
 def _list_ends(interval: Interval | None) -> list[float | None] | None:

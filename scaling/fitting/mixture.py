@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.budgets import join_budgets
@@ -145,9 +146,8 @@ def _draw(
     count: int,
     seed: int,
 ) -> FloatArray:
-    """Each draw one member's bootstrap draw, the member drawn by weight."""
-    rng = np.random.default_rng(seed)
-    shares = rng.multinomial(count, weights)
+    """Each draw one member's bootstrap draw; members have draws in proportion to their weights."""
+    shares = _share_out(count, weights)
     parts = []
     for at, (part, fit, share) in enumerate(zip(MIXTURE.slices, fits, shares, strict=True)):
         if fit is None or share == 0:
@@ -158,3 +158,13 @@ def _draw(
         rows[:, -len(weights) :] = np.arange(len(weights)) == at
         parts.append(rows)
     return np.concatenate(parts)
+
+
+def _share_out(count: int, weights: FloatArray) -> NDArray[np.intp]:
+    """`count` in whole shares nearest to the weights (largest remainders): drawing them by chance
+    would add noise to every quantile."""
+    exact = count * weights
+    shares = np.floor(exact).astype(np.intp)
+    last = np.argsort(shares - exact, kind="stable")[: count - int(shares.sum())]
+    shares[last] += 1
+    return shares

@@ -9,7 +9,8 @@ doi:10.1057/jors.1969.103, whose weights are inverse squared errors too. How wei
 fitting/mixture.py. On published tables: DECISIONS.md, "Mixture".
 
 Letters: those of each member, named member.letter, and member.weight. A bootstrap draw has the
-letters of one member, drawn by weight, so that draws spread as much as the members disagree.
+letters of one member, and each member has draws in proportion to its weight, so that draws spread
+as much as the members disagree.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import yaml
 
 MAX_BYTES = 1 << 20
 _MAX_DEPTH = 32
+_TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep."
 _MAX_DIGITS = 400  # beyond float64's exponent range nothing is gained by more digits
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
@@ -66,7 +67,10 @@ def parse_yaml(content: bytes) -> YamlDocument:
         problem = (error.problem or "cannot be read").replace("\t", "\\t")
         line = text.split("\n")[place[0] - 1 : place[0]]
         hint = " Indent with spaces, not tabs." if line and line[0].startswith("\t") else ""
-        document.problems.append((*place, f"not valid YAML: {problem}.{hint}"))
+        # libyaml looks far ahead for the end of a key, and may reach its own limit before ours.
+        deep = "nesting depth" in problem
+        sentence = _TOO_DEEP if deep else f"not valid YAML: {problem}.{hint}"
+        document.problems.append((*place, sentence))
     except yaml.YAMLError as error:
         document.problems.append((1, 1, f"not valid YAML: {str(error).splitlines()[0]}."))
     return document
@@ -130,7 +134,7 @@ class _Builder:
     def _open(self, event: Any) -> None:
         self._check_node(event)
         if len(self.frames) >= _MAX_DEPTH:
-            self._refuse(event, f"nested more than {_MAX_DEPTH} levels deep.")
+            self._refuse(event, _TOO_DEEP)
             raise _StopReadingError
         container: dict[str, Any] | list[Any] = (
             {} if isinstance(event, yaml.MappingStartEvent) else []

@@ -56,8 +56,11 @@ def good():
 
 def test_a_good_design_passes_every_gate(good):
     assert good.status == "converged"
-    assert [one.code for one in good.checks if one.passed is not True] == []
-    codes = {one.code for one in good.checks}
+    # No bracket was trained (tests/fitting/test_bracket.py has those that were).
+    unknown = {one.code for one in good.checks if one.passed is None}
+    assert unknown == {"lr_at_edge", "batch_at_edge"}
+    assert [one.code for one in good.checks if one.passed is False] == []
+    codes = {one.code for one in good.checks} - unknown
     assert codes == {
         "too_few_cells", "diverged_cells", "duplicate_cells", "several_recipes_per_cell",
         "repeated_data", "not_converged", "parameter_at_bound", "not_identified",
