@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -275,3 +276,8 @@ def _align(rows: list[tuple[str, ...]]) -> list[str]:
 def _clean(text: str) -> str:
     """Text from stored files without anything a terminal would obey."""
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def dump_json(value: Any) -> str:
+    """JSON as every verb writes it; never NaN or Infinity."""
+    return json.dumps(value, indent=2, allow_nan=False)

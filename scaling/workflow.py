@@ -7,10 +7,7 @@ scipy) are imported where they begin.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import hashlib
-import json
-import platform
 import shlex
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,29 +15,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scaling.durable import read_plain
 from scaling.errors import (
     IntegrityError,
-    NoFitError,
     ScalingError,
     ScalingWarning,
     UsageError,
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
-from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
-from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
-from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention, count_params
-from scaling.sweep.plan import Cell, CorpusFacts, Plan, plan_sweep
-from scaling.sweep.recipe import REFERENCE
+from scaling.sweep.counting import CountConvention
+from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 
 if TYPE_CHECKING:
-    from scaling.allocation import Allocation
     from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Fit
@@ -140,7 +131,7 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
         cache=root / "results" / ".cache" / "corpora",
     )
     folder = root / "results" / spec.name
-    recorded = _list_recorded(Ledger.open(folder)) if _holds_sweep(folder) else ()
+    recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
     plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
     return Sweep(
         path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
@@ -400,237 +391,7 @@ def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
     return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
-# --- report ---------------------------------------------------------------------------------
-
-
-def report_sweep(
-    stored: StoredSweep,
-    results: StoredResults,
-    *,
-    root: Path,
-    command: str,
-    keep_current: bool = False,
-    family: str = "chinchilla",
-    filters: Filters | None = None,
-    backtest: bool = False,
-) -> tuple[Path, Fit, tuple[Allocation, ...]]:
-    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html.
-
-    Args:
-        stored: The sweep.
-        results: Of its ledger.
-        root: Where reports/ lies.
-        command: What rebuilds the page.
-        keep_current: Leave a page alone that shows the same.
-        family: Of the law.
-        filters: Which rows are fitted; None: all.
-        backtest: Also score several laws by their forecasts (takes seconds).
-    """
-    from scaling.report.page import ReportData, write_report
-
-    filters = filters or Filters()
-    options = FitOptions(family=family)
-    fits, tables = {}, {}
-    for count in COUNT_CONVENTIONS:
-        few = options if count == "matmul" else dataclasses.replace(options, count=count)
-        tables[count], _ = read_runs(stored.ledger.folder, count=count)
-        fits[count] = fit_filtered(
-            tables[count], stored, few, filters, compare=count == options.count
-        )
-    found = fits[options.count]
-    fit = found.fit
-    scored = None
-    if backtest:
-        from scaling.fitting.held_out import DEFAULT_FAMILIES
-
-        scored = backtest_table(found.table, DEFAULT_FAMILIES)
-    allocations = answer_forecast(stored, fit)
-    by_count = {
-        count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
-    }
-    data = ReportData(
-        name=stored.spec.name,
-        sweep_yaml=stored.text,
-        command=command,
-        plan=stored.plan,
-        facts=stored.ledger.corpus,
-        results=dict(results.results),
-        failures=_list_failures(stored, results),
-        damaged=tuple(f"{damage.path}: {damage.what}" for damage in results.damaged),
-        curves={
-            run_id: _read_curve(stored.ledger, result) for run_id, result in results.results.items()
-        },
-        fit=fit,
-        allocations=allocations,
-        allocations_by_count=by_count,
-        versions=list_versions(),
-        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        filters=found.effects,
-        left_out=tuple(sorted(set(tables[options.count].run) - set(found.table.run))),
-        unfiltered=found.unfiltered,
-        backtest=scored,
-    )
-    folder = root / "reports" / stored.spec.name
-    return write_report(data, folder, keep_current=keep_current), fit, allocations
-
-
-def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
-    """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
-    refuses (no usable fit, too far from the data) is warned about."""
-    from scaling.allocation import allocate
-
-    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
-    answers = []
-    for flops in stored.spec.forecast:
-        try:
-            answers.append(allocate(fit, flops, ladder=ladder))
-        except (NoFitError, UsageError) as error:
-            warnings.warn(str(error), ScalingWarning, stacklevel=2)
-    return tuple(answers)
-
-
-def list_versions() -> dict[str, str]:
-    """Versions of what a result rests on."""
-    from importlib import metadata
-
-    names = ("torch", "numpy", "scipy", "pandas", "matplotlib", "ray")
-    return {"scaling": _version(), "python": platform.python_version()} | {
-        name: metadata.version(name) for name in names
-    }
-
-
-def quote_command(words: Sequence[str]) -> str:
-    """A command line that can be pasted into a shell."""
-    return " ".join(shlex.quote(word) for word in words)
-
-
-def _version() -> str:
-    from scaling._version import __version__
-
-    return __version__
-
-
-def _list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:
-    failures = {}
-    for cell in stored.plan.cells:
-        run_id = cell.run.run_id
-        if run_id in results.results:
-            continue
-        for attempt in stored.ledger.list_attempts(run_id):  # newest first
-            failure = stored.ledger.read_failure(run_id, attempt)
-            if failure is not None:
-                failures[run_id] = f"{failure.cause}: {failure.message}"
-                break
-    return failures
-
-
-def _read_curve(ledger: Ledger, result: RunResult) -> tuple[tuple[float, float], ...]:
-    """(tokens, training loss) of each metric row."""
-    path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/metrics.jsonl"
-    try:
-        lines = read_plain(ledger.folder, path, limit=_CURVE_BYTES).splitlines()
-        rows = [json.loads(line) for line in lines]
-        return tuple((float(r["tokens"]), float(r["loss"])) for r in rows if "loss" in r)
-    except (OSError, ScalingError, ValueError, KeyError, TypeError):
-        return ()  # the table of runs says that the curve is damaged
-
-
-# --- descriptions for the command line ------------------------------------------------------
-
-
-def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
-    """The contract's JSON of `scaling plan`."""
-    folder = root / "results" / sweep.spec.name
-    stored = Ledger.open(folder).read_results(check="result") if _holds_sweep(folder) else None
-    finished = {} if stored is None else stored.results
-    cells = _describe_cells(sweep.plan.cells, finished)
-    share = sweep.spec.schedule.trunk
-    totals = sum_costs((cell.run for cell in sweep.plan.cells), share_trunks=share)
-    return {
-        "schema_version": 1,
-        "cells": cells,
-        "totals": dataclasses.asdict(totals)
-        | {"cached": sum(cell["cached"] and not cell["repeats"] for cell in cells)},
-        "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
-        "warnings": list(sweep.plan.warnings),
-        "reference": (
-            f"recipe reference point: width {REFERENCE.width}, depth {REFERENCE.depth}, "
-            f"{REFERENCE.tokens:.3g} tokens, batch {REFERENCE.batch_tokens:g} tokens, "
-            f"learning rate {REFERENCE.learning_rate:g}"
-        ),
-    }
-
-
-def _holds_sweep(folder: Path) -> bool:
-    return (folder / "sweep.json").is_file()
-
-
-def _describe_cells(
-    cells: Sequence[Cell], finished: Mapping[str, RunResult]
-) -> list[dict[str, Any]]:
-    described: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    for cell in cells:
-        one = _describe_cell(cell, finished)
-        repeats = one["run_id"] in seen
-        if repeats:
-            one["why"] = "the row above again: two wishes come to one run"
-        described.append(one | {"repeats": repeats})
-        seen.add(one["run_id"])
-    return described
-
-
-def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, Any]:
-    run = cell.run
-    result = finished.get(run.run_id)
-    return {
-        "run_id": run.run_id,
-        "role": cell.role,
-        "budget": cell.budget,
-        "shape": dataclasses.asdict(run.shape),
-        "counts": {
-            convention: count_params(run.shape, convention) for convention in COUNT_CONVENTIONS
-        },
-        "tokens": run.tokens,
-        "flops": run.flops,
-        "steps": run.recipe.steps,
-        "batch_sequences": run.recipe.batch_sequences,
-        "learning_rate": run.recipe.learning_rate,
-        "seed": run.seed,
-        "memory_bytes": estimate_memory(run),
-        # Time is promised only once a benchmark of this device has measured it.
-        "seconds": None if result is None else result.seconds,
-        "cached": result is not None,
-        "why": "to train" if result is None else f"{result.status} {result.finished_at}",
-    }
-
-
-def describe_status(folder: Path) -> dict[str, Any]:
-    """State of every planned run, computed from files."""
-    stored = open_results(folder)
-    results = stored.ledger.read_results()
-    damaged = {damage.run_id for damage in results.damaged}
-    failures = _list_failures(stored, results)
-    runs = []
-    for run_id in dict.fromkeys(cell.run.run_id for cell in stored.plan.cells):
-        result = results.results.get(run_id)
-        state, why = "missing", ""
-        if result is not None:
-            state, why = result.status, result.reason
-        elif run_id in damaged:
-            state = "damaged"
-        elif run_id in failures:
-            state, why = "failed", failures[run_id]
-        runs.append({"run_id": run_id, "state": state, "why": why})
-    order = ("finished", "diverged", "failed", "damaged", "missing")
-    states = [run["state"] for run in runs]
-    return {
-        "schema_version": 1,
-        "name": stored.spec.name,
-        "counts": {state: states.count(state) for state in order if state in states},
-        "runs": runs,
-        "damaged": [f"{damage.path}: {damage.what}" for damage in results.damaged],
-    }
+# --- keeping -----
 
 
 def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
@@ -657,3 +418,32 @@ def set_results_aside(folder: Path, run_ids: Sequence[str]) -> list[Path]:
         # The index names what there is; without this `verify` would call the run lost.
         write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
     return aside
+
+
+def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:
+    failures = {}
+    for cell in stored.plan.cells:
+        run_id = cell.run.run_id
+        if run_id in results.results:
+            continue
+        for attempt in stored.ledger.list_attempts(run_id):  # newest first
+            failure = stored.ledger.read_failure(run_id, attempt)
+            if failure is not None:
+                failures[run_id] = f"{failure.cause}: {failure.message}"
+                break
+    return failures
+
+
+def quote_command(words: Sequence[str]) -> str:
+    """A command line that can be pasted into a shell."""
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def _version() -> str:
+    from scaling._version import __version__
+
+    return __version__
+
+
+def holds_sweep(folder: Path) -> bool:
+    return (folder / "sweep.json").is_file()

@@ -29,10 +29,13 @@ RANKS = {
     "report": 8,
     "recall": 8,
     "workflow": 9,
+    "descriptions": 10,
+    "reporting": 10,
     "text": 9,
     "options": 10,
-    "cli": 11,
-    "__main__": 12,
+    "verbs": 11,
+    "cli": 12,
+    "__main__": 13,
 }
 ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison"})
 ROOMS = {
@@ -43,7 +46,7 @@ ROOMS = {
     "pyarrow": {"ledger/parquet_rows.py"},
     "pydantic": {"sweep/spec.py"},
     "yaml": {"sweep/strict_yaml.py"},
-    "click": {"cli.py", "options.py"},
+    "click": {"cli.py", "options.py", "verbs"},
     "rich": {"orchestration"},
     "jinja2": {"report"},
 }
@@ -102,7 +105,7 @@ def test_no_module_and_public_function_share_a_name() -> None:
     functions = {
         node.name: path
         for path in MODULES
-        if path.name != "cli.py"  # there, verbs are functions by click's design
+        if room_of(path) not in {"cli", "verbs"}  # functions by click's design
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     }

@@ -8,12 +8,13 @@ from click.testing import CliRunner
 from scaling import workflow
 from scaling.cli import cli
 from scaling.data.shards import PreparedCorpus
+from scaling.descriptions import describe_plan
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import load_sweep
 from scaling.text import format_plan
-from scaling.workflow import Sweep, describe_plan
+from scaling.workflow import Sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 

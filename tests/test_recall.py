@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from scaling.cli import DAMAGED, cli
+from scaling.cli import cli
 from scaling.ledger.documents import open_document, seal_document
 from scaling.ledger.fingerprint import fingerprint_folder
+from scaling.verbs.exits import DAMAGED
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")

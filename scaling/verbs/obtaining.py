@@ -1,0 +1,102 @@
+"""What the verbs that answer rest on: the fit of a folder or a table, and who names damage."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from scaling.options import make_filters, make_fit_options, read_columns
+from scaling.text import dump_json
+
+if TYPE_CHECKING:
+    from scaling.fitting.result import Fit
+    from scaling.ledger.tables import RunTable
+    from scaling.sweep.shapes import ModelShape
+    from scaling.workflow import FilteredFit, StoredSweep
+
+
+def obtain_fit(
+    source: Path, options: dict[str, Any], *, compare: bool = False
+) -> tuple[FilteredFit, StoredSweep | None]:
+    from scaling.workflow import fit_filtered, read_runs
+
+    table, stored = read_runs(
+        source,
+        count=options["count"],
+        columns=read_columns(options["columns"]),
+        loss_unit=options["loss_unit"],
+        drop_bad=options["drop_bad"],
+    )
+    filters = make_filters(options)
+    found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
+    for note in (*found.fit.notes, *found.table.rejected):
+        click.echo(f"note: {note}", err=True)
+    return found, stored
+
+
+def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSweep | None]:
+    """The rows of a source that the filters keep."""
+    from scaling.ledger.filters import apply_filters
+    from scaling.workflow import read_runs
+
+    table, stored = read_runs(
+        path,
+        count=options["count"],
+        columns=read_columns(options["columns"]),
+        loss_unit=options["loss_unit"],
+        drop_bad=options["drop_bad"],
+    )
+    return apply_filters(table, make_filters(options))[0], stored
+
+
+def obtain_answerer(
+    source: Path, options: dict[str, Any]
+) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
+    """What answers: the fit, the shapes that can be built, and what names damage in the end."""
+    from scaling.ledger.fingerprint import fingerprint_folder
+    from scaling.recall import recall_fit
+
+    fingerprint = fingerprint_folder(source)
+    known = recall_fit(source, fingerprint, options) if fingerprint else None
+    if known is not None:
+        fitted, rungs = known
+        for note in fitted.notes:
+            click.echo(f"note: {note}", err=True)
+        return fitted, rungs, lambda: False
+    from scaling.workflow import list_sweep_ladder, note_found
+
+    found, stored = obtain_fit(source, options)
+    if stored is None:
+        return found.fit, None, lambda: False
+    if fingerprint:
+        how = make_fit_options(options)
+        note_found(found, stored, how, question=options, fingerprint=fingerprint)
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    return found.fit, ladder, lambda: say_damage(stored)
+
+
+@contextlib.contextmanager
+def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
+    """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
+    from scaling.errors import NoFitError
+
+    try:
+        yield
+    except NoFitError as error:
+        if as_json:
+            contract = fitted.to_contract()
+            kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
+            click.echo(dump_json(kept | {"reason": str(error), key: []}))
+        raise
+
+
+def say_damage(stored: StoredSweep | None) -> bool:
+    """Name the results that were left out because they are not what was written."""
+    damaged = stored.ledger.read_results().damaged if stored else ()
+    for damage in damaged:
+        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+    return bool(damaged)
