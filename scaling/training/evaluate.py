@@ -10,12 +10,10 @@ Source: ratio estimator with clusters, Cochran 1977, Sampling Techniques, sec. 9
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional as F
 
 from scaling.data.batches import list_validation_windows
 from scaling.data.shards import Shards
@@ -26,24 +24,39 @@ _TOKENS_PER_FORWARD = 8192  # 8 MB of logits with bytes; larger batches gain not
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Held-out loss [nats/token] and its standard error, clustered by document."""
+    """Held-out loss [nats/token] and its standard error, clustered by document.
+
+    Attributes:
+        by_position: Mean loss of each position of a window [nats/token], shape (seq_len,): how
+            much a model gains from context.
+    """
 
     loss: float
     loss_se: float
+    by_position: tuple[float, ...] = ()
 
 
-def evaluate_model(model: nn.Module, shards: Shards, *, seq_len: int) -> Evaluation:
-    """Loss of `model` over every validation window; non-finite where the model is."""
+def evaluate_losses(
+    measure_losses: Callable[[IntArray], FloatArray], shards: Shards, *, seq_len: int
+) -> Evaluation:
+    """Loss over every validation window; non-finite where the model is.
+
+    Args:
+        measure_losses: Loss of every token [nats], shape (b, t), of ids of shape (b, t + 1).
+        shards: Whose held-out text is read.
+        seq_len: Tokens of a window.
+    """
     starts, documents = list_validation_windows(shards, seq_len=seq_len)
-    sums = np.concatenate(
-        [
-            _sum_losses(model, shards, batch, seq_len)
-            for batch in np.array_split(
-                starts, math.ceil(len(starts) * seq_len / _TOKENS_PER_FORWARD)
-            )
-        ]
-    )
-    return summarise_losses(sums, documents, tokens_per_window=seq_len)
+    parts = math.ceil(len(starts) * seq_len / _TOKENS_PER_FORWARD)
+    sums, by_position = [], np.zeros(seq_len)
+    for batch in np.array_split(starts, parts):
+        windows = shards.validation[batch[:, None] + np.arange(seq_len + 1)].astype(np.int64)
+        losses = measure_losses(windows)
+        sums.append(losses.sum(axis=1))
+        by_position += losses.sum(axis=0)
+    summary = summarise_losses(np.concatenate(sums), documents, tokens_per_window=seq_len)
+    positions = tuple(float(one) for one in by_position / len(starts))
+    return replace(summary, by_position=positions)
 
 
 def summarise_losses(
@@ -66,14 +79,3 @@ def summarise_losses(
         return Evaluation(loss, math.nan)
     spread = float(np.sum((sum_d - loss * tokens_d) ** 2)) * groups / (groups - 1)
     return Evaluation(loss, math.sqrt(spread) / total)
-
-
-def _sum_losses(model: nn.Module, shards: Shards, starts: IntArray, seq_len: int) -> FloatArray:
-    window = shards.validation[starts[:, None] + np.arange(seq_len + 1)].astype(np.int64)
-    tokens_bt = torch.from_numpy(window)
-    with torch.inference_mode():
-        logits_btv = model(tokens_bt[:, :-1])
-        loss_bt = F.cross_entropy(
-            logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten(), reduction="none"
-        ).view(len(starts), seq_len)
-        return loss_bt.double().sum(dim=1).numpy()

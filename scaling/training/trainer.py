@@ -17,7 +17,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_shards
@@ -33,9 +32,8 @@ from scaling.training.checkpoint import (
     save_checkpoint,
     unpack_state,
 )
-from scaling.training.evaluate import Evaluation, evaluate_model
-from scaling.training.models.transformer import Transformer
-from scaling.training.parametrization import build_model, build_optimizer
+from scaling.training.engines import EngineName, build_engine
+from scaling.training.evaluate import Evaluation, evaluate_losses
 from scaling.training.schedule import learning_rate_multiplier
 from scaling.units import bits_per_byte
 
@@ -87,15 +85,20 @@ def train_run(
     reason = training.advance(should_stop, report)
     evaluation = None
     if not reason:
-        evaluation = evaluate_model(training.model, shards, seq_len=run.shape.seq_len)
+        measure = training.engine.measure_losses
+        evaluation = evaluate_losses(measure, shards, seq_len=run.shape.seq_len)
         if not math.isfinite(evaluation.loss):
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
             reason = _above_unigram("held-out", evaluation.loss, shards)
     files = ["metrics.jsonl"]
+    if evaluation is not None:
+        positions = {"unit": "nats/token", "loss": evaluation.by_position}
+        write_durably(attempt / "positions.json", json.dumps(positions).encode())
+        files.append("positions.json")
     if keep_weights:
         buffer = io.BytesIO()
-        torch.save(training.model.state_dict(), buffer)
+        torch.save(training.engine.model.state_dict(), buffer)
         write_durably(attempt / "weights.pt", buffer.getvalue())
         files.append("weights.pt")
     per_step = run.recipe.batch_sequences * run.shape.seq_len * count_flops_per_token(run.shape)
@@ -108,6 +111,7 @@ def train_run(
         flops_spent=(training.step - first_step) * per_step,
         seconds=time.monotonic() - started,
         files=tuple(files),
+        engine=training.engine.name,
     )
 
 
@@ -137,8 +141,7 @@ class _Training:
         self._trunk = trunk
         saved = trunk.save_at if trunk is not None else ()
         self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
-        self.model: Transformer = build_model(run)
-        self.optimizer = build_optimizer(self.model, run)
+        self.engine = build_engine(run)
         self.step = 0
         self.rows: list[dict[str, float]] = []
         self._losses = torch.zeros(run.recipe.steps)
@@ -153,8 +156,8 @@ class _Training:
     def restore(self, state: dict[str, Any] | None) -> None:
         """Continue from a state, or start."""
         if state is not None:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.adamw.load_state_dict(state["optimizer"])
+            self.engine.model.load_state_dict(state["model"])
+            self.engine.optimizer.adamw.load_state_dict(state["optimizer"])
             self.step = state["step"]
             self._losses[: self.step] = state["losses"]
             self._norms[: self.step] = state["norms"]
@@ -166,8 +169,8 @@ class _Training:
 
     def _get_state(self) -> dict[str, Any]:
         return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.adamw.state_dict(),
+            "model": self.engine.model.state_dict(),
+            "optimizer": self.engine.optimizer.adamw.state_dict(),
             "step": self.step,
             "losses": self._losses[: self.step].clone(),  # a view would save all of it
             "norms": self._norms[: self.step].clone(),
@@ -210,15 +213,11 @@ class _Training:
         ends = [round(index * steps / count) for index in range(count + 1)]
         return list(itertools.pairwise(ends))
 
-    def _take_step(self) -> tuple[Tensor, Tensor]:
+    def _take_step(self) -> tuple[Tensor | float, Tensor | float]:
         """One optimiser step; returns its loss and gradient norm, still on the device."""
-        tokens_bt = torch.from_numpy(self._batches.read_batch(self.step))
-        logits_btv = self.model(tokens_bt[:, :-1])
-        loss = F.cross_entropy(logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
-        multiplier = learning_rate_multiplier(self.step, self.run.recipe)
-        norm = self.optimizer.step(multiplier, clip_norm=self.run.recipe.clip_norm)
-        return loss.detach(), norm
+        loss = self.engine.add_gradient(self._batches.read_batch(self.step), 1.0)
+        norm = self.engine.update(learning_rate_multiplier(self.step, self.run.recipe))
+        return loss, norm
 
     def _count_tokens(self, step: int) -> int:
         return step * self.run.recipe.batch_sequences * self.run.shape.seq_len
@@ -270,6 +269,7 @@ def _measure(
     flops_spent: int,
     seconds: float,
     files: tuple[str, ...],
+    engine: EngineName,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
@@ -294,6 +294,7 @@ def _measure(
             "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": "1",
             "dtype": "float32",
+            "engine": engine,
         },
         files=files,
         unique_tokens=min(run.tokens, facts.train_tokens),

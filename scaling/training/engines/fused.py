@@ -1,0 +1,163 @@
+"""Steps by fused.cpp: forward, backward and AdamW in a few calls of compiled code."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from scaling.sweep.runspec import RunSpec
+from scaling.training.engines import EngineName
+from scaling.training.engines.native import load_library
+from scaling.training.parametrization import build_model, build_optimizer
+from scaling.units import FloatArray, IntArray
+
+_SOURCE = Path(__file__).with_name("fused.cpp")
+# Where losses are measured: larger batches leave the cache, smaller ones fill no row tile.
+_ROWS_PER_FORWARD = 1024
+_BLOCK = (
+    "attention_norm",
+    "qk_norm",
+    "mlp_norm",
+    "qkv.weight",
+    "attention_out.weight",
+    "mlp_in.weight",
+    "mlp_out.weight",
+)
+
+
+class FusedEngine:
+    """See Engine.
+
+    Model and optimiser are torch's, so that states and weights have one form; only the arithmetic
+    is done elsewhere, on the buffers in which they lie.
+
+    Raises:
+        CompilerError: fused.cpp cannot be compiled here.
+    """
+
+    def __init__(self, run: RunSpec) -> None:
+        self._library = _open_library()
+        self.model = build_model(run)
+        self.optimizer = build_optimizer(self.model, run)
+        self._recipe, shape = run.recipe, run.shape
+        for group in self.optimizer.adamw.param_groups:
+            (flat,) = group["params"]
+            self.optimizer.adamw.state[flat] = {
+                "step": torch.tensor(0.0),
+                "exp_avg": torch.zeros_like(flat),
+                "exp_avg_sq": torch.zeros_like(flat),
+            }
+        self._limit = max(run.recipe.batch_sequences, _ROWS_PER_FORWARD // shape.seq_len, 1)
+        named = dict(self.model.named_parameters())
+        blocks = (f"blocks.{at}.{name}" for at in range(shape.n_layers) for name in _BLOCK)
+        tensors = [named[name] for name in ("embedding.weight", "norm", *blocks, "head.weight")]
+        self._weights = _list_addresses(tensors)
+        self._gradients = _list_addresses([_get_gradient(tensor) for tensor in tensors])
+        turns = torch.view_as_real(self.model.rotation_tk).contiguous()
+        sizes = (shape.vocab_size, shape.seq_len, shape.d_model, shape.n_layers)
+        heads = (shape.n_heads, shape.head_size, shape.d_ff, self._limit)
+        self._handle = ctypes.c_void_p(
+            self._library.scaling_create(
+                (ctypes.c_int64 * 8)(*sizes, *heads),
+                self.model.blocks[0].residual_multiplier,
+                self.model.head_multiplier,
+                turns.data_ptr(),
+            )
+        )
+
+    def __del__(self) -> None:
+        if handle := getattr(self, "_handle", None):
+            self._library.scaling_destroy(handle)
+
+    @property
+    def name(self) -> EngineName:
+        return "fused"
+
+    def add_gradient(self, tokens: IntArray, share: float) -> float:
+        """See Engine."""
+        tokens = self._check(tokens)
+        loss: float = self._library.scaling_gradient(
+            self._handle, tokens.ctypes.data, len(tokens), share, self._weights, self._gradients
+        )
+        return loss
+
+    def update(self, multiplier: float) -> float:
+        """See Engine."""
+        recipe, gradient = self._recipe, self.optimizer.gradient
+        norm: float = self._library.scaling_clip(
+            gradient.data_ptr(), gradient.numel(), recipe.clip_norm
+        )
+        for group in self.optimizer.adamw.param_groups:
+            (flat,) = group["params"]
+            state = self.optimizer.adamw.state[flat]
+            state["step"] += 1
+            self._library.scaling_adamw(
+                flat.data_ptr(),
+                flat.grad.data_ptr(),
+                state["exp_avg"].data_ptr(),
+                state["exp_avg_sq"].data_ptr(),
+                flat.numel(),
+                group["peak_lr"] * multiplier,
+                recipe.beta1,
+                recipe.beta2,
+                group["eps"],
+                group["weight_decay"],
+                float(state["step"]),
+            )
+        return norm
+
+    def measure_losses(self, tokens: IntArray) -> FloatArray:
+        """See Engine."""
+        tokens = self._check(tokens)
+        losses = np.empty((len(tokens), tokens.shape[1] - 1), dtype=np.float32)
+        for start in range(0, len(tokens), self._limit):
+            part = tokens[start : start + self._limit]
+            self._library.scaling_losses(
+                self._handle,
+                part.ctypes.data,
+                len(part),
+                self._weights,
+                losses[start:].ctypes.data,
+            )
+        return losses.astype(np.float64)
+
+    def _check(self, tokens: IntArray) -> IntArray:
+        """Compiled code trusts what it is given."""
+        length = self.model.rotation_tk.shape[0] + 1
+        vocab = self.model.embedding.num_embeddings
+        if tokens.ndim != 2 or tokens.shape[1] != length:
+            raise ValueError(f"sequences of {length} ids are needed, not {tokens.shape}")
+        if tokens.min() < 0 or tokens.max() >= vocab:
+            raise IndexError(f"an id is not below the vocabulary's {vocab}")
+        return np.ascontiguousarray(tokens, dtype=np.int64)
+
+
+def _open_library() -> ctypes.CDLL:
+    library = load_library(_SOURCE)
+    pointer, count, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+    library.scaling_create.restype = pointer
+    library.scaling_create.argtypes = [pointer, real, real, pointer]
+    library.scaling_destroy.restype = None
+    library.scaling_destroy.argtypes = [pointer]
+    library.scaling_gradient.restype = real
+    library.scaling_gradient.argtypes = [pointer, pointer, count, real, pointer, pointer]
+    library.scaling_losses.restype = None
+    library.scaling_losses.argtypes = [pointer, pointer, count, pointer, pointer]
+    library.scaling_clip.restype = real
+    library.scaling_clip.argtypes = [pointer, count, real]
+    library.scaling_adamw.restype = None
+    library.scaling_adamw.argtypes = [pointer] * 4 + [count] + [ctypes.c_double] * 6
+    return library
+
+
+def _list_addresses(tensors: Sequence[torch.Tensor]) -> ctypes.Array[ctypes.c_void_p]:
+    return (ctypes.c_void_p * len(tensors))(*(tensor.data_ptr() for tensor in tensors))
+
+
+def _get_gradient(parameter: torch.Tensor) -> torch.Tensor:
+    assert parameter.grad is not None
+    return parameter.grad

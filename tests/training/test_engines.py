@@ -1,0 +1,221 @@
+"""Compiled steps are torch's up to rounding, and a machine without a compiler still trains."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import logging
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from scaling.errors import EnvironmentFault
+from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.shapes import ModelShape, make_shape
+from scaling.training.engines import build_engine, native
+from scaling.training.engines.eager import EagerEngine
+from scaling.training.engines.fused import FusedEngine
+
+RECIPE = Recipe(
+    batch_sequences=3,
+    steps=100,
+    learning_rate=0.01,
+    base_width=32,
+    base_depth=2,
+    warmup_steps=5,
+    decay_steps=12,
+    beta1=0.9,
+    beta2=0.98,
+    epsilon=1e-8,
+    weight_decay=0.1,
+    clip_norm=1.0,
+    init_scale=1.0,
+)
+# Widths that fill vectors of 16 and 8 floats, and some that fill none; lengths and vocabularies
+# that leave rows and columns over.
+SHAPES = [
+    make_shape(256, 32, d_model=8, n_layers=2),
+    make_shape(256, 32, d_model=16, n_layers=3),
+    make_shape(256, 32, d_model=40, n_layers=2),
+    make_shape(77, 37, d_model=20, n_layers=2, head_size=4),
+    make_shape(301, 9, d_model=12, n_layers=1, head_size=10),
+]
+
+
+def make_run(shape: ModelShape, **recipe: float) -> RunSpec:
+    return RunSpec(
+        shape=shape, recipe=dataclasses.replace(RECIPE, **recipe), data_digest="d", seed=0
+    )
+
+
+def draw_tokens(shape: ModelShape, count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, shape.vocab_size, (count, shape.seq_len + 1))
+
+
+def build_both(shape: ModelShape, **recipe: float) -> tuple[FusedEngine, EagerEngine]:
+    """Engines of one run away from its start, where heads and output projections are zero."""
+    run = make_run(shape, **recipe)
+    fused, eager = FusedEngine(run), EagerEngine(run)
+    generator = torch.Generator().manual_seed(1)
+    for one, other in zip(fused.model.parameters(), eager.model.parameters(), strict=True):
+        noise = 0.2 * torch.randn(one.shape, generator=generator)
+        one.data.add_(noise)
+        other.data.add_(noise)
+    return fused, eager
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.d_model}x{shape.n_layers}")
+def test_gradients_are_those_of_autograd(shape):
+    fused, eager = build_both(shape)
+    tokens = draw_tokens(shape, 3)
+    assert fused.add_gradient(tokens, 1.0) == pytest.approx(float(eager.add_gradient(tokens, 1.0)))
+    pairs = zip(fused.model.named_parameters(), eager.model.parameters(), strict=True)
+    for (name, one), other in pairs:
+        # Sums of up to a thousand float32 products in another order: 1e-5 of the largest.
+        largest = float(other.grad.abs().max())
+        assert float((one.grad - other.grad).abs().max()) < 1e-5 * largest, name
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.d_model}x{shape.n_layers}")
+def test_losses_are_those_of_torch(shape):
+    fused, eager = build_both(shape)
+    tokens = draw_tokens(shape, 150)  # more than one forward pass takes
+    np.testing.assert_allclose(
+        fused.measure_losses(tokens), eager.measure_losses(tokens), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_parts_of_a_batch_add_up_to_its_gradient():
+    fused, _ = build_both(SHAPES[1])
+    tokens = draw_tokens(SHAPES[1], 3)
+    whole = fused.add_gradient(tokens, 1.0)
+    gradient = fused.optimizer.gradient.clone()
+    fused.optimizer.gradient.zero_()
+    parts = [fused.add_gradient(part, len(part) / 3) for part in (tokens[:1], tokens[1:])]
+    assert (parts[0] + 2 * parts[1]) / 3 == pytest.approx(whole, rel=1e-6)
+    torch.testing.assert_close(fused.optimizer.gradient, gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("clip_norm", [1e-3, 1e9])
+def test_updates_are_those_of_adamw(clip_norm):
+    fused, eager = build_both(SHAPES[2], clip_norm=clip_norm)
+    for step in range(3):
+        gradient = 0.1 * torch.randn(eager.optimizer.gradient.shape)
+        for engine in (fused, eager):
+            engine.optimizer.gradient.copy_(gradient)
+        norm = float(gradient.norm())
+        assert fused.update(0.5 + step) == pytest.approx(norm, rel=1e-6)
+        assert float(eager.update(0.5 + step)) == pytest.approx(norm, rel=1e-6)
+    for one, other in zip(fused.model.parameters(), eager.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+    assert not fused.optimizer.gradient.any()
+
+
+def test_a_state_of_one_engine_continues_in_the_other():
+    fused, eager = build_both(SHAPES[1])
+    tokens = draw_tokens(SHAPES[1], 3)
+    eager.add_gradient(tokens, 1.0)
+    eager.update(1.0)
+    fused.model.load_state_dict(eager.model.state_dict())
+    # A copy, as from disk: torch would share the tensors.
+    fused.optimizer.adamw.load_state_dict(copy.deepcopy(eager.optimizer.adamw.state_dict()))
+    for engine in (fused, eager):
+        engine.add_gradient(tokens, 1.0)
+        engine.update(1.0)
+    for one, other in zip(fused.model.parameters(), eager.model.parameters(), strict=True):
+        # Adam divides by sqrt(v): where a gradient is at rounding level its sign is noise.
+        assert float((one - other).detach().abs().mean()) < 1e-5
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_not_finite_comes_through(value):
+    fused, _ = build_both(SHAPES[0])
+    with torch.no_grad():
+        fused.model.blocks[0].mlp_in.weight[3, 2] = value
+    tokens = draw_tokens(SHAPES[0], 3)
+    assert not math.isfinite(fused.add_gradient(tokens, 1.0))
+    assert not np.isfinite(fused.measure_losses(tokens)).all()
+    assert not math.isfinite(fused.update(1.0))
+
+
+def test_ids_beyond_the_vocabulary_are_refused():
+    fused, _ = build_both(SHAPES[3])
+    tokens = draw_tokens(SHAPES[3], 2)
+    tokens[1, 4] = 77
+    with pytest.raises(IndexError, match="not below the vocabulary's 77"):
+        fused.add_gradient(tokens, 1.0)
+    with pytest.raises(ValueError, match="sequences of 38 ids"):
+        fused.measure_losses(tokens[:, :-1] % 77)
+
+
+# --- where there is no compiler --------------------------------------------------------------
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+    """A machine that has compiled nothing yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("SCALING_ENGINE", raising=False)
+    native.load_library.cache_clear()
+    yield tmp_path / "scaling" / "native"
+    native.load_library.cache_clear()
+
+
+def test_without_a_compiler_torch_trains_and_says_so(fresh, monkeypatch, caplog):
+    monkeypatch.setenv("PATH", str(fresh))
+    with caplog.at_level(logging.WARNING, logger="scaling"):
+        engine = build_engine(make_run(SHAPES[0]))
+    assert engine.name == "eager"
+    assert "no C++ compiler was found. Install one" in caplog.text
+
+
+def test_an_engine_that_was_asked_for_is_not_replaced(fresh, monkeypatch):
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("SCALING_ENGINE", "fused")
+    with pytest.raises(EnvironmentFault, match="no C\\+\\+ compiler"):
+        build_engine(make_run(SHAPES[0]))
+
+
+def test_an_unknown_engine_is_named(monkeypatch):
+    monkeypatch.setenv("SCALING_ENGINE", "warp")
+    with pytest.raises(EnvironmentFault, match="'warp'; it may be fused, eager"):
+        build_engine(make_run(SHAPES[0]))
+
+
+def test_a_failing_compiler_is_named_with_its_message(fresh, monkeypatch):
+    fake = fresh.parent.parent / "cc"
+    fake.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "no room" >&2; exit 3\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("CXX", str(fake))
+    monkeypatch.setenv("SCALING_ENGINE", "fused")
+    with pytest.raises(EnvironmentFault, match="failed with 3: no room"):
+        build_engine(make_run(SHAPES[0]))
+
+
+def compile_something(folder: Path) -> Path:
+    source = folder / "one.cpp"
+    source.write_text('extern "C" int answer() { return 42; }\n')
+    assert native.load_library(source).answer() == 42
+    native.load_library.cache_clear()
+    return source
+
+
+def test_a_damaged_library_is_compiled_again(fresh, tmp_path):
+    source = compile_something(tmp_path)
+    (library,) = fresh.glob("*.so")
+    content = library.read_bytes()
+    library.unlink()  # its pages are mapped: other bytes need another file
+    library.write_bytes(content[:100] + b"?" + content[101:])
+    assert native.load_library(source).answer() == 42
+    assert library.read_bytes() == content
+
+
+def test_a_cache_that_others_can_write_to_is_not_used(fresh, tmp_path):
+    fresh.mkdir(parents=True)
+    fresh.chmod(0o777)
+    compile_something(tmp_path)
+    assert not list(fresh.iterdir())
