@@ -17,8 +17,9 @@ import click
 from scaling._version import __version__
 from scaling.errors import ScalingError
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
-from scaling.verbs.keeping import report, retry, status, verify
+from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.watching import cancel, logs, status
 
 
 def main() -> NoReturn:
@@ -65,5 +66,7 @@ def cli() -> None:
     """
 
 
-for verb in (run, plan, fit, allocate, predict, backtest, compare, report, status, verify, retry):
+for verb in (run, plan, fit, allocate, predict, backtest, compare, report):
+    cli.add_command(verb)
+for verb in (status, logs, cancel, retry, verify):
     cli.add_command(verb)

@@ -6,6 +6,7 @@ scipy) are imported where they begin.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shlex
@@ -22,6 +23,7 @@ from scaling.errors import (
     UsageError,
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
+from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
@@ -403,21 +405,60 @@ def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
     return [dataclasses.asdict(finding) for finding in findings]
 
 
-def set_results_aside(folder: Path, run_ids: Sequence[str]) -> list[Path]:
-    """Take results out of the count so that they are trained again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """What the next run trains again.
+
+    Attributes:
+        aside: Where results went that no longer count.
+        allowed: Runs that were cancelled.
+        failed: Runs that failed: the next run tries them without being asked.
+    """
+
+    aside: tuple[Path, ...]
+    allowed: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False) -> Renewed:
+    """Let runs be trained again: their results are set aside, cancelling them is taken back.
 
     Args:
         folder: The results folder.
-        run_ids: Which; none: every damaged one.
+        run_ids: Which; none: those with a damaged result.
+        failed: Also every run that diverged, was cancelled, or failed.
+
+    Raises:
+        UsageError: A named run has no result and was not cancelled.
+        LockedError: A driver is at work and a result would be set aside.
     """
-    ledger = Ledger.open(folder)
-    damaged = ledger.read_results().damaged
-    chosen = run_ids or [damage.run_id for damage in damaged if damage.run_id is not None]
-    with ledger.lock():
-        aside = [ledger.set_aside(run_id) for run_id in chosen]
-        # The index names what there is; without this `verify` would call the run lost.
-        write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
-    return aside
+    from scaling.ledger.cancelling import allow_run, is_cancelled
+
+    for run_id in run_ids:
+        if not RUN_NAME.fullmatch(run_id):
+            raise UsageError(f"{run_id[:40]!r} is no run_id: 16 digits of 0-9 and a-f.")
+    stored = open_results(folder)
+    ledger = stored.ledger
+    found = ledger.read_results()
+    chosen = list(run_ids) or [one.run_id for one in found.damaged if one.run_id is not None]
+    cancelled = [run_id for run_id in chosen if is_cancelled(ledger, run_id)]
+    failures: dict[str, str] = {}
+    if failed:
+        chosen += [one for one, result in found.results.items() if result.status == "diverged"]
+        planned = dict.fromkeys(cell.run.run_id for cell in stored.plan.cells)
+        cancelled += [run_id for run_id in planned if is_cancelled(ledger, run_id)]
+        failures = list_failures(stored, found)
+    allowed = tuple(run_id for run_id in cancelled if allow_run(ledger, run_id))
+    gone = [run_id for run_id in chosen if run_id not in cancelled]
+    with ledger.lock() if gone else contextlib.nullcontext():
+        aside = tuple(ledger.set_aside(run_id) for run_id in gone)
+        if aside:  # the index names what there is; without this `verify` would call the run lost
+            write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
+    return Renewed(
+        aside=aside,
+        allowed=allowed,
+        failed=tuple(run_id for run_id in failures if run_id not in allowed),
+    )
 
 
 def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:

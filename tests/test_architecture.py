@@ -30,6 +30,8 @@ RANKS = {
     "recall": 8,
     "workflow": 9,
     "descriptions": 10,
+    "watching": 10,
+    "text_watching": 9,
     "reporting": 10,
     "text": 9,
     "options": 10,

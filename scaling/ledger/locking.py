@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from scaling import faults
 from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
+from scaling.ledger.documents import build_value
 from scaling.ledger.signs import name_now
+from scaling.units import clean_line
 
+_HOLDER_FILE = ".lock-holder"
 _HOLDER_LIMIT_BYTES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The driver of a sweep, as it said itself when it took the lock."""
+
+    pid: int
+    host: str
+    since: str
 
 
 @contextlib.contextmanager
@@ -28,7 +43,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         EnvironmentFault: The folder cannot be written or does not support locks.
     """
     lock = FileLock(folder / ".lock", timeout=0)
-    holder = folder / ".lock-holder"
+    holder = folder / _HOLDER_FILE
     try:
         with blaming_machine(folder / ".lock"):
             lock.acquire()
@@ -41,8 +56,8 @@ def hold_folder(folder: Path) -> Iterator[None]:
         raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
     try:
         # Beside the lock and not inside it: older filelock truncates the file it tries.
-        document = {"pid": os.getpid(), "host": socket.gethostname(), "since": name_now()}
-        write_durably(holder, json.dumps(document).encode(), sync=False)
+        me = Holder(pid=os.getpid(), host=socket.gethostname(), since=name_now())
+        write_durably(holder, json.dumps(dataclasses.asdict(me)).encode(), sync=False)
         faults.reach("lock.taken")
         yield
     finally:
@@ -51,9 +66,27 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _describe_holder(folder: Path) -> str:
+def find_holder(folder: Path) -> Holder | None:
+    """Who drives the sweep; None for nobody, and for a process of this host that is gone."""
+    holder = _read_holder(folder)
+    if holder is None:
+        return None
+    if holder.host == socket.gethostname() and not psutil.pid_exists(holder.pid):
+        return None
+    return holder
+
+
+def _read_holder(folder: Path) -> Holder | None:
     try:
-        holder = read_document(folder, ".lock-holder", limit=_HOLDER_LIMIT_BYTES)
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-    except (OSError, IntegrityError, KeyError, TypeError, ValueError):
+        document = read_document(folder, _HOLDER_FILE, limit=_HOLDER_LIMIT_BYTES)
+        holder = build_value(Holder, document, "holder")
+    except (OSError, IntegrityError):
+        return None
+    return holder if isinstance(holder, Holder) and 0 < holder.pid < 2**31 else None
+
+
+def _describe_holder(folder: Path) -> str:
+    holder = _read_holder(folder)
+    if holder is None:
         return "another process (it has not yet said which)"
+    return clean_line(f"process {holder.pid} on {holder.host[:100]}")

@@ -24,6 +24,7 @@ from typing import Any
 
 from scaling import faults
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
+from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause
@@ -88,6 +89,7 @@ class SweepOutcome:
         failed: Given up.
         damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
         left: Neither: not begun, or interrupted.
+        cancelled: Of those left, the ones that were asked not to be trained.
         trained: How many of finished and diverged this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
     """
@@ -99,6 +101,7 @@ class SweepOutcome:
     left: tuple[str, ...]
     trained: int
     interrupted_by: int | None
+    cancelled: tuple[str, ...] = ()
 
 
 def run_cells(
@@ -260,6 +263,7 @@ class _Sweep:
             left=tuple(by_status["left"]),
             trained=self._trained,
             interrupted_by=self.signal,
+            cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
         )
 
     # --- its parts ----------------------------------------------------------------------------
@@ -275,8 +279,17 @@ class _Sweep:
             self._spent = count_spent_flops(self._unfinished.values(), stored)
         else:
             self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
-        for run_id in self._unfinished:
-            heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+        for run_id in list(self._unfinished):
+            if not self._drop_cancelled(run_id):
+                heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+
+    def _drop_cancelled(self, run_id: str) -> bool:
+        """Whether the run was cancelled; it is then left for a call after `retry`."""
+        if not is_cancelled(self._ledger, run_id):
+            return False
+        del self._unfinished[run_id]
+        self._progress.say(f"{run_id}: cancelled; it keeps its checkpoints")
+        return True
 
     def _read_ledger(self) -> StoredResults:
         self._stored = self._ledger.read_results()
@@ -296,6 +309,8 @@ class _Sweep:
         room = self._executor.capacity() + 1 - len(self._running)
         while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
             _, _, run_id = heapq.heappop(self._queue)
+            if self._drop_cancelled(run_id):
+                continue
             run = self._unfinished[run_id]
             if not self._trunks.may_start(run):
                 self._waiting.append(run_id)
@@ -353,7 +368,7 @@ class _Sweep:
             return
         outcome = ended.outcome or self._read_outcome(run_id, ended)
         if outcome.kind == "interrupted":
-            if self._deadline is None:  # nobody here asked for it
+            if not self._drop_cancelled(run_id) and self._deadline is None:  # nobody here asked
                 folder = self._ledger.folder
                 taken = f"{folder}: another driver has taken over. This one has ended."
                 self._wind_down(LockedError(taken))
@@ -424,6 +439,9 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
+        if self._deadline is None and is_sweep_cancelled(self._ledger, self._term):
+            self._progress.say("cancelled from outside")
+            self.interrupt(signal.SIGTERM)
         self._requeue_waiting()
         for attempt_id, attempt in self._running.items():
             self._look_at(attempt_id, attempt, now)
