@@ -19,6 +19,7 @@ from scaling.errors import ScalingError
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.submitting import submit
 from scaling.verbs.watching import cancel, logs, status
 
 
@@ -66,7 +67,7 @@ def cli() -> None:
     """
 
 
-for verb in (run, plan, fit, allocate, predict, backtest, compare, report):
+for verb in (run, submit, plan, fit, allocate, predict, backtest, compare, report):
     cli.add_command(verb)
 for verb in (status, logs, cancel, retry, verify):
     cli.add_command(verb)

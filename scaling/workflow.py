@@ -27,6 +27,7 @@ from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
+from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
@@ -113,8 +114,13 @@ class FilteredFit:
 # --- before training ------------------------------------------------------------------------
 
 
-def prepare_sweep(path: Path, *, root: Path) -> Sweep:
+def prepare_sweep(path: Path, *, root: Path, runs_here: bool = True) -> Sweep:
     """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
+
+    Args:
+        path: The sweep file.
+        root: Where results/ lies.
+        runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
 
     Raises:
         SpecError: With every problem of the file, or no cell of it can be trained.
@@ -134,7 +140,8 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
     )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
-    plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
+    memory = _memory_per_run() if runs_here else None
+    plan = plan_sweep(spec, corpus.facts, memory_bytes=memory, recorded=recorded)
     return Sweep(
         path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
     )
@@ -193,7 +200,7 @@ def train_sweep(
         return run_cells(
             sweep.plan.cells,
             ledger,
-            _make_executor(executor, address, sweep.spec.resources.cpus_per_run),
+            _make_executor(executor, address, sweep, ledger),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
                 keep_weights=sweep.spec.keep_weights, share_trunks=sweep.spec.schedule.trunk
@@ -204,7 +211,9 @@ def train_sweep(
         progress.close()
 
 
-def _make_executor(name: ExecutorName, address: str | None, cpus_per_run: int) -> Executor:
+def _make_executor(
+    name: ExecutorName, address: str | None, sweep: Sweep, ledger: Ledger
+) -> Executor:
     if name == "inline":
         if address is not None:
             raise UsageError("--address joins a Ray cluster; it does not go with inline.")
@@ -213,7 +222,12 @@ def _make_executor(name: ExecutorName, address: str | None, cpus_per_run: int) -
         return InlineExecutor()
     from scaling.orchestration.executors.ray import RayExecutor
 
-    return RayExecutor(cpus_per_run=cpus_per_run, address=address)
+    return RayExecutor(
+        cpus_per_run=sweep.spec.resources.cpus_per_run,
+        address=address,
+        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
+        shared=(ledger.folder, sweep.corpus.folder),
+    )
 
 
 # --- reading --------------------------------------------------------------------------------

@@ -10,7 +10,9 @@ from typing import Literal
 FAILURE_FILE = "failed.json"
 HEARTBEAT_FILE = "heartbeat"
 
-FailureCause = Literal["exception", "environment", "out_of_memory", "crash", "time_limit"]
+FailureCause = Literal[
+    "exception", "environment", "out_of_memory", "crash", "hang", "preempted", "time_limit"
+]
 
 # Short enough for what is read back to be accepted, long enough to name the line that failed.
 _TRACEBACK_LINES = 20

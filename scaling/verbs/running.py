@@ -37,7 +37,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     from scaling.units import format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root)
+    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None)
     for line in sweep.plan.warnings:
         click.echo(f"warning: {line}", err=True)
     for cell in sweep.plan.rejected:
