@@ -218,7 +218,9 @@ class _Sweep:
                 self._settle(ended)
             self._say_stopping()
             if not self._running and self._queue and self._deadline is None:
-                time.sleep(max(0.0, min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())))
+                pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
+                if pause > 0:
+                    time.sleep(pause)
             self._tick()
         if self._fault is not None:
             raise self._fault

@@ -133,7 +133,8 @@ def submit_job(request: JobRequest) -> SubmittedJob:
 
 def _explain(error: Exception, address: str) -> EnvironmentFault:
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    said = lines[0][:300].rstrip(".")
     return EnvironmentFault(
-        f"Ray Jobs at {address} did not take it: {lines[0][:300]}. Check that the head node was "
+        f"Ray Jobs at {address} did not take it: {said}. Check that the head node was "
         "started with its dashboard (ray[default]), and that its Ray has this one's version."
     )
