@@ -20,7 +20,7 @@ from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
 from scaling.verbs.submitting import submit
-from scaling.verbs.watching import cancel, logs, status
+from scaling.verbs.watching import cancel, logs, status, track
 
 
 def main() -> NoReturn:
@@ -69,5 +69,5 @@ def cli() -> None:
 
 for verb in (run, submit, plan, fit, allocate, predict, backtest, compare, report):
     cli.add_command(verb)
-for verb in (status, logs, cancel, retry, verify):
+for verb in (status, logs, cancel, retry, verify, track):
     cli.add_command(verb)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import (
+    EnvironmentFault,
     IntegrityError,
     ScalingError,
     ScalingWarning,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
     from scaling.sweep.spec import SweepSpec
+    from scaling.trackers import TrackerName
 
 ExecutorName = Literal["ray", "inline"]
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
@@ -184,19 +186,36 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
 
 
 def train_sweep(
-    sweep: Sweep, ledger: Ledger, *, executor: ExecutorName = "ray", address: str | None = None
+    sweep: Sweep,
+    ledger: Ledger,
+    *,
+    executor: ExecutorName = "ray",
+    address: str | None = None,
+    track: Sequence[TrackerName] = (),
 ) -> SweepOutcome:
     """Train every planned run that the ledger does not have.
 
+    Args:
+        sweep: What to train.
+        ledger: Where results are and go.
+        executor: Where runs are trained.
+        address: Of a Ray cluster to join.
+        track: Trackers that are told of every committed run.
+
     Raises:
+        UsageError: A tracker is not installed.
         LockedError: Another driver is at work on this sweep.
         EnvironmentFault: Disk, Ray, or worker after worker has failed.
     """
     from scaling.orchestration.driver import DriverSettings, run_cells
     from scaling.orchestration.progress import open_progress
+    from scaling.trackers import require_tracker
+    from scaling.trackers.feed import feeding
 
+    for name in track:
+        require_tracker(name)
     progress = open_progress()
-    try:
+    with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
         return run_cells(
             sweep.plan.cells,
             ledger,
@@ -206,9 +225,33 @@ def train_sweep(
                 keep_weights=sweep.spec.keep_weights, share_trunks=sweep.spec.schedule.trunk
             ),
             progress=progress,
+            announce=announce,
         )
-    finally:
-        progress.close()
+
+
+def send_to_tracker(folder: Path, name: TrackerName) -> int:
+    """Send every result that a tracker does not have; returns how many.
+
+    Raises:
+        UsageError: The tracker is not installed.
+        EnvironmentFault: It cannot be reached.
+    """
+    from scaling.trackers import open_tracker, require_tracker
+    from scaling.trackers.sending import find_folder, list_unsent, send_results
+
+    require_tracker(name)
+    ledger = Ledger.open(folder)
+    where = find_folder(ledger, name)
+    try:
+        tracker = open_tracker(name, project=ledger.name, folder=where)
+        return send_results(ledger, name, tracker, list_unsent(ledger, name))
+    except ScalingError:
+        raise
+    except Exception as error:  # each tracker has exceptions of its own
+        raise EnvironmentFault(
+            f"{name}: {type(error).__name__}: {error}. What was sent is noted; the same command "
+            "sends the rest."
+        ) from error
 
 
 def _make_executor(

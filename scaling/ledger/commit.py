@@ -337,6 +337,19 @@ class Ledger:
         except FileNotFoundError:
             return None
 
+    def find_sealed(self, run_id: str) -> tuple[RunResult, str] | None:
+        """The result of a run with its digest, its curve checked; None if it has none yet.
+
+        Raises:
+            IntegrityError: It has one, and it is damaged.
+        """
+        if not RUN_NAME.fullmatch(run_id):
+            return None
+        try:
+            return self._load_result(run_id, "curves")
+        except FileNotFoundError:
+            return None
+
     def read_results(self, *, check: Check = "curves") -> StoredResults:
         """Every result of the ledger, intact ones apart from damaged ones.
 

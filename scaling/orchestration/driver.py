@@ -112,6 +112,7 @@ def run_cells(
     corpus: Path,
     settings: DriverSettings | None = None,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> SweepOutcome:
     """Train what the ledger does not have yet.
 
@@ -122,6 +123,7 @@ def run_cells(
         corpus: Folder of the prepared corpus.
         settings: How to drive.
         progress: Where to show it.
+        announce: Called with the run_id of every result there is, and of each that is added.
 
     Raises:
         LockedError: Another driver is at work (at once), or took over.
@@ -130,6 +132,7 @@ def run_cells(
     settings, progress = settings or DriverSettings(), progress or SilentProgress()
     with ledger.lock():
         sweep = _Sweep(cells, ledger, executor, corpus, settings, progress)
+        sweep.announce = announce or sweep.announce
         with _handling_signals(sweep):
             try:
                 sweep.drive()
@@ -170,6 +173,7 @@ class _Sweep:
         progress: Progress,
     ) -> None:
         self.signal: int | None = None
+        self.announce: Callable[[str], None] = lambda run_id: None
         self._at_once = self._breakable = self._said_stopping = False
         self._fault: ScalingError | None = None
         self._cells, self._ledger, self._executor = cells, ledger, executor
@@ -273,6 +277,8 @@ class _Sweep:
     def _adopt(self) -> None:
         """Take over every result there is; queue the rest, longest first."""
         damaged = {damage.run_id for damage in self._read_ledger().damaged}
+        for run_id in self._results:
+            self.announce(run_id)
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
@@ -383,6 +389,7 @@ class _Sweep:
     def _record(self, result: RunResult, attempt: _Running) -> None:
         run = result.run
         self._results[run.run_id] = result
+        self.announce(run.run_id)
         del self._unfinished[run.run_id]
         self._trunks.tidy(run, self._results)
         self._retries.note_result()

@@ -1,4 +1,4 @@
-"""Verbs that look at a sweep while it runs, and end it: status, logs, cancel."""
+"""Verbs that look at a sweep while it runs, show it elsewhere, and end it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -98,3 +99,22 @@ def cancel(results: Path, run_id: str | None) -> None:
         f'run {run.run_id} is cancelled; "scaling retry {results} {run.run_id}" takes it up again',
         err=True,
     )
+
+
+@click.command()
+@results_argument
+@click.option(
+    "--to", "name", type=click.Choice(["wandb", "mlflow"]), required=True, help="Which tracker."
+)
+def track(results: Path, name: Any) -> None:
+    """\b
+    scaling track results/quickstart --to wandb
+    scaling track results/quickstart --to mlflow
+
+    Send every finished run that the tracker does not have: W&B in its offline mode, into
+    trackers/wandb of the results folder; MLflow into trackers/mlflow there, or where
+    MLFLOW_TRACKING_URI says. `scaling run --track` does it while runs finish.
+    """
+    from scaling.workflow import send_to_tracker
+
+    click.echo(f"{send_to_tracker(results, name)} run(s) sent to {name}", err=True)
