@@ -378,6 +378,8 @@ def fit_filtered(
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
     """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
     path = None if stored is None else _name_fit(stored.ledger, table, options)
+    if path is not None and path.parent.is_symlink():
+        path = None  # a stranger's folder: nothing is read or written through it
     if path is not None and path.is_file():
         from scaling.fitting.store import read_fit
 

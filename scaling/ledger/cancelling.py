@@ -11,7 +11,13 @@ from __future__ import annotations
 
 import os
 
-from scaling.durable import blaming_machine, read_plain, sync_folder, write_durably
+from scaling.durable import (
+    blaming_machine,
+    read_plain,
+    refuse_links,
+    sync_folder,
+    write_durably,
+)
 from scaling.errors import IntegrityError, LockedError
 from scaling.ledger.commit import Ledger
 
@@ -51,8 +57,7 @@ def cancel_run(ledger: Ledger, run_id: str) -> None:
         EnvironmentFault: The folder cannot be written.
     """
     folder = ledger.folder / "runs" / run_id
-    if folder.is_symlink():
-        raise IntegrityError(f"{folder} is a link. Nothing is written through it.")
+    refuse_links(ledger.folder, f"runs/{run_id}")
     with blaming_machine(folder):
         folder.mkdir(exist_ok=True)
         write_durably(folder / _NAME, b"")
@@ -61,6 +66,7 @@ def cancel_run(ledger: Ledger, run_id: str) -> None:
 def allow_run(ledger: Ledger, run_id: str) -> bool:
     """Take back `cancel_run`; returns whether there was anything to take back."""
     folder = ledger.folder / "runs" / run_id
+    refuse_links(ledger.folder, f"runs/{run_id}")
     try:
         with blaming_machine(folder):
             (folder / _NAME).unlink()

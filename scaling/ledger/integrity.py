@@ -157,6 +157,8 @@ def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
 
 
 def _check_processes(ledger: Ledger) -> Iterator[Finding]:
+    if (ledger.folder / "runs").is_symlink():  # which glob would follow
+        return
     term, host = ledger.read_term(), socket.gethostname()
     for path in sorted((ledger.folder / "runs").glob("*/attempts/*")):
         attempt_id, run_id = path.name, path.parent.parent.name

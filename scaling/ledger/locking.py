@@ -15,7 +15,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from scaling import faults
-from scaling.durable import blaming_machine, read_document, write_durably
+from scaling.durable import blaming_machine, read_document, refuse_links, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
 from scaling.ledger.documents import build_value
 from scaling.ledger.signs import name_now
@@ -42,6 +42,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         LockedError: At once, naming who holds it.
         EnvironmentFault: The folder cannot be written or does not support locks.
     """
+    refuse_links(folder, ".lock")  # or the lock would open, and may empty, what it leads to
     lock = FileLock(folder / ".lock", timeout=0)
     holder = folder / _HOLDER_FILE
     try:

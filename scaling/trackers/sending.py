@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from scaling.durable import blaming_machine, read_plain
+from scaling.durable import blaming_machine, read_plain, refuse_links
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
@@ -35,9 +35,7 @@ def find_folder(ledger: Ledger, name: TrackerName) -> Path:
         EnvironmentFault: It cannot be made.
     """
     folder = ledger.folder / "trackers" / name
-    for path in (folder.parent, folder):
-        if path.is_symlink():
-            raise IntegrityError(f"{path} is a link. Nothing is written through it.")
+    refuse_links(ledger.folder, f"trackers/{name}/sent")
     with blaming_machine(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -3,7 +3,7 @@
 Our own Ray listens on loopback only, asks for a token, reports nothing, and lives in a private
 folder that is removed at the end. One task is one attempt; Ray retries nothing, because only the
 driver knows why an attempt ended. Workers are reused (importing torch costs seconds), renewed
-after 25 attempts, and end themselves after a failed one, whose state nobody should trust.
+after 250 attempts, and end themselves after a failed one, whose state nobody should trust.
 
 Facts behind the settings: measured with Ray 2.60. Under Linux, only
 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps every listener on loopback; it is undocumented, so a test
@@ -50,7 +50,7 @@ from scaling.orchestration.cluster import (
 )
 from scaling.orchestration.executors import AttemptEnded
 
-ATTEMPTS_PER_WORKER = 25
+ATTEMPTS_PER_WORKER = 250
 
 _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
