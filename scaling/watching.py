@@ -22,8 +22,7 @@ from scaling.durable import read_plain
 from scaling.errors import IntegrityError, UsageError
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
-from scaling.ledger.integrity import is_alive
-from scaling.ledger.locking import Holder, find_holder
+from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.workflow import open_results

@@ -113,7 +113,8 @@ def test_the_driver_of_a_sweep_is_named_while_it_lives(folder: Path) -> None:
         driver = SweepWatch(folder).describe()["driver"]
         assert (driver["pid"], driver["host"]) == (os.getpid(), socket.gethostname())
     assert SweepWatch(folder).describe()["driver"] is None
-    dead = {"pid": 2**22 + 1, "host": socket.gethostname(), "since": "2026-01-01T00:00:00+00:00"}
+    # This pid, but of a process that began long before.
+    dead = {"pid": os.getpid(), "started": 1e9, "host": socket.gethostname(), "since": "2001"}
     (folder / ".lock-holder").write_text(json.dumps(dead))
     assert SweepWatch(folder).describe()["driver"] is None
 
@@ -141,7 +142,7 @@ def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
     path = ledger.attempt_folder(run.run_id, attempt)
     (path / "log.txt").write_text(f"first {hostile}\n")
     (path / "metrics.jsonl").write_text(json.dumps({"step": 1, hostile: 2.0}) + "\n" + hostile)
-    holder = {"pid": os.getpid(), "host": hostile, "since": hostile}
+    holder = {"pid": os.getpid(), "started": 1e9, "host": hostile, "since": hostile}
     (folder / ".lock-holder").write_text(json.dumps(holder))
     for words in (("status", folder), ("logs", folder, run.run_id)):
         said = run_cli(*words).stdout

@@ -27,9 +27,16 @@ _HOLDER_LIMIT_BYTES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """The driver of a sweep, as it said itself when it took the lock."""
+    """The driver of a sweep, as it said itself when it took the lock.
+
+    Attributes:
+        pid, started: The process; `started` [s since the epoch] tells it from a later one.
+        host: Where it runs.
+        since: When it took the lock, ISO 8601 in UTC.
+    """
 
     pid: int
+    started: float
     host: str
     since: str
 
@@ -57,7 +64,12 @@ def hold_folder(folder: Path) -> Iterator[None]:
         raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
     try:
         # Beside the lock and not inside it: older filelock truncates the file it tries.
-        me = Holder(pid=os.getpid(), host=socket.gethostname(), since=name_now())
+        me = Holder(
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            host=socket.gethostname(),
+            since=name_now(),
+        )
         write_durably(holder, json.dumps(dataclasses.asdict(me)).encode(), sync=False)
         faults.reach("lock.taken")
         yield
@@ -68,13 +80,23 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def find_holder(folder: Path) -> Holder | None:
-    """Who drives the sweep; None for nobody, and for a process of this host that is gone."""
+    """Who drives the sweep, as far as can be told without taking the lock: None for nobody, and
+    for a process of this host that is gone; on another host one counts as alive."""
     holder = _read_holder(folder)
     if holder is None:
         return None
-    if holder.host == socket.gethostname() and not psutil.pid_exists(holder.pid):
-        return None
-    return holder
+    here = holder.host == socket.gethostname()
+    return None if here and not is_alive(holder.pid, holder.started) else holder
+
+
+def is_alive(pid: int, started: float) -> bool:
+    """The process that had this pid and start time [s since the epoch] is running here."""
+    try:
+        process = psutil.Process(pid)
+        # Clock ticks round the start time to 10 ms.
+        return abs(process.create_time() - started) < 0.05 and process.status() != "zombie"
+    except (psutil.Error, ValueError, OverflowError):
+        return False
 
 
 def _read_holder(folder: Path) -> Holder | None:
@@ -83,7 +105,7 @@ def _read_holder(folder: Path) -> Holder | None:
         holder = build_value(Holder, document, "holder")
     except (OSError, IntegrityError):
         return None
-    return holder if isinstance(holder, Holder) and 0 < holder.pid < 2**31 else None
+    return holder if isinstance(holder, Holder) else None
 
 
 def _describe_holder(folder: Path) -> str:

@@ -32,7 +32,7 @@ import psutil
 
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.commit import Ledger
-from scaling.ledger.integrity import is_alive
+from scaling.ledger.locking import is_alive
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
     THREAD_ENVIRONMENT,
