@@ -31,7 +31,13 @@ from pathlib import Path
 from typing import Any
 
 from scaling._version import __version__
-from scaling.durable import explain_fault, link_exclusively, read_plain, write_durably
+from scaling.durable import (
+    blaming_machine,
+    explain_fault,
+    link_exclusively,
+    read_plain,
+    write_durably,
+)
 from scaling.errors import EnvironmentFault, IntegrityError, ScalingError, UsageError
 from scaling.sweep.runspec import NUMERICS_VERSION
 
@@ -74,13 +80,19 @@ class Need:
         return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}"
 
 
-def check_address(address: str) -> None:
-    """Find out at once that nobody answers; Ray itself would try for minutes.
+def find_address(address: str) -> str:
+    """The host:port to join, where somebody answers.
+
+    `auto` is resolved here, from RAY_ADDRESS or what `ray start` left on this machine. Ray itself
+    would go on to look for any process that looks like a cluster's, and may join a stranger's; on
+    an address where nobody answers it would wait for minutes.
 
     Raises:
         UsageError: It is the address of something else than a cluster's GCS.
         OSError, ValueError: Nothing answers there, or it is no address.
     """
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or _read_started_cluster()
     if address.startswith(("http://", "https://")):
         raise UsageError(
             f'{address} is the address of Ray Jobs: use "scaling submit" with it, or name the '
@@ -91,10 +103,20 @@ def check_address(address: str) -> None:
             f"{address}: Ray Client is not supported, its calls cross a proxy. Run on a node of "
             'the cluster with --address auto, or use "scaling submit".'
         )
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        place = (host.strip("[]"), int(port))
-        socket.create_connection(place, timeout=_REACH_SECONDS).close()
+    host, _, port = address.rpartition(":")
+    place = (host.strip("[]"), int(port))
+    socket.create_connection(place, timeout=_REACH_SECONDS).close()
+    return address
+
+
+def _read_started_cluster() -> str:
+    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
+    try:
+        return read_plain(folder, "ray_current_cluster", limit=_FILE_BYTES).decode().strip()
+    except (OSError, IntegrityError, UnicodeDecodeError) as error:
+        raise ConnectionError(
+            'none was started on this machine with "ray start", and RAY_ADDRESS is not set'
+        ) from error
 
 
 def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
@@ -111,7 +133,7 @@ def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
     first = next(iter(text.strip().splitlines()), "")[:300]
     return EnvironmentFault(
         f"no Ray cluster can be joined at {address!r}: {type(error).__name__}: {first}. "
-        "Check the address, or leave --address out to use a Ray of our own."
+        "Check the address, or leave --address out to use a Ray of its own."
     )
 
 
@@ -208,7 +230,8 @@ class Preflight:
     def _open_probe(self) -> str:
         if self._probe is None:
             self._probe = self._folder / f".preflight-{uuid.uuid4().hex[:8]}"
-            self._probe.mkdir()
+            with blaming_machine(self._probe):
+                self._probe.mkdir()
             write_durably(self._probe / _NONCE, uuid.uuid4().hex.encode())
         return read_plain(self._probe, _NONCE, limit=_FILE_BYTES).decode()
 

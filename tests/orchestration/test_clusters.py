@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,7 +47,10 @@ def cluster() -> Iterator[Any]:
     kept = dict(os.environ)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = f"{REPOSITORY}{os.pathsep}{HERE}"  # for workers and jobs
-    Path("/tmp/ray").mkdir(exist_ok=True)  # Ray writes the address of a test cluster there
+    # Short, for paths of sockets are; Ray also writes the cluster's address there, for "auto".
+    folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")
+    os.environ["RAY_TMPDIR"] = folder
+    Path(folder, "ray").mkdir()
     cluster_utils = importlib.import_module("ray.cluster_utils")
     one = cluster_utils.Cluster(
         initialize_head=True,
@@ -55,6 +60,7 @@ def cluster() -> Iterator[Any]:
         one.add_node(num_cpus=1)
     yield one
     one.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
     os.environ.clear()
     os.environ.update(kept)
 
@@ -98,7 +104,7 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
     cluster: Any, tmp_path: Path
 ) -> None:
     prepare(tmp_path, {"*": {"step_seconds": 0.1}})
-    driver = start_driver(tmp_path, 9, 60, cluster.address)
+    driver = start_driver(tmp_path, 9, 60, "auto")  # the address is where "ray start" leaves it
     workers: dict[int, Any] = {}
 
     def is_busy_elsewhere() -> bool:

@@ -43,9 +43,9 @@ from scaling.orchestration.attempt import (
 from scaling.orchestration.cluster import (
     Need,
     Preflight,
-    check_address,
     check_fit,
     explain_refusal,
+    find_address,
     is_autoscaled,
 )
 from scaling.orchestration.executors import AttemptEnded
@@ -256,9 +256,8 @@ class RayExecutor:
 
     def _join(self, address: str) -> None:
         try:
-            check_address(address)
             self._ray.init(
-                address=address,
+                address=find_address(address),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=False,
