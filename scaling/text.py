@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from scaling.units import format_count, format_flops
+from scaling.units import clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -224,7 +224,7 @@ def _format_saved(flops: int, spent: int) -> str:
 def _format_checks(checks: Iterable[Check]) -> list[str]:
     given = list(checks)
     lines = [
-        f"  ! {check.code}: {check.seen} {check.advice}".rstrip()
+        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
         for check in given
         if check.passed is False
     ]

@@ -301,3 +301,30 @@ def test_the_index_holds_no_text_that_a_spreadsheet_runs() -> None:
     text = render_index(Ledger.open(REFERENCE).read_results(), stored.plan.cells)
     cells = [cell for line in text.splitlines() for cell in line.split(",")]
     assert [cell for cell in cells if cell[:1] in ("=", "+", "@")] == []
+
+
+def test_names_in_a_table_or_a_folder_do_not_command_the_terminal(tmp_path: Path) -> None:
+    hostile = "\x1b]0;owned\x07\x9b31m\u202e"
+    grid = [(n, d) for n in (1e8, 2e8, 4e8, 8e8) for d in (2e9, 4e9, 8e9, 2e10)]
+    losses = [1.7 + 400 / n**0.34 + 2000 / d**0.37 for n, d in grid]
+    rows = [
+        f"{n},{d},{loss},{hostile}-{copy}"
+        for (n, d), loss in zip(grid, losses, strict=True)
+        for copy in (1, 2)
+    ]
+    (tmp_path / "runs.csv").write_text(f"N,D,loss,{hostile}\n" + "\n".join(rows) + "\n")
+    shutil.copytree(REFERENCE, tmp_path / "reference")
+    (tmp_path / "reference" / "runs" / hostile).mkdir()
+    for words in (
+        ("fit", "runs.csv", "--columns", f"group={hostile}", "--no-bootstrap"),
+        ("fit", "runs.csv", "--columns", f"run={hostile}", "--no-bootstrap"),
+        ("fit", "runs.csv", "--columns", "N=absent"),
+        ("fit", "reference", "--no-bootstrap", "--approach", "parametric"),
+        ("status", "reference"),
+        ("verify", "reference"),
+    ):
+        command = [sys.executable, "-m", "scaling", *words]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert "Traceback" not in done.stderr
+        said = done.stdout + done.stderr
+        assert not any(one in said for one in ("\x1b", "\x07", "\x9b", "\u202e")), words

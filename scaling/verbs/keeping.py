@@ -17,6 +17,7 @@ from scaling.options import (
     root_option,
 )
 from scaling.text import dump_json
+from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage
 
@@ -56,7 +57,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(
-                f"{finding['path']}: {finding['what']}"
+                clean_line(f"{finding['path']}: {finding['what']}")
                 + (" (repaired)" if finding["repaired"] else "")
             )
         click.echo(f"{results}: {len(findings)} finding(s)")

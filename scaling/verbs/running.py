@@ -48,12 +48,12 @@ def run(
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
-    from scaling.units import format_count
+    from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
     sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None)
     for line in sweep.plan.warnings:
-        click.echo(f"warning: {line}", err=True)
+        click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:
         click.echo(
             f"not trained: N {format_count(cell.params)}, D {format_count(cell.tokens)}: "
@@ -64,13 +64,16 @@ def run(
     outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
     for failed in outcome.failed:
         click.echo(
-            f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n  see {failed.folder}",
+            clean_text(
+                f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n"
+                f"  see {failed.folder}"
+            ),
             err=True,
         )
     for run_id in outcome.cancelled:
         click.echo(f'run {run_id} is cancelled; "scaling retry" takes it up again', err=True)
     for damage in outcome.damaged:
-        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+        click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
         click.echo(
             f"stopped; {len(outcome.finished)} runs are kept. To continue:\n  {_invocation()}",
