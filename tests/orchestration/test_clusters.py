@@ -128,7 +128,7 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
         cell.run.run_id: expected_loss(cell.run) for cell in cells
     }
     assert max(len(ledger.list_attempts(cell.run.run_id)) for cell in cells) == 2
-    assert verify(ledger, cells) == ()
+    assert {finding.kind for finding in verify(ledger, cells)} <= {"stray"}  # of what was killed
     assert not list(ledger.folder.glob(".preflight*"))
 
 
