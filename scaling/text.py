@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from scaling.units import format_count, format_flops
+from scaling.units import clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -221,22 +221,10 @@ def _format_saved(flops: int, spent: int) -> str:
     return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
 
 
-def format_status(status: Mapping[str, Any]) -> str:
-    """Counts of a described status, and every run that is not finished."""
-    counts = status["counts"]
-    lines = [f"{status['name']}: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
-    for run in status["runs"]:
-        if run["state"] != "finished":
-            why = f": {_clean(run['why'])}" if run["why"] else ""
-            lines.append(f"  {run['run_id']} {run['state']}{why}")
-    lines += [f"  damaged: {_clean(line)}" for line in status["damaged"]]
-    return "\n".join(lines)
-
-
 def _format_checks(checks: Iterable[Check]) -> list[str]:
     given = list(checks)
     lines = [
-        f"  ! {check.code}: {check.seen} {check.advice}".rstrip()
+        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
         for check in given
         if check.passed is False
     ]
@@ -271,11 +259,6 @@ def _format_distance(decades: float) -> str:
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-
-
-def _clean(text: str) -> str:
-    """Text from stored files without anything a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def dump_json(value: Any) -> str:
