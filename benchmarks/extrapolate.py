@@ -41,7 +41,7 @@ LEAST_RATE = 0.005  # a miss below this per root decade is what coefficients acc
 def load(folder: Path) -> dict[str, RunTable]:
     epoch = pd.read_csv(folder / "epoch_chinchilla.csv").nsmallest(240, "loss")
     marin = pd.read_csv(folder / "marin_isoflop_comma_dclm.csv")
-    marin = marin[~marin.validation_optimal.astype(bool)].assign(C=lambda one: one.C_6ND)
+    marin = marin[~marin.validation_optimal.astype(bool)]
     misfitting = pd.read_csv(folder / "misfitting_final.csv").assign(C=lambda one: one.C_6ND)
     best = misfitting.groupby(["N", "D"]).loss.idxmin()
     data = pd.read_csv(folder / "datablations_182.csv")

@@ -31,7 +31,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 6  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 7  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -112,7 +112,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
 
 def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
     windows = tuple(DriftWindow(**one) for one in value["windows"])
-    return Discrepancy(rates=tuple(value["rates"]), windows=windows)
+    return Discrepancy(rates=tuple(value["rates"]), below=value["below"], windows=windows)
 
 
 def _read_law(value: Mapping[str, Any]) -> LawEstimate:

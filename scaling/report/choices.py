@@ -27,6 +27,7 @@ _LAW_WORDS: Mapping[str, str] = {
 }
 _APPROACH_WORDS: Mapping[str, str] = {
     "parametric": "one law through every run (Approach 3)",
+    "projection": "the same law by variable projection, without derivatives",
     "isoflop": "minima of the budgets' parabolas (Approach 2)",
     "akima": "minima of the budgets, interpolated",
     "envelope": "the envelope of training curves (Approach 1)",
