@@ -145,6 +145,9 @@ def format_backtest(scored: Backtest) -> str:
         lines.append("No law could be scored: too few runs below the held-out ones.")
     else:
         lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
     return "\n".join(lines)
 
 

@@ -303,6 +303,7 @@ def _check_law(
         fit_checks.check_precision(known, slope),
         fit_checks.check_influence(slope, slopes, names),
         residual_checks.check_lack_of_fit(table, fit),
+        residual_checks.check_outliers(table, fit),
         residual_checks.check_trend(table, fit),
         residual_checks.check_evaluation(table, fit, slope_width=known.slope_width),
     )

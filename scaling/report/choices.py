@@ -140,6 +140,9 @@ def describe_backtest(scored: Backtest | None) -> str:
     best = "No law could be scored on these runs."
     if scored.chosen is not None:
         best = f"Of the laws within 5\u00a0% of the best score, {scored.chosen} has fewest letters."
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        best += f" {rival}, the best of the others, misses by ×{ratio:.2f} as much."
     return (
         f"The {format_share(1.0 - HELD_FROM)} of runs with the most compute (C), parameters (N) or "
         f"data (D) are held out; each law is fitted to the share of runs that heads the column, "
