@@ -66,8 +66,8 @@ def test_a_good_design_passes_every_gate(good):
         "repeated_data", "not_converged", "parameter_at_bound", "not_identified",
         "design_imprecise", "influence", "too_few_budgets", "interior_minimum",
         "positive_curvature", "off_centre_grid", "methods_disagree", "lack_of_fit",
-        "residual_trend", "outliers", "eval_noise", "too_few_steps", "warmup_too_long", "undercooled",
-        "mixed_tokenisers", "numerics_changed", "train_val_overlap",
+        "residual_trend", "outliers", "eval_noise", "too_few_steps", "warmup_too_long",
+        "undercooled", "mixed_tokenisers", "numerics_changed", "train_val_overlap",
     }  # fmt: skip
 
 
