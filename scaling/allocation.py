@@ -40,6 +40,7 @@ from scaling.fitting.result import (
 )
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
+from scaling.laws.limited import Limited
 from scaling.laws.registry import find_law
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_params
@@ -200,6 +201,7 @@ def allocate(
     *,
     ladder: Sequence[ModelShape] | None = None,
     approach: Approach | None = None,
+    unique_tokens: float | None = None,
     far: bool = False,
     anyway: bool = False,
 ) -> Allocation:
@@ -210,6 +212,7 @@ def allocate(
         flops: Budget C [FLOPs].
         ladder: Shapes that can be built; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
+        unique_tokens: How many there are, for a law of repeated data; None: any number.
         far: Answer beyond three decades from the data.
         anyway: Answer from a fit that is not converged.
 
@@ -232,7 +235,7 @@ def allocate(
     known = _get_coverage(fit).flops if asked == "parametric" else frontier.range
     distance = _check_distance({"C": (flops, known)}, far)
     decades = _count_decades(flops, known)
-    law = _get_law(fit) if asked == "parametric" else None
+    law = _get_law(fit, unique_tokens) if asked == "parametric" else None
     if law is not None:
         answer = _answer_by_law(fit, law, flops, decades)
     else:
@@ -246,9 +249,16 @@ def allocate(
 
 
 def predict(
-    fit: Fit, *, params: float, tokens: float, far: bool = False, anyway: bool = False
+    fit: Fit,
+    *,
+    params: float,
+    tokens: float,
+    unique_tokens: float | None = None,
+    far: bool = False,
+    anyway: bool = False,
 ) -> Prediction:
-    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens.
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens, of
+    which `unique_tokens` are new (None: all).
 
     Raises:
         QueryError: Params or tokens are not positive and finite, or too far from the data.
@@ -258,7 +268,7 @@ def predict(
         if not (math.isfinite(value) and value > 0):
             raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
     _verify_status(fit, anyway)
-    family, coefficients = _get_law(fit)
+    family, coefficients = _get_law(fit, unique_tokens)
     covered = _get_coverage(fit)
     flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
     asked = {
@@ -458,14 +468,24 @@ def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
     return "See the checks of the fit."
 
 
-def _get_law(fit: Fit) -> tuple[Law, FloatArray]:
+def _get_law(fit: Fit, unique_tokens: float | None) -> tuple[Law, FloatArray]:
     if fit.law is None:
         raise NoFitError(
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    family = find_law(fit.law.family)
-    return family, np.array([fit.law.params[name] for name in family.param_names])
+    law = find_law(fit.law.family)
+    coefficients = np.array([fit.law.params[name] for name in law.param_names])
+    if unique_tokens is None:
+        return law, coefficients
+    if not (math.isfinite(unique_tokens) and unique_tokens > 0):
+        raise QueryError(f"unique_tokens is {unique_tokens}; ask for a positive, finite number.")
+    if not getattr(law, "needs_repeats", False):
+        raise QueryError(
+            f"The law {law.name} does not know what a repeated token is worth. Fit one that does: "
+            "--family data_constrained, on a table with a column U."
+        )
+    return Limited(law, unique_tokens), coefficients
 
 
 def _get_coverage(fit: Fit) -> Coverage:
