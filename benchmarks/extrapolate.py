@@ -109,15 +109,10 @@ def judge(fit: Fit, test: RunTable) -> dict[str, float]:
     }
 
 
-def measure_prior(tables: list[RunTable], draws: int) -> tuple[float, float]:
-    """Geometric mean and spread of the rates by which Chinchilla's law misses on some tables."""
-    rates = []
-    for table in tables:
-        for quantile in QUANTILES:
-            found = forecast(table, quantile, "chinchilla", draws)
-            if found is not None and found["rate"] > LEAST_RATE:
-                rates.append(np.log(found["rate"]))
-    return float(np.exp(np.mean(rates))), float(np.std(rates))
+def list_rates(table: RunTable) -> list[float]:
+    """ln of the rates by which Chinchilla's law misses on a table, where it misses at all."""
+    found = [forecast(table, quantile, "chinchilla", 2) for quantile in QUANTILES]
+    return [np.log(one["rate"]) for one in found if one and one["rate"] > LEAST_RATE]
 
 
 def main() -> None:
@@ -130,10 +125,11 @@ def main() -> None:
     print(f"machine: {platform.processor() or platform.machine()}, numpy {np.__version__}")
     tables = load(asked.tables)
     medians: dict[tuple[str, float], list[dict[str, float]]] = {}
+    rates = {name: list_rates(one) for name, one in tables.items()} if asked.leave_one_out else {}
     for name, table in tables.items():
         if asked.leave_one_out:
-            others = [one for other, one in tables.items() if other != name]
-            prior = measure_prior(others, asked.draws)
+            others = np.concatenate([rates[other] for other in tables if other != name])
+            prior = float(np.exp(others.mean())), float(others.std())
             discrepancy._MEDIAN_RATE, discrepancy._LOG_WIDTH = prior
             print(f"{name:13s} prior of the others: median {prior[0]:.3f}, spread {prior[1]:.2f}")
         for quantile in QUANTILES:
