@@ -145,6 +145,9 @@ def format_backtest(scored: Backtest) -> str:
         lines.append("No law could be scored: too few runs below the held-out ones.")
     else:
         lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
     return "\n".join(lines)
 
 
@@ -166,8 +169,11 @@ def format_comparison(answer: Comparison) -> str:
         verdict = f"{better} is the better recipe at this budget"
         if not told:
             verdict = "The runs do not tell which recipe is better at this budget"
-            if answer.more_runs is not None:
-                verdict += f"; about {answer.more_runs:.2g} times as many would"
+            if answer.more_runs is not None and answer.more_flops is not None:
+                verdict += (
+                    f"; about {answer.more_runs:.2g} times as many would, "
+                    f"{format_flops(answer.more_flops)} FLOPs more for both"
+                )
         lines.append(f"{verdict}.")
     (alpha_a, beta_a), (alpha_b, beta_b) = answer.exponents
     if answer.shared:

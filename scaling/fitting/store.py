@@ -32,7 +32,7 @@ from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
-FORMAT_VERSION = 6  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 7  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -113,7 +113,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
 
 def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
     windows = tuple(DriftWindow(**one) for one in value["windows"])
-    return Discrepancy(rates=tuple(value["rates"]), windows=windows)
+    return Discrepancy(rates=tuple(value["rates"]), below=value["below"], windows=windows)
 
 
 def _read_law(value: Mapping[str, Any]) -> LawEstimate:
