@@ -1,0 +1,121 @@
+"""allocate(fit, flops): how many parameters and tokens to train for a budget, and how sure that is;
+predict(fit, params, tokens): the loss of one model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling.allocation.answer import Allocation, Prediction
+from scaling.allocation.asked_fit import (
+    get_coverage,
+    get_frontier,
+    get_law,
+    list_failed,
+    verify_status,
+)
+from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
+from scaling.allocation.uncertainty import draw_drift, draw_gaussians, find_interval
+from scaling.errors import QueryError
+from scaling.fitting.result import Approach, Fit
+from scaling.sweep.shapes import ModelShape
+
+
+def allocate(
+    fit: Fit,
+    flops: float,
+    *,
+    ladder: Sequence[ModelShape] | None = None,
+    approach: Approach | None = None,
+    far: bool = False,
+    anyway: bool = False,
+) -> Allocation:
+    """The compute-optimal model size and token count for a budget.
+
+    Args:
+        fit: A fit with a frontier of the approach.
+        flops: Budget C [FLOPs].
+        ladder: Shapes that can be built; needs a fit that knows how N is counted.
+        approach: Which approach answers; None: the one the fit was asked for.
+        far: Answer beyond three decades from the data.
+        anyway: Answer from a fit that is not converged.
+
+    Returns:
+        The answer, the fit's failed checks among its checks. Under `isoflop` and `envelope` the
+        loss is interpolated between the minima (handovers) in log C, and None beyond them; its
+        basin is not known.
+
+    Raises:
+        QueryError: The budget is not positive and finite, or too far from the data.
+        NoFitError: The fit has no such frontier, or did not converge.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4 (there with C = 6ND).
+    """
+    if not (math.isfinite(flops) and flops > 0):
+        raise QueryError(f"The budget is {flops} FLOPs; ask for a positive, finite number.")
+    asked = approach if approach is not None else fit.asked
+    frontier = get_frontier(fit, asked, anyway)
+    # Minima were found at fewer budgets than there are runs: lines reach from those.
+    known = get_coverage(fit).flops if asked == "parametric" else frontier.range
+    distance = check_distance({"C": (flops, known)}, far)
+    decades = count_decades(flops, known)
+    law = get_law(fit) if asked == "parametric" else None
+    if law is not None:
+        answer = answer_by_law(fit, law, flops, decades)
+    else:
+        answer = answer_by_line(fit, frontier, flops, decades)
+    shape = None
+    if ladder and fit.convention is not None:
+        shape = find_shape(fit, law, flops, answer, ladder)
+    return dataclasses.replace(
+        answer, shape=shape, approach=asked, checks=(distance, *list_failed(fit))
+    )
+
+
+def predict(
+    fit: Fit, *, params: float, tokens: float, far: bool = False, anyway: bool = False
+) -> Prediction:
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens.
+
+    Raises:
+        QueryError: Params or tokens are not positive and finite, or too far from the data.
+        NoFitError: The fit has no law, or did not converge.
+    """
+    for name, value in (("params", params), ("tokens", tokens)):
+        if not (math.isfinite(value) and value > 0):
+            raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
+    verify_status(fit, anyway)
+    family, coefficients = get_law(fit)
+    covered = get_coverage(fit)
+    flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
+    asked = {
+        "C": (flops, covered.flops),
+        "N": (params, covered.params),
+        "D": (tokens, covered.tokens),
+    }
+    distance = check_distance(asked, far)
+    decades = max(count_decades(*one) for one in asked.values())
+    n_value, d_value = np.array(params), np.array(tokens)
+    mean_interval = new_run_interval = None
+    if fit.draws:
+        draws = np.array(fit.draws)
+        mean = family.loss(draws, n_value, d_value) * draw_drift(fit, len(draws), decades)
+        expected = float(family.loss(coefficients, n_value, d_value))
+        mean_interval = find_interval(mean, fit.level, expected)
+        noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
+        new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
+        new_run_interval = find_interval(new_run, fit.level, expected)
+    return Prediction(
+        params=params,
+        tokens=tokens,
+        loss=float(family.loss(coefficients, n_value, d_value)),
+        level=fit.level,
+        mean_interval=mean_interval,
+        new_run_interval=new_run_interval,
+        checks=(distance, *list_failed(fit)),
+    )
