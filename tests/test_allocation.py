@@ -217,7 +217,7 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     for key in ("flops", "params", "tokens", "loss", "level", "intervals", "tokens_per_param",
                 "flat_basin", "shape", "extrapolation_decades", "checks"):  # fmt: skip
         assert answer[key] is not None
-    assert list(answer["intervals"]) == ["params", "tokens", "loss"]
+    assert list(answer["intervals"]) == ["params", "tokens", "loss", "flops"]
     assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
     forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
     json.dumps(forecast, allow_nan=False)

@@ -2,5 +2,17 @@
 
 from scaling.allocation.answer import Allocation, BuildableShape, Prediction
 from scaling.allocation.asking import allocate, predict
+from scaling.allocation.devices import DEVICES, find_device
+from scaling.allocation.question import Hardware, Question
 
-__all__ = ["Allocation", "BuildableShape", "Prediction", "allocate", "predict"]
+__all__ = [
+    "DEVICES",
+    "Allocation",
+    "BuildableShape",
+    "Hardware",
+    "Prediction",
+    "Question",
+    "allocate",
+    "find_device",
+    "predict",
+]
