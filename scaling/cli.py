@@ -17,6 +17,7 @@ import click
 from scaling._version import __version__
 from scaling.errors import ScalingError
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
+from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, status, verify
 from scaling.verbs.running import plan, run
 
@@ -65,5 +66,18 @@ def cli() -> None:
     """
 
 
-for verb in (run, plan, fit, allocate, predict, backtest, compare, report, status, verify, retry):
+for verb in (
+    run,
+    plan,
+    fit,
+    allocate,
+    predict,
+    forecast,
+    backtest,
+    compare,
+    report,
+    status,
+    verify,
+    retry,
+):
     cli.add_command(verb)

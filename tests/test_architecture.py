@@ -31,6 +31,8 @@ RANKS = {
     "workflow": 9,
     "descriptions": 10,
     "reporting": 10,
+    "forecasting": 10,
+    "text_forecasts": 9,
     "text": 9,
     "options": 10,
     "verbs": 11,

@@ -26,7 +26,17 @@ from scaling.verbs.keeping import write_report_page
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
-def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool) -> int:
+@click.option(
+    "--validate", is_flag=True, help="Also train the runs that registered forecasts speak of."
+)
+def run(
+    sweep_file: Path,
+    root: Path,
+    executor: Any,
+    address: str | None,
+    retrain: bool,
+    validate: bool,
+) -> int:
     """\b
     scaling run sweeps/quickstart.yaml
     scaling run sweeps/quickstart.yaml --executor inline
@@ -37,7 +47,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     from scaling.units import format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root)
+    sweep = prepare_sweep(sweep_file, root=root, validate=validate)
     for line in sweep.plan.warnings:
         click.echo(f"warning: {line}", err=True)
     for cell in sweep.plan.rejected:
