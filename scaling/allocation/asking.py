@@ -18,32 +18,35 @@ from scaling.allocation.asked_fit import (
     list_failed,
     verify_status,
 )
+from scaling.allocation.composite import answer_question, describe_budget
 from scaling.allocation.distance import check_distance, count_decades
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
+from scaling.allocation.question import Question
 from scaling.allocation.uncertainty import draw_drift, draw_gaussians, find_interval
-from scaling.errors import QueryError
+from scaling.errors import NoFitError, QueryError
 from scaling.fitting.result import Approach, Fit
 from scaling.sweep.shapes import ModelShape
 
 
 def allocate(
     fit: Fit,
-    flops: float,
+    question: float | Question,
     *,
     ladder: Sequence[ModelShape] | None = None,
     approach: Approach | None = None,
     far: bool = False,
     anyway: bool = False,
 ) -> Allocation:
-    """The compute-optimal model size and token count for a budget.
+    """The model size and token count that answer a question; the compute-optimal ones of a budget.
 
     Args:
         fit: A fit with a frontier of the approach.
-        flops: Budget C [FLOPs].
+        question: A budget C [FLOPs], or any combination of conditions.
         ladder: Shapes that can be built; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
         far: Answer beyond three decades from the data.
-        anyway: Answer from a fit that is not converged.
+        anyway: Answer from a fit that is not converged, and with data repeated more often than
+            its law can judge.
 
     Returns:
         The answer, the fit's failed checks among its checks. Under `isoflop` and `envelope` the
@@ -51,20 +54,47 @@ def allocate(
         basin is not known.
 
     Raises:
-        QueryError: The budget is not positive and finite, or too far from the data.
+        QueryError: A number is not positive and finite, conditions contradict each other or leave
+            something open, or the answer lies too far from the data.
         NoFitError: The fit has no such frontier, or did not converge.
 
     Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4 (there with C = 6ND).
     """
+    if not isinstance(question, Question):
+        question = Question(flops=float(question))
+    asked = approach if approach is not None else fit.asked
+    if question.is_plain and question.list_caps():
+        answer = _answer_budget(fit, question, asked, ladder, far=far, anyway=anyway)
+    elif asked == "parametric":
+        answer = answer_question(fit, question, ladder=ladder, far=far, anyway=anyway)
+    else:
+        raise NoFitError(
+            f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
+            "needs a law. Ask for approach parametric or all."
+        )
+    return dataclasses.replace(answer, checks=(*answer.checks, *list_failed(fit)))
+
+
+def _answer_budget(
+    fit: Fit,
+    question: Question,
+    approach: Approach,
+    ladder: Sequence[ModelShape] | None,
+    *,
+    far: bool,
+    anyway: bool,
+) -> Allocation:
+    """The tightest cap on training compute, and no other condition: every approach can answer."""
+    cap = question.list_caps()[0]
+    flops = cap.flops
     if not (math.isfinite(flops) and flops > 0):
         raise QueryError(f"The budget is {flops} FLOPs; ask for a positive, finite number.")
-    asked = approach if approach is not None else fit.asked
-    frontier = get_frontier(fit, asked, anyway)
+    frontier = get_frontier(fit, approach, anyway)
     # Minima were found at fewer budgets than there are runs: lines reach from those.
-    known = get_coverage(fit).flops if asked == "parametric" else frontier.range
+    known = get_coverage(fit).flops if approach == "parametric" else frontier.range
     distance = check_distance({"C": (flops, known)}, far)
     decades = count_decades(flops, known)
-    law = get_law(fit) if asked == "parametric" else None
+    law = get_law(fit) if approach == "parametric" else None
     if law is not None:
         answer = answer_by_law(fit, law, flops, decades)
     else:
@@ -72,9 +102,16 @@ def allocate(
     shape = None
     if ladder and fit.convention is not None:
         shape = find_shape(fit, law, flops, answer, ladder)
-    return dataclasses.replace(
-        answer, shape=shape, approach=asked, checks=(distance, *list_failed(fit))
+    answer = dataclasses.replace(
+        answer,
+        shape=shape,
+        approach=approach,
+        checks=(distance,),
+        question=question,
+        binding=(cap.name,),
+        notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
     )
+    return answer if law is None else describe_budget(fit, law, answer, ladder)
 
 
 def predict(

@@ -11,20 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from scaling.allocation.answer import Allocation, BuildableShape
+from scaling.allocation.problem import Problem
+from scaling.allocation.trade_offs import COMPUTE_PENALTY, find_basin
 from scaling.allocation.uncertainty import PARAMS_DRIFT, draw_drift, find_interval
 from scaling.fitting.result import Fit, Frontier, Interval, finite_or_none
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
-from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
-
-# The flat basin: what another 5 % of compute would make up for (SCIENCE.md, Intervals).
-COMPUTE_PENALTY = 0.05
-_BISECTIONS = 60
-# The basin is looked for up to a factor e^7 (1100) of N* either side.
-_BASIN_REACH = 7.0
 
 
 def answer_by_law(
@@ -35,6 +30,7 @@ def answer_by_law(
     budget = np.array([flops])
     params, tokens = find_frontier(family, coefficients, flops=budget, cost=fit.cost)
     loss = float(family.loss(coefficients, params, tokens)[0])
+    problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
     intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
     if fit.draws:
         draws = np.array(fit.draws)
@@ -58,7 +54,7 @@ def answer_by_law(
         params_interval=intervals[0],
         tokens_interval=intervals[1],
         loss_interval=intervals[2],
-        flat_basin=_find_basin(family, coefficients, fit.cost, flops, float(params[0]), loss),
+        flat_basin=find_basin(problem, float(params[0]), loss),
         compute_penalty=COMPUTE_PENALTY,
         shape=None,
         extrapolation_decades=decades,
@@ -102,31 +98,6 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
         approach="isoflop",
         checks=(),
     )
-
-
-def _find_basin(
-    family: Law,
-    coefficients: FloatArray,
-    cost: CostModel,
-    flops: float,
-    params: float,
-    loss: float,
-) -> tuple[float, float]:
-    """N below and above N* at which `loss` costs COMPUTE_PENALTY more, by bisection in ln N."""
-
-    def is_cheap(log_params: FloatArray) -> FloatArray:
-        size = np.exp(log_params)
-        needed = family.tokens_for_loss(coefficients, size, np.asarray(loss))
-        spent = needed * cost.flops_per_token(size)
-        return np.asarray(spent <= flops * (1.0 + COMPUTE_PENALTY))
-
-    inner = np.full(2, math.log(params))
-    outer = inner + np.array([-_BASIN_REACH, _BASIN_REACH])
-    for _ in range(_BISECTIONS):
-        middle = (inner + outer) / 2.0
-        cheap = is_cheap(middle)
-        inner, outer = np.where(cheap, middle, inner), np.where(cheap, outer, middle)
-    return float(np.exp(inner[0])), float(np.exp(inner[1]))
 
 
 def find_shape(
