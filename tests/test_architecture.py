@@ -33,6 +33,7 @@ RANKS = {
     "reporting": 10,
     "forecasting": 10,
     "text_forecasts": 9,
+    "text_questions": 8,
     "text": 9,
     "options": 10,
     "verbs": 11,

@@ -87,8 +87,6 @@ def _answer_budget(
     """The tightest cap on training compute, and no other condition: every approach can answer."""
     cap = question.list_caps()[0]
     flops = cap.flops
-    if not (math.isfinite(flops) and flops > 0):
-        raise QueryError(f"The budget is {flops} FLOPs; ask for a positive, finite number.")
     frontier = get_frontier(fit, approach, anyway)
     # Minima were found at fewer budgets than there are runs: lines reach from those.
     known = get_coverage(fit).flops if approach == "parametric" else frontier.range

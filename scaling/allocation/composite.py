@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ from scaling.allocation.trade_offs import (
     weigh_sizes,
 )
 from scaling.allocation.uncertainty import PARAMS_DRIFT, draw_drift, find_interval
-from scaling.errors import NoFitError
+from scaling.errors import NoFitError, QueryError
 from scaling.fitting.result import Check, Fit, Interval
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
@@ -34,6 +35,8 @@ from scaling.units import FloatArray, format_count
 MAX_EPOCHS = 4.0
 # Of the draws; more of them without an answer is said, not only shown by an open interval.
 _FEW_UNREACHED = 0.05
+# Of ln U, from a ratio of at most e^20: to three digits.
+_HALVINGS = 16
 _FREE = ("budget", "loss", "loss_within")
 
 
@@ -75,6 +78,10 @@ def answer_question(
     target = np.array([question.target_loss or np.nan])
     params, tokens = follow_route(route, problem, loss=target, near=near)
     flops = float(problem.find_training(params, tokens)[0])
+    if not all(0.0 < float(one) < math.inf for one in (params[0], tokens[0], flops)):
+        raise QueryError(
+            f"The answer would be N = {params[0]:.3g}, D = {tokens[0]:.3g}, outside any sane range."
+        )
     asked = {
         "C": (flops, covered.flops),
         "N": (float(params[0]), covered.params),
@@ -83,7 +90,9 @@ def answer_question(
     if route.kind in ("budget", "loss") and problem.served == 0.0:
         del asked["N"], asked["D"]  # the frontier's own N and D, as for a plain budget
     distance = check_distance(asked, far)
-    checks = [distance, *_check_repeats(problem, fit, question, float(tokens[0]), anyway)]
+    if not anyway:
+        _verify_epochs(problem, question, float(tokens[0]), ceiling=ceiling, near=near)
+    checks = [distance, *_check_repeats(problem, question, float(tokens[0]))]
     answer = Allocation(
         flops=flops,
         params=float(params[0]),
@@ -217,40 +226,54 @@ def _check_reached(flops: FloatArray, answer: Allocation) -> tuple[Check, ...]:
         Check(
             code="target_out_of_reach",
             passed=False,
-            seen=f"In {lost:.0%} of the draws no compute reaches {answer.loss:.4f} nats/token under "
-            "these conditions: it lies within the uncertainty of the law's floor.",
+            seen=f"In {lost:.0%} of the draws no compute reaches {answer.loss:.4f} nats/token "
+            "under these conditions: it lies within the uncertainty of the law's floor.",
             advice="Ask for a higher loss, or train larger budgets first.",
         ),
     )
 
 
-def _check_repeats(
-    problem: Problem, fit: Fit, question: Question, tokens: float, anyway: bool
-) -> list[Check]:
-    """Whether the law may judge an answer that repeats its data.
+def _verify_epochs(
+    problem: Problem, question: Question, tokens: float, *, ceiling: float | None, near: float
+) -> None:
+    """Whether a law of fresh tokens may judge an answer that repeats its data so often.
 
     Raises:
-        NoFitError: It may not.
+        NoFitError: It may not; how many unique tokens would do is said.
     """
+    unique = question.unique_tokens
+    if unique is None or isinstance(problem.law, DataConstrained):
+        return
+    if tokens <= MAX_EPOCHS * unique * (1.0 + 1e-9):
+        return
+    low, high = unique, tokens
+    for _ in range(_HALVINGS):
+        enough = math.sqrt(low * high)
+        other = dataclasses.replace(problem, unique=enough)
+        route = choose_route(other, question, ceiling=ceiling, near=near)
+        target = np.array([question.target_loss or np.nan])
+        _, seen = follow_route(route, other, loss=target, near=near)
+        low, high = (enough, high) if seen[0] > MAX_EPOCHS * enough else (low, enough)
+    raise NoFitError(
+        f"The answer would pass {tokens / unique:.3g} times over {format_count(unique)} unique "
+        f"tokens; beyond {MAX_EPOCHS:g} epochs the law {problem.law.name} says nothing, for it was "
+        f"fitted to fresh tokens.\nTrain runs that repeat their data (D > U) and fit --family "
+        f"data_constrained, or ask with {format_count(high)} unique tokens or less compute, or "
+        "insist with --anyway."
+    )
+
+
+def _check_repeats(problem: Problem, question: Question, tokens: float) -> list[Check]:
     unique = question.unique_tokens
     if unique is None or isinstance(problem.law, DataConstrained) or tokens <= unique:
         return []
-    epochs = tokens / unique
-    if epochs > MAX_EPOCHS * (1 + 1e-9) and not anyway:
-        raise NoFitError(
-            f"The answer would pass {epochs:.3g} times over {format_count(unique)} unique tokens; "
-            f"beyond {MAX_EPOCHS:g} epochs the law {problem.law.name} says nothing, for it was "
-            f"fitted to fresh tokens.\nTrain runs that repeat their data (D > U) and fit "
-            f"--family data_constrained, ask with at least {format_count(tokens / MAX_EPOCHS)} "
-            "unique tokens or for less compute, or insist with --anyway."
-        )
     return [
         Check(
             code="repeats_not_measured",
             passed=False,
-            seen=f"The answer passes {epochs:.3g} times over {format_count(unique)} unique tokens; "
-            "what repeats are worth is published (Muennighoff et al. 2023), not measured on these "
-            "runs.",
+            seen=f"The answer passes {tokens / unique:.3g} times over {format_count(unique)} "
+            "unique tokens; what repeats are worth is published (Muennighoff et al. 2023), not "
+            "measured on these runs.",
             advice="Train runs that repeat their data (D > U) and fit --family data_constrained.",
         )
     ]

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scaling.errors import QueryError
+from scaling.units import format_flops
 
 CapName = Literal["flops", "money", "deadline"]
 
@@ -26,6 +27,9 @@ SECONDS_PER_HOUR = 3600.0
 HOURS_PER_DAY = 24.0
 # Of one parameter when a model is served in BF16.
 BYTES_PER_PARAM = 2.0
+# No number of this field is beyond; within, sums and cubes of any two stay doubles.
+_SANE = (1e-15, 1e45)
+_NAMES = {"flops": "The budget [FLOPs]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +118,18 @@ class Question:
         return all(one is None for one in conditions)
 
     def list_caps(self) -> tuple[Cap, ...]:
-        """Every limit on training compute, the tightest first."""
+        """Every limit on training compute, the tightest first.
+
+        Raises:
+            QueryError: One is beyond any sane range.
+        """
         caps = []
         if self.flops is not None:
             caps.append(Cap(name="flops", flops=self.flops, words="as asked"))
         if self.hardware is not None:
             caps += _list_caps(self.hardware)
+        for cap in caps:
+            _verify_number(f"The budget [FLOPs] from {cap.name}", cap.flops)
         return tuple(sorted(caps, key=lambda cap: cap.flops))
 
     def to_contract(self) -> dict[str, Any]:
@@ -140,28 +150,35 @@ def _list_caps(hardware: Hardware) -> list[Cap]:
         hours = hardware.dollars / hardware.price_per_hour
         words = (
             f"${hardware.dollars:,.10g} at ${hardware.price_per_hour:g} an hour: {hours:.3g} hours "
-            f"of one {hardware.name} at {speed:.3g} FLOP/s"
+            f"of one {hardware.name} at {format_flops(speed)} FLOP/s"
         )
         caps.append(Cap(name="money", flops=hours * SECONDS_PER_HOUR * speed, words=words))
     if hardware.days is not None and hardware.count is not None:
         hours = hardware.count * hardware.days * HOURS_PER_DAY
         words = (
             f"{hardware.count:g} × {hardware.name} for {hardware.days:g} days: {hours:.3g} hours "
-            f"of one at {speed:.3g} FLOP/s"
+            f"of one at {format_flops(speed)} FLOP/s"
         )
         caps.append(Cap(name="deadline", flops=hours * SECONDS_PER_HOUR * speed, words=words))
     return caps
 
 
 def _verify_positive(asked: Question | Hardware) -> None:
-    """Every number that is said is positive and finite.
+    """Every number that is said is positive, finite and of this world.
 
     Raises:
         QueryError: One is not.
     """
     for field in dataclasses.fields(asked):
         value = getattr(asked, field.name)
-        if isinstance(value, (int, float)) and not (math.isfinite(value) and value > 0):
-            what = "The budget" if field.name == "flops" else field.name
-            unit = " FLOPs" if field.name == "flops" else ""
-            raise QueryError(f"{what} is {value:g}{unit}; ask for a positive, finite number.")
+        if isinstance(value, (int, float)):
+            _verify_number(_NAMES.get(field.name, field.name), value)
+
+
+def _verify_number(name: str, value: float) -> None:
+    if not (math.isfinite(value) and value > 0):
+        raise QueryError(f"{name} is {value:g}; ask for a positive, finite number.")
+    if not _SANE[0] <= value <= _SANE[1]:
+        raise QueryError(
+            f"{name} is {value:g}, outside any sane range ({_SANE[0]:g} to {_SANE[1]:g})."
+        )

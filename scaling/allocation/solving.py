@@ -379,7 +379,7 @@ def _say(cap: Cap) -> str:
 
 def _contradict(first: str, second: str, seen: str, nearest: str) -> QueryError:
     return QueryError(
-        f"{first} and {second} contradict each other: {seen}.\nNearest that is possible: {nearest}."
+        f"{first} contradicts {second}: {seen}.\nNearest that is possible: {nearest}."
     )
 
 

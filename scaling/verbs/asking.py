@@ -9,6 +9,7 @@ import click
 
 from scaling.options import fit_options, json_option, source_argument
 from scaling.text import dump_json
+from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
     obtain_answerer,
@@ -47,9 +48,15 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
 @click.command()
 @source_argument
-@click.option("--flops", type=float, multiple=True, required=True, help="Budget C [FLOP].")
+@click.option("--flops", type=float, multiple=True, help="Budget C [FLOP].")
+@condition_options
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
-@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Answer even from a fit that did not converge, and with data repeated more often than "
+    "its law can judge.",
+)
 @fit_options
 @json_option
 def allocate(
@@ -57,19 +64,22 @@ def allocate(
 ) -> int:
     """\b
     scaling allocate results/quickstart --flops 6e12
-    scaling allocate runs.csv --flops 1e21 --flops 1e22 --json
+    scaling allocate runs.csv --device h100 --mfu 0.4 --devices 64 --days 10 --inference-tokens 1e12
 
-    The N and D to train for a budget, with intervals.
+    The N and D to train, with intervals: for a budget, or under any combination of money, deadline,
+    sizes, loss, service and unique data (docs/questions.md).
     """
-    from scaling.allocation import allocate as allocate_budget
+    from scaling.allocation import allocate as allocate_question
     from scaling.text import format_allocation
 
+    said = {name: options.pop(name) for name in CONDITION_NAMES}
+    questions = make_questions(source, flops, said)
     fitted, ladder, damaged = obtain_answerer(source, options)
     asked = None if options["approach"] == "all" else options["approach"]
     with refusal_as_json(fitted, "answers", as_json):
         answers = [
-            allocate_budget(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
-            for one in flops
+            allocate_question(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            for one in questions
         ]
     if as_json:
         click.echo(dump_json({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
