@@ -78,9 +78,10 @@ def answer_question(
     target = np.array([question.target_loss or np.nan])
     params, tokens = follow_route(route, problem, loss=target, near=near)
     flops = float(problem.find_training(params, tokens)[0])
-    if not all(0.0 < float(one) < math.inf for one in (params[0], tokens[0], flops)):
+    if not all(1.0 <= float(one) < math.inf for one in (params[0], tokens[0], flops)):
         raise QueryError(
-            f"The answer would be N = {params[0]:.3g}, D = {tokens[0]:.3g}, outside any sane range."
+            f"These conditions lead to N = {params[0]:.3g} and D = {tokens[0]:.3g}, which no model "
+            f"has ({' and '.join(route.binding)})."
         )
     asked = {
         "C": (flops, covered.flops),
@@ -180,19 +181,23 @@ def _draw_intervals(
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
     flops = many.find_training(params, tokens)
-    if route.kind in _FREE:
-        params = params * draw_drift(fit, count, decades, times=PARAMS_DRIFT, stream=2)
-        tokens = flops / fit.cost.flops_per_token(params)
     intervals: dict[str, Interval | None] = dict.fromkeys(("params", "tokens", "loss", "flops"))
     checks = answer.checks
     if route.kind in ("stated", "budget"):
-        reached = many.find_loss(*follow_route(route, many, loss=target, near=near))
+        reached = many.find_loss(params, tokens)
         intervals["loss"] = find_interval(reached * drift, fit.level, answer.loss)
     else:
         intervals["flops"] = _find_open_interval(flops, fit.level, answer.flops)
         checks += _check_reached(flops, answer)
     if route.kind == "loss_within":  # whatever the law, training takes the cap
         intervals["flops"] = None
+    if route.kind in _FREE:
+        there = np.isfinite(flops)
+        drifted = np.where(there, params, 1.0) * draw_drift(
+            fit, count, decades, times=PARAMS_DRIFT, stream=2
+        )
+        params = np.where(there, drifted, np.inf)
+        tokens = np.where(there, flops / fit.cost.flops_per_token(drifted), np.inf)
     if route.kind in (*_FREE, "loss_at_tokens", "loss_at_ratio"):
         intervals["params"] = _find_open_interval(params, fit.level, answer.params)
     if route.kind in (*_FREE, "loss_at_params", "loss_at_ratio"):

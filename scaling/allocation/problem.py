@@ -40,8 +40,8 @@ PUBLISHED_WORTH = 15.387756
 OTHER_WORTHS = (95.4, 2.9)
 
 # Searched around a first answer in ln N: service and repeats move N* by many decades.
-_REACH = 16.0
-_GRID = 65
+_REACH = 32.0
+_GRID = 129
 _ZOOM_GRID = 17
 _ZOOMS = 7  # each 8-fold, from .5 to 2e-7 in ln N: the minimum is flat to rounding
 _HALVINGS = 60

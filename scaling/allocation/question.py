@@ -55,7 +55,7 @@ class Hardware:
     def __post_init__(self) -> None:
         _verify_positive(self)
         if self.days is not None and self.count is None:
-            raise QueryError("A deadline needs the number of devices: say count (--count).")
+            raise QueryError("A deadline needs the number of devices: say count (--devices).")
         if self.dollars is not None and self.price_per_hour is None:
             raise QueryError(
                 "An amount of money needs the price of one device: say price_per_hour "

@@ -94,7 +94,7 @@ def choose_route(
     if not caps:
         raise QueryError(
             "The question leaves compute open: say a budget (--flops, or --dollars, or --device "
-            "with --count and --days), a target loss, or two of params, tokens and "
+            "with --devices and --days), a target loss, or two of params, tokens and "
             "tokens-per-param."
         )
     return _route_to_budget(problem, given, caps[0], ceiling)

@@ -151,8 +151,9 @@ def choose_shape(
     convention: CountConvention,
 ) -> BuildableShape | None:
     """The rung that reaches the answer's loss at the least cost, of those that memory holds; where
-    the question says N, D or D/N, the one nearest to the answer's N. None where none fits."""
-    rungs = [rung for rung in ladder if _fits(rung, question)]
+    the question says N, D or D/N, the one nearest to the answer's N (within the budget where D is
+    given). None where none fits."""
+    rungs = [rung for rung in ladder if _fits(rung, question, answer)]
     if not rungs or answer.loss is None:
         return None
     params = np.array([count_params(rung, convention) for rung in rungs], dtype=np.float64)
@@ -225,10 +226,14 @@ def _list_pareto(
     return tuple(rows)
 
 
-def _fits(rung: ModelShape, question: Question) -> bool:
-    if question.serving_memory is None:
+def _fits(rung: ModelShape, question: Question, answer: Allocation) -> bool:
+    """Whether memory holds the rung, and the budget its training where D is given."""
+    memory, caps = question.serving_memory, question.list_caps()
+    if memory is not None and count_total_params(rung) * question.bytes_per_param > memory:
+        return False
+    if not caps or question.tokens is None:
         return True
-    return count_total_params(rung) * question.bytes_per_param <= question.serving_memory
+    return answer.tokens * count_flops_per_token(rung) <= caps[0].flops
 
 
 def _count_per_token(problem: Problem, params: float) -> float:

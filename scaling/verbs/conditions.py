@@ -117,9 +117,9 @@ def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
         device = find_device(said["device"])
         if mfu is None:
             raise QueryError(
-                f"--device {device.name} does {format_flops(device.peak_flops)} FLOP/s at its peak, which "
-                "training does not reach: say which share with --mfu (Llama 3 405B: 0.38 to 0.43 "
-                "on H100; arXiv:2407.21783)."
+                f"--device {device.name} does {format_flops(device.peak_flops)} FLOP/s at its "
+                "peak, which training does not reach: say which share with --mfu (Llama 3 405B: "
+                "0.38 to 0.43 on H100; arXiv:2407.21783)."
             )
         if not 0.0 < mfu <= 1.0:
             raise QueryError(f"--mfu is {mfu:g}; it is a share of the peak, above 0, at most 1.")
