@@ -15,6 +15,7 @@ from scaling.durable import read_plain
 from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.filters import Filters
+from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
 from scaling.ledger.results import RunResult
 from scaling.sweep.counting import COUNT_CONVENTIONS
 from scaling.workflow import (
@@ -100,9 +101,17 @@ def report_sweep(
         left_out=tuple(sorted(set(tables[options.count].run) - set(found.table.run))),
         unfiltered=found.unfiltered,
         backtest=scored,
+        forecasts=_judge_forecasts(stored, results),
     )
     folder = root / "reports" / stored.spec.name
     return write_report(data, folder, keep_current=keep_current), fit, allocations
+
+
+def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRecord | None:
+    found = read_forecasts(stored.ledger.folder)
+    if not found.forecasts and not found.damaged:
+        return None
+    return judge_forecasts(found, results.results)
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

@@ -43,6 +43,27 @@ def describe_verdict(outcome: ForecastOutcome) -> str:
     return f"{abs(outcome.error):.2%} {side} the forecast, {within} the interval{late}"
 
 
+def list_forecast_rows(record: ForecastRecord) -> list[tuple[str, ...]]:
+    """One row for each forecast: when, which run, forecast, interval, outcome, verdict."""
+    rows: list[tuple[str, ...]] = []
+    for outcome in record.outcomes:
+        said = outcome.registered.forecast
+        rows.append(
+            (
+                said.created[:16].replace("T", " "),
+                f"{format_flops(said.run.flops)} (×{said.run.flops / said.largest_flops:.3g})",
+                format_count(said.params),
+                format_count(said.run.tokens),
+                said.law,
+                f"{said.loss:.4f}",
+                f"{said.low:.4f} to {said.high:.4f}",
+                "–" if outcome.measured is None else f"{outcome.measured:.4f}",
+                describe_verdict(outcome),
+            )
+        )
+    return rows
+
+
 def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
     """The JSON of `scaling forecast`."""
     return {
@@ -56,7 +77,7 @@ def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
             "mean_abs_error": record.mean_abs_error,
             "bias": record.bias,
         },
-        "damaged": list(record.damaged),
+        "damaged": [str(one) for one in record.damaged],
     }
 
 

@@ -32,7 +32,7 @@ RANKS = {
     "descriptions": 10,
     "reporting": 10,
     "forecasting": 10,
-    "text_forecasts": 9,
+    "text_forecasts": 7,
     "text_questions": 8,
     "text": 9,
     "options": 10,

@@ -95,12 +95,22 @@ class RegisteredForecast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedForecast:
+    """A file that is not what was written, relative to the results folder, and why."""
+
+    path: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredForecasts:
-    """Every forecast of a folder, oldest first; `damaged` says which files are not what was
-    written, and why."""
+    """Every forecast of a folder, oldest first, and what is no forecast any more."""
 
     forecasts: tuple[RegisteredForecast, ...]
-    damaged: tuple[str, ...]
+    damaged: tuple[DamagedForecast, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +155,7 @@ class ForecastRecord:
     mean_interval_score: float | None
     mean_abs_error: float | None
     bias: float | None
-    damaged: tuple[str, ...]
+    damaged: tuple[DamagedForecast, ...]
 
 
 def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
@@ -181,7 +191,7 @@ def read_forecasts(folder: Path) -> StoredForecasts:
         try:
             found.append(_read_forecast(folder, name))
         except (IntegrityError, OSError) as error:
-            damaged.append(f"{FOLDER}/{name}: {error}")
+            damaged.append(DamagedForecast(path=f"{FOLDER}/{name}", what=str(error)))
     found.sort(key=lambda one: (one.forecast.created, one.name))
     return StoredForecasts(forecasts=tuple(found), damaged=tuple(damaged))
 
@@ -223,7 +233,7 @@ def _judge(registered: RegisteredForecast, result: RunResult | None) -> Forecast
             inside=None,
             interval_score=None,
         )
-    late = _read_time(result.finished_at) <= _read_time(said.created)
+    late = _read_time(result.finished_at) < _read_time(said.created)
     x, low, high = (math.log(value) for value in (result.loss, said.low, said.high))
     return ForecastOutcome(
         registered=registered,

@@ -24,6 +24,7 @@ from scaling.allocation import Allocation
 from scaling.durable import blaming_machine, write_durably
 from scaling.fitting.result import Check, Fit
 from scaling.ledger.filters import FilterEffect
+from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
     CONVENTIONS,
@@ -56,6 +57,7 @@ from scaling.report.rows import (
 from scaling.report.words import ABSENT, format_range, format_share, name_check
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
+from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class ReportData:
         left_out: Names of those runs; figures do not show them.
         unfiltered: Point fit of all runs; None without filters.
         backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
+        forecasts: What was said of runs before they were trained; None where nothing was.
     """
 
     name: str
@@ -114,6 +117,7 @@ class ReportData:
     left_out: tuple[str, ...] = ()
     unfiltered: Fit | None = None
     backtest: Backtest | None = None
+    forecasts: ForecastRecord | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -208,6 +212,8 @@ def render_page(data: ReportData) -> str:
         backtest_heads=backtest_heads,
         backtest=backtest_rows,
         backtest_words=describe_backtest(data.backtest),
+        forecasts=[] if data.forecasts is None else list_forecast_rows(data.forecasts),
+        score="" if data.forecasts is None else describe_score(data.forecasts),
         frontiers=list_frontiers(fit),
         rejected=list_rejected(data.plan),
         recipe=list_recipe(data.plan),
