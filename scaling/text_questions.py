@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaling.units import format_count, format_flops
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from scaling.allocation.answer import ParetoRow, Spending, TradeOffs
 
 _HEAD = ("training", "of the least", "params", "tokens", "serving/token", "weights", "pays from")
+_BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 _NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no better
 
 
@@ -41,7 +43,7 @@ def list_costs(answer: Allocation) -> list[str]:
             f"{format_flops(spending.lifetime_flops)}"
         )
     if question.inference_tokens is not None or question.serving_memory is not None:
-        lines.append(f"  weights in service {format_count(spending.serving_bytes)} bytes")
+        lines.append(f"  weights in service {_format_bytes(spending.serving_bytes)}")
     if answer.epochs is not None and question.unique_tokens is not None:
         lines.append(
             f"  {answer.epochs:.3g} epochs over {format_count(question.unique_tokens)} unique "
@@ -97,7 +99,7 @@ def _list_pareto(rows: tuple[ParetoRow, ...]) -> list[str]:
                 format_count(row.params),
                 format_count(row.tokens),
                 format_flops(row.serving_flops_per_token),
-                f"{format_count(row.serving_bytes)}B",
+                _format_bytes(row.serving_bytes),
                 f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
             )
         )
@@ -127,6 +129,11 @@ def _format_hours(spending: Spending) -> str:
         cents = ",.2f" if spending.dollars >= 1 else ".2g"
         parts.append(f"${spending.dollars:{cents}}")
     return ", ".join(parts)
+
+
+def _format_bytes(value: float) -> str:
+    at = min(max(0, int(math.log10(max(value, 1.0)) // 3)), len(_BYTES) - 1)
+    return f"{value / 1000.0**at:.3g} {_BYTES[at]}"
 
 
 def _format_share(value: float) -> str:

@@ -31,9 +31,10 @@ REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The reference results without their forecasts."""
+    """The reference results without their forecasts and the runs of those."""
     copy = tmp_path / "results" / "reference"
-    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("forecasts"))
+    checked = {one.forecast.run.run_id for one in read_forecasts(REFERENCE).forecasts}
+    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
     return copy
 
 
@@ -112,6 +113,16 @@ def test_a_renamed_forecast_is_damaged(folder: Path) -> None:
     stored = read_forecasts(folder)
     assert stored.forecasts == ()
     assert "its name is not that of its date and digest" in str(stored.damaged[0])
+
+
+def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> None:
+    record = judge(REFERENCE)
+    assert record.damaged == ()
+    assert record.scored == len(record.outcomes) == 4
+    furthest = max(one.registered.forecast.budget for one in record.outcomes)
+    assert furthest == pytest.approx(
+        10 * record.outcomes[0].registered.forecast.largest_flops, rel=0.01
+    )
 
 
 def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
