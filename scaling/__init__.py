@@ -41,6 +41,7 @@ _HOMES = {
     "count_params": "scaling.sweep.counting",
     "find_device": "scaling.allocation",
     "fit_runs": "scaling.fitting.engine",
+    "forecast_run": "scaling.forecasting",
     "load_sweep": "scaling.sweep.spec",
     "make_table": "scaling.ledger.tables",
     "plan_sweep": "scaling.sweep.plan",
@@ -48,6 +49,7 @@ _HOMES = {
     "prepare_sweep": "scaling.workflow",
     "read_runs": "scaling.workflow",
     "read_table": "scaling.ledger.tables",
+    "review_forecasts": "scaling.forecasting",
     "train_sweep": "scaling.workflow",
 }
 

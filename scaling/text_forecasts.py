@@ -44,7 +44,7 @@ def describe_verdict(outcome: ForecastOutcome) -> str:
 
 
 def list_forecast_rows(record: ForecastRecord) -> list[tuple[str, ...]]:
-    """One row for each forecast: when, which run, forecast, interval, outcome, verdict."""
+    """One row for each forecast: when, which run, forecast with interval, outcome, verdict."""
     rows: list[tuple[str, ...]] = []
     for outcome in record.outcomes:
         said = outcome.registered.forecast
@@ -52,11 +52,9 @@ def list_forecast_rows(record: ForecastRecord) -> list[tuple[str, ...]]:
             (
                 said.created[:16].replace("T", " "),
                 f"{format_flops(said.run.flops)} (×{said.run.flops / said.largest_flops:.3g})",
-                format_count(said.params),
-                format_count(said.run.tokens),
+                f"{format_count(said.params)} on {format_count(said.run.tokens)}",
                 said.law,
-                f"{said.loss:.4f}",
-                f"{said.low:.4f} to {said.high:.4f}",
+                f"{said.loss:.4f} ({said.low:.4f} to {said.high:.4f})",
                 "–" if outcome.measured is None else f"{outcome.measured:.4f}",
                 describe_verdict(outcome),
             )

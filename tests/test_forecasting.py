@@ -269,6 +269,21 @@ def test_a_link_for_a_folder_of_forecasts_is_not_followed(folder: Path, tmp_path
 def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts
-    register_forecast(folder, dataclasses.replace(one.forecast, low=9.0))
-    (one,) = read_forecasts(folder).damaged
-    assert "no loss with an interval around it" in one.what
+    for changes, said in (
+        ({"low": 9.0}, "no loss with an interval around it"),
+        ({"law": "\x1b]0;owned\x07"}, "the name of its law is not text"),
+        ({"params": 1.0}, "its N is not that of its run"),
+        ({"created": "2026-11-25, at noon"}, "is not a date"),
+    ):
+        register_forecast(folder, dataclasses.replace(one.forecast, **changes))
+        (damaged,) = read_forecasts(folder).damaged
+        assert said in damaged.what
+        (folder / damaged.path).unlink()
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_in_ascii(folder: Path) -> None:
+    (folder / "forecasts").mkdir()
+    (folder / "forecasts" / "\x1b[2J.json").write_text("{}")
+    (damaged,) = read_forecasts(folder).damaged
+    assert damaged.path == r"forecasts/\x1b[2J.json"
+    assert "\x1b" not in forecast(folder).stdout

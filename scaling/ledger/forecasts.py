@@ -37,12 +37,13 @@ from scaling.durable import (
 from scaling.errors import IntegrityError
 from scaling.ledger.documents import build_value, open_document, seal_document
 from scaling.ledger.results import RunResult, RunStatus
-from scaling.sweep.counting import CountConvention
+from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.runspec import RunSpec
 
 FOLDER = "forecasts"
 _LIMIT_BYTES = 100_000
 _LIMIT_FILES = 10_000  # of a stranger's folder
+_SHOWN = 80  # characters of a name that is none
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}-([0-9a-f]{12})\.json")
 
 
@@ -191,7 +192,8 @@ def read_forecasts(folder: Path) -> StoredForecasts:
         try:
             found.append(_read_forecast(folder, name))
         except (IntegrityError, OSError) as error:
-            damaged.append(DamagedForecast(path=f"{FOLDER}/{name}", what=str(error)))
+            shown = ascii(name)[1:-1][:_SHOWN]  # a stranger's name is not for a terminal
+            damaged.append(DamagedForecast(path=f"{FOLDER}/{shown}", what=str(error)))
     found.sort(key=lambda one: (one.forecast.created, one.name))
     return StoredForecasts(forecasts=tuple(found), damaged=tuple(damaged))
 
@@ -254,6 +256,10 @@ def _read_forecast(folder: Path, name: str) -> RegisteredForecast:
         raise IntegrityError("its name is not that of its date and digest")
     if not (0.0 < forecast.low <= forecast.loss <= forecast.high and 0.0 < forecast.level < 1.0):
         raise IntegrityError("its prediction is no loss with an interval around it")
+    if not forecast.law.isprintable():
+        raise IntegrityError("the name of its law is not text")
+    if forecast.params != float(count_params(forecast.run.shape, forecast.count)):
+        raise IntegrityError("its N is not that of its run")
     _read_time(forecast.created)
     return RegisteredForecast(name=name, digest=digest, forecast=forecast)
 
