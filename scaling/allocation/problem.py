@@ -45,6 +45,7 @@ _GRID = 129
 _ZOOM_GRID = 17
 _ZOOMS = 7  # each 8-fold, from .5 to 2e-7 in ln N: the minimum is flat to rounding
 _HALVINGS = 60
+_EDGE_HALVINGS = 40  # of at most e^32: 3e-11, where one evaluation may itself be sixty halvings
 _LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
 
 
@@ -181,8 +182,8 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
 
     largest = find_best_params(problem.ignore_service(), flops)
     ceiling = flops + shared * problem.cost.flops_per_token(largest)
-    # Forty halvings of at most e^20 leave 2e-5 of the total, and the optimum is flat there.
-    log_total = _halve(train_too_much, np.log(flops), np.log(ceiling) + 1e-6, halvings=40)
+    # 2^-30 of a logarithm of 20 or so is 2e-8 of the total.
+    log_total = _halve(train_too_much, np.log(flops), np.log(ceiling) + 1e-6, halvings=30)
     return find_best_params(problem, np.exp(log_total))
 
 
@@ -215,7 +216,10 @@ def find_params_for_training(
 def find_edge(is_within: _Condition, inside: FloatArray, outside: FloatArray) -> FloatArray:
     """Where a condition on N ends between N `inside`, which meets it, and N `outside`."""
     log_edge = _halve(
-        lambda log_params: ~is_within(np.exp(log_params)), np.log(inside), np.log(outside)
+        lambda log_params: ~is_within(np.exp(log_params)),
+        np.log(inside),
+        np.log(outside),
+        halvings=_EDGE_HALVINGS,
     )
     return np.asarray(np.exp(log_edge), dtype=np.float64)
 
