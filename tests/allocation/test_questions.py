@@ -177,6 +177,23 @@ def test_repeats_are_discounted_as_published(exact):
     assert answer.checks[1].code == "repeats_not_measured"
 
 
+def test_doubt_about_repeats_widens_the_interval(fit):
+    fresh, repeated = (
+        allocate(fit, Question(flops=BUDGET, unique_tokens=unique)).loss_interval
+        for unique in (1e13, 6e10)  # the second passes over its text three times
+    )
+    assert repeated.high - repeated.low > 1.5 * (fresh.high - fresh.low)
+
+
+def test_hardware_without_a_cap_prices_a_budget(exact):
+    hardware = dataclasses.replace(H100, count=8, price_per_hour=2)
+    answer = allocate(exact, Question(flops=BUDGET, hardware=hardware))
+    hours = BUDGET / H100.flops_per_second / 3600
+    assert answer.binding == ("flops",)
+    assert answer.spending.dollars == pytest.approx(2 * hours)
+    assert answer.spending.days == pytest.approx(hours / 8 / 24)
+
+
 def test_enough_unique_tokens_change_nothing(exact):
     answer = allocate(exact, Question(flops=BUDGET, unique_tokens=1e13))
     assert answer.params == pytest.approx(allocate(exact, BUDGET).params, rel=1e-5)
