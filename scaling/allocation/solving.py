@@ -7,7 +7,7 @@
     N, D or D/N given              what is left decides: the budget is spent, or the target met
     two of N, D and D/N            nothing is left to decide; the conditions are checked
 
-With inference tokens the second line is Sardana et al. 2024, arXiv:2401.00448, eq. 3; the third is
+With inference tokens the second line is Sardana et al. 2024, arXiv:2401.00448, sec. 2; the third is
 the same curve of models, entered by training compute instead of loss. At every point of it
 
     α·A·N^−α = β·B·D^−β · (1 + D_inf / (3·D))            (Chinchilla's law, C = 6ND).
