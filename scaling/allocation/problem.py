@@ -5,9 +5,9 @@
     repeats    D' = U + U·R·(1 − e^(−(D/U − 1)/R))        for D > U unique tokens, else D
 
 A forward pass is a third of a training step, which under C = 6ND is the 2N of a served token in
-Sardana et al. 2024, arXiv:2401.00448, sec. 2; prompts and answers cost the same. D' is the data half
-of Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, for laws that were not fitted to repeated runs;
-`data_constrained` brings its own, with parameters in excess as well.
+Sardana et al. 2024, arXiv:2401.00448, sec. 2; prompts and answers cost the same. D' is the data
+half of Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, for laws that were not fitted to repeated
+runs; `data_constrained` brings its own, with parameters in excess as well.
 
 Every function takes one problem or many: coefficients have shape (b, p), params and tokens (b,) or
 (b, k).

@@ -16,6 +16,7 @@ from known_fit import (
     find_loss,
     find_tokens,
     make_exact_fit,
+    make_hoffmann_fit,
     make_known_fit,
     make_repeats_fit,
 )
@@ -78,6 +79,25 @@ def test_lifetime_optimum_at_a_loss_is_scipys(exact):
     assert answer.spending.lifetime_flops == pytest.approx(found.fun, rel=1e-9)
     assert answer.params == pytest.approx(math.exp(found.x), rel=1e-4)
     assert answer.loss == pytest.approx(loss, rel=1e-9)
+
+
+def test_sardanas_example_saves_what_they_say():
+    """13B parameters trained to their optimum, against the best life over 2T tokens: "1.7 × 10^22
+    FLOPs (17%)" less by "training a 7B model on more data" (arXiv:2401.00448, fig. 1)."""
+    fit = make_hoffmann_fit()
+    budget = minimize_scalar(
+        lambda log_c: (math.log(allocate(fit, math.exp(log_c)).params / 13e9)) ** 2,
+        bounds=(math.log(1e22), math.log(1e23)),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    large = allocate(fit, math.exp(budget.x))
+    asked = Question(target_loss=large.loss, inference_tokens=2e12)
+    answer = allocate(fit, asked)
+    before = large.flops + 2 * large.params * 2e12
+    assert before - answer.spending.lifetime_flops == pytest.approx(1.7e22, rel=0.03)
+    assert 1 - answer.spending.lifetime_flops / before == pytest.approx(0.17, abs=0.005)
+    assert answer.params == pytest.approx(7e9, rel=0.05)
 
 
 @pytest.mark.parametrize("served", [1e9, 1e12, 1e14])
