@@ -58,7 +58,7 @@ def make_repeats_fit():
 
 
 def make_hoffmann_fit():
-    """The law as Sardana et al. use it (arXiv:2401.00448): Hoffmann et al.'s, from their figures."""
+    """Hoffmann et al.'s law to three digits (arXiv:2203.15556), which Sardana et al. build on."""
     letters = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}
     covered = Coverage(params=(1e8, 1e11), tokens=(1e9, 1e13), flops=(1e19, 1e24), loss=(1.8, 4.0))
     fit = make_known_fit(noise=0.0, bootstrap=None)
