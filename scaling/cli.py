@@ -20,6 +20,7 @@ from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, status, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.starting import init
 
 
 def main() -> NoReturn:
@@ -67,6 +68,7 @@ def cli() -> None:
 
 
 for verb in (
+    init,
     run,
     plan,
     fit,
