@@ -21,11 +21,14 @@ from scaling._version import __version__
 _HOMES = {
     "Allocation": "scaling.allocation",
     "Comparison": "scaling.comparison",
+    "DEVICES": "scaling.allocation",
     "Filters": "scaling.ledger.filters",
     "Fit": "scaling.fitting.result",
+    "Hardware": "scaling.allocation",
     "ModelShape": "scaling.sweep.shapes",
     "Plan": "scaling.sweep.plan",
     "Prediction": "scaling.allocation",
+    "Question": "scaling.allocation",
     "RunResult": "scaling.ledger.results",
     "RunSpec": "scaling.sweep.runspec",
     "RunTable": "scaling.ledger.tables",
@@ -36,7 +39,9 @@ _HOMES = {
     "apply_filters": "scaling.ledger.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",
+    "find_device": "scaling.allocation",
     "fit_runs": "scaling.fitting.engine",
+    "forecast_run": "scaling.forecasting",
     "load_sweep": "scaling.sweep.spec",
     "make_table": "scaling.ledger.tables",
     "plan_sweep": "scaling.sweep.plan",
@@ -44,6 +49,7 @@ _HOMES = {
     "prepare_sweep": "scaling.workflow",
     "read_runs": "scaling.workflow",
     "read_table": "scaling.ledger.tables",
+    "review_forecasts": "scaling.forecasting",
     "train_sweep": "scaling.workflow",
 }
 

@@ -6,6 +6,12 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from scaling.text_questions import (
+    describe_asked,
+    list_assumptions,
+    list_costs,
+    list_trade_offs,
+)
 from scaling.units import clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
@@ -84,7 +90,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     Checks that were `said` already, with the fit, are not said again.
     """
     lines = [
-        f"For {format_flops(answer.flops)} FLOPs "
+        f"{describe_asked(answer)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
         f"{_format_interval(answer.params_interval, None)}".rstrip(),
@@ -97,6 +103,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
         lines.append(
@@ -111,6 +118,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
             f"{penalty}"
         )
+    lines += [*list_trade_offs(answer), *list_assumptions(answer)]
     return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 

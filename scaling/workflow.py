@@ -26,6 +26,7 @@ from scaling.errors import (
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
+from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.sweep.cost import estimate_memory
@@ -116,15 +117,19 @@ class FilteredFit:
 # --- before training ------------------------------------------------------------------------
 
 
-def prepare_sweep(path: Path, *, root: Path, runs_here: bool = True) -> Sweep:
+def prepare_sweep(
+    path: Path, *, root: Path, runs_here: bool = True, validate: bool = False
+) -> Sweep:
     """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
 
     Args:
         path: The sweep file.
         root: Where results/ lies.
         runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
+        validate: Also plan the runs that the sweep's registered forecasts speak of.
 
     Raises:
+        UsageError: There is no forecast to validate.
         SpecError: With every problem of the file, or no cell of it can be trained.
         CorpusError: The text cannot be read.
     """
@@ -142,8 +147,13 @@ def prepare_sweep(path: Path, *, root: Path, runs_here: bool = True) -> Sweep:
     )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
-    memory = _memory_per_run() if runs_here else None
-    plan = plan_sweep(spec, corpus.facts, memory_bytes=memory, recorded=recorded)
+    plan = plan_sweep(
+        spec,
+        corpus.facts,
+        memory_bytes=_memory_per_run() if runs_here else None,
+        recorded=recorded,
+        validations=_list_validations(folder, recorded, untrained=validate),
+    )
     return Sweep(
         path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
     )
@@ -151,6 +161,20 @@ def prepare_sweep(path: Path, *, root: Path, runs_here: bool = True) -> Sweep:
 
 def _list_recorded(ledger: Ledger) -> tuple[RunSpec, ...]:
     return tuple(result.run for result in ledger.read_results(check="result").results.values())
+
+
+def _list_validations(
+    folder: Path, recorded: Sequence[RunSpec], *, untrained: bool
+) -> tuple[RunSpec, ...]:
+    """Runs of registered forecasts: those that have a result and, if asked for, the rest."""
+    runs = [one.forecast.run for one in read_forecasts(folder).forecasts]
+    if untrained and not runs:
+        raise UsageError(
+            f"{folder} has no forecast to validate.\n"
+            f'Register one first: "scaling forecast {folder} --flops C".'
+        )
+    done = {run.run_id for run in recorded}
+    return tuple(run for run in runs if untrained or run.run_id in done)
 
 
 def _memory_per_run() -> int:
@@ -288,7 +312,9 @@ def open_results(folder: Path) -> StoredSweep:
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
     spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
-    plan = plan_sweep(spec, ledger.corpus, recorded=_list_recorded(ledger))
+    recorded = _list_recorded(ledger)
+    validations = _list_validations(folder, recorded, untrained=False)
+    plan = plan_sweep(spec, ledger.corpus, recorded=recorded, validations=validations)
     return StoredSweep(ledger=ledger, text=text, spec=spec, plan=plan)
 
 

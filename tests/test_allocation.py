@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from scaling.allocation import allocate, predict
+from scaling.allocation import Question, allocate, predict
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.result import LawEstimate
@@ -218,7 +218,7 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     for key in ("flops", "params", "tokens", "loss", "level", "intervals", "tokens_per_param",
                 "flat_basin", "shape", "extrapolation_decades", "checks"):  # fmt: skip
         assert answer[key] is not None
-    assert list(answer["intervals"]) == ["params", "tokens", "loss"]
+    assert list(answer["intervals"]) == ["params", "tokens", "loss", "flops"]
     assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
     forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
     json.dumps(forecast, allow_nan=False)
@@ -235,7 +235,7 @@ def test_a_stock_of_text_has_its_published_optimum(fit):
         family="data_constrained", params=dict(zip(names, letters, strict=True)), intervals=None
     )
     published = dataclasses.replace(fit, law=law, draws=())
-    answer = allocate(published, 1e22, unique_tokens=25e9, far=True)
+    answer = allocate(published, Question(flops=1e22, unique_tokens=25e9), far=True)
     # Their minimiser stops .05 % short in N, where the loss is flat to seven digits.
     assert answer.params == pytest.approx(7.0224e9, rel=1e-3)
     assert answer.tokens == pytest.approx(237.34e9, rel=1e-3)
@@ -250,4 +250,4 @@ def test_a_stock_of_text_has_its_published_optimum(fit):
 )
 def test_a_stock_that_means_nothing_is_refused(fit, stock, seen):
     with pytest.raises(QueryError, match=seen):
-        allocate(fit, 1e12, unique_tokens=stock)
+        predict(fit, params=2e5, tokens=2e6, unique_tokens=stock, far=True)

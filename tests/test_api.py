@@ -11,8 +11,8 @@ import scaling
 
 REPOSITORY = Path(__file__).parents[1]
 VERBS = (
-    *("run", "submit", "plan", "fit", "allocate", "predict", "backtest", "compare", "report"),
-    *("status", "logs", "cancel", "verify", "retry", "track"),
+    *("init", "run", "submit", "plan", "fit", "allocate", "predict", "forecast", "backtest"),
+    *("compare", "report", "status", "logs", "cancel", "verify", "retry", "track"),
 )
 
 

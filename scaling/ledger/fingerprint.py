@@ -1,6 +1,7 @@
 """The bytes that a results folder's table of runs rests on, in one digest.
 
-    sweep.json · sweep.yaml · runs/<run_id>/result.json · the curves that each result names
+    sweep.json · sweep.yaml · runs/<run_id>/result.json · the curves that each result names ·
+    forecasts/*.json (which of the runs are validations)
 
 Two folders with the same fingerprint give the same table, so what was once computed from it need
 not be parsed, planned and judged again. Whatever is not plainly in order has no fingerprint.
@@ -22,6 +23,7 @@ from scaling.ledger.documents import (
     RESULT_LIMIT_BYTES,
     RUN_NAME,
 )
+from scaling.ledger.forecasts import FOLDER as FORECASTS
 from scaling.sweep.runspec import canonical_json
 
 
@@ -55,7 +57,18 @@ def _list_digests(folder: Path) -> list[list[str]]:
         except FileNotFoundError:  # not trained yet
             continue
         found += _list_curves(folder, entry.name, result)
-    return found
+    return found + _list_forecasts(folder)
+
+
+def _list_forecasts(folder: Path) -> list[list[str]]:
+    home = folder / FORECASTS
+    if not os.path.lexists(home):
+        return []
+    if home.is_symlink():
+        raise IntegrityError(f"{FORECASTS} is a link")
+    names = sorted(entry.name for entry in os.scandir(home) if entry.name.endswith(".json"))
+    paths = [f"{FORECASTS}/{name}" for name in names]
+    return [[path, digest_file(folder, path)] for path in paths]
 
 
 def _list_curves(folder: Path, run_id: str, result: str) -> list[list[str]]:

@@ -4,10 +4,12 @@
     lost        no run that the index names is without a result
     index       the index is what the results give
     curve       steps of a training curve increase
+    forecast    every registered forecast hashes clean, and is named by date and digest
     stray       no temporary file is left of a process that is gone
     process     no process of an older term is alive on this machine
 
-The first, second and fourth are damage; the others are put right by the next run or by a repair.
+The first, second, fourth and fifth are damage; the others are put right by the next run or by a
+repair.
 """
 
 from __future__ import annotations
@@ -27,11 +29,12 @@ from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.documents import CURVE_SUFFIX
+from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.locking import is_alive
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 
-FindingKind = Literal["result", "lost", "index", "curve", "stray", "process"]
+FindingKind = Literal["result", "lost", "index", "curve", "forecast", "stray", "process"]
 
 _INDEX_LIMIT_BYTES = 2**30
 _CURVE_LIMIT_BYTES = 2**30
@@ -56,7 +59,7 @@ class Finding:
     @property
     def is_damage(self) -> bool:
         """Stored bytes are at fault, not something derived or left over."""
-        return self.kind in ("result", "lost", "curve")
+        return self.kind in ("result", "lost", "curve", "forecast")
 
 
 def verify(
@@ -79,6 +82,10 @@ def verify(
         return (
             *(Finding(kind="result", path=d.path, what=d.what) for d in stored.damaged),
             *_check_curves(ledger, stored),
+            *(
+                Finding(kind="forecast", path=one.path, what=one.what)
+                for one in read_forecasts(ledger.folder).damaged
+            ),
             *_check_index(ledger, stored, cells, repair),
             *_check_strays(ledger, repair),
             *_check_processes(ledger),

@@ -85,7 +85,7 @@ class Column:
 
 COLUMNS: tuple[Column, ...] = (
     Column("run_id", "str", "", "identity of the run"),
-    Column("role", "str", "", "grid, replicate or bracket"),
+    Column("role", "str", "", "grid, replicate, bracket or validation"),
     Column("status", "str", "", "finished or diverged"),
     Column("N", "float64", "parameters", "N under the asked convention"),
     Column("D", "float64", "tokens", "tokens seen in training"),

@@ -32,7 +32,7 @@ from scaling.sweep.counting import (
     count_params,
     count_total_params,
 )
-from scaling.sweep.plan import Cell, CellRole
+from scaling.sweep.plan import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.trunks import list_trunks
 from scaling.units import FloatArray
@@ -73,7 +73,7 @@ def tabulate(
     present = [
         stored.results[run_id]
         for run_id, cell in planned.items()
-        if run_id in stored.results and cell.role != "bracket"
+        if run_id in stored.results and cell.role in FITTED_ROLES
     ]
     rows = [result for result in present if result.status == "finished"]
     ids = [result.run.run_id for result in rows]
@@ -277,6 +277,6 @@ def _digest_rows(
     rows = sorted(
         (run_id, stored.digests[run_id], cell.budget)
         for run_id, cell in planned.items()
-        if run_id in stored.digests
+        if run_id in stored.digests and cell.role != "validation"
     )
     return hashlib.sha256(canonical_json([convention, rows])).hexdigest()

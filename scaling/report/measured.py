@@ -20,7 +20,7 @@ from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
 from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import Plan
+from scaling.sweep.plan import FITTED_ROLES, Plan
 from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -101,7 +101,7 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
 
 def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
     places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
-    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role != "bracket")
+    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role in FITTED_ROLES)
     kept = [
         (results[run_id], loss)
         for run_id in ids

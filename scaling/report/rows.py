@@ -25,7 +25,7 @@ from scaling.report.words import (
     is_number,
 )
 from scaling.sweep.counting import CountConvention, count_params
-from scaling.sweep.plan import Cell, Plan
+from scaling.sweep.plan import FITTED_ROLES, Cell, Plan
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 
@@ -187,7 +187,7 @@ def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
 
 def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     """(field, value or range over the plan, meaning)."""
-    recipes = [cell.run.recipe for cell in plan.cells if cell.role != "bracket"]
+    recipes = [cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES]
     if not recipes:
         return []
     rows = []

@@ -42,7 +42,9 @@ VALIDATION_SHARE = 0.1  # of a small corpus
 FEW_HELD_OUT = 16  # documents: fewer clusters give no usable standard error
 _MUCH_OVERLAP = 0.125  # Python's standard library has .105, from idiom
 
-CellRole = Literal["grid", "replicate", "bracket"]
+CellRole = Literal["grid", "replicate", "bracket", "validation"]
+# What a fit sees; the others measure the recipe, or check a forecast.
+FITTED_ROLES: tuple[CellRole, ...] = ("grid", "replicate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +81,9 @@ class Cell:
     Attributes:
         run: What is trained.
         budget: The declared budget the run belongs to [FLOPs]; None where a grid has no budgets.
-        role: `grid`, `replicate` for a cell trained again with another seed, or `bracket` for one
-            with another recipe, which no fit sees.
+        role: `grid`, `replicate` for a cell trained again with another seed, `bracket` for one
+            with another recipe, or `validation` for one that a registered forecast speaks of; no
+            fit sees the last two.
         varied: What a bracket run varies, of which run_id, by which factor; None for the others.
     """
 
@@ -124,6 +127,7 @@ def plan_sweep(
     *,
     memory_bytes: int | None = None,
     recorded: Iterable[RunSpec] = (),
+    validations: Iterable[RunSpec] = (),
 ) -> Plan:
     """Everything the sweep trains, longest first.
 
@@ -133,6 +137,7 @@ def plan_sweep(
         memory_bytes: Memory that one run may use; None: not checked.
         recorded: Runs of the sweep's ledger that have a result. Replicates among them stay
             (`replicates.py` says what is promised); nothing else of the plan depends on them.
+        validations: Runs that registered forecasts speak of; one that is a cell already stays that.
 
     Raises:
         SpecError: No cell of the grid can be trained, or one would not fit into memory.
@@ -167,11 +172,33 @@ def plan_sweep(
         grid = {cell.run.run_id for cell in cells}
         tried = _list_brackets(accepted, spec, facts)
         cells += [cell for cell in tried if cell.run.run_id not in grid]
+    planned = {cell.run.run_id for cell in cells}
+    checked = {
+        run.run_id: run
+        for run in validations
+        if run.run_id not in planned and run.data_digest == facts.digest
+    }
+    cells += [Cell(run=run, budget=None, role="validation") for run in checked.values()]
     _check_memory(cells, memory_bytes)
     cells.sort(key=lambda cell: (-cell.run.flops, cell.run.run_id))
     return Plan(
         cells=tuple(cells), rejected=tuple(rejected), warnings=_find_warnings(cells, spec, facts)
     )
+
+
+def plan_forecast(
+    spec: SweepSpec, facts: CorpusFacts, *, shape: ModelShape, tokens: float
+) -> RunSpec:
+    """The run by which a forecast of the sweep is checked: its recipe and first seed.
+
+    Raises:
+        SpecError: It could not be trained on this corpus.
+    """
+    wish = _Wish(shape=shape, tokens=tokens, budget=None)
+    reason = _find_obstacle(wish, spec, facts)
+    if reason:
+        raise SpecError([f"no run of this sweep could check that forecast: {reason}."])
+    return _make_run(wish, spec, facts, spec.seeds[0])
 
 
 def choose_rungs(

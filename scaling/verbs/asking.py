@@ -9,6 +9,7 @@ import click
 
 from scaling.options import fit_options, json_option, source_argument
 from scaling.text import dump_json
+from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
     obtain_answerer,
@@ -16,14 +17,6 @@ from scaling.verbs.obtaining import (
     read_kept,
     refusal_as_json,
     say_damage,
-)
-
-unique_option = click.option(
-    "--unique",
-    type=float,
-    default=None,
-    help="Unique tokens there are; what is trained beyond them repeats them "
-    "(--family data_constrained).  [default: any number]",
 )
 
 
@@ -55,16 +48,20 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
 @click.command()
 @source_argument
-@click.option("--flops", type=float, multiple=True, required=True, help="Budget C [FLOP].")
-@unique_option
+@click.option("--flops", type=float, multiple=True, help="Budget C [FLOP].")
+@condition_options
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
-@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@click.option(
+    "--anyway",
+    is_flag=True,
+    help="Answer even from a fit that did not converge, and with data repeated more often than "
+    "its law can judge.",
+)
 @fit_options
 @json_option
 def allocate(
     source: Path,
     flops: tuple[float, ...],
-    unique: float | None,
     far: bool,
     anyway: bool,
     as_json: bool,
@@ -72,27 +69,22 @@ def allocate(
 ) -> int:
     """\b
     scaling allocate results/quickstart --flops 6e12
-    scaling allocate runs.csv --flops 1e21 --flops 1e22 --json
+    scaling allocate runs.csv --device h100 --mfu 0.4 --devices 64 --days 10 --inference-tokens 1e12
 
-    The N and D to train for a budget, with intervals.
+    The N and D to train, with intervals: for a budget, or under any combination of money, deadline,
+    sizes, loss, service and unique data (docs/questions.md).
     """
-    from scaling.allocation import allocate as allocate_budget
+    from scaling.allocation import allocate as allocate_question
     from scaling.text import format_allocation
 
+    said = {name: options.pop(name) for name in CONDITION_NAMES}
+    questions = make_questions(source, flops, said)
     fitted, ladder, damaged = obtain_answerer(source, options)
     asked = None if options["approach"] == "all" else options["approach"]
     with refusal_as_json(fitted, "answers", as_json):
         answers = [
-            allocate_budget(
-                fitted,
-                one,
-                ladder=ladder,
-                approach=asked,
-                unique_tokens=unique,
-                far=far,
-                anyway=anyway,
-            )
-            for one in flops
+            allocate_question(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            for one in questions
         ]
     if as_json:
         click.echo(dump_json({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
@@ -105,7 +97,13 @@ def allocate(
 @source_argument
 @click.option("--params", type=float, required=True, help="N.")
 @click.option("--tokens", type=float, required=True, help="D.")
-@unique_option
+@click.option(
+    "--unique-tokens",
+    type=float,
+    default=None,
+    help="Different tokens there are; D beyond them repeats them (--family data_constrained).  "
+    "[default: any number]",
+)
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
 @fit_options
@@ -114,7 +112,7 @@ def predict(
     source: Path,
     params: float,
     tokens: float,
-    unique: float | None,
+    unique_tokens: float | None,
     far: bool,
     anyway: bool,
     as_json: bool,
@@ -132,7 +130,12 @@ def predict(
     fitted, _, damaged = obtain_answerer(source, options)
     with refusal_as_json(fitted, "predictions", as_json):
         answer = predict_loss(
-            fitted, params=params, tokens=tokens, unique_tokens=unique, far=far, anyway=anyway
+            fitted,
+            params=params,
+            tokens=tokens,
+            unique_tokens=unique_tokens,
+            far=far,
+            anyway=anyway,
         )
     if as_json:
         click.echo(dump_json({"schema_version": 1, "predictions": [answer.to_contract()]}))

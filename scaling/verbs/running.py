@@ -33,6 +33,9 @@ from scaling.verbs.keeping import write_report_page
     "MLFLOW_TRACKING_URI). Needs the extra of that name.",
 )
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
+@click.option(
+    "--validate", is_flag=True, help="Also train the runs that registered forecasts speak of."
+)
 def run(
     sweep_file: Path,
     root: Path,
@@ -40,6 +43,7 @@ def run(
     address: str | None,
     track: tuple[Any, ...],
     retrain: bool,
+    validate: bool,
 ) -> int:
     """\b
     scaling run sweeps/quickstart.yaml
@@ -51,7 +55,7 @@ def run(
     from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None)
+    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None, validate=validate)
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:

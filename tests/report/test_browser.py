@@ -1,188 +1,240 @@
-"""The report in a real browser: nothing that a sweep, a run or a failure is called is obeyed."""
+"""The report in a real browser: what its scripts add, and what is there without them."""
 
 from __future__ import annotations
 
-import dataclasses
-import html
-import http.server
+import json
 import os
-import re
 import shutil
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from simulated import standard_data
+from click.testing import CliRunner
 
-from scaling.fitting.result import Check
-from scaling.report.page import render_page
-from scaling.sweep.plan import RejectedCell
+from scaling.cli import cli
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.slow
+selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
+By = pytest.importorskip("selenium.webdriver.common.by").By
+Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt install chromium)"),
-]
-
-# What a payload does where it is obeyed: it marks the document, or calls the test's own server.
-MARK = "document.documentElement.setAttribute('data-owned',1)"
-CALL = "http://127.0.0.1:PORT"
-PAYLOADS = (
-    f"<script>{MARK}</script>",
-    f"<ScRiPt>{MARK}</sCrIpT>",
-    f"</title><script>{MARK}</script>",
-    f"</style><script>{MARK}</script>",
-    f"</pre></code><script>{MARK}</script>",
-    f"</svg><script>{MARK}</script>",
-    f"</textarea></noscript><script>{MARK}</script>",
-    f"--><script>{MARK}</script><!--",
-    f"]]><script>{MARK}</script>",
-    f"<script src={CALL}/script.js></script>",
-    f'<script type="module">import "{CALL}/module.js"</script>',
-    f'<img src=x onerror="{MARK}">',
-    f'"><img src=x onerror="{MARK}">',
-    f'\'><img src=x onerror="{MARK}">',
-    f"<img src={CALL}/image.png>",
-    f'<img srcset="{CALL}/srcset.png 1x">',
-    f'<svg onload="{MARK}">',
-    f'<svg><animate onbegin="{MARK}" attributeName=x dur=1s>',
-    f'<svg><image href="{CALL}/svg.png"/></svg>',
-    f'<svg><use href="{CALL}/use.svg#x"/></svg>',
-    f"<svg><style>@import '{CALL}/svg.css';</style></svg>",
-    f'<body onload="{MARK}">',
-    f'<details open ontoggle="{MARK}">x</details>',
-    f'<input autofocus onfocus="{MARK}">',
-    f'<video><source onerror="{MARK}" src=x></video>',
-    f'<audio src="{CALL}/audio.mp3" autoplay></audio>',
-    f'<iframe src="javascript:parent.{MARK}"></iframe>',
-    f'<iframe srcdoc="<script>parent.{MARK}</script>"></iframe>',
-    f'<object data="{CALL}/object.html"></object>',
-    f'<embed src="{CALL}/embed.html">',
-    f'<link rel=stylesheet href="{CALL}/style.css">',
-    f'<link rel=prefetch href="{CALL}/prefetch">',
-    f"<style>@import '{CALL}/import.css'; body {{background: url({CALL}/background.png)}}</style>",
-    f'<meta http-equiv=refresh content="0;url={CALL}/refresh">',
-    f'<base href="{CALL}/base/"><img src=relative.png>',
-    f'<form action="{CALL}/form"><input autofocus onfocus=this.form.submit()></form>',
-    f'" style="background:url({CALL}/attribute.png)" onmouseover="{MARK}',
-    f'x" onload="{MARK}" y="',
-    f"&lt;script&gt;{MARK}&lt;/script&gt;&#60;img src=x onerror={MARK}&#62;",
-    f"\u2028<script>{MARK}</script>\x00<scr\x00ipt>{MARK}</scr\x00ipt>",
-    "{{7*7}}{% for x in y %}${7*7}#{7*7}<%= 7*7 %>",
-    r"$\frac{$ \href{javascript:alert(1)}{x} $$",
+REPOSITORY = Path(__file__).parents[2]
+REFERENCE = REPOSITORY / "results" / "reference"
+WIDE, PHONE = (1280, 900), (390, 844)
+SWITCHES = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
 )
 
 
-class _Listener(http.server.BaseHTTPRequestHandler):
-    heard: list[str] = []  # noqa: RUF012
-
-    def do_GET(self) -> None:
-        self.heard.append(self.path)
-        self.send_response(404)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing on standard error."""
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("report")
+    words = ["report", str(REFERENCE), "--root", str(root)]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.exception is None
+    return root / "reports" / "reference" / "index.html"
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and what was asked of it."""
-    _Listener.heard = []
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as one:
-        threading.Thread(target=one.serve_forever, daemon=True).start()
-        yield one.server_address[1], _Listener.heard
-        one.shutdown()
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs chromium and chromedriver (Debian: chromium chromium-driver)")
+    options = selenium.ChromeOptions()
+    options.binary_location = chromium
+    for switch in SWITCHES:
+        options.add_argument(switch)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = selenium.Chrome(options=options, service=selenium.ChromeService(driver))
+    yield found
+    found.quit()
 
 
-def load(page: str, folder: Path) -> str:
-    """The document as it stands three seconds of the browser's own time after it was loaded."""
-    path = folder / "page.html"
-    path.write_text(page, encoding="utf-8", errors="surrogatepass")
-    words = ["--headless", "--disable-gpu", "--dump-dom", "--virtual-time-budget=3000"]
-    words += ["--no-sandbox"] if os.geteuid() == 0 else []  # chromium refuses root otherwise
-    words += ["--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}"]
-    assert CHROMIUM is not None
+def open_page(
+    browser: Any, page: Path, *, size: tuple[int, int] = WIDE, dark: bool = False
+) -> None:
+    metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    browser.get(page.as_uri())
+
+
+def show_figure(browser: Any, key: str) -> Any:
+    """The interactive figure, once it is drawn."""
+    figure = browser.find_element(By.CSS_SELECTOR, f'[data-live="{key}"]')
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", figure)
+    waiting = """const [figure, done] = arguments;
+        const look = () => {
+          if (figure.classList.contains('drawn')) done(); else requestAnimationFrame(look);
+        };
+        look();"""
+    browser.set_script_timeout(30)
+    browser.execute_async_script(waiting, figure)
+    return figure
+
+
+ASK = """
+const [flops, served, unique] = arguments;
+const typed = document.querySelector('[data-types=flops]');
+typed.value = flops;
+typed.dispatchEvent(new Event('change'));
+for (const [name, stop] of [['served', served], ['unique', unique]]) {
+  const slider = document.getElementById('ask-' + name);
+  slider.value = stop === null ? (name === 'served' ? 0 : slider.max) : stop;
+  slider.dispatchEvent(new Event('input'));
+}
+const {params, tokens, loss} = document.getElementById('calculator-live').dataset;
+return [[params, tokens, loss].map(Number),
+        document.querySelector('[data-show=command]').textContent];
+"""
+
+
+@pytest.mark.parametrize(
+    ("flops", "served", "unique"),
+    [
+        ("3.21e11", None, None),
+        ("1.37e12", None, None),
+        ("9.9e13", None, None),
+        ("2e11", 4, None),
+        ("2e12", 7, None),
+        ("4.5e12", None, 5),
+        ("5e12", 5, 5),
+    ],
+)
+def test_the_calculator_says_what_the_command_line_says(
+    browser: Any, page: Path, flops: str, served: int | None, unique: int | None
+) -> None:
+    open_page(browser, page)
+    shown, command = browser.execute_script(ASK, flops, served, unique)
+    words = command.removeprefix("scaling ").split()
     done = subprocess.run(
-        [CHROMIUM, *words, path.as_uri()], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "scaling", *words, "--no-bootstrap", "--json"],
+        capture_output=True,
+        text=True,
+        cwd=REPOSITORY,
     )
-    assert done.stdout.startswith("<!DOCTYPE html>"), done.stderr[-2000:]
-    return done.stdout
+    assert done.returncode == 0, done.stderr
+    (answer,) = json.loads(done.stdout)["answers"]
+    # Half a unit of the third digit of 1.00.
+    assert shown == pytest.approx([answer[name] for name in ("params", "tokens", "loss")], rel=5e-3)
 
 
-def is_owned(document: str) -> bool:
-    return re.match(r"<!DOCTYPE html>\s*<html[^>]*data-owned", document) is not None
+def test_what_the_command_line_refuses_the_calculator_refuses(browser: Any, page: Path) -> None:
+    open_page(browser, page)
+    _, command = browser.execute_script(ASK, "5e12", None, 0)
+    assert "--unique-tokens" in command
+    assert browser.find_element(By.CSS_SELECTOR, "[data-show=refusal]").is_displayed()
+    assert not browser.find_element(By.ID, "calculator-answer").is_displayed()
 
 
-def make_hostile_page(payloads: tuple[str, ...]) -> str:
-    """A report in which every text that comes from outside is hostile."""
-    data = standard_data()
-    everything = "\n".join(payloads)
-    check = Check(code=everything, passed=False, seen=everything, advice=everything)
-    fit = dataclasses.replace(
-        data.fit, reason=everything, checks=(check,), notes=payloads, source=everything
+def test_sliders_answer_the_keyboard(browser: Any, page: Path) -> None:
+    open_page(browser, page)
+    slider = browser.find_element(By.ID, "ask-flops")
+    before = browser.find_element(By.CSS_SELECTOR, "[data-show=params]").text
+    for _ in range(40):
+        slider.send_keys(Keys.ARROW_RIGHT)
+    assert browser.find_element(By.CSS_SELECTOR, "[data-show=params]").text != before
+    assert "e" in slider.get_attribute("aria-valuetext")
+
+
+@pytest.mark.parametrize("key", ["isoflop", "surface"])
+def test_pointing_at_a_run_names_it(browser: Any, page: Path, key: str) -> None:
+    open_page(browser, page)
+    figure = show_figure(browser, key)
+    dot = figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .point")[-1]
+    selenium.ActionChains(browser).move_to_element(dot).perform()
+    words = browser.execute_script(
+        "return [...arguments[0].querySelectorAll('.hoverlayer text')]"
+        ".map((one) => one.textContent).join(' ')",
+        figure,
     )
-    ids, results = list(data.results), dict(data.results)
-    results[ids[0]] = dataclasses.replace(
-        results[ids[0]], status="diverged", reason=everything, numerics={everything: everything}
-    )
-    del results[ids[1]]
-    rejected = RejectedCell(budget=None, params=1e4, tokens=1e5, reason=everything)
-    return render_page(
-        dataclasses.replace(
-            data,
-            name=everything,
-            sweep_yaml=f"# Question: {everything}\n{everything}",
-            command=everything,
-            plan=dataclasses.replace(data.plan, rejected=(rejected,), warnings=payloads),
-            fit=fit,
-            results=results,
-            failures={ids[1]: everything},
-            damaged=payloads,
-            versions={everything: everything},
-            created=everything,
-        )
-    )
+    known = {folder.name for folder in (REFERENCE / "runs").iterdir()}
+    assert any(run_id in words for run_id in known)
 
 
-def test_forty_payloads_are_inert(server: tuple[int, list[str]], tmp_path: Path) -> None:
-    port, heard = server
-    assert len(PAYLOADS) >= 40
-    payloads = tuple(payload.replace("PORT", str(port)) for payload in PAYLOADS)
-    document = load(make_hostile_page(payloads), tmp_path)
-    assert not is_owned(document)
-    assert heard == []
-    page = render_page(standard_data())
-    for tag in ("script", "iframe", "object", "embed", "base", "form", "img", "video", "link"):
-        assert document.count(f"<{tag}") == page.count(f"<{tag}"), tag
-    shown = html.unescape(re.sub(r"<[^>]+>", "", document))
-    assert f"<script>{MARK}</script>" in shown  # as text, for whoever wonders
-    assert "{{7*7}}{% for x in y %}" in shown
+def test_nothing_is_refused_or_fetched(browser: Any, page: Path) -> None:
+    open_page(browser, page)
+    show_figure(browser, "isoflop")
+    assert browser.get_log("browser") == []
+    fetched = "return performance.getEntriesByType('resource').map((one) => one.name)"
+    assert browser.execute_script(fetched) == []
 
 
-def test_the_policy_holds_even_where_escaping_fails(
-    server: tuple[int, list[str]], tmp_path: Path
+def test_without_scripts_figures_and_answers_remain(browser: Any, page: Path) -> None:
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        open_page(browser, page)
+        for key in ("isoflop", "surface"):
+            picture = browser.find_element(By.CSS_SELECTOR, f'[data-live="{key}"] .wide svg')
+            assert picture.is_displayed()
+        assert not browser.find_element(By.ID, "calculator-live").is_displayed()
+        table = browser.find_element(By.CSS_SELECTOR, "#calculator table")
+        assert "1e12" in table.text
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+def test_the_page_is_no_wider_than_the_screen(
+    browser: Any, page: Path, size: tuple[int, int]
 ) -> None:
-    port, heard = server
-    payloads = "\n".join(PAYLOADS[:33]).replace("PORT", str(port))
-    page = render_page(standard_data())
-    document = load(page.replace("</main>", f"{payloads}</main>", 1), tmp_path)
-    assert payloads.splitlines()[0] in page.replace("</main>", f"{payloads}</main>", 1)
-    assert not is_owned(document)
-    assert heard == []
+    open_page(browser, page, size=size)
+    show_figure(browser, "surface")
+    widths = "return [document.documentElement.scrollWidth, window.innerWidth]"
+    needed, there = browser.execute_script(widths)
+    assert needed <= there
 
 
-def test_the_browser_obeys_what_nothing_forbids(
-    server: tuple[int, list[str]], tmp_path: Path
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The source of axe-core: from the folder in SCALING_AXE, else from the npm registry."""
+    named = os.environ.get("SCALING_AXE")
+    if named:
+        return (Path(named) / "axe.min.js").read_text(encoding="utf-8")
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("needs axe-core: set SCALING_AXE to its folder, or install npm")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "axe-core@4"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode != 0:
+        pytest.skip("axe-core cannot be fetched from npm; set SCALING_AXE to its folder")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE])
+@pytest.mark.parametrize("dark", [False, True])
+def test_axe_finds_no_serious_violation(
+    browser: Any, page: Path, axe: str, size: tuple[int, int], dark: bool
 ) -> None:
-    """Without this, the claims above would hold of a browser that does nothing."""
-    port, heard = server
-    for payload in (PAYLOADS[0], PAYLOADS[14]):
-        page = f"<!DOCTYPE html><html><body>{payload.replace('PORT', str(port))}</body></html>"
-        document = load(page, tmp_path)
-    assert "/image.png" in heard
-    assert is_owned(load(f"<!DOCTYPE html><html><body>{PAYLOADS[0]}</body></html>", tmp_path))
-    assert document
+    open_page(browser, page, size=size, dark=dark)
+    for key in ("isoflop", "surface"):
+        show_figure(browser, key)
+    browser.execute_script(axe)
+    browser.set_script_timeout(120)
+    found = browser.execute_async_script(
+        "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']})"
+        ".then((result) => done(result.violations));"
+    )
+    serious = [
+        (one["id"], one["help"], one["nodes"][0]["html"][:200], one["nodes"][0]["failureSummary"])
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+    assert serious == []

@@ -1,0 +1,126 @@
+"""What answers to questions rest on: coverage of the compute that a loss takes, and R of repeats.
+
+    python benchmarks/questions.py --sweeps 100
+    python benchmarks/questions.py --tables ../shared/data
+
+The first draws sweeps from a known law and asks each for the compute behind a loss, inside the data
+and at ten times them, with and without service. The second fits R of Muennighoff et al.'s D' alone
+(arXiv:2305.16264, eq. 5) to their 182 runs, their other constants held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from scaling.allocation import Question, allocate
+from scaling.errors import ScalingError
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Fit
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.frontier import find_frontier
+from scaling.ledger.tables import make_table
+from scaling.sweep.cost_model import SIX_ND
+from scaling.units import FloatArray
+
+# Epoch's refit of Hoffmann et al. (arXiv:2404.10102).
+LAW = np.array([1.8172, 477.8, 2143.4, 0.34731, 0.36717])
+SIGMA = 0.0064  # between seeds at CPU scale (SCIENCE.md)
+SERVED = 2e12
+# Muennighoff et al.'s e, a, b and alpha = beta.
+BASE = (math.exp(0.6254804), math.exp(6.255414), math.exp(7.3049974), 0.3526596)
+HUBER = 1e-3
+
+
+def measure_coverage(sweeps: int) -> None:
+    """How often the interval of C and of N holds the truth, nominal .90."""
+    flops = np.repeat(np.geomspace(1e19, 1e22, 7), 7)
+    centre, _ = find_frontier(CHINCHILLA, LAW, flops=flops, cost=SIX_ND)
+    params = centre * np.tile(np.geomspace(0.25, 4, 7), 7)
+    tokens = flops / (6 * params)
+    clean = CHINCHILLA.loss(LAW, params, tokens)
+
+    def fit(noise: FloatArray, bootstrap: int | None) -> Fit:
+        loss = clean * np.exp(noise)
+        table = make_table(params, tokens, loss=loss, flops=flops, budget=flops, cost=SIX_ND)
+        return fit_runs(table, bootstrap=bootstrap)
+
+    exact = fit(np.zeros(49), None)
+    inside, beyond = (allocate(exact, budget).loss for budget in (1e21, 1e23))
+    asked = {
+        "inside": Question(target_loss=inside),
+        "10x": Question(target_loss=beyond),
+        "10x, served": Question(target_loss=beyond, inference_tokens=SERVED),
+    }
+    truths = {name: allocate(exact, one, far=True) for name, one in asked.items()}
+    rows: dict[str, list[tuple[bool, bool, float]]] = {name: [] for name in asked}
+    for seed in range(sweeps):
+        fitted = fit(SIGMA * np.random.default_rng(1000 + seed).standard_normal(49), 200)
+        for name, question in asked.items():
+            try:
+                answer = allocate(fitted, question, far=True)
+            except ScalingError:  # the floor lies above the target
+                rows[name].append((False, False, math.inf))
+                continue
+            c, n = answer.flops_interval, answer.params_interval
+            assert c is not None
+            assert n is not None
+            truth = truths[name]
+            rows[name].append(
+                (
+                    c.low <= truth.flops <= c.high,
+                    n.low <= truth.params <= n.high,
+                    math.log(c.high / c.low),
+                )
+            )
+    for name, found in rows.items():
+        of_c, of_n, width = (np.array(column) for column in zip(*found, strict=True))
+        print(f"{name:12} C {of_c.mean():.2f}  N {of_n.mean():.2f}  ln C {np.median(width):.3g}")
+
+
+def fit_worth(tables: Path) -> None:
+    """R of D' alone, over all runs and those of at most four epochs."""
+    with (tables / "datablations_182.csv").open() as file:
+        rows = [
+            [float(row[name]) for name in ("N", "D", "U", "loss")] for row in csv.DictReader(file)
+        ]
+    data = np.array(rows).T
+    n, d, u, _ = data
+    few = d / np.minimum(u, d) <= 4
+    rng = np.random.default_rng(0)
+    drawn = [_fit_r(data[:, rng.integers(n.size, size=n.size)])[0] for _ in range(100)]
+    for name, part in (("all", data), ("at most 4 epochs", data[:, few])):
+        r, objective = _fit_r(part)
+        print(f"{name}: {part.shape[1]} runs, R {r:.3g}, objective {objective:.6f}")
+    print("bootstrap of all, 90 %:", np.quantile(drawn, [0.05, 0.95]).round(2))
+
+
+def _fit_r(data: FloatArray) -> tuple[float, float]:
+    def lose(log_r: float) -> float:
+        n, d, u, loss = data
+        r, fresh = math.exp(log_r), np.minimum(u, d)
+        worth = fresh * (1 + r * -np.expm1(-(d / fresh - 1) / r))
+        e, a, b, alpha = BASE
+        gap = np.abs(np.log(e + a / n**alpha + b / worth**alpha) - np.log(loss))
+        return float(np.where(gap <= HUBER, gap**2 / 2, HUBER * (gap - HUBER / 2)).sum())
+
+    grid = np.linspace(-1.0, 6.0, 141)
+    start = grid[int(np.argmin([lose(value) for value in grid]))]
+    found = minimize_scalar(lose, bounds=(start - 0.1, start + 0.1), method="bounded")
+    return math.exp(found.x), float(found.fun)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sweeps", type=int, default=0)
+    parser.add_argument("--tables", type=Path, default=None)
+    options = parser.parse_args()
+    if options.sweeps:
+        measure_coverage(options.sweeps)
+    if options.tables:
+        fit_worth(options.tables)

@@ -1,0 +1,268 @@
+"""Answers as values: what a budget buys, what one (N, D) reaches, and their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scaling.allocation.question import Question
+from scaling.fitting.result import Approach, Check, Interval, finite_or_none
+from scaling.sweep.shapes import ModelShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildableShape:
+    """The rung of the ladder nearest in loss to the optimum.
+
+    Attributes:
+        shape: Its integers.
+        params: N under the fit's convention.
+        tokens: C / flops_per_token(shape), exact.
+        compute_penalty: Extra compute, as a fraction, that reaches the optimum's loss with this
+            shape; None where the loss is not known.
+    """
+
+    shape: ModelShape
+    params: float
+    tokens: float
+    compute_penalty: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a shape: its integers, and what they come to."""
+        penalty = finite_or_none(self.compute_penalty)
+        return {
+            **dataclasses.asdict(self.shape),
+            "params": self.params,
+            "tokens": self.tokens,
+            "compute_penalty": penalty,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherSize:
+    """A model of another size that reaches the answer's loss.
+
+    Attributes:
+        factor: Its N over the answer's.
+        params, tokens: N and D; D is None where no amount of data reaches the loss.
+        extra_compute: What it costs beyond the answer, as a fraction; None as `tokens`.
+    """
+
+    factor: float
+    params: float
+    tokens: float | None
+    extra_compute: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParetoRow:
+    """One choice between training cost and serving cost, all at the answer's loss.
+
+    Attributes:
+        params, tokens: N and D.
+        flops: To train it.
+        serving_flops_per_token: To process one token in service.
+        lifetime_flops: Training, and the inference tokens asked for; None without those.
+        pays_from_tokens: Tokens served from which it costs less in all than the model that is
+            cheapest to train; 0 for that one.
+        dollars: For training; None without a price.
+        serving_bytes: Of its weights in service.
+    """
+
+    params: float
+    tokens: float
+    flops: float
+    serving_flops_per_token: float
+    lifetime_flops: float | None
+    pays_from_tokens: float
+    dollars: float | None
+    serving_bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeOffs:
+    """What the same loss costs at other sizes.
+
+    Attributes:
+        of: Which compute is compared: of training, or of training and service.
+        extra_compute: What the answer costs beyond the cheapest way to its loss, as a fraction
+            (0 where nothing holds N away from it).
+        cheapest_params: N of that way.
+        other_sizes: Halves and doubles of the answer's N.
+        pareto: From the model that is cheapest to train to ones that are cheaper to serve.
+    """
+
+    of: Literal["training", "lifetime"]
+    extra_compute: float
+    cheapest_params: float
+    other_sizes: tuple[OtherSize, ...]
+    pareto: tuple[ParetoRow, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same, numbers that are not finite as null."""
+        rows = {
+            name: [
+                {key: finite_or_none(value) for key, value in dataclasses.asdict(row).items()}
+                for row in getattr(self, name)
+            ]
+            for name in ("other_sizes", "pareto")
+        }
+        return {
+            "of": self.of,
+            "extra_compute": finite_or_none(self.extra_compute),
+            "cheapest_params": finite_or_none(self.cheapest_params),
+            **rows,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spending:
+    """What the answer costs.
+
+    Attributes:
+        serving_flops_per_token: A forward pass: a third of training on a token (2N where C = 6ND).
+        inference_flops, lifetime_flops: Of the inference tokens asked for, and with training.
+        device_hours, days, dollars: Of training; None without hardware, count or price.
+        serving_bytes: Of the weights in service, at the question's bytes per parameter.
+    """
+
+    serving_flops_per_token: float
+    inference_flops: float | None
+    lifetime_flops: float | None
+    device_hours: float | None
+    days: float | None
+    dollars: float | None
+    serving_bytes: float
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """The answer to one question.
+
+    Attributes:
+        flops: Training compute C: the budget, or what the question comes to.
+        params, tokens: N*, D*.
+        loss: Predicted loss at the optimum [nats/token]; None where the approach cannot say.
+        level: Of the intervals.
+        params_interval, tokens_interval, loss_interval: None without bootstrap (loss: or without
+            a loss).
+        flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
+            loss; None where it is not known.
+        compute_penalty: What `flat_basin` was computed for (0.05).
+        shape: None where the table names no ladder.
+        extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
+            (0 inside).
+        approach: Which approach answers.
+        checks: Gates of this answer, the fit's failed ones among them.
+        question: What was asked.
+        binding: Conditions of the question that hold with equality, in its words.
+        flops_interval: Of the compute that a target loss takes; None where C is given.
+        epochs: D over the unique tokens; None where those are not said.
+        spending: What it costs.
+        trade_offs: What the same loss costs at other sizes; None without a law that has a frontier.
+        notes: Which assumptions the answer rests on, one sentence each.
+    """
+
+    flops: float
+    params: float
+    tokens: float
+    loss: float | None
+    level: float
+    params_interval: Interval | None
+    tokens_interval: Interval | None
+    loss_interval: Interval | None
+    flat_basin: tuple[float, float] | None
+    compute_penalty: float
+    shape: BuildableShape | None
+    extrapolation_decades: float
+    approach: Approach
+    checks: tuple[Check, ...]
+    question: Question | None = None
+    binding: tuple[str, ...] = ()
+    flops_interval: Interval | None = None
+    epochs: float | None = None
+    spending: Spending | None = None
+    trade_offs: TradeOffs | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tokens_per_param(self) -> float:
+        """D* / N* under the fit's convention."""
+        return self.tokens / self.params
+
+    def to_contract(self) -> dict[str, Any]:
+        """One of `answers` in the JSON of `scaling allocate`."""
+        basin = None
+        if self.flat_basin is not None:
+            ends = [finite_or_none(end) for end in self.flat_basin]
+            basin = {"params": ends, "compute_penalty": self.compute_penalty}
+        return {
+            "flops": self.flops,
+            "params": finite_or_none(self.params),
+            "tokens": finite_or_none(self.tokens),
+            "loss": finite_or_none(self.loss),
+            "level": self.level,
+            "intervals": {
+                "params": _list_ends(self.params_interval),
+                "tokens": _list_ends(self.tokens_interval),
+                "loss": _list_ends(self.loss_interval),
+                "flops": _list_ends(self.flops_interval),
+            },
+            "tokens_per_param": finite_or_none(self.tokens_per_param),
+            "flat_basin": basin,
+            "shape": None if self.shape is None else self.shape.to_contract(),
+            "extrapolation_decades": self.extrapolation_decades,
+            "approach": self.approach,
+            "checks": [check.to_contract() for check in self.checks],
+            "question": None if self.question is None else self.question.to_contract(),
+            "binding": list(self.binding),
+            "epochs": finite_or_none(self.epochs),
+            "spending": None if self.spending is None else self.spending.to_contract(),
+            "trade_offs": None if self.trade_offs is None else self.trade_offs.to_contract(),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """The loss of one (N, D).
+
+    Attributes:
+        params, tokens: The question.
+        loss: L(N, D) [nats/token].
+        level: Of the intervals.
+        mean_interval: Of the law's value; None without bootstrap.
+        new_run_interval: Of one further run, seed noise included; None without bootstrap.
+        checks: Gates of this answer, the fit's failed ones among them.
+    """
+
+    params: float
+    tokens: float
+    loss: float
+    level: float
+    mean_interval: Interval | None
+    new_run_interval: Interval | None
+    checks: tuple[Check, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """One of `predictions` in the JSON of `scaling predict`."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "loss": finite_or_none(self.loss),
+            "level": self.level,
+            "intervals": {
+                "mean": _list_ends(self.mean_interval),
+                "new_run": _list_ends(self.new_run_interval),
+            },
+            "checks": [check.to_contract() for check in self.checks],
+        }
+
+
+def _list_ends(interval: Interval | None) -> list[float | None] | None:
+    return None if interval is None else interval.to_contract()

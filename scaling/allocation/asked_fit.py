@@ -1,0 +1,73 @@
+"""What a fit may be asked: its law, its frontiers, the box of its data, or why there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.errors import NoFitError, QueryError
+from scaling.fitting.result import Approach, Check, Coverage, Fit, Frontier
+from scaling.laws.family import Law
+from scaling.laws.limited import Limited
+from scaling.laws.registry import find_law
+from scaling.units import FloatArray
+
+
+def verify_status(fit: Fit, anyway: bool) -> None:
+    if fit.status == "not_converged" and not anyway:
+        raise NoFitError(
+            f'{fit.source}: the fit is not converged. {fit.reason} Insist with "--anyway".'
+        )
+    if fit.status == "failed":
+        raise NoFitError(f"{fit.source}: there is no usable fit. {fit.reason}")
+
+
+def get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
+    if approach == "parametric" or approach not in fit.approaches:
+        verify_status(fit, anyway)
+    if approach not in fit.approaches:
+        there = ", ".join(fit.approaches) or "none"
+        raise NoFitError(
+            f"{fit.source}: approach {approach} gave no frontier; there is {there}. "
+            f"{_explain_no_frontier(fit, approach)}"
+        )
+    return fit.approaches[approach]
+
+
+def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
+    if approach == "parametric" and fit.law is not None:
+        if not find_law(fit.law.family).has_frontier:
+            return f"The law {fit.law.family} does not say how to split a budget."
+        return "A term of its law has vanished; the runs do not say how to split a budget."
+    return "See the checks of the fit."
+
+
+def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArray]:
+    if fit.law is None:
+        raise NoFitError(
+            f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
+            f"parametric or all."
+        )
+    law = find_law(fit.law.family)
+    coefficients = np.array([fit.law.params[name] for name in law.param_names])
+    if unique_tokens is None:
+        return law, coefficients
+    if not (math.isfinite(unique_tokens) and unique_tokens > 0):
+        raise QueryError(f"unique_tokens is {unique_tokens}; ask for a positive, finite number.")
+    if not getattr(law, "needs_repeats", False):
+        raise QueryError(
+            f"The law {law.name} does not know what a repeated token is worth. Fit one that does: "
+            "--family data_constrained, on a table with a column U."
+        )
+    return Limited(law, unique_tokens), coefficients
+
+
+def get_coverage(fit: Fit) -> Coverage:
+    if fit.covered is None:
+        raise NoFitError(f"{fit.source}: the fit rests on no runs.")
+    return fit.covered
+
+
+def list_failed(fit: Fit) -> tuple[Check, ...]:
+    return tuple(check for check in fit.checks if check.passed is False)

@@ -1,0 +1,169 @@
+"""allocate(fit, flops): how many parameters and tokens to train for a budget, and how sure that is;
+predict(fit, params, tokens): the loss of one model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling.allocation.answer import Allocation, Prediction
+from scaling.allocation.asked_fit import (
+    get_coverage,
+    get_frontier,
+    get_law,
+    list_failed,
+    verify_status,
+)
+from scaling.allocation.composite import answer_question, describe_budget
+from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
+from scaling.allocation.question import Question
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_gaussians,
+    draw_loss_drift,
+    find_interval,
+)
+from scaling.errors import NoFitError, QueryError
+from scaling.fitting.result import Approach, Fit
+from scaling.sweep.shapes import ModelShape
+
+
+def allocate(
+    fit: Fit,
+    question: float | Question,
+    *,
+    ladder: Sequence[ModelShape] | None = None,
+    approach: Approach | None = None,
+    far: bool = False,
+    anyway: bool = False,
+) -> Allocation:
+    """The model size and token count that answer a question; the compute-optimal ones of a budget.
+
+    Args:
+        fit: A fit with a frontier of the approach.
+        question: A budget C [FLOPs], or any combination of conditions.
+        ladder: Shapes that can be built; needs a fit that knows how N is counted.
+        approach: Which approach answers; None: the one the fit was asked for.
+        far: Answer beyond three decades from the data.
+        anyway: Answer from a fit that is not converged, and with data repeated more often than
+            its law can judge.
+
+    Returns:
+        The answer, the fit's failed checks among its checks. Under `isoflop` and `envelope` the
+        loss is interpolated between the minima (handovers) in log C, and None beyond them; its
+        basin is not known.
+
+    Raises:
+        QueryError: A number is not positive and finite, conditions contradict each other or leave
+            something open, or the answer lies too far from the data.
+        NoFitError: The fit has no such frontier, or did not converge.
+
+    Source: Hoffmann et al. 2022, arXiv:2203.15556, eq. 4 (there with C = 6ND).
+    """
+    if not isinstance(question, Question):
+        question = Question(flops=float(question))
+    asked = approach if approach is not None else fit.asked
+    if question.is_plain and question.list_caps():
+        answer = _answer_budget(fit, question, asked, ladder, far=far, anyway=anyway)
+    elif asked == "parametric":
+        answer = answer_question(fit, question, ladder=ladder, far=far, anyway=anyway)
+    else:
+        raise NoFitError(
+            f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
+            "needs a law. Ask for approach parametric or all."
+        )
+    return dataclasses.replace(answer, checks=(*answer.checks, *list_failed(fit)))
+
+
+def _answer_budget(
+    fit: Fit,
+    question: Question,
+    approach: Approach,
+    ladder: Sequence[ModelShape] | None,
+    *,
+    far: bool,
+    anyway: bool,
+) -> Allocation:
+    """The tightest cap on training compute, and no other condition: every approach can answer."""
+    cap = question.list_caps()[0]
+    flops = cap.flops
+    frontier = get_frontier(fit, approach, anyway)
+    # Minima were found at fewer budgets than there are runs: lines reach from those.
+    known = get_coverage(fit).flops if approach == "parametric" else frontier.range
+    distance = check_distance({"C": (flops, known)}, far)
+    decades = count_decades(flops, known)
+    law = get_law(fit) if approach == "parametric" else None
+    if law is not None:
+        answer = answer_by_law(fit, law, flops, decades)
+    else:
+        answer = answer_by_line(fit, frontier, flops, decades)
+    shape = None
+    if ladder and fit.convention is not None:
+        shape = find_shape(fit, law, flops, answer, ladder)
+    answer = dataclasses.replace(
+        answer,
+        shape=shape,
+        approach=approach,
+        checks=(distance,),
+        question=question,
+        binding=(cap.name,),
+        notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
+    )
+    return answer if law is None else describe_budget(fit, law, answer, ladder)
+
+
+def predict(
+    fit: Fit,
+    *,
+    params: float,
+    tokens: float,
+    unique_tokens: float | None = None,
+    far: bool = False,
+    anyway: bool = False,
+) -> Prediction:
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens, of
+    which `unique_tokens` are new (None: all).
+
+    Raises:
+        QueryError: Params or tokens are not positive and finite, or too far from the data.
+        NoFitError: The fit has no law, or did not converge.
+    """
+    for name, value in (("params", params), ("tokens", tokens)):
+        if not (math.isfinite(value) and value > 0):
+            raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
+    verify_status(fit, anyway)
+    family, coefficients = get_law(fit, unique_tokens)
+    covered = get_coverage(fit)
+    flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
+    asked = {
+        "C": (flops, covered.flops),
+        "N": (params, covered.params),
+        "D": (tokens, covered.tokens),
+    }
+    distance = check_distance(asked, far)
+    decades = max(count_decades(*one) for one in asked.values())
+    n_value, d_value = np.array(params), np.array(tokens)
+    mean_interval = new_run_interval = None
+    if fit.draws:
+        draws = np.array(fit.draws)
+        mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
+        expected = float(family.loss(coefficients, n_value, d_value))
+        mean_interval = find_interval(mean, fit.level, expected)
+        noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
+        new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
+        new_run *= draw_evaluation(fit, len(draws))
+        new_run_interval = find_interval(new_run, fit.level, expected)
+    return Prediction(
+        params=params,
+        tokens=tokens,
+        loss=float(family.loss(coefficients, n_value, d_value)),
+        level=fit.level,
+        mean_interval=mean_interval,
+        new_run_interval=new_run_interval,
+        checks=(distance, *list_failed(fit)),
+    )

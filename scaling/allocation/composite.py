@@ -1,0 +1,312 @@
+"""The answer to a question with conditions, by a law: N and D, how sure, and what it rests on."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling.allocation.answer import Allocation
+from scaling.allocation.asked_fit import get_coverage, get_frontier, get_law, verify_status
+from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SHARE, Problem
+from scaling.allocation.question import Question
+from scaling.allocation.serving import Serving, make_serving
+from scaling.allocation.solving import Route, choose_route, follow_route
+from scaling.allocation.trade_offs import (
+    COMPUTE_PENALTY,
+    choose_shape,
+    count_spending,
+    find_basin,
+    weigh_sizes,
+)
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_loss_drift,
+    draw_params_drift,
+    find_interval,
+)
+from scaling.errors import NoFitError, QueryError
+from scaling.fitting.result import Check, Fit, Interval
+from scaling.laws.data_constrained import DataConstrained
+from scaling.laws.family import Law
+from scaling.sweep.shapes import ModelShape
+from scaling.units import FloatArray, format_count
+
+# Beyond this many epochs nothing but runs that repeat their data can say what repeats are worth
+# (SCIENCE.md; Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new).
+MAX_EPOCHS = 4.0
+# Of the draws; more of them without an answer is said, not only shown by an open interval.
+_FEW_UNREACHED = 0.05
+# Of ln U, from a ratio of at most e^20: to three digits.
+_HALVINGS = 16
+_FREE = ("budget", "loss", "loss_within")
+
+
+def answer_question(
+    fit: Fit,
+    question: Question,
+    *,
+    ladder: Sequence[ModelShape] | None,
+    far: bool,
+    anyway: bool,
+) -> Allocation:
+    """N and D under the question's conditions.
+
+    Raises:
+        QueryError: They contradict each other, leave something open, or lead too far from the data.
+        NoFitError: The fit has no law, or none that splits a budget where N and D are free; or
+            the answer repeats its data more often than a law of fresh tokens can judge.
+    """
+    conditions = (question.params, question.tokens, question.tokens_per_param)
+    if all(one is None for one in conditions):
+        get_frontier(fit, "parametric", anyway)
+    verify_status(fit, anyway)
+    family, coefficients = get_law(fit)
+    covered = get_coverage(fit)
+    near = covered.flops[1]
+    serving = make_serving(question.bytes_per_param, ladder, fit.convention)
+    ceiling = None
+    if question.serving_memory is not None:
+        ceiling = serving.find_params(question.serving_memory)
+    problem = Problem(
+        law=family,
+        coefficients=coefficients[None],
+        cost=fit.cost,
+        served=question.inference_tokens or 0.0,
+        unique=question.unique_tokens,
+        worth=np.array([PUBLISHED_WORTH]),
+    )
+    route = choose_route(problem, question, ceiling=ceiling, near=near)
+    target = np.array([question.target_loss or np.nan])
+    params, tokens = follow_route(route, problem, loss=target, near=near)
+    flops = float(problem.find_training(params, tokens)[0])
+    if not all(1.0 <= float(one) < math.inf for one in (params[0], tokens[0], flops)):
+        raise QueryError(
+            f"These conditions lead to N = {params[0]:.3g} and D = {tokens[0]:.3g}, which no model "
+            f"has ({' and '.join(route.binding)})."
+        )
+    asked = {
+        "C": (flops, covered.flops),
+        "N": (float(params[0]), covered.params),
+        "D": (float(tokens[0]), covered.tokens),
+    }
+    if route.kind in ("budget", "loss") and problem.served == 0.0:
+        del asked["N"], asked["D"]  # the frontier's own N and D, as for a plain budget
+    distance = check_distance(asked, far)
+    if not anyway:
+        _verify_epochs(problem, question, float(tokens[0]), ceiling=ceiling, near=near)
+    checks = [distance, *_check_repeats(problem, question, float(tokens[0]))]
+    answer = Allocation(
+        flops=flops,
+        params=float(params[0]),
+        tokens=float(tokens[0]),
+        loss=float(problem.find_loss(params, tokens)[0]),
+        level=fit.level,
+        params_interval=None,
+        tokens_interval=None,
+        loss_interval=None,
+        flat_basin=None,
+        compute_penalty=COMPUTE_PENALTY,
+        shape=None,
+        extrapolation_decades=max(count_decades(*one) for one in asked.values()),
+        approach="parametric",
+        checks=tuple(checks),
+        question=question,
+        binding=route.binding,
+        notes=tuple(_list_notes(problem, question, ladder)),
+    )
+    answer = _draw_intervals(fit, problem, route, answer, near)
+    return _describe_costs(fit, problem, route, answer, serving, ladder)
+
+
+def describe_budget(
+    fit: Fit,
+    law: tuple[Law, FloatArray],
+    answer: Allocation,
+    ladder: Sequence[ModelShape] | None,
+) -> Allocation:
+    """The answer to a plain budget with what it costs and what other sizes cost."""
+    family, coefficients = law
+    question = answer.question or Question()
+    problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
+    route = Route(kind="budget", binding=answer.binding, flops=answer.flops)
+    serving = make_serving(question.bytes_per_param, ladder, fit.convention)
+    return _describe_costs(fit, problem, route, answer, serving, ladder)
+
+
+def _describe_costs(
+    fit: Fit,
+    problem: Problem,
+    route: Route,
+    answer: Allocation,
+    serving: Serving,
+    ladder: Sequence[ModelShape] | None,
+) -> Allocation:
+    """The answer with what it costs, what other sizes cost, its basin and its shape."""
+    question = answer.question or Question()
+    spending = count_spending(problem, question, answer, serving)
+    trade_offs, basin, shape = None, answer.flat_basin, answer.shape
+    if "parametric" in fit.approaches and answer.loss is not None:
+        is_free = route.kind in _FREE
+        trade_offs = weigh_sizes(problem, question, answer, serving=serving, is_free=is_free)
+        if basin is None and trade_offs is not None and np.isfinite(trade_offs.cheapest_params):
+            basin = find_basin(problem, trade_offs.cheapest_params, answer.loss)
+    if shape is None and ladder and fit.convention is not None:
+        shape = choose_shape(problem, route, question, answer, ladder, fit.convention)
+    epochs = None
+    if question.unique_tokens is not None:
+        epochs = answer.tokens / question.unique_tokens
+    return dataclasses.replace(
+        answer,
+        spending=spending,
+        trade_offs=trade_offs,
+        flat_basin=basin,
+        shape=shape,
+        epochs=epochs,
+    )
+
+
+def _draw_intervals(
+    fit: Fit, problem: Problem, route: Route, answer: Allocation, near: float
+) -> Allocation:
+    """Every draw of the law asked the same question; what is stated has no interval."""
+    if not fit.draws or answer.loss is None or answer.question is None:
+        return answer
+    coefficients = np.array(fit.draws)
+    count, decades = len(coefficients), answer.extrapolation_decades
+    worths = np.array([PUBLISHED_WORTH, *OTHER_WORTHS])
+    many = dataclasses.replace(
+        problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
+    )
+    drift = draw_loss_drift(fit, count, decades)
+    # A law that is wrong by a factor reaches a target where it says another loss.
+    target = (answer.question.target_loss or np.nan) / drift
+    params, tokens = follow_route(route, many, loss=target, near=near)
+    flops = many.find_training(params, tokens)
+    intervals: dict[str, Interval | None] = dict.fromkeys(("params", "tokens", "loss", "flops"))
+    checks = answer.checks
+    if route.kind in ("stated", "budget"):
+        reached = many.find_loss(params, tokens) * draw_evaluation(fit, count)
+        intervals["loss"] = find_interval(reached * drift, fit.level, answer.loss)
+    else:
+        intervals["flops"] = _find_open_interval(flops, fit.level, answer.flops)
+        checks += _check_reached(flops, answer)
+    if route.kind == "loss_within":  # whatever the law, training takes the cap
+        intervals["flops"] = None
+    if route.kind in _FREE:
+        there = np.isfinite(flops)
+        drifted = np.where(there, params, 1.0) * draw_params_drift(fit, count, decades)
+        params = np.where(there, drifted, np.inf)
+        tokens = np.where(there, flops / fit.cost.flops_per_token(drifted), np.inf)
+    if route.kind in (*_FREE, "loss_at_tokens", "loss_at_ratio"):
+        intervals["params"] = _find_open_interval(params, fit.level, answer.params)
+    if route.kind in (*_FREE, "loss_at_params", "loss_at_ratio"):
+        intervals["tokens"] = _find_open_interval(tokens, fit.level, answer.tokens)
+    return dataclasses.replace(
+        answer,
+        params_interval=intervals["params"],
+        tokens_interval=intervals["tokens"],
+        loss_interval=intervals["loss"],
+        flops_interval=intervals["flops"],
+        checks=checks,
+    )
+
+
+def _find_open_interval(draws: FloatArray, level: float, answer: float) -> Interval:
+    """As find_interval; draws without an answer lie above all others."""
+    lost = ~np.isfinite(draws)
+    if not lost.any():
+        return find_interval(draws, level, answer)
+    ends = [0.5 - level / 2.0, 0.5 + level / 2.0]
+    ordered = np.where(lost, np.inf, draws)
+    low, high = np.quantile(ordered, ends, method="inverted_cdf")  # no mean with infinity
+    return Interval(low=min(float(low), answer), high=max(float(high), answer), level=level)
+
+
+def _check_reached(flops: FloatArray, answer: Allocation) -> tuple[Check, ...]:
+    lost = float(np.mean(~np.isfinite(flops)))
+    if lost <= _FEW_UNREACHED:
+        return ()
+    return (
+        Check(
+            code="target_out_of_reach",
+            passed=False,
+            seen=f"In {lost:.0%} of the draws no compute reaches {answer.loss:.4f} nats/token "
+            "under these conditions: it lies within the uncertainty of the law's floor.",
+            advice="Ask for a higher loss, or train larger budgets first.",
+        ),
+    )
+
+
+def _verify_epochs(
+    problem: Problem, question: Question, tokens: float, *, ceiling: float | None, near: float
+) -> None:
+    """Whether a law of fresh tokens may judge an answer that repeats its data so often.
+
+    Raises:
+        NoFitError: It may not; how many unique tokens would do is said.
+    """
+    unique = question.unique_tokens
+    if unique is None or isinstance(problem.law, DataConstrained):
+        return
+    if tokens <= MAX_EPOCHS * unique * (1.0 + 1e-9):
+        return
+    low, high = unique, tokens
+    for _ in range(_HALVINGS):
+        enough = math.sqrt(low * high)
+        other = dataclasses.replace(problem, unique=enough)
+        route = choose_route(other, question, ceiling=ceiling, near=near)
+        target = np.array([question.target_loss or np.nan])
+        _, seen = follow_route(route, other, loss=target, near=near)
+        low, high = (enough, high) if seen[0] > MAX_EPOCHS * enough else (low, enough)
+    raise NoFitError(
+        f"The answer would pass {tokens / unique:.3g} times over {format_count(unique)} unique "
+        f"tokens; beyond {MAX_EPOCHS:g} epochs the law {problem.law.name} says nothing, for it was "
+        f"fitted to fresh tokens.\nTrain runs that repeat their data (D > U) and fit --family "
+        f"data_constrained, or ask with {format_count(high)} unique tokens or less compute, or "
+        "insist with --anyway."
+    )
+
+
+def _check_repeats(problem: Problem, question: Question, tokens: float) -> list[Check]:
+    unique = question.unique_tokens
+    if unique is None or isinstance(problem.law, DataConstrained) or tokens <= unique:
+        return []
+    return [
+        Check(
+            code="repeats_not_measured",
+            passed=False,
+            seen=f"The answer passes {tokens / unique:.3g} times over {format_count(unique)} "
+            "unique tokens; what repeats are worth is published (Muennighoff et al. 2023), not "
+            "measured on these runs.",
+            advice="Train runs that repeat their data (D > U) and fit --family data_constrained.",
+        )
+    ]
+
+
+def _list_notes(
+    problem: Problem, question: Question, ladder: Sequence[ModelShape] | None
+) -> list[str]:
+    notes = []
+    if question.hardware is not None:
+        notes += [cap.words for cap in question.list_caps() if cap.name != "flops"]
+    if problem.served > 0.0:
+        notes.append(
+            f"serving a token is counted as {SERVING_SHARE:.3g} of training on it (2N FLOPs where "
+            "C = 6ND), prompts and answers alike (Sardana et al. 2024, arXiv:2401.00448)"
+        )
+    if question.unique_tokens is not None and not isinstance(problem.law, DataConstrained):
+        notes.append(
+            f"repeated tokens lose their worth over R = {PUBLISHED_WORTH:.3g} epochs (Muennighoff "
+            "et al. 2023, arXiv:2305.16264, eq. 5); intervals hold R = "
+            f"{' and '.join(f'{one:g}' for one in sorted(OTHER_WORTHS))} as well"
+        )
+    if question.serving_memory is not None:
+        counted = "every stored parameter" if ladder else "the N of the table"
+        notes.append(
+            f"memory holds the weights alone, {question.bytes_per_param:g} bytes for {counted}"
+        )
+    return notes

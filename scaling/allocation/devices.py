@@ -1,0 +1,89 @@
+"""Peak speed of named devices: dense matrix products in BF16 (FP16 where a device has no BF16),
+accumulated in FP32, without structured sparsity.
+
+A model trains at MFU times that (model FLOPs utilisation; Chowdhery et al. 2022, arXiv:2204.02311,
+appendix B). Vendors often print the number with 2:4 sparsity, which is twice as large and which
+training does not reach; it is halved here.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from scaling.errors import QueryError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """One accelerator.
+
+    Attributes:
+        name: As it is asked for.
+        peak_flops: FLOP/s of one device.
+        source: Where that number is printed.
+    """
+
+    name: str
+    peak_flops: float
+    source: str
+
+
+_A100 = "NVIDIA A100 datasheet (2021): BF16 312 TFLOPS"
+_H100 = "NVIDIA H100 datasheet (2023), with sparsity"
+_TPU = "Google Cloud documentation, Cloud TPU system architecture"
+
+DEVICES: Mapping[str, Device] = {
+    name: Device(name=name, peak_flops=peak, source=source)
+    for name, peak, source in (
+        ("t4", 65e12, "NVIDIA T4 datasheet (2019): FP16 65 TFLOPS"),
+        ("v100", 125e12, "NVIDIA V100 datasheet (2018), SXM2: FP16 125 TFLOPS"),
+        ("a10", 125e12, "NVIDIA A10 datasheet (2021): BF16 125 TFLOPS, 250 with sparsity"),
+        ("a100", 312e12, _A100),
+        ("l4", 121e12, "NVIDIA L4 datasheet (2023): BF16 242 TFLOPS with sparsity"),
+        ("l40s", 362e12, "NVIDIA L40S datasheet (2023): BF16 362 TFLOPS, 733 with sparsity"),
+        ("rtx3090", 71e12, "NVIDIA GA102 whitepaper (2020): BF16 with FP32 accumulation 71 TFLOPS"),
+        ("rtx4090", 165.2e12, "NVIDIA Ada whitepaper (2022): BF16 with FP32 accumulation 165.2"),
+        ("h100", 989.4e12, f"{_H100}, SXM: BF16 1979 TFLOPS"),
+        ("h100-pcie", 756e12, f"{_H100}, PCIe: BF16 1513 TFLOPS"),
+        ("h100-nvl", 835e12, f"{_H100}, NVL: BF16 1671 TFLOPS"),
+        ("h200", 989.4e12, "NVIDIA H200 datasheet (2024), SXM: BF16 1979 TFLOPS with sparsity"),
+        ("b200", 2250e12, "NVIDIA HGX B200 specifications (2024): BF16 4.5 PFLOPS with sparsity"),
+        ("gb200", 2500e12, "NVIDIA GB200 specifications (2024), one GPU: 5 PFLOPS with sparsity"),
+        ("mi250x", 383e12, "AMD Instinct MI250X datasheet (2021): BF16 383 TFLOPS"),
+        ("mi300x", 1307.4e12, "AMD Instinct MI300X datasheet (2023): BF16 1307.4 TFLOPS"),
+        ("mi325x", 1307.4e12, "AMD Instinct MI325X datasheet (2024): BF16 1307.4 TFLOPS"),
+        ("tpu-v3", 123e12, f"{_TPU}, v3: 123 TFLOPS a chip"),
+        ("tpu-v4", 275e12, f"{_TPU}, v4: 275 TFLOPS a chip"),
+        ("tpu-v5e", 197e12, f"{_TPU}, v5e: 197 TFLOPS a chip"),
+        ("tpu-v5p", 459e12, f"{_TPU}, v5p: 459 TFLOPS a chip"),
+        ("tpu-v6e", 918e12, f"{_TPU}, v6e: 918 TFLOPS a chip"),
+        ("gaudi2", 432e12, "Intel Gaudi 2 whitepaper (2022): BF16 432 TFLOPS"),
+        ("gaudi3", 1835e12, "Intel Gaudi 3 whitepaper (2024): BF16 1835 TFLOPS"),
+    )
+}
+
+_PUNCTUATION = str.maketrans("", "", " -_")
+
+
+def find_device(name: str) -> Device:
+    """The device of that name; case, spaces and dashes do not matter.
+
+    Raises:
+        QueryError: There is none; the nearest names are said.
+    """
+    known = {_simplify(one): device for one, device in DEVICES.items()}
+    asked = _simplify(name.casefold().removeprefix("nvidia").removeprefix("amd"))
+    if asked in known:
+        return known[asked]
+    close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
+    hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
+    raise QueryError(
+        f'device {name!r} is unknown.{hint} There are {", ".join(DEVICES)}, and "measured": the '
+        "machine that trained a results folder."
+    )
+
+
+def _simplify(name: str) -> str:
+    return name.casefold().translate(_PUNCTUATION)

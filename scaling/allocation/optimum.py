@@ -1,0 +1,136 @@
+"""The best N and D for a budget, by a law or by the line of Approach 1 or 2.
+
+N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from scaling.allocation.answer import Allocation, BuildableShape
+from scaling.allocation.problem import Problem
+from scaling.allocation.trade_offs import COMPUTE_PENALTY, find_basin
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_loss_drift,
+    draw_params_drift,
+    find_interval,
+)
+from scaling.fitting.result import Fit, Frontier, Interval, finite_or_none
+from scaling.laws.family import Law
+from scaling.laws.frontier import find_frontier
+from scaling.sweep.counting import count_flops_per_token, count_params
+from scaling.sweep.shapes import ModelShape
+from scaling.units import FloatArray
+
+
+def answer_by_law(
+    fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float
+) -> Allocation:
+    """N*, D* and loss of the law, minimised along the fit's cost model."""
+    family, coefficients = law
+    budget = np.array([flops])
+    params, tokens = find_frontier(family, coefficients, flops=budget, cost=fit.cost)
+    loss = float(family.loss(coefficients, params, tokens)[0])
+    problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
+    intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
+    if fit.draws:
+        draws = np.array(fit.draws)
+        at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
+        drift = draw_params_drift(fit, len(draws), decades)
+        lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
+        lowest *= draw_evaluation(fit, len(draws))
+        drifted = at * drift
+        spent = flops / fit.cost.flops_per_token(drifted)
+        values = (drifted, spent, lowest)
+        intervals = (
+            find_interval(values[0], fit.level, float(params[0])),
+            find_interval(values[1], fit.level, float(tokens[0])),
+            find_interval(values[2], fit.level, loss),
+        )
+    return Allocation(
+        flops=flops,
+        params=float(params[0]),
+        tokens=float(tokens[0]),
+        loss=loss,
+        level=fit.level,
+        params_interval=intervals[0],
+        tokens_interval=intervals[1],
+        loss_interval=intervals[2],
+        flat_basin=find_basin(problem, float(params[0]), loss),
+        compute_penalty=COMPUTE_PENALTY,
+        shape=None,
+        extrapolation_decades=decades,
+        approach="parametric",
+        checks=(),
+    )
+
+
+def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -> Allocation:
+    """N* and D* on the lines of Approach 1 or 2, loss between the points they go through."""
+    log_c = math.log(flops)
+    params = frontier.k_n * flops**frontier.a
+    tokens = frontier.k_d * flops**frontier.b
+    params_interval = tokens_interval = None
+    if frontier.draws:
+        a, log_k_n, b, log_k_d = np.array(frontier.draws).T
+        drift = draw_params_drift(fit, len(a), decades)
+        params_interval = find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level, params)
+        tokens_interval = find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level, tokens)
+    loss = None
+    if frontier.optima:
+        budgets, losses = (np.array(frontier.optima)[:, at] for at in (0, 3))
+        order = np.argsort(budgets)
+        within = budgets.min() * (1 - 1e-9) <= flops <= budgets.max() * (1 + 1e-9)
+        if within:
+            logs = np.interp(log_c, np.log(budgets[order]), np.log(losses[order]))
+            loss = float(np.exp(logs))
+    return Allocation(
+        flops=flops,
+        params=params,
+        tokens=tokens,
+        loss=loss,
+        level=fit.level,
+        params_interval=params_interval,
+        tokens_interval=tokens_interval,
+        loss_interval=None,
+        flat_basin=None,
+        compute_penalty=COMPUTE_PENALTY,
+        shape=None,
+        extrapolation_decades=decades,
+        approach="isoflop",
+        checks=(),
+    )
+
+
+def find_shape(
+    fit: Fit,
+    law: tuple[Law, FloatArray] | None,
+    flops: float,
+    answer: Allocation,
+    ladder: Sequence[ModelShape],
+) -> BuildableShape:
+    """The rung with the lowest loss at this budget; nearest in ln N where there is no law."""
+    assert fit.convention is not None
+    params = np.array([count_params(rung, fit.convention) for rung in ladder], dtype=np.float64)
+    per_token = np.array([count_flops_per_token(rung) for rung in ladder], dtype=np.float64)
+    tokens = flops / per_token
+    penalty = None
+    if law is None:
+        best = int(np.argmin(np.abs(np.log(params / answer.params))))
+    else:
+        family, coefficients = law
+        best = int(np.argmin(family.loss(coefficients, params, tokens)))
+        needed = family.tokens_for_loss(
+            coefficients, params[best : best + 1], np.array(answer.loss)
+        )
+        penalty = finite_or_none(float(needed[0] * per_token[best] / flops - 1.0))
+    return BuildableShape(
+        shape=ladder[best],
+        params=float(params[best]),
+        tokens=float(tokens[best]),
+        compute_penalty=penalty,
+    )

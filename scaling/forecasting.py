@@ -1,0 +1,91 @@
+"""A forecast made: which run a budget comes to, and what the fit says of its loss beforehand."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+
+from scaling._version import __version__
+from scaling.allocation import allocate, predict
+from scaling.errors import NoFitError, UsageError
+from scaling.fitting.result import Fit
+from scaling.ledger.forecasts import (
+    Forecast,
+    ForecastRecord,
+    RegisteredForecast,
+    judge_forecasts,
+    read_forecasts,
+    register_forecast,
+)
+from scaling.sweep.counting import count_params
+from scaling.sweep.plan import plan_forecast
+from scaling.sweep.runspec import canonical_json
+from scaling.workflow import StoredSweep, list_sweep_ladder
+
+
+def forecast_run(
+    stored: StoredSweep, fit: Fit, *, flops: float, far: bool = False, anyway: bool = False
+) -> RegisteredForecast:
+    """Predict the loss of the nearest buildable run at a budget's optimum, and register that.
+
+    Args:
+        stored: The sweep.
+        fit: Of its runs, with bootstrap draws.
+        flops: Budget C [FLOPs].
+        far: Even beyond three decades from the data.
+        anyway: Even from a fit that did not converge.
+
+    Raises:
+        QueryError: The budget is not positive and finite, or too far from the data.
+        NoFitError: The fit says nothing of budgets.
+        SpecError: The run could not be trained: too much data, too few steps.
+        UsageError: The fit has no intervals, or the run is trained already.
+
+    Returns:
+        The forecast as it is registered; the earlier one where this fit has said the same before.
+    """
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
+    if answer.shape is None or fit.convention is None or fit.law is None or fit.covered is None:
+        raise NoFitError(f"{fit.source}: this fit names no model that could be built.")
+    shape = answer.shape.shape
+    run = plan_forecast(stored.spec, stored.ledger.corpus, shape=shape, tokens=answer.shape.tokens)
+    done = stored.ledger.read_results(check="result").results.get(run.run_id)
+    if done is not None:
+        raise UsageError(
+            f"run {run.run_id} is trained already (loss {done.loss}): what is known is no forecast."
+            "\nAsk for another budget."
+        )
+    fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    for one in read_forecasts(stored.ledger.folder).forecasts:
+        if (one.forecast.run.run_id, one.forecast.fit_digest) == (run.run_id, fit_digest):
+            return one  # the same words said twice are one forecast
+    params = float(count_params(shape, fit.convention))
+    said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
+    if said.new_run_interval is None:
+        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
+    forecast = Forecast(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        budget=flops,
+        run=run,
+        params=params,
+        count=fit.convention,
+        loss=said.loss,
+        low=said.new_run_interval.low,
+        high=said.new_run_interval.high,
+        level=said.level,
+        law=fit.law.family,
+        fit_status=fit.status,
+        fit_digest=fit_digest,
+        table_digest=fit.table_digest,
+        fitted_runs=fit.n,
+        largest_flops=fit.covered.flops[1],
+        version=__version__,
+    )
+    return register_forecast(stored.ledger.folder, forecast)
+
+
+def review_forecasts(stored: StoredSweep) -> ForecastRecord:
+    """Every registered forecast of a sweep, its outcome where there is one, and the score."""
+    results = stored.ledger.read_results()
+    return judge_forecasts(read_forecasts(stored.ledger.folder), results.results)

@@ -1,0 +1,140 @@
+"""What an answer to a question in other terms adds to that to a budget, line by line."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from scaling.units import format_count, format_flops
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation
+    from scaling.allocation.answer import ParetoRow, Spending, TradeOffs
+
+_HEAD = ("training", "of the least", "params", "tokens", "serving/token", "weights", "pays from")
+_BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
+_NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no better
+
+
+def describe_asked(answer: Allocation) -> str:
+    """The head of an answer: what it is for, and what decides it."""
+    question = answer.question
+    if question is None or (question.is_plain and question.hardware is None):
+        return f"For {format_flops(answer.flops)} FLOPs"
+    if question.target_loss is not None:
+        head = f"For a loss of {question.target_loss:g} nats/token"
+    else:
+        head = f"For {format_flops(answer.flops)} FLOPs of training"
+    return f"{head}, decided by {', '.join(answer.binding)}"
+
+
+def list_costs(answer: Allocation) -> list[str]:
+    """Training, service, repeats: what the answer costs in the question's terms."""
+    question, spending = answer.question, answer.spending
+    if question is None or spending is None or (question.is_plain and question.hardware is None):
+        return []
+    lines = [f"  training {format_flops(answer.flops)} FLOPs{_format_ends(answer)}"]
+    if (hours := _format_hours(spending)) and question.hardware is not None:
+        lines.append(f"  on {question.hardware.name}: {hours}")
+    if question.inference_tokens is not None and spending.lifetime_flops is not None:
+        lines.append(
+            f"  serving {format_count(question.inference_tokens)} tokens "
+            f"{format_flops(spending.inference_flops or 0.0)} FLOPs; with training "
+            f"{format_flops(spending.lifetime_flops)}"
+        )
+    if question.inference_tokens is not None or question.serving_memory is not None:
+        lines.append(f"  weights in service {_format_bytes(spending.serving_bytes)}")
+    if answer.epochs is not None and question.unique_tokens is not None:
+        lines.append(
+            f"  {answer.epochs:.3g} epochs over {format_count(question.unique_tokens)} unique "
+            "tokens"
+        )
+    return lines
+
+
+def list_trade_offs(answer: Allocation) -> list[str]:
+    """What other sizes cost for the same loss; the Pareto table where service is asked about."""
+    traded, question = answer.trade_offs, answer.question
+    if traded is None or question is None:
+        return []
+    lines = []
+    if traded.extra_compute > _NOTHING:
+        lines.append(
+            f"  costs {_format_share(traded.extra_compute)} more {traded.of} compute than the "
+            f"cheapest way to this loss, N = {format_count(traded.cheapest_params)}"
+        )
+    lines += _list_sizes(traded)
+    if question.inference_tokens is not None or question.serving_memory is not None:
+        lines += _list_pareto(traded.pareto)
+    return lines
+
+
+def list_assumptions(answer: Allocation) -> list[str]:
+    """What the answer rests on that no run has measured."""
+    return [f"  assumed: {note}" for note in answer.notes]
+
+
+def _list_sizes(traded: TradeOffs) -> list[str]:
+    parts = []
+    for one in traded.other_sizes:
+        name = f"N/{1 / one.factor:g}" if one.factor < 1 else f"{one.factor:g}N"
+        if one.extra_compute is None:
+            parts.append(f"{name} cannot")
+        else:
+            more = "more" if one.extra_compute >= 0 else "less"
+            parts.append(f"{name} {_format_share(abs(one.extra_compute))} {more}")
+    kind = "" if traded.of == "training" else f"{traded.of} "
+    return [f"  {kind}compute for the same loss at other sizes: {', '.join(parts)}"]
+
+
+def _list_pareto(rows: tuple[ParetoRow, ...]) -> list[str]:
+    if not rows:
+        return []
+    table = [_HEAD]
+    for row in rows:
+        table.append(
+            (
+                format_flops(row.flops),
+                f"×{row.flops / rows[0].flops:.3g}",
+                format_count(row.params),
+                format_count(row.tokens),
+                format_flops(row.serving_flops_per_token),
+                _format_bytes(row.serving_bytes),
+                f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
+            )
+        )
+    widths = [max(len(row[at]) for row in table) for at in range(len(_HEAD))]
+    body = [
+        "    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
+        for row in table
+    ]
+    return ["  the same loss, from cheapest to train to cheapest to serve [FLOPs]:", *body]
+
+
+def _format_ends(answer: Allocation) -> str:
+    interval = answer.flops_interval
+    if interval is None:
+        return ""
+    high = "without end" if interval.high == float("inf") else format_flops(interval.high)
+    return f"  [{format_flops(interval.low)}, {high}] ({interval.level:.0%})"
+
+
+def _format_hours(spending: Spending) -> str:
+    parts = []
+    if spending.device_hours is not None:
+        parts.append(f"{spending.device_hours:.3g} device-hours")
+    if spending.days is not None:
+        parts.append(f"{spending.days:.3g} days")
+    if spending.dollars is not None:
+        cents = ",.2f" if spending.dollars >= 1 else ".2g"
+        parts.append(f"${spending.dollars:{cents}}")
+    return ", ".join(parts)
+
+
+def _format_bytes(value: float) -> str:
+    at = min(max(0, int(math.log10(max(value, 1.0)) // 3)), len(_BYTES) - 1)
+    return f"{value / 1000.0**at:.3g} {_BYTES[at]}"
+
+
+def _format_share(value: float) -> str:
+    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"

@@ -1,0 +1,146 @@
+"""Options by which `allocate` is asked in the terms of whoever asks, and what they come to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scaling.errors import QueryError
+from scaling.units import format_flops
+
+if TYPE_CHECKING:
+    from scaling.allocation import Hardware, Question
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_MEMORY = re.compile(r"([0-9.e+-]+|nan|inf)\s*([kMGT]i?)?B?", re.IGNORECASE)
+_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+_HARDWARE = ("device", "devices", "days", "mfu", "dollars", "price_per_hour")
+_CONDITIONS = (
+    "params",
+    "tokens",
+    "tokens_per_param",
+    "target_loss",
+    "inference_tokens",
+    "unique_tokens",
+)
+
+
+def condition_options(function: _F) -> _F:
+    """Budgets in other terms, and conditions on the model."""
+    for name, kind, text in reversed(_OPTIONS):
+        function = click.option(name, type=kind, default=None, help=text)(function)
+    return function
+
+
+_OPTIONS: tuple[tuple[str, Any, str], ...] = (
+    ("--dollars", float, "Money for training; with --price-per-hour and --device."),
+    ("--price-per-hour", float, "Of one device [dollars/hour]."),
+    (
+        "--device",
+        str,
+        "What trains: a100, h100, tpu-v5p, ...; or measured: what trained this folder.",
+    ),
+    ("--devices", float, "How many; with --days a deadline."),
+    ("--days", float, "Until training has to end."),
+    ("--mfu", float, "Share of the device's peak that training reaches, e.g. 0.4."),
+    ("--params", float, "N is given, as the fit counts it."),
+    ("--tokens", float, "D is given."),
+    ("--tokens-per-param", float, "D / N is given."),
+    ("--target-loss", float, "Loss to reach at the least cost [nats/token]."),
+    ("--inference-tokens", float, "Tokens the model will process in service."),
+    ("--unique-tokens", float, "Different tokens there are to train on."),
+    ("--serving-memory", str, "For the weights in service: 8e10, 80GB, 80GiB."),
+    ("--bytes-per-param", float, "In service.  [default: 2, BF16]"),
+)
+CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
+
+
+def make_questions(
+    source: Path, flops: tuple[float, ...], said: dict[str, Any]
+) -> tuple[Question, ...]:
+    """One question for each budget, under the same conditions; one where no FLOPs are said.
+
+    Raises:
+        QueryError: Something said lacks what it needs, or is no number to ask with.
+    """
+    from scaling.allocation import Question
+
+    asked = {name: said[name] for name in _CONDITIONS}
+    if said["serving_memory"] is not None:
+        asked["serving_memory"] = _read_bytes(said["serving_memory"])
+    if said["bytes_per_param"] is not None:
+        if said["serving_memory"] is None and said["inference_tokens"] is None:
+            raise QueryError("--bytes-per-param speaks of service: say --serving-memory as well.")
+        asked["bytes_per_param"] = said["bytes_per_param"]
+    hardware = _make_hardware(source, said)
+    budgets: tuple[float | None, ...] = flops or (None,)
+    return tuple(Question(flops=one, hardware=hardware, **asked) for one in budgets)
+
+
+def _read_bytes(text: str) -> float:
+    """8e10, 80GB or 80GiB as a number."""
+    matched = _MEMORY.fullmatch(text.strip())
+    try:
+        number = float(matched[1] if matched else "")
+    except ValueError:
+        raise QueryError(
+            f"--serving-memory {text!r} is no amount of memory; write 8e10, 80GB or 80GiB."
+        ) from None
+    unit = (matched[2] or "" if matched else "").casefold()
+    if unit.endswith("i"):
+        return float(number * 1024.0 ** (1 + "kmgt".index(unit[0])))
+    return number * _UNITS.get(unit, 1.0)
+
+
+def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
+    from scaling.allocation import Hardware, find_device
+
+    given = [f"--{name.replace('_', '-')}" for name in _HARDWARE if said[name] is not None]
+    if not given:
+        return None
+    if said["device"] is None:
+        raise QueryError(
+            f"{', '.join(given)}: say on which --device (h100, a100, ..., or measured: the machine "
+            "that trained a results folder)."
+        )
+    mfu = said["mfu"]
+    if said["device"].strip().casefold() == "measured":
+        if mfu is not None:
+            raise QueryError("--device measured knows its speed; leave --mfu out.")
+        name, speed = _measure(source)
+    else:
+        device = find_device(said["device"])
+        if mfu is None:
+            raise QueryError(
+                f"--device {device.name} does {format_flops(device.peak_flops)} FLOP/s at its "
+                "peak, which training does not reach: say which share with --mfu (Llama 3 405B: "
+                "0.38 to 0.43 on H100; arXiv:2407.21783)."
+            )
+        if not 0.0 < mfu <= 1.0:
+            raise QueryError(f"--mfu is {mfu:g}; it is a share of the peak, above 0, at most 1.")
+        name, speed = f"{device.name} at {mfu:.3g} of its peak", mfu * device.peak_flops
+    return Hardware(
+        name=name,
+        flops_per_second=speed,
+        count=said["devices"],
+        days=said["days"],
+        price_per_hour=said["price_per_hour"],
+        dollars=said["dollars"],
+    )
+
+
+def _measure(source: Path) -> tuple[str, float]:
+    from scaling.ledger.commit import Ledger
+    from scaling.ledger.speed import measure_speed, name_machine
+
+    if not source.is_dir():
+        raise QueryError(
+            f"{source} is a table and has measured no machine; name a --device and its --mfu."
+        )
+    ledger = Ledger.open(source)
+    return name_machine(ledger), measure_speed(ledger)

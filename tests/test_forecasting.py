@@ -1,0 +1,297 @@
+"""Claims about registered forecasts: dated, sealed, never replaced, in no fit, and scored."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scaling.cli import cli
+from scaling.errors import ScalingError
+from scaling.ledger.commit import Ledger
+from scaling.ledger.fingerprint import fingerprint_folder
+from scaling.ledger.forecasts import (
+    ForecastRecord,
+    RegisteredForecast,
+    judge_forecasts,
+    read_forecasts,
+    register_forecast,
+    score_interval,
+)
+from scaling.ledger.results import Measurement
+from scaling.verbs.exits import DAMAGED
+from scaling.workflow import open_results, read_runs
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The reference results without their forecasts and the runs of those."""
+    copy = tmp_path / "results" / "reference"
+    checked = {one.forecast.run.run_id for one in read_forecasts(REFERENCE).forecasts}
+    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
+    return copy
+
+
+def call(*words: str) -> Result:
+    """A verb's answer; what it raises on purpose is raised here too."""
+    done = CliRunner().invoke(cli, list(words), standalone_mode=False)
+    if isinstance(done.exception, ScalingError):
+        raise done.exception
+    return done
+
+
+def forecast(folder: Path, *words: str) -> Result:
+    return call("forecast", str(folder), "--bootstrap", "20", *words)
+
+
+def finish(folder: Path, one: RegisteredForecast, loss: float) -> None:
+    """Commit a result for the run that a forecast speaks of."""
+    ledger, run = Ledger.open(folder), one.forecast.run
+    attempt = ledger.name_attempt(run.run_id, term=9)
+    ledger.create_attempt(run.run_id, attempt)
+    measured = Measurement(
+        status="finished",
+        loss=loss,
+        loss_se=0.01,
+        bits_per_byte=2.0,
+        train_loss=loss,
+        flops_spent=run.flops,
+        seconds=1.0,
+        reason="",
+        numerics={"device": "cpu"},
+        files=(),
+        unique_tokens=run.tokens,
+        epochs=0.5,
+    )
+    ledger.commit(run, attempt, measured)
+
+
+def judge(folder: Path) -> ForecastRecord:
+    results = Ledger.open(folder).read_results(check="result").results
+    return judge_forecasts(read_forecasts(folder), results)
+
+
+def test_a_forecast_is_written_once_with_its_digest(folder: Path) -> None:
+    done = forecast(folder, "--flops", "1e12", "--json")
+    assert done.exit_code == 0
+    (told,) = json.loads(done.stdout)["forecasts"]
+    path = folder / "forecasts" / told["file"]
+    body = json.loads(path.read_bytes())
+    assert body["sha256"] == told["sha256"]
+    assert told["file"] == f"{body['created'][:10]}-{told['sha256'][:12]}.json"
+    assert {"loss", "low", "high", "fit_digest", "created", "run"} <= body.keys()
+    assert told["interval"][0] < told["loss"] < told["interval"][1]
+    assert told["flops"] == pytest.approx(1e12, rel=0.01)
+    before = path.read_bytes()
+    again = json.loads(forecast(folder, "--flops", "1e12", "--json").stdout)["forecasts"]
+    assert [one["file"] for one in again] == [told["file"]]
+    assert path.read_bytes() == before
+
+
+def test_a_changed_forecast_is_named_and_exits_7(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (path,) = (folder / "forecasts").iterdir()
+    body = json.loads(path.read_bytes())
+    path.write_text(json.dumps(body | {"loss": 1.0}))
+    done = forecast(folder)
+    assert done.return_value == DAMAGED
+    assert f"forecasts/{path.name}: its SHA-256 does not match" in done.stdout
+    findings = json.loads(call("verify", str(folder), "--json").stdout)["findings"]
+    assert f"forecasts/{path.name}" in {finding["path"] for finding in findings}
+
+
+def test_a_renamed_forecast_is_damaged(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (path,) = (folder / "forecasts").iterdir()
+    path.rename(path.with_name(f"1999-01-01-{path.name[-17:]}"))
+    stored = read_forecasts(folder)
+    assert stored.forecasts == ()
+    assert "its name is not that of its date and digest" in str(stored.damaged[0])
+
+
+def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> None:
+    record = judge(REFERENCE)
+    assert record.damaged == ()
+    assert record.scored == len(record.outcomes) == 4
+    furthest = max(one.registered.forecast.budget for one in record.outcomes)
+    assert furthest == pytest.approx(
+        10 * record.outcomes[0].registered.forecast.largest_flops, rel=0.01
+    )
+
+
+def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
+    from scaling import workflow
+    from scaling.data import shards
+    from scaling.data.shards import PreparedCorpus
+
+    forecast(folder, "--flops", "1e12")
+    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
+    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    root, sweep = folder.parents[1], folder / "sweep.yaml"
+    (one,) = read_forecasts(folder).forecasts
+    run_id = one.forecast.run.run_id
+    plain = workflow.prepare_sweep(sweep, root=root).plan
+    assert run_id not in {cell.run.run_id for cell in plain.cells}
+    asked = workflow.prepare_sweep(sweep, root=root, validate=True).plan
+    (cell,) = [cell for cell in asked.cells if cell.run.run_id == run_id]
+    assert (cell.role, cell.budget) == ("validation", None)
+
+
+def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
+    from scaling import workflow
+    from scaling.data import shards
+    from scaling.data.shards import PreparedCorpus
+
+    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
+    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    with pytest.raises(ScalingError, match="no forecast to validate") as caught:
+        workflow.prepare_sweep(folder / "sweep.yaml", root=folder.parents[1], validate=True)
+    assert caught.value.exit_code == 2
+
+
+def test_a_validation_run_enters_no_fit(folder: Path) -> None:
+    before, _ = read_runs(folder)
+    forecast(folder, "--flops", "1e12")
+    (one,) = read_forecasts(folder).forecasts
+    finish(folder, one, loss=1.3)
+    after, stored = read_runs(folder)
+    assert after.run == before.run
+    assert after.digest == before.digest
+    assert stored is not None
+    roles = {cell.run.run_id: cell.role for cell in stored.plan.cells}
+    assert roles[one.forecast.run.run_id] == "validation"
+    assert open_results(folder).plan == stored.plan
+
+
+def test_forecasts_are_part_of_what_a_recalled_fit_rests_on(folder: Path) -> None:
+    before = fingerprint_folder(folder)
+    forecast(folder, "--flops", "1e12")
+    assert before is not None
+    assert fingerprint_folder(folder) not in (None, before)
+
+
+def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12", "--flops", "2e12")
+    first, second = read_forecasts(folder).forecasts
+    low, high = (math.log(end) for end in (first.forecast.low, first.forecast.high))
+    finish(folder, first, loss=first.forecast.loss)
+    missed = second.forecast.high * 1.1
+    finish(folder, second, loss=missed)
+    record = judge(folder)
+    assert [outcome.inside for outcome in record.outcomes] == [True, False]
+    assert record.outcomes[0].interval_score == pytest.approx(high - low)
+    width = math.log(second.forecast.high / second.forecast.low)
+    # 2/a = 20 at 90 %, times the miss of ln 1.1.
+    assert record.outcomes[1].interval_score == pytest.approx(width + 20 * math.log(1.1))
+    assert (record.scored, record.covered) == (2, 1)
+    assert record.bias == pytest.approx(math.log(missed / second.forecast.loss) / 2)
+    said = forecast(folder).stdout
+    assert "within the interval" in said
+    assert "outside the interval" in said
+    assert "2 of 2 checked: 1 within the interval" in said
+
+
+def test_what_is_trained_already_is_no_forecast(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (one,) = read_forecasts(folder).forecasts
+    finish(folder, one, loss=1.3)
+    with pytest.raises(ScalingError, match="what is known is no forecast") as caught:
+        call("forecast", str(folder), "--bootstrap", "20", "--seed", "1", "--flops", "1e12")
+    assert caught.value.exit_code == 2
+
+
+def test_a_forecast_made_after_its_run_ended_is_not_scored(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (one,) = read_forecasts(folder).forecasts
+    finish(folder, one, loss=1.3)
+    late = dataclasses.replace(one.forecast, created="2999-01-01T00:00:00+00:00")
+    register_forecast(folder, late)
+    record = judge(folder)
+    assert record.outcomes[1].late
+    assert record.outcomes[1].interval_score is None
+    assert "made after its run had ended, not scored" in forecast(folder).stdout
+
+
+def test_the_report_shows_forecast_interval_and_outcome(folder: Path, tmp_path: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (one,) = read_forecasts(folder).forecasts
+    finish(folder, one, loss=1.2345)
+    assert call("report", str(folder), "--root", str(tmp_path)).exit_code == 0
+    page = (tmp_path / "reports" / "reference" / "index.html").read_text()
+    section = page.split('id="forecasts"')[1].split("</section>")[0]
+    said = one.forecast
+    for shown in (f"{said.loss:.4f}", f"{said.low:.4f} to {said.high:.4f}", "1.2345", "outside"):
+        assert shown in section
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--flops", "0"), 2, "positive, finite"),
+        (("--flops", "-1"), 2, "positive, finite"),
+        (("--flops", "nan"), 2, "positive, finite"),
+        (("--flops", "1e400"), 2, "positive, finite"),
+        (("--flops", "1e300"), 2, "outside any sane range"),
+        (("--flops", "1e21"), 2, "decades above the data"),
+        (("--flops", "1e15", "--far"), 2, "passes over the corpus"),
+        (("--flops", "1e8"), 2, "optimiser steps, too few|decades below"),
+        (("--flops", "1e12", "--no-bootstrap"), 2, "needs an interval"),
+        (("--flops", "1e12", "--family", "compute"), 4, "does not say how to split"),
+        (("--flops", "1e12", "--approach", "isoflop"), 2, "forecasts no loss"),
+    ],
+)
+def test_impossible_forecasts_are_refused(
+    folder: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    with pytest.raises(ScalingError, match=said) as caught:
+        forecast(folder, *words)
+    assert caught.value.exit_code == code
+    assert read_forecasts(folder).forecasts == ()
+
+
+def test_a_table_cannot_train_a_forecast(tmp_path: Path) -> None:
+    (tmp_path / "runs.csv").write_text("N,D,loss\n1e8,2e9,3.1\n")
+    with pytest.raises(ScalingError, match="no results folder"):
+        call("forecast", str(tmp_path / "runs.csv"), "--flops", "1e20")
+
+
+def test_the_interval_score_charges_misses_on_either_side() -> None:
+    assert score_interval(0.5, 0.0, 1.0, 0.9) == 1.0
+    assert score_interval(1.1, 0.0, 1.0, 0.9) == pytest.approx(1 + 20 * 0.1)
+    assert score_interval(-0.1, 0.0, 1.0, 0.5) == pytest.approx(1 + 4 * 0.1)
+
+
+def test_a_link_for_a_folder_of_forecasts_is_not_followed(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "forecasts").symlink_to(tmp_path / "elsewhere")
+    assert read_forecasts(folder).forecasts == ()
+
+
+def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    (one,) = read_forecasts(folder).forecasts
+    for changes, said in (
+        ({"low": 9.0}, "no loss with an interval around it"),
+        ({"law": "\x1b]0;owned\x07"}, "the name of its law is not text"),
+        ({"params": 1.0}, "its N is not that of its run"),
+        ({"created": "2026-11-25, at noon"}, "is not a date"),
+    ):
+        register_forecast(folder, dataclasses.replace(one.forecast, **changes))
+        (damaged,) = read_forecasts(folder).damaged
+        assert said in damaged.what
+        (folder / damaged.path).unlink()
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_in_ascii(folder: Path) -> None:
+    (folder / "forecasts").mkdir()
+    (folder / "forecasts" / "\x1b[2J.json").write_text("{}")
+    (damaged,) = read_forecasts(folder).damaged
+    assert damaged.path == r"forecasts/\x1b[2J.json"
+    assert "\x1b" not in forecast(folder).stdout

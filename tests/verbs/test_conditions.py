@@ -1,0 +1,147 @@
+"""Claims about the options of allocate: a question comes of them, or exit 2 with a reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scaling.cli import cli
+from scaling.errors import ScalingError
+from scaling.ledger.commit import Ledger
+from scaling.ledger.speed import measure_speed
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("table") / "runs.csv"
+    rows = [
+        f"{n},{d},{1.7 + 400 / n**0.34 + 2000 / d**0.37}"
+        for n in (1e8, 2e8, 4e8, 8e8, 1.6e9)
+        for d in (2e9, 4e9, 8e9, 2e10, 4e10)
+    ]
+    path.write_text("N,D,loss\n" + "\n".join(rows) + "\n")
+    return path
+
+
+def ask(source: Path, *words: str) -> Result:
+    done = CliRunner().invoke(
+        cli,
+        ["allocate", str(source), "--bootstrap", "10", *words],
+        standalone_mode=False,
+    )
+    if done.exception is not None:
+        raise done.exception
+    return done
+
+
+def ask_json(source: Path, *words: str) -> list[dict]:
+    return json.loads(ask(source, *words, "--json").stdout)["answers"]
+
+
+def test_money_devices_and_deadline_are_one_question(table):
+    words = "--device h100 --mfu 0.4 --devices 8 --days 0.5 --dollars 200 --price-per-hour 2.5"
+    (answer,) = ask_json(table, *words.split())
+    assert answer["binding"] == ["money"]
+    assert answer["flops"] == pytest.approx(80 * 3600 * 0.4 * 989.4e12)
+    assert answer["spending"]["dollars"] == pytest.approx(200)
+    assert answer["spending"]["days"] == pytest.approx(80 / 8 / 24)
+    assert any("0.5 days" in note for note in answer["notes"])
+
+
+def test_several_budgets_share_the_other_conditions(table):
+    answers = ask_json(table, "--flops", "1e20", "--flops", "1e21", "--params", "4e8")
+    assert [answer["flops"] for answer in answers] == [1e20, 1e21]
+    assert {answer["params"] for answer in answers} == {4e8}
+
+
+@pytest.mark.parametrize(
+    ("said", "bytes_"), [("2e9", 2e9), ("2GB", 2e9), ("2 GiB", 2 * 2**30), ("2000mb", 2e9)]
+)
+def test_memory_is_read_with_its_unit(table, said, bytes_):
+    (answer,) = ask_json(table, "--flops", "1e21", "--serving-memory", said)
+    assert answer["question"]["serving_memory"] == bytes_
+
+
+def test_the_machine_that_trained_a_folder_is_a_device():
+    words = ("--device", "measured", "--devices", "2", "--days", "0.001", "--count", "matmul")
+    (answer,) = ask_json(REFERENCE, *words)
+    speed = measure_speed(Ledger.open(REFERENCE))
+    assert answer["flops"] == pytest.approx(2 * 86.4 * speed)
+    assert answer["shape"]["params"] > 0
+
+
+def test_memory_counts_every_stored_parameter_of_a_sweeps_shapes():
+    (answer,) = ask_json(REFERENCE, "--flops", "1e12", "--serving-memory", "60kB")
+    assert answer["binding"] == ["serving_memory", "flops"]
+    shape = answer["shape"]
+    # Blocks 12·d² a layer, two embeddings, norm gains: within the memory at two bytes each.
+    d, layers = shape["d_model"], shape["n_layers"]
+    stored = 12 * d * d * layers + 2 * 256 * d + (2 * layers + 1) * d + 2 * layers * 16
+    assert 2 * stored <= 60_000
+    assert answer["spending"]["serving_bytes"] == pytest.approx(60_000, rel=1e-6)
+
+
+def test_the_text_says_what_decides_and_what_other_sizes_cost(table):
+    said = ask(table, "--flops", "1e21", "--inference-tokens", "1e11").stdout
+    assert "of training, decided by flops" in said
+    assert "serving 100B tokens" in said
+    assert "lifetime compute for the same loss at other sizes: N/4" in said
+    assert "from cheapest to train to cheapest to serve" in said
+    assert "assumed: serving a token is counted as 0.333 of training on it" in said
+
+
+def test_a_plain_budget_says_what_half_and_twice_the_size_cost(table):
+    said = ask(table, "--flops", "1e21").stdout
+    assert said.startswith("For 1e21 FLOPs (")
+    assert "compute for the same loss at other sizes: N/4" in said
+    assert "from cheapest to train" not in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("", "leaves compute open"),
+        ("--flops 0", "positive, finite"),
+        ("--flops -1", "positive, finite"),
+        ("--flops nan", "positive, finite"),
+        ("--flops 1e400", "positive, finite"),
+        ("--flops 1e300", "outside any sane range"),
+        ("--params nan --tokens 1e9", "positive, finite"),
+        ("--flops 1e21 --device h1000 --mfu 0.4", 'Did you mean "h100"'),
+        ("--flops 1e21 --device h100", "say which share with --mfu"),
+        ("--flops 1e21 --device h100 --mfu 40", "a share of the peak"),
+        ("--flops 1e21 --device measured", "a table and has measured no machine"),
+        ("--flops 1e21 --device measured --mfu 0.4", "leave --mfu out"),
+        ("--device h100 --mfu 0.4 --days 3", "number of devices"),
+        ("--device h100 --mfu 0.4 --dollars 3", "needs the price"),
+        ("--dollars 3 --price-per-hour 2", "say on which --device"),
+        ("--flops 1e21 --serving-memory much", "no amount of memory"),
+        ("--flops 1e21 --serving-memory nan", "positive, finite"),
+        ("--flops 1e21 --bytes-per-param 1", "speaks of service"),
+        ("--flops 1e21 --params 1e9 --tokens 1e12", "flops contradicts params and tokens"),
+        ("--flops 1e19 --target-loss 2.0", "flops contradicts target_loss"),
+    ],
+)
+def test_what_cannot_be_asked_exits_2(table, words, said):
+    with pytest.raises(ScalingError, match=said) as caught:
+        ask(table, *words.split())
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--flops 1e21 --family compute", "does not say how to split"),
+        ("--flops 1e21 --unique-tokens 1e8", "beyond 4 epochs"),
+        ("--flops 1e21 --approach isoflop --params 1e9", "needs a law|no frontier"),
+    ],
+)
+def test_what_the_fit_cannot_answer_exits_4(table, words, said):
+    with pytest.raises(ScalingError, match=said) as caught:
+        ask(table, *words.split())
+    assert caught.value.exit_code == 4
