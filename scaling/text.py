@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from scaling.units import format_count, format_flops
+from scaling.units import format_count, format_flops, format_seconds
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -138,7 +138,7 @@ def format_backtest(scored: Backtest) -> str:
         "Mean absolute error of ln L on the runs with the most C, N or D (top 15 %), by laws",
         "fitted to the runs up to the quantile of it that heads the column; score: over C.",
         "",
-        *_align(rows),
+        *align_columns(rows),
         "",
     ]
     if scored.chosen is None:
@@ -178,59 +178,31 @@ def format_comparison(answer: Comparison) -> str:
     return "\n".join(lines + _format_checks(answer.checks))
 
 
-def format_plan(plan: Mapping[str, Any]) -> str:
-    """The cells of a described plan (`scaling plan --json`) as a table."""
-    header = ("budget", "width×depth", "N", "D", "FLOPs", "batch", "steps", "lr", "state")
-    rows: list[tuple[str, ...]] = [header]
-    for cell in plan["cells"]:
-        state = "done" if cell["cached"] and not cell["repeats"] else cell["why"]
-        rows.append(
-            (
-                "–" if cell["budget"] is None else format_flops(cell["budget"]),
-                f"{cell['shape']['d_model']}×{cell['shape']['n_layers']}",
-                format_count(cell["counts"]["matmul"]),
-                format_count(cell["tokens"]),
-                format_flops(cell["flops"]),
-                str(cell["batch_sequences"]),
-                str(cell["steps"]),
-                f"{cell['learning_rate']:.3g}",
-                state,
-            )
-        )
-    totals = plan["totals"]
-    lines = _align(rows)
-    lines.append(
-        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
-        f"{_format_saved(totals['flops'], totals['flops_spent'])}, "
-        f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
-        f"up to {totals['peak_bytes'] / 2**30:.2f} GiB a run"
-    )
-    for cell in plan["rejected"]:
-        lines.append(
-            f"rejected: N {format_count(cell['params'])}, D {format_count(cell['tokens'])}: "
-            f"{cell['reason']}"
-        )
-    lines += [f"warning: {line}" for line in plan["warnings"]]
-    lines.append(plan["reference"])
-    return "\n".join(lines)
-
-
-def _format_saved(flops: int, spent: int) -> str:
-    if spent == flops:
-        return ""
-    return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
-
-
 def format_status(status: Mapping[str, Any]) -> str:
     """Counts of a described status, and every run that is not finished."""
     counts = status["counts"]
     lines = [f"{status['name']}: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
+    lines += _format_time(status["time"])
     for run in status["runs"]:
         if run["state"] != "finished":
             why = f": {_clean(run['why'])}" if run["why"] else ""
             lines.append(f"  {run['run_id']} {run['state']}{why}")
     lines += [f"  damaged: {_clean(line)}" for line in status["damaged"]]
     return "\n".join(lines)
+
+
+def _format_time(time: Mapping[str, Any]) -> list[str]:
+    if not time["compared_runs"]:
+        return []
+    line = (
+        f"  {time['compared_runs']} runs took {format_seconds(time['measured_seconds'])} of a core"
+    )
+    if time["predicted_seconds"] is None:
+        return [f"{line}; how long they should take, scaling plan measures"]
+    return [
+        f"{line}, {format_seconds(time['predicted_seconds'])} were predicted for this device "
+        f"(ratio {time['ratio']:.2f})"
+    ]
 
 
 def _format_checks(checks: Iterable[Check]) -> list[str]:
@@ -268,7 +240,8 @@ def _format_distance(decades: float) -> str:
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"
 
 
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines, every column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
 

@@ -26,18 +26,22 @@ RANKS = {
     "fitting": 6,
     "allocation": 7,
     "comparison": 7,
+    "design": 8,
     "report": 8,
     "recall": 8,
     "workflow": 9,
-    "descriptions": 10,
+    "timing": 10,
+    "planning": 10,
+    "descriptions": 11,
     "reporting": 10,
     "text": 9,
+    "text_plan": 10,
     "options": 10,
-    "verbs": 11,
-    "cli": 12,
-    "__main__": 13,
+    "verbs": 12,
+    "cli": 13,
+    "__main__": 14,
 }
-ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison"})
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison", "design"})
 ROOMS = {
     "torch": {"training"},
     "ray": {"orchestration"},

@@ -1,0 +1,82 @@
+"""How long a sweep takes here: the throughput of the device, looked up or measured and kept.
+
+A plan asks for the configurations that stand for its runs; what the cache lacks is measured in a
+few seconds and added to it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from scaling.ledger.throughput_cache import (
+    Device,
+    find_device,
+    join_points,
+    read_throughput,
+    write_throughput,
+)
+from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.spec import SweepSpec
+from scaling.sweep.throughput import Throughput, choose_pivots
+from scaling.workflow import StoredSweep, Sweep
+
+
+def obtain_throughput(sweep: Sweep, *, root: Path) -> tuple[Throughput, int]:
+    """The throughput of this device for a sweep's runs, measured where it is not known.
+
+    Returns:
+        It, and how many configurations were measured now.
+
+    Raises:
+        EnvironmentFault: The cache cannot be written.
+    """
+    results = root / "results"
+    device = _find_device(sweep.spec, sweep.corpus.facts)
+    known = read_throughput(results, device)
+    measured = {point.configuration for point in known.points} if known else set()
+    missing = [
+        run
+        for run in choose_pivots(cell.run for cell in sweep.plan.cells)
+        if (run.shape, run.recipe.batch_sequences) not in measured
+    ]
+    if known is not None and not missing:
+        return known, 0
+    from scaling.training.throughput import measure_throughput
+
+    fresh = measure_throughput(missing, corpus=sweep.corpus.folder, device=device.sentence)
+    joined = join_points(known, fresh)
+    write_throughput(results, device, joined)
+    return joined, len(missing)
+
+
+def recall_throughput(spec: SweepSpec, facts: CorpusFacts, *, results: Path) -> Throughput | None:
+    """What is known of this device for a sweep's runs; None if it was never measured."""
+    return read_throughput(results, _find_device(spec, facts))
+
+
+def predict_seconds(stored: StoredSweep, runs: Iterable[RunSpec]) -> dict[str, float]:
+    """Seconds expected of each run of a results folder on this device, by run_id; empty where it
+    was never measured."""
+    facts = stored.ledger.corpus
+    throughput = recall_throughput(stored.spec, facts, results=stored.ledger.folder.parent)
+    if throughput is None:
+        return {}
+    held_out = facts.validation_tokens
+    return {run.run_id: throughput.estimate_seconds(run, held_out=held_out) for run in runs}
+
+
+def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
+    """Runs of a sweep at the same time, on `cpus` cores (None: those this process may use)."""
+    return max(1, (cpus or len(os.sched_getaffinity(0))) // spec.resources.cpus_per_run)
+
+
+def _find_device(spec: SweepSpec, facts: CorpusFacts) -> Device:
+    return find_device(
+        spec.model.family,
+        vocab_size=facts.vocab_size,
+        seq_len=spec.model.seq_len,
+        head_size=spec.model.head_size,
+    )
