@@ -13,7 +13,7 @@ geometric mean over tables of the error over that of fitting on everything.
     cheapest        cheapest first
     D-optimal       most ln det of the information per FLOP, local at the law of the runs so far
     V-optimal       most forecast variance per FLOP, local likewise
-    basins          Li et al. 2026, arXiv:2604.22753, as it is described there: laws of several basins
+    basins          Li et al. 2026, arXiv:2604.22753, as described: laws of several basins
                     weighted by BIC; forecast variance within them and disagreement between them,
                     per FLOP^0.4
     suggest         scaling/design/suggestion.py: at once, from the published law

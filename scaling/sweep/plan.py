@@ -236,13 +236,16 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
                 shape = _nearest(ladder, size)
                 for ratio in ratios:
                     yield _Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
+    for cell in spec.extra_cells:
+        yield _Wish(shape=_nearest(ladder, cell.params), tokens=cell.tokens, budget=None)
 
 
 def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
     """The ladder up to the rung above the largest wish; one rung at least."""
     vocab_size, seq_len, head_size = facts.vocab_size, spec.model.seq_len, spec.model.head_size
     first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
-    largest = max(_RUNG_ABOVE * _find_largest_wish(spec.grid), count_matmul_params(first))
+    wished = max([_find_largest_wish(spec.grid), *(cell.params for cell in spec.extra_cells)])
+    largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
     return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
 
 

@@ -265,6 +265,9 @@ class SweepSpec(_Model):
     corpus: CorpusSpec
     model: ModelSpec = ModelSpec()
     grid: GridSpec
+    extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
+        (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
+    )
     recipe: RecipeSpec = RecipeSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
@@ -310,7 +313,7 @@ def count_cells(spec: SweepSpec) -> int:
             cells = len(params) * len(ratios)
         case CellGrid(cells=listed):
             cells = len(listed)
-    return cells * len(spec.seeds) + spec.replicates
+    return (cells + len(spec.extra_cells)) * len(spec.seeds) + spec.replicates
 
 
 def load_sweep(path: Path) -> SweepSpec:
@@ -432,9 +435,10 @@ def _known_keys(path: KeyPath) -> list[str]:
         ("grid", "ratio"): RatioGrid,
         ("grid", "cells"): CellGrid,
         ("recipe",): RecipeSpec,
+        ("schedule",): ScheduleSpec,
         ("resources",): ResourcesSpec,
     }
-    if path[:3] == ("grid", "cells", "cells"):
+    if path[:3] == ("grid", "cells", "cells") or path[:1] == ("extra_cells",):
         return list(CellSpec.model_fields)
     return list(models[path].model_fields)
 
