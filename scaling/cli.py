@@ -19,6 +19,7 @@ from scaling.errors import ScalingError
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.keeping import report, retry, status, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.suggesting import suggest
 
 
 def main() -> NoReturn:
@@ -65,5 +66,9 @@ def cli() -> None:
     """
 
 
-for verb in (run, plan, fit, allocate, predict, backtest, compare, report, status, verify, retry):
+for verb in (
+    *(run, plan, suggest),
+    *(fit, allocate, predict, backtest, compare),
+    *(report, status, verify, retry),
+):
     cli.add_command(verb)

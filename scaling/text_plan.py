@@ -138,3 +138,27 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
 def _name_change(change: Mapping[str, Any]) -> str:
     times = f", {change['times']} times" if change["times"] > 1 else ""
     return f"{change['name']}{times}"
+
+
+def format_suggestion(found: Mapping[str, Any]) -> str:
+    """What the cells of a suggestion (`scaling suggest --json`) cost and bring."""
+    rows: list[tuple[str, ...]] = [("N", "D", "FLOPs")]
+    rows += [
+        (
+            format_count(cell["params"]),
+            format_count(cell["tokens"]),
+            format_flops(cell["flops"]),
+        )
+        for cell in found["cells"]
+    ]
+    error = found["expected_error"]
+    before = "" if error["before"] is None else f", {error['before']:.2%} without them"
+    return "\n".join(
+        [
+            *align_columns(rows),
+            f"{len(found['cells'])} cells, {format_flops(found['flops'])} FLOPs; "
+            f"expected error of the loss at {format_flops(found['forecast'])} FLOPs: "
+            f"{error['after']:.2%}{before}",
+            f"  by {found['prior']['source']}, noise {found['prior']['noise']:.2%}",
+        ]
+    )

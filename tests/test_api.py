@@ -10,7 +10,7 @@ import pytest
 import scaling
 
 REPOSITORY = Path(__file__).parents[1]
-VERBS = "run plan fit allocate predict backtest compare report status verify retry".split()  # noqa: SIM905
+VERBS = "run plan suggest fit allocate predict backtest compare report status verify retry".split()  # noqa: SIM905
 
 
 def run_cli(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
