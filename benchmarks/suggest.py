@@ -16,7 +16,8 @@ geometric mean over tables of the error over that of fitting on everything.
     basins          Li et al. 2026, arXiv:2604.22753, as described: laws of several basins
                     weighted by BIC; forecast variance within them and disagreement between them,
                     per FLOP^0.4
-    suggest         scaling/design/suggestion.py: at once, from the published law
+    suggest         scaling/design/suggestion.py: at once, from the published law; also with half
+                    and twice its rate of model error, and with none
 
 The sequential ones begin with the published law, and refit after every third of the spend. Errors
 of fits that a choice cannot carry count as 1. The tables are others' work and not part of this
@@ -262,6 +263,7 @@ METHODS: dict[str, Callable[[Pool, int], IntArray]] = {
     "V-optimal, FLOP^0.4": partial(choose_sequentially, gain=gain_variance, exponent=0.4, basins=1),
     "basins": partial(choose_sequentially, gain=gain_agreement, exponent=0.4, basins=16),
     "suggest": choose_suggested,
+    "suggest, rate 0": partial(choose_suggested, rate=0.0),
     "suggest, rate .025": partial(choose_suggested, rate=0.025),
     "suggest, rate .1": partial(choose_suggested, rate=0.1),
 }

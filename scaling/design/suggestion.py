@@ -14,14 +14,15 @@ The fitter knows nothing of δ: it takes least squares of a set S,
 averaged over targets t and laws θ that are believed; Λ is a prior so weak that it only keeps a
 handful of runs from claiming to know the exponents. With τ = 0 this is V-optimality.
 
-Chosen within a spend: greedily, once by error alone and once by error per FLOP^0.4, leaving money
-for as many distinct cells as a fit needs; then runs are exchanged while that helps; of both sets
-the better one. Without δ the same search spends its budget on cheap runs far away, where laws bend:
-see `benchmarks/suggest.py` and DECISIONS.md, "Suggestions".
+Chosen within a spend: one by one, always the run that lowers the error most, with money left for as
+many distinct cells as a fit needs; then runs are exchanged while that helps. What the spend still
+pays for is added in order of least harm: the fitter's loss is robust, and a run more is a run by
+which it can tell an outlier. Without δ the same search spends its budget on cheap runs far away,
+where laws bend: see `benchmarks/suggest.py` and DECISIONS.md, "Planning".
 
 Source: V-optimality and exchange, Atkinson, Donev & Tobias 2007, Optimum Experimental Designs,
-ch. 10 and 12; cost exponent and the idea of choosing runs for the error in a target region, Li et
-al. 2026, arXiv:2604.22753, whose posterior is a mixture of basins without model error.
+ch. 10 and 12; choosing runs for the error in a target region, Li et al. 2026, arXiv:2604.22753,
+whose posterior is a mixture of basins without model error.
 """
 
 from __future__ import annotations
@@ -42,7 +43,6 @@ from scaling.units import FloatArray, IntArray, format_flops
 DEFAULT_RATE = 0.05
 # Two cells above the least that a law is fitted to.
 LEAST_CELLS = MIN_CELLS + 2
-_COST_EXPONENTS = (0.0, 0.4)
 _PASSES = 6
 # Of theta (E/s, ln of both weights, both exponents): twice what published laws differ by.
 _PRIOR_WIDTHS = np.array([0.6, 2.0, 2.0, 0.3, 0.3])
@@ -105,15 +105,14 @@ def suggest_runs(
     done = done or Points(params=np.empty(0), tokens=np.empty(0), flops=np.empty(0))
     search = _Search(candidates, targets, done, laws=laws, sigma=sigma, rate=rate, spend=spend)
     search.verify_spend()
-    found = [search.improve(search.grow(exponent)) for exponent in _COST_EXPONENTS]
-    value, chosen = min(found)
+    chosen = search.fill(search.improve(search.grow()))
     rows = sorted((row - len(done) for row in chosen), key=lambda row: (candidates.flops[row], row))
     before = math.sqrt(search.measure([])) if len(done) else None
     return Suggestion(
         chosen=tuple(rows),
         flops=float(candidates.flops[rows].sum()),
         error_before=before,
-        error_after=math.sqrt(value),
+        error_after=math.sqrt(search.measure(chosen)),
     )
 
 
@@ -169,49 +168,46 @@ class _Search:
                 f"missing cost {format_flops(needed)} FLOPs. Spend more, or allow smaller models."
             )
 
-    def grow(self, exponent: float) -> list[int]:
-        """Runs added one by one, each the best by error gained per FLOP^exponent."""
+    def grow(self) -> list[int]:
+        """Runs added one by one, always the one with the lowest error, while it falls or cells are
+        missing."""
         chosen: list[int] = []
         error = self.measure(chosen)
-        while (open_rows := self._list_open(chosen)).size:
-            after = self.measure_each(chosen, open_rows)
-            gain = error - after
-            enough = len(set(self._cell[self._done + chosen])) >= LEAST_CELLS
-            if gain.max() <= 0:
-                if enough:
-                    break
-                best = int(np.argmax(gain))
-            else:
-                cost = self._flops[open_rows] ** exponent
-                best = int(np.argmax(np.maximum(gain, 0.0) / cost))
-            chosen.append(int(open_rows[best]))
-            error = float(after[best])
+        while (others := self._list_open(chosen)).size:
+            after = self.measure_each(chosen, others)
+            if after.min() >= error and self._count_cells(chosen) >= LEAST_CELLS:
+                break
+            chosen.append(int(others[np.argmin(after)]))
+            error = float(after.min())
         return chosen
 
-    def improve(self, chosen: list[int]) -> tuple[float, list[int]]:
-        """Exchange, drop and add runs while the error falls; (error², runs)."""
+    def improve(self, chosen: list[int]) -> list[int]:
+        """Runs exchanged, dropped and added while the error falls."""
         error = self.measure(chosen)
         for _ in range(_PASSES):
             before = error
-            for row in list(chosen):
+            for row in [*chosen, None]:
                 rest = [one for one in chosen if one != row]
                 others = self._list_open(rest)
-                after = self.measure_each(rest, others) if others.size else np.empty(0)
-                if after.size and after.min() < error * _ENOUGH:
-                    chosen, error = [*rest, int(others[np.argmin(after)])], float(after.min())
-                cells = len(set(self._cell[self._done + rest]))
-                if rest and cells >= LEAST_CELLS and row in chosen:
+                if others.size:
+                    after = self.measure_each(rest, others)
+                    if after.min() < error * _ENOUGH:
+                        chosen, error = [*rest, int(others[np.argmin(after)])], float(after.min())
+                        continue
+                if row is not None and rest and self._count_cells(rest) >= LEAST_CELLS:
                     without = self.measure(rest)
                     if without < error * _ENOUGH:
                         chosen, error = rest, without
-            others = self._list_open(chosen)
-            if others.size:
-                after = self.measure_each(chosen, others)
-                if after.min() < error * _ENOUGH:
-                    chosen, error = [*chosen, int(others[np.argmin(after)])], float(after.min())
             if error >= before * _ENOUGH:
                 break
-        return error, chosen
+        return chosen
+
+    def fill(self, chosen: list[int]) -> list[int]:
+        """What the spend still pays for, in order of least harm."""
+        while (others := self._list_open(chosen)).size:
+            after = self.measure_each(chosen, others)
+            chosen = [*chosen, int(others[np.argmin(after)])]
+        return chosen
 
     def measure(self, chosen: Sequence[int]) -> float:
         """Expected squared error of a set."""
@@ -244,6 +240,9 @@ class _Search:
                 total += (self._noise + drift[others, others]) * along**2
                 total += 2.0 * along * np.einsum("kp,kp->k", weights, shared)
         return total / (len(self._slopes) * len(self._drift))
+
+    def _count_cells(self, chosen: Sequence[int]) -> int:
+        return len(set(self._cell[self._join(chosen)]))
 
     def _join(self, chosen: Sequence[int]) -> IntArray:
         return np.array([*self._done, *chosen], dtype=np.int64)
