@@ -126,10 +126,8 @@ def estimate_time(
 
 def estimate_disk(runs: Iterable[RunSpec], *, keep_weights: bool, slots: int) -> int:
     """Bytes that runs leave, and the checkpoints of the `slots` largest while they are trained."""
-    weights = sorted(
-        _FLOAT_BYTES * count_total_params(run.shape)
-        for run in {run.run_id: run for run in runs}.values()
-    )
+    distinct = {run.run_id: run for run in runs}.values()
+    weights = [_FLOAT_BYTES * count_total_params(run.shape) for run in distinct]
     kept = sum(weights) if keep_weights else 0
-    passing = 3 * _CHECKPOINTS * sum(weights[-slots:])
+    passing = 3 * _CHECKPOINTS * sum(sorted(weights, reverse=True)[:slots])
     return kept + passing + _RECORD_BYTES * len(weights)
