@@ -44,6 +44,8 @@ _HOMES = {
     "prepare_sweep": "scaling.workflow",
     "read_runs": "scaling.workflow",
     "read_table": "scaling.ledger.tables",
+    "simulate_sweep": "scaling.planning",
+    "suggest_cells": "scaling.planning",
     "train_sweep": "scaling.workflow",
 }
 
