@@ -171,7 +171,7 @@ class SuggestedCells:
     """Cells to train next, and the sweep that trains them.
 
     Attributes:
-        cells: (shape's matmul N, D, FLOPs) of each, cheapest first.
+        cells: (matmul N, D, FLOPs of one seed) of each, cheapest first.
         spec: The sweep with them.
         suggestion: What they do to the forecast.
         forecast: The budget it is for [FLOPs].
@@ -250,7 +250,7 @@ def suggest_cells(
             "takes enough steps."
         )
     suggestion = suggest_runs(
-        _place(runs),
+        _place(runs, times=len(spec.seeds) if done is not None else 1),
         _list_targets(prior, forecast, cost),
         spend=spend,
         laws=laws,
@@ -300,9 +300,11 @@ def list_candidates(
         cells=tuple(CellSpec(params=float(n), tokens=float(d)) for n, d in sorted(listed))
     )
     asked = spec.model_copy(
-        update={"grid": grid, "extra_cells": (), "replicates": 0, "bracket": False}
-    )
-    asked = asked.model_copy(update={"seeds": spec.seeds[:1]})
+        update={
+            "grid": grid, "extra_cells": (), "replicates": 0, "bracket": False,
+            "seeds": spec.seeds[:1],
+        }
+    )  # fmt: skip
     try:
         planned = plan_sweep(asked, facts).cells
     except SpecError:
@@ -333,14 +335,17 @@ def _add_cells(
     listed = tuple(CellSpec(params=float(n), tokens=d) for n, d, _ in cells)
     if keep_grid:
         return spec.model_copy(update={"extra_cells": (*spec.extra_cells, *listed)})
-    return spec.model_copy(update={"grid": CellGrid(cells=listed), "extra_cells": ()})
+    # Seeds, replicates and brackets would cost more than the spend.
+    alone = {"extra_cells": (), "replicates": 0, "bracket": False, "seeds": spec.seeds[:1]}
+    return spec.model_copy(update={"grid": CellGrid(cells=listed), **alone})
 
 
-def _place(runs: Sequence[RunSpec]) -> Points:
+def _place(runs: Sequence[RunSpec], *, times: int) -> Points:
+    """Runs as places that cost what `times` seeds of them cost."""
     return Points(
         params=np.array([count_matmul_params(run.shape) for run in runs], dtype=np.float64),
         tokens=np.array([run.tokens for run in runs], dtype=np.float64),
-        flops=np.array([run.flops for run in runs], dtype=np.float64),
+        flops=np.array([times * run.flops for run in runs], dtype=np.float64),
     )
 
 

@@ -1,6 +1,6 @@
 """Where measured throughputs are kept: results/.cache/throughput/<key>.json.
 
-    key = SHA-256 of processor · torch · Python · family of shapes · the trainer's own source
+    key = SHA-256 of processor · torch · Python · family of shapes · trainer's source · engine
 
 so that another machine, another torch or a faster trainer is measured anew, and nothing has to be
 thrown away by hand. Configurations are added as plans ask for them. A file that is damaged is as
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from scaling.sweep.shapes import ModelFamily
 from scaling.sweep.throughput import StepTime, Throughput
 
 _LIMIT_BYTES = 10 * 2**20
+_ENGINE_VARIABLE = "SCALING_ENGINE"  # of training.engines, which must not be imported for this
 _TRAINER = Path(__file__).parents[1] / "training"
 
 
@@ -36,6 +38,7 @@ class Device:
         torch, python: Versions.
         family: Of shapes: its name, vocabulary, sequence length and head size.
         trainer: Digest of the trainer's source.
+        engine: Which of its engines the environment asks for; empty: the trainer's choice.
     """
 
     processor: str
@@ -43,6 +46,7 @@ class Device:
     python: str
     family: str
     trainer: str
+    engine: str
 
     @property
     def sentence(self) -> str:
@@ -53,14 +57,16 @@ class Device:
 def find_device(family: ModelFamily, *, vocab_size: int, seq_len: int, head_size: int) -> Device:
     """This machine, for one family of shapes; torch is not imported."""
     source = hashlib.sha256()
-    for path in sorted(_TRAINER.rglob("*.py")):
-        source.update(path.read_bytes())
+    for path in sorted(_TRAINER.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            source.update(path.read_bytes())
     return Device(
         processor=_name_processor(),
         torch=importlib.metadata.version("torch"),
         python=platform.python_version(),
         family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
         trainer=source.hexdigest()[:16],
+        engine=os.environ.get(_ENGINE_VARIABLE, ""),
     )
 
 

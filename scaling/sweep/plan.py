@@ -116,6 +116,7 @@ class _Wish:
     shape: ModelShape
     tokens: float
     budget: float | None
+    extra: bool = False
 
 
 def plan_sweep(
@@ -237,7 +238,8 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
                 for ratio in ratios:
                     yield _Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
     for cell in spec.extra_cells:
-        yield _Wish(shape=_nearest(ladder, cell.params), tokens=cell.tokens, budget=None)
+        shape = _nearest(ladder, cell.params)
+        yield _Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
 
 
 def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
@@ -329,7 +331,9 @@ def _list_brackets(
 ) -> Iterator[Cell]:
     """Runs that differ from a corner of the grid in learning rate, or in batch; a batch that cannot
     be halved, and what would take too few steps, is left out."""
-    wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in accepted}
+    # Corners are the grid's: a cell more must not make finished brackets those of no corner.
+    grid = [wish for wish in accepted if not wish.extra] or accepted
+    wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in grid}
     for corner in choose_corners(list(wishes)):
         wish, recipe = wishes[corner], corner.recipe
         for factor in LEARNING_RATE_FACTORS:

@@ -22,8 +22,8 @@ from scaling.data.shards import Shards, open_shards
 from scaling.ledger.results import RunInterrupted
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import StepTime, Throughput
-from scaling.training.evaluate import evaluate_model
-from scaling.training.parametrization import build_model
+from scaling.training.engines import build_engine
+from scaling.training.evaluate import evaluate_losses
 from scaling.training.trainer import train_run
 
 # The first steps allocate memory and choose kernels; then until both are reached.
@@ -86,10 +86,10 @@ def _time_evaluation(run: RunSpec, shards: Shards) -> float:
     windows = max(1, min(_HELD_OUT_TOKENS, len(shards.validation) - 1) // run.shape.seq_len)
     tokens = windows * run.shape.seq_len
     part = dataclasses.replace(shards, validation=shards.validation[: tokens + 1])
-    model = build_model(run)
+    engine = build_engine(run)
     seconds = []
     for _ in range(_EVALUATIONS):
         begun = time.perf_counter()
-        evaluate_model(model, part, seq_len=run.shape.seq_len)
+        evaluate_losses(engine.measure_losses, part, seq_len=run.shape.seq_len)
         seconds.append(time.perf_counter() - begun)
     return min(seconds) / tokens

@@ -15,7 +15,7 @@ from scaling.ledger.throughput_cache import (
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.throughput import StepTime, Throughput
 
-DEVICE = Device(processor="P", torch="2.13", python="3.11", family="t", trainer="ab")
+DEVICE = Device(processor="P", torch="2.13", python="3.11", family="t", trainer="ab", engine="")
 
 
 def make_point(width: int, seconds: float = 0.01) -> StepTime:
@@ -40,7 +40,7 @@ def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
 
 def test_another_device_or_trainer_was_not_measured(tmp_path: Path) -> None:
     write_throughput(tmp_path, DEVICE, make_throughput(make_point(8)))
-    for changed in ("processor", "torch", "python", "family", "trainer"):
+    for changed in ("processor", "torch", "python", "family", "trainer", "engine"):
         other = dataclasses.replace(DEVICE, **{changed: "another"})
         assert read_throughput(tmp_path, other) is None
 
