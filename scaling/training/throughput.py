@@ -2,8 +2,9 @@
 
 Each configuration runs through `train_run` (data, model, optimiser, schedule: everything a step
 does), whose question between steps whether to stop is the clock; its evaluation is timed on the
-first held-out windows. The lower quartile of the steps counts, and the fastest evaluation: what a
-neighbour takes for a moment is not the device's. One thread, as every run has.
+first held-out windows. Steps and evaluation are timed by the processor time of this process: a run
+has one thread on the processor, so that it is the time on a quiet machine, whatever neighbours do
+meanwhile.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import itertools
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable
@@ -30,8 +29,7 @@ from scaling.training.trainer import train_run
 _WARM_STEPS = 8
 _LEAST_STEPS = 24
 _LEAST_SECONDS = 0.2
-_HELD_OUT_TOKENS = 16_384  # two of the batches that evaluation works in
-_EVALUATIONS = 3
+_HELD_OUT_TOKENS = 65_536  # eight of the batches that evaluation works in
 
 
 def measure_throughput(runs: Iterable[RunSpec], *, corpus: Path, device: str) -> Throughput:
@@ -49,11 +47,11 @@ def measure_throughput(runs: Iterable[RunSpec], *, corpus: Path, device: str) ->
 
 
 def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
-    begun = time.perf_counter()
+    begun = time.process_time()
     polls: list[float] = []
 
     def should_stop() -> bool:
-        polls.append(time.perf_counter())
+        polls.append(time.process_time())
         enough = len(polls) >= _WARM_STEPS + _LEAST_STEPS
         return enough and polls[-1] - polls[_WARM_STEPS] >= _LEAST_SECONDS
 
@@ -70,8 +68,7 @@ def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
             should_stop=should_stop,
             report=lambda tokens, loss: None,
         )
-    steps = [later - sooner for sooner, later in itertools.pairwise(polls[_WARM_STEPS:])]
-    step_seconds = statistics.quantiles(steps, n=4)[0]
+    step_seconds = (polls[-1] - polls[_WARM_STEPS]) / (len(polls) - 1 - _WARM_STEPS)
     return StepTime(
         shape=run.shape,
         batch_sequences=run.recipe.batch_sequences,
@@ -87,9 +84,6 @@ def _time_evaluation(run: RunSpec, shards: Shards) -> float:
     tokens = windows * run.shape.seq_len
     part = dataclasses.replace(shards, validation=shards.validation[: tokens + 1])
     engine = build_engine(run)
-    seconds = []
-    for _ in range(_EVALUATIONS):
-        begun = time.perf_counter()
-        evaluate_losses(engine.measure_losses, part, seq_len=run.shape.seq_len)
-        seconds.append(time.perf_counter() - begun)
-    return min(seconds) / tokens
+    begun = time.process_time()
+    evaluate_losses(engine.measure_losses, part, seq_len=run.shape.seq_len)
+    return (time.process_time() - begun) / tokens
