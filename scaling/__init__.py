@@ -45,7 +45,7 @@ _HOMES = {
     "read_runs": "scaling.workflow",
     "read_table": "scaling.ledger.tables",
     "simulate_sweep": "scaling.planning",
-    "suggest_cells": "scaling.planning",
+    "suggest_cells": "scaling.next_cells",
     "train_sweep": "scaling.workflow",
 }
 

@@ -32,6 +32,7 @@ RANKS = {
     "workflow": 9,
     "timing": 10,
     "planning": 10,
+    "next_cells": 11,
     "descriptions": 11,
     "reporting": 10,
     "text": 9,

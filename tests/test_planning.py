@@ -12,7 +12,8 @@ from test_plan_text import make_sweep
 
 from scaling import workflow
 from scaling.cli import cli
-from scaling.planning import list_forecasts, simulate_sweep, suggest_cells, write_sweep
+from scaling.next_cells import suggest_cells, write_sweep
+from scaling.planning import list_forecasts, simulate_sweep
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import parse_sweep
 from scaling.text_plan import format_plan

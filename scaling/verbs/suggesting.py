@@ -45,7 +45,7 @@ def suggest(
     of a results folder the same sweep with more cells, of a sweep file one with these cells alone.
     """
     from scaling.errors import UsageError
-    from scaling.planning import suggest_cells, write_sweep
+    from scaling.next_cells import suggest_cells, write_sweep
     from scaling.text_plan import format_suggestion
     from scaling.workflow import quote_command
 

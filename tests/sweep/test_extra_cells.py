@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from test_plan import FACTS
 
 from scaling.errors import SpecError
 from scaling.sweep.counting import count_matmul_params
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import parse_sweep
 
-FACTS = CorpusFacts(
-    digest="ab" * 32,
-    vocab_size=256,
-    train_tokens=9_000_000,
-    validation_tokens=524_288,
-    train_bytes=9_000_000,
-    validation_bytes=524_288,
-    validation_documents=61,
-    unigram_entropy=3.23,
-    overlap=0.03,
-)
 SWEEP = """\
 name: a
 corpus: {source: python-stdlib}
