@@ -119,6 +119,11 @@ def test_a_prior_law_without_simulate_exits_2(tmp_path: Path) -> None:
     assert "--simulate" in done.output
 
 
+@pytest.mark.parametrize("option", ["--price-per-hour=nan", "--price-per-hour=-1", "--noise=nan"])
+def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str) -> None:
+    assert invoke("plan", tmp_path / "a.yaml", "--simulate", option).exit_code == 2
+
+
 def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = make_sweep(tmp_path, GRID)
     monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)

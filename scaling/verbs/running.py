@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from scaling.options import json_option, root_option, sweep_argument
+from scaling.options import (
+    FiniteRange,
+    json_option,
+    noise_option,
+    root_option,
+    sweep_argument,
+)
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED
 from scaling.verbs.keeping import write_report_page
@@ -78,7 +84,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
 )
 @click.option(
     "--price-per-hour",
-    type=click.FloatRange(0, min_open=False),
+    type=FiniteRange(0),
     default=None,
     help="Of the machine, in any currency.",
 )
@@ -92,12 +98,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     metavar="RESULTS",
     help="Simulate by the law fitted to a results folder.  [default: a published law, scaled]",
 )
-@click.option(
-    "--noise",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=None,
-    help="Standard deviation of ln loss of one run.  [default: of the prior's runs]",
-)
+@noise_option
 @json_option
 def plan(
     sweep_file: Path,

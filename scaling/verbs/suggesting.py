@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.options import json_option, root_option
+from scaling.options import json_option, noise_option, root_option
 from scaling.text import dump_json
 
 
@@ -14,12 +14,7 @@ from scaling.text import dump_json
 @click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|SWEEP.yaml")
 @click.option("--spend", type=float, required=True, help="FLOPs to spend at most.")
 @click.option("--forecast", type=float, required=True, help="Budget C whose loss is forecast.")
-@click.option(
-    "--noise",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=None,
-    help="Standard deviation of ln loss of one run.  [default: of the runs so far]",
-)
+@noise_option
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
