@@ -50,6 +50,8 @@ _HOMES = {
     "read_runs": "scaling.workflow",
     "read_table": "scaling.ledger.tables",
     "review_forecasts": "scaling.forecasting",
+    "simulate_sweep": "scaling.planning",
+    "suggest_cells": "scaling.next_cells",
     "train_sweep": "scaling.workflow",
 }
 

@@ -23,6 +23,7 @@ from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
 from scaling.verbs.starting import init
 from scaling.verbs.submitting import submit
+from scaling.verbs.suggesting import suggest
 from scaling.verbs.watching import cancel, logs, status, track
 
 
@@ -70,7 +71,9 @@ def cli() -> None:
     """
 
 
-for verb in (init, run, submit, plan, fit, allocate, predict, forecast, backtest, compare, report):
-    cli.add_command(verb)
-for verb in (status, logs, cancel, retry, verify, track):
+for verb in (
+    *(init, plan, suggest, run, submit),
+    *(fit, allocate, predict, forecast, backtest, compare, report),
+    *(status, logs, cancel, retry, verify, track),
+):
     cli.add_command(verb)

@@ -9,26 +9,69 @@ from typing import Any
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
-from scaling.sweep.cost import estimate_memory, sum_costs
+from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
 from scaling.sweep.plan import Cell
 from scaling.sweep.recipe import REFERENCE
+from scaling.sweep.throughput import Throughput
 from scaling.workflow import Sweep, holds_sweep
 
 
-def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
-    """The contract's JSON of `scaling plan`."""
+def describe_plan(
+    sweep: Sweep,
+    *,
+    root: Path,
+    slots: int,
+    throughput: Throughput | None = None,
+    price_per_hour: float | None = None,
+) -> dict[str, Any]:
+    """The contract's JSON of `scaling plan`.
+
+    Args:
+        sweep: What is planned.
+        root: Where its results lie or will lie.
+        slots: Runs at the same time.
+        throughput: Of the device; None: nothing is said of time and money.
+        price_per_hour: Of the machine.
+    """
     folder = root / "results" / sweep.spec.name
     stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
     finished = {} if stored is None else stored.results
-    cells = _describe_cells(sweep.plan.cells, finished)
     share = sweep.spec.schedule.trunk
-    totals = sum_costs((cell.run for cell in sweep.plan.cells), share_trunks=share)
+    held_out = sweep.corpus.facts.validation_tokens
+    expected: dict[str, float] = {}
+    time = None
+    if throughput is not None:
+        for cell in sweep.plan.cells:
+            seconds = throughput.estimate_seconds(cell.run, held_out=held_out)
+            expected[cell.run.run_id] = seconds
+        time = estimate_time(
+            (cell.run for cell in sweep.plan.cells if cell.run.run_id not in finished),
+            throughput,
+            held_out=held_out,
+            slots=slots,
+            share_trunks=share,
+            price_per_hour=price_per_hour,
+        )
+    cells = _describe_cells(sweep.plan.cells, finished, expected)
+    runs = [cell.run for cell in sweep.plan.cells]
     return {
         "schema_version": 1,
         "cells": cells,
-        "totals": dataclasses.asdict(totals)
-        | {"cached": sum(cell["cached"] and not cell["repeats"] for cell in cells)},
+        "totals": dataclasses.asdict(sum_costs(runs, share_trunks=share))
+        | {
+            "cached": sum(cell["cached"] and not cell["repeats"] for cell in cells),
+            "seconds": sum(expected.values()) if expected else None,
+            "disk_bytes": estimate_disk(runs, keep_weights=sweep.spec.keep_weights, slots=slots),
+            "left": None if time is None else dataclasses.asdict(time),
+        },
+        "throughput": None
+        if throughput is None
+        else {
+            "device": throughput.device,
+            "measured_at": throughput.measured_at,
+            "configurations": len(throughput.points),
+        },
         "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
         "warnings": list(sweep.plan.warnings),
         "reference": (
@@ -40,12 +83,12 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
 
 
 def _describe_cells(
-    cells: Sequence[Cell], finished: Mapping[str, RunResult]
+    cells: Sequence[Cell], finished: Mapping[str, RunResult], expected: Mapping[str, float]
 ) -> list[dict[str, Any]]:
     described: list[dict[str, Any]] = []
     seen: set[str] = set()
     for cell in cells:
-        one = _describe_cell(cell, finished)
+        one = _describe_cell(cell, finished, expected)
         repeats = one["run_id"] in seen
         if repeats:
             one["why"] = "the row above again: two wishes come to one run"
@@ -54,8 +97,11 @@ def _describe_cells(
     return described
 
 
-def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, Any]:
+def _describe_cell(
+    cell: Cell, finished: Mapping[str, RunResult], expected: Mapping[str, float]
+) -> dict[str, Any]:
     run = cell.run
+    predicted = expected.get(run.run_id)
     result = finished.get(run.run_id)
     return {
         "run_id": run.run_id,
@@ -72,8 +118,9 @@ def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, A
         "learning_rate": run.recipe.learning_rate,
         "seed": run.seed,
         "memory_bytes": estimate_memory(run),
-        # Time is promised only once a benchmark of this device has measured it.
-        "seconds": None if result is None else result.seconds,
+        # Time is promised only where this device was measured.
+        "seconds": predicted if result is None else result.seconds,
+        "predicted_seconds": predicted,
         "cached": result is not None,
         "why": "to train" if result is None else f"{result.status} {result.finished_at}",
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
     from scaling.workflow import FitOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; click's own lets nan through, which is neither below nor above."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 root_option = click.option(
     "--root",
@@ -32,6 +46,12 @@ family_option = click.option(
     show_default=True,
     help="Form of the law: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, droppo, "
     "farseer, compute, data_constrained; mixture: several, weighted by held-out error.",
+)
+noise_option = click.option(
+    "--noise",
+    type=FiniteRange(0, 1, min_open=True),
+    default=None,
+    help="Standard deviation of ln loss of one run.  [default: of the runs of the prior]",
 )
 sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
 

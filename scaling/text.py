@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from scaling.text_questions import (
@@ -146,7 +146,7 @@ def format_backtest(scored: Backtest) -> str:
         "Mean absolute error of ln L on the runs with the most C, N or D (top 15 %), by laws",
         "fitted to the runs up to the quantile of it that heads the column; score: over C.",
         "",
-        *_align(rows),
+        *align_columns(rows),
         "",
     ]
     if scored.chosen is None:
@@ -192,49 +192,6 @@ def format_comparison(answer: Comparison) -> str:
     return "\n".join(lines + _format_checks(answer.checks))
 
 
-def format_plan(plan: Mapping[str, Any]) -> str:
-    """The cells of a described plan (`scaling plan --json`) as a table."""
-    header = ("budget", "width×depth", "N", "D", "FLOPs", "batch", "steps", "lr", "state")
-    rows: list[tuple[str, ...]] = [header]
-    for cell in plan["cells"]:
-        state = "done" if cell["cached"] and not cell["repeats"] else cell["why"]
-        rows.append(
-            (
-                "–" if cell["budget"] is None else format_flops(cell["budget"]),
-                f"{cell['shape']['d_model']}×{cell['shape']['n_layers']}",
-                format_count(cell["counts"]["matmul"]),
-                format_count(cell["tokens"]),
-                format_flops(cell["flops"]),
-                str(cell["batch_sequences"]),
-                str(cell["steps"]),
-                f"{cell['learning_rate']:.3g}",
-                state,
-            )
-        )
-    totals = plan["totals"]
-    lines = _align(rows)
-    lines.append(
-        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
-        f"{_format_saved(totals['flops'], totals['flops_spent'])}, "
-        f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
-        f"up to {totals['peak_bytes'] / 2**30:.2f} GiB a run"
-    )
-    for cell in plan["rejected"]:
-        lines.append(
-            f"rejected: N {format_count(cell['params'])}, D {format_count(cell['tokens'])}: "
-            f"{cell['reason']}"
-        )
-    lines += [f"warning: {line}" for line in plan["warnings"]]
-    lines.append(plan["reference"])
-    return "\n".join(lines)
-
-
-def _format_saved(flops: int, spent: int) -> str:
-    if spent == flops:
-        return ""
-    return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
-
-
 def _format_checks(checks: Iterable[Check]) -> list[str]:
     given = list(checks)
     lines = [
@@ -270,7 +227,8 @@ def _format_distance(decades: float) -> str:
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"
 
 
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
+def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
+    """Rows of cells as lines, every column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
 

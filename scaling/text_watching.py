@@ -28,6 +28,7 @@ def format_status(status: Mapping[str, Any]) -> str:
         left = status["seconds_left"]
         rate = f"{format_count(status['tokens_per_second'])} tokens/s"
         lines.append(f"  {rate}" + ("" if left is None else f" · {format_seconds(left)} left"))
+    lines += _format_time(status["time"])
     missing = [run for run in status["runs"] if run["state"] == "missing"]
     listed = [run for run in status["runs"] if run["state"] not in ("finished", "missing")]
     lines += [f"  {run['run_id']} {_describe_run(run)}" for run in listed]
@@ -36,6 +37,20 @@ def format_status(status: Mapping[str, Any]) -> str:
         lines.append(f"  and {len(missing) - _MISSING_SHOWN} more missing")
     lines += [f"  damaged: {line}" for line in status["damaged"]]
     return "\n".join(clean_line(line) for line in lines)
+
+
+def _format_time(time: Mapping[str, Any]) -> list[str]:
+    if not time["compared_runs"]:
+        return []
+    line = (
+        f"  {time['compared_runs']} runs took {format_seconds(time['measured_seconds'])} of a core"
+    )
+    if time["predicted_seconds"] is None:
+        return [f"{line}; how long they should take, scaling plan measures"]
+    return [
+        f"{line}, {format_seconds(time['predicted_seconds'])} were predicted for this device "
+        f"(ratio {time['ratio']:.2f})"
+    ]
 
 
 def _describe_run(run: Mapping[str, Any]) -> str:

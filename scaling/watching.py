@@ -25,6 +25,7 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
+from scaling.timing import describe_time
 from scaling.workflow import open_results
 
 STATES = ("finished", "diverged", "failed", "damaged", "cancelled", "running", "missing")
@@ -57,10 +58,10 @@ class SweepWatch:
 
     def __init__(self, folder: Path) -> None:
         stored = open_results(folder)
-        self._name, self._ledger = stored.spec.name, stored.ledger
+        self._name, self._ledger, self._stored = stored.spec.name, stored.ledger, stored
         self._runs = {cell.run.run_id: cell.run for cell in stored.plan.cells}
         found = self._ledger.read_results()
-        self._damaged = found.damaged
+        self._damaged, self._results = found.damaged, dict(found.results)
         self._settled = {
             run_id: _Seen(result.status, result.reason)
             for run_id, result in found.results.items()
@@ -91,6 +92,7 @@ class SweepWatch:
                 | {"live": self._describe_live(run_id, one, now)}
                 for run_id, one in seen.items()
             ],
+            "time": describe_time(self._stored, self._results),
             "damaged": [f"{damage.path}: {damage.what}" for damage in self._damaged],
         }
 
@@ -102,6 +104,7 @@ class SweepWatch:
         except (IntegrityError, OSError) as error:
             return _Seen("damaged", str(error))
         if result is not None:
+            self._results[run_id] = result
             self._settled[run_id] = _Seen(result.status, result.reason)
             return self._settled[run_id]
         if is_cancelled(self._ledger, run_id):

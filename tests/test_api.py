@@ -11,8 +11,8 @@ import scaling
 
 REPOSITORY = Path(__file__).parents[1]
 VERBS = (
-    *("init", "run", "submit", "plan", "fit", "allocate", "predict", "forecast", "backtest"),
-    *("compare", "report", "status", "logs", "cancel", "verify", "retry", "track"),
+    *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
+    *("backtest", "compare", "report", "status", "logs", "cancel", "retry", "verify", "track"),
 )
 
 

@@ -113,12 +113,26 @@ def test_added_budgets_train_only_what_is_new(root: Path) -> None:
     more = SWEEP.replace("7.2e9]", "7.2e9, 9e9]")
     (root / "tiny.yaml").write_text(more)
     try:
-        planned = json.loads(run_cli(root, "plan", "tiny.yaml", "--json").stdout)
+        planned = json.loads(run_cli(root, "plan", "tiny.yaml", "--no-benchmark", "--json").stdout)
         assert sum(cell["cached"] for cell in planned["cells"]) == CELLS
         assert len(planned["cells"]) == CELLS + 4
     finally:
         (root / "tiny.yaml").write_text(SWEEP)
     assert list_results(root) == before
+
+
+def test_a_device_is_measured_once_and_status_compares(root: Path) -> None:
+    assert "scaling plan measures" in run_cli(root, "status", "results/tiny").stdout
+    first, second = (run_cli(root, "plan", "tiny.yaml", "--json") for _ in range(2))
+    assert "measured the throughput" in first.stderr
+    assert second.stderr == ""
+    assert json.loads(first.stdout) == json.loads(second.stdout)
+    cells = json.loads(first.stdout)["cells"]
+    assert all(cell["cached"] and cell["predicted_seconds"] > 0 for cell in cells)
+    time = json.loads(run_cli(root, "status", "results/tiny", "--json").stdout)["time"]
+    # One run was killed, another stopped: what they had done before is not in their time.
+    assert CELLS - 2 <= time["compared_runs"] <= CELLS
+    assert time["ratio"] > 0
 
 
 def test_the_page_stands_alone(root: Path) -> None:
@@ -135,7 +149,7 @@ def test_reading_verbs_speak_json(root: Path) -> None:
         ("predict", "results/tiny", "--no-bootstrap", "--params=2e4", "--tokens=1e4", "--anyway"),
         ("status", "results/tiny"),
         ("verify", "results/tiny"),
-        ("plan", "tiny.yaml"),
+        ("plan", "tiny.yaml", "--no-benchmark"),
     ):
         done = run_cli(root, *words, "--json")
         assert done.returncode in (0, 4), (words, done.stderr)

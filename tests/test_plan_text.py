@@ -13,7 +13,7 @@ from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import load_sweep
-from scaling.text import format_plan
+from scaling.text_plan import format_plan
 from scaling.workflow import Sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -30,7 +30,7 @@ def make_sweep(folder: Path, grid: str) -> Sweep:
 
 def test_two_wishes_for_one_run_say_so(tmp_path: Path) -> None:
     described = describe_plan(
-        make_sweep(tmp_path, "{params: [1e4, 1.05e4, 3e4], tokens: [3e5]}"), root=tmp_path
+        make_sweep(tmp_path, "{params: [1e4, 1.05e4, 3e4], tokens: [3e5]}"), root=tmp_path, slots=2
     )
     assert len({cell["run_id"] for cell in described["cells"]}) == 2
     repeats = [cell for cell in described["cells"] if cell["repeats"]]
@@ -41,7 +41,7 @@ def test_two_wishes_for_one_run_say_so(tmp_path: Path) -> None:
 
 def test_a_finished_run_that_two_wishes_share_is_done_once(tmp_path: Path) -> None:
     described = describe_plan(
-        make_sweep(tmp_path, "{params: [1e4, 1.05e4], tokens: [3e5]}"), root=tmp_path
+        make_sweep(tmp_path, "{params: [1e4, 1.05e4], tokens: [3e5]}"), root=tmp_path, slots=2
     )
     first, second = described["cells"]
     done = [cell | {"cached": True} for cell in (first, second)]
@@ -63,6 +63,6 @@ def test_run_and_plan_write_a_rejected_cell_alike(
     monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
     monkeypatch.setattr(workflow, "open_ledger", stop)
     said = CliRunner().invoke(cli, ["run", str(sweep.path)]).stderr
-    described = format_plan(describe_plan(sweep, root=tmp_path))
+    described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said
     assert "rejected: N 10.2k, D 1k: " in described

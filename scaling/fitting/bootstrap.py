@@ -143,6 +143,28 @@ def draw_minima(
     return np.stack((a, log_k_n, b, log_k_d), axis=1)
 
 
+def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> Draws:
+    """Refit the law to `count` redraws of Gaussian noise around itself: what a design can tell.
+
+    Args:
+        fit: Of the design's losses without noise.
+        sigma: Standard deviation of ln loss of one run.
+        count: Draws.
+        seed: Of the generator.
+    """
+    rng = np.random.default_rng(seed)
+    expected = fit.task.target + fit.residuals
+    target = expected + sigma * rng.standard_normal((count, expected.size))
+    task = replace(fit.task, target=target)
+    solved = _refit(task, np.repeat(fit.theta[None], count, axis=0), None)
+    theta = solved.theta[solved.converged]
+    return Draws(
+        coefficients=task.family.to_coefficients(theta, task.axes),
+        method="noise",
+        failed=int(np.sum(~solved.converged)),
+    )
+
+
 def find_interval(draws: FloatArray, level: float) -> Interval:
     """Central percentile interval of draws, shape (b,)."""
     low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.trunks import Trunk, find_branch_step, find_start, list_trunks
+from scaling.sweep.trunks import Trunk, find_start, list_trunks, may_start
 
 
 class TrunkSchedule:
@@ -49,11 +49,8 @@ class TrunkSchedule:
         trunk = self._trunk_of.get(run.run_id)
         if trunk is None or not self._running[trunk.prefix]:
             return True
-        own = find_branch_step(run)
-        steps = set(self._open_cache(trunk).list_steps())
-        start = find_start(run, steps)
-        meetings = {min(own, find_branch_step(one)) for one in self._running[trunk.prefix].values()}
-        return all(step in steps or step <= start for step in meetings)
+        stored = set(self._open_cache(trunk).list_steps())
+        return may_start(run, stored, self._running[trunk.prefix].values())
 
     def begin(self, run: RunSpec) -> None:
         """The run is under way."""

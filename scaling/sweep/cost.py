@@ -1,4 +1,5 @@
-"""What a plan costs: FLOPs and memory by arithmetic, seconds only from a measured rate."""
+"""What a plan costs: FLOPs, memory and disk by arithmetic, time and money only from a measured
+throughput."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaling.sweep.counting import count_total_params
+from scaling.sweep.makespan import find_makespan
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.throughput import Throughput
 from scaling.sweep.trunks import count_spent_flops
 
 _FLOAT_BYTES = 4
@@ -19,6 +22,9 @@ _COPIES_OF_PARAMS = 4
 _ACTIVATIONS_PER_LAYER = 28
 _LOGITS_COPIES = 3  # logits, log-softmax, gradient
 _PROCESS_BYTES = 550 * 2**20  # a worker that has imported torch (PERFORMANCE: 544 MiB)
+# Curve, log and result of a run: 100 rows of 120 bytes, and what is written of them.
+_RECORD_BYTES = 24 * 2**10
+_CHECKPOINTS = 2  # a run keeps its last two; each holds weights and both moments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,3 +66,68 @@ def estimate_memory(run: RunSpec) -> int:
     logits = max(tokens, 8192) * shape.vocab_size * _LOGITS_COPIES  # evaluation: 8192 at once
     floats = _COPIES_OF_PARAMS * count_total_params(shape) + activations + logits
     return _PROCESS_BYTES + _FLOAT_BYTES * floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanTime:
+    """What is left of a plan, on so many slots.
+
+    Attributes:
+        slots: Runs at the same time.
+        runs: To be trained.
+        flops: That will be computed; less than the sum of theirs where a trunk is shared.
+        seconds: Of all of them, one after another, each from nothing.
+        makespan_seconds: From the first start to the last end.
+        price: Of the machine for that long; None where no price per hour is given.
+    """
+
+    slots: int
+    runs: int
+    flops: int
+    seconds: float
+    makespan_seconds: float
+    price: float | None
+
+
+def estimate_time(
+    runs: Iterable[RunSpec],
+    throughput: Throughput,
+    *,
+    held_out: int,
+    slots: int,
+    share_trunks: bool = False,
+    price_per_hour: float | None = None,
+) -> PlanTime:
+    """How long runs take.
+
+    Args:
+        runs: What is to be trained; a run named twice is trained once.
+        throughput: Of the device.
+        held_out: Held-out tokens, all of which every run is evaluated on.
+        slots: Runs at the same time.
+        share_trunks: Whether runs with the same prefix train it once.
+        price_per_hour: Of the machine, whatever the currency.
+    """
+    distinct = tuple({run.run_id: run for run in runs}.values())
+
+    def estimate(run: RunSpec, first_step: int) -> float:
+        return throughput.estimate_seconds(run, held_out=held_out, first_step=first_step)
+
+    makespan = find_makespan(distinct, estimate, slots=slots, share_trunks=share_trunks)
+    return PlanTime(
+        slots=slots,
+        runs=len(distinct),
+        flops=sum_costs(distinct, share_trunks=share_trunks).flops_spent,
+        seconds=sum(estimate(run, 0) for run in distinct),
+        makespan_seconds=makespan,
+        price=None if price_per_hour is None else price_per_hour * makespan / 3600.0,
+    )
+
+
+def estimate_disk(runs: Iterable[RunSpec], *, keep_weights: bool, slots: int) -> int:
+    """Bytes that runs leave, and the checkpoints of the `slots` largest while they are trained."""
+    distinct = {run.run_id: run for run in runs}.values()
+    weights = [_FLOAT_BYTES * count_total_params(run.shape) for run in distinct]
+    kept = sum(weights) if keep_weights else 0
+    passing = 3 * _CHECKPOINTS * sum(sorted(weights, reverse=True)[:slots])
+    return kept + passing + _RECORD_BYTES * len(weights)

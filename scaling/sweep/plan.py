@@ -119,6 +119,7 @@ class _Wish:
     shape: ModelShape
     tokens: float
     budget: float | None
+    extra: bool = False
 
 
 def plan_sweep(
@@ -263,13 +264,17 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
                 shape = _nearest(ladder, size)
                 for ratio in ratios:
                     yield _Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
+    for cell in spec.extra_cells:
+        shape = _nearest(ladder, cell.params)
+        yield _Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
 
 
 def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
     """The ladder up to the rung above the largest wish; one rung at least."""
     vocab_size, seq_len, head_size = facts.vocab_size, spec.model.seq_len, spec.model.head_size
     first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
-    largest = max(_RUNG_ABOVE * _find_largest_wish(spec.grid), count_matmul_params(first))
+    wished = max([_find_largest_wish(spec.grid), *(cell.params for cell in spec.extra_cells)])
+    largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
     return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
 
 
@@ -353,7 +358,9 @@ def _list_brackets(
 ) -> Iterator[Cell]:
     """Runs that differ from a corner of the grid in learning rate, or in batch; a batch that cannot
     be halved, and what would take too few steps, is left out."""
-    wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in accepted}
+    # Corners are the grid's: a cell more must not make finished brackets those of no corner.
+    grid = [wish for wish in accepted if not wish.extra] or accepted
+    wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in grid}
     for corner in choose_corners(list(wishes)):
         wish, recipe = wishes[corner], corner.recipe
         for factor in LEARNING_RATE_FACTORS:

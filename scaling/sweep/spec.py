@@ -34,7 +34,7 @@ from scaling.units import format_count, format_flops
 _Number = TypeVar("_Number", int, float)
 
 MAX_CELLS = 10_000
-_LARGEST = 1e40  # of D and C: far beyond any training run, far inside float64
+LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
 # Largest share of the steps that the recipe's own rules take: 20 steps of 200, 200 of 400.
 _DEFAULT_WARMUP, _DEFAULT_DECAY = 0.1, 0.5
 
@@ -48,7 +48,7 @@ def _read_count(value: Any) -> Any:
 
 Count = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=1, lt=2**63)]
 Seed = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=0, lt=2**32)]
-Positive = Annotated[float, Field(strict=True, gt=0, lt=_LARGEST, allow_inf_nan=False)]
+Positive = Annotated[float, Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False)]
 Params = Annotated[float, Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 
@@ -265,6 +265,9 @@ class SweepSpec(_Model):
     corpus: CorpusSpec
     model: ModelSpec = ModelSpec()
     grid: GridSpec
+    extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
+        (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
+    )
     recipe: RecipeSpec = RecipeSpec()
     schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
@@ -310,7 +313,7 @@ def count_cells(spec: SweepSpec) -> int:
             cells = len(params) * len(ratios)
         case CellGrid(cells=listed):
             cells = len(listed)
-    return cells * len(spec.seeds) + spec.replicates
+    return (cells + len(spec.extra_cells)) * len(spec.seeds) + spec.replicates
 
 
 def load_sweep(path: Path) -> SweepSpec:
@@ -432,9 +435,10 @@ def _known_keys(path: KeyPath) -> list[str]:
         ("grid", "ratio"): RatioGrid,
         ("grid", "cells"): CellGrid,
         ("recipe",): RecipeSpec,
+        ("schedule",): ScheduleSpec,
         ("resources",): ResourcesSpec,
     }
-    if path[:3] == ("grid", "cells", "cells"):
+    if path[:3] == ("grid", "cells", "cells") or path[:1] == ("extra_cells",):
         return list(CellSpec.model_fields)
     return list(models[path].model_fields)
 

@@ -17,7 +17,7 @@ Source: Hägele et al. 2024, arXiv:2405.18392, sec. 4.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from scaling.sweep.runspec import RunSpec, canonical_json
@@ -95,3 +95,16 @@ def count_spent_flops(
 def find_start(run: RunSpec, stored: Iterable[int]) -> int:
     """The step from which a run can start, of those whose state is stored; 0: from nothing."""
     return max((step for step in stored if step <= find_branch_step(run)), default=0)
+
+
+def may_start(run: RunSpec, stored: Collection[int], running: Iterable[RunSpec]) -> bool:
+    """Whether no run under way would bring a better state to start from.
+
+    Args:
+        run: Would begin now.
+        stored: Steps of its trunk whose state is there.
+        running: Runs of its trunk that are under way.
+    """
+    start = find_start(run, stored)
+    meetings = {min(find_branch_step(run), find_branch_step(one)) for one in running}
+    return all(step in stored or step <= start for step in meetings)

@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from scaling.options import json_option, root_option, sweep_argument
+from scaling.options import (
+    FiniteRange,
+    json_option,
+    noise_option,
+    root_option,
+    sweep_argument,
+)
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED
 from scaling.verbs.keeping import write_report_page
@@ -94,20 +100,78 @@ def run(
 @click.command()
 @sweep_argument
 @root_option
+@click.option(
+    "--no-benchmark", is_flag=True, help="Measure no throughput: nothing is said of time and money."
+)
+@click.option(
+    "--cpus", type=click.IntRange(1, 100_000), default=None, help="Cores.  [default: all here]"
+)
+@click.option(
+    "--price-per-hour",
+    type=FiniteRange(0),
+    default=None,
+    help="Of the machine, in any currency.",
+)
+@click.option(
+    "--simulate", is_flag=True, help="Expected intervals, gates, and what to change (10 s)."
+)
+@click.option(
+    "--prior-law",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="RESULTS",
+    help="Simulate by the law fitted to a results folder.  [default: a published law, scaled]",
+)
+@noise_option
 @json_option
-def plan(sweep_file: Path, root: Path, as_json: bool) -> None:
+def plan(
+    sweep_file: Path,
+    root: Path,
+    no_benchmark: bool,
+    cpus: int | None,
+    price_per_hour: float | None,
+    simulate: bool,
+    prior_law: Path | None,
+    noise: float | None,
+    as_json: bool,
+) -> None:
     """\b
     scaling plan sweeps/quickstart.yaml
-    scaling plan sweeps/quickstart.yaml --json
+    scaling plan sweeps/quickstart.yaml --price-per-hour 0.09 --simulate
 
-    Every cell: N, D, FLOPs, steps, memory, cached or not and why. Trains nothing; writes nothing
-    but results/.cache.
+    Every cell: N, D, FLOPs, steps, time, memory, cached or not and why. Trains nothing; writes
+    nothing but results/.cache. The first plan of a device measures its throughput, in a few
+    seconds.
+
+    With --simulate, what the sweep will be able to say: its losses are drawn from a law and fitted,
+    many times.
     """
+    if not simulate and (prior_law is not None or noise is not None):
+        raise click.UsageError("--prior-law and --noise say how to --simulate; ask for that too.")
     from scaling.descriptions import describe_plan
-    from scaling.text import format_plan
+    from scaling.text_plan import format_plan
+    from scaling.timing import count_slots, obtain_throughput
     from scaling.workflow import prepare_sweep
 
-    described = describe_plan(prepare_sweep(sweep_file, root=root), root=root)
+    sweep = prepare_sweep(sweep_file, root=root)
+    throughput = None
+    if not no_benchmark:
+        throughput, measured = obtain_throughput(sweep, root=root)
+        if measured:
+            what = f"{measured} configuration" + "s" * (measured > 1)
+            click.echo(f"measured the throughput of {what} on this device", err=True)
+    described = describe_plan(
+        sweep,
+        root=root,
+        slots=count_slots(sweep.spec, cpus=cpus),
+        throughput=throughput,
+        price_per_hour=price_per_hour,
+    )
+    if simulate:
+        from scaling.planning import simulate_sweep
+
+        simulation = simulate_sweep(sweep, prior_law=prior_law, noise=noise)
+        described["simulation"] = simulation.to_contract()
     click.echo(dump_json(described) if as_json else format_plan(described))
 
 

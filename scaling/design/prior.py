@@ -1,0 +1,132 @@
+"""PriorLaw: what is believed of the losses before they are measured, and of their noise.
+
+Without runs it is a published law, moved to the scale of the sweep. Of the published law are kept
+the exponents and the parts of the loss at the middle of the data that it was fitted to: .707 floor,
+.151 from N, .143 from D (E = 1.8172, A = 477.8, B = 2143.4, alpha = .3473, beta = .3672 at
+8.6e19 FLOPs, the geometric mean of its 240 runs). That middle is put where the sweep file expects
+the optimum of its middle budget (`grid.prior`). What matters for a design is the loss's relative
+course; its level, which sets nats alone, is .6 of the unigram entropy, as runs of 1e11 FLOPs on
+bytes of Python's library measured.
+
+Source: Besiroglu et al. 2024, arXiv:2404.10102, refitted (DECISIONS.md) to Hoffmann et al. 2022.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.errors import NoFitError, UsageError
+from scaling.fitting.result import Fit
+from scaling.laws.family import Law
+from scaling.laws.registry import find_law
+from scaling.sweep.cost_model import CostModel
+from scaling.units import FloatArray
+
+# Seeds of one cell of the reference sweep (results/reference, 7 replicates): 1.345 sigma = .0162.
+DEFAULT_NOISE = 0.012
+PUBLISHED_EXPONENTS = (0.34731, 0.36717)
+_FLOOR_SHARE = 0.707
+_LEVEL = 0.6
+_STEP = 0.01  # of ln N, for the slope of the cost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorLaw:
+    """A law and its noise, as believed.
+
+    Attributes:
+        family: Name of the law.
+        coefficients: Its letters, in the order of the law.
+        sigma: Standard deviation of ln loss of one run.
+        source: Where the law comes from, for people.
+        noise_source: Where sigma comes from.
+    """
+
+    family: str
+    coefficients: tuple[float, ...]
+    sigma: float
+    source: str
+    noise_source: str
+
+    @property
+    def law(self) -> Law:
+        """The formula."""
+        return find_law(self.family)
+
+    @property
+    def letters(self) -> FloatArray:
+        """The coefficients as an array."""
+        return np.array(self.coefficients)
+
+
+def scale_published_law(
+    *, params: float, flops: float, cost: CostModel, unigram_entropy: float, sigma: float | None
+) -> PriorLaw:
+    """The published law moved to where a sweep is.
+
+    Args:
+        params: N expected to be best ...
+        flops: ... at this budget, the middle of the sweep [FLOPs].
+        cost: FLOPs per token as a function of N.
+        unigram_entropy: Of the corpus [nats/token].
+        sigma: Noise as stated; None: `DEFAULT_NOISE`.
+    """
+    alpha, beta = PUBLISHED_EXPONENTS
+    per_token = cost.flops_per_token(np.array([params * math.exp(at) for at in (-_STEP, 0, _STEP)]))
+    slope = float(np.log(per_token[2] / per_token[0]) / (2.0 * _STEP))  # 1 where C = 6ND
+    # At the best N the parts balance: alpha · part of N = beta · part of D · slope of ln C in ln N.
+    by_params = (1.0 - _FLOOR_SHARE) * beta * slope / (alpha + beta * slope)
+    by_tokens = 1.0 - _FLOOR_SHARE - by_params
+    level = _LEVEL * unigram_entropy
+    tokens = flops / float(per_token[1])
+    coefficients = (
+        _FLOOR_SHARE * level,
+        by_params * level * params**alpha,
+        by_tokens * level * tokens**beta,
+        alpha,
+        beta,
+    )
+    noise, noise_source = sigma, "as stated"
+    if noise is None:
+        noise = DEFAULT_NOISE
+        noise_source = "assumed, as seeds of the reference sweep differ"
+    return PriorLaw(
+        family="chinchilla",
+        coefficients=coefficients,
+        sigma=noise,
+        source="published exponents (Besiroglu et al. 2024), scaled to this sweep",
+        noise_source=noise_source,
+    )
+
+
+def read_prior(fit: Fit, *, sigma: float | None) -> PriorLaw:
+    """What a fit so far says.
+
+    Args:
+        fit: Of runs that are done.
+        sigma: Noise as stated; None: of its replicates, else of its residuals.
+
+    Raises:
+        NoFitError: It has no law that losses could be drawn from.
+        UsageError: A mixture of laws.
+    """
+    if fit.law is None or fit.status in ("failed", "not_converged"):
+        raise NoFitError(f"{fit.source}: no law to draw losses from. {fit.reason}")
+    if fit.members:
+        raise UsageError(f"{fit.source}: a mixture has no letters to draw from; fit one law.")
+    names = find_law(fit.law.family).param_names
+    measured = fit.replicate_sigma or fit.residual_sigma or 0.0
+    source = "as its replicates differ" if fit.replicate_sigma else "as its residuals scatter"
+    noise = sigma if sigma is not None else measured
+    if noise <= 0:
+        raise UsageError(f"{fit.source}: its runs show no noise; state one with --noise.")
+    return PriorLaw(
+        family=fit.law.family,
+        coefficients=tuple(fit.law.params[name] for name in names),
+        sigma=noise,
+        source=f"the law fitted to {fit.source} ({fit.n} runs, {fit.status})",
+        noise_source="as stated" if sigma is not None else source,
+    )

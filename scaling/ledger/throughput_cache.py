@@ -1,0 +1,122 @@
+"""Where measured throughputs are kept: results/.cache/throughput/<key>.json.
+
+    key = SHA-256 of processor · torch · Python · family of shapes · trainer's source · engine
+
+so that another machine, another torch or a faster trainer is measured anew, and nothing has to be
+thrown away by hand. Configurations are added as plans ask for them. A file that is damaged is as
+good as none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.durable import blaming_machine, read_document, write_durably
+from scaling.errors import IntegrityError
+from scaling.ledger.documents import build_value, open_document, seal_document
+from scaling.sweep.runspec import canonical_json
+from scaling.sweep.shapes import ModelFamily
+from scaling.sweep.throughput import StepTime, Throughput
+
+_LIMIT_BYTES = 10 * 2**20
+_ENGINE_VARIABLE = "SCALING_ENGINE"  # of training.engines, which must not be imported for this
+_TRAINER = Path(__file__).parents[1] / "training"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """What a throughput holds for.
+
+    Attributes:
+        processor: Model name.
+        torch, python: Versions.
+        family: Of shapes: its name, vocabulary, sequence length and head size.
+        trainer: Digest of the trainer's source.
+        engine: Which of its engines the environment asks for; empty: the trainer's choice.
+    """
+
+    processor: str
+    torch: str
+    python: str
+    family: str
+    trainer: str
+    engine: str
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        return f"{self.processor}, torch {self.torch}"
+
+
+def find_device(family: ModelFamily, *, vocab_size: int, seq_len: int, head_size: int) -> Device:
+    """This machine, for one family of shapes; torch is not imported."""
+    source = hashlib.sha256()
+    for path in sorted(_TRAINER.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            source.update(path.read_bytes())
+    return Device(
+        processor=_name_processor(),
+        torch=importlib.metadata.version("torch"),
+        python=platform.python_version(),
+        family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
+        trainer=source.hexdigest()[:16],
+        engine=os.environ.get(_ENGINE_VARIABLE, ""),
+    )
+
+
+def read_throughput(results: Path, device: Device) -> Throughput | None:
+    """What was measured of `device`; None if nothing was, or it cannot be used.
+
+    Args:
+        results: The folder in which sweeps' results and .cache/ lie.
+    """
+    try:
+        document = read_document(
+            results, f".cache/throughput/{_key(device)}.json", limit=_LIMIT_BYTES
+        )
+        body, _ = open_document(document)
+        points = tuple(build_value(StepTime, one, "point") for one in body["points"])
+        return Throughput(
+            device=str(body["device"]), measured_at=str(body["measured_at"]), points=points
+        )
+    except (OSError, IntegrityError, KeyError, TypeError):
+        return None
+
+
+def write_throughput(results: Path, device: Device, throughput: Throughput) -> None:
+    """Keep what was measured.
+
+    Raises:
+        EnvironmentFault: The disk is full or read-only.
+    """
+    path = results / ".cache" / "throughput" / f"{_key(device)}.json"
+    with blaming_machine(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    body = dataclasses.asdict(throughput)
+    write_durably(path, seal_document(body | {"of": dataclasses.asdict(device)}))
+
+
+def join_points(old: Throughput | None, new: Throughput) -> Throughput:
+    """The new measurement, with what only the old one knows."""
+    fresh = {point.configuration for point in new.points}
+    kept = [point for point in (old.points if old else ()) if point.configuration not in fresh]
+    return dataclasses.replace(new, points=(*kept, *new.points))
+
+
+def _key(device: Device) -> str:
+    return hashlib.sha256(canonical_json(dataclasses.asdict(device))).hexdigest()[:16]
+
+
+def _name_processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if "model name" in line]
+    return names[0] if names else platform.machine()

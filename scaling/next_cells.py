@@ -1,0 +1,257 @@
+"""Which cells to train next, from a results folder or a sweep file, and the sweep that does it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.design.expectation import find_truth
+from scaling.design.prior import PriorLaw, read_prior
+from scaling.design.suggestion import DEFAULT_RATE, Points, Suggestion, suggest_runs
+from scaling.errors import QueryError, SpecError, UsageError
+from scaling.fitting.budgets import list_flops
+from scaling.fitting.result import Fit
+from scaling.planning import find_prior
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
+from scaling.units import FloatArray, format_flops
+from scaling.workflow import (
+    FitOptions,
+    fit_table,
+    list_sweep_ladder,
+    make_sweep_cost,
+    open_results,
+    prepare_sweep,
+    read_runs,
+)
+
+# Candidates: 12 budgets over four decades, 7 sizes from 1/8 to 8 times the expected optimum.
+_BUDGETS, _SIZES, _REACH = 12, 7, 8.0
+_SMALLEST_SHARE = 1e4
+_LAWS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedCells:
+    """Cells to train next, and the sweep that trains them.
+
+    Attributes:
+        cells: (matmul N, D, FLOPs of one seed) of each, cheapest first.
+        spec: The sweep with them.
+        suggestion: What they do to the forecast.
+        forecast: The budget it is for [FLOPs].
+        prior: What was believed of the losses.
+    """
+
+    cells: tuple[tuple[int, float, float], ...]
+    spec: SweepSpec
+    suggestion: Suggestion
+    forecast: float
+    prior: PriorLaw
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling suggest`."""
+        keys = ("params", "tokens", "flops")
+        return {
+            "schema_version": 1,
+            "cells": [dict(zip(keys, cell, strict=True)) for cell in self.cells],
+            "flops": self.suggestion.flops,
+            "forecast": self.forecast,
+            "expected_error": {
+                "before": self.suggestion.error_before,
+                "after": self.suggestion.error_after,
+            },
+            "prior": {"source": self.prior.source, "noise": self.prior.sigma},
+            "sweep": self.spec.model_dump(mode="json", exclude_defaults=True),
+        }
+
+
+def suggest_cells(
+    source: Path,
+    *,
+    spend: float,
+    forecast: float,
+    root: Path,
+    noise: float | None = None,
+) -> SuggestedCells:
+    """The cells that most reduce the forecast's expected error.
+
+    Args:
+        source: A results folder, whose runs count as done and whose law is believed; or a sweep
+            file, of which nothing is done yet and whose own grid is not looked at.
+        spend: FLOPs at most.
+        forecast: Budget whose lowest loss is to be forecast [FLOPs].
+        root: Where results/.cache lies, for the corpus of a sweep file.
+        noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
+
+    Raises:
+        QueryError: Spend or forecast is no budget, or the spend pays for too little.
+        UsageError, NoFitError: The runs have no law or no noise to believe.
+    """
+    for name, value in (("spend", spend), ("forecast", forecast)):
+        if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
+            raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
+    if source.is_dir():
+        stored = open_results(source)
+        spec, facts, plan = stored.spec, stored.ledger.corpus, stored.plan
+        cost = make_sweep_cost(spec, facts, "matmul")
+        table, _ = read_runs(source)
+        fit = fit_table(table, stored, FitOptions())
+        prior = read_prior(fit, sigma=noise)
+        done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
+        laws, rate = _list_laws(fit), _measure_rate(fit)
+    else:
+        sweep = prepare_sweep(source, root=root)
+        spec, facts, plan = sweep.spec, sweep.corpus.facts, sweep.plan
+        cost = make_sweep_cost(spec, facts, "matmul")
+        prior = find_prior(spec, facts, cost, plan, source=None, noise=noise)
+        done, laws, rate = None, prior.letters[None], DEFAULT_RATE
+    runs = list_candidates(spec, facts, spend=spend, forecast=forecast, prior=prior, cost=cost)
+    known = {cell.run.run_id for cell in plan.cells} if done is not None else set()
+    runs = [run for run in runs if run.run_id not in known]
+    if not runs:
+        raise QueryError(
+            f"{format_flops(spend)} FLOPs pay for no run that this corpus has text for and that "
+            "takes enough steps."
+        )
+    suggestion = suggest_runs(
+        _place(runs, times=len(spec.seeds) if done is not None else 1),
+        _list_targets(prior, forecast, cost),
+        spend=spend,
+        laws=laws,
+        sigma=prior.sigma,
+        rate=rate,
+        done=done,
+    )
+    chosen = [runs[row] for row in suggestion.chosen]
+    cells = tuple((count_matmul_params(r.shape), float(r.tokens), float(r.flops)) for r in chosen)
+    return SuggestedCells(
+        cells=cells,
+        spec=_add_cells(spec, cells, keep_grid=done is not None),
+        suggestion=suggestion,
+        forecast=forecast,
+        prior=prior,
+    )
+
+
+def list_candidates(
+    spec: SweepSpec,
+    facts: CorpusFacts,
+    *,
+    spend: float,
+    forecast: float,
+    prior: PriorLaw,
+    cost: CostModel,
+) -> list[RunSpec]:
+    """What could be trained for a forecast: rungs around the optimum of budgets from a ten
+    thousandth of the spend (or of the forecast, if that is less) up to the spend.
+
+    A candidate has the recipe and is refused for the reasons that the sweep's own cells have.
+    """
+    budgets = np.geomspace(min(spend, forecast) / _SMALLEST_SHARE, min(spend, forecast), _BUDGETS)
+    wished = []
+    for budget in budgets:
+        centre = float(find_truth(prior, [float(budget)], cost)[0][0])
+        for factor in np.geomspace(1.0 / _REACH, _REACH, _SIZES):
+            wished.append((float(budget), max(1.0, centre * float(factor))))
+    ladder = list_sweep_ladder(spec, facts)
+    sizes = np.log([count_matmul_params(rung) for rung in ladder])
+    listed = {
+        (count_matmul_params(rung), budget / count_flops_per_token(rung))
+        for budget, params in wished
+        for rung in (ladder[int(np.argmin(np.abs(sizes - math.log(params))))],)
+    }
+    grid = CellGrid(
+        cells=tuple(CellSpec(params=float(n), tokens=float(d)) for n, d in sorted(listed))
+    )
+    asked = spec.model_copy(
+        update={
+            "grid": grid, "extra_cells": (), "replicates": 0, "bracket": False,
+            "seeds": spec.seeds[:1],
+        }
+    )  # fmt: skip
+    try:
+        planned = plan_sweep(asked, facts).cells
+    except SpecError:
+        return []
+    distinct = {cell.run.run_id: cell.run for cell in planned if cell.run.flops <= spend}
+    return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
+
+
+def write_sweep(found: SuggestedCells, *, question: str) -> str:
+    """The sweep as YAML that `scaling run` reads."""
+    spec = found.spec
+    lines = [
+        f"# Question: {question}",
+        f"# Cost: {format_flops(found.suggestion.flops)} FLOPs for {len(found.cells)} new cells; "
+        "scaling plan says how long.",
+        "# Expect: an error of the forecast's loss of about "
+        f"{found.suggestion.error_after:.2%} (root mean square), model error included.",
+    ]
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    # A JSON value is a YAML value: nothing to quote, nothing to mistake.
+    lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _add_cells(
+    spec: SweepSpec, cells: Sequence[tuple[int, float, float]], *, keep_grid: bool
+) -> SweepSpec:
+    listed = tuple(CellSpec(params=float(n), tokens=d) for n, d, _ in cells)
+    if keep_grid:
+        return spec.model_copy(update={"extra_cells": (*spec.extra_cells, *listed)})
+    # Seeds, replicates and brackets would cost more than the spend.
+    alone = {"extra_cells": (), "replicates": 0, "bracket": False, "seeds": spec.seeds[:1]}
+    return spec.model_copy(update={"grid": CellGrid(cells=listed), **alone})
+
+
+def _place(runs: Sequence[RunSpec], *, times: int) -> Points:
+    """Runs as places that cost what `times` seeds of them cost."""
+    return Points(
+        params=np.array([count_matmul_params(run.shape) for run in runs], dtype=np.float64),
+        tokens=np.array([run.tokens for run in runs], dtype=np.float64),
+        flops=np.array([times * run.flops for run in runs], dtype=np.float64),
+    )
+
+
+def _list_targets(prior: PriorLaw, forecast: float, cost: CostModel) -> Points:
+    """The optimum at the forecast budget, and models half and twice as large there: what decides
+    its loss and its N*."""
+    best = float(find_truth(prior, [forecast], cost)[0][0])
+    params = best * np.array([0.5, 1.0, 2.0])
+    return Points(
+        params=params,
+        tokens=forecast / cost.flops_per_token(params),
+        flops=np.full(params.size, forecast),
+    )
+
+
+def _list_laws(fit: Fit) -> FloatArray:
+    """A few laws that a fit believes: its own, and draws evenly through its bootstrap."""
+    assert fit.law is not None
+    if fit.law.family != "chinchilla":
+        raise UsageError(
+            f"{fit.source}: suggestions follow Chinchilla's law, not {fit.law.family}."
+        )
+    own = np.array([list(fit.law.params.values())])
+    draws = np.array(fit.draws).reshape(-1, own.shape[1])
+    # A draw whose term has vanished believes that nothing is left to learn of it.
+    draws = draws[np.all(draws > 0, axis=1) & np.all(np.isfinite(draws), axis=1)]
+    step = max(1, len(draws) // (_LAWS - 1))
+    return np.concatenate((own, draws[::step][: _LAWS - 1]))
+
+
+def _measure_rate(fit: Fit) -> float:
+    """Root mean square of the rates of model error that the runs so far show."""
+    if fit.discrepancy is None:
+        return DEFAULT_RATE
+    return float(np.sqrt(np.mean(np.square(fit.discrepancy.rates))))

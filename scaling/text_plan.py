@@ -1,0 +1,164 @@
+"""A plan as text for a terminal: its cells, what they cost, what is rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaling.text import align_columns
+from scaling.units import format_count, format_flops, format_seconds
+
+_HEADER = (
+    "budget", "width×depth", "N", "N total", "N non-emb.", "D", "FLOPs", "batch", "steps", "lr",
+    "time", "memory", "state",
+)  # fmt: skip
+
+
+def format_plan(plan: Mapping[str, Any]) -> str:
+    """The cells of a described plan (`scaling plan --json`) as a table, and what they come to."""
+    lines = align_columns([_HEADER, *(_format_cell(cell) for cell in plan["cells"])])
+    totals = plan["totals"]
+    lines.append(
+        f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
+        f"{_format_saved(totals['flops'], totals['flops_spent'])}, "
+        f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
+        f"up to {_format_bytes(totals['peak_bytes'])} of memory a run, "
+        f"{_format_bytes(totals['disk_bytes'])} of disk"
+    )
+    if plan["throughput"] is None:
+        lines.append("time: not measured on this device (leave --no-benchmark)")
+    else:
+        lines += _format_left(totals["left"], plan["throughput"])
+    for cell in plan["rejected"]:
+        lines.append(
+            f"rejected: N {format_count(cell['params'])}, D {format_count(cell['tokens'])}: "
+            f"{cell['reason']}"
+        )
+    lines += [f"warning: {line}" for line in plan["warnings"]]
+    lines.append(plan["reference"])
+    if "simulation" in plan:
+        lines += ["", *_format_simulation(plan["simulation"])]
+    return "\n".join(lines)
+
+
+def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        "–" if cell["budget"] is None else format_flops(cell["budget"]),
+        f"{cell['shape']['d_model']}×{cell['shape']['n_layers']}",
+        *(format_count(cell["counts"][name]) for name in ("matmul", "total", "non_embedding")),
+        format_count(cell["tokens"]),
+        format_flops(cell["flops"]),
+        str(cell["batch_sequences"]),
+        str(cell["steps"]),
+        f"{cell['learning_rate']:.3g}",
+        "–" if cell["seconds"] is None else format_seconds(cell["seconds"]),
+        _format_bytes(cell["memory_bytes"]),
+        "done" if cell["cached"] and not cell["repeats"] else cell["why"],
+    )
+
+
+def _format_left(left: Mapping[str, Any], throughput: Mapping[str, Any]) -> list[str]:
+    """Time and money of what is left to train."""
+    at_once = f"{left['slots']} at a time" if left["slots"] > 1 else "one after another"
+    line = (
+        f"time: {format_seconds(left['makespan_seconds'])} for {left['runs']} runs {at_once} "
+        f"({format_seconds(left['seconds'])} of one core), beside the start of Ray and the report"
+    )
+    if not left["runs"]:
+        line = "time: nothing is left to train"
+    elif left["price"] is not None:
+        line += f"; price: {left['price']:.2g}"
+    measured = f"{throughput['configurations']} configurations on {throughput['device']}"
+    return [line, f"  by the throughput of {measured}, {throughput['measured_at']}"]
+
+
+def _format_saved(flops: int, spent: int) -> str:
+    if spent == flops:
+        return ""
+    return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
+
+
+def _format_bytes(count: float) -> str:
+    return f"{count / 2**30:.2f} GiB" if count >= 2**29 else f"{count / 2**20:.3g} MiB"
+
+
+def _format_simulation(found: Mapping[str, Any]) -> list[str]:
+    """What the sweep will be able to say, and what would let it say more."""
+    prior, level = found["prior"], f"{found['level']:.0%}"
+    letters = ", ".join(f"{name} {value:.4g}" for name, value in prior["params"].items())
+    lines = [
+        f"What this sweep will say, by {found['draws']} simulated sweeps",
+        f"  of {prior['source']}: {letters}",
+        f"  with a noise of {prior['noise']:.2%}, {prior['noise_source']}",
+    ]
+    for answer in found["answers"]:
+        lines.append(f"  for {format_flops(answer['flops'])} FLOPs, expected {level} intervals:")
+        for name in ("params", "tokens", "loss"):
+            show = format_count if name != "loss" else "{:.4f}".format
+            interval, held = answer["intervals"][name], answer["held"][name]
+            if interval is None:
+                lines.append(f"    {name:<6} no interval")
+                continue
+            low, high = (show(end) for end in interval)
+            lines.append(
+                f"    {name:<6} {show(answer[name]):>8}  [{low}, {high}]  holds it in {held:.0%}"
+            )
+    if found["answered"] < 1:
+        lines.append(f"  {1 - found['answered']:.0%} of the simulated sweeps give no usable law")
+    gates = [f"{code} {share:.0%}" for code, share in found["gates"].items()]
+    lines.append("  gates that would fail: " + (", ".join(gates) or "none"))
+    if not found["changes"]:
+        return [*lines, "  no change of the sweep could be judged"]
+    lines.append(f"  what to change, for {format_flops(found['changed_for'])} FLOPs:")
+    width = max(len(_name_change(change)) for change in found["changes"])
+    rows: list[tuple[str, ...]] = [("", "more FLOPs", "runs", "width of N*", "of the loss")]
+    for change in found["changes"]:
+        rows.append(
+            (
+                _name_change(change).ljust(width),
+                f"+{format_flops(change['extra_flops'])}",
+                f"+{change['extra_runs']}",
+                f"×{change['params_ratio']:.2f}",
+                f"×{change['loss_ratio']:.2f}",
+            )
+        )
+    lines += [f"    {line}" for line in align_columns(rows)]
+    for what, name in (("params", "N*"), ("loss", "the loss")):
+        one = found["halving"][what]
+        if one is None:
+            lines.append(f"  none of these halves the interval of {name}")
+        else:
+            lines.append(
+                f"  the cheapest of these that halves the interval of {name}: "
+                f"{_name_change(one)}, {format_flops(one['extra_flops'])} FLOPs more"
+            )
+    return lines
+
+
+def _name_change(change: Mapping[str, Any]) -> str:
+    times = f", {change['times']} times" if change["times"] > 1 else ""
+    return f"{change['name']}{times}"
+
+
+def format_suggestion(found: Mapping[str, Any]) -> str:
+    """What the cells of a suggestion (`scaling suggest --json`) cost and bring."""
+    rows: list[tuple[str, ...]] = [("N", "D", "FLOPs")]
+    rows += [
+        (
+            format_count(cell["params"]),
+            format_count(cell["tokens"]),
+            format_flops(cell["flops"]),
+        )
+        for cell in found["cells"]
+    ]
+    error = found["expected_error"]
+    before = "" if error["before"] is None else f", {error['before']:.2%} without them"
+    return "\n".join(
+        [
+            *align_columns(rows),
+            f"{len(found['cells'])} cells, {format_flops(found['flops'])} FLOPs; "
+            f"expected error of the loss at {format_flops(found['forecast'])} FLOPs: "
+            f"{error['after']:.2%}{before}",
+            f"  by {found['prior']['source']}, noise {found['prior']['noise']:.2%}",
+        ]
+    )

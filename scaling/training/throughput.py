@@ -1,0 +1,89 @@
+"""How fast this device trains: the trainer itself, stopped after a fraction of a second.
+
+Each configuration runs through `train_run` (data, model, optimiser, schedule: everything a step
+does), whose question between steps whether to stop is the clock; its evaluation is timed on the
+first held-out windows. Steps and evaluation are timed by the processor time of this process: a run
+has one thread on the processor, so that it is the time on a quiet machine, whatever neighbours do
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import datetime
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from scaling.data.shards import Shards, open_shards
+from scaling.ledger.results import RunInterrupted
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.throughput import StepTime, Throughput
+from scaling.training.engines import build_engine
+from scaling.training.evaluate import evaluate_losses
+from scaling.training.trainer import train_run
+
+# The first steps allocate memory and choose kernels; then until both are reached.
+_WARM_STEPS = 8
+_LEAST_STEPS = 24
+_LEAST_SECONDS = 0.2
+_HELD_OUT_TOKENS = 65_536  # eight of the batches that evaluation works in
+
+
+def measure_throughput(runs: Iterable[RunSpec], *, corpus: Path, device: str) -> Throughput:
+    """Time a few configurations.
+
+    Args:
+        runs: One run of each; what they are trained on does not matter, but `corpus` is theirs.
+        corpus: Folder of the prepared corpus.
+        device: How to call this machine.
+    """
+    shards = open_shards(corpus)
+    points = tuple(_time_configuration(run, corpus, shards) for run in runs)
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return Throughput(device=device, measured_at=now, points=points)
+
+
+def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
+    begun = time.process_time()
+    polls: list[float] = []
+
+    def should_stop() -> bool:
+        polls.append(time.process_time())
+        enough = len(polls) >= _WARM_STEPS + _LEAST_STEPS
+        return enough and polls[-1] - polls[_WARM_STEPS] >= _LEAST_SECONDS
+
+    with (
+        tempfile.TemporaryDirectory(prefix="scaling-throughput-") as folder,
+        contextlib.suppress(RunInterrupted),
+    ):
+        train_run(
+            run,
+            corpus=corpus,
+            attempt=Path(folder),
+            resume=(),
+            keep_weights=False,
+            should_stop=should_stop,
+            report=lambda tokens, loss: None,
+        )
+    step_seconds = (polls[-1] - polls[_WARM_STEPS]) / (len(polls) - 1 - _WARM_STEPS)
+    return StepTime(
+        shape=run.shape,
+        batch_sequences=run.recipe.batch_sequences,
+        start_seconds=max(0.0, polls[0] - begun - step_seconds),
+        step_seconds=step_seconds,
+        evaluation_seconds=_time_evaluation(run, shards),
+    )
+
+
+def _time_evaluation(run: RunSpec, shards: Shards) -> float:
+    """Seconds per held-out token."""
+    windows = max(1, min(_HELD_OUT_TOKENS, len(shards.validation) - 1) // run.shape.seq_len)
+    tokens = windows * run.shape.seq_len
+    part = dataclasses.replace(shards, validation=shards.validation[: tokens + 1])
+    engine = build_engine(run)
+    begun = time.process_time()
+    evaluate_losses(engine.measure_losses, part, seq_len=run.shape.seq_len)
+    return (time.process_time() - begun) / tokens

@@ -1,0 +1,53 @@
+"""A small sweep whose losses follow a known law."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import cache
+
+import numpy as np
+
+from scaling.design.expectation import tabulate_expected
+from scaling.design.prior import scale_published_law
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Fit
+from scaling.sweep.cost_model import make_ladder_cost
+from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.shapes import list_ladder
+from scaling.sweep.spec import SweepSpec, parse_sweep
+
+SWEEP = """\
+name: known
+corpus: {source: python-stdlib}
+grid: {budgets: [2e10, 4e10, 8e10, 1.6e11], sizes: 5, span: 6}
+replicates: 4
+forecast: [1.6e12]
+"""
+FACTS = CorpusFacts(
+    digest="ab" * 32,
+    vocab_size=256,
+    train_tokens=9_000_000,
+    validation_tokens=524_288,
+    train_bytes=9_000_000,
+    validation_bytes=524_288,
+    validation_documents=61,
+    unigram_entropy=3.23,
+    overlap=0.03,
+)
+COST = make_ladder_cost(list_ladder(256, 128, max_params=1e10), "matmul")
+PRIOR = scale_published_law(
+    params=20_000, flops=1e11, cost=COST, unigram_entropy=FACTS.unigram_entropy, sigma=0.006
+)
+
+
+def make_spec(sweep: str = SWEEP) -> SweepSpec:
+    return parse_sweep(sweep.encode(), source="sweep.yaml")
+
+
+@cache
+def fit_known() -> Fit:
+    """A fit of one draw of the sweep's losses."""
+    cells = plan_sweep(make_spec(), FACTS).cells
+    table = tabulate_expected(cells, PRIOR, facts=FACTS, cost=COST)
+    noise = np.exp(PRIOR.sigma * np.random.default_rng(0).standard_normal(len(table)))
+    return fit_runs(dataclasses.replace(table, loss=table.loss * noise), bootstrap=None)

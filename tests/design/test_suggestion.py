@@ -1,0 +1,125 @@
+"""Claims about which runs to add."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from sweeps_known import PRIOR
+
+from scaling.design.suggestion import LEAST_CELLS, Points, _Search, suggest_runs
+from scaling.errors import QueryError
+
+SIGMA, RATE = 0.01, 0.05
+LAWS = PRIOR.letters[None]
+TARGET = Points(params=np.array([1e5]), tokens=np.array([4e6]), flops=np.array([2.4e12]))
+
+
+def make_points(params: np.ndarray, tokens: np.ndarray) -> Points:
+    return Points(params=params, tokens=tokens, flops=6.0 * params * tokens)
+
+
+def make_grid(sizes: int, horizons: int, low: float = 1.0) -> Points:
+    grids = np.meshgrid(np.geomspace(5e3, 5e4, sizes), low * np.geomspace(2e5, 3e6, horizons))
+    return make_points(*(grid.ravel() for grid in grids))
+
+
+DONE = make_grid(4, 4)
+MORE = make_grid(4, 3, low=1.7)
+
+
+def make_search(rate: float = RATE, spend: float = 1e13) -> _Search:
+    return _Search(MORE, TARGET, DONE, laws=LAWS, sigma=SIGMA, rate=rate, spend=spend)
+
+
+def test_the_error_is_that_of_least_squares_under_noise_and_drift() -> None:
+    search = make_search()
+    rows = np.array([*range(16), 17, 21])
+    slopes, goal, drift = search._slopes[0], search._goals[0][0], search._drift[0]
+    rng = np.random.default_rng(0)
+    ends, vectors = np.linalg.eigh(drift[np.ix_(rows, rows)])
+    shape = vectors * np.sqrt(np.maximum(ends, 0.0))
+    missed = rng.standard_normal((40_000, rows.size)) @ shape.T
+    missed += SIGMA * rng.standard_normal(missed.shape)
+    # Least squares with the weak prior's own draw of theta.
+    prior = search._prior
+    theta = rng.multivariate_normal(np.zeros(5), np.linalg.inv(prior) * SIGMA**2, 40_000)
+    design = slopes[rows]
+    inverse = np.linalg.inv(design.T @ design + prior)
+    found = (missed @ design - theta @ prior) @ inverse  # estimate less truth
+    simulated = np.mean((found @ goal) ** 2)
+    # 40,000 draws of a squared Gaussian: ±0.7 %, and as much again.
+    assert search.measure([17, 21]) == pytest.approx(simulated, rel=0.03)
+
+
+def test_adding_a_run_is_measured_as_the_set_with_it() -> None:
+    search = make_search()
+    others = np.array([18, 22, 26])
+    each = search.measure_each([17, 21], others)
+    assert each == pytest.approx([search.measure([17, 21, row]) for row in others], rel=1e-9)
+
+
+def test_drift_is_one_where_runs_lie_on_one_side_and_none_across() -> None:
+    search = make_search()
+    drift = search._drift[0]
+    assert np.all(np.linalg.eigvalsh(drift) > -1e-12)
+    # The run nearest to the forecast misses least.
+    away = np.abs(np.log(DONE.params / 1e5)) + np.abs(np.log(DONE.tokens / 4e6))
+    assert np.argmin(np.diagonal(drift)[:16]) == np.argmin(away)
+
+
+def test_exchange_comes_close_to_the_best_of_all_sets() -> None:
+    spend = float(np.sort(MORE.flops)[-3:].sum())
+    search = make_search(spend=spend)
+    rows = range(16, 16 + len(MORE))
+    best = min(
+        search.measure(chosen)
+        for size in range(len(MORE) + 1)
+        for chosen in combinations(rows, size)
+        if MORE.flops[[row - 16 for row in chosen]].sum() <= spend
+    )
+    # A local optimum of 4096 sets; of the error, not its square, half of it.
+    assert search.measure(search.improve(search.grow())) <= 1.05 * best
+
+
+def test_the_spend_is_kept_and_nothing_that_fits_is_left() -> None:
+    spend = float(0.3 * MORE.flops.sum())
+    found = suggest_runs(MORE, TARGET, spend=spend, laws=LAWS, sigma=SIGMA, rate=RATE, done=DONE)
+    assert found.flops <= spend
+    left = np.delete(MORE.flops, list(found.chosen))
+    assert spend - found.flops < left.min()
+    assert found.error_before is not None
+    assert found.error_after < found.error_before
+
+
+def test_with_drift_runs_near_the_forecast_are_preferred() -> None:
+    spend = float(MORE.flops.max())
+
+    def reach(rate: float) -> float:
+        found = suggest_runs(
+            MORE, TARGET, spend=spend, laws=LAWS, sigma=SIGMA, rate=rate, done=DONE
+        )
+        return float(MORE.flops[list(found.chosen)].max())
+
+    assert reach(0.3) >= reach(0.0)
+
+
+def test_a_first_design_has_the_cells_that_a_law_needs() -> None:
+    pool = make_grid(8, 8)
+    spend = float(np.sort(pool.flops)[: LEAST_CELLS + 4].sum())
+    found = suggest_runs(pool, TARGET, spend=spend, laws=LAWS, sigma=SIGMA, rate=RATE)
+    assert len(found.chosen) >= LEAST_CELLS
+    assert found.error_before is None
+
+
+def test_a_spend_that_pays_for_nothing_is_refused() -> None:
+    with pytest.raises(QueryError, match="pay for no run"):
+        suggest_runs(MORE, TARGET, spend=1.0, laws=LAWS, sigma=SIGMA, done=DONE)
+
+
+def test_a_spend_below_what_a_law_needs_is_refused() -> None:
+    pool = make_grid(8, 8)
+    spend = float(np.sort(pool.flops)[:3].sum())
+    with pytest.raises(QueryError, match="a law needs"):
+        suggest_runs(pool, TARGET, spend=spend, laws=LAWS, sigma=SIGMA)

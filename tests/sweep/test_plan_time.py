@@ -1,0 +1,45 @@
+"""Claims about the bill of a plan: time, money and disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_throughput import HELD_OUT, KNOWN, RUNS
+
+from scaling.ledger.commit import Ledger
+from scaling.sweep.cost import estimate_disk, estimate_time
+from scaling.sweep.counting import count_total_params
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+
+
+def test_the_price_is_that_of_the_machine_for_the_makespan() -> None:
+    time = estimate_time(RUNS, KNOWN, held_out=HELD_OUT, slots=2, price_per_hour=7.2)
+    assert time.price == pytest.approx(7.2 * time.makespan_seconds / 3600)
+    assert time.runs == len(RUNS)
+    assert time.seconds / 2 <= time.makespan_seconds <= time.seconds
+
+
+def test_no_price_without_a_price_per_hour() -> None:
+    assert estimate_time(RUNS, KNOWN, held_out=HELD_OUT, slots=2).price is None
+
+
+def test_a_finished_plan_takes_no_time() -> None:
+    time = estimate_time([], KNOWN, held_out=HELD_OUT, slots=2, price_per_hour=1.0)
+    assert (time.runs, time.flops, time.makespan_seconds, time.price) == (0, 0, 0.0, 0.0)
+
+
+def test_disk_of_a_finished_sweep_is_what_was_estimated() -> None:
+    runs = [one.run for one in Ledger.open(REFERENCE).read_results().results.values()]
+    found = sum(p.stat().st_size for p in (REFERENCE / "runs").rglob("*") if p.is_file())
+    blocks = 4096 * sum(1 for path in (REFERENCE / "runs").rglob("*") if path.is_dir())
+    kept = estimate_disk(runs, keep_weights=False, slots=0)
+    # Lengths of curves differ by the digits of their numbers.
+    assert kept == pytest.approx(found + blocks, rel=0.15)
+
+
+def test_kept_weights_are_four_bytes_a_parameter() -> None:
+    weights = 4 * sum(count_total_params(run.shape) for run in RUNS)
+    with_them = estimate_disk(RUNS, keep_weights=True, slots=0)
+    assert with_them - estimate_disk(RUNS, keep_weights=False, slots=0) == weights

@@ -1,0 +1,135 @@
+"""Claims about planning by its commands: what a sweep will say, and what to train next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from test_plan_text import make_sweep
+
+from scaling import workflow
+from scaling.cli import cli
+from scaling.next_cells import suggest_cells, write_sweep
+from scaling.planning import list_forecasts, simulate_sweep
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.spec import parse_sweep
+from scaling.text_plan import format_plan
+from scaling.workflow import open_results
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "reference"
+    shutil.copytree(REFERENCE, folder)
+    return folder
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def test_a_suggested_sweep_keeps_every_finished_run(reference: Path) -> None:
+    found = suggest_cells(reference, spend=2e11, forecast=3.2e12, root=reference.parent)
+    text = write_sweep(found, question="what next?")
+    stored = open_results(reference)
+    spec = parse_sweep(text.encode(), source="next.yaml")
+    recorded = [result.run for result in stored.ledger.read_results().results.values()]
+    planned = plan_sweep(spec, stored.ledger.corpus, recorded=recorded).cells
+    # Runs that checked a forecast belong to the forecasts of the folder, not to the sweep file.
+    before = {cell.run.run_id for cell in stored.plan.cells if cell.role != "validation"}
+    added = [cell.run for cell in planned if cell.run.run_id not in before]
+    assert before <= {cell.run.run_id for cell in planned}
+    assert sum(run.flops for run in added) == found.suggestion.flops <= 2e11
+    assert [line[0] for line in text.splitlines()[:3]] == ["#"] * 3
+
+
+def test_a_suggestion_from_results_lowers_the_expected_error(reference: Path) -> None:
+    small, large = (
+        suggest_cells(reference, spend=spend, forecast=3.2e12, root=reference.parent).suggestion
+        for spend in (2e11, 3e12)
+    )
+    assert small.error_before is not None
+    # The weak prior is stated around the middle of all places, candidates included.
+    assert small.error_before == pytest.approx(large.error_before, rel=0.01)
+    assert large.error_after < small.error_before
+
+
+@pytest.mark.parametrize("words", [("0", "1e12"), ("1e12", "-1"), ("nan", "1e12"), ("1e400", "1")])
+def test_a_spend_that_is_no_budget_exits_2(reference: Path, words: tuple[str, str]) -> None:
+    done = invoke("suggest", reference, f"--spend={words[0]}", f"--forecast={words[1]}")
+    assert done.exception is not None
+    assert "positive number" in str(done.exception) or "FLOPs pay for no run" in str(done.exception)
+    assert getattr(done.exception, "exit_code", None) == 2
+
+
+def test_a_spend_below_the_cheapest_run_says_so(reference: Path) -> None:
+    done = invoke("suggest", reference, "--spend", 1e3, "--forecast", 3.2e12)
+    assert getattr(done.exception, "exit_code", None) == 2
+    assert "pay for no run" in str(done.exception)
+
+
+def test_a_file_that_is_there_is_not_overwritten(reference: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "next.yaml"
+    kept.write_text("mine")
+    done = invoke("suggest", reference, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
+    assert getattr(done.exception, "exit_code", None) == 2
+    assert kept.read_text() == "mine"
+
+
+def test_suggest_speaks_json(reference: Path) -> None:
+    words = ("suggest", reference, "--spend", 2e11, "--forecast", 3.2e12)
+    done = invoke(*words, "--json")
+    said = json.loads(done.stdout)
+    assert said["schema_version"] == 1
+    assert sum(cell["flops"] for cell in said["cells"]) == said["flops"] <= 2e11
+    assert "expected error of the loss" in done.stderr
+
+
+def test_the_plan_says_what_its_sweep_will_say(tmp_path: Path, reference: Path) -> None:
+    sweep = make_sweep(tmp_path, GRID)
+    assert list_forecasts(sweep.spec, sweep.plan) == (
+        10.0 * max(cell.run.flops for cell in sweep.plan.cells),
+    )
+    said = simulate_sweep(sweep, prior_law=reference, noise=0.006).to_contract()
+    assert said["prior"]["noise"] == 0.006
+    assert str(reference.name) in said["prior"]["source"]
+    json.dumps(said, allow_nan=False)
+    plan = {
+        "cells": [],
+        "totals": {
+            "runs": 0, "flops": 0, "flops_spent": 0, "tokens": 0, "cached": 0, "peak_bytes": 0,
+            "disk_bytes": 0,
+        },
+        "throughput": None, "rejected": [], "warnings": [], "reference": "", "simulation": said,
+    }  # fmt: skip
+    text = format_plan(plan)
+    assert "expected 90% intervals" in text
+    assert "gates that would fail" in text
+    assert "every cell with another seed" in text
+
+
+def test_a_prior_law_without_simulate_exits_2(tmp_path: Path) -> None:
+    done = invoke("plan", tmp_path / "a.yaml", "--prior-law", tmp_path)
+    assert done.exit_code == 2
+    assert "--simulate" in done.output
+
+
+@pytest.mark.parametrize("option", ["--price-per-hour=nan", "--price-per-hour=-1", "--noise=nan"])
+def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str) -> None:
+    assert invoke("plan", tmp_path / "a.yaml", "--simulate", option).exit_code == 2
+
+
+def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = make_sweep(tmp_path, GRID)
+    monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
+    words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark", "--price-per-hour", 1)
+    said = json.loads(invoke(*words, "--json").stdout)
+    assert {cell["seconds"] for cell in said["cells"]} == {None}
+    assert said["totals"]["left"] is None
+    assert "time: not measured" in invoke(*words).stdout

@@ -1,0 +1,44 @@
+"""Claims about the benchmark of a device: the trainer's own steps, and nothing left behind."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from scaling.data.shards import prepare_corpus
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import make_shape
+from scaling.sweep.spec import RecipeSpec
+from scaling.training.throughput import measure_throughput
+
+
+def test_steps_start_and_evaluation_are_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text"
+    text.mkdir()
+    for at in range(40):
+        (text / f"{at}.txt").write_text(" ".join(f"word{at * 7 + i * i}" for i in range(400)))
+    corpus = prepare_corpus("text", paths=("text",), base=tmp_path, cache=tmp_path / "cache")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(scratch))
+    shape = make_shape(256, 32, d_model=8, n_layers=2)
+    run = RunSpec(
+        shape=shape,
+        recipe=decide_recipe(shape, 1e5, RecipeSpec()),
+        data_digest=corpus.facts.digest,
+        seed=0,
+    )
+    threads = torch.get_num_threads()
+    found = measure_throughput([run], corpus=corpus.folder, device="here")
+    torch.set_num_threads(threads)
+    (point,) = found.points
+    assert point.configuration == (run.shape, run.recipe.batch_sequences)
+    assert min(point.step_seconds, point.evaluation_seconds) > 0
+    assert point.start_seconds >= 0
+    assert list(scratch.glob("scaling-*")) == []
