@@ -16,10 +16,13 @@ import click
 
 from scaling._version import __version__
 from scaling.errors import ScalingError
+from scaling.units import clean_text
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.forecasting import forecast
-from scaling.verbs.keeping import report, retry, status, verify
+from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.submitting import submit
+from scaling.verbs.watching import cancel, logs, status, track
 
 
 def main() -> NoReturn:
@@ -29,7 +32,7 @@ def main() -> NoReturn:
     try:
         code = cli.main(standalone_mode=False)
     except ScalingError as error:
-        click.echo(str(error), err=True)
+        click.echo(clean_text(str(error)), err=True)
         code = error.exit_code
     except click.ClickException as error:
         error.show()
@@ -44,7 +47,7 @@ def main() -> NoReturn:
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:
-    click.echo(f"warning: {message}", err=True)
+    click.echo(clean_text(f"warning: {message}"), err=True)
 
 
 class _Commands(click.Group):
@@ -66,18 +69,7 @@ def cli() -> None:
     """
 
 
-for verb in (
-    run,
-    plan,
-    fit,
-    allocate,
-    predict,
-    forecast,
-    backtest,
-    compare,
-    report,
-    status,
-    verify,
-    retry,
-):
+for verb in (run, submit, plan, fit, allocate, predict, forecast, backtest, compare, report):
+    cli.add_command(verb)
+for verb in (status, logs, cancel, retry, verify, track):
     cli.add_command(verb)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from scaling.errors import NoFitError
+from scaling.errors import NoFitError, QueryError
 from scaling.fitting.result import Approach, Check, Coverage, Fit, Frontier
 from scaling.laws.family import Law
+from scaling.laws.limited import Limited
 from scaling.laws.registry import find_law
 from scaling.units import FloatArray
 
@@ -40,14 +43,24 @@ def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
     return "See the checks of the fit."
 
 
-def get_law(fit: Fit) -> tuple[Law, FloatArray]:
+def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArray]:
     if fit.law is None:
         raise NoFitError(
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    family = find_law(fit.law.family)
-    return family, np.array([fit.law.params[name] for name in family.param_names])
+    law = find_law(fit.law.family)
+    coefficients = np.array([fit.law.params[name] for name in law.param_names])
+    if unique_tokens is None:
+        return law, coefficients
+    if not (math.isfinite(unique_tokens) and unique_tokens > 0):
+        raise QueryError(f"unique_tokens is {unique_tokens}; ask for a positive, finite number.")
+    if not getattr(law, "needs_repeats", False):
+        raise QueryError(
+            f"The law {law.name} does not know what a repeated token is worth. Fit one that does: "
+            "--family data_constrained, on a table with a column U."
+        )
+    return Limited(law, unique_tokens), coefficients
 
 
 def get_coverage(fit: Fit) -> Coverage:

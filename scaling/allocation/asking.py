@@ -22,7 +22,12 @@ from scaling.allocation.composite import answer_question, describe_budget
 from scaling.allocation.distance import check_distance, count_decades
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.uncertainty import draw_drift, draw_gaussians, find_interval
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_gaussians,
+    draw_loss_drift,
+    find_interval,
+)
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.result import Approach, Fit
 from scaling.sweep.shapes import ModelShape
@@ -34,6 +39,7 @@ def allocate(
     *,
     ladder: Sequence[ModelShape] | None = None,
     approach: Approach | None = None,
+    unique_tokens: float | None = None,
     far: bool = False,
     anyway: bool = False,
 ) -> Allocation:
@@ -44,6 +50,7 @@ def allocate(
         question: A budget C [FLOPs], or any combination of conditions.
         ladder: Shapes that can be built; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
+        unique_tokens: Short for the question's.
         far: Answer beyond three decades from the data.
         anyway: Answer from a fit that is not converged, and with data repeated more often than
             its law can judge.
@@ -62,6 +69,8 @@ def allocate(
     """
     if not isinstance(question, Question):
         question = Question(flops=float(question))
+    if unique_tokens is not None:
+        question = dataclasses.replace(question, unique_tokens=unique_tokens)
     asked = approach if approach is not None else fit.asked
     if question.is_plain and question.list_caps():
         answer = _answer_budget(fit, question, asked, ladder, far=far, anyway=anyway)
@@ -113,9 +122,16 @@ def _answer_budget(
 
 
 def predict(
-    fit: Fit, *, params: float, tokens: float, far: bool = False, anyway: bool = False
+    fit: Fit,
+    *,
+    params: float,
+    tokens: float,
+    unique_tokens: float | None = None,
+    far: bool = False,
+    anyway: bool = False,
 ) -> Prediction:
-    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens.
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens, of
+    which `unique_tokens` are new (None: all).
 
     Raises:
         QueryError: Params or tokens are not positive and finite, or too far from the data.
@@ -125,7 +141,7 @@ def predict(
         if not (math.isfinite(value) and value > 0):
             raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
     verify_status(fit, anyway)
-    family, coefficients = get_law(fit)
+    family, coefficients = get_law(fit, unique_tokens)
     covered = get_coverage(fit)
     flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
     asked = {
@@ -139,11 +155,12 @@ def predict(
     mean_interval = new_run_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        mean = family.loss(draws, n_value, d_value) * draw_drift(fit, len(draws), decades)
+        mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
         expected = float(family.loss(coefficients, n_value, d_value))
         mean_interval = find_interval(mean, fit.level, expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
         new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
+        new_run *= draw_evaluation(fit, len(draws))
         new_run_interval = find_interval(new_run, fit.level, expected)
     return Prediction(
         params=params,

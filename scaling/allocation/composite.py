@@ -22,7 +22,12 @@ from scaling.allocation.trade_offs import (
     find_basin,
     weigh_sizes,
 )
-from scaling.allocation.uncertainty import PARAMS_DRIFT, draw_drift, find_interval
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_loss_drift,
+    draw_params_drift,
+    find_interval,
+)
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.result import Check, Fit, Interval
 from scaling.laws.data_constrained import DataConstrained
@@ -176,7 +181,7 @@ def _draw_intervals(
     many = dataclasses.replace(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
-    drift = draw_drift(fit, count, decades)
+    drift = draw_loss_drift(fit, count, decades) * draw_evaluation(fit, count)
     # A law that is wrong by a factor reaches a target where it says another loss.
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
@@ -193,9 +198,7 @@ def _draw_intervals(
         intervals["flops"] = None
     if route.kind in _FREE:
         there = np.isfinite(flops)
-        drifted = np.where(there, params, 1.0) * draw_drift(
-            fit, count, decades, times=PARAMS_DRIFT, stream=2
-        )
+        drifted = np.where(there, params, 1.0) * draw_params_drift(fit, count, decades)
         params = np.where(there, drifted, np.inf)
         tokens = np.where(there, flops / fit.cost.flops_per_token(drifted), np.inf)
     if route.kind in (*_FREE, "loss_at_tokens", "loss_at_ratio"):

@@ -13,7 +13,12 @@ import numpy as np
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import COMPUTE_PENALTY, find_basin
-from scaling.allocation.uncertainty import PARAMS_DRIFT, draw_drift, find_interval
+from scaling.allocation.uncertainty import (
+    draw_evaluation,
+    draw_loss_drift,
+    draw_params_drift,
+    find_interval,
+)
 from scaling.fitting.result import Fit, Frontier, Interval, finite_or_none
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
@@ -35,8 +40,9 @@ def answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        drift = draw_drift(fit, len(draws), decades, times=PARAMS_DRIFT, stream=2)
-        lowest = family.loss(draws, at, seen) * draw_drift(fit, len(draws), decades)
+        drift = draw_params_drift(fit, len(draws), decades)
+        lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
+        lowest *= draw_evaluation(fit, len(draws))
         drifted = at * drift
         spent = flops / fit.cost.flops_per_token(drifted)
         values = (drifted, spent, lowest)
@@ -71,7 +77,7 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
     params_interval = tokens_interval = None
     if frontier.draws:
         a, log_k_n, b, log_k_d = np.array(frontier.draws).T
-        drift = draw_drift(fit, len(a), decades, times=PARAMS_DRIFT, stream=2)
+        drift = draw_params_drift(fit, len(a), decades)
         params_interval = find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level, params)
         tokens_interval = find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level, tokens)
     loss = None

@@ -1,15 +1,18 @@
 """Draws of what coefficients do not know, and the intervals of answers.
 
-**Intervals** hold three things, drawn together:
+**Intervals** hold, drawn together:
 
-- the coefficients' bootstrap draws;
+- the coefficients' bootstrap draws, of clusters where rows share a trunk, a group or a run, moved
+  by the recipe error that a bracket measured (fitting/bracket.py; without one none is in it);
 - for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
-- model error, none inside the data, beyond it a Gaussian of ln L whose standard deviation is
-  τ·√decades, with τ drawn from its distribution (fitting/discrepancy.py: what forecasts within the
-  table say of it), and one four times as wide of ln N*: over 18 backcasts of public tables the root
-  mean square of what coefficients leave over of ln N* at one decade is .19, where τ is about .05.
+- for the loss, and for one new run, the error that all runs share because they were evaluated on
+  the same documents (the interval of the mean is that of the loss on these very documents);
+- model error, none inside the data, beyond it half a Gaussian of ln L of size τ·√decades, with τ
+  drawn from its distribution (fitting/discrepancy.py: what forecasts within the table say of it),
+  downwards with the probability that plain fits over-predict; and of ln N* a Gaussian four times as
+  wide: over 18 backcasts of public tables the root mean square of what coefficients leave over of
+  ln N* at one decade is .19, where τ is about .05.
 
-Recipe error (a learning-rate bracket) and the held-out set's error are not in it.
 Without bootstrap there are no draws and no interval.
 """
 
@@ -23,20 +26,36 @@ from scaling.fitting.result import Fit, Interval
 from scaling.units import FloatArray
 
 # Model error of ln N* in units of that of ln L; see the module's docstring.
-PARAMS_DRIFT = 4.0
+_PARAMS_DRIFT = 4.0
 _ANY = 20220329  # a seed
 
 
-def draw_drift(
-    fit: Fit, count: int, decades: float, *, times: float = 1.0, stream: int = 0
-) -> FloatArray:
-    """exp of model error `times` that of ln L, so many decades beyond the data, shape (count,)."""
+def draw_loss_drift(fit: Fit, count: int, decades: float) -> FloatArray:
+    """exp of the model error of ln L, so many decades beyond the data, shape (count,)."""
+    size = np.abs(draw_gaussians(count, stream=0))
+    below = 1.0 if fit.discrepancy is None else fit.discrepancy.below
+    sign = np.where(np.random.default_rng((_ANY, 0, 2)).random(count) < below, -1.0, 1.0)
+    return _draw_drift(fit, sign * size, decades, stream=0)
+
+
+def draw_evaluation(fit: Fit, count: int) -> FloatArray:
+    """exp of what other held-out documents would do to every loss, shape (count,)."""
+    error: FloatArray = np.exp((fit.evaluation_error or 0.0) * draw_gaussians(count, stream=3))
+    return error
+
+
+def draw_params_drift(fit: Fit, count: int, decades: float) -> FloatArray:
+    """The same of ln N*, to either side."""
+    either = _PARAMS_DRIFT * draw_gaussians(count, stream=2)
+    return _draw_drift(fit, either, decades, stream=2)
+
+
+def _draw_drift(fit: Fit, errors: FloatArray, decades: float, *, stream: int) -> FloatArray:
+    """exp of errors in units of τ·√decades, τ drawn from its distribution."""
     rates = np.zeros(1) if fit.discrepancy is None else np.array(fit.discrepancy.rates)
     # Spread over the draws in a fixed order that has nothing to do with theirs.
-    rate = rates[np.random.default_rng((_ANY, stream, 1)).permutation(count) % rates.size]
-    drift: FloatArray = np.exp(
-        times * math.sqrt(decades) * rate * draw_gaussians(count, stream=stream)
-    )
+    order = np.random.default_rng((_ANY, stream, 1)).permutation(errors.size)
+    drift: FloatArray = np.exp(math.sqrt(decades) * rates[order % rates.size] * errors)
     return drift
 
 

@@ -25,13 +25,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
-
 from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.documents import CURVE_SUFFIX
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.locking import is_alive
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 
@@ -164,6 +163,8 @@ def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
 
 
 def _check_processes(ledger: Ledger) -> Iterator[Finding]:
+    if (ledger.folder / "runs").is_symlink():  # which glob would follow
+        return
     term, host = ledger.read_term(), socket.gethostname()
     for path in sorted((ledger.folder / "runs").glob("*/attempts/*")):
         attempt_id, run_id = path.name, path.parent.parent.name
@@ -178,13 +179,3 @@ def _check_processes(ledger: Ledger) -> Iterator[Finding]:
                 path=str(path.relative_to(ledger.folder)),
                 what=f"process {heartbeat.pid} of an older term is still alive",
             )
-
-
-def is_alive(pid: int, started: float) -> bool:
-    """The process that had this pid and start time [s since the epoch] is running here."""
-    try:
-        process = psutil.Process(pid)
-        # Clock ticks round the start time to 10 ms.
-        return abs(process.create_time() - started) < 0.05 and process.status() != "zombie"
-    except psutil.Error:
-        return False

@@ -10,7 +10,9 @@ from typing import Literal
 FAILURE_FILE = "failed.json"
 HEARTBEAT_FILE = "heartbeat"
 
-FailureCause = Literal["exception", "environment", "out_of_memory", "crash", "time_limit"]
+FailureCause = Literal[
+    "exception", "environment", "out_of_memory", "crash", "hang", "preempted", "time_limit"
+]
 
 # Short enough for what is read back to be accepted, long enough to name the line that failed.
 _TRACEBACK_LINES = 20
@@ -44,6 +46,8 @@ class Heartbeat:
         tokens: Tokens trained on so far, those before a resumed checkpoint included.
         loss: Latest training loss [nats/token]; None before the first.
         seconds: Since the attempt began.
+        tokens_per_second: Since its first step here; None before it is known.
+        at: When it was written [s since the epoch, by the clock of that host].
     """
 
     host: str
@@ -52,6 +56,8 @@ class Heartbeat:
     tokens: int
     loss: float | None
     seconds: float
+    tokens_per_second: float | None = None
+    at: float | None = None
 
 
 def describe_failure(error: BaseException, *, attempt_id: str, cause: FailureCause) -> Failure:

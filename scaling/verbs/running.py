@@ -25,6 +25,13 @@ from scaling.verbs.keeping import write_report_page
     help="ray: all cores; inline: one run after another in this process.",
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
+@click.option(
+    "--track",
+    type=click.Choice(["wandb", "mlflow"]),
+    multiple=True,
+    help="Copy each finished run to W&B (offline) or MLflow (a local file, or "
+    "MLFLOW_TRACKING_URI). Needs the extra of that name.",
+)
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
 @click.option(
     "--validate", is_flag=True, help="Also train the runs that registered forecasts speak of."
@@ -34,6 +41,7 @@ def run(
     root: Path,
     executor: Any,
     address: str | None,
+    track: tuple[Any, ...],
     retrain: bool,
     validate: bool,
 ) -> int:
@@ -44,12 +52,12 @@ def run(
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
-    from scaling.units import format_count
+    from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root, validate=validate)
+    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None, validate=validate)
     for line in sweep.plan.warnings:
-        click.echo(f"warning: {line}", err=True)
+        click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:
         click.echo(
             f"not trained: N {format_count(cell.params)}, D {format_count(cell.tokens)}: "
@@ -57,14 +65,19 @@ def run(
             err=True,
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
-    outcome = train_sweep(sweep, ledger, executor=executor, address=address)
+    outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
     for failed in outcome.failed:
         click.echo(
-            f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n  see {failed.folder}",
+            clean_text(
+                f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n"
+                f"  see {failed.folder}"
+            ),
             err=True,
         )
+    for run_id in outcome.cancelled:
+        click.echo(f'run {run_id} is cancelled; "scaling retry" takes it up again', err=True)
     for damage in outcome.damaged:
-        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+        click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
         click.echo(
             f"stopped; {len(outcome.finished)} runs are kept. To continue:\n  {_invocation()}",
@@ -74,7 +87,8 @@ def run(
     code = write_report_page(ledger.folder, root)
     if outcome.damaged:
         return DAMAGED
-    return code or (SOME_RUNS_FAILED if outcome.failed or outcome.diverged else 0)
+    some = outcome.failed or outcome.diverged or outcome.cancelled
+    return code or (SOME_RUNS_FAILED if some else 0)
 
 
 @click.command()
