@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 import platform
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from scaling._version import __version__
 from scaling.durable import read_plain
@@ -17,6 +19,8 @@ from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.filters import Filters
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
 from scaling.ledger.results import RunResult
+from scaling.ledger.sweep_table import render_index
+from scaling.report.words import APPROACH_WORDS
 from scaling.sweep.counting import COUNT_CONVENTIONS
 from scaling.workflow import (
     FitOptions,
@@ -25,14 +29,27 @@ from scaling.workflow import (
     fit_filtered,
     list_failures,
     list_sweep_ladder,
+    quote_command,
     read_runs,
 )
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.result import Fit
+    from scaling.ledger.tables import RunTable
+    from scaling.report.sensitivity import Group, Variant
+
+ReportForm = Literal["html", "md"]
 
 _CURVE_BYTES = 16 * 2**20
+# Laws that a point fit of settles at once; what they are, in words.
+_OTHER_LAWS = {
+    "chinchilla": "E + A/N^alpha + B/D^beta",
+    "tied": "equal exponents for size and data",
+    "no_floor": "no floor E",
+    "kaplan": "Kaplan's form",
+    "droppo": "Droppo and Elibol's form",
+}
 
 
 def report_sweep(
@@ -40,24 +57,27 @@ def report_sweep(
     results: StoredResults,
     *,
     root: Path,
-    command: str,
+    asked: Sequence[str] = (),
     keep_current: bool = False,
     family: str = "chinchilla",
     filters: Filters | None = None,
     backtest: bool = False,
+    form: ReportForm = "html",
 ) -> tuple[Path, Fit, tuple[Allocation, ...]]:
-    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html.
+    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html or report.md.
 
     Args:
         stored: The sweep.
         results: Of its ledger.
         root: Where reports/ lies.
-        command: What rebuilds the page.
+        asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
         family: Of the law.
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
+        form: The page, or Markdown.
     """
+    from scaling.report.markdown import write_markdown
     from scaling.report.page import ReportData, write_report
 
     filters = filters or Filters()
@@ -80,10 +100,12 @@ def report_sweep(
     by_count = {
         count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
     }
+    source = str(stored.ledger.folder)
+    more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
     data = ReportData(
         name=stored.spec.name,
         sweep_yaml=stored.text,
-        command=command,
+        command=quote_command(["scaling", "report", source, *asked, *more]),
         plan=stored.plan,
         facts=stored.ledger.corpus,
         results=dict(results.results),
@@ -102,8 +124,14 @@ def report_sweep(
         unfiltered=found.unfiltered,
         backtest=scored,
         forecasts=_judge_forecasts(stored, results),
+        source=source,
+        options=tuple(asked),
+        variants=compare_variants(tables[options.count], stored, fit, allocations, filters, asked),
+        csv=render_index(results, stored.plan.cells),
     )
     folder = root / "reports" / stored.spec.name
+    if form == "md":
+        return write_markdown(data, folder), fit, allocations
     return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
@@ -112,6 +140,106 @@ def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRec
     if not found.forecasts and not found.damaged:
         return None
     return judge_forecasts(found, results.results)
+
+
+def compare_variants(
+    table: RunTable,
+    stored: StoredSweep,
+    fit: Fit,
+    allocations: Sequence[Allocation],
+    filters: Filters,
+    asked: Sequence[str],
+) -> tuple[Variant, ...]:
+    """The first answer by each approach, and by point fits of other laws and of fewer runs.
+
+    Args:
+        table: Every run.
+        stored: The sweep.
+        fit: What the report answers with.
+        allocations: Its answers; empty: there is nothing to compare.
+        filters, asked: What it was asked for, as values and as words.
+    """
+    from scaling.allocation import allocate
+    from scaling.report.sensitivity import Variant
+
+    if not allocations or fit.law is None:
+        return ()
+    flops = allocations[0].flops
+    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", f"{flops:g}"]
+    variants = []
+    for approach in fit.approaches:
+        if approach == "akima":  # a cross-check of the parabolas, which the command line never asks
+            continue
+        command = quote_command([*ask, *asked, "--approach", approach])
+        found = allocate(fit, flops, approach=approach)
+        words = APPROACH_WORDS[approach]
+        variants.append(
+            Variant(group="method", words=words, command=command, runs=fit.n, answer=found)
+        )
+    others: list[tuple[Group, str, FitOptions, Filters, list[str]]] = [
+        ("law", words, FitOptions(family=family), filters, ["--family", family])
+        for family, words in _OTHER_LAWS.items()
+        if family != fit.law.family
+    ]
+    own = FitOptions(family=fit.law.family)
+    others += [
+        ("runs", words, own, one, list(more)) for words, one, more in _list_choices(stored, filters)
+    ]
+    for group, words, options, chosen, more in others:
+        kept = _drop_family(asked) if group == "law" else asked
+        command = quote_command([*ask, *kept, *more, "--no-bootstrap"])
+        answer, reason, runs = None, "", None
+        try:
+            found_fit = fit_filtered(
+                table, stored, dataclasses.replace(options, bootstrap=None), chosen
+            ).fit
+            runs = found_fit.n
+            answer = allocate(found_fit, flops, far=True)
+        except ScalingError as error:
+            reason = str(error).splitlines()[0]
+        if runs == fit.n and group == "runs":
+            continue  # the rule leaves nothing out
+        variants.append(
+            Variant(
+                group=group, words=words, command=command, runs=runs, answer=answer, reason=reason
+            )
+        )
+    return tuple(variants)
+
+
+def _drop_family(asked: Sequence[str]) -> list[str]:
+    """The words without --family and its value."""
+    kept = list(asked)
+    if "--family" in kept:
+        at = kept.index("--family")
+        del kept[at : at + 2]
+    return kept
+
+
+def _list_choices(
+    stored: StoredSweep, filters: Filters
+) -> list[tuple[str, Filters, tuple[str, ...]]]:
+    """(words, filters, their words on a command line) of other choices of runs."""
+    choices: list[tuple[str, Filters, tuple[str, ...]]] = []
+    budgets = sorted({cell.budget for cell in stored.plan.cells if cell.budget is not None})
+    if len(budgets) > 3 and filters.flops_range is None:
+        low = float(f"{math.sqrt(budgets[0] * budgets[1]):.3g}")
+        high = float(f"{math.sqrt(budgets[-2] * budgets[-1]):.3g}")
+        for words, ends, text in (
+            ("without the smallest budget", (low, None), f"{low:g}:"),
+            ("without the largest budget", (None, high), f":{high:g}"),
+        ):
+            chosen = dataclasses.replace(filters, flops_range=ends)
+            choices.append((words, chosen, ("--flops-range", text)))
+    if filters.min_ratio is None:
+        for ratio in (4.0, 20.0):
+            chosen = dataclasses.replace(filters, min_ratio=ratio)
+            words = f"only runs with at least {ratio:g} tokens per parameter"
+            choices.append((words, chosen, ("--min-ratio", f"{ratio:g}")))
+    if not filters.best_recipe:
+        chosen = dataclasses.replace(filters, best_recipe=True)
+        choices.append(("only the best run of each cell", chosen, ("--best-recipe",)))
+    return choices
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

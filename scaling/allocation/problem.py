@@ -57,16 +57,16 @@ class Problem:
         law: The form.
         coefficients: Shape (b, p).
         cost: FLOPs per token as a function of N.
-        served: D_inf [tokens]; 0 without.
-        unique: U [tokens]; None: every token is fresh.
+        served: D_inf [tokens], of all or of each, shape (b,); 0 without.
+        unique: U [tokens], of all or of each, shape (b,); None: every token is fresh.
         worth: R of each law, shape (b,); only where the law itself knows nothing of repeats.
     """
 
     law: Law
     coefficients: FloatArray
     cost: CostModel
-    served: float = 0.0
-    unique: float | None = None
+    served: float | FloatArray = 0.0
+    unique: float | FloatArray | None = None
     worth: FloatArray | None = None
 
     def ignore_service(self) -> Problem:
@@ -78,7 +78,7 @@ class Problem:
         there = tokens > 0.0
         seen = np.where(there, tokens, 1.0)
         if self.unique is not None and self._knows_repeats:
-            loss = self.law.loss(self._widen(params), params, seen, np.asarray(self.unique))
+            loss = self.law.loss(self._widen(params), params, seen, _align(self.unique, params))
         else:
             loss = self.law.loss(self._widen(params), params, self._discount(seen))
         return np.where(there, loss, np.inf)
@@ -103,7 +103,7 @@ class Problem:
 
     def find_cost(self, params: FloatArray, tokens: FloatArray) -> FloatArray:
         """C + S [FLOPs]."""
-        return self.find_training(params, tokens + SERVING_SHARE * self.served)
+        return self.find_training(params, tokens + SERVING_SHARE * _align(self.served, params))
 
     def find_cost_of_loss(self, params: FloatArray, loss: FloatArray) -> FloatArray:
         """C + S of reaching a loss with N parameters; inf where none does."""
@@ -120,24 +120,28 @@ class Problem:
         """D' of D."""
         if self.unique is None:
             return tokens
-        worth = self._align(tokens)
-        repeats = np.maximum(tokens / self.unique - 1.0, 0.0)
-        more = self.unique * worth * -np.expm1(-repeats / worth)
-        return np.minimum(tokens, self.unique) + more
+        assert self.worth is not None  # of a law that knows nothing of repeats
+        worth, unique = _align(self.worth, tokens), _align(self.unique, tokens)
+        repeats = np.maximum(tokens / unique - 1.0, 0.0)
+        more = unique * worth * -np.expm1(-repeats / worth)
+        return np.minimum(tokens, unique) + more
 
     def _undo_discount(self, fresh: FloatArray) -> FloatArray:
         """D of D'; inf where no number of epochs is worth that much."""
         if self.unique is None:
             return fresh
-        worth = self._align(fresh)
-        share = np.maximum(fresh / self.unique - 1.0, 0.0) / worth
+        assert self.worth is not None
+        worth, unique = _align(self.worth, fresh), _align(self.unique, fresh)
+        share = np.maximum(fresh / unique - 1.0, 0.0) / worth
         with np.errstate(divide="ignore", invalid="ignore"):
             repeats = np.where(share < 1.0, -worth * np.log1p(-share), np.inf)
-        return np.where(fresh <= self.unique, fresh, self.unique * (1.0 + repeats))
+        return np.where(fresh <= unique, fresh, unique * (1.0 + repeats))
 
-    def _align(self, values: FloatArray) -> FloatArray:
-        assert self.worth is not None  # of a law that knows nothing of repeats
-        return self.worth[:, None] if values.ndim == 2 else self.worth
+
+def _align(of_each: float | FloatArray, values: FloatArray) -> FloatArray:
+    """A number of each problem beside values of shape (b,) or (b, k)."""
+    found = np.asarray(of_each, dtype=np.float64)
+    return found[:, None] if found.ndim == 1 and values.ndim == 2 else found
 
 
 def find_best_params(problem: Problem, total: FloatArray) -> FloatArray:
@@ -146,7 +150,7 @@ def find_best_params(problem: Problem, total: FloatArray) -> FloatArray:
     def loss_at(log_params: FloatArray) -> FloatArray:
         params = np.exp(log_params)
         left = total[:, None] / problem.cost.flops_per_token(params)
-        return problem.find_loss(params, left - SERVING_SHARE * problem.served)
+        return problem.find_loss(params, left - SERVING_SHARE * _align(problem.served, params))
 
     return _minimise(loss_at, _guess(problem, total))
 
@@ -171,9 +175,9 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
     """N of the model that training compute C = flops makes cheapest over its life: of all models
     that cost least, trained and served, for the loss they reach, the one whose training takes
     exactly `flops`. Without service it is the compute-optimal one."""
-    if problem.served == 0.0:
+    if not np.any(problem.served):
         return find_best_params(problem, flops)
-    shared = SERVING_SHARE * problem.served
+    shared = SERVING_SHARE * np.asarray(problem.served)
 
     def train_too_much(log_total: FloatArray) -> NDArray[np.bool_]:
         total = np.exp(log_total)

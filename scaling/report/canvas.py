@@ -73,6 +73,11 @@ def choose_color(position: float) -> str:
     return MUTED if math.isnan(position) else _LIGHT[round(position * (_STEPS - 1))]
 
 
+def name_variable(position: float) -> str:
+    """The CSS variable of `choose_color`."""
+    return "--muted" if math.isnan(position) else f"--v{round(position * (_STEPS - 1))}"
+
+
 def list_variables(*, dark: bool) -> dict[str, str]:
     """CSS variable -> colour of one scheme."""
     chosen = {f"--{name}": pair[dark] for name, pair in SCHEME.items()}

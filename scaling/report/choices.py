@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from scaling.fitting.result import Fit, FitStatus, Frontier
 from scaling.ledger.filters import FilterEffect
-from scaling.report.words import ABSENT, format_interval, format_plain, format_range, format_share
+from scaling.report.words import (
+    ABSENT,
+    APPROACH_WORDS,
+    format_interval,
+    format_plain,
+    format_range,
+    format_share,
+)
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -24,13 +31,6 @@ _LAW_WORDS: Mapping[str, str] = {
     "chinchilla": "Chinchilla's law",
     "tied": "Chinchilla's law with equal exponents",
     "droppo": "Droppo and Elibol's law",
-}
-_APPROACH_WORDS: Mapping[str, str] = {
-    "parametric": "one law through every run (Approach 3)",
-    "projection": "the same law by variable projection, without derivatives",
-    "isoflop": "minima of the budgets' parabolas (Approach 2)",
-    "akima": "minima of the budgets, interpolated",
-    "envelope": "the envelope of training curves (Approach 1)",
 }
 # Short enough for a cell; `answers.STATUSES` says it in full.
 _STATUS_WORDS: Mapping[FitStatus, str] = {
@@ -159,7 +159,7 @@ def list_frontiers(fit: Fit) -> list[tuple[str, str, str, str, str]]:
     at = fit.covered.flops[1] if fit.covered else fit.approaches["envelope"].range[1]
     return [
         (
-            _APPROACH_WORDS.get(name, name),
+            APPROACH_WORDS.get(name, name),
             format_plain(one.a),
             format_interval((one.intervals or {}).get("a"), format_plain) or ABSENT,
             f"{_show(one, 'n', at)} at {format_flops(at)}",

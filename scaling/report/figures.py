@@ -50,7 +50,7 @@ def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         color = choose_color(data.position[curve.rows[0]])
         x_end, y_end = _draw_parabola(ax, data, curve, color)
         ends.append((x_end, y_end, format_power(curve.budget.flops)))
-    _draw_dots(ax, data, data.params, data.loss)
+    draw_dots(ax, data, data.params, data.loss)
     ax.set_xlabel(PARAMS_LABEL)
     ax.set_ylabel(LOSS_LABEL)
     label_ends(ax, ends)
@@ -92,7 +92,7 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         ax.plot(inside, line, color=MUTED, linewidth=1.6, zorder=2)
         name = format_count(params)
         ends.append((high, float(further[-1]), name if ends else f"N = {name}"))
-    _draw_dots(ax, data, data.tokens, data.loss)
+    draw_dots(ax, data, data.tokens, data.loss)
     ax.set_xlabel(TOKENS_LABEL)
     ax.set_ylabel(LOSS_LABEL)
     _set_loss_axis(ax, np.append(data.loss, [loss for _, loss, _ in ends]))
@@ -117,7 +117,7 @@ def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> N
     if sigma is not None:
         ax.axhspan(-sigma, sigma, color=SHADE, zorder=0)
     mark_zero(ax)
-    _draw_dots(ax, data, values, residual)
+    draw_dots(ax, data, values, residual)
     ax.set_xlabel(label)
     place = ax.get_subplotspec()
     if place is None or place.is_first_col():
@@ -276,7 +276,7 @@ def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
     return np.exp(tokens), loss
 
 
-def _draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
+def draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
     """Measured runs in their budget's colour; repeated cells as rings."""
     colors = [choose_color(position) for position in data.position]
     first = np.flatnonzero(~data.replicate)

@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.result import Fit
-from scaling.report import figures
+from scaling.report import figures, landscape
 from scaling.report.answers import STATUSES
 from scaling.report.canvas import Draw, render_svg
-from scaling.report.measured import FrontierLines, MeasuredRuns, evaluate_frontier
+from scaling.report.landscape import Surface
+from scaling.report.measured import FrontierLines, MeasuredRuns
 from scaling.report.words import format_share
 from scaling.units import format_count, format_flops
 
@@ -23,11 +24,12 @@ _WIDE, _PHONE = 880, 352  # [CSS pixels]: the page's column, and a phone's
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One figure in both forms, and its caption."""
+    """One figure in both forms, its caption, and its words for those who do not see it."""
 
     wide: Markup
     narrow: Markup
     caption: str
+    alt: str
 
 
 def draw_pictures(
@@ -36,6 +38,9 @@ def draw_pictures(
     allocations: Sequence[Allocation],
     curves: Mapping[str, figures.TrainingCurve],
     diverged: Sequence[str],
+    *,
+    lines: FrontierLines | None,
+    surface: Surface | None,
 ) -> dict[str, Picture]:
     """Every figure that the data allow, by section."""
     pictures = {}
@@ -52,10 +57,11 @@ def draw_pictures(
             "fitted law at each model size, dashed where that size has no run.",
         )
         pictures["residuals"] = _picture_residuals(data, fit)
-    furthest = max((one.flops for one in allocations), default=0.0)
-    lines = evaluate_frontier(data, fit, furthest=furthest) if len(data) else None
+    if surface is not None:
+        pictures["surface"] = _picture_surface(data, surface, color)
     if lines is not None:
         pictures["frontier"] = _picture_frontier(data, fit, lines, allocations)
+        pictures["ratio"] = _picture_ratio(data, fit, lines, allocations)
     if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
         pictures["backcast"] = _picture(
             "backcast",
@@ -154,6 +160,57 @@ def _picture_frontier(
     )
 
 
+def _picture_surface(data: MeasuredRuns, surface: Surface, color: str) -> Picture:
+    losses = [loss for loss, _, _ in surface.levels]
+    ends = f" from {min(losses):g} to {max(losses):g}" if losses else ""
+    caption = (
+        "The law as a map: grey lines join models and data of equal loss (labelled, nats/token), "
+        f"dots are runs (colour: {color})"
+    )
+    caption += ", dashed lines share a budget" if surface.budgets else ""
+    caption += ", the heavy line is the best of each budget." if surface.best[0].size > 1 else "."
+    return _picture(
+        "surface",
+        [partial(landscape.draw_surface, data, surface)],
+        alt=f"Map of the law over model size and data: lines of equal loss{ends} nats/token, "
+        f"and the {len(data)} runs.",
+        caption=caption,
+        height=480,
+    )
+
+
+def _picture_ratio(
+    data: MeasuredRuns, fit: Fit, lines: FrontierLines, allocations: Sequence[Allocation]
+) -> Picture:
+    ratio = lines.best["tokens"] / lines.best["params"]
+    caption = (
+        "Tokens per parameter of the compute-optimal model: solid within the trained budgets, "
+        "dashed beyond. The red line is the rule of thumb of 20, read off Chinchilla's law at "
+        "5.8e23 FLOPs; small models, another text and another count of N give other ratios."
+    )
+    if lines.band is not None:
+        caption += f" Band: {format_share(fit.level)} interval of the fit alone."
+    return _picture(
+        "ratio",
+        [partial(_draw_ratio, data, fit, lines, allocations)],
+        alt=f"Optimal tokens per parameter against budget: {format_count(float(ratio[0]))} at "
+        f"{format_flops(float(lines.flops[0]))} FLOPs, {format_count(float(ratio[-1]))} at "
+        f"{format_flops(float(lines.flops[-1]))}; Chinchilla's 20 as a reference line.",
+        caption=caption,
+        height=380,
+    )
+
+
+def _draw_ratio(
+    data: MeasuredRuns,
+    fit: Fit,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    ax: Axes,
+) -> None:
+    landscape.draw_ratio(data, fit, ax, lines=lines, allocations=allocations)
+
+
 def _draw_frontier(
     data: MeasuredRuns,
     fit: Fit,
@@ -176,7 +233,7 @@ def _picture(
     narrow = render_svg(
         draw, key=f"{key}-n", alt=alt, size=(_PHONE, one * panels), grid=(panels, 1)
     )
-    return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption)
+    return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption, alt=alt)
 
 
 def _draw_each(draws: Sequence[partial[None]]) -> Draw:

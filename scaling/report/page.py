@@ -1,19 +1,24 @@
 """The report: one HTML file that needs nothing else, the answer first.
 
-No script, no address outside the file, no colour of its own in a figure: a content security policy
-in the page forbids what should not be there. Text from outside (names, reasons, the sweep file)
-is escaped by the template engine and stripped of control characters; what is absent prints as a
-dash. The same ReportData gives the same bytes.
+No address outside the file, no colour of its own in a figure, two scripts known by their digests
+(page.js, and plotly, vendored): a content security policy in the page forbids everything else. What
+scripts add stands over what is there without them. Text from outside (names, reasons, the sweep
+file) is escaped by the template engine and stripped of control characters; scripts are given
+numbers and run ids alone. What is absent prints as a dash. Equal ReportData give equal bytes.
 """
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
+import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +38,8 @@ from scaling.report.answers import (
     describe_answer,
     list_failed,
 )
+from scaling.report.calculator import list_answers, tabulate_answers
+from scaling.report.checklist import fill_checklist
 from scaling.report.choices import (
     compare_unfiltered,
     describe_backtest,
@@ -42,7 +49,8 @@ from scaling.report.choices import (
     list_frontiers,
     list_members,
 )
-from scaling.report.measured import collect_runs
+from scaling.report.citation import write_bibtex
+from scaling.report.measured import collect_runs, evaluate_frontier
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -54,7 +62,15 @@ from scaling.report.rows import (
     list_rejected,
     list_runs,
 )
-from scaling.report.words import ABSENT, format_range, format_share, name_check
+from scaling.report.sensitivity import Variant, describe_spread, list_variants
+from scaling.report.words import (
+    ABSENT,
+    FORECAST_HEADINGS,
+    format_range,
+    format_share,
+    name_check,
+    replace_unprintable,
+)
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.text_forecasts import describe_score, list_forecast_rows
@@ -65,10 +81,6 @@ if TYPE_CHECKING:
 
 _HEAD_CHARACTERS = 2000
 
-# Control characters, lone surrogates, and marks that reorder the text around them.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
-)
 _EQUATIONS = {"chinchilla": Markup("L(N, D) = E + A / N<sup>α</sup> + B / D<sup>β</sup>")}
 _QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
 
@@ -97,6 +109,10 @@ class ReportData:
         unfiltered: Point fit of all runs; None without filters.
         backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
         forecasts: What was said of runs before they were trained; None where nothing was.
+        source: The results folder, as a command line names it.
+        options: Words of a command line that ask `fit` and `allocate` the same question.
+        variants: The first answer under other methods, laws and choices of runs.
+        csv: Every result as CSV; empty where there is none.
     """
 
     name: str
@@ -118,6 +134,10 @@ class ReportData:
     unfiltered: Fit | None = None
     backtest: Backtest | None = None
     forecasts: ForecastRecord | None = None
+    source: str = ""
+    options: tuple[str, ...] = ()
+    variants: tuple[Variant, ...] = ()
+    csv: str = ""
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -159,10 +179,17 @@ def render_page(data: ReportData) -> str:
     # Here, not above: what imports a report's types should not pay for matplotlib.
     from scaling.report.canvas import list_variables
     from scaling.report.gallery import draw_pictures
+    from scaling.report.interactive import list_live_figures
+    from scaling.report.landscape import trace_surface
 
     fit = data.fit
     shown = {name: one for name, one in data.results.items() if name not in data.left_out}
     runs = collect_runs(data.plan, shown, fit)
+    furthest = max((one.flops for one in data.allocations), default=0.0)
+    lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
+    surface = trace_surface(runs, fit, lines)
+    answers = tabulate_answers(fit, data.allocations)
+    asking = [*map(shlex.quote, (data.source, *data.options))]
     said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
     diverged = sorted(r for r, one in data.results.items() if one.status == "diverged")
@@ -189,7 +216,29 @@ def render_page(data: ReportData) -> str:
         answers=[describe_answer(one, fit, data.facts) for one in data.allocations],
         weaknesses=list_failed(fit.checks),
         explained=any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        pictures=draw_pictures(runs, fit, data.allocations, curves, diverged),
+        pictures=draw_pictures(
+            runs, fit, data.allocations, curves, diverged, lines=lines, surface=surface
+        ),
+        live=_embed_json(list_live_figures(runs, data.results, surface)),
+        table_of_answers=list_answers(answers),
+        calculator=answers and _embed_json(answers.to_json(f"scaling allocate {' '.join(asking)}")),
+        slider=answers and answers.describe_budgets(),
+        page_script=_embed_script("page.js"),
+        plotly_script=_embed_script("vendor/plotly-basic.min.js"),
+        csv_link=_embed_csv(data.csv),
+        csv_rows=max(0, data.csv.count("\n") - 1),
+        bibtex=write_bibtex(
+            name=data.name,
+            version=data.versions.get("scaling", ""),
+            digest=fit.table_digest,
+            created=data.created,
+        ),
+        variants=list_variants(data.variants),
+        spread=describe_spread(data.variants, data.allocations[0]) if data.allocations else "",
+        checklist=fill_checklist(data),
+        ask_fit=f"scaling fit {' '.join(asking)}",
+        ask_predict=f"scaling predict {' '.join(asking)} {_name_point(fit)}",
+        ask_allocate=f"scaling allocate {' '.join(asking)}",
         conventions=compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts
         ),
@@ -212,6 +261,7 @@ def render_page(data: ReportData) -> str:
         backtest_heads=backtest_heads,
         backtest=backtest_rows,
         backtest_words=describe_backtest(data.backtest),
+        forecast_headings=FORECAST_HEADINGS,
         forecasts=[] if data.forecasts is None else list_forecast_rows(data.forecasts),
         score="" if data.forecasts is None else describe_score(data.forecasts),
         frontiers=list_frontiers(fit),
@@ -235,13 +285,48 @@ def render_page(data: ReportData) -> str:
     )
 
 
+def _name_point(fit: Fit) -> str:
+    """The middle of the data, as `predict` asks for it."""
+    if fit.covered is None:
+        return "--params 1e4 --tokens 1e6"
+    middle = (math.sqrt(low * high) for low, high in (fit.covered.params, fit.covered.tokens))
+    params, tokens = (format_flops(value) for value in middle)
+    return f"--params {params} --tokens {tokens}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Script:
+    """A script of the page and the digest by which its policy knows it."""
+
+    text: Markup
+    digest: str
+
+
+def _embed_script(name: str) -> _Script:
+    text = resources.files("scaling.report").joinpath(name).read_text(encoding="utf-8")
+    assert "</script" not in text.lower()  # or the page would end it there
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    return _Script(Markup(text), digest)
+
+
+def _embed_json(value: Any) -> Markup:
+    """JSON for a script block: nothing in it can end the block or begin a comment."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return Markup(re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text))
+
+
+def _embed_csv(text: str) -> Markup:
+    """Address of a file that the page itself holds."""
+    return Markup("data:text/csv;base64," + base64.b64encode(text.encode("utf-8")).decode())
+
+
 def _make_printable(value: Any) -> Any:
     """What the template prints for a value."""
     if isinstance(value, Markup):
         return value
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return ABSENT
-    return _UNPRINTABLE.sub("\ufffd", str(value))
+    return replace_unprintable(str(value))
 
 
 def _find_question(sweep_yaml: str) -> str:

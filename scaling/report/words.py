@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 
 from scaling.fitting.result import Check, Interval
 from scaling.units import format_count, format_flops, format_seconds
 
 ABSENT = "–"
+
+# Control characters, lone surrogates, and marks that reorder the text around them.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 # What a gate says where it passes, and where it fails.
 _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
@@ -93,6 +99,29 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "Runs of several versions, devices or precisions are mixed",
     ),
 }
+
+APPROACH_WORDS: Mapping[str, str] = {
+    "parametric": "one law through every run (Approach 3)",
+    "projection": "the same law by variable projection, without derivatives",
+    "isoflop": "minima of the budgets' parabolas (Approach 2)",
+    "akima": "minima of the budgets, interpolated",
+    "envelope": "the envelope of training curves (Approach 1)",
+}
+
+FORECAST_HEADINGS = (
+    "registered [UTC]",
+    "C [FLOP] (× the largest fitted)",
+    "N on D",
+    "law",
+    "forecast (interval) [nats/token]",
+    "measured",
+    "outcome",
+)
+
+
+def replace_unprintable(text: str) -> str:
+    """The text with a mark in the place of every character that should not be printed."""
+    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def name_check(check: Check) -> str:

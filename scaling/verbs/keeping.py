@@ -28,14 +28,22 @@ from scaling.verbs.obtaining import say_damage
 @family_option
 @filter_options
 @click.option("--backtest", is_flag=True, help="Show how well several laws forecast (seconds).")
-def report(results: Path, root: Path, **options: Any) -> int:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md"]),
+    default="html",
+    show_default=True,
+    help="html: the page; md: the same in Markdown, report.md beside it, without figures.",
+)
+def report(results: Path, root: Path, form: Any, **options: Any) -> int:
     """\b
     scaling report results/quickstart
     scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
     Fit again where needed and write reports/<sweep>/index.html.
     """
-    return write_report_page(results, root, options=options)
+    return write_report_page(results, root, options=options, form=form)
 
 
 @click.command()
@@ -92,27 +100,30 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
     )
 
 
-def write_report_page(results: Path, root: Path, *, options: dict[str, Any] | None = None) -> int:
+def write_report_page(
+    results: Path, root: Path, *, options: dict[str, Any] | None = None, form: Any = "html"
+) -> int:
     """Write the page; without options, as after a run: only where it shows something else."""
     from scaling.reporting import report_sweep
     from scaling.text import format_allocation, format_fit
-    from scaling.workflow import open_results, quote_command
+    from scaling.workflow import open_results
 
     stored = open_results(results)
     found = stored.ledger.read_results()
     after_run = options is None
-    command = f"scaling report {results}"
     choices: dict[str, Any] = {}
     if options is not None:
-        asked = {name: value for name, value in options.items() if value != "chinchilla"}
-        command = quote_command(["scaling", "report", str(results), *list_given(asked)])
+        told = {name: one for name, one in options.items() if name != "backtest"}
+        asked = {name: one for name, one in told.items() if one != "chinchilla"}
         choices = {
+            "asked": list_given(asked),
+            "form": form,
             "family": options["family"],
             "filters": make_filters(options),
             "backtest": options["backtest"],
         }
     page, fitted, answers = report_sweep(
-        stored, found, root=root, command=command, keep_current=after_run, **choices
+        stored, found, root=root, keep_current=after_run, **choices
     )
     if after_run:
         click.echo(format_fit(fitted))

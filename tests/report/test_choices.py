@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from simulated import make_result, standard_data
-from test_page import read_text
+from test_page import cut_scripts, read_text
 
 from scaling.cli import cli
 from scaling.fitting.engine import fit_runs
@@ -150,7 +150,7 @@ def test_links_within_a_page_lead_somewhere() -> None:
 def test_what_an_attacker_names_is_escaped() -> None:
     effect = dataclasses.replace(EFFECT, name="<b>x", rule="<script>alert(1)</script>")
     page = render_page(dataclasses.replace(filtered_data(), filters=(effect,)))
-    assert "<script>" not in page
+    assert "<script>" not in cut_scripts(page)
     assert html.escape("<b>x") in page
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
+import hashlib
 import html
 import itertools
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import numpy as np
 import pytest
 from simulated import SWEEP, make_data, standard_data, with_status
 
+import scaling.report
 from scaling.allocation import Allocation
 from scaling.fitting.result import Check, FitStatus, Interval
 from scaling.report.answers import STATUSES, mark_distance
@@ -32,9 +36,21 @@ PAYLOADS = (
 )
 
 
+SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", flags=re.S)
+OWN_SCRIPTS = {
+    (Path(scaling.report.__file__).parent / name).read_text(encoding="utf-8")
+    for name in ("page.js", "vendor/plotly-basic.min.js")
+}
+
+
+def cut_scripts(page: str) -> str:
+    """The page as it is without scripts."""
+    return SCRIPT.sub(" ", page)
+
+
 def read_text(page: str) -> str:
-    """What a reader sees, tags and style removed."""
-    body = re.sub(r"<style>.*?</style>", " ", page, flags=re.S)
+    """What a reader sees, tags, style and scripts removed."""
+    body = re.sub(r"<style>.*?</style>", " ", cut_scripts(page), flags=re.S)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
@@ -183,14 +199,44 @@ def test_every_run_id_and_check_is_on_the_page(page: str) -> None:
 
 
 def test_page_needs_nothing_from_outside(page: str) -> None:
+    page = cut_scripts(page)
     assert "http" not in page.replace("http-equiv", "")
-    assert not re.search(r"<(script|iframe|object|embed|form|base)\b", page)
+    assert not re.search(r"<(iframe|object|embed|form|base)\b", page)
     assert not re.search(r"\son\w+=", page)
     assert "@import" not in page
     assert set(re.findall(r"url\(([^)]*)\)", page)) <= {
         f"#{name}" for name in re.findall(r'id="([^"]*)"', page)
     }
     assert "default-src 'none'" in page
+
+
+def test_only_the_two_scripts_of_the_package_run(page: str) -> None:
+    assert all(not re.search(r"\bsrc\b", tag) for tag in re.findall(r"<script[^>]*>", page))
+    policy = re.search(r"script-src ([^;]*);", page)
+    assert policy is not None
+    digests = {
+        f"'sha256-{base64.b64encode(hashlib.sha256(one.encode()).digest()).decode()}'"
+        for one in OWN_SCRIPTS
+    }
+    assert set(policy[1].split()) == digests
+    run = set(SCRIPT.findall(re.sub(r"<script type=\"application/json\".*?</script>", "", page)))
+    assert run == OWN_SCRIPTS
+
+
+def test_data_for_scripts_is_json_that_cannot_end_its_block(page: str) -> None:
+    blocks = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', page)
+    assert [name for name, _ in blocks] == ["figures", "answers"]
+    for _, text in blocks:
+        json.loads(text)
+        assert not set("<>&") & set(text)
+
+
+def test_the_page_carries_every_run_as_a_table_that_fits_again(tmp_path: Path) -> None:
+    page = render_page(dataclasses.replace(standard_data(), csv="N,D,loss\n1,2,3\n"))
+    found = re.search(r'href="data:text/csv;base64,([^"]*)" download="simulated-runs.csv"', page)
+    assert found is not None
+    assert base64.b64decode(found[1]) == b"N,D,loss\n1,2,3\n"
+    assert "All 1 results as CSV" in read_text(page)
 
 
 def test_ids_are_unique_and_every_reference_has_its_target(page: str) -> None:
@@ -232,6 +278,8 @@ def test_hostile_text_stays_inert() -> None:
         )
     )
     page.encode("utf-8")
+    assert set(SCRIPT.findall(page)) & OWN_SCRIPTS == OWN_SCRIPTS
+    page = cut_scripts(page)
     assert not re.search(r"<(script|img)\b", page)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800]", page)
     assert "{{7*7}}" in page
@@ -252,7 +300,8 @@ def test_users_matplotlibrc_does_not_change_the_page(page: str) -> None:
 
 
 def test_hundred_runs_stay_below_three_megabytes(page: str) -> None:
-    assert len(page.encode()) < 1_000_000  # the quickstart's design
+    # The quickstart's design, and plotly's 1.2 MB.
+    assert len(cut_scripts(page).encode()) < 1_000_000
     budgets = ", ".join(f"{budget:.4g}" for budget in np.geomspace(3e10, 1e12, 10))
     sweep = re.sub(r"grid: .*", f"grid: {{budgets: [{budgets}], sizes: 10, span: 8}}", SWEEP)
     data = make_data(sweep.replace("replicates: 4", "replicates: 12"), bootstrap=20)
@@ -279,10 +328,11 @@ def test_types_of_a_report_do_not_load_matplotlib() -> None:
 
 
 def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
+    page = cut_scripts(page)
     pictures = re.findall(r"<svg ([^>]*)>", page)
-    assert len(pictures) == 12  # six figures, each for wide and narrow pages
+    assert len(pictures) == 16  # eight figures, each for wide and narrow pages
     assert all(re.search(r'role="img" aria-label="[^"]{30,}"', one) for one in pictures)
-    assert page.count("<figcaption>") == 6
+    assert page.count("<figcaption>") == 8
     headings = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert headings[0] == 1
     assert headings.count(1) == 1

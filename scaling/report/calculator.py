@@ -1,0 +1,197 @@
+"""The table of answers behind the page's calculator.
+
+page.js interpolates linearly in logarithms between neighbouring budgets; nothing else of the law is
+known to it. Nodes are placed where that needs them: every gap is halved until the answer in its
+middle is met to ACCURACY, so that three digits agree with `scaling allocate`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.allocation import Allocation, allocate
+from scaling.allocation.problem import SERVING_SHARE
+from scaling.fitting.result import Fit
+from scaling.laws.frontier import find_frontier
+from scaling.laws.registry import find_law
+from scaling.report.conditions import Curve, trace_conditions
+from scaling.report.words import format_interval, format_loss
+from scaling.units import FloatArray, format_count, format_flops
+
+# Relative; half a unit of the third digit is 5e-4 to 5e-3.
+ACCURACY = 4e-4
+
+_FIRST = 49  # nodes before any gap is halved
+_LEAST_GAP = 2e-3  # in ln C: where N* jumps from one dip of the ladder's cost to another
+_RANGES = 97  # intervals are smoother than answers, and cost a thousand refits each
+_DIGITS = 6
+# Decades below and above the data; further, `allocate` refuses without --far.
+_BELOW, _ABOVE = 0.5, 3.0 - 1e-6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTable:
+    """Answers over a range of budgets.
+
+    Attributes:
+        flops: Budgets [FLOP], ascending, shape (k,).
+        params, tokens, loss: N*, D*, loss [nats/token] at each; loss is None where the approach
+            does not know it everywhere.
+        ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
+        covered: Budgets of the data behind the answers [FLOP].
+        level: Of the intervals.
+        shown: A few whole answers, two a decade, for readers without scripts.
+        curves: Answers under service and repeated text; empty where the approach knows neither.
+    """
+
+    flops: FloatArray
+    params: FloatArray
+    tokens: FloatArray
+    loss: FloatArray | None
+    ranges: tuple[Allocation, ...]
+    covered: tuple[float, float]
+    level: float
+    shown: tuple[Allocation, ...]
+    curves: tuple[Curve, ...]
+
+    def describe_budgets(self) -> dict[str, float]:
+        """Lowest and highest budget, and the one to start from [FLOP], to three digits inwards."""
+        low, high = (float(f"{end:.3g}") for end in (self.flops[0], self.flops[-1]))
+        return {
+            "low": low if low >= self.flops[0] else float(f"{1.006 * low:.3g}"),
+            "high": high if high <= self.flops[-1] else float(f"{high / 1.006:.3g}"),
+        }
+
+    def to_json(self, command: str) -> dict[str, Any]:
+        """What page.js reads; `command` asks the same on a command line but for the budget."""
+        best = {"flops": self.flops, "params": self.params, "tokens": self.tokens}
+        if self.loss is not None:
+            best["loss"] = self.loss
+        ranges: dict[str, Any] = {}
+        if self.ranges:
+            ranges["flops"] = _round([one.flops for one in self.ranges])
+            for name in ("params", "tokens", "loss"):
+                ends = [getattr(one, f"{name}_interval") for one in self.ranges]
+                if all(end is not None and end.low > 0 and np.isfinite(end.high) for end in ends):
+                    ranges[name] = [_round([e.low for e in ends]), _round([e.high for e in ends])]
+        return {
+            "best": {name: _round(values) for name, values in best.items()},
+            "ranges": ranges or None,
+            "covered": list(self.covered),
+            "command": command,
+            "conditions": self._list_conditions(),
+        }
+
+    def _list_conditions(self) -> dict[str, Any] | None:
+        """Stops of the sliders, and the curve of each pair of them: by served, then by unique."""
+        if not self.curves:
+            return None
+        found = {(one.served, one.unique): one.to_json() for one in self.curves}
+        served = sorted({one.served for one in self.curves})
+        unique = sorted({one.unique for one in self.curves if one.unique is not None})
+        return {
+            "served": served,
+            "unique": [*unique, None],
+            "share": SERVING_SHARE,
+            "curves": [[found.get((t, u)) for u in (*unique, None)] for t in served],
+        }
+
+
+def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTable | None:
+    """Answers from half a decade below the data to three above; None where none can be had.
+
+    Args:
+        fit: What answers.
+        allocations: The report's answers; without one there is no calculator either.
+    """
+    frontier = fit.frontier
+    if not allocations or frontier is None or fit.covered is None:
+        return None
+    known = fit.covered.flops if fit.asked == "parametric" else frontier.range
+    low = min([known[0] * 10.0**-_BELOW, *(one.flops for one in allocations)])
+    high = known[1] * 10.0**_ABOVE
+    high = max([high, *(one.flops for one in allocations)])
+    nodes, answers = _place_nodes(fit, np.log(low), np.log(high))
+    columns = np.exp(answers)
+    ranges: tuple[Allocation, ...] = ()
+    if allocations[0].params_interval is not None:
+        budgets = np.geomspace(low, high, _RANGES)
+        ranges = tuple(allocate(fit, float(one), far=True) for one in budgets)
+    return AnswerTable(
+        flops=np.exp(nodes),
+        params=columns[0],
+        tokens=columns[1],
+        loss=columns[2] if np.isfinite(columns[2]).all() else None,
+        ranges=ranges,
+        covered=known,
+        level=fit.level,
+        curves=trace_conditions(fit, low=float(low), high=float(high)),
+        shown=tuple(allocate(fit, one, far=True) for one in _list_round(known[0], high)),
+    )
+
+
+def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, str]]:
+    """(budget, N*, D*, D*/N*, loss), with intervals, of the answers shown to every reader."""
+    return [
+        (
+            format_flops(one.flops),
+            _join(format_count(one.params), format_interval(one.params_interval, format_count)),
+            _join(format_count(one.tokens), format_interval(one.tokens_interval, format_count)),
+            format_count(one.tokens_per_param),
+            _join(format_loss(one.loss), format_interval(one.loss_interval, format_loss)),
+        )
+        for one in (table.shown if table else ())
+    ]
+
+
+def _join(value: str, interval: str) -> str:
+    return f"{value} ({interval})" if interval else value
+
+
+def _list_round(low: float, high: float) -> list[float]:
+    """1 and 3 times powers of ten from low to high."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = [float(f"{m}e{power}") for power in powers for m in (1, 3)]
+    return [one for one in every if low <= one <= high]
+
+
+def _place_nodes(fit: Fit, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+    """ln C, shape (k,), and (ln N*, ln D*, ln loss) there, shape (3, k)."""
+    nodes = np.linspace(low, high, _FIRST)
+    answers = _answer(fit, nodes)
+    halved = np.ones(nodes.size - 1, dtype=bool)
+    while halved.any():
+        left = np.flatnonzero(halved)
+        middles = (nodes[left] + nodes[left + 1]) / 2.0
+        truth = _answer(fit, middles)
+        between = (answers[:, left] + answers[:, left + 1]) / 2.0
+        missed = np.nan_to_num(np.abs(truth - between)).max(axis=0) > ACCURACY
+        again = missed & (nodes[left + 1] - nodes[left] > 2 * _LEAST_GAP)
+        nodes = np.insert(nodes, left + 1, middles)
+        answers = np.insert(answers, left + 1, truth, axis=1)
+        places = left + np.arange(left.size)  # of the left halves after inserting
+        halved = np.zeros(nodes.size - 1, dtype=bool)
+        halved[places] = halved[places + 1] = again
+    return nodes, answers
+
+
+def _answer(fit: Fit, log_flops: FloatArray) -> FloatArray:
+    """(ln N*, ln D*, ln loss) of many budgets at once, as `allocate` finds each; NaN: no loss."""
+    frontier = fit.frontier
+    assert frontier is not None
+    if fit.asked == "parametric" and fit.law is not None:
+        family = find_law(fit.law.family)
+        letters = np.array([fit.law.params[name] for name in family.param_names])
+        params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
+        return np.log([params, tokens, family.loss(letters, params, tokens)])
+    log_n = math.log(frontier.k_n) + frontier.a * log_flops
+    log_d = math.log(frontier.k_d) + frontier.b * log_flops
+    return np.stack((log_n, log_d, np.full(log_flops.size, np.nan)))
+
+
+def _round(values: FloatArray | list[float]) -> list[float]:
+    return [float(f"{value:.{_DIGITS}g}") for value in np.asarray(values).tolist()]

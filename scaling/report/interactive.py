@@ -1,0 +1,138 @@
+"""The figures that answer the mouse: what page.js hands to plotly, as plain JSON values.
+
+Only points and words are decided here; the look (axes, colours of the scheme, size) is page.js's.
+A colour is the name of a CSS variable, so that the figure follows the page's scheme. Words hold
+numbers and run ids, never text from outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from scaling.ledger.results import RunResult
+from scaling.report.axes import format_power
+from scaling.report.canvas import name_variable
+from scaling.report.figures import LOSS_LABEL, PARAMS_LABEL, TOKENS_LABEL
+from scaling.report.landscape import Surface
+from scaling.report.measured import MeasuredRuns
+from scaling.units import FloatArray, IntArray, format_count, format_flops
+
+_PARABOLA = 60  # points
+_DIGITS = 5  # a pixel is a thousandth of a figure
+
+Kind = Literal["dots", "rings", "diamonds", "line", "dashes", "dotted", "strong"]
+
+
+def list_live_figures(
+    data: MeasuredRuns, results: Mapping[str, RunResult], surface: Surface | None
+) -> dict[str, Any]:
+    """Specification of each interactive figure by its key on the page."""
+    figures: dict[str, Any] = {}
+    if len(data) and data.budgets:
+        figures["isoflop"] = {
+            "x": {"label": PARAMS_LABEL, "log": True},
+            "y": {"label": LOSS_LABEL, "log": False},
+            "labels": "end",
+            "traces": [*_trace_parabolas(data), *_trace_runs(data, results, against="loss")],
+        }
+    if surface is not None:
+        figures["surface"] = {
+            "x": {"label": PARAMS_LABEL, "log": True, "range": _round(surface.params)},
+            "y": {"label": TOKENS_LABEL, "log": True, "range": _round(surface.tokens)},
+            "labels": "middle",
+            "traces": [
+                *(
+                    _trace("line", params, tokens, color="--muted", words=f"loss {loss:g}")
+                    | {"label": f"{loss:g}"}
+                    for loss, params, tokens in surface.levels
+                ),
+                *(
+                    _trace(
+                        "dashes",
+                        params,
+                        tokens,
+                        color=_color_of_budget(data, flops),
+                        words=f"{format_flops(flops)} FLOPs",
+                    )
+                    for flops, params, tokens in surface.budgets
+                ),
+                _trace("strong", *surface.best, color="--ink", words="best N and D"),
+                *_trace_runs(data, results, against="tokens"),
+            ],
+        }
+    return figures
+
+
+def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
+    traces = []
+    for curve in data.curves:
+        color = _color_of_budget(data, curve.budget.flops)
+        name = f"budget {format_flops(curve.budget.flops)}"
+        if curve.vertex is None or curve.lowest is None:
+            rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
+            traces.append(
+                _trace("dotted", data.params[rows], data.loss[rows], color=color, words=name)
+            )
+            continue
+        x = np.linspace(curve.x.min(), curve.x.max(), _PARABOLA)
+        loss = curve.lowest + curve.bend * (x - curve.vertex) ** 2
+        kind: Kind = "dotted" if curve.rejection else "line"
+        line = _trace(kind, np.exp(curve.centre + x), loss, color=color, words=name)
+        traces.append(line | {"label": format_power(curve.budget.flops)})
+        if not curve.rejection:
+            at = np.exp(np.array([curve.centre + curve.vertex]))
+            words = f"{name}<br>best N {format_count(float(at[0]))}<br>loss {curve.lowest:.4f}"
+            lowest = np.array([curve.lowest])
+            traces.append(_trace("diamonds", at, lowest, color=color, words=words))
+    return traces
+
+
+def _trace_runs(
+    data: MeasuredRuns, results: Mapping[str, RunResult], *, against: str
+) -> list[dict[str, Any]]:
+    """The runs of each colour, repeats as rings; hovering names the run."""
+    values: FloatArray = getattr(data, against)
+    traces = []
+    ranks = np.unique(data.rank)
+    for rank in ranks:
+        for repeated in (False, True):
+            rows = np.flatnonzero((data.rank == rank) & (data.replicate == repeated))
+            if rows.size == 0:
+                continue
+            color = name_variable(data.position[rows[0]])
+            kind: Kind = "rings" if repeated else "dots"
+            one = _trace(kind, data.params[rows], values[rows], color=color, words="")
+            traces.append(one | {"text": _describe_runs(data, results, rows)})
+    return traces
+
+
+def _describe_runs(
+    data: MeasuredRuns, results: Mapping[str, RunResult], rows: IntArray
+) -> list[str]:
+    words = []
+    for at in rows:
+        result = results[data.run[at]]
+        error = "" if result.loss_se is None else f" ± {result.loss_se:.2g}"
+        shape = result.run.shape
+        words.append(
+            f"run {data.run[at]}<br>N {format_count(data.params[at])} "
+            f"({shape.d_model} × {shape.n_layers}), D {format_count(data.tokens[at])}<br>"
+            f"C {format_flops(data.flops[at])}, seed {result.run.seed}<br>"
+            f"loss {data.loss[at]:.4f}{error} nats/token"
+        )
+    return words
+
+
+def _trace(kind: Kind, x: FloatArray, y: FloatArray, *, color: str, words: str) -> dict[str, Any]:
+    return {"kind": kind, "x": _round(x), "y": _round(y), "color": color, "text": words}
+
+
+def _color_of_budget(data: MeasuredRuns, flops: float) -> str:
+    return name_variable(float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))]))
+
+
+def _round(values: FloatArray | Sequence[float]) -> list[float]:
+    return [float(f"{value:.{_DIGITS}g}") for value in np.asarray(values).tolist()]

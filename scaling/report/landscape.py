@@ -1,0 +1,162 @@
+"""Two figures of the whole plane: the loss surface L(N, D), and D*/N* against budget.
+
+The surface is drawn as lines of equal loss, found exactly: D(N) = law.tokens_for_loss(N, loss).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Fit
+from scaling.laws.registry import find_law
+from scaling.report.axes import (
+    draw_markers,
+    format_power,
+    label_ends,
+    note,
+    set_log_axis,
+    span_of,
+)
+from scaling.report.canvas import ACCENT, INK, MUTED, SHADE, choose_color
+from scaling.report.figures import FLOPS_LABEL, PARAMS_LABEL, TOKENS_LABEL, draw_dots
+from scaling.report.measured import FrontierLines, MeasuredRuns
+from scaling.units import FloatArray
+
+# Hoffmann et al. 2022, arXiv:2203.15556: about 20 tokens per parameter at 5.76e23 FLOPs.
+CHINCHILLA_RATIO = 20.0
+
+_LEVELS = 9  # lines of equal loss, about
+_SIZES = 60  # points of each line
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surface:
+    """Lines in the plane of N and D, cut to the window around the runs.
+
+    Attributes:
+        params, tokens: The window's (low, high).
+        levels: (loss [nats/token], N, D) of each line of equal loss.
+        budgets: (C [FLOP], N, D) of each line of equal compute.
+        best: N*, D* of the frontier.
+    """
+
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+    levels: tuple[tuple[float, FloatArray, FloatArray], ...]
+    budgets: tuple[tuple[float, FloatArray, FloatArray], ...]
+    best: tuple[FloatArray, FloatArray]
+
+
+def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> Surface | None:
+    """The law's lines of equal loss where the runs are; None without a law or runs."""
+    if fit.law is None or len(data) == 0:
+        return None
+    family = find_law(fit.law.family)
+    letters = np.array([fit.law.params[name] for name in family.param_names])
+    params, tokens = span_of(data.params, margin=0.08), span_of(data.tokens, margin=0.08)
+    sizes = np.geomspace(*params, _SIZES)
+    corners = family.loss(letters, np.array([*params, *params]), np.repeat(tokens, 2))
+    levels = []
+    for loss in _choose_levels(float(corners.min()), float(corners.max())):
+        with np.errstate(all="ignore"):  # no model of that size reaches the loss
+            needed = family.tokens_for_loss(letters, sizes, np.asarray(loss))
+        inside = np.isfinite(needed) & (needed >= tokens[0]) & (needed <= tokens[1])
+        if inside.sum() > 1:
+            levels.append((loss, sizes[inside], needed[inside]))
+    budgets = []
+    for flops in data.budgets:
+        spent = flops / fit.cost.flops_per_token(sizes)
+        inside = (spent >= tokens[0]) & (spent <= tokens[1])
+        budgets.append((flops, sizes[inside], spent[inside]))
+    best = (np.empty(0), np.empty(0))
+    if lines is not None:
+        n, d = lines.best["params"], lines.best["tokens"]
+        inside = (n >= params[0]) & (n <= params[1]) & (d >= tokens[0]) & (d <= tokens[1])
+        best = n[inside], d[inside]
+    return Surface(
+        params=params, tokens=tokens, levels=tuple(levels), budgets=tuple(budgets), best=best
+    )
+
+
+def _choose_levels(low: float, high: float) -> list[float]:
+    """Round losses between low and high, some _LEVELS of them."""
+    rough = (high - low) / _LEVELS
+    if not rough > 0:
+        return []
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0) if m * power >= rough)
+    first = int(np.ceil(low / step))
+    return [float(f"{step * k:.6g}") for k in range(first, int(high / step) + 1)]
+
+
+def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
+    """Lines of equal loss (labelled), of equal compute (dashed), the runs, and the best of each."""
+    set_log_axis(ax, "x", *surface.params)
+    set_log_axis(ax, "y", *surface.tokens)
+    for flops, params, tokens in surface.budgets:
+        color = choose_color(data.position[np.argmin(np.abs(np.log(data.flops / flops)))])
+        ax.plot(params, tokens, color=color, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
+    for loss, params, tokens in surface.levels:
+        ax.plot(params, tokens, color=MUTED, linewidth=1.2, zorder=1)
+        middle = len(params) // 2
+        ax.annotate(
+            f"{loss:g}",
+            (params[middle], tokens[middle]),
+            ha="center",
+            va="center",
+            color=MUTED,
+            zorder=3,
+        )
+    if surface.best[0].size > 1:
+        ax.plot(*surface.best, color=INK, linewidth=2.2, zorder=3)
+    draw_dots(ax, data, data.params, data.tokens)
+    ax.set_xlabel(PARAMS_LABEL)
+    ax.set_ylabel(TOKENS_LABEL)
+
+
+def draw_ratio(
+    data: MeasuredRuns,
+    fit: Fit,
+    ax: Axes,
+    *,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+) -> None:
+    """D*/N* against C, with its band, the answers, and Chinchilla's 20 as a reference."""
+    flops, edge = lines.flops, lines.edge
+    ratio = lines.best["tokens"] / lines.best["params"]
+    shown = [ratio, np.array([CHINCHILLA_RATIO])]
+    if lines.band is not None:
+        # D falls as N rises at one budget: the ends of one are the other's, exchanged.
+        bottom = lines.band["tokens"][0] / lines.band["params"][1]
+        top = lines.band["tokens"][1] / lines.band["params"][0]
+        ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
+        shown += [bottom, top]
+    ax.axhline(CHINCHILLA_RATIO, color=ACCENT, linewidth=1.4, linestyle=(0, (6, 3)), zorder=2)
+    ax.plot(flops[flops <= edge], ratio[flops <= edge], color=INK, linewidth=1.9)
+    ax.plot(flops[flops >= edge], ratio[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    isoflop = fit.approaches.get("isoflop")
+    if isoflop is not None and isoflop.optima:
+        optima = np.array(isoflop.optima)
+        values = np.asarray(optima[:, 2] / optima[:, 1], dtype=np.float64)
+        nearest = [np.argmin(np.abs(np.log(data.flops / c))) for c in optima[:, 0]]
+        colors = [choose_color(data.position[at]) for at in nearest]
+        draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
+        shown.append(values)
+    if allocations:
+        at = np.array([one.flops for one in allocations])
+        values = np.array([one.tokens_per_param for one in allocations])
+        draw_markers(ax, at, values, [ACCENT] * len(at), size=64, zorder=7)
+        shown.append(values)
+    set_log_axis(ax, "x", flops[0], flops[-1] * (flops[-1] / flops[0]) ** 0.22, words=format_power)
+    set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.08))
+    ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
+    note(ax, 0.03, 0.97, "within the data")
+    label_ends(ax, [(float(flops[-1]), CHINCHILLA_RATIO, "Chinchilla: 20")])
+    ax.set_xlabel(FLOPS_LABEL)
+    ax.set_ylabel("tokens per parameter D*/N*")

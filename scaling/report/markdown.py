@@ -1,0 +1,138 @@
+"""The report as Markdown: answers, checks, law, other choices, checklist and runs; no figures.
+
+For terminals, issues and pull requests. Text from outside is escaped for Markdown and HTML alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling.durable import blaming_machine, write_durably
+from scaling.fitting.result import Check
+from scaling.report.answers import STATUSES, describe_answer, list_failed
+from scaling.report.calculator import list_answers, tabulate_answers
+from scaling.report.checklist import fill_checklist
+from scaling.report.citation import write_bibtex
+from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
+from scaling.report.sensitivity import describe_spread, list_variants
+from scaling.report.words import FORECAST_HEADINGS, format_share, name_check, replace_unprintable
+from scaling.text_forecasts import describe_score, list_forecast_rows
+
+if TYPE_CHECKING:
+    from scaling.report.page import ReportData
+
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
+
+
+def write_markdown(data: ReportData, folder: Path) -> Path:
+    """Write folder/report.md, replacing it whole or not at all.
+
+    Raises:
+        EnvironmentFault: The folder cannot be written.
+    """
+    path = folder / "report.md"
+    with blaming_machine(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    write_durably(path, render_markdown(data).encode("utf-8"))
+    return path
+
+
+def render_markdown(data: ReportData) -> str:
+    """The report as Markdown text."""
+    fit = data.fit
+    lines = [f"# Scaling report: {_plain(data.name)}", "", _plain(data.created), ""]
+    lines += ["## The answer", ""]
+    for one in data.allocations:
+        told = describe_answer(one, fit, data.facts)
+        lines += [
+            f"For **{told.flops} FLOPs**, train about **{told.params} parameters** on "
+            f"**{told.tokens} tokens**.",
+            "",
+        ]
+        if told.params_interval:
+            lines += [
+                f"{format_share(told.level)} interval: parameters {told.params_interval}, tokens "
+                f"{told.tokens_interval}. This answer is {told.marker.text}.",
+                "",
+            ]
+        lines += [f"- {term}: {_plain(text)}" for term, text in told.facts] + [""]
+        lines += [_bullet(name, check) for name, check in told.failed]
+    if not data.allocations:
+        lines += [f"No answer. {_plain(fit.reason)}", ""]
+    lines += [STATUSES[fit.status][1], ""]
+    lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
+    lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
+    table = list_answers(tabulate_answers(fit, data.allocations))
+    if table:
+        lines += ["## Other budgets", "", *_table(["C", "N*", "D*", "D*/N*", "loss"], table)]
+    lines += ["## The law", ""]
+    headings = ["coefficient", "estimate", f"{format_share(fit.level)} interval"]
+    lines += _table(headings, list_coefficients(fit))
+    groups = list_variants(data.variants)
+    if groups and data.allocations:
+        lines += ["## The same question under other choices", ""]
+        lines += [_plain(describe_spread(data.variants, data.allocations[0])), ""]
+        for heading, rows in groups:
+            names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
+            lines += _table(names, rows)
+    if data.forecasts is not None:
+        lines += [
+            "## Forecasts, and what became of them",
+            "",
+            _plain(describe_score(data.forecasts)),
+        ]
+        lines += ["", *_table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts))]
+    lines += ["## Every check", ""]
+    marks = {True: "passed", False: "**failed**", None: "not judged"}
+    lines += [
+        f"- {marks[check.passed]}: {_plain(name_check(check))} {_plain(check.seen)}"
+        for check in fit.checks
+    ] + [""]
+    lines += ["## Checklist (Li et al. 2025, arXiv:2502.18969)", ""]
+    for group in fill_checklist(data):
+        lines += [f"### {group.heading}", ""]
+        lines += [f"- {question} {_plain(answer)}" for question, answer in group.rows] + [""]
+    runs = list_runs(
+        data.plan, data.results, data.failures, fit.convention or "matmul", data.left_out
+    )
+    lines += ["## Every run", ""]
+    lines += _table(
+        ["run", "status", *(name for name, _ in RUN_HEADINGS)],
+        [(row.run_id, row.status, *row.cells) for row in runs],
+    )
+    lines += ["## Rebuild and cite", "", *_fence(data.command)]
+    bibtex = write_bibtex(
+        name=data.name,
+        version=data.versions.get("scaling", ""),
+        digest=fit.table_digest,
+        created=data.created,
+    )
+    lines += [*_fence(bibtex, "bibtex"), "The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _bullet(name: str, check: Check) -> str:
+    return f"- **{_plain(name)}** {_plain(check.seen)} {_plain(check.advice)}".rstrip()
+
+
+def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(_plain(one) for one in headings) + " |"]
+    lines.append("|" + "---|" * len(headings))
+    lines += ["| " + " | ".join(_plain(cell) for cell in row) + " |" for row in rows]
+    return [*lines, ""]
+
+
+def _fence(text: str, language: str = "") -> list[str]:
+    """A block that the text cannot end: its fence is longer than any in it."""
+    body = replace_unprintable(text).rstrip("\n")
+    longest = max((len(run) for run in re.findall("`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence + language, body, fence, ""]
+
+
+def _plain(text: str) -> str:
+    """Text as it is, on one line."""
+    return _SPECIAL.sub(r"\\\1", " ".join(replace_unprintable(text).split()))

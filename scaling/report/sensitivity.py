@@ -1,0 +1,96 @@
+"""What else the runs could be made to say: the answer under other methods, laws and runs.
+
+Every row is a point fit of its own, made with the command beside it. Nothing here enters the
+answer; a reader sees how much of it is the runs and how much is the choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scaling.allocation import Allocation
+from scaling.report.words import ABSENT, format_loss
+from scaling.units import format_count
+
+Group = Literal["method", "law", "runs"]
+
+HEADINGS: dict[Group, str] = {"method": "Methods", "law": "Laws", "runs": "Which runs"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One other way to answer.
+
+    Attributes:
+        group: Which choice differs.
+        words: The choice, in words.
+        command: What answers so.
+        runs: How many runs were fitted; None where nothing could be.
+        answer: None where this way has none.
+        reason: Why it has none.
+    """
+
+    group: Group
+    words: str
+    command: str
+    runs: int | None
+    answer: Allocation | None
+    reason: str = ""
+
+
+def list_variants(
+    variants: Sequence[Variant],
+) -> list[tuple[str, list[tuple[str, str, str, str, str, str, str]]]]:
+    """(heading, rows) of each group; a row is words, runs, N*, D*, D*/N*, loss, command."""
+    groups = []
+    for group, heading in HEADINGS.items():
+        rows = [_describe(one) for one in variants if one.group == group]
+        if rows:
+            groups.append((heading, rows))
+    return groups
+
+
+def _describe(one: Variant) -> tuple[str, str, str, str, str, str, str]:
+    runs = ABSENT if one.runs is None else str(one.runs)
+    if one.answer is None:
+        return (f"{one.words}: {one.reason}", runs, ABSENT, ABSENT, ABSENT, ABSENT, one.command)
+    answer = one.answer
+    return (
+        one.words,
+        runs,
+        format_count(answer.params),
+        format_count(answer.tokens),
+        format_count(answer.tokens_per_param),
+        format_loss(answer.loss),
+        one.command,
+    )
+
+
+def describe_spread(variants: Sequence[Variant], used: Allocation) -> str:
+    """How far the answers lie apart, in a sentence; empty where there is nothing to compare."""
+    answers = [one.answer for one in variants if one.answer is not None]
+    if len(answers) < 2:
+        return ""
+    params, tokens = (
+        _span(answers, lambda one: one.params),
+        _span(answers, lambda one: one.tokens),
+    )
+    sentence = (
+        f"Over these {len(answers)} ways the best size runs from {format_count(params[0])} to "
+        f"{format_count(params[1])} parameters (×{params[1] / params[0]:.2g}) and the data from "
+        f"{format_count(tokens[0])} to {format_count(tokens[1])} tokens"
+    )
+    inside = used.params_interval
+    if inside is None:
+        return sentence + "."
+    within = sum(inside.low <= one.params <= inside.high for one in answers)
+    return f"{sentence}; {within} of the {len(answers)} sizes lie inside the answer's interval."
+
+
+def _span(
+    answers: Sequence[Allocation], value: Callable[[Allocation], float]
+) -> tuple[float, float]:
+    values = [value(one) for one in answers]
+    return min(values), max(values)
