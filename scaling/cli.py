@@ -21,6 +21,7 @@ from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.starting import init
 from scaling.verbs.submitting import submit
 from scaling.verbs.watching import cancel, logs, status, track
 
@@ -69,7 +70,7 @@ def cli() -> None:
     """
 
 
-for verb in (run, submit, plan, fit, allocate, predict, forecast, backtest, compare, report):
+for verb in (init, run, submit, plan, fit, allocate, predict, forecast, backtest, compare, report):
     cli.add_command(verb)
 for verb in (status, logs, cancel, retry, verify, track):
     cli.add_command(verb)

@@ -1,0 +1,153 @@
+"""A first sweep file for a text and a compute budget: five budgets ×2 apart, seven sizes each.
+
+    largest = what one run may take,   or   total / 16.25
+    budgets = largest · {1/16, 1/8, 1/4, 1/2, 1}
+
+with 7 sizes and 7 replicates spread over the budgets a sweep takes (7 + 7/5) · 31/16 = 16.3 times
+its largest budget. Five budgets of seven sizes over more than a decade are what the law's exponents
+need at least (SCIENCE); what a design can say, `scaling plan` tells before anything is trained.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scaling.errors import UsageError
+from scaling.units import format_flops
+
+BUDGETS = 5
+SIZES = 7
+REPLICATES = 7
+SPAN = 6
+_APART = 2.0
+# Total over largest: sum of budgets, by cells at each.
+SHARE = (SIZES + REPLICATES / BUDGETS) * sum(_APART**-k for k in range(BUDGETS))
+# From seconds on a laptop to more than any run has taken: beyond, a slip of the keyboard.
+_LEAST, _MOST = 1e9, 1e27
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What a user says of a sweep that does not exist yet.
+
+    Attributes:
+        name: Of the sweep.
+        paths: Text files, folders or globs, relative to the sweep file; empty: the source code of
+            Python's standard library.
+        run_flops: What the largest run may take [FLOP]; None: by `total_flops`.
+        total_flops: What the sweep may take [FLOP]; None: by `run_flops`.
+        forecast: Budget to answer for [FLOP]; None: ten times the largest trained.
+    """
+
+    name: str
+    paths: tuple[str, ...] = ()
+    run_flops: float | None = None
+    total_flops: float | None = None
+    forecast: float | None = None
+
+
+def draft_sweep(wish: Wish, *, schema: str | None = None) -> str:
+    """The text of a commented sweep file.
+
+    Args:
+        wish: What is wanted.
+        schema: Path of the JSON schema for editors, relative to the file; None: none.
+
+    Raises:
+        UsageError: The compute is missing, given twice, or no number that a sweep can have.
+    """
+    largest = _choose_largest(wish)
+    budgets = [_round(largest * _APART**-k) for k in reversed(range(BUDGETS))]
+    forecast = 10.0 * budgets[-1] if wish.forecast is None else wish.forecast
+    _verify("the forecast", forecast)
+    text = "Python source code" if not wish.paths else ", ".join(wish.paths)
+    modeline = [] if schema is None else [f"# yaml-language-server: $schema={schema}"]
+    distance = math.log10(forecast / budgets[-1])
+    warning = []
+    if distance > 1.0:
+        warning = [
+            f"  # {distance:.1f} decades beyond the largest budget: trust the size, not the loss."
+        ]
+    total = format_flops(_round(SHARE * largest))
+    lines = [
+        f"# Question: how should {format_flops(forecast)} FLOPs be split between model size and "
+        f"tokens on {_one_line(text)}?",
+        f"# Cost: {BUDGETS * SIZES + REPLICATES} runs, about {total} "
+        'FLOPs in all; "scaling plan" lists every one.',
+        "# Expect: N* and D* grow with C; the interval and the failed checks say how far to trust it.",
+        *modeline,
+        f"name: {wish.name}  # names results/{wish.name} and reports/{wish.name}",
+        "",
+        "# What the models read. Whole documents are held out for evaluation.",
+        *_draft_corpus(wish.paths),
+        "",
+        "# Decoder-only transformers on one fixed ladder of shapes; sizes follow from the grid.",
+        "model: {family: transformer, seq_len: 128}",
+        "",
+        f"# {BUDGETS} budgets [training FLOPs], {SIZES} sizes at each, within ×{SPAN} of the "
+        "expected optimum.",
+        "# If a best size ends at an edge, widen span or set prior: {params: N, flops: C}.",
+        f"grid: {{budgets: [{', '.join(map(_write, budgets))}], sizes: {SIZES}, span: {SPAN}}}",
+        "",
+        f"# {REPLICATES} cells are trained again with another seed: they measure the noise.",
+        "seeds: [0]",
+        f"replicates: {REPLICATES}",
+        "# Other learning rates and batches at three corners: the error that residuals cannot see.",
+        "# bracket: true",
+        "",
+        "# Budgets the report answers for.",
+        *warning,
+        f"forecast: [{_write(forecast)}]",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _choose_largest(wish: Wish) -> float:
+    given = {"--run-flops": wish.run_flops, "--total-flops": wish.total_flops}
+    named = [name for name, value in given.items() if value is not None]
+    if len(named) != 1:
+        seen = "both are given" if named else "neither is given"
+        raise UsageError(
+            f"How much compute? Say --run-flops (of the largest run) or --total-flops (of the "
+            f"whole sweep); {seen}."
+        )
+    if wish.run_flops is not None:
+        _verify("--run-flops", wish.run_flops)
+        return wish.run_flops
+    assert wish.total_flops is not None
+    _verify("--total-flops", wish.total_flops)
+    return wish.total_flops / SHARE
+
+
+def _verify(what: str, flops: float) -> None:
+    if not _LEAST <= flops <= _MOST:
+        raise UsageError(
+            f"{what} is {flops:g} FLOPs; a sweep can be drafted for {_LEAST:g} to {_MOST:g}, e.g. "
+            "2e11 a run: minutes on a laptop."
+        )
+
+
+def _draft_corpus(paths: Sequence[str]) -> list[str]:
+    if not paths:
+        return ["corpus: {source: python-stdlib, tokenizer: bytes}"]
+    listed = ", ".join(json.dumps(path, ensure_ascii=False) for path in paths)
+    if all(path.endswith(".jsonl") for path in paths):
+        return [f"corpus: {{source: jsonl, paths: [{listed}], field: text, tokenizer: bytes}}"]
+    return [f"corpus: {{source: text, paths: [{listed}], tokenizer: bytes}}"]
+
+
+def _round(flops: float) -> float:
+    return float(f"{flops:.2g}")
+
+
+def _write(flops: float) -> str:
+    """2e11, which YAML 1.2 reads as a number."""
+    return format_flops(flops)
+
+
+def _one_line(text: str) -> str:
+    """What a comment can hold without ending."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]
