@@ -77,7 +77,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None) -> str:
         f"tokens on {_one_line(text)}?",
         f"# Cost: {BUDGETS * SIZES + REPLICATES} runs, about {total} "
         'FLOPs in all; "scaling plan" lists every one.',
-        "# Expect: N* and D* grow with C; the interval and the failed checks say how far to trust it.",
+        "# Expect: N* and D* grow with C; interval and failed checks say how far to trust them.",
         *modeline,
         f"name: {wish.name}  # names results/{wish.name} and reports/{wish.name}",
         "",
