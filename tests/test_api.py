@@ -12,6 +12,7 @@ import scaling
 REPOSITORY = Path(__file__).parents[1]
 VERBS = (
     *(
+        "init",
         "run",
         "submit",
         "plan",

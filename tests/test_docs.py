@@ -1,0 +1,117 @@
+"""The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scaling.cli import cli
+from scaling.sweep.key_page import write_key_page
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+
+
+def list_commands(text: str) -> Iterator[list[str]]:
+    """The words of every `scaling ...` line in the fenced blocks of a page."""
+    for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = line.removeprefix("$ ").split("#")[0].split()
+            if words[:1] == ["scaling"]:
+                yield words[1:]
+
+
+def run_shown(page: str, cwd: Path) -> Iterator[tuple[str, str, str]]:
+    """(command, output shown, output now) of every `$ scaling` block."""
+    for command, shown in re.findall(r"```\n\$ scaling (.*?)\n(.*?)```", page, flags=re.S):
+        done = subprocess.run(
+            [sys.executable, "-m", "scaling", *command.split()],
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+        )
+        yield command, shown.strip(), (done.stdout if done.returncode == 0 else done.stderr).strip()
+
+
+def test_the_page_of_keys_is_the_schema_s() -> None:
+    seen = (DOCS / "sweep-file.md").read_text(encoding="utf-8")
+    assert seen == write_key_page(), "python -m scaling.sweep.key_page > docs/sweep-file.md"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (DOCS / link).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text(encoding="utf-8")
+    others = [path.name for path in DOCS.iterdir() if path.name != "README.md"]
+    assert [name for name in others if f"]({name})" not in index] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_commands_name_verbs_and_options_that_exist(path: Path) -> None:
+    for words in list_commands(path.read_text(encoding="utf-8")):
+        verb = cli.commands.get(words[0])
+        assert verb is not None, words
+        known = {option for parameter in verb.params for option in parameter.opts}
+        asked = {word.split("=")[0] for word in words if word.startswith("--")}
+        assert asked <= known, words
+
+
+def test_the_tutorial_s_sweep_is_what_init_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
+    shown = re.search(r"\$ head -4 sweeps/mine.yaml\n(.*?)```", page, flags=re.S)
+    (words,) = (words for words in list_commands(page) if words[0] == "init")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "schema.json").touch()
+    assert CliRunner().invoke(cli, words, standalone_mode=False).exception is None
+    written = (tmp_path / "sweeps" / "mine.yaml").read_text(encoding="utf-8")
+    assert shown is not None
+    assert shown[1].splitlines() == written.splitlines()[:4]
+
+
+@pytest.mark.slow
+def test_the_tool_fails_as_the_page_on_trust_says(tmp_path: Path) -> None:
+    page = (DOCS / "trust.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", page, flags=re.S)
+    assert code is not None
+    done = subprocess.run(
+        [sys.executable, "-c", code[1]], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.strip() in page
+    compared = list(run_shown(page, tmp_path))
+    assert len(compared) == 7
+    for command, shown, said in compared:
+        assert re.sub(NUMBER, "#", said) == re.sub(NUMBER, "#", shown), command
+        values = [[float(one) for one in re.findall(NUMBER, text)] for text in (said, shown)]
+        # Another processor rounds otherwise: the last of two or three digits shown may differ.
+        assert values[0] == pytest.approx(values[1], rel=0.05), command
+
+
+@pytest.mark.slow
+def test_the_notebook_runs() -> None:
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is in the extra dev")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
+    nbclient.NotebookClient(
+        notebook,
+        timeout=300,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(DOCS)}},
+    ).execute()
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert any("42 runs" in out.get("text", "") for out in outputs)
