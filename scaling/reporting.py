@@ -165,7 +165,7 @@ def compare_variants(
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
-    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", f"{flops:g}"]
+    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", _write(flops)]
     variants = []
     for approach in fit.approaches:
         if approach == "akima":  # a cross-check of the parabolas, which the command line never asks
@@ -207,6 +207,11 @@ def compare_variants(
     return tuple(variants)
 
 
+def _write(flops: float) -> str:
+    """2e11, as a person writes it; all of its digits."""
+    return f"{flops:.17g}" if float(f"{flops:g}") != flops else f"{flops:g}".replace("e+", "e")
+
+
 def _drop_family(asked: Sequence[str]) -> list[str]:
     """The words without --family and its value."""
     kept = list(asked)
@@ -226,8 +231,8 @@ def _list_choices(
         low = float(f"{math.sqrt(budgets[0] * budgets[1]):.3g}")
         high = float(f"{math.sqrt(budgets[-2] * budgets[-1]):.3g}")
         for words, ends, text in (
-            ("without the smallest budget", (low, None), f"{low:g}:"),
-            ("without the largest budget", (None, high), f":{high:g}"),
+            ("without the smallest budget", (low, None), f"{_write(low)}:"),
+            ("without the largest budget", (None, high), f":{_write(high)}"),
         ):
             chosen = dataclasses.replace(filters, flops_range=ends)
             choices.append((words, chosen, ("--flops-range", text)))

@@ -18,6 +18,7 @@ from scaling.report.axes import (
     draw_markers,
     format_power,
     label_ends,
+    leave_room,
     note,
     set_log_axis,
     span_of,
@@ -137,7 +138,8 @@ def draw_ratio(
         top = lines.band["tokens"][1] / lines.band["params"][0]
         ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
         shown += [bottom, top]
-    ax.axhline(CHINCHILLA_RATIO, color=ACCENT, linewidth=1.4, linestyle=(0, (6, 3)), zorder=2)
+    reference = np.full(2, CHINCHILLA_RATIO)
+    ax.plot(flops[[0, -1]], reference, color=ACCENT, linewidth=1.4, linestyle=(0, (6, 3)), zorder=2)
     ax.plot(flops[flops <= edge], ratio[flops <= edge], color=INK, linewidth=1.9)
     ax.plot(flops[flops >= edge], ratio[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
     isoflop = fit.approaches.get("isoflop")
@@ -153,7 +155,8 @@ def draw_ratio(
         values = np.array([one.tokens_per_param for one in allocations])
         draw_markers(ax, at, values, [ACCENT] * len(at), size=64, zorder=7)
         shown.append(values)
-    set_log_axis(ax, "x", flops[0], flops[-1] * (flops[-1] / flops[0]) ** 0.22, words=format_power)
+    right = leave_room(ax, flops[0], flops[-1], letters=14)
+    set_log_axis(ax, "x", flops[0], right, words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.08))
     ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
     note(ax, 0.03, 0.97, "within the data")

@@ -207,7 +207,7 @@ function describeDistance(flops, [low, high]) {
   if (beyond <= 0.005) return "inside the trained budgets";
   const span = Math.log10(high / low);
   const grade = beyond > span ? ", further out than they are wide" : beyond > span / 2 ? ", more than half of their span" : "";
-  return `${threeDigits(beyond)} decades beyond the trained budgets${grade}`;
+  return `${Number(beyond.toPrecision(2))} decades beyond the trained budgets${grade}`;
 }
 
 function describeMoney(table, asked, one) {

@@ -15,8 +15,8 @@ _HEAD = """\
 # The sweep file
 
 One YAML file says what is trained. `scaling init` drafts one; `scaling plan` shows what it comes
-to. Errors are reported all at once, as `file:line:column: key: what is wrong`. Editors complete keys
-from `sweeps/schema.json`, named in a line `# yaml-language-server: $schema=schema.json`.
+to. Errors are reported all at once, as `file:line:column: key: what is wrong`. Editors complete
+keys from `sweeps/schema.json`, named in a line `# yaml-language-server: $schema=schema.json`.
 
 This page is written from that schema: `python -m scaling.sweep.key_page > docs/sweep-file.md`.
 
