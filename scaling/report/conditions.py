@@ -142,8 +142,9 @@ def _cut(points: FloatArray, served: float, unique: float, low: float, high: flo
     """The part from low to high, with one point beyond each end, of at most MAX_EPOCHS."""
     flops, _, tokens, _ = points
     kept = np.flatnonzero((flops >= low) & (flops <= high) & (tokens <= MAX_EPOCHS * unique))
-    if kept.size:
-        kept = np.arange(max(0, kept[0] - 1), min(flops.size, kept[-1] + 2))
+    if kept.size:  # up to the first budget that repeats too often: beyond, N* may jump back
+        last = kept[np.argmax(np.append(np.diff(kept) > 1, True))]
+        kept = np.arange(max(0, kept[0] - 1), min(flops.size, last + 2))
     flops, params, tokens, loss = points[:, kept]
     return Curve(
         served=served,

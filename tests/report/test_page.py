@@ -223,6 +223,14 @@ def test_only_the_two_scripts_of_the_package_run(page: str) -> None:
     assert run == OWN_SCRIPTS
 
 
+def test_vendored_plotly_is_the_published_file() -> None:
+    file = Path(scaling.report.__file__).parent / "vendor" / "plotly-basic.min.js"
+    assert b"plotly.js (basic - minified) v4.1.1" in file.read_bytes()[:200]
+    # Of plotly.js-basic-dist-min 4.1.1 as the npm registry serves it.
+    published = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == published
+
+
 def test_data_for_scripts_is_json_that_cannot_end_its_block(page: str) -> None:
     blocks = re.findall(r'<script type="application/json" id="(\w+)">(.*?)</script>', page)
     assert [name for name, _ in blocks] == ["figures", "answers"]

@@ -1,0 +1,110 @@
+"""The report as Markdown, its checklist, its other choices, and how it is cited."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from simulated import standard_data, with_status
+from test_page import PAYLOADS
+
+from scaling.allocation import Allocation
+from scaling.fitting.result import Check
+from scaling.report.checklist import fill_checklist
+from scaling.report.citation import write_bibtex
+from scaling.report.markdown import render_markdown, write_markdown
+from scaling.report.sensitivity import Variant, describe_spread, list_variants
+from scaling.units import format_count
+
+
+def make_variants(*factors: float) -> tuple[Variant, ...]:
+    """The first answer, its size scaled."""
+    one = standard_data().allocations[0]
+    return tuple(
+        Variant(
+            group="runs",
+            words=f"times {factor}",
+            command="scaling allocate x",
+            runs=20,
+            answer=dataclasses.replace(one, params=factor * one.params),
+        )
+        for factor in factors
+    )
+
+
+def test_markdown_says_what_the_page_says(tmp_path: Path) -> None:
+    data = dataclasses.replace(standard_data(), variants=make_variants(0.5, 2.0))
+    text = render_markdown(data)
+    one = data.allocations[0]
+    assert f"train about **{format_count(one.params)} parameters**" in text
+    assert all(run_id in text for run_id in data.results)
+    assert "times 0.5" in text
+    assert text.startswith("# Scaling report: simulated\n")
+    assert write_markdown(data, tmp_path).read_text(encoding="utf-8") == text
+
+
+def test_markdown_of_a_sweep_without_an_answer_gives_the_reason() -> None:
+    data = with_status(standard_data(), "failed", "No run has finished.")
+    assert "No answer. No run has finished." in render_markdown(data)
+
+
+def test_hostile_text_is_only_text_in_markdown() -> None:
+    data = standard_data()
+    everything = " ".join(PAYLOADS) + " `` ``` [x](javascript:1) ![](y) | a"
+    check = Check(code="x", passed=False, seen=everything, advice=everything)
+    fit = dataclasses.replace(data.fit, reason=everything, checks=(check,))
+    hostile = dataclasses.replace(
+        data, name=everything, fit=fit, damaged=(everything,), sweep_yaml=f"{everything}\n````\n"
+    )
+    text = render_markdown(hostile)
+    outside = re.sub(r"(`{3,})\w*\n.*?\n\1\n", "", text, flags=re.S)
+    assert "alert" in outside
+    assert not re.search(r"(?<!\\)(<|`|\[x|!\[)", outside)
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800]", text)
+    text.encode("utf-8")
+
+
+def test_every_group_of_the_checklist_is_answered() -> None:
+    groups = fill_checklist(standard_data())
+    assert len(groups) == 4
+    for group in groups:
+        assert len(group.rows) >= 4
+        assert all(question.endswith("?") and answer for question, answer in group.rows)
+    text = str(groups)
+    assert "29 runs" in text  # the quickstart's design
+    assert "100 bootstrap refits" in text
+    assert not re.search(r"\b(None|nan|inf)\b", text.replace("None was fitted", ""))
+
+
+def test_a_checklist_without_a_law_says_why() -> None:
+    data = with_status(standard_data(), "failed", "Too few runs.")
+    assert "Too few runs." in str(fill_checklist(data)[0])
+
+
+def test_the_spread_counts_the_answers_inside_the_interval() -> None:
+    used: Allocation = standard_data().allocations[0]
+    sentence = describe_spread(make_variants(0.01, 1.0, 100.0), used)
+    assert "(×1e+04)" in sentence
+    assert "1 of the 3 sizes" in sentence
+    assert describe_spread(make_variants(1.0), used) == ""
+
+
+def test_a_choice_without_an_answer_keeps_its_reason() -> None:
+    failed = Variant(
+        group="law", words="Kaplan's form", command="c", runs=None, answer=None, reason="no fit"
+    )
+    ((heading, rows),) = list_variants((failed,))
+    assert heading == "Laws"
+    assert rows[0][0] == "Kaplan's form: no fit"
+
+
+def test_bibtex_holds_nothing_that_tex_would_read() -> None:
+    entry = write_bibtex(
+        name=r"a}\input{x}%$", version="0.1.0", digest="ab" * 32, created="2025-01-02 03:04 UTC"
+    )
+    assert entry.startswith("@misc{scaling-a--input-x---,")
+    assert "month = {1}" in entry
+    title = re.search(r"title = \{(.*)\},", entry)
+    assert title is not None
+    assert not set("\\{}%$") & set(title[1])
