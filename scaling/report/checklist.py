@@ -42,7 +42,7 @@ def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
 def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
     fit = data.fit
     if fit.law is None:
-        return (("What is the form of the law?", f"None was fitted. {fit.reason}"),)
+        return (("What is the form of the law?", f"No law was fitted. {fit.reason}"),)
     family = find_law(fit.law.family)
     letters = ", ".join(family.param_names)
     if fit.members:
