@@ -55,7 +55,7 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text(encoding="utf-8")
-    others = [path.name for path in DOCS.iterdir() if path.name != "README.md"]
+    others = [path.name for path in DOCS.glob("*.[mi][dp]*") if path.name != "README.md"]
     assert [name for name in others if f"]({name})" not in index] == []
 
 

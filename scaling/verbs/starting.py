@@ -41,10 +41,10 @@ def init(
     force: bool,
 ) -> None:
     """\b
-    scaling init mine --text corpus/ --total-flops 5e12 --forecast 1e13
-    scaling init
+    scaling init mine --total-flops 5e12
+    scaling init mine --text corpus/ --run-flops 2e11 --forecast 1e13
 
-    Write a commented sweep file. On a terminal, what is not said is asked: four questions.
+    Write a commented sweep file. On a terminal "scaling init" alone asks four questions.
     """
     from scaling.durable import write_durably
     from scaling.sweep.draft import Wish, draft_sweep
