@@ -170,11 +170,20 @@ def compare_variants(
     for approach in fit.approaches:
         if approach == "akima":  # a cross-check of the parabolas, which the command line never asks
             continue
-        command = quote_command([*ask, *asked, "--approach", approach])
-        found = allocate(fit, flops, approach=approach)
-        words = APPROACH_WORDS[approach]
+        answer, reason = None, ""
+        try:
+            answer = allocate(fit, flops, approach=approach)
+        except ScalingError as error:
+            reason = str(error).splitlines()[0]
         variants.append(
-            Variant(group="method", words=words, command=command, runs=fit.n, answer=found)
+            Variant(
+                group="method",
+                words=APPROACH_WORDS[approach],
+                command=quote_command([*ask, *asked, "--approach", approach]),
+                runs=fit.n,
+                answer=answer,
+                reason=reason,
+            )
         )
     others: list[tuple[Group, str, FitOptions, Filters, list[str]]] = [
         ("law", words, FitOptions(family=family), filters, ["--family", family])
@@ -194,7 +203,7 @@ def compare_variants(
                 table, stored, dataclasses.replace(options, bootstrap=None), chosen
             ).fit
             runs = found_fit.n
-            answer = allocate(found_fit, flops, far=True)
+            answer = allocate(found_fit, flops)
         except ScalingError as error:
             reason = str(error).splitlines()[0]
         if runs == fit.n and group == "runs":

@@ -88,10 +88,10 @@ def _ask(
         text = () if said == _STDLIB else (said,)
     if run_flops is None and total_flops is None:
         words = "How many FLOPs for the whole sweep (4e12: minutes on a laptop)"
-        total_flops = click.prompt(words, default=4e12, type=float, err=True)
+        total_flops = click.prompt(words, default="4e12", type=float, err=True)
     if forecast is None:
         words = "Which budget to answer for, in FLOPs (0: ten times the largest trained)"
-        forecast = click.prompt(words, default=0.0, type=float, err=True) or None
+        forecast = click.prompt(words, default="0", type=float, err=True) or None
     if name is None:
         name = click.prompt("Which name", default="mine", err=True)
     return str(name), text, run_flops, total_flops, forecast
