@@ -39,6 +39,7 @@ def allocate(
     *,
     ladder: Sequence[ModelShape] | None = None,
     approach: Approach | None = None,
+    unique_tokens: float | None = None,
     far: bool = False,
     anyway: bool = False,
 ) -> Allocation:
@@ -49,6 +50,7 @@ def allocate(
         question: A budget C [FLOPs], or any combination of conditions.
         ladder: Shapes that can be built; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
+        unique_tokens: Short for the question's.
         far: Answer beyond three decades from the data.
         anyway: Answer from a fit that is not converged, and with data repeated more often than
             its law can judge.
@@ -67,6 +69,8 @@ def allocate(
     """
     if not isinstance(question, Question):
         question = Question(flops=float(question))
+    if unique_tokens is not None:
+        question = dataclasses.replace(question, unique_tokens=unique_tokens)
     asked = approach if approach is not None else fit.asked
     if question.is_plain and question.list_caps():
         answer = _answer_budget(fit, question, asked, ladder, far=far, anyway=anyway)

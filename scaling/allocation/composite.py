@@ -181,7 +181,7 @@ def _draw_intervals(
     many = dataclasses.replace(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
-    drift = draw_loss_drift(fit, count, decades)
+    drift = draw_loss_drift(fit, count, decades) * draw_evaluation(fit, count)
     # A law that is wrong by a factor reaches a target where it says another loss.
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
@@ -189,7 +189,7 @@ def _draw_intervals(
     intervals: dict[str, Interval | None] = dict.fromkeys(("params", "tokens", "loss", "flops"))
     checks = answer.checks
     if route.kind in ("stated", "budget"):
-        reached = many.find_loss(params, tokens) * draw_evaluation(fit, count)
+        reached = many.find_loss(params, tokens)
         intervals["loss"] = find_interval(reached * drift, fit.level, answer.loss)
     else:
         intervals["flops"] = _find_open_interval(flops, fit.level, answer.flops)

@@ -26,7 +26,7 @@ from scaling.fitting.result import Fit, Interval
 from scaling.units import FloatArray
 
 # Model error of ln N* in units of that of ln L; see the module's docstring.
-PARAMS_DRIFT = 4.0
+_PARAMS_DRIFT = 4.0
 _ANY = 20220329  # a seed
 
 
@@ -46,7 +46,7 @@ def draw_evaluation(fit: Fit, count: int) -> FloatArray:
 
 def draw_params_drift(fit: Fit, count: int, decades: float) -> FloatArray:
     """The same of ln N*, to either side."""
-    either = PARAMS_DRIFT * draw_gaussians(count, stream=2)
+    either = _PARAMS_DRIFT * draw_gaussians(count, stream=2)
     return _draw_drift(fit, either, decades, stream=2)
 
 

@@ -33,7 +33,8 @@ _CONDITIONS = (
 def condition_options(function: _F) -> _F:
     """Budgets in other terms, and conditions on the model."""
     for name, kind, text in reversed(_OPTIONS):
-        function = click.option(name, type=kind, default=None, help=text)(function)
+        names = (name, *_ALIASES.get(name, ()))
+        function = click.option(*names, type=kind, default=None, help=text)(function)
     return function
 
 
@@ -57,6 +58,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--serving-memory", str, "For the weights in service: 8e10, 80GB, 80GiB."),
     ("--bytes-per-param", float, "In service.  [default: 2, BF16]"),
 )
+_ALIASES = {"--unique-tokens": ("--unique",)}  # predict's name of it
 CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
 
 
