@@ -21,7 +21,10 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
     folder = root / "results" / sweep.spec.name
     stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
     finished = {} if stored is None else stored.results
-    cells = _describe_cells(sweep.plan.cells, finished)
+    tokenizer = sweep.corpus.facts.tokenizer
+    cells = [
+        cell | {"tokenizer": tokenizer} for cell in _describe_cells(sweep.plan.cells, finished)
+    ]
     share = sweep.spec.schedule.trunk
     totals = sum_costs((cell.run for cell in sweep.plan.cells), share_trunks=share)
     return {
@@ -36,6 +39,21 @@ def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
             f"{REFERENCE.tokens:.3g} tokens, batch {REFERENCE.batch_tokens:g} tokens, "
             f"learning rate {REFERENCE.learning_rate:g}"
         ),
+    }
+
+
+def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plans of one sweep file as one: cells name their tokenizer, totals are of all."""
+    if len(plans) == 1:
+        return plans[0]
+    totals = [plan["totals"] for plan in plans]
+    largest = max(one["peak_bytes"] for one in totals)
+    return plans[0] | {
+        "cells": [cell for plan in plans for cell in plan["cells"]],
+        "totals": {key: sum(one[key] for one in totals) for key in totals[0]}
+        | {"peak_bytes": largest},
+        "rejected": [cell for plan in plans for cell in plan["rejected"]],
+        "warnings": [line for plan in plans for line in plan["warnings"]],
     }
 
 

@@ -7,6 +7,7 @@ import datetime
 import json
 import platform
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,14 @@ from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.filters import Filters
 from scaling.ledger.results import RunResult
 from scaling.sweep.counting import COUNT_CONVENTIONS
+from scaling.sweep.plan import decide_seq_len
 from scaling.workflow import (
     FitOptions,
     StoredSweep,
     backtest_table,
     fit_filtered,
+    fit_table,
+    holds_sweep,
     list_failures,
     list_sweep_ladder,
     read_runs,
@@ -30,6 +34,8 @@ from scaling.workflow import (
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.result import Fit
+    from scaling.sweep.spec import SweepSpec
+    from scaling.vocabulary import VocabularyComparison
 
 _CURVE_BYTES = 16 * 2**20
 
@@ -100,9 +106,76 @@ def report_sweep(
         left_out=tuple(sorted(set(tables[options.count].run) - set(found.table.run))),
         unfiltered=found.unfiltered,
         backtest=scored,
+        vocabulary=_compare_siblings(stored),
     )
     folder = root / "reports" / stored.spec.name
     return write_report(data, folder, keep_current=keep_current), fit, allocations
+
+
+def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
+    """Results folders of a sweep file that names several tokenizers, as far as they are there.
+
+    Args:
+        spec: The sweep as its file has it.
+        results: Folder of all results.
+    """
+    from scaling.sweep.spec import select_tokenizer
+
+    names = [select_tokenizer(spec, one, source="").name for one in spec.corpus.tokenizer]
+    return [results / name for name in names if holds_sweep(results / name)]
+
+
+def compare_tokenizers(
+    folders: Sequence[Path], *, budgets: Sequence[float] = ()
+) -> VocabularyComparison:
+    """Compare the tokenizers of several results folders, by the default fit of each.
+
+    Args:
+        folders: Of sweeps that differ in the tokenizer alone.
+        budgets: C [FLOPs]; none: those that the sweeps declare.
+
+    Raises:
+        UsageError: They cannot be compared, or there is no budget.
+    """
+    from scaling.vocabulary import Candidate, compare_vocabularies
+
+    candidates = []
+    declared: set[float] = set()
+    for folder in folders:
+        table, stored = read_runs(folder)
+        if stored is None:
+            raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
+        lowest: dict[float, float] = {}
+        if table.budget is not None:
+            for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
+                lowest[budget] = min(loss, lowest.get(budget, loss))
+        declared |= lowest.keys()
+        facts = stored.ledger.corpus
+        candidates.append(
+            Candidate(
+                facts=facts,
+                seq_len=decide_seq_len(stored.spec, facts),
+                fit=fit_table(table, stored, FitOptions()),
+                lowest=lowest,
+            )
+        )
+    if not budgets and not declared:
+        raise UsageError("these sweeps declare no budgets. Say --flops.")
+    return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
+
+
+def _compare_siblings(stored: StoredSweep) -> VocabularyComparison | None:
+    """The comparison a page shows; None where there is nothing to compare yet."""
+    from scaling.sweep.spec import parse_sweep
+
+    whole = parse_sweep(stored.text.encode(), source="sweep.yaml")
+    folders = list_sibling_folders(whole, stored.ledger.folder.parent)
+    if len(whole.corpus.tokenizer) < 2 or len(folders) < 2:
+        return None
+    try:
+        return compare_tokenizers(folders)
+    except UsageError:
+        return None
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

@@ -53,6 +53,7 @@ from scaling.report.rows import (
     list_rejected,
     list_runs,
 )
+from scaling.report.sources import describe_floor, list_vocabularies
 from scaling.report.words import ABSENT, format_range, format_share, name_check
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
@@ -60,6 +61,7 @@ from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.fitting.held_out import Backtest
+    from scaling.vocabulary import VocabularyComparison
 
 _HEAD_CHARACTERS = 2000
 
@@ -94,6 +96,7 @@ class ReportData:
         left_out: Names of those runs; figures do not show them.
         unfiltered: Point fit of all runs; None without filters.
         backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
+        vocabulary: The sweep's tokenizers compared; None where it names one, or only one is done.
     """
 
     name: str
@@ -114,6 +117,7 @@ class ReportData:
     left_out: tuple[str, ...] = ()
     unfiltered: Fit | None = None
     backtest: Backtest | None = None
+    vocabulary: VocabularyComparison | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -208,6 +212,8 @@ def render_page(data: ReportData) -> str:
         backtest_heads=backtest_heads,
         backtest=backtest_rows,
         backtest_words=describe_backtest(data.backtest),
+        vocabulary=list_vocabularies(data.vocabulary),
+        floor=describe_floor(fit, data.facts),
         frontiers=list_frontiers(fit),
         rejected=list_rejected(data.plan),
         recipe=list_recipe(data.plan),

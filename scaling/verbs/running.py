@@ -12,6 +12,7 @@ from scaling.options import json_option, root_option, sweep_argument
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED
 from scaling.verbs.keeping import write_report_page
+from scaling.verbs.tokenizing import report_tokenizers
 
 
 @click.command()
@@ -48,10 +49,35 @@ def run(
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
+    from scaling.workflow import list_tokenizers
+
+    ended = []
+    tokenizers = list_tokenizers(sweep_file)
+    for tokenizer in tokenizers:
+        ended.append(_run_one(sweep_file, tokenizer, root, executor, address, track, retrain))
+        if ended[-1] >= SIGNAL_BASE:
+            return ended[-1]
+    if len(tokenizers) > 1:
+        report_tokenizers(sweep_file, root)
+    return max(ended)  # of 7, 4, 3 and 0 the gravest
+
+
+def _run_one(
+    sweep_file: Path,
+    tokenizer: str,
+    root: Path,
+    executor: Any,
+    address: str | None,
+    track: tuple[Any, ...],
+    retrain: bool,
+) -> int:
+    """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
     from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None)
+    sweep = prepare_sweep(
+        sweep_file, root=root, tokenizer=tokenizer, runs_here=address is None
+    )
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:
@@ -99,12 +125,19 @@ def plan(sweep_file: Path, root: Path, as_json: bool) -> None:
     Every cell: N, D, FLOPs, steps, memory, cached or not and why. Trains nothing; writes nothing
     but results/.cache.
     """
-    from scaling.descriptions import describe_plan
+    from scaling.descriptions import describe_plan, join_plans
     from scaling.text import format_plan
-    from scaling.workflow import prepare_sweep
+    from scaling.workflow import list_tokenizers, prepare_sweep
 
-    described = describe_plan(prepare_sweep(sweep_file, root=root), root=root)
-    click.echo(dump_json(described) if as_json else format_plan(described))
+    plans = {}
+    for tokenizer in list_tokenizers(sweep_file):
+        sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer)
+        plans[sweep.spec.name] = describe_plan(sweep, root=root)
+    if as_json:
+        click.echo(dump_json(join_plans(list(plans.values()))))
+        return
+    for name, described in plans.items():
+        click.echo((f"{name}:\n" if len(plans) > 1 else "") + format_plan(described))
 
 
 def _invocation() -> str:
