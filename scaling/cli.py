@@ -21,6 +21,7 @@ from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
 from scaling.verbs.submitting import submit
+from scaling.verbs.tokenizing import tokenizers
 from scaling.verbs.watching import cancel, logs, status, track
 
 
@@ -72,3 +73,4 @@ for verb in (run, submit, plan, fit, allocate, predict, backtest, compare, repor
     cli.add_command(verb)
 for verb in (status, logs, cancel, retry, verify, track):
     cli.add_command(verb)
+cli.add_command(tokenizers)

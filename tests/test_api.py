@@ -12,7 +12,7 @@ import scaling
 REPOSITORY = Path(__file__).parents[1]
 VERBS = (
     *("run", "submit", "plan", "fit", "allocate", "predict", "backtest", "compare", "report"),
-    *("status", "logs", "cancel", "verify", "retry", "track"),
+    *("status", "logs", "cancel", "verify", "retry", "track", "tokenizers"),
 )
 
 

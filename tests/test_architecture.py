@@ -26,6 +26,7 @@ RANKS = {
     "fitting": 6,
     "allocation": 7,
     "comparison": 7,
+    "vocabulary": 7,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -35,18 +36,24 @@ RANKS = {
     "text_watching": 9,
     "reporting": 10,
     "text": 9,
+    "text_vocabulary": 9,
     "options": 10,
     "verbs": 11,
     "cli": 12,
     "__main__": 13,
 }
-ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison"})
+ISLANDS = (
+    {"training", "orchestration"},
+    {"laws", "fitting", "allocation", "comparison", "vocabulary"},
+)
 ROOMS = {
     "torch": {"training"},
     "ray": {"orchestration"},
     "scipy": {"fitting"},
     "matplotlib": {"report"},
-    "pyarrow": {"ledger/parquet_rows.py"},
+    "pyarrow": {"ledger/parquet_rows.py", "data/columnar.py"},
+    "datasets": {"data/columnar.py"},
+    "tokenizers": {"data/tokenizers.py"},
     "pydantic": {"sweep/spec.py"},
     "yaml": {"sweep/strict_yaml.py"},
     "click": {"cli.py", "options.py", "verbs"},
@@ -117,7 +124,7 @@ def test_no_module_and_public_function_share_a_name() -> None:
     assert modules.isdisjoint(functions), modules & functions.keys()
 
 
-HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow"}
+HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow", "datasets", "tokenizers"}
 
 
 @pytest.mark.parametrize(

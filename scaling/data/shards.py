@@ -188,8 +188,8 @@ def store_shards(folder: Path, draft: Draft) -> None:
         EnvironmentFault: The cache cannot be written.
     """
     dtype = choose_dtype(draft.vocab_size)
-    arrays = (draft.train.astype(dtype), draft.validation.astype(dtype))
-    starts = draft.validation_documents.astype("<i8")
+    arrays = [part.astype(dtype, copy=False) for part in (draft.train, draft.validation)]
+    starts = draft.validation_documents.astype("<i8", copy=False)
     files = dict(zip(_FILES, (array.tobytes() for array in (*arrays, starts)), strict=True))
     if draft.stored is not None:
         files[_TOKENIZER_FILE] = draft.stored

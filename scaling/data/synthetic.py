@@ -2,11 +2,12 @@
 
     z_t    hidden, one of `topics` × `states`: with probability 1/TOPIC_TOKENS a new topic and
            state, else with probability 1/STATE_TOKENS a new state of the topic, else as before
-    x_t    a token, drawn from P_z[x_{t−1}]: a table that all states share, one of the topic and
-           one of the state, mixed
+    x_t    a token, drawn from P_z[x_{t−1}, b] ∝ exp(s · e_a · M_z w_b), a = x_{t−1}, with M_z a sum
+           of three matrices: one that all states share, the topic's and the state's
 
-A topic outlives a window of a few hundred tokens, so what was read long ago goes on helping. The
-best predictor of x_t from the tokens of its window is the posterior over z, filtered forward:
+Vectors and matrices are small (RANK), so that a narrow model can hold them. A topic outlives a
+window of a few hundred tokens, so what was read long ago goes on helping. The best predictor of x_t
+from the tokens of its window is the posterior over z, filtered forward:
 
     α_0(z) ∝ π(z, x_0),    p(x_t | x_0 … x_{t−1}) = Σ_z (α_{t−1} A)(z) · P_z[x_{t−1}, x_t]
 
@@ -27,20 +28,20 @@ from scaling.units import FloatArray, IntArray
 
 SOURCE_VERSION = 1  # raise when the same seed would give other tokens or another floor
 
-VOCABULARY = 64
-TOPICS, STATES = 4, 8
-TOPIC_TOKENS, STATE_TOKENS = 512, 48  # mean life of a topic, and of a state within it
-# Shares of the shared, the topic's and the state's table. The first is learnt from any two
-# tokens, the last only by a model that finds out from the whole window which state it is in.
+VOCABULARY = 32
+TOPICS, STATES = 2, 2
+TOPIC_TOKENS, STATE_TOKENS = 512, 48  # on average from one draw to the next
+# Of M_z's variance: shared, of the topic, of the state. The first is learnt from any two tokens,
+# the last only by a model that finds out from the whole window which state it is in.
 _SHARES = (0.3, 0.3, 0.4)
-_POPULARITY = 0.7
-_ZIPF = 2.0  # token of rank r after another: r^-1.5, about as skewed as bytes of text
+_RANK = 3
+_SCALE = 2.5  # the larger, the surer the next token
 
 HELD_OUT_TOKENS = 512 * 1024  # as much as is held out of text
-HELD_OUT_BLOCKS = 64  # of which the standard error is clustered: 16 lives of a topic each
+HELD_OUT_BLOCKS = 64  # clusters of the standard error: 8192 tokens, 16 draws of a topic each
 # Training text is that many independent stretches, drawn side by side: one after another would
-# take minutes. One window in a thousand of 30M tokens holds a seam.
-_STRETCHES = 256
+# take minutes. Of 3M tokens one window of 128 in 370 holds a seam.
+_STRETCHES = 64
 _WINDOWS_AT_ONCE = 4096  # filtered together: 1 MB of posteriors
 
 
@@ -62,14 +63,17 @@ class Source:
 def make_source(
     seed: int, *, vocab_size: int = VOCABULARY, topics: int = TOPICS, states: int = STATES
 ) -> Source:
-    """The process of one seed: tables of ranks permuted at random, Zipf-distributed."""
+    """The process of one seed."""
     rng = _make_rng(seed, 0)
     count = topics * states
     topic = np.arange(count) // states
-    shared = _draw_tables(rng, 1, vocab_size)
-    by_topic = _draw_tables(rng, topics, vocab_size)
-    by_state = _draw_tables(rng, count, vocab_size)
-    emission = _SHARES[0] * shared + _SHARES[1] * by_topic[topic] + _SHARES[2] * by_state
+    before, after = (_draw_centred(rng, vocab_size, _RANK) for _ in range(2))
+    parts = [_draw_centred(rng, number, _RANK, _RANK) for number in (1, topics, count)]
+    each = (parts[0], parts[1][topic], parts[2])
+    matrices = sum(np.sqrt(share) * part for share, part in zip(_SHARES, each, strict=True))
+    logits = _SCALE / _RANK * np.einsum("ai,zij,bj->zab", before, matrices, after)
+    emission = np.exp(logits - logits.max(axis=2, keepdims=True))
+    emission /= emission.sum(axis=2, keepdims=True)
     same = (topic[:, None] == topic[None, :]) / states
     stay = (1 - 1 / STATE_TOKENS) * np.eye(count) + same / STATE_TOKENS
     hidden = (1 - 1 / TOPIC_TOKENS) * stay + 1 / (TOPIC_TOKENS * count)
@@ -123,11 +127,9 @@ def _make_rng(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[seed, stream]))
 
 
-def _draw_tables(rng: np.random.Generator, count: int, vocab_size: int) -> FloatArray:
-    """Shape (count, v, v). Only uniform numbers are drawn: numpy promises their stream."""
-    ranks = np.argsort(rng.random((count, vocab_size, vocab_size)), axis=2)
-    weights = (1.0 + ranks) ** -_ZIPF * (1.0 + np.arange(vocab_size)) ** -_POPULARITY
-    return np.asarray(weights / weights.sum(axis=2, keepdims=True))
+def _draw_centred(rng: np.random.Generator, *shape: int) -> FloatArray:
+    """Uniform with mean 0 and variance 1."""
+    return np.asarray((2.0 * rng.random(shape) - 1.0) * np.sqrt(3.0))
 
 
 def _find_stationary(hidden: FloatArray, emission: FloatArray) -> FloatArray:

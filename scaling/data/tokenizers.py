@@ -91,7 +91,7 @@ def read_tokenizer(name: str, content: bytes) -> Tokenizer:
         if kind == BYTES:
             return ByteTokenizer()
         if kind == "bpe":
-            return BpeTokenizer(_import_library().Tokenizer.from_str(content.decode()))
+            return _read_bpe(content.decode())
         stored = json.loads(content)
         if kind == CHARACTERS:
             return CharacterTokenizer(stored["characters"])
@@ -258,6 +258,14 @@ def _train_bpe(size: int, texts: Sequence[bytes]) -> BpeTokenizer:
     inner.train_from_iterator((text.decode() for text in texts), trainer)
     _check_filled(f"bpe:{size}", size, int(inner.get_vocab_size()), len(texts))
     return BpeTokenizer(inner)
+
+
+def _read_bpe(content: str) -> BpeTokenizer:
+    library = _import_library()
+    try:
+        return BpeTokenizer(library.Tokenizer.from_str(content))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(str(error)) from error
 
 
 def _collect_words(texts: Sequence[bytes], size: int, *, implied_space: bool) -> WordTokenizer:
