@@ -52,4 +52,4 @@ def test_ids_above_65535_reach_the_model_unchanged(folder: Path) -> None:
 
 def test_their_loss_is_exact(folder: Path) -> None:
     evaluation = evaluate_model(KnowsEveryOtherToken(), open_shards(folder), seq_len=8)
-    assert evaluation.loss == pytest.approx(math.log(2), rel=1e-5)  # float32 logits
+    assert evaluation.loss == pytest.approx(math.log(2), rel=1e-4)  # 70,000 terms in float32
