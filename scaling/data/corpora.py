@@ -80,14 +80,15 @@ def read_documents(
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """End with every problem, at most twenty of them in full.
+    """End with every problem, each once, at most twenty of them in full.
 
     Raises:
         CorpusError: There is one.
     """
     if problems:
-        more = len(problems) - 20
-        shown = [*problems[:20], *([f"... and {more} more"] if more > 0 else [])]
+        distinct = list(dict.fromkeys(problems))
+        more = len(distinct) - 20
+        shown = [*distinct[:20], *([f"... and {more} more"] if more > 0 else [])]
         raise CorpusError("\n".join(shown))
 
 
