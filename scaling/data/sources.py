@@ -20,6 +20,7 @@ from scaling.data.shards import (
 )
 from scaling.data.split import measure_overlap
 from scaling.data.token_files import prepare_token_files
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.spec import CorpusSpec, SweepSpec
@@ -80,7 +81,7 @@ def prepare_synthetic(corpus: CorpusSpec, *, seq_len: int, cache: Path) -> Prepa
                 train_bytes=0,
                 validation_bytes=0,
                 overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-                tokenizer="none",
+                tokenizer=NO_TOKENIZER,
                 bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
             ),
         )

@@ -29,6 +29,7 @@ from scaling.data.shards import (
 from scaling.data.split import measure_overlap
 from scaling.data.tokenizers import Tokens
 from scaling.errors import CorpusError
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import IntArray
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -85,7 +86,7 @@ def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> Prepa
                 train_bytes=round(per_token * len(train)),
                 validation_bytes=round(per_token * len(held_out)),
                 overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-                tokenizer="none",
+                tokenizer=NO_TOKENIZER,
             ),
         )
     return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)

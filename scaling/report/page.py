@@ -57,6 +57,7 @@ from scaling.report.sources import describe_floor, list_vocabularies
 from scaling.report.words import ABSENT, format_range, format_share, name_check
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -275,16 +276,14 @@ def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     return [
         (
             "Training text",
-            f"{format_count(facts.train_tokens)} unique tokens, "
-            f"{format_count(facts.train_bytes)} bytes",
+            f"{format_count(facts.train_tokens)} unique tokens{_name_bytes(facts.train_bytes)}",
         ),
         (
             "Held-out text",
-            f"{format_count(facts.validation_tokens)} tokens, "
-            f"{format_count(facts.validation_bytes)} bytes, "
-            f"{facts.validation_documents} documents",
+            f"{format_count(facts.validation_tokens)} tokens"
+            f"{_name_bytes(facts.validation_bytes)}, {facts.validation_documents} documents",
         ),
-        ("Vocabulary", f"{facts.vocab_size} tokens"),
+        ("Vocabulary", f"{facts.vocab_size} tokens{_name_tokenizer(facts.tokenizer)}"),
         (
             "Unigram entropy",
             f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
@@ -293,6 +292,14 @@ def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
         ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
         ("Digest", facts.digest),
     ]
+
+
+def _name_bytes(count: int) -> str:
+    return f", {format_count(count)} bytes" if count else ""
+
+
+def _name_tokenizer(name: str) -> str:
+    return "" if name == NO_TOKENIZER else f" ({name})"
 
 
 def _describe_coverage(fit: Fit) -> list[tuple[str, str]]:

@@ -58,7 +58,10 @@ def _compare_floor(fit: Fit, estimate: float, bayes: float) -> str:
             f"{missed} {known}, but at {format_share(width)} of the lowest loss it is too wide to "
             "call E identified: these runs do not know their floor, here as on text."
         )
-    return f"{missed} {known}; it is {format_share(width)} of the lowest loss wide."
+    said = f"{missed} {known}; it is {format_share(width)} of the lowest loss wide."
+    if fit.status == "not_identified":
+        said += f" The law as a whole is not identified all the same: {fit.reason.rstrip('.')}."
+    return said
 
 
 def list_vocabularies(compared: VocabularyComparison | None) -> list[tuple[str, ...]]:

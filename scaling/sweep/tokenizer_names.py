@@ -9,6 +9,7 @@ import re
 
 BYTES = "bytes"
 CHARACTERS = "characters"
+NO_TOKENIZER = "none"  # of tokens that came as they are; no sweep file says it
 # Kind -> smallest vocabulary: every tokenizer can spell any byte, so that nothing is unknown to it.
 SMALLEST = {"bpe": 256, "words": 257, "words+space": 257}
 LARGEST = 2**24

@@ -48,8 +48,9 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
 def test_another_version_is_refused(tmp_path):
     path = tmp_path / "fit.json"
     write_fit(path, fit_runs(make_table([], [], loss=[])))
-    path.write_text(path.read_text().replace('"version":8', '"version":9'))
-    with pytest.raises(IntegrityError, match="version 9"):
+    mine, other = (f'"version":{number}' for number in (FORMAT_VERSION, FORMAT_VERSION + 1))
+    path.write_text(path.read_text().replace(mine, other))
+    with pytest.raises(IntegrityError, match=f"version {FORMAT_VERSION + 1}"):
         read_fit(path)
 
 
