@@ -34,6 +34,8 @@ def say_best(choice: BudgetChoice) -> str:
     if choice.at_edge:
         end = "smallest" if choice.best == choice.points[0].tokenizer else "largest"
         said += f"; it is the {end} tried, so the best may lie beyond"
+    if choice.beyond:
+        said += "; beyond the trained budgets"
     return said
 
 

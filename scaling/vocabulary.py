@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling.errors import UsageError
+from scaling.errors import QueryError, UsageError
 from scaling.fitting.result import SCHEMA_VERSION, Fit, Interval
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
@@ -25,6 +25,7 @@ from scaling.units import FloatArray, bits_per_byte
 
 # Rounding to whole tokens moves the context of a window by a few percent.
 _SAME_CONTEXT = 0.1
+_ROUNDING = 1.05  # whole steps move the C of a run off its budget by a few percent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +83,7 @@ class BudgetChoice:
         best: Tokenizer of the lowest bits per byte by law.
         share: Of the draws in which it is the lowest; None without bootstrap.
         at_edge: It is the smallest or the largest that was tried.
+        beyond: C lies outside the budgets that were trained.
     """
 
     flops: float
@@ -89,6 +91,7 @@ class BudgetChoice:
     best: str
     share: float | None
     at_edge: bool
+    beyond: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +123,7 @@ class VocabularyComparison:
                     "best": choice.best,
                     "share_of_draws": choice.share,
                     "at_edge": choice.at_edge,
+                    "beyond_data": choice.beyond,
                     "tokenizers": [_to_json(point) for point in choice.points],
                 }
                 for choice in self.choices
@@ -139,7 +143,10 @@ def compare_vocabularies(
 
     Raises:
         UsageError: Texts or contexts differ, or fewer than two candidates have a law.
+        QueryError: A budget is not positive and finite.
     """
+    if not all(math.isfinite(budget) and budget > 0 for budget in budgets):
+        raise QueryError(f"budgets are {list(budgets)}; each must be a positive number of FLOPs.")
     _check_comparable(candidates)
     usable = [one for one in candidates if one.fit.law is not None and one.fit.frontier is not None]
     left_out = {
@@ -246,7 +253,15 @@ def _choose(
         best=points[lowest].tokenizer,
         share=share,
         at_edge=lowest in (0, len(points) - 1),
+        beyond=any(_lies_beyond(one.fit, budget) for one in usable),
     )
+
+
+def _lies_beyond(fit: Fit, budget: float) -> bool:
+    if fit.covered is None:
+        return True
+    low, high = fit.covered.flops
+    return not low / _ROUNDING <= budget <= high * _ROUNDING
 
 
 def _interval(values: FloatArray, level: float) -> Interval:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.errors import UsageError
+from scaling.errors import QueryError, UsageError
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
@@ -115,6 +115,18 @@ def test_a_difference_within_the_noise_is_no_certainty() -> None:
     for point in far.points:
         assert point.interval is not None
         assert point.interval.low <= point.bits <= point.interval.high
+
+
+def test_a_budget_outside_the_data_says_so() -> None:
+    inside, outside = compare_vocabularies(EXACT, budgets=[1e11, 1e13]).choices
+    assert "beyond the trained budgets" not in say_best(inside)
+    assert "beyond the trained budgets" in say_best(outside)
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
+def test_a_budget_that_is_none_is_refused(budget: float) -> None:
+    with pytest.raises(QueryError, match="positive number of FLOPs"):
+        compare_vocabularies(EXACT, budgets=[budget])
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def list_vocabularies(compared: VocabularyComparison | None) -> list[tuple[str, 
             if point.tokenizer == choice.best:
                 share = "" if choice.share is None else f" in {format_share(choice.share)} of draws"
                 edge = "; at the edge of those tried" if choice.at_edge else ""
-                verdict = f"best{share}{edge}"
+                far = "; beyond the trained budgets" if choice.beyond else ""
+                verdict = f"best{share}{edge}{far}"
             rows.append(
                 (
                     format_flops(choice.flops),

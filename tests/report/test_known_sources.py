@@ -21,7 +21,14 @@ POINT = VocabularyPoint(
 OTHER = dataclasses.replace(POINT, tokenizer="bytes", vocab_size=256, bits=2.7)
 COMPARED = VocabularyComparison(
     choices=(
-        BudgetChoice(flops=1e11, points=(OTHER, POINT), best="bpe:512", share=0.97, at_edge=True),
+        BudgetChoice(
+            flops=1e11,
+            points=(OTHER, POINT),
+            best="bpe:512",
+            share=0.97,
+            at_edge=True,
+            beyond=False,
+        ),
     ),
     level=0.9,
     context_bytes={"bytes": 128.0, "bpe:512": 127.0},
