@@ -75,9 +75,7 @@ def _run_one(
     from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(
-        sweep_file, root=root, tokenizer=tokenizer, runs_here=address is None
-    )
+    sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer, runs_here=address is None)
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:
