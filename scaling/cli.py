@@ -24,6 +24,7 @@ from scaling.verbs.running import plan, run
 from scaling.verbs.starting import init
 from scaling.verbs.submitting import submit
 from scaling.verbs.suggesting import suggest
+from scaling.verbs.tokenizing import tokenizers
 from scaling.verbs.watching import cancel, logs, status, track
 
 
@@ -73,7 +74,7 @@ def cli() -> None:
 
 for verb in (
     *(init, plan, suggest, run, submit),
-    *(fit, allocate, predict, forecast, backtest, compare, report),
+    *(fit, allocate, predict, forecast, backtest, compare, tokenizers, report),
     *(status, logs, cancel, retry, verify, track),
 ):
     cli.add_command(verb)

@@ -53,7 +53,11 @@ def describe_plan(
             share_trunks=share,
             price_per_hour=price_per_hour,
         )
-    cells = _describe_cells(sweep.plan.cells, finished, expected)
+    tokenizer = sweep.corpus.facts.tokenizer
+    cells = [
+        cell | {"tokenizer": tokenizer}
+        for cell in _describe_cells(sweep.plan.cells, finished, expected)
+    ]
     runs = [cell.run for cell in sweep.plan.cells]
     return {
         "schema_version": 1,
@@ -80,6 +84,33 @@ def describe_plan(
             f"learning rate {REFERENCE.learning_rate:g}"
         ),
     }
+
+
+def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plans of one sweep file as one: cells name their tokenizer, totals are of all."""
+    if len(plans) == 1:
+        return plans[0]
+    return plans[0] | {
+        "cells": [cell for plan in plans for cell in plan["cells"]],
+        "totals": _join_totals([plan["totals"] for plan in plans]),
+        "rejected": [cell for plan in plans for cell in plan["rejected"]],
+        "warnings": [line for plan in plans for line in plan["warnings"]],
+    }
+
+
+def _join_totals(totals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Totals of sweeps that run one after another: sums, but for what one moment needs at most;
+    None where one of them does not know."""
+    joined: dict[str, Any] = {}
+    for key in totals[0]:
+        values = [one[key] for one in totals]
+        if any(value is None for value in values):
+            joined[key] = None
+        elif isinstance(values[0], Mapping):
+            joined[key] = _join_totals(values)
+        else:
+            joined[key] = max(values) if key in ("peak_bytes", "slots") else sum(values)
+    return joined
 
 
 def _describe_cells(

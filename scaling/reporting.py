@@ -22,11 +22,14 @@ from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.report.words import APPROACH_WORDS
 from scaling.sweep.counting import COUNT_CONVENTIONS
+from scaling.sweep.plan import decide_seq_len
 from scaling.workflow import (
     FitOptions,
     StoredSweep,
     backtest_table,
     fit_filtered,
+    fit_table,
+    holds_sweep,
     list_failures,
     list_sweep_ladder,
     quote_command,
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from scaling.fitting.result import Fit
     from scaling.ledger.tables import RunTable
     from scaling.report.sensitivity import Group, Variant
+    from scaling.sweep.spec import SweepSpec
+    from scaling.vocabulary import VocabularyComparison
 
 ReportForm = Literal["html", "md"]
 
@@ -128,6 +133,7 @@ def report_sweep(
         options=tuple(asked),
         variants=compare_variants(tables[options.count], stored, fit, allocations, filters, asked),
         csv=render_index(results, stored.plan.cells),
+        vocabulary=_compare_siblings(stored),
     )
     folder = root / "reports" / stored.spec.name
     if form == "md":
@@ -254,6 +260,72 @@ def _list_choices(
         chosen = dataclasses.replace(filters, best_recipe=True)
         choices.append(("only the best run of each cell", chosen, ("--best-recipe",)))
     return choices
+
+
+def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
+    """Results folders of a sweep file that names several tokenizers, as far as they are there.
+
+    Args:
+        spec: The sweep as its file has it.
+        results: Folder of all results.
+    """
+    from scaling.sweep.spec import select_tokenizer
+
+    names = [select_tokenizer(spec, one, source="").name for one in spec.corpus.tokenizer]
+    return [results / name for name in names if holds_sweep(results / name)]
+
+
+def compare_tokenizers(
+    folders: Sequence[Path], *, budgets: Sequence[float] = ()
+) -> VocabularyComparison:
+    """Compare the tokenizers of several results folders, by the default fit of each.
+
+    Args:
+        folders: Of sweeps that differ in the tokenizer alone.
+        budgets: C [FLOPs]; none: those that the sweeps declare.
+
+    Raises:
+        UsageError: They cannot be compared, or there is no budget.
+    """
+    from scaling.vocabulary import Candidate, compare_vocabularies
+
+    candidates = []
+    declared: set[float] = set()
+    for folder in folders:
+        table, stored = read_runs(folder)
+        if stored is None:
+            raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
+        lowest: dict[float, float] = {}
+        if table.budget is not None:
+            for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
+                lowest[budget] = min(loss, lowest.get(budget, loss))
+        declared |= lowest.keys()
+        facts = stored.ledger.corpus
+        candidates.append(
+            Candidate(
+                facts=facts,
+                seq_len=decide_seq_len(stored.spec, facts),
+                fit=fit_table(table, stored, FitOptions()),
+                lowest=lowest,
+            )
+        )
+    if not budgets and not declared:
+        raise UsageError("these sweeps declare no budgets. Say --flops.")
+    return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
+
+
+def _compare_siblings(stored: StoredSweep) -> VocabularyComparison | None:
+    """The comparison a page shows; None where there is nothing to compare yet."""
+    from scaling.sweep.spec import parse_sweep
+
+    whole = parse_sweep(stored.text.encode(), source="sweep.yaml")
+    folders = list_sibling_folders(whole, stored.ledger.folder.parent)
+    if len(whole.corpus.tokenizer) < 2 or len(folders) < 2:
+        return None
+    try:
+        return compare_tokenizers(folders)
+    except UsageError:
+        return None
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

@@ -19,7 +19,7 @@ from scaling.ledger.throughput_cache import (
     read_throughput,
     write_throughput,
 )
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.plan import CorpusFacts, decide_seq_len
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.throughput import Throughput, choose_pivots
@@ -103,6 +103,6 @@ def _find_device(spec: SweepSpec, facts: CorpusFacts) -> Device:
     return find_device(
         spec.model.family,
         vocab_size=facts.vocab_size,
-        seq_len=spec.model.seq_len,
+        seq_len=decide_seq_len(spec, facts),
         head_size=spec.model.head_size,
     )

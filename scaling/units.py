@@ -18,9 +18,10 @@ IntArray: TypeAlias = NDArray[np.int64]
 _SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
-def bits_per_byte(loss: float, *, tokens: int, bytes_: int) -> float:
-    """Loss [nats/token] over text of `tokens` tokens and `bytes_` bytes, in bits per byte."""
-    return loss / math.log(2.0) * tokens / bytes_
+def bits_per_byte(loss: float, *, tokens: int, bytes_: int) -> float | None:
+    """Loss [nats/token] over text of `tokens` tokens and `bytes_` bytes, in bits per byte; None
+    where nobody knows the bytes behind the tokens."""
+    return loss / math.log(2.0) * tokens / bytes_ if bytes_ else None
 
 
 def clean_line(text: str) -> str:

@@ -32,7 +32,7 @@ from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
+from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 
@@ -117,14 +117,31 @@ class FilteredFit:
 # --- before training ------------------------------------------------------------------------
 
 
+def list_tokenizers(path: Path) -> tuple[str, ...]:
+    """The tokenizers that a sweep file names; each makes a sweep of its own.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    from scaling.sweep.spec import load_sweep
+
+    return load_sweep(path).corpus.tokenizer
+
+
 def prepare_sweep(
-    path: Path, *, root: Path, runs_here: bool = True, validate: bool = False
+    path: Path,
+    *,
+    root: Path,
+    tokenizer: str | None = None,
+    runs_here: bool = True,
+    validate: bool = False,
 ) -> Sweep:
     """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
 
     Args:
         path: The sweep file.
         root: Where results/ lies.
+        tokenizer: Which of those it names; None: it names one.
         runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
         validate: Also plan the runs that the sweep's registered forecasts speak of.
 
@@ -132,18 +149,14 @@ def prepare_sweep(
         UsageError: There is no forecast to validate.
         SpecError: With every problem of the file, or no cell of it can be trained.
         CorpusError: The text cannot be read.
+        UsageError: It names several tokenizers, or an extra is not installed.
     """
-    from scaling.data.shards import prepare_corpus
-    from scaling.sweep.spec import load_sweep
+    from scaling.data.sources import prepare_source
+    from scaling.sweep.spec import load_sweep, select_tokenizer
 
-    spec = load_sweep(path)
-    corpus = prepare_corpus(
-        spec.corpus.source,
-        tokenizer=spec.corpus.tokenizer,
-        paths=spec.corpus.paths,
-        field=spec.corpus.field,
-        base=path.resolve().parent,
-        cache=root / "results" / ".cache" / "corpora",
+    spec = select_tokenizer(load_sweep(path), tokenizer, source=str(path))
+    corpus = prepare_source(
+        spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
     )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
@@ -307,11 +320,13 @@ def open_results(folder: Path) -> StoredSweep:
         UsageError: It is not one, or its sweep file is of another version.
         IntegrityError: What identifies it is damaged.
     """
-    from scaling.sweep.spec import parse_sweep
+    from scaling.sweep.spec import parse_sweep, select_tokenizer
 
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
-    spec = parse_sweep(text.encode("utf-8"), source=str(folder / "sweep.yaml"))
+    source = str(folder / "sweep.yaml")
+    spec = parse_sweep(text.encode("utf-8"), source=source)
+    spec = select_tokenizer(spec, ledger.corpus.tokenizer, source=source)
     recorded = _list_recorded(ledger)
     validations = _list_validations(folder, recorded, untrained=False)
     plan = plan_sweep(spec, ledger.corpus, recorded=recorded, validations=validations)
@@ -322,7 +337,7 @@ def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, 
     """Every rung of the sweep's ladder, far beyond any budget."""
     return list_ladder(
         facts.vocab_size,
-        spec.model.seq_len,
+        decide_seq_len(spec, facts),
         head_size=spec.model.head_size,
         max_params=LARGEST_PARAMS,
     )
@@ -463,7 +478,7 @@ def note_found(
         fit=path.name,
         table_digest=found.fit.table_digest,
         vocab_size=stored.ledger.corpus.vocab_size,
-        seq_len=stored.spec.model.seq_len,
+        seq_len=decide_seq_len(stored.spec, stored.ledger.corpus),
         head_size=stored.spec.model.head_size,
     )
     note_fit(folder, fingerprint, question, note)

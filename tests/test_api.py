@@ -12,7 +12,18 @@ import scaling
 REPOSITORY = Path(__file__).parents[1]
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
-    *("backtest", "compare", "report", "status", "logs", "cancel", "retry", "verify", "track"),
+    *(
+        "backtest",
+        "compare",
+        "tokenizers",
+        "report",
+        "status",
+        "logs",
+        "cancel",
+        "retry",
+        "verify",
+        "track",
+    ),
 )
 
 

@@ -27,6 +27,7 @@ RANKS = {
     "allocation": 7,
     "comparison": 7,
     "design": 8,
+    "vocabulary": 7,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -43,18 +44,24 @@ RANKS = {
     "text_questions": 8,
     "text": 9,
     "text_plan": 10,
+    "text_vocabulary": 9,
     "options": 10,
     "verbs": 12,
     "cli": 13,
     "__main__": 14,
 }
-ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "comparison", "design"})
+ISLANDS = (
+    {"training", "orchestration"},
+    {"laws", "fitting", "allocation", "comparison", "design", "vocabulary"},
+)
 ROOMS = {
     "torch": {"training"},
     "ray": {"orchestration"},
     "scipy": {"fitting"},
     "matplotlib": {"report"},
-    "pyarrow": {"ledger/parquet_rows.py"},
+    "pyarrow": {"ledger/parquet_rows.py", "data/columnar.py"},
+    "datasets": {"data/columnar.py"},
+    "tokenizers": {"data/tokenizers.py"},
     "pydantic": {"sweep/spec.py"},
     "yaml": {"sweep/strict_yaml.py"},
     "click": {"cli.py", "options.py", "verbs"},
@@ -125,7 +132,7 @@ def test_no_module_and_public_function_share_a_name() -> None:
     assert modules.isdisjoint(functions), modules & functions.keys()
 
 
-HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow"}
+HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow", "datasets", "tokenizers"}
 
 
 @pytest.mark.parametrize(

@@ -34,18 +34,22 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from list_keys(field.annotation, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", show_default(field.default), field.description or ""
+            default = show_default(field.default, absent=_ABSENT.get(prefix, "none"))
+            yield f"{prefix}{name}", default, field.description or ""
 
 
-def show_default(value: Any) -> str:
+_ABSENT = {"recipe.": "by rule"}
+
+
+def show_default(value: Any, *, absent: str) -> str:
     if value is PydanticUndefined:
         return "required"
     if value is None:
-        return "by rule"
+        return absent
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return str(list(value))
+        return f"[{', '.join(map(str, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

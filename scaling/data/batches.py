@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from scaling.data.shards import Shards
+from scaling.data.tokenizers import Tokens
 from scaling.units import IntArray
 
 
@@ -60,7 +61,16 @@ def list_validation_windows(shards: Shards, *, seq_len: int) -> tuple[IntArray, 
     Windows do not overlap and cover the held-out stream from its start; a window belongs to the
     document that its first predicted token is in.
     """
-    count = (len(shards.validation) - 1) // seq_len
-    starts = np.arange(count, dtype=np.int64) * seq_len
+    starts = _list_starts(len(shards.validation), seq_len)
     document = np.searchsorted(shards.validation_documents, starts + 1, side="right") - 1
     return starts, document.astype(np.int64)
+
+
+def list_windows(tokens: Tokens, *, seq_len: int) -> IntArray:
+    """Those windows of a held-out stream, shape (windows, seq_len + 1)."""
+    starts = _list_starts(len(tokens), seq_len)
+    return np.asarray(tokens[starts[:, None] + np.arange(seq_len + 1)], dtype=np.int64)
+
+
+def _list_starts(tokens: int, seq_len: int) -> IntArray:
+    return np.arange((tokens - 1) // seq_len, dtype=np.int64) * seq_len

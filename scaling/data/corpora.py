@@ -1,4 +1,4 @@
-"""Where text comes from: `python-stdlib`, `text` (files, folders, globs) and `jsonl`.
+"""Where text comes from: `python-stdlib`, `text` (files, folders, globs), `jsonl`, `parquet`, `hf`.
 
 A corpus is a sorted tuple of documents; its digest covers every name and byte.
 """
@@ -9,10 +9,12 @@ import glob
 import hashlib
 import json
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from scaling.data.columnar import read_parquet_column, read_saved_column
 from scaling.errors import CorpusError
 
 # Left out of the standard library: tests and vendored wheels (not library source), tables
@@ -34,6 +36,11 @@ _JSON_KINDS = {
 }
 
 
+_SAVED = "a folder of save_to_disk"
+_SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "hf": _SAVED}
+_COLUMNS = {"parquet": read_parquet_column, "hf": read_saved_column}
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One document: its name (path or line) and its UTF-8 bytes."""
@@ -48,9 +55,9 @@ def read_documents(
     """Every document of a corpus, sorted by name.
 
     Args:
-        source: `python-stdlib`, `text` or `jsonl`.
+        source: `python-stdlib`, `text`, `jsonl`, `parquet` or `hf`.
         paths: Files, folders or globs, relative to `base`; not for python-stdlib.
-        field: Key of the text in each JSON line.
+        field: Key of the text in each JSON line, or its column.
         base: Folder that relative paths start from (the sweep file's).
 
     Raises:
@@ -62,23 +69,27 @@ def read_documents(
     else:
         problems: list[str] = []
         documents = []
-        suffix = ".jsonl" if source == "jsonl" else ""
-        for path in _list_files(paths, base, suffix, problems):
-            text = _read_text(path, problems)
-            if text is None:
-                continue
+        for path in list_files(paths, base, problems, suffix=_SUFFIXES.get(source, "")):
             name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
-            if source == "jsonl":
-                documents.extend(_split_json_lines(name, text, field, problems))
-            else:
-                documents.append(Document(name, text))
-        if problems:
-            shown = problems[:20] + [f"... and {len(problems) - 20} more"] * (len(problems) > 20)
-            raise CorpusError("\n".join(shown))
+            documents.extend(_read_file(source, path, name, field, problems))
+        refuse(problems)
     documents = [document for document in documents if document.text]
     if not documents:
         raise CorpusError(f"corpus {source!r} holds no text: every document is empty.")
     return tuple(sorted(documents, key=lambda document: document.name))
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """End with every problem, each once, at most twenty of them in full.
+
+    Raises:
+        CorpusError: There is one.
+    """
+    if problems:
+        distinct = list(dict.fromkeys(problems))
+        more = len(distinct) - 20
+        shown = [*distinct[:20], *([f"... and {more} more"] if more > 0 else [])]
+        raise CorpusError("\n".join(shown))
 
 
 def digest_documents(documents: Sequence[Document]) -> str:
@@ -103,9 +114,27 @@ def _read_stdlib() -> Iterator[Document]:
             yield Document(relative.as_posix(), text)
 
 
-def _list_files(
-    paths: Sequence[str], base: Path, suffix: str, problems: list[str]
+def _read_file(
+    source: str, path: Path, name: str, field: str, problems: list[str]
+) -> Iterator[Document]:
+    if source in _COLUMNS:
+        found = _COLUMNS[source](path, field, problems)
+        yield from _check_cells(name, field, found, problems)
+        return
+    text = _read_text(path, problems)
+    if text is None:
+        return
+    if source == "jsonl":
+        yield from _split_json_lines(name, text, field, problems)
+    else:
+        yield Document(name, text)
+
+
+def list_files(
+    paths: Sequence[str], base: Path, problems: list[str], *, suffix: str
 ) -> tuple[Path, ...]:
+    """The files that paths name, sorted; of folders, those with the suffix. A folder that is a data
+    set of Hugging Face is one, whole."""
     found: set[Path] = set()
     for pattern in paths:
         asked = Path(pattern).expanduser()
@@ -118,13 +147,16 @@ def _list_files(
             ]
         files: list[Path] = []
         for match in matches:
+            if suffix == _SAVED and match.is_dir():
+                found.add(match)
+                continue
             inside = sorted(match.rglob(f"*{suffix}")) if match.is_dir() else [match]
             files.extend(path for path in inside if match.is_file() or path.is_file())
             if not match.is_dir() and not match.is_file():
                 problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
         if not matches:
             problems.append(f"corpus path {pattern!r}: nothing there (looked for {whole}).")
-        elif not files and all(match.is_dir() for match in matches):
+        elif not files and suffix != _SAVED and all(match.is_dir() for match in matches):
             problems.append(f"corpus path {pattern!r}: the folder holds no file.")
         found.update(path for path in files if path.is_file())
     return tuple(sorted(found))
@@ -160,19 +192,33 @@ def _split_json_lines(
         except (ValueError, RecursionError):
             problems.append(f"{name}:{number}: not a JSON object.")
             continue
-        content = value.get(field) if isinstance(value, dict) else None
-        if not isinstance(content, str):
+        if not isinstance(value, dict) or not isinstance(value.get(field), str):
             problems.append(f"{name}:{number}: {_say_what_is_no_text(value, field)}")
             continue
-        try:
-            encoded = content.encode("utf-8")
-        except UnicodeEncodeError:
-            problems.append(f"{name}:{number}: {field!r} holds a lone surrogate, not text.")
-            continue
-        if b"\0" in encoded:
-            problems.append(f"{name}:{number}: {field!r} holds a NUL character.")
-            continue
-        yield Document(f"{name}:{number:09d}", encoded)
+        yield from _check_cells(name, field, [(number, value[field])], problems)
+
+
+def _check_cells(
+    name: str, field: str, cells: Iterable[tuple[int, Any]], problems: list[str]
+) -> Iterator[Document]:
+    """The text in each numbered cell as a document."""
+    for number, content in cells:
+        place = f"{name}:{number}"
+        if isinstance(content, bytes):
+            problems.append(f"{place}: {field!r} is bytes or not UTF-8 where text is needed.")
+        elif not isinstance(content, str):
+            seen = _JSON_KINDS.get(type(content), type(content).__name__)
+            problems.append(f"{place}: {field!r} is {seen} where text is needed.")
+        else:
+            try:
+                encoded = content.encode("utf-8")
+            except UnicodeEncodeError:
+                problems.append(f"{place}: {field!r} holds a lone surrogate, not text.")
+                continue
+            if b"\0" in encoded:
+                problems.append(f"{place}: {field!r} holds a NUL character.")
+                continue
+            yield Document(f"{name}:{number:09d}", encoded)
 
 
 def _say_what_is_no_text(value: object, field: str) -> str:

@@ -1,12 +1,14 @@
 """Token shards: memory-mapped, content-addressed, written once, verified before use.
 
     results/.cache/corpora/<key>/
-        train.bin  validation.bin            token ids, little-endian uint8 or uint16
+        train.bin  validation.bin            token ids, little-endian uint8, uint16 or uint32
         validation_documents.bin             int64 start of each held-out document
-        manifest.json                        SHA-256 and size of each file, and what they hold
+        tokenizer.json                       what the ids mean, where bytes do not say it
+        manifest.json                        SHA-256 of each file, and what they hold
 
-The key covers every document's name and bytes, the tokenizer and the version of this preparation,
-so a changed corpus gets another folder and two sweeps over one corpus share theirs.
+The key covers every document's name and bytes (or every token), the tokenizer and the version of
+this preparation, so a changed corpus gets another folder and two sweeps over one corpus share
+theirs.
 """
 
 from __future__ import annotations
@@ -17,25 +19,27 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from scaling.data.corpora import Document, digest_documents, read_documents
+from scaling.data.corpora import Document, digest_documents, read_documents, refuse
 from scaling.data.split import measure_overlap, split_documents
-from scaling.data.tokenizers import Tokenizer, make_tokenizer
+from scaling.data.tokenizers import Tokenizer, Tokens, read_tokenizer, train_tokenizer
 from scaling.durable import blaming_machine, digest_file, write_durably
 from scaling.errors import CorpusError, IntegrityError
 from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.runspec import canonical_json
+from scaling.sweep.tokenizer_names import BYTES
 from scaling.units import IntArray
 
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
+_TOKENIZER_FILE = "tokenizer.json"
+_COUNTED_AT_ONCE = 1 << 24  # tokens: a shard of 10 GB is not widened to 80
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,40 +60,80 @@ class Shards:
         facts: What the manifest says of them.
     """
 
-    train: NDArray[np.uint8] | NDArray[np.uint16]
-    validation: NDArray[np.uint8] | NDArray[np.uint16]
+    train: Tokens
+    validation: Tokens
     validation_documents: IntArray
     facts: CorpusFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """Tokens of a corpus before they are written.
+
+    Attributes:
+        name: Tokenizer or source; part of the content's digest.
+        train, validation: Token ids below `vocab_size`.
+        validation_documents: Start of each held-out document.
+        train_bytes, validation_bytes: Of the text they stand for; 0 where no text is known.
+        overlap: See `CorpusFacts`.
+        tokenizer: Name in the facts.
+        stored: The tokenizer as it is stored; None where bytes say what ids mean, or nobody does.
+        bayes_loss: See `CorpusFacts`.
+        documents: How many there were; None where nobody knows.
+    """
+
+    name: str
+    vocab_size: int
+    train: Tokens
+    validation: Tokens
+    validation_documents: IntArray
+    train_bytes: int
+    validation_bytes: int
+    overlap: float
+    tokenizer: str
+    stored: bytes | None = None
+    bayes_loss: float | None = None
+    documents: int | None = None
 
 
 def prepare_corpus(
     source: str,
     *,
-    tokenizer: str = "bytes",
+    tokenizer: str = BYTES,
     paths: Sequence[str] = (),
     field: str = "text",
     base: Path,
     cache: Path,
 ) -> PreparedCorpus:
-    """Read, split and tokenize a corpus, or find that this was done before.
+    """Read, split and tokenize a corpus of text, or find that this was done before.
 
     Args:
         source, paths, field, base: As for `read_documents`.
+        tokenizer: Its name; it is trained on the training split, whose documents do not depend on
+            it: the held-out text is the same for every tokenizer.
         cache: Folder of all prepared corpora.
 
     Raises:
-        CorpusError: The text cannot be read, or leaves nothing to train on or to hold out.
+        CorpusError: The text cannot be read, leaves nothing to train on or to hold out, or does not
+            fill the vocabulary.
+        UsageError: An extra is not installed.
         EnvironmentFault: The cache cannot be written.
     """
     documents = read_documents(source, paths=paths, field=field, base=base)
-    encoder = make_tokenizer(tokenizer)
-    key = hashlib.sha256(
-        canonical_json([_PREPARATION_VERSION, encoder.name, digest_documents(documents)])
-    ).hexdigest()[:24]
-    folder = cache / key
-    if not (folder / "manifest.json").is_file():
-        _write_shards(folder, documents, encoder)
+    folder = name_folder(cache, [_PREPARATION_VERSION, tokenizer, digest_documents(documents)])
+    if not is_prepared(folder):
+        store_shards(folder, _tokenize(documents, tokenizer))
     return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+
+
+def name_folder(cache: Path, key: Sequence[object]) -> Path:
+    """The folder of the corpus that this key says everything about."""
+    return cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether shards were written there."""
+    return (folder / "manifest.json").is_file()
 
 
 def open_shards(folder: Path) -> Shards:
@@ -102,7 +146,8 @@ def open_shards(folder: Path) -> Shards:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         facts = CorpusFacts(**manifest["facts"])
         digests, dtype = manifest["sha256"], np.dtype(manifest["dtype"])
-        damaged = [name for name in _FILES if digest_file(folder, name) != digests[name]]
+        files = [*_FILES, *([_TOKENIZER_FILE] if _TOKENIZER_FILE in digests else [])]
+        damaged = [name for name in files if digest_file(folder, name) != digests[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         damaged, reason = ["manifest.json"], f" ({error})"
     else:
@@ -120,37 +165,66 @@ def open_shards(folder: Path) -> Shards:
     )
 
 
-def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokenizer) -> None:
-    train, validation = split_documents(documents)
-    if not train or not validation:
-        raise CorpusError(
-            f"the corpus has {len(documents)} document(s) of "
-            f"{sum(len(d.text) for d in documents)} bytes, too few to hold any out. Add text."
-        )
-    dtype = np.dtype("<u1" if encoder.vocab_size <= 256 else "<u2")
-    train_ids, _ = _encode(train, encoder, dtype)
-    validation_ids, starts = _encode(validation, encoder, dtype)
-    arrays = dict(zip(_FILES, (train_ids, validation_ids, starts), strict=True))
-    digests = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in arrays.items()}
-    facts = _describe(train, validation, train_ids, validation_ids, encoder, digests)
-    manifest: dict[str, Any] = {"facts": asdict(facts), "sha256": digests}
-    manifest |= {"dtype": dtype.str, "tokenizer": encoder.name}
-    manifest["documents"] = len(train) + len(validation)
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer stored with the shards of a prepared corpus, checked like them.
+
+    Raises:
+        IntegrityError: A file is not what was written, or no tokenizer is stored.
+    """
+    name = open_shards(folder).facts.tokenizer
+    if name == BYTES:
+        return read_tokenizer(name, b"{}")
+    try:
+        content = (folder / _TOKENIZER_FILE).read_bytes()
+    except OSError as error:
+        raise IntegrityError(f"{folder}: no tokenizer is stored with these tokens.") from error
+    return read_tokenizer(name, content)
+
+
+def store_shards(folder: Path, draft: Draft) -> None:
+    """Write shards whole or not at all; where another process was first, its shards stay.
+
+    Raises:
+        EnvironmentFault: The cache cannot be written.
+    """
+    dtype = choose_dtype(draft.vocab_size)
+    arrays = [part.astype(dtype, copy=False) for part in (draft.train, draft.validation)]
+    starts = draft.validation_documents.astype("<i8", copy=False)
+    files = dict(zip(_FILES, (array.tobytes() for array in (*arrays, starts)), strict=True))
+    if draft.stored is not None:
+        files[_TOKENIZER_FILE] = draft.stored
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    manifest: dict[str, Any] = {"facts": asdict(_describe(draft, digests)), "sha256": digests}
+    manifest |= {"dtype": dtype.str, "tokenizer": draft.name, "documents": draft.documents}
     with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
         try:
-            for name, array in arrays.items():
-                write_durably(temporary / name, array.tobytes())
+            for name, content in files.items():
+                write_durably(temporary / name, content)
             write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
             _move_into_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def choose_dtype(vocab_size: int) -> np.dtype[Any]:
+    """The narrowest type that holds every id."""
+    return np.dtype("<u1" if vocab_size <= 256 else "<u2" if vocab_size <= 65_536 else "<u4")
+
+
+def measure_entropy(tokens: Tokens, vocab_size: int) -> float:
+    """Entropy of the tokens' frequencies [nats/token]."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for start in range(0, len(tokens), _COUNTED_AT_ONCE):
+        counts += np.bincount(tokens[start : start + _COUNTED_AT_ONCE], minlength=vocab_size)
+    share = counts[counts > 0] / len(tokens)
+    return float(-np.sum(share * np.log(share)))
+
+
 def _move_into_place(temporary: Path, folder: Path) -> None:
     """Rename a whole folder; where another process was first, its folder stays."""
-    if folder.exists() and not (folder / "manifest.json").is_file():
+    if folder.exists() and not is_prepared(folder):
         shutil.rmtree(folder)  # left by hand or by an older version: nobody can be using it
     try:
         os.replace(temporary, folder)
@@ -159,44 +233,92 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _encode(
-    documents: Sequence[Document], encoder: Tokenizer, dtype: np.dtype[np.generic]
-) -> tuple[NDArray[np.generic], IntArray]:
-    """All documents' ids, a separator after each, and where each begins."""
-    parts: list[NDArray[np.uint16]] = []
-    starts = []
-    position = 0
-    separator = np.array([encoder.separator], dtype=np.uint16)
+def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
+    train, validation = split_documents(documents)
+    sides = [[document.text for document in side] for side in (train, validation)]
+    if not train or not validation:
+        raise CorpusError(
+            f"the corpus has {len(documents)} document(s) of "
+            f"{sum(len(d.text) for d in documents)} bytes, too few to hold any out. Add text."
+        )
+    if name != BYTES:
+        _check_text((*train, *validation), name)
+    trained = train_tokenizer(name, sides[0])
+    content = trained.to_json()
+    tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
+    train_ids, _ = _encode(sides[0], tokenizer)
+    validation_ids, starts = _encode(sides[1], tokenizer)
+    _check_lossless(validation, validation_ids, starts, tokenizer)
+    return Draft(
+        name=name,
+        vocab_size=tokenizer.vocab_size,
+        train=train_ids,
+        validation=validation_ids,
+        validation_documents=starts,
+        train_bytes=sum(map(len, sides[0])),
+        validation_bytes=sum(map(len, sides[1])),
+        overlap=measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1])),
+        tokenizer=name,
+        stored=None if name == BYTES else content,
+        documents=len(train) + len(validation),
+    )
+
+
+def _check_text(documents: Sequence[Document], name: str) -> None:
+    problems = []
     for document in documents:
-        ids = encoder.encode(document.text)
+        try:
+            document.text.decode()
+        except UnicodeDecodeError as error:
+            problems.append(
+                f"{document.name}: byte {error.start} is not UTF-8 text, which tokenizer {name} "
+                "needs. Convert the file, leave it out, or use tokenizer: bytes."
+            )
+    refuse(problems)
+
+
+def _encode(texts: Sequence[bytes], tokenizer: Tokenizer) -> tuple[Tokens, IntArray]:
+    """All documents' ids, a separator after each, and where each begins."""
+    dtype = choose_dtype(tokenizer.vocab_size)
+    separator = np.array([tokenizer.separator], dtype=dtype)
+    parts, starts, position = [], [], 0
+    for text in texts:
+        ids = tokenizer.encode(text).astype(dtype)
         starts.append(position)
         parts += [ids, separator]
         position += len(ids) + 1
-    return np.concatenate(parts).astype(dtype), np.array(starts, dtype="<i8")
+    return np.concatenate(parts), np.array(starts, dtype=np.int64)
 
 
-def _describe(
-    train: Sequence[Document],
-    validation: Sequence[Document],
-    train_ids: NDArray[np.generic],
-    validation_ids: NDArray[np.generic],
-    encoder: Tokenizer,
-    digests: dict[str, str],
-) -> CorpusFacts:
-    counts = np.bincount(train_ids.astype(np.int64), minlength=encoder.vocab_size)
-    share = counts[counts > 0] / len(train_ids)
-    content = canonical_json([encoder.name, sorted(digests.items())])
+def _check_lossless(
+    documents: Sequence[Document], ids: Tokens, starts: IntArray, tokenizer: Tokenizer
+) -> None:
+    """Bits per byte of text that tokens do not give back would flatter the tokenizer."""
+    for document, part in zip(documents, _cut(ids, starts), strict=True):
+        assert tokenizer.decode(part.tolist()) == document.text, (
+            f"tokenizer {tokenizer.name} loses text of {document.name}"
+        )
+
+
+def _cut(ids: Tokens, starts: IntArray) -> Iterator[Tokens]:
+    """Each document's ids, without its separator."""
+    ends = np.append(starts[1:], len(ids))
+    for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+        yield ids[start : end - 1]
+
+
+def _describe(draft: Draft, digests: dict[str, str]) -> CorpusFacts:
+    content = canonical_json([draft.name, sorted(digests.items())])
     return CorpusFacts(
         digest=hashlib.sha256(content).hexdigest()[:24],
-        vocab_size=encoder.vocab_size,
-        train_tokens=len(train_ids),
-        validation_tokens=len(validation_ids),
-        train_bytes=sum(len(document.text) for document in train),
-        validation_bytes=sum(len(document.text) for document in validation),
-        validation_documents=len(validation),
-        unigram_entropy=float(-np.sum(share * np.log(share))),
-        overlap=measure_overlap(
-            b"\0".join(document.text for document in train),
-            b"\0".join(document.text for document in validation),
-        ),
+        vocab_size=draft.vocab_size,
+        train_tokens=len(draft.train),
+        validation_tokens=len(draft.validation),
+        train_bytes=draft.train_bytes,
+        validation_bytes=draft.validation_bytes,
+        validation_documents=len(draft.validation_documents),
+        unigram_entropy=measure_entropy(draft.train, draft.vocab_size),
+        overlap=draft.overlap,
+        tokenizer=draft.tokenizer,
+        bayes_loss=draft.bayes_loss,
     )

@@ -1,22 +1,49 @@
-"""Tokenizers: text to token ids. Bytes today; others join behind the same Protocol."""
+"""Tokenizers: text to token ids and back, without losing a byte.
+
+    bytes           256          one token per byte
+    characters      by the text  one per character of the training text
+    words:N         N            one per frequent word; a single space between words is implied
+    words+space:N   N            one per frequent word or run of white space
+    bpe:N           N            byte-level BPE (Hugging Face tokenizers, extra `tokenizers`)
+
+What a vocabulary lacks is spelled, never replaced by one token for everything unknown: words by
+their bytes, characters by the hexadecimal digits of theirs. So the loss over a text always pays for
+every byte of it, and bits per byte compare. A vocabulary is made from the training split alone.
+
+Source of BPE: Sennrich et al. 2016, arXiv:1508.07909; over bytes: Radford et al. 2019 (GPT-2).
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.errors import CorpusError
+from scaling.errors import CorpusError, IntegrityError, UsageError
+from scaling.sweep.tokenizer_names import BYTES, CHARACTERS, split_name
+
+Tokens: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
+
+_PIECES = re.compile(rb"\s+|\S+")  # of bytes: white space is ASCII's
+_SPACE = b" "
+_BYTE_TOKENS = 256
+_HEX_TOKENS = 16
+# A pair or word that stands once in the training text would be a token hardly ever trained.
+_LEAST_COUNT = 2
 
 
 class Tokenizer(Protocol):
     """What shards need of a tokenizer.
 
     Attributes:
-        name: Enters the content address of the shards.
+        name: As in a sweep file.
         vocab_size: Ids are in [0, vocab_size).
-        separator: Id written after every document.
+        separator: Id written after every document; no text contains it.
     """
 
     @property
@@ -25,23 +52,250 @@ class Tokenizer(Protocol):
     def vocab_size(self) -> int: ...
     @property
     def separator(self) -> int: ...
-    def encode(self, text: bytes) -> NDArray[np.uint16]: ...
+    def encode(self, text: bytes) -> Tokens: ...
+    def decode(self, ids: Sequence[int]) -> bytes: ...
+    def to_json(self) -> bytes: ...
+
+
+def train_tokenizer(name: str, texts: Sequence[bytes]) -> Tokenizer:
+    """The tokenizer of that name for these training texts; the same texts give the same one.
+
+    Args:
+        name: One of the sweep file's (`sweep/tokenizer_names.py`).
+        texts: Without NUL bytes; UTF-8 unless the tokenizer is `bytes`.
+
+    Raises:
+        CorpusError: The texts cannot fill the vocabulary.
+        UsageError: An extra is not installed.
+    """
+    kind, size = split_name(name)
+    if kind == BYTES:
+        return ByteTokenizer()
+    if kind == CHARACTERS:
+        return CharacterTokenizer("".join(sorted(set().union(*(text.decode() for text in texts)))))
+    assert size is not None
+    if kind == "bpe":
+        return _train_bpe(size, texts)
+    return _collect_words(texts, size, implied_space=kind == "words")
+
+
+def read_tokenizer(name: str, content: bytes) -> Tokenizer:
+    """The tokenizer whose `to_json` is stored beside its shards.
+
+    Raises:
+        IntegrityError: The content is something else.
+        UsageError: An extra is not installed.
+    """
+    kind, _ = split_name(name)
+    try:
+        if kind == BYTES:
+            return ByteTokenizer()
+        if kind == "bpe":
+            return _read_bpe(content.decode())
+        stored = json.loads(content)
+        if kind == CHARACTERS:
+            return CharacterTokenizer(stored["characters"])
+        words = tuple(word.encode() for word in stored["words"])
+        return WordTokenizer(words, implied_space=kind == "words")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"not a stored tokenizer {name!r} ({error!r:.80})") from error
 
 
 class ByteTokenizer:
     """One token per byte; byte 0, which text does not contain, separates documents."""
 
-    name = "bytes"
-    vocab_size = 256
+    name = BYTES
+    vocab_size = _BYTE_TOKENS
     separator = 0
 
-    def encode(self, text: bytes) -> NDArray[np.uint16]:
-        """Token ids of UTF-8 text, shape (bytes,)."""
-        return np.frombuffer(text, dtype=np.uint8).astype(np.uint16)
+    def encode(self, text: bytes) -> Tokens:
+        """Token ids, shape (bytes,)."""
+        return np.frombuffer(text, dtype=np.uint8)
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of token ids."""
+        return bytes(ids)
+
+    def to_json(self) -> bytes:
+        """Nothing needs to be stored."""
+        return b"{}"
 
 
-def make_tokenizer(name: str) -> Tokenizer:
-    """The tokenizer called `name` in a sweep file."""
-    if name == "bytes":
-        return ByteTokenizer()
-    raise CorpusError(f"tokenizer {name!r} is unknown; this version has 'bytes'.")
+class CharacterTokenizer:
+    """One token per known character.
+
+    Ids: 0 the separator, 1 to 16 hexadecimal digits, then the characters in their order.
+    """
+
+    name = CHARACTERS
+    separator = 0
+
+    def __init__(self, characters: str) -> None:
+        self._characters = characters
+        self._codes = np.array([ord(one) for one in characters], dtype=np.uint32)
+        self.vocab_size = 1 + _HEX_TOKENS + len(characters)
+
+    def encode(self, text: bytes) -> Tokens:
+        """Token ids, shape (tokens,)."""
+        codes = np.frombuffer(text.decode().encode("utf-32-le"), dtype="<u4")
+        place = np.searchsorted(self._codes, codes)
+        known = self._codes[np.minimum(place, len(self._codes) - 1)] == codes
+        ids = (place + 1 + _HEX_TOKENS).astype(np.uint32)
+        parts, start = [], 0
+        for at in np.flatnonzero(~known).tolist():
+            digits = [int(digit, 16) + 1 for digit in chr(codes[at]).encode().hex()]
+            parts += [ids[start:at], np.array(digits, dtype=np.uint32)]
+            start = at + 1
+        return np.concatenate([*parts, ids[start:]])
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of token ids."""
+        text, digits = bytearray(), ""
+        for one in ids:
+            if one <= _HEX_TOKENS:
+                digits += f"{one - 1:x}"
+                continue
+            text += bytes.fromhex(digits) + self._characters[one - 1 - _HEX_TOKENS].encode()
+            digits = ""
+        return bytes(text) + bytes.fromhex(digits)
+
+    def to_json(self) -> bytes:
+        """The characters."""
+        return json.dumps({"characters": self._characters}).encode()
+
+
+class WordTokenizer:
+    """One token per known word or run of white space, one per byte of any other.
+
+    Ids: 0 to 255 bytes (0 is the separator), then the words in their order. With `implied_space` a
+    single space between two words is not written, unless both are spelled: their bytes would run
+    into one another.
+    """
+
+    separator = 0
+
+    def __init__(self, words: Sequence[bytes], *, implied_space: bool) -> None:
+        self._words = tuple(words)
+        self._ids = {word: _BYTE_TOKENS + index for index, word in enumerate(words)}
+        self._implied = implied_space
+        self.vocab_size = _BYTE_TOKENS + len(words)
+        kind = "words" if implied_space else "words+space"
+        self.name = f"{kind}:{self.vocab_size}"
+
+    def encode(self, text: bytes) -> Tokens:
+        """Token ids, shape (tokens,)."""
+        pieces = _PIECES.findall(text)
+        known = [self._ids.get(piece) for piece in pieces]
+        ids: list[int] = []
+        last = len(pieces) - 1
+        for at, (piece, one) in enumerate(zip(pieces, known, strict=True)):
+            if one is not None:
+                ids.append(one)
+            elif not (
+                self._implied
+                and piece == _SPACE
+                and 0 < at < last
+                and (known[at - 1] is not None or known[at + 1] is not None)
+            ):
+                ids.extend(piece)
+        return np.array(ids, dtype=np.uint32)
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of token ids."""
+        return b"".join(self._join(ids))
+
+    def _join(self, ids: Iterable[int]) -> Iterator[bytes]:
+        before = None  # "known" or "spelled" after a word, None after white space
+        for one in ids:
+            piece = bytes([one]) if one < _BYTE_TOKENS else self._words[one - _BYTE_TOKENS]
+            here = None if piece.isspace() else "spelled" if one < _BYTE_TOKENS else "known"
+            if self._implied and before and here and (before, here) != ("spelled", "spelled"):
+                yield _SPACE
+            yield piece
+            before = here
+
+    def to_json(self) -> bytes:
+        """The words."""
+        return json.dumps({"words": [word.decode() for word in self._words]}).encode()
+
+
+class BpeTokenizer:
+    """Byte-level BPE of the tokenizers library; the token of byte 0 separates documents."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.vocab_size = int(inner.get_vocab_size())
+        self.name = f"bpe:{self.vocab_size}"
+        self.separator = int(inner.token_to_id(_NUL))
+
+    def encode(self, text: bytes) -> Tokens:
+        """Token ids, shape (tokens,)."""
+        return np.array(self._inner.encode(text.decode()).ids, dtype=np.uint32)
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of token ids."""
+        return str(self._inner.decode(list(ids))).encode()
+
+    def to_json(self) -> bytes:
+        """The library's own form."""
+        return str(self._inner.to_str()).encode()
+
+
+_NUL = "Ā"  # how byte-level BPE writes byte 0 (GPT-2's printable alphabet begins at U+0100)
+
+
+def _train_bpe(size: int, texts: Sequence[bytes]) -> BpeTokenizer:
+    library = _import_library()
+    inner = library.Tokenizer(library.models.BPE())
+    inner.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = library.decoders.ByteLevel()
+    trainer = library.trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=_LEAST_COUNT,
+        initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    inner.train_from_iterator((text.decode() for text in texts), trainer)
+    _check_filled(f"bpe:{size}", size, int(inner.get_vocab_size()), len(texts))
+    return BpeTokenizer(inner)
+
+
+def _read_bpe(content: str) -> BpeTokenizer:
+    library = _import_library()
+    try:
+        return BpeTokenizer(library.Tokenizer.from_str(content))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(str(error)) from error
+
+
+def _collect_words(texts: Sequence[bytes], size: int, *, implied_space: bool) -> WordTokenizer:
+    counts: Counter[bytes] = Counter()
+    for text in texts:
+        counts.update(_PIECES.findall(text))
+    if implied_space:
+        del counts[_SPACE]  # rarely written, and then by its byte
+    frequent = [(-count, word) for word, count in counts.items() if count >= _LEAST_COUNT]
+    words = [word for _, word in sorted(frequent)[: size - _BYTE_TOKENS]]
+    tokenizer = WordTokenizer(words, implied_space=implied_space)
+    asked = f"{tokenizer.name.partition(':')[0]}:{size}"
+    _check_filled(asked, size, tokenizer.vocab_size, len(texts))
+    return tokenizer
+
+
+def _check_filled(name: str, size: int, filled: int, documents: int) -> None:
+    if filled < size:
+        raise CorpusError(
+            f"corpus.tokenizer {name}: the {documents} training documents fill only {filled} of "
+            f"{size} tokens.\nAsk for {name.partition(':')[0]}:{filled} or fewer, or add text."
+        )
+
+
+def _import_library() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise UsageError(
+            "corpus.tokenizer bpe:N needs the tokenizers library, which is not installed.\n"
+            "Install the extra (pip install 'scaling[tokenizers]'), or use words:N or bytes."
+        ) from None
+    return tokenizers

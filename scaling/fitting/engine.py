@@ -156,6 +156,7 @@ def fit_runs(
         members=law.members,
         discrepancy=_measure_discrepancy(work, law.fit, delta) if bootstrap else None,
         evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
+        floor=law.floor,
     )
 
 
@@ -187,6 +188,7 @@ class _LawPart:
     draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     checks: tuple[Check, ...] = ()
     members: tuple[MemberScore, ...] = ()
+    floor: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +249,7 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         backcast=backcast_largest(table, blocks, family, delta=delta),
         draws=draws,
         checks=_check_law(table, fit, known, slope, blocks, span),
+        floor=None if known.floor is None else Interval(*known.floor, GATE_LEVEL),
     )
 
 

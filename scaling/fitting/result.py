@@ -247,6 +247,7 @@ class Fit:
         discrepancy: Model error beyond the data; None without bootstrap.
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
             on the same documents; None where it is not stated.
+        floor: Profile interval of E, at the level of the gates; None where the law fits none.
     """
 
     status: FitStatus
@@ -271,6 +272,7 @@ class Fit:
     members: tuple[MemberScore, ...] = ()
     discrepancy: Discrepancy | None = None
     evaluation_error: float | None = None
+    floor: Interval | None = None
 
     @property
     def frontier(self) -> Frontier | None:

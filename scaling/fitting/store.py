@@ -32,7 +32,7 @@ from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
-FORMAT_VERSION = 7  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 8  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -96,7 +96,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
     fields = dict(value)
     law, objective = fields.pop("law"), fields.pop("objective")
     covered, backcast = fields.pop("covered"), fields.pop("backcast")
-    discrepancy = fields.pop("discrepancy")
+    discrepancy, floor = fields.pop("discrepancy"), fields.pop("floor")
     return Fit(
         law=None if law is None else _read_law(law),
         objective=None if objective is None else Objective(**objective),
@@ -104,6 +104,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
         covered=None if covered is None else Coverage(**_tuples(covered)),
         backcast=None if backcast is None else Backcast(**_tuples(backcast)),
         discrepancy=None if discrepancy is None else _read_discrepancy(discrepancy),
+        floor=None if floor is None else Interval(**floor),
         checks=tuple(Check(**one) for one in fields.pop("checks")),
         members=tuple(MemberScore(**_tuples(one)) for one in fields.pop("members")),
         cost=CostModel(**_tuples(fields.pop("cost"))),

@@ -101,17 +101,25 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
     """The frozen dataclass `kind` from a JSON object, every field checked against its type.
 
     Raises:
-        IntegrityError: A field is missing, unknown, of another type, too large or not finite.
+        IntegrityError: A field without a default is missing, or one is unknown, of another type,
+            too large or not finite.
     """
     if not isinstance(value, dict):
         raise IntegrityError(f"{where} is not an object")
     hints = _hints_of(kind)
-    if value.keys() != hints.keys():
-        wrong = sorted(str(key)[:40] for key in value.keys() ^ hints.keys())
+    optional = {one.name for one in dataclasses.fields(kind) if _has_default(one)}
+    missing, unknown = hints.keys() - optional - value.keys(), value.keys() - hints.keys()
+    if missing or unknown:
+        wrong = sorted(str(key)[:40] for key in missing | unknown)
         raise IntegrityError(f"{where}: fields missing or unknown: {', '.join(wrong[:5])}")
     return kind(
-        **{name: _check_value(hints[name], value[name], f"{where}.{name}") for name in hints}
+        **{name: _check_value(hints[name], item, f"{where}.{name}") for name, item in value.items()}
     )
+
+
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    """Whether documents written before the field was thought of may lack it."""
+    return field.default is not dataclasses.MISSING
 
 
 _hints: dict[type[Any], dict[str, Any]] = {}

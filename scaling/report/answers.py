@@ -184,7 +184,7 @@ def describe_loss(loss: float | None, interval: Interval | None, facts: CorpusFa
 
 def convert_to_bits(loss: float | None, facts: CorpusFacts) -> float | None:
     """Bits per byte of a loss; None where loss or corpus do not say."""
-    if loss is None or facts.validation_bytes <= 0 or facts.validation_tokens <= 0:
+    if loss is None:
         return None
     return bits_per_byte(loss, tokens=facts.validation_tokens, bytes_=facts.validation_bytes)
 

@@ -63,6 +63,7 @@ from scaling.report.rows import (
     list_runs,
 )
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
+from scaling.report.sources import describe_floor, list_vocabularies
 from scaling.report.words import (
     ABSENT,
     FORECAST_HEADINGS,
@@ -73,11 +74,13 @@ from scaling.report.words import (
 )
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.fitting.held_out import Backtest
+    from scaling.vocabulary import VocabularyComparison
 
 _HEAD_CHARACTERS = 2000
 
@@ -113,6 +116,7 @@ class ReportData:
         options: Words of a command line that ask `fit` and `allocate` the same question.
         variants: The first answer under other methods, laws and choices of runs.
         csv: Every result as CSV; empty where there is none.
+        vocabulary: The sweep's tokenizers compared; None where it names one, or only one is done.
     """
 
     name: str
@@ -138,6 +142,7 @@ class ReportData:
     options: tuple[str, ...] = ()
     variants: tuple[Variant, ...] = ()
     csv: str = ""
+    vocabulary: VocabularyComparison | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -264,6 +269,8 @@ def render_page(data: ReportData) -> str:
         forecast_headings=FORECAST_HEADINGS,
         forecasts=[] if data.forecasts is None else list_forecast_rows(data.forecasts),
         score="" if data.forecasts is None else describe_score(data.forecasts),
+        vocabulary=list_vocabularies(data.vocabulary),
+        floor=describe_floor(fit, data.facts),
         frontiers=list_frontiers(fit),
         rejected=list_rejected(data.plan),
         recipe=list_recipe(data.plan),
@@ -360,16 +367,14 @@ def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     return [
         (
             "Training text",
-            f"{format_count(facts.train_tokens)} unique tokens, "
-            f"{format_count(facts.train_bytes)} bytes",
+            f"{format_count(facts.train_tokens)} unique tokens{_name_bytes(facts.train_bytes)}",
         ),
         (
             "Held-out text",
-            f"{format_count(facts.validation_tokens)} tokens, "
-            f"{format_count(facts.validation_bytes)} bytes, "
-            f"{facts.validation_documents} documents",
+            f"{format_count(facts.validation_tokens)} tokens"
+            f"{_name_bytes(facts.validation_bytes)}, {facts.validation_documents} documents",
         ),
-        ("Vocabulary", f"{facts.vocab_size} tokens"),
+        ("Vocabulary", f"{facts.vocab_size} tokens{_name_tokenizer(facts.tokenizer)}"),
         (
             "Unigram entropy",
             f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
@@ -378,6 +383,14 @@ def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
         ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
         ("Digest", facts.digest),
     ]
+
+
+def _name_bytes(count: int) -> str:
+    return f", {format_count(count)} bytes" if count else ""
+
+
+def _name_tokenizer(name: str) -> str:
+    return "" if name == NO_TOKENIZER else f" ({name})"
 
 
 def _describe_coverage(fit: Fit) -> list[tuple[str, str]]:

@@ -21,6 +21,8 @@ _COPIES_OF_PARAMS = 4
 # tests/sweep/test_cost.py.
 _ACTIVATIONS_PER_LAYER = 28
 _LOGITS_COPIES = 3  # logits, log-softmax, gradient
+# Evaluated at once: 8192 tokens of 256 logits are 8 MB, and larger batches gain nothing on a CPU.
+_EVALUATED_TOKENS, _EVALUATED_LOGITS = 8192, 8192 * 256
 _PROCESS_BYTES = 550 * 2**20  # a worker that has imported torch (PERFORMANCE: 544 MiB)
 # Curve, log and result of a run: 100 rows of 120 bytes, and what is written of them.
 _RECORD_BYTES = 24 * 2**10
@@ -59,11 +61,17 @@ def sum_costs(runs: Iterable[RunSpec], *, share_trunks: bool = False) -> PlanTot
     )
 
 
+def count_evaluated_windows(vocab_size: int, seq_len: int) -> int:
+    """Held-out windows of one forward pass: fewer where a large vocabulary makes logits many."""
+    return max(1, min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // vocab_size) // seq_len)
+
+
 def estimate_memory(run: RunSpec) -> int:
     """Bytes one training process needs, rounded up; float32 throughout."""
     shape, tokens = run.shape, run.recipe.batch_sequences * run.shape.seq_len
     activations = tokens * shape.n_layers * shape.d_model * _ACTIVATIONS_PER_LAYER
-    logits = max(tokens, 8192) * shape.vocab_size * _LOGITS_COPIES  # evaluation: 8192 at once
+    evaluated = count_evaluated_windows(shape.vocab_size, shape.seq_len) * shape.seq_len
+    logits = max(tokens, evaluated) * shape.vocab_size * _LOGITS_COPIES
     floats = _COPIES_OF_PARAMS * count_total_params(shape) + activations + logits
     return _PROCESS_BYTES + _FLOAT_BYTES * floats
 

@@ -28,7 +28,14 @@ from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
 from scaling.sweep.runspec import Recipe, RunSpec
-from scaling.sweep.shapes import ModelShape, iterate_ladder, list_ladder
+from scaling.sweep.shapes import (
+    MAX_SEQ_LEN,
+    MIN_SEQ_LEN,
+    ModelShape,
+    iterate_ladder,
+    list_ladder,
+)
+from scaling.sweep.tokenizer_names import BYTES
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
@@ -61,6 +68,11 @@ class CorpusFacts:
         validation_documents: Held-out documents (clusters of the standard error).
         unigram_entropy: Entropy of the training tokens' frequencies [nats/token].
         overlap: Share of held-out 32-byte spans that occur in the training split.
+        tokenizer: Its name in the sweep file; `none` for tokens that came as they are.
+        bayes_loss: Lowest loss that any model can have on the held-out windows [nats/token]; None
+            where nobody knows it (all but `synthetic`).
+
+    Bytes are 0 where the text behind the tokens is not known.
     """
 
     digest: str
@@ -72,6 +84,8 @@ class CorpusFacts:
     validation_documents: int
     unigram_entropy: float
     overlap: float
+    tokenizer: str = BYTES
+    bayes_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +216,14 @@ def plan_forecast(
     return _make_run(wish, spec, facts, spec.seeds[0])
 
 
+def decide_seq_len(spec: SweepSpec, facts: CorpusFacts) -> int:
+    """Tokens per window: as stated, or as many as the stated bytes of held-out text make."""
+    if spec.model.context_bytes is None:
+        return spec.model.seq_len
+    tokens = spec.model.context_bytes * facts.validation_tokens / facts.validation_bytes
+    return min(MAX_SEQ_LEN, max(MIN_SEQ_LEN, round(tokens)))
+
+
 def choose_rungs(
     ladder: Sequence[ModelShape], centre: float, *, sizes: int, span: float
 ) -> tuple[ModelShape, ...]:
@@ -271,7 +293,8 @@ def _list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[_Wish]:
 
 def _list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
     """The ladder up to the rung above the largest wish; one rung at least."""
-    vocab_size, seq_len, head_size = facts.vocab_size, spec.model.seq_len, spec.model.head_size
+    vocab_size, head_size = facts.vocab_size, spec.model.head_size
+    seq_len = decide_seq_len(spec, facts)
     first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
     wished = max([_find_largest_wish(spec.grid), *(cell.params for cell in spec.extra_cells)])
     largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
@@ -302,13 +325,19 @@ def _nearest(ladder: Sequence[ModelShape], params: float) -> ModelShape:
 
 def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
     """Why a cell cannot be trained; empty if it can."""
-    if spec.model.seq_len + 1 > min(facts.train_tokens, facts.validation_tokens):
+    seq_len = wish.shape.seq_len
+    if seq_len + 1 > min(facts.train_tokens, facts.validation_tokens):
         return (
-            f"sequences of {spec.model.seq_len} tokens are longer than the corpus "
+            f"sequences of {seq_len} tokens are longer than the corpus "
             f"({facts.train_tokens} to train on, {facts.validation_tokens} held out)"
         )
     epochs = wish.tokens / facts.train_tokens
-    if epochs > spec.corpus.max_epochs:
+    if epochs > spec.corpus.epochs_allowed:
+        if facts.bayes_loss is not None:
+            return (
+                f"{format_count(wish.tokens)} tokens are more than the "
+                f"{format_count(facts.train_tokens)} made; raise corpus.tokens"
+            )
         return (
             f"{format_count(wish.tokens)} tokens are {epochs:.1f} passes over the corpus of "
             f"{format_count(facts.train_tokens)}; corpus.max_epochs is {spec.corpus.max_epochs:g}"
@@ -408,6 +437,8 @@ def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:
 def _find_corpus_warnings(facts: CorpusFacts) -> list[str]:
     warnings = []
     held_out = f"{format_count(facts.validation_bytes)} bytes of held-out text"
+    if not facts.validation_bytes:
+        held_out = f"{format_count(facts.validation_tokens)} held-out tokens"
     if facts.validation_documents < FEW_HELD_OUT:
         warnings.append(
             f"{held_out} in {facts.validation_documents} document(s): the loss measures those few. "

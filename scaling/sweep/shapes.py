@@ -29,6 +29,7 @@ MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
 # Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
 MAX_EXTRA_LAYERS = 5
 MIN_LAYERS = 2
+MIN_SEQ_LEN, MAX_SEQ_LEN = 8, 65_536
 LARGEST_PARAMS = 1e13  # of a rung: beyond any model trained; the ladder to it has 3000 rungs
 
 

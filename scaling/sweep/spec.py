@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -21,17 +22,21 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from scaling.errors import SpecError
-from scaling.sweep.shapes import LARGEST_PARAMS
+from scaling.sweep.shapes import LARGEST_PARAMS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
+from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
 from scaling.units import format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
+
+CorpusSource = Literal["python-stdlib", "text", "jsonl", "parquet", "hf", "shards", "synthetic"]
 
 MAX_CELLS = 10_000
 LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
@@ -57,27 +62,102 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _read_tokenizers(value: Any) -> Any:
+    """One name is a list of one."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or not names:
+        raise PydanticCustomError("tokenizer", TOKENIZER_FORMS)
+    for index, name in enumerate(names):
+        reason = find_name_problem(name)
+        if reason:
+            at = () if isinstance(value, str) else (index,)
+            raise PydanticCustomError("tokenizer", "{reason}", {"reason": reason, "at": at})
+    return tuple(_refuse_doubles(tuple(names), "tokenizer"))
+
+
+_ONE_TOKENIZER = {"type": "string", "pattern": TOKENIZER_PATTERN}
+_ANY_TOKENIZERS = {
+    "anyOf": [_ONE_TOKENIZER, {"type": "array", "items": _ONE_TOKENIZER, "minItems": 1}]
+}
+Tokenizers = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_read_tokenizers),
+    WithJsonSchema(_ANY_TOKENIZERS),
+]
+Paths = Annotated[tuple[str, ...], Field(strict=False)]
+
+# Keys of a corpus that mean something for some sources only.
+_KEYS_OF_SOURCES: dict[str, tuple[str, ...]] = {
+    "paths": ("text", "jsonl", "parquet", "hf", "shards"),
+    "field": ("jsonl", "parquet", "hf"),
+    "tokenizer": ("python-stdlib", "text", "jsonl", "parquet", "hf"),
+    "held_out": ("shards",),
+    "vocab_size": ("shards",),
+    "header": ("shards",),
+    "separator": ("shards",),
+    "bytes_per_token": ("shards",),
+    "tokens": ("synthetic",),
+    "seed": ("synthetic",),
+}
+_NEEDED = ("paths", "held_out", "vocab_size", "tokens")
+
+
 class CorpusSpec(_Model):
     """Where the text comes from and how it becomes tokens."""
 
-    source: Literal["python-stdlib", "text", "jsonl"] = Field(
-        description="`python-stdlib` needs no download; `text` and `jsonl` read `paths`"
+    source: CorpusSource = Field(
+        description="`python-stdlib` and `synthetic` need no files; `text`, `jsonl`, `parquet`, "
+        "`hf` (a folder of `save_to_disk`) and `shards` (tokens, `.bin`) read `paths`"
     )
-    paths: Annotated[tuple[str, ...], Field(strict=False)] = Field(
-        (), description="files, folders or globs, relative to the sweep file"
+    paths: Paths = Field((), description="files, folders or globs, relative to the sweep file")
+    field: str = Field("text", description="key or column of the text in `jsonl`, `parquet`, `hf`")
+    tokenizer: Tokenizers = Field(
+        ("bytes",),
+        description="`bytes`, `characters`, `bpe:N`, `words:N`, `words+space:N` (N tokens in all); "
+        "a list makes one sweep of each",
     )
-    field: str = Field("text", description="key of the text in each line of a `jsonl` file")
-    tokenizer: Literal["bytes"] = Field("bytes", description="one token per byte")
     max_epochs: Positive = Field(
-        4.0, description="cells that would pass over the text more often are rejected"
+        4.0,
+        description="cells that would pass over the text more often are rejected; `synthetic`: 1",
     )
+    held_out: Paths = Field((), description="`shards`: files to evaluate on")
+    vocab_size: Annotated[Count, Field(le=2**31)] | None = Field(
+        None, description="`shards`: ids are below it"
+    )
+    header: Literal["none", "llm.c"] = Field(
+        "none", description="`shards`: `none` is nanoGPT's uint16, `llm.c` begins with 256 int32"
+    )
+    separator: Annotated[int, BeforeValidator(_read_count), Field(ge=0)] | None = Field(
+        None, description="`shards`: id that ends a document; without one, blocks are documents"
+    )
+    bytes_per_token: Positive | None = Field(
+        None, description="`shards`: of the held-out text; without it, no bits per byte"
+    )
+    tokens: Annotated[Count, Field(ge=10_000, le=2**34)] | None = Field(
+        None, description="`synthetic`: how many are made to train on; none is seen twice"
+    )
+    seed: Seed = Field(0, description="`synthetic`: of the source and its tokens")
+
+    @property
+    def epochs_allowed(self) -> float:
+        """Passes over the training tokens that a cell may make."""
+        return min(1.0, self.max_epochs) if self.source == "synthetic" else self.max_epochs
 
     @model_validator(mode="after")
-    def _paths_fit_source(self) -> Self:
-        if self.source == "python-stdlib" and self.paths:
-            raise PydanticCustomError("paths", "source python-stdlib takes no paths. Remove them.")
-        if self.source != "python-stdlib" and not self.paths:
-            raise PydanticCustomError("paths", "source text or jsonl needs paths. Add them.")
+    def _keys_fit_source(self) -> Self:
+        for key, sources in _KEYS_OF_SOURCES.items():
+            if key in self.model_fields_set and self.source not in sources:
+                raise PydanticCustomError(
+                    "source_key",
+                    "source {source} takes no {key}. Remove it.",
+                    {"source": self.source, "key": key, "at": (key,)},
+                )
+            if key in _NEEDED and self.source in sources and not getattr(self, key):
+                raise PydanticCustomError(
+                    "source_key",
+                    "source {source} needs {key}. Add it.",
+                    {"source": self.source, "key": key},
+                )
         return self
 
 
@@ -85,10 +165,25 @@ class ModelSpec(_Model):
     """What is trained; sizes are rungs of one fixed ladder."""
 
     family: Literal["transformer"] = Field("transformer", description="decoder-only")
-    seq_len: Annotated[Count, Field(ge=8, le=65_536)] = Field(128, description="tokens [context]")
+    seq_len: Annotated[Count, Field(ge=MIN_SEQ_LEN, le=MAX_SEQ_LEN)] = Field(
+        128, description="tokens [context]"
+    )
+    context_bytes: Annotated[Count, Field(ge=MIN_SEQ_LEN, le=2**24)] | None = Field(
+        None, description="bytes of text [context], in place of seq_len: the same for any tokenizer"
+    )
     head_size: Annotated[Count, Field(ge=4, le=256, multiple_of=2)] = Field(
         16, description="width of one attention head; the ladder's width steps by half of it"
     )
+
+    @model_validator(mode="after")
+    def _one_context(self) -> Self:
+        if self.context_bytes is not None and "seq_len" in self.model_fields_set:
+            raise PydanticCustomError(
+                "context",
+                "seq_len (tokens) and context_bytes are two contexts. Remove one of them.",
+                {"at": ("seq_len",)},
+            )
+        return self
 
 
 class PriorSpec(_Model):
@@ -291,6 +386,26 @@ class SweepSpec(_Model):
         return _refuse_doubles(value, "seed")
 
     @model_validator(mode="after")
+    def _context_fits_corpus(self) -> Self:
+        if len(self.corpus.tokenizer) > 1 and self.model.context_bytes is None:
+            raise PydanticCustomError(
+                "context",
+                "tokenizers are compared at equal context in bytes. Set model.context_bytes, e.g. "
+                "128, in place of seq_len.",
+                {"at": ("corpus", "tokenizer")},
+            )
+        tokens_only = self.corpus.source == "synthetic" or (
+            self.corpus.source == "shards" and self.corpus.bytes_per_token is None
+        )
+        if self.model.context_bytes is not None and tokens_only:
+            raise PydanticCustomError(
+                "context",
+                "the bytes behind the tokens of source {source} are not known. Set seq_len.",
+                {"source": self.corpus.source, "at": ("model", "context_bytes")},
+            )
+        return self
+
+    @model_validator(mode="after")
     def _countable(self) -> Self:
         cells = count_cells(self)
         if cells > MAX_CELLS:
@@ -300,6 +415,25 @@ class SweepSpec(_Model):
                 {"cells": cells, "most": MAX_CELLS},
             )
         return self
+
+
+def select_tokenizer(spec: SweepSpec, name: str | None, *, source: str) -> SweepSpec:
+    """The sweep with one of its tokenizers; where it names several, each has a sweep of its own,
+    `<name>-<tokenizer>`.
+
+    Raises:
+        SpecError: There are several, and `name` is none of them.
+    """
+    names = spec.corpus.tokenizer
+    if len(names) == 1:
+        return spec
+    if name not in names:
+        raise SpecError(
+            [f"{source}: corpus.tokenizer: one of {', '.join(names)} is meant, not {name}."]
+        )
+    corpus = spec.corpus.model_copy(update={"tokenizer": (name,)})
+    suffix = re.sub("[^a-z0-9]", "-", name)
+    return spec.model_copy(update={"name": f"{spec.name}-{suffix}", "corpus": corpus})
 
 
 def count_cells(spec: SweepSpec) -> int:
@@ -395,11 +529,14 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
     if kind == "missing":
         return place, f"{dotted}: this key is required and missing."
     wanted = _WANTED.get(kind, details["msg"][:1].lower() + details["msg"][1:]).format(**context)
-    if kind in ("paths", "cells", "doubles", "beyond_ladder", "schedule"):
+    if kind in _OWN_SENTENCES:
         return place, f"{dotted}: {details['msg']}"
     return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
 
 
+_OWN_SENTENCES = frozenset(
+    {"source_key", "tokenizer", "context", "cells", "doubles", "beyond_ladder", "schedule"}
+)
 _WANTED = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",

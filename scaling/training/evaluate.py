@@ -17,9 +17,8 @@ import numpy as np
 
 from scaling.data.batches import list_validation_windows
 from scaling.data.shards import Shards
+from scaling.sweep.cost import count_evaluated_windows
 from scaling.units import FloatArray, IntArray
-
-_TOKENS_PER_FORWARD = 8192  # 8 MB of logits with bytes; larger batches gain nothing on a CPU
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,9 @@ def evaluate_losses(
         seq_len: Tokens of a window.
     """
     starts, documents = list_validation_windows(shards, seq_len=seq_len)
-    parts = math.ceil(len(starts) * seq_len / _TOKENS_PER_FORWARD)
+    at_once = count_evaluated_windows(shards.facts.vocab_size, seq_len)
     sums, by_position = [], np.zeros(seq_len)
-    for batch in np.array_split(starts, parts):
+    for batch in np.array_split(starts, math.ceil(len(starts) / at_once)):
         windows = shards.validation[batch[:, None] + np.arange(seq_len + 1)].astype(np.int64)
         losses = measure_losses(windows)
         sums.append(losses.sum(axis=1))

@@ -13,6 +13,7 @@ holds it. The variables act when `ray` is imported, which therefore happens in `
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
 import math
@@ -213,7 +214,7 @@ class RayExecutor:
             wanted |= THREAD_ENVIRONMENT | {
                 "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
                 "RAY_AUTH_MODE": "token",
-                "RAY_AUTH_TOKEN": secrets.token_hex(32),
+                "RAY_AUTH_TOKEN": _make_token(),
                 "RAY_task_oom_retries": "0",  # without end by default
             }
         self._environment = {name: os.environ.get(name) for name in wanted}
@@ -323,6 +324,13 @@ def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
         if ledger.read_failure(request.run_id, request.attempt_id) is not None:
             os._exit(1)
     return outcome
+
+
+@functools.cache
+def _make_token() -> str:
+    """One for the life of this process: Ray reads it once, and would refuse a second Ray another
+    one (a sweep file with several tokenizers starts several, one after the other)."""
+    return secrets.token_hex(32)
 
 
 def _quieten(ray_worker: Any) -> None:

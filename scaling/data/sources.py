@@ -1,0 +1,88 @@
+"""The corpus a sweep asks for, prepared: text, tokens of others, or tokens of a known source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaling.data import synthetic
+from scaling.data.batches import list_windows
+from scaling.data.shards import (
+    Draft,
+    PreparedCorpus,
+    is_prepared,
+    name_folder,
+    open_shards,
+    prepare_corpus,
+    store_shards,
+)
+from scaling.data.split import measure_overlap
+from scaling.data.token_files import prepare_token_files
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
+
+if TYPE_CHECKING:  # pydantic, which training does not need
+    from scaling.sweep.spec import CorpusSpec, SweepSpec
+
+
+def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpus:
+    """Prepare the corpus of a sweep with one tokenizer, or find that this was done before.
+
+    Args:
+        spec: See `split_by_tokenizer`.
+        base: Folder that relative paths start from.
+        cache: Folder of all prepared corpora.
+
+    Raises:
+        CorpusError: It cannot become tokens.
+        UsageError: An extra is not installed.
+        EnvironmentFault: The cache cannot be written.
+    """
+    corpus = spec.corpus
+    if corpus.source == "synthetic":
+        return prepare_synthetic(corpus, seq_len=spec.model.seq_len, cache=cache)
+    if corpus.source == "shards":
+        return prepare_token_files(corpus, base=base, cache=cache)
+    (tokenizer,) = corpus.tokenizer
+    return prepare_corpus(
+        corpus.source,
+        tokenizer=tokenizer,
+        paths=corpus.paths,
+        field=corpus.field,
+        base=base,
+        cache=cache,
+    )
+
+
+def prepare_synthetic(corpus: CorpusSpec, *, seq_len: int, cache: Path) -> PreparedCorpus:
+    """Draw a known source's tokens and filter its held-out windows.
+
+    The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus.
+    """
+    assert corpus.tokens is not None
+    key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, corpus.tokens, seq_len]
+    folder = name_folder(cache, key)
+    if not is_prepared(folder):
+        source = synthetic.make_source(corpus.seed)
+        # An epoch starts at an offset and gives up a window: with so many more none is read twice.
+        train = synthetic.draw_training(source, corpus.seed, corpus.tokens + 2 * seq_len)
+        held_out = synthetic.draw_held_out(source, corpus.seed)
+        windows = list_windows(held_out, seq_len=seq_len)
+        blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
+        store_shards(
+            folder,
+            Draft(
+                name=f"synthetic {key}",
+                vocab_size=synthetic.VOCABULARY,
+                train=train,
+                validation=held_out,
+                validation_documents=blocks.astype(np.int64),
+                train_bytes=0,
+                validation_bytes=0,
+                overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
+                tokenizer=NO_TOKENIZER,
+                bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
+            ),
+        )
+    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)

@@ -1,0 +1,158 @@
+"""`.bin` shards that others tokenized: token ids one after the other, nothing else.
+
+    header: none     nanoGPT          uint16, from the first byte on
+    header: llm.c    llm.c, GPT-2     256 int32 (magic 20240520, version 1, count), then uint16
+                     llm.c, Llama 3   the same with magic 20240801, version 7, then uint32
+
+Sources: data/openwebtext/prepare.py of nanoGPT; dev/data/data_common.py of llm.c.
+Ids above 65,535 do not fit into uint16: a larger vocabulary needs the third form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scaling.data.corpora import list_files, refuse
+from scaling.data.shards import (
+    Draft,
+    PreparedCorpus,
+    is_prepared,
+    name_folder,
+    open_shards,
+    store_shards,
+)
+from scaling.data.split import measure_overlap
+from scaling.data.tokenizers import Tokens
+from scaling.errors import CorpusError
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
+from scaling.units import IntArray
+
+if TYPE_CHECKING:  # pydantic, which training does not need
+    from scaling.sweep.spec import CorpusSpec
+
+_VERSION = 1  # raise when the same files would give other shards
+_HEADER_INTS = 256
+# (magic, version) -> type of the ids.
+_HEADERS: dict[tuple[int, ...], np.dtype[Any]] = {
+    (20240520, 1): np.dtype("<u2"),
+    (20240801, 7): np.dtype("<u4"),
+}
+_BLOCKS = 64  # "documents" of a held-out stream that names no separator
+_HASHED_AT_ONCE = 1 << 24
+
+
+def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> PreparedCorpus:
+    """Read and check shards, or find that this was done before.
+
+    Raises:
+        CorpusError: A file cannot be read, has another header, or holds an id beyond the
+            vocabulary; every problem at once.
+        EnvironmentFault: The cache cannot be written.
+    """
+    problems: list[str] = []
+    assert corpus.vocab_size is not None
+    sides = [
+        [
+            read_token_file(path, corpus.vocab_size, corpus.header, problems)
+            for path in list_files(paths, base, problems, suffix=".bin")
+        ]
+        for paths in (corpus.paths, corpus.held_out)
+    ]
+    refuse(problems)
+    train, held_out = (_join(side) for side in sides)
+    if len(train) < 2 or len(held_out) < 2:
+        raise CorpusError(
+            f"corpus shards: {len(train)} tokens to train on and {len(held_out)} held out; "
+            "both need at least two."
+        )
+    asked = [corpus.vocab_size, corpus.separator, corpus.bytes_per_token]
+    digests = [_digest(train), _digest(held_out)]
+    folder = name_folder(cache, ["shards", _VERSION, *asked, *digests])
+    if not is_prepared(folder):
+        per_token = corpus.bytes_per_token or 0.0
+        store_shards(
+            folder,
+            Draft(
+                name=f"shards {asked}",
+                vocab_size=corpus.vocab_size,
+                train=train,
+                validation=held_out,
+                validation_documents=_find_documents(held_out, corpus.separator),
+                train_bytes=round(per_token * len(train)),
+                validation_bytes=round(per_token * len(held_out)),
+                overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
+                tokenizer=NO_TOKENIZER,
+            ),
+        )
+    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+
+
+def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str]) -> Tokens:
+    """The ids in one file; what is wrong with it is added to `problems`."""
+    nothing = np.empty(0, dtype=np.uint16)
+    try:
+        size = path.stat().st_size
+        first = np.fromfile(path, dtype="<i4", count=_HEADER_INTS)
+    except OSError as error:
+        problems.append(f"{path}: cannot be read ({error.strerror}).")
+        return nothing
+    seen = tuple(first[:2].tolist())
+    found = _HEADERS.get(seen)
+    if header == "llm.c":
+        if found is None or len(first) < _HEADER_INTS:
+            problems.append(
+                f"{path}: begins with {list(seen)}, not with a magic and version of llm.c "
+                f"({', '.join(f'{magic}, {version}' for magic, version in _HEADERS)}). "
+                "Say header: none if it has no header."
+            )
+            return nothing
+        dtype, offset, stated = found, 4 * _HEADER_INTS, int(first[2])
+    else:
+        if found is not None:
+            problems.append(f"{path}: begins with the header of llm.c. Say header: llm.c.")
+            return nothing
+        dtype, offset, stated = np.dtype("<u2"), 0, None
+    count, rest = divmod(size - offset, dtype.itemsize)
+    if rest or (stated is not None and stated != count):
+        expected = "whole ids" if stated is None else f"{stated} ids, as its header says"
+        problems.append(
+            f"{path}: {size} bytes do not hold {expected} of {dtype.itemsize} bytes. "
+            "It is torn, or of another format."
+        )
+        return nothing
+    ids: Tokens = np.memmap(path, dtype=dtype, mode="r", offset=offset) if count else nothing
+    if count and int(ids.max()) >= vocab_size:
+        at = int(np.argmax(ids >= vocab_size))
+        problems.append(
+            f"{path}: token {at} is {ids[at]}, corpus.vocab_size is {vocab_size}. "
+            f"Say vocab_size: {int(ids.max()) + 1} or more, or leave the file out."
+        )
+    return ids
+
+
+def _join(parts: Sequence[Tokens]) -> Tokens:
+    if len(parts) == 1:  # a memory map stays one
+        return parts[0]
+    joined: Any = np.concatenate(parts)  # numpy's types forget that all parts are ids
+    whole: Tokens = joined
+    return whole
+
+
+def _find_documents(ids: Tokens, separator: int | None) -> IntArray:
+    """Start of each document: after every separator, or of equal blocks."""
+    if separator is None:
+        return np.unique(np.linspace(0, len(ids), _BLOCKS, endpoint=False).astype(np.int64))
+    ends = np.flatnonzero(ids == separator)
+    return np.concatenate(([0], ends[ends < len(ids) - 1] + 1)).astype(np.int64)
+
+
+def _digest(ids: Tokens) -> str:
+    digest = hashlib.sha256(ids.dtype.str.encode())
+    for start in range(0, len(ids), _HASHED_AT_ONCE):
+        digest.update(ids[start : start + _HASHED_AT_ONCE].tobytes())
+    return digest.hexdigest()

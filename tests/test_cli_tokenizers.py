@@ -1,0 +1,97 @@
+"""A sweep of two tokenizers by its commands: one folder each, and one answer in bits per byte."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SWEEP = """\
+name: pair
+corpus: {source: text, paths: [texts], tokenizer: [bytes, "words:400"]}
+model: {context_bytes: 32}
+grid: {budgets: [6e8], sizes: 1, prior: {params: 7000, exponent: 0}}
+keep_weights: false
+"""
+
+
+def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=root
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    (folder / "texts").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(90):
+        words = [f"w{word:03d}" for word in rng.zipf(1.3, 1500) % 300]
+        (folder / "texts" / f"{index:02d}.txt").write_text(" ".join(words))
+    (folder / "pair.yaml").write_text(SWEEP)
+    done = run_cli(folder, "run", "pair.yaml", "--executor", "inline")
+    assert done.returncode == 4, done.stderr  # one run each has no law
+    (folder / "said.txt").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def test_each_tokenizer_has_results_and_a_page(root: Path) -> None:
+    for name in ("pair-bytes", "pair-words-400"):
+        assert len(list((root / "results" / name / "runs").glob("*/result.json"))) == 1
+        assert (root / "reports" / name / "index.html").is_file()
+    assert not (root / "results" / "pair").exists()
+
+
+def test_a_plan_names_the_tokenizer_of_every_cell(root: Path) -> None:
+    plan = json.loads(run_cli(root, "plan", "pair.yaml", "--json").stdout)
+    assert {cell["tokenizer"] for cell in plan["cells"]} == {"bytes", "words:400"}
+    assert all(cell["cached"] for cell in plan["cells"])
+    runs = {cell["run_id"] for cell in plan["cells"]}
+    assert plan["totals"]["runs"] == len(runs)
+    lengths = {cell["tokenizer"]: cell["shape"]["seq_len"] for cell in plan["cells"]}
+    assert lengths["bytes"] == 32
+    assert lengths["words:400"] < 12  # "w000 " is one token; the same text in a window
+
+
+def test_running_again_trains_nothing(root: Path) -> None:
+    before = {p: p.read_bytes() for p in (root / "results").glob("*/runs/*/result.json")}
+    again = run_cli(root, "run", "pair.yaml", "--executor", "inline")
+    assert again.returncode == 4
+    assert {p: p.read_bytes() for p in (root / "results").glob("*/runs/*/result.json")} == before
+
+
+def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
+    folder = "results/pair-words-400"
+    fitted = run_cli(root, "fit", folder, "--json", "--no-bootstrap")
+    assert fitted.returncode == 4  # one run has no law
+    assert json.loads(fitted.stdout)["n"] == 1
+    assert run_cli(root, "verify", folder).returncode == 0
+    assert "finished" in run_cli(root, "status", folder).stdout
+
+
+def test_one_run_each_is_too_little_to_compare_and_says_so(root: Path) -> None:
+    done = run_cli(root, "tokenizers", "results/pair-bytes", "results/pair-words-400")
+    assert done.returncode == 2
+    assert "0 of 2 tokenizers have a law; two are needed" in done.stderr
+    assert "tokenizers are not compared: 0 of 2" in (root / "said.txt").read_text()
+
+
+def test_bits_per_byte_are_per_byte_of_the_same_text(root: Path) -> None:
+    for path in (root / "results").glob("*/runs/*/result.json"):
+        result = json.loads(path.read_text())
+        facts = json.loads((path.parents[2] / "sweep.json").read_text())["corpus"]
+        tokens, size = facts["validation_tokens"], facts["validation_bytes"]
+        expected = result["loss"] / math.log(2) * tokens / size
+        assert result["bits_per_byte"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_is_no_results_folder_does_not_compare(root: Path) -> None:
+    done = run_cli(root, "tokenizers", "results/pair-bytes", "pair.yaml")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
