@@ -194,7 +194,10 @@ def train_sweep(
             _make_executor(executor, address, sweep.spec.resources.cpus_per_run),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
-                keep_weights=sweep.spec.keep_weights, share_trunks=sweep.spec.schedule.trunk
+                keep_weights=sweep.spec.keep_weights,
+                share_trunks=sweep.spec.schedule.trunk,
+                time_limit=sweep.spec.resources.time_limit,
+                stall_limit=sweep.spec.resources.stall_limit,
             ),
             progress=progress,
         )

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling import faults
 from scaling.data.corpora import Document, digest_documents, read_documents
 from scaling.data.split import measure_overlap, split_documents
 from scaling.data.tokenizers import Tokenizer, make_tokenizer
@@ -143,6 +144,7 @@ def _write_shards(folder: Path, documents: tuple[Document, ...], encoder: Tokeni
             for name, array in arrays.items():
                 write_durably(temporary / name, array.tobytes())
             write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+            faults.reach("corpus.written")
             _move_into_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -154,6 +156,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
         shutil.rmtree(folder)  # left by hand or by an older version: nobody can be using it
     try:
         os.replace(temporary, folder)
+        faults.reach("corpus.moved")
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise

@@ -126,6 +126,7 @@ class Ledger:
             _check_links(folder)
             identity = {"name": name, "corpus": dataclasses.asdict(corpus)}
             write_durably(folder / "sweep.json", seal_document(identity))
+            faults.reach("sweep.named")
         ledger = Ledger.open(folder)
         if ledger.corpus.digest != corpus.digest:
             raise UsageError(
@@ -138,6 +139,7 @@ class Ledger:
             path = folder / "sweep.yaml"
             if not path.exists() or path.read_bytes() != text:
                 write_durably(path, text)
+                faults.reach("sweep.stated")
         return ledger
 
     @staticmethod
@@ -310,6 +312,12 @@ class Ledger:
         document = json.dumps(dataclasses.asdict(heartbeat))
         with contextlib.suppress(OSError, EnvironmentFault):
             write_durably(path, document.encode(), sync=False)
+        faults.reach("heartbeat.written")
+
+    def stop_beating(self, run_id: str, attempt_id: str) -> None:
+        """Take an attempt's sign of life away: it has ended."""
+        with contextlib.suppress(OSError):
+            (self.attempt_folder(run_id, attempt_id) / HEARTBEAT_FILE).unlink(missing_ok=True)
 
     def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
         """Last sign of life of an attempt; None where there is none."""

@@ -28,7 +28,8 @@ import psutil
 from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
-from scaling.ledger.documents import CURVE_SUFFIX
+from scaling.ledger.documents import ATTEMPT_NAME, CURVE_SUFFIX
+from scaling.ledger.signs import HEARTBEAT_FILE, Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 
@@ -157,20 +158,23 @@ def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
 
 
 def _check_processes(ledger: Ledger) -> Iterator[Finding]:
+    for path, heartbeat in list_orphans(ledger):
+        what = f"process {heartbeat.pid} of an older term is still alive"
+        yield Finding(kind="process", path=path, what=what)
+
+
+def list_orphans(ledger: Ledger) -> Iterator[tuple[str, Heartbeat]]:
+    """Attempts of older terms whose process lives on this machine, and their sign of life."""
     term, host = ledger.read_term(), socket.gethostname()
-    for path in sorted((ledger.folder / "runs").glob("*/attempts/*")):
-        attempt_id, run_id = path.name, path.parent.parent.name
-        if not attempt_id.partition("-")[0].isdigit() or int(attempt_id.split("-")[0]) >= term:
+    for path in sorted((ledger.folder / "runs").glob(f"*/attempts/*/{HEARTBEAT_FILE}")):
+        attempt_id, run_id = path.parent.name, path.parent.parent.parent.name
+        if not ATTEMPT_NAME.fullmatch(attempt_id) or int(attempt_id.split("-")[0]) >= term:
             continue
         heartbeat = ledger.read_heartbeat(run_id, attempt_id)
         if heartbeat is None or heartbeat.host != host or heartbeat.pid == os.getpid():
             continue
         if is_alive(heartbeat.pid, heartbeat.started):
-            yield Finding(
-                kind="process",
-                path=str(path.relative_to(ledger.folder)),
-                what=f"process {heartbeat.pid} of an older term is still alive",
-            )
+            yield str(path.parent.relative_to(ledger.folder)), heartbeat
 
 
 def is_alive(pid: int, started: float) -> bool:

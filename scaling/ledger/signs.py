@@ -10,7 +10,9 @@ from typing import Literal
 FAILURE_FILE = "failed.json"
 HEARTBEAT_FILE = "heartbeat"
 
-FailureCause = Literal["exception", "environment", "out_of_memory", "crash", "time_limit"]
+FailureCause = Literal[
+    "exception", "environment", "out_of_memory", "crash", "hang", "preempted", "time_limit"
+]
 
 # Short enough for what is read back to be accepted, long enough to name the line that failed.
 _TRACEBACK_LINES = 20
@@ -36,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Last sign of life of an attempt.
+    """Last sign of life of an attempt; removed when the attempt ends, however it does.
 
     Attributes:
         host, pid, started: The process; `started` [s since the epoch] tells it from a later one

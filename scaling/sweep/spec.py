@@ -254,6 +254,12 @@ class ResourcesSpec(_Model):
     cpus_per_run: Annotated[Count, Field(le=4096)] = Field(
         1, description="CPUs reserved per run; a run computes with one thread"
     )
+    time_limit: Positive | None = Field(
+        None, description="seconds that an attempt of a run may take; it then counts as failed"
+    )
+    stall_limit: Positive = Field(
+        600.0, description="seconds without a sign of life after which a worker is ended as hung"
+    )
 
 
 class SweepSpec(_Model):
@@ -433,6 +439,7 @@ def _known_keys(path: KeyPath) -> list[str]:
         ("grid", "cells"): CellGrid,
         ("recipe",): RecipeSpec,
         ("resources",): ResourcesSpec,
+        ("schedule",): ScheduleSpec,
     }
     if path[:3] == ("grid", "cells", "cells"):
         return list(CellSpec.model_fields)

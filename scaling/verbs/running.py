@@ -10,7 +10,7 @@ import click
 
 from scaling.options import json_option, root_option, sweep_argument
 from scaling.text import dump_json
-from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED
+from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
 from scaling.verbs.keeping import write_report_page
 
 
@@ -34,6 +34,19 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
+
+    def work() -> int:
+        return _run(sweep_file, root, executor, address, retrain)
+
+    if executor == "inline":
+        return work()
+    from scaling.orchestration.guardian import guard
+
+    return guard(lambda: find_exit_code(work), resume=_invocation())
+
+
+def _run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool) -> int:
+    from scaling.errors import EnvironmentFault
     from scaling.units import format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
@@ -47,7 +60,11 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
             err=True,
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
-    outcome = train_sweep(sweep, ledger, executor=executor, address=address)
+    try:
+        outcome = train_sweep(sweep, ledger, executor=executor, address=address)
+    except EnvironmentFault as fault:
+        click.echo(f"{fault}\nTo continue:\n  {_invocation()}", err=True)
+        return fault.exit_code
     for failed in outcome.failed:
         click.echo(
             f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n  see {failed.folder}",

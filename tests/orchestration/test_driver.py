@@ -281,7 +281,7 @@ def test_an_orphan_of_an_older_term_stops_with_a_checkpoint(tmp_path: Path) -> N
     make_corpus(tmp_path, {"*": {"step_seconds": 0.25}})
     assert run_attempt(request, tick=overtake).kind == "interrupted"
     folder = ledger.attempt_folder(request.run_id, request.attempt_id)
-    assert list(folder.glob("checkpoint-*.json"))
+    assert list(folder.glob("checkpoint-*.pt"))
 
 
 def test_a_late_orphan_changes_nothing(tmp_path: Path) -> None:
@@ -365,12 +365,12 @@ def test_the_first_signal_checkpoints_and_the_next_call_continues(
 ) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.02}})
     process = start_driver(tmp_path, 2, 1000)
-    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.json"))))
+    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.pt"))))
     process.send_signal(signum)
     _, said = process.communicate()
     assert process.returncode == 128 + signum, said
     assert "Traceback" not in said
-    reached = max(json.loads(p.read_text())[0] for p in tmp_path.rglob("checkpoint-*.json"))
+    reached = max(json.loads(p.read_text())[0] for p in tmp_path.rglob("checkpoint-*.pt"))
     outcome = drive(tmp_path, make_cells(2, steps=1000))
     assert len(outcome.finished) == 2
     results = make_ledger(tmp_path).read_results().results.values()
@@ -384,7 +384,7 @@ def test_the_first_signal_checkpoints_and_the_next_call_continues(
 def test_the_second_signal_ends_it_in_the_middle_of_a_step(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"hang_at": 5}})
     process = start_driver(tmp_path, 2)
-    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.json"))))
+    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.pt"))))
     process.send_signal(signal.SIGINT)
     wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first was heard
     process.send_signal(signal.SIGINT)

@@ -125,7 +125,7 @@ def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
 def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
     process = start_driver(tmp_path, 2, 1000)
-    wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.json"))) >= 2)
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.pt"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everyone hears it
     _, errors = process.communicate()
