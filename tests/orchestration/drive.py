@@ -5,6 +5,7 @@ usage: drive.py FOLDER COUNT EXECUTOR STEPS
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors import Executor
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.executors.ray import RayExecutor
+from scaling.orchestration.guardian import guard
 from scaling.orchestration.progress import open_progress
 
 
@@ -39,4 +41,7 @@ def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    work = functools.partial(
+        main, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    )
+    sys.exit(guard(work, resume="the same command") if sys.argv[3] == "ray" else work())

@@ -2,7 +2,8 @@
 
 `behaviour.json` in the corpus folder says, per seed, what goes wrong:
   {"0": {"kill_at": 5}, "1": {"raise_at": 3}, "2": {"diverge": true}, "*": {"step_seconds": 0.01}}
-What happens `at` a step happens as often as `times` says (1 unless given); a file per event keeps the count.
+What happens `at` a step happens as often as `times` says (1 unless given); a file per event keeps
+the count.
 """
 
 from __future__ import annotations

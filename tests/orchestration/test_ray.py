@@ -28,7 +28,8 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HERE))  # workers import the synthetic trainer
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)  # workers import the synthetic trainer
 
 
 def list_family() -> list[psutil.Process]:

@@ -84,6 +84,7 @@ class RayExecutor:
         self._folder: Path | None = None
         self._environment: dict[str, str | None] = {}
         self._daemons: list[psutil.Process] = []
+        self._dead = False
         self._oom_kills = 0
         self._capacity: tuple[float, int] = (-math.inf, 1)
 
@@ -102,8 +103,9 @@ class RayExecutor:
         self._set_environment()
         try:
             self._ray = importlib.import_module("ray")
-            if self._address is None and self._ray.is_initialized():
-                self._ray.shutdown()  # what is left of one that died in an earlier call
+            if self._address is None and self._dead:
+                self._ray.shutdown()  # what is left of the one that died
+                self._dead = False
             _quieten(importlib.import_module("ray._private.worker"))
             self._connect()
         except BaseException:
@@ -160,7 +162,7 @@ class RayExecutor:
         ours = _descendants() if self._address is None and self._ray is not None else []
         for request in self._running.values():
             _end_worker(request)
-        dead = self._lacks_daemon()
+        self._dead = dead = self._lacks_daemon()
         self._daemons = []
         if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
             _end_processes([p for p in ours if _name_of(p).startswith("ray::")], patience=0.0)
