@@ -4,8 +4,9 @@
     python benchmarks/chaos.py --victims gcs raylet --kills 5   some of it
 
 One synthetic sweep per victim is started, left alone until its workers train (one time in five not
-even so long, but for Ray's daemons: without them Ray does not start, and is started anew), struck, waited for, and started again by the same command, until it was struck often
-enough; then it is left to finish. What must hold after every blow: no result that was there is
+even so long, but for Ray's daemons: without them Ray does not start, and is started anew), struck,
+waited for, and started again by the same command, until it was struck often enough; then it is left
+to finish. What must hold after every blow: no result that was there is
 gone or another one, every result hashes clean down to its files, and no process is left. In the
 end every run has the result it would have had without the blows, and `verify` finds nothing.
 """

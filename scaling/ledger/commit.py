@@ -6,7 +6,7 @@
       term                           the driver's generation; a worker of an older term stops
       runs/<run_id>/
         attempts/<term>-<n>-<uuid8>/     written only by that attempt
-        result.json                      linked once, by the winning attempt
+        result.json                      linked once, by the winning attempt, which keeps its own
       index/runs.csv                 derived from the results
 
 An attempt commits by flushing the files its result rests on, writing the sealed result into its
@@ -285,7 +285,10 @@ class Ledger:
             target = attempt.parent.parent / RESULT_FILE
             won = link_exclusively(source, target)
             faults.reach("commit.linked")
-            source.unlink()
+            if won:  # by this name `verify` knows that the run had a result, whatever is lost
+                os.replace(source, attempt / RESULT_FILE)
+            else:
+                source.unlink()
             faults.reach("commit.cleaned")
         if won:
             return result
@@ -382,9 +385,37 @@ class Ledger:
         if not RUN_NAME.fullmatch(run_id) or not os.path.lexists(folder / RESULT_FILE):
             raise UsageError(f"{self.folder}: run {run_id[:40]!r} has no result to set aside.")
         with blaming_machine(folder):
+            for attempt_id in self.list_attempts(run_id):
+                own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
+                if os.path.lexists(own):
+                    os.rename(own, own.with_name(aside.name))
             os.rename(folder / RESULT_FILE, aside)
+            faults.reach("result.set_aside")
             sync_folder(folder)
         return aside
+
+    def find_own_result(self, run_id: str, attempt_id: str) -> str | None:
+        """Digest of the result by which an attempt once won its run, as that attempt keeps it;
+        None where it did not win or its copy is damaged."""
+        relative = f"runs/{run_id}/attempts/{attempt_id}/{RESULT_FILE}"
+        try:
+            document = read_document(self.folder, relative, limit=RESULT_LIMIT_BYTES)
+            return read_result(document, run_id)[1]
+        except (OSError, IntegrityError):
+            return None
+
+    def find_kept(self, run_id: str) -> str | None:
+        """The attempt that won a run and kept what is now missing: the run's result."""
+        if os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE):
+            return None
+        attempts = self.list_attempts(run_id)
+        return next((one for one in attempts if self.find_own_result(run_id, one)), None)
+
+    def restore(self, run_id: str, attempt_id: str) -> None:
+        """Make the result that an attempt kept the result of its run again, unless it has one."""
+        own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
+        link_exclusively(own, own.parent.parent.parent / RESULT_FILE)
+        faults.reach("result.restored")
 
     def _load_result(self, run_id: str, check: Check) -> tuple[RunResult, str]:
         relative = f"runs/{run_id}"

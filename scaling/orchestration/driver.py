@@ -252,7 +252,7 @@ class _Sweep:
             self._executor.close(at_once=self._at_once)
         finally:
             self._progress.close()
-        if self._term:
+        if self._term and not isinstance(self._fault, LockedError):
             end_orphans(self._ledger)
         stored = self._stored
         if self._term or stored is None:  # else nothing was run, and what was read still holds
@@ -284,6 +284,13 @@ class _Sweep:
     def _adopt(self) -> None:
         """Take over every result there is; queue the rest, longest first."""
         damaged = {damage.run_id for damage in self._read_ledger().damaged}
+        kept = {one: self._ledger.find_kept(one) for one in self._planned.keys() - self._results}
+        for run_id, attempt_id in kept.items():
+            if attempt_id is not None:
+                self._ledger.restore(run_id, attempt_id)
+                self._progress.say(f"{run_id}: its result was gone, attempt {attempt_id} kept it")
+        if any(kept.values()):
+            self._read_ledger()
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
@@ -305,7 +312,7 @@ class _Sweep:
         self._fault = self._fault or fault
         self._deadline = self._deadline or time.monotonic() + self._settings.grace
         faults.reach("driver.stopping")
-        if self._term:
+        if self._term and not isinstance(self._fault, LockedError):  # the term is not ours to end
             with contextlib.suppress(ScalingError, OSError):  # a full disk: the deadline serves
                 self._ledger.advance_term()
 

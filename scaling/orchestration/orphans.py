@@ -14,7 +14,8 @@ import signal
 import socket
 
 from scaling.ledger.commit import Ledger
-from scaling.ledger.integrity import is_alive, list_orphans
+from scaling.ledger.integrity import list_orphans
+from scaling.ledger.locking import is_alive
 from scaling.ledger.signs import Heartbeat
 
 

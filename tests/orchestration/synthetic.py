@@ -142,6 +142,10 @@ def _misbehave(behaviour: Mapping[str, Any], step: int, corpus: Path, run: RunSp
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(corpus))
     if step == behaviour.get("kill_at") and _is_due(behaviour, corpus, run):
         os.kill(os.getpid(), signal.SIGKILL)
+    if step == behaviour.get("stop_at") and _is_due(behaviour, corpus, run):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if step == behaviour.get("interrupt_at") and _is_due(behaviour, corpus, run):
+        os.kill(os.getpid(), signal.SIGINT)
     if step == behaviour.get("preempt_at") and _is_due(behaviour, corpus, run):
         os.kill(os.getpid(), signal.SIGTERM)
 
