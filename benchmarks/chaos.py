@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -40,7 +39,6 @@ from synthetic import expected_loss, make_cells, make_corpus, make_ledger  # noq
 from scaling.ledger.integrity import verify  # noqa: E402
 
 RUNS, STEPS, STEP_SECONDS = 24, 60, 0.05
-MARK = "SCALING_CHAOS"
 CODES = {
     "worker": (0, 5),  # 5: five deaths in a row
     "driver": (5,),
@@ -72,28 +70,36 @@ class Sweep:
     """One synthetic sweep in a folder of its own, and the command that drives it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.mark = folder, uuid.uuid4().hex
+        self.folder = folder
         make_corpus(folder, {"*": {"step_seconds": STEP_SECONDS}})
         make_ledger(folder)
         self.kept: dict[str, str] = {}
+        self.sessions: set[int] = set()
 
     def start(self) -> subprocess.Popen[str]:
         words = [str(TESTS / "drive.py"), str(self.folder), str(RUNS), "ray", str(STEPS)]
         path = os.pathsep.join([str(ROOT), str(TESTS)])
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, *words],
-            env=os.environ | {MARK: self.mark, "PYTHONPATH": path},
+            env=os.environ | {"PYTHONPATH": path},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
+        self.sessions.add(process.pid)
+        while process.poll() is None:  # until it has its driver, which leads a session of its own
+            with contextlib.suppress(psutil.Error, IndexError):
+                self.sessions.add(psutil.Process(process.pid).children()[0].pid)
+                break
+        return process
 
     def family(self) -> Iterator[psutil.Process]:
+        """By session: Ray's agents overwrite their environment."""
         for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
+            with contextlib.suppress(psutil.Error, OSError):
                 alive = process.status() != psutil.STATUS_ZOMBIE
-                if alive and process.environ().get(MARK) == self.mark:
+                if alive and os.getsid(process.pid) in self.sessions:
                     yield process
 
     def beating(self) -> list[Path]:
@@ -161,6 +167,8 @@ def torment(victim: str, kills: int, folder: Path) -> Tally:
     wrong = [one for one in results.values() if one.loss != expected_loss(one.run)]
     if len(results) != RUNS or wrong:
         tally.surprises.append(f"{len(results)} of {RUNS} results, {len(wrong)} wrong")
+    if left := list(sweep.family()):
+        tally.surprises.append(f"in the end {len(left)} processes are left")
     verify(ledger, cells, repair=True)
     tally.surprises += [finding.what for finding in verify(ledger, cells)]
     return tally
@@ -189,8 +197,8 @@ def _strike_until_ended(
     tally.codes[process.returncode] += 1
     if process.returncode not in CODES[victim]:
         tally.surprises.append(f"exit {process.returncode}: {said[-300:]}")
-    if victim == "command":  # nobody was left to see to the rest: Ray ends itself
-        _wait_while(lambda: any(sweep.family()), 10.0)
+    if victim == "command":  # nobody was left to see to the rest: Ray ends itself, but for agents
+        _wait_while(lambda: len(list(sweep.family())) > 2, 10.0)
     tally.left += len(list(sweep.family()))
     return True
 

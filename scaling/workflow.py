@@ -6,19 +6,22 @@ scipy) are imported where they begin.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import (
+    CorpusError,
     IntegrityError,
     ScalingError,
     ScalingWarning,
+    SpecError,
     UsageError,
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
@@ -122,20 +125,33 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
     from scaling.sweep.spec import load_sweep
 
     spec = load_sweep(path)
-    corpus = prepare_corpus(
-        spec.corpus.source,
-        tokenizer=spec.corpus.tokenizer,
-        paths=spec.corpus.paths,
-        field=spec.corpus.field,
-        base=path.resolve().parent,
-        cache=root / "results" / ".cache" / "corpora",
-    )
+    text = path.read_text(encoding="utf-8")
+    with _placing(text, path, ("corpus", "paths")):
+        corpus = prepare_corpus(
+            spec.corpus.source,
+            tokenizer=spec.corpus.tokenizer,
+            paths=spec.corpus.paths,
+            field=spec.corpus.field,
+            base=path.resolve().parent,
+            cache=root / "results" / ".cache" / "corpora",
+        )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
-    plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
-    return Sweep(
-        path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
-    )
+    with _placing(text, path, ("grid",)):
+        plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
+    return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)
+
+
+@contextlib.contextmanager
+def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
+    """Problems that show only beyond the sweep file are said at the place that asked for it."""
+    from scaling.sweep.spec import name_place
+
+    try:
+        yield
+    except (CorpusError, SpecError) as error:
+        place = name_place(text, str(path), keys)
+        raise SpecError([f"{place}: {line}" for line in str(error).splitlines()]) from error
 
 
 def _list_recorded(ledger: Ledger) -> tuple[RunSpec, ...]:

@@ -366,6 +366,13 @@ def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
     return spec
 
 
+def name_place(text: str, source: str, path: KeyPath) -> str:
+    """`file:line:column: path` of what a sweep file says at a path, or of what is nearest to it."""
+    document = parse_yaml(text.encode("utf-8"))
+    line, column = document.places.get(path) or _nearest(document, path)
+    return f"{source}:{line}:{column}: {'.'.join(str(part) for part in path)}"
+
+
 def describe_schema() -> dict[str, Any]:
     """The JSON Schema of a sweep file, for editors."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | (

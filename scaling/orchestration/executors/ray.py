@@ -402,6 +402,15 @@ def _remove_folder(folder: Path, *, patience: float) -> None:
         time.sleep(_REMOVE_AGAIN_SECONDS)
 
 
+def _end_session(driver: int) -> None:
+    """Kill what is left of the Ray of a dead driver that led a session (see guardian.py): two of
+    its agents stay for minutes. No other session has this number while one of them lives."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == driver:
+                process.kill()
+
+
 def _remove_stale_folders() -> None:
     """Folders of drivers that were killed before they could remove them."""
     for path in Path("/tmp").glob(f"{_FOLDER_PREFIX}*"):
@@ -409,4 +418,5 @@ def _remove_stale_folders() -> None:
         with contextlib.suppress(OSError):
             ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
             if match and ours and not psutil.pid_exists(int(match[1])):
+                _end_session(int(match[1]))
                 shutil.rmtree(path, ignore_errors=True)
