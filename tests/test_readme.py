@@ -33,7 +33,9 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
         elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from list_keys(field.annotation, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", show_default(field.default), field.description or ""
+            absent = field.default is None and not prefix.startswith("recipe")
+            default = "none" if absent else show_default(field.default)
+            yield f"{prefix}{name}", default, field.description or ""
 
 
 def show_default(value: Any) -> str:
