@@ -84,12 +84,9 @@ def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
     kept = json.loads((root / "kept.json").read_text())
     attempts = {run: len(list(root.glob(f"results/tiny/runs/{run}/attempts/*"))) for run in kept}
     assert set(attempts.values()) == {1}
-    assert (
-        "0 finding(s)"
-        in run_cli(root, "verify", "results/tiny", "--repair").stdout.splitlines()[-1]
-        or True
-    )
-    assert run_cli(root, "verify", "results/tiny").returncode == 0
+    run_cli(root, "verify", "results/tiny", "--repair")  # a kill may have left temporary files
+    verified = run_cli(root, "verify", "results/tiny")
+    assert (verified.returncode, verified.stdout) == (0, "results/tiny: 0 finding(s)\n")
 
 
 def test_the_answer_names_parameters_and_tokens(root: Path) -> None:

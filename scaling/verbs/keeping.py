@@ -57,14 +57,16 @@ def status(results: Path, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.option("--repair", is_flag=True, help="Rebuild the index, remove stray temporary files.")
+@click.option("--repair", is_flag=True, help="Restore what can be, rebuild, tidy up.")
 @json_option
 def verify(results: Path, repair: bool, as_json: bool) -> int:
     """\b
     scaling verify results/quickstart
     scaling verify results/quickstart --repair
 
-    Check every stored byte against the digest written with it.
+    Check every stored byte against the digest written with it, and six more invariants
+    (docs/faults.md). --repair puts lost results back that their attempt kept, rebuilds the index
+    and removes stray temporary files.
     """
     from scaling.workflow import verify_results
 
@@ -74,7 +76,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(
-                f"{finding['path']}: {finding['what']}"
+                f"{finding['kind']}: {finding['path']}: {finding['what']}"
                 + (" (repaired)" if finding["repaired"] else "")
             )
         click.echo(f"{results}: {len(findings)} finding(s)")

@@ -18,6 +18,9 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#include <memory>
+#include <new>
+#include <stdexcept>
 
 namespace {
 
@@ -447,11 +450,13 @@ float take_loss(Model& m, const int64_t* tokens, int64_t r) {
 
 extern "C" {
 
+// Null where there is not the memory.
 void* scaling_create(const int64_t* shape, float residual, float head_scale,
-                     const float* rotation) {
-    Model* m = new Model{shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6],
+                     const float* rotation) try {
+    auto owned = std::unique_ptr<Model>(new Model{shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6],
                          shape[7], residual, head_scale, {}, {}, {}, {}, {}, {}, {}, {}, {}, {},
-                         {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+                         {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
+    Model* m = owned.get();
     const int64_t R = m->rows(), A = m->A(), d = m->d, F = m->F, T = m->T;
     m->rotation.assign(rotation, rotation + T * m->K);
     m->kept.resize(m->layers);
@@ -474,7 +479,11 @@ void* scaling_create(const int64_t* shape, float residual, float head_scale,
     m->dqkv.resize(R * 3 * A);
     m->work.resize(d);
     m->weights_t.resize(d * std::max({m->vocab, F, 3 * A}));
-    return m;
+    return owned.release();
+} catch (const std::bad_alloc&) {
+    return nullptr;
+} catch (const std::length_error&) {
+    return nullptr;
 }
 
 void scaling_destroy(void* model) { delete static_cast<Model*>(model); }

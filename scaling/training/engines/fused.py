@@ -70,6 +70,8 @@ class FusedEngine:
                 turns.data_ptr(),
             )
         )
+        if not self._handle:
+            raise MemoryError(f"no room for {self._limit} sequences of {shape.seq_len} tokens")
 
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
