@@ -139,6 +139,14 @@ def test_reading_verbs_speak_json(root: Path) -> None:
         assert json.loads(done.stdout)["schema_version"] == 1, words
 
 
+def test_a_fault_of_the_machine_ends_with_the_command_that_continues(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SWEEP + "resources: {cpus_per_run: 4096}\n")
+    done = run_cli(tmp_path, "run", "tiny.yaml")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "one run needs 4096 CPU cores, this machine has" in done.stderr
+    assert done.stderr.endswith("To continue:\n  scaling run tiny.yaml\n")
+
+
 def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(
         "name: Bad Name\ncorpus: {source: python-stdlib}\n"

@@ -36,7 +36,11 @@ BEHAVIOUR = {
 GIVEN_UP = make_run(2).run_id
 # Reached at every small write beside a point of its own: in the default suite killed at the first
 # and the last time only.
-OFTEN = ("replace.written", "replace.replaced", "heartbeat.written", "driver.submitted")
+OFTEN = (
+    *("replace.written", "replace.replaced", "link.linked", "heartbeat.written"),
+    *("checkpoint.written", "checkpoint.digested", "checkpoint.tidied"),
+    *("attempt.created", "driver.submitted"),
+)
 
 
 def drive_sweep(folder: Path) -> None:

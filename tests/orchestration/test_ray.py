@@ -45,7 +45,7 @@ def list_open_listeners(processes: list[psutil.Process]) -> Iterator[tuple[str, 
                     yield process.name(), connection.laddr
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition was never met"
