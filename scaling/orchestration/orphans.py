@@ -26,12 +26,10 @@ def end_attempt(ledger: Ledger, run_id: str, attempt_id: str) -> None:
         _end_process(heartbeat)
 
 
-def end_orphans(ledger: Ledger) -> int:
-    """Kill what is left on this machine of older terms; returns how many processes."""
-    found = {heartbeat.pid: heartbeat for _, heartbeat in list_orphans(ledger)}
-    for heartbeat in found.values():
+def end_orphans(ledger: Ledger) -> None:
+    """Kill what is left on this machine of older terms."""
+    for _, heartbeat in list_orphans(ledger):
         _end_process(heartbeat)
-    return len(found)
 
 
 def _end_process(heartbeat: Heartbeat) -> None:
