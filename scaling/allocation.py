@@ -2,16 +2,19 @@
 
     N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
-**Intervals** hold three things, drawn together:
+**Intervals** hold, drawn together:
 
-- the coefficients' bootstrap draws;
+- the coefficients' bootstrap draws, of clusters where rows share a trunk, a group or a run, moved
+  by the recipe error that a bracket measured (fitting/bracket.py; without one none is in it);
 - for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
-- model error, none inside the data, beyond it a Gaussian of ln L whose standard deviation is
-  τ·√decades, with τ drawn from its distribution (fitting/discrepancy.py: what forecasts within the
-  table say of it), and one four times as wide of ln N*: over 18 backcasts of public tables the root
-  mean square of what coefficients leave over of ln N* at one decade is .19, where τ is about .05.
+- for the loss, and for one new run, the error that all runs share because they were evaluated on
+  the same documents (the interval of the mean is that of the loss on these very documents);
+- model error, none inside the data, beyond it half a Gaussian of ln L of size τ·√decades, with τ
+  drawn from its distribution (fitting/discrepancy.py: what forecasts within the table say of it),
+  downwards with the probability that plain fits over-predict; and of ln N* a Gaussian four times as
+  wide: over 18 backcasts of public tables the root mean square of what coefficients leave over of
+  ln N* at one decade is .19, where τ is about .05.
 
-Recipe error (a learning-rate bracket) and the held-out set's error are not in it.
 Without bootstrap there are no draws and no interval.
 """
 
@@ -37,6 +40,7 @@ from scaling.fitting.result import (
 )
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
+from scaling.laws.limited import Limited
 from scaling.laws.registry import find_law
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_params
@@ -197,6 +201,7 @@ def allocate(
     *,
     ladder: Sequence[ModelShape] | None = None,
     approach: Approach | None = None,
+    unique_tokens: float | None = None,
     far: bool = False,
     anyway: bool = False,
 ) -> Allocation:
@@ -207,6 +212,7 @@ def allocate(
         flops: Budget C [FLOPs].
         ladder: Shapes that can be built; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
+        unique_tokens: How many there are, for a law of repeated data; None: any number.
         far: Answer beyond three decades from the data.
         anyway: Answer from a fit that is not converged.
 
@@ -229,7 +235,7 @@ def allocate(
     known = _get_coverage(fit).flops if asked == "parametric" else frontier.range
     distance = _check_distance({"C": (flops, known)}, far)
     decades = _count_decades(flops, known)
-    law = _get_law(fit) if asked == "parametric" else None
+    law = _get_law(fit, unique_tokens) if asked == "parametric" else None
     if law is not None:
         answer = _answer_by_law(fit, law, flops, decades)
     else:
@@ -243,9 +249,16 @@ def allocate(
 
 
 def predict(
-    fit: Fit, *, params: float, tokens: float, far: bool = False, anyway: bool = False
+    fit: Fit,
+    *,
+    params: float,
+    tokens: float,
+    unique_tokens: float | None = None,
+    far: bool = False,
+    anyway: bool = False,
 ) -> Prediction:
-    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens.
+    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens, of
+    which `unique_tokens` are new (None: all).
 
     Raises:
         QueryError: Params or tokens are not positive and finite, or too far from the data.
@@ -255,7 +268,7 @@ def predict(
         if not (math.isfinite(value) and value > 0):
             raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
     _verify_status(fit, anyway)
-    family, coefficients = _get_law(fit)
+    family, coefficients = _get_law(fit, unique_tokens)
     covered = _get_coverage(fit)
     flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
     asked = {
@@ -269,11 +282,12 @@ def predict(
     mean_interval = new_run_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
-        mean = family.loss(draws, n_value, d_value) * _draw_drift(fit, len(draws), decades)
+        mean = family.loss(draws, n_value, d_value) * _draw_loss_drift(fit, len(draws), decades)
         expected = float(family.loss(coefficients, n_value, d_value))
         mean_interval = _find_interval(mean, fit.level, expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
         new_run = mean * np.exp(noise * _draw_gaussians(len(draws), stream=1))
+        new_run *= _draw_evaluation(fit, len(draws))
         new_run_interval = _find_interval(new_run, fit.level, expected)
     return Prediction(
         params=params,
@@ -301,8 +315,9 @@ def _answer_by_law(
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        drift = _draw_drift(fit, len(draws), decades, times=_PARAMS_DRIFT, stream=2)
-        lowest = family.loss(draws, at, seen) * _draw_drift(fit, len(draws), decades)
+        drift = _draw_params_drift(fit, len(draws), decades)
+        lowest = family.loss(draws, at, seen) * _draw_loss_drift(fit, len(draws), decades)
+        lowest *= _draw_evaluation(fit, len(draws))
         drifted = at * drift
         spent = flops / fit.cost.flops_per_token(drifted)
         values = (drifted, spent, lowest)
@@ -337,7 +352,7 @@ def _answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) 
     params_interval = tokens_interval = None
     if frontier.draws:
         a, log_k_n, b, log_k_d = np.array(frontier.draws).T
-        drift = _draw_drift(fit, len(a), decades, times=_PARAMS_DRIFT, stream=2)
+        drift = _draw_params_drift(fit, len(a), decades)
         params_interval = _find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level, params)
         tokens_interval = _find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level, tokens)
     loss = None
@@ -453,14 +468,24 @@ def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
     return "See the checks of the fit."
 
 
-def _get_law(fit: Fit) -> tuple[Law, FloatArray]:
+def _get_law(fit: Fit, unique_tokens: float | None) -> tuple[Law, FloatArray]:
     if fit.law is None:
         raise NoFitError(
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    family = find_law(fit.law.family)
-    return family, np.array([fit.law.params[name] for name in family.param_names])
+    law = find_law(fit.law.family)
+    coefficients = np.array([fit.law.params[name] for name in law.param_names])
+    if unique_tokens is None:
+        return law, coefficients
+    if not (math.isfinite(unique_tokens) and unique_tokens > 0):
+        raise QueryError(f"unique_tokens is {unique_tokens}; ask for a positive, finite number.")
+    if not getattr(law, "needs_repeats", False):
+        raise QueryError(
+            f"The law {law.name} does not know what a repeated token is worth. Fit one that does: "
+            "--family data_constrained, on a table with a column U."
+        )
+    return Limited(law, unique_tokens), coefficients
 
 
 def _get_coverage(fit: Fit) -> Coverage:
@@ -518,16 +543,32 @@ def _list_failed(fit: Fit) -> tuple[Check, ...]:
 # --- draws -----------------------------------------------------------------------------------
 
 
-def _draw_drift(
-    fit: Fit, count: int, decades: float, *, times: float = 1.0, stream: int = 0
-) -> FloatArray:
-    """exp of model error `times` that of ln L, so many decades beyond the data, shape (count,)."""
+def _draw_loss_drift(fit: Fit, count: int, decades: float) -> FloatArray:
+    """exp of the model error of ln L, so many decades beyond the data, shape (count,)."""
+    size = np.abs(_draw_gaussians(count, stream=0))
+    below = 1.0 if fit.discrepancy is None else fit.discrepancy.below
+    sign = np.where(np.random.default_rng((_ANY, 0, 2)).random(count) < below, -1.0, 1.0)
+    return _draw_drift(fit, sign * size, decades, stream=0)
+
+
+def _draw_evaluation(fit: Fit, count: int) -> FloatArray:
+    """exp of what other held-out documents would do to every loss, shape (count,)."""
+    error: FloatArray = np.exp((fit.evaluation_error or 0.0) * _draw_gaussians(count, stream=3))
+    return error
+
+
+def _draw_params_drift(fit: Fit, count: int, decades: float) -> FloatArray:
+    """The same of ln N*, to either side."""
+    either = _PARAMS_DRIFT * _draw_gaussians(count, stream=2)
+    return _draw_drift(fit, either, decades, stream=2)
+
+
+def _draw_drift(fit: Fit, errors: FloatArray, decades: float, *, stream: int) -> FloatArray:
+    """exp of errors in units of τ·√decades, τ drawn from its distribution."""
     rates = np.zeros(1) if fit.discrepancy is None else np.array(fit.discrepancy.rates)
     # Spread over the draws in a fixed order that has nothing to do with theirs.
-    rate = rates[np.random.default_rng((_ANY, stream, 1)).permutation(count) % rates.size]
-    drift: FloatArray = np.exp(
-        times * math.sqrt(decades) * rate * _draw_gaussians(count, stream=stream)
-    )
+    order = np.random.default_rng((_ANY, stream, 1)).permutation(errors.size)
+    drift: FloatArray = np.exp(math.sqrt(decades) * rates[order % rates.size] * errors)
     return drift
 
 

@@ -15,10 +15,13 @@ from typing import NoReturn
 import click
 
 from scaling._version import __version__
+from scaling.units import clean_text
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
-from scaling.verbs.keeping import report, retry, status, verify
+from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.submitting import submit
+from scaling.verbs.watching import cancel, logs, status, track
 
 
 def main() -> NoReturn:
@@ -29,7 +32,7 @@ def main() -> NoReturn:
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:
-    click.echo(f"warning: {message}", err=True)
+    click.echo(clean_text(f"warning: {message}"), err=True)
 
 
 class _Commands(click.Group):
@@ -51,5 +54,7 @@ def cli() -> None:
     """
 
 
-for verb in (run, plan, fit, allocate, predict, backtest, compare, report, status, verify, retry):
+for verb in (run, submit, plan, fit, allocate, predict, backtest, compare, report):
+    cli.add_command(verb)
+for verb in (status, logs, cancel, retry, verify, track):
     cli.add_command(verb)

@@ -68,6 +68,8 @@ class Comparison:
         order_kept: Share of the draws in which no such change happens; None without bootstrap.
         more_runs: How many times as many runs would tell the recipes apart; 1 where they are
             told apart, None without bootstrap or where nothing differs.
+        more_flops: What training those that are missing would cost, at the mean cost of the runs
+            there are [FLOPs]; None likewise.
         checks: Gates.
     """
 
@@ -82,6 +84,7 @@ class Comparison:
     crossing: float | None
     order_kept: float | None
     more_runs: float | None
+    more_flops: float | None
     checks: tuple[Check, ...]
 
     def to_contract(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class Comparison:
             "crossing": self.crossing,
             "order_kept": self.order_kept,
             "more_runs": finite_or_none(self.more_runs),
+            "more_flops": finite_or_none(self.more_flops),
             "checks": [dataclasses.asdict(check) for check in self.checks],
         }
 
@@ -244,6 +248,7 @@ def _answer(
         crossing=crossing,
         order_kept=kept,
         more_runs=more,
+        more_flops=None if more is None else (more - 1.0) * sum(float(c.sum()) for c in ranges),
         checks=(
             *checks,
             _check_distance(flops, multiplier, ranges),

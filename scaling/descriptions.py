@@ -1,4 +1,4 @@
-"""What `plan` and `status` say, as plain mappings: the contract's JSON."""
+"""What `plan` says, as plain mappings: the contract's JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
 from scaling.sweep.plan import Cell
 from scaling.sweep.recipe import REFERENCE
-from scaling.workflow import Sweep, holds_sweep, list_failures, open_results
+from scaling.workflow import Sweep, holds_sweep
 
 
 def describe_plan(sweep: Sweep, *, root: Path) -> dict[str, Any]:
@@ -76,32 +76,4 @@ def _describe_cell(cell: Cell, finished: Mapping[str, RunResult]) -> dict[str, A
         "seconds": None if result is None else result.seconds,
         "cached": result is not None,
         "why": "to train" if result is None else f"{result.status} {result.finished_at}",
-    }
-
-
-def describe_status(folder: Path) -> dict[str, Any]:
-    """State of every planned run, computed from files."""
-    stored = open_results(folder)
-    results = stored.ledger.read_results()
-    damaged = {damage.run_id for damage in results.damaged}
-    failures = list_failures(stored, results)
-    runs = []
-    for run_id in dict.fromkeys(cell.run.run_id for cell in stored.plan.cells):
-        result = results.results.get(run_id)
-        state, why = "missing", ""
-        if result is not None:
-            state, why = result.status, result.reason
-        elif run_id in damaged:
-            state = "damaged"
-        elif run_id in failures:
-            state, why = "failed", failures[run_id]
-        runs.append({"run_id": run_id, "state": state, "why": why})
-    order = ("finished", "diverged", "failed", "damaged", "missing")
-    states = [run["state"] for run in runs]
-    return {
-        "schema_version": 1,
-        "name": stored.spec.name,
-        "counts": {state: states.count(state) for state in order if state in states},
-        "runs": runs,
-        "damaged": [f"{damage.path}: {damage.what}" for damage in results.damaged],
     }

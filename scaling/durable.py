@@ -132,15 +132,20 @@ def sync_folder(path: Path) -> None:
     _sync_path(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-def digest_file(root: Path, relative: str) -> str:
+def digest_file(root: Path, relative: str, *, limit: int | None = None) -> str:
     """SHA-256 of the plain file root/relative, never following a link below `root`.
 
+    Args:
+        root, relative: As for `read_plain`.
+        limit: Largest size [bytes] that is read; None: any, such as that of weights.
+
     Raises:
-        IntegrityError: Not a plain file, or reached through a link.
+        IntegrityError: Not a plain file, reached through a link, or larger than `limit`.
         OSError: It cannot be read.
     """
     digest = hashlib.sha256()
     with _open_plain(root, relative) as descriptor:
+        _check_size(descriptor, relative, limit)
         while block := os.read(descriptor, 1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -159,9 +164,7 @@ def read_plain(root: Path, relative: str, *, limit: int) -> bytes:
         OSError: It cannot be read (FileNotFoundError where there is none).
     """
     with _open_plain(root, relative) as descriptor:
-        size = os.fstat(descriptor).st_size
-        if size > limit:
-            raise IntegrityError(f"{relative} has {size} bytes; at most {limit} are expected")
+        _check_size(descriptor, relative, limit)
         blocks = []
         while block := os.read(descriptor, 1 << 20):
             blocks.append(block)
@@ -184,6 +187,21 @@ def read_document(root: Path, relative: str, *, limit: int) -> dict[str, Any]:
     return value
 
 
+def refuse_links(root: Path, relative: str) -> None:
+    """Make sure that what is written to root/relative lands below `root`.
+
+    Raises:
+        IntegrityError: A part of the path below `root` is a link, or no folder.
+    """
+    parts = relative.split("/")
+    for depth in range(1, len(parts) + 1):
+        path = root.joinpath(*parts[:depth])
+        if path.is_symlink():
+            raise IntegrityError(f"{path} is a link. Nothing is written through it.")
+        if depth < len(parts) and path.exists() and not path.is_dir():
+            raise IntegrityError(f"{path} is not a folder. Move it away.")
+
+
 @contextlib.contextmanager
 def _open_plain(root: Path, relative: str) -> Iterator[int]:
     parts = relative.split("/")
@@ -199,6 +217,8 @@ def _open_plain(root: Path, relative: str) -> Iterator[int]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise IntegrityError(f"{relative} is a link") from error
+        if error.errno == errno.ENOTDIR:
+            raise IntegrityError(f"{relative} does not lie in a folder") from error
         raise
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -206,6 +226,12 @@ def _open_plain(root: Path, relative: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _check_size(descriptor: int, relative: str, limit: int | None) -> None:
+    size = os.fstat(descriptor).st_size
+    if limit is not None and size > limit:
+        raise IntegrityError(f"{relative} has {size} bytes; at most {limit} are expected")
 
 
 def _refuse_constant(name: str) -> float:

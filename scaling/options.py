@@ -30,8 +30,8 @@ family_option = click.option(
     "--family",
     default="chinchilla",
     show_default=True,
-    help="Form of the law: chinchilla, tied, no_floor, floor:VALUE, kaplan, compute, "
-    "droppo, data_constrained; mixture: several, weighted by held-out error.",
+    help="Form of the law: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, droppo, "
+    "farseer, compute, data_constrained; mixture: several, weighted by held-out error.",
 )
 sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
 

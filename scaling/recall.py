@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling._version import __version__
-from scaling.durable import read_document, write_durably
+from scaling.durable import read_document, refuse_links, write_durably
 from scaling.errors import ScalingError
 from scaling.fitting.result import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
@@ -78,6 +78,7 @@ def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: 
     """Remember which stored fit answers the question; a folder that cannot be written does not."""
     path = folder / _FOLDER / _name_note(fingerprint, question)
     try:
+        refuse_links(folder, f"{_FOLDER}/{path.name}")
         path.parent.mkdir(exist_ok=True)
         write_durably(path, seal_document(dataclasses.asdict(note)))
     except (OSError, ScalingError):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from scaling.units import format_count, format_flops
+from scaling.units import clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -145,6 +145,9 @@ def format_backtest(scored: Backtest) -> str:
         lines.append("No law could be scored: too few runs below the held-out ones.")
     else:
         lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
     return "\n".join(lines)
 
 
@@ -166,8 +169,11 @@ def format_comparison(answer: Comparison) -> str:
         verdict = f"{better} is the better recipe at this budget"
         if not told:
             verdict = "The runs do not tell which recipe is better at this budget"
-            if answer.more_runs is not None:
-                verdict += f"; about {answer.more_runs:.2g} times as many would"
+            if answer.more_runs is not None and answer.more_flops is not None:
+                verdict += (
+                    f"; about {answer.more_runs:.2g} times as many would, "
+                    f"{format_flops(answer.more_flops)} FLOPs more for both"
+                )
         lines.append(f"{verdict}.")
     (alpha_a, beta_a), (alpha_b, beta_b) = answer.exponents
     if answer.shared:
@@ -221,22 +227,10 @@ def _format_saved(flops: int, spent: int) -> str:
     return f" ({format_flops(spent)} with trunks, ×{flops / spent:.2f} less)"
 
 
-def format_status(status: Mapping[str, Any]) -> str:
-    """Counts of a described status, and every run that is not finished."""
-    counts = status["counts"]
-    lines = [f"{status['name']}: " + ", ".join(f"{n} {state}" for state, n in counts.items())]
-    for run in status["runs"]:
-        if run["state"] != "finished":
-            why = f": {_clean(run['why'])}" if run["why"] else ""
-            lines.append(f"  {run['run_id']} {run['state']}{why}")
-    lines += [f"  damaged: {_clean(line)}" for line in status["damaged"]]
-    return "\n".join(lines)
-
-
 def _format_checks(checks: Iterable[Check]) -> list[str]:
     given = list(checks)
     lines = [
-        f"  ! {check.code}: {check.seen} {check.advice}".rstrip()
+        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
         for check in given
         if check.passed is False
     ]
@@ -271,11 +265,6 @@ def _format_distance(decades: float) -> str:
 def _align(rows: list[tuple[str, ...]]) -> list[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
-
-
-def _clean(text: str) -> str:
-    """Text from stored files without anything a terminal would obey."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def dump_json(value: Any) -> str:

@@ -23,6 +23,16 @@ def bits_per_byte(loss: float, *, tokens: int, bytes_: int) -> float:
     return loss / math.log(2.0) * tokens / bytes_
 
 
+def clean_line(text: str) -> str:
+    """One line that cannot command a terminal: whatever does not print becomes a space."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def clean_text(text: str) -> str:
+    """`clean_line` of every line."""
+    return "\n".join(map(clean_line, text.split("\n")))
+
+
 def format_count(value: float) -> str:
     """A count for people, three significant digits: 10240 -> '10.2k', 6.9e10 -> '69B'."""
     if not math.isfinite(value):

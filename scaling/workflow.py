@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import (
     CorpusError,
+    EnvironmentFault,
     IntegrityError,
     ScalingError,
     ScalingWarning,
@@ -25,9 +26,11 @@ from scaling.errors import (
     UsageError,
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
+from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
+from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
     from scaling.sweep.spec import SweepSpec
+    from scaling.trackers import TrackerName
 
 ExecutorName = Literal["ray", "inline"]
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
@@ -114,8 +118,13 @@ class FilteredFit:
 # --- before training ------------------------------------------------------------------------
 
 
-def prepare_sweep(path: Path, *, root: Path) -> Sweep:
+def prepare_sweep(path: Path, *, root: Path, runs_here: bool = True) -> Sweep:
     """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
+
+    Args:
+        path: The sweep file.
+        root: Where results/ lies.
+        runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
 
     Raises:
         SpecError: With every problem of the file, or no cell of it can be trained.
@@ -137,8 +146,9 @@ def prepare_sweep(path: Path, *, root: Path) -> Sweep:
         )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
+    memory = _memory_per_run() if runs_here else None
     with _placing(text, path, ("grid",)):
-        plan = plan_sweep(spec, corpus.facts, memory_bytes=_memory_per_run(), recorded=recorded)
+        plan = plan_sweep(spec, corpus.facts, memory_bytes=memory, recorded=recorded)
     return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)
 
 
@@ -191,23 +201,40 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
 
 
 def train_sweep(
-    sweep: Sweep, ledger: Ledger, *, executor: ExecutorName = "ray", address: str | None = None
+    sweep: Sweep,
+    ledger: Ledger,
+    *,
+    executor: ExecutorName = "ray",
+    address: str | None = None,
+    track: Sequence[TrackerName] = (),
 ) -> SweepOutcome:
     """Train every planned run that the ledger does not have.
 
+    Args:
+        sweep: What to train.
+        ledger: Where results are and go.
+        executor: Where runs are trained.
+        address: Of a Ray cluster to join.
+        track: Trackers that are told of every committed run.
+
     Raises:
+        UsageError: A tracker is not installed.
         LockedError: Another driver is at work on this sweep.
         EnvironmentFault: Disk, Ray, or worker after worker has failed.
     """
     from scaling.orchestration.driver import DriverSettings, run_cells
     from scaling.orchestration.progress import open_progress
+    from scaling.trackers import require_tracker
+    from scaling.trackers.feed import feeding
 
+    for name in track:
+        require_tracker(name)
     progress = open_progress()
-    try:
+    with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
         return run_cells(
             sweep.plan.cells,
             ledger,
-            _make_executor(executor, address, sweep.spec.resources.cpus_per_run),
+            _make_executor(executor, address, sweep, ledger),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
                 keep_weights=sweep.spec.keep_weights,
@@ -216,12 +243,38 @@ def train_sweep(
                 stall_limit=sweep.spec.resources.stall_limit,
             ),
             progress=progress,
+            announce=announce,
         )
-    finally:
-        progress.close()
 
 
-def _make_executor(name: ExecutorName, address: str | None, cpus_per_run: int) -> Executor:
+def send_to_tracker(folder: Path, name: TrackerName) -> int:
+    """Send every result that a tracker does not have; returns how many.
+
+    Raises:
+        UsageError: The tracker is not installed.
+        EnvironmentFault: It cannot be reached.
+    """
+    from scaling.trackers import open_tracker, require_tracker
+    from scaling.trackers.sending import find_folder, list_unsent, send_results
+
+    require_tracker(name)
+    ledger = Ledger.open(folder)
+    where = find_folder(ledger, name)
+    try:
+        tracker = open_tracker(name, project=ledger.name, folder=where)
+        return send_results(ledger, name, tracker, list_unsent(ledger, name))
+    except ScalingError:
+        raise
+    except Exception as error:  # each tracker has exceptions of its own
+        raise EnvironmentFault(
+            f"{name}: {type(error).__name__}: {error}. What was sent is noted; the same command "
+            "sends the rest."
+        ) from error
+
+
+def _make_executor(
+    name: ExecutorName, address: str | None, sweep: Sweep, ledger: Ledger
+) -> Executor:
     if name == "inline":
         if address is not None:
             raise UsageError("--address joins a Ray cluster; it does not go with inline.")
@@ -230,7 +283,12 @@ def _make_executor(name: ExecutorName, address: str | None, cpus_per_run: int) -
         return InlineExecutor()
     from scaling.orchestration.executors.ray import RayExecutor
 
-    return RayExecutor(cpus_per_run=cpus_per_run, address=address)
+    return RayExecutor(
+        cpus_per_run=sweep.spec.resources.cpus_per_run,
+        address=address,
+        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
+        shared=(ledger.folder, sweep.corpus.folder),
+    )
 
 
 # --- reading --------------------------------------------------------------------------------
@@ -338,6 +396,8 @@ def fit_filtered(
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
     """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
     path = None if stored is None else _name_fit(stored.ledger, table, options)
+    if path is not None and path.parent.is_symlink():
+        path = None  # a stranger's folder: nothing is read or written through it
     if path is not None and path.is_file():
         from scaling.fitting.store import read_fit
 
@@ -422,21 +482,60 @@ def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
     return [dataclasses.asdict(finding) for finding in findings]
 
 
-def set_results_aside(folder: Path, run_ids: Sequence[str]) -> list[Path]:
-    """Take results out of the count so that they are trained again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewed:
+    """What the next run trains again.
+
+    Attributes:
+        aside: Where results went that no longer count.
+        allowed: Runs that were cancelled.
+        failed: Runs that failed: the next run tries them without being asked.
+    """
+
+    aside: tuple[Path, ...]
+    allowed: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False) -> Renewed:
+    """Let runs be trained again: their results are set aside, cancelling them is taken back.
 
     Args:
         folder: The results folder.
-        run_ids: Which; none: every damaged one.
+        run_ids: Which; none: those with a damaged result.
+        failed: Also every run that diverged, was cancelled, or failed.
+
+    Raises:
+        UsageError: A named run has no result and was not cancelled.
+        LockedError: A driver is at work and a result would be set aside.
     """
-    ledger = Ledger.open(folder)
-    damaged = ledger.read_results().damaged
-    chosen = run_ids or [damage.run_id for damage in damaged if damage.run_id is not None]
-    with ledger.lock():
-        aside = [ledger.set_aside(run_id) for run_id in chosen]
-        # The index names what there is; without this `verify` would call the run lost.
-        write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
-    return aside
+    from scaling.ledger.cancelling import allow_run, is_cancelled
+
+    for run_id in run_ids:
+        if not RUN_NAME.fullmatch(run_id):
+            raise UsageError(f"{run_id[:40]!r} is no run_id: 16 digits of 0-9 and a-f.")
+    stored = open_results(folder)
+    ledger = stored.ledger
+    found = ledger.read_results()
+    chosen = list(run_ids) or [one.run_id for one in found.damaged if one.run_id is not None]
+    cancelled = [run_id for run_id in chosen if is_cancelled(ledger, run_id)]
+    failures: dict[str, str] = {}
+    if failed:
+        chosen += [one for one, result in found.results.items() if result.status == "diverged"]
+        planned = dict.fromkeys(cell.run.run_id for cell in stored.plan.cells)
+        cancelled += [run_id for run_id in planned if is_cancelled(ledger, run_id)]
+        failures = list_failures(stored, found)
+    allowed = tuple(run_id for run_id in cancelled if allow_run(ledger, run_id))
+    gone = [run_id for run_id in chosen if run_id not in cancelled]
+    with ledger.lock() if gone else contextlib.nullcontext():
+        aside = tuple(ledger.set_aside(run_id) for run_id in gone)
+        if aside:  # the index names what there is; without this `verify` would call the run lost
+            write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
+    return Renewed(
+        aside=aside,
+        allowed=allowed,
+        failed=tuple(run_id for run_id in failures if run_id not in allowed),
+    )
 
 
 def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 from scaling.allocation import allocate, predict
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import LawEstimate
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import make_table
@@ -223,3 +224,30 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     json.dumps(forecast, allow_nan=False)
     assert list(forecast) == ["params", "tokens", "loss", "level", "intervals", "checks"]
     assert list(forecast["intervals"]) == ["mean", "new_run"]
+
+
+def test_a_stock_of_text_has_its_published_optimum(fit):
+    # Muennighoff et al. 2023: of 1e22 FLOPs with 25e9 unique tokens, constants at full precision.
+    scales = np.exp([0.6254804, 6.255414, 7.3049974])
+    letters = [*scales, 0.3526596, 0.3526596, 15.387756, 5.309743]
+    names = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
+    law = LawEstimate(
+        family="data_constrained", params=dict(zip(names, letters, strict=True)), intervals=None
+    )
+    published = dataclasses.replace(fit, law=law, draws=())
+    answer = allocate(published, 1e22, unique_tokens=25e9, far=True)
+    # Their minimiser stops .05 % short in N, where the loss is flat to seven digits.
+    assert answer.params == pytest.approx(7.0224e9, rel=1e-3)
+    assert answer.tokens == pytest.approx(237.34e9, rel=1e-3)
+    forecast = predict(published, params=6.34e9, tokens=242e9, unique_tokens=25e9, far=True)
+    assert forecast.loss == pytest.approx(2.2256440889984477, rel=1e-12)
+    free = allocate(published, 1e22, far=True)
+    assert free.loss < answer.loss  # new text is worth more than the same again
+
+
+@pytest.mark.parametrize(
+    ("stock", "seen"), [(0.0, "positive"), (1e9, "does not know what a repea")]
+)
+def test_a_stock_that_means_nothing_is_refused(fit, stock, seen):
+    with pytest.raises(QueryError, match=seen):
+        allocate(fit, 1e12, unique_tokens=stock)

@@ -28,8 +28,11 @@ RANKS = {
     "comparison": 7,
     "report": 8,
     "recall": 8,
+    "trackers": 6,
     "workflow": 9,
     "descriptions": 10,
+    "watching": 10,
+    "text_watching": 9,
     "reporting": 10,
     "text": 9,
     "options": 10,
@@ -48,6 +51,8 @@ ROOMS = {
     "yaml": {"sweep/strict_yaml.py"},
     "click": {"cli.py", "options.py", "verbs"},
     "rich": {"orchestration"},
+    "wandb": {"trackers/offline_wandb.py"},
+    "mlflow": {"trackers/local_mlflow.py"},
     "jinja2": {"report"},
 }
 

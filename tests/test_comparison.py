@@ -53,6 +53,15 @@ def test_equal_recipes_are_not_told_apart() -> None:
     assert answer.more_runs is None or answer.more_runs > 1.0
 
 
+def test_what_would_tell_them_apart_has_its_price() -> None:
+    first, second = simulate(seed=2), simulate(efficiency=1.004, seed=3)
+    answer = compare(first, second, flops=1e20, bootstrap=200)
+    assert answer.more_runs is not None
+    assert answer.more_runs > 1.0
+    spent = float(sum(np.sum(6.0 * one.params * one.tokens) for one in (first, second)))
+    assert answer.more_flops == pytest.approx((answer.more_runs - 1.0) * spent)
+
+
 def test_other_exponents_are_noticed_and_a_crossing_found() -> None:
     first = simulate(noise=0.0)
     steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])

@@ -27,7 +27,7 @@ from scaling.fitting.checks import (
     check_trajectories,
     find_law_problem,
 )
-from scaling.fitting.discrepancy import list_prior_rates, measure_discrepancy
+from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
 from scaling.fitting.envelope import fit_envelope
 from scaling.fitting.identification import Identification, identify
 from scaling.fitting.isoflop import (
@@ -40,6 +40,7 @@ from scaling.fitting.isoflop import (
 )
 from scaling.fitting.mixture import fit_mixture
 from scaling.fitting.noise import (
+    estimate_evaluation_error,
     estimate_replicate_sigma,
     estimate_residual_sigma,
 )
@@ -73,7 +74,6 @@ from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_flops
 
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
-# The one family so far; a choice of families passes one down from here.
 # The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
 _LINE_NAMES = ("a", "k_n", "b", "k_d")
@@ -132,7 +132,7 @@ def fit_runs(
         agree = fit_checks.check_agreement(law.frontier, curves.frontier, hull.frontier)
         checks.append(agree)
     status, reason = _find_status(asked, law, hull if asked == "envelope" else curves)
-    found = (law.frontier, curves.frontier, curves.akima, hull.frontier)
+    found = (law.frontier, law.projection, curves.frontier, curves.akima, hull.frontier)
     return Fit(
         status=status,
         reason=reason,
@@ -155,6 +155,7 @@ def fit_runs(
         source=table.source,
         members=law.members,
         discrepancy=_measure_discrepancy(work, law.fit, delta) if bootstrap else None,
+        evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
     )
 
 
@@ -181,6 +182,7 @@ class _LawPart:
     objective: Objective | None = None
     residual_sigma: float | None = None
     frontier: Frontier | None = None
+    projection: Frontier | None = None
     backcast: Backcast | None = None
     draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     checks: tuple[Check, ...] = ()
@@ -227,11 +229,13 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
             }
             if has_frontier:
                 lines = estimate_exponent(family, draws, table.cost, span)
-    frontier, slope = None, math.nan
+    frontier, projection, slope = None, None, math.nan
     if has_frontier:
         line = estimate_exponent(family, fit.coefficients, table.cost, span)
         slope = float(line[0])
         frontier = _make_frontier("parametric", line, lines, table, span, work.level)
+        other = estimate_exponent(family, fit.projected, table.cost, span)
+        projection = _make_frontier("projection", other, np.empty((0, 4)), table, span, work.level)
     params = dict(zip(family.param_names, fit.coefficients.tolist(), strict=True))
     return _LawPart(
         fit=fit,
@@ -239,6 +243,7 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         objective=Objective(name="huber_log", delta=delta, sum=fit.objective),
         residual_sigma=estimate_residual_sigma(fit.residuals, fit.theta.size),
         frontier=frontier,
+        projection=projection,
         backcast=backcast_largest(table, blocks, family, delta=delta),
         draws=draws,
         checks=_check_law(table, fit, known, slope, blocks, span),
@@ -298,6 +303,7 @@ def _check_law(
         fit_checks.check_precision(known, slope),
         fit_checks.check_influence(slope, slopes, names),
         residual_checks.check_lack_of_fit(table, fit),
+        residual_checks.check_outliers(table, fit),
         residual_checks.check_trend(table, fit),
         residual_checks.check_evaluation(table, fit, slope_width=known.slope_width),
     )
@@ -381,7 +387,7 @@ def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -
     if fit is None and find_law_problem(work.table, work.family) is None:
         fit = fit_parametric(work.table, work.family, delta=delta)
     if fit is None:
-        return Discrepancy(rates=list_prior_rates(), windows=())
+        return assume_discrepancy()
     return measure_discrepancy(work.table, fit)
 
 

@@ -77,10 +77,30 @@ class Backtest:
     scores: tuple[FamilyScore, ...]
     chosen: str | None
 
+    @property
+    def margin(self) -> tuple[str, float] | None:
+        """(the best of the other laws, its score over that of the chosen law); None without."""
+        mine = [one.score for one in self.scores if one.family == self.chosen]
+        others = [(one.score, one.family) for one in self.scores if one.family != self.chosen]
+        scored = [(score, name) for score, name in others if score is not None]
+        if not scored or not mine or mine[0] is None:
+            return None
+        score, name = min(scored)
+        return name, score / mine[0]
+
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling backtest`."""
         scores = [dataclasses.asdict(score) for score in self.scores]
-        return {"schema_version": 1, "chosen": self.chosen, "held_from": HELD_FROM, "laws": scores}
+        margin = (
+            None if self.margin is None else dict(zip(("law", "ratio"), self.margin, strict=True))
+        )
+        return {
+            "schema_version": 1,
+            "chosen": self.chosen,
+            "margin": margin,
+            "held_from": HELD_FROM,
+            "laws": scores,
+        }
 
 
 def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) -> Backtest:

@@ -74,6 +74,27 @@ def estimate_replicate_sigma(table: RunTable) -> float | None:
     return float(np.sqrt(deviation[several[member]].sum() / freedom))
 
 
+def estimate_evaluation_error(table: RunTable, sigma: float | None) -> float | None:
+    """What all runs share of the error of their evaluation, as a standard deviation of ln loss:
+    other documents of the same kind would move every loss together by as much, and no residual
+    shows it.
+
+    A run's stated error is mostly the choice of documents. What its residual could hold of it,
+    σ² at most, is counted there already; the rest is common to runs on the same windows.
+
+    Args:
+        table: With or without `loss_se` [nats/token].
+        sigma: Standard deviation of log residuals; None: no law was fitted.
+
+    Returns:
+        None where the table states no errors.
+    """
+    if table.loss_se is None or not np.isfinite(table.loss_se).any():
+        return None
+    error = float(np.nanmedian(table.loss_se / table.loss))
+    return float(np.sqrt(max(0.0, error**2 - (sigma or 0.0) ** 2)))
+
+
 def estimate_residual_sigma(residuals: FloatArray, coefficients: int) -> float:
     """Robust standard deviation of log residuals, degrees of freedom corrected."""
     size = residuals.size

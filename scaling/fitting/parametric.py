@@ -57,6 +57,7 @@ class ParametricFit:
         gradient_norm: Largest projected gradient component / (n·δ).
         basin_starts, starts: How many starts ended in the best basin, of how many.
         projection_gap: Objective of variable projection / objective − 1.
+        projected: Letters where variable projection ended, shape (p,); from at most 1500 rows.
         converged: All three proofs hold.
         at_bound: Coordinates that lie on a bound, by name.
         vanished: A term in N or in D has no weight: nothing then says how to split a budget.
@@ -72,6 +73,7 @@ class ParametricFit:
     basin_starts: int
     starts: int
     projection_gap: float
+    projected: FloatArray
     converged: bool
     at_bound: tuple[str, ...]
     vanished: bool
@@ -147,6 +149,7 @@ def fit_parametric(
         basin_starts=in_basin,
         starts=starts,
         projection_gap=gap,
+        projected=family.to_coefficients(zoomed[None], task.axes)[0],
         converged=proven,
         at_bound=_list_bounds(family, theta),
         vanished=_has_vanished(family, theta),

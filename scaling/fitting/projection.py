@@ -4,7 +4,8 @@ With (α, β) fixed, L = E + A·N^−α + B·D^−β is linear in (E, A, B) ≥ 
 step on the log residuals is then a non-negative least-squares problem with three unknowns, solved
 exactly for every node at once. A coarse grid seeds Newton's method; nested grids around the best
 node, which use neither gradients nor Hessians of the exponents, confirm its answer. Beyond three
-exponents a quasi-random set takes the coarse grid's place and a simplex that of the nested ones.
+exponents a quasi-random set takes the coarse grid's place, and the nested grids thin out to the
+fewest nodes that determine a quadratic (Powell 2002, doi:10.1007/s101070100290).
 
 Source: Golub & Pereyra 1973, doi:10.1137/0710036; for this law arXiv:2603.22339.
 """
@@ -20,6 +21,7 @@ from scaling.units import FloatArray
 
 # Nodes per exponent and the blocks per exponent, whose best nodes are Newton's starts.
 _NODES = {1: 32, 2: 12, 3: 9}
+_FEWEST_NODES = 7  # an axis as coarse as the scan of many exponents is
 _BLOCKS = {1: 16, 2: 4, 3: 3}
 _STARTS = 16
 _RANDOM_NODES = 1024
@@ -28,11 +30,13 @@ _SEED_ROUNDS = 1  # enough to rank nodes
 _ZOOM_ROUNDS = 10
 _LAST_ROUNDS = 20
 _ZOOM_SHRINK = 0.4
+# Few nodes see little of a long valley in many dimensions: while the lead moves on, they spread
+# out. Without it Farseer's law ended 5 % above its optimum on Epoch's 240 points; with it 4e-5.
+_STRIDE = 2.0
 # The zoom ends where a level gains less than a thousandth and the spacing of ln α, ln β is below
 # 2e-3, a hundredth of what Epoch's 240 points resolve; on noise-free data it goes on to 1e-9.
 _FINE, _FINEST, _GAIN = 2e-3, 1e-9, 1e-3
 _MAX_ZOOMS = 60
-_SIMPLEX_STEPS = 400  # per exponent
 
 
 def scan_exponents(task: Task) -> tuple[FloatArray, FloatArray]:
@@ -45,9 +49,7 @@ def scan_exponents(task: Task) -> tuple[FloatArray, FloatArray]:
     low, high = np.log(task.family.search).T
     size = low.size
     if size not in _NODES:
-        from scipy.stats import qmc  # half a second that laws of few exponents need not pay
-
-        unit = qmc.Sobol(size, seed=0).random(_RANDOM_NODES)
+        unit = _spread_points(_RANDOM_NODES, size)
         exponents = np.exp(low + unit * (high - low))
         linear, objective = project(task, exponents, rounds=_SEED_ROUNDS)
         nodes = np.argsort(objective, kind="stable")[:_STARTS]
@@ -76,18 +78,21 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
         (theta, objective) of the best point met.
     """
     which = list(task.family.exponents)
-    if len(which) not in _NODES:
-        return _walk_simplex(task, start)
     family, size = task.family, len(which)
     low, high = np.log(family.lower[which]), np.log(family.upper[which])
     centre = np.log(start[which])
-    lattice = np.array(list(product((-1.0, 0.0, 1.0), repeat=size)))
+    lattice = _list_lattice(size)
     # Columns: the lattice's axes in (ln α, ln β); half a node of the scan to begin with.
-    step = np.log(family.search[:, 1] / family.search[:, 0]) / (_NODES[size] - 1) / 2.0
+    step = (
+        np.log(family.search[:, 1] / family.search[:, 0])
+        / (_NODES.get(size, _FEWEST_NODES) - 1)
+        / 2.0
+    )
     frame = np.diag(step)
     linear, objective = project(task, start[None, which], rounds=_ZOOM_ROUNDS)
     best, weights = float(objective[0]), linear[0]
     guess = centre
+    stride = 1.0 if size in _NODES else _STRIDE
     for _ in range(_MAX_ZOOMS):
         wanted = np.concatenate((centre + lattice @ frame.T, guess[None]))
         nodes = np.clip(wanted, low, high)
@@ -100,7 +105,7 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
         guess = centre + frame @ bottom
         if gain > 0:
             best, centre, weights = float(objective[lead]), nodes[lead], linear[lead]
-        frame = frame @ shape * (_ZOOM_SHRINK if inside or gain <= 0 else 1.0)
+        frame = frame @ shape * (_ZOOM_SHRINK if inside or gain <= 0 else stride)
         width = float(np.max(np.abs(frame)))
         if width < _FINEST or (width < _FINE and gain < _GAIN):
             break
@@ -109,34 +114,26 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
     return family.join(exponents, linear, task.axes)[0], float(objective[0])
 
 
-def _walk_simplex(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
-    """Nelder and Mead's simplex (1965, doi:10.1093/comjnl/7.4.308) over the logs of many
-    exponents."""
-    from scipy.optimize import Bounds, minimize
+def _spread_points(count: int, size: int) -> FloatArray:
+    """Points that fill the unit cube evenly: multiples of the powers of 1/g, modulo one, where
+    g^(size + 1) = g + 1. A Kronecker sequence: Niederreiter 1992, Random Number Generation and
+    Quasi-Monte Carlo Methods, ch. 3."""
+    root = 2.0
+    for _ in range(40):  # a contraction by 1/(size + 1) or better
+        root = (1.0 + root) ** (1.0 / (size + 1))
+    steps = root ** -np.arange(1.0, size + 1.0)
+    points: FloatArray = (0.5 + np.arange(1, count + 1)[:, None] * steps) % 1.0
+    return points
 
-    family = task.family
-    which = list(family.exponents)
 
-    def measure(logs: FloatArray) -> float:
-        exponents = np.exp(np.asarray(logs, dtype=np.float64))[None]
-        _, objective = project(task, exponents, rounds=_ZOOM_ROUNDS)
-        return float(objective[0])
-
-    found = minimize(
-        measure,
-        np.log(start[which]),
-        method="Nelder-Mead",
-        bounds=Bounds(np.log(family.lower[which]), np.log(family.upper[which])),
-        options={
-            "maxfev": _SIMPLEX_STEPS * len(which),
-            "xatol": 1e-4,
-            "fatol": 0.0,
-            "adaptive": True,
-        },
-    )
-    exponents = np.exp(found.x)[None]
-    linear, objective = project(task, exponents, rounds=_LAST_ROUNDS)
-    return family.join(exponents, linear, task.axes)[0], float(objective[0])
+def _list_lattice(size: int) -> FloatArray:
+    """Nodes around a centre: all of {−1, 0, 1}^q for few exponents; for many, just enough to see a
+    quadratic: the centre, one step either way along each axis, and one along each pair of axes."""
+    if size in _NODES:
+        return np.array(list(product((-1.0, 0.0, 1.0), repeat=size)))
+    unit = np.eye(size)
+    pairs = [unit[row] + unit[column] for row, column in combinations(range(size), 2)]
+    return np.concatenate((np.zeros((1, size)), unit, -unit, pairs))
 
 
 def project(

@@ -19,7 +19,7 @@ from scaling.sweep.counting import CountConvention
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
-Approach = Literal["parametric", "isoflop", "akima", "envelope"]
+Approach = Literal["parametric", "projection", "isoflop", "akima", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
 
 
@@ -181,11 +181,14 @@ class Discrepancy:
     """Model error beyond the data (fitting/discrepancy.py).
 
     Attributes:
-        rates: Equally likely standard deviations of ln L per root decade, ascending.
+        rates: Equally likely sizes of the error of ln L per root decade (its root mean square),
+            ascending.
+        below: Probability that the error is one of over-prediction: loss below the law.
         windows: The forecasts that speak of it; empty: the rates are the prior's.
     """
 
     rates: tuple[float, ...]
+    below: float
     windows: tuple[DriftWindow, ...]
 
     def to_contract(self) -> dict[str, Any]:
@@ -193,6 +196,7 @@ class Discrepancy:
         at = {name: int(q * len(self.rates)) for name, q in (("median", 0.5), ("q95", 0.95))}
         return {
             "loss_per_root_decade": {name: self.rates[place] for name, place in at.items()},
+            "below": self.below,
             "windows": [dataclasses.asdict(window) for window in self.windows],
         }
 
@@ -241,6 +245,8 @@ class Fit:
         source: Path of those rows, for messages.
         members: Of a mixture of laws; empty for one law.
         discrepancy: Model error beyond the data; None without bootstrap.
+        evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
+            on the same documents; None where it is not stated.
     """
 
     status: FitStatus
@@ -264,6 +270,7 @@ class Fit:
     source: str
     members: tuple[MemberScore, ...] = ()
     discrepancy: Discrepancy | None = None
+    evaluation_error: float | None = None
 
     @property
     def frontier(self) -> Frontier | None:
@@ -294,6 +301,7 @@ class Fit:
             "checks": [check.to_contract() for check in self.checks],
             "notes": list(self.notes),
             "discrepancy": drift,
+            "evaluation_error": self.evaluation_error,
             **(mixture if self.members else {}),
         }
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.durable import write_durably
+from scaling.durable import read_plain, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.fitting.result import (
     Backcast,
@@ -31,7 +31,8 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
-FORMAT_VERSION = 6  # raised whenever an older fit would be read as something else
+_LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
+FORMAT_VERSION = 7  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -70,7 +71,7 @@ def read_fit(path: str | Path) -> Fit:
     """
     remedy = 'delete it and run "scaling fit" again'
     try:
-        raw = Path(path).read_bytes()
+        raw = read_plain(Path(path).parent, Path(path).name, limit=_LIMIT_BYTES)
     except OSError as error:
         reason = error.strerror or str(error)
         raise EnvironmentFault(f'{path}: no stored fit ({reason}). Run "scaling fit".') from error
@@ -112,7 +113,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
 
 def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
     windows = tuple(DriftWindow(**one) for one in value["windows"])
-    return Discrepancy(rates=tuple(value["rates"]), windows=windows)
+    return Discrepancy(rates=tuple(value["rates"]), below=value["below"], windows=windows)
 
 
 def _read_law(value: Mapping[str, Any]) -> LawEstimate:

@@ -12,12 +12,24 @@ from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
 from scaling.laws.family import Law, LawFamily
+from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.mixture import MIXTURE
+from scaling.laws.over_training import OVER_TRAINING
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
-    for family in (CHINCHILLA, TIED, NO_FLOOR, KAPLAN, DROPPO, COMPUTE, DATA_CONSTRAINED)
+    for family in (
+        CHINCHILLA,
+        TIED,
+        OVER_TRAINING,
+        NO_FLOOR,
+        KAPLAN,
+        DROPPO,
+        FARSEER,
+        COMPUTE,
+        DATA_CONSTRAINED,
+    )
 }
 
 _HELD = "floor:"

@@ -36,6 +36,7 @@ from scaling.durable import (
     link_exclusively,
     read_document,
     read_plain,
+    refuse_links,
     sync_file,
     sync_folder,
     write_durably,
@@ -43,6 +44,7 @@ from scaling.durable import (
 from scaling.errors import EnvironmentFault, IntegrityError, UsageError
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
+    CURVE_LIMIT_BYTES,
     CURVE_SUFFIX,
     RESULT_FILE,
     RESULT_LIMIT_BYTES,
@@ -137,7 +139,7 @@ class Ledger:
         text = sweep_yaml.encode("utf-8")
         with blaming_machine(folder):
             path = folder / "sweep.yaml"
-            if not path.exists() or path.read_bytes() != text:
+            if not os.path.lexists(path) or ledger.read_sweep() != sweep_yaml:
                 write_durably(path, text)
                 faults.reach("sweep.stated")
         return ledger
@@ -235,6 +237,7 @@ class Ledger:
             EnvironmentFault: The disk is full or read-only.
         """
         path = self.attempt_folder(run_id, attempt_id)
+        refuse_links(self.folder, f"runs/{run_id}/attempts")
         with blaming_machine(path):
             path.mkdir(parents=True)
             for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
@@ -246,12 +249,13 @@ class Ledger:
         """Attempts of a run, newest first."""
         folder = self.folder / "runs" / run_id / "attempts"
         try:
+            refuse_links(self.folder, f"runs/{run_id}/attempts")
             names = [
                 entry.name
                 for entry in os.scandir(folder)
                 if ATTEMPT_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
             ]
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, IntegrityError):
             return ()
         return tuple(sorted(names, key=_attempt_order, reverse=True))
 
@@ -348,6 +352,19 @@ class Ledger:
         except FileNotFoundError:
             return None
 
+    def find_sealed(self, run_id: str) -> tuple[RunResult, str] | None:
+        """The result of a run with its digest, its curve checked; None if it has none yet.
+
+        Raises:
+            IntegrityError: It has one, and it is damaged.
+        """
+        if not RUN_NAME.fullmatch(run_id):
+            return None
+        try:
+            return self._load_result(run_id, "curves")
+        except FileNotFoundError:
+            return None
+
     def read_results(self, *, check: Check = "curves") -> StoredResults:
         """Every result of the ledger, intact ones apart from damaged ones.
 
@@ -379,11 +396,13 @@ class Ledger:
 
         Raises:
             UsageError: The run has no result.
+            IntegrityError: Its folder is a link.
         """
         folder = self.folder / "runs" / run_id
         aside = folder / f"aside-{uuid.uuid4().hex[:8]}.json"
         if not RUN_NAME.fullmatch(run_id) or not os.path.lexists(folder / RESULT_FILE):
             raise UsageError(f"{self.folder}: run {run_id[:40]!r} has no result to set aside.")
+        refuse_links(self.folder, f"runs/{run_id}")
         with blaming_machine(folder):
             for attempt_id in self.list_attempts(run_id):
                 own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
@@ -428,7 +447,8 @@ class Ledger:
                 continue
             path = f"{relative}/attempts/{result.attempt_id}/{name}"
             try:
-                found = digest_file(self.folder, path)
+                limit = CURVE_LIMIT_BYTES if name.endswith(CURVE_SUFFIX) else None
+                found = digest_file(self.folder, path, limit=limit)
             except FileNotFoundError as error:
                 raise IntegrityError(f"it rests on {path}, which is missing") from error
             if found != stated:

@@ -27,6 +27,7 @@ SCHEMA_VERSION = 1
 RESULT_FILE = "result.json"
 CURVE_SUFFIX = ".jsonl"
 RESULT_LIMIT_BYTES = 10 * 2**20
+CURVE_LIMIT_BYTES = 256 * 2**20  # a row of 100 bytes for each of two million steps
 
 ATTEMPT_NAME = re.compile(r"[0-9]{1,9}-[0-9]{1,9}-[0-9a-f]{8}")
 RUN_NAME = re.compile(r"[0-9a-f]{16}")

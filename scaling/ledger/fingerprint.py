@@ -16,6 +16,7 @@ from scaling.durable import digest_file, read_document
 from scaling.errors import IntegrityError
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
+    CURVE_LIMIT_BYTES,
     CURVE_SUFFIX,
     RESULT_FILE,
     RESULT_LIMIT_BYTES,
@@ -38,7 +39,8 @@ def fingerprint_folder(folder: Path) -> str | None:
 
 
 def _list_digests(folder: Path) -> list[list[str]]:
-    found = [[name, digest_file(folder, name)] for name in ("sweep.json", "sweep.yaml")]
+    names = ("sweep.json", "sweep.yaml")
+    found = [[name, digest_file(folder, name, limit=RESULT_LIMIT_BYTES)] for name in names]
     runs = folder / "runs"
     if runs.is_symlink():
         raise IntegrityError("runs is a link")
@@ -49,7 +51,7 @@ def _list_digests(folder: Path) -> list[list[str]]:
             raise IntegrityError(f"{entry.name} is not the folder of a run")
         result = f"runs/{entry.name}/{RESULT_FILE}"
         try:
-            found.append([result, digest_file(folder, result)])
+            found.append([result, digest_file(folder, result, limit=RESULT_LIMIT_BYTES)])
         except FileNotFoundError:  # not trained yet
             continue
         found += _list_curves(folder, entry.name, result)
@@ -66,4 +68,4 @@ def _list_curves(folder: Path, run_id: str, result: str) -> list[list[str]]:
         for name in sorted(document["files"])
         if name.endswith(CURVE_SUFFIX)
     ]
-    return [[path, digest_file(folder, path)] for path in paths]
+    return [[path, digest_file(folder, path, limit=CURVE_LIMIT_BYTES)] for path in paths]

@@ -32,7 +32,7 @@ from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.documents import ATTEMPT_NAME, CURVE_SUFFIX, RESULT_FILE, RUN_NAME
-from scaling.ledger.locking import is_alive, is_driven
+from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import HEARTBEAT_FILE, Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
@@ -85,7 +85,7 @@ def verify(
     with ledger.lock() if repair else contextlib.nullcontext():
         lost = list(_check_kept(ledger, repair))
         stored = ledger.read_results(check="files")
-        busy = not repair and is_driven(ledger.folder)
+        busy = not repair and find_holder(ledger.folder) is not None
         return (
             *(Finding(kind="result", path=d.path, what=d.what) for d in stored.damaged),
             *_check_duplicates(ledger, stored),
@@ -99,6 +99,8 @@ def verify(
 
 def _check_kept(ledger: Ledger, repair: bool) -> Iterator[Finding]:
     """Runs without a result, one of whose attempts won."""
+    if (ledger.folder / "runs").is_symlink():
+        return
     for path in sorted((ledger.folder / "runs").glob("*/attempts")):
         run_id = path.parent.name
         attempt_id = ledger.find_kept(run_id) if RUN_NAME.fullmatch(run_id) else None
@@ -217,6 +219,8 @@ def _check_processes(ledger: Ledger) -> Iterator[Finding]:
 
 def list_orphans(ledger: Ledger) -> Iterator[tuple[str, Heartbeat]]:
     """Attempts of older terms whose process lives on this machine, and their sign of life."""
+    if (ledger.folder / "runs").is_symlink():  # which glob would follow
+        return
     term, host = ledger.read_term(), socket.gethostname()
     for path in sorted((ledger.folder / "runs").glob(f"*/attempts/*/{HEARTBEAT_FILE}")):
         attempt_id, run_id = path.parent.name, path.parent.parent.parent.name

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from filelock import FileLock, Timeout
 
 from scaling import faults
-from scaling.durable import blaming_machine, read_document, write_durably
+from scaling.durable import blaming_machine, read_document, refuse_links, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
+from scaling.ledger.documents import build_value
 from scaling.ledger.signs import name_now
+from scaling.units import clean_line
 
+_HOLDER_FILE = ".lock-holder"
 _HOLDER_LIMIT_BYTES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The driver of a sweep, as it said itself when it took the lock.
+
+    Attributes:
+        pid, started: The process; `started` [s since the epoch] tells it from a later one.
+        host: Where it runs.
+        since: When it took the lock, ISO 8601 in UTC.
+    """
+
+    pid: int
+    started: float
+    host: str
+    since: str
 
 
 @contextlib.contextmanager
@@ -28,8 +49,9 @@ def hold_folder(folder: Path) -> Iterator[None]:
         LockedError: At once, naming who holds it.
         EnvironmentFault: The folder cannot be written or does not support locks.
     """
+    refuse_links(folder, ".lock")  # or the lock would open, and may empty, what it leads to
     lock = FileLock(folder / ".lock", timeout=0)
-    holder = folder / ".lock-holder"
+    holder = folder / _HOLDER_FILE
     try:
         with blaming_machine(folder / ".lock"):
             lock.acquire()
@@ -42,13 +64,13 @@ def hold_folder(folder: Path) -> Iterator[None]:
         raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
     try:
         # Beside the lock and not inside it: older filelock truncates the file it tries.
-        document = {
-            "pid": os.getpid(),
-            "started": psutil.Process().create_time(),
-            "host": socket.gethostname(),
-            "since": name_now(),
-        }
-        write_durably(holder, json.dumps(document).encode(), sync=False)
+        me = Holder(
+            pid=os.getpid(),
+            started=psutil.Process().create_time(),
+            host=socket.gethostname(),
+            since=name_now(),
+        )
+        write_durably(holder, json.dumps(dataclasses.asdict(me)).encode(), sync=False)
         faults.reach("lock.taken")
         yield
     finally:
@@ -57,15 +79,14 @@ def hold_folder(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def is_driven(folder: Path) -> bool:
-    """Whether a driver is at work, as far as can be told without taking the lock: on another
-    machine one counts as alive."""
-    try:
-        holder = read_document(folder, ".lock-holder", limit=_HOLDER_LIMIT_BYTES)
-        elsewhere = holder["host"] != socket.gethostname()
-        return elsewhere or is_alive(int(holder["pid"]), float(holder["started"]))
-    except (OSError, IntegrityError, KeyError, TypeError, ValueError, OverflowError):
-        return False
+def find_holder(folder: Path) -> Holder | None:
+    """Who drives the sweep, as far as can be told without taking the lock: None for nobody, and
+    for a process of this host that is gone; on another host one counts as alive."""
+    holder = _read_holder(folder)
+    if holder is None:
+        return None
+    here = holder.host == socket.gethostname()
+    return None if here and not is_alive(holder.pid, holder.started) else holder
 
 
 def is_alive(pid: int, started: float) -> bool:
@@ -78,9 +99,17 @@ def is_alive(pid: int, started: float) -> bool:
         return False
 
 
-def _describe_holder(folder: Path) -> str:
+def _read_holder(folder: Path) -> Holder | None:
     try:
-        holder = read_document(folder, ".lock-holder", limit=_HOLDER_LIMIT_BYTES)
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-    except (OSError, IntegrityError, KeyError, TypeError, ValueError, OverflowError):
+        document = read_document(folder, _HOLDER_FILE, limit=_HOLDER_LIMIT_BYTES)
+        holder = build_value(Holder, document, "holder")
+    except (OSError, IntegrityError):
+        return None
+    return holder if isinstance(holder, Holder) else None
+
+
+def _describe_holder(folder: Path) -> str:
+    holder = _read_holder(folder)
+    if holder is None:
         return "another process (it has not yet said which)"
+    return clean_line(f"process {holder.pid} on {holder.host[:100]}")

@@ -57,7 +57,9 @@ class RunResult:
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field, readable back by `from_json`."""
-        return dataclasses.asdict(self) | {"run": self.run.to_json(), "run_id": self.run.run_id}
+        content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plain = {"numerics": dict(self.numerics), "files": dict(self.files)}
+        return content | plain | {"run": self.run.to_json(), "run_id": self.run.run_id}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunResult:

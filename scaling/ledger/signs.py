@@ -46,6 +46,8 @@ class Heartbeat:
         tokens: Tokens trained on so far, those before a resumed checkpoint included.
         loss: Latest training loss [nats/token]; None before the first.
         seconds: Since the attempt began.
+        tokens_per_second: Since its first step here; None before it is known.
+        at: When it was written [s since the epoch, by the clock of that host].
     """
 
     host: str
@@ -54,6 +56,8 @@ class Heartbeat:
     tokens: int
     loss: float | None
     seconds: float
+    tokens_per_second: float | None = None
+    at: float | None = None
 
 
 def describe_failure(error: BaseException, *, attempt_id: str, cause: FailureCause) -> Failure:

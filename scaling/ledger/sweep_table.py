@@ -8,6 +8,7 @@ every result, in order of run_id, so that the same results always give the same 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -16,7 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from scaling import faults
-from scaling.durable import blaming_machine, write_durably
+from scaling.durable import blaming_machine, read_plain, refuse_links, write_durably
+from scaling.errors import IntegrityError
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
@@ -226,12 +228,14 @@ def write_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) ->
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
+        IntegrityError: There is a link in its place.
     """
     path = ledger.folder / INDEX_PATH
     data = render_index(stored, cells).encode("utf-8")
-    with blaming_machine(path):
+    refuse_links(ledger.folder, INDEX_PATH)
+    with blaming_machine(path), contextlib.suppress(FileNotFoundError, IntegrityError):
         path.parent.mkdir(exist_ok=True)
-        if path.exists() and path.read_bytes() == data:
+        if read_plain(ledger.folder, INDEX_PATH, limit=len(data)) == data:
             return
     write_durably(path, data)
     faults.reach("index.written")

@@ -29,6 +29,7 @@ import psutil
 from scaling import faults
 from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault
+from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
@@ -51,6 +52,8 @@ _HEARTBEAT_SECONDS = 0.5
 _CHECKPOINT_PREFIX = "checkpoint"
 # torch raises a plain RuntimeError where the C allocator of a CPU returns nothing.
 _ALLOCATION_FAILED = "can't allocate memory"
+
+_journal = logging.getLogger("scaling.journal")
 
 OutcomeKind = Literal["finished", "diverged", "failed", "interrupted"]
 
@@ -172,6 +175,7 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
 def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> AttemptOutcome:
     run = RunSpec.from_json(json.loads(request.run))
     assert run.run_id == request.run_id, request.run_id
+    _journal.info("on %s, process %d: %d tokens", watch.host, watch.pid, run.tokens)
     watch.report(0, None)
     if watch.should_stop():
         raise RunInterrupted(f"run {request.run_id} was stopped before its first step")
@@ -189,6 +193,7 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)
+    _journal.info("committed as %s %s", result.status, result.reason)
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
     return AttemptOutcome(kind=result.status, message=result.reason)
@@ -218,10 +223,11 @@ class _Watch:
         folder = Path(request.ledger)
         self.ledger = Ledger.open(folder)
         self._request, self._tick = request, tick
-        self._host, self._pid = socket.gethostname(), os.getpid()
+        self.host, self.pid = socket.gethostname(), os.getpid()
         self._process_started = psutil.Process().create_time()
         self._begun = time.monotonic()
         self._looked = self._beaten = -math.inf
+        self._first: tuple[float, int] | None = None  # when a step was first reported, and where
         self._stop = False
 
     def is_overdue(self) -> bool:
@@ -233,7 +239,11 @@ class _Watch:
         if not self._stop and now - self._looked >= _STOP_LOOK_SECONDS:
             self._looked = now
             self._tick()
-            self._stop = self.is_overdue() or self.ledger.read_term() > self._request.term
+            self._stop = (
+                self.is_overdue()
+                or self.ledger.read_term() > self._request.term
+                or is_cancelled(self.ledger, self._request.run_id)
+            )
         return self._stop
 
     def stop(self) -> None:
@@ -243,15 +253,24 @@ class _Watch:
         if time.monotonic() - self._beaten < _HEARTBEAT_SECONDS:
             return
         self._beaten = time.monotonic()
+        self._first = self._first or ((self._beaten, tokens) if tokens else None)
         heartbeat = Heartbeat(
-            host=self._host,
-            pid=self._pid,
+            host=self.host,
+            pid=self.pid,
             started=self._process_started,
             tokens=int(tokens),
             loss=float(loss) if loss is not None and math.isfinite(loss) else None,
             seconds=self._beaten - self._begun,
+            tokens_per_second=self._measure_rate(tokens),
+            at=time.time(),
         )
         self.ledger.beat(self._request.run_id, self._request.attempt_id, heartbeat)
+
+    def _measure_rate(self, tokens: int) -> float | None:
+        """Tokens per second since the first report, which a resumed run does not make at 0."""
+        if self._first is None or tokens <= self._first[1]:
+            return None
+        return (tokens - self._first[1]) / (self._beaten - self._first[0])
 
 
 def _drop_checkpoints(folder: Path, *, kept: Sequence[str]) -> None:
@@ -264,14 +283,18 @@ def _drop_checkpoints(folder: Path, *, kept: Sequence[str]) -> None:
 
 @contextlib.contextmanager
 def _logging_into(path: Path) -> Iterator[None]:
-    logger = logging.getLogger("scaling")
     handler = logging.FileHandler(path, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    logger.addHandler(handler)
+    _journal.setLevel(logging.INFO)
+    _journal.propagate = False  # for the file alone, not for a terminal
+    loggers = (logging.getLogger("scaling"), _journal)
+    for logger in loggers:
+        logger.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        for logger in loggers:
+            logger.removeHandler(handler)
         handler.close()
 
 

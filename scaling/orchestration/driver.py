@@ -24,6 +24,7 @@ from typing import Any
 
 from scaling import faults
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
+from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause, Heartbeat
@@ -97,6 +98,7 @@ class SweepOutcome:
         failed: Given up.
         damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
         left: Neither: not begun, or interrupted.
+        cancelled: Of those left, the ones that were asked not to be trained.
         trained: How many of finished and diverged this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
     """
@@ -108,6 +110,7 @@ class SweepOutcome:
     left: tuple[str, ...]
     trained: int
     interrupted_by: int | None
+    cancelled: tuple[str, ...] = ()
 
 
 def run_cells(
@@ -118,6 +121,7 @@ def run_cells(
     corpus: Path,
     settings: DriverSettings | None = None,
     progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
 ) -> SweepOutcome:
     """Train what the ledger does not have yet.
 
@@ -128,6 +132,7 @@ def run_cells(
         corpus: Folder of the prepared corpus.
         settings: How to drive.
         progress: Where to show it.
+        announce: Called with the run_id of every result there is, and of each that is added.
 
     Raises:
         LockedError: Another driver is at work (at once), or took over.
@@ -136,6 +141,7 @@ def run_cells(
     settings, progress = settings or DriverSettings(), progress or SilentProgress()
     with ledger.lock():
         sweep = _Sweep(cells, ledger, executor, corpus, settings, progress)
+        sweep.announce = announce or sweep.announce
         with _handling_signals(sweep):
             try:
                 sweep.drive()
@@ -180,6 +186,7 @@ class _Sweep:
         progress: Progress,
     ) -> None:
         self.signal: int | None = None
+        self.announce: Callable[[str], None] = lambda run_id: None
         self._at_once = self._breakable = self._said_stopping = False
         self._fault: ScalingError | None = None
         self._cells, self._ledger, self._executor = cells, ledger, executor
@@ -230,7 +237,9 @@ class _Sweep:
                 self._settle(ended)
             self._say_stopping()
             if not self._running and self._queue and self._deadline is None:
-                time.sleep(max(0.0, min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())))
+                pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
+                if pause > 0:
+                    time.sleep(pause)
             self._tick()
         if self._fault is not None:
             raise self._fault
@@ -277,6 +286,7 @@ class _Sweep:
             left=tuple(by_status["left"]),
             trained=self._trained,
             interrupted_by=self.signal,
+            cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
         )
 
     # --- its parts ----------------------------------------------------------------------------
@@ -291,6 +301,8 @@ class _Sweep:
                 self._progress.say(f"{run_id}: its result was gone, attempt {attempt_id} kept it")
         if any(kept.values()):
             self._read_ledger()
+        for run_id in self._results:
+            self.announce(run_id)
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
@@ -299,8 +311,17 @@ class _Sweep:
             self._spent = count_spent_flops(self._unfinished.values(), stored)
         else:
             self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
-        for run_id in self._unfinished:
-            heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+        for run_id in list(self._unfinished):
+            if not self._drop_cancelled(run_id):
+                heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+
+    def _drop_cancelled(self, run_id: str) -> bool:
+        """Whether the run was cancelled; it is then left for a call after `retry`."""
+        if not is_cancelled(self._ledger, run_id):
+            return False
+        del self._unfinished[run_id]
+        self._progress.say(f"{run_id}: cancelled; it keeps its checkpoints")
+        return True
 
     def _read_ledger(self) -> StoredResults:
         self._stored = self._ledger.read_results()
@@ -321,6 +342,8 @@ class _Sweep:
         room = self._executor.capacity() + 1 - len(self._running)
         while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
             _, _, run_id = heapq.heappop(self._queue)
+            if self._drop_cancelled(run_id):
+                continue
             run = self._unfinished[run_id]
             if not self._trunks.may_start(run):
                 self._waiting.append(run_id)
@@ -383,7 +406,7 @@ class _Sweep:
                 kind="failed", cause=attempt.killed, message=attempt.why_killed
             )
         if outcome.kind == "interrupted":
-            if self._deadline is not None:
+            if self._drop_cancelled(run_id) or self._deadline is not None:
                 return  # as it was asked to
             if self._ledger.read_term() > self._term:
                 folder = self._ledger.folder
@@ -397,6 +420,7 @@ class _Sweep:
     def _record(self, result: RunResult, attempt: _Running) -> None:
         run = result.run
         self._results[run.run_id] = result
+        self.announce(run.run_id)
         del self._unfinished[run.run_id]
         self._trunks.tidy(run, self._results)
         self._retries.note_result()
@@ -460,6 +484,9 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
+        if self._deadline is None and is_sweep_cancelled(self._ledger, self._term):
+            self._progress.say("cancelled from outside")
+            self.interrupt(signal.SIGTERM)
         self._requeue_waiting()
         for attempt_id, attempt in self._running.items():
             self._look_at(attempt_id, attempt, now)

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
-from scaling.units import format_count, format_seconds
+from scaling.units import clean_line, format_count, format_seconds
 
 _PLAIN_SECONDS = 10.0
 _WINDOW_SECONDS = 20.0
@@ -160,8 +160,3 @@ class LiveProgress:
 
     def close(self) -> None:
         self._bar.stop()
-
-
-def clean_line(text: str) -> str:
-    """One line that cannot command a terminal."""
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -7,7 +7,7 @@ that none, and those that come after it wait for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 
 from scaling.ledger.trunk_cache import TrunkCache
@@ -65,11 +65,11 @@ class TrunkSchedule:
         if trunk := self._trunk_of.get(run.run_id):
             self._running[trunk.prefix].pop(run.run_id, None)
 
-    def tidy(self, run: RunSpec, finished: Iterable[str]) -> None:
+    def tidy(self, run: RunSpec, finished: Container[str]) -> None:
         """Once every run of a trunk is finished, keep the last state alone: what a longer horizon
         would start from."""
         trunk = self._trunk_of.get(run.run_id)
-        if trunk is not None and {one.run_id for one in trunk.runs} <= set(finished):
+        if trunk is not None and all(one.run_id in finished for one in trunk.runs):
             self._open_cache(trunk).keep_newest()
 
     def _open_cache(self, trunk: Trunk) -> TrunkCache:

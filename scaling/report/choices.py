@@ -27,6 +27,7 @@ _LAW_WORDS: Mapping[str, str] = {
 }
 _APPROACH_WORDS: Mapping[str, str] = {
     "parametric": "one law through every run (Approach 3)",
+    "projection": "the same law by variable projection, without derivatives",
     "isoflop": "minima of the budgets' parabolas (Approach 2)",
     "akima": "minima of the budgets, interpolated",
     "envelope": "the envelope of training curves (Approach 1)",
@@ -139,6 +140,9 @@ def describe_backtest(scored: Backtest | None) -> str:
     best = "No law could be scored on these runs."
     if scored.chosen is not None:
         best = f"Of the laws within 5\u00a0% of the best score, {scored.chosen} has fewest letters."
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        best += f" {rival}, the best of the others, misses by ×{ratio:.2f} as much."
     return (
         f"The {format_share(1.0 - HELD_FROM)} of runs with the most compute (C), parameters (N) or "
         f"data (D) are held out; each law is fitted to the share of runs that heads the column, "

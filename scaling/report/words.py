@@ -69,6 +69,7 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "The law misses the runs by no more than their noise",
         "The law misses the runs by more than their noise",
     ),
+    "outliers": ("No run lies far off the law alone", "Some runs lie far off the law"),
     "residual_trend": (
         "What the law misses has no pattern of any size",
         "What the law misses has a pattern",

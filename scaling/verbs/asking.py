@@ -18,6 +18,14 @@ from scaling.verbs.obtaining import (
     say_damage,
 )
 
+unique_option = click.option(
+    "--unique",
+    type=float,
+    default=None,
+    help="Unique tokens there are; what is trained beyond them repeats them "
+    "(--family data_constrained).  [default: any number]",
+)
+
 
 @click.command()
 @source_argument
@@ -48,12 +56,19 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 @click.command()
 @source_argument
 @click.option("--flops", type=float, multiple=True, required=True, help="Budget C [FLOP].")
+@unique_option
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
 @fit_options
 @json_option
 def allocate(
-    source: Path, flops: tuple[float, ...], far: bool, anyway: bool, as_json: bool, **options: Any
+    source: Path,
+    flops: tuple[float, ...],
+    unique: float | None,
+    far: bool,
+    anyway: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling allocate results/quickstart --flops 6e12
@@ -68,7 +83,15 @@ def allocate(
     asked = None if options["approach"] == "all" else options["approach"]
     with refusal_as_json(fitted, "answers", as_json):
         answers = [
-            allocate_budget(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            allocate_budget(
+                fitted,
+                one,
+                ladder=ladder,
+                approach=asked,
+                unique_tokens=unique,
+                far=far,
+                anyway=anyway,
+            )
             for one in flops
         ]
     if as_json:
@@ -82,6 +105,7 @@ def allocate(
 @source_argument
 @click.option("--params", type=float, required=True, help="N.")
 @click.option("--tokens", type=float, required=True, help="D.")
+@unique_option
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
 @fit_options
@@ -90,6 +114,7 @@ def predict(
     source: Path,
     params: float,
     tokens: float,
+    unique: float | None,
     far: bool,
     anyway: bool,
     as_json: bool,
@@ -106,7 +131,9 @@ def predict(
 
     fitted, _, damaged = obtain_answerer(source, options)
     with refusal_as_json(fitted, "predictions", as_json):
-        answer = predict_loss(fitted, params=params, tokens=tokens, far=far, anyway=anyway)
+        answer = predict_loss(
+            fitted, params=params, tokens=tokens, unique_tokens=unique, far=far, anyway=anyway
+        )
     if as_json:
         click.echo(dump_json({"schema_version": 1, "predictions": [answer.to_contract()]}))
     else:

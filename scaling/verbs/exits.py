@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from scaling.errors import ScalingError
+from scaling.units import clean_text
 
 SOME_RUNS_FAILED = 3
 NO_USABLE_FIT = 4
@@ -21,7 +22,7 @@ def find_exit_code(work: Callable[[], Any]) -> int:
     try:
         code = work()
     except ScalingError as error:
-        click.echo(_make_printable(str(error)), err=True)
+        click.echo(clean_text(str(error)), err=True)
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -33,8 +34,3 @@ def find_exit_code(work: Callable[[], Any]) -> int:
         sys.stderr.close()
         return 0
     return code if isinstance(code, int) else 0
-
-
-def _make_printable(text: str) -> str:
-    """Names that came from outside cannot command a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

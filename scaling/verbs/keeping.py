@@ -1,4 +1,4 @@
-"""Verbs about a results folder: report, status, verify, retry."""
+"""Verbs about a results folder: report, verify, retry."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from scaling.options import (
     root_option,
 )
 from scaling.text import dump_json
+from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage
 
@@ -35,24 +36,6 @@ def report(results: Path, root: Path, **options: Any) -> int:
     Fit again where needed and write reports/<sweep>/index.html.
     """
     return write_report_page(results, root, options=options)
-
-
-@click.command()
-@results_argument
-@json_option
-def status(results: Path, as_json: bool) -> int:
-    """\b
-    scaling status results/quickstart
-    scaling status results/quickstart --json
-
-    Which runs of the plan are finished, diverged, failed or missing.
-    """
-    from scaling.descriptions import describe_status
-    from scaling.text import format_status
-
-    described = describe_status(results)
-    click.echo(dump_json(described) if as_json else format_status(described))
-    return DAMAGED if described["damaged"] else 0
 
 
 @click.command()
@@ -76,7 +59,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(
-                f"{finding['kind']}: {finding['path']}: {finding['what']}"
+                clean_line(f"{finding['kind']}: {finding['path']}: {finding['what']}")
                 + (" (repaired)" if finding["repaired"] else "")
             )
         click.echo(f"{results}: {len(findings)} finding(s)")
@@ -86,20 +69,29 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 @click.command()
 @results_argument
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
-def retry(results: Path, run_ids: tuple[str, ...]) -> None:
+@click.option("--failed", is_flag=True, help="Also what failed, diverged or was cancelled.")
+def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
     """\b
     scaling retry results/quickstart
-    scaling retry results/quickstart 0123456789abcdef
+    scaling retry results/quickstart --failed
 
-    Set damaged results (or those of the named runs) aside, so that the next `scaling run` trains
-    them again. Nothing is deleted.
+    Let the next `scaling run` train again what has a damaged result (or the named runs: whatever
+    their result, or cancelled). Results are set aside, nothing is deleted.
     """
-    from scaling.workflow import set_results_aside
+    from scaling.errors import UsageError
+    from scaling.workflow import renew_runs
 
-    aside = set_results_aside(results, run_ids)
-    for path in aside:
+    if failed and run_ids:
+        raise UsageError("Name runs, or say --failed, not both.")
+    renewed = renew_runs(results, run_ids, failed=failed)
+    for path in renewed.aside:
         click.echo(str(path))
-    click.echo(f"{len(aside)} result(s) set aside; run the sweep again to train them.", err=True)
+    for what, names in (("taken up again", renewed.allowed), ("tried again", renewed.failed)):
+        for run_id in names:
+            click.echo(f"{run_id} will be {what}", err=True)
+    click.echo(
+        f"{len(renewed.aside)} result(s) set aside; run the sweep again to train them.", err=True
+    )
 
 
 def write_report_page(results: Path, root: Path, *, options: dict[str, Any] | None = None) -> int:

@@ -11,6 +11,7 @@ import click
 
 from scaling.options import make_filters, make_fit_options, read_columns
 from scaling.text import dump_json
+from scaling.units import clean_line
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
@@ -34,7 +35,7 @@ def obtain_fit(
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
     for note in (*found.fit.notes, *found.table.rejected):
-        click.echo(f"note: {note}", err=True)
+        click.echo(clean_line(f"note: {note}"), err=True)
     return found, stored
 
 
@@ -65,7 +66,7 @@ def obtain_answerer(
     if known is not None:
         fitted, rungs = known
         for note in fitted.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(clean_line(f"note: {note}"), err=True)
         return fitted, rungs, lambda: False
     from scaling.workflow import list_sweep_ladder, note_found
 
@@ -98,5 +99,5 @@ def say_damage(stored: StoredSweep | None) -> bool:
     """Name the results that were left out because they are not what was written."""
     damaged = stored.ledger.read_results().damaged if stored else ()
     for damage in damaged:
-        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+        click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     return bool(damaged)

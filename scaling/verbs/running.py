@@ -25,8 +25,22 @@ from scaling.verbs.keeping import write_report_page
     help="ray: all cores; inline: one run after another in this process.",
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
+@click.option(
+    "--track",
+    type=click.Choice(["wandb", "mlflow"]),
+    multiple=True,
+    help="Copy each finished run to W&B (offline) or MLflow (a local file, or "
+    "MLFLOW_TRACKING_URI). Needs the extra of that name.",
+)
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
-def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool) -> int:
+def run(
+    sweep_file: Path,
+    root: Path,
+    executor: Any,
+    address: str | None,
+    track: tuple[Any, ...],
+    retrain: bool,
+) -> int:
     """\b
     scaling run sweeps/quickstart.yaml
     scaling run sweeps/quickstart.yaml --executor inline
@@ -36,7 +50,7 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     """
 
     def work() -> int:
-        return _run(sweep_file, root, executor, address, retrain)
+        return _run(sweep_file, root, executor, address, retrain, track)
 
     if executor == "inline":
         return work()
@@ -45,14 +59,21 @@ def run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrai
     return guard(lambda: find_exit_code(work), resume=_invocation())
 
 
-def _run(sweep_file: Path, root: Path, executor: Any, address: str | None, retrain: bool) -> int:
+def _run(
+    sweep_file: Path,
+    root: Path,
+    executor: Any,
+    address: str | None,
+    retrain: bool,
+    track: Any,
+) -> int:
     from scaling.errors import EnvironmentFault
-    from scaling.units import format_count
+    from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    sweep = prepare_sweep(sweep_file, root=root)
+    sweep = prepare_sweep(sweep_file, root=root, runs_here=address is None)
     for line in sweep.plan.warnings:
-        click.echo(f"warning: {line}", err=True)
+        click.echo(clean_line(f"warning: {line}"), err=True)
     for cell in sweep.plan.rejected:
         click.echo(
             f"not trained: N {format_count(cell.params)}, D {format_count(cell.tokens)}: "
@@ -61,17 +82,22 @@ def _run(sweep_file: Path, root: Path, executor: Any, address: str | None, retra
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
     try:
-        outcome = train_sweep(sweep, ledger, executor=executor, address=address)
+        outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
     except EnvironmentFault as fault:
-        click.echo(f"{fault}\nTo continue:\n  {_invocation()}", err=True)
+        click.echo(clean_text(f"{fault}\nTo continue:\n  {_invocation()}"), err=True)
         return fault.exit_code
     for failed in outcome.failed:
         click.echo(
-            f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n  see {failed.folder}",
+            clean_text(
+                f"run {failed.run_id} failed ({failed.cause}): {failed.message}\n"
+                f"  see {failed.folder}"
+            ),
             err=True,
         )
+    for run_id in outcome.cancelled:
+        click.echo(f'run {run_id} is cancelled; "scaling retry" takes it up again', err=True)
     for damage in outcome.damaged:
-        click.echo(f"left out, damaged: {damage.path}: {damage.what}", err=True)
+        click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
         click.echo(
             f"stopped; {len(outcome.finished)} runs are kept. To continue:\n  {_invocation()}",
@@ -81,7 +107,8 @@ def _run(sweep_file: Path, root: Path, executor: Any, address: str | None, retra
     code = write_report_page(ledger.folder, root)
     if outcome.damaged:
         return DAMAGED
-    return code or (SOME_RUNS_FAILED if outcome.failed or outcome.diverged else 0)
+    some = outcome.failed or outcome.diverged or outcome.cancelled
+    return code or (SOME_RUNS_FAILED if some else 0)
 
 
 @click.command()

@@ -35,6 +35,17 @@ def bend_middle(params, tokens):
     return 1.0 + 0.04 * np.tanh(np.log(tokens / params / 15) ** 2 - 1.5)
 
 
+@pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.05, True), (1.2, False)])
+def test_outliers_fires_on_a_run_far_off_the_law(factor, passed):
+    table = simulate(sizes=7)
+    loss = np.where(np.arange(len(table)) == 3, factor * table.loss, table.loss)
+    found = check(
+        fit_runs(make_table(table.params, table.tokens, loss=loss), bootstrap=None), "outliers"
+    )
+    assert found.passed is passed
+    assert passed or "1 of 35 runs" in found.seen
+
+
 def test_lack_of_fit_passes_where_only_seeds_differ():
     found = check(fit_runs(with_seeds(), bootstrap=None), "lack_of_fit")
     assert found.passed is True

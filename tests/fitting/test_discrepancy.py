@@ -9,7 +9,7 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
-from scaling.fitting.discrepancy import list_prior_rates, measure_discrepancy
+from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.parametric import fit_parametric
 from scaling.fitting.result import Discrepancy
@@ -45,7 +45,7 @@ def test_a_right_law_without_noise_has_no_model_error() -> None:
 
 
 def test_a_right_law_with_noise_has_less_than_unknown_laws_have() -> None:
-    prior = list_prior_rates()
+    prior = assume_discrepancy().rates
     found = [measure(simulate(seed=seed, **WIDE)) for seed in range(10)]
     # Every sweep's evidence narrows it; the median sweep's 95 % point is a third of the prior's.
     highest = [find_quantile(one, 0.95) for one in found]
@@ -75,7 +75,7 @@ def test_a_table_too_small_to_forecast_within_itself_gets_the_prior() -> None:
     table = simulate(budgets=3, sizes=3)
     found = measure(table)
     assert found.windows == ()
-    assert found.rates == list_prior_rates()
+    assert found.rates == assume_discrepancy().rates
     assert found.rates[0] == 0.0
     assert find_quantile(found, 0.75) == pytest.approx(0.05, rel=0.1)  # the slab's median
 
@@ -87,6 +87,18 @@ def test_answers_within_the_data_hold_no_model_error() -> None:
     assert beyond.loss_interval is not None
     assert inside.loss_interval.high / inside.loss_interval.low < 1.05
     assert beyond.loss_interval.high / beyond.loss_interval.low > 1.05
+
+
+def test_runs_below_their_forecasts_are_likelier_than_runs_above() -> None:
+    fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=400)
+    assert fit.discrepancy is not None
+    assert fit.discrepancy.below == 0.83  # SCIENCE.md, Intervals: plain fits over-predict so often
+    even = dataclasses.replace(fit, discrepancy=dataclasses.replace(fit.discrepancy, below=0.5))
+    skewed, either = (allocate(one, 1e15).loss_interval for one in (fit, even))
+    assert skewed is not None
+    assert either is not None
+    assert skewed.low < either.low
+    assert skewed.high < either.high
 
 
 def test_model_error_does_not_depend_on_the_order_of_rows() -> None:

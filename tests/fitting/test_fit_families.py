@@ -23,6 +23,9 @@ LETTERS = {
     "no_floor": [9.0, 30_000.0, 0.07, 0.45],
     "kaplan": [32.108, 31.62, 0.076, 0.095],  # Kaplan et al. 2020, sec. 1.2
     "compute": [1.7, 1000.0, 0.16],
+    "over_training": [1.69, 750.0, 2800.0, 0.175],
+    # Li et al. 2025, arXiv:2506.10972 (in bits per character there; a law has no unit).
+    "farseer": [-0.021, -0.091, 0.169, 88.01, -5.287, -0.1, -0.124, 0.424, 0.123],
     "floor:1.5": [300.0, 2500.0, 0.31, 0.36],
 }
 
@@ -61,6 +64,49 @@ def test_a_law_of_repeated_data_is_recovered() -> None:
     assert float(law.loss(fit.coefficients, *point)) == pytest.approx(
         float(law.loss(letters, *point)), rel=1e-6
     )
+
+
+def test_farseer_reads_its_own_letters_back() -> None:
+    letters = np.array(LETTERS["farseer"])
+    fit = fit_parametric(simulate("farseer", letters), find_family("farseer"), delta=1e-3)
+    # Noise-free and identified by 64 cells: only rounding is left, times a condition of 1e6.
+    np.testing.assert_allclose(fit.coefficients, letters, rtol=1e-6)
+
+
+def test_a_power_of_nothing_is_a_point_like_any_other() -> None:
+    # With every power of N at 0 Farseer's law is a product of powers; its letters are at infinity.
+    params, tokens = (
+        grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8))
+    )
+    family = find_family("farseer")
+
+    def plain(n: FloatArray, d: FloatArray) -> FloatArray:
+        return np.asarray(8.0 * n**-0.08 + 4e3 * n**-0.15 * d**-0.3)
+
+    table = make_table(params, tokens, loss=plain(params, tokens))
+    fit = fit_parametric(table, family, delta=1e-3)
+    assert fit.converged
+    far = np.array(1e11), np.array(1e13)
+    # The letters' powers of 1e-6 and their cancellation cost six digits at most.
+    assert float(family.loss(fit.coefficients, *far)) == pytest.approx(float(plain(*far)), rel=1e-5)
+
+
+def test_over_training_is_the_tied_law_in_gadres_letters() -> None:
+    rng = np.random.default_rng(0)
+    params, tokens = np.exp(rng.uniform(16, 23, 40)), np.exp(rng.uniform(20, 26, 40))
+    noise = np.exp(0.005 * rng.standard_normal(40))
+    table = make_table(params, tokens, loss=(1.7 + 400 / params**0.34 + 900 / tokens**0.33) * noise)
+    ours, tied = (fit_runs(table, family=name, bootstrap=50) for name in ("over_training", "tied"))
+    assert ours.objective == tied.objective
+    assert ours.law is not None
+    floor, a, b, eta = ours.law.params.values()
+    flops, ratio = 6 * params * tokens, tokens / params
+    gadre = floor + (a * ratio**eta + b * ratio**-eta) * flops**-eta
+    expected = find_family("tied").loss(
+        np.array(list(tied.law.params.values())) if tied.law else np.empty(0), params, tokens
+    )
+    np.testing.assert_allclose(gadre, expected, rtol=1e-12)
+    assert allocate(ours, 1e22).params == pytest.approx(allocate(tied, 1e22).params, rel=1e-12)
 
 
 def test_repeats_are_needed_for_a_law_of_repeats() -> None:

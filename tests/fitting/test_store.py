@@ -7,7 +7,7 @@ from known_law import simulate
 
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.fitting.engine import fit_runs
-from scaling.fitting.store import read_fit, write_fit
+from scaling.fitting.store import FORMAT_VERSION, read_fit, write_fit
 from scaling.ledger.tables import make_table
 
 
@@ -48,8 +48,9 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
 def test_another_version_is_refused(tmp_path):
     path = tmp_path / "fit.json"
     write_fit(path, fit_runs(make_table([], [], loss=[])))
-    path.write_text(path.read_text().replace('"version":6', '"version":7'))
-    with pytest.raises(IntegrityError, match="version 7"):
+    mine, other = (f'"version":{number}' for number in (FORMAT_VERSION, FORMAT_VERSION + 1))
+    path.write_text(path.read_text().replace(mine, other))
+    with pytest.raises(IntegrityError, match=f"version {FORMAT_VERSION + 1}"):
         read_fit(path)
 
 

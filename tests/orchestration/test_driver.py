@@ -19,6 +19,7 @@ import pytest
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
 
 from scaling.errors import EnvironmentFault, LockedError
+from scaling.ledger.cancelling import allow_run, cancel_run, cancel_sweep
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
 from scaling.ledger.signs import Heartbeat
@@ -510,3 +511,35 @@ def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(EnvironmentFault, match=r"demo.*Read-only file system"):
         run_cells(make_cells(1), ledger, InlineExecutor(), corpus=tmp_path, settings=SETTINGS)
+
+
+# --- cancelling from outside ------------------------------------------------------------------
+
+
+def test_a_cancelled_sweep_ends_as_on_sigterm_and_the_next_call_continues(tmp_path: Path) -> None:
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.02}})
+    process = start_driver(tmp_path, 2, 1000)
+    wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.pt"))))
+    assert cancel_sweep(make_ledger(tmp_path))
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "cancelled from outside" in said
+    assert len(drive(tmp_path, make_cells(2, steps=1000)).finished) == 2
+
+
+def test_a_cancelled_run_stops_with_a_checkpoint_and_the_others_go_on(tmp_path: Path) -> None:
+    ledger, run_id = make_ledger(tmp_path), make_run(0).run_id
+
+    class Cancelling(InlineExecutor):
+        def submit(self, request: AttemptRequest) -> None:
+            super().submit(request)
+            if request.run_id == run_id:
+                cancel_run(ledger, run_id)
+
+    behaviour = {"0": {"step_seconds": 0.05}}
+    outcome = drive(tmp_path, make_cells(3), behaviour, executor=Cancelling())
+    assert (len(outcome.finished), outcome.left, outcome.failed) == (2, (run_id,), ())
+    assert outcome.cancelled == (run_id,)
+    assert drive(tmp_path, make_cells(3), executor=UntouchableExecutor()).cancelled == (run_id,)
+    assert allow_run(ledger, run_id)
+    assert drive(tmp_path, make_cells(3)).trained == 1

@@ -13,9 +13,9 @@ from scaling.orchestration.progress import (
     Meter,
     PlainProgress,
     Snapshot,
-    clean_line,
     open_progress,
 )
+from scaling.units import clean_line
 
 
 def make_snapshot(tokens: float = 0.0, flops: float = 0.0) -> Snapshot:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
 
-from scaling.errors import EnvironmentFault
+from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.ray import RayExecutor
@@ -227,7 +227,20 @@ def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:
         RayExecutor(cpus=2, cpus_per_run=64).start()
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
-def test_a_cluster_that_does_not_answer_is_named_at_once(address: str) -> None:
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "auto"])
+def test_a_cluster_that_does_not_answer_is_named_at_once(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where nobody has started one
     with pytest.raises(EnvironmentFault, match=f"no Ray cluster can be joined at '{address}'"):
+        RayExecutor(address=address).start()
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [("http://head:8265", 'use "scaling submit"'), ("ray://head:10001", "Ray Client is not")],
+)
+def test_an_address_of_something_else_is_answered_with_what_to_use(address: str, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
         RayExecutor(address=address).start()

@@ -3,7 +3,7 @@
 Our own Ray listens on loopback only, asks for a token, reports nothing, and lives in a private
 folder that is removed at the end. One task is one attempt; Ray retries nothing, because only the
 driver knows why an attempt ended. Workers are reused (importing torch costs seconds), renewed
-after 25 attempts, and end themselves after a failed one, whose state nobody should trust.
+after 250 attempts, and end themselves after a failed one, whose state nobody should trust.
 
 Facts behind the settings: measured with Ray 2.60. Under Linux, only
 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps every listener on loopback; it is undocumented, so a test
@@ -21,7 +21,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -31,7 +30,7 @@ from typing import Any
 
 import psutil
 
-from scaling.errors import EnvironmentFault
+from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
@@ -40,17 +39,25 @@ from scaling.orchestration.attempt import (
     AttemptRequest,
     run_attempt,
 )
+from scaling.orchestration.cluster import (
+    Need,
+    Preflight,
+    check_fit,
+    explain_refusal,
+    find_address,
+    is_autoscaled,
+)
 from scaling.orchestration.executors import AttemptEnded
 from scaling.orchestration.orphans import end_attempt
 
-ATTEMPTS_PER_WORKER = 25
+ATTEMPTS_PER_WORKER = 250
 
 _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
 _CAPACITY_SECONDS = 5.0
 _GONE_SECONDS = 2.0
 _REMOVE_AGAIN_SECONDS = 0.1
-_REACH_SECONDS = 5.0
+_LEAST_PENDING = 16  # of a small cluster, so that it grows by more than a node at a time
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
 _FOLDER_PREFIX = "scaling-ray-"
 _DAEMONS = frozenset({"raylet", "gcs_server"})
@@ -68,16 +75,27 @@ class RayExecutor:
         cpus: Cores of our own Ray; None: those this process may use. Ignored with `address`.
         cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
         address: None: our own Ray. `auto` or `host:port`: join that cluster.
+        memory_per_run: Bytes one attempt occupies; asked for in a cluster that is joined.
+        shared: The results folder and the corpus, which every node of a joined cluster must see.
     """
 
     runs_here = False
 
     def __init__(
-        self, *, cpus: int | None = None, cpus_per_run: int = 1, address: str | None = None
+        self,
+        *,
+        cpus: int | None = None,
+        cpus_per_run: int = 1,
+        address: str | None = None,
+        memory_per_run: int | None = None,
+        shared: tuple[Path, Path] | None = None,
     ) -> None:
         self._cpus = cpus or len(os.sched_getaffinity(0))
         self._cpus_per_run = cpus_per_run
         self._address = address
+        self._need = Need(cpus=cpus_per_run, memory=memory_per_run if address else None)
+        self._shared = shared
+        self._preflight: Preflight | None = None
         self._ray: Any = None
         self._task: Any = None
         self._running: dict[Any, AttemptRequest] = {}
@@ -116,14 +134,25 @@ class RayExecutor:
             threading.Thread(target=self._watch_daemons, daemon=True).start()
         self._oom_kills = _count_oom_kills()
         self._task = self._ray.remote(
-            num_cpus=self._cpus_per_run, max_retries=0, max_calls=ATTEMPTS_PER_WORKER
+            num_cpus=self._cpus_per_run,
+            memory=self._need.memory,
+            max_retries=0,
+            max_calls=ATTEMPTS_PER_WORKER,
         )(execute_attempt)
 
     def capacity(self) -> int:
-        """Attempts the cluster has room for, looked up every few seconds: nodes come and go."""
+        """Attempts the cluster has room for, looked up every few seconds: nodes come and go.
+
+        Of a cluster that is joined, as many more as its autoscaler may make room for at a time: at
+        its default speed it doubles a cluster."""
         looked, known = self._capacity
         if time.monotonic() - looked > _CAPACITY_SECONDS:
-            known = max(1, sum(int(c // self._cpus_per_run) for c in self._list_node_cpus()))
+            nodes = self._list_nodes()
+            known = max(1, sum(self._need.count(node["Resources"]) for node in nodes))
+            if self._address is not None:  # what waits in Ray is what its autoscaler acts upon
+                known += max(_LEAST_PENDING, known)
+            if self._preflight is not None:
+                self._preflight.begin(nodes)
             self._capacity = (time.monotonic(), known)
         return known
 
@@ -134,6 +163,8 @@ class RayExecutor:
     def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
         """Attempts that ended; returns as soon as one does."""
         self._check_daemons()
+        if self._preflight is not None:
+            self._preflight.poll()
         refs = list(self._running)
         if not refs:
             return ()
@@ -167,6 +198,8 @@ class RayExecutor:
         if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
             _end_processes([p for p in ours if _name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
+        if self._preflight is not None:
+            self._preflight.close()
         if self._ray is not None and not dead:  # it would wait for what is gone
             try:
                 self._ray.shutdown()
@@ -235,21 +268,24 @@ class RayExecutor:
 
     def _join(self, address: str) -> None:
         try:
-            _check_reachable(address)
             self._ray.init(
-                address=address,
+                address=find_address(address),
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=False,
                 runtime_env={"env_vars": THREAD_ENVIRONMENT},
             )
-        except Exception as error:
-            raise EnvironmentFault(
-                f"no Ray cluster can be joined at {address!r}: {_first_line(error)}. "
-                "Check the address, or leave --address out to use a Ray of our own."
-            ) from error
-        largest = max(self._list_node_cpus(), default=0.0)
-        self._require(largest, f"the cluster's largest node has {largest:g}")
+        except UsageError:
+            raise
+        except Exception as error:  # Ray raises whatever its parts raise
+            raise explain_refusal(error, address) from error
+        nodes = self._list_nodes()
+        resources = [node["Resources"] for node in nodes]
+        check_fit(self._need, resources, autoscaled=is_autoscaled(nodes))
+        if self._shared is not None:
+            self._preflight = Preflight(self._ray, *self._shared)
+            self._preflight.begin(nodes)
+            self._preflight.finish()
 
     def _require(self, largest: float, has: str) -> None:
         if self._cpus_per_run > largest:
@@ -258,9 +294,8 @@ class RayExecutor:
                 "Lower resources.cpus_per_run in the sweep file."
             )
 
-    def _list_node_cpus(self) -> list[float]:
-        nodes = self._ray.nodes()
-        return [node["Resources"].get("CPU", 0.0) for node in nodes if node["Alive"]]
+    def _list_nodes(self) -> list[Any]:
+        return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _check_daemons(self) -> None:
         if self._lacks_daemon():
@@ -313,17 +348,6 @@ def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
         if ledger.read_failure(request.run_id, request.attempt_id) is not None:
             os._exit(1)
     return outcome
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself would try for minutes.
-
-    Raises:
-        OSError, ValueError: Nothing answers there, or it is no address.
-    """
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
 
 
 def _quieten(ray_worker: Any) -> None:

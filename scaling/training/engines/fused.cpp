@@ -22,6 +22,10 @@
 #include <new>
 #include <stdexcept>
 
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 namespace {
 
 typedef float Vec16 __attribute__((vector_size(64)));
@@ -63,14 +67,19 @@ void multiply_tile(Strided a, const float* b, int64_t ldb, float* c, int64_t ldc
     Vec sums[rows][vectors] = {};
     for (int64_t p = 0; p < inner; ++p) {
         Vec line[vectors];
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v)
             line[v] = load<Vec>(b + p * ldb + v * width<Vec>());
+#pragma GCC unroll 8
         for (int i = 0; i < rows; ++i) {
             const float factor = a.data[i * a.row + p * a.column];
+#pragma GCC unroll 2
             for (int v = 0; v < vectors; ++v) sums[i][v] += factor * line[v];
         }
     }
+#pragma GCC unroll 8  // or the sums would go through memory
     for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; ++v) {
             float* out = c + i * ldc + v * width<Vec>();
             store(out, add ? load<Vec>(out) + alpha * sums[i][v] : alpha * sums[i][v]);
@@ -89,9 +98,9 @@ void multiply_columns(Strided a, const float* b, int64_t ldb, float* c, int64_t 
                                        ldc, inner, alpha, add);
 }
 
-// C (m × n) = alpha · A (m × inner) · B (inner × n), added to C where `add`.
-void multiply(Strided a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m, int64_t n,
-              int64_t inner, float alpha = 1.0f, bool add = false) {
+// B small enough to stay in the first cache as it lies: nothing is copied.
+void multiply_directly(Strided a, const float* b, int64_t ldb, float* c, int64_t ldc, int64_t m,
+                       int64_t n, int64_t inner, float alpha, bool add) {
     int64_t j = 0;
     for (; j + 32 <= n; j += 32)
         multiply_columns<Vec16, 2>(a, b + j, ldb, c + j, ldc, m, inner, alpha, add);
@@ -107,6 +116,161 @@ void multiply(Strided a, const float* b, int64_t ldb, float* c, int64_t ldc, int
             float* out = c + i * ldc + j;
             *out = add ? *out + alpha * sum : alpha * sum;
         }
+}
+
+// A larger B is copied into panels of 32 columns and a depth of 256 that a row of tiles reads from end
+// to end (Goto and van de Geijn 2008, doi:10.1145/1356052.1356053). A is read as it lies.
+constexpr int64_t COLUMNS = 32, DEPTH = 256;
+
+// `columns` of B at a depth, side by side; what is beyond the last is zero.
+template <class Word>
+void fill_panel(const Word* b, int64_t row, int64_t column, int64_t depth, int64_t columns,
+                Word* panel) {
+    if (column == 1 && columns == COLUMNS) {
+        for (int64_t p = 0; p < depth; ++p)
+            std::memcpy(panel + p * COLUMNS, b + p * row, COLUMNS * sizeof(Word));
+        return;
+    }
+    constexpr int64_t BLOCK = 16;
+    if (columns < COLUMNS) std::fill(panel, panel + depth * COLUMNS, Word{});
+    for (int64_t from = 0; from < depth; from += BLOCK)
+        for (int64_t j = 0; j < columns; ++j)
+            for (int64_t p = from; p < std::min(depth, from + BLOCK); ++p)
+                panel[p * COLUMNS + j] = b[p * row + j * column];
+}
+
+void multiply_in_panels(Strided a, Strided b, float* c, int64_t ldc, int64_t m, int64_t n,
+                        int64_t inner, float alpha, bool add, std::vector<float>& panel) {
+    panel.resize(COLUMNS * DEPTH);
+    for (int64_t from = 0; from < inner; from += DEPTH, add = true) {
+        const int64_t depth = std::min(DEPTH, inner - from);
+        for (int64_t j = 0; j < n; j += COLUMNS) {
+            const int64_t columns = std::min(COLUMNS, n - j);
+            fill_panel(b.data + from * b.row + j * b.column, b.row, b.column, depth, columns,
+                       panel.data());
+            multiply_directly({a.data + from * a.column, a.row, a.column}, panel.data(), COLUMNS,
+                              c + j, ldc, m, columns, depth, alpha, add);
+        }
+    }
+}
+
+// --- the same in bfloat16 ----------------------------------------------------------------------
+
+// Words of two bfloat16 of neighbouring depth, the first in the lower half.
+struct Words {
+    std::vector<uint32_t> a, b, panel;
+};
+
+uint32_t bits_of(float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+// To nearest, ties to even, in the upper half.
+uint32_t round_to_half(float x) {
+    const uint32_t bits = bits_of(x);
+    return bits + 0x7fff + ((bits >> 16) & 1);
+}
+
+uint32_t join_halves(float x, float y) {
+    return round_to_half(x) >> 16 | (round_to_half(y) & 0xffff0000u);
+}
+
+// The words of a matrix whose depth runs along its lines (line, ⌈depth / 2⌉) or across them
+// (⌈depth / 2⌉, line), as it lies.
+void fill_words(const float* x, int64_t lines, int64_t depth, bool along, uint32_t* out) {
+    const int64_t pairs = depth / 2;
+    if (along) {
+        for (int64_t i = 0; i < lines; ++i, x += depth) {
+            for (int64_t p = 0; p < pairs; ++p) *out++ = join_halves(x[2 * p], x[2 * p + 1]);
+            if (depth % 2) *out++ = join_halves(x[depth - 1], 0.0f);
+        }
+        return;
+    }
+    for (int64_t p = 0; p < pairs; ++p, x += 2 * lines, out += lines)
+        for (int64_t i = 0; i < lines; ++i) out[i] = join_halves(x[i], x[lines + i]);
+    if (depth % 2)
+        for (int64_t i = 0; i < lines; ++i) out[i] = join_halves(x[i], 0.0f);
+}
+
+// -Wno-psabi: vectors wider than the processor's are passed between functions of this file only.
+inline Vec16 add_products(Vec16 sum, uint32_t a, Int16 b) {
+#ifdef __AVX512BF16__
+    return (Vec16)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32(int(a)), (__m512bh)b);
+#else  // the same products, at float32's speed
+    const uint32_t first = a << 16, second = a & 0xffff0000u;
+    const Int16 lower = b << 16, upper = b & int32_t(0xffff0000);
+    float x, y;
+    Vec16 v, w;
+    std::memcpy(&x, &first, sizeof x);
+    std::memcpy(&y, &second, sizeof y);
+    std::memcpy(&v, &lower, sizeof v);
+    std::memcpy(&w, &upper, sizeof w);
+    return sum + x * v + y * w;
+#endif
+}
+
+template <int rows>
+void multiply_words_tile(const uint32_t* a, int64_t row, int64_t column, const uint32_t* panel,
+                         int64_t words, float* c, int64_t ldc, int64_t columns, float alpha,
+                         bool add) {
+    Vec16 sums[rows][2] = {};
+    for (int64_t p = 0; p < words; ++p, panel += COLUMNS) {
+        Int16 line[2];
+        std::memcpy(&line[0], panel, sizeof line[0]);
+        std::memcpy(&line[1], panel + 16, sizeof line[1]);
+#pragma GCC unroll 8  // or the sums would lie in memory
+        for (int i = 0; i < rows; ++i) {
+            const uint32_t pair = a[i * row + p * column];
+            sums[i][0] = add_products(sums[i][0], pair, line[0]);
+            sums[i][1] = add_products(sums[i][1], pair, line[1]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; ++i, c += ldc) {
+        if (columns == COLUMNS) {
+#pragma GCC unroll 2
+            for (int v = 0; v < 2; ++v) {
+                const Vec16 value = alpha * sums[i][v];
+                store(c + 16 * v, add ? load<Vec16>(c + 16 * v) + value : value);
+            }
+            continue;
+        }
+        float line[COLUMNS];
+        store(line, sums[i][0]);
+        store(line + 16, sums[i][1]);
+        for (int64_t j = 0; j < columns; ++j) c[j] = add ? c[j] + alpha * line[j] : alpha * line[j];
+    }
+}
+
+void multiply_in_halves(Words& words, Strided a, Strided b, float* c, int64_t m, int64_t n,
+                        int64_t inner, float alpha, bool add) {
+    const int64_t pairs = (inner + 1) / 2;
+    words.a.resize(std::max<size_t>(words.a.size(), m * pairs));
+    words.b.resize(std::max<size_t>(words.b.size(), n * pairs));
+    words.panel.resize(COLUMNS * DEPTH);
+    const bool a_along = a.column == 1, b_along = b.row == 1;
+    fill_words(a.data, m, inner, a_along, words.a.data());
+    fill_words(b.data, n, inner, b_along, words.b.data());
+    const int64_t a_row = a_along ? pairs : 1, a_column = a_along ? 1 : m;
+    const int64_t b_row = b_along ? 1 : n, b_column = b_along ? pairs : 1;
+    for (int64_t from = 0; from < pairs; from += DEPTH, add = true) {
+        const int64_t depth = std::min(DEPTH, pairs - from);
+        const uint32_t* lines = words.a.data() + from * a_column;
+        for (int64_t j = 0; j < n; j += COLUMNS) {
+            const int64_t columns = std::min(COLUMNS, n - j);
+            fill_panel(words.b.data() + from * b_row + j * b_column, b_row, b_column, depth,
+                       columns, words.panel.data());
+            int64_t i = 0;
+            for (; i + ROWS <= m; i += ROWS)
+                multiply_words_tile<ROWS>(lines + i * a_row, a_row, a_column, words.panel.data(),
+                                          depth, c + i * n + j, n, columns, alpha, add);
+            for (; i < m; ++i)
+                multiply_words_tile<1>(lines + i * a_row, a_row, a_column, words.panel.data(),
+                                       depth, c + i * n + j, n, columns, alpha, add);
+        }
+    }
 }
 
 Strided rows_of(const float* data, int64_t columns) { return {data, columns, 1}; }
@@ -227,9 +391,12 @@ struct Kept {  // of a layer's forward pass
 struct Model {
     int64_t vocab, T, d, layers, heads, K, F, batch;
     float residual, head_scale;
+    bool half;  // products with weights in bfloat16, where they are large enough to gain
+    Words words;
+    std::vector<float> panel;
     std::vector<float> rotation;  // cos, sin of each pair of a head at each position
     std::vector<Kept> kept;
-    std::vector<float> x, final_normed, final_scale, logits, weights_t;
+    std::vector<float> x, final_normed, final_scale, logits, transposed;
     std::vector<float> dx, dwide, dattended, dqkv, dnormed, active, scores, dscores, keys_t,
         values_t, dq, dk, dv, work;
     int64_t A() const { return heads * K; }
@@ -241,18 +408,37 @@ Block block_at(float* const* tensors, int64_t layer) {
     return {t[0], t[1], t[2], t[3], t[4], t[5], t[6]};
 }
 
-// (R, in) · (out, in)ᵀ -> (R, out)
+// Below this many numbers B stays in the first cache and copying it costs more than it gains.
+constexpr int64_t DIRECT = 8192;
+
+// C (m × n) = alpha · A (m × inner) · B (inner × n), added to C where `add`.
+void multiply(Model& m, Strided a, Strided b, float* c, int64_t rows, int64_t columns,
+              int64_t inner, float alpha, bool add) {
+    if (inner * columns <= DIRECT) {
+        const float* lies = b.data;
+        if (b.column != 1) {
+            transpose(b.data, columns, inner, m.transposed.data());
+            lies = m.transposed.data();
+        }
+        multiply_directly(a, lies, columns, c, columns, rows, columns, inner, alpha, add);
+    } else if (m.half) {
+        multiply_in_halves(m.words, a, b, c, rows, columns, inner, alpha, add);
+    } else {
+        multiply_in_panels(a, b, c, columns, rows, columns, inner, alpha, add, m.panel);
+    }
+}
+
+// y = alpha · x · weightᵀ: (R, in) · (out, in)ᵀ -> (R, out), added to y where `add`.
 void apply(Model& m, const float* x, const float* weight, int64_t in, int64_t out, float* y,
            float alpha = 1.0f, bool add = false) {
-    transpose(weight, out, in, m.weights_t.data());
-    multiply(rows_of(x, in), m.weights_t.data(), out, y, out, m.rows(), out, in, alpha, add);
+    multiply(m, rows_of(x, in), columns_of(weight, in), y, m.rows(), out, in, alpha, add);
 }
 
 // Gradients of y = x · weightᵀ: dweight += alpha · dyᵀ · x and dx = alpha · dy · weight.
 void apply_backward(Model& m, const float* x, const float* weight, const float* dy, int64_t in,
                     int64_t out, float* dx, float* dweight, float alpha = 1.0f) {
-    multiply(columns_of(dy, out), x, in, dweight, in, out, in, m.rows(), alpha, true);
-    multiply(rows_of(dy, out), weight, in, dx, in, m.rows(), in, out, alpha);
+    multiply(m, columns_of(dy, out), rows_of(x, in), dweight, out, in, m.rows(), alpha, true);
+    multiply(m, rows_of(dy, out), rows_of(weight, in), dx, m.rows(), in, out, alpha, false);
 }
 
 // One head's vectors, normalised, scaled by their gain and rotated; s kept in `scale`.
@@ -287,8 +473,8 @@ void place_queries_backward(const Model& m, const float* gain, const float* raw,
 // Rows first … first + count of softmax's argument for one head; columns up to `end` are filled.
 void score(const Model& m, const float* q, const float* keys_t, int64_t first, int64_t count,
            int64_t end, float* scores) {
-    multiply(rows_of(q + first * m.K, m.K), keys_t, m.T, scores + first * m.T, m.T, count, end, m.K,
-             1.0f / std::sqrt(float(m.K)));
+    multiply_directly(rows_of(q + first * m.K, m.K), keys_t, m.T, scores + first * m.T, m.T, count,
+                      end, m.K, 1.0f / std::sqrt(float(m.K)), false);
 }
 
 // Attention is causal: a group of rows looks at no key beyond its last row.
@@ -316,8 +502,8 @@ void attend(Model& m, Kept& kept) {
                 for (int64_t j = 0; j <= t; ++j) row[j] /= sum;
                 for (int64_t j = t + 1; j < end; ++j) row[j] = 0.0f;
             }
-            multiply(rows_of(m.scores.data() + first * T, T), kept.v.data() + bh * T * K, K,
-                     out + first * A, A, count, K, end);
+            multiply_directly(rows_of(m.scores.data() + first * T, T), kept.v.data() + bh * T * K,
+                              K, out + first * A, A, count, K, end, 1.0f, false);
         });
     }
 }
@@ -337,8 +523,8 @@ void attend_backward(Model& m, const Kept& kept) {
         for_row_groups(T, [&](int64_t first, int64_t count) {
             const int64_t end = first + count;
             score(m, q, m.keys_t.data(), first, count, end, probability);
-            multiply(rows_of(dout + first * A, A), m.values_t.data(), T, dscore + first * T, T,
-                     count, end, K);
+            multiply_directly(rows_of(dout + first * A, A), m.values_t.data(), T,
+                              dscore + first * T, T, count, end, K, 1.0f, false);
             for (int64_t t = first; t < end; ++t) {
                 float *p = probability + t * T, *ds = dscore + t * T;
                 exponentiate(p, t + 1, kept.log_sum[bh * T + t]);
@@ -346,16 +532,16 @@ void attend_backward(Model& m, const Kept& kept) {
                 for (int64_t j = 0; j <= t; ++j) ds[j] = p[j] * (ds[j] - mean);
                 for (int64_t j = t + 1; j < end; ++j) p[j] = ds[j] = 0.0f;
             }
-            multiply(rows_of(dscore + first * T, T), k, K, m.dq.data() + (bh * T + first) * K, K,
-                     count, K, end, factor);
+            multiply_directly(rows_of(dscore + first * T, T), k, K,
+                              m.dq.data() + (bh * T + first) * K, K, count, K, end, factor, false);
         });
         for_row_groups(T, [&](int64_t first, int64_t count) {
             // Keys of this group are seen by the rows from the group on.
             const int64_t from = first * T + first, seen = T - first;
-            multiply(columns_of(dscore + from, T), q + first * K, K,
-                     m.dk.data() + (bh * T + first) * K, K, count, K, seen, factor);
-            multiply(columns_of(probability + from, T), dout + first * A, A,
-                     m.dv.data() + (bh * T + first) * K, K, count, K, seen);
+            multiply_directly(columns_of(dscore + from, T), q + first * K, K,
+                              m.dk.data() + (bh * T + first) * K, K, count, K, seen, factor, false);
+            multiply_directly(columns_of(probability + from, T), dout + first * A, A,
+                              m.dv.data() + (bh * T + first) * K, K, count, K, seen, 1.0f, false);
         });
     }
 }
@@ -451,12 +637,15 @@ float take_loss(Model& m, const int64_t* tokens, int64_t r) {
 extern "C" {
 
 // Null where there is not the memory.
-void* scaling_create(const int64_t* shape, float residual, float head_scale,
+void* scaling_create(const int64_t* shape, float residual, float head_scale, bool half,
                      const float* rotation) try {
-    auto owned = std::unique_ptr<Model>(new Model{shape[0], shape[1], shape[2], shape[3], shape[4], shape[5], shape[6],
-                         shape[7], residual, head_scale, {}, {}, {}, {}, {}, {}, {}, {}, {}, {},
-                         {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}});
+    auto owned = std::make_unique<Model>();
     Model* m = owned.get();
+    int64_t* const sizes[] = {&m->vocab, &m->T, &m->d, &m->layers, &m->heads, &m->K, &m->F, &m->batch};
+    for (int64_t* size : sizes) *size = *shape++;
+    m->residual = residual;
+    m->head_scale = head_scale;
+    m->half = half;
     const int64_t R = m->rows(), A = m->A(), d = m->d, F = m->F, T = m->T;
     m->rotation.assign(rotation, rotation + T * m->K);
     m->kept.resize(m->layers);
@@ -478,7 +667,7 @@ void* scaling_create(const int64_t* shape, float residual, float head_scale,
     m->logits.resize(R * m->vocab);
     m->dqkv.resize(R * 3 * A);
     m->work.resize(d);
-    m->weights_t.resize(d * std::max({m->vocab, F, 3 * A}));
+    m->transposed.resize(DIRECT);
     return owned.release();
 } catch (const std::bad_alloc&) {
     return nullptr;

@@ -35,11 +35,16 @@ class FusedEngine:
     Model and optimiser are torch's, so that states and weights have one form; only the arithmetic
     is done elsewhere, on the buffers in which they lie.
 
+    Args:
+        run: What is trained.
+        half: Products with weights in bfloat16 (sums, residual stream, norms, attention and loss
+            stay float32), where they are large enough to gain by it: from a width of about 64.
+
     Raises:
         CompilerError: fused.cpp cannot be compiled here.
     """
 
-    def __init__(self, run: RunSpec, *, sequences: int | None = None) -> None:
+    def __init__(self, run: RunSpec, *, sequences: int | None = None, half: bool = False) -> None:
         self._library = _open_library()
         self.model = build_model(run)
         self.optimizer = build_optimizer(self.model, run)
@@ -67,6 +72,7 @@ class FusedEngine:
                 (ctypes.c_int64 * 8)(*sizes, *heads),
                 self.model.blocks[0].residual_multiplier,
                 self.model.head_multiplier,
+                half,
                 turns.data_ptr(),
             )
         )
@@ -144,7 +150,7 @@ def _open_library() -> ctypes.CDLL:
     library = load_library(_SOURCE)
     pointer, count, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
     library.scaling_create.restype = pointer
-    library.scaling_create.argtypes = [pointer, real, real, pointer]
+    library.scaling_create.argtypes = [pointer, real, real, ctypes.c_bool, pointer]
     library.scaling_destroy.restype = None
     library.scaling_destroy.argtypes = [pointer]
     library.scaling_gradient.restype = real

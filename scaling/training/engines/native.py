@@ -32,6 +32,7 @@ _FLAGS = (
     "-ffp-contract=fast",
     "-fno-math-errno",
     "-fno-trapping-math",
+    "-Wno-psabi",
     "-shared",
     "-fPIC",
 )

@@ -1,0 +1,272 @@
+"""How fast a training step is, against a plain eager GPT of the same shape, in one run.
+
+    OMP_NUM_THREADS=1 python benchmarks/train_step.py              # S1 to S4 and the quickstart's
+    OMP_NUM_THREADS=1 python benchmarks/train_step.py --pair       # two runs on two cores
+    python benchmarks/train_step.py --device cuda                  # tokens/s and MFU on a GPU
+
+The plain step is what a first script would do: LayerNorm, GELU, learned positions, biases, float32,
+torch's attention, AdamW over separate tensors, the gradient clipped. Both steps see the same shape
+(width, layers, heads, sequence, vocabulary) and tokens per step. Rounds alternate, and the median
+of process CPU time counts (wall clock on a GPU), because machines are shared: quote ratios.
+
+FLOP/s count attention in full, as everywhere (scaling/sweep/counting.py); compiled code computes
+only the causal half of it, so its share of the peak is of what a step is worth, not of what it
+executes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling.sweep.counting import count_flops_per_token
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape, make_shape
+from scaling.sweep.spec import RecipeSpec
+from scaling.training.engines import Engine
+from scaling.training.engines.eager import EagerEngine
+from scaling.training.engines.fused import FusedEngine
+
+# (name, width, layers, sequence, vocabulary, sequences per step): PERFORMANCE's five, 2048 tokens a
+# step, and cells of the quickstart.
+SHAPES = (
+    ("S1", 64, 2, 128, 256, 16),
+    ("S2", 128, 4, 128, 256, 16),
+    ("S2v", 128, 4, 128, 4096, 16),
+    ("S3", 256, 6, 256, 4096, 8),
+    ("S4", 384, 8, 256, 4096, 8),
+    ("q8", 8, 2, 128, 256, 2),
+    ("q16", 16, 2, 128, 256, 3),
+    ("q24", 24, 3, 128, 256, 1),
+    ("q40", 40, 3, 128, 256, 2),
+    ("q56", 56, 3, 128, 256, 1),
+)
+
+
+class PlainGPT(nn.Module):
+    """A GPT as first written."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(shape.vocab_size, shape.d_model)
+        self.positions = nn.Embedding(shape.seq_len, shape.d_model)
+        self.blocks = nn.ModuleList(PlainBlock(shape) for _ in range(shape.n_layers))
+        self.norm = nn.LayerNorm(shape.d_model)
+        self.head = nn.Linear(shape.d_model, shape.vocab_size, bias=False)
+
+    def forward(self, tokens_bt: Tensor) -> Tensor:
+        """Logits, shape (b, t, v)."""
+        positions = torch.arange(tokens_bt.shape[1], device=tokens_bt.device)
+        x = self.tokens(tokens_bt) + self.positions(positions)
+        for block in self.blocks:
+            x = block(x)
+        logits: Tensor = self.head(self.norm(x))
+        return logits
+
+
+class PlainBlock(nn.Module):
+    """Attention and MLP with LayerNorm before each."""
+
+    def __init__(self, shape: ModelShape) -> None:
+        super().__init__()
+        self.heads = shape.n_heads
+        self.norm1, self.norm2 = nn.LayerNorm(shape.d_model), nn.LayerNorm(shape.d_model)
+        self.qkv = nn.Linear(shape.d_model, 3 * shape.d_attn)
+        self.out = nn.Linear(shape.d_attn, shape.d_model)
+        self.mlp = nn.Sequential(
+            nn.Linear(shape.d_model, shape.d_ff), nn.GELU(), nn.Linear(shape.d_ff, shape.d_model)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x + attention + MLP."""
+        b, t, _ = x.shape
+        parts = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(parts[0], parts[1], parts[2], is_causal=True)
+        x = x + self.out(attended.transpose(1, 2).reshape(b, t, -1))
+        y: Tensor = x + self.mlp(self.norm2(x))
+        return y
+
+
+def make_plain_step(shape: ModelShape, device: str) -> Callable[[np.ndarray], None]:
+    """A training step of PlainGPT on ids of shape (b, t + 1)."""
+    model = PlainGPT(shape).to(device)
+    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3)
+
+    def step(tokens: np.ndarray) -> None:
+        tokens_bt = torch.from_numpy(tokens).to(device)
+        logits = model(tokens_bt[:, :-1])
+        loss = F.cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
+        adamw.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adamw.step()
+
+    return step
+
+
+def make_engine_step(engine: Engine) -> Callable[[np.ndarray], None]:
+    """A training step of ours."""
+
+    def step(tokens: np.ndarray) -> None:
+        engine.add_gradient(tokens, 1.0)
+        engine.update(1.0)
+
+    return step
+
+
+def measure(
+    steps: dict[str, Callable[[np.ndarray], None]],
+    tokens: np.ndarray,
+    *,
+    clock: Callable[[], float],
+    rounds: int,
+    seconds: float,
+) -> dict[str, float]:
+    """Median seconds a step of each, in alternating rounds of about `seconds`."""
+    counts = {}
+    for name, step in steps.items():
+        step(tokens)
+        begun = clock()
+        step(tokens)
+        counts[name] = max(1, math.ceil(seconds / max(clock() - begun, 1e-6)))
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(rounds):
+        for name, step in steps.items():
+            begun = clock()
+            for _ in range(counts[name]):
+                step(tokens)
+            times[name].append((clock() - begun) / counts[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def measure_peak(device: str, dtype: torch.dtype, clock: Callable[[], float]) -> float:
+    """FLOP/s of the best square matrix product."""
+    best = 0.0
+    for size in (256, 512, 1024) if device == "cpu" else (4096, 8192):
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        count = max(2, int((1e9 if device == "cpu" else 5e13) / size**3))
+        for _ in range(4):
+            begun = clock()
+            for _ in range(count):
+                a @ b
+            best = max(best, 2.0 * size**3 * count / (clock() - begun))
+    return best
+
+
+def make_run(shape: ModelShape, sequences: int) -> RunSpec:
+    """A run of this shape and batch."""
+    asked = RecipeSpec(batch_sequences=sequences)
+    recipe = decide_recipe(shape, 1000 * sequences * shape.seq_len, asked)
+    return RunSpec(shape=shape, recipe=recipe, data_digest="benchmark", seed=0)
+
+
+def draw_tokens(shape: ModelShape, sequences: int) -> np.ndarray:
+    """Random ids, shape (sequences, t + 1)."""
+    return np.random.default_rng(0).integers(0, shape.vocab_size, (sequences, shape.seq_len + 1))
+
+
+def compare(names: list[str], rounds: int) -> None:
+    """The table on a CPU."""
+    peak = measure_peak("cpu", torch.float32, time.process_time)
+    print(f"float32 matrix product at best: {peak / 1e9:.0f} GFLOP/s on one thread\n")
+    print("shape  d/layers/seq/vocab       tokens/s: plain   torch  compiled   ratio  of peak")
+    print("                                           and where a compiled step goes")
+    ratios: dict[str, list[float]] = {"S": [], "q": []}
+    for name, width, layers, length, vocab, sequences in SHAPES:
+        if names and name not in names:
+            continue
+        shape = make_shape(vocab, length, d_model=width, n_layers=layers)
+        run, tokens = make_run(shape, sequences), draw_tokens(shape, sequences)
+        fused = FusedEngine(run)
+        steps = {
+            "plain": make_plain_step(shape, "cpu"),
+            "torch": make_engine_step(EagerEngine(run)),
+            "compiled": make_engine_step(fused),
+            "forward": lambda ids, engine=fused: engine.measure_losses(ids),
+            "update": lambda _, engine=fused: engine.update(1.0),
+        }
+        took = measure(steps, tokens, clock=time.process_time, rounds=rounds, seconds=0.1)
+        rate = {key: sequences * length / value for key, value in took.items()}
+        ratio = took["plain"] / took["compiled"]
+        ratios[name[0]].append(ratio)
+        worth = count_flops_per_token(shape) * rate["compiled"] / peak
+        whole = f"{width}/{layers}/{length}/{vocab}"
+        print(
+            f"{name:<6} {whole:<20} {rate['plain']:>15,.0f} {rate['torch']:>7,.0f} "
+            f"{rate['compiled']:>9,.0f}   {ratio:5.2f}   {worth:6.0%}   "
+            f"forward {took['forward'] / took['compiled']:.0%}, "
+            f"update {took['update'] / took['compiled']:.0%}",
+            flush=True,
+        )
+    for kind, what in (("S", "S1 to S4"), ("q", "the quickstart's")):
+        if ratios[kind]:
+            print(f"geometric mean over {what}: {statistics.geometric_mean(ratios[kind]):.2f}")
+
+
+def train_for(seconds: float) -> float:
+    """Tokens a second of wall clock of one run of shape S2."""
+    torch.set_num_threads(1)
+    _, width, layers, length, vocab, sequences = SHAPES[1]
+    shape = make_shape(vocab, length, d_model=width, n_layers=layers)
+    step = make_engine_step(FusedEngine(make_run(shape, sequences)))
+    tokens = draw_tokens(shape, sequences)
+    step(tokens)
+    begun, count = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        step(tokens)
+        count += 1
+    return count * sequences * length / (time.perf_counter() - begun)
+
+
+def compare_pair(seconds: float) -> None:
+    """Two runs on two cores against one, in turns."""
+    alone, both = [], []
+    with concurrent.futures.ProcessPoolExecutor(2) as pool:
+        list(pool.map(train_for, [0.5, 0.5]))
+        for _ in range(5):
+            alone.append(pool.submit(train_for, seconds).result())
+            both.append(sum(pool.map(train_for, [seconds, seconds])))
+    one, two = statistics.median(alone), statistics.median(both)
+    print(f"one run {one:,.0f} tokens/s, two at once {two:,.0f} together: {two / one:.2f} times")
+
+
+def main() -> None:
+    """Print what was asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--shapes", nargs="*", default=[], help="of the table; all by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--pair", action="store_true", help="two processes at once against one")
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    print(f"{name_processor()}; torch {torch.__version__}; {platform.platform()}")
+    if asked.pair:
+        compare_pair(2.0)
+    else:
+        compare(asked.shapes, asked.rounds)
+
+
+def name_processor() -> str:
+    """What the system calls its processor, and its widest vectors as torch sees them."""
+    try:
+        with open("/proc/cpuinfo") as file:
+            named = next(line for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        named = f": {platform.processor()}"
+    return f"{named.split(':', 1)[1].strip()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""A law asked about a stock of unique tokens: what is trained beyond it repeats the stock.
+
+    L(N, D) = law(N, D, U),   U the stock
+
+The compute-optimal split of a budget then weighs epochs against parameters.
+Source: Muennighoff et al. 2023, arXiv:2305.16264, sec. 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.laws.family import Law
+from scaling.laws.numeric import NumericAnswers
+from scaling.units import FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Limited(NumericAnswers):
+    """The Law of a stock of unique tokens.
+
+    Attributes:
+        law: One that knows what repeated tokens are worth.
+        stock: Unique tokens there are.
+    """
+
+    law: Law
+    stock: float
+
+    @property
+    def name(self) -> str:
+        """The law's."""
+        return self.law.name
+
+    @property
+    def equation(self) -> str:
+        """The law's."""
+        return self.law.equation
+
+    @property
+    def param_names(self) -> tuple[str, ...]:
+        """The law's."""
+        return self.law.param_names
+
+    @property
+    def has_frontier(self) -> bool:
+        """The law's."""
+        return self.law.has_frontier
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """See Law; the stock stands for U where none is given."""
+        unique = np.asarray(self.stock) if unique_tokens is None else unique_tokens
+        return self.law.loss(coefficients, params, tokens, unique)

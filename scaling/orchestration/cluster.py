@@ -1,0 +1,331 @@
+"""A Ray cluster that is joined: can it carry this sweep, and does every node see the same folder?
+
+    address      auto or host:port; what else looks like one is answered with what to say instead
+    fit          one run needs X; some node has it, or an autoscaler may bring one
+    preflight    on every node: read a nonce that the driver wrote, write one back, and race all
+                 other nodes for an exclusive link, of which exactly one must win
+
+Results, and the corpus, lie on a POSIX file system that all nodes mount at one path: a commit made
+on a node that writes elsewhere would be lost without a word. So nodes are asked before anything is
+trained, and nodes that join later when they appear.
+
+Autoscalers see what waits: attempts are handed to Ray before there is room for them, as many again
+as run and at least sixteen, so that they are pending tasks there. Nothing is asked for beside
+them (`request_resources` outlives the driver, and what it asks for is paid for), so the demand ends
+with the sweep.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import platform
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling._version import __version__
+from scaling.durable import (
+    blaming_machine,
+    explain_fault,
+    link_exclusively,
+    read_plain,
+    write_durably,
+)
+from scaling.errors import EnvironmentFault, IntegrityError, ScalingError, UsageError
+from scaling.sweep.runspec import NUMERICS_VERSION
+
+_REACH_SECONDS = 5.0
+_ANSWER_SECONDS = 60.0  # a node that starts its first worker may import for tens of seconds
+_VISIBLE_SECONDS = 5.0  # attribute caches of NFS hold names back for 3 s by default
+_LOOK_AGAIN_SECONDS = 0.1
+_NONCE = "nonce.tmp"
+_WINNER = "winner.tmp"
+_FILE_BYTES = 1000
+_GROUP_LABEL = "ray.io/node-group"
+_GIB = 2**30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """What one attempt occupies.
+
+    Attributes:
+        cpus: Cores.
+        memory: Bytes; None: not asked for.
+    """
+
+    cpus: int
+    memory: int | None = None
+
+    def fits(self, resources: Mapping[str, float]) -> bool:
+        """Whether an empty node has it; a resource that the node does not state is not checked."""
+        return self.count(resources) > 0
+
+    def count(self, resources: Mapping[str, float]) -> int:
+        """How many attempts a node has room for at a time."""
+        count = int(resources.get("CPU", 0.0) // self.cpus)
+        if self.memory and "memory" in resources:
+            count = min(count, int(resources["memory"] // self.memory))
+        return count
+
+    def __str__(self) -> str:
+        memory = f" and {self.memory / _GIB:.1f} GiB of memory" if self.memory else ""
+        return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}"
+
+
+def find_address(address: str) -> str:
+    """The host:port to join, where somebody answers.
+
+    `auto` is resolved here, from RAY_ADDRESS or what `ray start` left on this machine. Ray itself
+    would go on to look for any process that looks like a cluster's, and may join a stranger's; on
+    an address where nobody answers it would wait for minutes.
+
+    Raises:
+        UsageError: It is the address of something else than a cluster's GCS.
+        OSError, ValueError: Nothing answers there, or it is no address.
+    """
+    if address == "auto":
+        address = os.environ.get("RAY_ADDRESS") or _read_started_cluster()
+    if address.startswith(("http://", "https://")):
+        raise UsageError(
+            f'{address} is the address of Ray Jobs: use "scaling submit" with it, or name the '
+            "cluster itself (host:6379)."
+        )
+    if "://" in address:
+        raise UsageError(
+            f"{address}: Ray Client is not supported, its calls cross a proxy. Run on a node of "
+            'the cluster with --address auto, or use "scaling submit".'
+        )
+    host, _, port = address.rpartition(":")
+    place = (host.strip("[]"), int(port))
+    socket.create_connection(place, timeout=_REACH_SECONDS).close()
+    return address
+
+
+def _read_started_cluster() -> str:
+    folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
+    try:
+        return read_plain(folder, "ray_current_cluster", limit=_FILE_BYTES).decode().strip()
+    except (OSError, IntegrityError, UnicodeDecodeError) as error:
+        raise ConnectionError(
+            'none was started on this machine with "ray start", and RAY_ADDRESS is not set'
+        ) from error
+
+
+def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
+    """Why Ray did not let us join, in plain words."""
+    text = str(error)
+    if "ersion mismatch" in text:
+        words = [line.strip() for line in text.splitlines()]
+        stated = [word for word in words if word.startswith(("Ray:", "Python:"))]
+        cluster, ours = ", ".join(stated[:2]), ", ".join(stated[2:])
+        return EnvironmentFault(
+            f"the cluster at {address!r} runs {cluster}; this process runs {ours}. Both must be "
+            "the same: install the cluster's versions here."
+        )
+    first = next(iter(text.strip().splitlines()), "")[:300]
+    return EnvironmentFault(
+        f"no Ray cluster can be joined at {address!r}: {type(error).__name__}: {first}. "
+        "Check the address, or leave --address out to use a Ray of its own."
+    )
+
+
+def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: bool) -> None:
+    """Refuse a request that no node can satisfy, instead of waiting for ever.
+
+    Args:
+        need: Of one attempt.
+        nodes: Resources of the nodes that are there.
+        autoscaled: Others may come, of a size that is not known here.
+
+    Raises:
+        EnvironmentFault: Naming what is needed and what there is.
+    """
+    if autoscaled or any(need.fits(node) for node in nodes):
+        return
+    cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
+    memory = max((node.get("memory", 0.0) for node in nodes), default=0.0)
+    has = f"{cpus:g} CPU cores" + (f" and {memory / _GIB:.1f} GiB" if need.memory else "")
+    raise EnvironmentFault(
+        f"one run needs {need}, the cluster has {len(nodes)} node(s), the largest with {has}. "
+        "Lower resources.cpus_per_run in the sweep file, or ask for smaller models."
+    )
+
+
+class Preflight:
+    """Asks nodes whether they see the results folder, and whether commits are exclusive there.
+
+    Args:
+        ray: The module, connected to the cluster.
+        folder: The results folder, which exists.
+        corpus: The prepared corpus, which exists.
+    """
+
+    def __init__(self, ray: Any, folder: Path, corpus: Path) -> None:
+        self._ray, self._folder, self._corpus = ray, folder.absolute(), corpus.absolute()
+        self._asked: dict[Any, Mapping[str, Any]] = {}
+        self._known: set[str] = set()
+        self._probe: Path | None = None
+        self._winners: list[str] = []
+
+    def begin(self, nodes: Sequence[Mapping[str, Any]]) -> None:
+        """Ask the nodes that were not asked before; returns at once."""
+        new = [node for node in nodes if node["Alive"] and node["NodeID"] not in self._known]
+        if not new:
+            return
+        nonce = self._open_probe()
+        task = self._ray.remote(num_cpus=0, max_retries=0)(examine_node)
+        strategies = importlib.import_module("ray.util.scheduling_strategies")
+        for node in new:
+            self._known.add(node["NodeID"])
+            place = strategies.NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
+            ref = task.options(scheduling_strategy=place).remote(
+                str(self._probe), nonce, node["NodeID"], str(self._corpus)
+            )
+            self._asked[ref] = node
+
+    def finish(self) -> None:
+        """Wait for every node asked.
+
+        Raises:
+            EnvironmentFault: A node does not see the folder, cannot commit there, has no or another
+                `scaling`, or does not answer.
+        """
+        done, silent = self._ray.wait(
+            list(self._asked), num_returns=len(self._asked), timeout=_ANSWER_SECONDS
+        )
+        problems = [self._judge(ref) for ref in done]
+        problems += [
+            f"{_name_node(self._asked[ref])}: no answer within {_ANSWER_SECONDS:g} s"
+            for ref in silent
+        ]
+        self._raise(problems)
+        if len(self._winners) != 1:
+            said = ", ".join(self._winners) or "none"
+            self._raise([f"of all nodes one must win an exclusive link; winners: {said}"])
+
+    def poll(self) -> None:
+        """Judge the answers of nodes that joined later, as far as there are any.
+
+        Raises:
+            EnvironmentFault: As `finish`; a node that has left again is not one.
+        """
+        if self._asked:
+            done, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
+            self._raise([self._judge(ref) for ref in done])
+
+    def close(self) -> None:
+        """Remove what the nodes wrote."""
+        if self._probe is not None:
+            shutil.rmtree(self._probe, ignore_errors=True)
+        self._probe = None
+
+    def _open_probe(self) -> str:
+        if self._probe is None:
+            self._probe = self._folder / f".preflight-{uuid.uuid4().hex[:8]}"
+            with blaming_machine(self._probe):
+                self._probe.mkdir()
+            write_durably(self._probe / _NONCE, uuid.uuid4().hex.encode())
+        return read_plain(self._probe, _NONCE, limit=_FILE_BYTES).decode()
+
+    def _judge(self, ref: Any) -> str | None:
+        """What is wrong with a node that answered; None if nothing is."""
+        node = self._asked.pop(ref)
+        name = _name_node(node)
+        try:
+            answer: NodeAnswer = self._ray.get(ref)
+        except Exception as error:  # whatever a node without our code, or without a disk, raises
+            alive = {one["NodeID"] for one in self._ray.nodes() if one["Alive"]}
+            if node["NodeID"] not in alive:
+                return None
+            if "No module named 'scaling" in str(error):
+                return f"{name}: cannot import scaling; install version {__version__} there"
+            return f"{name}: {type(error).__name__}: {str(error).strip().splitlines()[-1][:300]}"
+        if answer.problem:
+            return f"{name}: {answer.problem}"
+        if (answer.scaling, answer.numerics) != (__version__, NUMERICS_VERSION):
+            return f"{name}: has scaling {answer.scaling}, the driver {__version__}; install it"
+        if answer.won:
+            self._winners.append(name)
+        assert self._probe is not None
+        if not _wait_for_text(self._probe, f"{node['NodeID']}.tmp", answer.nonce):
+            return f"{name}: what it wrote to {self._folder} is not seen here; {_SHARED}"
+        return None
+
+    def _raise(self, problems: Sequence[str | None]) -> None:
+        real = [problem for problem in problems if problem]
+        if real:
+            self.close()
+            raise EnvironmentFault(
+                "not every node of the cluster can take part:\n  " + "\n  ".join(real)
+            )
+
+
+_SHARED = "results must lie on a file system that every node mounts at the same path"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeAnswer:
+    """What a node says of itself; `problem` is empty where it can take part."""
+
+    scaling: str
+    numerics: int
+    nonce: str
+    won: bool = False
+    problem: str = ""
+
+
+def examine_node(probe: str, nonce: str, node_id: str, corpus: str) -> NodeAnswer:
+    """What a node does: read, write back, and try the commit primitive against all others."""
+    mine = uuid.uuid4().hex
+    say = NodeAnswer(scaling=__version__, numerics=NUMERICS_VERSION, nonce=mine)
+    folder = Path(probe)
+    try:
+        if not _wait_for_text(folder, _NONCE, nonce):
+            what = f"does not see {folder.parent} as the driver does; {_SHARED}"
+            return _with_problem(say, what)
+        if not os.access(Path(corpus, "manifest.json"), os.R_OK):
+            return _with_problem(say, f"does not see the corpus in {corpus}; {_SHARED}")
+        write_durably(folder / f"{node_id}.tmp", mine.encode())
+        won = link_exclusively(folder / f"{node_id}.tmp", folder / _WINNER)
+    except ScalingError as error:
+        return _with_problem(say, str(error))
+    except OSError as error:
+        return _with_problem(say, str(explain_fault(error, probe) or error))
+    return NodeAnswer(scaling=say.scaling, numerics=say.numerics, nonce=mine, won=won)
+
+
+def _with_problem(say: NodeAnswer, problem: str) -> NodeAnswer:
+    host = f"host {platform.node()} "
+    return NodeAnswer(
+        scaling=say.scaling, numerics=say.numerics, nonce=say.nonce, problem=host + problem
+    )
+
+
+def _wait_for_text(folder: Path, name: str, text: str) -> bool:
+    """Whether a file holds that text, at once or when caches have expired."""
+    deadline = time.monotonic() + _VISIBLE_SECONDS
+    while True:
+        with contextlib.suppress(OSError, IntegrityError):
+            if read_plain(folder, name, limit=_FILE_BYTES) == text.encode():
+                return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def is_autoscaled(nodes: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether nodes may come that are not there yet: those that an autoscaler starts are labelled
+    with the group that it takes them from."""
+    return any(node.get("Labels", {}).get(_GROUP_LABEL) for node in nodes)
+
+
+def _name_node(node: Mapping[str, Any]) -> str:
+    return f"node {node.get('NodeManagerHostname') or node.get('NodeManagerAddress')}"

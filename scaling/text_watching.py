@@ -1,0 +1,52 @@
+"""What `scaling status` prints: counts, what runs now, and every run that is not finished.
+
+quickstart: 12 finished, 2 running, 15 missing
+  driven by process 4242 on node-3 since 2026-01-01T00:00:00+00:00
+  81.2k tokens/s · 1 min 40 s left
+  0123456789abcdef running: 45 % of 1.2M tokens, 40.1k tokens/s, 16 s left, heartbeat .4 s ago
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from scaling.units import clean_line, format_count, format_seconds
+
+_MISSING_SHOWN = 20  # of a sweep of thousands; --json has them all
+
+
+def format_status(status: Mapping[str, Any]) -> str:
+    """The text at the head of this file, of a described status."""
+    counts = ", ".join(f"{n} {state}" for state, n in status["counts"].items())
+    lines = [f"{status['name']}: {counts}"]
+    if (driver := status["driver"]) is not None:
+        lines.append(
+            f"  driven by process {driver['pid']} on {driver['host']} since {driver['since']}"
+        )
+    if status["tokens_per_second"]:
+        left = status["seconds_left"]
+        rate = f"{format_count(status['tokens_per_second'])} tokens/s"
+        lines.append(f"  {rate}" + ("" if left is None else f" · {format_seconds(left)} left"))
+    missing = [run for run in status["runs"] if run["state"] == "missing"]
+    listed = [run for run in status["runs"] if run["state"] not in ("finished", "missing")]
+    lines += [f"  {run['run_id']} {_describe_run(run)}" for run in listed]
+    lines += [f"  {run['run_id']} missing" for run in missing[:_MISSING_SHOWN]]
+    if len(missing) > _MISSING_SHOWN:
+        lines.append(f"  and {len(missing) - _MISSING_SHOWN} more missing")
+    lines += [f"  damaged: {line}" for line in status["damaged"]]
+    return "\n".join(clean_line(line) for line in lines)
+
+
+def _describe_run(run: Mapping[str, Any]) -> str:
+    live = run["live"]
+    if live is None:
+        return f"{run['state']}: {run['why']}" if run["why"] else run["state"]
+    share = live["tokens"] / live["tokens_total"]
+    parts = [f"{share:.0%} of {format_count(live['tokens_total'])} tokens"]
+    if live["tokens_per_second"] is not None:
+        parts.append(f"{format_count(live['tokens_per_second'])} tokens/s")
+        parts.append(f"{format_seconds(live['seconds_left'])} left")
+    if live["heartbeat_seconds_ago"] is not None:
+        parts.append(f"heartbeat {format_seconds(live['heartbeat_seconds_ago'])} ago")
+    return f"running: {', '.join(parts)} ({live['host']}, process {live['pid']})"

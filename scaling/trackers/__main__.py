@@ -1,0 +1,38 @@
+"""The process beside a driver that sends its runs to a tracker.
+
+usage: python -m scaling.trackers RESULTS NAME        run_ids come on standard input, one a line
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from scaling.ledger.commit import Ledger
+from scaling.trackers import TRACKERS, open_tracker
+from scaling.trackers.sending import find_folder, list_unsent, send_results
+
+
+def main(results: Path, name: str) -> int:
+    tracker_name = next(one for one in TRACKERS if one == name)
+    ledger = Ledger.open(results)
+    folder = find_folder(ledger, tracker_name)
+    tracker = None
+
+    def read_ids() -> Iterator[str]:
+        for line in sys.stdin:
+            yield line.strip()
+        yield from list_unsent(ledger, tracker_name)  # what the pipe had no room for
+
+    try:
+        tracker = open_tracker(tracker_name, project=ledger.name, folder=folder)
+        send_results(ledger, tracker_name, tracker, read_ids())
+    except Exception as error:  # the last line of the log is what the driver says
+        sys.stderr.write(f"\n{type(error).__name__}: {' '.join(str(error).split())[:500]}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

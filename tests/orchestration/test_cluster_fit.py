@@ -1,0 +1,198 @@
+"""Claims about joining and submitting that need no cluster: what fits, is seen, and is said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from scaling.errors import EnvironmentFault, UsageError
+from scaling.orchestration import cluster
+from scaling.orchestration.cluster import (
+    Need,
+    check_fit,
+    examine_node,
+    explain_refusal,
+    find_address,
+    is_autoscaled,
+)
+from scaling.orchestration.jobs import JobRequest, SubmittedJob, submit_job
+
+NODES = ({"CPU": 4.0, "memory": 8.0 * 2**30}, {"CPU": 16.0, "memory": 2.0 * 2**30})
+
+
+@pytest.mark.parametrize(
+    ("need", "counts"),
+    [
+        (Need(cpus=1), (4, 16)),
+        (Need(cpus=3), (1, 5)),
+        (Need(cpus=1, memory=2**30), (4, 2)),
+        (Need(cpus=1, memory=2**33), (1, 0)),
+    ],
+)
+def test_a_node_carries_as_many_runs_as_its_scarcest_resource(
+    need: Need, counts: tuple[int, int]
+) -> None:
+    assert tuple(need.count(node) for node in NODES) == counts
+
+
+def test_what_fits_no_single_node_is_refused_with_both_sides() -> None:
+    check_fit(Need(cpus=16), NODES, autoscaled=False)
+    # Either node has one of the two, none has both.
+    with pytest.raises(EnvironmentFault, match=r"needs 16 CPU cores and 4.0 GiB of memory, the cl"):
+        check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=False)
+    check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=True)
+
+
+def test_nodes_of_an_autoscaler_are_known_by_their_label() -> None:
+    assert not is_autoscaled([{"Labels": {"ray.io/node-id": "a"}}, {}])
+    assert is_autoscaled([{"Labels": {"ray.io/node-group": "small"}}])
+
+
+def test_a_version_mismatch_names_both_sides_once() -> None:
+    error = RuntimeError(
+        "Version mismatch: The cluster was started with:\n    Ray: 2.52.0\n    Python: 3.12.1\n"
+        "This process on node x was started with:\n    Ray: 2.60.0\n    Python: 3.11.7\n"
+    )
+    said = str(explain_refusal(error, "head:6379"))
+    assert "runs Ray: 2.52.0, Python: 3.12.1; this process runs Ray: 2.60.0, Python: 3.11.7" in said
+
+
+def test_auto_asks_the_variable_before_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+
+    def connect(place: Any, timeout: float) -> Any:
+        asked.append(place)
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(cluster.socket, "create_connection", connect)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.1:6379\n")
+    assert find_address("auto") == "10.0.0.1:6379"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6380")
+    assert find_address("auto") == "10.0.0.2:6380"
+    assert find_address("[::1]:6381") == "[::1]:6381"
+    assert asked == [("10.0.0.1", 6379), ("10.0.0.2", 6380), ("::1", 6381)]
+
+
+# --- what a node finds ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder's probe with its nonce, and a corpus beside it."""
+    monkeypatch.setattr(cluster, "_VISIBLE_SECONDS", 0.0)
+    folder = tmp_path / "results" / ".preflight-1"
+    folder.mkdir(parents=True)
+    (folder / "nonce.tmp").write_text("nonce")
+    (tmp_path / "manifest.json").write_text("{}")
+    return folder
+
+
+def ask(probe: Path, node: str = "a") -> cluster.NodeAnswer:
+    return examine_node(str(probe), "nonce", node, str(probe.parents[1]))
+
+
+def test_of_nodes_that_see_one_folder_one_wins(probe: Path) -> None:
+    answers = [ask(probe, node) for node in "abc"]
+    assert [answer.problem for answer in answers] == ["", "", ""]
+    assert [answer.won for answer in answers] == [True, False, False]
+
+
+def break_view(probe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (probe / "nonce.tmp").write_text("of another folder at the same path")
+
+
+def break_links(probe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Any, target: Any) -> None:
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+
+
+def break_corpus(probe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (probe.parents[1] / "manifest.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (break_view, "does not see .*results as the driver does"),
+        (break_links, "refuses hard links"),
+        (break_corpus, "does not see the corpus"),
+    ],
+)
+def test_what_is_wrong_with_a_node_is_said(
+    probe: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path, pytest.MonkeyPatch], None],
+    what: str,
+) -> None:
+    spoil(probe, monkeypatch)
+    assert re.search(f"host .* {what}|{what}", ask(probe).problem)
+
+
+# --- jobs -------------------------------------------------------------------------------------
+
+
+class Client:
+    """Ray Jobs as far as a submitted job asks it: a log that grows until the job has ended."""
+
+    def __init__(self, logs: list[str], exit_code: int | None) -> None:
+        self._logs, self._exit_code = logs, exit_code
+
+    def get_job_status(self, job_id: str) -> Any:
+        return SimpleNamespace(value="RUNNING" if len(self._logs) > 1 else "SUCCEEDED")
+
+    def get_job_logs(self, job_id: str) -> str:
+        return self._logs.pop(0) if len(self._logs) > 1 else self._logs[0]
+
+    def get_job_info(self, job_id: str) -> Any:
+        status = SimpleNamespace(value="STOPPED")
+        return SimpleNamespace(driver_exit_code=self._exit_code, status=status, message="stopped")
+
+
+def test_output_of_a_job_is_shown_by_whole_lines_and_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("scaling.orchestration.jobs._POLL_SECONDS", 0.0)
+    logs = ["", "one\ntw", "one\ntwo\nth", "one\ntwo\nthree"]
+    job = SubmittedJob(Client(logs, 3), "job")
+    assert list(job.follow()) == ["one", "two", "three"]
+    assert job.find_exit_code() == 3
+
+
+def test_a_job_that_was_stopped_has_no_exit_code() -> None:
+    with pytest.raises(EnvironmentFault, match="ended as STOPPED"):
+        SubmittedJob(Client(["x"], None), "job").find_exit_code()
+
+
+def test_a_cluster_that_no_longer_answers_is_said() -> None:
+    with pytest.raises(EnvironmentFault, match="no longer answers"):
+        list(SubmittedJob(SimpleNamespace(get_job_status=None), "job").follow())
+
+
+def test_paths_with_spaces_reach_the_job_whole(tmp_path: Path) -> None:
+    sweep = tmp_path / "my sweeps" / "a;b.yaml"
+    request = JobRequest(address="http://x", sweep_file=sweep, root=tmp_path, python=sys.executable)
+    words = shlex.split(request.command)
+    assert words[:4] == [sys.executable, "-m", "scaling", "run"]
+    assert words[4:] == [str(sweep), "--root", str(tmp_path), "--address", "auto"]
+
+
+def test_an_address_of_a_cluster_is_no_address_of_its_jobs() -> None:
+    request = JobRequest(address="head:6379", sweep_file=Path("a.yaml"), root=Path())
+    with pytest.raises(UsageError, match="http://head:8265"):
+        submit_job(request)

@@ -1,0 +1,149 @@
+"""Tables that are malformed, or that cannot carry an answer: an exit code, a status, a reason and a
+remedy; never a traceback, never a number without its warning."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling import cli
+from scaling.laws.chinchilla import CHINCHILLA
+
+LAW = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
+Row = tuple[object, object, object]
+
+
+def list_runs(params: list[float], tokens: list[float]) -> list[Row]:
+    """Runs of every N with every D, off Hoffmann's law by .3 %."""
+    rng = np.random.default_rng(0)
+    pairs = [(n, d) for n in params for d in tokens]
+    return [
+        (n, d, float(CHINCHILLA.loss(LAW, np.array(n), np.array(d)) * np.exp(noise)))
+        for (n, d), noise in zip(pairs, 0.003 * rng.standard_normal(len(pairs)), strict=True)
+    ]
+
+
+SIZES = np.geomspace(1e7, 1e9, 6).tolist()
+COUNTS = np.geomspace(1e9, 1e11, 6).tolist()
+GRID = list_runs(SIZES, COUNTS)
+LINE = [list_runs([n], [20 * n])[0] for n in np.geomspace(1e7, 1e9, 12)]
+
+CARRY_NOTHING = {
+    "one point": (GRID[:1], "needs at least 10"),
+    "two points": (GRID[:8:7], "needs at least 10"),
+    "three points": (GRID[:15:7], "needs at least 10"),
+    "one size": (list_runs([1e8], np.geomspace(1e9, 1e11, 12).tolist()), "1 distinct N"),
+    "one count": (list_runs(np.geomspace(1e7, 1e9, 12).tolist(), [1e10]), "1 distinct D"),
+    "one ratio": (LINE, "All runs lie on one ratio"),
+    "one run, thirty times": (GRID[:1] * 30, "1 distinct (N, D)"),
+}
+MALFORMED = {
+    "no rows": ([], "no rows"),
+    "not a number": ([*GRID, (1e8, 1e10, "nan")], "38: loss: nan is not a finite number"),
+    "negative": ([*GRID, (1e8, 1e10, -1.2)], "38: loss: -1.2 is not above 0"),
+    "text": ([*GRID, ("big", 1e10, 2.2)], "38: N: text 'big'"),
+    "all diverged": ([(n, d, "nan") for n, d, _ in GRID], "2: loss: nan"),
+}
+
+
+@pytest.fixture
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """Runs a verb on rows and gives exit code, standard output and standard error."""
+
+    def run(rows: list[Row], verb: str, *words: str) -> tuple[int, str, str]:
+        path = tmp_path / "runs.csv"
+        lines = ["N,D,loss", *(",".join(map(str, row)) for row in rows)]
+        path.write_text("\n".join(lines) + "\n")
+        monkeypatch.setattr(sys, "argv", ["scaling", verb, str(path), *words])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return run
+
+
+@pytest.mark.parametrize("name", CARRY_NOTHING)
+def test_a_design_that_carries_nothing_ends_with_4_and_its_reason(ask, name: str) -> None:
+    rows, reason = CARRY_NOTHING[name]
+    code, out, _ = ask(rows, "fit", "--json")
+    assert code == 4
+    answer = json.loads(out)
+    assert answer["law"] is None
+    assert answer["status"] == "failed"
+    assert reason in answer["reason"]
+    assert "Add " in answer["reason"]
+
+
+@pytest.mark.parametrize("name", ["three points", "one ratio"])
+@pytest.mark.parametrize(
+    "question",
+    [("allocate", "--flops", "1e20"), ("predict", "--params", "1e8", "--tokens", "1e10")],
+    ids=lambda words: words[0],
+)
+def test_no_number_is_answered_from_it(ask, name: str, question: tuple[str, ...]) -> None:
+    rows, reason = CARRY_NOTHING[name]
+    code, out, err = ask(rows, *question, "--json")
+    assert code == 4
+    answer = json.loads(out)
+    assert answer["law"] is None
+    assert answer.get("answers", answer.get("predictions")) == []
+    assert reason in err
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_rows_end_with_2_and_their_place(ask, name: str) -> None:
+    rows, seen = MALFORMED[name]
+    code, out, err = ask(rows, "fit", "--json")
+    assert code == 2
+    assert out == ""
+    assert seen in err
+    assert "Traceback" not in err
+
+
+def test_bad_rows_are_left_out_when_told_and_listed(ask) -> None:
+    rows = [*GRID, (1e8, 1e10, "nan")]
+    code, out, err = ask(rows, "fit", "--json", "--drop-bad", "--no-bootstrap")
+    assert code == 0
+    assert json.loads(out)["n"] == 36
+    assert "runs.csv:38: loss: nan" in err
+
+
+def test_one_huge_outlier_is_named_with_every_answer(ask) -> None:
+    rows = [*GRID, (1e8, 1e10, 900.0)]
+    code, out, _ = ask(rows, "allocate", "--flops", "1e20", "--json", "--no-bootstrap")
+    assert code == 0
+    (answer,) = json.loads(out)["answers"]
+    (check,) = [one for one in answer["checks"] if one["code"] == "outliers"]
+    assert check["passed"] is False
+    assert "900" in check["seen"]
+    _, out, _ = ask(GRID, "allocate", "--flops", "1e20", "--json", "--no-bootstrap")
+    (clean,) = json.loads(out)["answers"]
+    assert answer["params"] == pytest.approx(clean["params"], rel=0.05)
+
+
+def test_doubled_rows_are_kept_and_named(ask) -> None:
+    code, out, _ = ask([*GRID, *GRID], "fit", "--json", "--no-bootstrap")
+    assert code == 0
+    answer = json.loads(out)
+    assert answer["n"] == 72
+    (check,) = [one for one in answer["checks"] if one["code"] == "duplicate_cells"]
+    assert check["passed"] is False
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_fitted(ask) -> None:
+    rng = np.random.default_rng(0)
+    params, tokens = np.exp(rng.uniform(16, 22, 10**6)), np.exp(rng.uniform(20, 26, 10**6))
+    loss = CHINCHILLA.loss(LAW, params, tokens) * np.exp(0.003 * rng.standard_normal(10**6))
+    rows = list(zip(params.tolist(), tokens.tolist(), loss.tolist(), strict=True))
+    code, out, _ = ask(rows, "fit", "--json", "--bootstrap", "50")
+    assert code == 0
+    law = json.loads(out)["law"]["params"]
+    # σ .3 % over a million runs: 1e-4 of each letter.
+    np.testing.assert_allclose(list(law.values()), LAW, rtol=3e-3)

@@ -1,0 +1,254 @@
+"""Claims about looking at a sweep while it runs, and ending it, by its files alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scaling.errors import LockedError, UsageError
+from scaling.ledger.cancelling import cancel_run, cancel_sweep, is_cancelled, is_sweep_cancelled
+from scaling.ledger.commit import Ledger
+from scaling.ledger.signs import Heartbeat
+from scaling.sweep.runspec import RunSpec
+from scaling.text_watching import format_status
+from scaling.watching import SweepWatch, find_run, is_over, read_log
+from scaling.workflow import open_results, renew_runs
+
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The reference sweep with its three longest runs not done."""
+    shutil.copytree(REFERENCE, tmp_path / "reference")
+    for run in list_longest(tmp_path / "reference", 3):
+        shutil.rmtree(tmp_path / "reference" / "runs" / run.run_id)
+    return tmp_path / "reference"
+
+
+def list_longest(folder: Path, count: int) -> list[RunSpec]:
+    runs = {cell.run.run_id: cell.run for cell in open_results(folder).plan.cells}
+    return list(runs.values())[:count]
+
+
+def begin_attempt(
+    ledger: Ledger, run: RunSpec, *, host: str = "", at: float | None = None, share: float = 0.25
+) -> str:
+    """An attempt of the present term whose process is this one, or one on another host."""
+    attempt = ledger.name_attempt(run.run_id, term=ledger.read_term())
+    ledger.create_attempt(run.run_id, attempt)
+    beat = Heartbeat(
+        host=host or socket.gethostname(),
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+        tokens=int(share * run.tokens),
+        loss=2.0,
+        seconds=1.0,
+        tokens_per_second=1000.0,
+        at=time.time() if at is None else at,
+    )
+    ledger.beat(run.run_id, attempt, beat)
+    return attempt
+
+
+def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True
+    )
+
+
+# --- status -----------------------------------------------------------------------------------
+
+
+def test_a_running_run_is_shown_with_tokens_rate_and_time_left(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    attempt = begin_attempt(ledger, run)
+    status = SweepWatch(folder).describe()
+    assert status["counts"] == {"finished": 39, "running": 1, "missing": 2}
+    (live,) = [one["live"] for one in status["runs"] if one["live"]]
+    assert (live["attempt"], live["tokens_total"]) == (attempt, run.tokens)
+    assert live["seconds_left"] == pytest.approx((run.tokens - live["tokens"]) / 1000)
+    assert 0 <= live["heartbeat_seconds_ago"] < 60
+    assert status["tokens_per_second"] == 1000
+    others = sum(one.flops for one in list_longest(folder, 3)) - run.flops
+    left = others + run.flops - live["tokens"] * run.flops / run.tokens
+    assert status["seconds_left"] == pytest.approx(left / (1000 * run.flops / run.tokens))
+    assert f"{run.run_id} running: 25% of" in format_status(status)
+    assert json.dumps(status, allow_nan=False)
+
+
+def test_an_attempt_of_an_older_term_or_of_a_silent_host_is_not_running(folder: Path) -> None:
+    ledger, (first, second, third) = Ledger.open(folder), list_longest(folder, 3)
+    begin_attempt(ledger, first)
+    ledger.advance_term()
+    begin_attempt(ledger, second, host="elsewhere", at=time.time() - 3600)
+    begin_attempt(ledger, third, host="elsewhere")
+    counts = SweepWatch(folder).describe()["counts"]
+    assert counts == {"finished": 39, "running": 1, "missing": 2}
+
+
+def test_a_watch_notices_a_new_result_and_its_end(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    attempt = begin_attempt(ledger, run)
+    watch = SweepWatch(folder)
+    assert not is_over(watch.describe())
+    shutil.rmtree(ledger.attempt_folder(run.run_id, attempt).parent.parent)
+    shutil.copytree(REFERENCE / "runs" / run.run_id, folder / "runs" / run.run_id)
+    after = watch.describe()
+    assert after["counts"] == {"finished": 40, "missing": 2}
+    assert is_over(after)
+
+
+def test_the_driver_of_a_sweep_is_named_while_it_lives(folder: Path) -> None:
+    with Ledger.open(folder).lock():
+        driver = SweepWatch(folder).describe()["driver"]
+        assert (driver["pid"], driver["host"]) == (os.getpid(), socket.gethostname())
+    assert SweepWatch(folder).describe()["driver"] is None
+    # This pid, but of a process that began long before.
+    dead = {"pid": os.getpid(), "started": 1e9, "host": socket.gethostname(), "since": "2001"}
+    (folder / ".lock-holder").write_text(json.dumps(dead))
+    assert SweepWatch(folder).describe()["driver"] is None
+
+
+def test_a_damaged_result_has_its_state_and_the_exit_code(folder: Path) -> None:
+    path = next(folder.glob("runs/*/result.json"))
+    path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
+    done = run_cli("status", folder, "--json")
+    assert done.returncode == 7
+    assert json.loads(done.stdout)["counts"]["damaged"] == 1
+
+
+def test_watch_writes_one_object_a_line_and_ends_when_nothing_runs(folder: Path) -> None:
+    done = run_cli("status", folder, "--watch", "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["counts"] == {"finished": 39, "missing": 3}
+
+
+def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    hostile = "\x1b]0;owned\x07 \u202e\x9b31m"
+    attempt = begin_attempt(ledger, run)
+    ledger.fail(run.run_id, attempt, RuntimeError(hostile), "exception")
+    path = ledger.attempt_folder(run.run_id, attempt)
+    (path / "log.txt").write_text(f"first {hostile}\n")
+    (path / "metrics.jsonl").write_text(json.dumps({"step": 1, hostile: 2.0}) + "\n" + hostile)
+    holder = {"pid": os.getpid(), "started": 1e9, "host": hostile, "since": hostile}
+    (folder / ".lock-holder").write_text(json.dumps(holder))
+    for words in (("status", folder), ("logs", folder, run.run_id)):
+        said = run_cli(*words).stdout
+        assert "owned" in said
+        assert not any(character in said for character in "\x1b\x07\x9b\u202e")
+
+
+# --- logs -------------------------------------------------------------------------------------
+
+
+def test_logs_end_with_the_traceback_of_a_failure(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    attempt = begin_attempt(ledger, run)
+    try:
+        raise ValueError("the reason")
+    except ValueError as error:
+        ledger.fail(run.run_id, attempt, error, "exception")
+    lines = list(read_log(ledger, run))
+    assert lines[0] == f"attempt {attempt}"
+    assert any(line.startswith("failed (exception) at 20") for line in lines)
+    assert lines[-1] == "ValueError: the reason"
+
+
+def test_logs_of_a_finished_run_show_its_curve_and_its_loss(folder: Path) -> None:
+    run = list_longest(folder, 6)[-1]
+    done = run_cli("logs", folder, run.run_id[:12])
+    assert done.returncode == 0, done.stderr
+    assert "step " in done.stdout
+    assert "nats/token" in done.stdout.splitlines()[-1]
+
+
+def test_followed_logs_go_on_to_the_next_attempt_and_end_with_the_run(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    with ledger.lock():
+        first = begin_attempt(ledger, run)
+        ledger.fail(run.run_id, first, ValueError("once"), "exception")
+        lines = read_log(ledger, run, follow=True)
+        assert next(lines) == f"attempt {first}"
+        second = begin_attempt(ledger, run)
+        seen = []
+        for line in lines:
+            seen.append(line)
+            if line == f"attempt {second}":
+                cancel_run(ledger, run.run_id)  # nothing more will come
+    assert "ValueError: once" in seen
+    assert seen[-1] == "cancelled"
+
+
+@pytest.mark.parametrize(("prefix", "what"), [("", "no planned"), ("zz", "no planned")])
+def test_a_run_that_is_not_planned_is_named(folder: Path, prefix: str, what: str) -> None:
+    with pytest.raises(UsageError, match=f"{what} run begins with"):
+        find_run(folder, prefix)
+
+
+# --- cancel and retry -------------------------------------------------------------------------
+
+
+def test_cancelling_a_sweep_asks_its_driver_and_no_later_one(folder: Path) -> None:
+    ledger = Ledger.open(folder)
+    term = ledger.advance_term()
+    with ledger.lock():
+        assert cancel_sweep(ledger)
+    assert is_sweep_cancelled(ledger, term)
+    assert not is_sweep_cancelled(ledger, ledger.advance_term())
+
+
+def test_cancelling_a_sweep_without_a_driver_ends_what_a_dead_one_left(folder: Path) -> None:
+    ledger = Ledger.open(folder)
+    term = ledger.read_term()
+    assert not cancel_sweep(ledger)
+    assert ledger.read_term() == term + 1
+
+
+def test_a_cancelled_run_stays_so_until_retry(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    assert run_cli("cancel", folder, run.run_id).returncode == 0
+    assert SweepWatch(folder).describe()["counts"]["cancelled"] == 1
+    renewed = renew_runs(folder, failed=True)
+    assert renewed.allowed == (run.run_id,)
+    assert not is_cancelled(ledger, run.run_id)
+
+
+def test_a_run_with_a_result_is_not_cancelled(folder: Path) -> None:
+    run = list_longest(folder, 6)[-1]
+    done = run_cli("cancel", folder, run.run_id)
+    assert "has its result already" in done.stderr
+    assert not is_cancelled(Ledger.open(folder), run.run_id)
+
+
+def test_retry_failed_names_what_the_next_run_tries_again(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    attempt = begin_attempt(ledger, run)
+    ledger.fail(run.run_id, attempt, ValueError("no"), "exception")
+    done = run_cli("retry", folder, "--failed")
+    assert done.returncode == 0, done.stderr
+    assert f"{run.run_id} will be tried again" in done.stderr
+
+
+@pytest.mark.parametrize("words", [("../../x",), ("0" * 16,), ("--failed", "0" * 16)])
+def test_retry_of_what_is_no_run_exits_2(folder: Path, words: tuple[str, ...]) -> None:
+    done = run_cli("retry", folder, *words)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_results_are_not_set_aside_under_a_driver(folder: Path) -> None:
+    run = list_longest(folder, 6)[-1]
+    with Ledger.open(folder).lock(), pytest.raises(LockedError):
+        renew_runs(folder, [run.run_id])
