@@ -15,9 +15,9 @@ from typing import NoReturn
 import click
 
 from scaling._version import __version__
-from scaling.errors import ScalingError
 from scaling.units import clean_text
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
+from scaling.verbs.exits import find_exit_code
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
@@ -32,21 +32,7 @@ def main() -> NoReturn:
     """Entry point of the console script."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.showwarning = _show_warning
-    try:
-        code = cli.main(standalone_mode=False)
-    except ScalingError as error:
-        click.echo(clean_text(str(error)), err=True)
-        code = error.exit_code
-    except click.ClickException as error:
-        error.show()
-        code = 2
-    except click.Abort:
-        click.echo("interrupted", err=True)
-        code = 130
-    except BrokenPipeError:  # the reader of our output left; nothing is wrong
-        sys.stderr.close()
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(find_exit_code(lambda: cli.main(standalone_mode=False)))
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:

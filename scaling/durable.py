@@ -116,6 +116,7 @@ def link_exclusively(source: Path, target: Path) -> bool:
         if fault is None:
             raise
         raise fault from error
+    faults.reach("link.linked")
     with blaming_machine(target):
         sync_folder(target.parent)
     return True

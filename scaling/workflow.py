@@ -11,16 +11,18 @@ import dataclasses
 import hashlib
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import (
+    CorpusError,
     EnvironmentFault,
     IntegrityError,
     ScalingError,
     ScalingWarning,
+    SpecError,
     UsageError,
 )
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
@@ -155,21 +157,35 @@ def prepare_sweep(
     from scaling.sweep.spec import load_sweep, select_tokenizer
 
     spec = select_tokenizer(load_sweep(path), tokenizer, source=str(path))
-    corpus = prepare_source(
-        spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
-    )
+    text = path.read_text(encoding="utf-8")
+    with _placing(text, path, ("corpus", "paths")):
+        corpus = prepare_source(
+            spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
+        )
     folder = root / "results" / spec.name
     recorded = _list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
-    plan = plan_sweep(
-        spec,
-        corpus.facts,
-        memory_bytes=_memory_per_run() if runs_here else None,
-        recorded=recorded,
-        validations=_list_validations(folder, recorded, untrained=validate),
-    )
-    return Sweep(
-        path=path, text=path.read_text(encoding="utf-8"), spec=spec, corpus=corpus, plan=plan
-    )
+    validations = _list_validations(folder, recorded, untrained=validate)
+    with _placing(text, path, ("grid",)):
+        plan = plan_sweep(
+            spec,
+            corpus.facts,
+            memory_bytes=_memory_per_run() if runs_here else None,
+            recorded=recorded,
+            validations=validations,
+        )
+    return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)
+
+
+@contextlib.contextmanager
+def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
+    """Problems that show only beyond the sweep file are said at the place that asked for it."""
+    from scaling.sweep.spec import name_place
+
+    try:
+        yield
+    except (CorpusError, SpecError) as error:
+        place = name_place(text, str(path), keys)
+        raise SpecError([f"{place}: {line}" for line in str(error).splitlines()]) from error
 
 
 def _list_recorded(ledger: Ledger) -> tuple[RunSpec, ...]:
@@ -259,7 +275,10 @@ def train_sweep(
             _make_executor(executor, address, sweep, ledger),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
-                keep_weights=sweep.spec.keep_weights, share_trunks=sweep.spec.schedule.trunk
+                keep_weights=sweep.spec.keep_weights,
+                share_trunks=sweep.spec.schedule.trunk,
+                time_limit=sweep.spec.resources.time_limit,
+                stall_limit=sweep.spec.resources.stall_limit,
             ),
             progress=progress,
             announce=announce,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -84,12 +85,9 @@ def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
     kept = json.loads((root / "kept.json").read_text())
     attempts = {run: len(list(root.glob(f"results/tiny/runs/{run}/attempts/*"))) for run in kept}
     assert set(attempts.values()) == {1}
-    assert (
-        "0 finding(s)"
-        in run_cli(root, "verify", "results/tiny", "--repair").stdout.splitlines()[-1]
-        or True
-    )
-    assert run_cli(root, "verify", "results/tiny").returncode == 0
+    run_cli(root, "verify", "results/tiny", "--repair")  # a kill may have left temporary files
+    verified = run_cli(root, "verify", "results/tiny")
+    assert (verified.returncode, verified.stdout) == (0, "results/tiny: 0 finding(s)\n")
 
 
 def test_the_answer_names_parameters_and_tokens(root: Path) -> None:
@@ -139,7 +137,9 @@ def test_the_page_stands_alone(root: Path) -> None:
     page = (root / "reports" / "tiny" / "index.html").read_text()
     assert "<svg" in page
     assert "<script src" not in page
-    assert "http://" not in page.replace("http://www.w3.org", "")
+    # Licences inside the vendored script name their homes; the policy lets no script ask for any.
+    outside = re.sub(r"<script.*?</script>", "", page, flags=re.S)
+    assert "http://" not in outside.replace("http://www.w3.org", "")
 
 
 def test_reading_verbs_speak_json(root: Path) -> None:
@@ -154,6 +154,14 @@ def test_reading_verbs_speak_json(root: Path) -> None:
         done = run_cli(root, *words, "--json")
         assert done.returncode in (0, 4), (words, done.stderr)
         assert json.loads(done.stdout)["schema_version"] == 1, words
+
+
+def test_a_fault_of_the_machine_ends_with_the_command_that_continues(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(SWEEP + "resources: {cpus_per_run: 4096}\n")
+    done = run_cli(tmp_path, "run", "tiny.yaml")
+    assert (done.returncode, done.stdout) == (5, "")
+    assert "one run needs 4096 CPU cores, this machine has" in done.stderr
+    assert done.stderr.endswith("To continue:\n  scaling run tiny.yaml\n")
 
 
 def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_run_and_plan_write_a_rejected_cell_alike(
 
     monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
     monkeypatch.setattr(workflow, "open_ledger", stop)
-    said = CliRunner().invoke(cli, ["run", str(sweep.path)]).stderr
+    said = CliRunner().invoke(cli, ["run", str(sweep.path), "--executor", "inline"]).stderr
     described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said
     assert "rejected: N 10.2k, D 1k: " in described

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling import faults
 from scaling.data.corpora import Document, digest_documents, read_documents, refuse
 from scaling.data.split import measure_overlap, split_documents
 from scaling.data.tokenizers import Tokenizer, Tokens, read_tokenizer, train_tokenizer
@@ -203,6 +204,7 @@ def store_shards(folder: Path, draft: Draft) -> None:
             for name, content in files.items():
                 write_durably(temporary / name, content)
             write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+            faults.reach("corpus.written")
             _move_into_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -228,6 +230,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
         shutil.rmtree(folder)  # left by hand or by an older version: nobody can be using it
     try:
         os.replace(temporary, folder)
+        faults.reach("corpus.moved")
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise

@@ -6,7 +6,7 @@
       term                           the driver's generation; a worker of an older term stops
       runs/<run_id>/
         attempts/<term>-<n>-<uuid8>/     written only by that attempt
-        result.json                      linked once, by the winning attempt
+        result.json                      linked once, by the winning attempt, which keeps its own
       index/runs.csv                 derived from the results
 
 An attempt commits by flushing the files its result rests on, writing the sealed result into its
@@ -128,6 +128,7 @@ class Ledger:
             _check_links(folder)
             identity = {"name": name, "corpus": dataclasses.asdict(corpus)}
             write_durably(folder / "sweep.json", seal_document(identity))
+            faults.reach("sweep.named")
         ledger = Ledger.open(folder)
         if ledger.corpus.digest != corpus.digest:
             raise UsageError(
@@ -140,6 +141,7 @@ class Ledger:
             path = folder / "sweep.yaml"
             if not os.path.lexists(path) or ledger.read_sweep() != sweep_yaml:
                 write_durably(path, text)
+                faults.reach("sweep.stated")
         return ledger
 
     @staticmethod
@@ -151,6 +153,8 @@ class Ledger:
             IntegrityError: `sweep.json` is damaged.
         """
         try:
+            if folder.exists() and not folder.is_dir():  # a file, a pipe
+                raise NotADirectoryError(folder)
             document = read_document(folder, "sweep.json", limit=_SMALL_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
             raise UsageError(
@@ -287,7 +291,10 @@ class Ledger:
             target = attempt.parent.parent / RESULT_FILE
             won = link_exclusively(source, target)
             faults.reach("commit.linked")
-            source.unlink()
+            if won:  # by this name `verify` knows that the run had a result, whatever is lost
+                os.replace(source, attempt / RESULT_FILE)
+            else:
+                source.unlink()
             faults.reach("commit.cleaned")
         if won:
             return result
@@ -314,6 +321,12 @@ class Ledger:
         document = json.dumps(dataclasses.asdict(heartbeat))
         with contextlib.suppress(OSError, EnvironmentFault):
             write_durably(path, document.encode(), sync=False)
+        faults.reach("heartbeat.written")
+
+    def stop_beating(self, run_id: str, attempt_id: str) -> None:
+        """Take an attempt's sign of life away: it has ended."""
+        with contextlib.suppress(OSError):
+            (self.attempt_folder(run_id, attempt_id) / HEARTBEAT_FILE).unlink(missing_ok=True)
 
     def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
         """Last sign of life of an attempt; None where there is none."""
@@ -393,9 +406,37 @@ class Ledger:
             raise UsageError(f"{self.folder}: run {run_id[:40]!r} has no result to set aside.")
         refuse_links(self.folder, f"runs/{run_id}")
         with blaming_machine(folder):
+            for attempt_id in self.list_attempts(run_id):
+                own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
+                if os.path.lexists(own):
+                    os.rename(own, own.with_name(aside.name))
             os.rename(folder / RESULT_FILE, aside)
+            faults.reach("result.set_aside")
             sync_folder(folder)
         return aside
+
+    def find_own_result(self, run_id: str, attempt_id: str) -> str | None:
+        """Digest of the result by which an attempt once won its run, as that attempt keeps it;
+        None where it did not win or its copy is damaged."""
+        relative = f"runs/{run_id}/attempts/{attempt_id}/{RESULT_FILE}"
+        try:
+            document = read_document(self.folder, relative, limit=RESULT_LIMIT_BYTES)
+            return read_result(document, run_id)[1]
+        except (OSError, IntegrityError):
+            return None
+
+    def find_kept(self, run_id: str) -> str | None:
+        """The attempt that won a run and kept what is now missing: the run's result."""
+        if os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE):
+            return None
+        attempts = self.list_attempts(run_id)
+        return next((one for one in attempts if self.find_own_result(run_id, one)), None)
+
+    def restore(self, run_id: str, attempt_id: str) -> None:
+        """Make the result that an attempt kept the result of its run again, unless it has one."""
+        own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
+        link_exclusively(own, own.parent.parent.parent / RESULT_FILE)
+        faults.reach("result.restored")
 
     def _load_result(self, run_id: str, check: Check) -> tuple[RunResult, str]:
         relative = f"runs/{run_id}"

@@ -1,15 +1,17 @@
 """What must hold of a results folder, checked file by file; what can be derived is made anew.
 
     result      every result hashes clean, down to the weights it rests on, and is of its folder
-    lost        no run that the index names is without a result
+    duplicate   a run has one result: no other beside it, and none that differs from its winner's
     index       the index is what the results give
-    curve       steps of a training curve increase
+    lost        no run that the index names, or that an attempt once won, is without a result
+    curve       steps of a training curve increase evenly, without gaps, to the last one
     forecast    every registered forecast hashes clean, and is named by date and digest
     stray       no temporary file is left of a process that is gone
     process     no process of an older term is alive on this machine
 
-The first, second, fourth and fifth are damage; the others are put right by the next run or by a
-repair.
+Results, duplicates, curves and forecasts are damage, and so is what is lost unless its attempt kept
+it. The rest is put right by the next run or by a repair. While a driver is at work the index lags
+behind and temporary files are its own: both are looked at when it has ended.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -25,16 +28,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from scaling import faults
 from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
-from scaling.ledger.documents import CURVE_SUFFIX
+from scaling.ledger.documents import ATTEMPT_NAME, CURVE_SUFFIX, RESULT_FILE, RUN_NAME
 from scaling.ledger.forecasts import read_forecasts
-from scaling.ledger.locking import is_alive
+from scaling.ledger.locking import find_holder, is_alive
+from scaling.ledger.results import RunResult
+from scaling.ledger.signs import HEARTBEAT_FILE, Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 
-FindingKind = Literal["result", "lost", "index", "curve", "forecast", "stray", "process"]
+FindingKind = Literal[
+    "result", "duplicate", "index", "lost", "curve", "forecast", "stray", "process"
+]
 
 _INDEX_LIMIT_BYTES = 2**30
 _CURVE_LIMIT_BYTES = 2**30
@@ -59,7 +67,8 @@ class Finding:
     @property
     def is_damage(self) -> bool:
         """Stored bytes are at fault, not something derived or left over."""
-        return self.kind in ("result", "lost", "curve", "forecast")
+        damage = ("result", "duplicate", "lost", "curve", "forecast")
+        return self.kind in damage and not self.repaired
 
 
 def verify(
@@ -70,26 +79,61 @@ def verify(
     Args:
         ledger: The folder to check.
         cells: The current plan's, for role and budget in the index.
-        repair: Rebuild the index and remove stray files. Damaged results stay as they are:
-            `Ledger.set_aside` takes one out so that it is trained again.
+        repair: Put lost results back that their attempt kept, rebuild the index, remove stray
+            files. Damaged results stay as they are: `Ledger.set_aside` takes one out so that it
+            is trained again.
 
     Raises:
         LockedError: To repair, while a driver is at work.
         EnvironmentFault: To repair, on a full or read-only disk.
     """
     with ledger.lock() if repair else contextlib.nullcontext():
+        lost = list(_check_kept(ledger, repair))
         stored = ledger.read_results(check="files")
+        busy = not repair and find_holder(ledger.folder) is not None
         return (
             *(Finding(kind="result", path=d.path, what=d.what) for d in stored.damaged),
+            *_check_duplicates(ledger, stored),
+            *lost,
             *_check_curves(ledger, stored),
             *(
                 Finding(kind="forecast", path=one.path, what=one.what)
                 for one in read_forecasts(ledger.folder).damaged
             ),
-            *_check_index(ledger, stored, cells, repair),
-            *_check_strays(ledger, repair),
+            *(() if busy else _check_index(ledger, stored, cells, repair, lost)),
+            *(() if busy else _check_strays(ledger, repair)),
             *_check_processes(ledger),
         )
+
+
+def _check_kept(ledger: Ledger, repair: bool) -> Iterator[Finding]:
+    """Runs without a result, one of whose attempts won."""
+    if (ledger.folder / "runs").is_symlink():
+        return
+    for path in sorted((ledger.folder / "runs").glob("*/attempts")):
+        run_id = path.parent.name
+        attempt_id = ledger.find_kept(run_id) if RUN_NAME.fullmatch(run_id) else None
+        if attempt_id is None:
+            continue
+        if repair:
+            ledger.restore(run_id, attempt_id)
+        what = f"attempt {attempt_id} won this run, but its result is gone"
+        yield Finding(kind="lost", path=f"runs/{run_id}", what=what, repaired=repair)
+
+
+def _check_duplicates(ledger: Ledger, stored: StoredResults) -> Iterator[Finding]:
+    for run_id, digest in stored.digests.items():
+        relative = f"runs/{run_id}"
+        for entry in sorted(os.scandir(ledger.folder / relative), key=lambda entry: entry.name):
+            if entry.name.startswith("result") and entry.name != RESULT_FILE:
+                what = f"lies beside {RESULT_FILE}, which alone counts; move it away"
+                yield Finding(kind="duplicate", path=f"{relative}/{entry.name[:100]}", what=what)
+        for attempt_id in ledger.list_attempts(run_id):
+            own = ledger.find_own_result(run_id, attempt_id)
+            if own is not None and own != digest:
+                path = f"{relative}/attempts/{attempt_id}/{RESULT_FILE}"
+                what = "won this run too, and is another result than the one that counts"
+                yield Finding(kind="duplicate", path=path, what=what)
 
 
 def _check_curves(ledger: Ledger, stored: StoredResults) -> Iterator[Finding]:
@@ -97,13 +141,13 @@ def _check_curves(ledger: Ledger, stored: StoredResults) -> Iterator[Finding]:
         for name in result.files:
             if name.endswith(CURVE_SUFFIX):
                 path = f"runs/{run_id}/attempts/{result.attempt_id}/{name}"
-                what = _read_curve_fault(ledger.folder, path)
+                what = _read_curve_fault(ledger.folder, path, result)
                 if what is not None:
                     yield Finding(kind="curve", path=path, what=what)
 
 
-def _read_curve_fault(root: Path, path: str) -> str | None:
-    last = -1
+def _read_curve_fault(root: Path, path: str, result: RunResult) -> str | None:
+    last, shortest, longest = -1, math.inf, 0
     lines = read_plain(root, path, limit=_CURVE_LIMIT_BYTES).splitlines()
     for number, line in enumerate(lines, start=1):
         try:
@@ -114,12 +158,23 @@ def _read_curve_fault(root: Path, path: str) -> str | None:
             continue  # a line that is not of the curve, such as an evaluation
         if step <= last:
             return f"line {number}: step {step} follows step {last}"
-        last = step
+        if last >= 0:
+            shortest = min(shortest, step - last)
+        longest, last = max(longest, step - max(last, 0)), step
+    # Rows are spread evenly over the steps, so that distances differ by the rounding alone.
+    if longest > shortest + 1:
+        return f"has a gap of {longest} steps where rows are {shortest:g} apart"
+    if result.status == "finished" and last < result.run.recipe.steps - 1:
+        return f"ends at step {last} of {result.run.recipe.steps}"
     return None
 
 
 def _check_index(
-    ledger: Ledger, stored: StoredResults, cells: Sequence[Cell], repair: bool
+    ledger: Ledger,
+    stored: StoredResults,
+    cells: Sequence[Cell],
+    repair: bool,
+    lost: Sequence[Finding],
 ) -> Iterator[Finding]:
     try:
         text = read_plain(ledger.folder, INDEX_PATH, limit=_INDEX_LIMIT_BYTES).decode("utf-8")
@@ -129,9 +184,11 @@ def _check_index(
         yield Finding(kind="index", path=INDEX_PATH, what=str(error))
         return
     named = [row[0] for row in csv.reader(io.StringIO(text)) if row][1:]
-    damaged = {damage.run_id for damage in stored.damaged}
+    known = {damage.run_id for damage in stored.damaged} | stored.results.keys()
+    known |= {finding.path.removeprefix("runs/") for finding in lost}
+    known |= {path.parent.name for path in (ledger.folder / "runs").glob("*/aside-*.json")}
     for run_id in named:
-        if run_id not in stored.results and run_id not in damaged:
+        if run_id not in known:
             what = "the index names this run, but its result is gone; restore it from a copy"
             yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=what)
     wanted = render_index(stored, cells) if cells else None
@@ -157,25 +214,29 @@ def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
             if repair:
                 with blaming_machine(path):
                     path.unlink(missing_ok=True)
+                faults.reach("stray.removed")
             relative = str(path.relative_to(ledger.folder))
             what = "left by a write that did not end"
             yield Finding(kind="stray", path=relative, what=what, repaired=repair)
 
 
 def _check_processes(ledger: Ledger) -> Iterator[Finding]:
+    for path, heartbeat in list_orphans(ledger):
+        what = f"process {heartbeat.pid} of an older term is still alive"
+        yield Finding(kind="process", path=path, what=what)
+
+
+def list_orphans(ledger: Ledger) -> Iterator[tuple[str, Heartbeat]]:
+    """Attempts of older terms whose process lives on this machine, and their sign of life."""
     if (ledger.folder / "runs").is_symlink():  # which glob would follow
         return
     term, host = ledger.read_term(), socket.gethostname()
-    for path in sorted((ledger.folder / "runs").glob("*/attempts/*")):
-        attempt_id, run_id = path.name, path.parent.parent.name
-        if not attempt_id.partition("-")[0].isdigit() or int(attempt_id.split("-")[0]) >= term:
+    for path in sorted((ledger.folder / "runs").glob(f"*/attempts/*/{HEARTBEAT_FILE}")):
+        attempt_id, run_id = path.parent.name, path.parent.parent.parent.name
+        if not ATTEMPT_NAME.fullmatch(attempt_id) or int(attempt_id.split("-")[0]) >= term:
             continue
         heartbeat = ledger.read_heartbeat(run_id, attempt_id)
         if heartbeat is None or heartbeat.host != host or heartbeat.pid == os.getpid():
             continue
         if is_alive(heartbeat.pid, heartbeat.started):
-            yield Finding(
-                kind="process",
-                path=str(path.relative_to(ledger.folder)),
-                what=f"process {heartbeat.pid} of an older term is still alive",
-            )
+            yield str(path.parent.relative_to(ledger.folder)), heartbeat

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError, UsageError
-from scaling.ledger.rows import RawTable, Row
+from scaling.ledger.rows import RawTable, Row, refuse_waiting
 
 _BATCH_ROWS = 50_000
 
@@ -31,6 +31,7 @@ def read_parquet_rows(path: Path, *, wanted: Collection[str]) -> RawTable:
             f"{name}: Parquet is read by pyarrow, which is not installed.\n"
             "Install the extra (pip install 'scaling[parquet]'), or save the table as CSV."
         ) from None
+    refuse_waiting(path)
     broken = (OSError, ValueError, pyarrow.ArrowException)
     try:
         file = parquet.ParquetFile(path)

@@ -92,6 +92,7 @@ def read_text(path: Path, kind: str) -> str:
         TableError: It cannot be read, is larger than 1 GiB, or is not text in UTF-8.
     """
     name = str(path)
+    refuse_waiting(path)
     try:
         with path.open("rb") as file:
             raw = file.read(_MAX_BYTES + 1)
@@ -111,6 +112,16 @@ def read_text(path: Path, kind: str) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise TableError([f"{name}:{line}: a NUL byte; save the table as {kind} in UTF-8"])
     return text
+
+
+def refuse_waiting(path: Path) -> None:
+    """A named pipe without a writer would be waited for without end; the shell's own are read.
+
+    Raises:
+        TableError: It is a named pipe.
+    """
+    if path.is_fifo() and not str(path).startswith("/dev/"):
+        raise TableError([f"{path}: a named pipe; name a file of runs"])
 
 
 def shorten_problems(problems: list[str], name: str) -> list[str]:

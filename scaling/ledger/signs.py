@@ -38,7 +38,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """Last sign of life of an attempt.
+    """Last sign of life of an attempt; removed when the attempt ends, however it does.
 
     Attributes:
         host, pid, started: The process; `started` [s since the epoch] tells it from a later one

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaling import faults
 from scaling.durable import write_durably
 
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.pt")
@@ -41,6 +42,7 @@ class TrunkCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256(content).hexdigest()
         write_durably(self.folder / f"step-{step:09d}-{digest}.pt", content)
+        faults.reach("trunk.stored")
 
     def keep_newest(self) -> None:
         """Drop all states but the one with the most steps."""

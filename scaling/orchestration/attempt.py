@@ -15,7 +15,9 @@ import logging
 import math
 import os
 import shutil
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +50,8 @@ THREAD_ENVIRONMENT = {
 _STOP_LOOK_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 0.5
 _CHECKPOINT_PREFIX = "checkpoint"
+# torch raises a plain RuntimeError where the C allocator of a CPU returns nothing.
+_ALLOCATION_FAILED = "can't allocate memory"
 
 _journal = logging.getLogger("scaling.journal")
 
@@ -68,6 +72,7 @@ class Trainer(Protocol):
         should_stop: Callable[[], bool],
         report: Callable[[int, float | None], None],
         trunk: TrunkCache | None,
+        micro_batch: int | None,
     ) -> Measurement: ...
 
 
@@ -86,6 +91,7 @@ class AttemptRequest:
         time_limit: Seconds after which the attempt stops; None: no limit.
         trunk: Folder of the states that runs with the same prefix share; None: nothing is shared.
         trunk_steps: Steps after which a state is kept there.
+        micro_batch: Sequences that pass through the model together; None: the whole batch.
     """
 
     run_id: str
@@ -100,6 +106,7 @@ class AttemptRequest:
     time_limit: float | None
     trunk: str | None = None
     trunk_steps: tuple[int, ...] = ()
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +141,10 @@ def run_attempt(
     watch = _Watch(request, tick or _do_nothing)
     try:
         attempt = watch.ledger.create_attempt(request.run_id, request.attempt_id)
-        with _logging_into(attempt / "log.txt"):
+        with _logging_into(attempt / "log.txt"), _hearing_sigterm(watch, heard=tick is None):
             return _train_and_commit(request, attempt, watch)
     except RunInterrupted as stop:
+        faults.reach("attempt.stopped")
         if watch.is_overdue():
             message = f"stopped at its time limit of {request.time_limit:g} s"
             watch.ledger.fail(request.run_id, request.attempt_id, stop, "time_limit")
@@ -147,6 +155,8 @@ def run_attempt(
         watch.ledger.fail(request.run_id, request.attempt_id, error, cause)
         signature = f"{type(error).__name__}: {error}"
         return AttemptOutcome(kind="failed", cause=cause, message=message, signature=signature)
+    finally:
+        watch.ledger.stop_beating(request.run_id, request.attempt_id)
 
 
 def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
@@ -156,7 +166,8 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
     if isinstance(error, OSError) and (fault := explain_fault(error, where)) is not None:
         return "environment", str(fault)
     # torch's class is known by name: this module must not import torch.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if known or (isinstance(error, RuntimeError) and _ALLOCATION_FAILED in str(error)):
         return "out_of_memory", f"out of memory: {error}"
     return "exception", f"{type(error).__name__}: {error}"
 
@@ -178,11 +189,11 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
         should_stop=watch.should_stop,
         report=watch.report,
         trunk=_open_trunk(request),
+        micro_batch=request.micro_batch,
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)
     _journal.info("committed as %s %s", result.status, result.reason)
-    watch.finish(run.tokens, measured.train_loss)
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
     return AttemptOutcome(kind=result.status, message=result.reason)
@@ -235,11 +246,12 @@ class _Watch:
             )
         return self._stop
 
-    def report(self, tokens: int, loss: float | None) -> None:
-        if time.monotonic() - self._beaten >= _HEARTBEAT_SECONDS:
-            self.finish(tokens, loss)
+    def stop(self) -> None:
+        self._stop = True
 
-    def finish(self, tokens: int, loss: float | None) -> None:
+    def report(self, tokens: int, loss: float | None) -> None:
+        if time.monotonic() - self._beaten < _HEARTBEAT_SECONDS:
+            return
         self._beaten = time.monotonic()
         self._first = self._first or ((self._beaten, tokens) if tokens else None)
         heartbeat = Heartbeat(
@@ -284,6 +296,19 @@ def _logging_into(path: Path) -> Iterator[None]:
         for logger in loggers:
             logger.removeHandler(handler)
         handler.close()
+
+
+@contextlib.contextmanager
+def _hearing_sigterm(watch: _Watch, *, heard: bool) -> Iterator[None]:
+    """In a worker SIGTERM means that its machine is taken away: write a checkpoint and stop."""
+    if not heard or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda signum, frame: watch.stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _do_nothing() -> None: ...

@@ -27,10 +27,11 @@ from scaling.errors import EnvironmentFault, IntegrityError, LockedError, Scalin
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
-from scaling.ledger.signs import FailureCause
+from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.sweep_table import write_index
 from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
+from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.trunk_schedule import TrunkSchedule
@@ -42,6 +43,10 @@ from scaling.units import format_seconds
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _OVERDUE = 1.25  # a worker past this multiple of its limit does not look at the clock: kill it
+# A worker is hung when it gives no sign of life for this multiple of its longest silence so far
+# (a step, an evaluation), and at least for the stated limit.
+_HUNG = 20.0
+_LEAST_RETRIES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +57,11 @@ class DriverSettings:
         trainer: `module:function`.
         keep_weights: Whether final weights stay.
         time_limit: Seconds for one attempt; None: no limit.
+        stall_limit: Seconds without a sign of life after which a worker may be called hung.
         crash_retries: Times a run is tried again after its worker died.
         backoff: Pause before the first such retry [s]; doubles with each.
         crashes_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
+        retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
     """
@@ -62,9 +69,11 @@ class DriverSettings:
     trainer: str = DEFAULT_TRAINER
     keep_weights: bool = True
     time_limit: float | None = None
+    stall_limit: float = 600.0
     crash_retries: int = 3
     backoff: float = 1.0
     crashes_in_a_row: int = 5
+    retry_budget: int | None = None
     grace: float = 10.0
     share_trunks: bool = False
 
@@ -149,13 +158,17 @@ class _KilledAtOnce(BaseException):
 
 @dataclass(slots=True)
 class _Running:
-    """An attempt under way: how far it is, and since when."""
+    """An attempt under way: how far it is, since when, and when it last gave a sign of life."""
 
     run: RunSpec
     tokens_at_start: int | None = None
     tokens: int = 0
     seen_at: float | None = None
-    killed: bool = False
+    heard: Heartbeat | None = None
+    heard_at: float = 0.0
+    longest_silence: float = 0.0
+    killed: FailureCause | None = None
+    why_killed: str = ""
 
     @property
     def tokens_here(self) -> int:
@@ -190,7 +203,9 @@ class _Sweep:
             crash_retries=settings.crash_retries,
             backoff=settings.backoff,
             crashes_in_a_row=settings.crashes_in_a_row,
+            budget=settings.retry_budget or max(_LEAST_RETRIES, len(self._planned)),
         )
+        self._micro_batch: dict[str, int] = {}
         shared = self._planned.values() if settings.share_trunks else ()
         self._trunks = TrunkSchedule(shared, ledger.folder)
         self._waiting: list[str] = []  # for a run of their trunk
@@ -246,6 +261,8 @@ class _Sweep:
             self._executor.close(at_once=self._at_once)
         finally:
             self._progress.close()
+        if self._term and not isinstance(self._fault, LockedError):
+            end_orphans(self._ledger)
         stored = self._stored
         if self._term or stored is None:  # else nothing was run, and what was read still holds
             stored = self._read_ledger()
@@ -277,6 +294,13 @@ class _Sweep:
     def _adopt(self) -> None:
         """Take over every result there is; queue the rest, longest first."""
         damaged = {damage.run_id for damage in self._read_ledger().damaged}
+        kept = {one: self._ledger.find_kept(one) for one in self._planned.keys() - self._results}
+        for run_id, attempt_id in kept.items():
+            if attempt_id is not None:
+                self._ledger.restore(run_id, attempt_id)
+                self._progress.say(f"{run_id}: its result was gone, attempt {attempt_id} kept it")
+        if any(kept.values()):
+            self._read_ledger()
         for run_id in self._results:
             self.announce(run_id)
         for run_id, run in self._planned.items():
@@ -308,7 +332,8 @@ class _Sweep:
         """Submit nothing more; ask what runs to write a checkpoint and stop."""
         self._fault = self._fault or fault
         self._deadline = self._deadline or time.monotonic() + self._settings.grace
-        if self._term:
+        faults.reach("driver.stopping")
+        if self._term and not isinstance(self._fault, LockedError):  # the term is not ours to end
             with contextlib.suppress(ScalingError, OSError):  # a full disk: the deadline serves
                 self._ledger.advance_term()
 
@@ -336,6 +361,7 @@ class _Sweep:
                 resume=earlier,
                 keep_weights=self._settings.keep_weights,
                 time_limit=self._settings.time_limit,
+                micro_batch=self._micro_batch.get(run_id),
                 **self._name_trunk(run),
             )
             self._running[attempt_id] = self._begin(run, fresh=not earlier)
@@ -375,16 +401,21 @@ class _Sweep:
             self._record(result, attempt)
             return
         outcome = ended.outcome or self._read_outcome(run_id, ended)
+        if attempt.killed is not None:
+            outcome = AttemptOutcome(
+                kind="failed", cause=attempt.killed, message=attempt.why_killed
+            )
         if outcome.kind == "interrupted":
-            if not self._drop_cancelled(run_id) and self._deadline is None:  # nobody here asked
+            if self._drop_cancelled(run_id) or self._deadline is not None:
+                return  # as it was asked to
+            if self._ledger.read_term() > self._term:
                 folder = self._ledger.folder
                 taken = f"{folder}: another driver has taken over. This one has ended."
                 self._wind_down(LockedError(taken))
-        elif attempt.killed:
-            limit = f"killed: it ran past its time limit of {self._settings.time_limit:g} s"
-            self._give_up(run_id, ended.attempt_id, "time_limit", limit)
-        else:
-            self._weigh_failure(run_id, ended.attempt_id, outcome)
+                return
+            what = "its worker was told to end (SIGTERM)"
+            outcome = AttemptOutcome(kind="failed", cause="preempted", message=what)
+        self._weigh_failure(attempt.run, ended.attempt_id, outcome)
 
     def _record(self, result: RunResult, attempt: _Running) -> None:
         run = result.run
@@ -413,24 +444,28 @@ class _Sweep:
             kind="failed", cause=failure.cause, message=message, signature=failure.signature
         )
 
-    def _weigh_failure(self, run_id: str, attempt_id: str, outcome: AttemptOutcome) -> None:
+    def _weigh_failure(self, run: RunSpec, attempt_id: str, outcome: AttemptOutcome) -> None:
+        run_id = run.run_id
         cause: FailureCause = outcome.cause or "crash"
         message = outcome.message or "its worker ended without a result"
-        if cause == "crash" and self._deadline is not None:
+        if cause in ("crash", "preempted") and self._deadline is not None:
             return  # it was asked to stop, and is left for the next call
         verdict = self._retries.judge(run_id, cause, outcome.signature)
         if verdict.action == "give_up":
             self._give_up(run_id, attempt_id, cause, message)
         elif verdict.action == "again":
+            if verdict.halve:
+                self._micro_batch[run_id] = (run.recipe.batch_sequences + 1) // 2
             due = time.monotonic() + verdict.pause
             heapq.heappush(self._queue, (due, -self._spent[run_id], run_id))
             self._progress.say(f"{run_id}: {cause}, will continue from a checkpoint ({message})")
-        elif cause == "environment":
+            faults.reach("driver.retried")
+        elif not verdict.why:
             self._wind_down(EnvironmentFault(message))
         else:
             fault = (
-                f"{self._settings.crashes_in_a_row} workers died in a row, the last with run "
-                f"{run_id} ({message}). Look for a lack of memory; the same command then continues."
+                f"{verdict.why}, the last with run {run_id} ({message}). "
+                "Look for a lack of memory; the same command then continues."
             )
             self._wind_down(EnvironmentFault(fault))
 
@@ -439,6 +474,7 @@ class _Sweep:
         self._failed[run_id] = FailedRun(run_id=run_id, cause=cause, message=message, folder=folder)
         del self._unfinished[run_id]
         self._progress.say(f"{run_id}: failed, {message}; see {folder}")
+        faults.reach("driver.gave_up")
 
     # --- watching -----------------------------------------------------------------------------
 
@@ -477,14 +513,25 @@ class _Sweep:
         if heartbeat is None:
             return
         attempt.seen_at = attempt.seen_at or now
+        if heartbeat != attempt.heard:
+            if attempt.heard is not None:
+                attempt.longest_silence = max(attempt.longest_silence, now - attempt.heard_at)
+            attempt.heard, attempt.heard_at = heartbeat, now
         attempt.tokens = heartbeat.tokens
         if attempt.tokens_at_start is None and heartbeat.tokens:
             # A resumed run reports where it stands; what it did before is not of this session.
             first = attempt_id.split("-")[1] == "1"
             attempt.tokens_at_start = 0 if first else heartbeat.tokens
-        limit = self._settings.time_limit
+        limit, silence = self._settings.time_limit, now - attempt.heard_at
         if limit is not None and now - attempt.seen_at > _OVERDUE * limit:
-            attempt.killed = True
+            attempt.killed = "time_limit"
+            attempt.why_killed = f"killed: it ran past its time limit of {limit:g} s"
+        elif silence > max(self._settings.stall_limit, _HUNG * attempt.longest_silence):
+            attempt.killed = "hang"
+            attempt.why_killed = (
+                f"killed: no sign of life for {silence:.0f} s (resources.stall_limit)"
+            )
+        if attempt.killed is not None:
             self._executor.kill(attempt_id)
 
     def _say_stopping(self) -> None:

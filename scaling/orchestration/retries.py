@@ -2,11 +2,15 @@
 
     exception        once more; the same exception again: given up
     crash            at most 3 times more, after 1, 2, 4 s; 5 in a row in the whole sweep: stop
-    out_of_memory    once more
+    hang             once more; counts as a crash in a row
+    out_of_memory    once more, with half the micro-batch: the same mathematics in less memory
+    preempted        again at once: its machine was taken away, which says nothing of the run
     time_limit       given up
     environment      stop: a full disk does not get better by trying
 
-"Once more" means from the run's last checkpoint. A diverged run has a result and never comes here.
+"Once more" means from the run's last checkpoint. All retries of a sweep together have a budget;
+when it is spent the sweep stops. A diverged run has a result and never comes here, and neither
+does a run of which the driver cannot tell how it fares: unreachable is not failed.
 """
 
 from __future__ import annotations
@@ -19,13 +23,22 @@ from scaling.ledger.signs import FailureCause
 
 Action = Literal["again", "give_up", "stop"]
 
+_INFRASTRUCTURE: tuple[FailureCause, ...] = ("crash", "hang")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What to do: try the run again after `pause` seconds, give it up, or stop the sweep."""
+    """What to do: try the run again after `pause` seconds, give it up, or stop the sweep.
+
+    Attributes:
+        halve: Try again with half the micro-batch.
+        why: Why the sweep stops; empty where the failure itself says it.
+    """
 
     action: Action
     pause: float = 0.0
+    halve: bool = False
+    why: str = ""
 
 
 class RetryPolicy:
@@ -35,13 +48,16 @@ class RetryPolicy:
         crash_retries: Times a run is tried again after its worker died.
         backoff: Pause before the first such retry [s]; doubles with each.
         crashes_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
+        budget: Retries of all runs together; the next one stops the sweep.
     """
 
-    def __init__(self, *, crash_retries: int, backoff: float, crashes_in_a_row: int) -> None:
+    def __init__(
+        self, *, crash_retries: int, backoff: float, crashes_in_a_row: int, budget: int
+    ) -> None:
         self._crash_retries, self._backoff = crash_retries, backoff
-        self._limit_in_a_row = crashes_in_a_row
+        self._limit_in_a_row, self._budget = crashes_in_a_row, budget
         self._seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        self._in_a_row = 0
+        self._in_a_row = self._spent = 0
 
     def note_result(self) -> None:
         """A run ended with a result: the machine is not at fault."""
@@ -55,18 +71,30 @@ class RetryPolicy:
             cause: Why it failed.
             signature: Equal for the same exception raised again.
         """
-        seen = self._seen[run_id]
-        seen[cause + signature] += 1
-        if cause == "crash":
+        if cause in _INFRASTRUCTURE:
             self._in_a_row += 1
-        if cause == "environment" or self._in_a_row >= self._limit_in_a_row:
+        if cause == "environment":
             return Verdict(action="stop")
+        if self._in_a_row >= self._limit_in_a_row:
+            return Verdict(action="stop", why=f"{self._in_a_row} workers died in a row")
+        verdict = self._weigh(self._seen[run_id], cause, signature)
+        if verdict.action == "again":
+            if self._spent == self._budget:
+                return Verdict(action="stop", why=f"all {self._budget} retries are spent")
+            self._spent += 1
+        return verdict
+
+    def _weigh(self, seen: Counter[str], cause: FailureCause, signature: str) -> Verdict:
+        if cause == "preempted":
+            return Verdict(action="again")
+        key = cause + signature if cause == "exception" else cause
+        seen[key] += 1
         # No mixture of causes may go on for longer than the most patient of them.
         if cause == "time_limit" or seen.total() > self._crash_retries + 1:
             return Verdict(action="give_up")
-        if cause == "crash":
-            crashes = seen[cause + signature]
-            if crashes > self._crash_retries:
-                return Verdict(action="give_up")
-            return Verdict(action="again", pause=self._backoff * 2 ** (crashes - 1))
-        return Verdict(action="again" if seen[cause + signature] < 2 else "give_up")
+        times = seen[key]
+        if cause == "crash" and times <= self._crash_retries:
+            return Verdict(action="again", pause=self._backoff * 2 ** (times - 1))
+        if cause == "crash" or times > 1:
+            return Verdict(action="give_up")
+        return Verdict(action="again", halve=cause == "out_of_memory")

@@ -84,15 +84,17 @@ def _list_rows(model: Mapping[str, Any], prefix: str, models: Mapping[str, Any])
 
 def _row(key: str, field: Mapping[str, Any], model: Mapping[str, Any]) -> str:
     required = key.split(".")[-1] in model.get("required", ())
-    default = "required" if required else _show_default(field.get("default"))
+    default = "required" if required else _show_default(key, field.get("default"))
     return f"| `{key}` | {default} | {field.get('description', '')} | {_show_values(field)} |"
 
 
-def _show_default(value: Any) -> str:
+def _show_default(key: str, value: Any) -> str:
     if value is None:
-        return "by rule"
+        return "by rule" if key.startswith("recipe.") else "none"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(str, value))}]"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

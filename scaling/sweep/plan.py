@@ -174,7 +174,8 @@ def plan_sweep(
                 f"no cell of the grid can be trained; the first of {len(rejected)}: "
                 f"{rejected[0].reason}"
                 if rejected
-                else "the grid has no cell."
+                else "the grid has no cell: no model that can be built lies within its span. "
+                "Widen the span, or change the prior or the budgets."
             ]
         )
     cells = [

@@ -349,6 +349,12 @@ class ResourcesSpec(_Model):
     cpus_per_run: Annotated[Count, Field(le=4096)] = Field(
         1, description="CPUs reserved per run; a run computes with one thread"
     )
+    time_limit: Positive | None = Field(
+        None, description="seconds that an attempt of a run may take; it then counts as failed"
+    )
+    stall_limit: Positive = Field(
+        600.0, description="seconds without a sign of life after which a worker is ended as hung"
+    )
 
 
 class SweepSpec(_Model):
@@ -495,6 +501,13 @@ def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
     if problems:
         raise SpecError(_format(problems, source))
     return spec
+
+
+def name_place(text: str, source: str, path: KeyPath) -> str:
+    """`file:line:column: path` of what a sweep file says at a path, or of what is nearest to it."""
+    document = parse_yaml(text.encode("utf-8"))
+    line, column = document.places.get(path) or _nearest(document, path)
+    return f"{source}:{line}:{column}: {'.'.join(str(part) for part in path)}"
 
 
 def describe_schema() -> dict[str, Any]:

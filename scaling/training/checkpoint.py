@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from scaling import faults
 from scaling.durable import write_durably
 
 _KEPT = 2
@@ -21,17 +20,30 @@ _KEPT = 2
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
     """Write the state after `step` optimiser steps, then drop all but the two newest."""
-    content = pack_state(state)
-    path = folder / f"checkpoint-{step:09d}.pt"
-    write_durably(path, content)
-    write_durably(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
-    for old in sorted(folder.glob("checkpoint-*.pt"))[:-_KEPT]:
-        old.unlink()
-        old.with_suffix(".sha256").unlink(missing_ok=True)
+    write_checkpoint(folder, pack_state(state), step=step)
 
 
 def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
     """The state with the most steps whose bytes have the digest written with them, or None."""
+    content = read_newest_checkpoint(folders)
+    return None if content is None else unpack_state(content)
+
+
+def write_checkpoint(folder: Path, content: bytes, *, step: int) -> None:
+    """Write a packed state and its digest, then drop all but the two newest."""
+    path = folder / f"checkpoint-{step:09d}.pt"
+    write_durably(path, content)
+    faults.reach("checkpoint.written")
+    write_durably(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
+    faults.reach("checkpoint.digested")
+    for old in sorted(folder.glob("checkpoint-*.pt"))[:-_KEPT]:
+        old.unlink()
+        old.with_suffix(".sha256").unlink(missing_ok=True)
+    faults.reach("checkpoint.tidied")
+
+
+def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
+    """The packed state with the most steps that has the digest written with it, or None."""
     paths = [path for folder in folders for path in folder.glob("checkpoint-*.pt")]
     for path in sorted(paths, key=lambda path: path.name, reverse=True):
         try:
@@ -40,12 +52,14 @@ def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
         except (OSError, UnicodeDecodeError):
             continue  # never completed: its digest is written last
         if hashlib.sha256(content).hexdigest() == digest:
-            return unpack_state(content)
+            return content
     return None
 
 
 def pack_state(state: dict[str, Any]) -> bytes:
     """The state as bytes."""
+    import torch  # here: what writes and judges bytes needs no torch
+
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
@@ -53,5 +67,7 @@ def pack_state(state: dict[str, Any]) -> bytes:
 
 def unpack_state(content: bytes) -> dict[str, Any]:
     """The state that `pack_state` wrote; no code is loaded with it."""
+    import torch
+
     state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
     return state

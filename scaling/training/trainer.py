@@ -57,6 +57,7 @@ def train_run(
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
+    micro_batch: int | None = None,
 ) -> Measurement:
     """Train, evaluate and measure one run.
 
@@ -69,6 +70,7 @@ def train_run(
         should_stop: Polled between steps.
         report: Called about once a second with (tokens done, latest training loss).
         trunk: States that runs with the same prefix share; used and added to.
+        micro_batch: Sequences that pass through the model together; None: the whole batch.
 
     Raises:
         RunInterrupted: `should_stop` said so; a checkpoint was written first.
@@ -76,10 +78,8 @@ def train_run(
     """
     started = time.monotonic()
     torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
-    shards = open_shards(corpus)
-    if shards.facts.digest != run.data_digest:
-        raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")
-    training = _Training(run, shards, attempt, trunk)
+    shards = _open_corpus(run, corpus)
+    training = _Training(run, shards, attempt, trunk, micro_batch)
     training.restore(_find_state(run, resume, trunk))
     first_step = training.step
     reason = training.advance(should_stop, report)
@@ -91,6 +91,7 @@ def train_run(
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
             reason = _above_unigram("held-out", evaluation.loss, shards)
+    _open_corpus(run, corpus)  # again: an edit since the start would be in the result
     files = ["metrics.jsonl"]
     if evaluation is not None:
         positions = {"unit": "nats/token", "loss": evaluation.by_position}
@@ -112,7 +113,15 @@ def train_run(
         seconds=time.monotonic() - started,
         files=tuple(files),
         engine=training.engine.name,
+        micro_batch=micro_batch,
     )
+
+
+def _open_corpus(run: RunSpec, corpus: Path) -> Shards:
+    shards = open_shards(corpus)
+    if shards.facts.digest != run.data_digest:
+        raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")
+    return shards
 
 
 def _find_state(
@@ -135,13 +144,19 @@ class _Training:
     """
 
     def __init__(
-        self, run: RunSpec, shards: Shards, attempt: Path, trunk: TrunkCache | None
+        self,
+        run: RunSpec,
+        shards: Shards,
+        attempt: Path,
+        trunk: TrunkCache | None,
+        micro_batch: int | None,
     ) -> None:
+        self._micro_batch = micro_batch or run.recipe.batch_sequences
         self.run, self.shards, self.attempt = run, shards, attempt
         self._trunk = trunk
         saved = trunk.save_at if trunk is not None else ()
         self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
-        self.engine = build_engine(run)
+        self.engine = build_engine(run, sequences=self._micro_batch)
         self.step = 0
         self.rows: list[dict[str, float]] = []
         self._losses = torch.zeros(run.recipe.steps)
@@ -215,7 +230,12 @@ class _Training:
 
     def _take_step(self) -> tuple[Tensor | float, Tensor | float]:
         """One optimiser step; returns its loss and gradient norm, still on the device."""
-        loss = self.engine.add_gradient(self._batches.read_batch(self.step), 1.0)
+        batch = self._batches.read_batch(self.step)
+        loss: Tensor | float = 0.0
+        for first in range(0, len(batch), self._micro_batch):
+            part = batch[first : first + self._micro_batch]
+            share = len(part) / len(batch)
+            loss = loss + share * self.engine.add_gradient(part, share)
         norm = self.engine.update(learning_rate_multiplier(self.step, self.run.recipe))
         return loss, norm
 
@@ -270,6 +290,7 @@ def _measure(
     seconds: float,
     files: tuple[str, ...],
     engine: EngineName,
+    micro_batch: int | None,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
@@ -295,6 +316,7 @@ def _measure(
             "threads": "1",
             "dtype": "float32",
             "engine": engine,
+            "micro_batch": "batch" if micro_batch is None else str(micro_batch),
         },
         files=files,
         unique_tokens=min(run.tokens, facts.train_tokens),

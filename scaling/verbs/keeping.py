@@ -48,14 +48,16 @@ def report(results: Path, root: Path, form: Any, **options: Any) -> int:
 
 @click.command()
 @results_argument
-@click.option("--repair", is_flag=True, help="Rebuild the index, remove stray temporary files.")
+@click.option("--repair", is_flag=True, help="Restore what can be, rebuild, tidy up.")
 @json_option
 def verify(results: Path, repair: bool, as_json: bool) -> int:
     """\b
     scaling verify results/quickstart
     scaling verify results/quickstart --repair
 
-    Check every stored byte against the digest written with it.
+    Check every stored byte against the digest written with it, and six more invariants
+    (docs/faults.md). --repair puts lost results back that their attempt kept, rebuilds the index
+    and removes stray temporary files.
     """
     from scaling.workflow import verify_results
 
@@ -65,7 +67,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     else:
         for finding in findings:
             click.echo(
-                clean_line(f"{finding['path']}: {finding['what']}")
+                clean_line(f"{finding['kind']}: {finding['path']}: {finding['what']}")
                 + (" (repaired)" if finding["repaired"] else "")
             )
         click.echo(f"{results}: {len(findings)} finding(s)")

@@ -16,7 +16,7 @@ from scaling.options import (
     sweep_argument,
 )
 from scaling.text import dump_json
-from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED
+from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
 from scaling.verbs.keeping import write_report_page
 from scaling.verbs.tokenizing import report_tokenizers
 
@@ -51,17 +51,32 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
     Plan, train, fit, report, and print the answer. Running it again resumes; when all is done it
     only prints the answer again.
     """
+
+    def work() -> int:
+        return _run_all(sweep_file, root=root, **asked)
+
+    if asked["executor"] == "inline":
+        return work()
+    from scaling.orchestration.guardian import guard
+
+    return guard(lambda: find_exit_code(work), resume=_invocation())
+
+
+def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
+    """A sweep for each tokenizer that the file names; the gravest of their exit codes."""
+    from scaling.errors import EnvironmentFault
     from scaling.workflow import list_tokenizers
 
     ended = []
     tokenizers = list_tokenizers(sweep_file)
     for tokenizer in tokenizers:
         ended.append(_run_one(sweep_file, tokenizer, root=root, **asked))
-        if ended[-1] >= SIGNAL_BASE:
+        # What stopped this one, a signal or the machine, would stop the next one too.
+        if ended[-1] >= SIGNAL_BASE or ended[-1] == EnvironmentFault.exit_code:
             return ended[-1]
     if len(tokenizers) > 1:
         report_tokenizers(sweep_file, root)
-    return max(ended)  # of 7, 4, 3 and 0 the gravest
+    return max(ended)  # of 7, 4, 3 and 0
 
 
 def _run_one(
@@ -76,6 +91,7 @@ def _run_one(
     validate: bool,
 ) -> int:
     """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
+    from scaling.errors import EnvironmentFault
     from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
@@ -95,7 +111,11 @@ def _run_one(
             err=True,
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
-    outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
+    try:
+        outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
+    except EnvironmentFault as fault:
+        click.echo(clean_text(f"{fault}\nTo continue:\n  {_invocation()}"), err=True)
+        return fault.exit_code
     for failed in outcome.failed:
         click.echo(
             clean_text(

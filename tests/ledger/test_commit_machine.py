@@ -9,11 +9,15 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
-from test_commit import FACTS, make_measurement, make_run
+from test_commit import CURVE, FACTS, make_cell, make_measurement, make_run
 
 from scaling.ledger.commit import Ledger
+from scaling.ledger.integrity import verify
 
+# Flushing to a disk is what takes the time of these tests, and is not what they are about.
+SHARED = Path("/dev/shm")
 SEEDS = st.integers(0, 3)
+CELLS = [make_cell(make_run(seed)) for seed in range(4)]
 
 
 class LedgerMachine(RuleBasedStateMachine):
@@ -23,12 +27,13 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.root = Path(tempfile.mkdtemp())
+        self.root = Path(tempfile.mkdtemp(dir=SHARED if SHARED.is_dir() else None))
         self.ledger = Ledger.create(
             self.root / "demo", name="demo", corpus=FACTS, sweep_yaml="name: demo\n"
         )
         self.counts: dict[str, float] = {}
         self.damaged: set[str] = set()
+        self.changed: set[str] = set()  # attempts
         self.term = 0
 
     @rule()
@@ -42,35 +47,73 @@ class LedgerMachine(RuleBasedStateMachine):
         run_id = make_run(seed).run_id
         name = self.ledger.name_attempt(run_id, term=self.term)
         folder = self.ledger.create_attempt(run_id, name)
-        (folder / "metrics.jsonl").write_text("{}\n")
+        (folder / "metrics.jsonl").write_text(CURVE)
         (folder / "weights.bin").write_bytes(b"w")
         return seed, name
 
     @rule(attempt=attempts, loss=st.floats(0.5, 9.0))
     def commit(self, attempt: tuple[int, str], loss: float) -> None:
+        """In any order and again: workers, retries, orphans of older terms."""
         seed, name = attempt
         run = make_run(seed)
-        if run.run_id in self.damaged:
-            return
+        if run.run_id in self.damaged or name in self.changed:
+            return  # an attempt measures what it wrote: it does not commit another's words
         result = self.ledger.commit(run, name, make_measurement(loss))
         assert result.loss == self.counts.setdefault(run.run_id, loss)
 
-    @rule(seed=SEEDS, where=st.floats(0, 0.999))
-    def tear(self, seed: int, where: float) -> None:
+    @rule(attempt=attempts)
+    def fail(self, attempt: tuple[int, str]) -> None:
+        seed, name = attempt
+        self.ledger.fail(make_run(seed).run_id, name, ValueError("no"), "exception")
+
+    @rule(seed=SEEDS, where=st.floats(0, 0.999), linked=st.booleans())
+    def tear(self, seed: int, where: float, linked: bool) -> None:
+        """In place, with its winner's copy, or as an editor does it, leaving the copy alone."""
         run_id = make_run(seed).run_id
         if run_id in self.counts:
             path = self.ledger.folder / "runs" / run_id / "result.json"
             data = path.read_bytes()
+            if not linked:
+                path.unlink()
             path.write_bytes(data[: int(where * (len(data) - 2))])
             self.damaged.add(run_id)
+
+    @rule(seed=SEEDS)
+    def change_a_file_it_rests_on(self, seed: int) -> None:
+        result = self.ledger.read_results().results.get(make_run(seed).run_id)
+        if result is not None:
+            run_id = result.run.run_id
+            attempt = self.ledger.attempt_folder(run_id, result.attempt_id)
+            (attempt / "metrics.jsonl").write_text("changed")
+            self.damaged.add(run_id)
+            self.changed.add(result.attempt_id)
+
+    @rule(seed=SEEDS)
+    def lose_and_restore(self, seed: int) -> None:
+        run_id = make_run(seed).run_id
+        if run_id in self.counts and run_id not in self.damaged:
+            (self.ledger.folder / "runs" / run_id / "result.json").unlink()
+            kept = self.ledger.find_kept(run_id)
+            assert kept is not None
+            self.ledger.restore(run_id, kept)
 
     @rule(seed=SEEDS)
     def set_aside(self, seed: int) -> None:
         run_id = make_run(seed).run_id
         if run_id in self.counts:
             self.ledger.set_aside(run_id)
+            assert self.ledger.find_kept(run_id) is None
             del self.counts[run_id]
             self.damaged.discard(run_id)
+
+    @rule()
+    def repair(self) -> None:
+        verify(self.ledger, CELLS, repair=True)
+        left = verify(self.ledger, CELLS)
+        assert {finding.kind for finding in left} <= {"result"}
+        assert {finding.path for finding in left} == {
+            f"runs/{run_id}/result.json" for run_id in self.damaged
+        }
 
     @rule()
     def reopen(self) -> None:

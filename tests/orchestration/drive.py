@@ -5,21 +5,28 @@ usage: drive.py FOLDER COUNT EXECUTOR STEPS
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
+import os
 import sys
 from pathlib import Path
 
 from synthetic import SETTINGS, make_cells, make_ledger
 
 from scaling.errors import ScalingError
+from scaling.ledger.commit import Ledger
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors import Executor
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.executors.ray import RayExecutor
+from scaling.orchestration.guardian import guard
 from scaling.orchestration.progress import open_progress
 
 
 def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
+    if "SCALING_TEST_WITHOUT_LOCK" in os.environ:  # as on a file system that has none
+        Ledger.lock = lambda self: contextlib.nullcontext()  # type: ignore[method-assign]
     executor: Executor = RayExecutor(cpus=2) if executor_name == "ray" else InlineExecutor()
     try:
         outcome = run_cells(
@@ -39,4 +46,7 @@ def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])))
+    work = functools.partial(
+        main, Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+    )
+    sys.exit(guard(work, resume="the same command") if sys.argv[3] == "ray" else work())

@@ -2,7 +2,8 @@
 
 `behaviour.json` in the corpus folder says, per seed, what goes wrong:
   {"0": {"kill_at": 5}, "1": {"raise_at": 3}, "2": {"diverge": true}, "*": {"step_seconds": 0.01}}
-`kill_at` happens as often as `times` says (1 unless given); a file per event keeps the count.
+What happens `at` a step happens as often as `times` says (1 unless given); a file per event keeps
+the count.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.trunks import find_branch_step
+from scaling.training.checkpoint import read_newest_checkpoint, write_checkpoint
 
 TRAINER = "synthetic:train_run"
 SETTINGS = DriverSettings(trainer=TRAINER, backoff=0.01)
@@ -84,11 +86,16 @@ def train_run(
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
+    micro_batch: int | None = None,
 ) -> Measurement:
     everything = json.loads((corpus / "behaviour.json").read_text())
     behaviour = everything.get("*", {}) | everything.get(str(run.seed), {})
     first, state = _load_newest(resume, run, trunk)
     rows = [json.dumps({"step": step}) for step in range(first)]
+    if behaviour.get("oom_above", run.recipe.batch_sequences) < (
+        micro_batch or run.recipe.batch_sequences
+    ):
+        raise MemoryError("too large a batch")
     for step in range(first, run.recipe.steps):
         state = _advance(state, step)
         rows.append(json.dumps({"step": step}))
@@ -115,7 +122,7 @@ def train_run(
         flops_spent=run.flops * (run.recipe.steps - first) // run.recipe.steps,
         seconds=0.1,
         reason="the loss is not finite" if diverged else "",
-        numerics={"trainer": "synthetic"},
+        numerics={"trainer": "synthetic", "micro_batch": str(micro_batch)},
         files=("metrics.jsonl", "weights.bin") if keep_weights else ("metrics.jsonl",),
         unique_tokens=run.tokens,
         epochs=0.5,
@@ -127,14 +134,20 @@ def _advance(state: str, step: int) -> str:
 
 
 def _misbehave(behaviour: Mapping[str, Any], step: int, corpus: Path, run: RunSpec) -> None:
-    if step == behaviour.get("hang_at"):
-        time.sleep(60)
+    if step == behaviour.get("hang_at") and _is_due(behaviour, corpus, run):
+        time.sleep(600)
     if step == behaviour.get("raise_at") and _is_due(behaviour, corpus, run):
         raise RuntimeError(f"seed {run.seed} cannot be trained")
     if step == behaviour.get("full_at"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(corpus))
     if step == behaviour.get("kill_at") and _is_due(behaviour, corpus, run):
         os.kill(os.getpid(), signal.SIGKILL)
+    if step == behaviour.get("stop_at") and _is_due(behaviour, corpus, run):
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if step == behaviour.get("interrupt_at") and _is_due(behaviour, corpus, run):
+        os.kill(os.getpid(), signal.SIGINT)
+    if step == behaviour.get("preempt_at") and _is_due(behaviour, corpus, run):
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _is_due(behaviour: Mapping[str, Any], corpus: Path, run: RunSpec) -> bool:
@@ -147,14 +160,11 @@ def _is_due(behaviour: Mapping[str, Any], corpus: Path, run: RunSpec) -> bool:
 
 
 def _save(attempt: Path, step: int, state: str) -> None:
-    path = attempt / f"checkpoint-{step:06d}.json"
-    path.with_suffix(".part").write_text(json.dumps([step, state]))
-    path.with_suffix(".part").rename(path)
+    write_checkpoint(attempt, json.dumps([step, state]).encode(), step=step)
 
 
 def _load_newest(resume: Sequence[Path], run: RunSpec, trunk: TrunkCache | None) -> tuple[int, str]:
-    found = [json.loads(path.read_text()) for r in resume for path in r.glob("checkpoint-*.json")]
     shared = trunk.find_newest(find_branch_step(run)) if trunk is not None else None
-    found += [json.loads(shared)] if shared else []
+    found = [json.loads(one) for one in (read_newest_checkpoint(resume), shared) if one]
     step, state = max(found, default=(0, str(run.seed)))
     return step, state

@@ -110,7 +110,7 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
     def is_busy_elsewhere() -> bool:
         assert driver.poll() is None, driver.communicate()
         workers.update(list_hosts_of_attempts(tmp_path, cluster.worker_nodes))
-        saved = list(tmp_path.rglob("checkpoint-*.json"))
+        saved = list(tmp_path.rglob("checkpoint-*.pt"))
         return bool(workers) and len(saved) >= 2
 
     wait_until(is_busy_elsewhere)

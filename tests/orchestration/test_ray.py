@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import json
 import os
@@ -28,7 +29,8 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(HERE))  # workers import the synthetic trainer
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    monkeypatch.setenv("PYTHONPATH", path)  # workers import the synthetic trainer
 
 
 def list_family() -> list[psutil.Process]:
@@ -43,7 +45,7 @@ def list_open_listeners(processes: list[psutil.Process]) -> Iterator[tuple[str, 
                     yield process.name(), connection.laddr
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition was never met"
@@ -75,17 +77,24 @@ def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
         "1": {"raise_at": 2, "times": 9},
         "2": {"diverge": True},
         "3": {"kill_at": 5, "times": 2},
+        "4": {"stop_at": 5},
+        "5": {"preempt_at": 5, "step_seconds": 0.21},
+        "6": {"oom_above": 1},
     }
     cells = make_cells(8)
+    settings = dataclasses.replace(SETTINGS, stall_limit=5.0)
     ledger = make_ledger(tmp_path)
     corpus = make_corpus(tmp_path, behaviour)
-    outcome = run_cells(cells, ledger, Watched(cpus=2), corpus=corpus, settings=SETTINGS)
+    outcome = run_cells(cells, ledger, Watched(cpus=2), corpus=corpus, settings=settings)
 
     assert len(outcome.finished) == 6
     assert outcome.diverged == (make_run(2).run_id,)
     assert [(f.run_id, f.cause) for f in outcome.failed] == [(make_run(1).run_id, "exception")]
     attempts = [len(ledger.list_attempts(make_run(seed).run_id)) for seed in range(8)]
-    assert attempts == [2, 2, 1, 3, 1, 1, 1, 1]
+    assert attempts == [2, 2, 1, 3, 2, 2, 2, 1]
+    halved = ledger.find_result(make_run(6).run_id)
+    assert halved is not None
+    assert halved.numerics["micro_batch"] == "1"
     resumed = ledger.find_result(make_run(0).run_id)
     assert resumed is not None
     assert resumed.loss == expected_loss(make_run(0))
@@ -122,10 +131,64 @@ def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.parametrize(
+    ("victim", "code"),
+    [("gcs_server", 5), ("raylet", 5), ("driver", 5), ("guardian", -signal.SIGKILL)],
+)
+@pytest.mark.slow
+def test_whoever_is_killed_no_process_is_left_and_nothing_is_lost(
+    tmp_path: Path, victim: str, code: int
+) -> None:
+    make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
+    process = start_driver(tmp_path, 6, 20)
+    ledger_path = tmp_path / "results" / "demo"
+    wait_until(lambda: len(list(ledger_path.glob("runs/*/result.json"))) >= 2)
+    kept = make_ledger(tmp_path).read_results().digests
+    family = psutil.Process(process.pid).children(recursive=True)
+    (driver,) = psutil.Process(process.pid).children()
+    chosen = {"driver": driver, "guardian": psutil.Process(process.pid)}.get(victim)
+    (chosen or next(member for member in family if member.name() == victim)).kill()
+    _, said = process.communicate()
+    assert process.returncode == code, said
+    assert ("same command" in said) == (victim != "guardian")
+    if victim != "guardian":
+        assert not any(map(is_at_work, family))
+    again = start_driver(tmp_path, 6, 20)
+    said, errors = again.communicate()
+    assert again.returncode == 0, errors
+    digests = make_ledger(tmp_path).read_results(check="files").digests
+    assert kept.items() <= digests.items()
+    assert len(digests) == 6
+    # With nobody left to see to it, Ray's agents stay until the next command ends them.
+    assert not any(map(is_at_work, family))
+
+
+@pytest.mark.ray
+def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
+    make_corpus(tmp_path, {"*": {"hang_at": 5}})
+    process = start_driver(tmp_path, 2, 1000)
+    wait_until(lambda: len(list(tmp_path.rglob("heartbeat"))) >= 2)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first was heard
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130
+    assert "ended at once" in said
+    assert not any(map(is_at_work, family))
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    return False
+
+
+@pytest.mark.ray
 def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
     process = start_driver(tmp_path, 2, 1000)
-    wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.json"))) >= 2)
+    wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.pt"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everyone hears it
     _, errors = process.communicate()

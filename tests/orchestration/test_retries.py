@@ -13,8 +13,10 @@ from scaling.orchestration.retries import RetryPolicy
 CAUSES: tuple[FailureCause, ...] = get_args(FailureCause)
 
 
-def make_policy(*, crashes_in_a_row: int = 99) -> RetryPolicy:
-    return RetryPolicy(crash_retries=3, backoff=1.0, crashes_in_a_row=crashes_in_a_row)
+def make_policy(*, crashes_in_a_row: int = 99, budget: int = 99) -> RetryPolicy:
+    return RetryPolicy(
+        crash_retries=3, backoff=1.0, crashes_in_a_row=crashes_in_a_row, budget=budget
+    )
 
 
 @pytest.mark.parametrize(
@@ -23,6 +25,8 @@ def make_policy(*, crashes_in_a_row: int = 99) -> RetryPolicy:
         ("exception", ["again", "give_up"]),
         ("out_of_memory", ["again", "give_up"]),
         ("crash", ["again", "again", "again", "give_up"]),
+        ("hang", ["again", "give_up"]),
+        ("preempted", ["again"] * 9),
         ("time_limit", ["give_up"]),
         ("environment", ["stop"]),
     ],
@@ -56,8 +60,35 @@ def test_a_result_between_them_makes_deaths_not_in_a_row() -> None:
     ]
 
 
+def test_only_a_lack_of_memory_halves_the_micro_batch() -> None:
+    halved = {cause for cause in CAUSES if make_policy().judge("run", cause, "").halve}
+    assert halved == {"out_of_memory"}
+
+
+def test_another_message_does_not_make_it_another_lack_of_memory() -> None:
+    policy = make_policy()
+    actions = [policy.judge("run", "out_of_memory", f"{n} bytes").action for n in range(2)]
+    assert actions == ["again", "give_up"]
+
+
+def test_hung_workers_count_as_deaths_in_a_row() -> None:
+    policy = make_policy(crashes_in_a_row=2)
+    assert policy.judge("a", "crash", "").action == "again"
+    verdict = policy.judge("b", "hang", "")
+    assert (verdict.action, verdict.why) == ("stop", "2 workers died in a row")
+
+
+def test_all_retries_together_have_a_budget() -> None:
+    policy = make_policy(budget=3)
+    assert [policy.judge(f"{n}", "exception", "").action for n in range(3)] == ["again"] * 3
+    assert policy.judge("0", "exception", "").action == "give_up"  # costs no retry
+    verdict = policy.judge("9", "preempted", "")
+    assert (verdict.action, verdict.why) == ("stop", "all 3 retries are spent")
+
+
 def test_every_sequence_of_failures_ends_within_five_attempts() -> None:
-    for sequence in itertools.product(CAUSES, repeat=5):
+    # Preemption is not of the run's making: the budget alone ends it.
+    for sequence in itertools.product(set(CAUSES) - {"preempted"}, repeat=5):
         policy = make_policy()
         verdicts = [policy.judge("run", c, f"{n}").action for n, c in enumerate(sequence)]
         assert set(verdicts) != {"again"}

@@ -1,10 +1,12 @@
 """Sweep files: every problem at once, each at its place; YAML's traps refused."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -80,6 +82,9 @@ def test_every_problem_is_found_at_its_place():
         (GOOD + "forecast: [.inf]\n", "a finite number, got inf"),
         (GOOD + "forecast: [.nan]\n", "got nan"),
         (GOOD + "forecast: [1:30]\n", "expected a number, got '1:30'"),
+        (GOOD + "forecast: [2020-01-01]\n", "expected a number, got '2020-01-01'"),
+        (GOOD + "schedule: {trnk: true}\n", "Did you mean 'trunk'?"),
+        (GOOD + "model: {seqlen: 64}\n", "Did you mean 'seq_len'?"),
         (GOOD + "keep_weights: no\n", "true or false, got 'no'"),
         (GOOD + "replicates: true\n", "a whole number, got True"),
         (GOOD + "forecast: &a [1e11]\n", "anchor &a"),
@@ -93,6 +98,14 @@ def test_every_problem_is_found_at_its_place():
         (GOOD.replace("name: a", "name: 2024-01-01x/"), "expected a name of"),
         (GOOD.replace("name: a", 'name: "\\x1b]0;x"'), "expected a name of"),
         (GOOD.replace("name: a", "name: " + "a" * 300), "expected a name of"),
+        (GOOD.replace("name: a", "name: /etc/x"), "expected a name of"),
+        (GOOD.replace("name: a", 'name: "a\\nb"'), "expected a name of"),
+        (GOOD.replace("name: a", "name: '[/]'"), "expected a name of"),
+        (GOOD.replace("name: a", "name: $\\frac{$"), "expected a name of"),
+        (GOOD.replace("name: a", "name: <script>"), "expected a name of"),
+        (GOOD.replace("name: a", "name: '{{7*7}}'"), "expected a name of"),
+        (GOOD.replace("name: a", "name: =cmd()"), "expected a name of"),
+        ("a: &a [x]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(20)), "anchor &a"),
     ],
 )
 def test_bad_files_get_one_sentence(text, says):
@@ -187,31 +200,75 @@ def test_a_path_that_is_no_file_is_an_error(kind, tmp_path):
         load_sweep(path)
 
 
-_KEYS = st.sampled_from(
-    ["name", "corpus", "grid", "budgets", "sizes", "source", "model", "seq_len", "<<", "prior", "x"]
-)
+def _list_keys(schema) -> list[str]:
+    """Every key that a sweep file may hold, at whatever depth."""
+    found = set(schema.get("properties", {}))
+    for inner in schema.get("$defs", {}).values():
+        found |= set(inner.get("properties", {}))
+    return sorted(found)
+
+
+_KEYS = st.sampled_from([*_list_keys(describe_schema()), "<<", "x", "seqlen", "no", "1", ""])
 _SCALARS = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(10**30), 10**30),
     st.floats(),
     st.text(max_size=8),
-    st.sampled_from(["python-stdlib", "text", "bytes", "1e18", "0123", "*a", "!!x"]),
+    st.sampled_from(
+        ["python-stdlib", "text", "bytes", "1e18", "0123", "*a", "!!x", "../x", "\x1b"]
+    ),
 )
 _TREES = st.recursive(
     _SCALARS,
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_KEYS, inner, max_size=4)),
     max_leaves=12,
 )
+# Sections that are nearly right reach further than noise does.
+_SWEEPS = st.fixed_dictionaries(
+    {
+        "name": st.one_of(st.just("a"), _TREES),
+        "corpus": st.one_of(st.just({"source": "python-stdlib"}), _TREES),
+        "grid": st.one_of(
+            st.fixed_dictionaries(
+                {"budgets": st.lists(_SCALARS, max_size=3)},
+                optional=dict.fromkeys(
+                    ("sizes", "span", "prior", "params", "tokens", "cells"), _TREES
+                ),
+            ),
+            st.just({"budgets": [1e10]}),
+            _TREES,
+        ),
+    },
+    optional={
+        key: st.one_of(st.dictionaries(_KEYS, _SCALARS, max_size=3), _TREES)
+        for key in ("model", "recipe", "schedule", "seeds", "replicates", "resources", "forecast")
+    },
+)
 
 
-@settings(max_examples=300, deadline=None)
-@given(_TREES)
+def check_tree(tree) -> None:
+    for text in (json.dumps(tree), yaml.safe_dump(tree, allow_unicode=True, sort_keys=False)):
+        try:
+            parse_sweep(text.encode("utf-8", "surrogatepass"), source="s.yaml")
+        except SpecError as error:
+            assert error.problems  # noqa: PT017  either outcome is right; another exception is not
+            for problem in error.problems:
+                assert re.match(r"s\.yaml:[0-9]+:[0-9]+: .", problem), problem
+                assert problem.isprintable()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(_TREES, _SWEEPS))
 def test_any_tree_is_a_sweep_or_a_list_of_problems(tree):
-    try:
-        parse_sweep(json.dumps(tree).encode(), source="s.yaml")
-    except SpecError as error:
-        assert error.problems  # noqa: PT017  either outcome is right; another exception is not
+    check_tree(tree)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=2000)  # [ms]: none hangs
+@given(st.one_of(_TREES, _SWEEPS))
+def test_five_thousand_trees_are_sweeps_or_lists_of_problems(tree):
+    check_tree(tree)
 
 
 @settings(max_examples=300, deadline=None)

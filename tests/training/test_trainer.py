@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from scaling.data.shards import prepare_corpus
+from scaling.errors import IntegrityError
 from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import NUMERICS_VERSION, Recipe, RunSpec
@@ -54,7 +56,17 @@ def make_run(corpus: Path, *, steps=60, seed=0, learning_rate=0.01) -> RunSpec:
     return RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)
 
 
-def train(run, corpus, attempt, *, resume=(), stop_after=None, keep_weights=True, trunk=None):
+def train(
+    run,
+    corpus,
+    attempt,
+    *,
+    resume=(),
+    stop_after=None,
+    keep_weights=True,
+    trunk=None,
+    micro_batch=None,
+):
     attempt.mkdir(exist_ok=True)
     polls = iter(range(10**9))
     return train_run(
@@ -66,6 +78,7 @@ def train(run, corpus, attempt, *, resume=(), stop_after=None, keep_weights=True
         should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
         report=lambda tokens, loss: None,
         trunk=trunk,
+        micro_batch=micro_batch,
     )
 
 
@@ -116,6 +129,64 @@ def test_a_torn_newest_checkpoint_gives_way_to_the_one_before(tmp_path):
     assert load_newest_checkpoint([tmp_path]) == {"step": 20}
     (tmp_path / "checkpoint-000000020.sha256").unlink()
     assert load_newest_checkpoint([tmp_path]) is None
+
+
+@pytest.fixture(scope="module")
+def whole(corpus, tmp_path_factory) -> tuple[Path, float]:
+    """A run in whole batches: its attempt's folder and its loss."""
+    attempt = tmp_path_factory.mktemp("whole")
+    measured = train(make_run(corpus), corpus, attempt)
+    assert measured.numerics["micro_batch"] == "batch"
+    return attempt, measured.loss
+
+
+@pytest.mark.parametrize("micro_batch", [3, 1])
+def test_a_smaller_micro_batch_takes_the_same_steps(corpus, tmp_path, whole, micro_batch):
+    parts = train(make_run(corpus), corpus, tmp_path / "parts", micro_batch=micro_batch)
+    assert parts.numerics["micro_batch"] == str(micro_batch)
+    # One sum in another order: float32's rounding, which 60 steps amplify to some 1e-5 (as in the
+    # golden run). A forgotten share of the loss or a part left out moves it by tenths.
+    assert parts.loss == pytest.approx(whole[1], rel=1e-3)
+    curves = [curve(folder).splitlines() for folder in (whole[0], tmp_path / "parts")]
+    for one, other in zip(*curves, strict=True):
+        expected = json.loads(one)
+        expected.pop("clipped")  # a count: a norm at the limit may fall on either side
+        row = json.loads(other)
+        assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_run_resumes_with_another_micro_batch(corpus, tmp_path, whole):
+    run = make_run(corpus)
+    with pytest.raises(RunInterrupted):
+        train(run, corpus, tmp_path / "first", stop_after=30)
+    resumed = train(run, corpus, tmp_path / "second", resume=[tmp_path / "first"], micro_batch=2)
+    assert resumed.loss == pytest.approx(whole[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["train.bin", "validation.bin", "manifest.json"])
+def test_a_shard_that_is_edited_meanwhile_spoils_the_result(corpus, tmp_path, name):
+    edited = tmp_path / "corpus"
+    shutil.copytree(corpus, edited)
+    polls = iter(range(10**9))
+
+    def edit():
+        if next(polls) == 10:
+            content = bytearray((edited / name).read_bytes())
+            content[len(content) // 2] ^= 1
+            (edited / name).write_bytes(content)
+        return False
+
+    (tmp_path / "a").mkdir()
+    with pytest.raises((IntegrityError, ValueError)):
+        train_run(
+            make_run(corpus),
+            corpus=edited,
+            attempt=tmp_path / "a",
+            resume=(),
+            keep_weights=True,
+            should_stop=edit,
+            report=lambda tokens, loss: None,
+        )
 
 
 def test_seeds_differ(corpus, tmp_path):

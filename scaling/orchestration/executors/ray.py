@@ -22,8 +22,8 @@ import re
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -33,7 +33,6 @@ import psutil
 
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.commit import Ledger
-from scaling.ledger.locking import is_alive
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
     THREAD_ENVIRONMENT,
@@ -50,6 +49,7 @@ from scaling.orchestration.cluster import (
     is_autoscaled,
 )
 from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.orphans import end_attempt
 
 ATTEMPTS_PER_WORKER = 250
 
@@ -61,6 +61,10 @@ _REMOVE_AGAIN_SECONDS = 0.1
 _LEAST_PENDING = 16  # of a small cluster, so that it grows by more than a node at a time
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
 _FOLDER_PREFIX = "scaling-ray-"
+_DAEMONS = frozenset({"raylet", "gcs_server"})
+_LOOK_SECONDS = 0.5
+# Asked of a dead GCS, Ray's calls block for a minute and then end the process: not so long.
+_DEAD_SECONDS = 8.0
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +103,8 @@ class RayExecutor:
         self._folder: Path | None = None
         self._environment: dict[str, str | None] = {}
         self._daemons: list[psutil.Process] = []
+        self._dead = False
+        self._oom_kills = 0
         self._capacity: tuple[float, int] = (-math.inf, 1)
 
     def start(self) -> None:
@@ -116,14 +122,18 @@ class RayExecutor:
         self._set_environment()
         try:
             self._ray = importlib.import_module("ray")
+            if self._address is None and self._dead:
+                self._ray.shutdown()  # what is left of the one that died
+                self._dead = False
             _quieten(importlib.import_module("ray._private.worker"))
             self._connect()
         except BaseException:
             self.close()
             raise
         if self._address is None:
-            names = {"raylet", "gcs_server"}
-            self._daemons = [p for p in _descendants() if _name_of(p) in names]
+            self._daemons = [p for p in _descendants() if _name_of(p) in _DAEMONS]
+            threading.Thread(target=self._watch_daemons, daemon=True).start()
+        self._oom_kills = _count_oom_kills()
         self._task = self._ray.remote(
             num_cpus=self._cpus_per_run,
             memory=self._need.memory,
@@ -171,7 +181,7 @@ class RayExecutor:
         """End the worker of an attempt, also one that is stopped and hears nothing."""
         for ref, request in self._running.items():
             if request.attempt_id == attempt_id:
-                _kill_worker(request)
+                _end_worker(request)
                 with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
                     self._ray.cancel(ref, force=True)
 
@@ -183,18 +193,20 @@ class RayExecutor:
         """
         ours = _descendants() if self._address is None and self._ray is not None else []
         for request in self._running.values():
-            _kill_worker(request)
+            _end_worker(request)
+        self._dead = dead = self._lacks_daemon()
+        self._daemons = []
         if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
             _end_processes([p for p in ours if _name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
         if self._preflight is not None:
             self._preflight.close()
-        if self._ray is not None:
+        if self._ray is not None and not dead:  # it would wait for what is gone
             try:
                 self._ray.shutdown()
             except Exception:  # whatever Ray's end looks like, its processes are ended below
                 logger.warning("Ray did not shut down in order", exc_info=True)
-        _end_processes(ours, patience=0.0 if at_once else _GONE_SECONDS)
+        _end_processes(ours, patience=0.0 if at_once or dead else _GONE_SECONDS)
         if self._folder is not None:
             _remove_folder(self._folder, patience=0.0 if at_once else _GONE_SECONDS)
         for name, value in self._environment.items():
@@ -202,7 +214,7 @@ class RayExecutor:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        self._ray, self._folder, self._environment, self._daemons = None, None, {}, []
+        self._ray, self._folder, self._environment = None, None, {}
 
     def _set_environment(self) -> None:
         wanted = {
@@ -287,13 +299,20 @@ class RayExecutor:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
     def _check_daemons(self) -> None:
-        for process in self._daemons:
-            try:
-                dead = process.status() == psutil.STATUS_ZOMBIE
-            except psutil.Error:
-                dead = True
-            if dead:
-                raise _describe_death("one of its processes has died")
+        if self._lacks_daemon():
+            raise _describe_death("one of its processes has died")
+
+    def _lacks_daemon(self) -> bool:
+        return any(_is_dead(process) for process in self._daemons)
+
+    def _watch_daemons(self) -> None:
+        """In a thread of its own: end this process where a call to a dead Ray holds it up."""
+        dead_since = None
+        while self._daemons:
+            time.sleep(_LOOK_SECONDS)
+            dead_since = (dead_since or time.monotonic()) if self._lacks_daemon() else None
+            if dead_since is not None and time.monotonic() - dead_since > _DEAD_SECONDS:
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def _collect(self, ref: Any) -> AttemptEnded:
         request = self._running.pop(ref)
@@ -304,6 +323,12 @@ class RayExecutor:
             return _ended(request, "out_of_memory", error)
         except exceptions.WorkerCrashedError:
             # Ray's own text names log files that are gone when it is read.
+            known, self._oom_kills = self._oom_kills, _count_oom_kills()
+            if self._oom_kills > known:
+                what = "its worker was killed by the kernel, which was out of memory"
+                return AttemptEnded(
+                    attempt_id=request.attempt_id, outcome=None, cause="out_of_memory", message=what
+                )
             what = "its worker died: killed, out of memory, or a crash in native code"
             return AttemptEnded(attempt_id=request.attempt_id, outcome=None, message=what)
         except exceptions.NodeDiedError as error:
@@ -360,13 +385,24 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
-def _kill_worker(request: AttemptRequest) -> None:
-    heartbeat = Ledger.open(Path(request.ledger)).read_heartbeat(request.run_id, request.attempt_id)
-    if heartbeat is None or heartbeat.host != socket.gethostname():
-        return
-    if heartbeat.pid != os.getpid() and is_alive(heartbeat.pid, heartbeat.started):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(heartbeat.pid, signal.SIGKILL)
+def _end_worker(request: AttemptRequest) -> None:
+    end_attempt(Ledger.open(Path(request.ledger)), request.run_id, request.attempt_id)
+
+
+def _count_oom_kills() -> int:
+    """Processes that this machine's kernel has killed for lack of memory; 0 where it keeps none."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _is_dead(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
 
 
 def _descendants() -> list[psutil.Process]:
@@ -398,6 +434,15 @@ def _remove_folder(folder: Path, *, patience: float) -> None:
         time.sleep(_REMOVE_AGAIN_SECONDS)
 
 
+def _end_session(driver: int) -> None:
+    """Kill what is left of the Ray of a dead driver that led a session (see guardian.py): two of
+    its agents stay for minutes. No other session has this number while one of them lives."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == driver:
+                process.kill()
+
+
 def _remove_stale_folders() -> None:
     """Folders of drivers that were killed before they could remove them."""
     for path in Path("/tmp").glob(f"{_FOLDER_PREFIX}*"):
@@ -405,4 +450,5 @@ def _remove_stale_folders() -> None:
         with contextlib.suppress(OSError):
             ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
             if match and ours and not psutil.pid_exists(int(match[1])):
+                _end_session(int(match[1]))
                 shutil.rmtree(path, ignore_errors=True)

@@ -59,10 +59,15 @@ class Engine(Protocol):
         """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
 
 
-def build_engine(run: RunSpec) -> Engine:
+def build_engine(run: RunSpec, *, sequences: int | None = None) -> Engine:
     """The run's engine, its model initialised: fused, or eager where that cannot be compiled.
 
     The environment variable SCALING_ENGINE asks for one of them by name.
+
+    Args:
+        run: What will be trained.
+        sequences: The most that are given to `add_gradient` at once, which decides the memory;
+            None: the whole batch.
 
     Raises:
         EnvironmentFault: The asked engine is unknown, or cannot be had on this machine.
@@ -77,7 +82,7 @@ def build_engine(run: RunSpec) -> Engine:
         raise EnvironmentFault(f"{ENGINE_VARIABLE} is {asked!r}; it may be {known}, or unset.")
     if asked != "eager":
         try:
-            return FusedEngine(run)
+            return FusedEngine(run, sequences=sequences)
         except CompilerError as error:
             if asked == "fused":
                 raise

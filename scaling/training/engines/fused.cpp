@@ -18,6 +18,9 @@
 #include <cstdint>
 #include <cstring>
 #include <vector>
+#include <memory>
+#include <new>
+#include <stdexcept>
 
 #ifdef __AVX512BF16__
 #include <immintrin.h>
@@ -633,9 +636,11 @@ float take_loss(Model& m, const int64_t* tokens, int64_t r) {
 
 extern "C" {
 
+// Null where there is not the memory.
 void* scaling_create(const int64_t* shape, float residual, float head_scale, bool half,
-                     const float* rotation) {
-    Model* m = new Model;
+                     const float* rotation) try {
+    auto owned = std::make_unique<Model>();
+    Model* m = owned.get();
     int64_t* const sizes[] = {&m->vocab, &m->T, &m->d, &m->layers, &m->heads, &m->K, &m->F, &m->batch};
     for (int64_t* size : sizes) *size = *shape++;
     m->residual = residual;
@@ -663,7 +668,11 @@ void* scaling_create(const int64_t* shape, float residual, float head_scale, boo
     m->dqkv.resize(R * 3 * A);
     m->work.resize(d);
     m->transposed.resize(DIRECT);
-    return m;
+    return owned.release();
+} catch (const std::bad_alloc&) {
+    return nullptr;
+} catch (const std::length_error&) {
+    return nullptr;
 }
 
 void scaling_destroy(void* model) { delete static_cast<Model*>(model); }

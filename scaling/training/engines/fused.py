@@ -44,7 +44,7 @@ class FusedEngine:
         CompilerError: fused.cpp cannot be compiled here.
     """
 
-    def __init__(self, run: RunSpec, *, half: bool = False) -> None:
+    def __init__(self, run: RunSpec, *, sequences: int | None = None, half: bool = False) -> None:
         self._library = _open_library()
         self.model = build_model(run)
         self.optimizer = build_optimizer(self.model, run)
@@ -56,7 +56,9 @@ class FusedEngine:
                 "exp_avg": torch.zeros_like(flat),
                 "exp_avg_sq": torch.zeros_like(flat),
             }
-        self._limit = max(run.recipe.batch_sequences, _ROWS_PER_FORWARD // shape.seq_len, 1)
+        self._limit = max(
+            sequences or run.recipe.batch_sequences, _ROWS_PER_FORWARD // shape.seq_len, 1
+        )
         named = dict(self.model.named_parameters())
         blocks = (f"blocks.{at}.{name}" for at in range(shape.n_layers) for name in _BLOCK)
         tensors = [named[name] for name in ("embedding.weight", "norm", *blocks, "head.weight")]
@@ -74,6 +76,8 @@ class FusedEngine:
                 turns.data_ptr(),
             )
         )
+        if not self._handle:
+            raise MemoryError(f"no room for {self._limit} sequences of {shape.seq_len} tokens")
 
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):

@@ -1,0 +1,131 @@
+"""A small parent process that does not know Ray, and outlives whatever Ray does to its driver.
+
+    guardian ──fork──► driver ──► Ray's daemons and workers
+       │  Ctrl-C, SIGTERM: passed on once; the second time everything below is killed
+       │  driver gone without a word (killed, SIGSEGV, hard exit): exit 5
+       └─ in every case: nothing below is left alive, and the command that continues is printed
+
+Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler is heard.
+The kernel ends the driver with its guardian (so killing the command frees its lock at once), and
+gives the guardian every process that loses its parent (so that none is overlooked). Linux only:
+elsewhere the work runs without a guardian.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+import psutil
+
+from scaling.errors import EnvironmentFault
+
+_SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GONE_SECONDS = 1.0
+
+
+def guard(work: Callable[[], int], *, resume: str) -> int:
+    """Do `work` in a child process and see to its end.
+
+    Args:
+        work: Does everything, errors included; returns its exit code.
+        resume: The command that continues.
+
+    Returns:
+        The exit code: of `work`, or what its end amounts to.
+    """
+    if sys.platform != "linux":
+        return work()
+    _ask_kernel(_SET_CHILD_SUBREAPER, 1)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    guardian = os.getpid()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    pid = os.fork()
+    if pid == 0:
+        _drive(work, guardian, mask)
+    watch = _Guardian(pid)
+    before = {signum: signal.signal(signum, watch.hear) for signum in _SIGNALS}
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    try:
+        status = watch.wait()
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+        _end_everything()
+    return _judge(status, watch.heard, resume)
+
+
+class _Guardian:
+    """Waits for the driver, and decides what a signal means."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self.heard: list[int] = []
+
+    def hear(self, signum: int, frame: FrameType | None) -> None:
+        self.heard.append(signum)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signum if len(self.heard) == 1 else signal.SIGKILL)
+
+    def wait(self) -> int:
+        """The driver's wait status; whatever else ends below is buried on the way."""
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            if pid == self._pid:
+                return status
+
+
+def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signals]) -> NoReturn:
+    """The child's whole life. It never returns into code that believes it is the parent."""
+    code = 1
+    try:
+        # A session of its own: a terminal's Ctrl-C reaches it through the guardian alone.
+        os.setsid()
+        _ask_kernel(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if os.getppid() != guardian:
+            os.kill(os.getpid(), signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)  # not through atexit, where Ray waits for what may be dead
+
+
+def _judge(status: int, heard: list[int], resume: str) -> int:
+    if os.WIFEXITED(status):
+        return os.WEXITSTATUS(status)
+    if heard:
+        how, code = "ended at once", 128 + heard[0]
+    else:
+        name = signal.Signals(os.WTERMSIG(status)).name
+        how, code = f"the driver was ended by {name}", EnvironmentFault.exit_code
+    sys.stderr.write(f"{how}; finished runs are kept. To continue:\n  {resume}\n")
+    return code
+
+
+def _end_everything() -> None:
+    """Kill every process below this one: workers, Ray's daemons, whoever lost its parent."""
+    while family := psutil.Process().children(recursive=True):
+        for process in family:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        _, alive = psutil.wait_procs(family, timeout=_GONE_SECONDS)
+        if alive:
+            return  # in an uninterruptible call: the kernel ends it when that returns
+
+
+def _ask_kernel(what: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(what, value, 0, 0, 0)

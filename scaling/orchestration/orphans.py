@@ -1,0 +1,38 @@
+"""Processes that still work for an attempt nobody waits for, found by pid and start time.
+
+A worker outlives its driver by seconds, its raylet by hours. What it writes is harmless (its
+attempt is its own, its commit loses or is as good as any other), but it takes the machine from the
+runs that are waited for. It stops by itself when it sees that its term is over; one that is hung or
+stopped never looks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+
+from scaling.ledger.commit import Ledger
+from scaling.ledger.integrity import list_orphans
+from scaling.ledger.locking import is_alive
+from scaling.ledger.signs import Heartbeat
+
+
+def end_attempt(ledger: Ledger, run_id: str, attempt_id: str) -> None:
+    """Kill the process that works on an attempt, if it is on this machine and not this one."""
+    heartbeat = ledger.read_heartbeat(run_id, attempt_id)
+    if heartbeat is not None and heartbeat.host == socket.gethostname():
+        _end_process(heartbeat)
+
+
+def end_orphans(ledger: Ledger) -> None:
+    """Kill what is left on this machine of older terms."""
+    for _, heartbeat in list_orphans(ledger):
+        _end_process(heartbeat)
+
+
+def _end_process(heartbeat: Heartbeat) -> None:
+    if heartbeat.pid != os.getpid() and is_alive(heartbeat.pid, heartbeat.started):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(heartbeat.pid, signal.SIGKILL)

@@ -1,0 +1,115 @@
+"""However the driver ends, its guardian says so, leaves no process, and prints what continues."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+# The driver starts a worker that leads a session of its own, as Ray's do, says so, and then acts.
+CODE = """
+import os, signal, subprocess, sys, time
+from scaling.orchestration.guardian import guard
+
+def work():
+    print(sys.modules.get("ray"), flush=True)
+    worker = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    print(os.getpid(), worker.pid, flush=True)
+    sys.stdin.readline()
+    {act}
+    time.sleep(600)
+    return 0
+
+sys.exit(guard(work, resume="scaling run it"))
+"""
+
+
+def start(act: str) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Process]:
+    """The guardian, its driver and the driver's worker."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE.format(act=act)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "None\n"
+    driver, worker = (psutil.Process(int(pid)) for pid in process.stdout.readline().split())
+    return process, driver, worker
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was never met"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("code", [0, 3, 130])
+def test_an_orderly_end_keeps_its_exit_code_and_leaves_nothing(code: int) -> None:
+    process, _, worker = start(f"return {code}")
+    _, said = process.communicate("go\n")
+    assert (process.returncode, said) == (code, "")
+    assert not is_at_work(worker)
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT"])
+def test_a_driver_that_ends_without_a_word_is_spoken_for(name: str) -> None:
+    process, driver, worker = start("pass")
+    driver.send_signal(signal.Signals[name])
+    _, said = process.communicate()
+    assert process.returncode == 5
+    assert said == (
+        f"the driver was ended by {name}; finished runs are kept. To continue:\n  scaling run it\n"
+    )
+    assert not is_at_work(worker)
+
+
+def test_an_exception_nobody_foresaw_is_shown_and_is_our_bug() -> None:
+    process, _, worker = start("raise RuntimeError('unforeseen')")
+    _, said = process.communicate("go\n")
+    assert process.returncode == 1
+    assert "RuntimeError: unforeseen" in said
+    assert not is_at_work(worker)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
+    signum: signal.Signals, code: int
+) -> None:
+    hear = "[signal.signal(n, lambda *_: print('heard', flush=True)) for n in (2, 15)]; print('up', flush=True)"  # noqa: E501
+    process, driver, worker = start(hear)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(signum)
+    assert process.stdout.readline() == "heard\n"
+    assert is_at_work(driver)
+    process.send_signal(signum)
+    _, said = process.communicate()
+    assert process.returncode == code
+    assert said.startswith("ended at once; finished runs are kept.")
+    assert not is_at_work(worker)
+
+
+def test_killing_the_command_kills_the_driver() -> None:
+    process, driver, worker = start("pass")
+    process.kill()
+    process.wait()
+    wait_until(lambda: not is_at_work(driver))
+    worker.kill()  # nobody was left to do it: Ray's own workers look for their driver
