@@ -25,15 +25,18 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
 from scaling.sweep.spec import RecipeSpec
+from scaling.units import Precision
 
 CACHE = Path(tempfile.gettempdir()) / "scaling-calibration"
 
 
-def train_once(job: tuple[ModelShape, float, RecipeSpec, int]) -> tuple[float | None, float]:
+def train_once(
+    job: tuple[ModelShape, float, RecipeSpec, int, Precision],
+) -> tuple[float | None, float]:
     """Held-out loss [nats/token] (None if diverged) and CPU seconds of one run."""
     from scaling.training.trainer import train_run
 
-    shape, flops, asked, seed = job
+    shape, flops, asked, seed, precision = job
     corpus = prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
     tokens = flops / count_flops_per_token(shape)
     run = RunSpec(
@@ -52,6 +55,7 @@ def train_once(job: tuple[ModelShape, float, RecipeSpec, int]) -> tuple[float | 
             keep_weights=False,
             should_stop=lambda: False,
             report=lambda tokens, loss: None,
+            precision=precision,
         )
     return measured.loss, time.process_time() - started
 
@@ -67,6 +71,7 @@ def main() -> None:
     parser.add_argument("--beta2", type=float, nargs="*", default=[None])
     parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
     parser.add_argument("--warmup-fraction", type=float, nargs="*", default=[None])
+    parser.add_argument("--precision", nargs="*", default=["float32"], help="float32, mixed")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     asked = parser.parse_args()
     shape = make_shape(256, 128, d_model=asked.width, n_layers=asked.layers)
@@ -81,16 +86,21 @@ def main() -> None:
     )
     names = ("learning_rate", "batch_sequences", "beta2", "decay_fraction", "warmup_fraction")
     specs = [RecipeSpec(**dict(zip(names, values, strict=True))) for values in settings]
-    jobs = [(shape, asked.flops, spec, seed) for spec in specs for seed in asked.seeds]
+    rows_of = list(itertools.product(specs, asked.precision))
+    jobs = [
+        (shape, asked.flops, spec, seed, precision)
+        for spec, precision in rows_of
+        for seed in asked.seeds
+    ]
     prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(train_once, jobs))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs; ", end="")
     print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, seeds {asked.seeds}")
-    print("| learning rate | batch | beta2 | decay | warmup steps | mean loss | sd | CPU s a run |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| learning rate | batch | beta2 | decay | warmup steps | precision ", end="")
+    print("| mean loss | sd | CPU s a run |\n|---|---|---|---|---|---|---|---|---|")
     tokens = asked.flops / count_flops_per_token(shape)
-    for index, spec in enumerate(specs):
+    for index, (spec, precision) in enumerate(rows_of):
         rows = results[index * len(asked.seeds) : (index + 1) * len(asked.seeds)]
         losses = [loss for loss, _ in rows if loss is not None]
         recipe = decide_recipe(shape, tokens, spec)
@@ -98,8 +108,8 @@ def main() -> None:
         spread = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
         print(
             f"| {recipe.learning_rate:g} | {recipe.batch_sequences} | {recipe.beta2:g} "
-            f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {mean} "
-            f"| {spread} | {statistics.mean(seconds for _, seconds in rows):.1f} |"
+            f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {precision} "
+            f"| {mean} | {spread} | {statistics.mean(seconds for _, seconds in rows):.1f} |"
         )
 
 

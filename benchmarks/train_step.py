@@ -2,12 +2,11 @@
 
     OMP_NUM_THREADS=1 python benchmarks/train_step.py              # S1 to S4 and the quickstart's
     OMP_NUM_THREADS=1 python benchmarks/train_step.py --pair       # two runs on two cores
-    python benchmarks/train_step.py --device cuda                  # tokens/s and MFU on a GPU
 
 The plain step is what a first script would do: LayerNorm, GELU, learned positions, biases, float32,
 torch's attention, AdamW over separate tensors, the gradient clipped. Both steps see the same shape
 (width, layers, heads, sequence, vocabulary) and tokens per step. Rounds alternate, and the median
-of process CPU time counts (wall clock on a GPU), because machines are shared: quote ratios.
+of process CPU time counts, because machines are shared: quote ratios.
 
 FLOP/s count attention in full, as everywhere (scaling/sweep/counting.py); compiled code computes
 only the causal half of it, so its share of the peak is of what a step is worth, not of what it
@@ -180,9 +179,10 @@ def compare(names: list[str], rounds: int) -> None:
     """The table on a CPU."""
     peak = measure_peak("cpu", torch.float32, time.process_time)
     print(f"float32 matrix product at best: {peak / 1e9:.0f} GFLOP/s on one thread\n")
-    print("shape  d/layers/seq/vocab       tokens/s: plain   torch  compiled   ratio  of peak")
-    print("                                           and where a compiled step goes")
-    ratios: dict[str, list[float]] = {"S": [], "q": []}
+    print(
+        "shape  d/layers/seq/vocab  tokens/s: plain   torch  compiled (ratio, of peak) mixed (ratio)"
+    )
+    ratios: dict[str, list[float]] = {"S": [], "S mixed": [], "q": []}
     for name, width, layers, length, vocab, sequences in SHAPES:
         if names and name not in names:
             continue
@@ -193,23 +193,27 @@ def compare(names: list[str], rounds: int) -> None:
             "plain": make_plain_step(shape, "cpu"),
             "torch": make_engine_step(EagerEngine(run)),
             "compiled": make_engine_step(fused),
+            "mixed": make_engine_step(FusedEngine(run, half=True)),
             "forward": lambda ids, engine=fused: engine.measure_losses(ids),
             "update": lambda _, engine=fused: engine.update(1.0),
         }
         took = measure(steps, tokens, clock=time.process_time, rounds=rounds, seconds=0.1)
         rate = {key: sequences * length / value for key, value in took.items()}
-        ratio = took["plain"] / took["compiled"]
+        ratio, mixed = (took["plain"] / took[key] for key in ("compiled", "mixed"))
         ratios[name[0]].append(ratio)
+        if name[0] == "S":
+            ratios["S mixed"].append(mixed)
         worth = count_flops_per_token(shape) * rate["compiled"] / peak
         whole = f"{width}/{layers}/{length}/{vocab}"
         print(
-            f"{name:<6} {whole:<20} {rate['plain']:>15,.0f} {rate['torch']:>7,.0f} "
-            f"{rate['compiled']:>9,.0f}   {ratio:5.2f}   {worth:6.0%}   "
-            f"forward {took['forward'] / took['compiled']:.0%}, "
+            f"{name:<6} {whole:<18} {rate['plain']:>15,.0f} {rate['torch']:>7,.0f} "
+            f"{rate['compiled']:>9,.0f} ({ratio:5.2f}, {worth:4.0%}) {rate['mixed']:>11,.0f} "
+            f"({mixed:.2f})   forward {took['forward'] / took['compiled']:.0%} of a compiled step, "
             f"update {took['update'] / took['compiled']:.0%}",
             flush=True,
         )
-    for kind, what in (("S", "S1 to S4"), ("q", "the quickstart's")):
+    named = (("S", "S1 to S4"), ("S mixed", "S1 to S4, mixed"), ("q", "the quickstart's"))
+    for kind, what in named:
         if ratios[kind]:
             print(f"geometric mean over {what}: {statistics.geometric_mean(ratios[kind]):.2f}")
 

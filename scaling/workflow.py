@@ -279,6 +279,7 @@ def train_sweep(
                 share_trunks=sweep.spec.schedule.trunk,
                 time_limit=sweep.spec.resources.time_limit,
                 stall_limit=sweep.spec.resources.stall_limit,
+                precision=sweep.spec.resources.precision,
             ),
             progress=progress,
             announce=announce,

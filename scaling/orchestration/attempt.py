@@ -35,6 +35,7 @@ from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import RunSpec
+from scaling.units import Precision
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"
 # One thread per run: two runs of one thread are 2.0 × one, one run of two threads 1.5–1.8 ×, and
@@ -73,6 +74,7 @@ class Trainer(Protocol):
         report: Callable[[int, float | None], None],
         trunk: TrunkCache | None,
         micro_batch: int | None,
+        precision: Precision,
     ) -> Measurement: ...
 
 
@@ -92,6 +94,7 @@ class AttemptRequest:
         trunk: Folder of the states that runs with the same prefix share; None: nothing is shared.
         trunk_steps: Steps after which a state is kept there.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
+        precision: Of products with weights; everything else is float32.
     """
 
     run_id: str
@@ -107,6 +110,7 @@ class AttemptRequest:
     trunk: str | None = None
     trunk_steps: tuple[int, ...] = ()
     micro_batch: int | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +194,7 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
         report=watch.report,
         trunk=_open_trunk(request),
         micro_batch=request.micro_batch,
+        precision=request.precision,
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)

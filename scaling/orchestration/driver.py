@@ -38,7 +38,7 @@ from scaling.orchestration.trunk_schedule import TrunkSchedule
 from scaling.sweep.plan import Cell
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.trunks import count_spent_flops
-from scaling.units import format_seconds
+from scaling.units import Precision, format_seconds
 
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
@@ -51,7 +51,7 @@ _LEAST_RETRIES = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSettings:
-    """How a sweep is driven; none of it changes a result.
+    """How a sweep is driven; none of it changes a run_id.
 
     Attributes:
         trainer: `module:function`.
@@ -64,6 +64,7 @@ class DriverSettings:
         retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
+        precision: Of products with weights: decides the last digits of a loss, not the run.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -76,6 +77,7 @@ class DriverSettings:
     retry_budget: int | None = None
     grace: float = 10.0
     share_trunks: bool = False
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,6 +364,7 @@ class _Sweep:
                 keep_weights=self._settings.keep_weights,
                 time_limit=self._settings.time_limit,
                 micro_batch=self._micro_batch.get(run_id),
+                precision=self._settings.precision,
                 **self._name_trunk(run),
             )
             self._running[attempt_id] = self._begin(run, fresh=not earlier)

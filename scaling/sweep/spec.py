@@ -32,7 +32,7 @@ from scaling.errors import SpecError
 from scaling.sweep.shapes import LARGEST_PARAMS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
-from scaling.units import format_count, format_flops
+from scaling.units import Precision, format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
 
@@ -354,6 +354,9 @@ class ResourcesSpec(_Model):
     )
     stall_limit: Positive = Field(
         600.0, description="seconds without a sign of life after which a worker is ended as hung"
+    )
+    precision: Precision = Field(
+        "float32", description="`mixed`: products with weights in bfloat16, the rest in float32"
     )
 
 

@@ -35,7 +35,7 @@ from scaling.training.checkpoint import (
 from scaling.training.engines import EngineName, build_engine
 from scaling.training.evaluate import Evaluation, evaluate_losses
 from scaling.training.schedule import learning_rate_multiplier
-from scaling.units import bits_per_byte
+from scaling.units import Precision, bits_per_byte
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
@@ -58,6 +58,7 @@ def train_run(
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
     micro_batch: int | None = None,
+    precision: Precision = "float32",
 ) -> Measurement:
     """Train, evaluate and measure one run.
 
@@ -71,6 +72,7 @@ def train_run(
         report: Called about once a second with (tokens done, latest training loss).
         trunk: States that runs with the same prefix share; used and added to.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
+        precision: `mixed`: products with weights in bfloat16.
 
     Raises:
         RunInterrupted: `should_stop` said so; a checkpoint was written first.
@@ -79,7 +81,7 @@ def train_run(
     started = time.monotonic()
     torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
     shards = _open_corpus(run, corpus)
-    training = _Training(run, shards, attempt, trunk, micro_batch)
+    training = _Training(run, shards, attempt, trunk, micro_batch, precision)
     training.restore(_find_state(run, resume, trunk))
     first_step = training.step
     reason = training.advance(should_stop, report)
@@ -114,6 +116,7 @@ def train_run(
         files=tuple(files),
         engine=training.engine.name,
         micro_batch=micro_batch,
+        precision=precision,
     )
 
 
@@ -150,13 +153,14 @@ class _Training:
         attempt: Path,
         trunk: TrunkCache | None,
         micro_batch: int | None,
+        precision: Precision,
     ) -> None:
         self._micro_batch = micro_batch or run.recipe.batch_sequences
         self.run, self.shards, self.attempt = run, shards, attempt
         self._trunk = trunk
         saved = trunk.save_at if trunk is not None else ()
         self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
-        self.engine = build_engine(run, sequences=self._micro_batch)
+        self.engine = build_engine(run, sequences=self._micro_batch, precision=precision)
         self.step = 0
         self.rows: list[dict[str, float]] = []
         self._losses = torch.zeros(run.recipe.steps)
@@ -291,6 +295,7 @@ def _measure(
     files: tuple[str, ...],
     engine: EngineName,
     micro_batch: int | None,
+    precision: Precision,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
@@ -314,7 +319,7 @@ def _measure(
             "device": "cpu",
             "capability": torch.backends.cpu.get_cpu_capability(),
             "threads": "1",
-            "dtype": "float32",
+            "dtype": "float32" if precision == "float32" else "float32, products in bfloat16",
             "engine": engine,
             "micro_batch": "batch" if micro_batch is None else str(micro_batch),
         },

@@ -87,6 +87,7 @@ def train_run(
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
     micro_batch: int | None = None,
+    precision: str = "float32",
 ) -> Measurement:
     everything = json.loads((corpus / "behaviour.json").read_text())
     behaviour = everything.get("*", {}) | everything.get(str(run.seed), {})

@@ -204,6 +204,19 @@ def test_an_unknown_engine_is_named(monkeypatch):
         build_engine(make_run(SHAPES[2]))
 
 
+def test_mixed_precision_is_not_replaced_by_another(fresh, monkeypatch):
+    run = make_run(SHAPES[0])
+    assert build_engine(run, precision="mixed").name == "fused"
+    native.load_library.cache_clear()
+    monkeypatch.setenv("PATH", str(fresh))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(fresh / "other"))
+    with pytest.raises(EnvironmentFault, match="no C\\+\\+ compiler"):
+        build_engine(run, precision="mixed")
+    monkeypatch.setenv("SCALING_ENGINE", "eager")
+    with pytest.raises(EnvironmentFault, match="mixed needs compiled steps"):
+        build_engine(run, precision="mixed")
+
+
 def test_a_failing_compiler_is_named_with_its_message(fresh, monkeypatch):
     fake = fresh.parent.parent / "cc"
     fake.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "no room" >&2; exit 3\n')

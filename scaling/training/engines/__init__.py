@@ -17,7 +17,7 @@ from scaling.errors import EnvironmentFault
 from scaling.sweep.runspec import RunSpec
 from scaling.training.models.transformer import Transformer
 from scaling.training.parametrization import FlatOptimizer
-from scaling.units import FloatArray, IntArray
+from scaling.units import FloatArray, IntArray, Precision
 
 EngineName = Literal["fused", "eager"]
 ENGINE_VARIABLE = "SCALING_ENGINE"
@@ -59,7 +59,9 @@ class Engine(Protocol):
         """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
 
 
-def build_engine(run: RunSpec, *, sequences: int | None = None) -> Engine:
+def build_engine(
+    run: RunSpec, *, sequences: int | None = None, precision: Precision = "float32"
+) -> Engine:
     """The run's engine, its model initialised: fused, or eager where that cannot be compiled.
 
     The environment variable SCALING_ENGINE asks for one of them by name.
@@ -68,6 +70,7 @@ def build_engine(run: RunSpec, *, sequences: int | None = None) -> Engine:
         run: What will be trained.
         sequences: The most that are given to `add_gradient` at once, which decides the memory;
             None: the whole batch.
+        precision: `mixed` is the fused engine's alone.
 
     Raises:
         EnvironmentFault: The asked engine is unknown, or cannot be had on this machine.
@@ -82,9 +85,14 @@ def build_engine(run: RunSpec, *, sequences: int | None = None) -> Engine:
         raise EnvironmentFault(f"{ENGINE_VARIABLE} is {asked!r}; it may be {known}, or unset.")
     if asked != "eager":
         try:
-            return FusedEngine(run, sequences=sequences)
+            return FusedEngine(run, sequences=sequences, half=precision == "mixed")
         except CompilerError as error:
-            if asked == "fused":
+            if asked == "fused" or precision == "mixed":
                 raise
             logger.warning("training with torch, several times slower than compiled: %s", error)
+    if precision == "mixed":
+        raise EnvironmentFault(
+            f"precision mixed needs compiled steps, and {ENGINE_VARIABLE} asks for torch's. Unset "
+            "it, or leave resources.precision at float32."
+        )
     return EagerEngine(run)
