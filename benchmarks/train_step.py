@@ -180,7 +180,7 @@ def compare(names: list[str], rounds: int) -> None:
     peak = measure_peak("cpu", torch.float32, time.process_time)
     print(f"float32 matrix product at best: {peak / 1e9:.0f} GFLOP/s on one thread\n")
     print(
-        "shape  d/layers/seq/vocab  tokens/s: plain   torch  compiled (ratio, of peak) mixed (ratio)"
+        "shape  d/layers/seq/vocab tokens/s: plain   torch compiled (ratio, of peak) mixed (ratio)"
     )
     ratios: dict[str, list[float]] = {"S": [], "S mixed": [], "q": []}
     for name, width, layers, length, vocab, sequences in SHAPES:

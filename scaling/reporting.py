@@ -174,7 +174,7 @@ def compare_variants(
     ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", _write(flops)]
     variants = []
     for approach in fit.approaches:
-        if approach == "akima":  # a cross-check of the parabolas, which the command line never asks
+        if approach in ("akima", "projection"):  # cross-checks, which the command line never asks
             continue
         answer, reason = None, ""
         try:

@@ -186,7 +186,9 @@ def _check_index(
     named = [row[0] for row in csv.reader(io.StringIO(text)) if row][1:]
     known = {damage.run_id for damage in stored.damaged} | stored.results.keys()
     known |= {finding.path.removeprefix("runs/") for finding in lost}
-    known |= {path.parent.name for path in (ledger.folder / "runs").glob("*/aside-*.json")}
+    runs = ledger.folder / "runs"
+    if not runs.is_symlink():  # which glob would follow
+        known |= {path.parent.name for path in runs.glob("*/aside-*.json")}
     for run_id in named:
         if run_id not in known:
             what = "the index names this run, but its result is gone; restore it from a copy"

@@ -443,12 +443,20 @@ def _end_session(driver: int) -> None:
                 process.kill()
 
 
+def _is_gone(pid: int) -> bool:
+    """No process has this pid, or only its remains that nobody has buried yet."""
+    try:
+        return _is_dead(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _remove_stale_folders() -> None:
     """Folders of drivers that were killed before they could remove them."""
     for path in Path("/tmp").glob(f"{_FOLDER_PREFIX}*"):
         match = re.fullmatch(rf"{_FOLDER_PREFIX}([0-9]+)-.*", path.name)
         with contextlib.suppress(OSError):
             ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
-            if match and ours and not psutil.pid_exists(int(match[1])):
+            if match and ours and _is_gone(int(match[1])):
                 _end_session(int(match[1]))
                 shutil.rmtree(path, ignore_errors=True)
