@@ -75,7 +75,7 @@ class DriverSettings:
     backoff: float = 1.0
     crashes_in_a_row: int = 5
     retry_budget: int | None = None
-    grace: float = 10.0
+    grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
     share_trunks: bool = False
     precision: Precision = "float32"
 

@@ -544,9 +544,12 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
     place = document.places.get(path, _nearest(document, path))
     if kind == "missing":
         return place, f"{dotted}: this key is required and missing."
-    wanted = _WANTED.get(kind, details["msg"][:1].lower() + details["msg"][1:]).format(**context)
     if kind in _OWN_SENTENCES:
         return place, f"{dotted}: {details['msg']}"
+    if kind in _WANTED:
+        wanted = _WANTED[kind].format(**context)
+    else:  # pydantic's own words, which may quote braces of the file
+        wanted = details["msg"][:1].lower() + details["msg"][1:]
     return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
 
 

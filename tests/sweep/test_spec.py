@@ -105,6 +105,7 @@ def test_every_problem_is_found_at_its_place():
         (GOOD.replace("name: a", "name: <script>"), "expected a name of"),
         (GOOD.replace("name: a", "name: '{{7*7}}'"), "expected a name of"),
         (GOOD.replace("name: a", "name: =cmd()"), "expected a name of"),
+        (GOOD.replace("stdlib", "stdlib, tokenizer: [{}]"), "{} is no tokenizer"),
         ("a: &a [x]\n" + "".join(f"b{n}: [*a, *a]\n" for n in range(20)), "anchor &a"),
     ],
 )
