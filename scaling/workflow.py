@@ -582,6 +582,7 @@ def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = Fals
 
 
 def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:
+    """Cause and message of the newest failure of each planned run without a result, by run_id."""
     failures = {}
     for cell in stored.plan.cells:
         run_id = cell.run.run_id
@@ -607,4 +608,5 @@ def _version() -> str:
 
 
 def holds_sweep(folder: Path) -> bool:
+    """Whether a sweep was begun in this folder."""
     return (folder / "sweep.json").is_file()

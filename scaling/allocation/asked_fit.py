@@ -15,6 +15,11 @@ from scaling.units import FloatArray
 
 
 def verify_status(fit: Fit, anyway: bool) -> None:
+    """Refuse a fit that no answer should rest on.
+
+    Raises:
+        NoFitError: It failed, or did not converge (unless `anyway`).
+    """
     if fit.status == "not_converged" and not anyway:
         raise NoFitError(
             f'{fit.source}: the fit is not converged. {fit.reason} Insist with "--anyway".'
@@ -24,6 +29,11 @@ def verify_status(fit: Fit, anyway: bool) -> None:
 
 
 def get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
+    """The frontier of an approach.
+
+    Raises:
+        NoFitError: The fit has none, or see `verify_status`.
+    """
     if approach == "parametric" or approach not in fit.approaches:
         verify_status(fit, anyway)
     if approach not in fit.approaches:
@@ -44,6 +54,12 @@ def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
 
 
 def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArray]:
+    """The law and its coefficients; of a stock of unique tokens, where one is given.
+
+    Raises:
+        NoFitError: No law was fitted.
+        QueryError: The stock is no number, or the law knows nothing of repeated tokens.
+    """
     if fit.law is None:
         raise NoFitError(
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
@@ -64,10 +80,16 @@ def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArr
 
 
 def get_coverage(fit: Fit) -> Coverage:
+    """The box of the fitted runs.
+
+    Raises:
+        NoFitError: The fit rests on no runs.
+    """
     if fit.covered is None:
         raise NoFitError(f"{fit.source}: the fit rests on no runs.")
     return fit.covered
 
 
 def list_failed(fit: Fit) -> tuple[Check, ...]:
+    """The fit's checks that did not pass."""
     return tuple(check for check in fit.checks if check.passed is False)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def obtain_fit(
     source: Path, options: dict[str, Any], *, compare: bool = False
 ) -> tuple[FilteredFit, StoredSweep | None]:
+    """The fit that the options ask of a source, and its sweep if it has one; notes are said."""
     from scaling.workflow import fit_filtered, read_runs
 
     table, stored = read_runs(
