@@ -100,8 +100,12 @@ def _run_one(
     validate: bool,
 ) -> int:
     """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
+    from scaling.ledger.locking import refuse_driven
+    from scaling.sweep.spec import load_sweep, select_tokenizer
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
+    spec = select_tokenizer(load_sweep(sweep_file), tokenizer, source=str(sweep_file))
+    refuse_driven(root / "results" / spec.name)
     sweep = prepare_sweep(
         sweep_file,
         root=root,
