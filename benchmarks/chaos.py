@@ -33,7 +33,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -272,7 +272,9 @@ def send_signals(victim: str, kills: int, folder: Path) -> Tally:
         process = sweep.start()
         if tally.kills % 2:
             sweep.wait_for_workers(process, begun)
-            time.sleep(random.uniform(0.0, 8.0))
+            while process.poll() is None and not sweep.list_under_way():
+                time.sleep(0.05)
+            time.sleep(random.uniform(0.0, 4.0))
         else:
             time.sleep(random.uniform(0.0, sweep.seconds_to_train))
         sweep.note_sessions(process)
@@ -355,7 +357,7 @@ def _strike_until_ended(
     if process.returncode not in CODES[victim]:
         tally.surprises.append(f"exit {process.returncode}: {said[-300:]}")
     if victim == "command":  # nobody waited until the undertaker had done its work
-        _wait_while(lambda: bool(list(sweep.family())), 10.0)
+        wait_while(lambda: bool(list(sweep.family())), 10.0)
     tally.left += len(list(sweep.family()))
     return True
 
@@ -372,9 +374,9 @@ def _mtime(path: Path) -> float | None:
     return None
 
 
-def _wait_while(condition: object, seconds: float) -> None:
+def wait_while(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while condition() and time.monotonic() < deadline:  # type: ignore[operator]
+    while condition() and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -493,6 +493,25 @@ def test_the_second_signal_ends_it_in_the_middle_of_a_step(tmp_path: Path) -> No
     assert process.returncode == 130
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_a_start_that_nothing_has_come_of(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    closed = []
+
+    class Starting(InlineExecutor):
+        def start(self) -> None:
+            signal.raise_signal(signum)
+            pytest.fail("the start goes on")
+
+        def close(self, *, at_once: bool = False) -> None:
+            closed.append(at_once)
+
+    outcome = drive(tmp_path, make_cells(2), executor=Starting())
+    assert (outcome.interrupted_by, len(outcome.left)) == (signum, 2)
+    assert closed == [True]
+
+
 def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
     before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
     drive(tmp_path, make_cells(1))
