@@ -4,6 +4,7 @@
     python benchmarks/chaos.py --victims gcs raylet --kills 5   some of it
     python benchmarks/chaos.py --race                           four drivers, no lock, 500 runs
     python benchmarks/chaos.py --locked                         50 drivers that come second
+    python benchmarks/chaos.py --limits                         20 hung runs, 20 past their time
 
 A sweep is started, left alone until its workers train (one time in five, and by signals every
 other time, not even so long), struck, waited for, and started again by the same command, until it
@@ -12,16 +13,18 @@ was there is gone or another one, every result hashes clean down to its files, a
 left. In the end every run has the result it would have had without the blows, and `verify` finds
 nothing.
 
-Processes are killed in a synthetic sweep. Signals are sent to `scaling run` itself, with the real
-trainer: beside the above, each attempt under way must leave a checkpoint no older than its last
-sign of life, the command that continues must be printed, and no traceback. Its losses are compared
-with those of the same sweep left alone, bit by bit.
+Processes are killed in a synthetic sweep on Ray; "inline" is a driver that trains by itself, which
+costs a second a kill and can be had by the hundred. Signals are sent to `scaling run` itself, with
+the real trainer: beside the above, each attempt under way must leave a checkpoint no older than its
+last sign of life, the command that continues must be printed, and no traceback. Its losses are
+compared with those of the same sweep left alone, bit by bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import os
 import random
 import shutil
@@ -43,10 +46,12 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "orchestration"
 sys.path.insert(0, str(TESTS))
 
-from synthetic import expected_loss, make_cells, make_corpus, make_ledger  # noqa: E402
+from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger  # noqa: E402
 
 from scaling.ledger.commit import Ledger  # noqa: E402
 from scaling.ledger.integrity import verify  # noqa: E402
+from scaling.orchestration.driver import run_cells  # noqa: E402
+from scaling.orchestration.executors.ray import RayExecutor  # noqa: E402
 from scaling.sweep.plan import Cell  # noqa: E402
 from scaling.sweep.runspec import RunSpec  # noqa: E402
 from scaling.training.checkpoint import read_newest_checkpoint, unpack_state  # noqa: E402
@@ -61,6 +66,7 @@ CODES = {
     "raylet": (0, 5),
     "gcs": (0, 5),
     "worker+driver": (5,),
+    "inline": (-9,),
 }
 # Negative: before Python has set up a handler the signal itself ends it; a shell says 130 and 143.
 SIGNALS = {"sigint": (130, -2), "sigint twice": (130, -2), "sigterm": (143, -15)}
@@ -71,7 +77,9 @@ corpus: {source: python-stdlib, tokenizer: bytes}
 model: {seq_len: 128}
 grid: {budgets: [3e10, 6.5e10, 1.4e11], sizes: 5, span: 6}
 """
+INLINE_RUNS = 1000
 RACING, RACE_RUNS = 4, 500
+LIMIT_SECONDS = 6.0
 
 
 @dataclass(slots=True)
@@ -96,21 +104,23 @@ class Sweep:
 
     name = "demo"
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, executor: str = "ray") -> None:
+        self.folder, self.executor = folder, executor
         self.kept: dict[str, str] = {}
         self.sessions: set[int] = set()
         self.prepare()
 
     def prepare(self) -> None:
-        make_corpus(self.folder, {"*": {"step_seconds": STEP_SECONDS}})
+        step = STEP_SECONDS if self.executor == "ray" else STEP_SECONDS / 10
+        make_corpus(self.folder, {"*": {"step_seconds": step}})
         make_ledger(self.folder)
 
     def words(self) -> list[str]:
-        return [str(TESTS / "drive.py"), str(self.folder), str(RUNS), "ray", str(STEPS)]
+        count = str(len(self.list_cells()))
+        return [str(TESTS / "drive.py"), str(self.folder), count, self.executor, str(STEPS)]
 
     def list_cells(self) -> list[Cell]:
-        return make_cells(RUNS, steps=STEPS)
+        return make_cells(RUNS if self.executor == "ray" else INLINE_RUNS, steps=STEPS)
 
     def expect_loss(self, run: RunSpec) -> float:
         return expected_loss(run)
@@ -231,7 +241,7 @@ class RealSweep(Sweep):
 
 def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
     """One blow; False where its victim is not there (yet)."""
-    if victim == "command":
+    if victim in ("command", "inline"):
         process.kill()
         return True
     names = {"raylet": "raylet", "gcs": "gcs_server"}
@@ -248,7 +258,7 @@ def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
 
 
 def torment(victim: str, kills: int, folder: Path) -> Tally:
-    sweep, tally = Sweep(folder), Tally()
+    sweep, tally = Sweep(folder, "inline" if victim == "inline" else "ray"), Tally()
     while tally.kills < kills:
         begun = time.time()
         process = sweep.start()
@@ -446,13 +456,16 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--race", action="store_true")
     parser.add_argument("--locked", action="store_true")
+    parser.add_argument("--limits", action="store_true")
     asked = parser.parse_args()
-    if asked.race or asked.locked:
+    if asked.race or asked.locked or asked.limits:
         with tempfile.TemporaryDirectory() as folder:
             for without in ("lock", "lock+term") if asked.race else ():
                 race(Path(folder, without), without)
             if asked.locked:
                 come_second(Path(folder), 50)
+            if asked.limits:
+                outlast(Path(folder), 20)
         return
     print("victim  strikes  lost changed damaged left  exit codes  ended after (median, max)")
     for victim in asked.victims:
@@ -462,6 +475,46 @@ def main() -> None:
             work = send_signals if victim in SIGNALS else torment
             tally = work(victim, asked.kills, Path(folder))
         report(victim, tally, time.monotonic() - begun)
+
+
+class Timed(RayExecutor):
+    """Notes how long each attempt was silent, and at work, when it was killed."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(cpus=2)
+        self._ledger_of_runs, self.silent, self.worked = ledger, {}, {}
+
+    def kill(self, attempt_id: str) -> None:
+        now = time.time()
+        for request in list(self._running.values()):
+            beat = self._ledger_of_runs.read_heartbeat(request.run_id, request.attempt_id)
+            if request.attempt_id == attempt_id and beat is not None and beat.at is not None:
+                self.silent.setdefault(attempt_id, now - beat.at)
+                self.worked.setdefault(attempt_id, now - beat.at + beat.seconds)
+        super().kill(attempt_id)
+
+
+def outlast(folder: Path, times: int) -> None:
+    """Workers that hang in a step, under a limit of silence and under one of wall-clock time."""
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS)])  # of workers
+    patient = dataclasses.replace(SETTINGS, crashes_in_a_row=10**6)
+    for what, settings in (
+        ("silent", dataclasses.replace(patient, stall_limit=LIMIT_SECONDS)),
+        ("worked", dataclasses.replace(patient, time_limit=LIMIT_SECONDS)),
+    ):
+        place = folder / what
+        place.mkdir()
+        corpus, ledger = make_corpus(place, {"*": {"hang_at": 3}}), make_ledger(place)
+        executor = Timed(ledger)
+        run_cells(make_cells(times), ledger, executor, corpus=corpus, settings=settings)
+        seconds = getattr(executor, what)
+        within = sum(one <= 1.5 * LIMIT_SECONDS for one in seconds.values())
+        print(
+            f"hung in a step, limit {LIMIT_SECONDS:g} s: {what} "
+            f"{statistics.median(seconds.values()):.1f} s (max {max(seconds.values()):.1f} s) when "
+            f"killed; within 1.5 times the limit: {within} of {len(seconds)}",
+            flush=True,
+        )
 
 
 def report(victim: str, tally: Tally, seconds: float) -> None:

@@ -165,10 +165,8 @@ def read_plain(root: Path, relative: str, *, limit: int) -> bytes:
     """
     with _open_plain(root, relative) as descriptor:
         _check_size(descriptor, relative, limit)
-        blocks = []
-        while block := os.read(descriptor, 1 << 20):
-            blocks.append(block)
-    return b"".join(blocks)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
 
 
 def read_document(root: Path, relative: str, *, limit: int) -> dict[str, Any]:

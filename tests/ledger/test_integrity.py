@@ -300,6 +300,23 @@ def test_both_checkpoints_damaged_means_starting_anew(tmp_path: Path) -> None:
     assert read_newest_checkpoint([tmp_path]) is None
 
 
+def test_what_only_has_the_name_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, b"good", step=4)
+    makers: tuple[Callable[[Path], None], ...] = (
+        os.mkfifo,
+        os.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+    )
+    for step, make in enumerate(makers, start=5):
+        make(tmp_path / f"checkpoint-{step:09d}.pt")
+        (tmp_path / f"checkpoint-{step:09d}.sha256").write_text("0" * 64)
+    (tmp_path / "checkpoint-000000008.pt").write_bytes(b"no digest is read from a pipe")
+    os.mkfifo(tmp_path / "checkpoint-000000008.sha256")
+    assert read_newest_checkpoint([tmp_path]) == b"good"
+    os.mkfifo(tmp_path / f"step-000000009-{'0' * 64}.pt")
+    assert TrunkCache(folder=tmp_path, save_at=()).find_newest(10) is None
+
+
 def test_a_folder_that_cannot_identify_itself_is_refused(ledger: Ledger) -> None:
     path = ledger.folder / "sweep.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"name": "other"}))
