@@ -77,7 +77,7 @@ corpus: {source: python-stdlib, tokenizer: bytes}
 model: {seq_len: 128}
 grid: {budgets: [3e10, 6.5e10, 1.4e11], sizes: 5, span: 6}
 """
-INLINE_RUNS = 1000
+RUNS_PER_INLINE_KILL = 4
 RACING, RACE_RUNS = 4, 500
 LIMIT_SECONDS = 6.0
 
@@ -104,8 +104,8 @@ class Sweep:
 
     name = "demo"
 
-    def __init__(self, folder: Path, executor: str = "ray") -> None:
-        self.folder, self.executor = folder, executor
+    def __init__(self, folder: Path, executor: str = "ray", runs: int = RUNS) -> None:
+        self.folder, self.executor, self.runs = folder, executor, runs
         self.kept: dict[str, str] = {}
         self.sessions: set[int] = set()
         self.prepare()
@@ -116,11 +116,11 @@ class Sweep:
         make_ledger(self.folder)
 
     def words(self) -> list[str]:
-        count = str(len(self.list_cells()))
-        return [str(TESTS / "drive.py"), str(self.folder), count, self.executor, str(STEPS)]
+        sweep = [str(self.folder), str(self.runs), self.executor, str(STEPS)]
+        return [str(TESTS / "drive.py"), *sweep]
 
     def list_cells(self) -> list[Cell]:
-        return make_cells(RUNS if self.executor == "ray" else INLINE_RUNS, steps=STEPS)
+        return make_cells(self.runs, steps=STEPS)
 
     def expect_loss(self, run: RunSpec) -> float:
         return expected_loss(run)
@@ -258,7 +258,8 @@ def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
 
 
 def torment(victim: str, kills: int, folder: Path) -> Tally:
-    sweep, tally = Sweep(folder, "inline" if victim == "inline" else "ray"), Tally()
+    inline = ("inline", RUNS_PER_INLINE_KILL * kills) if victim == "inline" else ()
+    sweep, tally = Sweep(folder, *inline), Tally()
     while tally.kills < kills:
         begun = time.time()
         process = sweep.start()

@@ -77,13 +77,17 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
 
     Raises:
         EnvironmentFault: The disk is full, read-only or failing.
+        IntegrityError: There is a folder in its place.
     """
     temporary = _temporary_beside(path)
     with blaming_machine(path), _removed_on_error(temporary):
         _write_new(temporary, data, sync=sync)
         if sync:
             faults.reach("replace.written")
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError as error:
+            raise IntegrityError(f"{path} is a folder. Move it away.") from error
         if sync:
             faults.reach("replace.replaced")
             sync_folder(path.parent)

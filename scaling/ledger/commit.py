@@ -204,9 +204,10 @@ class Ledger:
             text = read_plain(self.folder, "term", limit=_SMALL_FILE_BYTES)
         except FileNotFoundError:
             text = b""
-        if re.fullmatch(rb"[0-9]{1,9}\n?", text):
+        if re.fullmatch(rb"[0-9]{1,8}\n?", text):
             return int(text)
-        # Lost or damaged: it must not run backwards, and attempts name their terms.
+        # Lost or damaged (or larger than names of attempts allow): it must not run backwards, and
+        # attempts name their terms.
         named = (name for run_id in self._run_ids() for name in self.list_attempts(run_id))
         return max((_attempt_order(name)[0] for name in named), default=0)
 

@@ -91,6 +91,8 @@ def _take_lock(folder: Path) -> FileLock:
             f"{folder} is being driven by {_describe_holder(folder)}. "
             "Wait for it to end, or end it."
         ) from error
+    except IsADirectoryError as error:
+        raise IntegrityError(f"{folder / '.lock'} is a folder. Move it away.") from error
     except NotImplementedError as error:
         raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
     return lock

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -112,6 +113,39 @@ def test_an_index_that_says_something_else(ledger: Ledger, change: Callable[[str
     (found,) = verify(ledger, CELLS, repair=True)
     assert (found.kind, found.is_damage, found.repaired) == ("index", False, True)
     assert find(ledger) == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"run_id\na\rb\n",
+        b"run_id\n" + b"x" * 200_000 + b"\n",
+        b'run_id\n"unclosed',
+        b"\x00" * 50,
+    ],
+)
+def test_an_index_that_is_no_table_is_rebuilt(ledger: Ledger, content: bytes) -> None:
+    (ledger.folder / "index" / "runs.csv").write_bytes(content)
+    assert "index" in find(ledger)
+    assert all(
+        found.repaired for found in verify(ledger, CELLS, repair=True) if found.kind == "index"
+    )
+    assert find(ledger) == set()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_what_lies_in_the_place_of_the_index_is_named(
+    ledger: Ledger, make: Callable[[Path], None]
+) -> None:
+    path = ledger.folder / "index" / "runs.csv"
+    path.unlink()
+    make(path)
+    (found,) = verify(ledger, CELLS, repair=True)
+    assert found.kind == "index"
+    assert found.repaired == (make is os.mkfifo)  # what is replaced by a rename is no obstacle
+    with contextlib.suppress(IntegrityError):
+        write_index(ledger, ledger.read_results(), CELLS)
 
 
 def test_while_a_driver_is_at_work_its_index_and_temporary_files_are_its_own(
