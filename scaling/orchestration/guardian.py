@@ -98,6 +98,10 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
         _ask_kernel(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != guardian:
             os.kill(os.getpid(), signal.SIGKILL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Where nobody handles it, it ends the process: a KeyboardInterrupt can get lost in
+            # somebody's import or destructor. The guardian says how to continue.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
     except BaseException:

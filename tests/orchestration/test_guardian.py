@@ -107,6 +107,26 @@ def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
     assert not is_at_work(worker)
 
 
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
+    signum: signal.Signals, code: int
+) -> None:
+    deaf = (
+        r"exec('print(1, flush=True)\ntry: time.sleep(600)\nexcept BaseException: time.sleep(600)')"
+    )
+    process, _, worker = start(deaf)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1\n"
+    process.send_signal(signum)
+    _, said = process.communicate()
+    assert process.returncode == code
+    assert said.endswith("To continue:\n  scaling run it\n")
+    assert not is_at_work(worker)
+
+
 def test_killing_the_command_kills_the_driver_and_its_session() -> None:
     # Without a parent, as Ray's agents are; the worker of CODE leads a session that is not Ray's.
     agent = "os.system('sleep 600 & echo $!'); sys.stdout.flush()"
