@@ -351,6 +351,7 @@ def _strike_until_ended(
     hit = False
     struck = time.monotonic()
     while tally.kills < kills and process.poll() is None:
+        sweep.note_sessions(process)
         with contextlib.suppress(psutil.Error, IndexError):
             if strike(victim, process, sweep):
                 hit, struck = True, time.monotonic()

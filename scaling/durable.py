@@ -67,6 +67,20 @@ def blaming_machine(path: Path | str) -> Iterator[None]:
         raise fault from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        EnvironmentFault: The disk is full or read-only.
+        IntegrityError: Something else is in its place.
+    """
+    try:
+        with blaming_machine(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise IntegrityError(f"{error.filename} is not a folder. Move it away.") from error
+
+
 def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replace `path` by `data`, whole or not at all, even under SIGKILL or power loss.
 

@@ -369,6 +369,14 @@ def test_a_folder_in_the_place_of_a_file_is_named(ledger: Ledger, name: str) -> 
         ledger.advance_term()
 
 
+@pytest.mark.parametrize("name", ["demo", "demo/runs"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(IntegrityError, match="is not a folder"):
+        Ledger.create(tmp_path / "demo", name="demo", corpus=FACTS, sweep_yaml="a: 1")
+
+
 def test_a_term_at_the_end_of_its_digits_is_not_the_end(ledger: Ledger) -> None:
     (ledger.folder / "term").write_text("999999999")
     run = make_run(0)
