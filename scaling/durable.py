@@ -67,6 +67,20 @@ def blaming_machine(path: Path | str) -> Iterator[None]:
         raise fault from error
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        EnvironmentFault: The disk is full or read-only.
+        IntegrityError: Something else is in its place.
+    """
+    try:
+        with blaming_machine(path):
+            path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise IntegrityError(f"{error.filename} is not a folder. Move it away.") from error
+
+
 def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Replace `path` by `data`, whole or not at all, even under SIGKILL or power loss.
 
@@ -77,13 +91,17 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
 
     Raises:
         EnvironmentFault: The disk is full, read-only or failing.
+        IntegrityError: There is a folder in its place.
     """
     temporary = _temporary_beside(path)
     with blaming_machine(path), _removed_on_error(temporary):
         _write_new(temporary, data, sync=sync)
         if sync:
             faults.reach("replace.written")
-        os.replace(temporary, path)
+        try:
+            os.replace(temporary, path)
+        except IsADirectoryError as error:
+            raise IntegrityError(f"{path} is a folder. Move it away.") from error
         if sync:
             faults.reach("replace.replaced")
             sync_folder(path.parent)
@@ -165,10 +183,8 @@ def read_plain(root: Path, relative: str, *, limit: int) -> bytes:
     """
     with _open_plain(root, relative) as descriptor:
         _check_size(descriptor, relative, limit)
-        blocks = []
-        while block := os.read(descriptor, 1 << 20):
-            blocks.append(block)
-    return b"".join(blocks)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
 
 
 def read_document(root: Path, relative: str, *, limit: int) -> dict[str, Any]:

@@ -274,6 +274,24 @@ def test_a_link_for_a_folder_of_forecasts_is_not_followed(folder: Path, tmp_path
     assert read_forecasts(folder).forecasts == ()
 
 
+@pytest.mark.parametrize("link", [True, False])
+def test_no_forecast_is_written_through_a_link_or_over_a_file(
+    folder: Path, tmp_path: Path, link: bool
+) -> None:
+    (one,) = read_forecasts(REFERENCE).forecasts[:1]
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    if link:
+        (folder / "forecasts").symlink_to(outside)
+    else:
+        (folder / "forecasts").touch()
+    seen = outside.stat().st_mtime_ns
+    with pytest.raises(ScalingError, match=r"is a link|is not a folder") as caught:
+        register_forecast(folder, one.forecast)
+    assert caught.value.exit_code == DAMAGED
+    assert outside.stat().st_mtime_ns == seen  # not even for a moment
+
+
 def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts

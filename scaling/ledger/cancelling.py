@@ -59,7 +59,7 @@ def cancel_run(ledger: Ledger, run_id: str) -> None:
     folder = ledger.folder / "runs" / run_id
     refuse_links(ledger.folder, f"runs/{run_id}")
     with blaming_machine(folder):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         write_durably(folder / _NAME, b"")
 
 

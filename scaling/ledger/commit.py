@@ -34,6 +34,7 @@ from scaling.durable import (
     blaming_machine,
     digest_file,
     link_exclusively,
+    make_folder,
     read_document,
     read_plain,
     refuse_links,
@@ -120,10 +121,9 @@ class Ledger:
         Raises:
             UsageError: The folder holds runs on another corpus.
             EnvironmentFault: It cannot be written, or its file system has no hard links.
-            IntegrityError: `sweep.json` is damaged.
+            IntegrityError: `sweep.json` is damaged, or something else is in the place of a folder.
         """
-        with blaming_machine(folder):
-            (folder / "runs").mkdir(parents=True, exist_ok=True)
+        make_folder(folder / "runs")
         if not (folder / "sweep.json").exists():
             _check_links(folder)
             identity = {"name": name, "corpus": dataclasses.asdict(corpus)}
@@ -180,6 +180,8 @@ class Ledger:
             return read_plain(self.folder, "sweep.yaml", limit=_SMALL_FILE_BYTES).decode("utf-8")
         except FileNotFoundError as error:
             raise IntegrityError(f"{self.folder} has no sweep.yaml. Restore it.") from error
+        except IntegrityError as error:
+            raise IntegrityError(f"{self.folder}: {error}. Restore it.") from error
         except UnicodeDecodeError as error:
             raise IntegrityError(f"{self.folder}/sweep.yaml is not UTF-8. Restore it.") from error
 
@@ -199,14 +201,21 @@ class Ledger:
             yield
 
     def read_term(self) -> int:
-        """Number of the newest driver; 0 before the first."""
+        """Number of the newest driver; 0 before the first.
+
+        Raises:
+            IntegrityError: There is a folder, a link or a pipe in its place.
+        """
         try:
             text = read_plain(self.folder, "term", limit=_SMALL_FILE_BYTES)
         except FileNotFoundError:
             text = b""
-        if re.fullmatch(rb"[0-9]{1,9}\n?", text):
+        except IntegrityError as error:
+            raise IntegrityError(f"{self.folder}: {error}. Move it away.") from error
+        if re.fullmatch(rb"[0-9]{1,8}\n?", text):
             return int(text)
-        # Lost or damaged: it must not run backwards, and attempts name their terms.
+        # Lost or damaged (or larger than names of attempts allow): it must not run backwards, and
+        # attempts name their terms.
         named = (name for run_id in self._run_ids() for name in self.list_attempts(run_id))
         return max((_attempt_order(name)[0] for name in named), default=0)
 

@@ -29,9 +29,10 @@ from pathlib import Path
 
 from scaling.durable import (
     TEMPORARY_SUFFIX,
-    blaming_machine,
     link_exclusively,
+    make_folder,
     read_document,
+    refuse_links,
     write_durably,
 )
 from scaling.errors import IntegrityError
@@ -164,11 +165,12 @@ def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
 
     Raises:
         EnvironmentFault: The folder cannot be written, or knows no hard links.
+        IntegrityError: There is a file or a link in its place.
     """
     data = seal_document(dataclasses.asdict(forecast))
     home = folder / FOLDER
-    with blaming_machine(home):
-        home.mkdir(exist_ok=True)
+    refuse_links(folder, FOLDER)
+    make_folder(home)
     temporary = home / f"{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
     write_durably(temporary, data)
     try:

@@ -176,14 +176,16 @@ def _check_index(
     repair: bool,
     lost: Sequence[Finding],
 ) -> Iterator[Finding]:
+    text: str | None = None
+    named: list[str] = []
     try:
         text = read_plain(ledger.folder, INDEX_PATH, limit=_INDEX_LIMIT_BYTES).decode("utf-8")
+        named = [row[0] for row in csv.reader(io.StringIO(text)) if row][1:]
+        what = f"has {len(named)} rows, the results give {len(stored.results)} or other ones"
     except FileNotFoundError:
-        text = ""
-    except (IntegrityError, UnicodeDecodeError) as error:
-        yield Finding(kind="index", path=INDEX_PATH, what=str(error))
-        return
-    named = [row[0] for row in csv.reader(io.StringIO(text)) if row][1:]
+        text, what = "", "is missing"
+    except (IntegrityError, UnicodeDecodeError, csv.Error) as error:
+        text, what = None, f"cannot be read: {error}"
     known = {damage.run_id for damage in stored.damaged} | stored.results.keys()
     known |= {finding.path.removeprefix("runs/") for finding in lost}
     runs = ledger.folder / "runs"
@@ -191,19 +193,18 @@ def _check_index(
         known |= {path.parent.name for path in runs.glob("*/aside-*.json")}
     for run_id in named:
         if run_id not in known:
-            what = "the index names this run, but its result is gone; restore it from a copy"
-            yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=what)
+            gone = "the index names this run, but its result is gone; restore it from a copy"
+            yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=gone)
     wanted = render_index(stored, cells) if cells else None
-    if wanted == text or (wanted is None and set(named) == set(stored.results)):
+    same_runs = text is not None and set(named) == set(stored.results)
+    if wanted == text or (wanted is None and same_runs):
         return
+    repaired = False
     if repair:
-        write_index(ledger, stored, cells)
-    yield Finding(
-        kind="index",
-        path=INDEX_PATH,
-        what=f"has {len(named)} rows, the results give {len(stored.results)} or other ones",
-        repaired=repair,
-    )
+        with contextlib.suppress(IntegrityError):  # a link or a folder is in its place
+            write_index(ledger, stored, cells)
+            repaired = True
+    yield Finding(kind="index", path=INDEX_PATH, what=what, repaired=repaired)
 
 
 def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:

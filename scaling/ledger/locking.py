@@ -49,19 +49,8 @@ def hold_folder(folder: Path) -> Iterator[None]:
         LockedError: At once, naming who holds it.
         EnvironmentFault: The folder cannot be written or does not support locks.
     """
-    refuse_links(folder, ".lock")  # or the lock would open, and may empty, what it leads to
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = _take_lock(folder)
     holder = folder / _HOLDER_FILE
-    try:
-        with blaming_machine(folder / ".lock"):
-            lock.acquire()
-    except Timeout as error:
-        raise LockedError(
-            f"{folder} is being driven by {_describe_holder(folder)}. "
-            "Wait for it to end, or end it."
-        ) from error
-    except NotImplementedError as error:
-        raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
     try:
         # Beside the lock and not inside it: older filelock truncates the file it tries.
         me = Holder(
@@ -77,6 +66,36 @@ def hold_folder(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             holder.unlink(missing_ok=True)
         lock.release()
+
+
+def refuse_driven(folder: Path) -> None:
+    """Find out before anything is prepared whether another driver holds `folder`, if there is one.
+    Nothing is kept: who goes on takes the lock with `hold_folder`.
+
+    Raises:
+        LockedError: Naming who holds it.
+        EnvironmentFault: The folder cannot be written or does not support locks.
+    """
+    if (folder / ".lock").exists():
+        _take_lock(folder).release()
+
+
+def _take_lock(folder: Path) -> FileLock:
+    refuse_links(folder, ".lock")  # or the lock would open, and may empty, what it leads to
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        with blaming_machine(folder / ".lock"):
+            lock.acquire()
+    except Timeout as error:
+        raise LockedError(
+            f"{folder} is being driven by {_describe_holder(folder)}. "
+            "Wait for it to end, or end it."
+        ) from error
+    except IsADirectoryError as error:
+        raise IntegrityError(f"{folder / '.lock'} is a folder. Move it away.") from error
+    except NotImplementedError as error:
+        raise EnvironmentFault(f"{folder}: no file locks here ({error}).") from error
+    return lock
 
 
 def find_holder(folder: Path) -> Holder | None:

@@ -228,7 +228,7 @@ def write_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) ->
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
-        IntegrityError: There is a link in its place.
+        IntegrityError: There is a link or a folder in its place.
     """
     path = ledger.folder / INDEX_PATH
     data = render_index(stored, cells).encode("utf-8")

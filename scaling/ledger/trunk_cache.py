@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaling import faults
-from scaling.durable import write_durably
+from scaling.durable import read_plain, write_durably
+from scaling.errors import IntegrityError
 
+_LIMIT_BYTES = 2**37
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.pt")
 
 
@@ -56,9 +58,9 @@ class TrunkCache:
             if step > up_to:
                 continue
             try:
-                content = path.read_bytes()
-            except OSError:
-                continue  # another process may tidy up
+                content = read_plain(self.folder, path.name, limit=_LIMIT_BYTES)
+            except (OSError, IntegrityError):
+                continue  # another process may tidy up, and what is no plain file is no state
             if path.name == f"step-{step:09d}-{hashlib.sha256(content).hexdigest()}.pt":
                 return content
         return None

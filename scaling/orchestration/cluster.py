@@ -45,6 +45,8 @@ _REACH_SECONDS = 5.0
 _ANSWER_SECONDS = 60.0  # a node that starts its first worker may import for tens of seconds
 _VISIBLE_SECONDS = 5.0  # attribute caches of NFS hold names back for 3 s by default
 _LOOK_AGAIN_SECONDS = 0.1
+_FRAME_HEAD_BYTES, _SETTINGS = 9, 4
+_HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 _NONCE = "nonce.tmp"
 _WINNER = "winner.tmp"
 _FILE_BYTES = 1000
@@ -105,8 +107,28 @@ def find_address(address: str) -> str:
         )
     host, _, port = address.rpartition(":")
     place = (host.strip("[]"), int(port))
-    socket.create_connection(place, timeout=_REACH_SECONDS).close()
+    with socket.create_connection(place, timeout=_REACH_SECONDS) as connection:
+        _greet(connection)
     return address
+
+
+def _greet(connection: socket.socket) -> None:
+    """See whether a gRPC server answers, as a GCS is one: of HTTP/2's two sides each begins with a
+    SETTINGS frame (RFC 9113, sections 3.4 and 4.1). Something else, or a GCS that is stopped, would
+    be waited for by Ray for minutes.
+
+    Raises:
+        ConnectionError: It does not.
+    """
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        return  # that greeting is Ray's to make
+    connection.sendall(_HTTP2_GREETING)
+    try:
+        head = connection.recv(_FRAME_HEAD_BYTES)
+    except TimeoutError:
+        head = b""
+    if len(head) < _FRAME_HEAD_BYTES or head[3] != _SETTINGS:
+        raise ConnectionError(f"what listens there gave no answer of a GCS in {_REACH_SECONDS:g} s")
 
 
 def _read_started_cluster() -> str:
@@ -129,6 +151,12 @@ def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
         return EnvironmentFault(
             f"the cluster at {address!r} runs {cluster}; this process runs {ours}. Both must be "
             "the same: install the cluster's versions here."
+        )
+    if "Failed to connect to Ray cluster" in text:  # by name only: Ray logs why, and does not say
+        return EnvironmentFault(
+            f"the cluster at {address!r} answers, but does not let this process join. If it asks "
+            "for a token (RAY_AUTH_MODE=token), set RAY_AUTH_MODE and RAY_AUTH_TOKEN, or "
+            "RAY_AUTH_TOKEN_PATH, here as on the cluster's nodes."
         )
     first = next(iter(text.strip().splitlines()), "")[:300]
     return EnvironmentFault(

@@ -189,7 +189,7 @@ class _Sweep:
     ) -> None:
         self.signal: int | None = None
         self.announce: Callable[[str], None] = lambda run_id: None
-        self._at_once = self._breakable = self._said_stopping = False
+        self._at_once = self._breakable = self._starting = self._said_stopping = False
         self._fault: ScalingError | None = None
         self._cells, self._ledger, self._executor = cells, ledger, executor
         self._corpus, self._settings, self._progress = corpus, settings, progress
@@ -226,8 +226,10 @@ class _Sweep:
             return
         self._term = self._ledger.advance_term()
         self._say_plan()
-        self._breakable = True
-        self._executor.start()
+        self._breakable = self._starting = True
+        if self._deadline is None:
+            self._executor.start()
+        self._starting = False
         self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):
@@ -247,11 +249,14 @@ class _Sweep:
             raise self._fault
 
     def interrupt(self, signum: int) -> None:
-        """Called by the signal handler: the first asks, the second insists."""
+        """Called by the signal handler: the first asks, the second insists. While the executor
+        starts there is nobody to ask, and the first ends it."""
         if self.signal is None:
             self.signal = signum
             self._wind_down()
-        elif not self._at_once:
+            if not self._starting:
+                return
+        if not self._at_once:  # a second time, or nothing has begun that could be kept
             self._at_once = True
             if self._breakable:
                 raise _KilledAtOnce
@@ -260,7 +265,8 @@ class _Sweep:
         """End the executor, then bring the index up to date."""
         self._breakable = False
         try:
-            self._executor.close(at_once=self._at_once)
+            # What still runs has had its time.
+            self._executor.close(at_once=self._at_once or bool(self._running))
         finally:
             self._progress.close()
         if self._term and not isinstance(self._fault, LockedError):

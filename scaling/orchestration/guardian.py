@@ -3,12 +3,14 @@
     guardian ──fork──► driver ──► Ray's daemons and workers
        │  Ctrl-C, SIGTERM: passed on once; the second time everything below is killed
        │  driver gone without a word (killed, SIGSEGV, hard exit): exit 5
-       └─ in every case: nothing below is left alive, and the command that continues is printed
+       ├─ in every case: nothing below is left alive, and the command that continues is printed
+       └──fork──► undertaker: waits for the guardian's own end, and ends the driver's session
 
 Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler is heard.
 The kernel ends the driver with its guardian (so killing the command frees its lock at once), and
-gives the guardian every process that loses its parent (so that none is overlooked). Linux only:
-elsewhere the work runs without a guardian.
+gives the guardian every process that loses its parent (so that none is overlooked). Against SIGKILL
+of the guardian there is the undertaker, in a session of its own. Linux only: elsewhere the work
+runs without a guardian.
 """
 
 from __future__ import annotations
@@ -18,8 +20,9 @@ import ctypes
 import os
 import signal
 import sys
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
@@ -30,6 +33,7 @@ from scaling.errors import EnvironmentFault
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GONE_SECONDS = 1.0
+_LOOK_AGAIN_SECONDS = 0.05
 
 
 def guard(work: Callable[[], int], *, resume: str) -> int:
@@ -52,6 +56,7 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
     pid = os.fork()
     if pid == 0:
         _drive(work, guardian, mask)
+    _fork_undertaker(pid)
     watch = _Guardian(pid)
     before = {signum: signal.signal(signum, watch.hear) for signum in _SIGNALS}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -93,6 +98,10 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
         _ask_kernel(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != guardian:
             os.kill(os.getpid(), signal.SIGKILL)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            # Where nobody handles it, it ends the process: a KeyboardInterrupt can get lost in
+            # somebody's import or destructor. The guardian says how to continue.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
     except BaseException:
@@ -102,6 +111,44 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # not through atexit, where Ray waits for what may be dead
+
+
+def _fork_undertaker(driver: int) -> None:
+    """A process that reads from a pipe whose other end is the guardian's alone."""
+    reads, writes = os.pipe()
+    if os.fork():
+        os.close(reads)  # the other end stays open for as long as this process lives
+        return
+    try:
+        os.setsid()
+        for signum in _SIGNALS:
+            signal.signal(signum, signal.SIG_IGN)
+        os.close(writes)
+        os.read(reads, 1)
+        end_session(driver)
+    finally:
+        os._exit(0)
+
+
+def end_session(leader: int) -> None:
+    """Kill every process of the session that `leader` leads or led, such as Ray's agents, which
+    overwrite their environment and lose their parent. No other session has this number while one
+    of them lives."""
+    deadline = time.monotonic() + _GONE_SECONDS
+    while members := list(_list_session(leader)):
+        for process in members:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(members, timeout=_LOOK_AGAIN_SECONDS)
+        if time.monotonic() > deadline:
+            return  # in an uninterruptible call: the kernel ends it when that returns
+
+
+def _list_session(leader: int) -> Iterator[psutil.Process]:
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
 
 
 def _judge(status: int, heard: list[int], resume: str) -> int:

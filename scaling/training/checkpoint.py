@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from scaling import faults
-from scaling.durable import write_durably
+from scaling.durable import read_plain, write_durably
+from scaling.errors import IntegrityError
 
 _KEPT = 2
+_DIGEST_LIMIT_BYTES = 100
+_LIMIT_BYTES = 2**37
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
@@ -47,11 +50,11 @@ def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
     paths = [path for folder in folders for path in folder.glob("checkpoint-*.pt")]
     for path in sorted(paths, key=lambda path: path.name, reverse=True):
         try:
-            content = path.read_bytes()
-            digest = path.with_suffix(".sha256").read_text()
-        except (OSError, UnicodeDecodeError):
-            continue  # never completed: its digest is written last
-        if hashlib.sha256(content).hexdigest() == digest:
+            digest = read_plain(path.parent, f"{path.stem}.sha256", limit=_DIGEST_LIMIT_BYTES)
+            content = read_plain(path.parent, path.name, limit=_LIMIT_BYTES)
+        except (OSError, IntegrityError):
+            continue  # never completed (its digest is written last), or something else by that name
+        if hashlib.sha256(content).hexdigest().encode() == digest:
             return content
     return None
 

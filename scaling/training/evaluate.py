@@ -36,7 +36,11 @@ class Evaluation:
 
 
 def evaluate_losses(
-    measure_losses: Callable[[IntArray], FloatArray], shards: Shards, *, seq_len: int
+    measure_losses: Callable[[IntArray], FloatArray],
+    shards: Shards,
+    *,
+    seq_len: int,
+    after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Loss over every validation window; non-finite where the model is.
 
@@ -44,6 +48,7 @@ def evaluate_losses(
         measure_losses: Loss of every token [nats], shape (b, t), of ids of shape (b, t + 1).
         shards: Whose held-out text is read.
         seq_len: Tokens of a window.
+        after_batch: Called after each batch of windows; what it raises ends the evaluation.
     """
     starts, documents = list_validation_windows(shards, seq_len=seq_len)
     at_once = count_evaluated_windows(shards.facts.vocab_size, seq_len)
@@ -53,6 +58,7 @@ def evaluate_losses(
         losses = measure_losses(windows)
         sums.append(losses.sum(axis=1))
         by_position += losses.sum(axis=0)
+        after_batch()
     summary = summarise_losses(np.concatenate(sums), documents, tokens_per_window=seq_len)
     positions = tuple(float(one) for one in by_position / len(starts))
     return replace(summary, by_position=positions)

@@ -68,8 +68,9 @@ def train_run(
         attempt: Folder this attempt may write to.
         resume: Folders of earlier attempts of this run; their best intact checkpoint is used.
         keep_weights: Whether the final weights stay in the attempt's folder.
-        should_stop: Polled between steps.
-        report: Called about once a second with (tokens done, latest training loss).
+        should_stop: Polled between steps, and between batches of the evaluation.
+        report: Called with (tokens done, latest training loss) about once a second, and after
+            each batch of the evaluation.
         trunk: States that runs with the same prefix share; used and added to.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         precision: `mixed`: products with weights in bfloat16.
@@ -88,7 +89,12 @@ def train_run(
     evaluation = None
     if not reason:
         measure = training.engine.measure_losses
-        evaluation = evaluate_losses(measure, shards, seq_len=run.shape.seq_len)
+        evaluation = evaluate_losses(
+            measure,
+            shards,
+            seq_len=run.shape.seq_len,
+            after_batch=lambda: training.look_up(should_stop, report),
+        )
         if not math.isfinite(evaluation.loss):
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
@@ -224,6 +230,19 @@ class _Training:
             if reason := self._end_row(first, end):
                 return reason
         return ""
+
+    def look_up(
+        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
+    ) -> None:
+        """Between batches of the evaluation: a sign of life, and whether to stop.
+
+        Raises:
+            RunInterrupted: `should_stop` said so; a checkpoint was written first.
+        """
+        report(self._count_tokens(self.step), self.rows[-1].get("loss"))
+        if should_stop():
+            self.save()
+            raise RunInterrupted(f"run {self.run.run_id} stopped while it was evaluated")
 
     def _list_rows(self) -> list[tuple[int, int]]:
         """(first step, end) of each metric row of the run."""

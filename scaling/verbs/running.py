@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from scaling.errors import EnvironmentFault
 from scaling.options import (
     FiniteRange,
     json_option,
@@ -16,6 +18,7 @@ from scaling.options import (
     sweep_argument,
 )
 from scaling.text import dump_json
+from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
 from scaling.verbs.keeping import write_report_page
 from scaling.verbs.tokenizing import report_tokenizers
@@ -53,7 +56,14 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
     """
 
     def work() -> int:
-        return _run_all(sweep_file, root=root, **asked)
+        try:
+            return _run_all(sweep_file, root=root, **asked)
+        except EnvironmentFault as fault:
+            _say_how_to_continue(str(fault))
+            return fault.exit_code
+        except KeyboardInterrupt:  # before runs were begun, or when all had ended
+            _say_how_to_continue("interrupted; finished runs are kept.")
+            return SIGNAL_BASE + signal.SIGINT
 
     if asked["executor"] == "inline":
         return work()
@@ -64,15 +74,14 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
 
 def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
     """A sweep for each tokenizer that the file names; the gravest of their exit codes."""
-    from scaling.errors import EnvironmentFault
     from scaling.workflow import list_tokenizers
 
     ended = []
     tokenizers = list_tokenizers(sweep_file)
     for tokenizer in tokenizers:
         ended.append(_run_one(sweep_file, tokenizer, root=root, **asked))
-        # What stopped this one, a signal or the machine, would stop the next one too.
-        if ended[-1] >= SIGNAL_BASE or ended[-1] == EnvironmentFault.exit_code:
+        # The signal that stopped this one was meant for the next one too.
+        if ended[-1] >= SIGNAL_BASE:
             return ended[-1]
     if len(tokenizers) > 1:
         report_tokenizers(sweep_file, root)
@@ -91,10 +100,12 @@ def _run_one(
     validate: bool,
 ) -> int:
     """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
-    from scaling.errors import EnvironmentFault
-    from scaling.units import clean_line, clean_text, format_count
+    from scaling.ledger.locking import refuse_driven
+    from scaling.sweep.spec import load_sweep, select_tokenizer
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
+    spec = select_tokenizer(load_sweep(sweep_file), tokenizer, source=str(sweep_file))
+    refuse_driven(root / "results" / spec.name)
     sweep = prepare_sweep(
         sweep_file,
         root=root,
@@ -111,11 +122,7 @@ def _run_one(
             err=True,
         )
     ledger = open_ledger(sweep, root=root, retrain=retrain)
-    try:
-        outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
-    except EnvironmentFault as fault:
-        click.echo(clean_text(f"{fault}\nTo continue:\n  {_invocation()}"), err=True)
-        return fault.exit_code
+    outcome = train_sweep(sweep, ledger, executor=executor, address=address, track=track)
     for failed in outcome.failed:
         click.echo(
             clean_text(
@@ -129,10 +136,7 @@ def _run_one(
     for damage in outcome.damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
-        click.echo(
-            f"stopped; {len(outcome.finished)} runs are kept. To continue:\n  {_invocation()}",
-            err=True,
-        )
+        _say_how_to_continue(f"stopped; {len(outcome.finished)} runs are kept.")
         return SIGNAL_BASE + outcome.interrupted_by
     code = write_report_page(ledger.folder, root)
     if outcome.damaged:
@@ -224,6 +228,10 @@ def plan(
         return
     for name, described in plans.items():
         click.echo((f"{name}:\n" if len(plans) > 1 else "") + format_plan(described))
+
+
+def _say_how_to_continue(what: str) -> None:
+    click.echo(clean_text(f"{what}\nTo continue:\n  {_invocation()}"), err=True)
 
 
 def _invocation() -> str:

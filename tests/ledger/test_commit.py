@@ -361,6 +361,30 @@ def test_a_lost_term_does_not_run_backwards(ledger: Ledger, content: bytes | Non
     assert ledger.advance_term() == 42
 
 
+@pytest.mark.parametrize("name", [".lock", ".lock-holder", "term"])
+def test_a_folder_in_the_place_of_a_file_is_named(ledger: Ledger, name: str) -> None:
+    (ledger.folder / name).unlink(missing_ok=True)
+    (ledger.folder / name).mkdir()
+    with pytest.raises(IntegrityError, match=r"Move it away|not a plain file"), ledger.lock():
+        ledger.advance_term()
+
+
+@pytest.mark.parametrize("name", ["demo", "demo/runs"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    with pytest.raises(IntegrityError, match="is not a folder"):
+        Ledger.create(tmp_path / "demo", name="demo", corpus=FACTS, sweep_yaml="a: 1")
+
+
+def test_a_term_at_the_end_of_its_digits_is_not_the_end(ledger: Ledger) -> None:
+    (ledger.folder / "term").write_text("999999999")
+    run = make_run(0)
+    attempt_id = ledger.name_attempt(run.run_id, term=ledger.advance_term())
+    ledger.create_attempt(run.run_id, attempt_id)
+    assert ledger.list_attempts(run.run_id) == (attempt_id,)
+
+
 def test_attempts_are_listed_newest_first_by_number_not_by_text(ledger: Ledger) -> None:
     run_id = make_run().run_id
     for name in ("2-1-aaaaaaaa", "10-2-bbbbbbbb", "10-11-cccccccc"):

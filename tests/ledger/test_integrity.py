@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -112,6 +113,39 @@ def test_an_index_that_says_something_else(ledger: Ledger, change: Callable[[str
     (found,) = verify(ledger, CELLS, repair=True)
     assert (found.kind, found.is_damage, found.repaired) == ("index", False, True)
     assert find(ledger) == set()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe\x00",
+        b"run_id\na\rb\n",
+        b"run_id\n" + b"x" * 200_000 + b"\n",
+        b'run_id\n"unclosed',
+        b"\x00" * 50,
+    ],
+)
+def test_an_index_that_is_no_table_is_rebuilt(ledger: Ledger, content: bytes) -> None:
+    (ledger.folder / "index" / "runs.csv").write_bytes(content)
+    assert "index" in find(ledger)
+    assert all(
+        found.repaired for found in verify(ledger, CELLS, repair=True) if found.kind == "index"
+    )
+    assert find(ledger) == set()
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_what_lies_in_the_place_of_the_index_is_named(
+    ledger: Ledger, make: Callable[[Path], None]
+) -> None:
+    path = ledger.folder / "index" / "runs.csv"
+    path.unlink()
+    make(path)
+    (found,) = verify(ledger, CELLS, repair=True)
+    assert found.kind == "index"
+    assert found.repaired == (make is os.mkfifo)  # what is replaced by a rename is no obstacle
+    with contextlib.suppress(IntegrityError):
+        write_index(ledger, ledger.read_results(), CELLS)
 
 
 def test_while_a_driver_is_at_work_its_index_and_temporary_files_are_its_own(
@@ -298,6 +332,23 @@ def test_both_checkpoints_damaged_means_starting_anew(tmp_path: Path) -> None:
     for path in tmp_path.glob("*.pt"):
         path.write_bytes(b"stale")
     assert read_newest_checkpoint([tmp_path]) is None
+
+
+def test_what_only_has_the_name_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, b"good", step=4)
+    makers: tuple[Callable[[Path], None], ...] = (
+        os.mkfifo,
+        os.mkdir,
+        lambda path: path.symlink_to("/dev/zero"),
+    )
+    for step, make in enumerate(makers, start=5):
+        make(tmp_path / f"checkpoint-{step:09d}.pt")
+        (tmp_path / f"checkpoint-{step:09d}.sha256").write_text("0" * 64)
+    (tmp_path / "checkpoint-000000008.pt").write_bytes(b"no digest is read from a pipe")
+    os.mkfifo(tmp_path / "checkpoint-000000008.sha256")
+    assert read_newest_checkpoint([tmp_path]) == b"good"
+    os.mkfifo(tmp_path / f"step-000000009-{'0' * 64}.pt")
+    assert TrunkCache(folder=tmp_path, save_at=()).find_newest(10) is None
 
 
 def test_a_folder_that_cannot_identify_itself_is_refused(ledger: Ledger) -> None:

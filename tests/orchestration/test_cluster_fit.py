@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import re
 import shlex
+import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +29,7 @@ from scaling.orchestration.cluster import (
 )
 from scaling.orchestration.jobs import JobRequest, SubmittedJob, submit_job
 
+SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # RFC 9113, section 6.5
 NODES = ({"CPU": 4.0, "memory": 8.0 * 2**30}, {"CPU": 16.0, "memory": 2.0 * 2**30})
 
 
@@ -73,7 +77,9 @@ def test_auto_asks_the_variable_before_the_file(
 
     def connect(place: Any, timeout: float) -> Any:
         asked.append(place)
-        return SimpleNamespace(close=lambda: None)
+        return contextlib.nullcontext(
+            SimpleNamespace(sendall=lambda data: None, recv=lambda size: SETTINGS_FRAME)
+        )
 
     monkeypatch.setattr(cluster.socket, "create_connection", connect)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
@@ -85,6 +91,38 @@ def test_auto_asks_the_variable_before_the_file(
     assert find_address("auto") == "10.0.0.2:6380"
     assert find_address("[::1]:6381") == "[::1]:6381"
     assert asked == [("10.0.0.1", 6379), ("10.0.0.2", 6380), ("::1", 6381)]
+
+
+@contextlib.contextmanager
+def listening(answer: bytes) -> Iterator[str]:
+    """The address of somebody who says that to whoever comes, and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                connection, _ = server.accept()
+                connection.recv(1000)
+                connection.sendall(answer)
+                connection.recv(1000)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", SETTINGS_FRAME[:4]])
+def test_who_listens_but_is_no_gcs_is_not_waited_for(
+    answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "_REACH_SECONDS", 0.3)
+    with listening(answer) as address, pytest.raises(ConnectionError, match="no answer of a GCS"):
+        find_address(address)
+
+
+def test_a_server_that_greets_as_a_gcs_does_is_let_in() -> None:
+    with listening(SETTINGS_FRAME + b"more") as address:
+        assert find_address(address) == address
 
 
 # --- what a node finds ------------------------------------------------------------------------

@@ -188,6 +188,41 @@ sys.exit(join.main(pathlib.Path({str(tmp_path)!r}), 1, 1, {cluster.address!r}))
     assert "Traceback" not in done.stderr
 
 
+def test_a_cluster_that_asks_for_a_token_says_so_when_it_is_another_one(tmp_path: Path) -> None:
+    folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")
+    code = f"""
+import os, sys
+os.environ.update(
+    RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="a" * 64, RAY_USAGE_STATS_ENABLED="0",
+    RAY_TMPDIR={folder!r},
+)
+from ray.cluster_utils import Cluster
+one = Cluster(initialize_head=True, head_node_args={{"num_cpus": 1, "include_dashboard": False}})
+print(one.address, flush=True)
+sys.stdin.readline()
+one.shutdown()
+"""
+    head = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert head.stdout is not None
+        address = head.stdout.readline().strip()
+        prepare(tmp_path)
+        words = [str(HERE / "join.py"), str(tmp_path), "1", "1", address]
+        variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "b" * 64}
+        done = subprocess.run(
+            [sys.executable, *words], capture_output=True, text=True, env=os.environ | variables
+        )
+        assert done.returncode == 5, done.stderr
+        last = done.stderr.strip().splitlines()[-1]
+        assert f"the cluster at '{address}' answers, but does not let this process join" in last
+        assert "RAY_AUTH_TOKEN" in last
+    finally:
+        head.communicate("\n")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def test_what_no_node_can_carry_is_refused_at_once(cluster: Any) -> None:
     code = f"""
 from scaling.orchestration.executors.ray import RayExecutor

@@ -393,7 +393,7 @@ def test_an_orphan_of_an_older_term_stops_with_a_checkpoint(tmp_path: Path) -> N
 def test_two_drivers_without_a_lock_train_every_run_once(tmp_path: Path) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.01}})
     make_ledger(tmp_path)
-    drivers = [start_driver(tmp_path, 12, SCALING_TEST_WITHOUT_LOCK="1") for _ in range(2)]
+    drivers = [start_driver(tmp_path, 12, SCALING_TEST_WITHOUT="lock") for _ in range(2)]
     said = [driver.communicate()[1] for driver in drivers]
     assert {driver.returncode for driver in drivers} <= {0, 6}, said
     assert any(driver.returncode == 0 for driver in drivers), said
@@ -491,6 +491,25 @@ def test_the_second_signal_ends_it_in_the_middle_of_a_step(tmp_path: Path) -> No
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)  # the step would take 60 s
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_ends_a_start_that_nothing_has_come_of(
+    tmp_path: Path, signum: signal.Signals
+) -> None:
+    closed = []
+
+    class Starting(InlineExecutor):
+        def start(self) -> None:
+            signal.raise_signal(signum)
+            pytest.fail("the start goes on")
+
+        def close(self, *, at_once: bool = False) -> None:
+            closed.append(at_once)
+
+    outcome = drive(tmp_path, make_cells(2), executor=Starting())
+    assert (outcome.interrupted_by, len(outcome.left)) == (signum, 2)
+    assert closed == [True]
 
 
 def test_signal_handlers_are_given_back(tmp_path: Path) -> None:

@@ -107,9 +107,55 @@ def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
     assert not is_at_work(worker)
 
 
-def test_killing_the_command_kills_the_driver() -> None:
-    process, driver, worker = start("pass")
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
+    signum: signal.Signals, code: int
+) -> None:
+    deaf = (
+        r"exec('print(1, flush=True)\ntry: time.sleep(600)\nexcept BaseException: time.sleep(600)')"
+    )
+    process, _, worker = start(deaf)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "1\n"
+    process.send_signal(signum)
+    _, said = process.communicate()
+    assert process.returncode == code
+    assert said.endswith("To continue:\n  scaling run it\n")
+    assert not is_at_work(worker)
+
+
+def test_killing_the_command_kills_the_driver_and_its_session() -> None:
+    # Without a parent, as Ray's agents are; the worker of CODE leads a session that is not Ray's.
+    agent = "os.system('sleep 600 & echo $!'); sys.stdout.flush()"
+    process, driver, worker = start(agent)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    orphan = psutil.Process(int(process.stdout.readline()))
     process.kill()
     process.wait()
-    wait_until(lambda: not is_at_work(driver))
-    worker.kill()  # nobody was left to do it: Ray's own workers look for their driver
+    wait_until(lambda: not is_at_work(driver) and not is_at_work(orphan))
+    worker.kill()
+
+
+def test_an_orderly_end_ends_the_undertaker_too() -> None:
+    process, driver, _ = start("return 0")
+    watching = [one for one in psutil.Process(process.pid).children() if one != driver]
+    assert len(watching) == 1
+    process.communicate("go\n")
+    assert not any(map(is_at_work, watching))
+
+
+def test_ctrl_c_does_not_reach_the_undertaker() -> None:
+    process, driver, worker = start("pass")
+    (watching,) = (one for one in psutil.Process(process.pid).children() if one != driver)
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        watching.send_signal(signum)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not is_at_work(driver) and not is_at_work(watching))
+    worker.kill()

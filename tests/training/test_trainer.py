@@ -16,7 +16,7 @@ from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import NUMERICS_VERSION, Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.training import trainer
+from scaling.training import evaluate, trainer
 from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint
 from scaling.training.trainer import train_run
 
@@ -116,6 +116,35 @@ def test_a_stopped_and_resumed_run_gives_the_same_bits(corpus, tmp_path, stop_af
     assert curve(tmp_path / "second") == curve(tmp_path / "whole")
     assert resumed.flops_spent == run.flops * (60 - stop_after) // 60
     assert whole.flops_spent == run.flops
+
+
+def test_an_evaluation_gives_signs_of_life_and_stops_when_asked(
+    corpus, tmp_path, whole, monkeypatch
+):
+    monkeypatch.setattr(evaluate, "count_evaluated_windows", lambda vocab_size, seq_len: 8)
+    run = make_run(corpus)
+    trained, signs = run.tokens, []
+    attempt = tmp_path / "a"
+    attempt.mkdir()
+    options = {"corpus": corpus, "attempt": attempt, "keep_weights": True}
+
+    def report(tokens, loss):
+        signs.append(tokens)
+
+    with pytest.raises(RunInterrupted, match="while it was evaluated"):
+        train_run(
+            run,
+            **options,
+            resume=(),
+            report=report,
+            should_stop=lambda: signs[-3:] == [trained] * 3,
+        )
+    assert signs[-3:] == [trained] * 3  # after each batch of the evaluation
+    again = train(run, corpus, tmp_path / "b", resume=[attempt])
+    # Windows were summed in larger batches there, in another order.
+    assert again.loss == pytest.approx(whole[1], rel=1e-6)
+    assert again.flops_spent == 0
+    assert curve(tmp_path / "b") == curve(whole[0])
 
 
 def test_a_torn_newest_checkpoint_gives_way_to_the_one_before(tmp_path):

@@ -18,12 +18,10 @@ import importlib
 import logging
 import math
 import os
-import re
 import secrets
 import shutil
 import signal
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -49,6 +47,18 @@ from scaling.orchestration.cluster import (
     is_autoscaled,
 )
 from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.executors.ray_processes import (
+    FOLDER_PREFIX,
+    GONE_SECONDS,
+    DaemonDiedError,
+    DaemonWatch,
+    children,
+    descendants,
+    end_processes,
+    name_of,
+    remove_folder,
+    remove_stale_folders,
+)
 from scaling.orchestration.orphans import end_attempt
 
 ATTEMPTS_PER_WORKER = 250
@@ -56,15 +66,8 @@ ATTEMPTS_PER_WORKER = 250
 _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
 _CAPACITY_SECONDS = 5.0
-_GONE_SECONDS = 2.0
-_REMOVE_AGAIN_SECONDS = 0.1
 _LEAST_PENDING = 16  # of a small cluster, so that it grows by more than a node at a time
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
-_FOLDER_PREFIX = "scaling-ray-"
-_DAEMONS = frozenset({"raylet", "gcs_server"})
-_LOOK_SECONDS = 0.5
-# Asked of a dead GCS, Ray's calls block for a minute and then end the process: not so long.
-_DEAD_SECONDS = 8.0
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +105,8 @@ class RayExecutor:
         self._running: dict[Any, AttemptRequest] = {}
         self._folder: Path | None = None
         self._environment: dict[str, str | None] = {}
-        self._daemons: list[psutil.Process] = []
+        self._daemons: DaemonWatch | None = None
+        self._not_ours: list[psutil.Process] = []
         self._dead = False
         self._oom_kills = 0
         self._capacity: tuple[float, int] = (-math.inf, 1)
@@ -118,7 +122,7 @@ class RayExecutor:
             return
         if self._address is None:
             self._require(self._cpus, f"this machine has {self._cpus}")
-            _remove_stale_folders()
+            remove_stale_folders()
         self._set_environment()
         try:
             self._ray = importlib.import_module("ray")
@@ -130,9 +134,6 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        if self._address is None:
-            self._daemons = [p for p in _descendants() if _name_of(p) in _DAEMONS]
-            threading.Thread(target=self._watch_daemons, daemon=True).start()
         self._oom_kills = _count_oom_kills()
         self._task = self._ray.remote(
             num_cpus=self._cpus_per_run,
@@ -191,13 +192,15 @@ class RayExecutor:
         Args:
             at_once: Kill the workers before anything else, and wait for nothing.
         """
-        ours = _descendants() if self._address is None and self._ray is not None else []
+        ours = self._list_ours() if self._address is None and self._ray is not None else []
         for request in self._running.values():
             _end_worker(request)
         self._dead = dead = self._lacks_daemon()
-        self._daemons = []
+        if self._daemons is not None:
+            self._daemons.end()
+        self._daemons = None
         if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
-            _end_processes([p for p in ours if _name_of(p).startswith("ray::")], patience=0.0)
+            end_processes([p for p in ours if name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
         if self._preflight is not None:
             self._preflight.close()
@@ -206,9 +209,9 @@ class RayExecutor:
                 self._ray.shutdown()
             except Exception:  # whatever Ray's end looks like, its processes are ended below
                 logger.warning("Ray did not shut down in order", exc_info=True)
-        _end_processes(ours, patience=0.0 if at_once or dead else _GONE_SECONDS)
+        end_processes(ours, patience=0.0 if at_once or dead else GONE_SECONDS)
         if self._folder is not None:
-            _remove_folder(self._folder, patience=0.0 if at_once else _GONE_SECONDS)
+            remove_folder(self._folder, patience=0.0 if at_once else GONE_SECONDS)
         for name, value in self._environment.items():
             if value is None:
                 os.environ.pop(name, None)
@@ -237,35 +240,49 @@ class RayExecutor:
             self._join(self._address)
             return
         begun = time.monotonic()
+        self._not_ours = children()
+        self._daemons = DaemonWatch()
+        self._daemons.begin()
         for tried in range(1, _START_TRIES + 1):
             # The path of a socket holds 107 characters: no long temporary folders.
             parent = "/tmp" if os.access("/tmp", os.W_OK) else None
-            prefix = f"{_FOLDER_PREFIX}{os.getpid()}-"
+            prefix = f"{FOLDER_PREFIX}{os.getpid()}-"
             self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             try:
-                self._ray.init(
-                    address="local",
-                    num_cpus=self._cpus,
-                    num_gpus=0,
-                    include_dashboard=False,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    _temp_dir=str(self._folder),
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    configure_logging=False,
-                )
+                with self._daemons.starting():
+                    self._init(self._folder)
                 return
-            except Exception as error:  # Ray raises whatever its parts raise
+            except (Exception, DaemonDiedError) as error:  # Ray raises whatever its parts raise
                 with contextlib.suppress(Exception):
                     self._ray.shutdown()
+                end_processes(self._list_ours(), patience=0.0)
                 shutil.rmtree(self._folder, ignore_errors=True)
+                died = isinstance(error, DaemonDiedError)
+                why = "one of its daemons died" if died else _first_line(error)
                 late = time.monotonic() - begun > _LAST_TRY_AFTER_SECONDS
                 if tried == _START_TRIES or late:
                     raise EnvironmentFault(
-                        f"Ray did not start in {tried} tries: {_first_line(error)}. "
+                        f"Ray did not start in {tried} tries: {why}. "
                         'Run with "--executor inline" to do without it.'
                     ) from error
-                logger.warning("Ray did not start (try %d): %s", tried, _first_line(error))
+                logger.warning("Ray did not start (try %d): %s", tried, why)
+
+    def _list_ours(self) -> list[psutil.Process]:
+        """Of Ray, not of whoever else this process has started, such as the feed of a tracker."""
+        return descendants(of_others_than=self._not_ours)
+
+    def _init(self, folder: Path) -> None:
+        self._ray.init(
+            address="local",
+            num_cpus=self._cpus,
+            num_gpus=0,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(folder),
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            configure_logging=False,
+        )
 
     def _join(self, address: str) -> None:
         try:
@@ -303,16 +320,7 @@ class RayExecutor:
             raise _describe_death("one of its processes has died")
 
     def _lacks_daemon(self) -> bool:
-        return any(_is_dead(process) for process in self._daemons)
-
-    def _watch_daemons(self) -> None:
-        """In a thread of its own: end this process where a call to a dead Ray holds it up."""
-        dead_since = None
-        while self._daemons:
-            time.sleep(_LOOK_SECONDS)
-            dead_since = (dead_since or time.monotonic()) if self._lacks_daemon() else None
-            if dead_since is not None and time.monotonic() - dead_since > _DEAD_SECONDS:
-                os.kill(os.getpid(), signal.SIGKILL)
+        return self._daemons is not None and self._daemons.lacks_daemon()
 
     def _collect(self, ref: Any) -> AttemptEnded:
         request = self._running.pop(ref)
@@ -396,67 +404,3 @@ def _count_oom_kills() -> int:
             if line.startswith("oom_kill "):
                 return int(line.split()[1])
     return 0
-
-
-def _is_dead(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() == psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return True
-
-
-def _descendants() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
-
-
-def _name_of(process: psutil.Process) -> str:
-    try:
-        return process.name()
-    except psutil.Error:
-        return ""
-
-
-def _end_processes(processes: list[psutil.Process], *, patience: float) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=patience)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_GONE_SECONDS)
-
-
-def _remove_folder(folder: Path, *, patience: float) -> None:
-    """Remove Ray's folder, into which a worker that was just being started may still write."""
-    deadline = time.monotonic() + patience
-    while True:
-        shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists() or time.monotonic() > deadline:
-            return
-        time.sleep(_REMOVE_AGAIN_SECONDS)
-
-
-def _end_session(driver: int) -> None:
-    """Kill what is left of the Ray of a dead driver that led a session (see guardian.py): two of
-    its agents stay for minutes. No other session has this number while one of them lives."""
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if os.getsid(process.pid) == driver:
-                process.kill()
-
-
-def _is_gone(pid: int) -> bool:
-    """No process has this pid, or only its remains that nobody has buried yet."""
-    try:
-        return _is_dead(psutil.Process(pid))
-    except psutil.NoSuchProcess:
-        return True
-
-
-def _remove_stale_folders() -> None:
-    """Folders of drivers that were killed before they could remove them."""
-    for path in Path("/tmp").glob(f"{_FOLDER_PREFIX}*"):
-        match = re.fullmatch(rf"{_FOLDER_PREFIX}([0-9]+)-.*", path.name)
-        with contextlib.suppress(OSError):
-            ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
-            if match and ours and _is_gone(int(match[1])):
-                _end_session(int(match[1]))
-                shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,173 @@
+"""The processes and folders of a Ray of our own: watched while they live, ended at the end.
+
+    started ──► daemons are looked for ──► seen ──► gone:
+        DaemonDiedError in the thread that starts Ray, "Ray is gone" in one that waits for attempts;
+        8 s later the end of this process
+
+Without its GCS or raylet Ray's own start waits for half a minute, and other calls block for a whole
+one and then end the process from C++, where no Python handler is heard. Measured with Ray 2.60.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+from scaling.orchestration.guardian import end_session
+
+FOLDER_PREFIX = "scaling-ray-"
+GONE_SECONDS = 2.0
+
+_DAEMONS = frozenset({"raylet", "gcs_server"})
+_LOOK_SECONDS = 0.25
+_DEAD_SECONDS = 8.0
+_REMOVE_AGAIN_SECONDS = 0.1
+
+logger = logging.getLogger(__name__)
+
+
+class DaemonDiedError(BaseException):
+    """A daemon of the Ray that was being started is gone. No `except Exception` of Ray's own start
+    may take it for one more reason to wait."""
+
+
+class DaemonWatch:
+    """Sees Ray's daemons from the moment they appear below this process until `end`."""
+
+    def __init__(self) -> None:
+        self._seen: dict[int, psutil.Process] = {}
+        self._lock = threading.Lock()
+        self._starter: int | None = None
+        self._ended = threading.Event()
+
+    def begin(self) -> None:
+        """Watch, in a thread of its own."""
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def end(self) -> None:
+        """What dies from now on was told to."""
+        self._ended.set()
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """A try to start Ray in the calling thread.
+
+        Raises:
+            DaemonDiedError: In the middle of the block, where a daemon that it started is gone.
+        """
+        self._seen = {}
+        self._starter = threading.get_ident()
+        try:
+            yield
+            self._look_for_daemons()
+        finally:
+            with self._lock:
+                self._starter = None
+
+    def lacks_daemon(self) -> bool:
+        """A daemon that was seen is gone."""
+        return any(is_dead(process) for process in list(self._seen.values()))
+
+    def _look_for_daemons(self) -> None:
+        for process in descendants():
+            if process.pid not in self._seen and name_of(process) in _DAEMONS:
+                self._seen[process.pid] = process
+
+    def _watch(self) -> None:
+        dead_since = None
+        while not self._ended.wait(_LOOK_SECONDS):
+            with self._lock:
+                if self._starter is not None:
+                    self._look_for_daemons()
+                dead = self.lacks_daemon()
+                if dead and dead_since is None and self._starter is not None:
+                    _raise_in(self._starter, DaemonDiedError)
+            dead_since = (dead_since or time.monotonic()) if dead else None
+            if dead_since is not None and time.monotonic() - dead_since > _DEAD_SECONDS:
+                logger.error("Ray is gone, one of its daemons has died; so this process ends too")
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raise_in(thread: int, error: type[BaseException]) -> None:
+    """Raise in another thread, at its next Python instruction (none comes while it is in C++)."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))
+
+
+def is_dead(process: psutil.Process) -> bool:
+    """It has ended, or only its remains are left that nobody has buried yet."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return True
+
+
+def children() -> list[psutil.Process]:
+    """The processes that this one has started itself."""
+    return psutil.Process().children()
+
+
+def descendants(*, of_others_than: Sequence[psutil.Process] = ()) -> list[psutil.Process]:
+    """Every process below this one, but for some of its children and what is below them."""
+    found = []
+    for child in children():
+        if child not in of_others_than:
+            found.append(child)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += child.children(recursive=True)
+    return found
+
+
+def name_of(process: psutil.Process) -> str:
+    """Its name; empty when it is gone."""
+    try:
+        return process.name()
+    except psutil.Error:
+        return ""
+
+
+def end_processes(processes: list[psutil.Process], *, patience: float) -> None:
+    """Wait `patience` seconds for their end, then kill them."""
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=GONE_SECONDS)
+
+
+def remove_folder(folder: Path, *, patience: float) -> None:
+    """Remove Ray's folder, into which a worker that was just being started may still write."""
+    deadline = time.monotonic() + patience
+    while True:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists() or time.monotonic() > deadline:
+            return
+        time.sleep(_REMOVE_AGAIN_SECONDS)
+
+
+def remove_stale_folders() -> None:
+    """Folders of drivers that were killed before they could remove them."""
+    for path in Path("/tmp").glob(f"{FOLDER_PREFIX}*"):
+        match = re.fullmatch(rf"{FOLDER_PREFIX}([0-9]+)-.*", path.name)
+        with contextlib.suppress(OSError):
+            ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
+            if match and ours and _is_gone(int(match[1])):
+                end_session(int(match[1]))  # two of its agents would stay for minutes
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        return is_dead(psutil.Process(pid))
+    except psutil.NoSuchProcess:
+        return True
