@@ -46,40 +46,25 @@ class Draws:
     """Bootstrap draws of a law.
 
     Attributes:
-        coefficients: Letters of the law, one row each, shape (b, p).
+        theta: Optimiser's coordinates, one row each, shape (b, p).
+        coefficients: Letters of the law, shape (b, p).
         method: `clusters`, `noise` or `normal`.
         failed: Refits left out because they did not converge.
     """
 
+    theta: FloatArray
     coefficients: FloatArray
     method: str
     failed: int
 
 
-def draw_laws(
-    table: RunTable,
-    fit: ParametricFit,
-    *,
-    count: int,
-    seed: int,
-    shift: FloatArray | None = None,
-) -> Draws:
-    """Refit the law to `count` resamplings of the table (rows in the fit's order).
-
-    Args:
-        table: What was fitted.
-        fit: Its optimum.
-        count: Draws.
-        seed: Of the draws.
-        shift: Added to each draw's theta, shape (count, p): error that no resampling shows.
-    """
+def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
+    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
-    family, axes = fit.task.family, fit.task.axes
     if clusters > MAX_CLUSTERS:
-        theta = _move(_draw_normal(fit, cluster, count, rng), fit, shift)
-        return Draws(coefficients=family.to_coefficients(theta, axes), method="normal", failed=0)
+        return _make_draws(fit, _draw_normal(fit, cluster, count, rng), "normal", 0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
     block = max(1, _BLOCK // len(table))
     parts, failed = [], 0
@@ -94,16 +79,20 @@ def draw_laws(
             solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
-    theta = _move(np.concatenate(parts), fit, shift)
-    return Draws(coefficients=family.to_coefficients(theta, axes), method=method, failed=failed)
+    return _make_draws(fit, np.concatenate(parts), method, failed)
 
 
-def _move(theta: FloatArray, fit: ParametricFit, shift: FloatArray | None) -> FloatArray:
-    if shift is None:
-        return theta
+def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
+    """The draws with an error that no resampling shows: shift, shape (count, p), is added to theta
+    and held to the bounds."""
     family = fit.task.family
-    moved: FloatArray = np.clip(theta + shift[: len(theta)], family.lower, family.upper)
-    return moved
+    theta = np.clip(drawn.theta + shift[: len(drawn.theta)], family.lower, family.upper)
+    return _make_draws(fit, theta, drawn.method, drawn.failed)
+
+
+def _make_draws(fit: ParametricFit, theta: FloatArray, method: str, failed: int) -> Draws:
+    coefficients = fit.task.family.to_coefficients(theta, fit.task.axes)
+    return Draws(theta=theta, coefficients=coefficients, method=method, failed=failed)
 
 
 def draw_minima(
@@ -157,12 +146,8 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
     target = expected + sigma * rng.standard_normal((count, expected.size))
     task = replace(fit.task, target=target)
     solved = _refit(task, np.repeat(fit.theta[None], count, axis=0), None)
-    theta = solved.theta[solved.converged]
-    return Draws(
-        coefficients=task.family.to_coefficients(theta, task.axes),
-        method="noise",
-        failed=int(np.sum(~solved.converged)),
-    )
+    failed = int(np.sum(~solved.converged))
+    return _make_draws(fit, solved.theta[solved.converged], "noise", failed)
 
 
 def find_interval(draws: FloatArray, level: float) -> Interval:

@@ -19,7 +19,7 @@ from scaling.fitting import fit_checks, residual_checks
 from scaling.fitting.akima import find_minima
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
-from scaling.fitting.bracket import check_recipe, measure_recipe_error, shift_draws
+from scaling.fitting.bracket import check_recipe, draw_recipe_error
 from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.checks import (
     check_curves,
@@ -219,18 +219,16 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         return _mix_laws(work, fit, span, checks)
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
-        drawn = draw_laws(
-            table, fit, count=work.bootstrap, seed=work.seed, shift=_draw_recipe_error(work, fit)
-        )
+        drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
         _note_draws(work, drawn)
-        draws = drawn.coefficients
+        alike, draws = draw_recipe_error(table, fit, drawn, seed=work.seed)
         if len(draws) >= 2:
             intervals = {
-                name: find_interval(draws[:, at], work.level)
+                name: find_interval(alike[:, at], work.level)
                 for at, name in enumerate(family.param_names)
             }
             if has_frontier:
-                lines = estimate_exponent(family, draws, table.cost, span)
+                lines = estimate_exponent(family, alike, table.cost, span)
     frontier, projection, slope = None, None, math.nan
     if has_frontier:
         line = estimate_exponent(family, fit.coefficients, table.cost, span)
@@ -375,14 +373,6 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _W
     columns = (optima.flops, optima.params, optima.tokens, optima.loss)
     each = zip(*(column.tolist() for column in columns), strict=True)
     return dataclasses.replace(frontier, optima=tuple(each))
-
-
-def _draw_recipe_error(work: _Work, fit: ParametricFit) -> FloatArray | None:
-    """What a bracket measured, as a shift of each draw; None without one."""
-    assert work.bootstrap is not None
-    sigma = estimate_replicate_sigma(work.table)
-    error = measure_recipe_error(work.table, sigma=sigma, count=work.bootstrap, seed=work.seed)
-    return None if error is None else shift_draws(fit, error, seed=work.seed)
 
 
 def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -> Discrepancy:

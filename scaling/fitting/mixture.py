@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.bootstrap import draw_laws
+from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.noise import list_cells
 from scaling.fitting.parametric import ParametricFit, fit_parametric
@@ -152,9 +153,10 @@ def _draw(
     for at, (part, fit, share) in enumerate(zip(MIXTURE.slices, fits, shares, strict=True)):
         if fit is None or share == 0:
             continue
-        drawn = draw_laws(fit[0], fit[1], count=int(share), seed=seed + at).coefficients
-        rows = np.repeat(coefficients[None], len(drawn), axis=0)
-        rows[:, part] = drawn
+        drawn = draw_laws(fit[0], fit[1], count=int(share), seed=seed + at)
+        _, moved = draw_recipe_error(fit[0], fit[1], drawn, seed=seed + at)
+        rows = np.repeat(coefficients[None], len(moved), axis=0)
+        rows[:, part] = moved
         rows[:, -len(weights) :] = np.arange(len(weights)) == at
         parts.append(rows)
     return np.concatenate(parts)
