@@ -26,7 +26,7 @@ import numpy as np
 
 from scaling.fitting.identification import estimate_covariance, measure_scale
 from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
-from scaling.fitting.noise import find_shared, list_clusters
+from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
 from scaling.fitting.solver import Solutions, Task, solve
@@ -35,7 +35,6 @@ from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20
-_MIN_GROUPS = 3
 MAX_CLUSTERS = 20_000
 # Elements of one block of weights: 4000 replicates of 240 clusters in four blocks of 2 MiB.
 _BLOCK = 250_000
@@ -186,29 +185,13 @@ def _draw_targets(
     rows, count = fit.residuals.size, fit.theta.size
     freedom = max(1, rows - count)
     total = np.sum(fit.residuals**2) / freedom
-    common = 0.0 if find_shared(table) is None else _estimate_common(fit.residuals, cluster)
+    common = 0.0 if find_shared(table) is None else estimate_common(fit.residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
     noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
     if common > 0.0:
         shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
         noise += np.sqrt(total * common) * shared
     return np.asarray(fit.task.target + fit.residuals + spread * noise, dtype=np.float64)
-
-
-def _estimate_common(residuals: FloatArray, group: IntArray) -> float:
-    """Share of the variance that rows of a group have in common, by analysis of variance
-    (Searle, Casella & McCulloch 1992, Variance Components, ch. 3); 0 with fewer than three
-    groups, which show nothing of what differs between groups."""
-    counts = np.bincount(group).astype(np.float64)
-    groups, rows = counts.size, residuals.size
-    if groups < _MIN_GROUPS or rows == groups:
-        return 0.0
-    means = np.bincount(group, weights=residuals) / counts
-    within = np.sum((residuals - means[group]) ** 2) / (rows - groups)
-    between = np.sum(counts * (means - residuals.mean()) ** 2) / (groups - 1)
-    typical = (rows - np.sum(counts**2) / rows) / (groups - 1)
-    shared = max(0.0, (between - within) / typical)
-    return float(shared / (shared + within)) if shared > 0.0 else 0.0
 
 
 def _draw_normal(

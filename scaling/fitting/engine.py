@@ -43,6 +43,8 @@ from scaling.fitting.noise import (
     estimate_evaluation_error,
     estimate_replicate_sigma,
     estimate_residual_sigma,
+    find_shared,
+    list_clusters,
 )
 from scaling.fitting.parametric import (
     ParametricFit,
@@ -210,7 +212,8 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     fit = fit_parametric(table, family, delta=delta)
     flops = list_flops(table)
     span = (float(flops.min()), float(flops.max()))
-    known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL)
+    shared = None if find_shared(table) is None else list_clusters(table)
+    known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL, shared=shared)
     has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
     if work.mixed and not fit.vanished:
