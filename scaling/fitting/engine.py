@@ -29,7 +29,7 @@ from scaling.fitting.checks import (
 )
 from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
 from scaling.fitting.envelope import fit_envelope
-from scaling.fitting.identification import Identification, identify
+from scaling.fitting.identification import Identification, identify, weigh_letters
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
     Curve,
@@ -212,6 +212,7 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     fit = fit_parametric(table, family, delta=delta)
     flops = list_flops(table)
     span = (float(flops.min()), float(flops.max()))
+    _note_parent(work, fit)
     shared = None if find_shared(table) is None else list_clusters(table)
     known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL, shared=shared)
     has_frontier = family.has_frontier and not fit.vanished
@@ -456,6 +457,22 @@ def _find_status(asked: Approach, law: _LawPart, curves: _MinimaPart) -> tuple[F
         if check.passed is False:
             return status, f"{check.seen} {check.advice}"
     return "converged", by_code["not_converged"].seen
+
+
+def _note_parent(work: _Work, fit: ParametricFit) -> None:
+    """What a law that was asked for gains on the simpler one; Chinchilla's is the default."""
+    family = fit.task.family
+    if family.parent is None or family.name == CHINCHILLA.name:
+        return
+    parent = fit_parametric(work.table, find_family(family.parent), delta=fit.task.delta)
+    gain = weigh_letters(fit, parent)
+    verdict = "it is worth its letters" if gain > 0.0 else "the simpler law says as much"
+    work.notes.append(
+        f"{family.name} ({fit.theta.size} letters) against {family.parent} ({parent.theta.size}): "
+        f"objective {fit.objective:.4g} and {parent.objective:.4g}, BIC {abs(gain):.1f} "
+        f"{'lower' if gain > 0.0 else 'higher'}, so on these runs {verdict}; scaling backtest "
+        "compares their forecasts"
+    )
 
 
 def _note_draws(work: _Work, drawn: Draws) -> None:

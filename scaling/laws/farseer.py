@@ -2,7 +2,8 @@
 
     L(N, D) = e^(a3·N^γ + b3) + e^(a2·N^β + b2) · D^(−e^(a1·N^α + b1))        [nats/token]
 
-Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972.
+Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972, eq. 3. Constants
+below are quoted from memory and only say where to look; no fit depends on them.
 
 Either sign of a and of the power is a decreasing function of N, and the published constants have
 a3 < 0 with γ > 0 but a2 > 0 with β < 0. In the letters the two branches meet only at infinity, so
