@@ -202,8 +202,8 @@ def _check_edge(table: RunTable, what: str, code: str, sigma: float) -> Check:
         )
     if not seen:
         seen_none = (
-            f'No other {_NAMES[what]} was tried{_say_assumed(table)}; "bracket: true" in a sweep '
-            "file trains some."
+            f'No bracket tried another {_NAMES[what]}{_say_assumed(table)}; "bracket: true" in a '
+            "sweep file trains some."
         )
         return pass_if(None, code, seen_none, "")
     advice = (
@@ -218,7 +218,7 @@ def _say_assumed(table: RunTable) -> str:
         return ""
     least, most = _ASSUMED
     return (
-        f": until one is, intervals of answers allow for a recipe that costs {least:.1%} to "
+        f": until one does, intervals of answers allow for a recipe that costs {least:.1%} to "
         f"{most:.1%} of the loss at both ends of D"
     )
 
