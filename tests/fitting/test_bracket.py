@@ -119,6 +119,23 @@ def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
     assert answer.params_interval.low < truth < 0.9 * answer.params
 
 
+@pytest.mark.slow
+def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
+    # 1 % at both ends, a decade beyond the data: SCIENCE.md asks for 80 % where the world is not
+    # the fitter's. The bootstrap alone covers N* in .41, the loss in .64 (benchmarks/coverage.py).
+    covered = []
+    truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)
+    loss = float(CHINCHILLA.loss(TRUTH, truth[0], truth[1])[0])
+    for seed in range(200):
+        table = spoil(simulate(seed=seed, budgets=5, sizes=7, ends=(1e11, 1e13)), 0.01)
+        fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+        answer = allocate(fit, 1e14, far=True, anyway=True)
+        pairs = ((answer.params_interval, truth[0][0]), (answer.loss_interval, loss))
+        covered.append([one.low <= true <= one.high for one, true in pairs if one is not None])
+    # Measured .96 and .89 in 400; .80 of 200 has a standard error of .028.
+    assert np.min(np.mean(covered, axis=0)) >= 0.80
+
+
 def test_the_intervals_of_letters_are_those_of_runs_trained_alike() -> None:
     table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
     fit = fit_runs(table, bootstrap=100, huber_delta=1e-2, approach="parametric")
