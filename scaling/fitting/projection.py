@@ -246,9 +246,10 @@ def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
 
 
 def _solve_support(gram: FloatArray, moment: FloatArray, support: tuple[int, ...]) -> FloatArray:
-    some = list(support)
+    # The whole support, nearly always the answer, is not worth a gather.
+    some = slice(None) if len(support) == moment.shape[1] else list(support)
     inner = gram[:, some][:, :, some].copy()
-    index = np.arange(len(some))
+    index = np.arange(len(support))
     inner[:, index, index] *= 1.0 + 1e-13  # collinear columns (a tiny exponent) stay solvable
     result = np.zeros_like(moment)
     right = moment[:, some][:, :, None]
