@@ -6,9 +6,10 @@ Worlds: `right` (Chinchilla's law holds), `rate` (runs at both ends of D lose 1 
 learning rate, which the law absorbs without a trace in its residuals), `bracket` (the same, with
 other learning rates tried at three corners; `right+` is `right` with those), `count` (the law
 holds in another count of N than the one that is fitted). Sweeps of 5 x 7 cells over two decades,
-sigma .64 %. Printed, for the bootstrap alone (with recipe error where there is a bracket) and with
-model error (fitting/discrepancy.py): the share of sweeps whose 90 % interval holds the true lowest
-loss and the true N*, and its median width.
+sigma .64 %. Printed, for the bootstrap alone (with recipe error where a bracket measured it), with
+model error (fitting/discrepancy.py) and with recipe error assumed where none did
+(fitting/bracket.py): the share of sweeps whose 90 % interval holds the true lowest loss and the
+true N*, and its median width.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import unittest.mock
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,6 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, design_isoflop
 
+import scaling.fitting.bracket as bracket
 from scaling.allocation import allocate
 from scaling.fitting.engine import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
@@ -38,7 +41,7 @@ VOCABULARY = 256
 DRIFT = 0.3  # share of an exponent that it loses with every decade of N, or of D
 CENTRE = (5e4, 3.3e6)  # N and D where it is that of TRUTH: the middle of the sweep
 WORLDS = ("right", "count", "rate", "drift", "right+", "bracket")
-KINDS = ("bootstrap", "with model error")
+KINDS = ("bootstrap", "with model error", "and recipe error")
 
 
 def count_otherwise(params: FloatArray) -> FloatArray:
@@ -117,9 +120,11 @@ def loss_without_noise(table: RunTable, at: int, world: str) -> float:
 def judge(world: str, seed: int) -> list[list[tuple[bool, float]]]:
     """Of each kind of interval, whether loss and N* are covered, and the interval's log width."""
     table, loss, params = simulate(world, seed)
-    whole = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE)
+    whole = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+    with unittest.mock.patch.object(bracket, "_MOVED", 0.0):
+        alike = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
     judged = []
-    for fit in (dataclasses.replace(whole, discrepancy=None), whole):
+    for fit in (dataclasses.replace(alike, discrepancy=None), alike, whole):
         answer = allocate(fit, FAR, far=True, anyway=True)
         pairs = ((answer.loss_interval, loss), (answer.params_interval, params))
         judged.append(

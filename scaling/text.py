@@ -156,6 +156,9 @@ def format_backtest(scored: Backtest) -> str:
     if scored.margin is not None:
         rival, ratio = scored.margin
         lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
+    if scored.over_parent is not None:
+        parent, ratio = scored.over_parent
+        lines.append(f"{parent}, the simpler law that it extends, by ×{ratio:.2f}")
     return "\n".join(lines)
 
 

@@ -96,6 +96,22 @@ def test_no_number_is_answered_from_it(ask, name: str, question: tuple[str, ...]
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("name", CARRY_NOTHING)
+@pytest.mark.parametrize("verb", ["compare", "backtest"])
+def test_nothing_is_compared_or_scored_from_it(ask, tmp_path: Path, verb: str, name: str) -> None:
+    rows, reason = CARRY_NOTHING[name]
+    words = (str(tmp_path / "runs.csv"), "--flops", "1e20") if verb == "compare" else ()
+    code, out, err = ask(rows, verb, *words, "--json")
+    assert code == 4
+    assert "Traceback" not in err
+    if verb == "compare":
+        assert reason in err
+    else:
+        answer = json.loads(out)
+        assert answer["chosen"] is None
+        assert [one["score"] for one in answer["laws"]] == [None] * len(answer["laws"])
+
+
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_rows_end_with_2_and_their_place(ask, name: str) -> None:
     rows, seen = MALFORMED[name]

@@ -317,9 +317,9 @@ def read_case(name):
     return [frame[column].to_numpy(dtype=float) for column in ("N", "D", "C", "loss")]
 
 
-def forecast_top_decile(columns, quantile):
+def forecast_top_decile(columns, quantile, *, cut=None):
     params, tokens, flops, loss = columns
-    low = flops <= np.quantile(flops, quantile)
+    low = flops <= (np.quantile(flops, quantile) if cut is None else cut)
     top = flops >= np.quantile(flops, 0.9)
     table = sort_rows(make_table(params[low], tokens[low], loss=loss[low]))
     found = fit_parametric(table, CHINCHILLA, delta=1e-3)
@@ -336,10 +336,60 @@ def test_plain_forecasts_miss_as_published(name):
 
 
 def test_porian_forecasts_miss_less_from_runs_with_enough_tokens():
-    params, tokens, flops, loss = read_case("porian rw")
+    columns = read_case("porian rw")
+    params, tokens, flops, _ = columns
     fed = tokens >= 4 * params
-    error = forecast_top_decile([one[fed] for one in (params, tokens, flops, loss)], 0.75)
-    assert error == pytest.approx(4.1, abs=0.05)  # data README, on its own split
+    # Data README, on its own split: what follows from all runs up to the quantile of the fed ones,
+    # and from the fed ones alone.
+    every = forecast_top_decile(columns, 0.75, cut=np.quantile(flops[fed], 0.75))
+    alone = forecast_top_decile([one[fed] for one in columns], 0.75)
+    assert every == pytest.approx(10.0, abs=0.05)
+    assert alone == pytest.approx(4.1, abs=0.05)
+
+
+def list_tables():
+    """Sixteen tables with a law of their own, by name."""
+    epoch = pd.read_csv(find_table("epoch_chinchilla.csv"))
+    misfitting = pd.read_csv(find_table("misfitting_final.csv"))
+    repeats = pd.read_csv(find_table("datablations_182.csv"))
+    marin = pd.read_csv(find_table("marin_isoflop_comma_dclm.csv"))
+    porian = pd.read_csv(find_table("porian_isoflop.csv"))
+    web = ("owt2|tuned|short|const|standard|val", "owt2|base|short|chinchilla|standard|val")
+    return {
+        "epoch": epoch.nsmallest(240, "loss"),
+        "epoch, every row": epoch,
+        "misfitting": misfitting,
+        "misfitting, best rates": misfitting.loc[misfitting.groupby(["N", "D"]).loss.idxmin()],
+        "datablations": repeats,
+        "datablations, one epoch": repeats[repeats.epochs <= 1.0001],
+        "kyo": pd.read_csv(find_table("kyo_chinchilla_subset.csv")),
+        **{f"marin {name}": marin[marin.data == name] for name in ("comma", "dclm")},
+        **{source: porian[porian.source == source] for source in (*PORIAN, *web)},
+    }
+
+
+def test_sixteen_tables_reach_a_proven_optimum_and_one_start_does_not():
+    # The "0 of 16" and "16 of 16" of the data README were other fits, whose list is not at hand;
+    # nor are the 30 published fits of which 5 lay above their optimum (datablations' does: below).
+    gaps = []
+    for frame in list_tables().values():
+        columns = [frame[name].to_numpy(dtype=float) for name in ("N", "D", "loss")]
+        table = sort_rows(make_table(*columns[:2], loss=columns[2]))
+        fit = fit_parametric(table, CHINCHILLA, delta=1e-3)
+        assert fit.converged
+        log_n, log_d, log_loss = np.log(columns)
+
+        def measure(theta, log_n=log_n, log_d=log_d, log_loss=log_loss):
+            a, b, e, alpha, beta = theta
+            law = np.logaddexp(np.logaddexp(a - alpha * log_n, b - beta * log_d), e)
+            return np.sum(huber(1e-3, log_loss - law))
+
+        start = [np.log(406.4), np.log(410.7), np.log(1.69), 0.34, 0.28]
+        gaps.append(minimize(measure, start, method="L-BFGS-B").fun / fit.objective - 1.0)
+    assert len(gaps) == 16
+    assert min(gaps) > -1e-9
+    # Numeric gradients from Hoffmann's point ended above by 5e-4 to 107 % in 14 of them.
+    assert np.sum(np.array(gaps) > 1e-4) >= 10
 
 
 # RMSLE of held-out points, mean over models: a power law by least squares, and with a floor by

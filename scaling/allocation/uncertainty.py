@@ -3,7 +3,8 @@
 **Intervals** hold, drawn together:
 
 - the coefficients' bootstrap draws, of clusters where rows share a trunk, a group or a run, moved
-  by the recipe error that a bracket measured (fitting/bracket.py; without one none is in it);
+  by the recipe error that a bracket measured, or by what is assumed of one that nobody measured
+  (fitting/bracket.py);
 - for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
 - for the loss, and for one new run, the error that all runs share because they were evaluated on
   the same documents (the interval of the mean is that of the loss on these very documents);

@@ -26,7 +26,7 @@ import numpy as np
 
 from scaling.fitting.identification import estimate_covariance, measure_scale
 from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
-from scaling.fitting.noise import find_shared, list_clusters
+from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
 from scaling.fitting.solver import Solutions, Task, solve
@@ -35,7 +35,6 @@ from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20
-_MIN_GROUPS = 3
 MAX_CLUSTERS = 20_000
 # Elements of one block of weights: 4000 replicates of 240 clusters in four blocks of 2 MiB.
 _BLOCK = 250_000
@@ -46,40 +45,25 @@ class Draws:
     """Bootstrap draws of a law.
 
     Attributes:
-        coefficients: Letters of the law, one row each, shape (b, p).
+        theta: Optimiser's coordinates, one row each, shape (b, p).
+        coefficients: Letters of the law, shape (b, p).
         method: `clusters`, `noise` or `normal`.
         failed: Refits left out because they did not converge.
     """
 
+    theta: FloatArray
     coefficients: FloatArray
     method: str
     failed: int
 
 
-def draw_laws(
-    table: RunTable,
-    fit: ParametricFit,
-    *,
-    count: int,
-    seed: int,
-    shift: FloatArray | None = None,
-) -> Draws:
-    """Refit the law to `count` resamplings of the table (rows in the fit's order).
-
-    Args:
-        table: What was fitted.
-        fit: Its optimum.
-        count: Draws.
-        seed: Of the draws.
-        shift: Added to each draw's theta, shape (count, p): error that no resampling shows.
-    """
+def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
+    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
-    family, axes = fit.task.family, fit.task.axes
     if clusters > MAX_CLUSTERS:
-        theta = _move(_draw_normal(fit, cluster, count, rng), fit, shift)
-        return Draws(coefficients=family.to_coefficients(theta, axes), method="normal", failed=0)
+        return _make_draws(fit, _draw_normal(fit, cluster, count, rng), "normal", 0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
     block = max(1, _BLOCK // len(table))
     parts, failed = [], 0
@@ -94,16 +78,20 @@ def draw_laws(
             solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
-    theta = _move(np.concatenate(parts), fit, shift)
-    return Draws(coefficients=family.to_coefficients(theta, axes), method=method, failed=failed)
+    return _make_draws(fit, np.concatenate(parts), method, failed)
 
 
-def _move(theta: FloatArray, fit: ParametricFit, shift: FloatArray | None) -> FloatArray:
-    if shift is None:
-        return theta
+def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
+    """The draws with an error that no resampling shows: shift, shape (count, p), is added to theta
+    and held to the bounds."""
     family = fit.task.family
-    moved: FloatArray = np.clip(theta + shift[: len(theta)], family.lower, family.upper)
-    return moved
+    theta = np.clip(drawn.theta + shift[: len(drawn.theta)], family.lower, family.upper)
+    return _make_draws(fit, theta, drawn.method, drawn.failed)
+
+
+def _make_draws(fit: ParametricFit, theta: FloatArray, method: str, failed: int) -> Draws:
+    coefficients = fit.task.family.to_coefficients(theta, fit.task.axes)
+    return Draws(theta=theta, coefficients=coefficients, method=method, failed=failed)
 
 
 def draw_minima(
@@ -157,12 +145,8 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
     target = expected + sigma * rng.standard_normal((count, expected.size))
     task = replace(fit.task, target=target)
     solved = _refit(task, np.repeat(fit.theta[None], count, axis=0), None)
-    theta = solved.theta[solved.converged]
-    return Draws(
-        coefficients=task.family.to_coefficients(theta, task.axes),
-        method="noise",
-        failed=int(np.sum(~solved.converged)),
-    )
+    failed = int(np.sum(~solved.converged))
+    return _make_draws(fit, solved.theta[solved.converged], "noise", failed)
 
 
 def find_interval(draws: FloatArray, level: float) -> Interval:
@@ -201,29 +185,13 @@ def _draw_targets(
     rows, count = fit.residuals.size, fit.theta.size
     freedom = max(1, rows - count)
     total = np.sum(fit.residuals**2) / freedom
-    common = 0.0 if find_shared(table) is None else _estimate_common(fit.residuals, cluster)
+    common = 0.0 if find_shared(table) is None else estimate_common(fit.residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
     noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
     if common > 0.0:
         shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
         noise += np.sqrt(total * common) * shared
     return np.asarray(fit.task.target + fit.residuals + spread * noise, dtype=np.float64)
-
-
-def _estimate_common(residuals: FloatArray, group: IntArray) -> float:
-    """Share of the variance that rows of a group have in common, by analysis of variance
-    (Searle, Casella & McCulloch 1992, Variance Components, ch. 3); 0 with fewer than three
-    groups, which show nothing of what differs between groups."""
-    counts = np.bincount(group).astype(np.float64)
-    groups, rows = counts.size, residuals.size
-    if groups < _MIN_GROUPS or rows == groups:
-        return 0.0
-    means = np.bincount(group, weights=residuals) / counts
-    within = np.sum((residuals - means[group]) ** 2) / (rows - groups)
-    between = np.sum(counts * (means - residuals.mean()) ** 2) / (groups - 1)
-    typical = (rows - np.sum(counts**2) / rows) / (groups - 1)
-    shared = max(0.0, (between - within) / typical)
-    return float(shared / (shared + within)) if shared > 0.0 else 0.0
 
 
 def _draw_normal(

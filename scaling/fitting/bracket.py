@@ -11,8 +11,18 @@ shifts the optimum of the fit by
 
 Half of the draws of the law move by Δθ, with e drawn as the noise of runs has it: a run that is
 forecast may be trained with the grid's recipe or with the best one, and nothing in the grid says
-which. Residuals cannot show recipe error; without a bracket it is in no interval. Approach 2's
-lines do not hold it.
+which. Residuals cannot show recipe error.
+
+Without a bracket its size is not known, but its sign is: a recipe tuned in the middle of a grid can
+only be worse at the ends. So half of the draws move then too, by the response to an excess
+
+    e(D) = p·z²,   z = −1 … 1 along ln D of the runs,   ln p ~ Uniform(ln .004, ln .018)
+
+A rate off by ×2 costs .4 to 1.8 % of the loss (SCIENCE.md, Training recipe). Along D, because
+warmup, decay, batch and rate are rules of the horizon: each of the corrections of Porian et al.
+2024 (arXiv:2406.19146) made them right at one end of it, and each lowered N* beyond the data, as
+this does; across sizes the parametrisation transfers (DECISIONS.md, Recipe constants). Approach 2's
+lines hold neither.
 """
 
 from __future__ import annotations
@@ -23,7 +33,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.fitting.bootstrap import Draws, move_draws
 from scaling.fitting.checks import pass_if
+from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Check
 from scaling.fitting.solver import solve
@@ -40,6 +52,10 @@ _MIN_POINTS = 3
 _SIGNIFICANT = 2.0
 _STEP = 3e-3  # excess at which a corner's response is measured: small, and far above rounding
 _NAMES = {"learning_rate": "learning rate", "batch": "batch"}
+# Share of the draws that recipe error moves, and what it costs at the ends of D where no bracket
+# measured it; see the module's docstring.
+_MOVED = 0.5
+_ASSUMED = (0.004, 0.018)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +74,36 @@ class RecipeError:
     draws: FloatArray
 
 
+def draw_recipe_error(
+    table: RunTable, fit: ParametricFit, drawn: Draws, *, seed: int
+) -> tuple[FloatArray, FloatArray]:
+    """Draws of the law with recipe error.
+
+    Args:
+        table: What was fitted, with its brackets.
+        fit: Its optimum.
+        drawn: Draws without recipe error.
+        seed: Of the draws.
+
+    Returns:
+        (coefficients', answers'), each of shape (b, p): what brackets measured moves both, what is
+        assumed without them answers alone. A letter's interval is then that of published ones: what
+        other runs, trained alike, would give.
+    """
+    count = len(drawn.theta)
+    sigma = estimate_replicate_sigma(table)
+    error = measure_recipe_error(table, sigma=sigma, count=count, seed=seed)
+    if error is not None:
+        moved = move_draws(fit, drawn, shift_draws(fit, error, seed=seed)).coefficients
+        return moved, moved
+    shift = assume_shift(fit, count=count, seed=seed)
+    return drawn.coefficients, move_draws(fit, drawn, shift).coefficients
+
+
 def measure_recipe_error(
     table: RunTable, *, sigma: float | None, count: int, seed: int
 ) -> RecipeError | None:
-    """The excess at each corner; None without brackets.
+    """The excess at each corner; None where no bracket finished enough runs to measure any.
 
     Args:
         table: With its brackets.
@@ -69,9 +111,9 @@ def measure_recipe_error(
         count: Draws.
         seed: Of the draws.
     """
-    if not table.brackets:
-        return None
     brackets = sorted(table.brackets, key=_find_ratio)
+    if not _is_measured(table):
+        return None
     rng = np.random.default_rng((seed, 20))
     noise = ASSUMED_SIGMA if sigma is None else sigma
     columns = [_draw_excess(bracket, noise, count, rng) for bracket in brackets]
@@ -85,21 +127,42 @@ def measure_recipe_error(
 
 def shift_draws(fit: ParametricFit, error: RecipeError, *, seed: int) -> FloatArray:
     """How far each draw of the law moves, shape (count, p)."""
-    task, axes = fit.task, fit.task.axes
+    axes = fit.task.axes
     along = (
         (axes.x + axes.centre[0], error.log_params),
         (axes.y + axes.centre[1], error.log_tokens),
     )
     share = np.concatenate([_interpolate(values, corners) for values, corners in along])
-    starts = np.repeat(fit.theta[None], len(share), axis=0)
-    corrected = dataclasses.replace(task, target=task.target - _STEP * share)
-    response = (solve(corrected, starts).theta - fit.theta) / _STEP
+    response = _respond(fit, share)
     rng = np.random.default_rng((seed, 21))
     corners = error.log_params.size
     moved = [error.draws @ response[part] for part in (slice(corners), slice(corners, None))]
     either = rng.integers(2, size=(2, len(error.draws), 1))
     shift: FloatArray = either[0] * np.where(either[1] == 0, *moved)
     return shift
+
+
+def assume_shift(fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
+    """How far each draw of the law moves where no bracket was trained, shape (count, p)."""
+    log_tokens = fit.task.axes.y
+    span = np.ptp(log_tokens)
+    if span == 0.0:
+        return np.zeros((count, fit.theta.size))
+    place = 2.0 * (log_tokens - log_tokens.min()) / span - 1.0
+    rng = np.random.default_rng((seed, 22))
+    least, most = _ASSUMED
+    excess = least * (most / least) ** rng.random(count)
+    moved = rng.random(count) < _MOVED
+    shift: FloatArray = (moved * excess)[:, None] * _respond(fit, place[None] ** 2)
+    return shift
+
+
+def _respond(fit: ParametricFit, share: FloatArray) -> FloatArray:
+    """Change of theta per unit of ln loss taken from the runs in these shares, (k, n) to (k, p)."""
+    starts = np.repeat(fit.theta[None], len(share), axis=0)
+    corrected = dataclasses.replace(fit.task, target=fit.task.target - _STEP * share)
+    response: FloatArray = (solve(corrected, starts).theta - fit.theta) / _STEP
+    return response
 
 
 def _interpolate(values: FloatArray, corners: FloatArray) -> FloatArray:
@@ -138,8 +201,11 @@ def _check_edge(table: RunTable, what: str, code: str, sigma: float) -> Check:
             f"{_NAMES[what]} tried is ×{factors[best]:g} of the recipe's, {gain:.1%} lower in loss"
         )
     if not seen:
-        remedy = '"bracket: true" in the sweep file trains some'
-        return pass_if(None, code, f"No other {_NAMES[what]} was tried; {remedy}.", "")
+        seen_none = (
+            f'No bracket tried another {_NAMES[what]}{_say_assumed(table)}; "bracket: true" in a '
+            "sweep file trains some."
+        )
+        return pass_if(None, code, seen_none, "")
     advice = (
         f"Set another {_NAMES[what]} under recipe: in the sweep file, or rules that hold at both "
         "ends: a recipe that is wrong at one end of a grid moves N* and leaves no trace."
@@ -147,12 +213,36 @@ def _check_edge(table: RunTable, what: str, code: str, sigma: float) -> Check:
     return pass_if(not failed, code, f"{'; '.join(seen)}.", advice)
 
 
+def _say_assumed(table: RunTable) -> str:
+    if _is_measured(table):
+        return ""
+    least, most = _ASSUMED
+    return (
+        f": until one does, intervals of answers allow for a recipe that costs {least:.1%} to "
+        f"{most:.1%} of the loss at both ends of D"
+    )
+
+
 def _measure_excess(bracket: Bracket) -> float:
     return sum(
-        float(_find_excess(*(np.array(column) for column in zip(*tried, strict=True))))
+        _find_excess(*_split(_list_losses(bracket, what)))
         for what in _NAMES
-        if len(tried := _list_losses(bracket, what)) >= _MIN_POINTS
+        if _measures(bracket, what)
     )
+
+
+def _is_measured(table: RunTable) -> bool:
+    return any(_measures(bracket, what) for bracket in table.brackets for what in _NAMES)
+
+
+def _measures(bracket: Bracket, what: str) -> bool:
+    return len(_list_losses(bracket, what)) >= _MIN_POINTS
+
+
+def _split(tried: list[tuple[float, float]]) -> tuple[FloatArray, FloatArray]:
+    """(factors, ln losses)."""
+    factors, losses = zip(*tried, strict=True)
+    return np.array(factors), np.array(losses)
 
 
 def _draw_excess(
@@ -161,10 +251,9 @@ def _draw_excess(
     """Excess of the bracket's losses with the noise of a seed on each, shape (count,)."""
     total = np.zeros(count)
     for what in _NAMES:
-        tried = _list_losses(bracket, what)
-        if len(tried) < _MIN_POINTS:
+        if not _measures(bracket, what):
             continue
-        factors, losses = (np.array(column) for column in zip(*tried, strict=True))
+        factors, losses = _split(_list_losses(bracket, what))
         noisy = losses + sigma * rng.standard_normal((count, losses.size))
         total += np.array([_find_excess(factors, row, near=losses) for row in noisy])
     return total

@@ -19,7 +19,7 @@ from scaling.fitting import fit_checks, residual_checks
 from scaling.fitting.akima import find_minima
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
-from scaling.fitting.bracket import check_recipe, measure_recipe_error, shift_draws
+from scaling.fitting.bracket import check_recipe, draw_recipe_error
 from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.checks import (
     check_curves,
@@ -29,7 +29,7 @@ from scaling.fitting.checks import (
 )
 from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
 from scaling.fitting.envelope import fit_envelope
-from scaling.fitting.identification import Identification, identify
+from scaling.fitting.identification import Identification, identify, weigh_letters
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
     Curve,
@@ -43,6 +43,8 @@ from scaling.fitting.noise import (
     estimate_evaluation_error,
     estimate_replicate_sigma,
     estimate_residual_sigma,
+    find_shared,
+    list_clusters,
 )
 from scaling.fitting.parametric import (
     ParametricFit,
@@ -210,7 +212,9 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     fit = fit_parametric(table, family, delta=delta)
     flops = list_flops(table)
     span = (float(flops.min()), float(flops.max()))
-    known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL)
+    _note_parent(work, fit)
+    shared = None if find_shared(table) is None else list_clusters(table)
+    known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL, shared=shared)
     has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
     if work.mixed and not fit.vanished:
@@ -219,18 +223,16 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
         return _mix_laws(work, fit, span, checks)
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
-        drawn = draw_laws(
-            table, fit, count=work.bootstrap, seed=work.seed, shift=_draw_recipe_error(work, fit)
-        )
+        drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
         _note_draws(work, drawn)
-        draws = drawn.coefficients
+        alike, draws = draw_recipe_error(table, fit, drawn, seed=work.seed)
         if len(draws) >= 2:
             intervals = {
-                name: find_interval(draws[:, at], work.level)
+                name: find_interval(alike[:, at], work.level)
                 for at, name in enumerate(family.param_names)
             }
             if has_frontier:
-                lines = estimate_exponent(family, draws, table.cost, span)
+                lines = estimate_exponent(family, alike, table.cost, span)
     frontier, projection, slope = None, None, math.nan
     if has_frontier:
         line = estimate_exponent(family, fit.coefficients, table.cost, span)
@@ -377,14 +379,6 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _W
     return dataclasses.replace(frontier, optima=tuple(each))
 
 
-def _draw_recipe_error(work: _Work, fit: ParametricFit) -> FloatArray | None:
-    """What a bracket measured, as a shift of each draw; None without one."""
-    assert work.bootstrap is not None
-    sigma = estimate_replicate_sigma(work.table)
-    error = measure_recipe_error(work.table, sigma=sigma, count=work.bootstrap, seed=work.seed)
-    return None if error is None else shift_draws(fit, error, seed=work.seed)
-
-
 def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -> Discrepancy:
     """Model error of the law; where only minima were asked for, of the law they stand beside."""
     if fit is None and find_law_problem(work.table, work.family) is None:
@@ -463,6 +457,22 @@ def _find_status(asked: Approach, law: _LawPart, curves: _MinimaPart) -> tuple[F
         if check.passed is False:
             return status, f"{check.seen} {check.advice}"
     return "converged", by_code["not_converged"].seen
+
+
+def _note_parent(work: _Work, fit: ParametricFit) -> None:
+    """What a law that was asked for gains on the simpler one; Chinchilla's is the default."""
+    family = fit.task.family
+    if family.parent is None or family.name == CHINCHILLA.name:
+        return
+    parent = fit_parametric(work.table, find_family(family.parent), delta=fit.task.delta)
+    gain = weigh_letters(fit, parent)
+    verdict = "it is worth its letters" if gain > 0.0 else "the simpler law says as much"
+    work.notes.append(
+        f"{family.name} ({fit.theta.size} letters) against {family.parent} ({parent.theta.size}): "
+        f"objective {fit.objective:.4g} and {parent.objective:.4g}, BIC {abs(gain):.1f} "
+        f"{'lower' if gain > 0.0 else 'higher'}, so on these runs {verdict}; scaling backtest "
+        "compares their forecasts"
+    )
 
 
 def _note_draws(work: _Work, drawn: Draws) -> None:

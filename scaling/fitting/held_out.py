@@ -88,16 +88,28 @@ class Backtest:
         score, name = min(scored)
         return name, score / mine[0]
 
+    @property
+    def over_parent(self) -> tuple[str, float] | None:
+        """(parent of the chosen law, its score over that of the chosen one); None without."""
+        parent = None if self.chosen is None else find_family(self.chosen).parent
+        by_name = {one.family: one.score for one in self.scores}
+        mine, other = by_name.get(self.chosen or ""), by_name.get(parent or "")
+        if parent is None or mine is None or other is None:
+            return None
+        return parent, other / mine
+
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling backtest`."""
         scores = [dataclasses.asdict(score) for score in self.scores]
-        margin = (
-            None if self.margin is None else dict(zip(("law", "ratio"), self.margin, strict=True))
+        margin, parent = (
+            None if one is None else dict(zip(("law", "ratio"), one, strict=True))
+            for one in (self.margin, self.over_parent)
         )
         return {
             "schema_version": 1,
             "chosen": self.chosen,
             "margin": margin,
+            "over_parent": parent,
             "held_from": HELD_FROM,
             "laws": scores,
         }

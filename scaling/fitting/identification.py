@@ -3,7 +3,8 @@
 A profile fixes one coordinate, refits the rest, and keeps the values whose objective is within
 ½·τ·t² of the lowest. τ = Σψ²/(n − p) / mean ρ'' turns a Huber objective into a likelihood's units
 (Huber 1981, Robust Statistics, sec. 7.6; for least squares it is the residual variance). Unlike a
-bootstrap interval it needs no draws, and it sees a ridge that bends.
+bootstrap interval it needs no draws, and it sees a ridge that bends. Where rows share noise (points
+along a run, a stated group) variances and what a profile is allowed grow by the design effect.
 
 **The rule.** A fit is `not_identified` if any of these holds:
 
@@ -24,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtrit
 
-from scaling.fitting.noise import estimate_residual_sigma
+from scaling.fitting.noise import estimate_residual_sigma, measure_design_effect
 from scaling.fitting.parametric import ParametricFit, estimate_exponent
 from scaling.fitting.solver import solve
 from scaling.sweep.cost_model import CostModel
-from scaling.units import FloatArray
+from scaling.units import FloatArray, IntArray
 
 MAX_FLOOR_WIDTH = 0.10
 MAX_EXPONENT_RATIO = 3.0
@@ -60,7 +61,12 @@ class Identification:
 
 
 def identify(
-    fit: ParametricFit, *, cost: CostModel, flops: tuple[float, float], level: float
+    fit: ParametricFit,
+    *,
+    cost: CostModel,
+    flops: tuple[float, float],
+    level: float,
+    shared: IntArray | None = None,
 ) -> Identification:
     """Covariance, profiles and the rule.
 
@@ -69,15 +75,19 @@ def identify(
         cost: FLOPs per token.
         flops: Range of budgets over which a is taken.
         level: Of the intervals.
+        shared: What each row shares noise with, as an index of shape (n,); None: nothing.
     """
     family, axes = fit.task.family, fit.task.axes
     size, count = fit.residuals.size, fit.theta.size
-    quantile = float(stdtrit(max(1, size - count), 0.5 + level / 2.0))
+    units = size if shared is None else int(shared.max()) + 1
+    quantile = float(stdtrit(max(1, units - count), 0.5 + level / 2.0))
     covariance = estimate_covariance(fit)
     # For the design's promise a coordinate on its bound is as unknown as the others.
     design = estimate_covariance(fit, hold=False)
+    spread = 1.0 if shared is None else measure_design_effect(fit.residuals, shared)
+    covariance, design = spread * covariance, spread * design
     which = family.exponents if family.floor is None else (family.floor, *family.exponents)
-    ends = dict(zip(which, _profile(fit, which, covariance, quantile), strict=True))
+    ends = dict(zip(which, _profile(fit, which, design, quantile, spread), strict=True))
     scale = float(np.exp(axes.centre[2]))
     floor = None
     if family.floor is not None:
@@ -128,13 +138,38 @@ def measure_scale(fit: ParametricFit) -> tuple[float, float]:
     return psi_square, max(share, 1.0 / residuals.size) * delta / width
 
 
+def weigh_letters(fit: ParametricFit, parent: ParametricFit) -> float:
+    """By how much the law is better than its parent on the same rows, in units of BIC: the fall of
+    the objective as a likelihood ratio (see the module), less ln n for each further letter. Below 0
+    the parent says as much with fewer.
+
+    Source: Schwarz 1978, Ann. Statist. 6, 461; a robust form with the scale of the larger law:
+    Ronchetti 1985, Stat. Probab. Lett. 3, 21.
+    """
+    psi_square, slope = measure_scale(fit)
+    gained = 2.0 * (parent.objective - fit.objective) * slope / max(psi_square, 1e-300)
+    return gained - (fit.theta.size - parent.theta.size) * math.log(fit.residuals.size)
+
+
 def _profile(
-    fit: ParametricFit, which: tuple[int, ...], covariance: FloatArray, quantile: float
+    fit: ParametricFit,
+    which: tuple[int, ...],
+    covariance: FloatArray,
+    quantile: float,
+    spread: float,
 ) -> list[tuple[float, float]]:
-    """Interval of each theta[which]; a bound where the objective stays low up to there."""
+    """Interval of each theta[which]; a bound where the objective stays low up to there.
+
+    Args:
+        fit: The optimum.
+        which: Coordinates.
+        covariance: Says how far to look; of a coordinate on its bound too.
+        quantile: Of the level.
+        spread: By which shared noise makes variances larger.
+    """
     family, theta = fit.task.family, fit.theta
     psi_square, slope = measure_scale(fit)
-    allowed = 0.5 * psi_square / slope * quantile**2
+    allowed = 0.5 * psi_square / slope * quantile**2 * spread
     errors = np.sqrt(np.maximum(np.diagonal(covariance), 0.0))
     if fit.residuals.size > _PROFILE_ROWS or allowed <= 0.0:
         low = np.maximum(family.lower, theta - quantile * errors)
@@ -203,7 +238,12 @@ def _judge(
 ) -> tuple[str, ...]:
     problems = []
     share = 0.0 if floor is None else (floor[1] - floor[0]) / lowest
-    if floor is not None and share > MAX_FLOOR_WIDTH:
+    if floor is not None and floor[1] >= lowest:
+        problems.append(
+            f"E may lie anywhere from {floor[0]:.3g} to the lowest loss, {lowest:.3g} nats/token "
+            f"({level:.0%} profile)"
+        )
+    elif floor is not None and share > MAX_FLOOR_WIDTH:
         problems.append(
             f"E is only known to {floor[0]:.3g} … {floor[1]:.3g} nats/token "
             f"({level:.0%} profile), {share:.0%} of the lowest loss"

@@ -1,10 +1,12 @@
 """Fitting a mixture of laws: its members, and weights from forecasts of held-out runs.
 
 Twice the most expensive runs are held out (the top 20 % in C forecast from the lower half, the top
-15 % from the lower 70 %), every member is fitted to the rest and forecasts them. A member's score
-is the geometric mean of its mean absolute errors of ln L; its weight is score^−2. Where no member
-can be scored so, Chinchilla's law on all runs has all the weight. A budget is held out whole, and a
-member one of whose terms has vanished does not take part.
+15 % from the lower 70 %), every member is fitted to the rest and forecasts those of them that all
+members describe, D/N >= 4: what misses runs that are starved of data says nothing of the frontier.
+A member's score is the geometric mean of its mean absolute errors of ln L; its weight is score^−2,
+as of forecasts whose errors are independent. Chinchilla's law on all runs always takes part,
+another member only where that law errs 1.2 times as much: smaller leads, over a few budgets, are
+chance. A budget is held out whole, and a member one of whose terms has vanished does not take part.
 """
 
 from __future__ import annotations
@@ -15,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.bootstrap import draw_laws
+from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.noise import list_cells
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.fitting.result import MemberScore
-from scaling.laws.mixture import MIXTURE, Member
+from scaling.laws.mixture import MIN_RATIO, MIXTURE, Member
 from scaling.ledger.tables import RunTable, select_rows
 from scaling.units import FloatArray
 
@@ -29,6 +32,8 @@ WINDOWS = ((0.5, 0.8), (0.7, 0.85))
 _MIN_ROWS, _MIN_CELLS = 8, 7
 _LOWEST_ERROR = 2e-3  # seeds differ by as much: a smaller error is luck
 _POWER = 2.0
+_BETTER = 1.2
+_MIN_HELD = 3  # fewer runs that all members describe: every held-out run is scored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,21 +125,27 @@ def _score(table: RunTable, member: Member, delta: float) -> tuple[float | None,
             continue
         fit = fit_parametric(rows, member.family, delta=delta)
         test = select_rows(table, np.flatnonzero(held))
+        described = test.tokens >= MIN_RATIO * test.params
+        if described.sum() >= _MIN_HELD:
+            test = select_rows(test, np.flatnonzero(described))
         predicted = member.family.loss(fit.coefficients, test.params, test.tokens)
         errors.append(float(np.mean(np.abs(np.log(predicted / test.loss)))))
     return tuple(errors)
 
 
 def _weigh(errors: list[tuple[float | None, ...]]) -> FloatArray:
-    """Weights from the windows that Chinchilla's law on all runs has too."""
+    """Weights from the windows that Chinchilla's law on all runs, the first member, has too."""
     usable = [at for at, error in enumerate(errors[0]) if error is not None]
-    weights = np.zeros(len(errors))
+    scores = np.full(len(errors), np.inf)
     for member, row in enumerate(errors):
         scored = [error for at in usable if row and (error := row[at]) is not None]
         if usable and len(scored) == len(usable):
-            weights[member] = np.prod(np.maximum(scored, _LOWEST_ERROR)) ** (-_POWER / len(scored))
-    if not weights.any():
-        weights[0] = 1.0
+            scores[member] = np.exp(np.mean(np.log(np.maximum(scored, _LOWEST_ERROR))))
+    if not np.isfinite(scores[0]):
+        scores[0] = 1.0
+    takes_part = _BETTER * scores <= scores[0]
+    takes_part[0] = True
+    weights = np.where(takes_part, scores**-_POWER, 0.0)
     normed: FloatArray = weights / weights.sum()
     return normed
 
@@ -152,9 +163,10 @@ def _draw(
     for at, (part, fit, share) in enumerate(zip(MIXTURE.slices, fits, shares, strict=True)):
         if fit is None or share == 0:
             continue
-        drawn = draw_laws(fit[0], fit[1], count=int(share), seed=seed + at).coefficients
-        rows = np.repeat(coefficients[None], len(drawn), axis=0)
-        rows[:, part] = drawn
+        drawn = draw_laws(fit[0], fit[1], count=int(share), seed=seed + at)
+        _, moved = draw_recipe_error(fit[0], fit[1], drawn, seed=seed + at)
+        rows = np.repeat(coefficients[None], len(moved), axis=0)
+        rows[:, part] = moved
         rows[:, -len(weights) :] = np.arange(len(weights)) == at
         parts.append(rows)
     return np.concatenate(parts)

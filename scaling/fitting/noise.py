@@ -14,6 +14,7 @@ BoolArray = NDArray[np.bool_]
 _MAD = 1.4826
 # Fewer degrees of freedom leave σ̂ uncertain by more than a factor 2 (χ² at 90 %).
 _MIN_FREEDOM = 2
+_MIN_GROUPS = 3
 
 
 def list_cells(table: RunTable) -> IntArray:
@@ -100,3 +101,27 @@ def estimate_residual_sigma(residuals: FloatArray, coefficients: int) -> float:
     size = residuals.size
     spare = max(1, size - coefficients)
     return float(_MAD * np.median(np.abs(residuals)) * np.sqrt(size / spare))
+
+
+def estimate_common(residuals: FloatArray, group: IntArray) -> float:
+    """Share of the variance that rows of a group have in common, by analysis of variance
+    (Searle, Casella & McCulloch 1992, Variance Components, ch. 3); 0 with fewer than three
+    groups, which show nothing of what differs between groups."""
+    counts = np.bincount(group).astype(np.float64)
+    groups, rows = counts.size, residuals.size
+    if groups < _MIN_GROUPS or rows == groups:
+        return 0.0
+    means = np.bincount(group, weights=residuals) / counts
+    within = np.sum((residuals - means[group]) ** 2) / (rows - groups)
+    between = np.sum(counts * (means - residuals.mean()) ** 2) / (groups - 1)
+    typical = (rows - np.sum(counts**2) / rows) / (groups - 1)
+    shared = max(0.0, (between - within) / typical)
+    return float(shared / (shared + within)) if shared > 0.0 else 0.0
+
+
+def measure_design_effect(residuals: FloatArray, group: IntArray) -> float:
+    """By how much noise that rows of a group share makes variances larger: 1 + (m − 1)·ρ, m the
+    rows of a row's group on average, ρ the share. Source: Kish 1965, Survey Sampling, sec. 5.4."""
+    counts = np.bincount(group).astype(np.float64)
+    rows = np.sum(counts**2) / residuals.size
+    return float(1.0 + (rows - 1.0) * estimate_common(residuals, group))

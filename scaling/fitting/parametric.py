@@ -41,7 +41,9 @@ _NOISE_FREE = 1e-5
 _FIRST_STARTS = 2
 # A frontier is a straight line in logs for C = 6ND and bends little otherwise: five points see it.
 LINE_BUDGETS = 5
-# Rows that the search for a basin looks at; the polish takes all of them.
+# Rows that rank the nodes of a scan, and that the search for a basin looks at; the polish takes
+# all of them.
+_SCAN_ROWS = 128
 _SEARCH_ROWS = 1500
 
 
@@ -109,8 +111,8 @@ def fit_parametric(
         unique_tokens=table.unique_tokens,
         group=group,
     )
-    search = _thin(task)
-    seeds, _ = scan_exponents(search)
+    search = _thin(task, _SEARCH_ROWS)
+    seeds, _ = scan_exponents(search if family.rugged else _thin(task, _SCAN_ROWS))
     first = solve(search, seeds[:_FIRST_STARTS], continuation=True)
     starts, objectives, thetas = _FIRST_STARTS, first.objective, first.theta
     if family.rugged:  # coming down in δ smooths minima away, also the deepest
@@ -206,12 +208,12 @@ def fit_lines(log_c: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatA
     return np.stack(result, axis=-1)
 
 
-def _thin(task: Task) -> Task:
-    """At most `_SEARCH_ROWS` rows, evenly through the canonical order."""
+def _thin(task: Task, most: int) -> Task:
+    """At most so many rows, evenly through the canonical order."""
     size = task.axes.x.size
-    if size <= _SEARCH_ROWS:
+    if size <= most:
         return task
-    rows = np.linspace(0, size - 1, _SEARCH_ROWS).astype(np.int64)
+    rows = np.linspace(0, size - 1, most).astype(np.int64)
     axes = task.axes.take(rows)
     return Task(family=task.family, axes=axes, target=task.target[rows], delta=task.delta)
 

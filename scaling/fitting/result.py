@@ -233,8 +233,8 @@ class Fit:
         residual_sigma: Robust standard deviation of log residuals.
         replicate_sigma: Standard deviation of log loss between seeds of one cell; None without
             replicates.
-        draws: Bootstrap draws of the law's parameters, one row each, columns in the order of
-            `law.params`; empty without bootstrap.
+        draws: Bootstrap draws of the law's parameters with recipe error (fitting/bracket.py), one
+            row each, columns in the order of `law.params`; empty without bootstrap.
         checks: Every gate that was considered.
         backcast: None where there are too few budgets.
         convention: How N was counted; None if a foreign table does not say.

@@ -25,6 +25,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
+from scaling.laws.numeric import take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -101,12 +102,9 @@ class DataConstrained(Formula):
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
         if self._base is not None:
-            return np.clip(exponents, self.lower, self.upper)
-        with np.errstate(divide="ignore"):
-            logs = np.log(linear[:, 1:])
-        theta = np.concatenate((linear[:, :1], logs, exponents), axis=1)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+            return self.hold(exponents)
+        parts = (linear[:, :1], take_logs(linear[:, 1:]), exponents)
+        return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
@@ -129,15 +127,14 @@ class DataConstrained(Formula):
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
         if self._base is not None:
-            return np.clip(coefficients, self.lower, self.upper)
+            return self.hold(coefficients)
         log_n, log_d, log_s = axes.centre
         floor, big_a, big_b, alpha, beta, r_d, r_n = coefficients.T
         a = np.log(big_a) - alpha * log_n - log_s
         b = np.log(big_b) - beta * log_d - log_s
         gamma = (a - b - np.log(beta / alpha)) / alpha + _SHIFT
         theta = np.stack((floor * math.exp(-log_s), b, alpha, beta, r_d, r_n, gamma), axis=1)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        return self.hold(theta)
 
     def loss(
         self,

@@ -22,6 +22,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
+from scaling.laws.numeric import take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -58,11 +59,8 @@ class Droppo(Formula):
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
-        with np.errstate(divide="ignore"):
-            logs = np.log(linear[:, 1:])
-        theta = np.concatenate((linear[:, :1], logs, exponents), axis=1)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        parts = (linear[:, :1], take_logs(linear[:, 1:]), exponents)
+        return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily: L_∞ = s·e^α, ln N_c = (a + ln s/α)/p + mean ln N, D_c likewise."""
@@ -91,8 +89,7 @@ class Droppo(Formula):
             r,
             alpha,
         )
-        clipped: FloatArray = np.clip(np.stack(theta, axis=1), self.lower, self.upper)
-        return clipped
+        return self.hold(np.stack(theta, axis=1))
 
     def loss(
         self,

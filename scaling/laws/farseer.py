@@ -2,7 +2,8 @@
 
     L(N, D) = e^(a3·N^γ + b3) + e^(a2·N^β + b2) · D^(−e^(a1·N^α + b1))        [nats/token]
 
-Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972.
+Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972, eq. 3. Constants
+below are quoted from memory and only say where to look; no fit depends on them.
 
 Either sign of a and of the power is a decreasing function of N, and the published constants have
 a3 < 0 with γ > 0 but a2 > 0 with β < 0. In the letters the two branches meet only at infinity, so
@@ -28,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.laws.family import Axes, Basis
-from scaling.laws.numeric import NumericAnswers
+from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
 from scaling.units import FloatArray
 
@@ -43,7 +44,6 @@ _SLOPES = (1.0, 7.0)
 _SMALLEST_POWER = 1e-6  # letters of a power nearer to zero would cancel to fewer than nine digits
 _NEAR = 0.1
 _SERIES = np.polynomial.Polynomial([1.0 / math.factorial(k + 1) for k in range(11)])
-_LOST = 1e3  # ln L/s of a point at which the formula overflows
 _MOST = 600.0  # of an exponent: beyond it a draw is infinitely poor, and still a double
 
 
@@ -89,9 +89,7 @@ class Farseer(NumericAnswers):
             (parts.floor_share * parts.floor_slope, parts.data_share * parts.data_slope), axis=1
         )
         value, gradient = parts.log_loss, gradient[:, _ORDER]
-        # Steps may overshoot to where the formula has no value: infinitely poor, going nowhere.
-        lost = ~(np.isfinite(value).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
-        value[lost], gradient[lost] = _LOST, 0.0
+        give_up_lost(value, gradient)
         return value, gradient
 
     def curvature(
@@ -126,11 +124,7 @@ class Farseer(NumericAnswers):
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
-        with np.errstate(divide="ignore"):
-            logs = np.log(linear)
-        theta = np.concatenate((logs, exponents), axis=1)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        return self.hold(np.concatenate((take_logs(linear), exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily: a = s/(γ·N0^γ), b = c − s/γ."""
@@ -166,8 +160,7 @@ class Farseer(NumericAnswers):
             s1 + _SLOPE_SHIFT,
             alpha + _POWER_SHIFT,
         )
-        clipped: FloatArray = np.clip(np.stack(theta, axis=1), self.lower, self.upper)
-        return clipped
+        return self.hold(np.stack(theta, axis=1))
 
     def loss(
         self,

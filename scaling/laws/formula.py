@@ -6,12 +6,11 @@ import numpy as np
 
 from scaling.laws.family import Axes
 from scaling.laws.jets import Jet, make_variables
-from scaling.laws.numeric import NumericAnswers
+from scaling.laws.numeric import NumericAnswers, give_up_lost
 from scaling.units import FloatArray
 
 # Elements of one Hessian of a batch; a larger batch is evaluated in parts.
 _ELEMENTS = 4_000_000
-_LOST = 1e3  # ln L/s of a point at which the formula overflows
 
 
 class Formula(NumericAnswers):
@@ -47,9 +46,7 @@ class Formula(NumericAnswers):
             for part in self._cut(theta, axes):
                 jet = self.evaluate(make_variables(theta[part]), axes)
                 value[part], gradient[part] = jet.value, jet.gradient
-        # Steps may overshoot to where a formula has no value: infinitely poor, going nowhere.
-        lost = ~(np.isfinite(value).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
-        value[lost], gradient[lost] = _LOST, 0.0
+        give_up_lost(value, gradient)
         return value, gradient
 
     def curvature(

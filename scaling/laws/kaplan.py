@@ -19,6 +19,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
+from scaling.laws.numeric import take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -54,12 +55,8 @@ class Kaplan(Formula):
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
-        with np.errstate(divide="ignore"):
-            logs = np.log(linear) * exponents[:, 1:]
-        clipped: FloatArray = np.clip(
-            np.concatenate((logs, exponents), axis=1), self.lower, self.upper
-        )
-        return clipped
+        logs = take_logs(linear) * exponents[:, 1:]
+        return self.hold(np.concatenate((logs, exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily: (N_c/N)^α_N is e^a·s at the centre, (D_c/D)^α_D is e^b·s."""
@@ -75,8 +72,7 @@ class Kaplan(Formula):
         theta = coefficients.copy()
         theta[:, 0] = (coefficients[:, 0] - log_n) * coefficients[:, 2] - log_s
         theta[:, 1] = (coefficients[:, 1] - log_d) * coefficients[:, 3] - log_s
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        return self.hold(theta)
 
     def loss(
         self,

@@ -13,10 +13,32 @@ _LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
 _HALVINGS = 60
 _GRID = 41
 _ZOOMS = 5  # from ten decades either side down to 1e-5 in ln N
+_LOST = 1e3  # ln L/s of a point at which a formula overflows
+
+
+def take_logs(weights: FloatArray) -> FloatArray:
+    """ln of weights; that of a vanished term is −∞, to be held to its bound."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(weights))
+
+
+def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
+    """Steps may overshoot to where a formula has no value: infinitely poor, going nowhere. Writes
+    log_loss, shape (K, n), and gradient, (K, p, n), in place."""
+    lost = ~(np.isfinite(log_loss).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
+    log_loss[lost], gradient[lost] = _LOST, 0.0
 
 
 class NumericAnswers:
-    """Mixin of a LawFamily; needs `loss` only."""
+    """Mixin of a LawFamily; needs `loss`, and `hold` the bounds."""
+
+    lower: FloatArray
+    upper: FloatArray
+
+    def hold(self, theta: FloatArray) -> FloatArray:
+        """theta within the bounds, shape (K, p)."""
+        held: FloatArray = np.clip(theta, self.lower, self.upper)
+        return held
 
     def loss(
         self,

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 
 from scaling.laws.family import Axes, Basis
-from scaling.laws.numeric import NumericAnswers
+from scaling.laws.numeric import NumericAnswers, take_logs
 from scaling.units import FloatArray
 
 Quantity = Literal["N", "D", "ND"]
@@ -162,11 +162,8 @@ class PowerSum(NumericAnswers):
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""
-        with np.errstate(divide="ignore"):  # a weight of 0 is a vanished term, clipped below
-            logs = np.log(linear[:, self._first :])
-        theta = np.concatenate((linear[:, : self._first], logs, exponents), axis=1)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        parts = (linear[:, : self._first], take_logs(linear[:, self._first :]), exponents)
+        return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily: E = s·ε, A = s·exp(a + α·mean ln N), others likewise."""
@@ -182,8 +179,7 @@ class PowerSum(NumericAnswers):
         theta[:, : self._first] = coefficients[:, : self._first] * math.exp(-axes.centre[2])
         for at in range(self._first, self._first + len(self._terms)):
             theta[:, at] = np.log(coefficients[:, at]) - self._shift(coefficients, at, axes)
-        clipped: FloatArray = np.clip(theta, self.lower, self.upper)
-        return clipped
+        return self.hold(theta)
 
     def loss(
         self,

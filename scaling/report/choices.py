@@ -143,6 +143,9 @@ def describe_backtest(scored: Backtest | None) -> str:
     if scored.margin is not None:
         rival, ratio = scored.margin
         best += f" {rival}, the best of the others, misses by ×{ratio:.2f} as much."
+    if scored.over_parent is not None:
+        parent, ratio = scored.over_parent
+        best += f" {parent}, the simpler law that it extends, by ×{ratio:.2f}."
     return (
         f"The {format_share(1.0 - HELD_FROM)} of runs with the most compute (C), parameters (N) or "
         f"data (D) are held out; each law is fitted to the share of runs that heads the column, "

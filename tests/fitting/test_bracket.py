@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
-from scaling.fitting.bracket import check_recipe, measure_recipe_error, shift_draws
+from scaling.allocation import allocate
+from scaling.fitting.bootstrap import draw_laws, find_interval
+from scaling.fitting.bracket import (
+    assume_shift,
+    check_recipe,
+    measure_recipe_error,
+    shift_draws,
+)
 from scaling.fitting.engine import fit_runs
-from scaling.fitting.parametric import fit_parametric
+from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.frontier import find_frontier
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.tables import RunTable, make_table, sort_rows
+from scaling.sweep.cost_model import SIX_ND
+from scaling.units import FloatArray
 
 FACTORS = (0.25, 0.5, 2.0, 4.0)
 VALLEY = 0.01  # rise of ln loss where a rate is off by ×2
@@ -62,6 +72,86 @@ def test_no_bracket_no_recipe_error() -> None:
         ("batch_at_edge", None),
     ]
     assert '"bracket: true"' in checks[0].seen
+
+
+def test_a_bracket_whose_runs_all_diverged_measures_nothing() -> None:
+    lost = dataclasses.replace(
+        try_rates(1e5, 1e6, off=0.0), learning_rates=((0.5, None), (2.0, None))
+    )
+    assert (
+        measure_recipe_error(with_brackets(simulate(), lost), sigma=None, count=3, seed=0) is None
+    )
+
+
+def find_best(fit: ParametricFit, theta: FloatArray, flops: float) -> FloatArray:
+    laws = CHINCHILLA.to_coefficients(theta, fit.task.axes)
+    return find_frontier(CHINCHILLA, laws, flops=np.array([flops]), cost=SIX_ND)[0]
+
+
+def test_an_unmeasured_recipe_moves_half_of_the_draws_and_n_only_downwards() -> None:
+    table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
+    fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
+    shift = assume_shift(fit, count=1000, seed=0)
+    moved = shift.any(axis=1)
+    assert np.mean(moved) == pytest.approx(0.5, abs=0.05)  # three standard errors
+    plain = find_best(fit, fit.theta[None], 1e14)
+    change = np.log(find_best(fit, fit.theta + shift, 1e14) / plain)
+    assert np.all(change[moved] < 0.0)
+    # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (DECISIONS.md, Fitting).
+    assert np.min(change) == pytest.approx(-0.225, rel=0.15)
+    assert np.max(change[moved]) == pytest.approx(-0.05, rel=0.15)
+
+
+def spoil(table: RunTable, penalty: float) -> RunTable:
+    """The sweep with a recipe that is worse at both ends of D."""
+    log_d = np.log(table.tokens)
+    place = 2.0 * (log_d - log_d.min()) / np.ptp(log_d) - 1.0
+    return dataclasses.replace(table, loss=table.loss * (1.0 + penalty * place**2))
+
+
+def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
+    right = simulate(noise=0.0, budgets=5, sizes=7, ends=(1e11, 1e13))
+    # Without noise the interval is that of recipe and model error alone.
+    fit = fit_runs(spoil(right, 0.01), bootstrap=400, huber_delta=1e-2, approach="parametric")
+    answer = allocate(fit, 1e14, far=True, anyway=True)
+    truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)[0][0]
+    assert answer.params_interval is not None
+    assert answer.params_interval.low < truth < 0.9 * answer.params
+
+
+@pytest.mark.slow
+def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
+    # 1 % at both ends, a decade beyond the data: SCIENCE.md asks for 80 % where the world is not
+    # the fitter's. The bootstrap alone covers N* in .41, the loss in .64 (benchmarks/coverage.py).
+    covered = []
+    truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)
+    loss = float(CHINCHILLA.loss(TRUTH, truth[0], truth[1])[0])
+    for seed in range(200):
+        table = spoil(simulate(seed=seed, budgets=5, sizes=7, ends=(1e11, 1e13)), 0.01)
+        fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+        answer = allocate(fit, 1e14, far=True, anyway=True)
+        pairs = ((answer.params_interval, truth[0][0]), (answer.loss_interval, loss))
+        covered.append([one.low <= true <= one.high for one, true in pairs if one is not None])
+    # Measured .96 and .89 in 400; .80 of 200 has a standard error of .028.
+    assert np.min(np.mean(covered, axis=0)) >= 0.80
+
+
+def test_the_intervals_of_letters_are_those_of_runs_trained_alike() -> None:
+    table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
+    fit = fit_runs(table, bootstrap=100, huber_delta=1e-2, approach="parametric")
+    alike = draw_laws(table, fit_parametric(table, CHINCHILLA, delta=1e-2), count=100, seed=0)
+    assert fit.law is not None
+    assert fit.law.intervals is not None
+    assert fit.law.intervals["beta"] == find_interval(alike.coefficients[:, 4], 0.9)
+    assert np.array(fit.draws)[:, 4].std() > 1.05 * alike.coefficients[:, 4].std()
+
+
+def test_runs_of_one_token_count_have_no_ends() -> None:
+    params = np.geomspace(1e4, 1e6, 12)
+    loss = 1.0 + 30.0 / params**0.3
+    table = sort_rows(make_table(params, np.full(12, 1e7), loss=loss))
+    fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
+    assert not assume_shift(fit, count=4, seed=0).any()
 
 
 def test_a_diverged_rate_is_left_out() -> None:

@@ -57,3 +57,17 @@ def test_too_few_runs_are_not_scored() -> None:
     scored = backtest_families(table, ("chinchilla", "tied"), delta=1e-3)
     assert scored.chosen is None
     assert json.loads(json.dumps(scored.to_contract(), allow_nan=False))["chosen"] is None
+
+
+def test_the_chosen_law_is_weighed_against_the_simpler_one() -> None:
+    table = simulate("chinchilla", [1.7, 400.0, 20_000.0, 0.3, 0.5])
+    scored = backtest_families(table, ("chinchilla", "tied"), delta=1e-3)
+    by_name = {one.family: one.score for one in scored.scores}
+    assert scored.chosen == "chinchilla"
+    assert by_name["tied"] is not None
+    assert by_name["chinchilla"] is not None
+    # Two laws: the best of the others is the parent.
+    assert scored.over_parent == ("tied", by_name["tied"] / by_name["chinchilla"])
+    assert scored.over_parent == scored.margin
+    alone = backtest_families(table, ("chinchilla", "no_floor"), delta=1e-3)
+    assert alone.over_parent is None

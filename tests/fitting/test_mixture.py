@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -46,6 +47,24 @@ def test_a_law_that_forecasts_worse_counts_less() -> None:
     fit = fit_runs(simulate(DROPPO, SHARP, noise=0.0005), family="mixture", bootstrap=None)
     weight = {member.name: member.weight for member in fit.members}
     assert weight["droppo"] > 2 * weight["tied"]
+
+
+def test_nothing_leaves_chinchillas_law_without_a_lead() -> None:
+    fit = fit_runs(simulate(CHINCHILLA, HOFFMANN, noise=0.005), family="mixture", bootstrap=None)
+    assert [member.weight for member in fit.members] == [1.0, 0, 0, 0, 0, 0]
+
+
+def test_starved_runs_are_left_to_members_that_leave_them_out() -> None:
+    table = simulate(CHINCHILLA, HOFFMANN, noise=0.005)
+    starved = table.tokens < 4.0 * table.params
+    assert starved.any()
+    spoiled = dataclasses.replace(table, loss=table.loss * np.where(starved, 1.15, 1.0))
+    fit = fit_runs(spoiled, family="mixture", bootstrap=None)
+    weight = {member.name: member.weight for member in fit.members}
+    assert sum(weight[name] for name in weight if name.endswith("/4")) > 0.8
+    # On runs that it describes a law that left the starved ones out errs as on a clean table.
+    clean = fit_runs(table, family="mixture", bootstrap=None)
+    assert fit.members[1].errors == clean.members[1].errors
 
 
 def test_the_forecast_lies_between_its_members() -> None:

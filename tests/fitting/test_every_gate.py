@@ -1,0 +1,246 @@
+"""Every gate that SCIENCE.md names is seen firing and seen passing, with advice where it fires.
+
+One sweep that is right in everything, and sweeps that are each wrong in one thing; thresholds and
+words have tests of their own beside this file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from known_law import NOISE, TRUTH, design_isoflop, simulate
+
+from scaling.allocation.distance import check_distance
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Check
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.ledger.brackets import Bracket
+from scaling.ledger.tables import RunTable, make_table, select_rows
+from scaling.report.words import name_check
+from scaling.units import FloatArray
+
+# SCIENCE.md, Validity gates, and `outliers`.
+GATES = {
+    "interior_minimum", "positive_curvature", "off_centre_grid", "too_few_cells",
+    "too_few_budgets", "design_imprecise", "parameter_at_bound", "not_identified",
+    "not_converged", "methods_disagree", "lr_at_edge", "batch_at_edge", "undercooled",
+    "warmup_too_long", "too_few_steps", "diverged_cells", "repeated_data", "train_val_overlap",
+    "duplicate_cells", "several_recipes_per_cell", "lack_of_fit", "residual_trend", "influence",
+    "eval_noise", "extrapolation_distance", "mixed_tokenisers", "numerics_changed", "outliers",
+}  # fmt: skip
+
+
+def make_right(**columns: object) -> RunTable:
+    """Nine budgets of nine sizes, a second seed at nine cells, two corners bracketed."""
+    first, second = (
+        simulate(NOISE / 10, seed, budgets=9, sizes=9, ends=(3e10, 3e12)) for seed in (0, 3)
+    )
+    rows = np.r_[np.arange(81), np.arange(0, 81, 9)]
+    again = np.arange(rows.size) >= 81
+    n = rows.size
+    table = make_table(
+        first.params[rows],
+        first.tokens[rows],
+        loss=np.where(again, second.loss[rows], first.loss[rows]),
+        budget=first.budget[rows] if first.budget is not None else None,
+        seed=again.astype(np.int64),
+        learning_rate=np.full(n, 0.01),
+        unique_tokens=first.tokens[rows],
+        loss_se=np.full(n, 0.02),
+    )
+    trained = {
+        "steps": np.full(n, 4000.0),
+        "warmup_steps": np.full(n, 100.0),
+        "decay_steps": np.full(n, 800.0),
+        "corpus": ("ab12",) * n,
+        "numerics": ("torch 2.13, device cpu",) * n,
+        "overlap": 0.1,
+        "brackets": make_brackets(1.0),
+    }
+    return dataclasses.replace(table, **{**trained, **columns})
+
+
+def make_brackets(best: float) -> tuple[Bracket, ...]:
+    """Two corners whose best learning rate and batch are `best` times the recipe's."""
+    tried = tuple(
+        (factor, float(2.0 * np.exp(0.01 * (np.log2(factor / best)) ** 2)))
+        for factor in (0.25, 0.5, 2.0, 4.0)
+    )
+    own = float(2.0 * np.exp(0.01 * np.log2(best) ** 2))
+    return tuple(
+        Bracket(run="", params=n, tokens=d, loss=own, learning_rates=tried, batches=tried)
+        for n, d in ((1e4, 1e7), (1e6, 1e6))
+    )
+
+
+def change(loss: Callable[[RunTable], FloatArray]) -> RunTable:
+    table = make_right()
+    return dataclasses.replace(table, loss=table.loss * loss(table))
+
+
+def first_is(value: float, others: float) -> FloatArray:
+    return np.asarray(np.r_[value, np.full(89, others)])
+
+
+def drop_minima() -> RunTable:
+    """The lowest budget without its small models."""
+    table = simulate(noise=NOISE / 10, budgets=9, sizes=9, ends=(3e10, 3e12))
+    assert table.budget is not None
+    lowest = table.budget == table.budget.min()
+    keep = ~lowest | (table.params > np.median(table.params[lowest]) * 1.2)
+    return select_rows(table, np.flatnonzero(keep))
+
+
+def shift_grid() -> RunTable:
+    params, tokens, budget = design_isoflop(budgets=6, sizes=9)
+    keep = np.tile(np.arange(9) >= 3, 6)
+    loss = CHINCHILLA.loss(TRUTH, params, tokens)
+    return make_table(params[keep], tokens[keep], loss=loss[keep], budget=budget[keep])
+
+
+def bend_down(table: RunTable) -> FloatArray:
+    assert table.budget is not None
+    top = table.budget == table.budget.max()
+    centre = np.median(np.log(table.params[top]))
+    return np.asarray(np.exp(np.where(top, -0.3 * (np.log(table.params) - centre) ** 2, 0.0)))
+
+
+def bend_top() -> RunTable:
+    """The largest of four budgets prefers large models."""
+    table = simulate(noise=NOISE / 10, budgets=4, sizes=9)
+    assert table.budget is not None
+    top = table.budget == table.budget.max()
+    bent = np.where(top, (table.params / np.median(table.params[top])) ** -0.1, 1.0)
+    return dataclasses.replace(table, loss=table.loss * bent)
+
+
+def bend_middle(table: RunTable) -> FloatArray:
+    ratio = np.log(table.tokens / table.params / 15)
+    return np.asarray(1.0 + 0.04 * np.tanh(ratio**2 - 1.5))
+
+
+def remove_floor() -> RunTable:
+    params, tokens, budget = design_isoflop(budgets=6, sizes=6)
+    rng = np.random.default_rng(0)
+    loss = (8 / params**0.1 + 20 / tokens**0.2) * np.exp(0.002 * rng.standard_normal(36)) - 0.6
+    return make_table(params, tokens, loss=loss, budget=budget)
+
+
+def follow_another_exponent() -> RunTable:
+    flops = np.repeat(np.geomspace(1e10, 1e14, 6), 7)
+    middle = 1e3 * (flops / 1e10) ** 0.9
+    params = middle * np.tile(np.geomspace(0.3, 3, 7), 6)
+    loss = 1.5 + 3 * (flops / 1e10) ** -0.1 + 0.03 * np.log(params / middle) ** 2
+    return make_table(params, flops / 6 / params, loss=loss, budget=flops)
+
+
+def blur() -> RunTable:
+    table = simulate(0.02, 1, ends=(3e10, 2e11))
+    return dataclasses.replace(table, loss_se=0.02 * table.loss)
+
+
+# What is wrong, and the gates that it fires (others may fire too).
+WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
+    "lowest budget without small models": (drop_minima, "interior_minimum"),
+    "a curve bends down": (lambda: change(bend_down), "positive_curvature"),
+    "grids beside the optimum": (shift_grid, "off_centre_grid"),
+    "four budgets of three sizes": (lambda: simulate(budgets=4, sizes=3), "too_few_cells"),
+    "three budgets": (lambda: simulate(budgets=3, sizes=9), "too_few_budgets"),
+    "short and noisy": (
+        lambda: simulate(NOISE * 8, seed=1, sizes=3, ends=(3e10, 1e11)),
+        "not_identified design_imprecise",
+    ),
+    "no floor": (remove_floor, "parameter_at_bound"),
+    "minima that no law follows": (follow_another_exponent, "methods_disagree"),
+    "best at the edge": (
+        lambda: make_right(brackets=make_brackets(4.0)), "lr_at_edge batch_at_edge",
+    ),
+    "one run hardly cooled": (
+        lambda: make_right(decay_steps=first_is(100.0, 800.0)), "undercooled",
+    ),
+    "one run warmed up": (
+        lambda: make_right(warmup_steps=first_is(900.0, 100.0)), "warmup_too_long",
+    ),
+    "one run of few steps": (
+        lambda: make_right(steps=first_is(900.0, 4000.0)), "too_few_steps",
+    ),
+    "two runs diverged": (lambda: make_right(diverged=("a", "b")), "diverged_cells"),
+    "six epochs": (
+        lambda: make_right(unique_tokens=make_right().tokens / 6.0), "repeated_data",
+    ),
+    "held-out text in training": (lambda: make_right(overlap=0.5), "train_val_overlap"),
+    "rows twice": (
+        lambda: select_rows(make_right(), np.r_[np.arange(90), 3, 4]), "duplicate_cells",
+    ),
+    "two rates in a cell": (
+        lambda: make_right(learning_rate=np.where(make_right().seed == 1, 0.02, 0.01)),
+        "several_recipes_per_cell",
+    ),
+    "a recipe for the middle": (lambda: change(bend_middle), "lack_of_fit residual_trend"),
+    "one budget bent": (bend_top, "influence"),
+    "other windows for each run": (blur, "eval_noise"),
+    "two corpora": (
+        lambda: make_right(corpus=("ab12",) * 89 + ("cd34",)), "mixed_tokenisers",
+    ),
+    "two versions": (
+        lambda: make_right(numerics=("torch 2.13",) * 89 + ("torch 2.14",)), "numerics_changed",
+    ),
+    "one run far off": (lambda: change(lambda table: first_is(1.3, 1.0)), "outliers"),
+}  # fmt: skip
+
+
+@cache
+def judge_right() -> dict[str, Check]:
+    fit = fit_runs(make_right(), bootstrap=100)
+    near = check_distance({"C": (3e12, (3e10, 3e12))}, far=False)
+    return {one.code: one for one in (*fit.checks, near)}
+
+
+def is_sentence(check: Check) -> bool:
+    return check.seen[:1] not in ("", " ") and check.seen.endswith(".")
+
+
+@pytest.mark.parametrize("code", sorted(GATES))
+def test_a_gate_passes_where_nothing_is_wrong(code: str) -> None:
+    check = judge_right()[code]
+    assert check.passed is True, check.seen
+    assert check.advice == ""
+    assert is_sentence(check)
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_wrong_fires_its_gates_with_advice(what: str) -> None:
+    make, codes = WRONG[what]
+    # Only slopes with intervals are compared.
+    bootstrap = 50 if codes == "methods_disagree" else None
+    by_code = {one.code: one for one in fit_runs(make(), bootstrap=bootstrap).checks}
+    for code in codes.split():
+        check = by_code[code]
+        assert check.passed is False, check.seen
+        assert check.advice[-1:] in (".", "?")
+        assert is_sentence(check)
+        assert name_check(check) != name_check(judge_right()[code])
+
+
+def test_a_law_without_proof_fires(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scaling.fitting.solver.MAX_ITERATIONS", 1)
+    by_code = {one.code: one for one in fit_runs(simulate(), bootstrap=None).checks}
+    assert by_code["not_converged"].passed is False
+    assert by_code["not_converged"].advice.endswith(".")
+
+
+def test_a_question_far_away_fires() -> None:
+    check = check_distance({"C": (3e14, (3e10, 3e12))}, far=False)
+    assert check.passed is False
+    assert check.advice.endswith(".")
+
+
+def test_no_gate_lacks_its_sweep() -> None:
+    fired = {code for _, codes in WRONG.values() for code in codes.split()}
+    fired |= {"not_converged", "extrapolation_distance"}  # the two tests above
+    assert fired == GATES
+    assert set(judge_right()) == GATES
