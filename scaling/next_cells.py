@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 
 from scaling.design.expectation import find_truth
+from scaling.design.nearness import DEFAULT_RATE, measure_rate
 from scaling.design.prior import PriorLaw, read_prior
-from scaling.design.suggestion import DEFAULT_RATE, Points, Suggestion, suggest_runs
+from scaling.design.suggestion import Points, Suggestion, suggest_runs
 from scaling.errors import QueryError, SpecError, UsageError
 from scaling.fitting.budgets import list_flops
+from scaling.fitting.recipe_checks import MIN_STEPS
 from scaling.fitting.result import Fit
 from scaling.planning import find_prior
+from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.plan import CorpusFacts, plan_sweep
@@ -26,6 +29,7 @@ from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
 from scaling.units import FloatArray, format_flops
 from scaling.workflow import (
     FitOptions,
+    find_run_memory,
     fit_table,
     list_sweep_ladder,
     make_sweep_cost,
@@ -108,7 +112,7 @@ def suggest_cells(
         fit = fit_table(table, stored, FitOptions())
         prior = read_prior(fit, sigma=noise)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
-        laws, rate = _list_laws(fit), _measure_rate(fit)
+        laws, rate = _list_laws(fit), measure_rate(fit)
     else:
         sweep = prepare_sweep(source, root=root)
         spec, facts, plan = sweep.spec, sweep.corpus.facts, sweep.plan
@@ -120,8 +124,9 @@ def suggest_cells(
     runs = [run for run in runs if run.run_id not in known]
     if not runs:
         raise QueryError(
-            f"{format_flops(spend)} FLOPs pay for no run that this corpus has text for and that "
-            "takes enough steps."
+            f"{format_flops(spend)} FLOPs pay for no run that this corpus has text for, that takes "
+            f"{MIN_STEPS} steps and fits into memory.\nSpend more, add text, or use a smaller "
+            "context: a shorter sequence makes more steps of the same tokens."
         )
     suggestion = suggest_runs(
         _place(runs, times=len(spec.seeds) if done is not None else 1),
@@ -155,7 +160,9 @@ def list_candidates(
     """What could be trained for a forecast: rungs around the optimum of budgets from a ten
     thousandth of the spend (or of the forecast, if that is less) up to the spend.
 
-    A candidate has the recipe and is refused for the reasons that the sweep's own cells have.
+    A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
+    is one offered that a gate would fault: too few steps, text that repeats, more memory than there
+    is.
     """
     budgets = np.geomspace(min(spend, forecast) / _SMALLEST_SHARE, min(spend, forecast), _BUDGETS)
     wished = []
@@ -183,7 +190,15 @@ def list_candidates(
         planned = plan_sweep(asked, facts).cells
     except SpecError:
         return []
-    distinct = {cell.run.run_id: cell.run for cell in planned if cell.run.flops <= spend}
+    memory = find_run_memory()
+    distinct = {
+        cell.run.run_id: cell.run
+        for cell in planned
+        if cell.run.flops <= spend
+        and cell.run.recipe.steps >= MIN_STEPS
+        and cell.run.tokens <= facts.train_tokens
+        and estimate_memory(cell.run) <= memory
+    }
     return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
 
 
@@ -248,10 +263,3 @@ def _list_laws(fit: Fit) -> FloatArray:
     draws = draws[np.all(draws > 0, axis=1) & np.all(np.isfinite(draws), axis=1)]
     step = max(1, len(draws) // (_LAWS - 1))
     return np.concatenate((own, draws[::step][: _LAWS - 1]))
-
-
-def _measure_rate(fit: Fit) -> float:
-    """Root mean square of the rates of model error that the runs so far show."""
-    if fit.discrepancy is None:
-        return DEFAULT_RATE
-    return float(np.sqrt(np.mean(np.square(fit.discrepancy.rates))))

@@ -144,6 +144,42 @@ def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeyp
     assert (cell.role, cell.budget) == ("validation", None)
 
 
+def test_the_plan_prices_what_validate_would_train(folder: Path, monkeypatch) -> None:
+    from scaling.data import shards
+    from scaling.data.shards import PreparedCorpus
+
+    forecast(folder, "--flops", "1e12")
+    corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
+    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    words = ("plan", str(folder / "sweep.yaml"), "--root", str(folder.parents[1]), "--no-benchmark")
+    (one,) = read_forecasts(folder).forecasts
+    asked = json.loads(call(*words, "--validate", "--json").stdout)
+    (cell,) = [cell for cell in asked["cells"] if cell["role"] == "validation"]
+    assert cell["run_id"] == one.forecast.run.run_id
+    plain = json.loads(call(*words, "--json").stdout)
+    assert asked["totals"]["flops"] - plain["totals"]["flops"] == one.forecast.run.flops
+    told = call(*words, "--validate").stdout
+    assert "forecast, to train" in told
+    assert "of those, to check forecasts: 1 run, 1e12 FLOPs" in told
+    assert "check forecasts" not in call(*words).stdout
+
+
+def test_a_forecast_by_near_runs_stands_beside_that_of_the_law(folder: Path) -> None:
+    forecast(folder, "--flops", "1e12")
+    both = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").stdout)["forecasts"]
+    assert [one["law"] for one in both] == ["chinchilla", "chinchilla, near runs"]
+    assert both[0]["run_id"] == both[1]["run_id"]
+    # What the reference's run measured, below both: the near runs lie lower than the law says.
+    assert 1.50 < both[1]["loss"] < both[0]["loss"]
+    again = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").stdout)["forecasts"]
+    assert len(again) == 2
+
+
+def test_near_without_a_budget_exits_2(folder: Path) -> None:
+    with pytest.raises(ScalingError, match="name it with --flops"):
+        forecast(folder, "--near")
+
+
 def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
     from scaling import workflow
     from scaling.data import shards
