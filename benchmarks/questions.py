@@ -3,9 +3,9 @@
     python benchmarks/questions.py --sweeps 100
     python benchmarks/questions.py --tables ../shared/data
 
-The first draws sweeps from a known law and asks each for the compute behind a loss, inside the data
-and at ten times them, with and without service, and beside it for the budget that reaches that loss:
-fitted as tables of others are (Huber 1e-3, a sixth of the noise here) and as own sweeps with
+The first draws sweeps from a known law and asks each for the compute behind a loss, inside the
+data and at ten times them, with and without service, and beside it for the budget that reaches that
+loss: fitted as tables of others are (Huber 1e-3, a sixth of the noise here) and as own sweeps with
 replicates are (1.345 of the noise). The second fits R of Muennighoff et al.'s D' alone
 (arXiv:2305.16264, eq. 5) to their 182 runs, their other constants held.
 """

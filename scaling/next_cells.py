@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scaling.allocation.distance import FARTHEST_DECADES
 from scaling.design.expectation import find_truth
 from scaling.design.nearness import DEFAULT_RATE, measure_rate
 from scaling.design.prior import PriorLaw, read_prior
@@ -42,6 +43,7 @@ from scaling.workflow import (
 _BUDGETS, _SIZES, _REACH = 12, 7, 8.0
 _SMALLEST_SHARE = 1e4
 _LAWS = 5
+_HALVINGS = 20  # of ln C over 40 decades: to 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +121,18 @@ def suggest_cells(
         cost = make_sweep_cost(spec, facts, "matmul")
         prior = find_prior(spec, facts, cost, plan, source=None, noise=noise)
         done, laws, rate = None, prior.letters[None], DEFAULT_RATE
+    trained = [cell.run.flops for cell in plan.cells]
+    _verify_reach(forecast, spend=spend, trained=trained if done is not None else ())
     runs = list_candidates(spec, facts, spend=spend, forecast=forecast, prior=prior, cost=cost)
     known = {cell.run.run_id for cell in plan.cells} if done is not None else set()
     runs = [run for run in runs if run.run_id not in known]
     if not runs:
+        words = "a forecast" if forecast < spend else "a spend"
         raise QueryError(
-            f"{format_flops(spend)} FLOPs pay for no run that this corpus has text for, that takes "
-            f"{MIN_STEPS} steps and fits into memory.\nSpend more, add text, or use a smaller "
-            "context: a shorter sequence makes more steps of the same tokens."
+            f"{words} of {format_flops(min(spend, forecast))} FLOPs leaves no run that this corpus "
+            f"has text for, that takes {MIN_STEPS} steps and fits into memory.\nSay a larger one, "
+            "add text, or use a smaller context: a shorter sequence makes more steps of the same "
+            "tokens."
         )
     suggestion = suggest_runs(
         _place(runs, times=len(spec.seeds) if done is not None else 1),
@@ -148,6 +154,18 @@ def suggest_cells(
     )
 
 
+def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) -> None:
+    """Raises QueryError where the forecast lies beyond what any run will have reached by far."""
+    reach = max([spend, *trained])
+    decades = math.log10(forecast / reach)
+    if decades > FARTHEST_DECADES:
+        raise QueryError(
+            f"--forecast {format_flops(forecast)} lies {decades:.1f} decades above the largest run "
+            f"that could be trained ({format_flops(reach)}), outside any sane range "
+            f"({FARTHEST_DECADES:g})."
+        )
+
+
 def list_candidates(
     spec: SweepSpec,
     facts: CorpusFacts,
@@ -157,14 +175,15 @@ def list_candidates(
     prior: PriorLaw,
     cost: CostModel,
 ) -> list[RunSpec]:
-    """What could be trained for a forecast: rungs around the optimum of budgets from a ten
-    thousandth of the spend (or of the forecast, if that is less) up to the spend.
+    """What could be trained for a forecast: rungs around the optimum of budgets up to the spend
+    (the forecast, or what the text feeds, where that is less), down to a ten thousandth of that.
 
     A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
     is one offered that a gate would fault: too few steps, text that repeats, more memory than there
     is.
     """
-    budgets = np.geomspace(min(spend, forecast) / _SMALLEST_SHARE, min(spend, forecast), _BUDGETS)
+    largest = min(spend, forecast, _find_fed_budget(prior, cost, facts.train_tokens))
+    budgets = np.geomspace(largest / _SMALLEST_SHARE, largest, _BUDGETS)
     wished = []
     for budget in budgets:
         centre = float(find_truth(prior, [float(budget)], cost)[0][0])
@@ -200,6 +219,17 @@ def list_candidates(
         and estimate_memory(cell.run) <= memory
     }
     return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
+
+
+def _find_fed_budget(prior: PriorLaw, cost: CostModel, tokens: int) -> float:
+    """The largest budget at which the largest candidate does not repeat its text [FLOPs]."""
+    low, high = 1.0, LARGEST_BUDGET
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        params = _REACH * float(find_truth(prior, [middle], cost)[0][0])
+        needed = middle / float(cost.flops_per_token(np.array([params]))[0])
+        low, high = (middle, high) if needed <= tokens else (low, middle)
+    return low
 
 
 def write_sweep(found: SuggestedCells, *, question: str) -> str:
