@@ -258,12 +258,12 @@ def test_a_forecast_made_after_its_run_ended_is_not_scored(folder: Path) -> None
 def test_the_report_shows_forecast_interval_and_outcome(folder: Path, tmp_path: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts
-    finish(folder, one, loss=1.2345)
+    finish(folder, one, loss=1.235)
     assert call("report", str(folder), "--root", str(tmp_path)).exit_code == 0
     page = (tmp_path / "reports" / "reference" / "index.html").read_text()
     section = page.split('id="forecasts"')[1].split("</section>")[0]
     said = one.forecast
-    for shown in (f"{said.loss:.4f}", f"{said.low:.4f} to {said.high:.4f}", "1.2345", "outside"):
+    for shown in (f"{said.loss:.3f}", f"{said.low:.3f} to {said.high:.3f}", "1.235", "outside"):
         assert shown in section
 
 

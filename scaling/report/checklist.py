@@ -80,7 +80,7 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
         (
             "Which variables does it relate?",
             "held-out loss L, model size N, tokens seen D; compute C enters through the cost "
-            f"of a token, counted as {fit.cost.name}",
+            f"of a token ({fit.cost.name})",
         ),
         ("What is it for?", "both: to predict the loss of larger runs and to split a budget"),
         ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
@@ -113,6 +113,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         return (("How many models, of which sizes?", ABSENT),)
     count = data.fit.convention or "matmul"
     sizes = [count_params(run.shape, count) for run in runs]
+    largest = max(runs, key=lambda run: (run.flops, run.run_id))
     epochs = [one.epochs for one in data.results.values()]
     shapes = {(run.shape.d_model, run.shape.n_layers) for run in runs}
     repeated = (
@@ -134,8 +135,9 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "What is the largest run?",
-            f"C = {format_flops(max(run.flops for run in runs))}; the largest N and the largest D "
-            "are not of one run",
+            f"C = {format_flops(largest.flops)}, N = "
+            f"{format_count(count_params(largest.shape, count))} on "
+            f"{format_count(largest.tokens)} tokens",
         ),
         (
             "How are size, data and compute counted?",
