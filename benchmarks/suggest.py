@@ -2,11 +2,13 @@
 
     python benchmarks/suggest.py --tables ../shared/data [--pools 6]
 
-Of each table the top decile in C is forecast, by Chinchilla's law (Huber 1e-3) fitted to runs
-chosen among the others for at most a tenth of those others' FLOPs. Printed: mean absolute relative
-error of the forecast loss, geometric mean over pools (the whole rest, then random 85 % of it, for
-one choice of a dozen runs is a lottery), and in brackets how many runs were chosen; last, the
-geometric mean over tables of the error over that of fitting on everything.
+Of each table the top decile in C is forecast from runs chosen among the others for at most a tenth
+of those others' FLOPs, twice: by Chinchilla's law (Huber 1e-3), every run alike, and by the runs
+near the forecast (scaling/design/nearness.py). Printed for each: mean absolute relative error of
+the forecast loss, geometric mean over pools (the whole rest, then random 85 % of it, for one choice
+of a dozen runs is a lottery), and in brackets how many runs were chosen; last, the geometric mean
+over tables of the error over that of Chinchilla's law on everything, and the same without Epoch's
+table, to whose law the prior of the second forecast owes its middle.
 
     everything      the whole pool: ten times the FLOPs
     random          in random order, each run that is still paid for
@@ -20,8 +22,9 @@ geometric mean over tables of the error over that of fitting on everything.
                     and twice its rate of model error, and with none
 
 The sequential ones begin with the published law, and refit after every third of the spend. Errors
-of fits that a choice cannot carry count as 1. The tables are others' work and not part of this
-repository.
+of fits that a choice cannot carry count as 1. A last line says how often the 90 % interval of the
+second forecast holds a run, from what `suggest` chose of the whole pool, and how wide it is. The
+tables are others' work and not part of this repository.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ from pathlib import Path
 import numpy as np
 from extrapolate import load
 
-from scaling.design.suggestion import DEFAULT_RATE, Points, suggest_runs
+from scaling.design.nearness import DEFAULT_RATE, forecast_nearby, forecast_nearby_each
+from scaling.design.suggestion import Points, suggest_runs
 from scaling.errors import QueryError
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks import find_law_problem
@@ -88,15 +92,37 @@ def make_pool(table: RunTable, seed: int) -> Pool:
     return Pool(table, flops, free, np.flatnonzero(dear))
 
 
-def judge(pool: Pool, rows: IntArray) -> float:
-    """Error of the forecast of the dearest runs from some rows."""
+def judge(pool: Pool, rows: IntArray) -> tuple[float, float]:
+    """Errors of both forecasts of the dearest runs from some rows."""
     part = sort_rows(select_rows(pool.table, rows))
     if find_law_problem(part, CHINCHILLA) is not None:
-        return 1.0
-    fit = fit_parametric(part, CHINCHILLA, delta=DELTA)
+        return 1.0, 1.0
     test = select_rows(pool.table, pool.test)
-    forecast = CHINCHILLA.loss(fit.coefficients, test.params, test.tokens)
-    return float(np.mean(np.abs(forecast / test.loss - 1.0)))
+    fit = fit_parametric(part, CHINCHILLA, delta=DELTA)
+    alike = CHINCHILLA.loss(fit.coefficients, test.params, test.tokens)
+    near = forecast_nearby_each(
+        part.params,
+        part.tokens,
+        part.loss,
+        at=(test.params, test.tokens),
+        sigma=SIGMA,
+        rate=DEFAULT_RATE,
+    )
+    alike_error, near_error = (float(np.mean(np.abs(one / test.loss - 1))) for one in (alike, near))
+    return alike_error, near_error
+
+
+def cover(pool: Pool, rows: IntArray) -> tuple[float, float]:
+    """Share of the dearest runs inside the interval of the second forecast, its median width."""
+    part, held, widths = select_rows(pool.table, rows), [], []
+    test = select_rows(pool.table, pool.test)
+    for n, d, loss in zip(test.params, test.tokens, test.loss, strict=True):
+        said = forecast_nearby(
+            part.params, part.tokens, part.loss, at=(n, d), sigma=SIGMA, rate=DEFAULT_RATE
+        ).new_run
+        held.append(said.low <= loss <= said.high)
+        widths.append(np.log(said.high / said.low))
+    return float(np.mean(held)), float(np.median(widths))
 
 
 # --- choices that look at no loss ---------------------------------------------------------------
@@ -269,14 +295,14 @@ METHODS: dict[str, Callable[[Pool, int], IntArray]] = {
 }
 
 
-def replay(tables: dict[str, RunTable], job: tuple[str, str, int]) -> tuple[float, int]:
+def replay(tables: dict[str, RunTable], job: tuple[str, str, int]) -> tuple[float, float, int]:
     method, name, seed = job
     pool = make_pool(tables[name], seed)
     try:
         rows = METHODS[method](pool, seed)
     except QueryError:
-        return 1.0, 0
-    return judge(pool, rows), rows.size
+        return 1.0, 1.0, 0
+    return *judge(pool, rows), rows.size
 
 
 def main() -> None:
@@ -290,15 +316,25 @@ def main() -> None:
             for seed in range(asked.pools)]  # fmt: skip
     with ProcessPoolExecutor() as executor:
         found = np.array(list(executor.map(partial(replay, tables), jobs, chunksize=4)))
-    found = found.reshape(len(METHODS), len(tables), asked.pools, 2)
-    print(" " * 20 + "".join(f"{name:>18s}" for name in tables))
-    errors = np.exp(np.log(found[..., 0]).mean(axis=2))
-    for method, row, runs in zip(METHODS, errors, found[..., 1].mean(axis=2), strict=True):
-        cells = "".join(
-            f"{error:>11.2%} ({count:4.0f})" for error, count in zip(row, runs, strict=True)
-        )
-        ratio = np.exp(np.mean(np.log(row / errors[0])))
-        print(f"{method:20s}{cells}   ×{ratio:.2f}", flush=True)
+    found = found.reshape(len(METHODS), len(tables), asked.pools, 3)
+    errors = np.exp(np.log(found[..., :2]).mean(axis=2))
+    counts = found[..., 2].mean(axis=2)
+    no_epoch = np.array([name != "epoch" for name in tables])
+    for which, words in enumerate(("every run alike", "by the runs near the forecast")):
+        print(f"{words:29s}" + "".join(f"{name:>18s}" for name in tables))
+        for method, row, runs in zip(METHODS, errors[..., which], counts, strict=True):
+            cells = "".join(
+                f"{error:>11.2%} ({count:4.0f})" for error, count in zip(row, runs, strict=True)
+            )
+            logs = np.log(row / errors[0, :, 0])
+            ratios = f"×{np.exp(logs.mean()):.2f} ×{np.exp(logs[no_epoch].mean()):.2f}"
+            print(f"{method:29s}{cells}   {ratios}", flush=True)
+    covered = []
+    for name in tables:
+        pool = make_pool(tables[name], 0)
+        share, width = cover(pool, choose_suggested(pool, 0))
+        covered.append(f"{share:>11.2f} ({width:4.2f})")
+    print(f"{'held (ln width)':29s}" + "".join(covered))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,12 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
 
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Its line in the list is the first sentence below its examples."""
+        _, _, words = (cmd.help or "").partition("\n\n")
+        cmd.short_help = " ".join(words.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
+        super().add_command(cmd, name)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scaling")

@@ -7,8 +7,9 @@ import hashlib
 
 from scaling._version import __version__
 from scaling.allocation import allocate, predict
+from scaling.design.nearness import forecast_nearby, measure_rate
 from scaling.errors import NoFitError, UsageError
-from scaling.fitting.result import Fit
+from scaling.fitting.result import Fit, Interval
 from scaling.ledger.forecasts import (
     Forecast,
     ForecastRecord,
@@ -17,14 +18,24 @@ from scaling.ledger.forecasts import (
     read_forecasts,
     register_forecast,
 )
+from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import plan_forecast
 from scaling.sweep.runspec import canonical_json
 from scaling.workflow import StoredSweep, list_sweep_ladder
 
+# Of a forecast by near runs, where a fit's forecast names its law.
+NEAR = "chinchilla, near runs"
+
 
 def forecast_run(
-    stored: StoredSweep, fit: Fit, *, flops: float, far: bool = False, anyway: bool = False
+    stored: StoredSweep,
+    fit: Fit,
+    *,
+    flops: float,
+    near: RunTable | None = None,
+    far: bool = False,
+    anyway: bool = False,
 ) -> RegisteredForecast:
     """Predict the loss of the nearest buildable run at a budget's optimum, and register that.
 
@@ -32,6 +43,8 @@ def forecast_run(
         stored: The sweep.
         fit: Of its runs, with bootstrap draws.
         flops: Budget C [FLOPs].
+        near: The fit's own rows; the loss is then forecast by those near the run
+            (design/nearness.py), which is what suggestions are made for. None: by the fit's law.
         far: Even beyond three decades from the data.
         anyway: Even from a fit that did not converge.
 
@@ -57,12 +70,17 @@ def forecast_run(
             "\nAsk for another budget."
         )
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    law = fit.law.family if near is None else NEAR
     for one in read_forecasts(stored.ledger.folder).forecasts:
-        if (one.forecast.run.run_id, one.forecast.fit_digest) == (run.run_id, fit_digest):
+        before = one.forecast
+        if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
             return one  # the same words said twice are one forecast
     params = float(count_params(shape, fit.convention))
     said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
-    if said.new_run_interval is None:
+    loss, interval = said.loss, said.new_run_interval
+    if near is not None:
+        loss, interval = _forecast_by(near, fit, params=params, tokens=float(run.tokens))
+    if interval is None:
         raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
     forecast = Forecast(
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -70,11 +88,11 @@ def forecast_run(
         run=run,
         params=params,
         count=fit.convention,
-        loss=said.loss,
-        low=said.new_run_interval.low,
-        high=said.new_run_interval.high,
-        level=said.level,
-        law=fit.law.family,
+        loss=loss,
+        low=interval.low,
+        high=interval.high,
+        level=interval.level,
+        law=law,
         fit_status=fit.status,
         fit_digest=fit_digest,
         table_digest=fit.table_digest,
@@ -83,6 +101,29 @@ def forecast_run(
         version=__version__,
     )
     return register_forecast(stored.ledger.folder, forecast)
+
+
+def _forecast_by(
+    near: RunTable, fit: Fit, *, params: float, tokens: float
+) -> tuple[float, Interval]:
+    """The loss of a new run by the runs near it.
+
+    Raises:
+        UsageError: They show no noise.
+    """
+    sigma = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
+    if sigma <= 0.0:
+        raise UsageError(f"{fit.source}: its runs show no noise, so none can be told from another.")
+    said = forecast_nearby(
+        near.params,
+        near.tokens,
+        near.loss,
+        at=(params, tokens),
+        sigma=sigma,
+        rate=measure_rate(fit),
+        level=fit.level,
+    )
+    return said.loss, said.new_run
 
 
 def review_forecasts(stored: StoredSweep) -> ForecastRecord:

@@ -11,13 +11,17 @@ from typing import Any
 
 import numpy as np
 
+from scaling.allocation.distance import FARTHEST_DECADES
 from scaling.design.expectation import find_truth
+from scaling.design.nearness import DEFAULT_RATE, measure_rate
 from scaling.design.prior import PriorLaw, read_prior
-from scaling.design.suggestion import DEFAULT_RATE, Points, Suggestion, suggest_runs
+from scaling.design.suggestion import Points, Suggestion, suggest_runs
 from scaling.errors import QueryError, SpecError, UsageError
 from scaling.fitting.budgets import list_flops
+from scaling.fitting.recipe_checks import MIN_STEPS
 from scaling.fitting.result import Fit
 from scaling.planning import find_prior
+from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.plan import CorpusFacts, plan_sweep
@@ -26,6 +30,7 @@ from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
 from scaling.units import FloatArray, format_flops
 from scaling.workflow import (
     FitOptions,
+    find_run_memory,
     fit_table,
     list_sweep_ladder,
     make_sweep_cost,
@@ -38,6 +43,7 @@ from scaling.workflow import (
 _BUDGETS, _SIZES, _REACH = 12, 7, 8.0
 _SMALLEST_SHARE = 1e4
 _LAWS = 5
+_HALVINGS = 20  # of ln C over 40 decades: to 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,20 +114,25 @@ def suggest_cells(
         fit = fit_table(table, stored, FitOptions())
         prior = read_prior(fit, sigma=noise)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
-        laws, rate = _list_laws(fit), _measure_rate(fit)
+        laws, rate = _list_laws(fit), measure_rate(fit)
     else:
         sweep = prepare_sweep(source, root=root)
         spec, facts, plan = sweep.spec, sweep.corpus.facts, sweep.plan
         cost = make_sweep_cost(spec, facts, "matmul")
         prior = find_prior(spec, facts, cost, plan, source=None, noise=noise)
         done, laws, rate = None, prior.letters[None], DEFAULT_RATE
+    trained = [cell.run.flops for cell in plan.cells]
+    _verify_reach(forecast, spend=spend, trained=trained if done is not None else ())
     runs = list_candidates(spec, facts, spend=spend, forecast=forecast, prior=prior, cost=cost)
     known = {cell.run.run_id for cell in plan.cells} if done is not None else set()
     runs = [run for run in runs if run.run_id not in known]
     if not runs:
+        words = "a forecast" if forecast < spend else "a spend"
         raise QueryError(
-            f"{format_flops(spend)} FLOPs pay for no run that this corpus has text for and that "
-            "takes enough steps."
+            f"{words} of {format_flops(min(spend, forecast))} FLOPs leaves no run that this corpus "
+            f"has text for, that takes {MIN_STEPS} steps and fits into memory.\nSay a larger one, "
+            "add text, or use a smaller context: a shorter sequence makes more steps of the same "
+            "tokens."
         )
     suggestion = suggest_runs(
         _place(runs, times=len(spec.seeds) if done is not None else 1),
@@ -143,6 +154,18 @@ def suggest_cells(
     )
 
 
+def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) -> None:
+    """Raises QueryError where the forecast lies beyond what any run will have reached by far."""
+    reach = max([spend, *trained])
+    decades = math.log10(forecast / reach)
+    if decades > FARTHEST_DECADES:
+        raise QueryError(
+            f"--forecast {format_flops(forecast)} lies {decades:.1f} decades above the largest run "
+            f"that could be trained ({format_flops(reach)}), outside any sane range "
+            f"({FARTHEST_DECADES:g})."
+        )
+
+
 def list_candidates(
     spec: SweepSpec,
     facts: CorpusFacts,
@@ -152,12 +175,15 @@ def list_candidates(
     prior: PriorLaw,
     cost: CostModel,
 ) -> list[RunSpec]:
-    """What could be trained for a forecast: rungs around the optimum of budgets from a ten
-    thousandth of the spend (or of the forecast, if that is less) up to the spend.
+    """What could be trained for a forecast: rungs around the optimum of budgets up to the spend
+    (the forecast, or what the text feeds, where that is less), down to a ten thousandth of that.
 
-    A candidate has the recipe and is refused for the reasons that the sweep's own cells have.
+    A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
+    is one offered that a gate would fault: too few steps, text that repeats, more memory than there
+    is.
     """
-    budgets = np.geomspace(min(spend, forecast) / _SMALLEST_SHARE, min(spend, forecast), _BUDGETS)
+    largest = min(spend, forecast, _find_fed_budget(prior, cost, facts.train_tokens))
+    budgets = np.geomspace(largest / _SMALLEST_SHARE, largest, _BUDGETS)
     wished = []
     for budget in budgets:
         centre = float(find_truth(prior, [float(budget)], cost)[0][0])
@@ -183,8 +209,27 @@ def list_candidates(
         planned = plan_sweep(asked, facts).cells
     except SpecError:
         return []
-    distinct = {cell.run.run_id: cell.run for cell in planned if cell.run.flops <= spend}
+    memory = find_run_memory()
+    distinct = {
+        cell.run.run_id: cell.run
+        for cell in planned
+        if cell.run.flops <= spend
+        and cell.run.recipe.steps >= MIN_STEPS
+        and cell.run.tokens <= facts.train_tokens
+        and estimate_memory(cell.run) <= memory
+    }
     return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
+
+
+def _find_fed_budget(prior: PriorLaw, cost: CostModel, tokens: int) -> float:
+    """The largest budget at which the largest candidate does not repeat its text [FLOPs]."""
+    low, high = 1.0, LARGEST_BUDGET
+    for _ in range(_HALVINGS):
+        middle = math.sqrt(low * high)
+        params = _REACH * float(find_truth(prior, [middle], cost)[0][0])
+        needed = middle / float(cost.flops_per_token(np.array([params]))[0])
+        low, high = (middle, high) if needed <= tokens else (low, middle)
+    return low
 
 
 def write_sweep(found: SuggestedCells, *, question: str) -> str:
@@ -248,10 +293,3 @@ def _list_laws(fit: Fit) -> FloatArray:
     draws = draws[np.all(draws > 0, axis=1) & np.all(np.isfinite(draws), axis=1)]
     step = max(1, len(draws) // (_LAWS - 1))
     return np.concatenate((own, draws[::step][: _LAWS - 1]))
-
-
-def _measure_rate(fit: Fit) -> float:
-    """Root mean square of the rates of model error that the runs so far show."""
-    if fit.discrepancy is None:
-        return DEFAULT_RATE
-    return float(np.sqrt(np.mean(np.square(fit.discrepancy.rates))))

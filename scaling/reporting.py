@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 import platform
 import warnings
 from collections.abc import Sequence
@@ -20,10 +19,10 @@ from scaling.ledger.filters import Filters
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
-from scaling.report.words import APPROACH_WORDS
-from scaling.sweep.counting import COUNT_CONVENTIONS
+from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
 from scaling.sweep.plan import decide_seq_len
 from scaling.workflow import (
+    FilteredFit,
     FitOptions,
     StoredSweep,
     backtest_table,
@@ -40,21 +39,12 @@ if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.result import Fit
     from scaling.ledger.tables import RunTable
-    from scaling.report.sensitivity import Group, Variant
     from scaling.sweep.spec import SweepSpec
     from scaling.vocabulary import VocabularyComparison
 
 ReportForm = Literal["html", "md"]
 
 _CURVE_BYTES = 16 * 2**20
-# Laws that a point fit of settles at once; what they are, in words.
-_OTHER_LAWS = {
-    "chinchilla": "E + A/N^alpha + B/D^beta",
-    "tied": "equal exponents for size and data",
-    "no_floor": "no floor E",
-    "kaplan": "Kaplan's form",
-    "droppo": "Droppo and Elibol's form",
-}
 
 
 def report_sweep(
@@ -84,16 +74,11 @@ def report_sweep(
     """
     from scaling.report.markdown import write_markdown
     from scaling.report.page import ReportData, write_report
+    from scaling.variants import compare_variants
 
     filters = filters or Filters()
     options = FitOptions(family=family)
-    fits, tables = {}, {}
-    for count in COUNT_CONVENTIONS:
-        few = options if count == "matmul" else dataclasses.replace(options, count=count)
-        tables[count], _ = read_runs(stored.ledger.folder, count=count)
-        fits[count] = fit_filtered(
-            tables[count], stored, few, filters, compare=count == options.count
-        )
+    fits, table = _fit_counts(stored, options, filters)
     found = fits[options.count]
     fit = found.fit
     scored = None
@@ -125,13 +110,13 @@ def report_sweep(
         versions=list_versions(),
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         filters=found.effects,
-        left_out=tuple(sorted(set(tables[options.count].run) - set(found.table.run))),
+        left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
         backtest=scored,
         forecasts=_judge_forecasts(stored, results),
         source=source,
         options=tuple(asked),
-        variants=compare_variants(tables[options.count], stored, fit, allocations, filters, asked),
+        variants=compare_variants(table, stored, fit, allocations, filters, asked),
         csv=render_index(results, stored.plan.cells),
         vocabulary=_compare_siblings(stored),
     )
@@ -141,125 +126,24 @@ def report_sweep(
     return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
+def _fit_counts(
+    stored: StoredSweep, options: FitOptions, filters: Filters
+) -> tuple[dict[CountConvention, FilteredFit], RunTable]:
+    """The fit under each way of counting N, and every row under the one that is asked for."""
+    fits, tables = {}, {}
+    for count in COUNT_CONVENTIONS:
+        few = dataclasses.replace(options, count=count)
+        tables[count], _ = read_runs(stored.ledger.folder, count=count)
+        asked = count == options.count
+        fits[count] = fit_filtered(tables[count], stored, few, filters, compare=asked)
+    return fits, tables[options.count]
+
+
 def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRecord | None:
     found = read_forecasts(stored.ledger.folder)
     if not found.forecasts and not found.damaged:
         return None
     return judge_forecasts(found, results.results)
-
-
-def compare_variants(
-    table: RunTable,
-    stored: StoredSweep,
-    fit: Fit,
-    allocations: Sequence[Allocation],
-    filters: Filters,
-    asked: Sequence[str],
-) -> tuple[Variant, ...]:
-    """The first answer by each approach, and by point fits of other laws and of fewer runs.
-
-    Args:
-        table: Every run.
-        stored: The sweep.
-        fit: What the report answers with.
-        allocations: Its answers; empty: there is nothing to compare.
-        filters, asked: What it was asked for, as values and as words.
-    """
-    from scaling.allocation import allocate
-    from scaling.report.sensitivity import Variant
-
-    if not allocations or fit.law is None:
-        return ()
-    flops = allocations[0].flops
-    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", _write(flops)]
-    variants = []
-    for approach in fit.approaches:
-        if approach in ("akima", "projection"):  # cross-checks, which the command line never asks
-            continue
-        answer, reason = None, ""
-        try:
-            answer = allocate(fit, flops, approach=approach)
-        except ScalingError as error:
-            reason = str(error).splitlines()[0]
-        variants.append(
-            Variant(
-                group="method",
-                words=APPROACH_WORDS[approach],
-                command=quote_command([*ask, *asked, "--approach", approach]),
-                runs=fit.n,
-                answer=answer,
-                reason=reason,
-            )
-        )
-    others: list[tuple[Group, str, FitOptions, Filters, list[str]]] = [
-        ("law", words, FitOptions(family=family), filters, ["--family", family])
-        for family, words in _OTHER_LAWS.items()
-        if family != fit.law.family
-    ]
-    own = FitOptions(family=fit.law.family)
-    others += [
-        ("runs", words, own, one, list(more)) for words, one, more in _list_choices(stored, filters)
-    ]
-    for group, words, options, chosen, more in others:
-        kept = _drop_family(asked) if group == "law" else asked
-        command = quote_command([*ask, *kept, *more, "--no-bootstrap"])
-        answer, reason, runs = None, "", None
-        try:
-            found_fit = fit_filtered(
-                table, stored, dataclasses.replace(options, bootstrap=None), chosen
-            ).fit
-            runs = found_fit.n
-            answer = allocate(found_fit, flops)
-        except ScalingError as error:
-            reason = str(error).splitlines()[0]
-        if runs == fit.n and group == "runs":
-            continue  # the rule leaves nothing out
-        variants.append(
-            Variant(
-                group=group, words=words, command=command, runs=runs, answer=answer, reason=reason
-            )
-        )
-    return tuple(variants)
-
-
-def _write(flops: float) -> str:
-    """2e11, as a person writes it; all of its digits."""
-    return f"{flops:.17g}" if float(f"{flops:g}") != flops else f"{flops:g}".replace("e+", "e")
-
-
-def _drop_family(asked: Sequence[str]) -> list[str]:
-    """The words without --family and its value."""
-    kept = list(asked)
-    if "--family" in kept:
-        at = kept.index("--family")
-        del kept[at : at + 2]
-    return kept
-
-
-def _list_choices(
-    stored: StoredSweep, filters: Filters
-) -> list[tuple[str, Filters, tuple[str, ...]]]:
-    """(words, filters, their words on a command line) of other choices of runs."""
-    choices: list[tuple[str, Filters, tuple[str, ...]]] = []
-    budgets = sorted({cell.budget for cell in stored.plan.cells if cell.budget is not None})
-    if len(budgets) > 3 and filters.flops_range is None:
-        low = float(f"{math.sqrt(budgets[0] * budgets[1]):.3g}")
-        high = float(f"{math.sqrt(budgets[-2] * budgets[-1]):.3g}")
-        for words, ends, text in (
-            ("without the smallest budget", (low, None), f"{_write(low)}:"),
-            ("without the largest budget", (None, high), f":{_write(high)}"),
-        ):
-            chosen = dataclasses.replace(filters, flops_range=ends)
-            choices.append((words, chosen, ("--flops-range", text)))
-    if filters.min_ratio is None:
-        for ratio in (4.0, 20.0):
-            chosen = dataclasses.replace(filters, min_ratio=ratio)
-            words = f"only runs with at least {ratio:g} tokens per parameter"
-            choices.append((words, chosen, ("--min-ratio", f"{ratio:g}")))
-    if not filters.best_recipe:
-        chosen = dataclasses.replace(filters, best_recipe=True)
-        choices.append(("only the best run of each cell", chosen, ("--best-recipe",)))
-    return choices
 
 
 def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:

@@ -50,12 +50,12 @@ def list_forecast_rows(record: ForecastRecord) -> list[tuple[str, ...]]:
         said = outcome.registered.forecast
         rows.append(
             (
-                said.created[:16].replace("T", " "),
+                said.created[:10],
                 f"{format_flops(said.run.flops)} (×{said.run.flops / said.largest_flops:.3g})",
                 f"{format_count(said.params)} on {format_count(said.run.tokens)}",
                 said.law,
-                f"{said.loss:.4f} ({said.low:.4f} to {said.high:.4f})",
-                "–" if outcome.measured is None else f"{outcome.measured:.4f}",
+                f"{said.loss:.3f} ({said.low:.3f} to {said.high:.3f})",
+                "–" if outcome.measured is None else f"{outcome.measured:.3f}",
                 describe_verdict(outcome),
             )
         )

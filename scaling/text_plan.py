@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scaling.text import align_columns
@@ -25,6 +25,7 @@ def format_plan(plan: Mapping[str, Any]) -> str:
         f"up to {_format_bytes(totals['peak_bytes'])} of memory a run, "
         f"{_format_bytes(totals['disk_bytes'])} of disk"
     )
+    lines += _format_validations(plan["cells"])
     if plan["throughput"] is None:
         lines.append("time: not measured on this device (leave --no-benchmark)")
     else:
@@ -53,8 +54,32 @@ def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
         f"{cell['learning_rate']:.3g}",
         "–" if cell["seconds"] is None else format_seconds(cell["seconds"]),
         _format_bytes(cell["memory_bytes"]),
-        "done" if cell["cached"] and not cell["repeats"] else cell["why"],
+        _say_state(cell),
     )
+
+
+def _say_state(cell: Mapping[str, Any]) -> str:
+    state = "done" if cell["cached"] and not cell["repeats"] else str(cell["why"])
+    return f"forecast, {state}" if cell["role"] == "validation" else state
+
+
+def _format_validations(cells: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What checking the registered forecasts costs beside the sweep; nothing where none is left."""
+    left = [
+        cell
+        for cell in cells
+        if cell["role"] == "validation" and not cell["cached"] and not cell["repeats"]
+    ]
+    if not left:
+        return []
+    runs = f"{len(left)} run" + "s" * (len(left) > 1)
+    line = (
+        f"of those, to check forecasts: {runs}, {format_flops(sum(c['flops'] for c in left))} FLOPs"
+    )
+    seconds = [cell["seconds"] for cell in left]
+    if all(one is not None for one in seconds):
+        line += f", {format_seconds(sum(seconds))} of one core"
+    return [line]
 
 
 def _format_left(left: Mapping[str, Any], throughput: Mapping[str, Any]) -> list[str]:
@@ -156,8 +181,9 @@ def format_suggestion(found: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *align_columns(rows),
-            f"{len(found['cells'])} cells, {format_flops(found['flops'])} FLOPs; "
-            f"expected error of the loss at {format_flops(found['forecast'])} FLOPs: "
+            f"{len(found['cells'])} cell{'s' * (len(found['cells']) > 1)}, "
+            f"{format_flops(found['flops'])} FLOPs; expected error of the loss at "
+            f"{format_flops(found['forecast'])} FLOPs: "
             f"{error['after']:.2%}{before}",
             f"  by {found['prior']['source']}, noise {found['prior']['noise']:.2%}",
         ]

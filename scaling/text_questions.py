@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 _HEAD = ("training", "of the least", "params", "tokens", "serving/token", "weights", "pays from")
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
 _NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no better
+# From so much more on it is said in times, from so much less on with a digit after the point.
+_MANY_TIMES, _NEARLY_ALL = 9.5, 0.995
 
 
 def describe_asked(answer: Allocation) -> str:
@@ -59,9 +61,10 @@ def list_trade_offs(answer: Allocation) -> list[str]:
         return []
     lines = []
     if traded.extra_compute > _NOTHING:
+        much = f"{_format_more(traded.extra_compute)} {traded.of} compute"
         lines.append(
-            f"  costs {_format_share(traded.extra_compute)} more {traded.of} compute than the "
-            f"cheapest way to this loss, N = {format_count(traded.cheapest_params)}"
+            f"  costs {much} than the cheapest way to this loss, "
+            f"N = {format_count(traded.cheapest_params)}"
         )
     lines += _list_sizes(traded)
     if question.inference_tokens is not None or question.serving_memory is not None:
@@ -81,8 +84,7 @@ def _list_sizes(traded: TradeOffs) -> list[str]:
         if one.extra_compute is None:
             parts.append(f"{name} cannot")
         else:
-            more = "more" if one.extra_compute >= 0 else "less"
-            parts.append(f"{name} {_format_share(abs(one.extra_compute))} {more}")
+            parts.append(f"{name} {_format_more(one.extra_compute)}")
     kind = "" if traded.of == "training" else f"{traded.of} "
     return [f"  {kind}compute for the same loss at other sizes: {', '.join(parts)}"]
 
@@ -136,5 +138,10 @@ def _format_bytes(value: float) -> str:
     return f"{value / 1000.0**at:.3g} {_BYTES[at]}"
 
 
-def _format_share(value: float) -> str:
-    return f"{value:.0%}" if value >= 0.1 else f"{value:.1%}"
+def _format_more(extra: float) -> str:
+    """33% more, 20% less, 12 times more."""
+    if extra >= _MANY_TIMES:
+        return f"{extra:,.0f} times more"
+    share = abs(extra)
+    words = f"{share:.0%}" if 0.1 <= share < _NEARLY_ALL or extra >= 0.1 else f"{share:.1%}"
+    return f"{words} {'more' if extra >= 0 else 'less'}"

@@ -169,7 +169,7 @@ def prepare_sweep(
         plan = plan_sweep(
             spec,
             corpus.facts,
-            memory_bytes=_memory_per_run() if runs_here else None,
+            memory_bytes=find_run_memory() if runs_here else None,
             recorded=recorded,
             validations=validations,
         )
@@ -206,7 +206,8 @@ def _list_validations(
     return tuple(run for run in runs if untrained or run.run_id in done)
 
 
-def _memory_per_run() -> int:
+def find_run_memory() -> int:
+    """Memory that one run on this machine may use [bytes]."""
     import psutil
 
     return int(_MEMORY_SHARE * psutil.virtual_memory().total)

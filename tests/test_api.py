@@ -49,6 +49,12 @@ def test_help_lists_every_verb() -> None:
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
 
 
+def test_the_list_of_verbs_says_what_each_does_not_how_it_is_typed() -> None:
+    listed = run_cli("--help").stdout.partition("Commands:")[2]
+    assert "scaling " not in listed.replace("`scaling run`", "")
+    assert "Write a commented sweep file" in listed
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_begins_with_two_examples(verb: str) -> None:
     lines = run_cli(verb, "--help").stdout.split("\n")

@@ -16,7 +16,8 @@ from scaling.cli import cli
 from scaling.fitting.result import Fit
 from scaling.ledger.filters import Filters
 from scaling.report.sensitivity import Variant
-from scaling.reporting import compare_variants, report_sweep
+from scaling.reporting import report_sweep
+from scaling.variants import compare_variants
 from scaling.workflow import FitOptions, fit_filtered, open_results, read_runs
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

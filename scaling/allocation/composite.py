@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from scaling.allocation.uncertainty import (
     find_interval,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Check, Fit, Interval
+from scaling.fitting.result import Check, Coverage, Fit, Interval
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
 from scaling.sweep.shapes import ModelShape
@@ -60,45 +61,22 @@ def answer_question(
         NoFitError: The fit has no law, or none that splits a budget where N and D are free; or
             the answer repeats its data more often than a law of fresh tokens can judge.
     """
-    conditions = (question.params, question.tokens, question.tokens_per_param)
-    if all(one is None for one in conditions):
-        get_frontier(fit, "parametric", anyway)
-    verify_status(fit, anyway)
-    family, coefficients = get_law(fit)
-    covered = get_coverage(fit)
-    near = covered.flops[1]
-    serving = make_serving(question.bytes_per_param, ladder, fit.convention)
-    ceiling = None
-    if question.serving_memory is not None:
-        ceiling = serving.find_params(question.serving_memory)
-    problem = Problem(
-        law=family,
-        coefficients=coefficients[None],
-        cost=fit.cost,
-        served=question.inference_tokens or 0.0,
-        unique=question.unique_tokens,
-        worth=np.array([PUBLISHED_WORTH]),
-    )
-    route = choose_route(problem, question, ceiling=ceiling, near=near)
+    _verify_fit(fit, question, anyway)
+    posed = _pose(fit, question, ladder)
+    problem = posed.problem
+    route = choose_route(problem, question, ceiling=posed.ceiling, near=posed.near)
     target = np.array([question.target_loss or np.nan])
-    params, tokens = follow_route(route, problem, loss=target, near=near)
+    params, tokens = follow_route(route, problem, loss=target, near=posed.near)
     flops = float(problem.find_training(params, tokens)[0])
     if not all(1.0 <= float(one) < math.inf for one in (params[0], tokens[0], flops)):
         raise QueryError(
             f"These conditions lead to N = {params[0]:.3g} and D = {tokens[0]:.3g}, which no model "
             f"has ({' and '.join(route.binding)})."
         )
-    asked = {
-        "C": (flops, covered.flops),
-        "N": (float(params[0]), covered.params),
-        "D": (float(tokens[0]), covered.tokens),
-    }
-    if route.kind in ("budget", "loss") and problem.served == 0.0:
-        del asked["N"], asked["D"]  # the frontier's own N and D, as for a plain budget
+    asked = _list_distances(posed, route, flops, float(params[0]), float(tokens[0]))
     distance = check_distance(asked, far)
     if not anyway:
-        _verify_epochs(problem, question, float(tokens[0]), ceiling=ceiling, near=near)
-    checks = [distance, *_check_repeats(problem, question, float(tokens[0]))]
+        _verify_epochs(posed, question, float(tokens[0]))
     answer = Allocation(
         flops=flops,
         params=float(params[0]),
@@ -113,13 +91,76 @@ def answer_question(
         shape=None,
         extrapolation_decades=max(count_decades(*one) for one in asked.values()),
         approach="parametric",
-        checks=tuple(checks),
+        checks=(distance, *_check_repeats(problem, question, float(tokens[0]))),
         question=question,
         binding=route.binding,
         notes=tuple(_list_notes(problem, question, ladder)),
     )
-    answer = _draw_intervals(fit, problem, route, answer, near)
-    return _describe_costs(fit, problem, route, answer, serving, ladder)
+    answer = _draw_intervals(fit, problem, route, answer, posed.near)
+    return _describe_costs(fit, problem, route, answer, posed.serving, ladder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Posed:
+    """A question as it is solved: by which law, from where, under which ceiling.
+
+    Attributes:
+        problem: The law itself, b = 1.
+        covered: Range of the fitted data.
+        serving: Bytes of a served model.
+        ceiling: Largest N that the serving memory holds; None without.
+    """
+
+    problem: Problem
+    covered: Coverage
+    serving: Serving
+    ceiling: float | None
+
+    @property
+    def near(self) -> float:
+        """Some budget of the data's [FLOPs]."""
+        return self.covered.flops[1]
+
+
+def _verify_fit(fit: Fit, question: Question, anyway: bool) -> None:
+    """Raises NoFitError where the fit cannot answer such a question."""
+    conditions = (question.params, question.tokens, question.tokens_per_param)
+    if all(one is None for one in conditions):
+        get_frontier(fit, "parametric", anyway)
+    verify_status(fit, anyway)
+
+
+def _pose(fit: Fit, question: Question, ladder: Sequence[ModelShape] | None) -> _Posed:
+    family, coefficients = get_law(fit)
+    serving = make_serving(question.bytes_per_param, ladder, fit.convention)
+    ceiling = None
+    if question.serving_memory is not None:
+        ceiling = serving.find_params(question.serving_memory)
+    return _Posed(
+        problem=Problem(
+            law=family,
+            coefficients=coefficients[None],
+            cost=fit.cost,
+            served=question.inference_tokens or 0.0,
+            unique=question.unique_tokens,
+            worth=np.array([PUBLISHED_WORTH]),
+        ),
+        covered=get_coverage(fit),
+        serving=serving,
+        ceiling=ceiling,
+    )
+
+
+def _list_distances(
+    posed: _Posed, route: Route, flops: float, params: float, tokens: float
+) -> dict[str, tuple[float, tuple[float, float]]]:
+    """What the answer asks of C, N and D beside what the data cover."""
+    asked = {"C": (flops, posed.covered.flops)}
+    # On the frontier N and D are its own, as for a plain budget.
+    if route.kind not in ("budget", "loss") or posed.problem.served > 0.0:
+        asked["N"] = (params, posed.covered.params)
+        asked["D"] = (tokens, posed.covered.tokens)
+    return asked
 
 
 def describe_budget(
@@ -241,15 +282,13 @@ def _check_reached(flops: FloatArray, answer: Allocation) -> tuple[Check, ...]:
     )
 
 
-def _verify_epochs(
-    problem: Problem, question: Question, tokens: float, *, ceiling: float | None, near: float
-) -> None:
+def _verify_epochs(posed: _Posed, question: Question, tokens: float) -> None:
     """Whether a law of fresh tokens may judge an answer that repeats its data so often.
 
     Raises:
         NoFitError: It may not; how many unique tokens would do is said.
     """
-    unique = question.unique_tokens
+    problem, unique = posed.problem, question.unique_tokens
     if unique is None or isinstance(problem.law, DataConstrained):
         return
     if tokens <= MAX_EPOCHS * unique * (1.0 + 1e-9):
@@ -258,9 +297,9 @@ def _verify_epochs(
     for _ in range(_HALVINGS):
         enough = math.sqrt(low * high)
         other = dataclasses.replace(problem, unique=enough)
-        route = choose_route(other, question, ceiling=ceiling, near=near)
+        route = choose_route(other, question, ceiling=posed.ceiling, near=posed.near)
         target = np.array([question.target_loss or np.nan])
-        _, seen = follow_route(route, other, loss=target, near=near)
+        _, seen = follow_route(route, other, loss=target, near=posed.near)
         low, high = (enough, high) if seen[0] > MAX_EPOCHS * enough else (low, enough)
     raise NoFitError(
         f"The answer would pass {tokens / unique:.3g} times over {format_count(unique)} unique "

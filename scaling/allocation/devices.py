@@ -3,7 +3,14 @@ accumulated in FP32, without structured sparsity.
 
 A model trains at MFU times that (model FLOPs utilisation; Chowdhery et al. 2022, arXiv:2204.02311,
 appendix B). Vendors often print the number with 2:4 sparsity, which is twice as large and which
-training does not reach; it is halved here.
+training does not reach; it is halved here. Cards for games are named with FP16 accumulation too,
+again twice as large.
+
+Beside the vendor's page stands where its number was read a second time: [t] torchtitan,
+torchtitan/tools/utils.py (commit 0258167); [l] Lightning, fabric/utilities/throughput.py (commit
+0810121); [g] Google Cloud's pages of each TPU; [n] AWS Neuron's pages of each chip; [h] Intel's
+talk at Hot Chips 2024; [s] at least one public table of specifications. [–] marks a number that was
+not read a second time.
 """
 
 from __future__ import annotations
@@ -30,37 +37,46 @@ class Device:
     source: str
 
 
-_A100 = "NVIDIA A100 datasheet (2021): BF16 312 TFLOPS"
+_A100 = "NVIDIA A100 datasheet (2021): BF16 312 TFLOPS [t, l]"
 _H100 = "NVIDIA H100 datasheet (2023), with sparsity"
 _TPU = "Google Cloud documentation, Cloud TPU system architecture"
+_TRAINIUM = "AWS Neuron documentation, Trainium architecture, one chip"
 
 DEVICES: Mapping[str, Device] = {
     name: Device(name=name, peak_flops=peak, source=source)
     for name, peak, source in (
-        ("t4", 65e12, "NVIDIA T4 datasheet (2019): FP16 65 TFLOPS"),
-        ("v100", 125e12, "NVIDIA V100 datasheet (2018), SXM2: FP16 125 TFLOPS"),
-        ("a10", 125e12, "NVIDIA A10 datasheet (2021): BF16 125 TFLOPS, 250 with sparsity"),
+        ("t4", 65e12, "NVIDIA T4 datasheet (2019): FP16 65 TFLOPS [l]"),
+        ("v100", 125e12, "NVIDIA V100 datasheet (2018), SXM2: FP16 125 TFLOPS [l]"),
+        ("v100-pcie", 112e12, "NVIDIA V100 datasheet (2018), PCIe: FP16 112 TFLOPS [l]"),
+        ("a10", 125e12, "NVIDIA A10 datasheet (2021): BF16 125 TFLOPS, 250 with sparsity [l, s]"),
+        ("a30", 165e12, "NVIDIA A30 datasheet (2021): BF16 165 TFLOPS, 330 with sparsity [s]"),
         ("a100", 312e12, _A100),
-        ("l4", 121e12, "NVIDIA L4 datasheet (2023): BF16 242 TFLOPS with sparsity"),
-        ("l40s", 362e12, "NVIDIA L40S datasheet (2023): BF16 362 TFLOPS, 733 with sparsity"),
-        ("rtx3090", 71e12, "NVIDIA GA102 whitepaper (2020): BF16 with FP32 accumulation 71 TFLOPS"),
-        ("rtx4090", 165.2e12, "NVIDIA Ada whitepaper (2022): BF16 with FP32 accumulation 165.2"),
-        ("h100", 989.4e12, f"{_H100}, SXM: BF16 1979 TFLOPS"),
-        ("h100-pcie", 756e12, f"{_H100}, PCIe: BF16 1513 TFLOPS"),
-        ("h100-nvl", 835e12, f"{_H100}, NVL: BF16 1671 TFLOPS"),
-        ("h200", 989.4e12, "NVIDIA H200 datasheet (2024), SXM: BF16 1979 TFLOPS with sparsity"),
-        ("b200", 2250e12, "NVIDIA HGX B200 specifications (2024): BF16 4.5 PFLOPS with sparsity"),
-        ("gb200", 2500e12, "NVIDIA GB200 specifications (2024), one GPU: 5 PFLOPS with sparsity"),
-        ("mi250x", 383e12, "AMD Instinct MI250X datasheet (2021): BF16 383 TFLOPS"),
-        ("mi300x", 1307.4e12, "AMD Instinct MI300X datasheet (2023): BF16 1307.4 TFLOPS"),
-        ("mi325x", 1307.4e12, "AMD Instinct MI325X datasheet (2024): BF16 1307.4 TFLOPS"),
-        ("tpu-v3", 123e12, f"{_TPU}, v3: 123 TFLOPS a chip"),
-        ("tpu-v4", 275e12, f"{_TPU}, v4: 275 TFLOPS a chip"),
-        ("tpu-v5e", 197e12, f"{_TPU}, v5e: 197 TFLOPS a chip"),
-        ("tpu-v5p", 459e12, f"{_TPU}, v5p: 459 TFLOPS a chip"),
-        ("tpu-v6e", 918e12, f"{_TPU}, v6e: 918 TFLOPS a chip"),
-        ("gaudi2", 432e12, "Intel Gaudi 2 whitepaper (2022): BF16 432 TFLOPS"),
-        ("gaudi3", 1835e12, "Intel Gaudi 3 whitepaper (2024): BF16 1835 TFLOPS"),
+        ("l4", 121e12, "NVIDIA L4 datasheet (2023): BF16 242 TFLOPS with sparsity [s]"),
+        ("l40", 181e12, "NVIDIA L40 datasheet (2022): BF16 181 TFLOPS, 362 with sparsity [s]"),
+        ("l40s", 362e12, "NVIDIA L40S datasheet (2023): BF16 362, 733 with sparsity [t, s]"),
+        ("rtx3090", 71e12, "NVIDIA GA102 whitepaper (2020): BF16, FP32 accumulation, 71 [s]"),
+        ("rtx4090", 165.2e12, "NVIDIA Ada whitepaper (2022): BF16, FP32 accumulation, 165.2 [s]"),
+        ("h100", 989.4e12, f"{_H100}, SXM: BF16 1979 TFLOPS [t, l]"),
+        ("h100-pcie", 756e12, f"{_H100}, PCIe: BF16 1513 TFLOPS [t, l]"),
+        ("h100-nvl", 835e12, f"{_H100}, NVL: BF16 1671 TFLOPS [t]"),
+        ("h200", 989.4e12, "NVIDIA H200 datasheet (2024), SXM: BF16 1979, with sparsity [t]"),
+        ("h20", 148e12, "NVIDIA H20 specifications (2024): BF16 148 TFLOPS [s]"),
+        ("b200", 2250e12, "NVIDIA Blackwell datasheet (2024), HGX: 4.5 PFLOPS with sparsity [t]"),
+        ("gb200", 2500e12, "NVIDIA GB200 specifications (2024), one GPU: 5 with sparsity [–]"),
+        ("mi250x", 383e12, "AMD Instinct MI250X datasheet (2021): BF16 383 TFLOPS, both dies [t]"),
+        ("mi300x", 1307.4e12, "AMD Instinct MI300X datasheet (2023): BF16 1307.4 TFLOPS [t, s]"),
+        ("mi325x", 1307.4e12, "AMD Instinct MI325X datasheet (2024): BF16 1307.4 TFLOPS [t]"),
+        ("tpu-v2", 45e12, f"{_TPU}, v2: 45 TFLOPS a chip [l]"),
+        ("tpu-v3", 123e12, f"{_TPU}, v3: 123 TFLOPS a chip [l]"),
+        ("tpu-v4", 275e12, f"{_TPU}, v4: 275 TFLOPS a chip [l]"),
+        ("tpu-v5e", 197e12, f"{_TPU}, v5e: 197 TFLOPS a chip [g, l]"),
+        ("tpu-v5p", 459e12, f"{_TPU}, v5p: 459 TFLOPS a chip [s]"),
+        ("tpu-v6e", 918e12, f"{_TPU}, v6e: 918 TFLOPS a chip [s]"),
+        ("trainium", 190e12, f"{_TRAINIUM}: BF16 190 TFLOPS [n]"),
+        ("trainium2", 667e12, f"{_TRAINIUM}: BF16 667 TFLOPS [n]"),
+        ("trainium3", 671e12, f"{_TRAINIUM}: BF16 671 TFLOPS [n]"),
+        ("gaudi2", 432e12, "Intel Gaudi 2 whitepaper (2022): BF16 432 TFLOPS [h]"),
+        ("gaudi3", 1835e12, "Intel Gaudi 3 whitepaper (2024): BF16 1835 TFLOPS [h]"),
     )
 }
 

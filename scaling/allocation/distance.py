@@ -10,6 +10,9 @@ from scaling.units import format_flops
 
 # Beyond this many decades nothing above was ever tested (SCIENCE.md).
 MAX_DECADES = 3.0
+# From a sweep of minutes on a laptop (1e11 FLOPs) to the largest trainings there have been (5e26,
+# Epoch AI's list of notable models) are 16 decades: beyond, not even --far asks for a number.
+FARTHEST_DECADES = 16.0
 # Of an extrapolation, by whether anything asked lies above the data.
 _ADVICE = {
     True: "Train a larger budget first, and see whether it is predicted.",
@@ -26,7 +29,7 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
     """How far beyond the data the question lies, measured by the span of the data.
 
     Raises:
-        QueryError: Beyond MAX_DECADES without `far`.
+        QueryError: Beyond MAX_DECADES without `far`, or beyond FARTHEST_DECADES.
     """
     seen, worst = [], 0.0
     for name, (value, covered) in asked.items():
@@ -35,6 +38,11 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
         side = "above" if value > covered[1] else "below"
         what = f"{name} = {format_flops(value)}"
         ends = f"{format_flops(covered[0])} … {format_flops(covered[1])}"
+        if decades > FARTHEST_DECADES:
+            raise QueryError(
+                f"{what} lies {decades:.1f} decades {side} the data ({ends}), outside any sane "
+                f"range: beyond {FARTHEST_DECADES:g} there is no answer, not even with --far."
+            )
         if decades > MAX_DECADES and not far:
             raise QueryError(
                 f"{what} lies {decades:.1f} decades {side} the data ({ends}); beyond "

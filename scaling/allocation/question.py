@@ -29,7 +29,7 @@ HOURS_PER_DAY = 24.0
 BYTES_PER_PARAM = 2.0
 # No number of this field is beyond; within, sums and cubes of any two stay doubles.
 _SANE = (1e-15, 1e45)
-_NAMES = {"flops": "The budget [FLOPs]"}
+_NAMES = {"flops": "The budget [FLOPs]", "count": "The number of devices"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

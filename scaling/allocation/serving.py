@@ -7,14 +7,16 @@ interpolated in log N between its rungs; a table says no more than its N.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.errors import QueryError
 from scaling.sweep.counting import CountConvention, count_params, count_total_params
 from scaling.sweep.shapes import ModelShape
-from scaling.units import FloatArray
+from scaling.units import FloatArray, format_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,10 +40,21 @@ class Serving:
         return np.asarray(self.bytes_per_param * np.exp(stored), dtype=np.float64)
 
     def find_params(self, memory: float) -> float:
-        """The largest N that fits into `memory` [bytes]."""
+        """The largest N that fits into `memory` [bytes].
+
+        Raises:
+            QueryError: Not even the smallest model that can be built does.
+        """
         stored = memory / self.bytes_per_param
         if not self.log_params:
             return stored
+        smallest = math.exp(self.log_stored[0])
+        if stored < smallest:
+            raise QueryError(
+                f"serving_memory of {memory:.4g} bytes holds no model: the smallest that can be "
+                f"built stores {format_count(smallest)} parameters, "
+                f"{smallest * self.bytes_per_param:.4g} bytes."
+            )
         logs = _interpolate(np.log(np.array([stored])), self.log_stored, self.log_params)
         return float(np.exp(logs[0]))
 

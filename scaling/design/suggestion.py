@@ -1,24 +1,18 @@
-"""Which runs to add: those that most reduce the expected squared error of the fitter's forecast.
+"""Which runs to add: those that leave the forecast with the least expected squared error.
 
-A run at x is believed to measure ln L(x) + δ(x) + ε: ε is noise of standard deviation σ, and δ is
-what the law misses there, as seen from the forecast at t. In each of ln N and ln D, δ is a Brownian
-motion that starts at t with τ per root decade of compute (a decade of N or D counts as two):
+The forecast is that of nearness.py: the law is fitted with weights, and a run counts the less the
+further it lies from the forecast, for laws bend. Of a set S of runs, linear in the coordinates θ of
+a law, its expected error is
 
-    cov(δ(x), δ(x')) = τ² · ½ Σ_axes min(|x − t|, |x' − t|)  on one side of t, else 0
+    error²(t; S) = g' (J' W J + Λ)⁻¹ g,    g = ∂ ln L(t) / ∂ θ,   J = ∂ ln L / ∂ θ at the runs
 
-so that runs near the forecast tell of it, and far ones, however many, share what they get wrong.
-The fitter knows nothing of δ: it takes least squares of a set S,
+with W the weights 1/(σ² + τ²·distance) and Λ the prior, averaged over targets t and laws that are
+believed. With τ = 0 this is V-optimality.
 
-    error²(t; S) = a' (J' (σ² I + K) J + …) a,   a = (J'J + σ² Λ)⁻¹ j_t,   J = ∂ ln L / ∂ θ
-
-averaged over targets t and laws θ that are believed; Λ is a prior so weak that it only keeps a
-handful of runs from claiming to know the exponents. With τ = 0 this is V-optimality.
-
-Chosen within a spend: one by one, always the run that lowers the error most, with money left for as
-many distinct cells as a fit needs; then runs are exchanged while that helps. What the spend still
-pays for is added in order of least harm: the fitter's loss is robust, and a run more is a run by
-which it can tell an outlier. Without δ the same search spends its budget on cheap runs far away,
-where laws bend: see `benchmarks/suggest.py` and DECISIONS.md, "Planning".
+Chosen within a spend: one by one, always the run that lowers the error most, with money left for
+as many distinct cells as a fit needs; then runs are exchanged while that helps. Without model error
+the same search spends its budget on cheap runs far away: see `benchmarks/suggest.py` and
+DECISIONS.md, "Planning".
 
 Source: V-optimality and exchange, Atkinson, Donev & Tobias 2007, Optimum Experimental Designs,
 ch. 10 and 12; choosing runs for the error in a target region, Li et al. 2026, arXiv:2604.22753,
@@ -33,19 +27,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.design.nearness import DEFAULT_RATE, EXPONENT, EXPONENT_SPREAD, find_variance
 from scaling.errors import QueryError
 from scaling.fitting.checks import MIN_CELLS
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
 from scaling.units import FloatArray, IntArray, format_flops
 
-# Rate of model error by which Chinchilla's law misses on public tables (fitting/discrepancy.py).
-DEFAULT_RATE = 0.05
 # Two cells above the least that a law is fitted to.
 LEAST_CELLS = MIN_CELLS + 2
 _PASSES = 6
-# Of theta (E/s, ln of both weights, both exponents): twice what published laws differ by.
-_PRIOR_WIDTHS = np.array([0.6, 2.0, 2.0, 0.3, 0.3])
+# Of theta: E/s and ln of both weights, twice what published laws differ by; both exponents, as the
+# forecast has them.
+_PRIOR_WIDTHS = np.array([0.6, 2.0, 2.0, EXPONENT * EXPONENT_SPREAD, EXPONENT * EXPONENT_SPREAD])
 _ENOUGH = 1.0 - 1e-9
 
 
@@ -105,7 +99,7 @@ def suggest_runs(
     done = done or Points(params=np.empty(0), tokens=np.empty(0), flops=np.empty(0))
     search = _Search(candidates, targets, done, laws=laws, sigma=sigma, rate=rate, spend=spend)
     search.verify_spend()
-    chosen = search.fill(search.improve(search.grow()))
+    chosen = search.improve(search.grow())
     rows = sorted((row - len(done) for row in chosen), key=lambda row: (candidates.flops[row], row))
     before = math.sqrt(search.measure([])) if len(done) else None
     return Suggestion(
@@ -130,7 +124,7 @@ class _Search:
         rate: float,
         spend: float,
     ) -> None:
-        self._spend, self._noise = spend, sigma**2
+        self._spend = spend
         self._done = list(range(len(done)))
         self._flops = np.concatenate((done.flops, candidates.flops))
         x = np.log(np.concatenate((done.params, candidates.params)))
@@ -139,18 +133,11 @@ class _Search:
         self._cell: IntArray = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
         self._free = np.arange(len(done), x.size)
         goals = np.log(targets.params), np.log(targets.tokens)
-        self._drift = [
-            rate**2 * (_run_motion(x - goals[0][at]) + _run_motion(y - goals[1][at]))
-            for at in range(len(targets))
-        ]
-        self._slopes: list[FloatArray] = []
-        self._goals: list[FloatArray] = []
+        middle = float(goals[0].mean()), float(goals[1].mean())
+        self._variance = find_variance(x, y, at=middle, sigma=sigma, rate=rate)
         everywhere = np.concatenate((x, goals[0])), np.concatenate((y, goals[1]))
-        for law in laws:
-            slopes = _find_slopes(law, *everywhere)
-            self._slopes.append(slopes[: x.size])
-            self._goals.append(slopes[x.size :])
-        self._prior = self._noise * np.diag(1.0 / _PRIOR_WIDTHS**2)
+        slopes = np.stack([_find_slopes(law, *everywhere) for law in laws])
+        self._slopes, self._goals = slopes[:, : x.size], slopes[:, x.size :]
 
     def verify_spend(self) -> None:
         """Raises QueryError where nothing can be chosen."""
@@ -168,78 +155,49 @@ class _Search:
                 f"missing cost {format_flops(needed)} FLOPs. Spend more, or allow smaller models."
             )
 
-    def grow(self) -> list[int]:
-        """Runs added one by one, always the one with the lowest error, while it falls or cells are
-        missing."""
-        chosen: list[int] = []
-        error = self.measure(chosen)
-        while (others := self._list_open(chosen)).size:
-            after = self.measure_each(chosen, others)
-            if after.min() >= error and self._count_cells(chosen) >= LEAST_CELLS:
-                break
-            chosen.append(int(others[np.argmin(after)]))
-            error = float(after.min())
-        return chosen
+    def grow(self, chosen: Sequence[int] = ()) -> list[int]:
+        """Runs added one by one, always the one with the lowest error, while the spend pays for
+        one: no run does harm."""
+        grown = list(chosen)
+        while (others := self._list_open(grown)).size:
+            grown.append(int(others[np.argmin(self.measure_each(grown, others))]))
+        return grown
 
     def improve(self, chosen: list[int]) -> list[int]:
-        """Runs exchanged, dropped and added while the error falls."""
+        """Runs exchanged while the error falls; what an exchange saves is spent again."""
         error = self.measure(chosen)
         for _ in range(_PASSES):
             before = error
-            for row in [*chosen, None]:
+            for row in list(chosen):
                 rest = [one for one in chosen if one != row]
-                others = self._list_open(rest)
-                if others.size:
-                    after = self.measure_each(rest, others)
-                    if after.min() < error * _ENOUGH:
-                        chosen, error = [*rest, int(others[np.argmin(after)])], float(after.min())
-                        continue
-                if row is not None and rest and self._count_cells(rest) >= LEAST_CELLS:
-                    without = self.measure(rest)
-                    if without < error * _ENOUGH:
-                        chosen, error = rest, without
+                grown = self.grow(rest)
+                after = self.measure(grown)
+                if after < error * _ENOUGH:
+                    chosen, error = grown, after
             if error >= before * _ENOUGH:
                 break
         return chosen
 
-    def fill(self, chosen: list[int]) -> list[int]:
-        """What the spend still pays for, in order of least harm."""
-        while (others := self._list_open(chosen)).size:
-            after = self.measure_each(chosen, others)
-            chosen = [*chosen, int(others[np.argmin(after)])]
-        return chosen
-
     def measure(self, chosen: Sequence[int]) -> float:
         """Expected squared error of a set."""
-        rows = self._join(chosen)
-        total = 0.0
-        for slopes, goals in zip(self._slopes, self._goals, strict=True):
-            design = slopes[rows]
-            inner = design.T @ design + self._prior
-            inverse = np.linalg.inv(inner)
-            for goal, drift in zip(goals, self._drift, strict=True):
-                weights = inverse @ goal
-                spread = self._noise * inner + design.T @ drift[np.ix_(rows, rows)] @ design
-                total += float(weights @ spread @ weights)
-        return total / (len(self._slopes) * len(self._drift))
+        spread = np.einsum("ktp,kpq,ktq->kt", self._goals, self._invert(chosen), self._goals)
+        return float(spread.mean())
 
     def measure_each(self, chosen: Sequence[int], others: IntArray) -> FloatArray:
         """Expected squared error of a set with each of `others` added, shape (others,)."""
+        inverse, added = self._invert(chosen), self._slopes[:, others]
+        reach = np.einsum("kpq,krq->krp", inverse, added)
+        own = np.einsum("krp,krp->kr", added, reach) + self._variance[others]
+        gain = np.einsum("ktp,krp->ktr", self._goals, reach) ** 2 / own[:, None, :]
+        return np.asarray(self.measure(chosen) - gain.mean(axis=(0, 1)), dtype=np.float64)
+
+    def _invert(self, chosen: Sequence[int]) -> FloatArray:
+        """Covariance of theta under every law, shape (laws, p, p)."""
         rows = self._join(chosen)
-        total = np.zeros(others.size)
-        for slopes, goals in zip(self._slopes, self._goals, strict=True):
-            design, added = slopes[rows], slopes[others]
-            inner = design.T @ design + self._prior
-            inverse = np.linalg.inv(inner + added[:, :, None] * added[:, None, :])
-            for goal, drift in zip(goals, self._drift, strict=True):
-                weights = inverse @ goal
-                along = np.einsum("kp,kp->k", weights, added)
-                spread = self._noise * inner + design.T @ drift[np.ix_(rows, rows)] @ design
-                shared = drift[np.ix_(others, rows)] @ design
-                total += np.einsum("kp,pq,kq->k", weights, spread, weights)
-                total += (self._noise + drift[others, others]) * along**2
-                total += 2.0 * along * np.einsum("kp,kp->k", weights, shared)
-        return total / (len(self._slopes) * len(self._drift))
+        design = self._slopes[:, rows]
+        weighted = design / self._variance[rows][:, None]
+        inner = np.einsum("knp,knq->kpq", weighted, design) + np.diag(1.0 / _PRIOR_WIDTHS**2)
+        return np.asarray(np.linalg.inv(inner), dtype=np.float64)
 
     def _count_cells(self, chosen: Sequence[int]) -> int:
         return len(set(self._cell[self._join(chosen)]))
@@ -270,14 +228,6 @@ class _Search:
         if len(price) < count:
             return math.inf
         return sum(sorted(price.values())[: max(0, count)])
-
-
-def _run_motion(distance: FloatArray) -> FloatArray:
-    """½·min(|d|, |d'|) on one side of the target, in decades of compute, shape (n, n)."""
-    decades = 2.0 * distance / math.log(10.0)
-    same_side = decades[:, None] * decades[None, :] > 0
-    shorter = np.minimum(np.abs(decades)[:, None], np.abs(decades)[None, :])
-    return np.asarray(np.where(same_side, shorter, 0.0) / 2.0, dtype=np.float64)
 
 
 def _find_slopes(law: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:

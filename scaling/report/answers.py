@@ -100,6 +100,26 @@ def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:
     return tuple((name_check(check), check) for check in checks if check.passed is False)
 
 
+def group_checks(
+    fit: Fit, allocations: tuple[Allocation, ...]
+) -> list[tuple[str, str, list[tuple[str, Check]]]]:
+    """(tone, heading, checks): failed first, each code and finding once."""
+    every = {
+        (check.code, check.seen): check
+        for check in (*fit.checks, *(check for one in allocations for check in one.checks))
+    }
+    groups = (
+        ("red", "Failed", False),
+        ("amber", "Could not be evaluated", None),
+        ("good", "Passed", True),
+    )
+    return [
+        (tone, heading, [(name_check(c), c) for c in every.values() if c.passed is passed])
+        for tone, heading, passed in groups
+        if any(check.passed is passed for check in every.values())
+    ]
+
+
 def mark_distance(one: Allocation, fit: Fit) -> Marker:
     """Green inside the data, amber beyond half the trained span in decades, red beyond the span.
 

@@ -1,11 +1,17 @@
 """The (Mis)Fitting checklist, filled in: what a paper on scaling laws should say, said of this one.
 
-The questions are those of Li, Kudugunta and Zettlemoyer 2025, arXiv:2502.18969, in our words and in
-the paper's four groups; every answer is read off the plan, the results and the fit.
+The groups are the paper's own sections (3: the form, 4: training, 5: data taken from training, 6:
+fitting), and before them what is given away. The items are every column of the sheet in which its
+authors answered for 50 papers (github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9) and the
+questions by which the checklist goes beyond it: what changes with scale, whether the counting is
+code, what was left out. In our words; every answer is read off the plan, the results and the fit.
+
+Source: Li, Kudugunta and Zettlemoyer 2025, arXiv:2502.18969.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +22,10 @@ from scaling.sweep.counting import count_params
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
+    from scaling.fitting.result import Fit
     from scaling.report.page import ReportData
 
+_KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
 _OBJECTIVES = {"huber_log": "Huber loss of ln loss"}
 
 
@@ -32,10 +40,28 @@ class ChecklistGroup:
 def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
     """Every question of the checklist with this report's answer."""
     return (
-        ChecklistGroup("The form of the law", _describe_form(data)),
-        ChecklistGroup("Training", _describe_training(data)),
-        ChecklistGroup("Data collection", _describe_collection(data)),
-        ChecklistGroup("Fitting", _describe_fitting(data)),
+        ChecklistGroup("What is given away", _describe_open(data)),
+        ChecklistGroup("The form of the law (section 3)", _describe_form(data)),
+        ChecklistGroup("Training (section 4)", _describe_training(data)),
+        ChecklistGroup("Data taken from training (section 5)", _describe_collection(data)),
+        ChecklistGroup("Fitting (section 6)", _describe_fitting(data)),
+    )
+
+
+def _describe_open(data: ReportData) -> tuple[tuple[str, str], ...]:
+    version = data.versions.get("scaling", ABSENT)
+    kept = "final weights lie beside each run's result"
+    if _KEEPS_NONE.search(data.sweep_yaml):
+        kept = "no: the sweep file says keep_weights: false"
+    return (
+        ("Is the training code open?", f"yes: this package, version {version}"),
+        ("Is the analysis code open?", f"yes: the same package; this report by: {data.command}"),
+        ("Are the models kept?", kept),
+        (
+            "Are the measured values given?",
+            "yes: every run with its N, D, C and loss, as a table here and as CSV (Data and "
+            "citation)",
+        ),
     )
 
 
@@ -54,15 +80,30 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
         (
             "Which variables does it relate?",
             "held-out loss L, model size N, tokens seen D; compute C enters through the cost "
-            f"of a token, counted as {fit.cost.name}",
+            f"of a token ({fit.cost.name})",
         ),
-        ("Which parameters are fitted?", fitted),
+        ("What is it for?", "both: to predict the loss of larger runs and to split a budget"),
+        ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
+        ("How many laws are fitted?", _count_laws(data)),
         (
             "Where does the form come from, and what does it assume?",
             "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2 and its relatives: finite size and "
             "finite data cost separate amounts, each a power law; one recipe throughout",
         ),
     )
+
+
+def _count_fitted(letters: str, fit: Fit) -> str:
+    assert fit.law is not None
+    return letters if fit.members else f"{letters}: {len(fit.law.params)}"
+
+
+def _count_laws(data: ReportData) -> str:
+    """One, and those it is compared with."""
+    others = len(data.variants)
+    if not others:
+        return "one"
+    return f"one; {others} other choices of law, method and runs stand in Other choices"
 
 
 def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
@@ -72,6 +113,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         return (("How many models, of which sizes?", ABSENT),)
     count = data.fit.convention or "matmul"
     sizes = [count_params(run.shape, count) for run in runs]
+    largest = max(runs, key=lambda run: (run.flops, run.run_id))
     epochs = [one.epochs for one in data.results.values()]
     shapes = {(run.shape.d_model, run.shape.n_layers) for run in runs}
     repeated = (
@@ -92,20 +134,32 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
             f"{data.facts.digest[:12]}; {repeated}",
         ),
         (
+            "What is the largest run?",
+            f"C = {format_flops(largest.flops)}, N = "
+            f"{format_count(count_params(largest.shape, count))} on "
+            f"{format_count(largest.tokens)} tokens",
+        ),
+        (
             "How are size, data and compute counted?",
             f"N {count} (the answer under the other counts stands in this report); D tokens "
             "seen; C = D · (6N + 12 · layers · width · context), attention not halved",
         ),
         (
-            "How were hyperparameters chosen?",
-            "by published rules with constants calibrated beforehand, one recipe for all runs "
-            "(section The recipe)" + _describe_bracket(data),
+            "Is the counting given as code?",
+            "yes: scaling/sweep/counting.py, one function for each convention",
         ),
         (
-            "How are width and depth set?",
-            "one fixed ladder on which both grow; every run's shape stands in its row",
+            "How were hyperparameters chosen, and do they change with scale?",
+            "batch, learning rate, warmup and decay follow N and D by published rules with "
+            "constants calibrated beforehand, one recipe for all runs (section The recipe)"
+            + _describe_bracket(data),
         ),
-        ("Is the training code open?", "yes: this package, version " + _version(data)),
+        (
+            "What else is decided, and does it change with scale?",
+            "width and depth: one fixed ladder on which both grow; every run's shape stands in its "
+            "row. Initialisation follows width; optimiser, schedule, context and text are those of "
+            "every run",
+        ),
     )
 
 
@@ -115,20 +169,13 @@ def _describe_bracket(data: ReportData) -> str:
     return "; no other learning rate or batch was tried in this sweep"
 
 
-def _version(data: ReportData) -> str:
-    return data.versions.get("scaling", ABSENT)
-
-
 def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
     facts = data.facts
     return (
         (
-            "Are the models kept?",
-            "final weights beside each run's result, unless the sweep says keep_weights: false",
-        ),
-        (
-            "How many points of each run are fitted?",
-            "one, its end: points along a decaying schedule do not compare",
+            "How many points of each run are fitted, and which?",
+            "one, its end: points along a decaying schedule do not compare; "
+            f"{data.fit.n} points in all",
         ),
         (
             "Which metric, on which data?",
@@ -137,9 +184,13 @@ def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
             f"{facts.validation_documents} documents, the same for every run; "
             f"{format_share(facts.overlap)} of their 32-byte spans occur in training",
         ),
-        ("Is the metric changed before fitting?", "no, but for its logarithm in the objective"),
         (
-            "Which points were left out?",
+            "Is the metric changed before fitting?",
+            "no: not smoothed, not interpolated; the objective takes its logarithm "
+            "(scaling/fitting/solver.py)",
+        ),
+        (
+            "Which points were left out, or fitted apart?",
             "; ".join(
                 f"by a declared rule, {rule.lower()} ({kept}): {left_out}"
                 for rule, kept, left_out in list_filters(data.filters)
@@ -171,17 +222,27 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
     return (
         ("Which objective is minimised?", wording),
         (
-            "By which algorithm, from where?",
-            "damped Newton with exact derivatives from up to sixteen starts, confirmed by "
-            "variable projection over nested grids (an independent method)",
+            "By which algorithm?",
+            "damped Newton with exact derivatives, confirmed by variable projection over nested "
+            "grids (an independent method)",
+        ),
+        (
+            "With which settings of its own?",
+            "delta comes down in steps of ×.2, each stage until the scaled gradient is below 1e-8; "
+            "converged only if two starts and the independent method agree",
+        ),
+        (
+            "From where does it start?",
+            "the best nodes of up to sixteen blocks of a grid of exponents, every other parameter "
+            "solved for",
         ),
         ("Do all points enter the fit?", f"{fit.n} runs; brackets never do"),
         (
             "Which other methods answer?",
             "; ".join(APPROACH_WORDS.get(name, name) for name in fit.approaches) or "none",
         ),
-        ("How sure is it?", intervals),
-        ("Is it tested on larger runs?", backcast),
+        ("How sure is it, and is it resampled?", intervals),
+        ("Is it validated on larger runs?", backcast + _describe_forecasts(data)),
         (
             "How well does it fit?",
             f"misses a run by {format_share(fit.residual_sigma)}; two seeds differ by "
@@ -190,4 +251,13 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
             else ABSENT,
         ),
         ("Which checks failed?", ", ".join(failed) or "none"),
+    )
+
+
+def _describe_forecasts(data: ReportData) -> str:
+    if data.forecasts is None or not data.forecasts.scored:
+        return "; no forecast was registered and checked"
+    return (
+        f"; of {data.forecasts.scored} forecasts registered before their runs "
+        f"{data.forecasts.covered} hold the outcome"
     )

@@ -37,6 +37,7 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 LOSS_LABEL = "loss L [nats/token]"
 
+_NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
 
@@ -144,7 +145,7 @@ def draw_frontier(
     ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
     column = 0 if quantity == "params" else 1
     shown.append(_draw_minima(ax, data, fit, column))
-    shown.append(_draw_answers(ax, allocations, quantity))
+    shown.append(_draw_answers(ax, allocations, quantity, ends=(flops[0], flops[-1])))
     set_log_axis(ax, "x", flops[0], flops[-1], words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
     ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
@@ -165,9 +166,13 @@ def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatAr
     return values
 
 
-def _draw_answers(ax: Axes, allocations: Sequence[Allocation], quantity: str) -> FloatArray:
-    """Each answer with its whole interval."""
+def _draw_answers(
+    ax: Axes, allocations: Sequence[Allocation], quantity: str, *, ends: tuple[float, float]
+) -> FloatArray:
+    """Each answer with its whole interval, and its number below the line to the right, away from
+    the minima; above to the left where the axis (`ends`) has no room left."""
     shown = []
+    room = ends[1] * (ends[0] / ends[1]) ** _NO_ROOM
     for one in allocations:
         value: float = getattr(one, quantity)
         interval = getattr(one, f"{quantity}_interval")
@@ -176,13 +181,14 @@ def _draw_answers(ax: Axes, allocations: Sequence[Allocation], quantity: str) ->
             shown += [interval.low, interval.high]
         at = np.array([one.flops]), np.array([value])
         draw_markers(ax, *at, [ACCENT], size=64, zorder=7)
+        fits = one.flops < room
         ax.annotate(
             format_count(value),
             (one.flops, value),
-            xytext=(-9, 3),
+            xytext=(9, -3) if fits else (-9, 3),
             textcoords="offset points",
-            ha="right",
-            va="bottom",
+            ha="left" if fits else "right",
+            va="top" if fits else "bottom",
             color=ACCENT,
             fontweight="bold",
         )

@@ -9,16 +9,13 @@ numbers and run ids alone. What is absent prints as a dash. Equal ReportData giv
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import hashlib
-import json
 import math
 import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +24,7 @@ from markupsafe import Markup
 
 from scaling.allocation import Allocation
 from scaling.durable import blaming_machine, write_durably
-from scaling.fitting.result import Check, Fit
+from scaling.fitting.result import Fit
 from scaling.ledger.filters import FilterEffect
 from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
@@ -36,6 +33,7 @@ from scaling.report.answers import (
     STATUSES,
     compare_conventions,
     describe_answer,
+    group_checks,
     list_failed,
 )
 from scaling.report.calculator import list_answers, tabulate_answers
@@ -50,6 +48,13 @@ from scaling.report.choices import (
     list_members,
 )
 from scaling.report.citation import write_bibtex
+from scaling.report.embedding import (
+    embed_csv,
+    embed_json,
+    embed_script,
+    make_printable,
+    write_variables,
+)
 from scaling.report.measured import collect_runs, evaluate_frontier
 from scaling.report.rows import (
     RUN_HEADINGS,
@@ -63,18 +68,18 @@ from scaling.report.rows import (
     list_runs,
 )
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
-from scaling.report.sources import describe_floor, list_vocabularies
+from scaling.report.sources import (
+    describe_corpus,
+    describe_coverage,
+    describe_floor,
+    list_vocabularies,
+)
 from scaling.report.words import (
-    ABSENT,
     FORECAST_HEADINGS,
-    format_range,
     format_share,
-    name_check,
-    replace_unprintable,
 )
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
-from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 
@@ -181,6 +186,63 @@ def _digest(data: ReportData) -> str:
 
 def render_page(data: ReportData) -> str:
     """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("scaling.report", "."),
+        autoescape=True,
+        finalize=make_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("template.html").render(
+        data=data,
+        digest=_digest(data),
+        fit=data.fit,
+        page_script=embed_script("page.js"),
+        plotly_script=embed_script("vendor/plotly-basic.min.js"),
+        share=format_share,
+        count=format_count,
+        flops=format_flops,
+        **_gather_answers(data),
+        **_gather_figures(data),
+        **_gather_law(data),
+        **_gather_runs(data),
+        **_gather_rest(data),
+    )
+
+
+def _gather_answers(data: ReportData) -> dict[str, Any]:
+    """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
+    fit = data.fit
+    tone, meaning = STATUSES[fit.status]
+    table = tabulate_answers(fit, data.allocations)
+    asking = " ".join(map(shlex.quote, (data.source, *data.options)))
+    return {
+        "tone": tone,
+        "status": meaning,
+        "question": _find_question(data.sweep_yaml),
+        "answers": [describe_answer(one, fit, data.facts) for one in data.allocations],
+        "weaknesses": list_failed(fit.checks),
+        "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
+        "table_of_answers": list_answers(table),
+        "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
+        "slider": table and table.describe_budgets(),
+        "ask_fit": f"scaling fit {asking}",
+        "ask_predict": f"scaling predict {asking} {_name_point(fit)}",
+        "ask_allocate": f"scaling allocate {asking}",
+        "variants": list_variants(data.variants),
+        "spread": describe_spread(data.variants, data.allocations[0]) if data.allocations else "",
+        "conventions": compare_conventions(
+            data.allocations_by_count, fit.convention or "matmul", data.facts
+        ),
+        "counting": CONVENTIONS[fit.convention or "matmul"],
+        "checks": group_checks(fit, data.allocations),
+    }
+
+
+def _gather_figures(data: ReportData) -> dict[str, Any]:
+    """Pictures, what scripts make of them, their colours, and the tables beside them."""
     # Here, not above: what imports a report's types should not pay for matplotlib.
     from scaling.report.canvas import list_variables
     from scaling.report.gallery import draw_pictures
@@ -193,103 +255,95 @@ def render_page(data: ReportData) -> str:
     furthest = max((one.flops for one in data.allocations), default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)
-    answers = tabulate_answers(fit, data.allocations)
-    asking = [*map(shlex.quote, (data.source, *data.options))]
+    drawn = _list_planned(data).difference(data.left_out)
+    pictures = draw_pictures(
+        runs,
+        fit,
+        data.allocations,
+        {run_id: points for run_id, points in data.curves.items() if run_id in drawn},
+        _list_diverged(data),
+        lines=lines,
+        surface=surface,
+    )
+    return {
+        "pictures": pictures,
+        "live": embed_json(list_live_figures(runs, data.results, surface)),
+        "minima": list_minima(runs),
+        "backcast": list_backcast(runs, fit),
+        "light": write_variables(list_variables(dark=False)),
+        "dark": write_variables(list_variables(dark=True)),
+    }
+
+
+def _gather_law(data: ReportData) -> dict[str, Any]:
+    """The law, what was fitted, and other laws beside it."""
+    fit = data.fit
     said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
-    diverged = sorted(r for r, one in data.results.items() if one.status == "diverged")
-    planned = {cell.run.run_id for cell in data.plan.cells}
-    drawn = planned.difference(data.left_out)
-    curves = {run_id: points for run_id, points in data.curves.items() if run_id in drawn}
-    tone, meaning = STATUSES[fit.status]
-    environment = Environment(
-        loader=PackageLoader("scaling.report", "."),
-        autoescape=True,
-        finalize=_make_printable,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("template.html").render(
-        data=data,
-        digest=_digest(data),
-        fit=fit,
-        tone=tone,
-        status=meaning,
-        question=_find_question(data.sweep_yaml),
-        answers=[describe_answer(one, fit, data.facts) for one in data.allocations],
-        weaknesses=list_failed(fit.checks),
-        explained=any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        pictures=draw_pictures(
-            runs, fit, data.allocations, curves, diverged, lines=lines, surface=surface
-        ),
-        live=_embed_json(list_live_figures(runs, data.results, surface)),
-        table_of_answers=list_answers(answers),
-        calculator=answers and _embed_json(answers.to_json(f"scaling allocate {' '.join(asking)}")),
-        slider=answers and answers.describe_budgets(),
-        page_script=_embed_script("page.js"),
-        plotly_script=_embed_script("vendor/plotly-basic.min.js"),
-        csv_link=_embed_csv(data.csv),
-        csv_rows=max(0, data.csv.count("\n") - 1),
-        bibtex=write_bibtex(
-            name=data.name,
-            version=data.versions.get("scaling", ""),
-            digest=fit.table_digest,
-            created=data.created,
-        ),
-        variants=list_variants(data.variants),
-        spread=describe_spread(data.variants, data.allocations[0]) if data.allocations else "",
-        checklist=fill_checklist(data),
-        ask_fit=f"scaling fit {' '.join(asking)}",
-        ask_predict=f"scaling predict {' '.join(asking)} {_name_point(fit)}",
-        ask_allocate=f"scaling allocate {' '.join(asking)}",
-        conventions=compare_conventions(
-            data.allocations_by_count, fit.convention or "matmul", data.facts
-        ),
-        counting=CONVENTIONS[fit.convention or "matmul"],
-        equation=_EQUATIONS.get(fit.law.family if fit.law else "", ""),
-        coefficients=list_coefficients(fit),
-        noise=describe_noise(fit),
-        minima=list_minima(runs),
-        backcast=list_backcast(runs, fit),
-        checks=_group_checks(fit, data.allocations),
-        headings=RUN_HEADINGS,
-        runs=list_runs(
-            data.plan, data.results, data.failures, fit.convention or "matmul", data.left_out
-        ),
-        notes=[note for note in fit.notes if note not in said],
-        filters=list_filters(data.filters),
-        unfiltered=compare_unfiltered(fit, data.unfiltered),
-        members=list_members(fit),
-        windows=describe_windows(fit),
-        backtest_heads=backtest_heads,
-        backtest=backtest_rows,
-        backtest_words=describe_backtest(data.backtest),
-        forecast_headings=FORECAST_HEADINGS,
-        forecasts=[] if data.forecasts is None else list_forecast_rows(data.forecasts),
-        score="" if data.forecasts is None else describe_score(data.forecasts),
-        vocabulary=list_vocabularies(data.vocabulary),
-        floor=describe_floor(fit, data.facts),
-        frontiers=list_frontiers(fit),
-        rejected=list_rejected(data.plan),
-        recipe=list_recipe(data.plan),
-        corpus=_describe_corpus(data.facts),
-        covered=_describe_coverage(fit),
-        numerics=list_numerics(data.results),
-        finished=sum(
+    return {
+        "equation": _EQUATIONS.get(fit.law.family if fit.law else "", ""),
+        "coefficients": list_coefficients(fit),
+        "noise": describe_noise(fit),
+        "covered": describe_coverage(fit),
+        "notes": [note for note in fit.notes if note not in said],
+        "filters": list_filters(data.filters),
+        "unfiltered": compare_unfiltered(fit, data.unfiltered),
+        "members": list_members(fit),
+        "windows": describe_windows(fit),
+        "frontiers": list_frontiers(fit),
+        "backtest_heads": backtest_heads,
+        "backtest": backtest_rows,
+        "backtest_words": describe_backtest(data.backtest),
+        "floor": describe_floor(fit, data.facts),
+    }
+
+
+def _gather_runs(data: ReportData) -> dict[str, Any]:
+    """Every run, and what became of the plan."""
+    planned = _list_planned(data)
+    counted = data.fit.convention or "matmul"
+    return {
+        "headings": RUN_HEADINGS,
+        "runs": list_runs(data.plan, data.results, data.failures, counted, data.left_out),
+        "rejected": list_rejected(data.plan),
+        "recipe": list_recipe(data.plan),
+        "numerics": list_numerics(data.results),
+        "planned": len(planned),
+        "finished": sum(
             data.results[run_id].status == "finished"
             for run_id in planned
             if run_id in data.results
         ),
-        planned=len(planned),
-        diverged=[run_id for run_id in diverged if run_id in planned],
-        light=_write_variables(list_variables(dark=False)),
-        dark=_write_variables(list_variables(dark=True)),
-        share=format_share,
-        count=format_count,
-        flops=format_flops,
-    )
+        "diverged": [run_id for run_id in _list_diverged(data) if run_id in planned],
+    }
+
+
+def _gather_rest(data: ReportData) -> dict[str, Any]:
+    """Forecasts, checklist, corpus, and what to take along."""
+    return {
+        "forecast_headings": FORECAST_HEADINGS,
+        "forecasts": [] if data.forecasts is None else list_forecast_rows(data.forecasts),
+        "score": "" if data.forecasts is None else describe_score(data.forecasts),
+        "checklist": fill_checklist(data),
+        "corpus": describe_corpus(data.facts),
+        "vocabulary": list_vocabularies(data.vocabulary),
+        "csv_link": embed_csv(data.csv),
+        "csv_rows": max(0, data.csv.count("\n") - 1),
+        "bibtex": write_bibtex(
+            name=data.name,
+            version=data.versions.get("scaling", ""),
+            digest=data.fit.table_digest,
+            created=data.created,
+        ),
+    }
+
+
+def _list_planned(data: ReportData) -> set[str]:
+    return {cell.run.run_id for cell in data.plan.cells}
+
+
+def _list_diverged(data: ReportData) -> list[str]:
+    return sorted(run_id for run_id, one in data.results.items() if one.status == "diverged")
 
 
 def _name_point(fit: Fit) -> str:
@@ -301,109 +355,8 @@ def _name_point(fit: Fit) -> str:
     return f"--params {params} --tokens {tokens}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Script:
-    """A script of the page and the digest by which its policy knows it."""
-
-    text: Markup
-    digest: str
-
-
-def _embed_script(name: str) -> _Script:
-    text = resources.files("scaling.report").joinpath(name).read_text(encoding="utf-8")
-    assert "</script" not in text.lower()  # or the page would end it there
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-    return _Script(Markup(text), digest)
-
-
-def _embed_json(value: Any) -> Markup:
-    """JSON for a script block: nothing in it can end the block or begin a comment."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return Markup(re.sub("[<>&]", lambda found: f"\\u{ord(found[0]):04x}", text))
-
-
-def _embed_csv(text: str) -> Markup:
-    """Address of a file that the page itself holds."""
-    return Markup("data:text/csv;base64," + base64.b64encode(text.encode("utf-8")).decode())
-
-
-def _make_printable(value: Any) -> Any:
-    """What the template prints for a value."""
-    if isinstance(value, Markup):
-        return value
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ABSENT
-    return replace_unprintable(str(value))
-
-
 def _find_question(sweep_yaml: str) -> str:
     """The question a sweep file states in its first line; empty if it does not."""
     found = _QUESTION.match(sweep_yaml)
     words = found[1].strip() if found else ""
     return words[:1].upper() + words[1:]
-
-
-def _group_checks(
-    fit: Fit, allocations: tuple[Allocation, ...]
-) -> list[tuple[str, str, list[tuple[str, Check]]]]:
-    """(tone, heading, checks): failed first, each code and finding once."""
-    every = {
-        (check.code, check.seen): check
-        for check in (*fit.checks, *(check for one in allocations for check in one.checks))
-    }
-    groups = (
-        ("red", "Failed", False),
-        ("amber", "Could not be evaluated", None),
-        ("good", "Passed", True),
-    )
-    return [
-        (tone, heading, [(name_check(c), c) for c in every.values() if c.passed is passed])
-        for tone, heading, passed in groups
-        if any(check.passed is passed for check in every.values())
-    ]
-
-
-def _describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
-    return [
-        (
-            "Training text",
-            f"{format_count(facts.train_tokens)} unique tokens{_name_bytes(facts.train_bytes)}",
-        ),
-        (
-            "Held-out text",
-            f"{format_count(facts.validation_tokens)} tokens"
-            f"{_name_bytes(facts.validation_bytes)}, {facts.validation_documents} documents",
-        ),
-        ("Vocabulary", f"{facts.vocab_size} tokens{_name_tokenizer(facts.tokenizer)}"),
-        (
-            "Unigram entropy",
-            f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
-            "knows only how often each token occurs",
-        ),
-        ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
-        ("Digest", facts.digest),
-    ]
-
-
-def _name_bytes(count: int) -> str:
-    return f", {format_count(count)} bytes" if count else ""
-
-
-def _name_tokenizer(name: str) -> str:
-    return "" if name == NO_TOKENIZER else f" ({name})"
-
-
-def _describe_coverage(fit: Fit) -> list[tuple[str, str]]:
-    if fit.covered is None:
-        return []
-    box = fit.covered
-    return [
-        ("Model sizes N", format_range(*box.params, format_count) + " parameters"),
-        ("Data D", format_range(*box.tokens, format_count) + " tokens"),
-        ("Budgets C", format_range(*box.flops, format_flops) + " FLOPs"),
-        ("Losses", format_range(*box.loss) + " nats/token"),
-    ]
-
-
-def _write_variables(variables: Mapping[str, str]) -> Markup:
-    return Markup(" ".join(f"{name}: {color};" for name, color in variables.items()))

@@ -1,4 +1,6 @@
-"""What a page says of the corpus beyond its size: a floor that is known, vocabularies compared."""
+"""What a page says of the corpus and of the range of its runs, of a floor that is known, and of
+vocabularies compared.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from scaling.fitting.identification import MAX_FLOOR_WIDTH
 from scaling.fitting.result import Fit
-from scaling.report.words import ABSENT, format_interval, format_loss, format_share
+from scaling.report.words import ABSENT, format_interval, format_loss, format_range, format_share
 from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -88,3 +91,47 @@ def list_vocabularies(compared: VocabularyComparison | None) -> list[tuple[str, 
                 )
             )
     return rows
+
+
+def describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
+    """(term, value) rows of the corpus."""
+    return [
+        (
+            "Training text",
+            f"{format_count(facts.train_tokens)} unique tokens{_name_bytes(facts.train_bytes)}",
+        ),
+        (
+            "Held-out text",
+            f"{format_count(facts.validation_tokens)} tokens"
+            f"{_name_bytes(facts.validation_bytes)}, {facts.validation_documents} documents",
+        ),
+        ("Vocabulary", f"{facts.vocab_size} tokens{_name_tokenizer(facts.tokenizer)}"),
+        (
+            "Unigram entropy",
+            f"{facts.unigram_entropy:.4g} nats/token: what a model reaches that "
+            "knows only how often each token occurs",
+        ),
+        ("Overlap", f"{format_share(facts.overlap)} of held-out 32-byte spans occur in training"),
+        ("Digest", facts.digest),
+    ]
+
+
+def describe_coverage(fit: Fit) -> list[tuple[str, str]]:
+    """(term, range) rows of the fitted runs."""
+    if fit.covered is None:
+        return []
+    box = fit.covered
+    return [
+        ("Model sizes N", format_range(*box.params, format_count) + " parameters"),
+        ("Data D", format_range(*box.tokens, format_count) + " tokens"),
+        ("Budgets C", format_range(*box.flops, format_flops) + " FLOPs"),
+        ("Losses", format_range(*box.loss) + " nats/token"),
+    ]
+
+
+def _name_bytes(count: int) -> str:
+    return f", {format_count(count)} bytes" if count else ""
+
+
+def _name_tokenizer(name: str) -> str:
+    return "" if name == NO_TOKENIZER else f" ({name})"

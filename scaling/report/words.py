@@ -109,11 +109,11 @@ APPROACH_WORDS: Mapping[str, str] = {
 }
 
 FORECAST_HEADINGS = (
-    "registered [UTC]",
-    "C [FLOP] (× the largest fitted)",
+    "registered",
+    "C (× largest fitted)",
     "N on D",
     "law",
-    "forecast (interval) [nats/token]",
+    "forecast [nats/token]",
     "measured",
     "outcome",
 )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 _MEMORY = re.compile(r"([0-9.e+-]+|nan|inf)\s*([kMGT]i?)?B?", re.IGNORECASE)
+# Fewer bytes than this hold no model; whoever writes 80 means gigabytes.
+_FEWEST_BYTES = 1e4
 _UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 _HARDWARE = ("device", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
@@ -94,6 +96,11 @@ def _read_bytes(text: str) -> float:
             f"--serving-memory {text!r} is no amount of memory; write 8e10, 80GB or 80GiB."
         ) from None
     unit = (matched[2] or "" if matched else "").casefold()
+    if not unit and 0.0 < number < _FEWEST_BYTES:
+        raise QueryError(
+            f"--serving-memory {text} is {number:g} bytes, which hold no model; say the unit, as "
+            f"in {number:g}GB."
+        )
     if unit.endswith("i"):
         return float(number * 1024.0 ** (1 + "kmgt".index(unit[0])))
     return number * _UNITS.get(unit, 1.0)

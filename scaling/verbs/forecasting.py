@@ -17,12 +17,23 @@ from scaling.verbs.obtaining import obtain_fit, refusal_as_json, say_damage
 @click.command()
 @results_argument
 @click.option("--flops", type=float, multiple=True, help="Budget C to forecast [FLOP].")
+@click.option(
+    "--near",
+    is_flag=True,
+    help='By the runs near the forecast, not by one law of all: what "scaling suggest" is for.',
+)
 @click.option("--far", is_flag=True, help="Forecast even beyond three decades from the data.")
 @click.option("--anyway", is_flag=True, help="Forecast even from a fit that did not converge.")
 @fit_options
 @json_option
 def forecast(
-    results: Path, flops: tuple[float, ...], far: bool, anyway: bool, as_json: bool, **options: Any
+    results: Path,
+    flops: tuple[float, ...],
+    near: bool,
+    far: bool,
+    anyway: bool,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling forecast results/quickstart --flops 2e12
@@ -40,12 +51,15 @@ def forecast(
         raise UsageError(f"{results} is no results folder; only those can train a forecast's run.")
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
+    if near and not flops:
+        raise UsageError("--near says how to forecast a budget; name it with --flops.")
     if flops:
         found, stored = obtain_fit(results, options)
         assert stored is not None  # of a folder
         with refusal_as_json(found.fit, "forecasts", as_json):
+            rows = found.table if near else None
             for budget in flops:
-                forecast_run(stored, found.fit, flops=budget, far=far, anyway=anyway)
+                forecast_run(stored, found.fit, flops=budget, near=rows, far=far, anyway=anyway)
     else:
         stored = open_results(results)
     record = review_forecasts(stored)

@@ -161,6 +161,9 @@ def _run_one(
     help="Of the machine, in any currency.",
 )
 @click.option(
+    "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
+)
+@click.option(
     "--simulate", is_flag=True, help="Expected intervals, gates, and what to change (10 s)."
 )
 @click.option(
@@ -178,6 +181,7 @@ def plan(
     no_benchmark: bool,
     cpus: int | None,
     price_per_hour: float | None,
+    validate: bool,
     simulate: bool,
     prior_law: Path | None,
     noise: float | None,
@@ -189,7 +193,7 @@ def plan(
 
     Every cell: N, D, FLOPs, steps, time, memory, cached or not and why. Trains nothing; writes
     nothing but results/.cache. The first plan of a device measures its throughput, in a few
-    seconds.
+    seconds. With --validate, also what "run --validate" would train.
 
     With --simulate, what the sweep will be able to say: its losses are drawn from a law and fitted,
     many times.
@@ -203,7 +207,7 @@ def plan(
 
     plans = {}
     for tokenizer in list_tokenizers(sweep_file):
-        sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer)
+        sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer, validate=validate)
         throughput = None
         if not no_benchmark:
             throughput, measured = obtain_throughput(sweep, root=root)

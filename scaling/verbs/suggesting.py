@@ -56,4 +56,10 @@ def suggest(
         click.echo(text, nl=False)
     if output is not None:
         output.write_text(text, encoding="utf-8")
-        click.echo(f"train them: {quote_command(['scaling', 'run', str(output)])}", err=True)
+        asked = ["scaling", "forecast", str(root / "results" / found.spec.name)]
+        click.echo(
+            f"train them:\n  {quote_command(['scaling', 'run', str(output)])}\n"
+            f"and forecast by the runs near:\n  "
+            f"{quote_command([*asked, '--flops', f'{forecast:g}', '--near'])}",
+            err=True,
+        )

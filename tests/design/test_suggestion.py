@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sweeps_known import PRIOR
 
-from scaling.design.suggestion import LEAST_CELLS, Points, _Search, suggest_runs
+from scaling.design.suggestion import _PRIOR_WIDTHS, LEAST_CELLS, Points, _Search, suggest_runs
 from scaling.errors import QueryError
 
 SIGMA, RATE = 0.01, 0.05
@@ -33,22 +33,17 @@ def make_search(rate: float = RATE, spend: float = 1e13) -> _Search:
     return _Search(MORE, TARGET, DONE, laws=LAWS, sigma=SIGMA, rate=rate, spend=spend)
 
 
-def test_the_error_is_that_of_least_squares_under_noise_and_drift() -> None:
+def test_the_error_is_that_of_weighted_least_squares_with_the_prior() -> None:
     search = make_search()
     rows = np.array([*range(16), 17, 21])
-    slopes, goal, drift = search._slopes[0], search._goals[0][0], search._drift[0]
+    design, goal = search._slopes[0][rows], search._goals[0][0]
+    variance = search._variance[rows]
     rng = np.random.default_rng(0)
-    ends, vectors = np.linalg.eigh(drift[np.ix_(rows, rows)])
-    shape = vectors * np.sqrt(np.maximum(ends, 0.0))
-    missed = rng.standard_normal((40_000, rows.size)) @ shape.T
-    missed += SIGMA * rng.standard_normal(missed.shape)
-    # Least squares with the weak prior's own draw of theta.
-    prior = search._prior
-    theta = rng.multivariate_normal(np.zeros(5), np.linalg.inv(prior) * SIGMA**2, 40_000)
-    design = slopes[rows]
-    inverse = np.linalg.inv(design.T @ design + prior)
-    found = (missed @ design - theta @ prior) @ inverse  # estimate less truth
-    simulated = np.mean((found @ goal) ** 2)
+    truth = rng.standard_normal((40_000, 5)) * _PRIOR_WIDTHS
+    seen = truth @ design.T + np.sqrt(variance) * rng.standard_normal((40_000, rows.size))
+    inner = (design.T / variance) @ design + np.diag(_PRIOR_WIDTHS**-2.0)
+    found = np.linalg.solve(inner, (design.T / variance) @ seen.T).T
+    simulated = np.mean(((found - truth) @ goal) ** 2)
     # 40,000 draws of a squared Gaussian: ±0.7 %, and as much again.
     assert search.measure([17, 21]) == pytest.approx(simulated, rel=0.03)
 
@@ -60,13 +55,10 @@ def test_adding_a_run_is_measured_as_the_set_with_it() -> None:
     assert each == pytest.approx([search.measure([17, 21, row]) for row in others], rel=1e-9)
 
 
-def test_drift_is_one_where_runs_lie_on_one_side_and_none_across() -> None:
+def test_a_run_more_never_raises_the_expected_error() -> None:
     search = make_search()
-    drift = search._drift[0]
-    assert np.all(np.linalg.eigvalsh(drift) > -1e-12)
-    # The run nearest to the forecast misses least.
-    away = np.abs(np.log(DONE.params / 1e5)) + np.abs(np.log(DONE.tokens / 4e6))
-    assert np.argmin(np.diagonal(drift)[:16]) == np.argmin(away)
+    others = np.arange(16, 16 + len(MORE))
+    assert np.all(search.measure_each([], others) < search.measure([]))
 
 
 def test_exchange_comes_close_to_the_best_of_all_sets() -> None:
@@ -93,7 +85,7 @@ def test_the_spend_is_kept_and_nothing_that_fits_is_left() -> None:
     assert found.error_after < found.error_before
 
 
-def test_with_drift_runs_near_the_forecast_are_preferred() -> None:
+def test_with_model_error_runs_near_the_forecast_are_preferred() -> None:
     spend = float(MORE.flops.max())
 
     def reach(rate: float) -> float:

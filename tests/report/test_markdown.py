@@ -6,6 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
+import pytest
 from simulated import standard_data, with_status
 from test_page import PAYLOADS
 
@@ -67,7 +68,7 @@ def test_hostile_text_is_only_text_in_markdown() -> None:
 
 def test_every_group_of_the_checklist_is_answered() -> None:
     groups = fill_checklist(standard_data())
-    assert len(groups) == 4
+    assert len(groups) == 5
     for group in groups:
         assert len(group.rows) >= 4
         assert all(question.endswith("?") and answer for question, answer in group.rows)
@@ -77,9 +78,51 @@ def test_every_group_of_the_checklist_is_answered() -> None:
     assert not re.search(r"\b(None|nan|inf)\b", text)
 
 
+# Columns of the sheet in which the checklist's authors answered for 50 papers (section headings and
+# names of columns there: github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9).
+SHEET = {
+    "Training Code?": "training code",
+    "Analysis Code?": "analysis code",
+    "Check-points?": "models kept",
+    "Metric Scores?": "measured values",
+    "Power Law Form": "form of the law",
+    "Purpose of Power Law": "What is it for",
+    "# Power Law parameters": "how many",
+    "# of scaling laws": "How many laws",
+    "Training Runs / Law": "How many models",
+    "Max. Training FLOPs": "largest run",
+    "Max. Training Params, Data": "of which sizes, on how much data",
+    "Data Described?": "On which data",
+    "Hyperparameters Described?": "hyperparameters chosen",
+    "How are model params counted; flop counts definition": "counted",
+    "Data points per law?": "How many points of each run",
+    "Scaling law metric": "Which metric",
+    "Modification of final metric?": "metric changed",
+    "Subsets of Data Used": "left out, or fitted apart",
+    "Bootstrapping?": "resampled",
+    "Curve-fitting Method": "By which algorithm",
+    "Loss Objective": "Which objective",
+    "Hyperparameters Reported?": "settings of its own",
+    "Initialization": "From where does it start",
+    "Are scaling laws validated?": "validated",
+}
+
+
+@pytest.mark.parametrize("words", SHEET.values(), ids=SHEET.keys())
+def test_every_item_of_the_checklist_is_asked(words: str) -> None:
+    asked = [question for group in fill_checklist(standard_data()) for question, _ in group.rows]
+    assert any(words in question for question in asked)
+
+
 def test_a_checklist_without_a_law_says_why() -> None:
     data = with_status(standard_data(), "failed", "Too few runs.")
-    assert "Too few runs." in str(fill_checklist(data)[0])
+    assert "Too few runs." in str(fill_checklist(data)[1])
+
+
+def test_the_checklist_says_when_no_weights_are_kept() -> None:
+    data = dataclasses.replace(standard_data(), sweep_yaml="name: a\nkeep_weights: false\n")
+    assert "keep_weights: false" in str(fill_checklist(data)[0])
+    assert "keep_weights" not in str(fill_checklist(standard_data())[0])
 
 
 def test_the_spread_counts_the_answers_inside_the_interval() -> None:

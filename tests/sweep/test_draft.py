@@ -35,6 +35,16 @@ def test_the_largest_run_is_the_one_asked_for_and_the_forecast_ten_times_it() ->
     assert f"{2e11 * SHARE:.1e}"[:3] in text
 
 
+@pytest.mark.parametrize(("total", "warned"), [("2e12", True), ("4e12", False)])
+def test_a_sweep_too_small_for_its_largest_models_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, total: str, warned: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = init("mine", "--total-flops", total)
+    assert done.exception is None
+    assert ("few optimiser steps" in done.stderr) == warned
+
+
 def test_shipped_style_three_lines_of_comment_come_first() -> None:
     lines = draft_sweep(Wish(name="mine", run_flops=2e11)).splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["# Question", "# Cost", "# Expect"]

@@ -122,6 +122,9 @@ def test_a_plain_budget_says_what_half_and_twice_the_size_cost(table):
         ("--dollars 3 --price-per-hour 2", "say on which --device"),
         ("--flops 1e21 --serving-memory much", "no amount of memory"),
         ("--flops 1e21 --serving-memory nan", "positive, finite"),
+        ("--flops 1e21 --serving-memory 80", "say the unit, as in 80GB"),
+        ("--device h100 --mfu 0.4 --devices 0 --days 1", "number of devices is 0"),
+        ("--flops 1e40 --far", "not even with --far"),
         ("--flops 1e21 --bytes-per-param 1", "speaks of service"),
         ("--flops 1e21 --params 1e9 --tokens 1e12", "flops contradicts params and tokens"),
         ("--flops 1e19 --target-loss 2.0", "flops contradicts target_loss"),
@@ -145,3 +148,9 @@ def test_what_the_fit_cannot_answer_exits_4(table, words, said):
     with pytest.raises(ScalingError, match=said) as caught:
         ask(table, *words.split())
     assert caught.value.exit_code == 4
+
+
+def test_memory_below_the_smallest_model_of_a_sweep_is_refused():
+    with pytest.raises(ScalingError, match="the smallest that can be built stores") as caught:
+        ask(REFERENCE, "--flops", "1e12", "--serving-memory", "1kB")
+    assert caught.value.exit_code == 2
