@@ -28,6 +28,7 @@ RANKS = {
     "comparison": 7,
     "design": 8,
     "vocabulary": 7,
+    "exponents": 7,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -45,6 +46,7 @@ RANKS = {
     "text": 9,
     "text_plan": 10,
     "text_vocabulary": 9,
+    "text_exponents": 9,
     "options": 10,
     "verbs": 12,
     "cli": 13,
@@ -52,7 +54,7 @@ RANKS = {
 }
 ISLANDS = (
     {"training", "orchestration"},
-    {"laws", "fitting", "allocation", "comparison", "design", "vocabulary"},
+    {"laws", "fitting", "allocation", "comparison", "design", "vocabulary", "exponents"},
 )
 ROOMS = {
     "torch": {"training"},

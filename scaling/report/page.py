@@ -51,6 +51,7 @@ from scaling.report.choices import (
 )
 from scaling.report.citation import write_bibtex
 from scaling.report.measured import collect_runs, evaluate_frontier
+from scaling.report.recipes import list_recipes, say_step
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -79,6 +80,7 @@ from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
+    from scaling.exponents import RecipeComparison
     from scaling.fitting.held_out import Backtest
     from scaling.vocabulary import VocabularyComparison
 
@@ -116,7 +118,8 @@ class ReportData:
         options: Words of a command line that ask `fit` and `allocate` the same question.
         variants: The first answer under other methods, laws and choices of runs.
         csv: Every result as CSV; empty where there is none.
-        vocabulary: The sweep's tokenizers compared; None where it names one, or only one is done.
+        vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
+        recipes: The file's recipes compared; None likewise.
     """
 
     name: str
@@ -143,6 +146,7 @@ class ReportData:
     variants: tuple[Variant, ...] = ()
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
+    recipes: RecipeComparison | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -270,6 +274,8 @@ def render_page(data: ReportData) -> str:
         forecasts=[] if data.forecasts is None else list_forecast_rows(data.forecasts),
         score="" if data.forecasts is None else describe_score(data.forecasts),
         vocabulary=list_vocabularies(data.vocabulary),
+        recipes=list_recipes(data.recipes),
+        recipe_steps=[] if data.recipes is None else list(map(say_step, data.recipes.steps)),
         floor=describe_floor(fit, data.facts),
         frontiers=list_frontiers(fit),
         rejected=list_rejected(data.plan),

@@ -18,7 +18,7 @@ from scaling.options import (
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
 from scaling.verbs.keeping import write_report_page
-from scaling.verbs.tokenizing import report_tokenizers
+from scaling.verbs.siblings import report_siblings
 
 
 @click.command()
@@ -63,25 +63,25 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
 
 
 def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
-    """A sweep for each tokenizer that the file names; the gravest of their exit codes."""
+    """Every sweep that the file makes; the gravest of their exit codes."""
     from scaling.errors import EnvironmentFault
-    from scaling.workflow import list_tokenizers
+    from scaling.workflow import list_sweeps
 
     ended = []
-    tokenizers = list_tokenizers(sweep_file)
-    for tokenizer in tokenizers:
-        ended.append(_run_one(sweep_file, tokenizer, root=root, **asked))
+    names = list_sweeps(sweep_file)
+    for name in names:
+        ended.append(_run_one(sweep_file, name, root=root, **asked))
         # What stopped this one, a signal or the machine, would stop the next one too.
         if ended[-1] >= SIGNAL_BASE or ended[-1] == EnvironmentFault.exit_code:
             return ended[-1]
-    if len(tokenizers) > 1:
-        report_tokenizers(sweep_file, root)
+    if len(names) > 1:
+        report_siblings(sweep_file, root)
     return max(ended)  # of 7, 4, 3 and 0
 
 
 def _run_one(
     sweep_file: Path,
-    tokenizer: str,
+    name: str,
     *,
     root: Path,
     executor: Any,
@@ -90,7 +90,7 @@ def _run_one(
     retrain: bool,
     validate: bool,
 ) -> int:
-    """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
+    """Plan, train, fit and report one of the file's sweeps; the exit code of that."""
     from scaling.errors import EnvironmentFault
     from scaling.units import clean_line, clean_text, format_count
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
@@ -98,7 +98,7 @@ def _run_one(
     sweep = prepare_sweep(
         sweep_file,
         root=root,
-        tokenizer=tokenizer,
+        name=name,
         runs_here=address is None,
         validate=validate,
     )
@@ -195,11 +195,11 @@ def plan(
     from scaling.descriptions import describe_plan, join_plans
     from scaling.text_plan import format_plan
     from scaling.timing import count_slots, obtain_throughput
-    from scaling.workflow import list_tokenizers, prepare_sweep
+    from scaling.workflow import list_sweeps, prepare_sweep
 
     plans = {}
-    for tokenizer in list_tokenizers(sweep_file):
-        sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer)
+    for name in list_sweeps(sweep_file):
+        sweep = prepare_sweep(sweep_file, root=root, name=name)
         throughput = None
         if not no_benchmark:
             throughput, measured = obtain_throughput(sweep, root=root)
