@@ -19,10 +19,18 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.fitting.result import SCHEMA_VERSION, Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.result import (
+    SCHEMA_VERSION,
+    Approach,
+    Fit,
+    Frontier,
+    Interval,
+    finite_or_none,
+)
 from scaling.units import FloatArray
 
 COUNTED_AS_KAPLAN = "N and C without the head"
+_METHODS: tuple[Approach, ...] = ("parametric", "isoflop")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,20 +90,44 @@ class RecipePoint:
     failed: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far a moves, by one method.
+
+    Attributes:
+        value: Of a after, less a before.
+        interval: Of it; None without bootstrap.
+    """
+
+    value: float
+    interval: Interval | None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the interval leaves out zero; None without one."""
+        return None if self.interval is None else self.interval.low * self.interval.high > 0.0
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of a change."""
+        interval = None if self.interval is None else self.interval.to_contract()
+        return {"value": finite_or_none(self.value), "interval": interval, "sure": self.sure}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """From one way to the next: how far a moves.
+    """From one way to the next.
 
     Attributes:
         before, after: Names of recipes; for the first step, of ways of counting.
-        change: Of a.
-        sure: The interval leaves out zero; None without bootstrap.
+        law: Change of a by the laws.
+        minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
+            cannot; None where one of the two has none, as for counting.
     """
 
     before: str
     after: str
-    change: Exponent
-    sure: bool | None
+    law: Change
+    minima: Change | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,8 +174,10 @@ class RecipeComparison:
                 {
                     "before": step.before,
                     "after": step.after,
-                    "change": step.change.to_contract(),
-                    "sure": step.sure,
+                    "change": {
+                        "parametric": step.law.to_contract(),
+                        "isoflop": None if step.minima is None else step.minima.to_contract(),
+                    },
                 }
                 for step in self.steps
             ],
@@ -202,37 +236,51 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
     if headless is not None:
         # The same runs under the same weights: their draws belong together, if none is missing.
         paired = len(plain.draws) == len(headless.draws)
-        name = f"{first.recipe}, {COUNTED_AS_KAPLAN}"
-        steps.append(_compare(name, headless, first.recipe, plain, None if paired else seed))
-    for at, (one, other) in enumerate(itertools.pairwise(usable)):
-        lines = (one.fit.approaches["parametric"], other.fit.approaches["parametric"])
+        steps.append(
+            Step(
+                before=f"{first.recipe}, {COUNTED_AS_KAPLAN}",
+                after=first.recipe,
+                law=_compare(headless, plain, None if paired else seed),
+                minima=None,
+            )
+        )
+    for at, (one, other) in enumerate(itertools.pairwise(usable), start=1):
         # Other runs under the same weights: as they come, draws would look as if noise were shared.
-        steps.append(_compare(one.recipe, lines[0], other.recipe, lines[1], seed + at + 1))
+        changes = {
+            name: _compare(one.fit.approaches[name], other.fit.approaches[name], seed + at)
+            for name in _METHODS
+            if name in one.fit.approaches and name in other.fit.approaches
+        }
+        steps.append(
+            Step(
+                before=one.recipe,
+                after=other.recipe,
+                law=changes["parametric"],
+                minima=changes.get("isoflop"),
+            )
+        )
     return tuple(steps)
 
 
-def _compare(before: str, line: Frontier, after: str, other: Frontier, shuffle: int | None) -> Step:
-    """One step; draws are paired as they are, or at random by the seed `shuffle`."""
+def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
+    """From one line to another; draws are paired as they are, or at random by the seed."""
     value = other.a - line.a
     count = min(len(line.draws), len(other.draws))
     if count < 2 or line.intervals is None:
-        return Step(before=before, after=after, change=Exponent(value, None), sure=None)
+        return Change(value, None)
     first, second = (_take_slopes(one)[:count] for one in (line, other))
     if shuffle is not None:
         second = np.random.default_rng(shuffle).permutation(second)
     level = line.intervals["a"].level
     low, high = np.quantile(second - first, [0.5 - level / 2, 0.5 + level / 2])
-    interval = Interval(float(low), float(high), level)
-    return Step(
-        before=before, after=after, change=Exponent(value, interval), sure=bool(low * high > 0.0)
-    )
+    return Change(value, Interval(float(low), float(high), level))
 
 
 def _take_slopes(line: Frontier) -> FloatArray:
     return np.array(line.draws, dtype=np.float64)[:, 0]
 
 
-def _read_exponent_of(fit: Fit, approach: Any) -> Exponent | None:
+def _read_exponent_of(fit: Fit, approach: Approach) -> Exponent | None:
     line = fit.approaches.get(approach)
     return None if line is None else _read_exponent(line)
 

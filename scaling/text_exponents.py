@@ -26,7 +26,7 @@ def format_exponents(compared: RecipeComparison) -> str:
             f"N* and the lowest measured loss are at {format_flops(compared.flops)} FLOPs."
         )
     lines += align_columns([_HEADINGS, *(row[:_SETS] + row[_SETS + 1 :] for row in rows)])
-    lines += ["", "What each step does to a (law):", *(f"  {say_step(s)}" for s in compared.steps)]
+    lines += ["", "What each step does to a:", *(f"  {say_step(s)}" for s in compared.steps)]
     lines += ["", *(f"{row[0]} sets {row[_SETS]}" for row in rows)]
     for point in compared.points:
         if point.failed:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import list_ladder
 from scaling.text_exponents import format_exponents
 from scaling.units import FloatArray
+from scaling.workflow import read_runs
 
 LAW = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.35, 0.35, 0.35])
 BUDGETS = np.geomspace(3e10, 6.5e11, 5)
@@ -90,8 +92,9 @@ def test_leaving_the_head_out_raises_the_exponent_the_more_the_larger_the_head()
         assert counting.before == f"matched, {COUNTED_AS_KAPLAN}"
         assert counting.after == "matched"
         assert point.headless is not None
-        assert counting.change.value == pytest.approx(point.law.value - point.headless.value)
-        moved.append(counting.change.value)
+        assert counting.law.value == pytest.approx(point.law.value - point.headless.value)
+        assert counting.minima is None  # runs of one budget do not cost the same without the head
+        moved.append(counting.law.value)
     assert moved[0] < -0.01
     assert moved[1] < 3 * moved[0]
 
@@ -105,7 +108,9 @@ def test_a_penalty_on_few_tokens_raises_the_exponent_and_the_steps_say_by_how_mu
     assert poor.minima.value > good.minima.value + 0.03
     (step,) = compared.steps[1:]
     assert (step.before, step.after) == ("long-warmup", "matched")
-    assert step.change.value == pytest.approx(good.law.value - poor.law.value)
+    assert step.law.value == pytest.approx(good.law.value - poor.law.value)
+    assert step.minima is not None
+    assert step.minima.value == pytest.approx(good.minima.value - poor.minima.value)
     assert "matched in place of long-warmup: -" in say_step(step)
 
 
@@ -121,24 +126,26 @@ def test_the_law_that_made_the_runs_comes_back() -> None:
 def test_noise_is_no_step() -> None:
     noisy = [train(f"seed{seed}", noise=0.006, seed=seed, draws=200) for seed in (1, 2)]
     compared = compare_exponents(noisy)
-    step = compared.steps[1]
-    assert step.sure is False
-    assert "which these runs do not tell from nothing" in say_step(step)
-    interval = step.change.interval
-    assert interval is not None
-    assert interval.low < step.change.value < interval.high
+    _, step = compared.steps
+    assert step.minima is not None
+    for change in (step.law, step.minima):
+        assert change.sure is False
+        assert change.interval is not None
+        assert change.interval.low < change.value < change.interval.high
+    assert say_step(step).count("(not told from nothing)") == 2
     # Two sweeps know the difference of their exponents less well than each its own.
     own = compared.points[0].law.interval
     assert own is not None
-    assert interval.high - interval.low > own.high - own.low
+    assert step.law.interval is not None
+    assert step.law.interval.high - step.law.interval.low > own.high - own.low
 
 
 def test_the_head_is_a_sure_step_where_the_recipe_is_not() -> None:
     """Both countings see the same noise, draw by draw: what is left between them is counting."""
     noisy = [train(f"seed{seed}", noise=0.006, seed=seed, draws=200) for seed in (1, 2)]
     step = compare_exponents(noisy).steps[0]
-    assert step.sure is True
-    assert step.change.value < 0
+    assert step.law.sure is True
+    assert step.law.value < 0
 
 
 def test_a_recipe_without_a_frontier_is_left_out_and_named() -> None:
@@ -179,3 +186,18 @@ def test_flops_without_the_head_are_those_of_the_blocks() -> None:
     smooth = cost.flops_per_token(params)
     assert np.max(np.abs(np.log(smooth / exact))) <= np.log1p(cost.max_deviation) + 1e-9
     assert cost.name == "ladder_without_head"
+
+
+def test_a_folder_is_read_with_and_without_the_head() -> None:
+    folder = Path(__file__).parents[1] / "results" / "reference"
+    whole, _ = read_runs(folder)
+    headless, stored = read_runs(folder, count="non_embedding", head_flops=False)
+    assert stored is not None
+    assert headless.run == whole.run
+    assert headless.budget is None
+    assert headless.digest != read_runs(folder, count="non_embedding")[0].digest
+    assert whole.flops is not None
+    assert headless.flops is not None
+    shapes = {cell.run.run_id: cell.run.shape for cell in stored.plan.cells}
+    head = np.array([6.0 * shapes[run].d_model * shapes[run].vocab_size for run in whole.run])
+    assert headless.flops == pytest.approx(whole.flops - head * whole.tokens)

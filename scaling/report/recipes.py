@@ -9,7 +9,7 @@ from scaling.report.words import ABSENT, format_loss
 from scaling.units import format_count
 
 if TYPE_CHECKING:
-    from scaling.exponents import Exponent, RecipeComparison, Step
+    from scaling.exponents import Change, Exponent, RecipeComparison, Step
 
 
 def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:
@@ -29,14 +29,18 @@ def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:
 
 
 def say_step(step: Step) -> str:
-    """One step in words: from where, to where, how far, and whether the runs decide it."""
-    said = f"{step.after} in place of {step.before}: {step.change.value:+.3f}"
-    if step.change.interval is not None:
-        low, high = step.change.interval.low, step.change.interval.high
-        said += f" [{low:+.3f}, {high:+.3f}]"
-    if step.sure is False:
-        said += ", which these runs do not tell from nothing"
+    """One step in words: from where, to where, and how far by either method."""
+    said = f"{step.after} in place of {step.before}: {_say_change(step.law)} by the law"
+    if step.minima is not None:
+        said += f", {_say_change(step.minima)} by the minima"
     return said
+
+
+def _say_change(change: Change) -> str:
+    said = f"{change.value:+.3f}"
+    if change.interval is not None:
+        said += f" [{change.interval.low:+.3f}, {change.interval.high:+.3f}]"
+    return said if change.sure is not False else f"{said} (not told from nothing)"
 
 
 def say_settings(sets: Mapping[str, float]) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 
 from simulated import standard_data
 
-from scaling.exponents import Exponent, RecipeComparison, RecipePoint, Step
+from scaling.exponents import Change, Exponent, RecipeComparison, RecipePoint, Step
 from scaling.fitting.result import Interval
 from scaling.report.page import render_page
 
@@ -25,8 +25,8 @@ COMPARED = RecipeComparison(
         Step(
             before="long-warmup",
             after="rules",
-            change=Exponent(-0.11, Interval(-0.3, 0.08, 0.9)),
-            sure=False,
+            law=Change(-0.11, Interval(-0.3, 0.08, 0.9)),
+            minima=Change(-0.2, Interval(-0.3, -0.1, 0.9)),
         ),
     ),
     flops=3e11,
@@ -48,6 +48,6 @@ def test_recipes_are_a_table_and_the_steps_between_them() -> None:
     assert "0.610 [0.550, 0.660]" in page
     assert "at 3e11 FLOPs" in page
     assert (
-        "rules in place of long-warmup: -0.110 [-0.300, +0.080], which these runs do not tell "
-        "from nothing"
+        "rules in place of long-warmup: -0.110 [-0.300, +0.080] (not told from nothing) by the "
+        "law, -0.200 [-0.300, -0.100] by the minima"
     ) in page

@@ -1,12 +1,15 @@
 """Several recipes in one sweep file: one sweep of each over the same cells, and nothing else."""
 
+import dataclasses
+from pathlib import Path
+
 import pytest
 
 from scaling.errors import SpecError
 from scaling.sweep.plan import CorpusFacts, plan_sweep
 from scaling.sweep.recipe import MAX_WARMUP_SHARE
 from scaling.sweep.siblings import list_siblings, select_sibling
-from scaling.sweep.spec import SweepSpec, parse_sweep
+from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
 
 FACTS = CorpusFacts(
     digest="0" * 24,
@@ -130,3 +133,29 @@ def test_recipes_that_cannot_be_compared_are_refused_at_their_place(recipes, mor
     with pytest.raises(SpecError) as caught:
         parse(recipes, **more)
     assert says in str(caught.value)
+
+
+def test_the_shipped_ladder_from_kaplan_to_chinchilla_toggles_one_thing_at_a_time() -> None:
+    spec = load_sweep(Path(__file__).parents[2] / "sweeps" / "kaplan-vs-chinchilla.yaml")
+    # Of the standard library under bpe:1024.
+    facts = dataclasses.replace(
+        FACTS, vocab_size=1024, train_tokens=3_450_000, validation_tokens=194_000
+    )
+    long, short, matched = list_siblings(spec)
+    differ = [
+        {name for name in type(one).model_fields if getattr(one, name) != getattr(other, name)}
+        for one, other in ((long.recipe, short.recipe), (short.recipe, matched.recipe))
+    ]
+    assert differ == [{"warmup_tokens"}, {"decay_fraction"}]
+    assert matched.recipe.model_dump(exclude_none=True) == {}  # the rules
+    shares = []
+    for sibling in (long, short, matched):
+        plan = plan_sweep(sibling, facts)
+        assert not plan.rejected
+        assert not plan.warnings  # no text is seen twice
+        warmed = [cell for cell in plan.cells if cell.budget == min(spec.grid.budgets)]
+        share = [cell.run.recipe.warmup_steps / cell.run.recipe.steps for cell in warmed]
+        shares.append(sum(share) / len(share))
+    # At the smallest budget the long warmup is all there is for most sizes.
+    assert shares[0] > 0.8
+    assert shares[1] < MAX_WARMUP_SHARE
