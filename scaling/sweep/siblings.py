@@ -41,7 +41,8 @@ def select_sibling(spec: SweepSpec, name: str | None, *, source: str) -> SweepSp
         if one.name == name:
             return one
     names = ", ".join(one.name for one in siblings)
-    raise SpecError([f"{source}: it makes the sweeps {names}; one of them is meant, not {name}."])
+    what = f"{name} is none of them." if name else "To ask about one, name its results folder."
+    raise SpecError([f"{source}: it makes the sweeps {names}. {what}"])
 
 
 def _take_tokenizer(spec: SweepSpec, tokenizer: str) -> SweepSpec:

@@ -89,8 +89,10 @@ def test_each_tokenizer_of_a_list_is_a_sweep_of_its_own() -> None:
     assert [one.name for one in chosen] == ["a-bytes", "a-bpe-512", "a-words-space-600"]
     assert [one.corpus.tokenizer for one in chosen] == [(n,) for n in spec.corpus.tokenizer]
     assert select_sibling(spec, "a-bpe-512", source="a.yaml") == chosen[1]
-    with pytest.raises(SpecError, match="a-bytes, a-bpe-512, a-words-space-600; one of them"):
+    with pytest.raises(SpecError, match=r"a-words-space-600\. a-bpe-1024 is none of them"):
         select_sibling(spec, "a-bpe-1024", source="a.yaml")
+    with pytest.raises(SpecError, match="To ask about one, name its results folder"):
+        select_sibling(spec, None, source="a.yaml")
 
 
 def test_one_tokenizer_keeps_the_name_of_the_sweep() -> None:
