@@ -27,6 +27,7 @@ from scaling.fitting.result import (
     Interval,
     finite_or_none,
 )
+from scaling.recounting import CountedExponent
 from scaling.units import FloatArray
 
 COUNTED_AS_KAPLAN = "N and C without the head"
@@ -43,6 +44,8 @@ class Trained:
         fit: Of its runs.
         headless: Of the same runs, N counted without embeddings and head, C without the head's
             FLOPs, as Kaplan et al. did.
+        counted: Exponents by minima at equal C under both counts, the whole one first; None where
+            the runs carry none.
         lowest: Declared budget [FLOPs] -> lowest measured loss there [nats/token].
     """
 
@@ -50,6 +53,7 @@ class Trained:
     sets: Mapping[str, float]
     fit: Fit
     headless: Fit
+    counted: tuple[CountedExponent, CountedExponent] | None
     lowest: Mapping[float, float]
 
 
@@ -75,6 +79,7 @@ class RecipePoint:
         law: a of the law's frontier (Approach 3).
         minima: a of the line through the IsoFLOP minima (Approach 2); None where they carry none.
         headless: a of the law's frontier with N and C counted without the head; None without one.
+        headless_minima: The same by minima at equal C; None where the runs carry none.
         params: N* of the law at the largest budget all recipes share.
         measured: Lowest measured loss of that budget [nats/token]; None where there is none.
         failed: Gates that failed, by code.
@@ -85,6 +90,7 @@ class RecipePoint:
     law: Exponent
     minima: Exponent | None
     headless: Exponent | None
+    headless_minima: Exponent | None
     params: float
     measured: float | None
     failed: tuple[str, ...]
@@ -121,7 +127,7 @@ class Step:
         before, after: Names of recipes; for the first step, of ways of counting.
         law: Change of a by the laws.
         minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
-            cannot; None where one of the two has none, as for counting.
+            cannot; None where one of the two has none.
     """
 
     before: str
@@ -163,6 +169,7 @@ class RecipeComparison:
                         "parametric": point.law.to_contract(),
                         "isoflop": _to_contract(point.minima),
                         "parametric_without_head": _to_contract(point.headless),
+                        "isoflop_without_head": _to_contract(point.headless_minima),
                     },
                     "params": point.params,
                     "lowest_loss": point.measured,
@@ -222,6 +229,7 @@ def _describe(one: Trained, flops: float | None) -> RecipePoint:
         law=_read_exponent(line),
         minima=_read_exponent_of(one.fit, "isoflop"),
         headless=_read_exponent_of(one.headless, "parametric"),
+        headless_minima=_read_counted(one),
         params=line.k_n * at**line.a,
         measured=None if flops is None else one.lowest[flops],
         failed=tuple(check.code for check in one.fit.checks if check.passed is False),
@@ -241,7 +249,7 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
                 before=f"{first.recipe}, {COUNTED_AS_KAPLAN}",
                 after=first.recipe,
                 law=_compare(headless, plain, None if paired else seed),
-                minima=None,
+                minima=_compare_counts(first),
             )
         )
     for at, (one, other) in enumerate(itertools.pairwise(usable), start=1):
@@ -262,6 +270,15 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
     return tuple(steps)
 
 
+def _compare_counts(one: Trained) -> Change | None:
+    """What counting the head does by minima at equal C, both counts with the same noise."""
+    if one.counted is None:
+        return None
+    whole, headless = one.counted
+    differences = whole.draws - headless.draws
+    return Change(whole.a - headless.a, _find_interval(differences, one.fit.level))
+
+
 def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
     """From one line to another; draws are paired as they are, or at random by the seed."""
     value = other.a - line.a
@@ -271,13 +288,26 @@ def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
     first, second = (_take_slopes(one)[:count] for one in (line, other))
     if shuffle is not None:
         second = np.random.default_rng(shuffle).permutation(second)
-    level = line.intervals["a"].level
-    low, high = np.quantile(second - first, [0.5 - level / 2, 0.5 + level / 2])
-    return Change(value, Interval(float(low), float(high), level))
+    return Change(value, _find_interval(second - first, line.intervals["a"].level))
 
 
 def _take_slopes(line: Frontier) -> FloatArray:
     return np.array(line.draws, dtype=np.float64)[:, 0]
+
+
+def _find_interval(draws: FloatArray, level: float) -> Interval | None:
+    finite = draws[np.isfinite(draws)]
+    if finite.size < 2:
+        return None
+    low, high = np.quantile(finite, [0.5 - level / 2, 0.5 + level / 2])
+    return Interval(float(low), float(high), level)
+
+
+def _read_counted(one: Trained) -> Exponent | None:
+    if one.counted is None:
+        return None
+    _, headless = one.counted
+    return Exponent(headless.a, _find_interval(headless.draws, one.fit.level))
 
 
 def _read_exponent_of(fit: Fit, approach: Approach) -> Exponent | None:

@@ -342,18 +342,21 @@ def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
 
 def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
     from scaling.exponents import Trained
+    from scaling.recounting import count_both_ways
 
     folder = stored.ledger.folder
     table, _ = read_runs(folder)
     headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
     # Rows of one budget do not cost the same without the head: there are no curves to fit.
     law_only = FitOptions(approach="parametric", count="non_embedding")
+    options = FitOptions()
     sets = stored.spec.recipe.model_dump(exclude_none=True)
     return Trained(
         recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
         sets=sets,
-        fit=fit_table(table, stored, FitOptions()),
+        fit=fit_table(table, stored, options),
         headless=fit_table(headless, stored, law_only),
+        counted=count_both_ways(table, headless, draws=options.bootstrap or 0, seed=options.seed),
         lowest=_find_lowest(table),
     )
 

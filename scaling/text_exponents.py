@@ -10,7 +10,9 @@ from scaling.units import align_columns, format_flops
 if TYPE_CHECKING:
     from scaling.exponents import RecipeComparison
 
-_HEADINGS = ("recipe", "a (law)", "a (minima)", "a without the head", "N*", "lowest loss")
+_HEADINGS = (
+    "recipe", "a (law)", "a (minima)", "without the head (law)", "(minima)", "N*", "lowest loss",
+)  # fmt: skip
 _SETS = 1  # column of what a recipe sets, too wide for a table of text
 
 

@@ -28,7 +28,8 @@ RANKS = {
     "comparison": 7,
     "design": 8,
     "vocabulary": 7,
-    "exponents": 7,
+    "recounting": 7,
+    "exponents": 8,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -54,7 +55,16 @@ RANKS = {
 }
 ISLANDS = (
     {"training", "orchestration"},
-    {"laws", "fitting", "allocation", "comparison", "design", "vocabulary", "exponents"},
+    {
+        "laws",
+        "fitting",
+        "allocation",
+        "comparison",
+        "design",
+        "vocabulary",
+        "exponents",
+        "recounting",
+    },
 )
 ROOMS = {
     "torch": {"training"},

@@ -21,6 +21,7 @@ def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:
             format_exponent(point.law),
             format_exponent(point.minima),
             format_exponent(point.headless),
+            format_exponent(point.headless_minima),
             format_count(point.params),
             ABSENT if point.measured is None else format_loss(point.measured),
         )

@@ -14,6 +14,7 @@ LONG = RecipePoint(
     law=Exponent(0.61, Interval(0.55, 0.66, 0.9)),
     minima=None,
     headless=Exponent(0.8, Interval(0.7, 0.9, 0.9)),
+    headless_minima=None,
     params=4e4,
     measured=5.0,
     failed=("undercooled",),
