@@ -3,6 +3,9 @@
     python benchmarks/calibrate.py --width 32 --layers 2 --flops 1e11 \
         --learning-rate 0.004 0.008 0.016 --batch 1 2 4 --seeds 0 1 2
 
+    python benchmarks/calibrate.py --tokenizer bpe:2048 --seq-len 40 --width 16 --layers 2 \
+        --flops 2e10 --learning-rate-factor 0.5 1 2
+
 Prints one row per setting: mean and standard deviation of the held-out loss over the seeds, and
 CPU seconds per run. DECISIONS.md ("Recipe constants") holds what it gave.
 """
@@ -31,13 +34,13 @@ CACHE = Path(tempfile.gettempdir()) / "scaling-calibration"
 
 
 def train_once(
-    job: tuple[ModelShape, float, RecipeSpec, int, Precision],
+    job: tuple[ModelShape, float, RecipeSpec, int, Precision, str],
 ) -> tuple[float | None, float]:
     """Held-out loss [nats/token] (None if diverged) and CPU seconds of one run."""
     from scaling.training.trainer import train_run
 
-    shape, flops, asked, seed, precision = job
-    corpus = prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
+    shape, flops, asked, seed, precision, tokenizer = job
+    corpus = prepare_corpus("python-stdlib", tokenizer=tokenizer, base=Path(), cache=CACHE)
     tokens = flops / count_flops_per_token(shape)
     run = RunSpec(
         shape=shape,
@@ -66,7 +69,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=32)
     parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--flops", type=float, default=1e11)
+    parser.add_argument("--tokenizer", default="bytes")
+    parser.add_argument("--seq-len", type=int, default=128, help="tokens")
     parser.add_argument("--learning-rate", type=float, nargs="*", default=[None])
+    parser.add_argument(
+        "--learning-rate-factor", type=float, nargs="*", help="of the rule's, at the rule's batch"
+    )
     parser.add_argument("--batch", type=int, nargs="*", default=[None])
     parser.add_argument("--beta2", type=float, nargs="*", default=[None])
     parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
@@ -74,7 +82,14 @@ def main() -> None:
     parser.add_argument("--precision", nargs="*", default=["float32"], help="float32, mixed")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     asked = parser.parse_args()
-    shape = make_shape(256, 128, d_model=asked.width, n_layers=asked.layers)
+    corpus = prepare_corpus("python-stdlib", tokenizer=asked.tokenizer, base=Path(), cache=CACHE)
+    shape = make_shape(
+        corpus.facts.vocab_size, asked.seq_len, d_model=asked.width, n_layers=asked.layers
+    )
+    tokens = asked.flops / count_flops_per_token(shape)
+    if asked.learning_rate_factor:
+        by_rule = decide_recipe(shape, tokens, RecipeSpec()).learning_rate
+        asked.learning_rate = [factor * by_rule for factor in asked.learning_rate_factor]
     settings = list(
         itertools.product(
             asked.learning_rate,
@@ -88,18 +103,17 @@ def main() -> None:
     specs = [RecipeSpec(**dict(zip(names, values, strict=True))) for values in settings]
     rows_of = list(itertools.product(specs, asked.precision))
     jobs = [
-        (shape, asked.flops, spec, seed, precision)
+        (shape, asked.flops, spec, seed, precision, asked.tokenizer)
         for spec, precision in rows_of
         for seed in asked.seeds
     ]
-    prepare_corpus("python-stdlib", base=Path(), cache=CACHE)
     with concurrent.futures.ProcessPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(train_once, jobs))
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs; ", end="")
-    print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, seeds {asked.seeds}")
+    print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, ", end="")
+    print(f"{asked.tokenizer}, seeds {asked.seeds}")
     print("| learning rate | batch | beta2 | decay | warmup steps | precision ", end="")
     print("| mean loss | sd | CPU s a run |\n|---|---|---|---|---|---|---|---|---|")
-    tokens = asked.flops / count_flops_per_token(shape)
     for index, (spec, precision) in enumerate(rows_of):
         rows = results[index * len(asked.seeds) : (index + 1) * len(asked.seeds)]
         losses = [loss for loss, _ in rows if loss is not None]

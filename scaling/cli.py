@@ -21,10 +21,10 @@ from scaling.verbs.exits import find_exit_code
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.running import plan, run
+from scaling.verbs.siblings import recipes, tokenizers
 from scaling.verbs.starting import init
 from scaling.verbs.submitting import submit
 from scaling.verbs.suggesting import suggest
-from scaling.verbs.tokenizing import tokenizers
 from scaling.verbs.watching import cancel, logs, status, track
 
 
@@ -66,7 +66,7 @@ def cli() -> None:
 
 for verb in (
     *(init, plan, suggest, run, submit),
-    *(fit, allocate, predict, forecast, backtest, compare, tokenizers, report),
+    *(fit, allocate, predict, forecast, backtest, compare, tokenizers, recipes, report),
     *(status, logs, cancel, retry, verify, track),
 ):
     cli.add_command(verb)

@@ -55,7 +55,7 @@ def describe_plan(
         )
     tokenizer = sweep.corpus.facts.tokenizer
     cells = [
-        cell | {"tokenizer": tokenizer}
+        cell | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
         for cell in _describe_cells(sweep.plan.cells, finished, expected)
     ]
     runs = [cell.run for cell in sweep.plan.cells]
@@ -87,7 +87,7 @@ def describe_plan(
 
 
 def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The plans of one sweep file as one: cells name their tokenizer, totals are of all."""
+    """The plans of one sweep file as one: cells name their sweep, totals are of all."""
     if len(plans) == 1:
         return plans[0]
     return plans[0] | {

@@ -21,6 +21,7 @@ from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
 from scaling.sweep.plan import decide_seq_len
+from scaling.sweep.siblings import list_siblings
 from scaling.workflow import (
     FilteredFit,
     FitOptions,
@@ -31,12 +32,14 @@ from scaling.workflow import (
     holds_sweep,
     list_failures,
     list_sweep_ladder,
+    open_results,
     quote_command,
     read_runs,
 )
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
+    from scaling.exponents import RecipeComparison, Trained
     from scaling.fitting.result import Fit
     from scaling.ledger.tables import RunTable
     from scaling.sweep.spec import SweepSpec
@@ -91,6 +94,7 @@ def report_sweep(
         count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
     }
     source = str(stored.ledger.folder)
+    vocabulary, recipes = _compare_siblings(stored)
     more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
     data = ReportData(
         name=stored.spec.name,
@@ -118,7 +122,8 @@ def report_sweep(
         options=tuple(asked),
         variants=compare_variants(table, stored, fit, allocations, filters, asked),
         csv=render_index(results, stored.plan.cells),
-        vocabulary=_compare_siblings(stored),
+        vocabulary=vocabulary,
+        recipes=recipes,
     )
     folder = root / "reports" / stored.spec.name
     if form == "md":
@@ -147,15 +152,13 @@ def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRec
 
 
 def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
-    """Results folders of a sweep file that names several tokenizers, as far as they are there.
+    """Results folders of the sweeps that a file makes, as far as they are there.
 
     Args:
         spec: The sweep as its file has it.
         results: Folder of all results.
     """
-    from scaling.sweep.spec import select_tokenizer
-
-    names = [select_tokenizer(spec, one, source="").name for one in spec.corpus.tokenizer]
+    names = [one.name for one in list_siblings(spec)]
     return [results / name for name in names if holds_sweep(results / name)]
 
 
@@ -179,10 +182,7 @@ def compare_tokenizers(
         table, stored = read_runs(folder)
         if stored is None:
             raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
-        lowest: dict[float, float] = {}
-        if table.budget is not None:
-            for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
-                lowest[budget] = min(loss, lowest.get(budget, loss))
+        lowest = _find_lowest(table)
         declared |= lowest.keys()
         facts = stored.ledger.corpus
         candidates.append(
@@ -198,18 +198,91 @@ def compare_tokenizers(
     return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
 
 
-def _compare_siblings(stored: StoredSweep) -> VocabularyComparison | None:
-    """The comparison a page shows; None where there is nothing to compare yet."""
+def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
+    """Compare the recipes of several results folders by the exponents of their frontiers.
+
+    Args:
+        folders: Of sweeps that differ in the recipe alone; those of one file are taken in its
+            order, others as they come.
+
+    Raises:
+        UsageError: They cannot be compared.
+    """
+    from scaling.exponents import compare_exponents
+
+    sweeps = [open_results(folder) for folder in folders]
+    if len({_name_cells(stored) for stored in sweeps}) > 1:
+        raise UsageError(
+            "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
+            "Name folders with one corpus, model, grid and seeds."
+        )
+    whole = [_read_whole(stored) for stored in sweeps]
+    order = {one.name: at for at, one in enumerate(list_siblings(whole[0]))}
+    pairs = list(zip(sweeps, whole, strict=True))
+    if all(stored.spec.name in order for stored in sweeps):
+        pairs.sort(key=lambda pair: order[pair[0].spec.name])
+    return compare_exponents([_describe_recipe(stored, file) for stored, file in pairs])
+
+
+def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
+    from scaling.exponents import Trained
+    from scaling.recounting import count_both_ways
+
+    folder = stored.ledger.folder
+    table, _ = read_runs(folder)
+    headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
+    # Rows of one budget do not cost the same without the head: there are no curves to fit.
+    law_only = FitOptions(approach="parametric", count="non_embedding")
+    options = FitOptions()
+    sets = stored.spec.recipe.model_dump(exclude_none=True)
+    return Trained(
+        recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
+        sets=sets,
+        fit=fit_table(table, stored, options),
+        headless=fit_table(headless, stored, law_only),
+        counted=count_both_ways(table, headless, draws=options.bootstrap or 0, seed=options.seed),
+        lowest=_find_lowest(table),
+    )
+
+
+def _name_cells(stored: StoredSweep) -> str:
+    """The same for sweeps that differ in nothing but the recipe, and what does not train."""
+    spec = stored.spec
+    kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
+    return json.dumps([stored.ledger.corpus.digest, kept], sort_keys=True)
+
+
+def _find_lowest(table: RunTable) -> dict[float, float]:
+    """Declared budget [FLOPs] -> lowest loss of its runs [nats/token]."""
+    lowest: dict[float, float] = {}
+    if table.budget is not None:
+        for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
+            if math.isfinite(budget):  # an extra cell has none
+                lowest[budget] = min(loss, lowest.get(budget, loss))
+    return lowest
+
+
+def _read_whole(stored: StoredSweep) -> SweepSpec:
+    """The sweep file that the folder's sweep is one of."""
     from scaling.sweep.spec import parse_sweep
 
-    whole = parse_sweep(stored.text.encode(), source="sweep.yaml")
+    return parse_sweep(stored.text.encode(), source="sweep.yaml")
+
+
+def _compare_siblings(
+    stored: StoredSweep,
+) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
+    """The comparison a page shows; None where there is nothing to compare yet."""
+    whole = _read_whole(stored)
     folders = list_sibling_folders(whole, stored.ledger.folder.parent)
-    if len(whole.corpus.tokenizer) < 2 or len(folders) < 2:
-        return None
+    if len(folders) < 2:
+        return None, None
     try:
-        return compare_tokenizers(folders)
+        if whole.recipes:
+            return None, compare_recipes(folders)
+        return compare_tokenizers(folders), None
     except UsageError:
-        return None
+        return None, None
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

@@ -12,7 +12,7 @@ from scaling.text_questions import (
     list_costs,
     list_trade_offs,
 )
-from scaling.units import clean_line, format_count, format_flops
+from scaling.units import align_columns, clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -228,12 +228,6 @@ def _format_penalty(penalty: float | None) -> str:
 
 def _format_distance(decades: float) -> str:
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"
-
-
-def align_columns(rows: list[tuple[str, ...]]) -> list[str]:
-    """Rows of cells as lines, every column as wide as its widest cell."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows]
 
 
 def dump_json(value: Any) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from scaling.text import align_columns
-from scaling.units import format_count, format_flops, format_seconds
+from scaling.units import align_columns, format_count, format_flops, format_seconds
 
 _HEADER = (
     "budget", "width×depth", "N", "N total", "N non-emb.", "D", "FLOPs", "batch", "steps", "lr",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaling.units import format_count, format_flops
+from scaling.units import align_columns, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.vocabulary import BudgetChoice, VocabularyComparison
@@ -58,8 +58,4 @@ def list_columns(choice: BudgetChoice) -> list[str]:
                 f"{format_count(point.text_bytes)}B",
             )
         )
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADINGS))]
-    return [
-        "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
+    return [f"  {line}" for line in align_columns(rows)]

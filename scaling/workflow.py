@@ -119,22 +119,23 @@ class FilteredFit:
 # --- before training ------------------------------------------------------------------------
 
 
-def list_tokenizers(path: Path) -> tuple[str, ...]:
-    """The tokenizers that a sweep file names; each makes a sweep of its own.
+def list_sweeps(path: Path) -> tuple[str, ...]:
+    """Names of the sweeps that a file makes: one, or one for each tokenizer or recipe it names.
 
     Raises:
         SpecError: With every problem of the file.
     """
+    from scaling.sweep.siblings import list_siblings
     from scaling.sweep.spec import load_sweep
 
-    return load_sweep(path).corpus.tokenizer
+    return tuple(one.name for one in list_siblings(load_sweep(path)))
 
 
 def prepare_sweep(
     path: Path,
     *,
     root: Path,
-    tokenizer: str | None = None,
+    name: str | None = None,
     runs_here: bool = True,
     validate: bool = False,
 ) -> Sweep:
@@ -143,7 +144,7 @@ def prepare_sweep(
     Args:
         path: The sweep file.
         root: Where results/ lies.
-        tokenizer: Which of those it names; None: it names one.
+        name: Which of the sweeps that the file makes; None: it makes one.
         runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
         validate: Also plan the runs that the sweep's registered forecasts speak of.
 
@@ -151,12 +152,13 @@ def prepare_sweep(
         UsageError: There is no forecast to validate.
         SpecError: With every problem of the file, or no cell of it can be trained.
         CorpusError: The text cannot be read.
-        UsageError: It names several tokenizers, or an extra is not installed.
+        UsageError: An extra is not installed.
     """
     from scaling.data.sources import prepare_source
-    from scaling.sweep.spec import load_sweep, select_tokenizer
+    from scaling.sweep.siblings import select_sibling
+    from scaling.sweep.spec import load_sweep
 
-    spec = select_tokenizer(load_sweep(path), tokenizer, source=str(path))
+    spec = select_sibling(load_sweep(path), name, source=str(path))
     text = path.read_text(encoding="utf-8")
     with _placing(text, path, ("corpus", "paths")):
         corpus = prepare_source(
@@ -339,15 +341,17 @@ def open_results(folder: Path) -> StoredSweep:
 
     Raises:
         UsageError: It is not one, or its sweep file is of another version.
+        SpecError: Its sweep file does not make the sweep that it is named after.
         IntegrityError: What identifies it is damaged.
     """
-    from scaling.sweep.spec import parse_sweep, select_tokenizer
+    from scaling.sweep.siblings import select_sibling
+    from scaling.sweep.spec import parse_sweep
 
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()
     source = str(folder / "sweep.yaml")
     spec = parse_sweep(text.encode("utf-8"), source=source)
-    spec = select_tokenizer(spec, ledger.corpus.tokenizer, source=source)
+    spec = select_sibling(spec, ledger.name, source=source)
     recorded = _list_recorded(ledger)
     validations = _list_validations(folder, recorded, untrained=False)
     plan = plan_sweep(spec, ledger.corpus, recorded=recorded, validations=validations)
@@ -364,20 +368,30 @@ def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, 
     )
 
 
-def make_sweep_cost(spec: SweepSpec, facts: CorpusFacts, count: CountConvention) -> CostModel:
+def make_sweep_cost(
+    spec: SweepSpec, facts: CorpusFacts, count: CountConvention, *, head_flops: bool = True
+) -> CostModel:
     """FLOPs per token of the sweep's ladder as a function of N."""
-    return make_ladder_cost(list_sweep_ladder(spec, facts), count)
+    return make_ladder_cost(list_sweep_ladder(spec, facts), count, head_flops=head_flops)
 
 
 def read_runs(
     source: Path,
     *,
     count: CountConvention = "matmul",
+    head_flops: bool = True,
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
 ) -> tuple[RunTable, StoredSweep | None]:
     """The runs behind a fit: of a results folder, or of any table (see `read_table`).
+
+    Args:
+        source: The folder or the table.
+        count: How a folder's N is counted; a table states its own.
+        head_flops: Whether a folder's C holds the head's products, as it should. Without them
+            runs of one budget do not cost the same, and have none.
+        columns, loss_unit, drop_bad: Of a table.
 
     Returns:
         The table, and the sweep it came from (None for a table).
@@ -388,8 +402,12 @@ def read_runs(
                 f"{source} is a results folder: --columns and --loss-unit are for tables."
             )
         stored = open_results(source)
-        cost = make_sweep_cost(stored.spec, stored.ledger.corpus, count)
-        return tabulate(stored.ledger, stored.plan.cells, convention=count, cost=cost), stored
+        facts = stored.ledger.corpus
+        cost = make_sweep_cost(stored.spec, facts, count, head_flops=head_flops)
+        table = tabulate(
+            stored.ledger, stored.plan.cells, convention=count, cost=cost, head_flops=head_flops
+        )
+        return table, stored
     table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
     return table, None
 

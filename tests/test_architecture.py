@@ -28,6 +28,8 @@ RANKS = {
     "comparison": 7,
     "design": 8,
     "vocabulary": 7,
+    "recounting": 7,
+    "exponents": 8,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -46,6 +48,7 @@ RANKS = {
     "text": 9,
     "text_plan": 10,
     "text_vocabulary": 9,
+    "text_exponents": 9,
     "options": 10,
     "verbs": 12,
     "cli": 13,
@@ -53,7 +56,16 @@ RANKS = {
 }
 ISLANDS = (
     {"training", "orchestration"},
-    {"laws", "fitting", "allocation", "comparison", "design", "vocabulary"},
+    {
+        "laws",
+        "fitting",
+        "allocation",
+        "comparison",
+        "design",
+        "vocabulary",
+        "exponents",
+        "recounting",
+    },
 )
 ROOMS = {
     "torch": {"training"},

@@ -286,7 +286,7 @@ def _check_filled(name: str, size: int, filled: int, documents: int) -> None:
     if filled < size:
         raise CorpusError(
             f"corpus.tokenizer {name}: the {documents} training documents fill only {filled} of "
-            f"{size} tokens.\nAsk for {name.partition(':')[0]}:{filled} or fewer, or add text."
+            f"{size} tokens. Ask for {name.partition(':')[0]}:{filled} or fewer, or add text."
         )
 
 

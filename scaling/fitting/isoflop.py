@@ -116,7 +116,7 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     mean = np.bincount(member, weights=table.loss[budget.rows]) / np.bincount(member)
     lowest = np.flatnonzero(mean == mean.min())  # rounded or digitised losses tie
     lead = int(lowest[lowest.size // 2])
-    window = _choose_window(sizes, lead)
+    window = choose_window(sizes, lead)
     inside = (log_n >= window[0]) & (log_n <= window[-1])
     rows = budget.rows[inside]
     centre = float(window.mean())
@@ -143,7 +143,7 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     )
 
 
-def _choose_window(sizes: FloatArray, lead: int) -> FloatArray:
+def choose_window(sizes: FloatArray, lead: int) -> FloatArray:
     """The ln N that the parabola is drawn through, out of all `sizes`, around the lowest."""
 
     def take(count: int) -> slice:

@@ -27,6 +27,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import (
     FLOPS_PER_PARAM_TOKEN,
     CountConvention,
+    count_flops_per_token,
     count_matmul_params,
     count_non_embedding_params,
     count_params,
@@ -52,6 +53,7 @@ def tabulate(
     *,
     convention: CountConvention,
     cost: CostModel,
+    head_flops: bool = True,
     check: Check = "curves",
 ) -> RunTable:
     """The finished, intact results of a plan's cells, ready to fit.
@@ -61,6 +63,8 @@ def tabulate(
         cells: The current plan's; a run named twice counts once.
         convention: How N is counted.
         cost: FLOPs per token as a function of N, kept in the table for the frontier.
+        head_flops: Whether C holds the head's products, as `cost` does; without them no row has
+            its declared budget, which is one that holds them.
         check: What to hash beside the results themselves.
 
     Returns:
@@ -77,7 +81,7 @@ def tabulate(
     ]
     rows = [result for result in present if result.status == "finished"]
     ids = [result.run.run_id for result in rows]
-    budgets = [planned[run_id].budget for run_id in ids]
+    budgets = [planned[run_id].budget if head_flops else None for run_id in ids]
     errors = [result.loss_se for result in rows]
     recipes = [result.run.recipe for result in rows]
     return RunTable(
@@ -85,7 +89,7 @@ def tabulate(
         params=_floats([count_params(result.run.shape, convention) for result in rows]),
         tokens=_floats([result.tokens for result in rows]),
         loss=_floats([result.loss for result in rows]),
-        flops=_floats([result.flops for result in rows]),
+        flops=_floats([_count_flops(result, head_flops) for result in rows]),
         budget=None if all(budget is None for budget in budgets) else _floats(budgets),
         unique_tokens=_floats([result.unique_tokens for result in rows]),
         seed=np.array([result.run.seed for result in rows], dtype=np.int64),
@@ -98,7 +102,7 @@ def tabulate(
         convention=convention,
         cost=cost,
         source=str(ledger.folder),
-        digest=_digest_rows(stored, planned, convention),
+        digest=_digest_rows(stored, planned, convention, head_flops),
         steps=_floats([recipe.steps for recipe in recipes]),
         warmup_steps=_floats([recipe.warmup_steps for recipe in recipes]),
         decay_steps=_floats([recipe.decay_steps for recipe in recipes]),
@@ -108,6 +112,12 @@ def tabulate(
         overlap=ledger.corpus.overlap,
         brackets=_list_brackets(stored, planned, convention),
     )
+
+
+def _count_flops(result: RunResult, head_flops: bool) -> int:
+    if head_flops:
+        return result.flops
+    return result.tokens * count_flops_per_token(result.run.shape, head_flops=False)
 
 
 def name_configuration(run: RunSpec) -> str:
@@ -272,11 +282,15 @@ def _name_some(names: Sequence[str]) -> str:
 
 
 def _digest_rows(
-    stored: StoredResults, planned: Mapping[str, Cell], convention: CountConvention
+    stored: StoredResults,
+    planned: Mapping[str, Cell],
+    convention: CountConvention,
+    head_flops: bool,
 ) -> str:
     rows = sorted(
         (run_id, stored.digests[run_id], cell.budget)
         for run_id, cell in planned.items()
         if run_id in stored.digests and cell.role != "validation"
     )
-    return hashlib.sha256(canonical_json([convention, rows])).hexdigest()
+    counting = [convention] if head_flops else [convention, "without head FLOPs"]
+    return hashlib.sha256(canonical_json([*counting, rows])).hexdigest()

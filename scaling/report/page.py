@@ -56,6 +56,7 @@ from scaling.report.embedding import (
     write_variables,
 )
 from scaling.report.measured import collect_runs, evaluate_frontier
+from scaling.report.recipes import list_recipes, say_step
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -84,6 +85,7 @@ from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
+    from scaling.exponents import RecipeComparison
     from scaling.fitting.held_out import Backtest
     from scaling.vocabulary import VocabularyComparison
 
@@ -121,7 +123,8 @@ class ReportData:
         options: Words of a command line that ask `fit` and `allocate` the same question.
         variants: The first answer under other methods, laws and choices of runs.
         csv: Every result as CSV; empty where there is none.
-        vocabulary: The sweep's tokenizers compared; None where it names one, or only one is done.
+        vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
+        recipes: The file's recipes compared; None likewise.
     """
 
     name: str
@@ -148,6 +151,7 @@ class ReportData:
     variants: tuple[Variant, ...] = ()
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
+    recipes: RecipeComparison | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:
@@ -327,6 +331,8 @@ def _gather_rest(data: ReportData) -> dict[str, Any]:
         "checklist": fill_checklist(data),
         "corpus": describe_corpus(data.facts),
         "vocabulary": list_vocabularies(data.vocabulary),
+        "recipes": list_recipes(data.recipes),
+        "recipe_steps": [] if data.recipes is None else list(map(say_step, data.recipes.steps)),
         "csv_link": embed_csv(data.csv),
         "csv_rows": max(0, data.csv.count("\n") - 1),
         "bibtex": write_bibtex(

@@ -29,7 +29,7 @@ from scaling.sweep.counting import (
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-CostModelName = Literal["6ND", "ladder", "table"]
+CostModelName = Literal["6ND", "ladder", "ladder_without_head", "table"]
 
 _KNOTS_PER_DECADE = 20
 _SMOOTHING_WIDTH = math.log(2.0)  # one doubling of N: two to three rungs of the ladder
@@ -63,16 +63,22 @@ class CostModel:
 SIX_ND = CostModel(name="6ND")
 
 
-def make_ladder_cost(rungs: tuple[ModelShape, ...], convention: CountConvention) -> CostModel:
+def make_ladder_cost(
+    rungs: tuple[ModelShape, ...], convention: CountConvention, *, head_flops: bool = True
+) -> CostModel:
     """The smoothed cost of the ladder, N counted by `convention`.
 
     Args:
         rungs: Shapes in ascending N; their range should cover every N that will be asked for,
             beyond it κ is constant.
+        convention: How N is counted.
+        head_flops: Whether the head's products count.
     """
     params = np.array([count_params(rung, convention) for rung in rungs], dtype=np.float64)
-    per_token = np.array([count_flops_per_token(rung) for rung in rungs], dtype=np.float64)
-    return _smooth("ladder", np.log(params), np.log(per_token / params))
+    counted = [count_flops_per_token(rung, head_flops=head_flops) for rung in rungs]
+    per_token = np.array(counted, dtype=np.float64)
+    name: CostModelName = "ladder" if head_flops else "ladder_without_head"
+    return _smooth(name, np.log(params), np.log(per_token / params))
 
 
 def make_table_cost(params: FloatArray, tokens: FloatArray, flops: FloatArray) -> CostModel:

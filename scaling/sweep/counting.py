@@ -9,7 +9,9 @@ Attention is *not* halved for causality. Source: Kaplan et al. 2020, arXiv:2001.
 et al. 2022, arXiv:2203.15556, appendix F.
 
 Which N enters a law moves its answer (Porian et al. 2024, arXiv:2406.19146), so the convention is
-a type: `matmul` (the default), `non_embedding`, `total`.
+a type: `matmul` (the default), `non_embedding`, `total`. Which C does as well: Kaplan et al. left
+out the head's products, `head_flops=False`, which no grid, run or answer here does; `scaling
+recipes` shows what it would change.
 """
 
 from __future__ import annotations
@@ -52,10 +54,17 @@ def count_params(shape: ModelShape, convention: CountConvention) -> int:
             return count_non_embedding_params(shape)
 
 
-def count_flops_per_token(shape: ModelShape) -> int:
-    """Training FLOPs per token, forward and backward, attention not halved for causality."""
+def count_flops_per_token(shape: ModelShape, *, head_flops: bool = True) -> int:
+    """Training FLOPs per token, forward and backward, attention not halved for causality.
+
+    Args:
+        shape: The model.
+        head_flops: Whether the head's products count; False as Kaplan et al. 2020,
+            arXiv:2001.08361, did (Porian et al. 2024, arXiv:2406.19146, sec. 3.1).
+    """
     attention = 2 * FLOPS_PER_PARAM_TOKEN * shape.n_layers * shape.d_attn * shape.seq_len
-    return FLOPS_PER_PARAM_TOKEN * count_matmul_params(shape) + attention
+    params = count_matmul_params(shape) if head_flops else _count_block_matrices(shape)
+    return FLOPS_PER_PARAM_TOKEN * params + attention
 
 
 def _count_block_matrices(shape: ModelShape) -> int:

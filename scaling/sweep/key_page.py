@@ -110,6 +110,9 @@ def _show_values(field: Mapping[str, Any]) -> str:
             if "$ref" in items
             else (f"list of {_show_values(items)}")
         )
+    if field.get("type") == "object":
+        (of,) = field["patternProperties"].values()
+        return f"mapping of names to {_target(of)[:-4].lower()}s"
     words = _NAMES.get(field.get("type", ""), "")
     limits = [
         f"{sign} {field[name]:g}"

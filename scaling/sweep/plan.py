@@ -330,7 +330,8 @@ def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
     if seq_len + 1 > min(facts.train_tokens, facts.validation_tokens):
         return (
             f"sequences of {seq_len} tokens are longer than the corpus "
-            f"({facts.train_tokens} to train on, {facts.validation_tokens} held out)"
+            f"({facts.train_tokens} to train on, {facts.validation_tokens} held out); set a "
+            "smaller model.seq_len, or add text"
         )
     epochs = wish.tokens / facts.train_tokens
     if epochs > spec.corpus.epochs_allowed:
@@ -341,7 +342,8 @@ def _find_obstacle(wish: _Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
             )
         return (
             f"{format_count(wish.tokens)} tokens are {epochs:.1f} passes over the corpus of "
-            f"{format_count(facts.train_tokens)}; corpus.max_epochs is {spec.corpus.max_epochs:g}"
+            f"{format_count(facts.train_tokens)}, and corpus.max_epochs is "
+            f"{spec.corpus.max_epochs:g}; add text, ask for less, or raise it"
         )
     steps = _decide_recipe(wish, spec).steps
     if steps < MIN_STEPS:

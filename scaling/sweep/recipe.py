@@ -77,7 +77,9 @@ def decide_recipe(
     steps = max(1, round(tokens / batch_tokens))
     shared_steps = max(1, round((horizon or tokens) / batch_tokens))
     realised = shared_steps * batch_tokens
-    if asked.warmup_fraction is None:
+    if asked.warmup_tokens is not None:
+        warmup = round(asked.warmup_tokens / batch_tokens)
+    elif asked.warmup_fraction is None:
         wished = round(min(count_matmul_params(shape), 0.1 * realised) / batch_tokens)
         warmup = min(max(MIN_WARMUP_STEPS, wished), round(MAX_WARMUP_SHARE * shared_steps))
     else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -53,6 +52,7 @@ def _read_count(value: Any) -> Any:
 
 Count = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=1, lt=2**63)]
 Seed = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=0, lt=2**32)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False)]
 Params = Annotated[float, Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
@@ -292,6 +292,7 @@ GridSpec = Annotated[
     | Annotated[CellGrid, Tag("cells")],
     Discriminator(_kind_of_grid),
 ]
+_OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its value
 _GRID_TAGS = frozenset({"isoflop", "product", "ratio", "cells"})
 
 
@@ -303,6 +304,9 @@ class RecipeSpec(_Model):
     base_width: Count | None = Field(None, description="width at which learning_rate holds")
     base_depth: Count | None = Field(None, description="depth at which learning_rate holds")
     warmup_fraction: Share | None = Field(None, description="of all steps")
+    warmup_tokens: Positive | None = Field(
+        None, description="the same in every run, up to its decay; in place of warmup_fraction"
+    )
     decay_fraction: Share | None = Field(None, description="of all steps, to zero as 1 − sqrt")
     beta1: Share | None = Field(None, description="AdamW's momentum")
     beta2: Share | None = Field(None, description="AdamW's memory of squared gradients")
@@ -314,10 +318,28 @@ class RecipeSpec(_Model):
     init_scale: Positive | None = Field(None, description="hidden std · sqrt(fan_in)")
 
     @model_validator(mode="after")
-    def _warmup_ends_before_decay(self) -> Self:
+    def _schedule_fits(self) -> Self:
+        self.check_schedule(())
+        return self
+
+    def check_schedule(self, at: KeyPath) -> None:
+        """Refuse a warmup and a decay that cannot both be.
+
+        Args:
+            at: Where in the file this recipe stands, below what is being validated.
+        """
+        if self.warmup_fraction is not None and self.warmup_tokens is not None:
+            raise PydanticCustomError(
+                "schedule",
+                "warmup_fraction and warmup_tokens are two warmups. Remove one of them.",
+                {"at": (*at, "warmup_tokens")},
+            )
+        if self.warmup_tokens is not None:
+            return  # it ends where the decay begins, at the latest
         warmup = _DEFAULT_WARMUP if self.warmup_fraction is None else self.warmup_fraction
         decay = _DEFAULT_DECAY if self.decay_fraction is None else self.decay_fraction
         if warmup + decay >= 1 - 1e-9:  # .7 + .3 is 1, whatever the last bit says
+            culprit = "warmup_fraction" if self.decay_fraction is None else "decay_fraction"
             raise PydanticCustomError(
                 "schedule",
                 "warmup_fraction {warmup} and decay_fraction {decay} leave no step at the full "
@@ -325,10 +347,14 @@ class RecipeSpec(_Model):
                 {
                     "warmup": _name_share(self.warmup_fraction, _DEFAULT_WARMUP),
                     "decay": _name_share(self.decay_fraction, _DEFAULT_DECAY),
-                    "at": ("warmup_fraction" if self.decay_fraction is None else "decay_fraction",),
+                    "at": (*at, culprit),
                 },
             )
-        return self
+
+    def override(self, other: RecipeSpec) -> RecipeSpec:
+        """This recipe with every key that `other` sets; null gives a key back to the rules."""
+        given = {name: getattr(other, name) for name in other.model_fields_set}
+        return self.model_copy(update=given)
 
 
 class ScheduleSpec(_Model):
@@ -363,9 +389,7 @@ class ResourcesSpec(_Model):
 class SweepSpec(_Model):
     """What the user asks: grid × model × recipe × data × seeds × resources."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")] = Field(
-        description="folder of results and report: a-z, 0-9, - and _, at most 64"
-    )
+    name: Name = Field(description="folder of results and report: a-z, 0-9, - and _, at most 64")
     corpus: CorpusSpec
     model: ModelSpec = ModelSpec()
     grid: GridSpec
@@ -373,6 +397,12 @@ class SweepSpec(_Model):
         (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
     )
     recipe: RecipeSpec = RecipeSpec()
+    recipes: dict[Name, RecipeSpec] = Field(
+        {},
+        description="several recipes by name, each {keys of `recipe`} beside what `recipe` sets; "
+        "one sweep of each, and a comparison",
+        json_schema_extra={"additionalProperties": False},
+    )
     schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
         (0,), description="every cell is trained once per seed"
@@ -415,6 +445,25 @@ class SweepSpec(_Model):
         return self
 
     @model_validator(mode="after")
+    def _recipes_compare(self) -> Self:
+        if len(self.recipes) == 1:
+            raise PydanticCustomError(
+                "recipes",
+                "one recipe is nothing to compare. Write its keys under recipe, or name another.",
+                {"at": ("recipes",)},
+            )
+        if self.recipes and len(self.corpus.tokenizer) > 1:
+            raise PydanticCustomError(
+                "recipes",
+                "recipes and tokenizers are compared one after the other. Name one tokenizer, or "
+                "no recipes.",
+                {"at": ("recipes",)},
+            )
+        for name, recipe in self.recipes.items():
+            self.recipe.override(recipe).check_schedule(("recipes", name))
+        return self
+
+    @model_validator(mode="after")
     def _countable(self) -> Self:
         cells = count_cells(self)
         if cells > MAX_CELLS:
@@ -424,25 +473,6 @@ class SweepSpec(_Model):
                 {"cells": cells, "most": MAX_CELLS},
             )
         return self
-
-
-def select_tokenizer(spec: SweepSpec, name: str | None, *, source: str) -> SweepSpec:
-    """The sweep with one of its tokenizers; where it names several, each has a sweep of its own,
-    `<name>-<tokenizer>`.
-
-    Raises:
-        SpecError: There are several, and `name` is none of them.
-    """
-    names = spec.corpus.tokenizer
-    if len(names) == 1:
-        return spec
-    if name not in names:
-        raise SpecError(
-            [f"{source}: corpus.tokenizer: one of {', '.join(names)} is meant, not {name}."]
-        )
-    corpus = spec.corpus.model_copy(update={"tokenizer": (name,)})
-    suffix = re.sub("[^a-z0-9]", "-", name)
-    return spec.model_copy(update={"name": f"{spec.name}-{suffix}", "corpus": corpus})
 
 
 def count_cells(spec: SweepSpec) -> int:
@@ -530,6 +560,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
         part
         for index, part in enumerate(details["loc"])
         if not (part in _GRID_TAGS and index == 1 and details["loc"][0] == "grid")
+        and part != _OF_A_KEY
     )
     dotted = ".".join(str(part) for part in path) or "the file"
     kind, context = details["type"], details.get("ctx", {})
@@ -542,6 +573,8 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
     path += context.get("at", ())  # where a rule about several keys found its culprit
     dotted = ".".join(str(part) for part in path) or "the file"
     place = document.places.get(path, _nearest(document, path))
+    if details["loc"][-1:] == (_OF_A_KEY,):
+        place = document.key_places.get(path, place)
     if kind == "missing":
         return place, f"{dotted}: this key is required and missing."
     if kind in _OWN_SENTENCES:
@@ -554,7 +587,16 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
 
 
 _OWN_SENTENCES = frozenset(
-    {"source_key", "tokenizer", "context", "cells", "doubles", "beyond_ladder", "schedule"}
+    {
+        "source_key",
+        "tokenizer",
+        "context",
+        "cells",
+        "doubles",
+        "beyond_ladder",
+        "schedule",
+        "recipes",
+    }
 )
 _WANTED = {
     "int_type": "a whole number",
@@ -596,6 +638,8 @@ def _known_keys(path: KeyPath) -> list[str]:
     }
     if path[:3] == ("grid", "cells", "cells") or path[:1] == ("extra_cells",):
         return list(CellSpec.model_fields)
+    if path[:1] == ("recipes",):
+        return list(RecipeSpec.model_fields)
     return list(models[path].model_fields)
 
 

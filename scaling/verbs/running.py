@@ -21,7 +21,7 @@ from scaling.text import dump_json
 from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
 from scaling.verbs.keeping import write_report_page
-from scaling.verbs.tokenizing import report_tokenizers
+from scaling.verbs.siblings import report_siblings
 
 
 @click.command()
@@ -73,24 +73,24 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
 
 
 def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
-    """A sweep for each tokenizer that the file names; the gravest of their exit codes."""
-    from scaling.workflow import list_tokenizers
+    """Every sweep that the file makes; the gravest of their exit codes."""
+    from scaling.workflow import list_sweeps
 
     ended = []
-    tokenizers = list_tokenizers(sweep_file)
-    for tokenizer in tokenizers:
-        ended.append(_run_one(sweep_file, tokenizer, root=root, **asked))
+    names = list_sweeps(sweep_file)
+    for name in names:
+        ended.append(_run_one(sweep_file, name, root=root, **asked))
         # The signal that stopped this one was meant for the next one too.
         if ended[-1] >= SIGNAL_BASE:
             return ended[-1]
-    if len(tokenizers) > 1:
-        report_tokenizers(sweep_file, root)
+    if len(names) > 1:
+        report_siblings(sweep_file, root)
     return max(ended)  # of 7, 4, 3 and 0
 
 
 def _run_one(
     sweep_file: Path,
-    tokenizer: str,
+    name: str,
     *,
     root: Path,
     executor: Any,
@@ -99,17 +99,15 @@ def _run_one(
     retrain: bool,
     validate: bool,
 ) -> int:
-    """Plan, train, fit and report with one of the sweep's tokenizers; the exit code of that."""
+    """Plan, train, fit and report one of the file's sweeps; the exit code of that."""
     from scaling.ledger.locking import refuse_driven
-    from scaling.sweep.spec import load_sweep, select_tokenizer
     from scaling.workflow import open_ledger, prepare_sweep, train_sweep
 
-    spec = select_tokenizer(load_sweep(sweep_file), tokenizer, source=str(sweep_file))
-    refuse_driven(root / "results" / spec.name)
+    refuse_driven(root / "results" / name)
     sweep = prepare_sweep(
         sweep_file,
         root=root,
-        tokenizer=tokenizer,
+        name=name,
         runs_here=address is None,
         validate=validate,
     )
@@ -203,11 +201,11 @@ def plan(
     from scaling.descriptions import describe_plan, join_plans
     from scaling.text_plan import format_plan
     from scaling.timing import count_slots, obtain_throughput
-    from scaling.workflow import list_tokenizers, prepare_sweep
+    from scaling.workflow import list_sweeps, prepare_sweep
 
     plans = {}
-    for tokenizer in list_tokenizers(sweep_file):
-        sweep = prepare_sweep(sweep_file, root=root, tokenizer=tokenizer, validate=validate)
+    for name in list_sweeps(sweep_file):
+        sweep = prepare_sweep(sweep_file, root=root, name=name, validate=validate)
         throughput = None
         if not no_benchmark:
             throughput, measured = obtain_throughput(sweep, root=root)

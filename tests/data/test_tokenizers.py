@@ -92,7 +92,7 @@ def test_bpe_of_256_is_bytes_under_other_ids() -> None:
 def test_a_vocabulary_that_the_text_cannot_fill_is_refused_with_the_size_that_it_can(name) -> None:
     with pytest.raises(CorpusError, match=r"fill only (\d+) of 5000 tokens") as caught:
         train_tokenizer(name, TEXTS)
-    advice = str(caught.value).splitlines()[1]
+    advice = str(caught.value).partition("Ask for ")[2]
     largest = int(advice.split(":")[1].split()[0])
     assert train_tokenizer(f"{name.partition(':')[0]}:{largest}", TEXTS).vocab_size == largest
 

@@ -9,7 +9,8 @@ from scaling.sweep.cost import count_evaluated_windows, estimate_memory
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, count_flops_per_token
 from scaling.sweep.plan import CorpusFacts, decide_seq_len, plan_sweep
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import SweepSpec, parse_sweep, select_tokenizer
+from scaling.sweep.siblings import list_siblings, select_sibling
+from scaling.sweep.spec import SweepSpec, parse_sweep
 
 GRID = "grid: {budgets: [1e11], sizes: 3}\n"
 FACTS = CorpusFacts(
@@ -84,15 +85,18 @@ def test_each_tokenizer_of_a_list_is_a_sweep_of_its_own() -> None:
         "source: python-stdlib, tokenizer: [bytes, 'bpe:512', 'words+space:600']",
         "{context_bytes: 64}",
     )
-    chosen = [select_tokenizer(spec, name, source="a.yaml") for name in spec.corpus.tokenizer]
+    chosen = list_siblings(spec)
     assert [one.name for one in chosen] == ["a-bytes", "a-bpe-512", "a-words-space-600"]
     assert [one.corpus.tokenizer for one in chosen] == [(n,) for n in spec.corpus.tokenizer]
-    with pytest.raises(SpecError, match=r"one of bytes, bpe:512, words\+space:600 is meant"):
-        select_tokenizer(spec, "bpe:1024", source="a.yaml")
+    assert select_sibling(spec, "a-bpe-512", source="a.yaml") == chosen[1]
+    with pytest.raises(SpecError, match=r"a-words-space-600\. a-bpe-1024 is none of them"):
+        select_sibling(spec, "a-bpe-1024", source="a.yaml")
+    with pytest.raises(SpecError, match="To ask about one, name its results folder"):
+        select_sibling(spec, None, source="a.yaml")
 
 
 def test_one_tokenizer_keeps_the_name_of_the_sweep() -> None:
-    assert select_tokenizer(parse("source: python-stdlib"), None, source="a").name == "a"
+    assert select_sibling(parse("source: python-stdlib"), None, source="a").name == "a"
 
 
 def test_a_context_in_bytes_is_the_same_text_for_every_tokenizer() -> None:

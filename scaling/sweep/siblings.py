@@ -1,0 +1,57 @@
+"""One sweep file, several sweeps: one for each tokenizer it lists, or for each recipe it names.
+
+    tokenizer: [bytes, "bpe:512"]        <name>-bytes, <name>-bpe-512
+    recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
+
+Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
+a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, and a law to one
+recipe. A results folder keeps the whole file and knows by its name which of the siblings it is.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from scaling.errors import SpecError
+
+if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
+    from scaling.sweep.spec import SweepSpec
+
+
+def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
+    """The sweeps of a file, in its order; the sweep itself where it names one of each."""
+    if spec.recipes:
+        return tuple(_take_recipe(spec, name) for name in spec.recipes)
+    if len(spec.corpus.tokenizer) > 1:
+        return tuple(_take_tokenizer(spec, name) for name in spec.corpus.tokenizer)
+    return (spec,)
+
+
+def select_sibling(spec: SweepSpec, name: str | None, *, source: str) -> SweepSpec:
+    """The sibling of that name; of a file that has one sweep, that one.
+
+    Raises:
+        SpecError: There are several, and none is called so.
+    """
+    siblings = list_siblings(spec)
+    if len(siblings) == 1:
+        return siblings[0]
+    for one in siblings:
+        if one.name == name:
+            return one
+    names = ", ".join(one.name for one in siblings)
+    what = f"{name} is none of them." if name else "To ask about one, name its results folder."
+    raise SpecError([f"{source}: it makes the sweeps {names}. {what}"])
+
+
+def _take_tokenizer(spec: SweepSpec, tokenizer: str) -> SweepSpec:
+    suffix = re.sub("[^a-z0-9]", "-", tokenizer)
+    corpus = spec.corpus.model_copy(update={"tokenizer": (tokenizer,)})
+    return spec.model_copy(update={"name": f"{spec.name}-{suffix}", "corpus": corpus})
+
+
+def _take_recipe(spec: SweepSpec, name: str) -> SweepSpec:
+    """What a named recipe sets replaces what `recipe` sets; null gives a key back to the rules."""
+    recipe = spec.recipe.override(spec.recipes[name])
+    return spec.model_copy(update={"name": f"{spec.name}-{name}", "recipe": recipe, "recipes": {}})

@@ -1,0 +1,83 @@
+"""Verbs that compare the sweeps of one file: tokenizers, recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scaling.options import json_option
+from scaling.text import dump_json
+
+_folders_argument = click.argument(
+    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
+)
+
+
+@click.command()
+@_folders_argument
+@click.option("--flops", type=float, multiple=True, help="Budget C.  [default: the sweeps' own]")
+@json_option
+def tokenizers(results: tuple[Path, ...], flops: tuple[float, ...], as_json: bool) -> None:
+    """\b
+    scaling tokenizers results/vocabulary-*
+    scaling tokenizers results/vocabulary-bytes results/vocabulary-bpe-512 --flops 1e12 --json
+
+    Which vocabulary reaches the fewest bits per byte with a budget. The folders are those of one
+    sweep file that names several tokenizers.
+    """
+    from scaling.reporting import compare_tokenizers
+    from scaling.text_vocabulary import format_vocabulary
+
+    compared = compare_tokenizers(results, budgets=flops)
+    click.echo(dump_json(compared.to_contract()) if as_json else format_vocabulary(compared))
+
+
+@click.command()
+@_folders_argument
+@json_option
+def recipes(results: tuple[Path, ...], as_json: bool) -> None:
+    """\b
+    scaling recipes results/kaplan-vs-chinchilla-{long-warmup,no-decay,matched-decay}
+    scaling recipes results/kaplan-vs-chinchilla-* --json
+
+    How the recipe moves the exponent a of N* ∝ C^a, step by step in the order of the folders, and
+    what counting the head does. The folders are those of one sweep file that names several recipes,
+    or of files that differ in nothing else.
+    """
+    from scaling.reporting import compare_recipes
+    from scaling.text_exponents import format_exponents
+
+    compared = compare_recipes(results)
+    click.echo(dump_json(compared.to_contract()) if as_json else format_exponents(compared))
+
+
+def report_siblings(sweep_file: Path, root: Path) -> None:
+    """Write the pages of every sibling again, now that all can be compared; print the answer."""
+    from scaling.errors import UsageError
+    from scaling.reporting import (
+        compare_recipes,
+        compare_tokenizers,
+        list_sibling_folders,
+        report_sweep,
+    )
+    from scaling.sweep.spec import load_sweep
+    from scaling.text_exponents import format_exponents
+    from scaling.text_vocabulary import format_vocabulary
+    from scaling.workflow import open_results
+
+    spec = load_sweep(sweep_file)
+    folders = list_sibling_folders(spec, root / "results")
+    for folder in folders:
+        stored = open_results(folder)
+        found = stored.ledger.read_results()
+        report_sweep(stored, found, root=root, keep_current=True)
+    try:
+        if spec.recipes:
+            said = format_exponents(compare_recipes(folders))
+        else:
+            said = format_vocabulary(compare_tokenizers(folders))
+        click.echo("\n" + said)
+    except UsageError as error:
+        what = "recipes" if spec.recipes else "tokenizers"
+        click.echo(f"{what} are not compared: {error}", err=True)

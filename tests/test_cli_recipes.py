@@ -1,0 +1,95 @@
+"""A sweep of two recipes by its commands: one folder each, and their exponents side by side."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SWEEP = """\
+name: pair
+corpus: {source: text, paths: [texts]}
+model: {seq_len: 16}
+grid: {budgets: [3e8, 6e8], sizes: 1, prior: {params: 5000, exponent: 0}}
+recipe: {beta2: 0.95}
+recipes:
+  warm: {warmup_tokens: 1e5, decay_fraction: 0}
+  rules: {}
+keep_weights: false
+"""
+
+
+def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=root
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "texts").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(90):
+        words = [f"w{word:03d}" for word in rng.zipf(1.3, 1500) % 300]
+        (folder / "texts" / f"{index:02d}.txt").write_text(" ".join(words))
+    (folder / "pair.yaml").write_text(SWEEP)
+    done = run_cli(folder, "run", "pair.yaml", "--executor", "inline")
+    assert done.returncode == 4, done.stderr  # two runs have no law
+    (folder / "said.txt").write_text(done.stdout + done.stderr)
+    return folder
+
+
+def read_recipes(root: Path, name: str) -> list[dict[str, float]]:
+    paths = (root / "results" / name / "runs").glob("*/result.json")
+    return [json.loads(path.read_text())["run"]["recipe"] for path in paths]
+
+
+def test_each_recipe_has_results_and_a_page(root: Path) -> None:
+    for name in ("pair-warm", "pair-rules"):
+        assert len(read_recipes(root, name)) == 2
+        assert (root / "reports" / name / "index.html").is_file()
+    assert not (root / "results" / "pair").exists()
+
+
+def test_runs_are_trained_with_the_recipe_of_their_folder(root: Path) -> None:
+    for recipe in read_recipes(root, "pair-warm"):
+        assert recipe["decay_steps"] == 0
+        assert recipe["warmup_steps"] == min(
+            recipe["steps"], round(1e5 / (16 * recipe["batch_sequences"]))
+        )
+        assert recipe["beta2"] == 0.95
+    for recipe in read_recipes(root, "pair-rules"):
+        assert recipe["decay_steps"] == min(200, recipe["steps"] // 2)
+        assert recipe["beta2"] == 0.95
+
+
+def test_a_plan_names_the_sweep_of_every_cell(root: Path) -> None:
+    plan = json.loads(run_cli(root, "plan", "pair.yaml", "--json", "--no-benchmark").stdout)
+    assert {cell["sweep"] for cell in plan["cells"]} == {"pair-warm", "pair-rules"}
+    assert all(cell["cached"] for cell in plan["cells"])
+
+
+def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
+    assert run_cli(root, "verify", "results/pair-warm").returncode == 0
+    assert "finished" in run_cli(root, "status", "results/pair-rules").stdout
+
+
+def test_two_runs_each_are_too_few_to_compare_and_say_so(root: Path) -> None:
+    done = run_cli(root, "recipes", "results/pair-warm", "results/pair-rules")
+    assert done.returncode == 2
+    assert "0 of 2 recipes have a frontier; two are needed" in done.stderr
+    assert "recipes are not compared: 0 of 2" in (root / "said.txt").read_text()
+
+
+def test_sweeps_of_other_cells_are_not_compared(root: Path) -> None:
+    other = SWEEP.replace("6e8", "9e8").replace("name: pair", "name: other")
+    (root / "other.yaml").write_text(other)
+    assert run_cli(root, "run", "other.yaml", "--executor", "inline").returncode == 4
+    done = run_cli(root, "recipes", "results/pair-warm", "results/other-rules")
+    assert done.returncode == 2
+    assert "differ in more than the recipe" in done.stderr
