@@ -61,7 +61,7 @@ def find_device(family: ModelFamily, *, vocab_size: int, seq_len: int, head_size
         if path.is_file() and "__pycache__" not in path.parts:
             source.update(path.read_bytes())
     return Device(
-        processor=_name_processor(),
+        processor=name_processor(),
         torch=importlib.metadata.version("torch"),
         python=platform.python_version(),
         family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
@@ -113,7 +113,8 @@ def _key(device: Device) -> str:
     return hashlib.sha256(canonical_json(dataclasses.asdict(device))).hexdigest()[:16]
 
 
-def _name_processor() -> str:
+def name_processor() -> str:
+    """Model name of this machine's processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

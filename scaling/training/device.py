@@ -1,0 +1,79 @@
+"""The device that a run is computed on: claimed, named, asked for its size and for the time.
+
+A run that was promised a share of a GPU may not take more of its memory: its neighbours were
+promised theirs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from scaling.errors import EnvironmentFault
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU's name, and its memory [bytes]."""
+
+    name: str
+    memory: int
+
+
+def find_gpu() -> Gpu | None:
+    """The GPU that this process sees first; None where it sees none."""
+    if not torch.cuda.is_available():
+        return None
+    found = torch.cuda.get_device_properties(0)
+    return Gpu(name=found.name, memory=found.total_memory)
+
+
+def claim_device(gpus: float | None) -> str:
+    """`cpu`, or `cuda` with that share of the GPU's memory for this process.
+
+    Args:
+        gpus: Share of a GPU that the run was promised; None: it runs on the processor.
+
+    Raises:
+        EnvironmentFault: There is no GPU here.
+    """
+    torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
+    if gpus is None:
+        return "cpu"
+    if not torch.cuda.is_available():
+        built = "" if torch.version.cuda else " (this torch is built without CUDA)"
+        raise EnvironmentFault(
+            f"resources.gpus_per_run is {gpus:g}, and no CUDA GPU is seen here{built}. Run it "
+            "where there is one, or leave gpus_per_run out."
+        )
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+    return "cuda"
+
+
+def describe_device(device: str) -> dict[str, str]:
+    """What of a device decides the bits of a result, as a result's numerics state it."""
+    if device == "cpu":
+        capability = torch.backends.cpu.get_cpu_capability()
+        return {"device": "cpu", "capability": capability, "threads": "1"}
+    major, minor = torch.cuda.get_device_capability()
+    return {
+        "device": torch.cuda.get_device_name(),
+        "capability": f"sm_{major}{minor}",
+        "cuda": str(torch.version.cuda),
+    }
+
+
+def choose_clock(device: str) -> Callable[[], float]:
+    """Seconds that count on a device, from any origin: on the processor those of this process (a
+    run has one thread there), whatever its neighbours do; on a GPU those until it is idle."""
+    if device == "cpu":
+        return time.process_time
+
+    def wait_and_look() -> float:
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+    return wait_and_look
