@@ -31,6 +31,8 @@ RANKS = {
     "report": 8,
     "recall": 8,
     "trackers": 6,
+    "precision": 8,
+    "devices": 8,
     "workflow": 9,
     "timing": 10,
     "planning": 10,

@@ -6,6 +6,7 @@ promised theirs.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,20 +16,28 @@ import torch
 from scaling.errors import EnvironmentFault
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """A GPU's name, and its memory [bytes]."""
+    """The first GPU that a process sees, and how many there are.
+
+    Attributes:
+        name: As its maker calls it.
+        memory: Of one [bytes].
+        count: Of all, which are taken to be alike.
+    """
 
     name: str
     memory: int
+    count: int
 
 
 def find_gpu() -> Gpu | None:
-    """The GPU that this process sees first; None where it sees none."""
+    """The GPUs that this process sees; None where it sees none."""
     if not torch.cuda.is_available():
         return None
     found = torch.cuda.get_device_properties(0)
-    return Gpu(name=found.name, memory=found.total_memory)
+    count = torch.cuda.device_count()
+    return Gpu(name=found.name, memory=found.total_memory, count=count)
 
 
 def claim_device(gpus: float | None) -> str:
@@ -49,7 +58,9 @@ def claim_device(gpus: float | None) -> str:
             f"resources.gpus_per_run is {gpus:g}, and no CUDA GPU is seen here{built}. Run it "
             "where there is one, or leave gpus_per_run out."
         )
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+    gc.collect()  # a worker's last run: its recorded steps hold their engine, and it them
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(gpus)
     return "cuda"
 
 
