@@ -15,10 +15,11 @@ from scaling.orchestration.cluster import Need, check_fit
 from scaling.orchestration.executors import ray as ray_module
 from scaling.orchestration.executors.ray import ATTEMPTS_PER_WORKER, RayExecutor
 from scaling.sweep.gpu_memory import check_gpu_memory, estimate_gpu_memory
+from scaling.sweep.plan import CorpusFacts, plan_sweep
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec, parse_sweep
+from scaling.sweep.spec import RecipeSpec, load_sweep, parse_sweep
 from scaling.training import device
 from scaling.workflow import prepare_sweep
 
@@ -193,3 +194,31 @@ def test_shares_do_not_reach_over_two_gpus() -> None:
     assert not need.fits({"CPU": 16.0})
     assert Need(cpus=1, gpus=0.1).count({"CPU": 16.0, "GPU": 1.0}) == 10
     check_fit(need, [{"CPU": 1.0, "GPU": 1.0}], autoscaled=False)
+
+
+# --- the sweep that ships ---------------------------------------------------------------------
+
+
+def test_the_gpu_s_sweep_repeats_no_token_and_fits_its_share() -> None:
+    """As far as a machine without its corpus and its GPU can tell."""
+    spec = load_sweep(Path(__file__).parents[1] / "sweeps" / "gpu-reference.yaml")
+    facts = CorpusFacts(
+        digest="ab" * 32,
+        vocab_size=4096,
+        train_tokens=2_500_000_000,  # of 10 GB of text
+        validation_tokens=10**6,
+        train_bytes=10**10,
+        validation_bytes=4 * 10**6,
+        validation_documents=500,
+        unigram_entropy=6.5,
+        overlap=0.05,
+    )
+    plan = plan_sweep(spec, facts)
+    assert (plan.rejected, plan.warnings) == ((), ())
+    budgets = sorted({cell.budget for cell in plan.cells if cell.budget is not None})
+    assert len(budgets) == 5
+    assert budgets[-1] / budgets[0] >= 1000
+    share = spec.resources.gpus_per_run
+    assert share is not None
+    runs = [cell.run for cell in plan.cells]
+    check_gpu_memory(runs, "float32", share=share, memory=80 * GIB, name="a GPU of 80 GiB")
