@@ -5,14 +5,19 @@ torch, which knows GPUs, is imported only for sweeps that ask for one.
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import multiprocessing
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import EnvironmentFault
 from scaling.ledger.throughput_cache import Device, find_device
 from scaling.sweep.gpu_memory import check_gpu_memory
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len
+from scaling.sweep.runspec import RunSpec
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import ResourcesSpec, SweepSpec
@@ -82,6 +87,22 @@ def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
         gpu = _find_gpu(spec.resources)
         slots = min(slots, 1 if gpu is None else gpu.count)
     return max(1, slots)
+
+
+def measure_apart(runs: Sequence[RunSpec], resources: ResourcesSpec, *, cache: Path) -> list[float]:
+    """What `mixed` gains in a step of each run; of a GPU also its peak, kept in the cache. A GPU is
+    measured whole, before any run has a share of it, and in a process with which its memory goes.
+
+    Raises:
+        EnvironmentFault: There is no such device.
+    """
+    from scaling.training.gain import measure_gains
+
+    if resources.gpus_per_run is None:
+        return measure_gains(runs)
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+        return pool.submit(measure_gains, runs, gpus=1.0, cache=cache).result()
 
 
 def _find_gpu(resources: ResourcesSpec) -> Gpu | None:

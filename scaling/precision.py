@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling.devices import measure_apart
 from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import IntegrityError
 from scaling.ledger.documents import open_document, seal_document
@@ -94,10 +95,8 @@ def choose_precision(
     if missing and not measure:
         return PrecisionChoice(precision="float32", why="not measured here")
     if missing:
-        from scaling.training.gain import measure_gain
-
-        for name, run in missing.items():
-            known[name] = measure_gain(run, gpus=asked.gpus_per_run)
+        gains = measure_apart(tuple(missing.values()), asked, cache=folder / ".cache")
+        known |= dict(zip(missing, gains, strict=True))
         if all(known.values()):  # where there is no compiler, there may be one tomorrow
             _write_gains(folder, device, known)
     smallest, largest = (known[_name_step(run)] for run in (distinct[0], distinct[-1]))

@@ -14,7 +14,6 @@ from scaling.devices import is_present, name_device
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
 from scaling.ledger.throughput_cache import join_points, read_throughput, write_throughput
-from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import Throughput, choose_pivots
 from scaling.units import Precision
 from scaling.workflow import StoredSweep, Sweep, holds_sweep, settle_precision
@@ -78,22 +77,25 @@ def settle_plan(sweep: Sweep, *, root: Path) -> Precision:
     ).precision
 
 
-def predict_seconds(stored: StoredSweep, runs: Iterable[RunSpec]) -> dict[str, float]:
-    """Seconds expected of each run of a results folder on this device, by run_id; empty where it
-    was never measured."""
-    facts, results = stored.ledger.corpus, stored.ledger.folder.parent
+def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[str, float]:
+    """Seconds expected on this device of runs that have a result, by run_id, in the precision that
+    most were computed in; empty where that was never measured."""
+    results = tuple(results)
+    facts, folder = stored.ledger.corpus, stored.ledger.folder.parent
     if not is_present(stored.spec.resources):
         return {}
     planned = [cell.run for cell in stored.plan.cells]
-    known = stored.ledger.read_results(check="result").results.values()
     chosen = settle_precision(
-        stored.spec, facts, planned, known, folder=results, measure=False
+        stored.spec, facts, planned, results, folder=folder, measure=False
     ).precision
-    throughput = read_throughput(results, name_device(stored.spec, facts, precision=chosen))
+    throughput = read_throughput(folder, name_device(stored.spec, facts, precision=chosen))
     if throughput is None:
         return {}
     held_out = facts.validation_tokens
-    return {run.run_id: throughput.estimate_seconds(run, held_out=held_out) for run in runs}
+    return {
+        run.run_id: throughput.estimate_seconds(run, held_out=held_out)
+        for run in (result.run for result in results)
+    }
 
 
 def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict
         and results[run_id].status == "finished"
         and results[run_id].flops_spent == results[run_id].flops
     ]
-    expected = predict_seconds(stored, (result.run for result in whole))
+    expected = predict_seconds(stored, whole)
     measured = sum(result.seconds for result in whole)
     predicted = sum(expected.values()) if expected else None
     return {

@@ -16,7 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from scaling.devices import check_device, is_present, name_device, require_device
+from scaling.devices import (
+    check_device,
+    is_present,
+    measure_apart,
+    name_device,
+    require_device,
+)
 from scaling.errors import (
     CorpusError,
     EnvironmentFault,
@@ -287,6 +293,8 @@ def train_sweep(
     )
     if left and address is None:
         require_device(sweep.spec.resources)
+        if sweep.spec.resources.gpus_per_run is not None:  # its peak, while nothing else runs
+            measure_apart((), sweep.spec.resources, cache=ledger.folder.parent / ".cache")
     progress = open_progress()
     with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
         if left and chosen.why:

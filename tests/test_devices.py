@@ -20,7 +20,7 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.spec import RecipeSpec, load_sweep, parse_sweep
-from scaling.training import device
+from scaling.training import device, gain
 from scaling.workflow import prepare_sweep
 
 GIB = 2**30
@@ -128,6 +128,27 @@ def test_sharing_a_gpu_is_not_taken_to_gain_time(gpu: None) -> None:
     spec = parse_sweep((SWEEP % ("2e4", "0.25")).encode(), source="a.yaml")
     assert devices.count_slots(spec, cpus=16) == 2  # GPUs, not shares of them
     assert devices.count_slots(spec, cpus=1) == 1
+
+
+def test_a_gpu_is_measured_in_a_process_of_its_own_and_a_processor_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[float | None] = []
+
+    def measure(runs, *, gpus=None, cache=None):
+        called.append(gpus)
+        return [1.5 for _ in runs]
+
+    monkeypatch.setattr(gain, "measure_gains", measure)
+    spec = parse_sweep((SWEEP % ("2e4", "0.25")).encode(), source="a.yaml")
+    shared = spec.resources
+    alone = shared.model_copy(update={"gpus_per_run": None})
+    assert devices.measure_apart([make_run(64, 2)], alone, cache=tmp_path) == [1.5]
+    assert called == [None]
+    monkeypatch.undo()
+    # The other process asks for the GPU, and its refusal comes back.
+    with pytest.raises(EnvironmentFault, match="gpus_per_run is 1, and no CUDA GPU is seen"):
+        devices.measure_apart((), shared, cache=tmp_path)
 
 
 # --- Ray --------------------------------------------------------------------------------------

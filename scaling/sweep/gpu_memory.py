@@ -17,8 +17,9 @@ from scaling.sweep.counting import count_matmul_params, count_total_params
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision, format_count
 
-# CUDA's own, cuBLAS' workspace and loaded kernels. Assumed, not measured.
-_CONTEXT_BYTES = 2**30
+# CUDA's own, cuBLAS' workspace and loaded kernels: beside what torch's allocator gives out. Assumed,
+# not measured.
+CONTEXT_BYTES = 2**30
 _PARAM_BYTES = 4 * 4
 # Bytes per token, layer and d_model, and per token and vocabulary entry, kept for the backward
 # pass: 93 and 75 as tests/training/test_gpu_memory.py counts them, rounded up.
@@ -37,7 +38,7 @@ def estimate_gpu_memory(run: RunSpec, precision: Precision) -> int:
     # A recorded step keeps its own memory: what evaluation needs comes beside it.
     logits = (tokens + held_out) * shape.vocab_size * _LOGIT_BYTES
     numbers = _PARAM_BYTES * count_total_params(shape) + activations + logits
-    return _CONTEXT_BYTES + round(_FRAGMENTATION * numbers)
+    return CONTEXT_BYTES + round(_FRAGMENTATION * numbers)
 
 
 def check_gpu_memory(

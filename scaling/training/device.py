@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from scaling.errors import EnvironmentFault
+from scaling.sweep.gpu_memory import CONTEXT_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ def find_gpu() -> Gpu | None:
 
 
 def claim_device(gpus: float | None) -> str:
-    """`cpu`, or `cuda` with that share of the GPU's memory for this process.
+    """`cpu`, or `cuda` with that share of the GPU's memory for this process, CUDA's own included.
 
     Args:
         gpus: Share of a GPU that the run was promised; None: it runs on the processor.
@@ -60,7 +61,8 @@ def claim_device(gpus: float | None) -> str:
         )
     gc.collect()  # a worker's last run: its recorded steps hold their engine, and it them
     torch.cuda.empty_cache()
-    torch.cuda.set_per_process_memory_fraction(gpus)
+    own = CONTEXT_BYTES / torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(max(0.0, gpus - own))
     return "cuda"
 
 

@@ -7,17 +7,36 @@ processors without bfloat16 instructions `mixed` gains nothing at any.
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from scaling.sweep.runspec import RunSpec
 from scaling.training.device import choose_clock, claim_device
 from scaling.training.engines import Engine, build_engine
+from scaling.training.peak import find_peak
 from scaling.units import IntArray
 
 _ROUNDS, _FEW_ROUNDS = 5, 2
 _LONG_STEP = 0.5  # seconds from which few rounds have to do
 _SECONDS = 0.08  # of one precision in one round; at least one step
+
+
+def measure_gains(
+    runs: Sequence[RunSpec], *, gpus: float | None = None, cache: Path | None = None
+) -> list[float]:
+    """`measure_gain` of each; on a GPU also the peak of either precision, while it is idle.
+
+    Args:
+        runs, gpus: See `measure_gain`.
+        cache: results/.cache, where peaks are kept.
+    """
+    device = claim_device(gpus)
+    if device != "cpu":
+        find_peak(device, "float32", cache=cache)
+        find_peak(device, "mixed", cache=cache)
+    return [measure_gain(run, gpus=gpus) for run in runs]
 
 
 def measure_gain(run: RunSpec, *, gpus: float | None = None) -> float:

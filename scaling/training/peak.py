@@ -4,7 +4,8 @@
 
 The peak is measured, not read from a datasheet: the best square product in the precision that is
 trained in, as torch computes it; on the processor by one thread. It is kept in
-results/.cache/peak/<key>.json, so that every run of a sweep is a share of the same number.
+results/.cache/peak/<key>.json, so that every run of a sweep is a share of the same number. A run
+that has part of a GPU does not measure it: its neighbours would be at work on the rest.
 """
 
 from __future__ import annotations
@@ -31,17 +32,23 @@ _ROUNDS = 4
 _known: dict[tuple[str, Precision], float] = {}
 
 
-def find_peak(device: str, precision: Precision, *, cache: Path | None) -> float:
+def find_peak(
+    device: str, precision: Precision, *, cache: Path | None, measure: bool = True
+) -> float | None:
     """FLOP/s of the device's best matrix product.
 
     Args:
         device: `cpu` or `cuda`.
         precision: `mixed`: of the faster of float32 and bfloat16.
         cache: results/.cache; None: nothing is read or kept on disk.
+        measure: Whether to, where it is not known; None is returned otherwise.
     """
     known = (device, precision)
     if known not in _known:
-        _known[known] = _recall_or_measure(device, precision, cache)
+        found = _recall_or_measure(device, precision, cache, measure=measure)
+        if found is None:
+            return None
+        _known[known] = found
     return _known[known]
 
 
@@ -63,14 +70,16 @@ def measure_peak(device: str, dtype: torch.dtype) -> float:
     return best
 
 
-def _recall_or_measure(device: str, precision: Precision, cache: Path | None) -> float:
+def _recall_or_measure(
+    device: str, precision: Precision, cache: Path | None, *, measure: bool
+) -> float | None:
     dtypes = [torch.float32] + ([torch.bfloat16] if precision == "mixed" else [])
     of = {**describe_device(device), "torch": torch.__version__, "precision": precision}
     if device == "cpu":
         of["processor"] = name_processor()
     path = f"peak/{hashlib.sha256(canonical_json(of)).hexdigest()[:16]}.json"
     known = None if cache is None else _read_peak(cache, path)
-    if known is not None:
+    if known is not None or not measure:
         return known
     measured = max(measure_peak(device, dtype) for dtype in dtypes)
     if cache is None:

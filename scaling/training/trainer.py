@@ -89,8 +89,8 @@ def train_run(
     started = time.monotonic()
     device = claim_device(gpus)
     shards = _open_corpus(run, corpus)
-    peak = find_peak(device, precision, cache=cache)
-    compiled = device != "cpu" and earns_compilation(run, peak)
+    peak = find_peak(device, precision, cache=cache, measure=gpus is None or gpus == 1)
+    compiled = device != "cpu" and peak is not None and earns_compilation(run, peak)
     engine = build_engine(
         run, sequences=micro_batch, precision=precision, device=device, compiled=compiled
     )
@@ -269,17 +269,16 @@ class _Training:
         steps, seconds = (sum(column) for column in zip(*self._trained, strict=True))
         return self._count_tokens(steps) / seconds if steps and seconds > 0 else None
 
-    def describe_speed(self, peak: float) -> dict[str, Any]:
+    def describe_speed(self, peak: float | None) -> dict[str, Any]:
         """What `speed.json` holds: by row, as the rows of the curve; null where a row was not
         trained here. Wall-clock time, which no two attempts share, is kept out of the curve."""
         rates = [
             self._count_tokens(steps) / seconds if steps and seconds > 0 else None
             for steps, seconds in self._trained
         ]
-        share = count_flops_per_token(self.run.shape) / peak
         return {
             "tokens_per_second": [None if rate is None else round(rate, 1) for rate in rates],
-            "mfu": [None if rate is None else round(rate * share, 4) for rate in rates],
+            "mfu": [_find_mfu(self.run, rate, peak) for rate in rates],
             "peak_flops_per_second": peak,
         }
 
@@ -366,11 +365,10 @@ def _measure(
     files: tuple[str, ...],
     numerics: dict[str, str],
     tokens_per_second: float | None,
-    peak: float,
+    peak: float | None,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
-    rate = tokens_per_second
     se = evaluation.loss_se if evaluation else math.nan
     return Measurement(
         status=status,
@@ -389,11 +387,19 @@ def _measure(
         files=files,
         unique_tokens=min(run.tokens, facts.train_tokens),
         epochs=run.tokens / facts.train_tokens,
-        tokens_per_second=rate,
-        mfu=None if rate is None else rate * count_flops_per_token(run.shape) / peak,
+        tokens_per_second=tokens_per_second,
+        mfu=_find_mfu(run, tokens_per_second, peak),
         grad_norm=_average(rows[-max(1, len(rows) // 20) :], "grad_norm"),
         clipped=_average(rows, "clipped"),
     )
+
+
+def _find_mfu(run: RunSpec, rate: float | None, peak: float | None) -> float | None:
+    """Model FLOP/s at `rate` tokens per second, as a share of the peak; None where either is not
+    known."""
+    if rate is None or peak is None:
+        return None
+    return round(rate * count_flops_per_token(run.shape) / peak, 5)
 
 
 def _average(rows: Sequence[Mapping[str, float]], name: str) -> float | None:

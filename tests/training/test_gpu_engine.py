@@ -7,6 +7,7 @@ error there, and so is every question that would have to wait for a number.
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from scaling.errors import EnvironmentFault
 from scaling.ledger.results import RunInterrupted
 from scaling.orchestration.attempt import classify_failure
+from scaling.sweep.gpu_memory import CONTEXT_BYTES
 from scaling.training import device, trainer
 from scaling.training.engines import Engine, build_engine
 from scaling.training.engines.cuda import CudaEngine, earns_compilation
@@ -231,9 +233,11 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory(monkeypatch: pytest.MonkeyPat
     promised: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", promised.append)
+    whole = SimpleNamespace(total_memory=16 * CONTEXT_BYTES)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: whole)
     assert device.claim_device(None) == "cpu"
     assert device.claim_device(0.25) == "cuda"
-    assert promised == [0.25]
+    assert promised == [0.25 - 1 / 16]  # CUDA's own memory is beside what torch gives out
 
 
 def test_a_gpu_is_named_in_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def test_a_run_states_how_fast_it_was_and_how_often_it_clipped(corpus, tmp_path)
     assert len(speed["tokens_per_second"]) == len(speed["mfu"]) == len(rows) == 60
     assert all(rate > 0 for rate in speed["tokens_per_second"])
     per_token = count_flops_per_token(run.shape) / speed["peak_flops_per_second"]
-    assert measured.mfu == pytest.approx(measured.tokens_per_second * per_token)
+    assert measured.mfu == pytest.approx(measured.tokens_per_second * per_token, abs=1e-5)
     low, high = min(speed["tokens_per_second"]), max(speed["tokens_per_second"])
     assert low <= measured.tokens_per_second <= high
     clipped = [json.loads(row)["clipped"] for row in rows]
@@ -65,3 +65,13 @@ def test_a_damaged_peak_is_measured_again(tmp_path, monkeypatch):
     path.write_bytes(path.read_bytes().replace(b"5.0", b"7.0"))
     monkeypatch.setattr(peak_module, "_known", {})
     assert find_peak("cpu", "float32", cache=tmp_path) == 5.0
+
+
+def test_a_run_with_part_of_a_gpu_asks_for_the_peak_but_does_not_measure_it(tmp_path, monkeypatch):
+    """Its neighbours would be at work on the rest, and the peak too low for good."""
+    monkeypatch.setattr(peak_module, "_known", {})
+    monkeypatch.setattr(peak_module, "measure_peak", lambda device, dtype: 3.0)
+    assert find_peak("cpu", "float32", cache=tmp_path, measure=False) is None
+    assert find_peak("cpu", "float32", cache=tmp_path) == 3.0
+    monkeypatch.setattr(peak_module, "_known", {})
+    assert find_peak("cpu", "float32", cache=tmp_path, measure=False) == 3.0
