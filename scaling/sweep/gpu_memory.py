@@ -17,8 +17,8 @@ from scaling.sweep.counting import count_matmul_params, count_total_params
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision, format_count
 
-# CUDA's own, cuBLAS' workspace and loaded kernels: beside what torch's allocator gives out. Assumed,
-# not measured.
+# CUDA's own, cuBLAS' workspace and loaded kernels: beside what torch's allocator gives out.
+# Assumed, not measured.
 CONTEXT_BYTES = 2**30
 _PARAM_BYTES = 4 * 4
 # Bytes per token, layer and d_model, and per token and vocabulary entry, kept for the backward
