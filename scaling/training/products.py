@@ -55,7 +55,7 @@ class _HalfProduct(torch.autograd.Function):
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
     """Product of two bfloat16 matrices with sums in float32, rounded nowhere."""
-    if a.device.type == "cuda":
+    if a.device.type == "cuda":  # since torch 2.8
         return torch.mm(a, b, out_dtype=torch.float32)
     # Elsewhere torch can only round the sums to the factors' type; a product of two bfloat16 is
     # exact in float32, so that this is the same arithmetic.
