@@ -2,6 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/train_step.py              # S1 to S4 and the quickstart's
     OMP_NUM_THREADS=1 python benchmarks/train_step.py --pair       # two runs on two cores
+    python benchmarks/train_step.py --device cuda                  # tokens/s and MFU of a GPU
 
 The plain step is what a first script would do: LayerNorm, GELU, learned positions, biases, float32,
 torch's attention, AdamW over separate tensors, the gradient clipped. Both steps see the same shape
@@ -253,10 +254,15 @@ def main() -> None:
     parser.add_argument("--shapes", nargs="*", default=[], help="of the table; all by default")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--pair", action="store_true", help="two processes at once against one")
+    parser.add_argument("--device", choices=["cuda", "cpu"], help="the engine of GPUs: gpu_step.py")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{name_processor()}; torch {torch.__version__}; {platform.platform()}")
-    if asked.pair:
+    if asked.device:
+        from gpu_step import compare_on
+
+        compare_on(asked.device, asked.shapes, asked.rounds)
+    elif asked.pair:
         compare_pair(2.0)
     else:
         compare(asked.shapes, asked.rounds)

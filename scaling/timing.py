@@ -6,37 +6,40 @@ few seconds and added to it.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from scaling.devices import is_present, name_device
+from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
-from scaling.ledger.throughput_cache import (
-    Device,
-    find_device,
-    join_points,
-    read_throughput,
-    write_throughput,
-)
-from scaling.sweep.plan import CorpusFacts, decide_seq_len
-from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import SweepSpec
+from scaling.ledger.throughput_cache import join_points, read_throughput, write_throughput
 from scaling.sweep.throughput import Throughput, choose_pivots
-from scaling.workflow import StoredSweep, Sweep
+from scaling.units import Precision
+from scaling.workflow import StoredSweep, Sweep, holds_sweep, settle_precision
 
 
-def obtain_throughput(sweep: Sweep, *, root: Path) -> tuple[Throughput, int]:
+def obtain_throughput(
+    sweep: Sweep, *, root: Path, precision: Precision
+) -> tuple[Throughput | None, int]:
     """The throughput of this device for a sweep's runs, measured where it is not known.
 
+    Args:
+        sweep: Whose runs.
+        root: Where results/ lies.
+        precision: As they are computed.
+
     Returns:
-        It, and how many configurations were measured now.
+        It, None where the sweep's device is not here, and how many configurations were measured
+        now.
 
     Raises:
         EnvironmentFault: The cache cannot be written.
     """
+    if not is_present(sweep.spec.resources):
+        return None, 0
     results = root / "results"
-    device = _find_device(sweep.spec, sweep.corpus.facts)
+    device = name_device(sweep.spec, sweep.corpus.facts, precision=precision)
     known = read_throughput(results, device)
     measured = {point.configuration for point in known.points} if known else set()
     missing = [
@@ -48,26 +51,51 @@ def obtain_throughput(sweep: Sweep, *, root: Path) -> tuple[Throughput, int]:
         return known, 0
     from scaling.training.throughput import measure_throughput
 
-    fresh = measure_throughput(missing, corpus=sweep.corpus.folder, device=device.sentence)
+    fresh = measure_throughput(
+        missing,
+        corpus=sweep.corpus.folder,
+        device=device.sentence,
+        precision=precision,
+        gpus=sweep.spec.resources.gpus_per_run,
+    )
     joined = join_points(known, fresh)
     write_throughput(results, device, joined)
     return joined, len(missing)
 
 
-def recall_throughput(spec: SweepSpec, facts: CorpusFacts, *, results: Path) -> Throughput | None:
-    """What is known of this device for a sweep's runs; None if it was never measured."""
-    return read_throughput(results, _find_device(spec, facts))
+def settle_plan(sweep: Sweep, *, root: Path) -> Precision:
+    """The precision in which what is planned would be trained here."""
+    folder = root / "results" / sweep.spec.name
+    known = Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
+    return settle_precision(
+        sweep.spec,
+        sweep.corpus.facts,
+        [cell.run for cell in sweep.plan.cells],
+        known.values(),
+        folder=root / "results",
+        measure=is_present(sweep.spec.resources),
+    ).precision
 
 
-def predict_seconds(stored: StoredSweep, runs: Iterable[RunSpec]) -> dict[str, float]:
-    """Seconds expected of each run of a results folder on this device, by run_id; empty where it
-    was never measured."""
-    facts = stored.ledger.corpus
-    throughput = recall_throughput(stored.spec, facts, results=stored.ledger.folder.parent)
+def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[str, float]:
+    """Seconds expected on this device of runs that have a result, by run_id, in the precision that
+    most were computed in; empty where that was never measured."""
+    results = tuple(results)
+    facts, folder = stored.ledger.corpus, stored.ledger.folder.parent
+    if not is_present(stored.spec.resources):
+        return {}
+    planned = [cell.run for cell in stored.plan.cells]
+    chosen = settle_precision(
+        stored.spec, facts, planned, results, folder=folder, measure=False
+    ).precision
+    throughput = read_throughput(folder, name_device(stored.spec, facts, precision=chosen))
     if throughput is None:
         return {}
     held_out = facts.validation_tokens
-    return {run.run_id: throughput.estimate_seconds(run, held_out=held_out) for run in runs}
+    return {
+        run.run_id: throughput.estimate_seconds(run, held_out=held_out)
+        for run in (result.run for result in results)
+    }
 
 
 def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict[str, Any]:
@@ -83,7 +111,7 @@ def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict
         and results[run_id].status == "finished"
         and results[run_id].flops_spent == results[run_id].flops
     ]
-    expected = predict_seconds(stored, (result.run for result in whole))
+    expected = predict_seconds(stored, whole)
     measured = sum(result.seconds for result in whole)
     predicted = sum(expected.values()) if expected else None
     return {
@@ -92,17 +120,3 @@ def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict
         "predicted_seconds": predicted,
         "ratio": measured / predicted if predicted else None,
     }
-
-
-def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
-    """Runs of a sweep at the same time, on `cpus` cores (None: those this process may use)."""
-    return max(1, (cpus or len(os.sched_getaffinity(0))) // spec.resources.cpus_per_run)
-
-
-def _find_device(spec: SweepSpec, facts: CorpusFacts) -> Device:
-    return find_device(
-        spec.model.family,
-        vocab_size=facts.vocab_size,
-        seq_len=decide_seq_len(spec, facts),
-        head_size=spec.model.head_size,
-    )

@@ -26,6 +26,7 @@ from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.timing import describe_time
+from scaling.units import format_count
 from scaling.workflow import open_results
 
 STATES = ("finished", "diverged", "failed", "damaged", "cancelled", "running", "missing")
@@ -250,6 +251,10 @@ def _describe_end(
     if result is not None:
         loss = "" if result.loss is None else f", loss {result.loss:.4f} nats/token"
         yield f"{result.status} at {result.finished_at}{loss} {result.reason}".rstrip()
+        if result.tokens_per_second is not None and result.mfu is not None:
+            rate = f"{format_count(result.tokens_per_second)} tokens/s"
+            clipped = "" if result.clipped is None else f", {result.clipped:.1%} of steps clipped"
+            yield f"{rate}, MFU {result.mfu:.1%} of the measured matrix products{clipped}"
     elif is_cancelled(ledger, run.run_id):
         yield "cancelled"
     elif beat is not None:

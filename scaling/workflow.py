@@ -11,11 +11,18 @@ import dataclasses
 import hashlib
 import shlex
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from scaling.devices import (
+    check_device,
+    is_present,
+    measure_apart,
+    name_device,
+    require_device,
+)
 from scaling.errors import (
     CorpusError,
     EnvironmentFault,
@@ -29,8 +36,10 @@ from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
+from scaling.precision import PrecisionChoice, choose_precision
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention
@@ -145,7 +154,8 @@ def prepare_sweep(
         path: The sweep file.
         root: Where results/ lies.
         name: Which of the sweeps that the file makes; None: it makes one.
-        runs_here: Runs must fit into this machine's memory; those of a cluster are checked there.
+        runs_here: Runs must fit into this machine's memory, and their share of its GPU's; those of
+            a cluster are checked there.
         validate: Also plan the runs that the sweep's registered forecasts speak of.
 
     Raises:
@@ -175,6 +185,9 @@ def prepare_sweep(
             recorded=recorded,
             validations=validations,
         )
+    if runs_here:
+        with _placing(text, path, ("resources", "gpus_per_run")):
+            plan = check_device(spec, plan)
     return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)
 
 
@@ -270,8 +283,27 @@ def train_sweep(
 
     for name in track:
         require_tracker(name)
+    known = ledger.read_results(check="result").results
+    runs = [cell.run for cell in sweep.plan.cells]
+    left = any(run.run_id not in known for run in runs)
+    chosen = settle_precision(
+        sweep.spec,
+        sweep.corpus.facts,
+        runs,
+        known.values(),
+        folder=ledger.folder.parent,
+        measure=left and is_present(sweep.spec.resources),
+    )
+    if left and address is None:
+        require_device(sweep.spec.resources)
+        if sweep.spec.resources.gpus_per_run is not None:  # its peak, while nothing else runs
+            measure_apart((), sweep.spec.resources, cache=ledger.folder.parent / ".cache")
     progress = open_progress()
     with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
+        if left and chosen.why:
+            progress.say(f"precision: {chosen.precision}, {chosen.why}")
+        if left and chosen.change:
+            progress.say(chosen.change)
         return run_cells(
             sweep.plan.cells,
             ledger,
@@ -282,11 +314,32 @@ def train_sweep(
                 share_trunks=sweep.spec.schedule.trunk,
                 time_limit=sweep.spec.resources.time_limit,
                 stall_limit=sweep.spec.resources.stall_limit,
-                precision=sweep.spec.resources.precision,
+                precision=chosen.precision,
+                gpus=sweep.spec.resources.gpus_per_run,
             ),
             progress=progress,
             announce=announce,
         )
+
+
+def settle_precision(
+    spec: SweepSpec,
+    facts: CorpusFacts,
+    runs: Iterable[RunSpec],
+    results: Iterable[RunResult],
+    *,
+    folder: Path,
+    measure: bool = True,
+) -> PrecisionChoice:
+    """In which precision a sweep's runs to come are trained; see `choose_precision`."""
+    return choose_precision(
+        spec.resources,
+        runs,
+        results,
+        folder=folder,
+        device=name_device(spec, facts, precision="auto"),
+        measure=measure,
+    )
 
 
 def send_to_tracker(folder: Path, name: TrackerName) -> int:
@@ -327,6 +380,7 @@ def _make_executor(
 
     return RayExecutor(
         cpus_per_run=sweep.spec.resources.cpus_per_run,
+        gpus_per_run=sweep.spec.resources.gpus_per_run,
         address=address,
         memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
         shared=(ledger.folder, sweep.corpus.folder),

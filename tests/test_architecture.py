@@ -33,6 +33,8 @@ RANKS = {
     "report": 8,
     "recall": 8,
     "trackers": 6,
+    "devices": 7,
+    "precision": 8,
     "workflow": 9,
     "timing": 10,
     "planning": 10,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -175,6 +176,17 @@ def test_logs_of_a_finished_run_show_its_curve_and_its_loss(folder: Path) -> Non
     assert done.returncode == 0, done.stderr
     assert "step " in done.stdout
     assert "nats/token" in done.stdout.splitlines()[-1]
+
+
+def test_logs_say_how_fast_a_run_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger, run = Ledger.open(folder), list_longest(folder, 6)[-1]
+    result = ledger.find_result(run.run_id)
+    assert result is not None
+    fast = dataclasses.replace(result, tokens_per_second=12_345.0, mfu=0.421, clipped=0.03)
+    monkeypatch.setattr(Ledger, "find_result", lambda *args, **kwargs: fast)
+    last = list(read_log(ledger, run))[-1]
+    assert last.startswith("12.3k tokens/s, MFU 42.1%")
+    assert last.endswith("3.0% of steps clipped")
 
 
 def test_followed_logs_go_on_to_the_next_attempt_and_end_with_the_run(folder: Path) -> None:

@@ -25,8 +25,9 @@ class BatchOrder:
     """
 
     def __init__(self, shards: Shards, *, seq_len: int, batch_sequences: int, seed: int) -> None:
-        self._tokens = shards.train
+        self._tokens = np.asarray(shards.train)  # of a memmap each index makes another memmap
         self._seq_len = seq_len
+        self._window = np.arange(seq_len + 1)
         self._batch = batch_sequences
         self._seed = seed
         # One window is given up so that every offset in [0, seq_len) fits.
@@ -36,15 +37,14 @@ class BatchOrder:
 
     def read_batch(self, step: int) -> IntArray:
         """Token ids of step `step`, shape (batch_sequences, seq_len + 1)."""
-        first = step * self._batch
-        wanted = np.arange(first, first + self._batch)
-        epochs, positions = np.divmod(wanted, self.windows_per_epoch)
-        starts = np.empty(self._batch, dtype=np.int64)
-        for epoch in range(int(epochs[0]), int(epochs[-1]) + 1):
-            inside = epochs == epoch
-            starts[inside] = self._starts_of(epoch)[positions[inside]]
-        window = starts[:, None] + np.arange(self._seq_len + 1)
-        return np.asarray(self._tokens[window], dtype=np.int64)
+        epoch, at = divmod(step * self._batch, self.windows_per_epoch)
+        starts = self._starts_of(epoch)[at : at + self._batch]
+        while len(starts) < self._batch:  # a batch may lie across epochs
+            epoch += 1
+            more = self._starts_of(epoch)[: self._batch - len(starts)]
+            starts = np.concatenate((starts, more))
+        batch: IntArray = self._tokens[starts[:, None] + self._window].astype(np.int64)
+        return batch
 
     def _starts_of(self, epoch: int) -> IntArray:
         if epoch != self._epoch:

@@ -35,6 +35,12 @@ class RunResult:
         numerics: Fingerprint of what decides the last bits: torch, device, capability, threads,
             dtype.
         files: Every file of the attempt the result rests on -> its SHA-256.
+        tokens_per_second: Over the steps this attempt took; evaluation is not in it.
+        mfu: Model FLOP/s of those steps over the measured peak of the device's matrix products.
+        grad_norm: Mean gradient norm before clipping over the last 5 % of the steps.
+        clipped: Share of the steps whose gradient was clipped.
+
+    The last four are None where an attempt took no step, and in results of older versions.
     """
 
     run: RunSpec
@@ -54,6 +60,10 @@ class RunResult:
     reason: str
     numerics: Mapping[str, str]
     files: Mapping[str, str]
+    tokens_per_second: float | None = None
+    mfu: float | None = None
+    grad_norm: float | None = None
+    clipped: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field, readable back by `from_json`."""
@@ -109,7 +119,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("batch_tokens", "int64", "tokens", "tokens per optimiser step"),
     Column("steps", "int64", "", "optimiser steps"),
     Column("seconds", "float64", "s", "wall-clock time of the attempt"),
-    Column("tokens_per_second", "float64", "tokens/s", "D / seconds"),
+    Column("tokens_per_second", "float64", "tokens/s", "of training, in the attempt that won"),
+    Column("mfu", "float64", "", "model FLOP/s over the measured peak of matrix products"),
+    Column("grad_norm", "float64", "", "gradient norm before clipping over the last 5 % of steps"),
+    Column("clipped", "float64", "", "share of steps whose gradient was clipped"),
 )
 
 
@@ -131,6 +144,10 @@ class Measurement:
     files: tuple[str, ...]
     unique_tokens: int
     epochs: float
+    tokens_per_second: float | None = None
+    mfu: float | None = None
+    grad_norm: float | None = None
+    clipped: float | None = None
 
 
 class RunInterrupted(ScalingError):

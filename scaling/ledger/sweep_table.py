@@ -210,9 +210,18 @@ def row_of(
         "batch_tokens": run.recipe.batch_sequences * shape.seq_len,
         "steps": run.recipe.steps,
         "seconds": result.seconds,
-        "tokens_per_second": result.tokens / result.seconds if result.seconds > 0 else None,
+        "tokens_per_second": result.tokens_per_second or _estimate_rate(result),
+        "mfu": result.mfu,
+        "grad_norm": result.grad_norm,
+        "clipped": result.clipped,
     }
     return {column.name: row[column.name] for column in COLUMNS}
+
+
+def _estimate_rate(result: RunResult) -> float | None:
+    """Tokens per second of a result that does not state it, evaluation included."""
+    trained = result.tokens * result.flops_spent / result.flops
+    return trained / result.seconds if result.seconds > 0 else None
 
 
 def render_index(stored: StoredResults, cells: Sequence[Cell]) -> str:

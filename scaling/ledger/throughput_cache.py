@@ -1,6 +1,7 @@
 """Where measured throughputs are kept: results/.cache/throughput/<key>.json.
 
-    key = SHA-256 of processor · torch · Python · family of shapes · trainer's source · engine
+    key = SHA-256 of processor or GPU · torch · Python · family of shapes · trainer's source ·
+          engine · precision
 
 so that another machine, another torch or a faster trainer is measured anew, and nothing has to be
 thrown away by hand. Configurations are added as plans ask for them. A file that is damaged is as
@@ -34,11 +35,12 @@ class Device:
     """What a throughput holds for.
 
     Attributes:
-        processor: Model name.
+        processor: Model name; a GPU's where runs are computed on one.
         torch, python: Versions.
         family: Of shapes: its name, vocabulary, sequence length and head size.
         trainer: Digest of the trainer's source.
         engine: Which of its engines the environment asks for; empty: the trainer's choice.
+        precision: Of products with weights; `auto` where that is what is to be found out.
     """
 
     processor: str
@@ -47,6 +49,7 @@ class Device:
     family: str
     trainer: str
     engine: str
+    precision: str = "float32"
 
     @property
     def sentence(self) -> str:
@@ -54,19 +57,34 @@ class Device:
         return f"{self.processor}, torch {self.torch}"
 
 
-def find_device(family: ModelFamily, *, vocab_size: int, seq_len: int, head_size: int) -> Device:
-    """This machine, for one family of shapes; torch is not imported."""
+def find_device(
+    family: ModelFamily,
+    *,
+    vocab_size: int,
+    seq_len: int,
+    head_size: int,
+    precision: str = "float32",
+    gpu: str | None = None,
+) -> Device:
+    """This machine, for one family of shapes; torch is not imported.
+
+    Args:
+        family, vocab_size, seq_len, head_size: Of the shapes.
+        precision: Of products with weights.
+        gpu: Name of the GPU that runs are computed on; None: the processor.
+    """
     source = hashlib.sha256()
     for path in sorted(_TRAINER.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             source.update(path.read_bytes())
     return Device(
-        processor=_name_processor(),
+        processor=gpu or name_processor(),
         torch=importlib.metadata.version("torch"),
         python=platform.python_version(),
         family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
         trainer=source.hexdigest()[:16],
         engine=os.environ.get(_ENGINE_VARIABLE, ""),
+        precision=precision,
     )
 
 
@@ -78,7 +96,7 @@ def read_throughput(results: Path, device: Device) -> Throughput | None:
     """
     try:
         document = read_document(
-            results, f".cache/throughput/{_key(device)}.json", limit=_LIMIT_BYTES
+            results, f".cache/throughput/{key_device(device)}.json", limit=_LIMIT_BYTES
         )
         body, _ = open_document(document)
         points = tuple(build_value(StepTime, one, "point") for one in body["points"])
@@ -95,7 +113,7 @@ def write_throughput(results: Path, device: Device, throughput: Throughput) -> N
     Raises:
         EnvironmentFault: The disk is full or read-only.
     """
-    path = results / ".cache" / "throughput" / f"{_key(device)}.json"
+    path = results / ".cache" / "throughput" / f"{key_device(device)}.json"
     with blaming_machine(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     body = dataclasses.asdict(throughput)
@@ -109,11 +127,13 @@ def join_points(old: Throughput | None, new: Throughput) -> Throughput:
     return dataclasses.replace(new, points=(*kept, *new.points))
 
 
-def _key(device: Device) -> str:
+def key_device(device: Device) -> str:
+    """Name of what is kept for a device."""
     return hashlib.sha256(canonical_json(dataclasses.asdict(device))).hexdigest()[:16]
 
 
-def _name_processor() -> str:
+def name_processor() -> str:
+    """Model name of this machine's processor."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:

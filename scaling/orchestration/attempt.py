@@ -75,6 +75,8 @@ class Trainer(Protocol):
         trunk: TrunkCache | None,
         micro_batch: int | None,
         precision: Precision,
+        gpus: float | None,
+        cache: Path,
     ) -> Measurement: ...
 
 
@@ -95,6 +97,7 @@ class AttemptRequest:
         trunk_steps: Steps after which a state is kept there.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         precision: Of products with weights; everything else is float32.
+        gpus: Share of a GPU that the run is computed on; None: the processor.
     """
 
     run_id: str
@@ -111,6 +114,7 @@ class AttemptRequest:
     trunk_steps: tuple[int, ...] = ()
     micro_batch: int | None = None
     precision: Precision = "float32"
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +199,8 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
         trunk=_open_trunk(request),
         micro_batch=request.micro_batch,
         precision=request.precision,
+        gpus=request.gpus,
+        cache=Path(request.ledger).parent / ".cache",
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)

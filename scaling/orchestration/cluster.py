@@ -61,10 +61,12 @@ class Need:
     Attributes:
         cpus: Cores.
         memory: Bytes; None: not asked for.
+        gpus: Share of a GPU; None: none.
     """
 
     cpus: int
     memory: int | None = None
+    gpus: float | None = None
 
     def fits(self, resources: Mapping[str, float]) -> bool:
         """Whether an empty node has it; a resource that the node does not state is not checked."""
@@ -75,11 +77,14 @@ class Need:
         count = int(resources.get("CPU", 0.0) // self.cpus)
         if self.memory and "memory" in resources:
             count = min(count, int(resources["memory"] // self.memory))
+        if self.gpus:  # shares of one GPU only: a run does not reach over two
+            count = min(count, int(resources.get("GPU", 0.0)) * int(1 / self.gpus + 1e-9))
         return count
 
     def __str__(self) -> str:
         memory = f" and {self.memory / _GIB:.1f} GiB of memory" if self.memory else ""
-        return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}"
+        gpus = f" and {self.gpus:g} of a GPU" if self.gpus else ""
+        return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}{gpus}"
 
 
 def find_address(address: str) -> str:
@@ -181,9 +186,15 @@ def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: b
     cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
     memory = max((node.get("memory", 0.0) for node in nodes), default=0.0)
     has = f"{cpus:g} CPU cores" + (f" and {memory / _GIB:.1f} GiB" if need.memory else "")
+    advice = "Lower resources.cpus_per_run in the sweep file, or ask for smaller models."
+    if need.gpus:
+        gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
+        has += f" and {gpus:g} GPUs"
+        if gpus < 1:
+            advice = "Run where there is a GPU, or leave resources.gpus_per_run out."
     raise EnvironmentFault(
         f"one run needs {need}, the cluster has {len(nodes)} node(s), the largest with {has}. "
-        "Lower resources.cpus_per_run in the sweep file, or ask for smaller models."
+        f"{advice}"
     )
 
 

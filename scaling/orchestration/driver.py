@@ -65,6 +65,7 @@ class DriverSettings:
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
         precision: Of products with weights: decides the last digits of a loss, not the run.
+        gpus: Share of a GPU for each run; None: the processor.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -78,6 +79,7 @@ class DriverSettings:
     grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
     share_trunks: bool = False
     precision: Precision = "float32"
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -371,6 +373,7 @@ class _Sweep:
                 time_limit=self._settings.time_limit,
                 micro_batch=self._micro_batch.get(run_id),
                 precision=self._settings.precision,
+                gpus=self._settings.gpus,
                 **self._name_trunk(run),
             )
             self._running[attempt_id] = self._begin(run, fresh=not earlier)

@@ -31,7 +31,7 @@ from scaling.errors import SpecError
 from scaling.sweep.shapes import LARGEST_PARAMS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
-from scaling.units import Precision, format_count, format_flops
+from scaling.units import format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
 
@@ -56,6 +56,12 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Positive = Annotated[float, Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False)]
 Params = Annotated[float, Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False)]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+GpuShare = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+AskedPrecision = Annotated[
+    Literal["auto", "float32", "mixed"],
+    BeforeValidator(lambda value: "float32" if value == "fp32" else value),
+    WithJsonSchema({"enum": ["auto", "float32", "fp32", "mixed"], "type": "string"}),
+]
 
 
 class _Model(BaseModel):
@@ -381,8 +387,15 @@ class ResourcesSpec(_Model):
     stall_limit: Positive = Field(
         600.0, description="seconds without a sign of life after which a worker is ended as hung"
     )
-    precision: Precision = Field(
-        "float32", description="`mixed`: products with weights in bfloat16, the rest in float32"
+    gpus_per_run: GpuShare | None = Field(
+        None,
+        description="share of a GPU, and of its memory, reserved per run; 0.25: four runs on each. "
+        "Not set: runs are computed on the processor",
+    )
+    precision: AskedPrecision = Field(
+        "auto",
+        description="`mixed`: products with weights in bfloat16, the rest in float32; `float32` or "
+        "`fp32` forbids it; `auto`: as the sweep's results were computed, or what is faster here",
     )
 
 

@@ -69,8 +69,10 @@ def pack_state(state: dict[str, Any]) -> bytes:
 
 
 def unpack_state(content: bytes) -> dict[str, Any]:
-    """The state that `pack_state` wrote; no code is loaded with it."""
+    """The state that `pack_state` wrote, on the CPU; no code is loaded with it."""
     import torch
 
-    state: dict[str, Any] = torch.load(io.BytesIO(content), weights_only=True)
+    # A state from a GPU continues where there is none: whoever loads it moves it where it goes.
+    buffer = io.BytesIO(content)
+    state: dict[str, Any] = torch.load(buffer, weights_only=True, map_location="cpu")
     return state

@@ -34,17 +34,24 @@ _ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
 _EMBEDDING_STD = 0.3
 
 
-def build_model(run: RunSpec) -> Transformer:
-    """The run's model, initialised from its seed; each tensor has a random stream of its own."""
+def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> Transformer:
+    """The run's model, initialised from its seed; each tensor has a random stream of its own.
+
+    Args:
+        run: What is trained.
+        device: Where it lies; numbers are drawn on the CPU, so that they are the same on every one.
+        half: See Transformer.
+    """
     model = Transformer(
         run.shape,
         residual_multiplier=1.0 / _depth_multiplier(run),
         head_multiplier=1.0 / _width_multiplier(run),
+        half=half,
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, run)
-    return model
+    return model.to(device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,9 @@ def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
     members: dict[str, list[nn.Parameter]] = {kind: [] for kind in table}
     for name, parameter in model.named_parameters():
         members[_kind_of(name)].append(parameter)
-    weights = torch.empty(sum(parameter.numel() for parameter in model.parameters()))
+    parameters = list(model.parameters())
+    size = sum(parameter.numel() for parameter in parameters)
+    weights = torch.empty(size, device=parameters[0].device)
     gradient = torch.zeros_like(weights)
     groups: list[dict[str, Any]] = []
     start = 0

@@ -2,9 +2,10 @@
 
 Each configuration runs through `train_run` (data, model, optimiser, schedule: everything a step
 does), whose question between steps whether to stop is the clock; its evaluation is timed on the
-first held-out windows. Steps and evaluation are timed by the processor time of this process: a run
-has one thread on the processor, so that it is the time on a quiet machine, whatever neighbours do
-meanwhile.
+first held-out windows. On the processor, steps and evaluation are timed by the processor time of
+this process: a run has one thread there, so that it is the time on a quiet machine, whatever
+neighbours do meanwhile. On a GPU they are timed by the clock, over many steps that nothing waits
+between.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from scaling.data.shards import Shards, open_shards
 from scaling.ledger.results import RunInterrupted
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import StepTime, Throughput
+from scaling.training.device import choose_clock, claim_device
 from scaling.training.engines import build_engine
 from scaling.training.evaluate import evaluate_losses
+from scaling.training.peak import find_peak
 from scaling.training.trainer import train_run
+from scaling.units import Precision
 
 # The first steps allocate memory and choose kernels; then until both are reached.
 _WARM_STEPS = 8
@@ -32,28 +36,45 @@ _LEAST_SECONDS = 0.2
 _HELD_OUT_TOKENS = 65_536  # eight of the batches that evaluation works in
 
 
-def measure_throughput(runs: Iterable[RunSpec], *, corpus: Path, device: str) -> Throughput:
+def measure_throughput(
+    runs: Iterable[RunSpec],
+    *,
+    corpus: Path,
+    device: str,
+    precision: Precision = "float32",
+    gpus: float | None = None,
+) -> Throughput:
     """Time a few configurations.
 
     Args:
         runs: One run of each; what they are trained on does not matter, but `corpus` is theirs.
         corpus: Folder of the prepared corpus.
         device: How to call this machine.
+        precision, gpus: As the runs will be computed; see `train_run`.
     """
     shards = open_shards(corpus)
-    points = tuple(_time_configuration(run, corpus, shards) for run in runs)
+    find_peak(claim_device(gpus), precision, cache=None)  # once a process: not of any run's start
+    points = tuple(_time_configuration(run, corpus, shards, precision, gpus) for run in runs)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Throughput(device=device, measured_at=now, points=points)
 
 
-def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
-    begun = time.process_time()
+def _time_configuration(
+    run: RunSpec, corpus: Path, shards: Shards, precision: Precision, gpus: float | None
+) -> StepTime:
+    device = claim_device(gpus)
+    clock, look = choose_clock(device), time.process_time if device == "cpu" else time.perf_counter
+    begun = clock()
     polls: list[float] = []
 
     def should_stop() -> bool:
-        polls.append(time.process_time())
+        # Only the first and the last of the steps that count are waited for.
+        polls.append(clock() if len(polls) == _WARM_STEPS else look())
         enough = len(polls) >= _WARM_STEPS + _LEAST_STEPS
-        return enough and polls[-1] - polls[_WARM_STEPS] >= _LEAST_SECONDS
+        enough = enough and polls[-1] - polls[_WARM_STEPS] >= _LEAST_SECONDS
+        if enough:
+            polls[-1] = clock()
+        return enough
 
     with (
         tempfile.TemporaryDirectory(prefix="scaling-throughput-") as folder,
@@ -67,6 +88,8 @@ def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
             keep_weights=False,
             should_stop=should_stop,
             report=lambda tokens, loss: None,
+            precision=precision,
+            gpus=gpus,
         )
     step_seconds = (polls[-1] - polls[_WARM_STEPS]) / (len(polls) - 1 - _WARM_STEPS)
     return StepTime(
@@ -74,16 +97,16 @@ def _time_configuration(run: RunSpec, corpus: Path, shards: Shards) -> StepTime:
         batch_sequences=run.recipe.batch_sequences,
         start_seconds=max(0.0, polls[0] - begun - step_seconds),
         step_seconds=step_seconds,
-        evaluation_seconds=_time_evaluation(run, shards),
+        evaluation_seconds=_time_evaluation(run, shards, precision, device),
     )
 
 
-def _time_evaluation(run: RunSpec, shards: Shards) -> float:
+def _time_evaluation(run: RunSpec, shards: Shards, precision: Precision, device: str) -> float:
     """Seconds per held-out token."""
     windows = max(1, min(_HELD_OUT_TOKENS, len(shards.validation) - 1) // run.shape.seq_len)
     tokens = windows * run.shape.seq_len
     part = dataclasses.replace(shards, validation=shards.validation[: tokens + 1])
-    engine = build_engine(run)
-    begun = time.process_time()
+    engine, clock = build_engine(run, precision=precision, device=device), choose_clock(device)
+    begun = clock()
     evaluate_losses(engine.measure_losses, part, seq_len=run.shape.seq_len)
-    return (time.process_time() - begun) / tokens
+    return (clock() - begun) / tokens

@@ -11,7 +11,7 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,11 @@ from scaling.training.checkpoint import (
     save_checkpoint,
     unpack_state,
 )
-from scaling.training.engines import EngineName, build_engine
+from scaling.training.device import claim_device, describe_device
+from scaling.training.engines import Engine, build_engine
+from scaling.training.engines.cuda import earns_compilation
 from scaling.training.evaluate import Evaluation, evaluate_losses
+from scaling.training.peak import find_peak
 from scaling.training.schedule import learning_rate_multiplier
 from scaling.units import Precision, bits_per_byte
 
@@ -59,6 +62,8 @@ def train_run(
     trunk: TrunkCache | None = None,
     micro_batch: int | None = None,
     precision: Precision = "float32",
+    gpus: float | None = None,
+    cache: Path | None = None,
 ) -> Measurement:
     """Train, evaluate and measure one run.
 
@@ -74,15 +79,23 @@ def train_run(
         trunk: States that runs with the same prefix share; used and added to.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         precision: `mixed`: products with weights in bfloat16.
+        gpus: Share of a GPU; None: the run is computed on the processor.
+        cache: results/.cache, where the rate of the device's matrix products is kept.
 
     Raises:
         RunInterrupted: `should_stop` said so; a checkpoint was written first.
         IntegrityError: The corpus is not what was prepared.
+        EnvironmentFault: There is no GPU where a share of one was promised.
     """
     started = time.monotonic()
-    torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
+    device = claim_device(gpus)
     shards = _open_corpus(run, corpus)
-    training = _Training(run, shards, attempt, trunk, micro_batch, precision)
+    peak = find_peak(device, precision, cache=cache, measure=gpus is None or gpus == 1)
+    compiled = device != "cpu" and peak is not None and earns_compilation(run, peak)
+    engine = build_engine(
+        run, sequences=micro_batch, precision=precision, device=device, compiled=compiled
+    )
+    training = _Training(run, shards, attempt, trunk, micro_batch, engine)
     training.restore(_find_state(run, resume, trunk))
     first_step = training.step
     reason = training.advance(should_stop, report)
@@ -105,9 +118,13 @@ def train_run(
         positions = {"unit": "nats/token", "loss": evaluation.by_position}
         write_durably(attempt / "positions.json", json.dumps(positions).encode())
         files.append("positions.json")
+    speed = training.describe_speed(peak)
+    write_durably(attempt / "speed.json", json.dumps(speed).encode())
+    files.append("speed.json")
     if keep_weights:
         buffer = io.BytesIO()
-        torch.save(training.engine.model.state_dict(), buffer)
+        weights = training.engine.model.state_dict()
+        torch.save({name: tensor.cpu() for name, tensor in weights.items()}, buffer)
         write_durably(attempt / "weights.pt", buffer.getvalue())
         files.append("weights.pt")
     per_step = run.recipe.batch_sequences * run.shape.seq_len * count_flops_per_token(run.shape)
@@ -120,9 +137,15 @@ def train_run(
         flops_spent=(training.step - first_step) * per_step,
         seconds=time.monotonic() - started,
         files=tuple(files),
-        engine=training.engine.name,
-        micro_batch=micro_batch,
-        precision=precision,
+        numerics=describe_device(device)
+        | {
+            "torch": torch.__version__,
+            "dtype": _name_dtype(device, precision),
+            "engine": engine.name + (", compiled" if compiled else ""),
+            "micro_batch": "batch" if micro_batch is None else str(micro_batch),
+        },
+        tokens_per_second=training.measure_rate(),
+        peak=peak,
     )
 
 
@@ -159,18 +182,20 @@ class _Training:
         attempt: Path,
         trunk: TrunkCache | None,
         micro_batch: int | None,
-        precision: Precision,
+        engine: Engine,
     ) -> None:
         self._micro_batch = micro_batch or run.recipe.batch_sequences
         self.run, self.shards, self.attempt = run, shards, attempt
         self._trunk = trunk
         saved = trunk.save_at if trunk is not None else ()
         self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
-        self.engine = build_engine(run, sequences=self._micro_batch, precision=precision)
+        self.engine = engine
         self.step = 0
         self.rows: list[dict[str, float]] = []
         self._losses = torch.zeros(run.recipe.steps)
         self._norms = torch.zeros(run.recipe.steps)
+        self._pending: list[tuple[Tensor | float, Tensor | float]] = []  # still on the device
+        self._trained: list[tuple[int, float]] = []  # steps taken here and their seconds, by row
         self._batches = BatchOrder(
             shards,
             seq_len=run.shape.seq_len,
@@ -193,6 +218,7 @@ class _Training:
         save_checkpoint(self.attempt, self._get_state(), step=self.step)
 
     def _get_state(self) -> dict[str, Any]:
+        self._collect()
         return {
             "model": self.engine.model.state_dict(),
             "optimizer": self.engine.optimizer.adamw.state_dict(),
@@ -209,10 +235,11 @@ class _Training:
         Raises:
             RunInterrupted: `should_stop` said so; a checkpoint was written first.
         """
-        saved = reported = time.monotonic()
+        saved = reported = now = time.monotonic()
         for first, end in self._list_rows():
+            before, begun = self.step, now
             while self.step < end:
-                self._losses[self.step], self._norms[self.step] = self._take_step()
+                self._pending.append(self._take_step())
                 self.step += 1
                 if self._trunk is not None and self.step in self._save_trunk_at:
                     self._trunk.store(self.step, pack_state(self._get_state()))
@@ -227,6 +254,9 @@ class _Training:
                     latest = self.rows[-1].get("loss") if self.rows else None
                     report(self._count_tokens(self.step), latest)
                     reported = now
+            self._collect()
+            now = time.monotonic()
+            self._trained.append((self.step - before, now - begun))
             if reason := self._end_row(first, end):
                 return reason
         return ""
@@ -243,6 +273,33 @@ class _Training:
         if should_stop():
             self.save()
             raise RunInterrupted(f"run {self.run.run_id} stopped while it was evaluated")
+
+    def _collect(self) -> None:
+        """Take losses and norms of the latest steps from the device: the one wait of a row."""
+        if not self._pending:
+            return
+        first = self.step - len(self._pending)
+        losses, norms = (_gather(values) for values in zip(*self._pending, strict=True))
+        self._losses[first : self.step], self._norms[first : self.step] = losses, norms
+        self._pending.clear()
+
+    def measure_rate(self) -> float | None:
+        """Tokens per second over the steps taken here; None where none was."""
+        steps, seconds = (sum(column) for column in zip(*self._trained, strict=True))
+        return self._count_tokens(steps) / seconds if steps and seconds > 0 else None
+
+    def describe_speed(self, peak: float | None) -> dict[str, Any]:
+        """What `speed.json` holds: by row, as the rows of the curve; null where a row was not
+        trained here. Wall-clock time, which no two attempts share, is kept out of the curve."""
+        rates = [
+            self._count_tokens(steps) / seconds if steps and seconds > 0 else None
+            for steps, seconds in self._trained
+        ]
+        return {
+            "tokens_per_second": [None if rate is None else round(rate, 1) for rate in rates],
+            "mfu": [_find_mfu(self.run, rate, peak) for rate in rates],
+            "peak_flops_per_second": peak,
+        }
 
     def _list_rows(self) -> list[tuple[int, int]]:
         """(first step, end) of each metric row of the run."""
@@ -294,6 +351,19 @@ class _Training:
         return ""
 
 
+def _gather(values: Sequence[Tensor | float]) -> Tensor:
+    """Scalars of one kind as a vector on the CPU."""
+    tensors = [value for value in values if isinstance(value, Tensor)]
+    return torch.stack(tensors).cpu() if tensors else torch.tensor(values)
+
+
+def _name_dtype(device: str, precision: Precision) -> str:
+    if precision == "float32":
+        return "float32"
+    what = "products" if device == "cpu" else "products and attention"
+    return f"float32, {what} in bfloat16"
+
+
 def _above_unigram(which: str, loss: float, shards: Shards) -> str:
     return (
         f"the {which} loss {loss:.3f} is above the unigram entropy "
@@ -312,13 +382,12 @@ def _measure(
     flops_spent: int,
     seconds: float,
     files: tuple[str, ...],
-    engine: EngineName,
-    micro_batch: int | None,
-    precision: Precision,
+    numerics: dict[str, str],
+    tokens_per_second: float | None,
+    peak: float | None,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
-    late = [row["loss"] for row in rows[-max(1, len(rows) // 20) :] if "loss" in row]
     se = evaluation.loss_se if evaluation else math.nan
     return Measurement(
         status=status,
@@ -329,20 +398,30 @@ def _measure(
         )
         if evaluation
         else None,
-        train_loss=sum(late) / len(late) if late else None,
+        train_loss=_average(rows[-max(1, len(rows) // 20) :], "loss"),
         flops_spent=flops_spent,
         seconds=seconds,
         reason=reason,
-        numerics={
-            "torch": torch.__version__,
-            "device": "cpu",
-            "capability": torch.backends.cpu.get_cpu_capability(),
-            "threads": "1",
-            "dtype": "float32" if precision == "float32" else "float32, products in bfloat16",
-            "engine": engine,
-            "micro_batch": "batch" if micro_batch is None else str(micro_batch),
-        },
+        numerics=numerics,
         files=files,
         unique_tokens=min(run.tokens, facts.train_tokens),
         epochs=run.tokens / facts.train_tokens,
+        tokens_per_second=tokens_per_second,
+        mfu=_find_mfu(run, tokens_per_second, peak),
+        grad_norm=_average(rows[-max(1, len(rows) // 20) :], "grad_norm"),
+        clipped=_average(rows, "clipped"),
     )
+
+
+def _find_mfu(run: RunSpec, rate: float | None, peak: float | None) -> float | None:
+    """Model FLOP/s at `rate` tokens per second, as a share of the peak; None where either is not
+    known."""
+    if rate is None or peak is None:
+        return None
+    return round(rate * count_flops_per_token(run.shape) / peak, 5)
+
+
+def _average(rows: Sequence[Mapping[str, float]], name: str) -> float | None:
+    """Mean over the rows that state it (a value that is not finite is absent from its row)."""
+    values = [row[name] for row in rows if name in row]
+    return sum(values) / len(values) if values else None

@@ -199,8 +199,9 @@ def plan(
     if not simulate and (prior_law is not None or noise is not None):
         raise click.UsageError("--prior-law and --noise say how to --simulate; ask for that too.")
     from scaling.descriptions import describe_plan, join_plans
+    from scaling.devices import count_slots
     from scaling.text_plan import format_plan
-    from scaling.timing import count_slots, obtain_throughput
+    from scaling.timing import obtain_throughput, settle_plan
     from scaling.workflow import list_sweeps, prepare_sweep
 
     plans = {}
@@ -208,7 +209,8 @@ def plan(
         sweep = prepare_sweep(sweep_file, root=root, name=name, validate=validate)
         throughput = None
         if not no_benchmark:
-            throughput, measured = obtain_throughput(sweep, root=root)
+            precision = settle_plan(sweep, root=root)
+            throughput, measured = obtain_throughput(sweep, root=root, precision=precision)
             if measured:
                 what = f"{measured} configuration" + "s" * (measured > 1)
                 click.echo(f"measured the throughput of {what} on this device", err=True)

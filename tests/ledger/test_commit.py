@@ -72,6 +72,10 @@ def make_measurement(loss: float | None = 2.5, status: RunStatus = "finished") -
         files=("metrics.jsonl", "weights.bin"),
         unique_tokens=512,
         epochs=0.1,
+        tokens_per_second=256.0,
+        mfu=0.4,
+        grad_norm=0.5,
+        clipped=0.0,
     )
 
 

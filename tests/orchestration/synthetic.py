@@ -88,6 +88,8 @@ def train_run(
     trunk: TrunkCache | None = None,
     micro_batch: int | None = None,
     precision: str = "float32",
+    gpus: float | None = None,
+    cache: Path | None = None,
 ) -> Measurement:
     everything = json.loads((corpus / "behaviour.json").read_text())
     behaviour = everything.get("*", {}) | everything.get(str(run.seed), {})

@@ -239,7 +239,7 @@ def test_an_engine_that_was_asked_for_is_not_replaced(fresh, monkeypatch):
 
 def test_an_unknown_engine_is_named(monkeypatch):
     monkeypatch.setenv("SCALING_ENGINE", "warp")
-    with pytest.raises(EnvironmentFault, match="'warp'; it may be fused, eager"):
+    with pytest.raises(EnvironmentFault, match="'warp'; on cpu it may be fused, eager"):
         build_engine(make_run(SHAPES[2]))
 
 

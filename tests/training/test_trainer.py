@@ -253,7 +253,7 @@ def test_another_corpus_is_refused(corpus, tmp_path):
 
 def test_weights_are_dropped_on_request(corpus, tmp_path):
     measured = train(make_run(corpus), corpus, tmp_path / "a", keep_weights=False)
-    assert measured.files == ("metrics.jsonl", "positions.json")
+    assert measured.files == ("metrics.jsonl", "positions.json", "speed.json")
     assert not (tmp_path / "a" / "weights.pt").exists()
 
 

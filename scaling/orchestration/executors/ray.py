@@ -78,6 +78,7 @@ class RayExecutor:
     Args:
         cpus: Cores of our own Ray; None: those this process may use. Ignored with `address`.
         cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
+        gpus_per_run: Share of a GPU that one attempt occupies; None: none.
         address: None: our own Ray. `auto` or `host:port`: join that cluster.
         memory_per_run: Bytes one attempt occupies; asked for in a cluster that is joined.
         shared: The results folder and the corpus, which every node of a joined cluster must see.
@@ -90,6 +91,7 @@ class RayExecutor:
         *,
         cpus: int | None = None,
         cpus_per_run: int = 1,
+        gpus_per_run: float | None = None,
         address: str | None = None,
         memory_per_run: int | None = None,
         shared: tuple[Path, Path] | None = None,
@@ -97,7 +99,8 @@ class RayExecutor:
         self._cpus = cpus or len(os.sched_getaffinity(0))
         self._cpus_per_run = cpus_per_run
         self._address = address
-        self._need = Need(cpus=cpus_per_run, memory=memory_per_run if address else None)
+        memory = memory_per_run if address else None
+        self._need = Need(cpus=cpus_per_run, memory=memory, gpus=gpus_per_run)
         self._shared = shared
         self._preflight: Preflight | None = None
         self._ray: Any = None
@@ -131,15 +134,19 @@ class RayExecutor:
                 self._dead = False
             _quieten(importlib.import_module("ray._private.worker"))
             self._connect()
+            if self._address is None and self._need.gpus:  # which only Ray's start finds
+                nodes = [node["Resources"] for node in self._list_nodes()]
+                check_fit(self._need, nodes, autoscaled=False)
         except BaseException:
             self.close()
             raise
         self._oom_kills = _count_oom_kills()
         self._task = self._ray.remote(
             num_cpus=self._cpus_per_run,
+            num_gpus=self._need.gpus or 0,
             memory=self._need.memory,
             max_retries=0,
-            max_calls=ATTEMPTS_PER_WORKER,
+            max_calls=self._count_calls(),
         )(execute_attempt)
 
     def capacity(self) -> int:
@@ -275,7 +282,7 @@ class RayExecutor:
         self._ray.init(
             address="local",
             num_cpus=self._cpus,
-            num_gpus=0,
+            num_gpus=None if self._need.gpus else 0,  # None: as many as Ray finds
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             _temp_dir=str(folder),
@@ -304,6 +311,12 @@ class RayExecutor:
             self._preflight = Preflight(self._ray, *self._shared)
             self._preflight.begin(nodes)
             self._preflight.finish()
+
+    def _count_calls(self) -> int:
+        """Attempts of one worker. A process stays with the GPU that it was first given, while Ray
+        would give its next task any: on a node with several each attempt has a new process."""
+        several = any(node["Resources"].get("GPU", 0.0) > 1 for node in self._list_nodes())
+        return 1 if self._need.gpus and several else ATTEMPTS_PER_WORKER
 
     def _require(self, largest: float, has: str) -> None:
         if self._cpus_per_run > largest:

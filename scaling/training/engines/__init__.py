@@ -1,15 +1,16 @@
 """What computes a step: interchangeable siblings behind one small protocol.
 
-`fused` is one call of compiled C++ per step, for the CPU; `eager` is torch, operation by operation,
-and serves every device. They compute the same formulas in another order of rounding, so a run's
-last bits depend on which it was: the result says so in its numerics.
+`fused` is one call of compiled C++ per step, for the CPU; `cuda` replays a step of torch as one
+graph, for a GPU; `eager` is torch, operation by operation, and serves either. They compute the same
+formulas in another order of rounding, so a run's last bits depend on which it was: the result says
+so in its numerics.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from scaling.training.models.transformer import Transformer
 from scaling.training.parametrization import FlatOptimizer
 from scaling.units import FloatArray, IntArray, Precision
 
-EngineName = Literal["fused", "eager"]
+EngineName = Literal["fused", "eager", "cuda"]
 ENGINE_VARIABLE = "SCALING_ENGINE"
 
 logger = logging.getLogger(__name__)
@@ -60,9 +61,15 @@ class Engine(Protocol):
 
 
 def build_engine(
-    run: RunSpec, *, sequences: int | None = None, precision: Precision = "float32"
+    run: RunSpec,
+    *,
+    sequences: int | None = None,
+    precision: Precision = "float32",
+    device: str = "cpu",
+    compiled: bool = False,
 ) -> Engine:
-    """The run's engine, its model initialised: fused, or eager where that cannot be compiled.
+    """The run's engine, its model initialised: on a CPU fused, or eager where that cannot be
+    compiled; on a GPU cuda.
 
     The environment variable SCALING_ENGINE asks for one of them by name.
 
@@ -70,29 +77,45 @@ def build_engine(
         run: What will be trained.
         sequences: The most that are given to `add_gradient` at once, which decides the memory;
             None: the whole batch.
-        precision: `mixed` is the fused engine's alone.
+        precision: `mixed` is for compiled steps, on a CPU, and for either engine on a GPU.
+        device: `cpu` or `cuda`.
+        compiled: Whether torch.compile is worth its time; for `cuda` alone.
 
     Raises:
-        EnvironmentFault: The asked engine is unknown, or cannot be had on this machine.
+        EnvironmentFault: The asked engine is unknown, or cannot be had on this device.
     """
+    asked = os.environ.get(ENGINE_VARIABLE)
+    known = ("fused", "eager") if device == "cpu" else ("cuda", "eager")
+    if asked is not None and asked not in known:
+        raise EnvironmentFault(
+            f"{ENGINE_VARIABLE} is {asked!r}; on {device} it may be {', '.join(known)}, or unset."
+        )
+    half = precision == "mixed"
+    if device == "cpu":
+        return _build_for_cpu(run, asked, sequences=sequences, half=half)
+    from scaling.training.engines.cuda import CudaEngine
+    from scaling.training.engines.eager import EagerEngine
+
+    if asked == "eager":
+        return EagerEngine(run, device=device, half=half)
+    return CudaEngine(run, device=device, half=half, compiled=compiled)
+
+
+def _build_for_cpu(run: RunSpec, asked: str | None, *, sequences: int | None, half: bool) -> Engine:
     from scaling.training.engines.eager import EagerEngine
     from scaling.training.engines.fused import FusedEngine
     from scaling.training.engines.native import CompilerError
 
-    asked = os.environ.get(ENGINE_VARIABLE)
-    if asked is not None and asked not in get_args(EngineName):
-        known = ", ".join(get_args(EngineName))
-        raise EnvironmentFault(f"{ENGINE_VARIABLE} is {asked!r}; it may be {known}, or unset.")
     if asked != "eager":
         try:
-            return FusedEngine(run, sequences=sequences, half=precision == "mixed")
+            return FusedEngine(run, sequences=sequences, half=half)
         except CompilerError as error:
-            if asked == "fused" or precision == "mixed":
+            if asked == "fused" or half:
                 raise
             logger.warning("training with torch, several times slower than compiled: %s", error)
-    if precision == "mixed":
+    if half:  # torch's own bfloat16 attention takes most of a step on a CPU
         raise EnvironmentFault(
             f"precision mixed needs compiled steps, and {ENGINE_VARIABLE} asks for torch's. Unset "
-            "it, or leave resources.precision at float32."
+            "it, or set resources.precision to float32."
         )
     return EagerEngine(run)

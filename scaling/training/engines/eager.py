@@ -1,4 +1,4 @@
-"""Steps by torch, operation by operation, in float32."""
+"""Steps by torch, operation by operation, on any device."""
 
 from __future__ import annotations
 
@@ -13,12 +13,21 @@ from scaling.units import FloatArray, IntArray
 
 
 class EagerEngine:
-    """See Engine."""
+    """See Engine.
 
-    def __init__(self, run: RunSpec) -> None:
-        self.model = build_model(run)
+    Nothing here waits for the device: batches are copied from pinned memory, losses and norms stay
+    where they are computed.
+
+    Args:
+        run: What is trained.
+        device: `cpu`, or `cuda` for the GPU that this process sees first.
+        half: Products with weights and attention in bfloat16, the rest in float32.
+    """
+
+    def __init__(self, run: RunSpec, *, device: str = "cpu", half: bool = False) -> None:
+        self.model = build_model(run, device=device, half=half)
         self.optimizer = build_optimizer(self.model, run)
-        self._clip_norm = run.recipe.clip_norm
+        self._device, self._clip_norm = device, run.recipe.clip_norm
 
     @property
     def name(self) -> EngineName:
@@ -26,7 +35,7 @@ class EagerEngine:
 
     def add_gradient(self, tokens: IntArray, share: float) -> Tensor:
         """See Engine; the loss stays on the device."""
-        loss = self._compute_losses(tokens).mean()
+        loss = self._compute_losses(self._move(tokens)).mean()
         (loss * share).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -37,12 +46,19 @@ class EagerEngine:
     def measure_losses(self, tokens: IntArray) -> FloatArray:
         """See Engine."""
         with torch.inference_mode():
-            return self._compute_losses(tokens).double().numpy()
+            return self._compute_losses(self._move(tokens)).double().cpu().numpy()
 
-    def _compute_losses(self, tokens: IntArray) -> Tensor:
+    def _move(self, tokens: IntArray) -> Tensor:
+        """Ids on the device; torch keeps pinned memory until the copy from it is done."""
         tokens_bt = torch.from_numpy(tokens)
+        if self._device == "cuda":
+            tokens_bt = tokens_bt.pin_memory()
+        return tokens_bt.to(self._device, non_blocking=True)
+
+    def _compute_losses(self, tokens_bt: Tensor) -> Tensor:
+        """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
         logits_btv = self.model(tokens_bt[:, :-1])
         losses = F.cross_entropy(
             logits_btv.flatten(0, 1), tokens_bt[:, 1:].flatten(), reduction="none"
         )
-        return losses.view(len(tokens), -1)
+        return losses.view(len(tokens_bt), -1)

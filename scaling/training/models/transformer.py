@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling.sweep.shapes import ModelShape
+from scaling.training.products import Product
 
 ROTARY_BASE = 10_000.0  # arXiv:2104.09864, sec. 3.2.2
 NORM_EPSILON = 1e-6
@@ -31,19 +32,26 @@ class Transformer(nn.Module):
         shape: The model's integers.
         residual_multiplier: r above.
         head_multiplier: h above.
+        half: Factors of products with weights, and of attention, are bfloat16; the residual stream,
+            norms, rotation and logits stay float32.
     """
 
     def __init__(
-        self, shape: ModelShape, *, residual_multiplier: float, head_multiplier: float
+        self,
+        shape: ModelShape,
+        *,
+        residual_multiplier: float,
+        head_multiplier: float,
+        half: bool = False,
     ) -> None:
         super().__init__()
         self.head_multiplier = head_multiplier
         self.embedding = nn.Embedding(shape.vocab_size, shape.d_model)
         self.blocks = nn.ModuleList(
-            _Block(shape, residual_multiplier) for _ in range(shape.n_layers)
+            _Block(shape, residual_multiplier, half) for _ in range(shape.n_layers)
         )
         self.norm = nn.Parameter(torch.ones(shape.d_model))
-        self.head = nn.Linear(shape.d_model, shape.vocab_size, bias=False)
+        self.head = Product(shape.d_model, shape.vocab_size, half=half)
         self.rotation_tk: Tensor
         rotation_tk = _make_rotation(shape.seq_len, shape.head_size)
         self.register_buffer("rotation_tk", rotation_tk, persistent=False)
@@ -60,17 +68,18 @@ class Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, shape: ModelShape, residual_multiplier: float) -> None:
+    def __init__(self, shape: ModelShape, residual_multiplier: float, half: bool) -> None:
         super().__init__()
+        self.half_factors = half
         self.n_heads, self.head_size = shape.n_heads, shape.head_size
         self.residual_multiplier = residual_multiplier
         self.attention_norm = nn.Parameter(torch.ones(shape.d_model))
-        self.qkv = nn.Linear(shape.d_model, 3 * shape.d_attn, bias=False)
+        self.qkv = Product(shape.d_model, 3 * shape.d_attn, half=half)
         self.qk_norm = nn.Parameter(torch.ones(2, 1, shape.head_size))  # shared by all heads
-        self.attention_out = nn.Linear(shape.d_attn, shape.d_model, bias=False)
+        self.attention_out = Product(shape.d_attn, shape.d_model, half=half)
         self.mlp_norm = nn.Parameter(torch.ones(shape.d_model))
-        self.mlp_in = nn.Linear(shape.d_model, shape.d_ff, bias=False)
-        self.mlp_out = nn.Linear(shape.d_ff, shape.d_model, bias=False)
+        self.mlp_in = Product(shape.d_model, shape.d_ff, half=half)
+        self.mlp_out = Product(shape.d_ff, shape.d_model, half=half)
 
     def forward(self, x_btd: Tensor, rotation_tk: Tensor) -> Tensor:
         normed_btd = F.rms_norm(x_btd, self.attention_norm.shape, self.attention_norm, NORM_EPSILON)
@@ -85,8 +94,10 @@ class _Block(nn.Module):
         qkv = self.qkv(x_btd).view(b, t, 3, self.n_heads, self.head_size)
         qkv = qkv.permute(2, 0, 3, 1, 4)  # (3, b, h, t, k)
         qk = F.rms_norm(qkv[:2], (self.head_size,), None, NORM_EPSILON)
-        qk = _rotate(qk * self.qk_norm[:, None, None], rotation_tk)
-        attended = F.scaled_dot_product_attention(qk[0], qk[1], qkv[2], is_causal=True)
+        qk, v = _rotate(qk * self.qk_norm[:, None, None], rotation_tk), qkv[2]
+        if self.half_factors:
+            qk, v = qk.bfloat16(), v.bfloat16()
+        attended = F.scaled_dot_product_attention(qk[0], qk[1], v, is_causal=True)
         return self.attention_out(attended.transpose(1, 2).reshape(b, t, -1))  # type: ignore[no-any-return]
 
 
@@ -102,5 +113,10 @@ def _make_rotation(length: int, size: int) -> Tensor:
 
 def _rotate(x: Tensor, rotation_tk: Tensor) -> Tensor:
     """Rotary positions over the last two axes (t, k): neighbours form the rotated pairs."""
+    if not rotation_tk.is_complex():  # as (cos, sin): compilers make no code for complex numbers
+        cos_tk, sin_tk = rotation_tk.unbind(-1)
+        even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
+        turned = (even * cos_tk - odd * sin_tk, even * sin_tk + odd * cos_tk)
+        return torch.stack(turned, dim=-1).flatten(-2)
     pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * rotation_tk).flatten(-2)

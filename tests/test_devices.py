@@ -1,0 +1,245 @@
+"""GPUs that are not here: what a plan says of them, refuses, and asks Ray for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from scaling import devices
+from scaling.errors import EnvironmentFault, SpecError
+from scaling.orchestration.cluster import Need, check_fit
+from scaling.orchestration.executors import ray as ray_module
+from scaling.orchestration.executors.ray import ATTEMPTS_PER_WORKER, RayExecutor
+from scaling.sweep.gpu_memory import check_gpu_memory, estimate_gpu_memory
+from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import make_shape
+from scaling.sweep.spec import RecipeSpec, load_sweep, parse_sweep
+from scaling.training import device, gain
+from scaling.workflow import prepare_sweep
+
+GIB = 2**30
+SWEEP = """name: a
+corpus: {source: synthetic, tokens: 1e6}
+model: {seq_len: 128}
+grid: {params: [%s], tokens: [3e5]}
+resources: {gpus_per_run: %s}
+"""
+
+
+def make_run(width: int, layers: int, *, sequences: int = 8) -> RunSpec:
+    shape = make_shape(256, 128, d_model=width, n_layers=layers)
+    recipe = decide_recipe(shape, 1e7, RecipeSpec(batch_sequences=sequences))
+    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = device.Gpu(name="NVIDIA Test", memory=16 * GIB, count=2)
+    monkeypatch.setattr(device, "find_gpu", lambda: found)
+
+
+def write_sweep(folder: Path, *, params: str = "2e4", share: str = "0.25") -> Path:
+    path = folder / "a.yaml"
+    path.write_text(SWEEP % (params, share))
+    return path
+
+
+def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scaling", *words]
+    return subprocess.run(command, capture_output=True, text=True, cwd=root)
+
+
+# --- memory -----------------------------------------------------------------------------------
+
+
+def test_memory_grows_with_the_model_and_the_batch() -> None:
+    small, large = make_run(64, 2), make_run(1024, 12)
+    assert estimate_gpu_memory(small, "mixed") < estimate_gpu_memory(large, "mixed")
+    bigger = estimate_gpu_memory(make_run(64, 2, sequences=512), "mixed")
+    assert bigger > estimate_gpu_memory(small, "mixed")
+    assert estimate_gpu_memory(small, "mixed") < estimate_gpu_memory(small, "float32")
+
+
+def test_a_share_that_is_too_small_is_refused_with_one_that_is_not() -> None:
+    run = make_run(1024, 12)
+    need = estimate_gpu_memory(run, "mixed")
+    memory = 4 * need
+    check_gpu_memory([run], "mixed", share=0.26, memory=memory, name="G")
+    with pytest.raises(SpecError, match=r"needs about .* GiB to train; 0\.2 of G is .*0\.25"):
+        check_gpu_memory([run], "mixed", share=0.2, memory=memory, name="G")
+    with pytest.raises(SpecError, match="Ask for smaller models, or for a smaller batch"):
+        check_gpu_memory([run], "mixed", share=1.0, memory=need // 2, name="G")
+
+
+def test_the_plan_refuses_what_its_share_cannot_hold(tmp_path: Path, gpu: None) -> None:
+    prepare_sweep(write_sweep(tmp_path), root=tmp_path)
+    path = write_sweep(tmp_path, share="0.05")  # 0.8 GiB: less than CUDA itself takes
+    with pytest.raises(SpecError, match=r"a\.yaml:5:27: resources\.gpus_per_run: a model of 2"):
+        prepare_sweep(path, root=tmp_path)
+
+
+# --- where there is none ----------------------------------------------------------------------
+
+
+def test_a_plan_without_the_gpu_says_what_it_leaves_out(tmp_path: Path) -> None:
+    write_sweep(tmp_path)
+    done = run_cli(tmp_path, "plan", "a.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "warning: no GPU is seen here" in done.stdout
+    assert "time: not measured" in done.stdout
+
+
+@pytest.mark.parametrize("executor", ["ray", "inline"])
+def test_a_run_without_the_gpu_ends_before_anything_is_started(tmp_path, executor) -> None:
+    write_sweep(tmp_path)
+    done = run_cli(tmp_path, "run", "a.yaml", "--executor", executor)
+    assert done.returncode == 5
+    assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.stderr
+    assert not list(tmp_path.glob("results/a/runs/*"))
+
+
+@pytest.mark.parametrize("share", ["0", "1.5", "-1", "true"])
+def test_a_share_is_above_zero_and_at_most_one(share: str) -> None:
+    with pytest.raises(SpecError, match=r"a\.yaml:5:27: resources\.gpus_per_run: expected"):
+        parse_sweep((SWEEP % ("2e4", share)).encode(), source="a.yaml")
+
+
+# --- time and throughput ----------------------------------------------------------------------
+
+
+def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(tmp_path: Path, gpu: None) -> None:
+    sweep = prepare_sweep(write_sweep(tmp_path), root=tmp_path)
+    on_gpu = devices.name_device(sweep.spec, sweep.corpus.facts, precision="mixed")
+    assert on_gpu.processor == "NVIDIA Test"
+    bare = sweep.spec.model_copy(
+        update={"resources": sweep.spec.resources.model_copy(update={"gpus_per_run": None})}
+    )
+    here = devices.name_device(bare, sweep.corpus.facts, precision="mixed")
+    assert here.processor != on_gpu.processor
+
+
+def test_sharing_a_gpu_is_not_taken_to_gain_time(gpu: None) -> None:
+    spec = parse_sweep((SWEEP % ("2e4", "0.25")).encode(), source="a.yaml")
+    assert devices.count_slots(spec, cpus=16) == 2  # GPUs, not shares of them
+    assert devices.count_slots(spec, cpus=1) == 1
+
+
+def test_a_gpu_is_measured_in_a_process_of_its_own_and_a_processor_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called: list[float | None] = []
+
+    def measure(runs, *, gpus=None, cache=None):
+        called.append(gpus)
+        return [1.5 for _ in runs]
+
+    monkeypatch.setattr(gain, "measure_gains", measure)
+    spec = parse_sweep((SWEEP % ("2e4", "0.25")).encode(), source="a.yaml")
+    shared = spec.resources
+    alone = shared.model_copy(update={"gpus_per_run": None})
+    assert devices.measure_apart([make_run(64, 2)], alone, cache=tmp_path) == [1.5]
+    assert called == [None]
+    monkeypatch.undo()
+    # The other process asks for the GPU, and its refusal comes back.
+    with pytest.raises(EnvironmentFault, match="gpus_per_run is 1, and no CUDA GPU is seen"):
+        devices.measure_apart((), shared, cache=tmp_path)
+
+
+# --- Ray --------------------------------------------------------------------------------------
+
+
+class FakeRay:
+    """What the executor asks of Ray."""
+
+    exceptions = SimpleNamespace(RayError=RuntimeError)
+
+    def __init__(self, resources: dict[str, float]) -> None:
+        self.resources, self.started, self.asked = resources, {}, {}
+
+    def init(self, **settings):
+        self.started = settings
+
+    def nodes(self):
+        return [{"Alive": True, "NodeID": "a", "Resources": self.resources, "Labels": {}}]
+
+    def remote(self, **options):
+        self.asked = options
+        return lambda function: function
+
+    def shutdown(self): ...
+
+
+def start(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
+    fake = FakeRay(resources)
+    monkeypatch.setattr(ray_module.importlib, "import_module", lambda name: fake)
+    executor = RayExecutor(cpus=4, gpus_per_run=gpus)
+    try:
+        executor.start()
+        return fake, executor.capacity()
+    finally:
+        executor.close()
+
+
+def test_a_share_of_a_gpu_is_asked_of_ray(monkeypatch) -> None:
+    fake, capacity = start(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
+    assert fake.started["num_gpus"] is None  # as many as Ray finds
+    assert (fake.asked["num_gpus"], fake.asked["max_calls"]) == (0.25, ATTEMPTS_PER_WORKER)
+    assert capacity == 4
+
+
+def test_a_worker_is_not_used_again_where_ray_might_give_it_another_gpu(monkeypatch) -> None:
+    fake, _ = start(monkeypatch, {"CPU": 4.0, "GPU": 2.0}, 0.5)
+    assert fake.asked["max_calls"] == 1
+
+
+def test_a_sweep_without_gpus_asks_for_none(monkeypatch) -> None:
+    fake, _ = start(monkeypatch, {"CPU": 4.0}, None)
+    assert (fake.started["num_gpus"], fake.asked["num_gpus"]) == (0, 0)
+
+
+def test_a_ray_that_finds_no_gpu_is_not_waited_for(monkeypatch) -> None:
+    with pytest.raises(EnvironmentFault, match=r"needs 1 CPU core and 0\.25 of a GPU.*0 GPUs"):
+        start(monkeypatch, {"CPU": 4.0}, 0.25)
+
+
+def test_shares_do_not_reach_over_two_gpus() -> None:
+    need = Need(cpus=1, gpus=0.4)
+    assert need.count({"CPU": 16.0, "GPU": 2.0}) == 4
+    assert need.count({"CPU": 3.0, "GPU": 2.0}) == 3
+    assert not need.fits({"CPU": 16.0})
+    assert Need(cpus=1, gpus=0.1).count({"CPU": 16.0, "GPU": 1.0}) == 10
+    check_fit(need, [{"CPU": 1.0, "GPU": 1.0}], autoscaled=False)
+
+
+# --- the sweep that ships ---------------------------------------------------------------------
+
+
+def test_the_gpu_s_sweep_repeats_no_token_and_fits_its_share() -> None:
+    """As far as a machine without its corpus and its GPU can tell."""
+    spec = load_sweep(Path(__file__).parents[1] / "sweeps" / "gpu-reference.yaml")
+    facts = CorpusFacts(
+        digest="ab" * 32,
+        vocab_size=4096,
+        train_tokens=2_500_000_000,  # of 10 GB of text
+        validation_tokens=10**6,
+        train_bytes=10**10,
+        validation_bytes=4 * 10**6,
+        validation_documents=500,
+        unigram_entropy=6.5,
+        overlap=0.05,
+    )
+    plan = plan_sweep(spec, facts)
+    assert (plan.rejected, plan.warnings) == ((), ())
+    budgets = sorted({cell.budget for cell in plan.cells if cell.budget is not None})
+    assert len(budgets) == 5
+    assert budgets[-1] / budgets[0] >= 1000
+    share = spec.resources.gpus_per_run
+    assert share is not None
+    runs = [cell.run for cell in plan.cells]
+    check_gpu_memory(runs, "float32", share=share, memory=80 * GIB, name="a GPU of 80 GiB")

@@ -1,0 +1,118 @@
+"""Bit for bit, in every engine and precision: the same run twice, and killed and continued."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_trainer import corpus, curve, load_weights, make_run, train
+
+from scaling.ledger.results import RunInterrupted
+from scaling.sweep.shapes import make_shape
+from scaling.training import trainer
+from scaling.training.engines import build_engine
+
+__all__ = ["corpus"]  # a fixture
+
+
+@pytest.fixture(params=["fused float32", "fused mixed", "eager float32"])
+def numerics(request, monkeypatch) -> str:
+    """How runs are computed here: an engine and a precision."""
+    engine, precision = request.param.split()
+    monkeypatch.setenv("SCALING_ENGINE", engine)
+
+    def build(run, **kwargs):
+        return build_engine(run, **kwargs | {"precision": precision})
+
+    monkeypatch.setattr(trainer, "build_engine", build)
+    return request.param
+
+
+def make_wide_run(corpus, **recipe):
+    """Wide enough for products in bfloat16, which narrow ones never are."""
+    run = make_run(corpus, **recipe)
+    return run.__class__(
+        shape=make_shape(256, 32, d_model=96, n_layers=2),
+        recipe=run.recipe,
+        data_digest=run.data_digest,
+        seed=run.seed,
+    )
+
+
+def test_the_same_run_twice_is_one_curve(corpus, tmp_path, numerics):
+    run = make_wide_run(corpus, steps=30)
+    one, two = (train(run, corpus, tmp_path / name) for name in "ab")
+    assert one.loss == two.loss
+    assert curve(tmp_path / "a") == curve(tmp_path / "b")
+    assert load_weights(tmp_path / "a") == load_weights(tmp_path / "b")
+
+
+@pytest.mark.parametrize("micro_batch", [None, 3])
+def test_a_killed_run_continues_as_if_it_never_was(corpus, tmp_path, numerics, micro_batch):
+    run = make_wide_run(corpus, steps=30)
+    whole = train(run, corpus, tmp_path / "whole", micro_batch=micro_batch)
+    with pytest.raises(RunInterrupted):
+        train(run, corpus, tmp_path / "first", stop_after=13, micro_batch=micro_batch)
+    resumed = train(
+        run, corpus, tmp_path / "second", resume=(tmp_path / "first",), micro_batch=micro_batch
+    )
+    assert resumed.loss == whole.loss
+    assert curve(tmp_path / "second") == curve(tmp_path / "whole")
+    assert load_weights(tmp_path / "second") == load_weights(tmp_path / "whole")
+    assert resumed.numerics["micro_batch"] == ("batch" if micro_batch is None else "3")
+
+
+def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
+    run = make_wide_run(corpus, steps=30)
+    found = {}
+    for precision in ("float32", "mixed"):
+        folder = tmp_path / precision
+        folder.mkdir()
+        found[precision] = trainer.train_run(
+            run,
+            corpus=corpus,
+            attempt=folder,
+            resume=(),
+            keep_weights=False,
+            should_stop=lambda: False,
+            report=lambda tokens, loss: None,
+            precision=precision,
+        )
+    single, mixed = found["float32"], found["mixed"]
+    assert single.numerics["dtype"] == "float32"
+    assert mixed.numerics["dtype"] == "float32, products in bfloat16"
+    assert single.loss != mixed.loss
+    # Seeds of so short a run differ by some percent; rounding factors to 2^-9 must stay below.
+    assert mixed.loss == pytest.approx(single.loss, rel=0.02)
+
+
+def test_divergence_is_found_at_the_first_row_that_shows_it(corpus, tmp_path):
+    """From half of the run on; every row is judged as it is written, so that no more is trained."""
+    run = make_run(corpus, steps=400, learning_rate=1000.0)
+    measured = train(run, corpus, tmp_path / "a")
+    assert measured.status == "diverged"
+    rows = [json.loads(line) for line in curve(tmp_path / "a").splitlines()]
+    assert measured.flops_spent * 400 == run.flops * rows[-1]["step"]
+    entropy = json.loads((corpus / "manifest.json").read_text())["facts"]["unigram_entropy"]
+
+    def shows(last: int) -> bool:
+        judged = rows[max(0, last - 9) : last + 1]  # a tenth of 100 rows
+        late = rows[last]["step"] >= 200
+        return late and sum(row["loss"] for row in judged) / len(judged) > entropy
+
+    assert [shows(last) for last in range(len(rows))] == [False] * (len(rows) - 1) + [True]
+
+
+def test_a_collapse_late_in_a_run_is_found_within_a_tenth_of_it(corpus, tmp_path, monkeypatch):
+    """A loss far above the unigram entropy carries the mean of a tenth of the run over it at once;
+    one just above needs the whole tenth."""
+    step = trainer._Training._take_step
+
+    def collapsing(self):
+        loss, norm = step(self)
+        return (loss + 30.0, norm) if self.step >= 300 else (loss, norm)
+
+    monkeypatch.setattr(trainer._Training, "_take_step", collapsing)
+    measured = train(make_run(corpus, steps=400), corpus, tmp_path / "a")
+    assert measured.status == "diverged"
+    assert json.loads(curve(tmp_path / "a").splitlines()[-1])["step"] == 304  # one row of four
