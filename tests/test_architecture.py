@@ -30,7 +30,7 @@ RANKS = {
     "vocabulary": 7,
     "recounting": 7,
     "exponents": 8,
-    "report": 8,
+    "report": 9,
     "recall": 8,
     "trackers": 6,
     "devices": 7,
