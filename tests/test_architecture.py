@@ -50,7 +50,7 @@ RANKS = {
     "text": 9,
     "text_plan": 10,
     "text_vocabulary": 9,
-    "text_exponents": 9,
+    "text_exponents": 10,
     "options": 10,
     "verbs": 12,
     "cli": 13,
