@@ -43,7 +43,9 @@ def test_more_noise_makes_wider_intervals(found: Expectation) -> None:
     quiet = dataclasses.replace(PRIOR, sigma=PRIOR.sigma / 4)
     narrow = simulate_design(TABLE, quiet, flops=(1.6e12,), draws=6)
     widths = [one.answers[0].widths["params"] for one in (narrow, found)]
-    assert widths[0] < 0.6 * widths[1]  # by a quarter, were there no model error and no bend
+    # By a quarter, were there no model error, no bend and no recipe that nobody measured: what that
+    # may do to N* is the same at any noise.
+    assert widths[0] < 0.7 * widths[1]
 
 
 def test_a_gate_that_the_design_must_trip_is_foretold(found: Expectation) -> None:
