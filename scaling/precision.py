@@ -3,7 +3,8 @@
     asked      float32 or mixed in the sweep file
     kept       auto, and the ledger has results: as most of them were computed
     measured   auto, and it has none: mixed, where its step is faster at the sweep's most expensive
-               shape and not slower at its cheapest
+               shape and not slower at its cheapest, and no model is narrower than those that showed
+               no difference in the loss
 
 One sweep has one precision: a law fitted to two would see the difference as an effect of size. So
 the device is asked once, before the first run; results then speak for those to come, on any device.
@@ -33,9 +34,9 @@ _LIMIT_BYTES = 10**6
 # By so much mixed has to be faster at the largest shape (timings of one step repeat within some
 # percent), and so little slower it may seem at the smallest.
 _GAIN, _NO_LOSS = 1.05, 0.97
-# Compiled steps leave products of narrower models in float32 on a processor: bfloat16 words would
-# cost more to make than they save (engines/fused.cpp). Nothing is measured then.
-_NARROW = 64
+# The narrowest models that were trained in both to see whether bfloat16 moves the loss
+# (DECISIONS.md, "Mixed precision"). A sweep with narrower ones has to ask for it.
+_LEAST_WIDTH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +87,7 @@ def choose_precision(
             precision=majority, why=f"as {kept[majority]} results of this sweep", change=others
         )
     distinct = sorted(set(runs), key=lambda run: run.flops / run.recipe.steps)
-    widest = max(run.shape.d_model for run in distinct)
-    if asked.gpus_per_run is None and widest < _NARROW:
+    if min(run.shape.d_model for run in distinct) < _LEAST_WIDTH:
         return PrecisionChoice(precision="float32")
     known = _read_gains(folder, device)
     ends = {_name_step(run): run for run in (distinct[0], distinct[-1])}

@@ -41,7 +41,7 @@ def make_run(width: int, layers: int = 2) -> RunSpec:
     return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
 
 
-RUNS = [make_run(32), make_run(64), make_run(128)]
+RUNS = [make_run(64), make_run(96), make_run(128)]
 
 
 def make_result(dtype: str) -> RunResult:
@@ -50,14 +50,14 @@ def make_result(dtype: str) -> RunResult:
 
 
 FLOAT32 = make_result("float32")
-MIXED = make_result("float32, products in bfloat16")
-ON_GPU = make_result("float32, products and attention in bfloat16")
+MIXED = make_result("float32, products and attention in bfloat16")
+OLDER = make_result("float32, products in bfloat16")
 
 
 @pytest.fixture
 def gains(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
     """Gain by width, as the device would show it; what was measured is taken out."""
-    known = {32: 1.0, 128: 1.5}
+    known = {64: 1.0, 128: 1.5}
     monkeypatch.setattr(gain, "measure_gain", lambda run, gpus: known.pop(run.shape.d_model))
     return known
 
@@ -79,34 +79,36 @@ def test_mixed_is_chosen_where_it_wins_and_measured_once(tmp_path, gains) -> Non
 def test_float32_stays_where_mixed_gains_nothing_or_loses(
     tmp_path, gains, smallest, largest
 ) -> None:
-    gains.update({32: smallest, 128: largest})
+    gains.update({64: smallest, 128: largest})
     assert choose(tmp_path).precision == "float32"
 
 
 def test_another_device_is_asked_again(tmp_path, gains) -> None:
     choose(tmp_path)
-    gains.update({32: 1.0, 128: 1.0})
+    gains.update({64: 1.0, 128: 1.0})
     other = dataclasses.replace(DEVICE, processor="Q")
     chosen = choose_precision(ResourcesSpec(), RUNS, (), folder=tmp_path, device=other)
     assert chosen.precision == "float32"
 
 
 def test_a_lack_of_a_compiler_is_not_remembered(tmp_path, gains) -> None:
-    gains.update({32: 0.0, 128: 0.0})
+    gains.update({64: 0.0, 128: 0.0})
     assert choose(tmp_path).precision == "float32"
-    gains.update({32: 1.0, 128: 1.5})
+    gains.update({64: 1.0, 128: 1.5})
     assert choose(tmp_path).precision == "mixed"
 
 
-def test_models_too_narrow_to_gain_ask_nothing_of_the_device(tmp_path, gains) -> None:
-    chosen = choose(tmp_path, runs=RUNS[:1])
+def test_a_sweep_with_narrow_models_has_to_ask(tmp_path, gains) -> None:
+    """What bfloat16 does to their loss was not measured; so neither is what it gains."""
+    chosen = choose(tmp_path, runs=[make_run(56), *RUNS])
     assert (chosen.precision, chosen.why) == ("float32", "")
     assert len(gains) == 2
     assert not list(tmp_path.iterdir())
+    assert choose(tmp_path, "mixed", runs=[make_run(56)]).precision == "mixed"
 
 
 @pytest.mark.parametrize(
-    ("result", "precision"), [(FLOAT32, "float32"), (MIXED, "mixed"), (ON_GPU, "mixed")]
+    ("result", "precision"), [(FLOAT32, "float32"), (MIXED, "mixed"), (OLDER, "mixed")]
 )
 def test_results_decide_for_the_runs_to_come_on_any_device(
     tmp_path, gains, result: RunResult, precision: Precision
@@ -118,7 +120,7 @@ def test_results_decide_for_the_runs_to_come_on_any_device(
 
 
 @pytest.mark.parametrize(
-    ("asked", "result"), [("float32", MIXED), ("fp32", ON_GPU), ("mixed", FLOAT32)]
+    ("asked", "result"), [("float32", MIXED), ("fp32", OLDER), ("mixed", FLOAT32)]
 )
 def test_what_is_asked_for_is_done_and_a_change_is_said(tmp_path, gains, asked, result) -> None:
     chosen = choose(tmp_path, asked, results=[result, make_result("")])

@@ -42,6 +42,10 @@ from scaling.units import Precision, bits_per_byte
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
+_DTYPES: dict[Precision, str] = {
+    "float32": "float32",
+    "mixed": "float32, products and attention in bfloat16",
+}
 _CURVE_POINTS = 100
 # At CPU scale a healthy run may pass the unigram entropy well after warmup, and a row of a short
 # run is a handful of sequences; from half of the steps on, a tenth of the run above it is a
@@ -140,7 +144,7 @@ def train_run(
         numerics=describe_device(device)
         | {
             "torch": torch.__version__,
-            "dtype": _name_dtype(device, precision),
+            "dtype": _DTYPES[precision],
             "engine": engine.name + (", compiled" if compiled else ""),
             "micro_batch": "batch" if micro_batch is None else str(micro_batch),
         },
@@ -355,13 +359,6 @@ def _gather(values: Sequence[Tensor | float]) -> Tensor:
     """Scalars of one kind as a vector on the CPU."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return torch.stack(tensors).cpu() if tensors else torch.tensor(values)
-
-
-def _name_dtype(device: str, precision: Precision) -> str:
-    if precision == "float32":
-        return "float32"
-    what = "products" if device == "cpu" else "products and attention"
-    return f"float32, {what} in bfloat16"
 
 
 def _above_unigram(which: str, loss: float, shards: Shards) -> str:

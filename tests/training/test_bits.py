@@ -29,7 +29,7 @@ def numerics(request, monkeypatch) -> str:
 
 
 def make_wide_run(corpus, **recipe):
-    """Wide enough for products in bfloat16, which narrow ones never are."""
+    """Wide enough for products that are copied into panels."""
     run = make_run(corpus, **recipe)
     return run.__class__(
         shape=make_shape(256, 32, d_model=96, n_layers=2),
@@ -80,7 +80,7 @@ def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
         )
     single, mixed = found["float32"], found["mixed"]
     assert single.numerics["dtype"] == "float32"
-    assert mixed.numerics["dtype"] == "float32, products in bfloat16"
+    assert mixed.numerics["dtype"] == "float32, products and attention in bfloat16"
     assert single.loss != mixed.loss
     # Seeds of so short a run differ by some percent; rounding factors to 2^-9 must stay below.
     assert mixed.loss == pytest.approx(single.loss, rel=0.02)

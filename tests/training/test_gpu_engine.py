@@ -91,8 +91,8 @@ def test_in_float32_steps_are_those_of_the_eager_engine_bit_for_bit() -> None:
 
 
 def test_mixed_steps_are_near_those_in_float32() -> None:
-    """As near as those of compiled C++, whose factors are rounded at the same places (but those of
-    attention): a few percent of the gradient."""
+    """As near as those of compiled C++, whose factors are rounded at the same places: a few percent
+    of the gradient."""
     run = make_run(SHAPE)
     mixed, single = CudaEngine(run, device="cpu", half=True), EagerEngine(run)
     compiled = FusedEngine(run, half=True)
