@@ -28,8 +28,7 @@ RANKS = {
     "comparison": 7,
     "design": 8,
     "vocabulary": 7,
-    "recounting": 7,
-    "exponents": 8,
+    "exponents": 7,
     "report": 8,
     "recall": 8,
     "trackers": 6,
@@ -63,7 +62,6 @@ ISLANDS = (
         "design",
         "vocabulary",
         "exponents",
-        "recounting",
     },
 )
 ROOMS = {
