@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import UsageError
+from scaling.fitting.recounting import CountedExponent
 from scaling.fitting.result import (
     SCHEMA_VERSION,
     Approach,
@@ -27,7 +28,6 @@ from scaling.fitting.result import (
     Interval,
     finite_or_none,
 )
-from scaling.recounting import CountedExponent
 from scaling.units import FloatArray
 
 COUNTED_AS_KAPLAN = "N and C without the head"

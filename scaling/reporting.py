@@ -227,7 +227,7 @@ def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
 
 def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
     from scaling.exponents import Trained
-    from scaling.recounting import count_both_ways
+    from scaling.fitting.recounting import count_both_ways
 
     folder = stored.ledger.folder
     table, _ = read_runs(folder)

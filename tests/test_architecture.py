@@ -28,9 +28,8 @@ RANKS = {
     "comparison": 7,
     "design": 8,
     "vocabulary": 7,
-    "recounting": 7,
-    "exponents": 8,
-    "report": 9,
+    "exponents": 7,
+    "report": 8,
     "recall": 8,
     "trackers": 6,
     "devices": 7,
@@ -50,7 +49,7 @@ RANKS = {
     "text": 9,
     "text_plan": 10,
     "text_vocabulary": 9,
-    "text_exponents": 10,
+    "text_exponents": 9,
     "options": 10,
     "verbs": 12,
     "cli": 13,
@@ -66,7 +65,6 @@ ISLANDS = (
         "design",
         "vocabulary",
         "exponents",
-        "recounting",
     },
 )
 ROOMS = {

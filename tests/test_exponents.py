@@ -11,9 +11,9 @@ from scaling.errors import UsageError
 from scaling.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.parametric import estimate_exponent
+from scaling.fitting.recounting import count_both_ways
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.ledger.tables import RunTable, make_table
-from scaling.recounting import count_both_ways
 from scaling.report.recipes import list_recipes, say_step
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_params
