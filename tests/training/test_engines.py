@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import logging
 import math
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,44 @@ def test_products_in_bfloat16_are_near_those_in_float32(shape):
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
     one, other = half.optimizer.gradient, single.optimizer.gradient
     assert float((one - other).norm()) < 0.03 * float(other.norm())
+
+
+@pytest.mark.parametrize(
+    "shape", [*SHAPES[2:4], *SHAPES[-2:]], ids=lambda shape: f"{shape.d_model}"
+)
+def test_bfloat16_fits_narrow_and_odd_shapes(shape):
+    """The same claim where rows are odd, vectors are not full and the last words have one half."""
+    half, single = FusedEngine(make_run(shape), half=True), build_both(shape)[0]
+    half.model.load_state_dict(single.model.state_dict())
+    tokens = draw_tokens(shape, 3)
+    losses = [engine.add_gradient(tokens, 1.0) for engine in (half, single)]
+    assert losses[0] == pytest.approx(losses[1], rel=5e-3)
+    one, other = half.optimizer.gradient, single.optimizer.gradient
+    assert float((one - other).norm()) < 0.05 * float(other.norm())
+    np.testing.assert_allclose(
+        half.measure_losses(tokens).mean(), single.measure_losses(tokens).mean(), rtol=5e-3
+    )
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names levels of x86-64")
+@pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v2"])
+def test_narrower_vectors_compute_the_same(fresh, monkeypatch, level):
+    """Vectors of 8 and of 4 floats; the second has no fused multiply-add, so last bits differ."""
+    wide, _ = build_both(SHAPES[1])
+    wide_half = FusedEngine(make_run(SHAPES[1]), half=True)
+    monkeypatch.setattr(native, "_choose_target", lambda: f"-march={level}")
+    native.load_library.cache_clear()
+    narrow, _ = build_both(SHAPES[1])
+    narrow_half = FusedEngine(make_run(SHAPES[1]), half=True)
+    tokens = draw_tokens(SHAPES[1], 3)
+    for one, other, share in ((wide, narrow, 1e-5), (wide_half, narrow_half, 0.01)):
+        one.model.load_state_dict(wide.model.state_dict())
+        other.model.load_state_dict(wide.model.state_dict())
+        assert one.add_gradient(tokens, 1.0) == pytest.approx(
+            other.add_gradient(tokens, 1.0), rel=share
+        )
+        difference = (one.optimizer.gradient - other.optimizer.gradient).norm()
+        assert float(difference) < share * float(one.optimizer.gradient.norm())
 
 
 def test_parts_of_a_batch_add_up_to_its_gradient():

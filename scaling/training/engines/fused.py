@@ -1,4 +1,4 @@
-"""Steps by fused.cpp: forward, backward and AdamW in a few calls of compiled code."""
+"""Steps by cpp/fused.cpp: forward, backward and AdamW in a few calls of compiled code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scaling.training.engines.native import load_library
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
 
-_SOURCE = Path(__file__).with_name("fused.cpp")
+_SOURCE = Path(__file__).parent / "cpp" / "fused.cpp"
 # Where losses are measured: larger batches leave the cache, smaller ones fill no row tile.
 _ROWS_PER_FORWARD = 1024
 _BLOCK = (

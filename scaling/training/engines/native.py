@@ -1,6 +1,6 @@
 """Compiling C++ once per machine, and loading what came of it.
 
-    <cache>/scaling/native/<key>.so      key: source, compiler and its version, flags, processor
+    <cache>/scaling/native/<key>.so      key: sources, compiler and its version, flags, processor
     <cache>/scaling/native/<key>.sha256  of the library, checked before it is loaded
 
 The cache is the user's own ($XDG_CACHE_HOME, else ~/.cache), never a results folder: opening a
@@ -25,7 +25,8 @@ from scaling.durable import write_durably
 from scaling.errors import EnvironmentFault
 
 # -fno-trapping-math and -fno-math-errno let loops be vectorised; neither changes a result. Not
-# -ffast-math: NaN must come through, and sums have a stated order.
+# -ffast-math: NaN must come through, and sums have a stated order. -Wno-psabi: vectors are passed
+# within the library only.
 _FLAGS = (
     "-std=c++17",
     "-O3",
@@ -46,26 +47,28 @@ class CompilerError(EnvironmentFault):
 
 @functools.lru_cache
 def load_library(source: Path) -> ctypes.CDLL:
-    """The compiled `source`.
+    """The compiled `source`, which may include headers that lie beside it.
 
     Raises:
         CompilerError: There is no compiler, or it fails.
     """
     compiler = _find_compiler()
-    native = "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
-    command = (compiler, *_FLAGS, native)
-    code = source.read_bytes()
-    key = hashlib.sha256(
-        b"\0".join([code, " ".join(command).encode(), _ask_version(compiler), _name_processor()])
-    ).hexdigest()[:24]
+    command = (compiler, *_FLAGS, _choose_target())
+    files = {path.name: path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h")))}
+    parts = [*files.values(), " ".join(command).encode(), _ask_version(compiler), _name_processor()]
+    key = hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
     folder = _find_cache()
     if folder is None:
         with tempfile.TemporaryDirectory() as private:
-            return ctypes.CDLL(str(_compile(command, code, Path(private), key)))
+            return ctypes.CDLL(str(_compile(command, files, Path(private), key)))
     path = folder / f"{key}.so"
     if not _is_intact(path):
-        _compile(command, code, folder, key)
+        _compile(command, files, folder, key)
     return ctypes.CDLL(str(path))
+
+
+def _choose_target() -> str:
+    return "-mcpu=native" if platform.machine() in ("aarch64", "arm64") else "-march=native"
 
 
 def _find_compiler() -> str:
@@ -118,11 +121,13 @@ def _is_intact(path: Path) -> bool:
         return False
 
 
-def _compile(command: tuple[str, ...], code: bytes, folder: Path, key: str) -> Path:
-    """The library, complete or not there; processes that compile at once write the same."""
+def _compile(command: tuple[str, ...], files: dict[str, bytes], folder: Path, key: str) -> Path:
+    """The library of the first file, complete or not there; processes that compile at once write
+    the same."""
     with tempfile.TemporaryDirectory() as work:
-        source, library = Path(work) / "source.cpp", Path(work) / "library.so"
-        source.write_bytes(code)
+        for name, content in files.items():
+            (Path(work) / name).write_bytes(content)
+        source, library = Path(work) / next(iter(files)), Path(work) / "library.so"
         try:
             done = subprocess.run(
                 [*command, "-o", str(library), str(source)],
