@@ -80,6 +80,7 @@ grid: {budgets: [3e10, 6.5e10, 1.4e11], sizes: 5, span: 6}
 RUNS_PER_INLINE_KILL = 4
 RACING, RACE_RUNS = 4, 500
 LIMIT_SECONDS = 6.0
+NOTICED_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -93,6 +94,7 @@ class Tally:
     changed: int = 0
     damaged: int = 0
     left: int = 0
+    survived: int = 0
     attempts: int = 0
     behind: int = 0
     mute: int = 0
@@ -114,6 +116,10 @@ class Sweep:
         step = STEP_SECONDS if self.executor == "ray" else STEP_SECONDS / 10
         make_corpus(self.folder, {"*": {"step_seconds": step}})
         make_ledger(self.folder)
+
+    def begin_anew(self) -> None:
+        shutil.rmtree(self.folder / "results" / self.name)
+        self.kept = {}
 
     def words(self) -> list[str]:
         sweep = [str(self.folder), str(self.runs), self.executor, str(STEPS)]
@@ -194,10 +200,6 @@ class RealSweep(Sweep):
         self.losses = self._read_losses()
         self.begin_anew()
 
-    def begin_anew(self) -> None:
-        shutil.rmtree(self.folder / "results" / self.name)
-        self.kept = {}
-
     def words(self) -> list[str]:
         root = str(self.folder)
         return ["-m", "scaling", "run", str(self.folder / "struck.yaml"), "--root", root]
@@ -268,8 +270,9 @@ def torment(victim: str, kills: int, folder: Path) -> Tally:
             time.sleep(random.uniform(0.0, 2.0))
         else:
             time.sleep(random.uniform(0.2, 4.0))
-        if not _strike_until_ended(victim, kills, process, sweep, tally):
-            break  # all is trained
+        if not _strike_until_ended(victim, kills, process, sweep, tally):  # all is trained
+            _finish(sweep, tally)
+            sweep.begin_anew()
     _finish(sweep, tally)
     return tally
 
@@ -356,6 +359,10 @@ def _strike_until_ended(
             if strike(victim, process, sweep):
                 hit, struck = True, time.monotonic()
                 tally.kills += 1
+        if hit and victim in ("raylet", "gcs") and is_alive_after(process, NOTICED_SECONDS):
+            tally.survived += 1  # it was starting, and started again
+            time.sleep(random.uniform(0.0, 5.0))
+            continue
         if hit and victim != "worker":
             break
         time.sleep(random.uniform(0.3, 1.5) if victim == "worker" else 0.05)
@@ -363,7 +370,7 @@ def _strike_until_ended(
     sweep.check(tally)
     if not hit:
         return process.returncode != 0
-    if victim != "worker":
+    if victim != "worker" and process.returncode:
         tally.seconds.append(time.monotonic() - struck)
     tally.codes[process.returncode] += 1
     if process.returncode not in CODES[victim]:
@@ -384,6 +391,11 @@ def _mtime(path: Path) -> float | None:
     with contextlib.suppress(OSError):
         return path.stat().st_mtime
     return None
+
+
+def is_alive_after(process: subprocess.Popen[str], seconds: float) -> bool:
+    wait_while(lambda: process.poll() is None, seconds)
+    return process.poll() is None
 
 
 def wait_while(condition: Callable[[], bool], seconds: float) -> None:
@@ -531,6 +543,8 @@ def report(victim: str, tally: Tally, seconds: float) -> None:
         f"{tally.left:5d}  {codes:12s} {took}   [{seconds:.0f} s]",
         flush=True,
     )
+    if tally.survived:
+        print(f"    {tally.survived} times Ray was starting, and was started again")
     if victim in SIGNALS:
         print(
             f"    {tally.attempts} attempts were under way; {tally.behind} left no checkpoint of "

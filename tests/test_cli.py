@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -162,6 +163,22 @@ def test_a_fault_of_the_machine_ends_with_the_command_that_continues(tmp_path: P
     assert (done.returncode, done.stdout) == (5, "")
     assert "one run needs 4096 CPU cores, this machine has" in done.stderr
     assert done.stderr.endswith("To continue:\n  scaling run tiny.yaml\n")
+
+
+def test_ctrl_c_during_the_imports_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    # A module that is imported early sends the signal, and swallows what Python makes of it.
+    (tmp_path / "click.py").write_text(
+        "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\n"
+    )
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-m", "scaling", "status", "."],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": path},
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
 
 
 def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> None:

@@ -329,6 +329,7 @@ def test_no_forecast_is_written_through_a_link_or_over_a_file(
         register_forecast(folder, one.forecast)
     assert caught.value.exit_code == DAMAGED
     assert outside.stat().st_mtime_ns == seen  # not even for a moment
+    assert [one.path for one in read_forecasts(folder).damaged] == ["forecasts"]
 
 
 def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:

@@ -240,6 +240,13 @@ def test_a_cancelled_run_stays_so_until_retry(folder: Path) -> None:
     assert not is_cancelled(ledger, run.run_id)
 
 
+def test_a_run_is_cancelled_where_the_folder_of_runs_is_gone(folder: Path) -> None:
+    ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
+    shutil.rmtree(folder / "runs")
+    assert run_cli("cancel", folder, run.run_id).returncode == 0
+    assert is_cancelled(ledger, run.run_id)
+
+
 def test_a_run_with_a_result_is_not_cancelled(folder: Path) -> None:
     run = list_longest(folder, 6)[-1]
     done = run_cli("cancel", folder, run.run_id)

@@ -187,17 +187,19 @@ def read_forecasts(folder: Path) -> StoredForecasts:
     """Every forecast of a results folder."""
     home = folder / FOLDER
     if home.is_symlink() or not home.is_dir():
-        return StoredForecasts(forecasts=(), damaged=())
-    found, damaged = [], []
+        lost = DamagedForecast(path=FOLDER, what="is a link, or no folder")
+        damaged = (lost,) if os.path.lexists(home) else ()
+        return StoredForecasts(forecasts=(), damaged=damaged)
+    found, unread = [], []
     names = sorted(entry.name for entry in os.scandir(home) if entry.name.endswith(".json"))
     for name in names[:_LIMIT_FILES]:
         try:
             found.append(_read_forecast(folder, name))
         except (IntegrityError, OSError) as error:
             shown = ascii(name)[1:-1][:_SHOWN]  # a stranger's name is not for a terminal
-            damaged.append(DamagedForecast(path=f"{FOLDER}/{shown}", what=str(error)))
+            unread.append(DamagedForecast(path=f"{FOLDER}/{shown}", what=str(error)))
     found.sort(key=lambda one: (one.forecast.created, one.name))
-    return StoredForecasts(forecasts=tuple(found), damaged=tuple(damaged))
+    return StoredForecasts(forecasts=tuple(found), damaged=tuple(unread))
 
 
 def judge_forecasts(stored: StoredForecasts, results: Mapping[str, RunResult]) -> ForecastRecord:

@@ -230,7 +230,10 @@ class _Sweep:
         self._say_plan()
         self._breakable = self._starting = True
         if self._deadline is None:
-            self._executor.start()
+            try:
+                self._executor.start()
+            except SystemExit:  # Ray's own handler of SIGTERM, which it sets while it starts
+                self.interrupt(signal.SIGTERM)
         self._starting = False
         self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts

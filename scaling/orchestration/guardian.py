@@ -2,6 +2,7 @@
 
     guardian ──fork──► driver ──► Ray's daemons and workers
        │  Ctrl-C, SIGTERM: passed on once; the second time everything below is killed
+       │  a terminal that is closed (SIGHUP): as SIGTERM
        │  driver gone without a word (killed, SIGSEGV, hard exit): exit 5
        ├─ in every case: nothing below is left alive, and the command that continues is printed
        └──fork──► undertaker: waits for the guardian's own end, and ends the driver's session
@@ -31,7 +32,7 @@ import psutil
 from scaling.errors import EnvironmentFault
 
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GONE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.05
 
@@ -58,7 +59,9 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
         _drive(work, guardian, mask)
     _fork_undertaker(pid)
     watch = _Guardian(pid)
-    before = {signum: signal.signal(signum, watch.hear) for signum in _SIGNALS}
+    # SIGHUP stays ignored where it was, as by nohup.
+    heard = [one for one in _SIGNALS if one != signal.SIGHUP or not _is_ignored(one)]
+    before = {signum: signal.signal(signum, watch.hear) for signum in heard}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     try:
         status = watch.wait()
@@ -77,6 +80,7 @@ class _Guardian:
         self.heard: list[int] = []
 
     def hear(self, signum: int, frame: FrameType | None) -> None:
+        signum = signal.SIGTERM if signum == signal.SIGHUP else signum
         self.heard.append(signum)
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._pid, signum if len(self.heard) == 1 else signal.SIGKILL)
@@ -111,6 +115,10 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)  # not through atexit, where Ray waits for what may be dead
+
+
+def _is_ignored(signum: int) -> bool:
+    return signal.getsignal(signum) is signal.SIG_IGN
 
 
 def _fork_undertaker(driver: int) -> None:

@@ -8,6 +8,7 @@ first, so counting runs would mislead.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
@@ -125,8 +126,9 @@ class PlainProgress:
         """Nothing to undo."""
 
     def _write(self, line: str) -> None:
-        self._stream.write(line + "\n")
-        self._stream.flush()
+        with contextlib.suppress(OSError):  # a terminal that was closed stops no sweep
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
 
 class LiveProgress:
@@ -153,10 +155,14 @@ class LiveProgress:
     def show(self, snapshot: Snapshot) -> None:
         self._meter.add(snapshot)
         done = snapshot.flops / max(1.0, snapshot.flops + snapshot.flops_left)
-        self._bar.update(self._task, description=self._meter.describe(), total=1.0, completed=done)
+        text = self._meter.describe()
+        with contextlib.suppress(OSError):
+            self._bar.update(self._task, description=text, total=1.0, completed=done)
 
     def say(self, line: str) -> None:
-        self._bar.console.print(clean_line(line), markup=False, highlight=False)
+        with contextlib.suppress(OSError):
+            self._bar.console.print(clean_line(line), markup=False, highlight=False)
 
     def close(self) -> None:
-        self._bar.stop()
+        with contextlib.suppress(OSError):
+            self._bar.stop()

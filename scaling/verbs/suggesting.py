@@ -8,6 +8,8 @@ import click
 
 from scaling.options import json_option, noise_option, root_option
 from scaling.text import dump_json
+from scaling.verbs.exits import DAMAGED
+from scaling.verbs.obtaining import say_damage
 
 
 @click.command()
@@ -31,7 +33,7 @@ def suggest(
     output: Path | None,
     root: Path,
     as_json: bool,
-) -> None:
+) -> int:
     """\b
     scaling suggest results/quickstart --spend 4e11 --forecast 2e12 --output next.yaml
     scaling suggest sweeps/quickstart.yaml --spend 2e12 --forecast 2e12
@@ -42,7 +44,7 @@ def suggest(
     from scaling.errors import UsageError
     from scaling.next_cells import suggest_cells, write_sweep
     from scaling.text_plan import format_suggestion
-    from scaling.workflow import quote_command
+    from scaling.workflow import holds_sweep, open_results, quote_command
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")
@@ -63,3 +65,5 @@ def suggest(
             f"{quote_command([*asked, '--flops', f'{forecast:g}', '--near'])}",
             err=True,
         )
+    # What is damaged was left out of the law that suggests.
+    return DAMAGED if holds_sweep(source) and say_damage(open_results(source)) else 0

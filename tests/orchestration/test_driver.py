@@ -512,6 +512,16 @@ def test_the_first_signal_ends_a_start_that_nothing_has_come_of(
     assert closed == [True]
 
 
+def test_a_sigterm_that_ray_takes_for_itself_while_it_starts_is_ours(tmp_path: Path) -> None:
+    class Starting(InlineExecutor):
+        def start(self) -> None:
+            signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))
+            signal.raise_signal(signal.SIGTERM)
+
+    outcome = drive(tmp_path, make_cells(2), executor=Starting())
+    assert (outcome.interrupted_by, len(outcome.left)) == (signal.SIGTERM, 2)
+
+
 def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
     before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
     drive(tmp_path, make_cells(1))

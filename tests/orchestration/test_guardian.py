@@ -86,7 +86,9 @@ def test_an_exception_nobody_foresaw_is_shown_and_is_our_bug() -> None:
     assert not is_at_work(worker)
 
 
-@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 143)]
+)
 def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
     signum: signal.Signals, code: int
 ) -> None:
@@ -125,6 +127,25 @@ def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
     assert process.returncode == code
     assert said.endswith("To continue:\n  scaling run it\n")
     assert not is_at_work(worker)
+
+
+def test_a_closed_terminal_is_no_matter_where_it_was_to_be_ignored() -> None:
+    command = [sys.executable, "-c", CODE.format(act="print('up', flush=True)")]
+    with subprocess.Popen(
+        ["nohup", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"None\n"
+        driver = psutil.Process(int(process.stdout.readline().split()[0]))
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)  # heard after it, and as the first
+        process.communicate()
+        assert process.returncode == 143
+        assert not is_at_work(driver)
 
 
 def test_killing_the_command_kills_the_driver_and_its_session() -> None:

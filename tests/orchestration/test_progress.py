@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import re
 import time
@@ -77,3 +78,17 @@ def test_escapes_in_a_message_do_not_reach_the_terminal() -> None:
         assert not re.search(r"[\x1b\x07\x9b\r]", stream.getvalue())
         assert "[red]x[/red] [/]" in stream.getvalue()
     assert clean_line("a\nb") == "a b"
+
+
+@pytest.mark.parametrize("make", [PlainProgress, LiveProgress])
+def test_a_terminal_that_was_closed_stops_no_sweep(
+    make: type[PlainProgress | LiveProgress],
+) -> None:
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    progress = make(Closed())
+    progress.say("a line")
+    progress.show(make_snapshot())
+    progress.close()

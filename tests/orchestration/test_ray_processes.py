@@ -5,7 +5,9 @@ A daemon is known by its name, so a copy of `sleep` that is called gcs_server is
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -59,6 +61,17 @@ def test_a_second_try_is_not_blamed_for_the_first(sleep: str, watch: DaemonWatch
     second.kill()
     second.wait()
     assert watch.lacks_daemon()
+
+
+def test_a_daemon_that_is_stopped_is_missed_too(sleep: str, watch: DaemonWatch) -> None:
+    with watch.starting():
+        daemon = subprocess.Popen([sleep, "600"])
+    assert not watch.lacks_daemon()
+    daemon.send_signal(signal.SIGSTOP)
+    os.waitpid(daemon.pid, os.WUNTRACED)
+    assert watch.lacks_daemon()
+    daemon.kill()
+    daemon.wait()
 
 
 def test_a_daemon_that_is_told_to_end_is_not_missed(

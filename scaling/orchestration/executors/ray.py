@@ -231,6 +231,7 @@ class RayExecutor:
             "RAY_USAGE_STATS_ENABLED": "0",
             # Or Ray would rebuild the environment with uv in every worker.
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of attempts that are no longer waited for
         }
         if self._address is None:
             wanted |= THREAD_ENVIRONMENT | {

@@ -76,8 +76,8 @@ class DaemonWatch:
                 self._starter = None
 
     def lacks_daemon(self) -> bool:
-        """A daemon that was seen is gone."""
-        return any(is_dead(process) for process in list(self._seen.values()))
+        """A daemon that was seen is gone, or stopped: nothing is heard from it either."""
+        return any(_is_mute(process) for process in list(self._seen.values()))
 
     def _look_for_daemons(self) -> None:
         for process in descendants():
@@ -115,6 +115,13 @@ def is_dead(process: psutil.Process) -> bool:
 def children() -> list[psutil.Process]:
     """The processes that this one has started itself."""
     return psutil.Process().children()
+
+
+def _is_mute(process: psutil.Process) -> bool:
+    try:
+        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return True
 
 
 def descendants(*, of_others_than: Sequence[psutil.Process] = ()) -> list[psutil.Process]:
