@@ -91,7 +91,8 @@ def forecast_nearby(
     """The loss of a run of N parameters on D tokens, by the runs there are.
 
     Args:
-        params, tokens, loss: Of the runs [count, count, nats/token], shape (n,).
+        params, tokens, loss: Of the runs [count, count, nats/token], shape (n,); a thousand of
+            them take some 100 MB for a moment.
         at: (N, D) of the forecast.
         sigma: Noise of ln loss of one run, positive.
         rate: Model error of ln loss per root decade of compute.

@@ -110,7 +110,7 @@ APPROACH_WORDS: Mapping[str, str] = {
 
 FORECAST_HEADINGS = (
     "registered",
-    "C (× largest fitted)",
+    "C [FLOP] (× largest)",
     "N on D",
     "law",
     "forecast [nats/token]",
