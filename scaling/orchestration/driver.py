@@ -527,7 +527,8 @@ class _Sweep:
         heartbeat = self._ledger.read_heartbeat(attempt.run.run_id, attempt_id)
         if heartbeat is None:
             return
-        attempt.seen_at = attempt.seen_at or now
+        if attempt.seen_at is None:  # its limit counts from when it began, not from our first look
+            attempt.seen_at = now - max(0.0, heartbeat.seconds)
         if heartbeat != attempt.heard:
             if attempt.heard is not None:
                 attempt.longest_silence = max(attempt.longest_silence, now - attempt.heard_at)
