@@ -256,6 +256,10 @@ class Ledger:
         faults.reach("attempt.created")
         return path
 
+    def list_runs(self) -> tuple[str, ...]:
+        """Runs that have a folder, finished or not, in order of name; what is a link has none."""
+        return tuple(self._run_ids())
+
     def list_attempts(self, run_id: str) -> tuple[str, ...]:
         """Attempts of a run, newest first."""
         folder = self.folder / "runs" / run_id / "attempts"

@@ -32,11 +32,11 @@ from scaling import faults
 from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
 from scaling.ledger.commit import Ledger, StoredResults
-from scaling.ledger.documents import ATTEMPT_NAME, CURVE_SUFFIX, RESULT_FILE, RUN_NAME
+from scaling.ledger.documents import CURVE_SUFFIX, RESULT_FILE
 from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.results import RunResult
-from scaling.ledger.signs import HEARTBEAT_FILE, Heartbeat
+from scaling.ledger.signs import Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.plan import Cell
 
@@ -108,11 +108,8 @@ def verify(
 
 def _check_kept(ledger: Ledger, repair: bool) -> Iterator[Finding]:
     """Runs without a result, one of whose attempts won."""
-    if (ledger.folder / "runs").is_symlink():
-        return
-    for path in sorted((ledger.folder / "runs").glob("*/attempts")):
-        run_id = path.parent.name
-        attempt_id = ledger.find_kept(run_id) if RUN_NAME.fullmatch(run_id) else None
+    for run_id in ledger.list_runs():
+        attempt_id = ledger.find_kept(run_id)
         if attempt_id is None:
             continue
         if repair:
@@ -188,9 +185,7 @@ def _check_index(
         text, what = None, f"cannot be read: {error}"
     known = {damage.run_id for damage in stored.damaged} | stored.results.keys()
     known |= {finding.path.removeprefix("runs/") for finding in lost}
-    runs = ledger.folder / "runs"
-    if not runs.is_symlink():  # which glob would follow
-        known |= {path.parent.name for path in runs.glob("*/aside-*.json")}
+    known |= {run_id for run_id in ledger.list_runs() if _was_put_aside(ledger, run_id)}
     for run_id in named:
         if run_id not in known:
             gone = "the index names this run, but its result is gone; restore it from a copy"
@@ -205,6 +200,11 @@ def _check_index(
             write_index(ledger, stored, cells)
             repaired = True
     yield Finding(kind="index", path=INDEX_PATH, what=what, repaired=repaired)
+
+
+def _was_put_aside(ledger: Ledger, run_id: str) -> bool:
+    entries = os.scandir(ledger.folder / "runs" / run_id)
+    return any(one.name.startswith("aside-") and one.name.endswith(".json") for one in entries)
 
 
 def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
@@ -231,15 +231,15 @@ def _check_processes(ledger: Ledger) -> Iterator[Finding]:
 
 def list_orphans(ledger: Ledger) -> Iterator[tuple[str, Heartbeat]]:
     """Attempts of older terms whose process lives on this machine, and their sign of life."""
-    if (ledger.folder / "runs").is_symlink():  # which glob would follow
-        return
     term, host = ledger.read_term(), socket.gethostname()
-    for path in sorted((ledger.folder / "runs").glob(f"*/attempts/*/{HEARTBEAT_FILE}")):
-        attempt_id, run_id = path.parent.name, path.parent.parent.parent.name
-        if not ATTEMPT_NAME.fullmatch(attempt_id) or int(attempt_id.split("-")[0]) >= term:
+    attempts = (
+        (run, attempt) for run in ledger.list_runs() for attempt in ledger.list_attempts(run)
+    )
+    for run_id, attempt_id in attempts:
+        if int(attempt_id.split("-")[0]) >= term:
             continue
         heartbeat = ledger.read_heartbeat(run_id, attempt_id)
         if heartbeat is None or heartbeat.host != host or heartbeat.pid == os.getpid():
             continue
         if is_alive(heartbeat.pid, heartbeat.started):
-            yield str(path.parent.relative_to(ledger.folder)), heartbeat
+            yield f"runs/{run_id}/attempts/{attempt_id}", heartbeat
