@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+from sibling_sweeps import run_cli, train_siblings
 
 SWEEP = """\
 name: pair
@@ -20,25 +18,9 @@ keep_weights: false
 """
 
 
-def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=root
-    )
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pair")
-    (folder / "texts").mkdir()
-    rng = np.random.default_rng(0)
-    for index in range(90):
-        words = [f"w{word:03d}" for word in rng.zipf(1.3, 1500) % 300]
-        (folder / "texts" / f"{index:02d}.txt").write_text(" ".join(words))
-    (folder / "pair.yaml").write_text(SWEEP)
-    done = run_cli(folder, "run", "pair.yaml", "--executor", "inline")
-    assert done.returncode == 4, done.stderr  # one run each has no law
-    (folder / "said.txt").write_text(done.stdout + done.stderr)
-    return folder
+    return train_siblings(tmp_path_factory.mktemp("pair"), SWEEP)
 
 
 def test_each_tokenizer_has_results_and_a_page(root: Path) -> None:
