@@ -4,10 +4,12 @@
        │  Ctrl-C, SIGTERM: passed on once; the second time everything below is killed
        │  a terminal that is closed (SIGHUP): as SIGTERM
        │  driver gone without a word (killed, SIGSEGV, hard exit): exit 5
+       │  driver that leaves a dead daemon of Ray unburied: killed, exit 5
        ├─ in every case: nothing below is left alive, and the command that continues is printed
        └──fork──► undertaker: waits for the guardian's own end, and ends the driver's session
 
-Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler is heard.
+Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler is heard,
+or hold its interpreter for half a minute, in which none of its threads sees anything.
 The kernel ends the driver with its guardian (so killing the command frees its lock at once), and
 gives the guardian every process that loses its parent (so that none is overlooked). Against SIGKILL
 of the guardian there is the undertaker, in a session of its own. Linux only: elsewhere the work
@@ -35,6 +37,9 @@ _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GONE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.05
+RAY_DAEMONS = frozenset({"raylet", "gcs_server"})
+_LOOK_FOR_DEAD_SECONDS = 1.0
+_UNBURIED_SECONDS = 9.0  # after the 8 s in which the driver ends itself (ray_processes.py)
 
 
 def guard(work: Callable[[], int], *, resume: str) -> int:
@@ -78,6 +83,7 @@ class _Guardian:
     def __init__(self, pid: int) -> None:
         self._pid = pid
         self.heard: list[int] = []
+        self._looked = self._last_well = time.monotonic()
 
     def hear(self, signum: int, frame: FrameType | None) -> None:
         signum = signal.SIGTERM if signum == signal.SIGHUP else signum
@@ -88,9 +94,35 @@ class _Guardian:
     def wait(self) -> int:
         """The driver's wait status; whatever else ends below is buried on the way."""
         while True:
-            pid, status = os.waitpid(-1, 0)
+            pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == self._pid:
                 return status
+            if pid == 0:
+                self._end_deaf_driver()
+                time.sleep(_LOOK_AGAIN_SECONDS)
+
+    def _end_deaf_driver(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_FOR_DEAD_SECONDS:
+            return
+        self._looked = now
+        if not _leaves_daemon_unburied(self._pid):
+            self._last_well = now
+        elif now - self._last_well > _UNBURIED_SECONDS:
+            sys.stderr.write("one of Ray's daemons has died, and Ray's own call holds the driver\n")
+            self._last_well = now
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+
+def _leaves_daemon_unburied(driver: int) -> bool:
+    try:
+        return any(
+            one.status() == psutil.STATUS_ZOMBIE and one.name() in RAY_DAEMONS
+            for one in psutil.Process(driver).children()
+        )
+    except psutil.Error:  # one of them has just been buried
+        return False
 
 
 def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signals]) -> NoReturn:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -180,3 +182,20 @@ def test_ctrl_c_does_not_reach_the_undertaker() -> None:
     process.wait()
     wait_until(lambda: not is_at_work(driver) and not is_at_work(watching))
     worker.kill()
+
+
+def test_a_driver_that_cannot_see_its_dead_daemon_is_ended(tmp_path: Path) -> None:
+    """Ray's own calls may hold the interpreter for half a minute once its GCS is dead."""
+    daemon = tmp_path / "gcs_server"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", daemon)
+    act = (
+        f"subprocess.Popen([{str(daemon)!r}, '0.2'])\n"
+        "    import ctypes; ctypes.PyDLL(None).sleep(600)"
+    )
+    process, driver, worker = start(act)
+    _, said = process.communicate("go\n", timeout=60)
+    assert process.returncode == 5
+    assert "one of Ray's daemons has died" in said
+    assert "scaling run it" in said
+    assert not is_at_work(driver)
+    assert not is_at_work(worker)

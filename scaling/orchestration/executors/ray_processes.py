@@ -6,6 +6,7 @@
 
 Without its GCS or raylet Ray's own start waits for half a minute, and other calls block for a whole
 one and then end the process from C++, where no Python handler is heard. Measured with Ray 2.60.
+Where such a call holds the interpreter no thread of this process sees anything: the guardian does.
 """
 
 from __future__ import annotations
@@ -24,12 +25,11 @@ from pathlib import Path
 
 import psutil
 
-from scaling.orchestration.guardian import end_session
+from scaling.orchestration.guardian import RAY_DAEMONS, end_session
 
 FOLDER_PREFIX = "scaling-ray-"
 GONE_SECONDS = 2.0
 
-_DAEMONS = frozenset({"raylet", "gcs_server"})
 _LOOK_SECONDS = 0.25
 _DEAD_SECONDS = 8.0
 _REMOVE_AGAIN_SECONDS = 0.1
@@ -81,7 +81,7 @@ class DaemonWatch:
 
     def _look_for_daemons(self) -> None:
         for process in descendants():
-            if process.pid not in self._seen and name_of(process) in _DAEMONS:
+            if process.pid not in self._seen and name_of(process) in RAY_DAEMONS:
                 self._seen[process.pid] = process
 
     def _watch(self) -> None:
