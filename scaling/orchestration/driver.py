@@ -42,7 +42,7 @@ from scaling.units import Precision, format_seconds
 
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
-_OVERDUE = 1.25  # a worker past this multiple of its limit does not look at the clock: kill it
+_OVERDUE = 1.2  # a worker past this multiple of its limit does not look at the clock: kill it
 # A worker is hung when it gives no sign of life for this multiple of its longest silence so far
 # (a step, an evaluation), and at least for the stated limit.
 _HUNG = 20.0
