@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
-# Of products with weights in training; `mixed` is bfloat16 factors with float32 sums.
+# Of products in training, attention's too; `mixed` is bfloat16 factors with float32 sums.
 Precision = Literal["float32", "mixed"]
 
 _SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))

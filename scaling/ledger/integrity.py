@@ -185,11 +185,12 @@ def _check_index(
         text, what = None, f"cannot be read: {error}"
     known = {damage.run_id for damage in stored.damaged} | stored.results.keys()
     known |= {finding.path.removeprefix("runs/") for finding in lost}
-    known |= {run_id for run_id in ledger.list_runs() if _was_put_aside(ledger, run_id)}
+    there = set(ledger.list_runs())
     for run_id in named:
-        if run_id not in known:
-            gone = "the index names this run, but its result is gone; restore it from a copy"
-            yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=gone)
+        if run_id in known or (run_id in there and _was_put_aside(ledger, run_id)):
+            continue
+        gone = "the index names this run, but its result is gone; restore it from a copy"
+        yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=gone)
     wanted = render_index(stored, cells) if cells else None
     same_runs = text is not None and set(named) == set(stored.results)
     if wanted == text or (wanted is None and same_runs):

@@ -40,7 +40,7 @@ class Device:
         family: Of shapes: its name, vocabulary, sequence length and head size.
         trainer: Digest of the trainer's source.
         engine: Which of its engines the environment asks for; empty: the trainer's choice.
-        precision: Of products with weights; `auto` where that is what is to be found out.
+        precision: Of products; `auto` where that is what is to be found out.
     """
 
     processor: str
@@ -70,7 +70,7 @@ def find_device(
 
     Args:
         family, vocab_size, seq_len, head_size: Of the shapes.
-        precision: Of products with weights.
+        precision: Of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
     source = hashlib.sha256()

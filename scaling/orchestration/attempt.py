@@ -96,7 +96,7 @@ class AttemptRequest:
         trunk: Folder of the states that runs with the same prefix share; None: nothing is shared.
         trunk_steps: Steps after which a state is kept there.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
-        precision: Of products with weights; everything else is float32.
+        precision: Of products; everything else is float32.
         gpus: Share of a GPU that the run is computed on; None: the processor.
     """
 

@@ -64,7 +64,7 @@ class DriverSettings:
         retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
-        precision: Of products with weights: decides the last digits of a loss, not the run.
+        precision: Of products: decides the last digits of a loss, not the run.
         gpus: Share of a GPU for each run; None: the processor.
     """
 

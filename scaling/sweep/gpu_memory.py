@@ -48,7 +48,7 @@ def check_gpu_memory(
 
     Args:
         runs: What will be trained.
-        precision: Of products with weights.
+        precision: Of products.
         share: Of the GPU, that each may use.
         memory: The GPU's [bytes].
         name: The GPU's.

@@ -394,7 +394,7 @@ class ResourcesSpec(_Model):
     )
     precision: AskedPrecision = Field(
         "auto",
-        description="`mixed`: products with weights in bfloat16, the rest in float32; `float32` or "
+        description="`mixed`: products in bfloat16, sums and the rest in float32; `float32` or "
         "`fp32` forbids it; `auto`: as the sweep's results were computed, or what is faster here",
     )
 

@@ -82,7 +82,7 @@ def train_run(
             each batch of the evaluation.
         trunk: States that runs with the same prefix share; used and added to.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
-        precision: `mixed`: products with weights in bfloat16.
+        precision: `mixed`: products, attention's too, in bfloat16.
         gpus: Share of a GPU; None: the run is computed on the processor.
         cache: results/.cache, where the rate of the device's matrix products is kept.
 

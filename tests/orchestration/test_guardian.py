@@ -46,6 +46,15 @@ def start(act: str) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Proce
     return process, driver, worker
 
 
+def let_go(process: subprocess.Popen[str]) -> str:
+    """Let the driver act; the line that it then says."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    return process.stdout.readline()
+
+
 def is_at_work(process: psutil.Process) -> bool:
     try:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
@@ -96,11 +105,7 @@ def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
 ) -> None:
     hear = "[signal.signal(n, lambda *_: print('heard', flush=True)) for n in (2, 15)]; print('up', flush=True)"  # noqa: E501
     process, driver, worker = start(hear)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "up\n"
+    assert let_go(process) == "up\n"
     process.send_signal(signum)
     assert process.stdout.readline() == "heard\n"
     assert is_at_work(driver)
@@ -119,11 +124,7 @@ def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
         r"exec('print(1, flush=True)\ntry: time.sleep(600)\nexcept BaseException: time.sleep(600)')"
     )
     process, _, worker = start(deaf)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "1\n"
+    assert let_go(process) == "1\n"
     process.send_signal(signum)
     _, said = process.communicate()
     assert process.returncode == code

@@ -3,27 +3,17 @@
 import dataclasses
 
 import pytest
+from known_corpus import FACTS
 
 from scaling.errors import SpecError
 from scaling.sweep.cost import count_evaluated_windows, estimate_memory
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, count_flops_per_token
-from scaling.sweep.plan import CorpusFacts, decide_seq_len, plan_sweep
+from scaling.sweep.plan import decide_seq_len, plan_sweep
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.siblings import list_siblings, select_sibling
 from scaling.sweep.spec import SweepSpec, parse_sweep
 
 GRID = "grid: {budgets: [1e11], sizes: 3}\n"
-FACTS = CorpusFacts(
-    digest="0" * 24,
-    vocab_size=256,
-    train_tokens=10_000_000,
-    validation_tokens=530_000,
-    train_bytes=10_000_000,
-    validation_bytes=530_000,
-    validation_documents=60,
-    unigram_entropy=3.2,
-    overlap=0.1,
-)
 
 
 def parse(corpus: str, model: str = "{}") -> SweepSpec:

@@ -7,28 +7,18 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_corpus import FACTS
 
 from scaling.errors import SpecError
 from scaling.sweep import shapes
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.recipe import REFERENCE, decide_recipe
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import list_ladder, make_shape
 from scaling.sweep.spec import RecipeSpec, parse_sweep
 
-FACTS = CorpusFacts(
-    digest="0" * 24,
-    vocab_size=256,
-    train_tokens=10_000_000,
-    validation_tokens=530_000,
-    train_bytes=10_000_000,
-    validation_bytes=530_000,
-    validation_documents=60,
-    unigram_entropy=3.2,
-    overlap=0.1,
-)
 GRID = "grid: {{budgets: {budgets}, sizes: {sizes}}}"
 
 

@@ -4,24 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from known_corpus import FACTS
 
 from scaling.errors import SpecError
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.recipe import MAX_WARMUP_SHARE
 from scaling.sweep.siblings import list_siblings, select_sibling
 from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
-
-FACTS = CorpusFacts(
-    digest="0" * 24,
-    vocab_size=256,
-    train_tokens=10_000_000,
-    validation_tokens=530_000,
-    train_bytes=10_000_000,
-    validation_bytes=530_000,
-    validation_documents=60,
-    unigram_entropy=3.2,
-    overlap=0.1,
-)
 
 
 def parse(recipes: str, recipe: str = "{}", corpus: str = "source: python-stdlib") -> SweepSpec:

@@ -37,8 +37,8 @@ class FusedEngine:
 
     Args:
         run: What is trained.
-        half: Products with weights in bfloat16 (sums, residual stream, norms, attention and loss
-            stay float32), where they are large enough to gain by it: from a width of about 64.
+        half: Products, attention's too, in bfloat16, and what is kept of their factors; sums,
+            residual stream, norms, softmax and loss stay float32.
 
     Raises:
         CompilerError: fused.cpp cannot be compiled here.
