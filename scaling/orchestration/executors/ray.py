@@ -258,7 +258,8 @@ class RayExecutor:
             self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             try:
                 with self._daemons.starting():
-                    self._init(self._folder)
+                    # Ray opens its own folder to everybody (0777): ours above it keeps them out.
+                    self._init(self._folder / "ray")
                 return
             except (Exception, DaemonDiedError) as error:  # Ray raises whatever its parts raise
                 with contextlib.suppress(Exception):
