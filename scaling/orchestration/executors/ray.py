@@ -29,7 +29,7 @@ from typing import Any
 
 import psutil
 
-from scaling.errors import EnvironmentFault, UsageError
+from scaling.errors import EnvironmentFault, ScalingError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
@@ -302,7 +302,7 @@ class RayExecutor:
                 configure_logging=False,
                 runtime_env={"env_vars": THREAD_ENVIRONMENT},
             )
-        except UsageError:
+        except ScalingError:
             raise
         except Exception as error:  # Ray raises whatever its parts raise
             raise explain_refusal(error, address) from error
