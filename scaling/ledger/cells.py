@@ -55,6 +55,9 @@ _UNFINISHED = frozenset(
 )  # fmt: skip
 _MAX_NAMES = 30
 _CHUNK_ROWS = 50_000
+# Of a name (group, run, corpus): numpy keeps every name at the length of the longest, four bytes a
+# character, so one long name beside 10^7 short ones would take all memory.
+_LONGEST_TEXT = 256
 
 
 @dataclass(slots=True)
@@ -85,6 +88,13 @@ class Cells:
         broken = frozenset(bad)  # their other cells are not judged
         texts = [blank if at in broken else row.cells for at, row in enumerate(chunk)]
         parsed: dict[str, FloatArray] = {}
+        for column in TEXTS:
+            if column in self.where:
+                index = self.where[column]
+                for at, cells in enumerate(texts):
+                    if len(cells[index]) > _LONGEST_TEXT:
+                        place = f"{self._place(chunk[at])}: {self.raw.header[index]}"
+                        bad.setdefault(at, []).append(f"{place}: {_say_long(cells[index])}")
         for column in NUMBERS:
             if column not in self.where:
                 continue
@@ -189,6 +199,10 @@ def _parse_column(
         if problem:
             problems[at] = problem
     return values, problems
+
+
+def _say_long(text: str) -> str:
+    return f"{text[:20]!r} and {len(text) - 20} characters more; a name has at most {_LONGEST_TEXT}"
 
 
 def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError
-from scaling.ledger.rows import RawTable, Row, read_text, shorten_problems
+from scaling.ledger.rows import RawTable, Row, read_text, refuse_rows, shorten_problems
 
 _BLANK = " \t\r\n"
 _TOO_DEEP = "nested too deeply; write one flat object per run"
@@ -54,6 +54,7 @@ def read_json_list(path: Path, *, wanted: Collection[str]) -> RawTable:
     try:
         for start, value in _iterate_values(text):
             line, counted = line + text.count("\n", counted, start), start
+            refuse_rows(name, len(collector.rows))
             collector.add_value(line, value)
     except json.JSONDecodeError as error:
         raise TableError([f"{name}:{error.lineno}: not readable as JSON ({error.msg}); a list of "

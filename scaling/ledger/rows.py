@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,10 @@ from typing import NamedTuple
 
 from scaling.errors import TableError
 
-# Of a file of text: 10^7 runs of a hundred characters. More is no table of runs.
-_MAX_BYTES = 2**30
+# 10^7 runs of a hundred characters. More is no table of runs.
+MAX_ROWS = 10**7
+MAX_BYTES = 2**30
+_KEEP_LESS = "keep one row per run and the columns that are fitted"
 # A file with a wrong column has as many problems as rows; a reader needs the first of them.
 MAX_PROBLEMS = 1000
 
@@ -62,10 +65,12 @@ def read_csv_rows(path: Path, *, delimiter: str) -> RawTable:
     )
     try:
         header = [cell.strip() for cell in next(lines)]
-    except (StopIteration, csv.Error):
+    except StopIteration:
         raise TableError(
             [f"{name}:1: the file is empty; a table of runs needs a header and one row per run"]
         ) from None
+    except csv.Error as error:
+        raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
     def iterate() -> Iterator[Row]:
         try:
@@ -79,29 +84,37 @@ def read_csv_rows(path: Path, *, delimiter: str) -> RawTable:
                                )  # fmt: skip
                 yield Row(lines.line_num, cells, problem)
         except csv.Error as error:
-            raise TableError([f"{name}:{lines.line_num}: not readable as {kind} ({error}); "
-                              f"check its quotes"]) from None  # fmt: skip
+            raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
     return RawTable(format=kind, names=header, header=header, rows=iterate())
+
+
+def _explain(error: csv.Error, kind: str) -> str:
+    if "field limit" in str(error):
+        limit = csv.field_size_limit()
+        return (f"a cell of more than {limit} characters, the longest that is read; leave that "
+                f"column out, or close its quote")  # fmt: skip
+    return f"not readable as {kind} ({error}); check its quotes"
 
 
 def read_text(path: Path, kind: str) -> str:
     """The whole file, without a byte order mark.
 
     Raises:
-        TableError: It cannot be read, is larger than 1 GiB, or is not text in UTF-8.
+        TableError: It cannot be read, is larger than 1 GiB, has more than 10^7 lines, or is not
+            text in UTF-8.
     """
     name = str(path)
     refuse_waiting(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
+            raw = file.read(MAX_BYTES + 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise TableError([f"{name}: cannot be read ({reason}); name a file of runs"]) from None
-    if len(raw) > _MAX_BYTES:
-        raise TableError([f"{name}: larger than {_MAX_BYTES / 2**30:.3g} GiB; keep one row per run "
-                          f"and the columns that are fitted"])  # fmt: skip
+    if len(raw) > MAX_BYTES:
+        raise TableError([f"{name}: larger than {MAX_BYTES / 2**30:.3g} GiB; {_KEEP_LESS}"])
+    refuse_rows(name, raw.count(b"\n") - 1)  # the header
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -115,13 +128,30 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def refuse_waiting(path: Path) -> None:
-    """A named pipe without a writer would be waited for without end; the shell's own are read.
+    """A named pipe without a writer, or a device, would be waited for without end; the shell's own
+    pipes are read.
 
     Raises:
-        TableError: It is a named pipe.
+        TableError: It is a named pipe, a device or a socket, or a link to one.
     """
-    if path.is_fifo() and not str(path).startswith("/dev/"):
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return
+    if stat.S_ISFIFO(mode) and not str(path).startswith("/dev/"):
         raise TableError([f"{path}: a named pipe; name a file of runs"])
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise TableError([f"{path}: a device or a socket; name a file of runs"])
+
+
+def refuse_rows(name: str, count: int) -> None:
+    """Refuse a table before its rows are decoded.
+
+    Raises:
+        TableError: It has more rows than there are runs anywhere.
+    """
+    if count > MAX_ROWS:
+        raise TableError([f"{name}: {count} rows; at most {MAX_ROWS:.0e} are read; {_KEEP_LESS}"])
 
 
 def shorten_problems(problems: list[str], name: str) -> list[str]:
