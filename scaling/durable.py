@@ -32,6 +32,8 @@ _FAULTS_OF_THE_MACHINE = {
     errno.EROFS: "Choose a writable folder with --root",
     errno.EACCES: "Make it writable, or choose another folder with --root",
     errno.EPERM: "Make it writable, or choose another folder with --root",
+    errno.EFBIG: 'Raise the limit on the size of a file ("ulimit -f")',
+    errno.ENOMEM: "Free some memory, or raise its limit",
     errno.EIO: "Check the disk",
     errno.ESTALE: "Check the network file system",
     errno.EMFILE: 'Raise the limit on open files ("ulimit -n")',

@@ -30,7 +30,11 @@ def list_files(
     found: set[Path] = set()
     walk = _Walk(suffix, problems)
     for pattern in paths:
-        asked = Path(pattern).expanduser()
+        try:
+            asked = Path(pattern).expanduser()
+        except RuntimeError:  # ~user
+            problems.append(f"corpus path {pattern!r}: there is no such user's home.")
+            continue
         whole = base / asked
         if whole.exists():  # a name may itself contain *, ? or [
             matches = [whole]

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from scaling import faults
+from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
@@ -238,20 +239,36 @@ class _Sweep:
         self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):
-            if self._deadline is None:
-                self._submit_due()
-            elif time.monotonic() > self._deadline:
+            if self._deadline is not None and time.monotonic() > self._deadline:
                 break
-            for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
-                self._settle(ended)
-            self._say_stopping()
-            if not self._running and self._queue and self._deadline is None:
-                pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
-                if pause > 0:
-                    time.sleep(pause)
-            self._tick()
+            with self._stopping_in_order():
+                self._advance()
         if self._fault is not None:
             raise self._fault
+
+    def _advance(self) -> None:
+        if self._deadline is None:
+            self._submit_due()
+        for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
+            self._settle(ended)
+        self._say_stopping()
+        if not self._running and self._queue and self._deadline is None:
+            pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
+            if pause > 0:
+                time.sleep(pause)
+        self._tick()
+
+    @contextlib.contextmanager
+    def _stopping_in_order(self) -> Iterator[None]:
+        """What the system refuses this process, and nobody foresaw, stops the sweep as a full disk
+        does: what runs may write a checkpoint or commit first."""
+        try:
+            yield
+        except OSError as error:
+            where = self._ledger.folder
+            told = EnvironmentFault(f"{error.filename or where}: {error.strerror or error}.")
+            self._wind_down(explain_fault(error, where) or told)
+            time.sleep(_WAIT_SECONDS)  # it may be refused again at once
 
     def interrupt(self, signum: int) -> None:
         """Called by the signal handler: the first asks, the second insists. While the executor
@@ -499,6 +516,10 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
+        with self._stopping_in_order():  # also where a run calls it, which is not to blame
+            self._look_around(now)
+
+    def _look_around(self, now: float) -> None:
         if self._deadline is None and is_sweep_cancelled(self._ledger, self._term):
             self._progress.say("cancelled from outside")
             self.interrupt(signal.SIGTERM)
