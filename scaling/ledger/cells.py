@@ -26,6 +26,8 @@ REQUIRED_COLUMNS = tuple(one.name for one in REQUIRED)
 OPTIONAL_COLUMNS = tuple(one.name for one in OPTIONAL)
 _KNOWN = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 _LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
+# Fits are in logarithms, and sums of powers of N and D; below this nothing is measured.
+_SMALLEST: Mapping[str, float] = {"N": 1e-3, "D": 1e-3, "loss": 1e-12, "C": 1e-3, "budget": 1e-3}
 _LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
 _KINDS = {one.name: one.kind for one in TABLE_COLUMNS}
 # Names that other people's tables use, for the suggestion only; nothing is mapped silently.
@@ -184,7 +186,8 @@ def _parse_column(
     optional = column in OPTIONAL_COLUMNS
     try:  # Python's float is exact and takes integers of any size
         values = np.array([float(cell) for cell in raw], dtype=np.float64)
-        suspect = any("_" in cell for cell in raw) or not _is_valid(column, values).all()
+        plain = all(cell.isascii() and "_" not in cell for cell in raw)
+        suspect = not plain or not _is_valid(column, values).all()
     except ValueError:
         values, suspect = np.full(len(raw), np.nan), True
     problems: dict[int, str] = {}
@@ -212,7 +215,7 @@ def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np
         valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
     else:
         valid &= (values > 0) if kind == "positive" else (values >= 0)
-        valid &= values < _LARGEST
+        valid &= (values < _LARGEST) & (values >= _SMALLEST.get(column, 0.0))
     return valid
 
 
@@ -243,6 +246,8 @@ def _read_cell(column: str, cell: str) -> tuple[str, float]:
         return f"{kind} {shown!r} where a number is needed; {remedy}", math.nan
     if "_" in cell:
         return f"{shown!r} is written with an underscore; {remedy}", math.nan
+    if not cell.isascii():
+        return f"{shown!r} is written in digits of another script; write 0 to 9", math.nan
     if not math.isfinite(value):
         return f"{shown} is not a finite number; {remedy}", math.nan
     kind = _KINDS[column]
@@ -253,6 +258,9 @@ def _read_cell(column: str, cell: str) -> tuple[str, float]:
         return f"{shown} is not above 0; {remedy}", math.nan
     elif value < 0:
         return f"{shown} is below 0; {remedy}", math.nan
+    elif value < _SMALLEST.get(column, 0.0):
+        least = f"at least {_SMALLEST[column]:g}"
+        return f"{shown} is too small to compute with ({least}); {remedy}", math.nan
     elif value >= _LARGEST:
         return f"{shown} is beyond any run (at most {_LARGEST:g}); {remedy}", math.nan
     return "", value
