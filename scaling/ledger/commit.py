@@ -56,6 +56,7 @@ from scaling.ledger.documents import (
     read_result,
     seal_document,
 )
+from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.signs import (
     FAILURE_FILE,
@@ -548,6 +549,7 @@ def _make_result(
         tokens=run.tokens,
         flops=run.flops,
         finished_at=name_now(),
+        versions=describe_versions(),
         **(taken | {"files": files, "numerics": numerics}),
     )
 

@@ -39,8 +39,10 @@ class RunResult:
         mfu: Model FLOP/s of those steps over the measured peak of the device's matrix products.
         grad_norm: Mean gradient norm before clipping over the last 5 % of the steps.
         clipped: Share of the steps whose gradient was clipped.
+        versions: Software and processor it was computed with (`provenance.describe_versions`).
 
-    The last four are None where an attempt took no step, and in results of older versions.
+    The last five are None in results of older versions, and but for `versions` where an attempt
+    took no step.
     """
 
     run: RunSpec
@@ -64,11 +66,13 @@ class RunResult:
     mfu: float | None = None
     grad_norm: float | None = None
     clipped: float | None = None
+    versions: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field, readable back by `from_json`."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {"numerics": dict(self.numerics), "files": dict(self.files)}
+        plain: dict[str, Any] = {"numerics": dict(self.numerics), "files": dict(self.files)}
+        plain["versions"] = None if self.versions is None else dict(self.versions)
         return content | plain | {"run": self.run.to_json(), "run_id": self.run.run_id}
 
     @staticmethod

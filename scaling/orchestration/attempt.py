@@ -31,6 +31,7 @@ from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
+from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
@@ -183,6 +184,7 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
 def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> AttemptOutcome:
     run = RunSpec.from_json(json.loads(request.run))
     assert run.run_id == request.run_id, request.run_id
+    describe_versions()  # now, and kept: a file that is edited meanwhile is not what runs
     _journal.info("on %s, process %d: %d tokens", watch.host, watch.pid, run.tokens)
     watch.report(0, None)
     if watch.should_stop():
