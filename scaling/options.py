@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
     from scaling.workflow import FitOptions
 
+_REFITS = 1000
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -61,6 +63,37 @@ def _describe_columns() -> str:
     return f"Needed: {needed}. Optional: {more} (README)."
 
 
+_ROW_OPTIONS = [
+    click.option(
+        "--count",
+        type=click.Choice(["matmul", "total", "non_embedding"]),
+        default="matmul",
+        show_default=True,
+        help="How N is counted (results folders; a table states its own N).",
+    ),
+    click.option(
+        "--columns",
+        default="",
+        metavar="N=params,D=tokens,...",
+        help=f"Names of a table's columns. {_describe_columns()}",
+    ),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "bpb"]),
+        default="nats",
+        show_default=True,
+        help="Unit of a table's loss.",
+    ),
+    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+]
+huber_option = click.option(
+    "--huber-delta",
+    type=float,
+    default=None,
+    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
+)
+
+
 def filter_options(function: _F) -> _F:
     """Which rows a fit leaves out."""
     options = [
@@ -88,8 +121,13 @@ def filter_options(function: _F) -> _F:
     return _decorate(function, options)
 
 
+def row_options(function: _F) -> _F:
+    """Which rows are read, and how; of every verb that takes runs."""
+    return _decorate(function, [*_ROW_OPTIONS, filter_options])
+
+
 def fit_options(function: _F) -> _F:
-    """The options of every verb that fits."""
+    """The options of every verb that fits one law and answers by it."""
     options = [
         click.option(
             "--approach",
@@ -100,23 +138,11 @@ def fit_options(function: _F) -> _F:
             "envelope: only where points along runs compare (README, Points along runs).",
         ),
         family_option,
-        click.option(
-            "--count",
-            type=click.Choice(["matmul", "total", "non_embedding"]),
-            default="matmul",
-            show_default=True,
-            help="How N is counted (results folders; a table states its own N).",
-        ),
-        click.option(
-            "--huber-delta",
-            type=float,
-            default=None,
-            help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-        ),
+        huber_option,
         click.option(
             "--bootstrap",
             type=click.IntRange(2, 100_000),
-            default=1000,
+            default=_REFITS,
             show_default=True,
             help="Refits behind the intervals.",
         ),
@@ -135,23 +161,7 @@ def fit_options(function: _F) -> _F:
             show_default=True,
             help="Of the bootstrap.",
         ),
-        click.option(
-            "--columns",
-            default="",
-            metavar="N=params,D=tokens,...",
-            help=f"Names of a table's columns. {_describe_columns()}",
-        ),
-        click.option(
-            "--loss-unit",
-            type=click.Choice(["nats", "bits", "bpb"]),
-            default="nats",
-            show_default=True,
-            help="Unit of a table's loss.",
-        ),
-        click.option(
-            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
-        ),
-        filter_options,
+        row_options,
     ]
     return _decorate(function, options)
 
@@ -192,6 +202,8 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow import FitOptions
 
+    if options["no_bootstrap"] and options["bootstrap"] != _REFITS:
+        raise click.UsageError("--bootstrap and --no-bootstrap contradict each other; leave one.")
     return FitOptions(
         approach=options["approach"],
         family=options["family"],

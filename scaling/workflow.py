@@ -451,9 +451,10 @@ def read_runs(
         The table, and the sweep it came from (None for a table).
     """
     if source.is_dir():
-        if columns or loss_unit != "nats":
+        if columns or loss_unit != "nats" or drop_bad:
             raise UsageError(
-                f"{source} is a results folder: --columns and --loss-unit are for tables."
+                f"{source} is a results folder: --columns, --loss-unit and --drop-bad are for "
+                "tables."
             )
         stored = open_results(source)
         facts = stored.ledger.corpus
@@ -462,6 +463,10 @@ def read_runs(
             stored.ledger, stored.plan.cells, convention=count, cost=cost, head_flops=head_flops
         )
         return table, stored
+    if count != "matmul":
+        raise UsageError(
+            f"{source} is a table and states its own N: --count is for results folders."
+        )
     table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
     return table, None
 

@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from scaling.options import fit_options, json_option, source_argument
+from scaling.options import (
+    fit_options,
+    huber_option,
+    json_option,
+    row_options,
+    source_argument,
+)
 from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
@@ -152,7 +158,8 @@ def predict(
     show_default=True,
     help="Laws to score, separated by commas.",
 )
-@fit_options
+@huber_option
+@row_options
 @json_option
 def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     """\b

@@ -51,8 +51,10 @@ def forecast(
         raise UsageError(f"{results} is no results folder; only those can train a forecast's run.")
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
-    if near and not flops:
-        raise UsageError("--near says how to forecast a budget; name it with --flops.")
+    if (near or far or anyway) and not flops:
+        raise UsageError(
+            "--near, --far and --anyway say how to forecast a budget; name it with --flops."
+        )
     if flops:
         found, stored = obtain_fit(results, options)
         assert stored is not None  # of a folder

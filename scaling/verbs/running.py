@@ -210,6 +210,10 @@ def plan(
     """
     if not simulate and (prior_law is not None or noise is not None):
         raise click.UsageError("--prior-law and --noise say how to --simulate; ask for that too.")
+    if no_benchmark and (cpus is not None or price_per_hour is not None):
+        raise click.UsageError(
+            "--cpus and --price-per-hour speak of time and money, which --no-benchmark leaves out."
+        )
     from scaling.descriptions import describe_plan, join_plans
     from scaling.devices import count_slots
     from scaling.text_plan import format_plan
