@@ -28,6 +28,8 @@ _STATUS = {
     "failed": "no law could be fitted",
 }
 
+_NEGLIGIBLE = 5e-4  # of the compute: below what is printed
+
 
 def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
@@ -218,12 +220,9 @@ def _format_interval(interval: Interval | None, spec: str | None) -> str:
 
 
 def _format_penalty(penalty: float | None) -> str:
-    if penalty is None:
+    if penalty is None or penalty < _NEGLIGIBLE:
         return ""
-    if penalty >= 0:
-        return f", {penalty:.1%} more compute for the same loss"
-    # The optimum is found along the smoothed cost of the ladder; this rung's exact cost is lower.
-    return f", {-penalty:.1%} less compute: cheaper than the ladder's smoothed cost"
+    return f", {penalty:.1%} more compute than the best size between the rungs"
 
 
 def _format_distance(decades: float) -> str:
