@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -173,8 +174,7 @@ def format_comparison(answer: Comparison) -> str:
         f"B: {second}",
         f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
         f"B {answer.loss[1]:.4f} nats/token.",
-        f"B needs ×{answer.multiplier:.3g} of A's compute for the same loss "
-        f"{_format_interval(interval, '.3g')}".rstrip(),
+        _say_multiplier(answer.multiplier, interval),
     ]
     if interval is not None:
         told = interval.low > 1.0 or interval.high < 1.0
@@ -195,6 +195,22 @@ def format_comparison(answer: Comparison) -> str:
         lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
         lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
     return "\n".join(lines + _format_checks(answer.checks))
+
+
+def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
+    """How much of A's compute B needs; in words where there is no such amount."""
+    if multiplier == math.inf:
+        return "No amount of compute takes B to that loss, by its law."
+    if multiplier == 0.0:
+        return "B is below that loss with any amount of compute, by its law."
+    said = f"B needs ×{multiplier:.3g} of A's compute for the same loss"
+    if interval is None:
+        return said
+    if interval.low > 0.0 and interval.high < math.inf:
+        return f"{said} {_format_interval(interval, '.3g')}"
+    ends = f"from ×{interval.low:.3g}" if interval.low > 0.0 else "from any amount"
+    ends += f" to ×{interval.high:.3g}" if interval.high < math.inf else ", with no upper end"
+    return f"{said} ({interval.level:.0%} interval {ends})"
 
 
 def _format_checks(checks: Iterable[Check]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from scaling.errors import EnvironmentFault, UsageError
-from scaling.orchestration import cluster
+from scaling.orchestration import cluster, jobs
 from scaling.orchestration.cluster import (
     Need,
     check_fit,
@@ -260,3 +260,11 @@ def test_an_address_of_a_cluster_is_no_address_of_its_jobs() -> None:
     request = JobRequest(address="head:6379", sweep_file=Path("a.yaml"), root=Path())
     with pytest.raises(UsageError, match="http://head:8265"):
         submit_job(request)
+
+
+def test_an_agent_that_does_not_answer_is_not_blamed_on_the_dashboard() -> None:
+    error = RuntimeError("No available agent to submit job, please try again later.")
+    said = str(jobs._explain(error, "http://head:8265"))
+    assert "Another Ray on the head node may hold the port of its agent" in said
+    assert "started with its dashboard" not in said
+    assert "started with its dashboard" in str(jobs._explain(OSError("refused"), "http://head:1"))
