@@ -143,7 +143,7 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
 def _name_origin(fit: Fit) -> str:
     """The source of the law that was fitted, or of each member of a mixture."""
     assert fit.law is not None
-    names = [one.family for one in fit.members] if fit.members else [fit.law.family]
+    names = [one.name for one in fit.members] if fit.members else [fit.law.family]
     said = dict.fromkeys(ORIGINS[name.partition(":")[0]] for name in names)
     return "; ".join([*said, "one recipe throughout"])
 

@@ -24,6 +24,7 @@ from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_led
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors import ray as ray_executor
 from scaling.orchestration.executors.ray import RayExecutor
 
 HERE = Path(__file__).parent
@@ -275,6 +276,28 @@ def test_a_ray_that_will_not_start_suggests_doing_without(
     with pytest.raises(EnvironmentFault, match=r"in 3 tries: .*timed out\. .*executor inline"):
         RayExecutor(cpus=2).start()
     assert len(tries) == 3
+    assert not list_ray_folders()
+
+
+def test_a_ray_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under a limit on memory: its daemons live and start no worker."""
+    monkeypatch.setattr(ray_executor, "_START_SECONDS", 0.5)
+
+    class Mute:
+        exceptions: Any = None
+
+        def init(self, **options: Any) -> None:
+            while True:
+                time.sleep(0.01)
+
+        def shutdown(self) -> None:
+            pass
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: Mute())
+    with pytest.raises(EnvironmentFault, match=r"nothing of it answered .*ulimit -v.* inline"):
+        RayExecutor(cpus=2).start()
     assert not list_ray_folders()
 
 
