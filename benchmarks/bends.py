@@ -8,9 +8,9 @@ rises from 3e10 to 6.5e11 FLOPs, where a sum of power laws and a floor only lets
 
 copying  Models with windows of 16 and 128 bytes, of one and of two layers (copying takes two:
          arXiv:2209.11895), at three sizes about each budget's optimum. The held-out loss of
-         windows of 128 is split into bytes whose 8-gram (they and the seven before) occurred
-         earlier in the window, and the rest. Copying predicts that the rise is gone with windows
-         of 16, with one layer, and on the rest.
+         windows of 128 is split by the longest n-gram (3, 5, 8), ended by the predicted byte, that
+         occurred earlier in the window. Copying predicts that the rise is gone with windows of 16,
+         with one layer, and where nothing occurred before (0).
 recipe   Clipping on and off, a warmup of 10 and of 40 % of the run, at the five optima. The recipe
          predicts that some setting lowers both ends against the middle.
 
@@ -47,54 +47,58 @@ WIDTHS = {
     (16, 1): ((16, 24, 32), (16, 24, 32), (24, 32, 40), (24, 40, 56), (32, 48, 64)),
 }
 OPTIMA = ((16, 2), (16, 2), (24, 2), (32, 2), (40, 2))  # width and layers, one for each budget
-_GRAM = 8
+GRAMS = (3, 5, 8)
+MATCHES = (0, *GRAMS)  # bytes are told apart by the longest n-gram that was there before
+SPLIT_FROM = 64  # tokens: shorter windows hold few copies
 _AT_ONCE = 64  # windows that are evaluated together
 
 
-def find_copied(windows: IntArray) -> FloatArray:
-    """Whether the 8-gram that a predicted byte ends occurred earlier in its window.
+def find_match(windows: IntArray) -> IntArray:
+    """How much of the text before a predicted byte, and with it, stood in its window before.
 
     Args:
         windows: Bytes, shape (b, t + 1).
 
     Returns:
-        1 or 0 for each predicted byte, shape (b, t).
+        For each predicted byte the longest of GRAMS whose n-gram, which that byte ends, occurred
+        earlier in the window; 0 where none did. Shape (b, t).
     """
-    grams = np.lib.stride_tricks.sliding_window_view(windows, _GRAM, axis=1)
-    grams = grams @ (256 ** np.arange(_GRAM, dtype=np.uint64))  # one integer each, (b, t + 2 - 8)
-    copied = np.zeros((len(windows), windows.shape[1] - 1))
-    for end in range(1, grams.shape[1]):
-        seen = (grams[:, :end] == grams[:, end : end + 1]).any(axis=1)
-        copied[:, end + _GRAM - 2] = seen
-    return copied
+    match = np.zeros((len(windows), windows.shape[1] - 1), dtype=np.int64)
+    for length in GRAMS:  # ascending, so that the longest stays
+        grams = np.lib.stride_tricks.sliding_window_view(windows.astype(np.uint64), length, axis=1)
+        grams = grams @ (256 ** np.arange(length, dtype=np.uint64))  # one integer each
+        for end in range(1, grams.shape[1]):
+            seen = (grams[:, :end] == grams[:, end : end + 1]).any(axis=1)
+            match[seen, end + length - 2] = length
+    return match
 
 
 def measure_split(
     corpus: PreparedCorpus, width: int, layers: int, seq_len: int, flops: float, seed: int
-) -> tuple[float, float, float]:
-    """Held-out loss of one model [nats/byte]: of all bytes, of copied ones, of the rest.
+) -> tuple[float, ...]:
+    """Held-out loss of one model [nats/byte]: of all bytes, and of those of each match.
 
-    The last two are NaN where windows are too short to hold a copy.
+    The latter are NaN where windows are too short to hold a copy.
     """
     from scaling.training.engines import build_engine
 
     shape = make_shape(256, seq_len, d_model=width, n_layers=layers)
     trained = train(shape, flops, RecipeSpec(), seed=seed, corpus=corpus, keep_weights=True)
-    if seq_len < 2 * _GRAM + 1 or trained.weights is None:
-        return trained.loss, math.nan, math.nan
+    if seq_len < SPLIT_FROM or trained.weights is None:
+        return trained.loss, *[math.nan] * len(MATCHES)
     engine = build_engine(trained.run)
     engine.model.load_state_dict(trained.weights)
     shards = open_shards(corpus.folder)
     starts, _ = list_validation_windows(shards, seq_len=seq_len)
-    sums, counts = np.zeros(2), np.zeros(2)  # of the copied bytes, and of the rest
+    sums, counts = np.zeros(len(MATCHES)), np.zeros(len(MATCHES))
     for first in range(0, len(starts), _AT_ONCE):
         at = starts[first : first + _AT_ONCE, None] + np.arange(seq_len + 1)
         windows = shards.validation[at].astype(np.int64)
-        copied, losses = find_copied(windows.astype(np.uint64)), engine.measure_losses(windows)
-        sums += [np.sum(losses * copied), np.sum(losses * (1 - copied))]
-        counts += [copied.sum(), np.sum(1 - copied)]
-    copied_loss, rest = sums / counts
-    return trained.loss, float(copied_loss), float(rest)
+        match, losses = find_match(windows), engine.measure_losses(windows)
+        for index, length in enumerate(MATCHES):
+            sums[index] += np.sum(losses[match == length])
+            counts[index] += np.sum(match == length)
+    return trained.loss, *(sums / counts).tolist()
 
 
 def find_lowest(sizes: Sequence[float], losses: FloatArray) -> tuple[float, float]:
@@ -133,7 +137,7 @@ def show_exponents(label: str, lowest: Sequence[tuple[float, float]]) -> None:
     print(f"| {label} | {losses} | {' '.join(exponents)} |", flush=True)
 
 
-def run_copying(pool: ProcessPoolExecutor, seeds: int) -> None:
+def run_copying(pool: ProcessPoolExecutor, seeds: int, windows: Sequence[int]) -> None:
     """The experiment `copying`."""
     corpus = prepare(())
     futures = {
@@ -141,14 +145,17 @@ def run_copying(pool: ProcessPoolExecutor, seeds: int) -> None:
             measure_split, corpus, width, layers, window, flops, seed
         )
         for (window, layers), rows in WIDTHS.items()
+        if window in windows
         for seed in range(seeds)
         for flops, widths in zip(BUDGETS, rows, strict=True)
         for width in widths
     }
-    print("| window, layers, bytes | lowest loss by budget | local exponents |\n|---|---|---|")
+    print("| window, layers, n-gram | lowest loss by budget | local exponents |\n|---|---|---|")
     for (window, layers), rows in WIDTHS.items():
-        for at, which in enumerate(("all", "copied", "the rest")):
-            if at and window < 2 * _GRAM + 1:
+        if window not in windows:
+            continue
+        for at, match in enumerate(("all", *MATCHES)):
+            if at and window < SPLIT_FROM:
                 continue
             lowest = []
             for flops, widths in zip(BUDGETS, rows, strict=True):
@@ -162,7 +169,7 @@ def run_copying(pool: ProcessPoolExecutor, seeds: int) -> None:
                 ]
                 sizes = [count_matmul_params(shape) for shape in shapes]
                 lowest.append(find_lowest(sizes, np.array(losses)))
-            show_exponents(f"{window}, {layers}, {which}", lowest)
+            show_exponents(f"{window}, {layers}, {match}", lowest)
 
 
 def run_recipe(pool: ProcessPoolExecutor, seeds: int, novels: str | None) -> None:
@@ -208,11 +215,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=("copying", "recipe"))
     parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument(
+        "--windows", type=int, nargs="+", default=[16, 128], help="copying: of these"
+    )
     parser.add_argument("--novels", help="a folder of text: the recipe's experiment on it as well")
     asked = parser.parse_args()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         if asked.experiment == "copying":
-            run_copying(pool, asked.seeds)
+            run_copying(pool, asked.seeds, asked.windows)
         else:
             run_recipe(pool, asked.seeds, asked.novels)
 
