@@ -207,7 +207,7 @@ def observe(folder: Path, words: tuple[str, ...]) -> tuple[Said, dict[str, str]]
         if path.suffix in (".html", ".md", ".yaml", ".csv") and path.is_file()
         for text in [path.read_text()]
     }
-    return said, kept
+    return said, kept | {path.name: "" for path in folder.iterdir() if path.is_dir()}
 
 
 @pytest.mark.slow

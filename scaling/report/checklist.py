@@ -144,7 +144,8 @@ def _name_origin(fit: Fit) -> str:
     """The source of the law that was fitted, or of each member of a mixture."""
     assert fit.law is not None
     names = [one.name for one in fit.members] if fit.members else [fit.law.family]
-    said = dict.fromkeys(ORIGINS[name.partition(":")[0]] for name in names)
+    # A member of a mixture is a law and the rows it was fitted to: chinchilla/4.
+    said = dict.fromkeys(ORIGINS[re.split("[:/]", name)[0]] for name in names)
     return "; ".join([*said, "one recipe throughout"])
 
 
