@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
     from scaling.workflow import FitOptions
 
-_REFITS = 1000
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -142,7 +140,7 @@ def fit_options(function: _F) -> _F:
         click.option(
             "--bootstrap",
             type=click.IntRange(2, 100_000),
-            default=_REFITS,
+            default=1000,
             show_default=True,
             help="Refits behind the intervals.",
         ),
@@ -202,8 +200,6 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow import FitOptions
 
-    if options["no_bootstrap"] and options["bootstrap"] != _REFITS:
-        raise click.UsageError("--bootstrap and --no-bootstrap contradict each other; leave one.")
     return FitOptions(
         approach=options["approach"],
         family=options["family"],

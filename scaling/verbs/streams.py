@@ -51,8 +51,11 @@ def settle_streams() -> None:
             os.fstat(number)
         except OSError:
             _point_nowhere(number)
-    sys.stdout = _make_lasting(1, sys.stdout)
-    sys.stderr = _make_lasting(2, sys.stderr)
+    # Whoever has put something else in their place keeps it.
+    if sys.stdout is sys.__stdout__:
+        sys.stdout = _make_lasting(1, sys.stdout)
+    if sys.stderr is sys.__stderr__:
+        sys.stderr = _make_lasting(2, sys.stderr)
 
 
 def find_lost_answer() -> OSError | None:
