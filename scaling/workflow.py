@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Fit
+    from scaling.fitting.truncation import Truncation
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
     from scaling.sweep.spec import SweepSpec
@@ -442,7 +443,7 @@ def read_runs(
 
     Args:
         source: The folder or the table.
-        count: How a folder's N is counted; a table states its own.
+        count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
         columns, loss_unit, drop_bad: Of a table.
@@ -462,7 +463,9 @@ def read_runs(
             stored.ledger, stored.plan.cells, convention=count, cost=cost, head_flops=head_flops
         )
         return table, stored
-    table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
+    table = read_table(
+        source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad, count=count
+    )
     return table, None
 
 
@@ -482,8 +485,19 @@ def backtest_table(
 
     for name in names:
         find_family(name)
-    delta = huber_delta or choose_delta(table, estimate_replicate_sigma(table))
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
     return backtest_families(sort_rows(table), tuple(names), delta=delta)
+
+
+def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
+    """How well a law forecasts the table's most expensive runs from ever fewer of the others."""
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.fitting.truncation import truncate_runs
+    from scaling.ledger.tables import sort_rows
+
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
+    return truncate_runs(sort_rows(table), law, delta=delta)
 
 
 def fit_filtered(

@@ -17,6 +17,7 @@ import numpy as np
 
 from scaling.errors import TableError
 from scaling.ledger.columns import NUMBERS, OPTIONAL, REQUIRED, TABLE_COLUMNS, TEXTS
+from scaling.ledger.index_rows import INDEX_COLUMNS, IndexRows, open_index
 from scaling.ledger.json_rows import read_json_lines, read_json_list
 from scaling.ledger.parquet_rows import read_parquet_rows
 from scaling.ledger.rows import RawTable, Row, read_csv_rows
@@ -65,6 +66,7 @@ class Cells:
     raw: RawTable
     where: Mapping[str, int]
     state: int | None
+    index: IndexRows
     columns: dict[str, list[FloatArray]] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
     rows: list[IntArray] = field(default_factory=list)
@@ -79,9 +81,9 @@ class Cells:
         blank = [""] * len(self.raw.header)
         bad: dict[int, list[str]] = {}
         for at, row in enumerate(chunk):
-            problem = row.problem or self._judge_state(row.cells)
-            if problem:
-                bad[at] = [f"{self._place(row)}: {problem}"]
+            problem = self._judge_row(row)
+            if problem is not None:
+                bad[at] = [f"{self._place(row)}: {problem}"] if problem else []
         broken = frozenset(bad)  # their other cells are not judged
         texts = [blank if at in broken else row.cells for at, row in enumerate(chunk)]
         parsed: dict[str, FloatArray] = {}
@@ -106,18 +108,34 @@ class Cells:
         self.rows.append(self.read + 1 + np.flatnonzero(good))
         for at in sorted(bad):
             self.problems.extend(bad[at])
-            self.rejected.append("; ".join(bad[at]))
+            if bad[at]:
+                self.rejected.append("; ".join(bad[at]))
         self.read += len(chunk)
         self.kept += int(good.sum())
 
     def list_notes(self) -> list[str]:
-        """What a reader should know: states of runs that nothing is known about."""
+        """What a reader should know: rows that no fit sees, and states of runs that nothing is
+        known about."""
+        notes = self.index.list_notes()
         strange = sorted(self.states - _UNFINISHED - {"finished"})
         if self.state is None or not strange or len(strange) == len(self.states):
-            return []
+            return notes
         shown = ", ".join(repr(state) for state in strange[:5])
-        return [f"{self.raw.header[self.state]}: {shown} {'are' if len(strange) > 1 else 'is'} "
-                f"no state of a run that is known here; such rows are kept"]  # fmt: skip
+        column, verb = self.raw.header[self.state], "are" if len(strange) > 1 else "is"
+        return [*notes, f"{column}: {shown} {verb} no state of a run that is known here; such rows "
+                        f"are kept"]  # fmt: skip
+
+    def _judge_row(self, row: Row) -> str | None:
+        """What is wrong with the row as a whole; empty where no fit sees it, None where it is
+        taken."""
+        if row.problem:
+            self.index.pass_over()
+            return row.problem
+        unfinished = self._judge_state(row.cells)
+        verdict = self.index.judge(row.cells, finished=not unfinished)
+        if verdict == "leave":
+            return ""
+        return unfinished or None if verdict == "take" else verdict
 
     def _judge_state(self, cells: Sequence[str]) -> str:
         """Why the run does not count, by what the tracker says of it."""
@@ -145,12 +163,14 @@ def read_cells(path: Path, mapping: Mapping[str, str]) -> Cells:
         TableError: The file cannot be read, or lacks or doubles a column.
         UsageError: It is Parquet, and pyarrow is not installed.
     """
-    raw = _open_rows(path, {mapping.get(one, one) for one in _KNOWN}.union(_STATE_COLUMNS))
+    wanted = {mapping.get(one, one) for one in _KNOWN}.union(_STATE_COLUMNS, INDEX_COLUMNS)
+    raw = _open_rows(path, wanted)
     where = _locate_columns(raw, mapping, str(path))
     used = {raw.header[index] for index in where.values()}
     states = [raw.header.index(one) for one in _STATE_COLUMNS if one in raw.header]
     state = next((index for index in states if raw.header[index] not in used), None)
-    cells = Cells(name=str(path), raw=raw, where=where, state=state)
+    index = open_index(raw.header, where)
+    cells = Cells(name=str(path), raw=raw, where=where, state=state, index=index)
     while chunk := list(islice(raw.rows, _CHUNK_ROWS)):
         cells.add(chunk)
     return cells

@@ -21,11 +21,13 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
+from scaling.ledger.index_rows import IndexRows
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
 from scaling.ledger.trajectories import find_trajectories
-from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
-from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention
+from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
+from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
 from scaling.sweep.runspec import canonical_json
+from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
 from scaling.units import FloatArray, IntArray
 
 LossUnit = Literal["nats", "bits", "bpb"]
@@ -115,6 +117,7 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
+    count: CountConvention = "matmul",
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
@@ -125,6 +128,9 @@ def read_table(
     C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
     says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
 
+    The index of a results folder, and what is exported of it, is read as the folder is: see
+    `index_rows`.
+
     Args:
         path: .csv, .tsv, .jsonl or .ndjson (an object per line), .json (a list of objects),
             .parquet (needs pyarrow); any other suffix is read as CSV. UTF-8, one header line;
@@ -132,6 +138,7 @@ def read_table(
         columns: Contract name -> the file's name, e.g. {"N": "config.n_params"}.
         loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2.
         drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
+        count: How N is counted where rows state their shapes; other tables state their own N.
 
     Returns:
         The table, rows in the file's order.
@@ -145,10 +152,12 @@ def read_table(
     if cells.problems and not drop_bad:
         raise TableError(shorten_problems(cells.problems, name))
     if not cells.kept:
-        bad = len(cells.rejected)
+        bad, unfit = len(cells.rejected), cells.read - len(cells.rejected)
         seen = f"{bad} malformed rows and no other" if bad else "no rows"
+        if unfit:
+            seen = f"no run of a role that is fitted; {'; '.join(cells.list_notes())}"
         raise TableError([f"{name}: {seen}; nothing is left to fit"])
-    return _assemble(cells, name, loss_unit)
+    return _assemble(cells, name, loss_unit, count)
 
 
 def make_table(
@@ -177,6 +186,8 @@ def make_table(
     notes: Sequence[str] = (),
     convention: CountConvention | None = None,
     cost: CostModel | None = None,
+    overlap: float | None = None,
+    brackets: Sequence[Bracket] = (),
     source: str = "<arrays>",
 ) -> RunTable:
     """A RunTable from arrays of shape (n,); what is left out is None, the cost model follows
@@ -229,6 +240,8 @@ def make_table(
         cost=cost,
         source=source,
         digest="",
+        overlap=overlap,
+        brackets=tuple(brackets),
     )
     return dataclasses.replace(table, digest=_digest_table(table))
 
@@ -258,7 +271,7 @@ def order_rows(table: RunTable) -> IntArray:
     return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
 
 
-def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
+def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConvention) -> RunTable:
     """Units, missing C and the cost model; notes say what was done."""
     columns = {key: np.concatenate(parts) for key, parts in cells.columns.items()}
     blank = [key for key, values in columns.items() if np.isnan(values).all()]
@@ -277,7 +290,9 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
         seed = None
     rows = np.concatenate(cells.rows)
-    cost = _make_cost(columns, rows, notes)
+    convention, cost = _read_ladder(cells.index, columns, rows.tolist(), count)
+    if cost is None:
+        cost = _make_cost(columns, rows, notes)
     _compare_batches(columns, notes)
     texts = {key: values for key, values in cells.texts.items() if any(values)}
     for key in ("corpus", "numerics"):
@@ -286,6 +301,16 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     group = texts.get("group")
     if group is not None and not all(group):
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
+    run = cells.index.name_rows(rows.tolist())
+    brackets: tuple[Bracket, ...] = ()
+    if run is not None:
+        brackets = cells.index.list_brackets(
+            run,
+            columns["N"],
+            tokens=columns["D"],
+            loss=columns["loss"],
+            unit=1.0 if loss_unit == "nats" else math.log(2.0),
+        )
     return make_table(
         columns["N"],
         columns["D"],
@@ -305,12 +330,38 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         numerics=texts.get("numerics"),
         trajectory=find_trajectories(texts.get("run"), columns["N"], columns["D"], notes),
         schedule=texts.get("schedule"),
-        run=[str(row) for row in rows],
+        run=run or [str(row) for row in rows],
+        diverged=cells.index.unfinished,
         rejected=cells.rejected,
         notes=notes,
+        convention=convention,
         cost=cost,
+        overlap=cells.index.read_overlap(rows.tolist()),
+        brackets=brackets,
         source=name,
     )
+
+
+def _read_ladder(
+    index: IndexRows, columns: dict[str, FloatArray], rows: Sequence[int], count: CountConvention
+) -> tuple[CountConvention | None, CostModel | None]:
+    """(how N is counted, the ladder's cost) of rows that state their shapes; puts N as `count`
+    has it in the place of an index's own N, which is matmul parameters."""
+    flops = columns.get("C")
+    if flops is None:
+        return None, None
+    found = index.read_shapes(rows, columns["N"], tokens=columns["D"], flops=flops)
+    if found is None:
+        return None, None
+    shapes, convention = found
+    if convention == "matmul" and count != "matmul":
+        convention = count
+        columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
+    first = shapes[0]
+    rungs = list_ladder(
+        first.vocab_size, first.seq_len, head_size=first.head_size, max_params=LARGEST_PARAMS
+    )
+    return convention, make_ladder_cost(rungs, convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:
