@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from scaling.fitting.identification import estimate_covariance, measure_scale
-from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
+from scaling.fitting.isoflop import Curve, draw_lines
 from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
@@ -95,7 +95,13 @@ def _make_draws(fit: ParametricFit, theta: FloatArray, method: str, failed: int)
 
 
 def draw_minima(
-    curves: tuple[Curve, ...], cost: CostModel, *, sigma: float, count: int, seed: int
+    curves: tuple[Curve, ...],
+    cost: CostModel,
+    *,
+    sigma: float,
+    freedom: int | None = None,
+    count: int,
+    seed: int,
 ) -> FloatArray:
     """Redraw the noise of every accepted parabola and refit the frontier of Approach 2.
 
@@ -103,6 +109,8 @@ def draw_minima(
         curves: Every budget's parabola.
         cost: FLOPs per token.
         sigma: Standard deviation of ln loss of one run.
+        freedom: Degrees of freedom that sigma was estimated with: each draw has a sigma of its own,
+            which makes its noise a t-distribution. None: sigma is known.
         count: Draws.
         seed: Of the generator.
 
@@ -111,24 +119,21 @@ def draw_minima(
     """
     rng = np.random.default_rng(seed)
     accepted = [curve for curve in curves if not curve.rejection]
+    spread = np.full((count, 1), sigma)
+    if freedom is not None:
+        spread *= np.sqrt(freedom / rng.chisquare(freedom, size=(count, 1)))
     log_params = np.full((count, len(accepted)), np.nan)
     for at, curve in enumerate(accepted):
         design = np.stack((np.ones_like(curve.x), curve.x, curve.x**2), axis=1)
-        noise = sigma * rng.standard_normal((count, curve.x.size)) * curve.loss
+        noise = spread * rng.standard_normal((count, curve.x.size)) * curve.loss
         fitted = design @ np.linalg.lstsq(design, curve.loss, rcond=None)[0]
         drawn = (fitted + noise) @ np.linalg.pinv(design).T
         with np.errstate(divide="ignore", invalid="ignore"):
             vertex = -drawn[:, 1] / (2.0 * drawn[:, 2])
         valid = (drawn[:, 2] > 0) & (vertex > curve.x.min()) & (vertex < curve.x.max())
         log_params[valid, at] = vertex[valid] + curve.centre
-    there = np.isfinite(log_params)
-    keep = there.sum(axis=1) >= min(MIN_OPTIMA, len(accepted))
-    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
     log_c = np.log(np.array([curve.budget.realised for curve in accepted]))
-    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
-    a, log_k_n = fit_power_line(log_c, log_params, weights)
-    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
-    return np.stack((a, log_k_n, b, log_k_d), axis=1)
+    return draw_lines(log_c, log_params, cost)
 
 
 def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> Draws:
