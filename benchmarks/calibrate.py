@@ -6,8 +6,9 @@
     python benchmarks/calibrate.py --tokenizer bpe:2048 --seq-len 40 --width 16 --layers 2 \
         --flops 2e10 --learning-rate-factor 0.5 1 2
 
-Prints one row per setting: mean and standard deviation of the held-out loss over the seeds, and
-CPU seconds per run. DECISIONS.md ("Recipe constants") holds what it gave.
+Prints one row per setting: mean and standard deviation of the held-out loss over the seeds, the
+standard deviation of its difference from the first setting seed by seed, and CPU seconds per run.
+DECISIONS.md ("Recipe constants") holds what it gave.
 """
 
 from __future__ import annotations
@@ -113,17 +114,23 @@ def main() -> None:
     print(f"N = {count_matmul_params(shape)}, C = {asked.flops:g}, ", end="")
     print(f"{asked.tokenizer}, seeds {asked.seeds}")
     print("| learning rate | batch | beta2 | decay | warmup steps | precision ", end="")
-    print("| mean loss | sd | CPU s a run |\n|---|---|---|---|---|---|---|---|---|")
+    print("| mean loss | sd | of difference | CPU s a run |")
+    print("|---" * 10 + "|")
+    first = [loss for loss, _ in results[: len(asked.seeds)]]
     for index, (spec, precision) in enumerate(rows_of):
         rows = results[index * len(asked.seeds) : (index + 1) * len(asked.seeds)]
         losses = [loss for loss, _ in rows if loss is not None]
+        pairs = zip(first, (loss for loss, _ in rows), strict=True)
+        apart = [other - one for one, other in pairs if one is not None and other is not None]
         recipe = decide_recipe(shape, tokens, spec)
         mean = f"{statistics.mean(losses):.4f}" if losses else "diverged"
         spread = f"{statistics.stdev(losses):.4f}" if len(losses) > 1 else "–"
+        moved = f"{statistics.stdev(apart):.4f}" if len(apart) > 1 else "–"
         print(
             f"| {recipe.learning_rate:g} | {recipe.batch_sequences} | {recipe.beta2:g} "
             f"| {recipe.decay_steps / recipe.steps:.2f} | {recipe.warmup_steps} | {precision} "
-            f"| {mean} | {spread} | {statistics.mean(seconds for _, seconds in rows):.1f} |"
+            f"| {mean} | {spread} | {moved} "
+            f"| {statistics.mean(seconds for _, seconds in rows):.1f} |"
         )
 
 

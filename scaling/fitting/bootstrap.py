@@ -20,6 +20,7 @@ Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6 and 9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,6 +80,38 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
     return _make_draws(fit, np.concatenate(parts), method, failed)
+
+
+def draw_together(
+    fits: Sequence[ParametricFit], cluster: IntArray, *, count: int, seed: int
+) -> list[FloatArray]:
+    """Refit several laws, each of a table of its own, to the same resamplings of clusters.
+
+    Args:
+        fits: Of the tables, rows in their order.
+        cluster: Of each row of all tables, one after the other (`join_clusters`).
+        count: Draws.
+        seed: Of the generator.
+
+    Returns:
+        Letters of each law, shape (≤ count, p): row for row of one draw, those left out in which a
+        refit did not converge.
+    """
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum([fit.residuals.size for fit in fits])[:-1]
+    parts: list[list[FloatArray]] = [[] for _ in fits]
+    block = max(1, _BLOCK // cluster.size)
+    for low in range(0, count, block):
+        counts = _draw_counts(int(cluster.max()) + 1, min(block, count - low), rng)
+        weights = np.split(counts[:, cluster], ends, axis=1)
+        solved = [
+            _refit(fit.task, np.repeat(fit.theta[None], len(own), axis=0), own)
+            for fit, own in zip(fits, weights, strict=True)
+        ]
+        kept = np.logical_and.reduce([one.converged for one in solved])
+        for part, fit, one in zip(parts, fits, solved, strict=True):
+            part.append(fit.task.family.to_coefficients(one.theta[kept], fit.task.axes))
+    return [np.concatenate(part) for part in parts]
 
 
 def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
