@@ -8,13 +8,12 @@ A parabola's vertex is off wherever α ≠ β: along C = 6ND, Chinchilla's law a
     L − L* = g·[(α + β)/2·u² + (β² − α²)/6·u³ + …],   u = ln N − ln N*,   g = αA/N*^α = βB/D*^β
 
 so the cubic term over the quadratic one is (β − α)/3 at every budget. One shared s takes the bias
-away for one coefficient in all; a cubic of its own for each budget takes it away too, and makes
-the interval of a two to three times as wide (benchmarks/minima.py). Sizes within ×8 of the lowest
-enter, five at least: beyond, the fourth order tells. κ of a table or of the ladder that is no power
-of N bends s a little along C; that is not in the interval.
+away for one coefficient in all; a cubic of its own for each budget takes it away too, but makes the
+interval of a two to three times as wide (benchmarks/minima.py). Sizes within ×8 of the lowest
+enter, five at least: beyond, the fourth order tells. Where FLOPs per token are no power of N, s
+varies a little with C; the interval does not hold that.
 
-Source: the expansion is elementary; a cubic in place of the parabola is what some practitioners
-use, each budget with its own.
+Source: derived here; the bias it removes is that of arXiv:2603.22339.
 """
 
 from __future__ import annotations
@@ -130,7 +129,7 @@ def _make_valley(table: RunTable, budget: Budget) -> _Valley | None:
     centre = float(log_n[inside].mean())
     x = log_n[inside] - centre
     columns = x[:, None] ** np.arange(3)
-    inverse = np.linalg.pinv(columns)
+    inverse: FloatArray = np.asarray(np.linalg.pinv(columns), dtype=np.float64)
     along = inverse @ x**3
     return _Valley(
         flops=budget.realised,
