@@ -11,7 +11,7 @@ better recipe. L* is the lowest loss along each table's own cost model.
 
 Where the tables share cells (the same N and D, or a group), a bootstrap draw takes a cell in both
 or in neither, so that noise which both runs of it have (initialisation, order of the data) cancels
-in m: at a correlation of .9 the interval is a third as wide (benchmarks/pairs.py).
+in m: at a correlation of .9 the interval is less than half as wide (benchmarks/pairs.py).
 
 Whether the exponents are shared is a likelihood-ratio test in the Huber objective's units
 (identification.py): 2·ΔF/τ is χ² with two degrees of freedom, whose tail is e^(−ΔF/τ).
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import NoFitError, QueryError, UsageError
-from scaling.fitting.bootstrap import MAX_CLUSTERS, MIN_CLUSTERS, draw_laws, draw_together
+from scaling.fitting.bootstrap import MAX_CLUSTERS, draw_laws, draw_together
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks import find_design_problem, pass_if
 from scaling.fitting.fit_checks import check_bounds
@@ -298,12 +298,12 @@ def _keep_apart(
     seed: int,
 ) -> tuple[_Recipe, ...]:
     """A law for each. Draws take the cells that the tables share in both or in neither; where there
-    are none, or too few clusters to resample, each table is drawn by itself."""
+    are none, each table is drawn by itself."""
     draws = [np.empty((0, fit.coefficients.size)) for fit in fits]
     if bootstrap is not None:
         cluster = join_clusters(*tables)
         first, second = (set(part.tolist()) for part in np.split(cluster, [len(tables[0])]))
-        if first & second and MIN_CLUSTERS <= len(first | second) <= MAX_CLUSTERS:
+        if first & second and len(first | second) <= MAX_CLUSTERS:
             draws = draw_together(fits, cluster, count=bootstrap, seed=seed)
         else:
             draws = [

@@ -11,7 +11,7 @@ from scaling.comparison import compare
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.noise import join_clusters
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table
+from scaling.ledger.tables import RunTable, make_table, select_rows
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 
@@ -81,16 +81,19 @@ def test_noise_that_cells_share_cancels() -> None:
     assert measure_width(*shared) < 0.45 * alone
 
 
-def test_noise_that_cells_share_cancels_between_laws_of_their_own() -> None:
+@pytest.mark.parametrize("cells", [42, 16])  # resampled; drawn from noise
+def test_noise_that_cells_share_cancels_between_laws_of_their_own(cells: int) -> None:
     steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])
+    rows = np.linspace(0, 41, cells).astype(int)
     tables = []
     for shared in (0.0, 0.9):
-        first, second = (simulate(seed=seed, shared=shared) for seed in (7, 8))
+        first, second = (select_rows(simulate(seed=seed, shared=shared), rows) for seed in (7, 8))
         errors = second.loss / CHINCHILLA.loss(LETTERS, second.params, second.tokens)
         loss = CHINCHILLA.loss(steeper, second.params, second.tokens) * errors
         tables.append((first, make_table(second.params, second.tokens, loss=loss)))
     assert not compare(*tables[0], flops=1e20, bootstrap=None).shared
-    assert measure_width(*tables[1]) < 0.5 * measure_width(*tables[0])
+    # √(1 − .9) = .32 of it; how much is shared is itself known to a third from 16 cells.
+    assert measure_width(*tables[1]) < 0.6 * measure_width(*tables[0])
 
 
 def test_cells_and_groups_join_clusters_and_nothing_else_does() -> None:

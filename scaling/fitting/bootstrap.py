@@ -66,6 +66,7 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
     if clusters > MAX_CLUSTERS:
         return _make_draws(fit, _draw_normal(fit, cluster, count, rng), "normal", 0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
+    freedom = max(1, fit.residuals.size - fit.theta.size)
     block = max(1, _BLOCK // len(table))
     parts, failed = [], 0
     for low in range(0, count, block):
@@ -75,7 +76,9 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
             weights = _draw_counts(clusters, size, rng)[:, cluster]
             solved = _refit(fit.task, starts, weights)
         else:
-            target = _draw_targets(table, fit, cluster, size, rng)
+            named = None if find_shared(table) is None else cluster
+            noise = _draw_noise(fit.residuals, freedom, named, size, rng)
+            target = fit.task.target + fit.residuals + noise
             solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
@@ -85,7 +88,8 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
 def draw_together(
     fits: Sequence[ParametricFit], cluster: IntArray, *, count: int, seed: int
 ) -> list[FloatArray]:
-    """Refit several laws, each of a table of its own, to the same resamplings of clusters.
+    """Refit several laws, each of a table of its own, to the same resamplings of clusters; below
+    20 clusters to the same noise, in which a cluster has its share in all tables alike.
 
     Args:
         fits: Of the tables, rows in their order.
@@ -99,15 +103,26 @@ def draw_together(
     """
     rng = np.random.default_rng(seed)
     ends = np.cumsum([fit.residuals.size for fit in fits])[:-1]
+    clusters = int(cluster.max()) + 1
+    residuals = np.concatenate([fit.residuals for fit in fits])
+    freedom = max(1, residuals.size - sum(fit.theta.size for fit in fits))
     parts: list[list[FloatArray]] = [[] for _ in fits]
     block = max(1, _BLOCK // cluster.size)
     for low in range(0, count, block):
-        counts = _draw_counts(int(cluster.max()) + 1, min(block, count - low), rng)
-        weights = np.split(counts[:, cluster], ends, axis=1)
-        solved = [
-            _refit(fit.task, np.repeat(fit.theta[None], len(own), axis=0), own)
-            for fit, own in zip(fits, weights, strict=True)
-        ]
+        size = min(block, count - low)
+        starts = [np.repeat(fit.theta[None], size, axis=0) for fit in fits]
+        if clusters >= MIN_CLUSTERS:
+            weights = np.split(_draw_counts(clusters, size, rng)[:, cluster], ends, axis=1)
+            solved = [
+                _refit(fit.task, start, own)
+                for fit, start, own in zip(fits, starts, weights, strict=True)
+            ]
+        else:
+            noise = np.split(_draw_noise(residuals, freedom, cluster, size, rng), ends, axis=1)
+            solved = [
+                _refit(replace(fit.task, target=fit.task.target + fit.residuals + own), start, None)
+                for fit, start, own in zip(fits, starts, noise, strict=True)
+            ]
         kept = np.logical_and.reduce([one.converged for one in solved])
         for part, fit, one in zip(parts, fits, solved, strict=True):
             part.append(fit.task.family.to_coefficients(one.theta[kept], fit.task.axes))
@@ -215,21 +230,23 @@ def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArr
     return counts.reshape(size, clusters).astype(np.float64)
 
 
-def _draw_targets(
-    table: RunTable, fit: ParametricFit, cluster: IntArray, size: int, rng: np.random.Generator
+def _draw_noise(
+    residuals: FloatArray,
+    freedom: int,
+    cluster: IntArray | None,
+    size: int,
+    rng: np.random.Generator,
 ) -> FloatArray:
-    """ln loss around the fitted law with fresh noise, shape (size, n): of each row, and of each
-    group where groups are given."""
-    rows, count = fit.residuals.size, fit.theta.size
-    freedom = max(1, rows - count)
-    total = np.sum(fit.residuals**2) / freedom
-    common = 0.0 if find_shared(table) is None else estimate_common(fit.residuals, cluster)
+    """Fresh noise of ln loss, shape (size, n): of each row, and of each cluster where those are
+    given, in the shares that the residuals show."""
+    total = np.sum(residuals**2) / freedom
+    common = 0.0 if cluster is None else estimate_common(residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
-    noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
-    if common > 0.0:
+    noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, residuals.size))
+    if cluster is not None and common > 0.0:
         shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
         noise += np.sqrt(total * common) * shared
-    return np.asarray(fit.task.target + fit.residuals + spread * noise, dtype=np.float64)
+    return np.asarray(spread * noise, dtype=np.float64)
 
 
 def _draw_normal(
