@@ -83,7 +83,11 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
     """The fit's own approaches."""
     variants = []
     for approach in fit.approaches:
-        if approach in ("akima", "projection"):  # cross-checks, which the command line never asks
+        if approach in (
+            "akima",
+            "cubic",
+            "projection",
+        ):  # cross-checks, which the command line never asks
             continue
         answer, reason = None, ""
         try:

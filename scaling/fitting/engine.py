@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.fitting import fit_checks, residual_checks
-from scaling.fitting.akima import find_minima
+from scaling.fitting import akima, cubic, fit_checks, residual_checks
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.bracket import check_recipe, draw_recipe_error
@@ -78,6 +77,11 @@ from scaling.units import FloatArray, IntArray, format_flops
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 # The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
+# Beside the parabola of Approach 2.
+_OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
+    "akima": akima.find_minima,
+    "cubic": cubic.find_minima,
+}
 _LINE_NAMES = ("a", "k_n", "b", "k_d")
 
 
@@ -134,7 +138,7 @@ def fit_runs(
         agree = fit_checks.check_agreement(law.frontier, curves.frontier, hull.frontier)
         checks.append(agree)
     status, reason = _find_status(asked, law, hull if asked == "envelope" else curves)
-    found = (law.frontier, law.projection, curves.frontier, curves.akima, hull.frontier)
+    found = (law.frontier, law.projection, curves.frontier, *curves.others, hull.frontier)
     return Fit(
         status=status,
         reason=reason,
@@ -195,12 +199,12 @@ class _LawPart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MinimaPart:
-    """Approach 2, by parabolas and by Akima's interpolation, or Approach 1; no frontier where
-    `problem` says why."""
+    """Approach 2, by parabolas and by the curves beside them (Akima's, cubics), or Approach 1; no
+    frontier where `problem` says why."""
 
     problem: str = ""
     frontier: Frontier | None = None
-    akima: Frontier | None = None
+    others: tuple[Frontier, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
@@ -327,24 +331,30 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
             f"usable minimum; Approach 2 needs {MIN_OPTIMA}. {rejected}"
         ).strip()
         return _MinimaPart(problem=problem, frontier=None, checks=checks)
-    lines, noise = np.empty((0, 4)), None
+    lines, noise, freedom = np.empty((0, 4)), None, None
     if work.bootstrap is not None:
-        noise = _find_curve_noise(curves, law, sigma)
+        noise, freedom = _find_curve_noise(curves, law, sigma)
         if noise is not None:
             lines = draw_minima(
-                curves, table.cost, sigma=noise, count=work.bootstrap, seed=work.seed
+                curves,
+                table.cost,
+                sigma=noise,
+                freedom=freedom,
+                count=work.bootstrap,
+                seed=work.seed,
             )
     frontier = _join_minima("isoflop", optima, lines, work)
     sentences = tuple(curve.sentence for curve in curves if curve.rejection)
     count = 0 if noise is None or work.bootstrap is None else work.bootstrap
-    crossed, lines = find_minima(
-        table, budgets, table.cost, sigma=noise, count=count, seed=work.seed
-    )
-    akima = None
-    if crossed.flops.size >= MIN_OPTIMA:
-        akima = _join_minima("akima", crossed, lines, work)
+    others = []
+    for name, find in _OTHER_CURVES.items():
+        crossed, lines = find(table, budgets, table.cost, sigma=noise, count=count, seed=work.seed)
+        if crossed.flops.size >= MIN_OPTIMA:
+            others.append(_join_minima(name, crossed, lines, work))
     return _MinimaPart(
-        frontier=dataclasses.replace(frontier, rejected=sentences), akima=akima, checks=checks
+        frontier=dataclasses.replace(frontier, rejected=sentences),
+        others=tuple(others),
+        checks=checks,
     )
 
 
@@ -390,9 +400,9 @@ def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -
 
 def _find_curve_noise(
     curves: tuple[Curve, ...], law: _LawPart, sigma: float | None
-) -> float | None:
-    """σ of ln loss: around the parabolas where they leave three degrees of freedom, else of the
-    replicates, else around the law."""
+) -> tuple[float | None, int | None]:
+    """σ of ln loss and its degrees of freedom: around the parabolas where they leave three, else
+    (without those) of the replicates, else around the law."""
     freedom, total = 0, 0.0
     for curve in curves:
         if curve.rejection:
@@ -402,8 +412,8 @@ def _find_curve_noise(
         total += float(np.sum((curve.loss / fitted - 1.0) ** 2))
         freedom += curve.x.size - 3
     if freedom >= 3:
-        return math.sqrt(total / freedom)
-    return sigma if sigma is not None else law.residual_sigma
+        return math.sqrt(total / freedom), freedom
+    return (sigma if sigma is not None else law.residual_sigma), None
 
 
 def _make_frontier(

@@ -19,7 +19,7 @@ from scaling.sweep.counting import CountConvention
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
-Approach = Literal["parametric", "projection", "isoflop", "akima", "envelope"]
+Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
 
 

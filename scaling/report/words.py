@@ -105,6 +105,7 @@ APPROACH_WORDS: Mapping[str, str] = {
     "projection": "the same law by variable projection, without derivatives",
     "isoflop": "minima of the budgets' parabolas (Approach 2)",
     "akima": "minima of the budgets, interpolated",
+    "cubic": "minima of the budgets' cubics, lopsided alike",
     "envelope": "the envelope of training curves (Approach 1)",
 }
 

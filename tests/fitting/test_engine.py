@@ -176,7 +176,9 @@ def test_contract_has_the_keys_scripts_rely_on():
     assert list(contract["law"]) == ["family", "params", "intervals"]
     assert list(contract["law"]["params"]) == ["E", "A", "B", "alpha", "beta"]
     assert contract["objective"]["name"] == "huber_log"
-    assert set(contract["approaches"]) == {"parametric", "projection", "isoflop", "akima"}
+    assert set(contract["approaches"]) == {
+        "parametric", "projection", "isoflop", "akima", "cubic"
+    }  # fmt: skip
     for key in ("a", "b", "k_n", "k_d", "cost_model", "range", "intervals"):
         assert contract["frontier"][key] is not None
     assert contract["frontier"] == contract["approaches"]["parametric"]
