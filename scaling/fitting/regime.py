@@ -143,11 +143,12 @@ def _advise(minima: Minima) -> str:
     last = minima.flops.size - _LEAST_BUDGETS
     for first in range(1, last + 1):
         if find_rise(minima, first) >= MAX_CHANCE:
-            lowest, top = minima.flops[first], minima.flops[first - 1]
+            below, lowest = float(minima.flops[first - 1]), float(minima.flops[first])
+            between = format_flops(float(f"{math.sqrt(below * lowest):.2g}"))
             return (
-                f"Runs up to {format_flops(float(top))} FLOPs are below the scaling regime: fit "
-                f"without them (--flops-range {lowest:.2g}:), or start the grid at "
-                f"{format_flops(float(lowest))}; do not extrapolate a law that holds them."
+                f"Runs up to {format_flops(below)} FLOPs are below the scaling regime: fit without "
+                f"them (--flops-range {between}:), or start the grid at {format_flops(lowest)}; do "
+                "not extrapolate a law that holds them."
             )
     return (
         f"No three budgets of this sweep show a power law: start the grid at "

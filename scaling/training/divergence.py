@@ -1,10 +1,11 @@
 """When a run counts as diverged, and not merely as short.
 
     not finite   at once
-    exploded     from the start of the decay on: the last tenth of the steps has more than twice the
-                 loss of the untrained model
-    collapsed    at the end: the held-out loss is above the unigram entropy, and the training loss
-                 rose on the way, between two tenths of the run, by more than 5 standard errors
+    exploded     from the start of the decay on: some step had five times the loss of the untrained
+                 model, and the last tenth of the steps is no better than that model
+    collapsed    at the end: the held-out loss is above the unigram entropy, and on the way the
+                 training loss rose between two tenths of the run by more than 4 standard errors,
+                 or some step had five times the untrained loss
 
 A run that ends above the unigram entropy and never rose has learnt too little, which is no
 failure: it is kept, so that the mean of a cell is that of all its seeds, and a check of the fit
@@ -20,25 +21,29 @@ import numpy as np
 
 from scaling.units import FloatArray
 
-# Weights so far gone do not come back in a decay: 12 of 12 runs at 1000 times the rate ended above
-# the unigram entropy. Merely above the untrained loss as the decay begins, 3 of 20 came back.
-_FAR = 2.0
-# A loss that stays where it is rises by so much between some two of its tenths in .1 % of runs of
-# 250 steps or fewer; 60 healthy runs rose by 3.2 at most.
-_SURE = 5.0
+# No batch of a model that only learns slowly costs five times what guessing does. Weights so far gone
+# do not come back in a decay: 12 of 12 runs at 1000 times the rate ended above the unigram entropy.
+# Of runs merely worse than the untrained model as the decay began, 3 of 20 came back.
+_FAR = 5.0
+_NO_BETTER = 0.99  # a dead model's loss is the untrained one's but for rounding and initialisation
+# A loss that never moves rises by so much between some two of its tenths in 1 % of runs of 250
+# steps, one that falls more rarely: 60 healthy runs rose by 3.2 at most. Of 12 runs at a hundred
+# times the rate all rose by more.
+_SURE = 4.0
 _WINDOWS = 10
 # The spread of twenty steps is known to a sixth.
 _LEAST_STEPS = 20
 
 
 def has_exploded(losses: FloatArray) -> bool:
-    """Whether the last tenth of the steps lies beyond twice the untrained loss.
+    """Whether the loss went far beyond the untrained model's and has not come back below it.
 
     Args:
         losses: Training loss of every step so far [nats/token], shape (steps,), at least one.
     """
     recent = losses[-max(1, losses.size // _WINDOWS) :]
-    return float(recent.mean()) > _FAR * float(losses[0])
+    untrained = float(losses[0])
+    return bool(losses.max() > _FAR * untrained) and float(recent.mean()) >= _NO_BETTER * untrained
 
 
 def find_rise(losses: FloatArray) -> tuple[float, float] | None:
@@ -52,9 +57,12 @@ def find_rise(losses: FloatArray) -> tuple[float, float] | None:
         losses: Training loss of every step [nats/token], shape (steps,), finite.
 
     Returns:
-        The pair that differs most in standard errors; None where none rose, or where the run has
-        fewer than forty steps.
+        The untrained loss and the highest where that is five times as much; else the pair of tenths
+        that differs most in standard errors; None where none rose, or where the run has fewer than
+        forty steps.
     """
+    if losses.max() > _FAR * losses[0]:
+        return float(losses[0]), float(losses.max())
     count = min(_WINDOWS, losses.size // _LEAST_STEPS)
     if count < 2:
         return None

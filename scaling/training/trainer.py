@@ -347,8 +347,9 @@ class _Training:
         recipe = self.run.recipe
         if step >= recipe.steps - recipe.decay_steps and has_exploded(self._read_losses()):
             return (
-                f"the training loss, {loss:.4g} nats/token by step {step}, is more than twice that "
-                f"of the untrained model, {float(self._losses[0]):.4g}"
+                f"the training loss went to {float(self._losses[:step].max()):.4g} nats/token and "
+                f"is {loss:.4g} by step {step}, no better than the untrained model's, "
+                f"{float(self._losses[0]):.4g}"
             )
         return ""
 
