@@ -134,7 +134,7 @@ def measure_divergence(seeds: int) -> None:
             shape = make_shape(corpus.facts.vocab_size, 32, d_model=width, n_layers=2)
             recipe = decide_recipe(shape, 8000, RecipeSpec())
             for factor in (1, 4, 10, 30, 60, 100, 1000):
-                stopped = above = diverged = 0
+                stopped = above = diverged = worse = back = 0
                 losses = []
                 for seed in range(seeds):
                     run = RunSpec(
@@ -155,16 +155,23 @@ def measure_divergence(seeds: int) -> None:
                             should_stop=lambda: False,
                             report=lambda tokens, loss: None,
                         )
-                    half = recipe.steps // 2
-                    stopped += bool(curves[-1][half - recipe.steps // 10 : half].mean() > entropy)
-                    above += measured.loss is None or measured.loss > entropy
+                    half = recipe.steps // 2  # where the decay begins
+                    curve, window = curves[-1], curves[-1][half - recipe.steps // 10 : half]
+                    stopped += bool(window.mean() > entropy)
+                    ended_above = measured.loss is None or measured.loss > entropy
+                    above += ended_above
+                    error = window.std(ddof=1) / np.sqrt(window.size)
+                    if window.mean() > curve[0] + 4.0 * error:
+                        worse += 1
+                        back += not ended_above
                     diverged += measured.status == "diverged"
                     losses += [] if measured.loss is None else [measured.loss]
                 mean = f"{statistics.mean(losses):.3f}" if losses else "–"
                 print(
                     f"width {width:2}, rate × {factor:4}: mean loss {mean} of {len(losses)} that "
                     f"ended; of {seeds} above {entropy:.3f} half way {stopped}, at the end "
-                    f"{above}; diverged {diverged}",
+                    f"{above}; diverged {diverged}; worse than untrained half way {worse}, of "
+                    f"which ended below {back}",
                     flush=True,
                 )
 

@@ -94,36 +94,36 @@ def _check_warmup(table: RunTable) -> Check:
     share = warmup / steps
     short = np.minimum(SHORT_WARMUP, MAX_SHORT_WARMUP * steps)
     long = warmup > np.ceil(np.maximum(MAX_WARMUP * steps, short))  # a whole number of steps
-    seen = (
-        f"{_count(long)} warm up for more than {MAX_WARMUP:.0%} of their steps and more than "
-        f"{SHORT_WARMUP} steps"
-    )
     advice = (
         f"Warm up for N tokens or 10 % of D, whichever is less, or {SHORT_WARMUP} steps where that "
         "is more: small runs lose most by it."
     )
-    uneven = False
-    large = share > LONG_WARMUP
-    if large.any():
-        seen += (
-            f"; {_count(large)}, with D up to {format_count(float(tokens[large].max()))}, for more "
-            f"than {LONG_WARMUP:.0%} of them"
+    large, uneven, parts = share > LONG_WARMUP, False, []
+    if long.any() or not large.any():
+        parts.append(
+            f"{_count(long)} warm up for more than {MAX_WARMUP:.0%} of their steps and more than "
+            f"{SHORT_WARMUP} steps"
         )
-        fifths = _list_fifths(tokens, share)
-        if fifths:
+    if large.any():
+        part = (
+            f"{_count(large)}, with D up to {format_count(float(tokens[large].max()))}, warm up "
+            f"for more than {LONG_WARMUP:.0%} of their steps"
+        )
+        if fifths := _list_fifths(tokens, share):
             low, high = fifths[0], fifths[-1]
             bend = _TOKEN_ELASTICITY * _WARMUP_LOSS * (high.mean - low.mean)
             uneven = bend > _MAX_BEND
-            seen += (
+            part += (
                 f" ({high.mean:.0%} on average with D {high.tokens}, {low.mean:.0%} with D "
                 f"{low.tokens}: up to {bend:.1%} of the loss, where {_MAX_BEND:.0%} is borne)"
             )
-        if uneven and not long.any():
-            advice = (
-                "Give the shortest runs more steps (smaller batches), or leave the largest models "
-                "out of the smallest budgets: in so few steps a shorter warmup may cost more."
-            )
-    seen += f"; the longest: {float(share.max()):.1%}{unsaid}."
+        parts.append(part)
+    if uneven and not long.any():
+        advice = (
+            "Give the shortest runs more steps (smaller batches), or leave the largest models out "
+            "of the smallest budgets: in so few steps a shorter warmup may cost more."
+        )
+    seen = f"{'; '.join(parts)}; the longest: {float(share.max()):.1%}{unsaid}."
     return pass_if(not (long.any() or uneven), code, seen, advice)
 
 

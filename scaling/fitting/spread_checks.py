@@ -61,18 +61,20 @@ def check_seed_spread(table: RunTable) -> Check:
     )
     large, wide = _find_surest(square, freedom, [*each, everything], sound=SOUND_NOISE)
     limit = MAX_CHANCE / 2.0
-    seen = f"Seeds of one cell differ by {_pool(square, freedom, everything):.2%} (σ, {total} "
-    seen += f"degrees of freedom in {count} sizes)"
+    assert wide is not None
+    seen = (
+        f"Seeds of one cell differ by {_pool(square, freedom, everything):.2%} (σ, {total} degrees "
+        f"of freedom in {count} sizes)."
+    )
     if noisy is not None:
         seen += (
-            f"; the likeliest to differ more, with N {_name(sizes[noisy])}, by "
+            f" Noisiest beside the rest: N {_name(sizes[noisy])}, "
             f"{_pool(square, freedom, noisy):.2%} against {_pool(square, freedom, ~noisy):.2%}, "
-            f"p = {uneven:.1g}"
+            f"p = {uneven:.1g}."
         )
-    assert wide is not None
     seen += (
-        f"; that those with N {_name(sizes[wide])} differ by more than {SOUND_NOISE:.1%}, seen "
-        f"{_pool(square, freedom, wide):.2%}, has p = {large:.1g} (thresholds {limit:g})."
+        f" Likeliest above {SOUND_NOISE:.1%}: N {_name(sizes[wide])}, "
+        f"{_pool(square, freedom, wide):.2%}, p = {large:.1g} (thresholds {limit:g})."
     )
     advice = (
         "Give these sizes more seeds and fit their mean, or leave them out: their runs say less "

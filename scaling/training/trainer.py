@@ -348,8 +348,8 @@ class _Training:
         if step >= recipe.steps - recipe.decay_steps and has_exploded(self._read_losses()):
             return (
                 f"the training loss went to {float(self._losses[:step].max()):.4g} nats/token and "
-                f"is {loss:.4g} by step {step}, no better than the untrained model's, "
-                f"{float(self._losses[0]):.4g}"
+                f"is {loss:.4g} by step {step}: no better than the untrained model's, "
+                f"{float(self._losses[0]):.4g}; {self._describe_entropy()}"
             )
         return ""
 
@@ -361,9 +361,12 @@ class _Training:
             return ""
         return (
             f"the training loss rose from {rise[0]:.4g} to {rise[1]:.4g} nats/token, and the "
-            f"held-out loss ended at {held_out:.4g}, where knowing only how often each token "
-            f"occurs gives {self.shards.facts.unigram_entropy:.4g}"
+            f"held-out loss ended at {held_out:.4g}; {self._describe_entropy()}"
         )
+
+    def _describe_entropy(self) -> str:
+        entropy = self.shards.facts.unigram_entropy
+        return f"the unigram entropy is {entropy:.4g}: knowing only how often each token occurs"
 
     def measure_clipping(self) -> float | None:
         """Share of the steps after warmup whose gradient was clipped; None where there was none."""

@@ -30,13 +30,13 @@ def judge(sigma, *, seeds=3, seed=0, sizes=SIZES):
 def test_it_fires_on_the_smallest_sizes_and_names_them():
     found = judge(np.array([0.03, 0.03, 0.004, 0.004, 0.004]), seeds=6)
     assert found.passed is False
-    assert "with N 4k … 10k" in found.seen
+    assert "Noisiest beside the rest: N 4k … 10k," in found.seen
 
 
 def test_it_fires_where_every_size_scatters():
     found = judge(0.02, seeds=4)
     assert found.passed is False
-    assert "those with N 4k … 150k differ by more than 0.7%" in found.seen
+    assert "Likeliest above 0.7%: N 4k … 150k," in found.seen
 
 
 def test_two_seeds_four_percent_apart_are_seen():
@@ -49,7 +49,7 @@ def test_two_seeds_four_percent_apart_are_seen():
     )
     found = check_seed_spread(table)
     assert found.passed is False
-    assert "those with N 10k differ by more than 0.7%" in found.seen
+    assert "Likeliest above 0.7%: N 10k," in found.seen
 
 
 def test_alarms_by_chance_are_as_rare_as_it_says():
