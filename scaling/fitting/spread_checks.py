@@ -93,12 +93,11 @@ def _pool_sizes(table: RunTable) -> tuple[FloatArray, FloatArray, FloatArray]:
     mean = np.bincount(member, weights=log_loss) / count
     rows = several[member]
     sizes, at = np.unique(table.params[rows], return_inverse=True)
-    square: FloatArray = np.bincount(
-        at, weights=((log_loss - mean[member]) ** 2)[rows], minlength=sizes.size
-    )
+    deviation = ((log_loss - mean[member]) ** 2)[rows]
+    square = np.bincount(at, weights=deviation, minlength=sizes.size).astype(np.float64)
     # A row of a cell with m seeds carries (m − 1)/m of a degree of freedom.
     share = (1.0 - 1.0 / count)[member][rows]
-    freedom: FloatArray = np.rint(np.bincount(at, weights=share, minlength=sizes.size))
+    freedom = np.rint(np.bincount(at, weights=share, minlength=sizes.size)).astype(np.float64)
     return sizes, square, freedom
 
 
