@@ -627,13 +627,16 @@ class Renewed:
     failed: tuple[str, ...]
 
 
-def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False) -> Renewed:
+def renew_runs(
+    folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False, diverged: bool = False
+) -> Renewed:
     """Let runs be trained again: their results are set aside, cancelling them is taken back.
 
     Args:
         folder: The results folder.
         run_ids: Which; none: those with a damaged result.
         failed: Also every run that diverged, was cancelled, or failed.
+        diverged: Also every run that diverged, and nothing else that failed.
 
     Raises:
         UsageError: A named run has no result and was not cancelled.
@@ -650,8 +653,9 @@ def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = Fals
     chosen = list(run_ids) or [one.run_id for one in found.damaged if one.run_id is not None]
     cancelled = [run_id for run_id in chosen if is_cancelled(ledger, run_id)]
     failures: dict[str, str] = {}
-    if failed:
+    if failed or diverged:
         chosen += [one for one, result in found.results.items() if result.status == "diverged"]
+    if failed:
         planned = dict.fromkeys(cell.run.run_id for cell in stored.plan.cells)
         cancelled += [run_id for run_id in planned if is_cancelled(ledger, run_id)]
         failures = list_failures(stored, found)

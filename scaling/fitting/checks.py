@@ -41,7 +41,7 @@ def find_design_problem(table: RunTable) -> str | None:
     total = len(table) + len(table.diverged)
     if len(table) == 0:
         seen = f"all {total} runs diverged" if total else "there are no runs"
-        return f"No run is usable: {seen}. Train with a lower learning rate, or add runs."
+        return f"No run is usable: {seen}. {_advise_diverged(table)}"
     cells = int(list_cells(table).max()) + 1
     if cells < MIN_CELLS:
         what = f"{len(table)} of {total} runs are usable, in {cells} distinct (N, D)"
@@ -180,12 +180,26 @@ def _check_cells(table: RunTable) -> Check:
 
 def _check_diverged(table: RunTable) -> Check:
     lost, total = len(table.diverged), len(table) + len(table.diverged)
-    return pass_if(
-        lost == 0,
-        "diverged_cells",
-        f"{lost} of {total} runs diverged and are not fitted." if lost else "No run diverged.",
-        "Lower the learning rate or clip harder; missing corners of a grid bend its law.",
+    seen = f"{lost} of {total} runs diverged and are not fitted" if lost else "No run diverged"
+    if table.stopped:
+        seen += (
+            f"; {len(table.stopped)} of them by an older rule, which took runs that were merely "
+            "short for diverged ones"
+        )
+    return pass_if(lost == 0, "diverged_cells", f"{seen}.", _advise_diverged(table))
+
+
+def _advise_diverged(table: RunTable) -> str:
+    lower = "Lower the learning rate or clip harder; missing corners of a grid bend its law."
+    if not table.diverged:
+        return "Add runs."
+    if not table.stopped:
+        return lower
+    renew = (
+        '"scaling retry --diverged RESULTS" and "scaling run" train them to the end: without them '
+        "the mean of a cell is biased."
     )
+    return renew if len(table.stopped) == len(table.diverged) else f"{renew} {lower}"
 
 
 def _list_data_cells(table: RunTable) -> IntArray:

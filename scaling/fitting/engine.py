@@ -52,6 +52,7 @@ from scaling.fitting.parametric import (
     fit_parametric,
 )
 from scaling.fitting.recipe_checks import check_training
+from scaling.fitting.regime import check_regime
 from scaling.fitting.result import (
     Approach,
     Backcast,
@@ -66,6 +67,7 @@ from scaling.fitting.result import (
     MemberScore,
     Objective,
 )
+from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import LawFamily
 from scaling.laws.mixture import MIXTURE
@@ -132,6 +134,7 @@ def fit_runs(
         *check_trajectories(table),
         *check_training(table),
         *check_recipe(table, sigma),
+        check_seed_spread(table),
     ]
     checks += [*law.checks, *curves.checks]
     if approach == "all":
@@ -322,7 +325,8 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
     table = work.table
     budgets = group_budgets(table) if len(table) else ()
     curves = fit_curves(table, budgets)
-    checks = check_curves(budgets, curves)
+    regime = check_regime(curves, shared_noise=table.trajectory is not None)
+    checks = (*check_curves(budgets, curves), regime)
     optima = locate_optima(curves, table.cost)
     if optima.flops.size < MIN_OPTIMA:
         rejected = " ".join(curve.sentence for curve in curves if curve.rejection)

@@ -32,7 +32,7 @@ from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
-FORMAT_VERSION = 9  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 10  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:

@@ -39,8 +39,10 @@ class RunResult:
         mfu: Model FLOP/s of those steps over the measured peak of the device's matrix products.
         grad_norm: Mean gradient norm before clipping over the last 5 % of the steps.
         clipped: Share of the steps whose gradient was clipped.
+        clipped_after_warmup: The same of the steps after warmup: during it gradients are large in
+            every run, and their share of a short run is large whatever comes later.
 
-    The last four are None where an attempt took no step, and in results of older versions.
+    The last five are None where an attempt took no step, and in results of older versions.
     """
 
     run: RunSpec
@@ -64,6 +66,7 @@ class RunResult:
     mfu: float | None = None
     grad_norm: float | None = None
     clipped: float | None = None
+    clipped_after_warmup: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field, readable back by `from_json`."""
@@ -135,6 +138,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("mfu", "float64", "", "model FLOP/s over the measured peak of matrix products"),
     Column("grad_norm", "float64", "", "gradient norm before clipping over the last 5 % of steps"),
     Column("clipped", "float64", "", "share of steps whose gradient was clipped"),
+    Column("clipped_after_warmup", "float64", "", "the same of the steps after warmup"),
 )
 
 
@@ -160,6 +164,7 @@ class Measurement:
     mfu: float | None = None
     grad_norm: float | None = None
     clipped: float | None = None
+    clipped_after_warmup: float | None = None
 
 
 class RunInterrupted(ScalingError):

@@ -43,6 +43,9 @@ INDEX_PATH = "index/runs.csv"
 
 _NAMES_IN_A_NOTE = 5
 _NUMERICS = ("torch", "device", "dtype")
+# In the reason of runs that trainers of version 1 stopped half way, or counted as diverged at the
+# end, by their loss alone.
+_STOPPED = "above the unigram entropy"
 _SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 CellValue = str | int | float | None
@@ -111,6 +114,12 @@ def tabulate(
         corpus=tuple(result.run.data_digest for result in rows),
         numerics=tuple(name_numerics(result) for result in rows),
         overlap=ledger.corpus.overlap,
+        clipped=_floats_or_none([result.clipped for result in rows]),
+        clipped_after_warmup=_floats_or_none([result.clipped_after_warmup for result in rows]),
+        unigram_entropy=ledger.corpus.unigram_entropy,
+        stopped=tuple(
+            r.run.run_id for r in present if r.status == "diverged" and _STOPPED in r.reason
+        ),
         brackets=_list_brackets(stored, planned, convention),
     )
 
@@ -235,6 +244,7 @@ def row_of(
         "mfu": result.mfu,
         "grad_norm": result.grad_norm,
         "clipped": result.clipped,
+        "clipped_after_warmup": result.clipped_after_warmup,
     }
     return {column.name: row[column.name] for column in COLUMNS}
 
@@ -305,6 +315,10 @@ def _guard_cell(value: CellValue) -> CellValue:
 
 def _floats(values: Sequence[float | int | None]) -> FloatArray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _floats_or_none(values: Sequence[float | None]) -> FloatArray | None:
+    return None if all(value is None for value in values) else _floats(values)
 
 
 def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[str, ...]:

@@ -72,6 +72,12 @@ class RunTable:
         corpus: Digest of the tokenised corpus of each row; None where not stated.
         numerics: What each row was computed with, beyond its last bits; None where not stated.
         overlap: Share of held-out spans that occur in the training text; None where unknown.
+        clipped: Share of the steps whose gradient was clipped; None where not stated. NaN marks
+            rows without one.
+        clipped_after_warmup: The same of the steps after warmup.
+        unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None where unknown.
+        stopped: Those of `diverged` that an older rule stopped above the unigram entropy, whether
+            they had gone wrong or were merely short.
         trajectory: Training run of which each row is a point; None where each row is a run.
         schedule: What the table says of each row's schedule, empty where it does not; None
             without such a column. See `trajectories.read_schedule`.
@@ -103,6 +109,10 @@ class RunTable:
     corpus: tuple[str, ...] | None = None
     numerics: tuple[str, ...] | None = None
     overlap: float | None = None
+    clipped: FloatArray | None = None
+    clipped_after_warmup: FloatArray | None = None
+    unigram_entropy: float | None = None
+    stopped: tuple[str, ...] = ()
     trajectory: tuple[str, ...] | None = None
     schedule: tuple[str, ...] | None = None
     brackets: tuple[Bracket, ...] = ()
@@ -176,6 +186,8 @@ def make_table(
     steps: FloatArray | None = None,
     warmup_steps: FloatArray | None = None,
     decay_steps: FloatArray | None = None,
+    clipped: FloatArray | None = None,
+    clipped_after_warmup: FloatArray | None = None,
     corpus: Sequence[str] | None = None,
     numerics: Sequence[str] | None = None,
     trajectory: Sequence[str] | None = None,
@@ -206,6 +218,7 @@ def make_table(
         "lr": _as_floats(learning_rate), "loss_se": _as_floats(loss_se),
         "batch_tokens": _as_floats(batch_tokens), "steps": _as_floats(steps),
         "warmup_steps": _as_floats(warmup_steps), "decay_steps": _as_floats(decay_steps),
+        "clipped": _as_floats(clipped), "clipped_after_warmup": _as_floats(clipped_after_warmup),
     }  # fmt: skip
     _verify_columns(numbers, source)
     n_values, d_values, losses = (_given(numbers[key]) for key in REQUIRED_COLUMNS)
@@ -229,6 +242,8 @@ def make_table(
         steps=numbers["steps"],
         warmup_steps=numbers["warmup_steps"],
         decay_steps=numbers["decay_steps"],
+        clipped=numbers["clipped"],
+        clipped_after_warmup=numbers["clipped_after_warmup"],
         corpus=_as_texts(corpus),
         numerics=_as_texts(numerics),
         trajectory=_as_texts(trajectory),
@@ -326,6 +341,8 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         steps=columns.get("steps"),
         warmup_steps=columns.get("warmup_steps"),
         decay_steps=columns.get("decay_steps"),
+        clipped=columns.get("clipped"),
+        clipped_after_warmup=columns.get("clipped_after_warmup"),
         corpus=texts.get("corpus"),
         numerics=texts.get("numerics"),
         trajectory=find_trajectories(texts.get("run"), columns["N"], columns["D"], notes),
@@ -463,7 +480,7 @@ def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> No
 
 def _stack_columns(table: RunTable) -> FloatArray:
     """Every column that a fit can depend on, absent ones as NaN, texts by their order of name:
-    (n, 18)."""
+    (n, 20)."""
     missing = np.full(len(table), np.nan)
     texts = [
         None if one is None else np.unique(np.array(one), return_inverse=True)[1].ravel()
@@ -472,7 +489,7 @@ def _stack_columns(table: RunTable) -> FloatArray:
     columns = (
         table.params, table.tokens, table.loss, table.flops, table.budget, table.unique_tokens,
         table.seed, table.learning_rate, table.loss_se, table.batch_tokens, table.steps,
-        table.warmup_steps, table.decay_steps, *texts,
+        table.warmup_steps, table.decay_steps, table.clipped, table.clipped_after_warmup, *texts,
     )  # fmt: skip
     stacked = [missing if one is None else one.astype(np.float64) for one in columns]
     return np.stack(stacked, axis=1)

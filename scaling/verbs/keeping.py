@@ -78,7 +78,8 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 @results_argument
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
 @click.option("--failed", is_flag=True, help="Also what failed, diverged or was cancelled.")
-def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
+@click.option("--diverged", is_flag=True, help="Also what diverged.")
+def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool) -> None:
     """\b
     scaling retry results/quickstart
     scaling retry results/quickstart --failed
@@ -89,9 +90,9 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
     from scaling.errors import UsageError
     from scaling.workflow import renew_runs
 
-    if failed and run_ids:
-        raise UsageError("Name runs, or say --failed, not both.")
-    renewed = renew_runs(results, run_ids, failed=failed)
+    if (failed or diverged) and run_ids:
+        raise UsageError("Name runs, or say --failed or --diverged, not both.")
+    renewed = renew_runs(results, run_ids, failed=failed, diverged=diverged)
     for path in renewed.aside:
         click.echo(str(path))
     for what, names in (("taken up again", renewed.allowed), ("tried again", renewed.failed)):

@@ -465,6 +465,31 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     )
 
 
+def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledger: Ledger) -> None:
+    half_way = "the training loss 3.4 is above the unigram entropy 3.1 nats/token"
+    for seed, reason in enumerate((half_way, "the training loss rose from 3.4 to 9 nats/token")):
+        attempt_id = ledger.name_attempt(make_run(seed).run_id, term=1)
+        attempt = ledger.create_attempt(make_run(seed).run_id, attempt_id)
+        (attempt / "metrics.jsonl").write_text(CURVE)
+        (attempt / "weights.bin").write_bytes(b"weights")
+        measured = make_measurement(None, "diverged")
+        ledger.commit(make_run(seed), attempt_id, dataclasses.replace(measured, reason=reason))
+    cells = [make_cell(make_run(seed)) for seed in (0, 1)]
+    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert set(table.diverged) == {make_run(0).run_id, make_run(1).run_id}
+    assert table.stopped == (make_run(0).run_id,)
+
+
+def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
+    commit(ledger, make_run(0))
+    cells = [make_cell(make_run(0))]
+    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert table.clipped is not None
+    assert table.clipped.tolist() == [0.0]
+    assert table.clipped_after_warmup is None  # as in results of older versions
+    assert table.unigram_entropy == FACTS.unigram_entropy
+
+
 def test_the_digest_of_a_table_follows_results_and_convention(ledger: Ledger) -> None:
     commit(ledger, make_run(0))
     cells = [make_cell(make_run(0)), make_cell(make_run(1))]
