@@ -205,8 +205,9 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
 def draw_noise(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
     """Noise of ln loss as the fit's residuals have it, shape (count, n)."""
     rng = np.random.default_rng(seed)
-    drawn = _draw_targets(table, fit, list_clusters(table), count, rng)
-    return np.asarray(drawn - (fit.task.target + fit.residuals), dtype=np.float64)
+    freedom = max(1, fit.residuals.size - fit.theta.size)
+    named = None if find_shared(table) is None else list_clusters(table)
+    return _draw_noise(fit.residuals, freedom, named, count, rng)
 
 
 def refit_around(fit: ParametricFit, noise: FloatArray) -> FloatArray:
