@@ -76,6 +76,7 @@ def make_measurement(loss: float | None = 2.5, status: RunStatus = "finished") -
         mfu=0.4,
         grad_norm=0.5,
         clipped=0.0,
+        clipped_after_warmup=0.0,
     )
 
 
@@ -481,13 +482,22 @@ def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledge
 
 
 def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
-    commit(ledger, make_run(0))
-    cells = [make_cell(make_run(0))]
+    older = dataclasses.replace(make_measurement(), clipped_after_warmup=None)
+    attempt_id = ledger.name_attempt(make_run(0).run_id, term=1)
+    attempt = ledger.create_attempt(make_run(0).run_id, attempt_id)
+    (attempt / "metrics.jsonl").write_text(CURVE)
+    (attempt / "weights.bin").write_bytes(b"weights")
+    ledger.commit(make_run(0), attempt_id, older)
+    cells = [make_cell(make_run(seed)) for seed in (0, 1)]
     table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
     assert table.clipped is not None
     assert table.clipped.tolist() == [0.0]
-    assert table.clipped_after_warmup is None  # as in results of older versions
+    assert table.clipped_after_warmup is None
     assert table.unigram_entropy == FACTS.unigram_entropy
+    commit(ledger, make_run(1))
+    both = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert both.clipped_after_warmup is not None
+    assert [str(share) for share in both.clipped_after_warmup] == ["nan", "0.0"]
 
 
 def test_the_digest_of_a_table_follows_results_and_convention(ledger: Ledger) -> None:
