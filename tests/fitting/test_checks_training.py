@@ -106,8 +106,8 @@ def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
     found = warm_up([0.4] * 6 + [0.05] * 19)
     assert found.passed is False
     assert "6 of 25 runs, with D up to" in found.seen
-    # A fifth of five runs; half of .4 − .05 of their tokens, at .12 of the loss: 2.1 %.
-    assert "up to 2.1% of the loss" in found.seen
+    # A fifth of five runs; .4 − .05 of their steps, at .037 of the loss: 1.3 %.
+    assert "up to 1.3% of the loss" in found.seen
     assert "more steps" in found.advice
 
 
@@ -115,7 +115,7 @@ def test_one_long_warmup_is_said_and_borne():
     found = warm_up([0.4] + [0.05] * 24)
     assert found.passed is True
     assert "1 of 25 runs" in found.seen
-    assert "up to 0.4% of the loss" in found.seen
+    assert "up to 0.3% of the loss" in found.seen
 
 
 def test_a_warmup_as_long_in_every_run_bends_nothing():
