@@ -15,7 +15,7 @@ from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import find_replicates, list_cells
 from scaling.fitting.result import Check
 from scaling.laws.family import LawFamily
-from scaling.ledger.tables import RunTable
+from scaling.ledger.tables import RunTable, judge_table
 from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
@@ -114,6 +114,7 @@ def check_points(table: RunTable) -> tuple[Check, ...]:
         _check_duplicates(table),
         _check_recipes(table),
         _check_repeats(table),
+        _check_units(table),
     )
 
 
@@ -271,6 +272,14 @@ def _check_repeats(table: RunTable) -> Check:
     most = format_count(worst)
     seen = f"{many} of {epochs.size} runs saw their text more than once, up to {most} times."
     return pass_if(many == 0, code, seen, advice)
+
+
+def _check_units(table: RunTable) -> Check:
+    doubts = judge_table(table)
+    seen = " ".join(doubt.seen for doubt in doubts)
+    remedy = " ".join(doubt.remedy for doubt in doubts)
+    good = "N, D, loss and C lie where those of models do."
+    return pass_if(not doubts, "implausible_units", seen or good, remedy)
 
 
 def _check_budgets(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> Check:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from scaling.errors import UsageError
-from scaling.options import fit_options, json_option, results_argument
+from scaling.options import FLOPS, fit_options, json_option, results_argument
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.obtaining import obtain_fit, refusal_as_json, say_damage
@@ -16,14 +16,13 @@ from scaling.verbs.obtaining import obtain_fit, refusal_as_json, say_damage
 
 @click.command()
 @results_argument
-@click.option("--flops", type=float, multiple=True, help="Budget C to forecast [FLOP].")
+@click.option("--flops", type=FLOPS, multiple=True, help="Budget C to forecast [FLOP].")
 @click.option(
     "--near",
     is_flag=True,
     help='By the runs near the forecast, not by one law of all: what "scaling suggest" is for.',
 )
 @click.option("--far", is_flag=True, help="Forecast even beyond three decades from the data.")
-@click.option("--anyway", is_flag=True, help="Forecast even from a fit that did not converge.")
 @fit_options
 @json_option
 def forecast(
@@ -31,7 +30,6 @@ def forecast(
     flops: tuple[float, ...],
     near: bool,
     far: bool,
-    anyway: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -59,7 +57,14 @@ def forecast(
         with refusal_as_json(found.fit, "forecasts", as_json):
             rows = found.table if near else None
             for budget in flops:
-                forecast_run(stored, found.fit, flops=budget, near=rows, far=far, anyway=anyway)
+                forecast_run(
+                    stored,
+                    found.fit,
+                    flops=budget,
+                    near=rows,
+                    far=far,
+                    anyway=options["anyway"],
+                )
     else:
         stored = open_results(results)
     record = review_forecasts(stored)

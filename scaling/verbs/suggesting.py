@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.options import json_option, noise_option, root_option
+from scaling.options import FLOPS, json_option, noise_option, root_option
 from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.obtaining import say_damage
@@ -14,8 +14,8 @@ from scaling.verbs.obtaining import say_damage
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|SWEEP.yaml")
-@click.option("--spend", type=float, required=True, help="FLOPs to spend at most.")
-@click.option("--forecast", type=float, required=True, help="Budget C whose loss is forecast.")
+@click.option("--spend", type=FLOPS, required=True, help="FLOPs to spend at most.")
+@click.option("--forecast", type=FLOPS, required=True, help="Budget C whose loss is forecast.")
 @noise_option
 @click.option(
     "--output",

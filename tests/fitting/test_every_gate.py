@@ -31,6 +31,7 @@ GATES = {
     "warmup_too_long", "too_few_steps", "diverged_cells", "repeated_data", "train_val_overlap",
     "duplicate_cells", "several_recipes_per_cell", "lack_of_fit", "residual_trend", "influence",
     "eval_noise", "extrapolation_distance", "mixed_tokenisers", "numerics_changed", "outliers",
+    "implausible_units",
 }  # fmt: skip
 
 
@@ -173,6 +174,12 @@ WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
         lambda: make_right(unique_tokens=make_right().tokens / 6.0), "repeated_data",
     ),
     "held-out text in training": (lambda: make_right(overlap=0.5), "train_val_overlap"),
+    "N and D in billions": (
+        lambda: dataclasses.replace(
+            make_right(), params=make_right().params / 1e9, tokens=make_right().tokens / 1e9
+        ),
+        "implausible_units",
+    ),
     "rows twice": (
         lambda: select_rows(make_right(), np.r_[np.arange(90), 3, 4]), "duplicate_cells",
     ),
