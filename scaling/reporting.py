@@ -122,7 +122,7 @@ def report_sweep(
         source=source,
         options=tuple(asked),
         variants=compare_variants(table, stored, fit, allocations, filters, asked),
-        csv=render_index(results, stored.plan.cells),
+        csv=render_index(stored.ledger, results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
     )

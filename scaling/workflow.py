@@ -448,7 +448,7 @@ def read_runs(
 
     Args:
         source: The folder or the table.
-        count: How a folder's N is counted; a table states its own.
+        count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
         columns, loss_unit, drop_bad, states, where, anyway: Of a table.
@@ -477,6 +477,7 @@ def read_runs(
         states=states,
         where=where,
         anyway=anyway,
+        count=count,
     )
     return table, None
 
@@ -497,7 +498,7 @@ def backtest_table(
 
     for name in names:
         find_family(name)
-    delta = huber_delta or choose_delta(table, estimate_replicate_sigma(table))
+    delta = huber_delta or choose_delta(estimate_replicate_sigma(table))
     return backtest_families(sort_rows(table), tuple(names), delta=delta)
 
 

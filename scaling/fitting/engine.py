@@ -119,7 +119,7 @@ def fit_runs(
         table=table, family=law_family, mixed=mixed, level=level, bootstrap=bootstrap, seed=seed
     )
     sigma = estimate_replicate_sigma(table)
-    delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
+    delta = huber_delta if huber_delta is not None else choose_delta(sigma)
     law = _fit_law(work, delta) if approach in ("all", "parametric") else _LawPart()
     curves = _fit_minima(work, law, sigma) if approach in ("all", "isoflop") else _MinimaPart()
     hull = _follow_envelope(work) if approach in ("all", "envelope") else _MinimaPart()

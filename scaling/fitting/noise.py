@@ -45,7 +45,7 @@ def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
         whether it has several runs of different seeds (a repeated seed is no replicate).
     """
     keys = np.stack((table.params, table.tokens), axis=1)
-    for column in (table.learning_rate, table.unique_tokens):
+    for column in (table.learning_rate, table.unique_tokens, table.batch_tokens):
         if column is not None:  # rows that do not state it are alike in that
             stated = np.where(np.isfinite(column), column, 0.0)
             keys = np.concatenate((keys, stated[:, None]), axis=1)

@@ -83,10 +83,13 @@ class ParametricFit:
     gradient: FloatArray
 
 
-def choose_delta(table: RunTable, replicate_sigma: float | None) -> float:
-    """δ where none was asked for: 1.345·σ̂ of own replicates, at least 1e-3; 1e-3 for tables made
-    elsewhere, where published fits used it and repeated rows often differ in more than seed."""
-    if table.convention is None or replicate_sigma is None:
+def choose_delta(replicate_sigma: float | None) -> float:
+    """δ where none was asked for: 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
+
+    Replicates are runs of different seeds trained alike (`noise.find_replicates`), wherever the
+    runs lie. Published tables state no seeds, and their fits used 1e-3.
+    """
+    if replicate_sigma is None:
         return DEFAULT_DELTA
     return max(DEFAULT_DELTA, HUBER_EFFICIENCY * replicate_sigma)
 

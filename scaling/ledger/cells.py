@@ -20,6 +20,7 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.ledger.columns import NUMBERS, TABLE_COLUMNS, TEXTS
 from scaling.ledger.header import OPTIONAL_COLUMNS, FileHeader, list_unit_notes, locate_columns
+from scaling.ledger.index_rows import IndexRows, open_index
 from scaling.ledger.opening import RUN_COLUMNS, open_rows
 from scaling.ledger.rows import RawTable, Row
 from scaling.tables.expressions import Expression
@@ -76,6 +77,7 @@ class Cells:
             that the file has.
         rows: Number of each row in the file, from 1.
         names: Contract name -> what it is made of, for messages.
+        index: What the rows say of each other where they are an index of runs.
         problems: Every malformed row or column, one line each.
         rejected: One line for each row that is left out because it is malformed.
         notes: What a reader should know.
@@ -85,6 +87,7 @@ class Cells:
     texts: dict[str, list[str]]
     rows: IntArray
     names: dict[str, str]
+    index: IndexRows
     problems: list[str]
     rejected: list[str]
     notes: list[str]
@@ -152,6 +155,9 @@ class _Reader:
                    (*self.sources, *self.texts_of.values())}  # fmt: skip
         self.filters = [(self._find(column, "--where"), value) for column, value in options.where]
         self.state = self._find_state(used)
+        known = {key: one.columns[0] for key, one in self.where.items() if one.is_column}
+        places = {key: list(self.raw.header).index(name) for key, name in known.items()}
+        self.index = open_index(self.raw.header, places)
         self.numbers: list[int] = []
         self.parts: dict[str, list[FloatArray]] = {name: [] for name in self.sources}
         self.odd: dict[str, dict[int, str]] = {name: {} for name in self.sources}
@@ -198,6 +204,7 @@ class _Reader:
                    for key, cells in self.texts.items()},
             rows=np.array(self.numbers, dtype=np.int64)[good],
             names={key: one.text for key, one in self.where.items()},
+            index=self.index,
             problems=problems,
             rejected=rejected,
             notes=[*self._list_notes(size), *list_unit_notes(self.where, self.options.loss_unit),
@@ -227,21 +234,38 @@ class _Reader:
         """Whether the cells of a row are judged at all."""
         self.read += 1
         if row.problem:
-            place = self._place(row.at)
-            self.spoilt.append((row.at, f"{place}: {row.problem}", f"{place}: {row.problem}"))
+            self.index.pass_over()
+            self._spoil(row, row.problem)
             return False
         if not all(_is_same(row.cells[at], value) for at, value in self.filters):
+            self.index.pass_over()
             self.unmatched += 1
             return False
+        finished = True
         if self.state is not None:
             at, tally = self.state
-            if not tally.judge(row.cells[at]):
-                if tally.rule.accepted is None:
-                    self.unfinished.append(row)
+            finished = tally.judge(row.cells[at])
+            if not finished and tally.rule.accepted is not None:
+                self.index.pass_over()
+                tally.count(row.cells[at], counts=False)
                 return False
+        verdict = self.index.judge(row.cells, finished=finished)
+        if verdict not in ("take", "leave"):
+            self._spoil(row, verdict)
+        if verdict != "take":
+            return False
+        if self.state is not None:
+            self.state[1].count(row.cells[self.state[0]], counts=finished)
+        if not finished:
+            self.unfinished.append(row)
+            return False
         self.numbers.append(self.read)
         self.places.append(row.at)
         return True
+
+    def _spoil(self, row: Row, problem: str) -> None:
+        line = f"{self._place(row.at)}: {problem}"
+        self.spoilt.append((row.at, line, line))
 
     def _settle(self, values: dict[str, FloatArray], notes: list[str]) -> dict[str, dict[int, str]]:
         """Read the odd cells as people write numbers; what remains is a fault, by its column."""
@@ -352,6 +376,7 @@ class _Reader:
             said = " and ".join(f"{column} = {value}" for column, value in self.options.where)
             notes.append(f"{self.read - self.unmatched} of {self.read} rows have {said}; the "
                          f"others are not read")  # fmt: skip
+        notes += self.index.list_notes()
         return notes + (self.state[1].list_notes() if self.state else [])
 
     def _place(self, at: int) -> str:

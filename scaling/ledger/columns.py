@@ -48,6 +48,9 @@ OPTIONAL = (
     TableColumn("corpus", "text", "", "name of the tokenised text, and so of the held-out set"),
     TableColumn("numerics", "text", "", "what the row was computed with: version, device, dtype"),
     TableColumn("run", "text", "", "training run of which the row is a point"),
+    TableColumn(
+        "role", "text", "", "`bracket` and `validation`: in no fit; `grid` and `replicate` are"
+    ),
     TableColumn("schedule", "text", "", "`constant` or `cooldown`: how points of a run compare"),
 )
 TABLE_COLUMNS = REQUIRED + OPTIONAL

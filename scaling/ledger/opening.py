@@ -13,6 +13,7 @@ from pathlib import Path
 
 from scaling.errors import TableError
 from scaling.ledger.columns import TABLE_COLUMNS
+from scaling.ledger.index_rows import INDEX_COLUMNS
 from scaling.ledger.json_rows import read_json_lines, read_json_list
 from scaling.ledger.parquet_rows import read_parquet_rows
 from scaling.ledger.rows import RawTable, Row, read_csv_rows
@@ -33,7 +34,7 @@ class Wanted:
     def __init__(self, words: Iterable[str]) -> None:
         self._words = "\n".join(words)
         self._known: dict[str, bool] = {}
-        self._usual = {one.name for one in TABLE_COLUMNS}.union(RUN_COLUMNS)
+        self._usual = {one.name for one in TABLE_COLUMNS}.union(RUN_COLUMNS, INDEX_COLUMNS)
 
     def __contains__(self, name: object) -> bool:
         if not isinstance(name, str):

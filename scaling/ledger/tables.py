@@ -22,11 +22,13 @@ from scaling.errors import TableError
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.cells import Cells, ReadOptions, Where, read_cells
 from scaling.ledger.header import REQUIRED_COLUMNS
+from scaling.ledger.index_rows import IndexRows
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
 from scaling.ledger.trajectories import find_trajectories, recognise_runs
-from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
-from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention
+from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
+from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
 from scaling.sweep.runspec import canonical_json
+from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
 from scaling.tables.states import USUAL, StateRule
 from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
@@ -125,6 +127,7 @@ def read_table(
     states: StateRule = USUAL,
     where: Where = (),
     anyway: bool = False,
+    count: CountConvention = "matmul",
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
@@ -134,6 +137,9 @@ def read_table(
     The cost model follows the rows that state C (κ interpolated in log N); without any it is
     C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
     says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
+
+    The index of a results folder, and what is exported of it, is read as the folder is: see
+    `index_rows`.
 
     Args:
         path: A file, or a folder of files of one kind; see `ledger.opening`.
@@ -145,6 +151,7 @@ def read_table(
         states: Which rows count by how their run ended.
         where: (column, value) of the file: only rows that have them all are read.
         anyway: Read a table whose columns seem to hold several units.
+        count: How N is counted where rows state their shapes; other tables state their own N.
 
     Returns:
         The table, rows in the file's order.
@@ -161,7 +168,7 @@ def read_table(
         raise TableError(shorten_problems(cells.problems, name))
     if not cells.rows.size:
         raise TableError([f"{name}: {_describe_empty(cells)}; nothing is left to fit"])
-    table = _assemble(cells, name, loss_unit)
+    table = _assemble(cells, name, loss_unit, count)
     mixed = [doubt for doubt in judge_table(table) if doubt.mixed]
     if mixed and not anyway:
         raise TableError([f"{name}: {doubt} (--anyway fits them as they are)" for doubt in mixed])
@@ -182,6 +189,8 @@ def judge_table(table: RunTable) -> tuple[Doubt, ...]:
 
 def _describe_empty(cells: Cells) -> str:
     bad = len(cells.rejected)
+    if cells.index.left_out and not bad:
+        return f"no run of a role that is fitted; {'; '.join(cells.index.list_notes())}"
     if not bad:
         return "no rows"
     first = cells.problems[0].split(": ", 1)[-1] if cells.problems else ""
@@ -214,6 +223,8 @@ def make_table(
     notes: Sequence[str] = (),
     convention: CountConvention | None = None,
     cost: CostModel | None = None,
+    overlap: float | None = None,
+    brackets: Sequence[Bracket] = (),
     source: str = "<arrays>",
     names: tuple[tuple[str, str], ...] = (),
     loss_unit: LossUnit = "nats",
@@ -270,6 +281,8 @@ def make_table(
         names=names,
         loss_unit=loss_unit,
         digest="",
+        overlap=overlap,
+        brackets=tuple(brackets),
     )
     return dataclasses.replace(table, digest=_digest_table(table))
 
@@ -299,7 +312,7 @@ def order_rows(table: RunTable) -> IntArray:
     return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
 
 
-def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
+def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConvention) -> RunTable:
     """Units, missing C and the cost model; notes say what was done."""
     columns = dict(cells.columns)
     blank = [key for key, values in columns.items() if np.isnan(values).all()]
@@ -315,7 +328,9 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
         seed = None
     rows = cells.rows
-    cost = _make_cost(columns, rows, notes)
+    convention, cost = _read_ladder(cells.index, columns, rows.tolist(), count)
+    if cost is None:
+        cost = _make_cost(columns, rows, notes)
     _compare_batches(columns, notes)
     texts = {key: values for key, values in cells.texts.items() if any(values)}
     for key in ("corpus", "numerics"):
@@ -324,6 +339,16 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     group = texts.get("group")
     if group is not None and not all(group):
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
+    run = cells.index.name_rows(rows.tolist())
+    brackets: tuple[Bracket, ...] = ()
+    if run is not None and loss_unit != "ppl":  # an index is never in perplexities
+        brackets = cells.index.list_brackets(
+            run,
+            columns["N"],
+            tokens=columns["D"],
+            loss=columns["loss"],
+            unit=1.0 if loss_unit == "nats" else math.log(2.0),
+        )
     return make_table(
         columns["N"],
         columns["D"],
@@ -343,10 +368,14 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         numerics=texts.get("numerics"),
         trajectory=_find_runs(texts, columns, notes),
         schedule=texts.get("schedule"),
-        run=[str(row) for row in rows],
+        run=run or [str(row) for row in rows],
+        diverged=cells.index.unfinished,
         rejected=cells.rejected,
         notes=notes,
+        convention=convention,
         cost=cost,
+        overlap=cells.index.read_overlap(rows.tolist()),
+        brackets=brackets,
         source=name,
         names=tuple(cells.names.items()),
         loss_unit=loss_unit,
@@ -386,6 +415,28 @@ def _find_runs(
     if named is None or not any(named):
         named = recognise_runs(texts, params, tokens, notes)
     return find_trajectories(named, params, tokens, notes)
+
+
+def _read_ladder(
+    index: IndexRows, columns: dict[str, FloatArray], rows: Sequence[int], count: CountConvention
+) -> tuple[CountConvention | None, CostModel | None]:
+    """(how N is counted, the ladder's cost) of rows that state their shapes; puts N as `count`
+    has it in the place of an index's own N, which is matmul parameters."""
+    flops = columns.get("C")
+    if flops is None:
+        return None, None
+    found = index.read_shapes(rows, columns["N"], tokens=columns["D"], flops=flops)
+    if found is None:
+        return None, None
+    shapes, convention = found
+    if convention == "matmul" and count != "matmul":
+        convention = count
+        columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
+    first = shapes[0]
+    rungs = list_ladder(
+        first.vocab_size, first.seq_len, head_size=first.head_size, max_params=LARGEST_PARAMS
+    )
+    return convention, make_ladder_cost(rungs, convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:

@@ -120,11 +120,12 @@ class StateTally:
         """Whether a row with this word counts."""
         word = fold_word(cell)
         if self.rule.accepted is not None:
-            counts = word in self.rule.accepted
-        else:
-            counts = self.rule.any or word not in UNFINISHED
+            return word in self.rule.accepted
+        return self.rule.any or word not in UNFINISHED
+
+    def count(self, cell: str, *, counts: bool) -> None:
+        """Note the word of a row."""
         (self.kept if counts else self.left)[cell.strip()] += 1
-        return counts
 
     def list_notes(self) -> list[str]:
         """What a reader should know of the rows that were kept, and of those left out by rule."""

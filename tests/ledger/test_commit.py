@@ -485,15 +485,16 @@ def test_the_index_is_the_same_bytes_for_the_same_results(ledger: Ledger) -> Non
         commit(ledger, cell.run)
     stored = ledger.read_results()
     write_index(ledger, stored, cells)
-    assert render_index(stored, cells) == render_index(stored, cells[::-1])
-    assert (ledger.folder / "index" / "runs.csv").read_text() == render_index(stored, cells)
+    assert render_index(ledger, stored, cells) == render_index(ledger, stored, cells[::-1])
+    assert (ledger.folder / "index" / "runs.csv").read_text() == render_index(ledger, stored, cells)
     assert verify(ledger, cells) == ()
 
 
 def test_a_row_has_every_column_once(ledger: Ledger) -> None:
     commit(ledger, make_run())
     result = ledger.read_results().results[make_run().run_id]
-    row = row_of(result, role="grid", budget=1e9, convention="matmul")
+    varied: Any = ("batch", "ab" * 8, 2.0)
+    row = row_of(result, role="bracket", budget=1e9, group="g", varied=varied, overlap=0.1)
     assert list(row) == [column.name for column in COLUMNS]
     kinds = {"str": str, "float64": float, "int64": int}
     assert all(isinstance(row[column.name], kinds[column.dtype]) for column in COLUMNS)

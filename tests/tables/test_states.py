@@ -14,7 +14,10 @@ from scaling.tables.states import (
 
 def tally(words, rule=USUAL):
     counted = StateTally("status", rule)
-    return [counted.judge(word) for word in words], counted
+    found = [counted.judge(word) for word in words]
+    for word, counts in zip(words, found, strict=True):
+        counted.count(word, counts=counts)
+    return found, counted
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
