@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.errors import QueryError
-from scaling.options import PARAMS, TOKENS, Amount
+from scaling.options import FLOPS, PARAMS, TOKENS, Amount
 from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_flops
 
@@ -21,7 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # Fewer bytes than this hold no model; whoever writes 80 means gigabytes.
 _FEWEST_BYTES = 1e4
-_HARDWARE = ("device", "devices", "days", "mfu", "dollars", "price_per_hour")
+_HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
     "params",
     "tokens",
@@ -48,6 +48,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
         str,
         "What trains: a100, h100, tpu-v5p, ...; or measured: what trained this folder.",
     ),
+    ("--peak-flops", FLOPS, "Peak FLOP/s of one device, in place of --device."),
     ("--devices", float, "How many; with --days a deadline."),
     ("--days", float, "Until training has to end."),
     ("--mfu", float, "Share of the device's peak that training reaches, e.g. 0.4."),
@@ -105,15 +106,17 @@ def _read_bytes(text: str) -> float:
 
 
 def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
-    from scaling.allocation import Hardware, find_device
+    from scaling.allocation import find_device
 
     given = [f"--{name.replace('_', '-')}" for name in _HARDWARE if said[name] is not None]
     if not given:
         return None
+    if said["peak_flops"] is not None:
+        return _make_stated(said)
     if said["device"] is None:
         raise QueryError(
             f"{', '.join(given)}: say on which --device (h100, a100, ..., or measured: the machine "
-            "that trained a results folder)."
+            "that trained a results folder), or of which --peak-flops."
         )
     mfu = said["mfu"]
     if said["device"].strip().casefold() == "measured":
@@ -131,6 +134,27 @@ def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
         if not 0.0 < mfu <= 1.0:
             raise QueryError(f"--mfu is {mfu:g}; it is a share of the peak, above 0, at most 1.")
         name, speed = f"{device.name} at {mfu:.3g} of its peak", mfu * device.peak_flops
+    return _make_count(name, speed, said)
+
+
+def _make_stated(said: dict[str, Any]) -> Hardware:
+    """Hardware of which the peak is said, not the name."""
+    peak, mfu = said["peak_flops"], said["mfu"]
+    if said["device"] is not None:
+        raise QueryError("--device and --peak-flops both say how fast one is; leave one out.")
+    if not (math.isfinite(peak) and peak > 0):
+        raise QueryError(f"--peak-flops is {peak:g}; say the FLOP/s of one device, as in 9.9e14.")
+    if mfu is None or not 0.0 < mfu <= 1.0:
+        raise QueryError(
+            "--peak-flops is not reached in training: say which share with --mfu, above 0, at "
+            "most 1 (Llama 3 405B: 0.38 to 0.43 on H100; arXiv:2407.21783)."
+        )
+    return _make_count(f"{format_flops(peak)} FLOP/s at {mfu:.3g} of it", mfu * peak, said)
+
+
+def _make_count(name: str, speed: float, said: dict[str, Any]) -> Hardware:
+    from scaling.allocation import Hardware
+
     return Hardware(
         name=name,
         flops_per_second=speed,
