@@ -19,7 +19,7 @@ import numpy as np
 
 from scaling.errors import TableError
 from scaling.ledger.columns import NUMBERS, TABLE_COLUMNS, TEXTS
-from scaling.ledger.header import OPTIONAL_COLUMNS, FileHeader, list_unit_notes, locate_columns
+from scaling.ledger.header import REQUIRED_COLUMNS, FileHeader, list_unit_notes, locate_columns
 from scaling.ledger.index_rows import IndexRows, open_index
 from scaling.ledger.opening import RUN_COLUMNS, open_rows
 from scaling.ledger.rows import RawTable, Row
@@ -59,12 +59,14 @@ class ReadOptions:
         states: Which rows count by how their run ended.
         where: (column, value) of the file; only rows that match all of them are read.
         loss_unit: For notes only.
+        needed: Columns that must be there, in every row.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     states: StateRule = USUAL
     where: Where = ()
     loss_unit: str = "nats"
+    needed: tuple[str, ...] = REQUIRED_COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +146,7 @@ class _Reader:
             file=self.name, format=self.raw.format, names=self.raw.names,
             has_line=not self.raw.place, remedy=self.raw.remedy,
         )  # fmt: skip
-        self.where = locate_columns(self.header, options.columns)
+        self.where = locate_columns(self.header, options.columns, options.needed)
         used = {name for one in self.where.values() for name in one.columns}
         self.sources = [name for key in NUMBERS for name in self._columns_of(key)]
         self.sources = list(dict.fromkeys(self.sources))
@@ -312,7 +314,7 @@ class _Reader:
             if at in found:
                 continue
             if blank[at]:
-                if key not in OPTIONAL_COLUMNS:
+                if key in self.options.needed:
                     found[at] = _Wrong(at, "empty", "empty")
                 continue
             kind = _name_fault(key, float(values[at]))
@@ -352,8 +354,9 @@ class _Reader:
                         continue
                     first = False
                     out = f"leave the column out with --columns {key}=, "
+                    out = "" if key in self.options.needed else out
                     line = (f"{place}: {name}: {one.seen}, and so in {count} of {size} rows; "
-                            f"{out if key in OPTIONAL_COLUMNS else ''}{_BY_ROW}")  # fmt: skip
+                            f"{out}{_BY_ROW}")  # fmt: skip
                 lines.append((self.places[one.row], line, ""))
         lines.sort(key=lambda one: one[0])
         rejected = [(at, said) for at, _, said in lines if said]

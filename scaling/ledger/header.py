@@ -86,7 +86,9 @@ class FileHeader:
         return f"{self.file}:1" if self.has_line else self.file
 
 
-def locate_columns(header: FileHeader, mapping: Mapping[str, str]) -> dict[str, Expression]:
+def locate_columns(
+    header: FileHeader, mapping: Mapping[str, str], needed: Collection[str] = REQUIRED_COLUMNS
+) -> dict[str, Expression]:
     """Contract name -> what it is made of; an empty mapping leaves an optional column out.
 
     Raises:
@@ -97,14 +99,14 @@ def locate_columns(header: FileHeader, mapping: Mapping[str, str]) -> dict[str, 
     for column in KNOWN:
         wanted = mapping.get(column, column).strip()
         if not wanted:
-            if column in REQUIRED_COLUMNS:
+            if column in needed:
                 problems.append(f"{header.file}: columns: {column} is needed and cannot be left "
                                 f"out")  # fmt: skip
             continue
         try:
             found = parse_expression(wanted, header.names)
         except ExpressionError as error:
-            if column not in mapping and column in OPTIONAL_COLUMNS:
+            if column not in mapping and column not in needed:
                 continue
             if error.column:
                 problems.append(_describe_missing(header, column, error.column, mapping))
@@ -171,6 +173,12 @@ def _describe_missing(
         hint = _propose(column, wanted, [one for one in names if one not in taken])
     if not hint:
         hint = _derive(column, names, mapping)
+    if not hint and column in ("N", "D"):
+        alone = [
+            one for one in ("C", "N", "D") if one != column and (mapping.get(one) or one in names)
+        ]
+        if alone:
+            hint = f"or fit the loss against {alone[0]} alone: --of {alone[0]}"
     if not hint and header.format in ("CSV", "TSV") and {"config", "summary"} <= set(names):
         hint = ("the cells of config and summary are whole dictionaries: write one JSON object "
                 "per run to a .jsonl file instead")  # fmt: skip

@@ -319,7 +319,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
     for key in blank:
         del columns[key]
     notes = list(cells.notes)
-    _convert_loss(columns, loss_unit, name)
+    convert_loss(columns, loss_unit, name)
     if loss_unit == "bpb":
         notes.append("losses were given in bits per byte: every loss here is nats per byte, "
                      "not per token; N* and D* do not depend on that")  # fmt: skip
@@ -382,7 +382,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
     )
 
 
-def _convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> None:
+def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> None:
     """Losses and their errors in nats; of a perplexity p the error of ln p is that of p over p.
 
     Raises:

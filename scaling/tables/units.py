@@ -82,8 +82,9 @@ def judge_units(
     doubts = [*_judge_counts(params, tokens, called), *_judge_loss(loss)]
     if flops is not None and not any(doubt.mixed for doubt in doubts):
         ratio = flops / (_FLOP_PER_PARAM_TOKEN * params * tokens)
-        doubts += _judge_cost("C", ratio, flops, called)
-        if budget is not None:
+        of_flops = _judge_cost("C", ratio, flops, called)
+        doubts += of_flops
+        if budget is not None and not of_flops:
             doubts += _judge_cost("budget", budget / flops, budget, called, of="C")
     return tuple(doubts)
 

@@ -19,6 +19,13 @@ from scaling.options import (
 )
 from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
+from scaling.verbs.curves import (
+    CURVE_NAMES,
+    curve_options,
+    fit_one_variable,
+    say_curve,
+    say_speed_up,
+)
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
     list_groups,
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
 @click.command()
 @source_argument
 @group_option
+@curve_options
 @fit_options
 @json_option
 def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> int:
@@ -52,6 +60,10 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     """
     from scaling.text import format_fit, format_groups, format_unfiltered
 
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    if curve["of"] is not None:
+        say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
+        return 0
     if group_by is not None:
         groups = {}
         for key, part in list_groups(source, group_by, options):
@@ -200,10 +212,23 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
 @click.option("--flops", type=FLOPS, default=None, help="Budget C.  [default: largest of both]")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option(
+    "--columns-b",
+    default=None,
+    metavar="N=params,...",
+    help="Of B, where its columns have other names.  [default: as --columns]",
+)
+@curve_options
 @fit_options
 @json_option
 def compare(
-    first: Path, second: Path, flops: float | None, far: bool, as_json: bool, **options: Any
+    first: Path,
+    second: Path,
+    flops: float | None,
+    far: bool,
+    columns_b: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling compare results/quickstart results/other
@@ -215,9 +240,16 @@ def compare(
     from scaling.errors import NoFitError
     from scaling.text import format_comparison
 
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    if curve["of"] is not None:
+        fitted, _ = fit_one_variable([first, second], curve, options)
+        say_speed_up(fitted, as_json=as_json)
+        return 0
     if (options["family"], options["approach"]) != ("chinchilla", "all"):
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
-    (one, stored_one), (two, stored_two) = (read_kept(path, options) for path in (first, second))
+    one, stored_one = read_kept(first, options)
+    other = options if columns_b is None else options | {"columns": columns_b}
+    two, stored_two = read_kept(second, other)
     same = None
     if stored_one and stored_two:
         same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
