@@ -1,9 +1,4 @@
-"""Any file of runs, or a folder of them, as rows of text: the suffix names the format.
-
-.csv (any other suffix too)   commas; semicolons or tabs where the header has no comma
-.tsv  .jsonl .ndjson  .json  .parquet  .md (or any table of `| cells |`)
-.gz after any of them         a folder: its files, all of one header
-"""
+"""Any file of runs, or a folder of them, as rows of text: the suffix names the format."""
 
 from __future__ import annotations
 
@@ -23,6 +18,17 @@ from scaling.tables.states import is_state_column
 # Names under which tables keep the training run of a row; read where `run` is not mapped.
 RUN_COLUMNS = ("run_name", "run_id", "run", "Run", "Run ID", "Run Name", "name", "Name",
                "trial_id", "trial", "experiment", "file")  # fmt: skip
+FORMATS = (
+    ("`.csv`, any other", "commas; semicolons or tabs where the header has no comma; a table of "
+     "`\\| cells \\|` as Markdown"),
+    ("`.tsv`", "tabs"),
+    ("`.jsonl`, `.ndjson`", "an object per line"),
+    ("`.json`", "a list of objects, or an object that holds rows (below)"),
+    ("`.parquet`", "by pyarrow (`pip install 'scaling[parquet]'`)"),
+    ("`.gz` after any text", "unpacked"),
+    ("a folder", "its tables and those one level below, all of one header, as one table; the "
+     "column `file` names the file"),
+)  # fmt: skip
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".md")
 _FEWEST_FILES = 2
 

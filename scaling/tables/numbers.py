@@ -20,6 +20,9 @@ Quantity = Literal["", "FLOP", "tokens", "parameters", "bytes"]
 
 # One petaFLOP/s for a day. Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 1.3.
 PF_DAY = 8.64e19
+# What a reader of the docs sees.
+EXAMPLES = ("70M", "1.4B", "64k", "10T", "300B tokens", "1e21", "10^21", "6.3*10^21", "2 PF-days",
+            "5 GFLOPs", "80GB", "1,000,000", "1 000 000", "1_000_000")  # fmt: skip
 _LONGEST = 60  # characters; a float64 and its unit need fewer
 
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")

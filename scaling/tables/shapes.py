@@ -19,6 +19,19 @@ from typing import Any
 
 from scaling.tables.numbers import NumberError, read_number
 
+# What a reader of the docs sees; tests/ledger/test_spellings.py reads each.
+SHAPES = (
+    ("nested objects", "dotted columns: `config.n_params`, `summary.val/loss`"),
+    ("`{\"runs\": [{…}, …]}`", "the one list of objects inside; several are refused"),
+    ("`{\"name\": {…}, \"name\": {…}}`", "objects with keys in common: runs, the name in `name`"),
+    ("pandas `to_json`", "by columns, index, split, table or records"),
+    ("`{\"N\": […], \"D\": […]}`", "lists of one length: columns"),
+    ("`trainer_state.json`", "evaluations in `log_history`: points of one run; say its N and D"),
+    ("`Step, run - loss, …`", "a chart's export: points of runs; say their N and D"),
+    ("`D, 70M, 160M, …`", "a column per size: rows of (D, N, loss)"),
+    ("`tokens, 1e18, 1e19, …`", "the same with other names: rows of (tokens, `header`, `cell`); "
+     "say what they are"),
+)  # fmt: skip
 _FEWEST_HEADERS = 3  # columns whose names are numbers; two may be anything
 _CHART_MARK = " - "
 _CHART_EXTRAS = ("__MIN", "__MAX")

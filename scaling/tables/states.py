@@ -45,7 +45,7 @@ TRACKERS = (
             ("created", "queued", "in_progress", "stopped", "aborted", "failed", "draft"),
             ("publishing",)),
     Tracker("Neptune", (), ("Active",), ("Inactive",)),
-    Tracker("scaling", ("ok",), ("diverged", "cancelled")),
+    Tracker("scaling", ("finished",), ("diverged", "cancelled", "failed")),
 )  # fmt: skip
 
 # Where the programs put it, in lower case.

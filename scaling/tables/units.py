@@ -41,6 +41,16 @@ _FLOP_UNITS = (
     (PF_DAY, "PF-days"),
 )  # fmt: skip
 
+# What a reader of the docs sees.
+RANGES = (
+    ("N", f"{FEWEST:g} … {MOST_PARAMS:g} parameters (median)"),
+    ("D", f"{FEWEST:g} … {MOST_TOKENS:g} tokens (median)"),
+    ("D/N", f"{LOWEST_RATIO:g} … {HIGHEST_RATIO:g}; outer {1 / HIGHEST_RATIO:g} … "
+     f"{HIGHEST_RATIO:g}"),
+    ("loss", f"{LOWEST_LOSS:g} … {HIGHEST_LOSS:g} nats/token"),
+    ("C / (6·N·D), budget / C", f"{1 / COST_GAP:g} … {COST_GAP:g} (median)"),
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
