@@ -73,7 +73,7 @@ class CurveFit:
     runs: tuple[int, ...]
     level: float
 
-    def find_interval(self, values: Sequence[float]) -> tuple[float, float] | None:
+    def find_interval(self, values: Sequence[float] | FloatArray) -> tuple[float, float] | None:
         """Central interval of what every draw gives."""
         if len(values) < _FEWEST_DRAWS:
             return None

@@ -309,8 +309,7 @@ class _Reader:
                 seen = fault if made.is_column else f"{name}: {fault}"
                 found.setdefault(row, _Wrong(row, fault.split("'")[0], seen))
         blank = np.isnan(values)
-        for row in np.flatnonzero(~_is_valid(key, values)):
-            at = int(row)
+        for at in np.flatnonzero(~_is_valid(key, values)).tolist():
             if at in found:
                 continue
             if blank[at]:
@@ -322,8 +321,7 @@ class _Reader:
             found[at] = _Wrong(at, kind, f"{shown} {kind}")
         if key in _PARTS_OF_STEPS and "steps" in columns:
             steps = columns["steps"]
-            for row in np.flatnonzero(values > steps):  # NaN: not stated, or a problem already
-                at = int(row)
+            for at in np.flatnonzero(values > steps).tolist():  # NaN: not stated, or a problem
                 seen = f"{values[at]:g} of {steps[at]:g} steps; count both in optimiser steps"
                 found.setdefault(at, _Wrong(at, "longer than its run", seen))
         return [found[row] for row in sorted(found)]

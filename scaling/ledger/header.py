@@ -216,7 +216,7 @@ def _suggest(column: str, wanted: str, names: Sequence[str]) -> str | None:
     if column == "loss":  # held-out losses first
         fitting.sort(key=lambda one: not _HELD_OUT & _split_words(one))
     exact = [one for one in fitting if _strip(one).lower() == column.lower()]
-    return (exact or fitting or [None])[0]
+    return next(iter(exact or fitting), None)
 
 
 def _speaks_for(column: str, name: str) -> bool:

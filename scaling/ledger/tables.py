@@ -411,7 +411,7 @@ def _find_runs(
 ) -> tuple[str, ...] | None:
     """The training run of each row where rows are points along runs; see `trajectories`."""
     params, tokens = columns["N"], columns["D"]
-    named = texts.get("run")
+    named: Sequence[str] | None = texts.get("run")
     if named is None or not any(named):
         named = recognise_runs(texts, params, tokens, notes)
     return find_trajectories(named, params, tokens, notes)

@@ -99,6 +99,25 @@ def judge_units(
     return tuple(doubts)
 
 
+def to_nats(value: float, unit: str) -> float:
+    """A loss in nats; that of a perplexity is its logarithm.
+
+    Args:
+        value: Positive; of a perplexity above 1.
+        unit: nats, bits, bpb (bits per byte) or ppl.
+    """
+    if unit == "ppl":
+        return math.log(value) if value > 0 else -math.inf
+    return value if unit == "nats" else value * math.log(2.0)
+
+
+def from_nats(value: float, unit: str) -> float:
+    """The inverse of `to_nats`."""
+    if unit == "ppl":
+        return math.exp(value)
+    return value if unit == "nats" else value / math.log(2.0)
+
+
 def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, str]) -> list[Doubt]:
     ratio = tokens / params
     for name, values in (("N", params), ("D", tokens)):

@@ -30,6 +30,8 @@ from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
     list_groups,
     naming_units,
+    read_loss,
+    say_losses,
     obtain_answerer,
     obtain_fit,
     read_kept,
@@ -115,6 +117,7 @@ def allocate(
     from scaling.text import format_allocation
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
     asked = None if options["approach"] == "all" else options["approach"]
 
@@ -295,6 +298,7 @@ def _answer(
         fitted, ladder, damaged = obtain_answerer(source, options)
         with refusal_as_json(fitted, key, as_json), naming_units(fitted):
             answers = answer(fitted, ladder)
+        say_losses([one.loss for one in answers], options["loss_unit"])
         if as_json:
             click.echo(dump_json({"schema_version": 1, key: [a.to_contract() for a in answers]}))
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from scaling.units import clean_line
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
-    from scaling.ledger.tables import RunTable
+    from scaling.ledger.tables import LossUnit, RunTable
     from scaling.sweep.shapes import ModelShape
     from scaling.workflow import FilteredFit, StoredSweep
 
@@ -104,6 +104,29 @@ def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
             kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
             click.echo(dump_json(kept | {"reason": str(error), key: []}))
         raise
+
+
+def read_loss(value: float | None, unit: LossUnit, option: str) -> float | None:
+    """A loss that is asked for in the table's unit, in nats; what was understood is said."""
+    from scaling.tables.units import to_nats
+
+    if value is None or unit == "nats":
+        return value
+    nats = to_nats(value, unit)
+    click.echo(f"note: {option} {value:g} is read in {unit}: {nats:.6g} nats", err=True)
+    return nats
+
+
+def say_losses(losses: Sequence[float | None], unit: LossUnit) -> None:
+    """Losses of answers, which are in nats, once more in the table's unit."""
+    from scaling.tables.units import from_nats
+
+    if unit == "nats":
+        return
+    for loss in losses:
+        if loss is not None:
+            shown = f"{loss:.6g} nats is {from_nats(loss, unit):.6g} {unit}"
+            click.echo(f"note: losses are in nats; {shown}", err=True)
 
 
 @contextlib.contextmanager
