@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-class Amount(click.ParamType):
+class Amount(click.types.FloatParamType):
     """A number as people write it: 1e21, 10^21, 70M, 300B tokens; what was understood is said."""
 
     name = "number"

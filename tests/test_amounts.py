@@ -1,6 +1,7 @@
 """Claims about numbers as people write them, where they are asked for: flags and sweep files."""
 
 import json
+import math
 
 import pytest
 from click.testing import CliRunner
@@ -97,3 +98,17 @@ def test_a_peak_may_be_stated_in_place_of_a_name(ask):
         "allocate", "--peak-flops", "1e15", "--device", "h100", "--mfu", "0.4", "--days", "1"
     )
     assert "leave one out" in str(both.exception) + both.stderr
+
+
+def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
+    # The table in bits, asked in bits, is the table in nats, asked in nats.
+    answers = []
+    for unit, scale in (("nats", 1.0), ("bits", math.log(2))):
+        path = tmp_path / f"{unit}.csv"
+        rows = [f"{n},{d},{loss / scale!r}\n" for n, d, loss in RUNS]
+        path.write_text("N,D,loss\n" + "".join(rows))
+        words = ["allocate", str(path), "--loss-unit", unit, "--target-loss", repr(2.2 / scale)]
+        done = CliRunner().invoke(cli, [*words, "--no-bootstrap", "--json"])
+        answers.append(json.loads(done.stdout)["answers"][0])
+    for key in ("params", "tokens", "flops"):
+        assert answers[1][key] == pytest.approx(answers[0][key], rel=1e-6)

@@ -30,13 +30,13 @@ from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
     list_groups,
     naming_units,
-    read_loss,
-    say_losses,
     obtain_answerer,
     obtain_fit,
     read_kept,
+    read_loss,
     refusal_as_json,
     say_damage,
+    say_losses,
 )
 
 if TYPE_CHECKING:
