@@ -169,7 +169,8 @@ def compare(
         )
     if bootstrap is not None and bootstrap < 2:
         raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for none.")
-    delta = huber_delta or max(choose_delta(estimate_replicate_sigma(table)) for table in tables)
+    sigmas = [estimate_replicate_sigma(table) for table in tables]
+    delta = max(choose_delta(sigma, huber_delta) for sigma in sigmas)
     alone = [fit_parametric(table, CHINCHILLA, delta=delta) for table in tables]
     both, group = _join_tables(tables)
     joint = fit_parametric(both, SHARED, delta=delta, group=group)

@@ -126,6 +126,26 @@ def filter_options(function: _F) -> _F:
     return _decorate(function, options)
 
 
+_count_option = click.option(
+    "--count",
+    type=click.Choice(["matmul", "total", "non_embedding"]),
+    default="matmul",
+    show_default=True,
+    help="How N is counted (results folders and their exports; other tables state their own N).",
+)
+_delta_option = click.option(
+    "--huber-delta",
+    type=float,
+    default=None,
+    help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
+)
+
+
+def table_options(function: _F) -> _F:
+    """How runs are read and weighed, for verbs that choose the law themselves."""
+    return _decorate(function, (_count_option, _delta_option, reading_options, filter_options))
+
+
 def fit_options(function: _F) -> _F:
     """The options of every verb that fits."""
     options = [
@@ -138,19 +158,8 @@ def fit_options(function: _F) -> _F:
             "envelope: only where points along runs compare (README, Points along runs).",
         ),
         family_option,
-        click.option(
-            "--count",
-            type=click.Choice(["matmul", "total", "non_embedding"]),
-            default="matmul",
-            show_default=True,
-            help="How N is counted (results folders; a table states its own N).",
-        ),
-        click.option(
-            "--huber-delta",
-            type=float,
-            default=None,
-            help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-        ),
+        _count_option,
+        _delta_option,
         click.option(
             "--bootstrap",
             type=click.IntRange(2, 100_000),
@@ -173,13 +182,13 @@ def fit_options(function: _F) -> _F:
             show_default=True,
             help="Of the bootstrap.",
         ),
-        table_options,
+        reading_options,
         filter_options,
     ]
     return _decorate(function, options)
 
 
-def table_options(function: _F) -> _F:
+def reading_options(function: _F) -> _F:
     """How a table is read."""
     options = [
         click.option(

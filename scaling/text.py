@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Check, Fit, Interval
+    from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 _STATUS = {
     "converged": "converged",
@@ -180,6 +181,58 @@ def format_backtest(scored: Backtest) -> str:
         parent, ratio = scored.over_parent
         lines.append(f"{parent}, the simpler law that it extends, by ×{ratio:.2f}")
     return "\n".join(lines)
+
+
+def format_truncation(cut: Truncation) -> str:
+    """How small the runs may be: what each part of them forecasts, and which part is enough."""
+    low, high = (format_flops(end) for end in cut.held_flops)
+    span = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
+    rows: list[tuple[str, ...]] = [("fitted", "runs", "FLOPs", "error", "bias", "change")]
+    rows.append(_describe_step("all", cut.curves[0].steps[0]))  # each curve begins with all
+    for curve in cut.curves:
+        rows += [_describe_step(_describe_edge(curve.drops, one), one) for one in curve.steps[1:]]
+    lines = [
+        f"How small may the others be? Mean absolute error of ln L on the {cut.held} runs with",
+        f"the most C ({span}), by {cut.law}, fitted to what is left of the other {cut.fitted}.",
+        "change: against all of them; ±: standard error, by the noise of held-out and fitted runs.",
+        "",
+        *align_columns(rows),
+        "",
+        "Enough for at most twice the error of all, by two standard errors:",
+        *(f"  {_describe_smallest(curve)}" for curve in cut.curves),
+    ]
+    return "\n".join(lines)
+
+
+def _describe_step(name: str, step: Truncated) -> tuple[str, ...]:
+    absent = ("–", "–", "–")
+    told = absent
+    if step.error is not None and step.bias is not None:
+        told = (
+            _format_share(step.error, step.standard_error),
+            f"{step.bias:+.2%}",
+            "–" if step.change is None else _format_share(step.change, step.change_error, "+"),
+        )
+    return (name, str(step.fitted), format_flops(step.flops), *told)
+
+
+def _describe_edge(drops: str, step: Truncated) -> str:
+    if drops == "sizes":
+        return f"N ≥ {format_count(step.edge)}"
+    return f"C {'≥' if drops == 'budgets' else '≤'} {format_flops(step.edge)}"
+
+
+def _describe_smallest(curve: TruncationCurve) -> str:
+    words = {"sizes": "smallest size", "budgets": "smallest budget", "largest": "largest budget"}
+    found = curve.smallest
+    if found is None:
+        return f"{words[curve.drops]}: not even all runs"
+    first = " (all)" if found is curve.steps[0] else ""
+    return f"{words[curve.drops]}: {_describe_edge(curve.drops, found)}, {found.fitted} runs{first}"
+
+
+def _format_share(value: float, error: float | None, sign: str = "") -> str:
+    return f"{value:{sign}.2%}" + ("" if error is None else f" ± {error:.2%}")
 
 
 def format_comparison(answer: Comparison) -> str:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Fit
+    from scaling.fitting.truncation import Truncation
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
     from scaling.sweep.spec import SweepSpec
@@ -498,8 +499,19 @@ def backtest_table(
 
     for name in names:
         find_family(name)
-    delta = huber_delta or choose_delta(estimate_replicate_sigma(table))
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
     return backtest_families(sort_rows(table), tuple(names), delta=delta)
+
+
+def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
+    """How well a law forecasts the table's most expensive runs from ever fewer of the others."""
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.fitting.truncation import truncate_runs
+    from scaling.ledger.tables import sort_rows
+
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
+    return truncate_runs(sort_rows(table), law, delta=delta)
 
 
 def fit_filtered(

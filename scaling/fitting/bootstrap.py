@@ -149,6 +149,22 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
     return _make_draws(fit, solved.theta[solved.converged], "noise", failed)
 
 
+def draw_noise(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
+    """Noise of ln loss as the fit's residuals have it, shape (count, n)."""
+    rng = np.random.default_rng(seed)
+    drawn = _draw_targets(table, fit, list_clusters(table), count, rng)
+    return np.asarray(drawn - (fit.task.target + fit.residuals), dtype=np.float64)
+
+
+def refit_around(fit: ParametricFit, noise: FloatArray) -> FloatArray:
+    """Coefficients refitted to the fit's own curve with each noise, shape (count, n) to (count, p);
+    NaN where a refit did not converge."""
+    task = replace(fit.task, target=fit.task.target + fit.residuals + noise)
+    solved = _refit(task, np.repeat(fit.theta[None], len(noise), axis=0), None)
+    coefficients = fit.task.family.to_coefficients(solved.theta, fit.task.axes)
+    return np.where(solved.converged[:, None], coefficients, np.nan)
+
+
 def find_interval(draws: FloatArray, level: float) -> Interval:
     """Central percentile interval of draws, shape (b,)."""
     low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])

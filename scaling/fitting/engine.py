@@ -108,7 +108,7 @@ def fit_runs(
     Raises:
         UsageError: An option is out of its range.
     """
-    _verify_options(approach, huber_delta, bootstrap, level)
+    _verify_options(approach, bootstrap, level)
     table = sort_rows(table)
     asked: Approach = "parametric" if approach == "all" else approach
     if approach == "envelope":
@@ -119,7 +119,7 @@ def fit_runs(
         table=table, family=law_family, mixed=mixed, level=level, bootstrap=bootstrap, seed=seed
     )
     sigma = estimate_replicate_sigma(table)
-    delta = huber_delta if huber_delta is not None else choose_delta(sigma)
+    delta = choose_delta(sigma, huber_delta)
     law = _fit_law(work, delta) if approach in ("all", "parametric") else _LawPart()
     curves = _fit_minima(work, law, sigma) if approach in ("all", "isoflop") else _MinimaPart()
     hull = _follow_envelope(work) if approach in ("all", "envelope") else _MinimaPart()
@@ -516,15 +516,11 @@ def _verify_points(table: RunTable) -> None:
         )
 
 
-def _verify_options(
-    approach: str, huber_delta: float | None, bootstrap: int | None, level: float
-) -> None:
+def _verify_options(approach: str, bootstrap: int | None, level: float) -> None:
     if approach not in ("all", "parametric", "isoflop", "envelope"):
         raise UsageError(
             f"approach {approach!r} is unknown; ask for all, parametric, isoflop or envelope."
         )
-    if huber_delta is not None and not (math.isfinite(huber_delta) and huber_delta > 0):
-        raise UsageError(f"huber_delta is {huber_delta}; it must be a finite number above 0.")
     if bootstrap is not None and bootstrap < 2:
         raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for no bootstrap.")
     if not 0.0 < level < 1.0:

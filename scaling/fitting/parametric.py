@@ -11,10 +11,12 @@ Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.3; the demand for proof: 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.errors import UsageError
 from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
 from scaling.laws.family import Law, LawFamily
@@ -83,12 +85,19 @@ class ParametricFit:
     gradient: FloatArray
 
 
-def choose_delta(replicate_sigma: float | None) -> float:
-    """δ where none was asked for: 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
+def choose_delta(replicate_sigma: float | None, asked: float | None = None) -> float:
+    """δ as asked for; else 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
 
     Replicates are runs of different seeds trained alike (`noise.find_replicates`), wherever the
     runs lie. Published tables state no seeds, and their fits used 1e-3.
+
+    Raises:
+        UsageError: What was asked for is not above 0.
     """
+    if asked is not None:
+        if not (math.isfinite(asked) and asked > 0):
+            raise UsageError(f"huber_delta is {asked}; it must be a finite number above 0.")
+        return asked
     if replicate_sigma is None:
         return DEFAULT_DELTA
     return max(DEFAULT_DELTA, HUBER_EFFICIENCY * replicate_sigma)

@@ -16,6 +16,7 @@ from scaling.options import (
     group_option,
     json_option,
     source_argument,
+    table_options,
 )
 from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
@@ -189,22 +190,32 @@ def predict(
     show_default=True,
     help="Laws to score, separated by commas.",
 )
-@fit_options
+@table_options
 @json_option
 def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     """\b
     scaling backtest results/quickstart
     scaling backtest runs.csv --families chinchilla,droppo --json
 
-    How well each law forecasts the runs of the table that it was not fitted to.
+    How well each law forecasts the runs of the table that it was not fitted to, and how small the
+    others may be for it.
     """
-    from scaling.text import format_backtest
-    from scaling.workflow import backtest_table
+    from scaling.text import format_backtest, format_truncation
+    from scaling.workflow import backtest_table, truncate_table
 
     table, stored = read_kept(source, options)
     names = tuple(name.strip() for name in families.split(",") if name.strip())
     scored = backtest_table(table, names, huber_delta=options["huber_delta"])
-    click.echo(dump_json(scored.to_contract()) if as_json else format_backtest(scored))
+    cut = None
+    if scored.chosen is not None:
+        cut = truncate_table(table, scored.chosen, huber_delta=options["huber_delta"])
+    if as_json:
+        more = {"truncation": None if cut is None else cut.to_contract()}
+        click.echo(dump_json(scored.to_contract() | more))
+    else:
+        click.echo(format_backtest(scored))
+        if cut is not None:
+            click.echo("\n" + format_truncation(cut))
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if scored.chosen is None else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import json_option, read_how, table_options
+from scaling.options import json_option, read_how, reading_options
 from scaling.text import dump_json
 from scaling.units import align_columns, clean_text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path), metavar="TABLE")
-@table_options
+@reading_options
 @json_option
 def read(table: Path, as_json: bool, **options: Any) -> int:
     """\b

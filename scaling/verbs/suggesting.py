@@ -12,8 +12,8 @@ from scaling.options import (
     json_option,
     noise_option,
     read_how,
+    reading_options,
     root_option,
-    table_options,
 )
 from scaling.text import dump_json
 from scaling.units import clean_line
@@ -33,7 +33,7 @@ from scaling.verbs.obtaining import say_damage
     help="Write the sweep there instead of to standard output.",
 )
 @root_option
-@table_options
+@reading_options
 @json_option
 def suggest(
     source: Path,
