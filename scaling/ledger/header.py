@@ -54,6 +54,7 @@ _SIZES = {
     "tflops": "TFLOP", "pflops": "PFLOP", "eflops": "EFLOP", "zflops": "ZFLOP",
     "log10": "log10", "pfdays": "PF-days",
 }  # fmt: skip
+_UNIT_WORDS = {"k": "thousands", "M": "millions", "B": "billions", "T": "trillions"}
 _STEPS = ("steps", "step", "num_steps", "n_steps", "max_steps", "total_steps", "train_steps",
           "global_step", "iteration", "iterations", "iters")  # fmt: skip
 _BATCHES = ("batch_tokens", "tokens_per_batch", "tokens_per_step", "batch_size_tokens",
@@ -145,7 +146,8 @@ def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str
             continue
         unit = _find_unit(found.text)
         if unit:
-            notes.append(f"{column} is read from {found.text!r} as it stands; if that is in {unit},"
+            said = _UNIT_WORDS.get(unit, unit)
+            notes.append(f"{column} is read from {found.text!r} as it stands; if that is in {said},"
                          f" say {_quote_option(f'{column}={found.text}[{unit}]')}")  # fmt: skip
     return notes
 
@@ -222,6 +224,8 @@ def _suggest(column: str, wanted: str, names: Sequence[str]) -> str | None:
 def _speaks_for(column: str, name: str) -> bool:
     good, bad = _WORDS[column]
     words = _split_words(_strip(name))
+    if column == "N" and "model" in words and _find_unit(name):
+        return True
     if len(words) == 1 and column != "N":
         return bool(words & good)
     if words & bad:

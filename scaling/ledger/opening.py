@@ -12,7 +12,7 @@ from scaling.ledger.index_rows import INDEX_COLUMNS
 from scaling.ledger.json_rows import read_json_lines, read_json_list
 from scaling.ledger.parquet_rows import read_parquet_rows
 from scaling.ledger.rows import RawTable, Row, read_csv_rows
-from scaling.tables.shapes import Melt, find_melt
+from scaling.tables.shapes import Melt, find_log, find_melt
 from scaling.tables.states import is_state_column
 
 # Names under which tables keep the training run of a row; read where `run` is not mapped.
@@ -89,7 +89,9 @@ def _open_file(path: Path, wanted: Wanted) -> RawTable:
         return read_parquet_rows(path, wanted=wanted)
     raw = read_csv_rows(path, delimiter="\t" if suffix == ".tsv" else None)
     melt = find_melt(raw.names)
-    return raw if melt is None else _melt_rows(raw, melt)
+    if melt is None:
+        return dataclasses.replace(raw, remedy=find_log(raw.names))
+    return _melt_rows(raw, melt)
 
 
 def _open_folder(folder: Path, wanted: Wanted) -> RawTable:

@@ -4,7 +4,8 @@ JSON     {"runs": [{…}, …]}            the one list of objects inside
          {"name": {…}, "name": {…}}    objects of like keys; the name becomes a column `name`
          pandas to_json                by columns, index, split, table, or lists
          trainer_state.json            the evaluations in `log_history` (Hugging Face)
-tables   Step, "run - loss", …         a chart's export of W&B: rows of (run, Step, loss)
+tables   Wall time, Step, Value        TensorBoard's export: the log of one run
+         Step, "run - loss", …         a chart's export of W&B: rows of (run, Step, loss)
          D, 70M, 160M, …               one column per size: rows of (D, header, cell)
 
 Sources: pandas.DataFrame.to_json; transformers/trainer_callback.py (TrainerState);
@@ -27,6 +28,7 @@ SHAPES = (
     ("pandas `to_json`", "by columns, index, split, table or records"),
     ("`{\"N\": […], \"D\": […]}`", "lists of one length: columns"),
     ("`trainer_state.json`", "evaluations in `log_history`: points of one run; say its N and D"),
+    ("`Wall time, Step, Value`", "TensorBoard's export: points of one run; say its N and D"),
     ("`Step, run - loss, …`", "a chart's export: points of runs; say their N and D"),
     ("`D, 70M, 160M, …`", "a column per size: rows of (D, N, loss)"),
     ("`tokens, 1e18, 1e19, …`", "the same with other names: rows of (tokens, `header`, `cell`); "
@@ -91,7 +93,7 @@ def find_records(value: Mapping[Any, Any], wanted: Collection[str] | Any) -> Rec
     if found is not None:
         return found
     lists = [key for key, one in value.items() if _is_list_of_objects(one)]
-    if len(lists) == 1 and not any(isinstance(one, dict) for one in value.values()):
+    if len(lists) == 1 and _holds_rows(value, lists[0], wanted):
         return Records(value[lists[0]], f"the rows are the list {lists[0]!r} of the file")
     if len(lists) > 1:
         shown = ", ".join(map(repr, lists[:5]))
@@ -105,6 +107,13 @@ def find_records(value: Mapping[Any, Any], wanted: Collection[str] | Any) -> Rec
         rows = [{"name": key, **one} for key, one in inner[0][1].items()]
         return Records(rows, f"each key of {inner[0][0]!r} is read as a run of that name")
     return Records((value,))
+
+
+def find_log(names: Sequence[str]) -> str:
+    """What to say of N and D where a header is that of TensorBoard's export of one run; else ""."""
+    if [name.lower() for name in names] == ["wall time", "step", "value"]:
+        return LOG_REMEDY.format(step=names[1], loss=names[2])
+    return ""
 
 
 def find_melt(names: Sequence[str]) -> Melt | None:
@@ -145,6 +154,15 @@ def _read_pandas(value: Mapping[Any, Any], wanted: Any) -> Records | None:
             rows = [{key: one.get(label) for key, one in value.items()} for label in labels]
             return Records(rows, "read as pandas writes it by `columns`")
     return None
+
+
+def _holds_rows(value: Mapping[Any, Any], key: Any, wanted: Any) -> bool:
+    """Whether the list under a key is the table, not the log of the one run around it."""
+    beside = [one for one in value.values() if isinstance(one, dict)]
+    if not beside:
+        return True
+    own = any(name in wanted for name in value[key][0])
+    return own and not any(name in wanted for one in beside for name in one)
 
 
 def _is_list_of_objects(value: object) -> bool:

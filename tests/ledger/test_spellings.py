@@ -112,6 +112,7 @@ COLUMNS = {name: [row[name] for row in ROWS] for name in ("N", "D", "loss")}
 JSON = {
     "records": ROWS,
     "a list under a key": {"runs": ROWS, "project": "x"},
+    "a list beside what else is known": {"project": {"entity": "x"}, "runs": ROWS},
     "objects by name": {f"run{index}": row for index, row in enumerate(ROWS)},
     "objects by name under a key": {"runs": {f"run{i}": row for i, row in enumerate(ROWS)}},
     "pandas columns": {n: dict(zip(LABELS, c, strict=True)) for n, c in COLUMNS.items()},
@@ -189,6 +190,13 @@ def test_a_trainer_s_log_says_what_it_lacks(tmp_path):
     assert "states neither N nor D: say them, as in --columns N=7e7" in refuse(path)[0]
     columns = {"N": "7e7", "D": "step*1e6", "loss": "eval_loss"}
     assert read_table(path, columns=columns).loss.tolist() == [3.0, 2.0]
+
+
+def test_a_tensorboard_export_says_what_it_lacks(tmp_path):
+    path = write(tmp_path, "Wall time,Step,Value\n1.7e9,10,4\n1.7e9,20,3\n")
+    assert "--columns N=7e7,D=Step*524288,loss=Value" in refuse(path)[0]
+    columns = {"N": "7e7", "D": "Step*1e6", "loss": "Value"}
+    assert read_table(path, columns=columns).tokens.tolist() == [1e7, 2e7]
 
 
 def test_a_folder_of_tables_is_one_table(tmp_path):
@@ -273,6 +281,8 @@ def test_rows_are_chosen_by_what_other_columns_say(tmp_path):
         ("config.n_params.value,D,loss", "1,2,3", "--columns N=config.n_params.value"),
         ("params (B),D,loss", "1,2,3", "--columns 'N=params (B)[B]'"),
         ("n,D,loss,run", "1,2,3,4", "--columns N=n"),
+        ("model_M,D,loss", "70,2e9,3", "--columns 'N=model_M[M]'"),
+        ("N,D,flops,eval/loss", "1,2,3,4", "--columns loss=eval/loss"),
     ],
 )
 def test_a_missing_column_is_proposed_or_derived(tmp_path, header, row, hint):
