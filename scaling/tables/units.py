@@ -125,7 +125,7 @@ def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, s
         if mixed:
             return [mixed]
     if _is_logarithm(params, tokens):
-        return [Doubt(f"N is {_span(params)} and D {_span(tokens)}: logarithms to base 10?",
+        return [Doubt(f"N is {_span(params)} and D {_span(tokens)}, as logarithms to base 10 are.",
                       f"If so, say {_advise(called, N='log10', D='log10')}.")]  # fmt: skip
     seen, units = [], {}
     middle = float(np.median(params))
@@ -137,7 +137,7 @@ def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, s
                 rest = float(np.median(tokens if name == "N" else params))
                 wanted = _find_wanted(name, rest)
             units[name] = _find_scale(float(np.median(values)), wanted)
-            seen.append(f"{name} is {_span(values)}: in units of {_SCALES[units[name]]:g}?")
+            seen.append(f"{name} is {_span(values)}, as if in units of {_SCALES[units[name]]:g}.")
         elif float(np.median(values)) > most:
             seen.append(f"{name} is {_span(values)}, more than any run had.")
     remedy = f"If so, say {_advise(called, **units)}." if units else "Correct the column."
@@ -164,7 +164,7 @@ def _find_mixed(name: str, values: FloatArray) -> Doubt | None:
         return None
     low, high = _span(ordered[:cut]), _span(ordered[cut:])
     seen = (f"{name} is {low} in {cut} rows and {high} in {ordered.size - cut}: several units in "
-            f"one column?")  # fmt: skip
+            f"one column.")  # fmt: skip
     return Doubt(seen, "Write every row in one unit.", mixed=True)
 
 
@@ -197,7 +197,7 @@ def _judge_loss(loss: FloatArray) -> list[Doubt]:
     if float(loss.max()) > HIGHEST_LOSS and highest > HIGHEST_LOSS / 2:
         return [Doubt(
             f"The loss is {_span(loss)}; {HIGHEST_LOSS:g} nats is a guess among 262,144 tokens. "
-            "A perplexity, or a sum over tokens?",
+            "No model of text is that bad.",
             "If it is a perplexity, say --loss-unit ppl.",
         )]  # fmt: skip
     if lowest < LOWEST_LOSS:
@@ -225,7 +225,7 @@ def _judge_cost(
         cut = int(np.argmax(gaps)) + 1
         seen = (
             f"{name}/({of}) is {math.exp(logs[:cut].mean()):.3g} in {cut} rows and "
-            f"{math.exp(logs[cut:].mean()):.3g} in {logs.size - cut}: several units in one column?"
+            f"{math.exp(logs[cut:].mean()):.3g} in {logs.size - cut}: several units in one column."
         )
         return [Doubt(seen, "Write every row in one unit.", mixed=True)]
     middle = math.exp(float(np.median(logs)))
@@ -233,11 +233,11 @@ def _judge_cost(
         return []
     seen = f"{name} is {_span(values[known])}, {middle:.3g} times {of} (median)"
     if of != "C" and values[known].min() > 8.0 and values[known].max() < 32.0:
-        return [Doubt(f"{seen}: its logarithm to base 10?",
+        return [Doubt(f"{seen}, as its logarithm to base 10 is.",
                       f"If so, say {_advise(called, **{name: 'log10'})}.")]  # fmt: skip
     factor, unit = min(_FLOP_UNITS, key=lambda one: abs(math.log(middle * one[0])))
     if abs(math.log(middle * factor)) < math.log(COST_GAP):
-        return [Doubt(f"{seen}: in {unit}?",
+        return [Doubt(f"{seen}, as if in {unit}.",
                       f"If so, say {_advise(called, **{name: unit})}.")]  # fmt: skip
     return [Doubt(f"{seen}.", "Are N, D and C of the same runs, and C their whole training in FLOP?"
                   )]  # fmt: skip
