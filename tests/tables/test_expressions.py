@@ -99,8 +99,11 @@ TREES = st.recursive(
 
 @given(TREES.filter(lambda text: "a" in text or "C" in text))
 def test_the_four_operations_are_those_of_python(text):
-    with np.errstate(all="ignore"):
-        expected = eval(text, {"a": np.float64(2.0), "C": np.float64(3.0)})  # noqa: S307 (an oracle)
+    try:
+        with np.errstate(all="ignore"):
+            expected = eval(text, {"a": np.float64(2.0), "C": np.float64(3.0)})  # noqa: S307
+    except ZeroDivisionError:  # of two plain numbers; ours is infinite there
+        return
     values = {"a": np.array(2.0), "C": np.array(3.0)}
     found = parse_expression(text, ("a", "C")).evaluate(values)
     np.testing.assert_array_equal(found, expected)
