@@ -11,12 +11,45 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.ledger.columns import OPTIONAL, REQUIRED
+from scaling.tables.expressions import split_mapping
+from scaling.tables.numbers import NumberError, Quantity, read_number
+from scaling.tables.states import read_state_rule
+from scaling.units import clean_line
 
 if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
     from scaling.workflow import FitOptions
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Amount(click.types.FloatParamType):
+    """A number as people write it: 1e21, 10^21, 70M, 300B tokens; what was understood is said."""
+
+    name = "number"
+
+    def __init__(self, of: Quantity = "") -> None:
+        self.of = of
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            pass
+        try:
+            number = read_number(value, of=self.of)
+        except NumberError as error:
+            self.fail(f"{error}; write 70000000, 7e7, 70M or 10^21.", param, ctx)
+        name = param.opts[0] if param is not None else self.of
+        click.echo(
+            clean_line(f"note: {name} {value} is {number:.10g} {self.of}".rstrip()), err=True
+        )
+        return number
+
+
+FLOPS, TOKENS, PARAMS = Amount("FLOP"), Amount("tokens"), Amount("parameters")
 
 
 class FiniteRange(click.FloatRange):
@@ -82,7 +115,12 @@ def filter_options(function: _F) -> _F:
         click.option(
             "--best-recipe",
             is_flag=True,
-            help="Of each (N, D) fit only the lowest loss, with its learning rate's other seeds.",
+            help="Of each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
+        ),
+        click.option(
+            "--last-of-run",
+            is_flag=True,
+            help="Of points along training runs fit only the end of each run.",
         ),
     ]
     return _decorate(function, options)
@@ -101,28 +139,11 @@ _delta_option = click.option(
     default=None,
     help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
 )
-_reading_options = (
-    click.option(
-        "--columns",
-        default="",
-        metavar="N=params,D=tokens,...",
-        help=f"Names of a table's columns. {_describe_columns()}",
-    ),
-    click.option(
-        "--loss-unit",
-        type=click.Choice(["nats", "bits", "bpb"]),
-        default="nats",
-        show_default=True,
-        help="Unit of a table's loss.",
-    ),
-    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
-    filter_options,
-)
 
 
 def table_options(function: _F) -> _F:
     """How runs are read and weighed, for verbs that choose the law themselves."""
-    return _decorate(function, (_count_option, _delta_option, *_reading_options))
+    return _decorate(function, (_count_option, _delta_option, reading_options, filter_options))
 
 
 def fit_options(function: _F) -> _F:
@@ -161,9 +182,90 @@ def fit_options(function: _F) -> _F:
             show_default=True,
             help="Of the bootstrap.",
         ),
-        *_reading_options,
+        reading_options,
+        filter_options,
     ]
     return _decorate(function, options)
+
+
+def reading_options(function: _F) -> _F:
+    """How a table is read."""
+    options = [
+        click.option(
+            "--columns",
+            default="",
+            metavar="N=params,D=tokens,...",
+            help="Names of a table's columns, or expressions of them: D=steps*batch_tokens, "
+            f"C=gflops*1e9, N=size[M]; lr= leaves one out. {_describe_columns()}",
+        ),
+        click.option(
+            "--loss-unit",
+            type=click.Choice(["nats", "bits", "bpb", "ppl"]),
+            default="nats",
+            show_default=True,
+            help="Unit of a table's loss; ppl: a perplexity.",
+        ),
+        click.option(
+            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
+        ),
+        click.option(
+            "--state",
+            default=None,
+            metavar="COLUMN=WORD,...",
+            help="Which rows of a table count by how their run ended; any: all.",
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="COLUMN=VALUE",
+            help="Read only rows of a table with this value; repeated: with all of them.",
+        ),
+        click.option(
+            "--anyway",
+            is_flag=True,
+            help="Go on although a table's units look mixed, a fit did not converge, or data are "
+            "repeated more often than its law can judge.",
+        ),
+    ]
+    return _decorate(function, options)
+
+
+def group_option(function: _F) -> _F:
+    """One law for each value of a column."""
+    option = click.option(
+        "--group-by",
+        default=None,
+        metavar="COLUMN",
+        help="One law for each value of a column of the table, side by side.",
+    )
+    return _decorate(function, [option])
+
+
+def read_how(options: dict[str, Any]) -> dict[str, Any]:
+    """How a table is read, as `workflow.read_runs` takes it.
+
+    Raises:
+        click.UsageError: An option is written in another way.
+    """
+    pairs = []
+    for text in options["where"]:
+        column, mark, value = text.partition("=")
+        if not mark or not column.strip():
+            raise click.UsageError(f"--where {text!r}: write COLUMN=VALUE, as in data=c4.")
+        pairs.append((column.strip(), value.strip()))
+    try:
+        states = read_state_rule(options["state"])
+    except ValueError as error:
+        raise click.UsageError(f"--state {error}.") from None
+    return {
+        "count": options["count"],
+        "columns": read_columns(options["columns"]),
+        "loss_unit": options["loss_unit"],
+        "drop_bad": options["drop_bad"],
+        "states": states,
+        "where": tuple(pairs),
+        "anyway": options["anyway"],
+    }
 
 
 def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
@@ -183,6 +285,7 @@ def make_filters(options: dict[str, Any]) -> Filters:
         first_epoch=options["first_epoch"],
         min_ratio=options["min_ratio"],
         best_recipe=options["best_recipe"],
+        last_of_run=options["last_of_run"],
     )
 
 
@@ -219,7 +322,7 @@ def read_columns(text: str) -> dict[str, str]:
     Raises:
         click.UsageError: It is written otherwise, or names a column twice.
     """
-    pairs = [pair.strip() for pair in text.split(",") if pair.strip()]
+    pairs = split_mapping(text)
     if not all("=" in pair for pair in pairs):
         raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
     named = [(name.strip(), column.strip()) for name, column in (p.split("=", 1) for p in pairs)]
@@ -233,7 +336,9 @@ def _read_range(text: str | None) -> tuple[float | None, float | None] | None:
     if text is None:
         return None
     try:
-        low, high = (float(end) if end.strip() else None for end in text.split(":"))
+        low, high = (
+            read_number(end, of="FLOP") if end.strip() else None for end in text.split(":")
+        )
     except ValueError:
         raise click.UsageError(
             f"--flops-range {text!r}: write 1e18:1e21, 1e18: or :1e21."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from scaling.text_questions import (
@@ -65,6 +65,26 @@ def format_fit(fit: Fit) -> str:
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
     return "\n".join(lines + _format_checks(fit.checks))
+
+
+def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
+    """One line for each group's law; below, each group's fit."""
+    ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
+    top = min(ends, default=None)
+    names = list(dict.fromkeys(n for one in fits.values() if one.law for n in one.law.params))
+    head = [column, "runs", *names, "a", "" if top is None else f"N* at {format_flops(top)}"]
+    rows = [head]
+    for key, one in fits.items():
+        law = one.law.params if one.law is not None else {}
+        row = [key or "(empty)", str(one.n), *(f"{law[n]:.4g}" if n in law else "" for n in names)]
+        if one.frontier is None or top is None:
+            row += ["", one.status]
+        else:
+            at = one.frontier.k_n * top**one.frontier.a
+            row += [f"{one.frontier.a:.3f}", format_count(at)]
+        rows.append(row)
+    parts = [f"{column} = {key}:\n{format_fit(one)}" for key, one in fits.items()]
+    return "\n\n".join(["\n".join(align_columns(rows)), *parts])
 
 
 def format_unfiltered(whole: Fit, fit: Fit) -> str:

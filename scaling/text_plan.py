@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ _HEADER = (
 
 def format_plan(plan: Mapping[str, Any]) -> str:
     """The cells of a described plan (`scaling plan --json`) as a table, and what they come to."""
-    lines = align_columns([_HEADER, *(_format_cell(cell) for cell in plan["cells"])])
+    lines = align_columns([_HEADER, *_fold_rows([_format_cell(cell) for cell in plan["cells"]])])
     totals = plan["totals"]
     lines.append(
         f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
@@ -39,6 +40,15 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     if "simulation" in plan:
         lines += ["", *_format_simulation(plan["simulation"])]
     return "\n".join(lines)
+
+
+def _fold_rows(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Equal rows (seeds of one cell) as one that says how many there are."""
+    counts = Counter(rows)
+    return [
+        (*row[:-1], row[-1] if count == 1 else f"{row[-1]} ({count} runs alike)")
+        for row, count in counts.items()
+    ]
 
 
 def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:

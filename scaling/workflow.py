@@ -32,10 +32,12 @@ from scaling.errors import (
     SpecError,
     UsageError,
 )
+from scaling.ledger.cells import Where
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.opening import list_table_files
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
@@ -46,6 +48,7 @@ from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
+from scaling.tables.states import USUAL, StateRule
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
@@ -438,6 +441,9 @@ def read_runs(
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
+    states: StateRule = USUAL,
+    where: Where = (),
+    anyway: bool = False,
 ) -> tuple[RunTable, StoredSweep | None]:
     """The runs behind a fit: of a results folder, or of any table (see `read_table`).
 
@@ -446,15 +452,16 @@ def read_runs(
         count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
-        columns, loss_unit, drop_bad: Of a table.
+        columns, loss_unit, drop_bad, states, where, anyway: Of a table.
 
     Returns:
         The table, and the sweep it came from (None for a table).
     """
-    if source.is_dir():
-        if columns or loss_unit != "nats":
+    if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
+        if columns or loss_unit != "nats" or where or states != USUAL:
             raise UsageError(
-                f"{source} is a results folder: --columns and --loss-unit are for tables."
+                f"{source} is a results folder: --columns, --loss-unit, --state, --where and "
+                "--group-by are for tables."
             )
         stored = open_results(source)
         facts = stored.ledger.corpus
@@ -464,7 +471,14 @@ def read_runs(
         )
         return table, stored
     table = read_table(
-        source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad, count=count
+        source,
+        columns=columns or {},
+        loss_unit=loss_unit,
+        drop_bad=drop_bad,
+        states=states,
+        where=where,
+        anyway=anyway,
+        count=count,
     )
     return table, None
 

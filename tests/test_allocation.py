@@ -254,3 +254,21 @@ def test_a_stock_of_text_has_its_published_optimum(fit):
 def test_a_stock_that_means_nothing_is_refused(fit, stock, seen):
     with pytest.raises(QueryError, match=seen):
         predict(fit, params=1e5, tokens=1e7, unique_tokens=stock)
+
+
+def test_a_law_of_one_ratio_answers_off_it_only_with_a_warning():
+    # Twelve sizes at 20 tokens per parameter; asked at .2, two decades off, at trained C, N and D.
+    sizes = np.geomspace(1e7, 3e9, 12)
+    loss = 1.69 + 406.4 / sizes**0.34 + 410.7 / (20 * sizes) ** 0.28
+    fit = fit_runs(make_table(sizes, 20 * sizes, loss=loss), family="compute", bootstrap=None)
+    on, off = (
+        next(one for one in answer.checks if one.code == "extrapolation_distance")
+        for answer in (
+            predict(fit, params=1e9, tokens=2e10),
+            predict(fit, params=2e9, tokens=4e8),
+        )
+    )
+    assert on.passed is True
+    assert off.passed is False
+    assert "D/N = 0.2 lies 2 decades below the data (20 … 20)" in off.seen
+    assert "tokens per parameter" in off.advice

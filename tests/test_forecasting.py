@@ -295,10 +295,12 @@ def test_impossible_forecasts_are_refused(
     assert read_forecasts(folder).forecasts == ()
 
 
-def test_a_table_cannot_train_a_forecast(tmp_path: Path) -> None:
+def test_a_table_that_has_no_law_has_no_forecast(tmp_path: Path) -> None:
     (tmp_path / "runs.csv").write_text("N,D,loss\n1e8,2e9,3.1\n")
-    with pytest.raises(ScalingError, match="no results folder"):
-        call("forecast", str(tmp_path / "runs.csv"), "--flops", "1e20")
+    words = ("--flops", "1e20", "--root", str(tmp_path))
+    with pytest.raises(ScalingError, match="there is no usable fit"):
+        call("forecast", str(tmp_path / "runs.csv"), *words)
+    assert not (tmp_path / "forecasts").exists()
 
 
 def test_the_interval_score_charges_misses_on_either_side() -> None:

@@ -21,7 +21,7 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.power_sum import PowerSum, Term
-from scaling.ledger.tables import make_table, read_table, select_rows, sort_rows
+from scaling.ledger.tables import judge_table, make_table, read_table, select_rows, sort_rows
 
 TABLES = Path(
     os.environ.get("SCALING_TABLES", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
@@ -470,3 +470,14 @@ def test_porian_raw_grid_by_cubics(source):
     slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
     # Parabolas end within .028 (DECISIONS.md); cubics within .023 here.
     assert float(slope) == pytest.approx(PORIAN[source], abs=0.025)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "epoch_chinchilla.csv", "misfitting_final.csv", "datablations_182.csv",
+        "marin_isoflop_comma_dclm.csv", "porian_isoflop.csv", "kyo_chinchilla_subset.csv",
+    ],
+)  # fmt: skip
+def test_no_published_table_is_suspected_of_another_unit(name):
+    assert judge_table(read_table(find_table(name), drop_bad=True)) == ()

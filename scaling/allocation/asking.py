@@ -19,7 +19,7 @@ from scaling.allocation.asked_fit import (
     verify_status,
 )
 from scaling.allocation.composite import answer_question, describe_budget
-from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
 from scaling.allocation.question import Question
 from scaling.allocation.uncertainty import (
@@ -29,7 +29,7 @@ from scaling.allocation.uncertainty import (
     find_interval,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Approach, Fit
+from scaling.fitting.result import Approach, Check, Fit
 from scaling.sweep.shapes import ModelShape
 
 
@@ -113,12 +113,25 @@ def _answer_budget(
         answer,
         shape=shape,
         approach=approach,
-        checks=(distance,),
+        checks=(_widen(distance, fit, answer, {"C": (flops, known)}, far),),
         question=question,
         binding=(cap.name,),
         notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
     )
     return answer if law is None else describe_budget(fit, law, answer, ladder)
+
+
+def _widen(
+    distance: Check,
+    fit: Fit,
+    answer: Allocation,
+    asked: dict[str, tuple[float, tuple[float, float]]],
+    far: bool,
+) -> Check:
+    """The distance of an answer in its tokens per parameter too."""
+    if fit.covered is None:
+        return distance
+    return check_distance(add_ratio(asked, answer.params, answer.tokens, fit.covered.ratio), far)
 
 
 def predict(
@@ -149,7 +162,7 @@ def predict(
         "N": (params, covered.params),
         "D": (tokens, covered.tokens),
     }
-    distance = check_distance(asked, far)
+    distance = check_distance(add_ratio(asked, params, tokens, covered.ratio), far)
     decades = max(count_decades(*one) for one in asked.values())
     n_value, d_value = np.array(params), np.array(tokens)
     mean_interval = new_run_interval = None

@@ -130,7 +130,7 @@ def fit_runs(
     curves = _fit_minima(work, law, sigma) if approach in ("all", "isoflop") else _MinimaPart()
     hull = _follow_envelope(work) if approach in ("all", "envelope") else _MinimaPart()
     checks = [
-        *check_points(table),
+        *check_points(table, len(law_family.param_names)),
         *check_trajectories(table),
         *check_training(table),
         *check_recipe(table, sigma),
@@ -506,9 +506,10 @@ def _note_draws(work: _Work, drawn: Draws) -> None:
 def _measure_coverage(table: RunTable) -> Coverage | None:
     if len(table) == 0:
         return None
-    columns = (table.params, table.tokens, list_flops(table), table.loss)
+    ratio = table.tokens / table.params
+    columns = (table.params, table.tokens, list_flops(table), table.loss, ratio)
     ends = [(float(column.min()), float(column.max())) for column in columns]
-    return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3])
+    return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3], ratio=ends[4])
 
 
 def _exp_finite(logs: FloatArray | float) -> FloatArray:

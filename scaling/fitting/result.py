@@ -128,12 +128,14 @@ class Frontier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """The box of the data behind a fit: (low, high) of N, D, C and the lowest and highest loss."""
+    """The box of the data behind a fit: (low, high) of N, D, C, loss and D/N; the last None where a
+    fit was stored without it."""
 
     params: tuple[float, float]
     tokens: tuple[float, float]
     flops: tuple[float, float]
     loss: tuple[float, float]
+    ratio: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ The one place that imports pyarrow, and only when a Parquet file is read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from scaling.ledger.rows import RawTable, Row, refuse_waiting
 _BATCH_ROWS = 50_000
 
 
-def read_parquet_rows(path: Path, *, wanted: Collection[str]) -> RawTable:
+def read_parquet_rows(path: Path, *, wanted: Container[str]) -> RawTable:
     """The rows of a Parquet file; fields of a struct are dotted columns.
 
     Raises:

@@ -20,17 +20,20 @@ import numpy as np
 
 from scaling.errors import TableError
 from scaling.ledger.brackets import Bracket
-from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
+from scaling.ledger.cells import Cells, ReadOptions, Where, read_cells
+from scaling.ledger.header import REQUIRED_COLUMNS
 from scaling.ledger.index_rows import IndexRows
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
-from scaling.ledger.trajectories import find_trajectories
+from scaling.ledger.trajectories import find_trajectories, recognise_runs
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
 from scaling.sweep.runspec import canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
+from scaling.tables.states import USUAL, StateRule
+from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
 
-LossUnit = Literal["nats", "bits", "bpb"]
+LossUnit = Literal["nats", "bits", "bpb", "ppl"]
 
 # Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
 _MIXED_COST = 0.10
@@ -82,6 +85,8 @@ class RunTable:
         schedule: What the table says of each row's schedule, empty where it does not; None
             without such a column. See `trajectories.read_schedule`.
         brackets: Other recipes at the corners of the grid; empty where none were trained.
+        names: (contract's name, what the file's columns make it of), for messages.
+        loss_unit: What the loss column held; `loss` is in nats whatever it was.
     """
 
     run: tuple[str, ...]
@@ -116,6 +121,8 @@ class RunTable:
     trajectory: tuple[str, ...] | None = None
     schedule: tuple[str, ...] | None = None
     brackets: tuple[Bracket, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+    loss_unit: LossUnit = "nats"
 
     def __len__(self) -> int:
         return len(self.run)
@@ -127,12 +134,15 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
+    states: StateRule = USUAL,
+    where: Where = (),
+    anyway: bool = False,
     count: CountConvention = "matmul",
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
-    A column State, state, status or info.status is read as W&B and MLflow write it: a run that did
-    not finish is a malformed row.
+    A column named like a tracker's state (`tables.states`) says which runs finished: a run that did
+    not is a malformed row, unless `states` says which rows count.
 
     The cost model follows the rows that state C (κ interpolated in log N); without any it is
     C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
@@ -142,32 +152,59 @@ def read_table(
     `index_rows`.
 
     Args:
-        path: .csv, .tsv, .jsonl or .ndjson (an object per line), .json (a list of objects),
-            .parquet (needs pyarrow); any other suffix is read as CSV. UTF-8, one header line;
-            nested objects have dotted columns.
-        columns: Contract name -> the file's name, e.g. {"N": "config.n_params"}.
-        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2.
+        path: A file, or a folder of files of one kind; see `ledger.opening`.
+        columns: Contract name -> the file's name or an expression of its columns, e.g.
+            {"N": "config.n_params", "D": "steps*batch_tokens"}; empty: the column is not read.
+        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2, of
+            ppl the logarithm is taken.
         drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
+        states: Which rows count by how their run ended.
+        where: (column, value) of the file: only rows that have them all are read.
+        anyway: Read a table whose columns seem to hold several units.
         count: How N is counted where rows state their shapes; other tables state their own N.
 
     Returns:
         The table, rows in the file's order.
 
     Raises:
-        TableError: Missing or doubled columns, no rows, malformed rows; every problem in it.
+        TableError: Missing or doubled columns, no rows, malformed rows, mixed units; every problem
+            in it.
         UsageError: The file is Parquet, and pyarrow is not installed.
     """
     name = str(path)
-    cells = read_cells(Path(path), columns or {})
+    options = ReadOptions(columns=columns or {}, states=states, where=where, loss_unit=loss_unit)
+    cells = read_cells(Path(path), options)
     if cells.problems and not drop_bad:
         raise TableError(shorten_problems(cells.problems, name))
-    if not cells.kept:
-        bad, unfit = len(cells.rejected), cells.read - len(cells.rejected)
-        seen = f"{bad} malformed rows and no other" if bad else "no rows"
-        if unfit:
-            seen = f"no run of a role that is fitted; {'; '.join(cells.list_notes())}"
-        raise TableError([f"{name}: {seen}; nothing is left to fit"])
-    return _assemble(cells, name, loss_unit, count)
+    if not cells.rows.size:
+        raise TableError([f"{name}: {_describe_empty(cells)}; nothing is left to fit"])
+    table = _assemble(cells, name, loss_unit, count)
+    mixed = [doubt for doubt in judge_table(table) if doubt.mixed]
+    if mixed and not anyway:
+        raise TableError([f"{name}: {doubt} (--anyway fits them as they are)" for doubt in mixed])
+    return table
+
+
+def judge_table(table: RunTable) -> tuple[Doubt, ...]:
+    """What is odd about the units of a table's columns."""
+    return judge_units(
+        table.params,
+        table.tokens,
+        table.loss,
+        table.flops,
+        table.budget,
+        names=dict(table.names),
+    )
+
+
+def _describe_empty(cells: Cells) -> str:
+    bad = len(cells.rejected)
+    if cells.index.left_out and not bad:
+        return f"no run of a role that is fitted; {'; '.join(cells.index.list_notes())}"
+    if not bad:
+        return "no rows"
+    first = cells.problems[0].split(": ", 1)[-1] if cells.problems else ""
+    return f"{bad} malformed rows and no other ({first})"
 
 
 def make_table(
@@ -201,6 +238,8 @@ def make_table(
     overlap: float | None = None,
     brackets: Sequence[Bracket] = (),
     source: str = "<arrays>",
+    names: tuple[tuple[str, str], ...] = (),
+    loss_unit: LossUnit = "nats",
 ) -> RunTable:
     """A RunTable from arrays of shape (n,); what is left out is None, the cost model follows
     `flops` where given, else 6ND.
@@ -254,6 +293,8 @@ def make_table(
         convention=convention,
         cost=cost,
         source=source,
+        names=names,
+        loss_unit=loss_unit,
         digest="",
         overlap=overlap,
         brackets=tuple(brackets),
@@ -288,15 +329,12 @@ def order_rows(table: RunTable) -> IntArray:
 
 def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConvention) -> RunTable:
     """Units, missing C and the cost model; notes say what was done."""
-    columns = {key: np.concatenate(parts) for key, parts in cells.columns.items()}
+    columns = dict(cells.columns)
     blank = [key for key, values in columns.items() if np.isnan(values).all()]
     for key in blank:
         del columns[key]
-    notes = cells.list_notes()
-    if loss_unit != "nats":
-        for key in ("loss", "loss_se"):
-            if key in columns:
-                columns[key] = columns[key] * math.log(2.0)
+    notes = list(cells.notes)
+    convert_loss(columns, loss_unit, name)
     if loss_unit == "bpb":
         notes.append("losses were given in bits per byte: every loss here is nats per byte, "
                      "not per token; N* and D* do not depend on that")  # fmt: skip
@@ -304,7 +342,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
     if seed is not None and np.isnan(seed).any():
         notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
         seed = None
-    rows = np.concatenate(cells.rows)
+    rows = cells.rows
     convention, cost = _read_ladder(cells.index, columns, rows.tolist(), count)
     if cost is None:
         cost = _make_cost(columns, rows, notes)
@@ -318,7 +356,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
     run = cells.index.name_rows(rows.tolist())
     brackets: tuple[Bracket, ...] = ()
-    if run is not None:
+    if run is not None and loss_unit != "ppl":  # an index is never in perplexities
         brackets = cells.index.list_brackets(
             run,
             columns["N"],
@@ -345,7 +383,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         clipped_after_warmup=columns.get("clipped_after_warmup"),
         corpus=texts.get("corpus"),
         numerics=texts.get("numerics"),
-        trajectory=find_trajectories(texts.get("run"), columns["N"], columns["D"], notes),
+        trajectory=_find_runs(texts, columns, notes),
         schedule=texts.get("schedule"),
         run=run or [str(row) for row in rows],
         diverged=cells.index.unfinished,
@@ -356,7 +394,44 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         overlap=cells.index.read_overlap(rows.tolist()),
         brackets=brackets,
         source=name,
+        names=tuple(cells.names.items()),
+        loss_unit=loss_unit,
     )
+
+
+def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> None:
+    """Losses and their errors in nats; of a perplexity p the error of ln p is that of p over p.
+
+    Raises:
+        TableError: A perplexity is at most 1, that of a text without surprise.
+    """
+    loss, error = columns["loss"], columns.get("loss_se")
+    if unit == "nats":
+        return
+    if unit != "ppl":
+        factors: FloatArray = np.full(loss.shape, math.log(2.0))
+        columns["loss"] = loss * math.log(2.0)
+    else:
+        low = int(np.sum(loss <= 1.0))
+        if low:
+            raise TableError([f"{name}: loss: {low} perplexities are at most 1 (lowest "
+                              f"{loss.min():g}); of such text every token is known. Is the column "
+                              f"in nats or bits?"])  # fmt: skip
+        factors = 1.0 / loss
+        columns["loss"] = np.log(loss)
+    if error is not None:
+        columns["loss_se"] = error * factors
+
+
+def _find_runs(
+    texts: Mapping[str, list[str]], columns: Mapping[str, FloatArray], notes: list[str]
+) -> tuple[str, ...] | None:
+    """The training run of each row where rows are points along runs; see `trajectories`."""
+    params, tokens = columns["N"], columns["D"]
+    named: Sequence[str] | None = texts.get("run")
+    if named is None or not any(named):
+        named = recognise_runs(texts, params, tokens, notes)
+    return find_trajectories(named, params, tokens, notes)
 
 
 def _read_ladder(

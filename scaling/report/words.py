@@ -88,6 +88,10 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "Little held-out text occurs in training",
         "Much held-out text occurs in training",
     ),
+    "implausible_units": (
+        "Numbers lie where those of models do",
+        "Some columns seem to be in another unit",
+    ),
     "duplicate_cells": ("No cell appears twice", "Some cells appear twice"),
     "several_recipes_per_cell": ("Each cell has one recipe", "Some cells mix recipes"),
     "lack_of_fit": (

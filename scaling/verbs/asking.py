@@ -2,37 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from scaling.options import fit_options, json_option, source_argument, table_options
+from scaling.options import (
+    FLOPS,
+    PARAMS,
+    TOKENS,
+    fit_options,
+    group_option,
+    json_option,
+    source_argument,
+    table_options,
+)
 from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
+from scaling.verbs.curves import (
+    CURVE_NAMES,
+    curve_options,
+    fit_one_variable,
+    say_curve,
+    say_speed_up,
+)
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
+    list_groups,
+    naming_units,
     obtain_answerer,
     obtain_fit,
     read_kept,
+    read_loss,
     refusal_as_json,
     say_damage,
+    say_losses,
 )
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation, Prediction
+    from scaling.fitting.result import Fit
+    from scaling.sweep.shapes import ModelShape
+
+    Ladder: TypeAlias = tuple[ModelShape, ...] | None
 
 
 @click.command()
 @source_argument
+@group_option
+@curve_options
 @fit_options
 @json_option
-def fit(source: Path, as_json: bool, **options: Any) -> int:
+def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> int:
     """\b
     scaling fit results/quickstart
     scaling fit runs.csv --columns N=params,D=tokens,loss=val_loss --json
 
     Laws, intervals, checks.
     """
-    from scaling.text import format_fit, format_unfiltered
+    from scaling.text import format_fit, format_groups, format_unfiltered
 
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    if curve["of"] is not None:
+        say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
+        return 0
+    if group_by is not None:
+        groups = {}
+        for key, part in list_groups(source, group_by, options):
+            groups[key] = obtain_fit(source, part, compare=True)[0]
+        if as_json:
+            contracts = [{"key": key, **one.to_contract()} for key, one in groups.items()]
+            click.echo(dump_json({"schema_version": 1, "groups": contracts}))
+        else:
+            click.echo(format_groups(group_by, {key: one.fit for key, one in groups.items()}))
+        bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
+        return NO_USABLE_FIT if bad else 0
     found, stored = obtain_fit(source, options, compare=True)
     fitted = found.fit
     if as_json:
@@ -48,22 +93,17 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
 @click.command()
 @source_argument
-@click.option("--flops", type=float, multiple=True, help="Budget C [FLOP].")
+@click.option("--flops", type=FLOPS, multiple=True, help="Budget C [FLOP].")
 @condition_options
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
-@click.option(
-    "--anyway",
-    is_flag=True,
-    help="Answer even from a fit that did not converge, and with data repeated more often than "
-    "its law can judge.",
-)
+@group_option
 @fit_options
 @json_option
 def allocate(
     source: Path,
     flops: tuple[float, ...],
     far: bool,
-    anyway: bool,
+    group_by: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -78,34 +118,34 @@ def allocate(
     from scaling.text import format_allocation
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
-    fitted, ladder, damaged = obtain_answerer(source, options)
     asked = None if options["approach"] == "all" else options["approach"]
-    with refusal_as_json(fitted, "answers", as_json):
-        answers = [
-            allocate_question(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+
+    def answer(fitted: Fit, ladder: Ladder) -> list[Allocation]:
+        return [
+            allocate_question(
+                fitted, one, ladder=ladder, approach=asked, far=far, anyway=options["anyway"]
+            )
             for one in questions
         ]
-    if as_json:
-        click.echo(dump_json({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
-    else:
-        click.echo("\n\n".join(format_allocation(answer) for answer in answers))
-    return DAMAGED if damaged() else 0
+
+    return _answer(source, group_by, options, as_json, "answers", answer, format_allocation)
 
 
 @click.command()
 @source_argument
-@click.option("--params", type=float, required=True, help="N.")
-@click.option("--tokens", type=float, required=True, help="D.")
+@click.option("--params", type=PARAMS, required=True, help="N.")
+@click.option("--tokens", type=TOKENS, required=True, help="D.")
 @click.option(
     "--unique-tokens",
-    type=float,
+    type=TOKENS,
     default=None,
     help="Different tokens there are; D beyond them repeats them (--family data_constrained).  "
     "[default: any number]",
 )
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
-@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@group_option
 @fit_options
 @json_option
 def predict(
@@ -114,7 +154,7 @@ def predict(
     tokens: float,
     unique_tokens: float | None,
     far: bool,
-    anyway: bool,
+    group_by: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -127,21 +167,19 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.text import format_prediction
 
-    fitted, _, damaged = obtain_answerer(source, options)
-    with refusal_as_json(fitted, "predictions", as_json):
-        answer = predict_loss(
-            fitted,
-            params=params,
-            tokens=tokens,
-            unique_tokens=unique_tokens,
-            far=far,
-            anyway=anyway,
-        )
-    if as_json:
-        click.echo(dump_json({"schema_version": 1, "predictions": [answer.to_contract()]}))
-    else:
-        click.echo(format_prediction(answer))
-    return DAMAGED if damaged() else 0
+    def answer(fitted: Fit, ladder: Ladder) -> list[Prediction]:
+        return [
+            predict_loss(
+                fitted,
+                params=params,
+                tokens=tokens,
+                unique_tokens=unique_tokens,
+                far=far,
+                anyway=options["anyway"],
+            )
+        ]
+
+    return _answer(source, group_by, options, as_json, "predictions", answer, format_prediction)
 
 
 @click.command()
@@ -186,12 +224,25 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
-@click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")
+@click.option("--flops", type=FLOPS, default=None, help="Budget C.  [default: largest of both]")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option(
+    "--columns-b",
+    default=None,
+    metavar="N=params,...",
+    help="Of B, where its columns have other names.  [default: as --columns]",
+)
+@curve_options
 @fit_options
 @json_option
 def compare(
-    first: Path, second: Path, flops: float | None, far: bool, as_json: bool, **options: Any
+    first: Path,
+    second: Path,
+    flops: float | None,
+    far: bool,
+    columns_b: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling compare results/quickstart results/other
@@ -203,9 +254,16 @@ def compare(
     from scaling.errors import NoFitError
     from scaling.text import format_comparison
 
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    if curve["of"] is not None:
+        fitted, _ = fit_one_variable([first, second], curve, options)
+        say_speed_up(fitted, as_json=as_json)
+        return 0
     if (options["family"], options["approach"]) != ("chinchilla", "all"):
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
-    (one, stored_one), (two, stored_two) = (read_kept(path, options) for path in (first, second))
+    one, stored_one = read_kept(first, options)
+    other = options if columns_b is None else options | {"columns": columns_b}
+    two, stored_two = read_kept(second, other)
     same = None
     if stored_one and stored_two:
         same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
@@ -228,3 +286,51 @@ def compare(
     click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
     return DAMAGED if any(damaged) else 0
+
+
+def _answer(
+    source: Path,
+    group_by: str | None,
+    options: dict[str, Any],
+    as_json: bool,
+    key: str,
+    answer: Callable[[Fit, Ladder], Sequence[Any]],
+    format_one: Callable[[Any], str],
+) -> int:
+    """Answer a question by the fit of a source, or by that of each group of its rows.
+
+    Args:
+        source, group_by, options, as_json: Of the command line.
+        key: Of the answers in the JSON.
+        answer: The answers of one fit; each has `to_contract`.
+        format_one: An answer as text.
+    """
+    if group_by is None:
+        fitted, ladder, damaged = obtain_answerer(source, options)
+        with refusal_as_json(fitted, key, as_json), naming_units(fitted):
+            answers = answer(fitted, ladder)
+        say_losses([one.loss for one in answers], options["loss_unit"])
+        if as_json:
+            click.echo(dump_json({"schema_version": 1, key: [a.to_contract() for a in answers]}))
+        else:
+            click.echo("\n\n".join(format_one(one) for one in answers))
+        return DAMAGED if damaged() else 0
+    from scaling.errors import NoFitError
+
+    code, groups, texts = 0, [], []
+    for name, part in list_groups(source, group_by, options):
+        fitted = obtain_answerer(source, part)[0]
+        try:
+            answers = answer(fitted, None)
+        except NoFitError as error:
+            code = NO_USABLE_FIT
+            groups.append({"key": name, "status": fitted.status, "reason": str(error), key: []})
+            texts.append(f"{group_by} = {name}:\n{error}")
+        else:
+            groups.append({"key": name, key: [one.to_contract() for one in answers]})
+            texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
+    if as_json:
+        click.echo(dump_json({"schema_version": 1, "groups": groups}))
+    else:
+        click.echo("\n\n".join(texts))
+    return code

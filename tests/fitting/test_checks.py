@@ -65,7 +65,8 @@ def test_a_good_design_passes_every_gate(good):
     codes = {one.code for one in good.checks} - unknown
     assert codes == {
         "too_few_cells", "diverged_cells", "duplicate_cells", "several_recipes_per_cell",
-        "repeated_data", "not_converged", "parameter_at_bound", "not_identified",
+        "implausible_units", "repeated_data", "not_converged", "parameter_at_bound",
+        "not_identified",
         "design_imprecise", "influence", "too_few_budgets", "interior_minimum",
         "positive_curvature", "off_centre_grid", "methods_disagree", "lack_of_fit",
         "residual_trend", "outliers", "eval_noise", "too_few_steps", "warmup_too_long",

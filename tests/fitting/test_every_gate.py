@@ -32,6 +32,7 @@ GATES = {
     "duplicate_cells", "several_recipes_per_cell", "lack_of_fit", "residual_trend", "influence",
     "eval_noise", "extrapolation_distance", "mixed_tokenisers", "numerics_changed", "outliers",
     "clipped_steps", "above_unigram", "seed_spread", "below_scaling_regime",
+    "implausible_units",
 }  # fmt: skip
 
 
@@ -194,6 +195,12 @@ WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
         lambda: make_right(unique_tokens=make_right().tokens / 6.0), "repeated_data",
     ),
     "held-out text in training": (lambda: make_right(overlap=0.5), "train_val_overlap"),
+    "N and D in billions": (
+        lambda: dataclasses.replace(
+            make_right(), params=make_right().params / 1e9, tokens=make_right().tokens / 1e9
+        ),
+        "implausible_units",
+    ),
     "rows twice": (
         lambda: select_rows(make_right(), np.r_[np.arange(90), 3, 4]), "duplicate_cells",
     ),
