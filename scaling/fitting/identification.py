@@ -93,7 +93,8 @@ def identify(
     if family.floor is not None:
         floor = (ends[family.floor][0] * scale, ends[family.floor][1] * scale)
     names = family.theta_names
-    exponents = {names[at]: ends[at] for at in family.exponents}
+    # E is searched like an exponent where it cannot be solved for, and is none.
+    exponents = {names[at]: ends[at] for at in family.exponents if at != family.floor}
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
     return Identification(

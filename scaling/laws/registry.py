@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
+from scaling.laws.coupled import COUPLED
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
 from scaling.laws.family import Law, LawFamily
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, LawFamily] = {
         NO_FLOOR,
         KAPLAN,
         DROPPO,
+        COUPLED,
         FARSEER,
         COMPUTE,
         DATA_CONSTRAINED,
