@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaling.text_questions import (
@@ -16,9 +16,11 @@ from scaling.units import align_columns, clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.answer import PlainAnswer
+    from scaling.allocation.members import MemberAnswers
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Check, Fit, Interval
+    from scaling.fitting.result import Check, Fit, Interval, MemberScore
 
 _STATUS = {
     "converged": "converged",
@@ -39,10 +41,7 @@ def format_fit(fit: Fit) -> str:
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
         lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
-        for one in fit.members:
-            errors = [f"{error:.2%}" for error in one.errors if error is not None]
-            held = ", ".join(errors) or "not scored"
-            lines.append(f"  {one.name:<13} weight {one.weight:.2f}  held-out error {held}")
+        lines += _list_members(fit.members)
         for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
             lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
@@ -51,7 +50,17 @@ def format_fit(fit: Fit) -> str:
             f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
             f"{fit.objective.sum:.10g}"
         )
-    for name, frontier in fit.approaches.items():
+    if fit.answer is not None:
+        lines += [
+            "",
+            "Answers come from the ensemble of these laws, weighted by held-out error:",
+            *_list_members(fit.answer.members),
+            *_describe_windows(fit.answer.members),
+        ]
+    frontiers = dict(fit.approaches.items())
+    if fit.answer is not None:
+        frontiers = {"ensemble": fit.answer.frontier, **frontiers}
+    for name, frontier in frontiers.items():
         interval = (frontier.intervals or {}).get("a")
         low, high = frontier.range
         lines += [
@@ -64,6 +73,37 @@ def format_fit(fit: Fit) -> str:
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
     return "\n".join(lines + _format_checks(fit.checks))
+
+
+def _list_members(members: Iterable[MemberScore]) -> list[str]:
+    """A line per member: weight with its interval, rows, letters, signed error of each window."""
+    lines = []
+    for one in members:
+        if one.converged is None:
+            lines.append(f"  {one.name:<13} takes no part: too few runs, or a term has vanished")
+            continue
+        errors = [
+            f"{error:.2%} ({bias:+.2%})"
+            for error, bias in zip(one.errors, one.biases, strict=True)
+            if error is not None and bias is not None
+        ]
+        interval = one.weight_interval
+        ends = "" if interval is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+        proof = "" if one.converged else "; NOT CONVERGED"
+        lines.append(
+            f"  {one.name:<13} weight {one.weight:.2f}{ends}  {one.rows} runs, {one.letters} "
+            f"letters; held-out error {', '.join(errors) or 'not scored'}{proof}"
+        )
+    return lines
+
+
+def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
+    """How far the forecasts reached that the weights come from."""
+    if not members or not members[0].reach:
+        return ["  no runs could be held out: Chinchilla's law answers alone"]
+    windows = zip(members[0].budgets, members[0].reach, strict=True)
+    parts = [f"{budgets} distinct C, ×{reach:.3g} the fitted" for budgets, reach in windows]
+    return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
 
 
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
@@ -82,6 +122,35 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
         if one.frontier is not None
     ]
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
+
+
+def _describe_law(answer: Allocation) -> list[str]:
+    """Which law answered; Chinchilla's answer beside it where they are far apart."""
+    plain = answer.chinchilla
+    if answer.family is None or answer.family == "chinchilla":
+        return []
+    if plain is None or not _are_apart(answer, plain):
+        return [f"  answered by {answer.family}"]
+    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    return [
+        f"  answered by {answer.family}; Chinchilla's law alone says "
+        f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
+    ]
+
+
+def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
+    """Whether N*, D* or the loss differ by more than half of the answer's interval."""
+    pairs = (
+        (answer.params, plain.params, answer.params_interval),
+        (answer.tokens, plain.tokens, answer.tokens_interval),
+        (answer.loss, plain.loss, answer.loss_interval),
+    )
+    return any(
+        mine is not None
+        and other is not None
+        and (interval is None or abs(mine - other) > 0.5 * (interval.high - interval.low))
+        for mine, other, interval in pairs
+    )
 
 
 def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
@@ -103,6 +172,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    lines += _describe_law(answer)
     lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
@@ -122,6 +192,34 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 
+def format_members(found: MemberAnswers) -> str:
+    """Each member's answer, how far apart they are, and how far the weights reach."""
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    rows += [
+        (
+            one.name,
+            f"{one.weight:.2f}",
+            format_count(one.params),
+            format_count(one.tokens),
+            f"{one.loss:.4f}",
+        )
+        for one in (*found.members, found.equal)
+    ]
+    lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    if found.within is not None and found.between is not None:
+        lines += [
+            f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
+            f"{between**0.5:.1%} between them"
+            for what, within, between in zip(
+                ("ln N*", "ln L*"), found.within, found.between, strict=True
+            )
+        ]
+    if found.reach:
+        reach = " and ".join(f"×{one:.3g}" for one in found.reach)
+        lines.append(f"  weights come from {reach} the fitted C; you ask ×{found.asked:.3g}")
+    return "\n".join(lines)
+
+
 def format_prediction(answer: Prediction) -> str:
     """The loss of one (N, D)."""
     lines = [
@@ -130,6 +228,10 @@ def format_prediction(answer: Prediction) -> str:
         f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
         f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
     ]
+    plain = answer.chinchilla
+    if answer.family != "chinchilla":
+        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
     return "\n".join(lines + _format_checks(answer.checks))
 
 

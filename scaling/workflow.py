@@ -90,7 +90,7 @@ class FitOptions:
 
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
-    family: str = "chinchilla"
+    family: str | None = None  # None: the ensemble answers, Chinchilla's law stands beside it
     huber_delta: float | None = None
     bootstrap: int | None = 1000
     level: float = 0.9

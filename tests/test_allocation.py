@@ -32,7 +32,7 @@ def make_fit(cost=SIX_ND, noise=0.003, noise_seed=0, **options):
     table = make_table(
         params, tokens, loss=loss, flops=flops, budget=flops, cost=cost, convention="matmul"
     )
-    return fit_runs(table, **options)
+    return fit_runs(table, **{"family": "chinchilla", **options})
 
 
 @pytest.fixture(scope="module")

@@ -111,12 +111,12 @@ def read_prior(fit: Fit, *, sigma: float | None) -> PriorLaw:
 
     Raises:
         NoFitError: It has no law that losses could be drawn from.
-        UsageError: A mixture of laws.
+        UsageError: An ensemble that was asked for by name.
     """
     if fit.law is None or fit.status in ("failed", "not_converged"):
         raise NoFitError(f"{fit.source}: no law to draw losses from. {fit.reason}")
     if fit.members:
-        raise UsageError(f"{fit.source}: a mixture has no letters to draw from; fit one law.")
+        raise UsageError(f"{fit.source}: an ensemble has no letters to draw from; fit one law.")
     names = find_law(fit.law.family).param_names
     measured = fit.replicate_sigma or fit.residual_sigma or 0.0
     source = "as its replicates differ" if fit.replicate_sigma else "as its residuals scatter"

@@ -250,9 +250,8 @@ def _judge(
             f"({level:.0%} profile), {share:.0%} of the lowest loss"
         )
     family = fit.task.family
-    for at in family.exponents:
-        name = family.theta_names[at]
-        low, high = exponents[name]
+    for name, (low, high) in exponents.items():
+        at = family.theta_names.index(name)
         unbounded = low <= family.lower[at] or high >= family.upper[at]
         if unbounded or high / low > MAX_EXPONENT_RATIO:
             problems.append(f"{name} is only known to {low:.3g} … {high:.3g}")

@@ -21,6 +21,7 @@ import math
 
 import numpy as np
 
+from scaling.laws.chinchilla import FAR
 from scaling.laws.family import Axes, Basis
 from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
@@ -132,6 +133,26 @@ class Coupled(NumericAnswers):
         with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
             excess = np.exp(k * np.logaddexp(by_params, by_tokens))
         return np.asarray(floor + excess, dtype=np.float64)
+
+    def tokens_for_loss(
+        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """See LawFamily: D = (B / ((L − E)^(1/k) − A/N^α))^(1/β)."""
+        floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            joined = np.maximum(loss - floor, 0.0) ** (1.0 / k)
+            gap = joined - np.exp(np.log(big_a) - alpha * np.log(params))
+            tokens = np.exp((np.log(big_b) - np.log(gap)) / beta)
+        return np.where(gap > 0.0, tokens, np.inf)
+
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """See LawFamily: Chinchilla's, for L grows with what stands inside the power."""
+        _, big_a, big_b, alpha, beta, _ = np.moveaxis(coefficients, -1, 0)
+        log_g = np.log(alpha * big_a) - np.log(beta * big_b)
+        log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
+        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
 
 
 def _evaluate(theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -12,10 +12,10 @@ from scaling.laws.compute import COMPUTE
 from scaling.laws.coupled import COUPLED
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
+from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
-from scaling.laws.mixture import MIXTURE
 from scaling.laws.over_training import OVER_TRAINING
 
 FAMILIES: Mapping[str, LawFamily] = {
@@ -57,14 +57,14 @@ def find_family(name: str) -> LawFamily:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     known = ", ".join(FAMILIES)
     raise UsageError(
-        f"family {name!r} is unknown; there are {known}, floor:VALUE and mixture.{hint}"
+        f"family {name!r} is unknown; there are {known}, floor:VALUE and ensemble.{hint}"
     )
 
 
 def find_law(name: str) -> Law:
-    """The law of a stored fit: a family, or the mixture of several.
+    """The law of a stored fit: a family, or the ensemble of several.
 
     Raises:
         UsageError: There is none.
     """
-    return MIXTURE if name == MIXTURE.name else find_family(name)
+    return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)

@@ -57,6 +57,12 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
     help="Answer even from a fit that did not converge, and with data repeated more often than "
     "its law can judge.",
 )
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Also every member's own answer, how far the members are apart, and what equal weights "
+    "would say.",
+)
 @fit_options
 @json_option
 def allocate(
@@ -64,6 +70,7 @@ def allocate(
     flops: tuple[float, ...],
     far: bool,
     anyway: bool,
+    verbose: bool,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -75,7 +82,8 @@ def allocate(
     sizes, loss, service and unique data (docs/questions.md).
     """
     from scaling.allocation import allocate as allocate_question
-    from scaling.text import format_allocation
+    from scaling.allocation.members import ask_members
+    from scaling.text import format_allocation, format_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
     questions = make_questions(source, flops, said)
@@ -86,10 +94,20 @@ def allocate(
             allocate_question(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
             for one in questions
         ]
+    each = [ask_members(fitted, one.flops) if verbose else None for one in answers]
+    pairs = list(zip(answers, each, strict=True))
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
+        contracts = [
+            one.to_contract() | ({} if members is None else {"members": members.to_contract()})
+            for one, members in pairs
+        ]
+        click.echo(dump_json({"schema_version": 1, "answers": contracts}))
     else:
-        click.echo("\n\n".join(format_allocation(answer) for answer in answers))
+        texts = [
+            format_allocation(one) + ("" if members is None else "\n" + format_members(members))
+            for one, members in pairs
+        ]
+        click.echo("\n\n".join(texts))
     return DAMAGED if damaged() else 0
 
 
@@ -193,7 +211,7 @@ def compare(
     from scaling.errors import NoFitError
     from scaling.text import format_comparison
 
-    if (options["family"], options["approach"]) != ("chinchilla", "all"):
+    if options["family"] not in (None, "chinchilla") or options["approach"] != "all":
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
     (one, stored_one), (two, stored_two) = (read_kept(path, options) for path in (first, second))
     same = None
