@@ -1,4 +1,5 @@
-"""Where text comes from: `python-stdlib`, `text` (files, folders, globs), `jsonl`, `parquet`, `hf`.
+"""Where text comes from: `novels`, `python-stdlib`, `text` (files, folders, globs), `jsonl`,
+`parquet`, `hf`.
 
 A corpus is a sorted tuple of documents; its digest covers every name and byte.
 """
@@ -6,15 +7,15 @@ A corpus is a sorted tuple of documents; its digest covers every name and byte.
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from scaling.data.columnar import read_parquet_column, read_saved_column
+from scaling.data.documents import Document
+from scaling.data.novels import read_novels
 from scaling.errors import CorpusError
 
 # Left out of the standard library: tests and vendored wheels (not library source), tables
@@ -41,22 +42,14 @@ _SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "hf": _SAVED}
 _COLUMNS = {"parquet": read_parquet_column, "hf": read_saved_column}
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One document: its name (path or line) and its UTF-8 bytes."""
-
-    name: str
-    text: bytes
-
-
 def read_documents(
     source: str, *, paths: Sequence[str] = (), field: str = "text", base: Path
 ) -> tuple[Document, ...]:
     """Every document of a corpus, sorted by name.
 
     Args:
-        source: `python-stdlib`, `text`, `jsonl`, `parquet` or `hf`.
-        paths: Files, folders or globs, relative to `base`; not for python-stdlib.
+        source: `novels`, `python-stdlib`, `text`, `jsonl`, `parquet` or `hf`.
+        paths: Files, folders or globs, relative to `base`; not for the first two.
         field: Key of the text in each JSON line, or its column.
         base: Folder that relative paths start from (the sweep file's).
 
@@ -64,7 +57,9 @@ def read_documents(
         CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text; every problem
             at once.
     """
-    if source == "python-stdlib":
+    if source == "novels":
+        documents = list(read_novels())
+    elif source == "python-stdlib":
         documents = list(_read_stdlib())
     else:
         problems: list[str] = []
@@ -90,15 +85,6 @@ def refuse(problems: Sequence[str]) -> None:
         more = len(distinct) - 20
         shown = [*distinct[:20], *([f"... and {more} more"] if more > 0 else [])]
         raise CorpusError("\n".join(shown))
-
-
-def digest_documents(documents: Sequence[Document]) -> str:
-    """SHA-256 over every document's name and content."""
-    digest = hashlib.sha256()
-    for document in documents:
-        digest.update(hashlib.sha256(document.name.encode("utf-8", "surrogateescape")).digest())
-        digest.update(hashlib.sha256(document.text).digest())
-    return digest.hexdigest()
 
 
 def _read_stdlib() -> Iterator[Document]:

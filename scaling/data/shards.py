@@ -27,7 +27,8 @@ from typing import Any
 import numpy as np
 
 from scaling import faults
-from scaling.data.corpora import Document, digest_documents, read_documents, refuse
+from scaling.data.corpora import read_documents, refuse
+from scaling.data.documents import Document, digest_documents
 from scaling.data.split import measure_overlap, split_documents
 from scaling.data.tokenizers import Tokenizer, Tokens, read_tokenizer, train_tokenizer
 from scaling.durable import blaming_machine, digest_file, write_durably

@@ -6,7 +6,7 @@ the connected components. A document of fewer than three long lines (most JSON l
 32-byte spans instead, a sixteenth of them by hash. What stands in more than 50 documents (licence
 headers, common imports) says nothing and is passed over. Groups are taken in the order of a hash of
 their first document's name until the target size is reached: the choice depends on names and
-contents only, never on a random state.
+contents only, never on a random state. A source that says itself what is held out is obeyed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.data.corpora import Document
+from scaling.data.documents import Document
 from scaling.sweep.plan import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
 
 _SHARED_LINES = 0.3
@@ -43,6 +43,11 @@ def split_documents(
     of 16 documents or more; else the long ones are cut into sections first. Sections of one
     document may stand on both sides of the split; their text never does.
     """
+    if any(document.held_out is not None for document in documents):
+        return (
+            tuple(document for document in documents if not document.held_out),
+            tuple(document for document in documents if document.held_out),
+        )
     parts = tuple(documents)
     held_out = choose_validation(parts) if len(parts) >= _FEW_DOCUMENTS else frozenset()
     size = sum(len(parts[index].text) for index in held_out)

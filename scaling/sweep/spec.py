@@ -35,7 +35,9 @@ from scaling.units import format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
 
-CorpusSource = Literal["python-stdlib", "text", "jsonl", "parquet", "hf", "shards", "synthetic"]
+CorpusSource = Literal[
+    "novels", "python-stdlib", "text", "jsonl", "parquet", "hf", "shards", "synthetic"
+]
 
 MAX_CELLS = 10_000
 LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
@@ -96,7 +98,7 @@ Paths = Annotated[tuple[str, ...], Field(strict=False)]
 _KEYS_OF_SOURCES: dict[str, tuple[str, ...]] = {
     "paths": ("text", "jsonl", "parquet", "hf", "shards"),
     "field": ("jsonl", "parquet", "hf"),
-    "tokenizer": ("python-stdlib", "text", "jsonl", "parquet", "hf"),
+    "tokenizer": ("novels", "python-stdlib", "text", "jsonl", "parquet", "hf"),
     "held_out": ("shards",),
     "vocab_size": ("shards",),
     "header": ("shards",),
@@ -112,8 +114,8 @@ class CorpusSpec(_Model):
     """Where the text comes from and how it becomes tokens."""
 
     source: CorpusSource = Field(
-        description="`python-stdlib` and `synthetic` need no files; `text`, `jsonl`, `parquet`, "
-        "`hf` (a folder of `save_to_disk`) and `shards` (tokens, `.bin`) read `paths`"
+        description="`novels`, `python-stdlib` and `synthetic` need no files; `text`, `jsonl`, "
+        "`parquet`, `hf` (a folder of `save_to_disk`) and `shards` (tokens, `.bin`) read `paths`"
     )
     paths: Paths = Field((), description="files, folders or globs, relative to the sweep file")
     field: str = Field("text", description="key or column of the text in `jsonl`, `parquet`, `hf`")

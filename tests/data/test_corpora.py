@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scaling.data.batches import BatchOrder, list_validation_windows
-from scaling.data.corpora import Document, digest_documents, read_documents
+from scaling.data.corpora import read_documents
+from scaling.data.documents import Document, digest_documents
 from scaling.data.shards import open_shards, prepare_corpus
 from scaling.data.split import choose_validation, cut_documents, measure_overlap, split_documents
 from scaling.errors import CorpusError, IntegrityError

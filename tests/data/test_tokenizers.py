@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.data.corpora import Document
+from scaling.data.documents import Document
 from scaling.data.shards import choose_dtype, open_shards, open_tokenizer, prepare_corpus
 from scaling.data.tokenizers import read_tokenizer, train_tokenizer
 from scaling.errors import CorpusError, IntegrityError, UsageError
