@@ -17,6 +17,7 @@ from scaling.units import align_columns, clean_line, format_count, format_flops
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
     from scaling.allocation.answer import PlainAnswer
+    from scaling.allocation.measured import Measurement
     from scaling.allocation.members import MemberAnswers
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
@@ -124,6 +125,15 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
+def _format_measured(found: Measurement) -> str:
+    """What is known; the forecast stands below it."""
+    best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    return (
+        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
+        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
+    )
+
+
 def _describe_law(answer: Allocation) -> list[str]:
     """Which law answered; Chinchilla's answer beside it where they are far apart."""
     plain = answer.chinchilla
@@ -158,7 +168,8 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"{describe_asked(answer)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
@@ -222,7 +233,8 @@ def format_members(found: MemberAnswers) -> str:
 
 def format_prediction(answer: Prediction) -> str:
     """The loss of one (N, D)."""
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
         f"loss {answer.loss:.4f} nats/token",
         f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
 from scaling.fitting.result import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
@@ -181,6 +182,8 @@ class Allocation:
         notes: Which assumptions the answer rests on, one sentence each.
         family: Name of the law that answers, `ensemble` for several; None where a line does.
         chinchilla: What Chinchilla's law says; None where the fit has none or it cannot answer.
+        measured: The best run at this very budget; None where none is trained, or where the
+            question says more than a budget.
     """
 
     flops: float
@@ -206,6 +209,7 @@ class Allocation:
     notes: tuple[str, ...] = ()
     family: str | None = None
     chinchilla: PlainAnswer | None = None
+    measured: Measurement | None = None
 
     @property
     def tokens_per_param(self) -> float:
@@ -244,6 +248,7 @@ class Allocation:
             "notes": list(self.notes),
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
+            "measured": None if self.measured is None else self.measured.to_contract(),
         }
 
 
@@ -260,6 +265,7 @@ class Prediction:
         checks: Gates of this answer, the fit's failed ones among them.
         family: Name of the law that answers, `ensemble` for several.
         chinchilla: What Chinchilla's law says; None where the fit has none.
+        measured: Runs of this very (N, D); None where none is trained.
     """
 
     params: float
@@ -271,6 +277,7 @@ class Prediction:
     checks: tuple[Check, ...]
     family: str
     chinchilla: PlainAnswer | None
+    measured: Measurement | None
 
     def to_contract(self) -> dict[str, Any]:
         """One of `predictions` in the JSON of `scaling predict`."""
@@ -286,6 +293,7 @@ class Prediction:
             "checks": [check.to_contract() for check in self.checks],
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
+            "measured": None if self.measured is None else self.measured.to_contract(),
         }
 
 

@@ -20,6 +20,7 @@ from scaling.allocation.asked_fit import (
 )
 from scaling.allocation.composite import answer_question, describe_budget
 from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
 from scaling.allocation.question import Question
 from scaling.allocation.uncertainty import (
@@ -83,7 +84,12 @@ def allocate(
             f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
             "needs a law. Ask for approach parametric or all."
         )
-    answer = dataclasses.replace(answer, checks=(*answer.checks, *list_failed(fit)))
+    is_budget = question.is_plain and bool(question.list_caps())
+    answer = dataclasses.replace(
+        answer,
+        checks=(*answer.checks, *list_failed(fit)),
+        measured=find_at_budget(fit, answer.flops) if is_budget else None,
+    )
     if asked != "parametric":
         return answer
     law = fit.answering.law
@@ -204,4 +210,7 @@ def predict(
         checks=(distance, *list_failed(fit)),
         family="" if fit.law is None else fit.law.family,
         chinchilla=plain,
+        measured=None
+        if unique_tokens is not None
+        else find_at_size(whole, params=params, tokens=tokens),
     )

@@ -65,6 +65,7 @@ from scaling.fitting.result import (
     Frontier,
     Interval,
     LawEstimate,
+    MeasuredRun,
     Objective,
 )
 from scaling.laws.chinchilla import CHINCHILLA
@@ -161,6 +162,7 @@ def fit_runs(
         table_digest=table.digest,
         source=table.source,
         answer=None if ensemble is None else _estimate_ensemble(work, ensemble, family),
+        measured=_list_measured(table),
         discrepancy=_measure_discrepancy(work, law.fit, ensemble, delta) if bootstrap else None,
         evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
         floor=law.floor,
@@ -528,6 +530,14 @@ def _measure_coverage(table: RunTable) -> Coverage | None:
     columns = (table.params, table.tokens, list_flops(table), table.loss)
     ends = [(float(column.min()), float(column.max())) for column in columns]
     return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3])
+
+
+def _list_measured(table: RunTable) -> tuple[MeasuredRun, ...]:
+    if len(table) > MAX_ROWS:  # a stored fit is no second copy of a large table
+        return ()
+    columns = (table.params, table.tokens, list_flops(table), table.loss)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return tuple(MeasuredRun(*row) for row in rows)
 
 
 def _exp_finite(logs: FloatArray | float) -> FloatArray:

@@ -136,6 +136,16 @@ class Coverage:
     loss: tuple[float, float]
 
 
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A finished run: N, D, C [FLOPs] and its loss [nats/token]."""
+
+    params: float
+    tokens: float
+    flops: float
+    loss: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backcast:
     """The largest budget's runs predicted by a fit of all smaller budgets.
@@ -294,6 +304,8 @@ class Fit:
         source: Path of those rows, for messages.
         members: Of a law that is an ensemble; empty for one law.
         answer: The ensemble that answers in place of the law; None where the law was asked for.
+        measured: Finished runs, also those that no fit takes: where one stands at a question's
+            budget or (N, D), the answer leads with it.
         discrepancy: Model error of what answers, beyond the data; None without bootstrap.
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
             on the same documents; None where it is not stated.
@@ -321,6 +333,7 @@ class Fit:
     source: str
     members: tuple[MemberScore, ...] = ()
     answer: EnsembleEstimate | None = None
+    measured: tuple[MeasuredRun, ...] = ()
     discrepancy: Discrepancy | None = None
     evaluation_error: float | None = None
     floor: Interval | None = None

@@ -25,6 +25,7 @@ from scaling.fitting.result import (
     Frontier,
     Interval,
     LawEstimate,
+    MeasuredRun,
     MemberScore,
     Objective,
 )
@@ -109,6 +110,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
         floor=None if floor is None else Interval(**floor),
         checks=tuple(Check(**one) for one in fields.pop("checks")),
         members=tuple(_read_member(one) for one in fields.pop("members")),
+        measured=tuple(MeasuredRun(**one) for one in fields.pop("measured")),
         answer=None if answer is None else _read_ensemble(answer),
         cost=CostModel(**_tuples(fields.pop("cost"))),
         **_tuples(fields),
