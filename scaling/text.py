@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaling.allocation.members import MemberAnswers
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Check, Fit, Interval, MemberScore
+    from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
 
 _STATUS = {
     "converged": "converged",
@@ -58,10 +58,10 @@ def format_fit(fit: Fit) -> str:
             *_list_members(fit.answer.members),
             *_describe_windows(fit.answer.members),
         ]
-    frontiers = dict(fit.approaches.items())
+    frontiers: list[tuple[str, Frontier]] = list(fit.approaches.items())
     if fit.answer is not None:
-        frontiers = {"ensemble": fit.answer.frontier, **frontiers}
-    for name, frontier in frontiers.items():
+        frontiers.insert(0, ("ensemble", fit.answer.frontier))
+    for name, frontier in frontiers:
         interval = (frontier.intervals or {}).get("a")
         low, high = frontier.range
         lines += [

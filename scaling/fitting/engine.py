@@ -115,10 +115,10 @@ def fit_runs(
     asked: Approach = "parametric" if approach == "all" else approach
     if approach == "envelope":
         _verify_points(table)
-    joined = family is None or family in (ENSEMBLE.name, ALIAS)
+    joined = family in (None, ENSEMBLE.name, ALIAS)
     work = _Work(
         table=table,
-        family=CHINCHILLA if joined else find_family(family),
+        family=CHINCHILLA if family is None or joined else find_family(family),
         level=level,
         bootstrap=bootstrap,
         seed=seed,

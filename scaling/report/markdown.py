@@ -48,9 +48,9 @@ def render_markdown(data: ReportData) -> str:
     for one in data.allocations:
         told = describe_answer(one, fit, data.facts)
         if told.measured is not None:
-            loss, params, tokens, runs = told.measured
+            loss, params, tokens, which = told.measured
             lines += [
-                f"Measured: at **{told.flops} FLOPs** {runs} reached **{loss} nats/token** "
+                f"Measured: at **{told.flops} FLOPs** {which} reached **{loss} nats/token** "
                 f"({params} parameters on {tokens} tokens). The forecast beside it:",
                 "",
             ]

@@ -134,7 +134,7 @@ def _score(
 ) -> FloatArray:
     """Mean absolute error of ln L of the held-out runs, shape (b,)."""
     if counts is None:
-        return np.abs(_miss(table, window, fitted)).mean(keepdims=True)
+        return np.array([np.mean(np.abs(_miss(table, window, fitted)))])
     fit = fitted.fit
     theta = _step(fitted, counts[:, fitted.rows])
     axes = locate_rows(fit.task, select_rows(table, window.held))
