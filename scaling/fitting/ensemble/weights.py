@@ -33,7 +33,7 @@ from scaling.units import FloatArray, IntArray
 
 # (largest quantile of C that is fitted, smallest that is forecast)
 WINDOWS = ((0.5, 0.8), (0.7, 0.85))
-# Derived by `python benchmarks/forecast.py --tables … --derive`; DECISIONS.md, "Ensemble".
+# Derived by `python benchmarks/forecast.py --tables … --derive`; DECISIONS.md, "Fitting".
 POWER = 3.0
 SHARE = 0.1
 _LOWEST_ERROR = 2e-3  # seeds differ by as much: a smaller error is luck
