@@ -45,7 +45,11 @@ def format_fit(fit: Fit) -> str:
         lines += _list_members(fit.members)
         for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
-            lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
+            profile = ""
+            if name == "E" and fit.floor is not None:
+                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+            ends = _format_interval(interval, ".4g")
+            lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
         lines.append(
             f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
@@ -77,7 +81,7 @@ def format_fit(fit: Fit) -> str:
 
 
 def _list_members(members: Iterable[MemberScore]) -> list[str]:
-    """A line per member: weight with its interval, rows, letters, signed error of each window."""
+    """A line per member: weight with its interval, rows, parameters, signed error of each window."""
     lines = []
     for one in members:
         if one.converged is None:
@@ -93,7 +97,7 @@ def _list_members(members: Iterable[MemberScore]) -> list[str]:
         proof = "" if one.converged else "; NOT CONVERGED"
         lines.append(
             f"  {one.name:<13} weight {one.weight:.2f}{ends}  {one.rows} runs, {one.letters} "
-            f"letters; held-out error {', '.join(errors) or 'not scored'}{proof}"
+            f"parameters; held-out error {', '.join(errors) or 'not scored'}{proof}"
         )
     return lines
 
