@@ -81,7 +81,7 @@ def format_fit(fit: Fit) -> str:
 
 
 def _list_members(members: Iterable[MemberScore]) -> list[str]:
-    """A line per member: weight with its interval, rows, parameters, signed error of each window."""
+    """A line per member: weight, its interval, rows, parameters, errors of each window."""
     lines = []
     for one in members:
         if one.converged is None:
