@@ -80,7 +80,9 @@ def forecast_run(
             "\nAsk for another budget."
         )
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
-    law = fit.law.family if near is None else NEAR
+    answering = fit.answering.law
+    assert answering is not None  # of a fit that has a law
+    law = answering.family if near is None else NEAR
     for one in read_forecasts(stored.ledger.folder).forecasts:
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):

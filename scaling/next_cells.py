@@ -112,7 +112,7 @@ def suggest_cells(
         spec, facts, plan = stored.spec, stored.ledger.corpus, stored.plan
         cost = make_sweep_cost(spec, facts, "matmul")
         table, _ = read_runs(source)
-        fit = fit_table(table, stored, FitOptions())
+        fit = fit_table(table, stored, FitOptions(family="chinchilla"))
         prior = read_prior(fit, sigma=noise)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
         laws, rate = _list_laws(fit), measure_rate(fit)

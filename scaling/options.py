@@ -75,10 +75,10 @@ source_argument = click.argument("source", type=click.Path(path_type=Path), meta
 results_argument = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
 family_option = click.option(
     "--family",
-    default="chinchilla",
-    show_default=True,
-    help="Form of the law: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, droppo, "
-    "farseer, compute, data_constrained; mixture: several, weighted by held-out error.",
+    default=None,
+    help="Answer by one law alone: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, "
+    "droppo, coupled, farseer, compute, data_constrained.  [default: by an ensemble of laws "
+    "weighted by held-out error, Chinchilla's law beside it]",
 )
 noise_option = click.option(
     "--noise",

@@ -59,7 +59,7 @@ def report_sweep(
     root: Path,
     asked: Sequence[str] = (),
     keep_current: bool = False,
-    family: str = "chinchilla",
+    family: str | None = None,
     filters: Filters | None = None,
     backtest: bool = False,
     form: ReportForm = "html",
@@ -72,7 +72,7 @@ def report_sweep(
         root: Where reports/ lies.
         asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
-        family: Of the law.
+        family: Of the law that answers alone; None: the ensemble answers.
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
@@ -237,7 +237,7 @@ def compare_tokenizers(
             Candidate(
                 facts=facts,
                 seq_len=decide_seq_len(stored.spec, facts),
-                fit=fit_table(table, stored, FitOptions()),
+                fit=fit_table(table, stored, FitOptions(family="chinchilla")),
                 lowest=lowest,
             )
         )
@@ -280,15 +280,15 @@ def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
     table, _ = read_runs(folder)
     headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
     # Rows of one budget do not cost the same without the head: there are no curves to fit.
-    law_only = FitOptions(approach="parametric", count="non_embedding")
-    options = FitOptions()
+    plain = FitOptions(family="chinchilla")
+    law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
     sets = stored.spec.recipe.model_dump(exclude_none=True)
     return Trained(
         recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
         sets=sets,
-        fit=fit_table(table, stored, options),
+        fit=fit_table(table, stored, plain),
         headless=fit_table(headless, stored, law_only),
-        counted=count_both_ways(table, headless, draws=options.bootstrap or 0, seed=options.seed),
+        counted=count_both_ways(table, headless, draws=plain.bootstrap or 0, seed=plain.seed),
         lowest=_find_lowest(table),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaling.text_questions import (
@@ -16,9 +16,12 @@ from scaling.units import align_columns, clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.answer import PlainAnswer
+    from scaling.allocation.measured import Measurement
+    from scaling.allocation.members import MemberAnswers
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Check, Fit, Interval
+    from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 _STATUS = {
@@ -40,19 +43,30 @@ def format_fit(fit: Fit) -> str:
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
         lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
-        for one in fit.members:
-            errors = [f"{error:.2%}" for error in one.errors if error is not None]
-            held = ", ".join(errors) or "not scored"
-            lines.append(f"  {one.name:<13} weight {one.weight:.2f}  held-out error {held}")
+        lines += _list_members(fit.members)
         for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
-            lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
+            profile = ""
+            if name == "E" and fit.floor is not None:
+                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+            ends = _format_interval(interval, ".4g")
+            lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
         lines.append(
             f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
             f"{fit.objective.sum:.10g}"
         )
-    for name, frontier in fit.approaches.items():
+    if fit.answer is not None:
+        lines += [
+            "",
+            "Answers come from the ensemble of these laws, weighted by held-out error:",
+            *_list_members(fit.answer.members),
+            *_describe_windows(fit.answer.members),
+        ]
+    frontiers: list[tuple[str, Frontier]] = list(fit.approaches.items())
+    if fit.answer is not None:
+        frontiers.insert(0, ("ensemble", fit.answer.frontier))
+    for name, frontier in frontiers:
         interval = (frontier.intervals or {}).get("a")
         low, high = frontier.range
         lines += [
@@ -87,6 +101,37 @@ def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
     return "\n\n".join(["\n".join(align_columns(rows)), *parts])
 
 
+def _list_members(members: Iterable[MemberScore]) -> list[str]:
+    """A line per member: weight, its interval, rows, parameters, errors of each window."""
+    lines = []
+    for one in members:
+        if one.converged is None:
+            lines.append(f"  {one.name:<13} takes no part: too few runs, or a term has vanished")
+            continue
+        errors = [
+            f"{error:.2%} ({bias:+.2%})"
+            for error, bias in zip(one.errors, one.biases, strict=True)
+            if error is not None and bias is not None
+        ]
+        interval = one.weight_interval
+        ends = "" if interval is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+        proof = "" if one.converged else "; NOT CONVERGED"
+        lines.append(
+            f"  {one.name:<13} weight {one.weight:.2f}{ends}  {one.rows} runs, {one.letters} "
+            f"parameters; held-out error {', '.join(errors) or 'not scored'}{proof}"
+        )
+    return lines
+
+
+def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
+    """How far the forecasts reached that the weights come from."""
+    if not members or not members[0].reach:
+        return ["  no runs could be held out: Chinchilla's law answers alone"]
+    windows = zip(members[0].budgets, members[0].reach, strict=True)
+    parts = [f"{budgets} distinct C, ×{reach:.3g} the fitted" for budgets, reach in windows]
+    return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
+
+
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
@@ -105,12 +150,51 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
+def _format_measured(found: Measurement) -> str:
+    """What is known; the forecast stands below it."""
+    best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    return (
+        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
+        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
+    )
+
+
+def _describe_law(answer: Allocation) -> list[str]:
+    """Which law answered; Chinchilla's answer beside it where they are far apart."""
+    plain = answer.chinchilla
+    if answer.family is None or answer.family == "chinchilla":
+        return []
+    if plain is None or not _are_apart(answer, plain):
+        return [f"  answered by {answer.family}"]
+    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    return [
+        f"  answered by {answer.family}; Chinchilla's law alone says "
+        f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
+    ]
+
+
+def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
+    """Whether N*, D* or the loss differ by more than half of the answer's interval."""
+    pairs = (
+        (answer.params, plain.params, answer.params_interval),
+        (answer.tokens, plain.tokens, answer.tokens_interval),
+        (answer.loss, plain.loss, answer.loss_interval),
+    )
+    return any(
+        mine is not None
+        and other is not None
+        and (interval is None or abs(mine - other) > 0.5 * (interval.high - interval.low))
+        for mine, other, interval in pairs
+    )
+
+
 def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
     """One answer: what to train, how sure, how far from the data.
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"{describe_asked(answer)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
@@ -124,6 +208,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    lines += _describe_law(answer)
     lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
@@ -143,14 +228,47 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 
+def format_members(found: MemberAnswers) -> str:
+    """Each member's answer, how far apart they are, and how far the weights reach."""
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    rows += [
+        (
+            one.name,
+            f"{one.weight:.2f}",
+            format_count(one.params),
+            format_count(one.tokens),
+            f"{one.loss:.4f}",
+        )
+        for one in (*found.members, found.equal)
+    ]
+    lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    if found.within is not None and found.between is not None:
+        lines += [
+            f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
+            f"{between**0.5:.1%} between them"
+            for what, within, between in zip(
+                ("ln N*", "ln L*"), found.within, found.between, strict=True
+            )
+        ]
+    if found.reach:
+        reach = " and ".join(f"×{one:.3g}" for one in found.reach)
+        lines.append(f"  weights come from {reach} the fitted C; you ask ×{found.asked:.3g}")
+    return "\n".join(lines)
+
+
 def format_prediction(answer: Prediction) -> str:
     """The loss of one (N, D)."""
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
         f"loss {answer.loss:.4f} nats/token",
         f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
         f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
     ]
+    plain = answer.chinchilla
+    if answer.family != "chinchilla":
+        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
     return "\n".join(lines + _format_checks(answer.checks))
 
 

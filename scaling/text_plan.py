@@ -120,6 +120,8 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
     """What the sweep will be able to say, and what would let it say more."""
     prior, level = found["prior"], f"{found['level']:.0%}"
     letters = ", ".join(f"{name} {value:.4g}" for name, value in prior["params"].items())
+    if prior["family"] == "ensemble":
+        letters = "the ensemble that answers"
     lines = [
         f"What this sweep will say, by {found['draws']} simulated sweeps",
         f"  of {prior['source']}: {letters}",

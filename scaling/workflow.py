@@ -44,7 +44,7 @@ from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.precision import PrecisionChoice, choose_precision
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
-from scaling.sweep.counting import CountConvention
+from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
@@ -53,7 +53,7 @@ from scaling.tables.states import USUAL, StateRule
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Fit
+    from scaling.fitting.result import Fit, MeasuredRun
     from scaling.fitting.truncation import Truncation
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
@@ -94,7 +94,7 @@ class FitOptions:
 
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
-    family: str = "chinchilla"
+    family: str | None = None  # None: the ensemble answers, Chinchilla's law stands beside it
     huber_delta: float | None = None
     bootstrap: int | None = 1000
     level: float = 0.9
@@ -539,7 +539,8 @@ def fit_filtered(
 
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
     """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
-    path = None if stored is None else _name_fit(stored.ledger, table, options)
+    validated = () if stored is None else _list_validated(stored, table)
+    path = None if stored is None else _name_fit(stored, table, options)
     if path is not None and path.parent.is_symlink():
         path = None  # a stranger's folder: nothing is read or written through it
     if path is not None and path.is_file():
@@ -560,6 +561,7 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
         level=options.level,
         seed=options.seed,
     )
+    fit = dataclasses.replace(fit, measured=(*fit.measured, *validated))
     if path is not None:
         from scaling.fitting.store import write_fit
 
@@ -591,7 +593,7 @@ def note_found(
     from scaling.recall import Note, note_fit
 
     folder = stored.ledger.folder
-    path = _name_fit(stored.ledger, found.table, options)
+    path = _name_fit(stored, found.table, options)
     damaged = stored.ledger.read_results().damaged
     if damaged or not path.is_file() or fingerprint_folder(folder) != fingerprint:
         return
@@ -605,13 +607,32 @@ def note_found(
     note_fit(folder, fingerprint, question, note)
 
 
-def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
-    """fits/<digest>.json; the digest covers the rows and how they are fitted and written."""
+def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, ...]:
+    """Finished runs of the sweep's registered forecasts, which are in no fit."""
+    from scaling.fitting.result import MeasuredRun
+
+    results = stored.ledger.read_results(check="result").results
+    found = []
+    for cell in stored.plan.cells:
+        result = results.get(cell.run.run_id) if cell.role == "validation" else None
+        if result is None or result.status != "finished" or result.loss is None:
+            continue
+        params = count_params(cell.run.shape, table.convention or "matmul")
+        found.append(
+            MeasuredRun(float(params), float(cell.run.tokens), float(cell.run.flops), result.loss)
+        )
+    return tuple(found)
+
+
+def _name_fit(stored: StoredSweep, table: RunTable, options: FitOptions) -> Path:
+    """fits/<digest>.json; the digest covers the rows, the forecasts' runs that are done, and how
+    they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
     how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
-    key = canonical_json([table.digest, table.notes, how])
-    return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
+    validated = [dataclasses.astuple(one) for one in _list_validated(stored, table)]
+    key = canonical_json([table.digest, table.notes, validated, how])
+    return stored.ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
 # --- keeping -----

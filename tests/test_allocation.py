@@ -32,7 +32,7 @@ def make_fit(cost=SIX_ND, noise=0.003, noise_seed=0, **options):
     table = make_table(
         params, tokens, loss=loss, flops=flops, budget=flops, cost=cost, convention="matmul"
     )
-    return fit_runs(table, **options)
+    return fit_runs(table, **{"family": "chinchilla", **options})
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +225,7 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
     forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
     json.dumps(forecast, allow_nan=False)
-    assert list(forecast) == ["params", "tokens", "loss", "level", "intervals", "checks"]
+    assert list(forecast)[:6] == ["params", "tokens", "loss", "level", "intervals", "checks"]
     assert list(forecast["intervals"]) == ["mean", "new_run"]
 
 

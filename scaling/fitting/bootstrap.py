@@ -58,8 +58,24 @@ class Draws:
     failed: int
 
 
-def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
-    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
+def draw_laws(
+    table: RunTable,
+    fit: ParametricFit,
+    *,
+    count: int,
+    seed: int,
+    weights: FloatArray | None = None,
+) -> Draws:
+    """Refit the law to resamplings of the table.
+
+    Args:
+        table: Rows in the fit's order.
+        fit: Its optimum.
+        count: Draws.
+        seed: Of the generator.
+        weights: How often each row was drawn, shape (count, n), where clusters are drawn at all;
+            None: drawn here.
+    """
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
@@ -73,8 +89,11 @@ def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> 
         size = min(block, count - low)
         starts = np.repeat(fit.theta[None], size, axis=0)
         if method == "clusters":
-            weights = _draw_counts(clusters, size, rng)[:, cluster]
-            solved = _refit(fit.task, starts, weights)
+            if weights is None:
+                drawn = draw_counts(clusters, size, rng)[:, cluster]
+            else:
+                drawn = weights[low : low + size]
+            solved = _refit(fit.task, starts, drawn)
         else:
             named = None if find_shared(table) is None else cluster
             noise = _draw_noise(fit.residuals, freedom, named, size, rng)
@@ -112,7 +131,7 @@ def draw_together(
         size = min(block, count - low)
         starts = [np.repeat(fit.theta[None], size, axis=0) for fit in fits]
         if clusters >= MIN_CLUSTERS:
-            weights = np.split(_draw_counts(clusters, size, rng)[:, cluster], ends, axis=1)
+            weights = np.split(draw_counts(clusters, size, rng)[:, cluster], ends, axis=1)
             solved = [
                 _refit(fit.task, start, own)
                 for fit, start, own in zip(fits, starts, weights, strict=True)
@@ -239,7 +258,7 @@ def _refit(task: Task, starts: FloatArray, weights: FloatArray | None) -> Soluti
     return replace(solved, theta=theta, converged=converged)
 
 
-def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
+def draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
     """How often each cluster is drawn in `clusters` draws with replacement: (size, clusters)."""
     drawn = rng.integers(0, clusters, size=(size, clusters))
     drawn += np.arange(size)[:, None] * clusters

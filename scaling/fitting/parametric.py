@@ -19,7 +19,7 @@ import numpy as np
 from scaling.errors import UsageError
 from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
-from scaling.laws.family import Law, LawFamily
+from scaling.laws.family import Axes, Law, LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
@@ -104,7 +104,12 @@ def choose_delta(replicate_sigma: float | None, asked: float | None = None) -> f
 
 
 def fit_parametric(
-    table: RunTable, family: LawFamily, *, delta: float, group: IntArray | None = None
+    table: RunTable,
+    family: LawFamily,
+    *,
+    delta: float,
+    group: IntArray | None = None,
+    prove: bool = True,
 ) -> ParametricFit:
     """Fit the law to every row of the table.
 
@@ -113,6 +118,8 @@ def fit_parametric(
         family: The law.
         delta: Huber's threshold on log residuals.
         group: Recipe of each row, for laws that compare recipes.
+        prove: Whether variable projection must agree, which takes half of the time; without it the
+            fit is for forecasts within a table, never for an answer.
     """
     task = make_task(
         family,
@@ -138,7 +145,9 @@ def fit_parametric(
         objectives = np.concatenate((objectives, rest.objective))
         thetas = np.concatenate((thetas, rest.theta))
     best = int(np.argmin(objectives))
-    zoomed, projected = _project_out(search, seeds[0], float(objectives[best]))
+    zoomed, projected = thetas[best], float(objectives[best])
+    if prove:
+        zoomed, projected = _project_out(search, seeds[0], projected)
     if projected < objectives[best] * (1.0 - _SAME_BASIN) - _find_floor(
         search
     ):  # it found a deeper basin: go there
@@ -194,6 +203,14 @@ def refit_rows(fit: ParametricFit, rows: IntArray) -> ParametricFit:
         vanished=_has_vanished(task.family, theta),
         residuals=log_loss[0] - task.target,
         gradient=gradient[0],
+    )
+
+
+def locate_rows(task: Task, table: RunTable) -> Axes:
+    """Rows of any table in a task's coordinates; repeated data and recipes are not looked at."""
+    log_n, log_d, _ = task.axes.centre
+    return Axes(
+        x=np.log(table.params) - log_n, y=np.log(table.tokens) - log_d, centre=task.axes.centre
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -42,6 +43,7 @@ from scaling.verbs.obtaining import (
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.members import MemberAnswers
     from scaling.fitting.result import Fit
     from scaling.sweep.shapes import ModelShape
 
@@ -96,6 +98,12 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
 @click.option("--flops", type=FLOPS, multiple=True, help="Budget C [FLOP].")
 @condition_options
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option(
+    "--verbose",
+    is_flag=True,
+    help="Also every member's own answer, how far the members are apart, and what equal weights "
+    "would say.",
+)
 @group_option
 @fit_options
 @json_option
@@ -103,6 +111,7 @@ def allocate(
     source: Path,
     flops: tuple[float, ...],
     far: bool,
+    verbose: bool,
     group_by: str | None,
     as_json: bool,
     **options: Any,
@@ -115,22 +124,23 @@ def allocate(
     sizes, loss, service and unique data (docs/questions.md).
     """
     from scaling.allocation import allocate as allocate_question
-    from scaling.text import format_allocation
+    from scaling.allocation.members import ask_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
     said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
     asked = None if options["approach"] == "all" else options["approach"]
 
-    def answer(fitted: Fit, ladder: Ladder) -> list[Allocation]:
-        return [
+    def answer(fitted: Fit, ladder: Ladder) -> list[_Told]:
+        answers = [
             allocate_question(
                 fitted, one, ladder=ladder, approach=asked, far=far, anyway=options["anyway"]
             )
             for one in questions
         ]
+        return [_Told(one, ask_members(fitted, one.flops) if verbose else None) for one in answers]
 
-    return _answer(source, group_by, options, as_json, "answers", answer, format_allocation)
+    return _answer(source, group_by, options, as_json, "answers", answer, _format_told)
 
 
 @click.command()
@@ -259,7 +269,7 @@ def compare(
         fitted, _ = fit_one_variable([first, second], curve, options)
         say_speed_up(fitted, as_json=as_json)
         return 0
-    if (options["family"], options["approach"]) != ("chinchilla", "all"):
+    if options["family"] not in (None, "chinchilla") or options["approach"] != "all":
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
     one, stored_one = read_kept(first, options)
     other = options if columns_b is None else options | {"columns": columns_b}
@@ -286,6 +296,29 @@ def compare(
     click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
     return DAMAGED if any(damaged) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer, and what each member of the ensemble says where that was asked for."""
+
+    answer: Allocation
+    members: MemberAnswers | None
+
+    @property
+    def loss(self) -> float | None:
+        return self.answer.loss
+
+    def to_contract(self) -> dict[str, Any]:
+        more = {} if self.members is None else {"members": self.members.to_contract()}
+        return self.answer.to_contract() | more
+
+
+def _format_told(one: _Told) -> str:
+    from scaling.text import format_allocation, format_members
+
+    text = format_allocation(one.answer)
+    return text if one.members is None else f"{text}\n{format_members(one.members)}"
 
 
 def _answer(

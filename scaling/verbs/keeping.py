@@ -135,7 +135,7 @@ def write_report_page(
     choices: dict[str, Any] = {}
     if options is not None:
         told = {name: one for name, one in options.items() if name != "backtest"}
-        asked = {name: one for name, one in told.items() if one != "chinchilla"}
+        asked = {name: one for name, one in told.items() if name != "family" or one is not None}
         choices = {
             "asked": list_given(asked),
             "form": form,
