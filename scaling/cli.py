@@ -24,6 +24,7 @@ from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
 from scaling.verbs.siblings import recipes, tokenizers
 from scaling.verbs.starting import init
+from scaling.verbs.streams import settle_streams
 from scaling.verbs.submitting import submit
 from scaling.verbs.suggesting import suggest
 from scaling.verbs.watching import cancel, logs, status, track
@@ -31,6 +32,7 @@ from scaling.verbs.watching import cancel, logs, status, track
 
 def main() -> NoReturn:
     """Entry point of the console script."""
+    settle_streams()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.showwarning = _show_warning
     sys.exit(find_exit_code(lambda: cli.main(standalone_mode=False)))

@@ -407,7 +407,8 @@ def _check_distance(flops: float, multiplier: float, ranges: list[FloatArray]) -
     known = f"Both tables cover {format_flops(low)} … {format_flops(high)} FLOPs"
     if low > high:
         known = "No budget lies within both tables"
-    seen = f"{known}; asked: {format_flops(flops)}, for which B needs {format_flops(needed)}."
+    takes = format_flops(needed) if 0.0 < needed < math.inf else "no amount that its law knows"
+    seen = f"{known}; asked: {format_flops(flops)}, for which B needs {takes}."
     advice = "Compare where both were trained, or add runs there."
     return pass_if(inside, "extrapolation_distance", seen, advice)
 

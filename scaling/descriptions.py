@@ -147,6 +147,7 @@ def _describe_cell(
         "steps": run.recipe.steps,
         "batch_sequences": run.recipe.batch_sequences,
         "learning_rate": run.recipe.learning_rate,
+        "recipe": dataclasses.asdict(run.recipe),
         "seed": run.seed,
         "memory_bytes": estimate_memory(run),
         # Time is promised only where this device was measured.

@@ -32,6 +32,8 @@ _FAULTS_OF_THE_MACHINE = {
     errno.EROFS: "Choose a writable folder with --root",
     errno.EACCES: "Make it writable, or choose another folder with --root",
     errno.EPERM: "Make it writable, or choose another folder with --root",
+    errno.EFBIG: 'Raise the limit on the size of a file ("ulimit -f")',
+    errno.ENOMEM: "Free some memory, or raise its limit",
     errno.EIO: "Check the disk",
     errno.ESTALE: "Check the network file system",
     errno.EMFILE: 'Raise the limit on open files ("ulimit -n")',
@@ -169,19 +171,22 @@ def digest_file(root: Path, relative: str, *, limit: int | None = None) -> str:
     return digest.hexdigest()
 
 
-def read_plain(root: Path, relative: str, *, limit: int) -> bytes:
+def read_plain(root: Path, relative: str, *, limit: int, own: bool = False) -> bytes:
     """Content of the plain file root/relative, never following a link below `root`.
 
     Args:
         root: The results folder, trusted to be where it is.
         relative: Path below it, `/`-separated, without `..`.
         limit: Largest size [bytes] that is read.
+        own: Read only what no other user but root can have written.
 
     Raises:
-        IntegrityError: Not a plain file, reached through a link, or larger than `limit`.
+        IntegrityError: Not a plain file, reached through a link, larger than `limit`, or not `own`.
         OSError: It cannot be read (FileNotFoundError where there is none).
     """
     with _open_plain(root, relative) as descriptor:
+        if own:
+            _check_owner(descriptor, relative)
         _check_size(descriptor, relative, limit)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read()
@@ -248,6 +253,15 @@ def _check_size(descriptor: int, relative: str, limit: int | None) -> None:
     size = os.fstat(descriptor).st_size
     if limit is not None and size > limit:
         raise IntegrityError(f"{relative} has {size} bytes; at most {limit} are expected")
+
+
+def _check_owner(descriptor: int, relative: str) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid not in (os.getuid(), 0):
+        raise IntegrityError(f"{relative} belongs to another user (uid {status.st_uid})")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        mode = stat.S_IMODE(status.st_mode)
+        raise IntegrityError(f"{relative} can be written by other users (mode {mode:03o})")
 
 
 def _refuse_constant(name: str) -> float:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from scaling.ledger.filters import Filters
     from scaling.workflow import FitOptions
 
+_REFITS = 1000
+
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -94,6 +96,37 @@ def _describe_columns() -> str:
     return f"Needed: {needed}. Optional: {more} (README)."
 
 
+_ROW_OPTIONS = [
+    click.option(
+        "--count",
+        type=click.Choice(["matmul", "total", "non_embedding"]),
+        default="matmul",
+        show_default=True,
+        help="How N is counted (results folders; a table states its own N).",
+    ),
+    click.option(
+        "--columns",
+        default="",
+        metavar="N=params,D=tokens,...",
+        help=f"Names of a table's columns. {_describe_columns()}",
+    ),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "bpb"]),
+        default="nats",
+        show_default=True,
+        help="Unit of a table's loss.",
+    ),
+    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+]
+huber_option = click.option(
+    "--huber-delta",
+    type=float,
+    default=None,
+    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
+)
+
+
 def filter_options(function: _F) -> _F:
     """Which rows a fit leaves out."""
     options = [
@@ -139,6 +172,12 @@ _delta_option = click.option(
     default=None,
     help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
 )
+_anyway_option = click.option(
+    "--anyway",
+    is_flag=True,
+    help="Go on although a table's units look mixed, a fit did not converge, or data are "
+    "repeated more often than its law can judge.",
+)
 
 
 def table_options(function: _F) -> _F:
@@ -147,7 +186,7 @@ def table_options(function: _F) -> _F:
 
 
 def fit_options(function: _F) -> _F:
-    """The options of every verb that fits."""
+    """The options of every verb that fits one law and answers by it."""
     options = [
         click.option(
             "--approach",
@@ -163,7 +202,7 @@ def fit_options(function: _F) -> _F:
         click.option(
             "--bootstrap",
             type=click.IntRange(2, 100_000),
-            default=1000,
+            default=_REFITS,
             show_default=True,
             help="Refits behind the intervals.",
         ),
@@ -189,6 +228,11 @@ def fit_options(function: _F) -> _F:
 
 
 def reading_options(function: _F) -> _F:
+    """How a table is read for a fit."""
+    return _decorate(function, (column_options, _anyway_option))
+
+
+def column_options(function: _F) -> _F:
     """How a table is read."""
     options = [
         click.option(
@@ -219,12 +263,6 @@ def reading_options(function: _F) -> _F:
             multiple=True,
             metavar="COLUMN=VALUE",
             help="Read only rows of a table with this value; repeated: with all of them.",
-        ),
-        click.option(
-            "--anyway",
-            is_flag=True,
-            help="Go on although a table's units look mixed, a fit did not converge, or data are "
-            "repeated more often than its law can judge.",
         ),
     ]
     return _decorate(function, options)
@@ -301,6 +339,19 @@ def list_given(options: dict[str, Any]) -> list[str]:
     return words
 
 
+def count_refits(options: dict[str, Any]) -> int | None:
+    """How many refits the intervals rest on; None: no intervals.
+
+    Raises:
+        click.UsageError: Both are asked for.
+    """
+    if not options["no_bootstrap"]:
+        return int(options["bootstrap"])
+    if options["bootstrap"] != _REFITS:
+        raise click.UsageError("--bootstrap and --no-bootstrap contradict each other; leave one.")
+    return None
+
+
 def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow import FitOptions
@@ -310,7 +361,7 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
         family=options["family"],
         count=options["count"],
         huber_delta=options["huber_delta"],
-        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+        bootstrap=count_refits(options),
         level=options["level"],
         seed=options["seed"],
     )

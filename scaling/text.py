@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,8 @@ _STATUS = {
     "not_converged": "NOT CONVERGED: no answer should rest on this fit",
     "failed": "no law could be fitted",
 }
+
+_NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
 
 def format_fit(fit: Fit) -> str:
@@ -362,8 +365,7 @@ def format_comparison(answer: Comparison) -> str:
         f"B: {second}",
         f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
         f"B {answer.loss[1]:.4f} nats/token.",
-        f"B needs ×{answer.multiplier:.3g} of A's compute for the same loss "
-        f"{_format_interval(interval, '.3g')}".rstrip(),
+        _say_multiplier(answer.multiplier, interval),
     ]
     if interval is not None:
         told = interval.low > 1.0 or interval.high < 1.0
@@ -384,6 +386,22 @@ def format_comparison(answer: Comparison) -> str:
         lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
         lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
     return "\n".join(lines + _format_checks(answer.checks))
+
+
+def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
+    """How much of A's compute B needs; in words where there is no such amount."""
+    if multiplier == math.inf:
+        return "No amount of compute takes B to that loss, by its law."
+    if multiplier == 0.0:
+        return "B is below that loss with any amount of compute, by its law."
+    said = f"B needs ×{multiplier:.3g} of A's compute for the same loss"
+    if interval is None:
+        return said
+    if interval.low > 0.0 and interval.high < math.inf:
+        return f"{said} {_format_interval(interval, '.3g')}"
+    ends = f"from ×{interval.low:.3g}" if interval.low > 0.0 else "from any amount"
+    ends += f" to ×{interval.high:.3g}" if interval.high < math.inf else ", with no upper end"
+    return f"{said} ({interval.level:.0%} interval {ends})"
 
 
 def _format_checks(checks: Iterable[Check]) -> list[str]:
@@ -409,12 +427,9 @@ def _format_interval(interval: Interval | None, spec: str | None) -> str:
 
 
 def _format_penalty(penalty: float | None) -> str:
-    if penalty is None:
+    if penalty is None or penalty < _NEGLIGIBLE:
         return ""
-    if penalty >= 0:
-        return f", {penalty:.1%} more compute for the same loss"
-    # The optimum is found along the smoothed cost of the ladder; this rung's exact cost is lower.
-    return f", {-penalty:.1%} less compute: cheaper than the ladder's smoothed cost"
+    return f", {penalty:.1%} more compute than the best size between the rungs"
 
 
 def _format_distance(decades: float) -> str:

@@ -69,7 +69,8 @@ def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _say_state(cell: Mapping[str, Any]) -> str:
     state = "done" if cell["cached"] and not cell["repeats"] else str(cell["why"])
-    return f"forecast, {state}" if cell["role"] == "validation" else state
+    role = {"validation": "forecast, ", "bracket": "bracket, "}.get(cell["role"], "")
+    return role + state
 
 
 def _format_validations(cells: Sequence[Mapping[str, Any]]) -> list[str]:

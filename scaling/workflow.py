@@ -458,10 +458,10 @@ def read_runs(
         The table, and the sweep it came from (None for a table).
     """
     if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
-        if columns or loss_unit != "nats" or where or states != USUAL:
+        if columns or loss_unit != "nats" or drop_bad or where or states != USUAL:
             raise UsageError(
-                f"{source} is a results folder: --columns, --loss-unit, --state, --where and "
-                "--group-by are for tables."
+                f"{source} is a results folder: --columns, --loss-unit, --drop-bad, --state, "
+                "--where and --group-by are for tables."
             )
         stored = open_results(source)
         facts = stored.ledger.corpus
@@ -480,6 +480,11 @@ def read_runs(
         anyway=anyway,
         count=count,
     )
+    if count != "matmul" and table.convention != count:
+        raise UsageError(
+            f"{source} is a table and states its own N: --count is for results folders and their "
+            "exports."
+        )
     return table, None
 
 

@@ -17,6 +17,7 @@ from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND, make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.shapes import list_ladder
+from scaling.text import format_allocation
 
 TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
 LADDER = list_ladder(256, 128, max_params=3e7)
@@ -109,8 +110,25 @@ def test_buildable_shape_is_the_best_rung_and_its_penalty_is_compute(ladder_fit)
     assert answer.shape.shape == LADDER[int(np.argmin(losses))]
     more = 1e12 * (1 + answer.shape.compute_penalty)
     tokens = more / count_flops_per_token(answer.shape.shape)
-    reached = CHINCHILLA.loss(law, np.array(answer.shape.params), np.array(tokens))
-    assert float(reached) == pytest.approx(answer.loss, rel=1e-9)
+    reached = float(CHINCHILLA.loss(law, np.array(answer.shape.params), np.array(tokens)))
+    # No size does better, were its cost on the line between its neighbours'.
+    log_n = np.log([count_matmul_params(rung) for rung in LADDER])
+    log_c = np.log([count_flops_per_token(rung) for rung in LADDER])
+    between = np.linspace(log_n[0], log_n[-1], 20_000)
+    costs = np.exp(np.interp(between, log_n, log_c))
+    lowest = CHINCHILLA.loss(law, np.exp(between), 1e12 / costs).min()
+    assert reached == pytest.approx(float(lowest), rel=1e-5)  # the other grid is 16 to a rung
+    assert reached <= min(losses)
+
+
+@pytest.mark.parametrize("flops", np.geomspace(1e9, 1e14, 11))
+def test_a_shape_that_uses_the_whole_budget_needs_no_less_than_it(ladder_fit, flops):
+    """It was "9.2% less compute": the smooth cost of its size was that much above its own."""
+    answer = allocate(ladder_fit, float(flops), ladder=LADDER, far=True)
+    assert answer.shape.compute_penalty >= -1e-12
+    assert "less compute" not in format_allocation(answer)
+    rough = ladder_fit.cost.max_deviation > 0.05
+    assert any("a shape's own differs" in note for note in answer.notes) == rough
 
 
 def test_basin_ends_cost_five_percent_more_compute(fit):

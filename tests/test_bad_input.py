@@ -167,6 +167,20 @@ def test_what_is_no_sweep_file_is_refused_without_reading_it(root: Path, kind: s
             TABLE + "1e6,1e8,nan\nx,0,inf\n1e400,1e8,2\n",
             ["t.csv:22: loss: nan", "t.csv:23: N: text", "t.csv:23: D: 0", "t.csv:24: N: 1e400"],
         ),
+        (
+            TABLE + "1e-300,1e8,2\n1e6,1e-300,2\n1e6,1e8,1e-300\n1e6,1e8,٣\n1e6,1e8,３\n",
+            [
+                "t.csv:22: N: 1e-300 is too small to compute with (at least 0.001)",
+                "t.csv:23: D: 1e-300 is too small",
+                "t.csv:24: loss: 1e-300 is too small",
+                "t.csv:25: loss: '٣' is written in digits of another script; write 0 to 9",
+                "t.csv:26: loss: '３' is written in digits of another script",
+            ],
+        ),
+        (
+            TABLE + f"1e6,1e8,{'2' * 200_000}\n",
+            ["t.csv:22: a cell of more than 131072 characters, the longest that is read"],
+        ),
         ("\x1b]0;x,D,loss\n1,2,3\n", ["t.csv:1: N: no such column"]),
     ],
 )

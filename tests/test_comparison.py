@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,8 +11,10 @@ import pytest
 from scaling.comparison import compare
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.noise import join_clusters
+from scaling.fitting.result import Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.ledger.tables import RunTable, make_table, select_rows
+from scaling.text import format_comparison
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 
@@ -167,6 +170,30 @@ def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
     assert answer.multiplier_interval is not None
     assert not np.isnan([answer.multiplier_interval.low, answer.multiplier_interval.high]).any()
     assert json.loads(json.dumps(answer.to_contract(), allow_nan=False))["multiplier"] is None
+    said = format_comparison(answer)
+    assert "No amount of compute takes B to that loss" in said
+    assert "inf" not in said
+
+
+@pytest.mark.parametrize(
+    ("multiplier", "ends", "says"),
+    [
+        (1.5, (1.2, 1.9), "B needs ×1.5 of A's compute for the same loss  [1.2, 1.9]"),
+        (1.5, (1.2, np.inf), "same loss (90% interval from ×1.2, with no upper end)"),
+        (0.5, (0.0, 0.9), "same loss (90% interval from any amount to ×0.9)"),
+        (0.0, (0.0, 0.0), "B is below that loss with any amount of compute"),
+        (np.inf, (np.inf, np.inf), "No amount of compute takes B to that loss"),
+    ],
+)
+def test_a_multiplier_without_an_end_is_said_in_words(
+    multiplier: float, ends: tuple[float, float], says: str
+) -> None:
+    answer = compare(simulate(), simulate(seed=1), bootstrap=None)
+    interval = Interval(low=ends[0], high=ends[1], level=0.9)
+    changed = dataclasses.replace(answer, multiplier=multiplier, multiplier_interval=interval)
+    said = " ".join(format_comparison(changed).split())
+    assert " ".join(says.split()) in said
+    assert "inf" not in said.replace("info", "")
 
 
 def test_a_budget_far_from_the_data_is_refused_until_insisted_on() -> None:

@@ -1,5 +1,6 @@
 """What `plan` and `run` say of a plan before anything is trained."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,21 @@ def test_a_finished_run_that_two_wishes_share_is_done_once(tmp_path: Path) -> No
     lines = format_plan(described | {"cells": done}).splitlines()
     assert lines[1].endswith("done")
     assert lines[2].endswith("two wishes come to one run")
+
+
+def test_bracket_rows_are_marked(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, "{budgets: [2e10, 4e10]}\nbracket: true")
+    described = describe_plan(sweep, root=tmp_path, slots=2)
+    marked = [line for line in format_plan(described).splitlines() if "bracket, to train" in line]
+    roles = [cell["role"] for cell in described["cells"]]
+    assert len(marked) == roles.count("bracket") > 0
+
+
+def test_plan_shows_everything_that_the_recipe_decided(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, "{params: [1e4], tokens: [3e5]}")
+    (cell,) = describe_plan(sweep, root=tmp_path, slots=2)["cells"]
+    assert cell["recipe"] == dataclasses.asdict(sweep.plan.cells[0].run.recipe)
+    assert {"warmup_steps", "decay_steps", "beta2", "weight_decay"} <= cell["recipe"].keys()
 
 
 def test_run_and_plan_write_a_rejected_cell_alike(

@@ -159,7 +159,7 @@ def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str)
 def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = make_sweep(tmp_path, GRID)
     monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
-    words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark", "--price-per-hour", 1)
+    words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark")
     said = json.loads(invoke(*words, "--json").stdout)
     assert {cell["seconds"] for cell in said["cells"]} == {None}
     assert said["totals"]["left"] is None

@@ -20,8 +20,8 @@ class BuildableShape:
         shape: Its integers.
         params: N under the fit's convention.
         tokens: C / flops_per_token(shape), exact.
-        compute_penalty: Extra compute, as a fraction, that reaches the optimum's loss with this
-            shape; None where the loss is not known.
+        compute_penalty: Extra compute, as a fraction, that with this shape reaches the lowest loss
+            of any size, those between the rungs included; None where the loss is not known.
     """
 
     shape: ModelShape

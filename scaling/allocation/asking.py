@@ -23,6 +23,7 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
 from scaling.allocation.question import Question
+from scaling.allocation.trade_offs import COMPUTE_PENALTY
 from scaling.allocation.uncertainty import (
     draw_evaluation,
     draw_gaussians,
@@ -149,7 +150,18 @@ def _answer_budget(
         binding=(cap.name,),
         notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
     )
-    return answer if law is None else describe_budget(fit, law, answer, ladder)
+    if law is None:
+        return answer
+    if shape is not None and fit.cost.max_deviation > COMPUTE_PENALTY:
+        answer = dataclasses.replace(answer, notes=(*answer.notes, _say_smoothed(fit)))
+    return describe_budget(fit, law, answer, ladder)
+
+
+def _say_smoothed(fit: Fit) -> str:
+    return (
+        "a token's cost is smooth in N; a shape's own differs by up to "
+        f"{fit.cost.max_deviation:.0%}, so the shape to build may lie outside the flat range of N"
+    )
 
 
 def _widen(

@@ -12,7 +12,7 @@ import numpy as np
 
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
-from scaling.allocation.trade_offs import COMPUTE_PENALTY, find_basin
+from scaling.allocation.trade_offs import COMPUTE_PENALTY, fill_ladder, find_basin
 from scaling.allocation.uncertainty import (
     draw_evaluation,
     draw_loss_drift,
@@ -122,7 +122,8 @@ def find_shape(
     answer: Allocation,
     ladder: Sequence[ModelShape],
 ) -> BuildableShape:
-    """The rung with the lowest loss at this budget; nearest in ln N where there is no law."""
+    """The rung with the lowest loss at this budget, by its own cost; nearest in ln N where there is
+    no law."""
     assert fit.convention is not None
     params = np.array([count_params(rung, fit.convention) for rung in ladder], dtype=np.float64)
     per_token = np.array([count_flops_per_token(rung) for rung in ladder], dtype=np.float64)
@@ -133,9 +134,9 @@ def find_shape(
     else:
         family, coefficients = law
         best = int(np.argmin(family.loss(coefficients, params, tokens)))
-        needed = family.tokens_for_loss(
-            coefficients, params[best : best + 1], np.array(answer.loss)
-        )
+        sizes, costs = fill_ladder(params, per_token)
+        lowest = np.min(family.loss(coefficients, sizes, flops / costs))
+        needed = family.tokens_for_loss(coefficients, params[best : best + 1], np.array(lowest))
         penalty = finite_or_none(float(needed[0] * per_token[best] / flops - 1.0))
     return BuildableShape(
         shape=ladder[best],

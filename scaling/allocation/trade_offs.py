@@ -42,8 +42,10 @@ from scaling.sweep.counting import (
     count_total_params,
 )
 from scaling.sweep.shapes import ModelShape
+from scaling.units import FloatArray
 
 # The flat basin: what another 5 % of compute would make up for (SCIENCE.md, Intervals).
+_STEPS_BETWEEN = 16  # of neighbouring rungs; a tenth of one is a thousandth of its loss (assumed)
 COMPUTE_PENALTY = 0.05
 # The basin is looked for up to a factor e^7 (1100) of N* either side.
 _BASIN_REACH = 7.0
@@ -165,7 +167,12 @@ def choose_shape(
         best = int(np.argmin(costs))
     else:
         best = int(np.argmin(np.abs(np.log(params / answer.params))))
-    own = float(problem.find_cost(np.array([answer.params]), np.array([answer.tokens]))[0])
+    sizes, between = fill_ladder(params, per_token)
+    if route.kind not in ("budget", "loss", "loss_within"):
+        at = np.clip(np.array([answer.params]), params[0], params[-1])
+        sizes, between = at, np.exp(np.interp(np.log(at), np.log(params), np.log(per_token)))
+    fine = _repeat(problem, len(sizes)).find_tokens(sizes, np.full(sizes.shape, answer.loss))
+    own = float(np.nanmin(between * (fine + SERVING_SHARE * problem.served)))
     if route.kind == "budget" or (route.kind == "stated" and question.tokens is None):
         tokens = answer.flops / float(per_token[best])
     else:
@@ -180,6 +187,23 @@ def choose_shape(
         tokens=tokens,
         compute_penalty=finite_or_none(float(costs[best]) / own - 1.0),
     )
+
+
+def fill_ladder(params: FloatArray, per_token: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Sizes between the rungs, and what a token costs there [FLOP] if the rungs' own costs are
+    joined by straight lines in the logarithms; the rungs themselves are among them.
+
+    What a shape is compared with: the cost model's smooth course differs from a shape's own cost by
+    several per cent, either way.
+
+    Args:
+        params, per_token: Of the rungs, params ascending, shape (n,).
+    """
+    order = np.argsort(params, kind="stable")
+    x, y = np.log(params[order]), np.log(per_token[order])
+    between = np.linspace(x[:-1], x[1:], _STEPS_BETWEEN, endpoint=False).T.ravel()
+    whole = np.append(between, x[-1])
+    return np.exp(whole), np.exp(np.interp(whole, x, y))
 
 
 def _list_pareto(

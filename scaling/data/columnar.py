@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from scaling.data.files import DOCUMENT_BYTES, refuse_size
 from scaling.errors import UsageError
 
 _ROWS_AT_ONCE = 1000
@@ -35,12 +36,36 @@ def read_parquet_column(path: Path, field: str, problems: list[str]) -> Iterator
         if field not in file.schema_arrow.names:
             problems.append(_say_no_column(str(path), field, file.schema_arrow.names))
             return
+        refuse_size(str(path), _find_size(file.metadata, field))
+        if field in [file.schema.column(index).path for index in range(len(file.schema))]:
+            file = parquet.ParquetFile(path, read_dictionary=[field])  # text that is stored once
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[field]):
-            for cell in batch.column(0):
+            for cell in _list_cells(batch.column(0)):
                 row += 1
-                yield row, _read_cell(cell)
+                yield row, cell
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         problems.append(f"{path}: not a Parquet file that can be read ({_first_line(error)}).")
+
+
+def _find_size(metadata: Any, field: str) -> int:
+    """What a column takes at least, by the file's own account [bytes]."""
+    groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
+    columns = (group.column(at) for group in groups for at in range(metadata.num_columns))
+    ours = [one for one in columns if f"{one.path_in_schema}.".startswith(f"{field}.")]
+    values = sum(one.num_values for one in ours)
+    return int(sum(one.total_uncompressed_size for one in ours)) + DOCUMENT_BYTES * int(values)
+
+
+def _list_cells(column: Any) -> Iterator[Any]:
+    """The values of an Arrow column; those that stand in it once are one object."""
+    if not hasattr(column, "dictionary"):
+        yield from map(_read_cell, column)
+        return
+    known: dict[int, Any] = {}
+    for at in column.indices.to_pylist():
+        if at is not None and at not in known:
+            known[at] = _read_cell(column.dictionary[at])
+        yield None if at is None else known[at]
 
 
 def read_saved_column(folder: Path, field: str, problems: list[str]) -> Iterator[tuple[int, Any]]:

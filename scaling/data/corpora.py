@@ -6,7 +6,6 @@ A corpus is a sorted tuple of documents; its digest covers every name and byte.
 
 from __future__ import annotations
 
-import glob
 import json
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 from scaling.data.columnar import read_parquet_column, read_saved_column
 from scaling.data.documents import Document
+from scaling.data.files import DOCUMENT_BYTES, SAVED, list_files, refuse_size
 from scaling.data.novels import read_novels
 from scaling.errors import CorpusError
 
@@ -37,8 +37,7 @@ _JSON_KINDS = {
 }
 
 
-_SAVED = "a folder of save_to_disk"
-_SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "hf": _SAVED}
+_SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "hf": SAVED}
 _COLUMNS = {"parquet": read_parquet_column, "hf": read_saved_column}
 
 
@@ -54,8 +53,8 @@ def read_documents(
         base: Folder that relative paths start from (the sweep file's).
 
     Raises:
-        CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text; every problem
-            at once.
+        CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text, every problem
+            at once; or it is more text than this machine can prepare.
     """
     if source == "novels":
         documents = list(read_novels())
@@ -63,10 +62,13 @@ def read_documents(
         documents = list(_read_stdlib())
     else:
         problems: list[str] = []
-        documents = []
+        documents, held = [], 0
         for path in list_files(paths, base, problems, suffix=_SUFFIXES.get(source, "")):
             name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
-            documents.extend(_read_file(source, path, name, field, problems))
+            for document in _read_file(source, path, name, field, problems):
+                held += len(document.text) + DOCUMENT_BYTES
+                refuse_size(str(path), held)
+                documents.append(document)
         refuse(problems)
     documents = [document for document in documents if document.text]
     if not documents:
@@ -116,41 +118,11 @@ def _read_file(
         yield Document(name, text)
 
 
-def list_files(
-    paths: Sequence[str], base: Path, problems: list[str], *, suffix: str
-) -> tuple[Path, ...]:
-    """The files that paths name, sorted; of folders, those with the suffix. A folder that is a data
-    set of Hugging Face is one, whole."""
-    found: set[Path] = set()
-    for pattern in paths:
-        asked = Path(pattern).expanduser()
-        whole = base / asked
-        if whole.exists():  # a name may itself contain *, ? or [
-            matches = [whole]
-        else:  # only what the user wrote is a pattern, never the folder it is relative to
-            matches = [
-                base / match for match in glob.glob(str(asked), root_dir=base, recursive=True)
-            ]
-        files: list[Path] = []
-        for match in matches:
-            if suffix == _SAVED and match.is_dir():
-                found.add(match)
-                continue
-            inside = sorted(match.rglob(f"*{suffix}")) if match.is_dir() else [match]
-            files.extend(path for path in inside if match.is_file() or path.is_file())
-            if not match.is_dir() and not match.is_file():
-                problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
-        if not matches:
-            problems.append(f"corpus path {pattern!r}: nothing there (looked for {whole}).")
-        elif not files and suffix != _SAVED and all(match.is_dir() for match in matches):
-            problems.append(f"corpus path {pattern!r}: the folder holds no file.")
-        found.update(path for path in files if path.is_file())
-    return tuple(sorted(found))
-
-
 def _read_text(path: Path, problems: list[str]) -> bytes | None:
     try:
-        text = path.read_bytes()
+        size = path.stat().st_size
+        refuse_size(str(path), size)
+        text = path.read_bytes() if size else b""  # what says 0 and has content may wait, as /proc
     except OSError as error:
         problems.append(f"{path}: cannot be read ({error.strerror}).")
         return None

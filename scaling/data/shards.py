@@ -17,7 +17,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling import faults
 from scaling.data.corpora import read_documents, refuse
@@ -35,12 +38,15 @@ from scaling.durable import blaming_machine, digest_file, write_durably
 from scaling.errors import CorpusError, IntegrityError
 from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.runspec import canonical_json
-from scaling.sweep.tokenizer_names import BYTES
+from scaling.sweep.tokenizer_names import BYTES, split_name
 from scaling.units import IntArray
 
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
 _TOKENIZER_FILE = "tokenizer.json"
+_PREPARING = ".preparing-"  # then host and pid of who prepares
+MANIFEST = "manifest.json"
+_LONGEST_RUN = 1 << 16  # characters that BPE trains on as one word
 _COUNTED_AT_ONCE = 1 << 24  # tokens: a shard of 10 GB is not widened to 80
 
 
@@ -135,7 +141,7 @@ def name_folder(cache: Path, key: Sequence[object]) -> Path:
 
 def is_prepared(folder: Path) -> bool:
     """Whether shards were written there."""
-    return (folder / "manifest.json").is_file()
+    return (folder / MANIFEST).is_file()
 
 
 def open_shards(folder: Path) -> Shards:
@@ -145,13 +151,13 @@ def open_shards(folder: Path) -> Shards:
         IntegrityError: A file is not what was written.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest = json.loads((folder / MANIFEST).read_bytes())
         facts = CorpusFacts(**manifest["facts"])
         digests, dtype = manifest["sha256"], np.dtype(manifest["dtype"])
         files = [*_FILES, *([_TOKENIZER_FILE] if _TOKENIZER_FILE in digests else [])]
         damaged = [name for name in files if digest_file(folder, name) != digests[name]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        damaged, reason = ["manifest.json"], f" ({error})"
+        damaged, reason = [MANIFEST], f" ({error})"
     else:
         reason = ""
     if damaged:
@@ -200,15 +206,42 @@ def store_shards(folder: Path, draft: Draft) -> None:
     manifest |= {"dtype": dtype.str, "tokenizer": draft.name, "documents": draft.documents}
     with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".preparing-", dir=folder.parent))
+        prefix = f"{_PREPARING}{_name_host()}-{os.getpid()}-"
+        temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
         try:
             for name, content in files.items():
                 write_durably(temporary / name, content)
-            write_durably(temporary / "manifest.json", json.dumps(manifest, indent=1).encode())
+            write_durably(temporary / MANIFEST, json.dumps(manifest, indent=1).encode())
             faults.reach("corpus.written")
             _move_into_place(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_abandoned(cache: Path) -> tuple[Path, ...]:
+    """Remove what killed preparations left, each as large as its corpus: of processes of this host
+    that are gone. Returns what was there."""
+    found = []
+    for path in sorted(cache.glob(f"{_PREPARING}{_name_host()}-*")):
+        pid = path.name.removeprefix(f"{_PREPARING}{_name_host()}-").partition("-")[0]
+        if pid.isdecimal() and not path.is_symlink() and _is_gone(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+            found.append(path)
+    return tuple(found)
+
+
+def _name_host() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())[:40] or "host"
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):  # another user's, or no pid
+        return False
+    return False
 
 
 def choose_dtype(vocab_size: int) -> np.dtype[Any]:
@@ -247,6 +280,8 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         )
     if name != BYTES:
         _check_text((*train, *validation), name)
+    if split_name(name)[0] == "bpe":
+        _check_runs((*train, *validation), name)
     trained = train_tokenizer(name, sides[0])
     content = trained.to_json()
     tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
@@ -279,6 +314,40 @@ def _check_text(documents: Sequence[Document], name: str) -> None:
                 "needs. Convert the file, leave it out, or use tokenizer: bytes."
             )
     refuse(problems)
+
+
+def _check_runs(documents: Sequence[Document], name: str) -> None:
+    """BPE takes a run of one kind of characters for a word, in time that grows as its square: 3 s
+    for 100,000 letters in a row (measured), a day for 20 million."""
+    problems = []
+    for document in documents:
+        longest = find_longest_run(document.text)
+        if longest > _LONGEST_RUN:
+            problems.append(
+                f"{document.name}: {longest} letters, digits or signs in a row; {name} takes at "
+                f"most {_LONGEST_RUN}. Leave such text out, or use tokenizer: bytes."
+            )
+    refuse(problems)
+
+
+def find_longest_run(text: bytes) -> int:
+    """Bytes of the longest run of letters (all beyond ASCII among them), digits, white space or
+    other signs: the words of byte-level BPE, or longer."""
+    kinds = _KINDS[np.frombuffer(text, dtype=np.uint8)]
+    edges = np.flatnonzero(np.diff(kinds)) + 1
+    return int(np.diff(edges, prepend=0, append=len(text)).max())
+
+
+def _list_kinds() -> NDArray[np.uint8]:
+    kinds = np.zeros(256, dtype=np.uint8)
+    kinds[128:] = 1
+    for byte in range(128):
+        one = chr(byte)
+        kinds[byte] = 1 if one.isalpha() else 2 if one.isdigit() else 3 if one.isspace() else 0
+    return kinds
+
+
+_KINDS = _list_kinds()
 
 
 def _encode(texts: Sequence[bytes], tokenizer: Tokenizer) -> tuple[Tokens, IntArray]:

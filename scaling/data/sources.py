@@ -16,6 +16,7 @@ from scaling.data.shards import (
     name_folder,
     open_shards,
     prepare_corpus,
+    remove_abandoned,
     store_shards,
 )
 from scaling.data.split import measure_overlap
@@ -39,6 +40,7 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
         UsageError: An extra is not installed.
         EnvironmentFault: The cache cannot be written.
     """
+    remove_abandoned(cache)
     corpus = spec.corpus
     if corpus.source == "synthetic":
         return prepare_synthetic(corpus, seq_len=spec.model.seq_len, cache=cache)

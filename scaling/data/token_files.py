@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.data.corpora import list_files, refuse
+from scaling.data.corpora import refuse
+from scaling.data.files import list_files
 from scaling.data.shards import (
     Draft,
     PreparedCorpus,

@@ -22,7 +22,7 @@ from scaling.ledger.columns import NUMBERS, TABLE_COLUMNS, TEXTS
 from scaling.ledger.header import REQUIRED_COLUMNS, FileHeader, list_unit_notes, locate_columns
 from scaling.ledger.index_rows import IndexRows, open_index
 from scaling.ledger.opening import RUN_COLUMNS, open_rows
-from scaling.ledger.rows import RawTable, Row
+from scaling.ledger.rows import LONGEST_NAME, RawTable, Row, refuse_rows
 from scaling.tables.expressions import Expression
 from scaling.tables.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
 from scaling.tables.states import (
@@ -35,6 +35,8 @@ from scaling.tables.states import (
 from scaling.units import FloatArray, IntArray
 
 _LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
+# Fits are in logarithms, and sums of powers of N and D; below this nothing is measured.
+SMALLEST: Mapping[str, float] = {"N": 1e-3, "D": 1e-3, "loss": 1e-12, "C": 1e-3, "budget": 1e-3}
 _LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
 _KINDS = {one.name: one.kind for one in TABLE_COLUMNS}
 _QUANTITIES: Mapping[str, Quantity] = {
@@ -107,12 +109,14 @@ def read_cells(path: Path, options: ReadOptions) -> Cells:
     """Read and parse the contract's columns of a file.
 
     Raises:
-        TableError: The file cannot be read, or lacks or doubles a column.
+        TableError: The file cannot be read, lacks or doubles a column, or has more rows than are
+            read.
         UsageError: It is Parquet, and pyarrow is not installed.
     """
     reader = _Reader(path, options)
     while chunk := list(islice(reader.raw.rows, _CHUNK_ROWS)):
         reader.add(chunk)
+        refuse_rows(reader.name, reader.read)
     return reader.finish()
 
 
@@ -261,9 +265,22 @@ class _Reader:
         if not finished:
             self.unfinished.append(row)
             return False
+        long = self._find_long_name(row.cells)
+        if long:
+            self._spoil(row, long)
+            return False
         self.numbers.append(self.read)
         self.places.append(row.at)
         return True
+
+    def _find_long_name(self, cells: Sequence[str]) -> str:
+        """What is wrong with the names of a row; columns that nobody named are not judged."""
+        for key, name in self.texts_of.items():
+            text = cells[self.at[name]].strip()
+            if key in self.where and len(text) > LONGEST_NAME:
+                return (f"{name}: {text[:20]!r} and {len(text) - 20} characters more; a name has "
+                        f"at most {LONGEST_NAME}")  # fmt: skip
+        return ""
 
     def _spoil(self, row: Row, problem: str) -> None:
         line = f"{self._place(row.at)}: {problem}"
@@ -388,7 +405,8 @@ def _parse_cells(cells: Sequence[str]) -> tuple[FloatArray, dict[int, str]]:
     """Numbers, NaN where a cell is blank or odd; the text of each odd cell by position."""
     try:
         values = np.array([float(cell) for cell in cells], dtype=np.float64)
-        if np.isfinite(values).all() and not any("_" in cell for cell in cells):
+        plain = all(cell.isascii() and "_" not in cell for cell in cells)
+        if plain and np.isfinite(values).all():
             return values, {}
     except ValueError:
         pass
@@ -402,7 +420,7 @@ def _parse_cells(cells: Sequence[str]) -> tuple[FloatArray, dict[int, str]]:
         except ValueError:
             odd[at] = text
         else:
-            if "_" in text or not math.isfinite(values[at]):
+            if "_" in text or not text.isascii() or not math.isfinite(values[at]):
                 odd[at], values[at] = text, math.nan
     return values, odd
 
@@ -415,6 +433,8 @@ def _read_odd(text: str, quantity: Quantity, marks: Marks) -> tuple[str, float]:
     except ValueError:
         pass
     else:
+        if not text.isascii():
+            return f"{shown!r} is written in digits of another script; write 0 to 9", math.nan
         if "_" not in text:
             return f"{shown} is not a finite number", math.nan
     try:
@@ -433,7 +453,7 @@ def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np
         valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
     else:
         valid &= (values > 0) if kind == "positive" else (values >= 0)
-        valid &= values < _LARGEST
+        valid &= (values < _LARGEST) & (values >= SMALLEST.get(column, 0.0))
     return valid
 
 
@@ -448,6 +468,8 @@ def _name_fault(column: str, value: float) -> str:
         return "is not above 0"
     if value < 0:
         return "is below 0"
+    if value < SMALLEST.get(column, 0.0):
+        return f"is too small to compute with (at least {SMALLEST[column]:g})"
     return f"is beyond any run (at most {_LARGEST:g})"
 
 

@@ -56,6 +56,7 @@ from scaling.ledger.documents import (
     read_result,
     seal_document,
 )
+from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.signs import (
     FAILURE_FILE,
@@ -250,7 +251,9 @@ class Ledger:
         path = self.attempt_folder(run_id, attempt_id)
         refuse_links(self.folder, f"runs/{run_id}/attempts")
         with blaming_machine(path):
-            path.mkdir(parents=True)
+            for folder in (path.parent.parent, path.parent):  # never the results folder itself
+                folder.mkdir(exist_ok=True)
+            path.mkdir()
             for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
                 sync_folder(folder)
         faults.reach("attempt.created")
@@ -355,6 +358,10 @@ class Ledger:
             return None
 
     # --- reading ------------------------------------------------------------------------------
+
+    def has_result(self, run_id: str) -> bool:
+        """Whether a run has a result, intact or not; it is not read."""
+        return os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE)
 
     def find_result(self, run_id: str, *, check: Check = "result") -> RunResult | None:
         """The result of a run; None if it has none yet.
@@ -548,6 +555,7 @@ def _make_result(
         tokens=run.tokens,
         flops=run.flops,
         finished_at=name_now(),
+        versions=describe_versions(),
         **(taken | {"files": files, "numerics": numerics}),
     )
 

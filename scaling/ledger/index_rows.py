@@ -251,4 +251,4 @@ def _read_float(text: str) -> float | None:
         value = float(text)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if math.isfinite(value) and text.isascii() else None

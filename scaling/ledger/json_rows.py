@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError
-from scaling.ledger.rows import RawTable, Row, read_text, shorten_problems
+from scaling.ledger.rows import RawTable, Row, read_text, refuse_rows, shorten_problems
 from scaling.tables.shapes import find_records
 
 _BLANK = " \t\r\n"
@@ -61,6 +61,7 @@ def read_json_list(path: Path, *, wanted: Container[str]) -> RawTable:
             found = find_records(whole, wanted)
             if found.remedy and not found.rows:
                 raise TableError([f"{name}: {found.remedy}"])
+            refuse_rows(name, len(found.rows))
             for at, row in enumerate(found.rows, start=1):
                 collector.add_value(at, row)
             raw = collector.finish("JSON", name)
@@ -69,6 +70,7 @@ def read_json_list(path: Path, *, wanted: Container[str]) -> RawTable:
             return dataclasses.replace(raw, place=place, notes=notes, remedy=found.remedy)
         for start, value in _iterate_values(text):
             line, counted = line + text.count("\n", counted, start), start
+            refuse_rows(name, len(collector.rows))
             collector.add_value(line, value)
     except json.JSONDecodeError as error:
         raise TableError([f"{name}:{error.lineno}: not readable as JSON ({error.msg}); a list of "

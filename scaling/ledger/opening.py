@@ -100,10 +100,10 @@ def _open_folder(folder: Path, wanted: Wanted) -> RawTable:
         raise TableError([f"{folder}: neither a results folder (no sweep.json) nor a folder of "
                           f"tables ({len(files)} files of runs); name a file of runs"]
                          )  # fmt: skip
-    tables = [_open_file(file, wanted) for file in files]
-    first = tables[0]
-    odd = [str(file) for file, one in zip(files, tables, strict=True)
-           if list(one.names) != list(first.names)]  # fmt: skip
+    first = _open_file(files[0], wanted)
+    # One at a time is in memory, so each is opened once for its header and once for its rows.
+    odd = [str(file) for file in files[1:]
+           if list(_open_file(file, wanted).names) != list(first.names)]  # fmt: skip
     if odd:
         raise TableError([f"{folder}: {odd[0]} has other columns than {files[0]}; put files of one "
                           f"kind into a folder of their own"])  # fmt: skip
@@ -112,8 +112,8 @@ def _open_folder(folder: Path, wanted: Wanted) -> RawTable:
 
     def iterate() -> Iterator[Row]:
         at = 0
-        for file, one in zip(files, tables, strict=True):
-            for row in one.rows:
+        for file in files:
+            for row in _open_file(file, wanted).rows:
                 at += 1
                 yield Row(at, [*row.cells, _name_run(file, folder)], row.problem)
 

@@ -41,8 +41,10 @@ class RunResult:
         clipped: Share of the steps whose gradient was clipped.
         clipped_after_warmup: The same of the steps after warmup: during it gradients are large in
             every run, and their share of a short run is large whatever comes later.
+        versions: Software and processor it was computed with (`provenance.describe_versions`).
 
-    The last five are None where an attempt took no step, and in results of older versions.
+    The last six are None in results of older versions, and but for `versions` where an attempt
+    took no step.
     """
 
     run: RunSpec
@@ -67,11 +69,13 @@ class RunResult:
     grad_norm: float | None = None
     clipped: float | None = None
     clipped_after_warmup: float | None = None
+    versions: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field, readable back by `from_json`."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plain = {"numerics": dict(self.numerics), "files": dict(self.files)}
+        plain: dict[str, Any] = {"numerics": dict(self.numerics), "files": dict(self.files)}
+        plain["versions"] = None if self.versions is None else dict(self.versions)
         return content | plain | {"run": self.run.to_json(), "run_id": self.run.run_id}
 
     @staticmethod

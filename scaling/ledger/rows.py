@@ -12,6 +12,7 @@ import csv
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,11 +21,16 @@ from typing import NamedTuple
 
 from scaling.errors import TableError
 
-# Of a file of text: 10^7 runs of a hundred characters. More is no table of runs.
-_MAX_BYTES = 2**30
+# 10^7 runs of a hundred characters. More is no table of runs.
+MAX_ROWS = 10**7
+MAX_BYTES = 2**30
+_KEEP_LESS = "keep one row per run and the columns that are fitted"
 _MARKS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _DASHES = re.compile(":?-+:?")
 _NEEDED = "a table of runs needs a header and one row per run"
+# Of a name (group, run, corpus): numpy keeps every name at the length of the longest, four bytes a
+# character, so one long name beside 10^7 short ones would take all memory.
+LONGEST_NAME = 256
 # A file with a wrong column has as many problems as rows; a reader needs the first of them.
 MAX_PROBLEMS = 1000
 
@@ -83,8 +89,10 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [cell.strip() for cell in next(lines)]
-    except (StopIteration, csv.Error):
+    except StopIteration:
         raise TableError([f"{name}:1: the file is empty; {_NEEDED}"]) from None
+    except csv.Error as error:
+        raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
     def iterate() -> Iterator[Row]:
         try:
@@ -96,8 +104,7 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
                     problem = _describe_width(len(cells), len(header), _MARKS[delimiter])
                 yield Row(lines.line_num, cells, problem)
         except csv.Error as error:
-            raise TableError([f"{name}:{lines.line_num}: not readable as {kind} ({error}); "
-                              f"check its quotes"]) from None  # fmt: skip
+            raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
     return RawTable(format=kind, names=header, header=header, rows=iterate(), notes=notes)
 
@@ -133,29 +140,37 @@ def _describe_width(cells: int, header: int, marks: str) -> str:
     return f"{cells} cells where the header has {header}; quote cells that contain {marks}"
 
 
+def _explain(error: csv.Error, kind: str) -> str:
+    if "field limit" in str(error):
+        limit = csv.field_size_limit()
+        return (f"a cell of more than {limit} characters, the longest that is read; leave that "
+                f"column out, or close its quote")  # fmt: skip
+    return f"not readable as {kind} ({error}); check its quotes"
+
+
 def read_text(path: Path, kind: str) -> str:
     """The whole file, without a byte order mark; unpacked where it is named .gz.
 
     Raises:
-        TableError: It cannot be read, is larger than 1 GiB, or is no text in UTF-8, or in UTF-16
-            with its mark.
+        TableError: It cannot be read, is larger than 1 GiB (unpacked too), has more than 10^7
+            lines, or is no text in UTF-8, or in UTF-16 with its mark.
     """
     name = str(path)
     refuse_waiting(path)
     try:
         with path.open("rb") as file:
-            raw = file.read(_MAX_BYTES + 1)
-        if path.suffix.lower() == ".gz" and len(raw) <= _MAX_BYTES:
+            raw = file.read(MAX_BYTES + 1)
+        if path.suffix.lower() == ".gz" and len(raw) <= MAX_BYTES:
             with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
-                raw = packed.read(_MAX_BYTES + 1)
+                raw = packed.read(MAX_BYTES + 1)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise TableError([f"{name}: not readable as gzip ({error}); pack it again"]) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise TableError([f"{name}: cannot be read ({reason}); name a file of runs"]) from None
-    if len(raw) > _MAX_BYTES:
-        raise TableError([f"{name}: larger than {_MAX_BYTES / 2**30:.3g} GiB; keep one row per run "
-                          f"and the columns that are fitted"])  # fmt: skip
+    if len(raw) > MAX_BYTES:
+        raise TableError([f"{name}: larger than {MAX_BYTES / 2**30:.3g} GiB; {_KEEP_LESS}"])
+    refuse_rows(name, raw.count(b"\n") - 1)  # the header
     try:
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = raw.decode("utf-16" if wide else "utf-8-sig")
@@ -170,13 +185,30 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def refuse_waiting(path: Path) -> None:
-    """A named pipe without a writer would be waited for without end; the shell's own are read.
+    """A named pipe without a writer, or a device, would be waited for without end; the shell's own
+    pipes are read.
 
     Raises:
-        TableError: It is a named pipe.
+        TableError: It is a named pipe, a device or a socket, or a link to one.
     """
-    if path.is_fifo() and not str(path).startswith("/dev/"):
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # whoever opens it says why
+        return
+    if stat.S_ISFIFO(mode) and not str(path).startswith("/dev/"):
         raise TableError([f"{path}: a named pipe; name a file of runs"])
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+        raise TableError([f"{path}: a device or a socket; name a file of runs"])
+
+
+def refuse_rows(name: str, count: int) -> None:
+    """Refuse a table before its rows are decoded.
+
+    Raises:
+        TableError: It has more rows than there are runs anywhere.
+    """
+    if count > MAX_ROWS:
+        raise TableError([f"{name}: {count} rows; at most {MAX_ROWS:.0e} are read; {_KEEP_LESS}"])
 
 
 def shorten_problems(problems: list[str], name: str) -> list[str]:

@@ -11,7 +11,14 @@ FAILURE_FILE = "failed.json"
 HEARTBEAT_FILE = "heartbeat"
 
 FailureCause = Literal[
-    "exception", "environment", "out_of_memory", "crash", "hang", "preempted", "time_limit"
+    "exception",
+    "environment",
+    "out_of_memory",
+    "crash",
+    "hang",
+    "preempted",
+    "time_limit",
+    "unseen",
 ]
 
 # Short enough for what is read back to be accepted, long enough to name the line that failed.
@@ -48,6 +55,7 @@ class Heartbeat:
         seconds: Since the attempt began.
         tokens_per_second: Since its first step here; None before it is known.
         at: When it was written [s since the epoch, by the clock of that host].
+        node: Of the cluster, as its executor names it; None where there is none.
     """
 
     host: str
@@ -58,6 +66,7 @@ class Heartbeat:
     seconds: float
     tokens_per_second: float | None = None
     at: float | None = None
+    node: str | None = None
 
 
 def describe_failure(error: BaseException, *, attempt_id: str, cause: FailureCause) -> Failure:

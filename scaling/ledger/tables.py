@@ -20,7 +20,7 @@ import numpy as np
 
 from scaling.errors import TableError
 from scaling.ledger.brackets import Bracket
-from scaling.ledger.cells import Cells, ReadOptions, Where, read_cells
+from scaling.ledger.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.ledger.header import REQUIRED_COLUMNS
 from scaling.ledger.index_rows import IndexRows
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
@@ -412,7 +412,7 @@ def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> N
         factors: FloatArray = np.full(loss.shape, math.log(2.0))
         columns["loss"] = loss * math.log(2.0)
     else:
-        low = int(np.sum(loss <= 1.0))
+        low = int(np.sum(np.log(loss) < SMALLEST["loss"]))
         if low:
             raise TableError([f"{name}: loss: {low} perplexities are at most 1 (lowest "
                               f"{loss.min():g}); of such text every token is known. Is the column "

@@ -27,6 +27,7 @@ from scaling.sweep.throughput import StepTime, Throughput
 
 _LIMIT_BYTES = 10 * 2**20
 _ENGINE_VARIABLE = "SCALING_ENGINE"  # of training.engines, which must not be imported for this
+_ENGINES = ("fused", "eager", "cuda")
 _TRAINER = Path(__file__).parents[1] / "training"
 
 
@@ -77,13 +78,14 @@ def find_device(
     for path in sorted(_TRAINER.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             source.update(path.read_bytes())
+    asked = os.environ.get(_ENGINE_VARIABLE, "")
     return Device(
         processor=gpu or name_processor(),
         torch=importlib.metadata.version("torch"),
         python=platform.python_version(),
         family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
         trainer=source.hexdigest()[:16],
-        engine=os.environ.get(_ENGINE_VARIABLE, ""),
+        engine=asked if asked in _ENGINES else "",  # another is refused; its name is kept nowhere
         precision=precision,
     )
 

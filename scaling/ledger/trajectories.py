@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeGuard
 import numpy as np
 
 from scaling.ledger.opening import RUN_COLUMNS
+from scaling.ledger.rows import LONGEST_NAME
 from scaling.units import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def recognise_runs(
     """
     for column in RUN_COLUMNS:
         names = texts.get(column)
-        if names is None or not all(names):
+        if names is None or not all(names) or max(map(len, names)) > LONGEST_NAME:
             continue
         member = np.unique(np.array(names), return_inverse=True)[1].ravel()
         rows = np.bincount(member)

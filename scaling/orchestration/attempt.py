@@ -28,9 +28,10 @@ import psutil
 
 from scaling import faults
 from scaling.durable import explain_fault
-from scaling.errors import EnvironmentFault
+from scaling.errors import EnvironmentFault, ScalingError
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
+from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
@@ -126,27 +127,32 @@ class AttemptOutcome:
         cause: Why it failed; None if it did not.
         message: For people, one line; empty if there is nothing to say.
         signature: Equal for the same exception raised again.
+        node: Where its node is to blame: which.
     """
 
     kind: OutcomeKind
     cause: FailureCause | None = None
     message: str = ""
     signature: str = ""
+    node: str = ""
 
 
 def run_attempt(
-    request: AttemptRequest, *, tick: Callable[[], None] | None = None
+    request: AttemptRequest, *, tick: Callable[[], None] | None = None, node: str = ""
 ) -> AttemptOutcome:
     """Execute one attempt to its end and commit what it measured.
 
     Args:
         request: What to do.
         tick: Called now and then between steps, where the caller has no thread of its own.
+        node: Of a cluster, on which this process runs.
 
     Returns:
         How it ended. A failure of the run is an outcome, not an exception.
     """
-    watch = _Watch(request, tick or _do_nothing)
+    if blind := _find_unseen(request, node):
+        return blind
+    watch = _Watch(request, tick or _do_nothing, node)
     try:
         attempt = watch.ledger.create_attempt(request.run_id, request.attempt_id)
         with _logging_into(attempt / "log.txt"), _hearing_sigterm(watch, heard=tick is None):
@@ -159,12 +165,26 @@ def run_attempt(
             return AttemptOutcome(kind="failed", cause="time_limit", message=message)
         return AttemptOutcome(kind="interrupted", message=str(stop))
     except Exception as error:
+        if blind := _find_unseen(request, node):
+            return blind
         cause, message = classify_failure(error, request.ledger)
         watch.ledger.fail(request.run_id, request.attempt_id, error, cause)
         signature = f"{type(error).__name__}: {error}"
         return AttemptOutcome(kind="failed", cause=cause, message=message, signature=signature)
     finally:
         watch.ledger.stop_beating(request.run_id, request.attempt_id)
+
+
+def _find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
+    """The outcome where this machine does not see the folders, which is no fault of the run."""
+    try:
+        Ledger.open(Path(request.ledger))
+        os.stat(request.corpus)
+        return None
+    except (OSError, ScalingError) as error:
+        why = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+        message = f"host {socket.gethostname()} does not see the sweep's folders: {why}"
+        return AttemptOutcome(kind="failed", cause="unseen", message=message, node=node)
 
 
 def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
@@ -183,6 +203,7 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
 def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> AttemptOutcome:
     run = RunSpec.from_json(json.loads(request.run))
     assert run.run_id == request.run_id, request.run_id
+    describe_versions()  # now, and kept: a file that is edited meanwhile is not what runs
     _journal.info("on %s, process %d: %d tokens", watch.host, watch.pid, run.tokens)
     watch.report(0, None)
     if watch.should_stop():
@@ -230,10 +251,10 @@ def load_trainer(name: str) -> Trainer:
 class _Watch:
     """What an attempt sees of the driver, and the driver of the attempt."""
 
-    def __init__(self, request: AttemptRequest, tick: Callable[[], None]) -> None:
+    def __init__(self, request: AttemptRequest, tick: Callable[[], None], node: str) -> None:
         folder = Path(request.ledger)
         self.ledger = Ledger.open(folder)
-        self._request, self._tick = request, tick
+        self._request, self._tick, self._node = request, tick, node or None
         self.host, self.pid = socket.gethostname(), os.getpid()
         self._process_started = psutil.Process().create_time()
         self._begun = time.monotonic()
@@ -274,6 +295,7 @@ class _Watch:
             seconds=self._beaten - self._begun,
             tokens_per_second=self._measure_rate(tokens),
             at=time.time(),
+            node=self._node,
         )
         self.ledger.beat(self._request.run_id, self._request.attempt_id, heartbeat)
 

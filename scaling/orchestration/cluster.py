@@ -96,6 +96,7 @@ def find_address(address: str) -> str:
 
     Raises:
         UsageError: It is the address of something else than a cluster's GCS.
+        EnvironmentFault: What `auto` would follow may have been written by another user.
         OSError, ValueError: Nothing answers there, or it is no address.
     """
     if address == "auto":
@@ -138,9 +139,14 @@ def _greet(connection: socket.socket) -> None:
 
 def _read_started_cluster() -> str:
     folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
-    try:
-        return read_plain(folder, "ray_current_cluster", limit=_FILE_BYTES).decode().strip()
-    except (OSError, IntegrityError, UnicodeDecodeError) as error:
+    try:  # a shared folder: what another user wrote there would send the sweep to their cluster
+        found = read_plain(folder, "ray_current_cluster", limit=_FILE_BYTES, own=True)
+        return found.decode().strip()
+    except IntegrityError as error:
+        raise EnvironmentFault(
+            f"--address auto: in {folder}, {error}. Name the cluster: --address HOST:PORT."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
         raise ConnectionError(
             'none was started on this machine with "ray start", and RAY_ADDRESS is not set'
         ) from error

@@ -23,6 +23,7 @@ from types import FrameType
 from typing import Any
 
 from scaling import faults
+from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
@@ -31,6 +32,7 @@ from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.sweep_table import write_index
 from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
+from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
@@ -47,6 +49,9 @@ _OVERDUE = 1.2  # a worker past this multiple of its limit does not look at the 
 # (a step, an evaluation), and at least for the stated limit.
 _HUNG = 20.0
 _LEAST_RETRIES = 20
+_COMPARE_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
+_KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
+_REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,8 @@ class _Running:
     longest_silence: float = 0.0
     killed: FailureCause | None = None
     why_killed: str = ""
+    killed_at: float = math.inf
+    ended_at: float = math.inf
 
     @property
     def tokens_here(self) -> int:
@@ -212,11 +219,13 @@ class _Sweep:
         self._micro_batch: dict[str, int] = {}
         shared = self._planned.values() if settings.share_trunks else ()
         self._trunks = TrunkSchedule(shared, ledger.folder)
+        self._ground: Ground | None = None
         self._waiting: list[str] = []  # for a run of their trunk
         self._spent: dict[str, int] = {}
         self._trained = 0
         self._tokens = self._flops = 0.0
-        self._ticked = -math.inf
+        self._ticked = self._compared = -math.inf
+        self._lost: frozenset[str] | None = None  # nodes, when they were last looked at
         self._deadline: float | None = None
 
     # --- the loop -----------------------------------------------------------------------------
@@ -226,6 +235,7 @@ class _Sweep:
         self._adopt()
         if not self._queue:
             return
+        self._ground = Ground(self._ledger.folder, self._corpus)
         self._term = self._ledger.advance_term()
         self._say_plan()
         self._breakable = self._starting = True
@@ -238,20 +248,38 @@ class _Sweep:
         self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):
-            if self._deadline is None:
-                self._submit_due()
-            elif time.monotonic() > self._deadline:
+            if self._deadline is not None and time.monotonic() > self._deadline:
                 break
-            for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
-                self._settle(ended)
-            self._say_stopping()
-            if not self._running and self._queue and self._deadline is None:
-                pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
-                if pause > 0:
-                    time.sleep(pause)
-            self._tick()
+            with self._stopping_in_order():
+                self._advance()
         if self._fault is not None:
             raise self._fault
+
+    def _advance(self) -> None:
+        if self._deadline is None:
+            self._submit_due()
+        for ended in self._executor.wait(_WAIT_SECONDS, self._tick):
+            self._settle(ended)
+        self._say_stopping()
+        if not self._running and self._queue and self._deadline is None:
+            pause = min(_WAIT_SECONDS, self._queue[0][0] - time.monotonic())
+            if pause > 0:
+                time.sleep(pause)
+        self._tick()
+
+    @contextlib.contextmanager
+    def _stopping_in_order(self) -> Iterator[None]:
+        """What the system refuses this process, and nobody foresaw, stops the sweep as a full disk
+        does: what runs may write a checkpoint or commit first."""
+        try:
+            yield
+        except OSError as error:
+            if not self._stands():
+                return
+            where = self._ledger.folder
+            told = EnvironmentFault(f"{error.filename or where}: {error.strerror or error}.")
+            self._wind_down(explain_fault(error, where) or told)
+            time.sleep(_WAIT_SECONDS)  # it may be refused again at once
 
     def interrupt(self, signum: int) -> None:
         """Called by the signal handler: the first asks, the second insists. While the executor
@@ -274,6 +302,8 @@ class _Sweep:
             self._executor.close(at_once=self._at_once or bool(self._running))
         finally:
             self._progress.close()
+        if self._ground is not None and not self._ground.has_results():
+            return  # nothing is written where it was
         if self._term and not isinstance(self._fault, LockedError):
             end_orphans(self._ledger)
         stored = self._stored
@@ -347,8 +377,10 @@ class _Sweep:
         self._deadline = self._deadline or time.monotonic() + self._settings.grace
         faults.reach("driver.stopping")
         if self._term and not isinstance(self._fault, LockedError):  # the term is not ours to end
+            gone = self._ground is not None and not self._ground.has_results()
             with contextlib.suppress(ScalingError, OSError):  # a full disk: the deadline serves
-                self._ledger.advance_term()
+                if not gone:
+                    self._ledger.advance_term()
 
     def _submit_due(self) -> None:
         # One more than fits, so that a worker need not wait for this process to look.
@@ -402,7 +434,9 @@ class _Sweep:
             heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
 
     def _settle(self, ended: AttemptEnded) -> None:
-        attempt = self._running.pop(ended.attempt_id)
+        attempt = self._running.pop(ended.attempt_id, None)
+        if attempt is None:  # settled before the executor heard of its end
+            return
         run_id = attempt.run.run_id
         self._trunks.end(attempt.run)
         self._requeue_waiting()
@@ -465,6 +499,11 @@ class _Sweep:
         message = outcome.message or "its worker ended without a result"
         if cause in ("crash", "preempted") and self._deadline is not None:
             return  # it was asked to stop, and is left for the next call
+        if not self._stands():
+            return  # it is not to blame, and is left for the next call
+        if cause == "unseen":
+            self._leave_node(run_id, outcome)
+            return
         verdict = self._retries.judge(run_id, cause, outcome.signature)
         if verdict.action == "give_up":
             self._give_up(run_id, attempt_id, cause, message)
@@ -484,6 +523,14 @@ class _Sweep:
             )
             self._wind_down(EnvironmentFault(fault))
 
+    def _leave_node(self, run_id: str, outcome: AttemptOutcome) -> None:
+        """A node lost sight of the folders: its runs go on elsewhere, and are not blamed."""
+        if not self._executor.avoid(outcome.node):
+            self._wind_down(EnvironmentFault(f"{outcome.message}. No other node is left."))
+            return
+        heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
+        self._progress.say(f"{run_id}: {outcome.message}; that node is given no more runs")
+
     def _give_up(self, run_id: str, attempt_id: str, cause: FailureCause, message: str) -> None:
         folder = self._ledger.attempt_folder(run_id, attempt_id)
         self._failed[run_id] = FailedRun(run_id=run_id, cause=cause, message=message, folder=folder)
@@ -499,12 +546,34 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
+        with self._stopping_in_order():  # also where a run calls it, which is not to blame
+            self._look_around(now)
+
+    def _stands(self) -> bool:
+        """Whether results and corpus are what they were; if not, the sweep stops here."""
+        try:
+            if self._ground is not None:
+                self._ground.check()
+        except (EnvironmentFault, IntegrityError) as fault:
+            if self._fault is None:
+                self._wind_down(fault)
+                # Nothing that still runs could be kept.
+                self._deadline = time.monotonic()
+            return False
+        return True
+
+    def _look_around(self, now: float) -> None:
+        if self._deadline is None and not self._stands():
+            return
         if self._deadline is None and is_sweep_cancelled(self._ledger, self._term):
             self._progress.say("cancelled from outside")
             self.interrupt(signal.SIGTERM)
         self._requeue_waiting()
         for attempt_id, attempt in self._running.items():
             self._look_at(attempt_id, attempt, now)
+        if not self._executor.runs_here and now - self._compared >= _COMPARE_SECONDS:
+            self._compared = now
+            self._settle_unheard(now)
         partly = sum(
             attempt.run.flops * attempt.tokens_here / attempt.run.tokens
             for attempt in self._running.values()
@@ -548,7 +617,32 @@ class _Sweep:
                 f"killed: no sign of life for {silence:.0f} s (resources.stall_limit)"
             )
         if attempt.killed is not None:
+            attempt.killed_at = min(attempt.killed_at, now)
             self._executor.kill(attempt_id)
+
+    def _settle_unheard(self, now: float) -> None:
+        """Attempts whose end the executor has not reported: on a node that is gone, killed without
+        an answer, or with a result. A link that is cut before the processes behind it die resets
+        no connection, and Ray may then wait for minutes."""
+        lost = self._executor.list_lost()
+        before, self._lost = self._lost, lost
+        for attempt_id, attempt in list(self._running.items()):
+            if self._ledger.has_result(attempt.run.run_id):
+                attempt.ended_at = min(attempt.ended_at, now)
+            if attempt.heard is None:  # it may wait anywhere, also where a node has just gone
+                gone = before is not None and bool(lost - before)
+            else:
+                gone = attempt.heard.node in lost
+            unanswered = now - attempt.killed_at > _KILL_SECONDS
+            if gone or unanswered or now - attempt.ended_at > _REPORT_SECONDS:
+                self._executor.kill(attempt_id)
+                self._executor.forget(attempt_id)
+                what = "its node is gone" if gone else "its worker does not answer"
+                self._settle(
+                    AttemptEnded(
+                        attempt_id=attempt_id, outcome=None, cause="preempted", message=what
+                    )
+                )
 
     def _say_stopping(self) -> None:
         """Not from the signal handler: it may have come in the middle of another line."""

@@ -21,11 +21,13 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -37,6 +39,7 @@ _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GONE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.05
+FOLDER_PREFIX = "scaling-ray-"  # of Ray's folder, then the driver's pid
 RAY_DAEMONS = frozenset({"raylet", "gcs_server"})
 _LOOK_FOR_DEAD_SECONDS = 1.0
 _UNBURIED_SECONDS = 9.0  # after the 8 s in which the driver ends itself (ray_processes.py)
@@ -74,6 +77,7 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
         for signum, handler in before.items():
             signal.signal(signum, handler)
         _end_everything()
+        _remove_ray_folders(pid)
     return _judge(status, watch.heard, resume)
 
 
@@ -212,6 +216,14 @@ def _end_everything() -> None:
         _, alive = psutil.wait_procs(family, timeout=_GONE_SECONDS)
         if alive:
             return  # in an uninterruptible call: the kernel ends it when that returns
+
+
+def _remove_ray_folders(driver: int) -> None:
+    """Of a driver that could not do it itself; nobody writes there any more."""
+    for path in Path("/tmp").glob(f"{FOLDER_PREFIX}{driver}-*"):
+        with contextlib.suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _ask_kernel(what: int, value: int) -> None:

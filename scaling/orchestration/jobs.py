@@ -134,6 +134,12 @@ def submit_job(request: JobRequest) -> SubmittedJob:
 def _explain(error: Exception, address: str) -> EnvironmentFault:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     said = lines[0][:300].rstrip(".")
+    if "agent" in said.lower():  # the dashboard answered, and found no agent to start the job
+        return EnvironmentFault(
+            f"Ray Jobs at {address} did not take it: {said}. Another Ray on the head node may hold "
+            "the port of its agent (52365): start the head with --dashboard-agent-listen-port, or "
+            "end the other."
+        )
     return EnvironmentFault(
         f"Ray Jobs at {address} did not take it: {said}. Check that the head node was "
         "started with its dashboard (ray[default]), and that its Ray has this one's version."

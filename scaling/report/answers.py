@@ -195,10 +195,9 @@ def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
 def _describe_penalty(penalty: float | None) -> str:
     if penalty is None:
         return ""
-    if abs(penalty) < 5e-4:  # a smoothed cost model tells neighbours apart no better
-        return " (as good as the optimum)"
-    direction = "more" if penalty > 0 else "less"
-    return f" ({format_share(abs(penalty))} {direction} compute for the same loss)"
+    if penalty < 5e-4:
+        return " (as good as any size)"
+    return f" ({format_share(penalty)} more compute than the best size between the rungs)"
 
 
 def describe_loss(loss: float | None, interval: Interval | None, facts: CorpusFacts) -> str:

@@ -15,10 +15,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.choices import list_filters
 from scaling.report.words import ABSENT, APPROACH_WORDS, format_range, format_share
 from scaling.sweep.counting import count_params
+from scaling.sweep.spec import parse_sweep
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -26,6 +28,26 @@ if TYPE_CHECKING:
     from scaling.report.page import ReportData
 
 _KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
+_WEIGHTS = re.compile(r"weights\.")
+NOT_RECORDED = "not recorded"
+# What a law says, and who said it first: as the head of its own file.
+ORIGINS = {
+    "chinchilla": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2: finite size and finite data cost "
+    "separate amounts, each a power law",
+    "tied": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with one exponent for both: N* and D* "
+    "grow alike",
+    "no_floor": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with E = 0: the loss falls to 0",
+    "floor": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with E held at the stated value",
+    "over_training": "Gadre et al. 2024, arXiv:2403.08540, eq. 4: a power law of compute at each "
+    "ratio of tokens to parameters, of one exponent",
+    "kaplan": "Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
+    "without a floor",
+    "droppo": "Droppo & Elibol 2021, arXiv:2106.09488, eq. 5: size and data limit the loss jointly",
+    "farseer": "Li et al. 2025, arXiv:2506.10972, eq. 3: the exponent of data depends on the size",
+    "compute": "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1: a power law of compute alone",
+    "data_constrained": "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5: repeated data is worth "
+    "less with every pass",
+}
 _OBJECTIVES = {"huber_log": "Huber loss of ln loss"}
 
 
@@ -49,20 +71,41 @@ def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
 
 
 def _describe_open(data: ReportData) -> tuple[tuple[str, str], ...]:
-    version = data.versions.get("scaling", ABSENT)
-    kept = "final weights lie beside each run's result"
-    if _KEEPS_NONE.search(data.sweep_yaml):
-        kept = "no: the sweep file says keep_weights: false"
+    page = data.versions.get("scaling")
+    wrote = f"this package, version {page}" if page else NOT_RECORDED
     return (
-        ("Is the training code open?", f"yes: this package, version {version}"),
-        ("Is the analysis code open?", f"yes: the same package; this report by: {data.command}"),
-        ("Are the models kept?", kept),
+        ("Is the training code open?", _name_code(data)),
+        ("Is the analysis code open?", f"{wrote}; this report by: {data.command}"),
+        ("Are the models kept?", _describe_weights(data)),
         (
             "Are the measured values given?",
             "yes: every run with its N, D, C and loss, as a table here and as CSV (Data and "
             "citation)",
         ),
     )
+
+
+def _name_code(data: ReportData) -> str:
+    """What the runs say they were trained by. Whether that is published, no run can know."""
+    stated = [one.versions or {} for one in data.results.values()]
+    codes = {
+        f"version {one['scaling']}, commit {one.get('commit', NOT_RECORDED)}, source digest "
+        f"{one.get('source', NOT_RECORDED)}"
+        for one in stated
+        if "scaling" in one
+    }
+    silent = sum("scaling" not in one for one in stated)
+    said = [*sorted(codes), *([f"{NOT_RECORDED} by {silent} runs"] if silent else [])]
+    return f"this package: {'; '.join(said)}" if codes else NOT_RECORDED
+
+
+def _describe_weights(data: ReportData) -> str:
+    if _KEEPS_NONE.search(data.sweep_yaml):
+        return "no: the sweep file says keep_weights: false"
+    kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
+    if not kept:
+        return "no result names its weights"
+    return f"yes: final weights lie beside {kept} of {len(data.results)} results"
 
 
 def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
@@ -82,15 +125,27 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
             "held-out loss L, model size N, tokens seen D; compute C enters through the cost "
             f"of a token ({fit.cost.name})",
         ),
-        ("What is it for?", "both: to predict the loss of larger runs and to split a budget"),
+        (
+            "What is it for?",
+            "both: to predict the loss of larger runs and to split a budget"
+            if fit.frontier is not None
+            else "to predict the loss of larger runs; it splits no budget",
+        ),
         ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
         ("How many laws are fitted?", _count_laws(data)),
         (
             "Where does the form come from, and what does it assume?",
-            "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2 and its relatives: finite size and "
-            "finite data cost separate amounts, each a power law; one recipe throughout",
+            _name_origin(fit),
         ),
     )
+
+
+def _name_origin(fit: Fit) -> str:
+    """The source of the law that was fitted, or of each member of a mixture."""
+    assert fit.law is not None
+    names = [one.name for one in fit.members] if fit.members else [fit.law.family]
+    said = dict.fromkeys(ORIGINS[name.partition(":")[0]] for name in names)
+    return "; ".join([*said, "one recipe throughout"])
 
 
 def _count_fitted(letters: str, fit: Fit) -> str:
@@ -150,9 +205,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "How were hyperparameters chosen, and do they change with scale?",
-            "batch, learning rate, warmup and decay follow N and D by published rules with "
-            "constants calibrated beforehand, one recipe for all runs (section The recipe)"
-            + _describe_bracket(data),
+            _describe_recipe(data) + _describe_bracket(data),
         ),
         (
             "What else is decided, and does it change with scale?",
@@ -161,6 +214,20 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
             "every run",
         ),
     )
+
+
+def _describe_recipe(data: ReportData) -> str:
+    """What the sweep file states itself, and what the rules decide."""
+    try:
+        spec = parse_sweep(data.sweep_yaml.encode(errors="replace"), source="")
+    except SpecError:
+        return NOT_RECORDED
+    stated = sorted(spec.recipe.model_fields_set)
+    rules = (
+        "batch, learning rate, warmup and decay follow N and D by published rules with constants "
+        "calibrated beforehand, one recipe for all runs (section The recipe)"
+    )
+    return rules if not stated else f"stated in the sweep file: {', '.join(stated)}; else {rules}"
 
 
 def _describe_bracket(data: ReportData) -> str:
@@ -236,7 +303,11 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
             "the best nodes of up to sixteen blocks of a grid of exponents, every other parameter "
             "solved for",
         ),
-        ("Do all points enter the fit?", f"{fit.n} runs; brackets never do"),
+        (
+            "Do all points enter the fit?",
+            f"{fit.n} of {sum(one.status == 'finished' for one in data.results.values())} finished "
+            "runs; brackets, validations and runs outside the plan do not",
+        ),
         (
             "Which other methods answer?",
             "; ".join(APPROACH_WORDS.get(name, name) for name in fit.approaches) or "none",

@@ -15,6 +15,7 @@ from scaling.fitting.result import Check
 from scaling.report.answers import STATUSES, describe_answer, list_failed
 from scaling.report.calculator import list_answers, tabulate_answers
 from scaling.report.checklist import fill_checklist
+from scaling.report.choices import describe_backtest, list_backtest
 from scaling.report.citation import write_bibtex
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
@@ -92,6 +93,10 @@ def render_markdown(data: ReportData) -> str:
             _plain(describe_score(data.forecasts)),
         ]
         lines += ["", *_table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts))]
+    headings, scored = list_backtest(data.backtest)
+    if scored:
+        lines += ["## How well each law forecasts held-out runs", ""]
+        lines += [_plain(describe_backtest(data.backtest)), "", *_table(headings, scored)]
     lines += ["## Every check", ""]
     marks = {True: "passed", False: "**failed**", None: "not judged"}
     lines += [

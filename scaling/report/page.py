@@ -67,6 +67,7 @@ from scaling.report.rows import (
     list_recipe,
     list_rejected,
     list_runs,
+    list_versions,
 )
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
 from scaling.report.sources import (
@@ -112,7 +113,7 @@ class ReportData:
         fit: Of the plan's finished runs.
         allocations: One per forecast budget that has an answer.
         allocations_by_count: The first forecast budget's answer under each way of counting N.
-        versions: Software -> version.
+        versions: Software -> version of the process that renders; the runs' are in `results`.
         created: When, as it is printed.
         filters: Declared rules that left runs out, and what each did.
         left_out: Names of those runs; figures do not show them.
@@ -312,6 +313,7 @@ def _gather_runs(data: ReportData) -> dict[str, Any]:
         "rejected": list_rejected(data.plan),
         "recipe": list_recipe(data.plan),
         "numerics": list_numerics(data.results),
+        "versions": list_versions(data.results, data.versions),
         "planned": len(planned),
         "finished": sum(
             data.results[run_id].status == "finished"

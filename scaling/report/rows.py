@@ -263,6 +263,28 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
     ]
 
 
+def list_versions(
+    results: Mapping[str, RunResult], page: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """(software or processor, what the runs recorded of it); last what wrote the page.
+
+    Args:
+        results: By run_id.
+        page: Of the process that renders; no run rests on it.
+    """
+    recorded = [one.versions for one in results.values() if one.versions is not None]
+    rows = []
+    for name in dict.fromkeys(name for one in recorded for name in one):
+        counted = Counter(one.get(name, "not recorded") for one in recorded)
+        shown = [f"{value} ({number} runs)" for value, number in sorted(counted.items())]
+        rows.append((name, next(iter(counted)) if len(counted) == 1 else "; ".join(shown)))
+    silent = len(results) - len(recorded)
+    if silent:
+        rows.append(("not recorded", f"by {silent} of {len(results)} runs"))
+    written = ", ".join(f"{name} {version}" for name, version in page.items())
+    return [*rows, ("this page was written by", written)]
+
+
 def list_numerics(results: Mapping[str, RunResult]) -> list[tuple[str, str]]:
     """(how many runs, fingerprint) of everything that decides the last bits."""
     counted = Counter(

@@ -22,7 +22,8 @@ This page is written from that schema: `python -m scaling.sweep.key_page > docs/
 
 Numbers may be written as `1e18`. The file is YAML 1.2: `no` is a word, not false; anchors, aliases,
 tags and merge keys are refused. *required* keys have no default; *by rule* means that the recipe
-decides per run (`scaling/sweep/recipe.py`), and `scaling plan --json` shows what it decided.
+decides per run (`scaling/sweep/recipe.py`), and `scaling plan --json` shows what it decided (key
+`recipe` of each cell).
 """
 _GRIDS: Mapping[str, str] = {
     "IsoflopGrid": "grid: {budgets, sizes, span, prior}",

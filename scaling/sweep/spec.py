@@ -114,7 +114,7 @@ Tokenizers = Annotated[
     BeforeValidator(_read_tokenizers),
     WithJsonSchema(_ANY_TOKENIZERS),
 ]
-Paths = Annotated[tuple[str, ...], Field(strict=False)]
+Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
 # Keys of a corpus that mean something for some sources only.
 _KEYS_OF_SOURCES: dict[str, tuple[str, ...]] = {
@@ -653,6 +653,7 @@ _WANTED = {
     "multiple_of": "a multiple of {multiple_of}",
     "literal_error": "{expected}",
     "too_short": "a list of at least {min_length}",
+    "string_too_short": "text that is not empty",
     "string_pattern_mismatch": "a name of a-z, 0-9, - and _, at most 64, starting with a letter "
     "or digit",
 }

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
 from scaling.trackers import TrackerName
-from scaling.trackers.sending import find_folder
+from scaling.trackers.sending import find_folder, list_unsent
 
 _LEAST_PATIENCE_SECONDS = 2.0
 _PATIENCE_SHARE = 0.01  # of the time that the sweep took
@@ -38,6 +38,7 @@ class Feed:
 
     def __init__(self, name: TrackerName, ledger: Ledger, say: Callable[[str], None]) -> None:
         self._name, self._say, self._begun = name, say, time.monotonic()
+        self._ledger = ledger
         self._folder, self._results = find_folder(ledger, name), ledger.folder
         words = [sys.executable, "-m", "scaling.trackers", str(ledger.folder.absolute()), name]
         with (self._folder / "log.txt").open("wb") as log:
@@ -67,15 +68,16 @@ class Feed:
         with contextlib.suppress(OSError):
             self._process.stdin.close()
         elapsed = time.monotonic() - self._begun
+        late = ""
         try:
             self._process.wait(max(_LEAST_PATIENCE_SECONDS, _PATIENCE_SHARE * elapsed))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            self._warn("it did not finish in time")
-            return
-        if self._process.returncode:
-            self._warn()
+            late = "it did not finish in time"
+        # However it ended: what counts is whether every run arrived, and that is on file.
+        if (late or self._process.returncode) and list_unsent(self._ledger, self._name):
+            self._warn(late)
 
     def _warn(self, what: str = "") -> None:
         if not self._warned:

@@ -13,6 +13,7 @@ from scaling.options import (
     FLOPS,
     PARAMS,
     TOKENS,
+    count_refits,
     fit_options,
     group_option,
     json_option,
@@ -25,6 +26,7 @@ from scaling.verbs.curves import (
     CURVE_NAMES,
     curve_options,
     fit_one_variable,
+    refuse_ignored,
     say_curve,
     say_speed_up,
 )
@@ -66,6 +68,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     from scaling.text import format_fit, format_groups, format_unfiltered
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
+    refuse_ignored(curve, {"--group-by": group_by is not None})
     if curve["of"] is not None:
         say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
         return 0
@@ -265,6 +268,8 @@ def compare(
     from scaling.text import format_comparison
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
+    unread = {"--at": curve["at"], "--flops": flops is not None, "--far": far}
+    refuse_ignored(curve, unread | {"--columns-b": columns_b is not None})
     if curve["of"] is not None:
         fitted, _ = fit_one_variable([first, second], curve, options)
         say_speed_up(fitted, as_json=as_json)
@@ -284,7 +289,7 @@ def compare(
             flops=flops,
             far=far,
             huber_delta=options["huber_delta"],
-            bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+            bootstrap=count_refits(options),
             level=options["level"],
             seed=options["seed"],
             same_text=same,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scaling.options import Amount, make_filters, read_how
+from scaling.options import Amount, count_refits, make_filters, read_how
 from scaling.text import dump_json
 from scaling.units import align_columns, clean_line, format_count, format_flops
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 CURVE_NAMES = ("of", "at", "floor", "exponent")
+# Options of a fit of N and D, and what they say where nobody gives them.
+_OF_TWO_VARIABLES = {
+    "family": None, "approach": "all", "count": "matmul", "huber_delta": None, "anyway": False,
+}  # fmt: skip
 
 
 def curve_options(function: _F) -> _F:
@@ -41,6 +45,29 @@ def curve_options(function: _F) -> _F:
     return function
 
 
+def refuse_ignored(said: dict[str, Any], unread: dict[str, Any]) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        said: The options of the curve.
+        unread: Other options of the verb that a law of one variable does not know, and whether
+            they are given.
+
+    Raises:
+        click.UsageError: One is given.
+    """
+    if said["of"] is None:
+        given = [name for name in CURVE_NAMES if said[name] not in (None, ())]
+        if given:
+            raise click.UsageError(
+                f"--{given[0]} is of a law of one variable: say --of C, N or D, or leave it out."
+            )
+        return
+    for name, value in unread.items():
+        if value:
+            raise click.UsageError(f"{name} does not go with --of; leave one out.")
+
+
 def fit_one_variable(
     sources: Sequence[Path], said: dict[str, Any], options: dict[str, Any], *, far: bool = False
 ) -> tuple[CurveFit, list[dict[str, Any]]]:
@@ -55,6 +82,10 @@ def fit_one_variable(
 
     if make_filters(options):
         raise click.UsageError("--of reads every row: choose them by --where or --state.")
+    for name, usual in _OF_TWO_VARIABLES.items():
+        if options[name] != usual:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--{option} is of laws of N and D; leave it or --of out.")
     how = read_how(options)
     del how["count"], how["anyway"]
     xs: list[FloatArray] = []
@@ -71,7 +102,7 @@ def fit_one_variable(
         variable=said["of"],
         floor=_read_floor(said["floor"]),
         exponent=said["exponent"],
-        bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+        bootstrap=count_refits(options),
         level=options["level"],
         seed=options["seed"],
     )

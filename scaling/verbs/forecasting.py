@@ -62,8 +62,10 @@ def forecast(
 
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
-    if near and not flops:
-        raise UsageError("--near says how to forecast a budget; name it with --flops.")
+    if (near or far or options["anyway"]) and not flops:
+        raise UsageError(
+            "--near, --far and --anyway say how to forecast a budget; name it with --flops."
+        )
     if source.exists() and not holds_sweep(source):
         return _forecast_table(
             source, flops, options, near=near, far=far, outcome=outcome, root=root, as_json=as_json

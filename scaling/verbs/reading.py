@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import json_option, read_how, reading_options
+from scaling.options import column_options, json_option, read_how
 from scaling.text import dump_json
 from scaling.units import align_columns, clean_text
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("table", type=click.Path(path_type=Path), metavar="TABLE")
-@reading_options
+@column_options
 @json_option
 def read(table: Path, as_json: bool, **options: Any) -> int:
     """\b
@@ -33,7 +33,7 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
 
     if holds_sweep(table):
         raise click.UsageError(f"{table} is a results folder: scaling status says what it holds.")
-    how = read_how(options | {"count": "matmul"})
+    how = read_how(options | {"count": "matmul", "anyway": False})
     asked = ReadOptions(
         columns=how["columns"], states=how["states"], where=how["where"], loss_unit=how["loss_unit"]
     )

@@ -19,7 +19,13 @@ from scaling.options import (
 )
 from scaling.text import dump_json
 from scaling.units import clean_line, clean_text, format_count
-from scaling.verbs.exits import DAMAGED, SIGNAL_BASE, SOME_RUNS_FAILED, find_exit_code
+from scaling.verbs.exits import (
+    DAMAGED,
+    SIGNAL_BASE,
+    SOME_RUNS_FAILED,
+    explain_refusal,
+    find_exit_code,
+)
 from scaling.verbs.keeping import write_report_page
 from scaling.verbs.siblings import report_siblings
 
@@ -61,6 +67,12 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
         except EnvironmentFault as fault:
             _say_how_to_continue(str(fault))
             return fault.exit_code
+        except (OSError, MemoryError) as error:
+            refusal = explain_refusal(error)
+            if not isinstance(refusal, EnvironmentFault):
+                raise
+            _say_how_to_continue(str(refusal))
+            return refusal.exit_code
         except KeyboardInterrupt:  # before runs were begun, or when all had ended
             _say_how_to_continue("interrupted; finished runs are kept.")
             return SIGNAL_BASE + signal.SIGINT
@@ -198,6 +210,10 @@ def plan(
     """
     if not simulate and (prior_law is not None or noise is not None):
         raise click.UsageError("--prior-law and --noise say how to --simulate; ask for that too.")
+    if no_benchmark and (cpus is not None or price_per_hour is not None):
+        raise click.UsageError(
+            "--cpus and --price-per-hour speak of time and money, which --no-benchmark leaves out."
+        )
     from scaling.descriptions import describe_plan, join_plans
     from scaling.devices import count_slots
     from scaling.text_plan import format_plan

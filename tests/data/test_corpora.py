@@ -2,6 +2,9 @@
 
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,11 @@ from scaling.data.batches import BatchOrder, list_validation_windows
 from scaling.data.corpora import read_documents
 from scaling.data.documents import Document, digest_documents
 from scaling.data.shards import open_shards, prepare_corpus
+from scaling.data.sources import prepare_source
 from scaling.data.split import choose_validation, cut_documents, measure_overlap, split_documents
 from scaling.errors import CorpusError, IntegrityError
 from scaling.ledger.commit import Ledger
+from scaling.sweep.spec import parse_sweep
 
 CORPORA = Path(
     os.environ.get("SCALING_CORPORA", Path(__file__).parents[2].parent / "shared" / "corpora")
@@ -362,3 +367,33 @@ def test_real_corpora_hold_out_a_spread_of_text(name, tmp_path):
     assert facts.validation_documents >= 5
     assert facts.overlap < 0.01
     assert 2.5 < facts.unigram_entropy < 3.5  # English letters with spaces: about 3 nats
+
+
+def test_what_a_killed_preparation_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Each is as large as its corpus; those of living processes and of other hosts stay."""
+    code = f"""
+import os, signal
+from pathlib import Path
+from scaling import faults
+from scaling.data.shards import prepare_corpus
+def strike(point):
+    if point == "corpus.written":
+        os.kill(os.getpid(), signal.SIGKILL)
+with faults.listening(strike):
+    prepare_corpus("python-stdlib", base=Path("."), cache=Path({str(tmp_path / "cache")!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", code])
+    assert done.returncode == -signal.SIGKILL
+    (left,) = (tmp_path / "cache").glob(".preparing-*")
+    assert (left / "train.bin").stat().st_size > 10**6
+    mine = left.with_name(left.name.replace(left.name.split("-")[2], str(os.getpid())))
+    elsewhere = left.with_name(".preparing-anotherhost-1-abc")
+    for path in (mine, elsewhere):
+        path.mkdir()
+    spec = parse_sweep(
+        b"name: a\ncorpus: {source: synthetic, tokens: 10000}\n"
+        b"grid: {cells: [{params: 8e3, tokens: 3e3}]}\n",
+        source="a.yaml",
+    )
+    prepare_source(spec, base=tmp_path, cache=tmp_path / "cache")
+    assert set((tmp_path / "cache").glob(".preparing-*")) == {mine, elsewhere}

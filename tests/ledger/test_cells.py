@@ -126,7 +126,7 @@ def test_the_format_is_said_and_a_thousand_columns_are_not(tmp_path):
 
 
 def test_a_file_too_large_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "_MAX_BYTES", 16)
+    monkeypatch.setattr(rows, "MAX_BYTES", 16)
     (problem,) = refuse(write(tmp_path, "N,D,loss\n" + "1,2,3\n" * 10))
     assert "larger than" in problem
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from scaling.errors import EnvironmentFault, UsageError
-from scaling.orchestration import cluster
+from scaling.orchestration import cluster, jobs
 from scaling.orchestration.cluster import (
     Need,
     check_fit,
@@ -86,11 +86,37 @@ def test_auto_asks_the_variable_before_the_file(
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     (tmp_path / "ray").mkdir()
     (tmp_path / "ray" / "ray_current_cluster").write_text("10.0.0.1:6379\n")
+    (tmp_path / "ray" / "ray_current_cluster").chmod(0o644)
     assert find_address("auto") == "10.0.0.1:6379"
     monkeypatch.setenv("RAY_ADDRESS", "10.0.0.2:6380")
     assert find_address("auto") == "10.0.0.2:6380"
     assert find_address("[::1]:6381") == "[::1]:6381"
     assert asked == [("10.0.0.1", 6379), ("10.0.0.2", 6380), ("::1", 6381)]
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "why"),
+    [
+        (0, 0o666, "can be written by other users"),
+        (0, 0o664, "can be written by other users"),
+        (65534, 0o644, "belongs to another user"),
+    ],
+)
+def test_auto_follows_no_file_that_another_user_could_have_written(
+    owner: int, mode: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if owner and os.getuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    planted = tmp_path / "ray" / "ray_current_cluster"
+    planted.parent.mkdir()
+    planted.write_text("10.0.0.1:6379\n")
+    planted.chmod(mode)
+    if owner:
+        os.chown(planted, owner, owner)
+    with pytest.raises(EnvironmentFault, match=rf"ray_current_cluster {why}.*HOST:PORT"):
+        find_address("auto")
 
 
 @contextlib.contextmanager
@@ -234,3 +260,11 @@ def test_an_address_of_a_cluster_is_no_address_of_its_jobs() -> None:
     request = JobRequest(address="head:6379", sweep_file=Path("a.yaml"), root=Path())
     with pytest.raises(UsageError, match="http://head:8265"):
         submit_job(request)
+
+
+def test_an_agent_that_does_not_answer_is_not_blamed_on_the_dashboard() -> None:
+    error = RuntimeError("No available agent to submit job, please try again later.")
+    said = str(jobs._explain(error, "http://head:8265"))
+    assert "Another Ray on the head node may hold the port of its agent" in said
+    assert "started with its dashboard" not in said
+    assert "started with its dashboard" in str(jobs._explain(OSError("refused"), "http://head:1"))

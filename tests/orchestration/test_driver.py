@@ -7,7 +7,10 @@ import dataclasses
 import errno
 import json
 import os
+import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,7 +21,7 @@ from typing import Any
 import pytest
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
 
-from scaling.errors import EnvironmentFault, LockedError
+from scaling.errors import EnvironmentFault, IntegrityError, LockedError
 from scaling.ledger.cancelling import allow_run, cancel_run, cancel_sweep
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
@@ -32,6 +35,7 @@ from scaling.orchestration.attempt import (
 from scaling.orchestration.driver import DriverSettings, SweepOutcome, run_cells
 from scaling.orchestration.executors import AttemptEnded
 from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.orchestration.ground import Ground
 from scaling.sweep.plan import Cell
 
 HERE = Path(__file__).parent
@@ -572,3 +576,218 @@ def test_a_cancelled_run_stops_with_a_checkpoint_and_the_others_go_on(tmp_path: 
     assert drive(tmp_path, make_cells(3), executor=UntouchableExecutor()).cancelled == (run_id,)
     assert allow_run(ledger, run_id)
     assert drive(tmp_path, make_cells(3)).trained == 1
+
+
+# --- what a sweep stands on -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["renamed", "removed", "replaced"])
+def test_a_results_folder_that_is_gone_stops_the_sweep_and_is_not_made_again(
+    tmp_path: Path, how: str
+) -> None:
+    ledger = make_ledger(tmp_path)
+
+    def strike(run_id: str) -> None:
+        if how == "removed":
+            shutil.rmtree(ledger.folder)
+        elif ledger.folder.exists():
+            ledger.folder.rename(tmp_path / "elsewhere")
+        if how == "replaced":
+            ledger.folder.mkdir()
+
+    with pytest.raises(EnvironmentFault, match=r"demo: the folder is gone.* same command then"):
+        run_cells(
+            make_cells(6), ledger, InlineExecutor(), corpus=make_corpus(tmp_path),
+            settings=SETTINGS, announce=strike,
+        )  # fmt: skip
+    assert ledger.folder.exists() == (how == "replaced")
+    if how == "replaced":
+        assert list(ledger.folder.iterdir()) == []
+    if how == "renamed":
+        assert len(list(tmp_path.glob("elsewhere/runs/*/result.json"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("removed", r"train\.bin: this file of the corpus is gone"),
+        ("truncated", r"train\.bin: this file of the corpus has 0 bytes, not 3"),
+        ("edited", r"train\.bin changed since it was written"),
+        ("folder", r"manifest\.json: this file of the corpus is gone"),
+    ],
+)
+def test_a_corpus_that_is_not_what_it_was_stops_the_sweep_at_the_first_run(
+    tmp_path: Path, how: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scaling.orchestration.driver._TICK_SECONDS", 0.0)
+    corpus = make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
+    (corpus / "train.bin").write_bytes(b"abc")
+    (corpus / "manifest.json").write_text("{}")
+
+    def refuse(folder: Path) -> None:
+        raise IntegrityError("train.bin changed since it was written")
+
+    if how == "edited":  # what the manifest says of it is another matter
+        monkeypatch.setattr(
+            "scaling.orchestration.ground.open_shards",
+            lambda folder: (_ for _ in ()).throw(
+                IntegrityError("train.bin changed since it was written")
+            ),
+        )
+
+    def strike(run_id: str) -> None:
+        shard = corpus / "train.bin"
+        if how == "folder":
+            (corpus / "manifest.json").unlink()
+        elif how == "removed":
+            shard.unlink()
+        else:
+            shard.write_bytes(b"" if how == "truncated" else b"abd")
+
+    ledger = make_ledger(tmp_path)
+    with pytest.raises(IntegrityError, match=says):
+        run_cells(
+            make_cells(24), ledger, InlineExecutor(), corpus=corpus, settings=SETTINGS,
+            announce=strike,
+        )  # fmt: skip
+    begun = sum(len(ledger.list_attempts(run.run_id)) for run in map(make_run, range(24)))
+    assert begun <= 2
+
+
+def test_a_corpus_that_was_only_touched_is_read_and_found_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    monkeypatch.setattr("scaling.orchestration.ground.open_shards", read.append)
+    corpus = make_corpus(tmp_path)
+    (corpus / "manifest.json").write_text("{}")
+    ground = Ground(tmp_path, corpus)
+    ground.check()
+    os.utime(corpus / "manifest.json", (1, 1))
+    ground.check()
+    ground.check()
+    assert read == [corpus]
+
+
+# --- nodes that vanish ------------------------------------------------------------------------
+
+
+class MuteExecutor(InlineExecutor):
+    """A cluster whose first worker is never reported of again; others run here.
+
+    Attributes:
+        cut_at: When its node is known to be gone, by `clock`; None: never.
+        beats: It gave a sign of life, so that its node is known.
+        commits: It commits before it falls silent.
+    """
+
+    runs_here = False
+
+    def __init__(self, clock: list[float], *, beats: bool = True, commits: bool = False) -> None:
+        super().__init__()
+        self.clock, self.beats, self.commits = clock, beats, commits
+        self.cut_at: float | None = None
+        self.mute: str | None = None
+        self.killed: list[str] = []
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        self.clock[0] += 0.25
+        if self.mute is None:
+            request = self._queue.popleft()
+            self.mute = request.attempt_id
+            if self.commits:
+                run_attempt(request)
+            elif self.beats:
+                ledger = Ledger.open(Path(request.ledger))
+                ledger.create_attempt(request.run_id, request.attempt_id)
+                beat = Heartbeat(
+                    host="h", pid=1, started=1.0, tokens=1, loss=None, seconds=0.0, node="n1"
+                )
+                ledger.beat(request.run_id, request.attempt_id, beat)
+        return super().wait(timeout, tick)
+
+    def kill(self, attempt_id: str) -> None:
+        self.killed.append(attempt_id)
+        super().kill(attempt_id)
+
+    def list_lost(self) -> frozenset[str]:
+        gone = self.cut_at is not None and self.clock[0] >= self.cut_at
+        return frozenset({"n1"} if gone else ())
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [1000.0]
+    monkeypatch.setattr("scaling.orchestration.driver.time", FakeTime(now))
+    return now
+
+
+@pytest.mark.parametrize("beats", [True, False])
+def test_attempts_on_a_node_that_is_gone_are_settled_without_the_executor(
+    tmp_path: Path, clock: list[float], beats: bool
+) -> None:
+    executor = MuteExecutor(clock, beats=beats)
+    executor.cut_at = 1010.0
+    outcome = drive(tmp_path, make_cells(2), executor=executor)
+    assert len(outcome.finished) == 2
+    assert executor.mute in executor.killed
+    assert clock[0] < 1010.0 + 5.0  # two looks at the list, and the run
+
+
+def test_a_kill_that_is_not_answered_has_a_deadline(tmp_path: Path, clock: list[float]) -> None:
+    settings = dataclasses.replace(SETTINGS, stall_limit=15.0)
+    executor = MuteExecutor(clock)
+    outcome = drive(tmp_path, make_cells(1), executor=executor, settings=settings)
+    assert len(outcome.finished) == 1
+    assert clock[0] < 1000.0 + 15.0 + 10.0 + 8.0  # the limit, the deadline, and what is between
+
+
+def test_a_result_on_file_settles_an_attempt_that_is_not_reported(
+    tmp_path: Path, clock: list[float]
+) -> None:
+    executor = MuteExecutor(clock, commits=True)
+    outcome = drive(tmp_path, make_cells(1), executor=executor)
+    assert (len(outcome.finished), outcome.trained) == (1, 1)
+    assert clock[0] < 1010.0
+    assert count_attempts(tmp_path, 0) == 1
+
+
+class BlindExecutor(InlineExecutor):
+    """A cluster of which one node, where the first attempts go, does not see the folders."""
+
+    def __init__(self, blind: int, others: bool) -> None:
+        super().__init__()
+        self.blind, self.others, self.avoided = blind, others, []  # type: ignore[var-annotated]
+
+    def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
+        if not self.blind or not self._queue:
+            return super().wait(timeout, tick)
+        self.blind -= 1
+        request = self._queue.popleft()
+        elsewhere = dataclasses.replace(request, ledger=request.ledger + "-not-mounted")
+        outcome = run_attempt(elsewhere, node="n1")
+        return (AttemptEnded(attempt_id=request.attempt_id, outcome=outcome),)
+
+    def avoid(self, node: str) -> bool:
+        self.avoided.append(node)
+        return self.others
+
+
+def test_a_node_that_lost_sight_of_the_folders_is_avoided_and_the_sweep_goes_on(
+    tmp_path: Path,
+) -> None:
+    executor = BlindExecutor(blind=8, others=True)  # more than would stop a sweep as deaths
+    outcome = drive(tmp_path, make_cells(4), executor=executor)
+    assert len(outcome.finished) == 4
+    assert set(executor.avoided) == {"n1"}
+    assert not list(tmp_path.rglob("failed.json"))
+
+
+def test_where_no_node_sees_the_folders_the_sweep_stops_and_names_the_host(tmp_path: Path) -> None:
+    executor = BlindExecutor(blind=8, others=False)
+    host = re.escape(socket.gethostname())
+    with pytest.raises(
+        EnvironmentFault, match=f"host {host} does not see the sweep's folders.*No other node"
+    ):
+        drive(tmp_path, make_cells(4), executor=executor)
+    assert executor.blind >= 6  # one more is handed over than fits

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -23,6 +24,7 @@ from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_led
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
+from scaling.orchestration.executors import ray as ray_executor
 from scaling.orchestration.executors.ray import RayExecutor
 
 HERE = Path(__file__).parent
@@ -46,6 +48,27 @@ def list_open_listeners(processes: list[psutil.Process]) -> Iterator[tuple[str, 
                     yield process.name(), connection.laddr
 
 
+def list_ray_folders() -> list[Path]:
+    return list(Path("/tmp").glob(f"scaling-ray-{os.getpid()}-*"))
+
+
+def intrude(folder: Path) -> str:
+    """What another user can do in Ray's folder: rename its sockets, plant a file, list it.
+
+    The mode alone says it where this process may not become another user."""
+    if stat.S_IMODE(folder.stat().st_mode) != 0o700:
+        return f"open: {folder.stat().st_mode:o}"
+    if os.getuid() != 0:
+        return "kept out"
+    (session,) = (folder / "ray").glob("session_[0-9]*")
+    script = 'mv "$1/sockets" "$1/mine"; : > "$1/planted"; ls "$2"'  # who may not run our Python
+    subprocess.run(
+        ["/bin/sh", "-c", script, "sh", str(session), str(folder)],
+        user=65534, group=65534, extra_groups=[], stderr=subprocess.PIPE, text=True, cwd="/",
+    )  # fmt: skip
+    return "inside" if (session / "planted").exists() or (session / "mine").exists() else "kept out"
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -65,6 +88,7 @@ def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[tuple[str, Any]] = []
+    intruder: list[str] = []
     ours = ("RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "OMP_NUM_THREADS", "PATH")
     environment = [os.environ.get(name) for name in ours]
     before = set(list_family())  # an earlier test's tracker of shared memory among them
@@ -72,6 +96,7 @@ def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
     class Watched(RayExecutor):
         def close(self, *, at_once: bool = False) -> None:
             seen.extend(list_open_listeners([psutil.Process(), *list_family()]))
+            intruder.extend(intrude(folder) for folder in list_ray_folders())
             super().close(at_once=at_once)
 
     behaviour = {
@@ -106,7 +131,8 @@ def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
     assert len(seen) >= 4  # GCS, raylet, workers
     assert {address.ip.removeprefix("::ffff:") for _, address in seen} == {"127.0.0.1"}
     assert set(list_family()) <= before
-    assert not list(Path("/tmp").glob(f"scaling-ray-{os.getpid()}-*"))
+    assert not list_ray_folders()
+    assert intruder == ["kept out"]
     assert [os.environ.get(name) for name in ours] == environment
     assert capfd.readouterr().out == ""  # standard output is for answers
 
@@ -250,7 +276,29 @@ def test_a_ray_that_will_not_start_suggests_doing_without(
     with pytest.raises(EnvironmentFault, match=r"in 3 tries: .*timed out\. .*executor inline"):
         RayExecutor(cpus=2).start()
     assert len(tries) == 3
-    assert not list(Path("/tmp").glob(f"scaling-ray-{os.getpid()}-*"))
+    assert not list_ray_folders()
+
+
+def test_a_ray_that_does_not_answer_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As under a limit on memory: its daemons live and start no worker."""
+    monkeypatch.setattr(ray_executor, "_START_SECONDS", 0.5)
+
+    class Mute:
+        exceptions: Any = None
+
+        def init(self, **options: Any) -> None:
+            while True:
+                time.sleep(0.01)
+
+        def shutdown(self) -> None:
+            pass
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: Mute())
+    with pytest.raises(EnvironmentFault, match=r"nothing of it answered .*ulimit -v.* inline"):
+        RayExecutor(cpus=2).start()
+    assert not list_ray_folders()
 
 
 def test_a_request_that_does_not_fit_is_refused_before_ray_starts() -> None:

@@ -30,7 +30,7 @@ def sleep(tmp_path: Path) -> str:
 
 @pytest.fixture
 def watch() -> Iterator[DaemonWatch]:
-    watch = DaemonWatch()
+    watch = DaemonWatch(600.0)
     watch.begin()
     yield watch
     watch.end()
@@ -78,7 +78,7 @@ def test_a_daemon_that_is_told_to_end_is_not_missed(
     sleep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_processes, "_DEAD_SECONDS", 0.0)
-    watch = DaemonWatch()
+    watch = DaemonWatch(600.0)
     watch.begin()
     with watch.starting():
         daemon = subprocess.Popen([sleep, "600"])
@@ -93,7 +93,7 @@ import subprocess, sys, time
 from scaling.orchestration.executors import ray_processes
 
 ray_processes._DEAD_SECONDS = 0.5
-watch = ray_processes.DaemonWatch()
+watch = ray_processes.DaemonWatch(600.0)
 watch.begin()
 with watch.starting():
     daemon = subprocess.Popen([sys.argv[1], "0.6"])

@@ -10,11 +10,14 @@ import pytest
 from simulated import standard_data, with_status
 from test_page import PAYLOADS
 
+from scaling import laws
 from scaling.allocation import Allocation
 from scaling.fitting.result import Check
-from scaling.report.checklist import fill_checklist
+from scaling.laws.registry import FAMILIES
+from scaling.report.checklist import ORIGINS, fill_checklist
 from scaling.report.citation import write_bibtex
 from scaling.report.markdown import render_markdown, write_markdown
+from scaling.report.rows import list_versions
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
 from scaling.units import format_count
 
@@ -123,6 +126,74 @@ def test_the_checklist_says_when_no_weights_are_kept() -> None:
     data = dataclasses.replace(standard_data(), sweep_yaml="name: a\nkeep_weights: false\n")
     assert "keep_weights: false" in str(fill_checklist(data)[0])
     assert "keep_weights" not in str(fill_checklist(standard_data())[0])
+
+
+def test_every_family_has_an_origin_that_the_laws_cite() -> None:
+    assert set(ORIGINS) == {*FAMILIES, "floor"}
+    cited = "".join(path.read_text() for path in Path(laws.__file__).parent.glob("*.py"))
+    for name, origin in ORIGINS.items():
+        (number,) = re.findall(r"arXiv:([0-9.]+[0-9])", origin)
+        assert number in cited, name
+
+
+def test_the_checklist_answers_for_the_law_that_was_fitted() -> None:
+    data = standard_data()
+    assert data.fit.law is not None
+    law = dataclasses.replace(data.fit.law, family="kaplan")
+    kaplans = dataclasses.replace(data, fit=dataclasses.replace(data.fit, law=law))
+    for one, seen, unseen in ((data, "2203.15556", "2001.08361"),
+                              (kaplans, "2001.08361", "2203.15556")):  # fmt: skip
+        said = dict(fill_checklist(one)[1].rows)
+        answer = said["Where does the form come from, and what does it assume?"]
+        assert seen in answer
+        assert unseen not in answer
+
+
+def test_the_checklist_says_what_the_runs_recorded_and_no_more() -> None:
+    data = standard_data()
+    question = "Is the training code open?"
+    assert dict(fill_checklist(data)[0].rows)[question] == "not recorded"
+    versions = {"scaling": "0.9", "commit": "ab" * 20, "source": "cd" * 8}
+    first, *others = data.results
+    stated = {first: dataclasses.replace(data.results[first], versions=versions)}
+    said = dict(fill_checklist(dataclasses.replace(data, results=data.results | stated))[0].rows)
+    assert "version 0.9, commit abab" in said[question]
+    assert f"not recorded by {len(others)} runs" in said[question]
+    assert "yes" not in said[question]
+
+
+def test_the_checklist_counts_the_models_that_are_kept() -> None:
+    data = standard_data()
+    question = "Are the models kept?"
+    assert dict(fill_checklist(data)[0].rows)[question] == "no result names its weights"
+    first = next(iter(data.results))
+    kept = {first: dataclasses.replace(data.results[first], files={"weights.pt": "0" * 64})}
+    said = dict(fill_checklist(dataclasses.replace(data, results=data.results | kept))[0].rows)
+    assert f"beside 1 of {len(data.results)} results" in said[question]
+
+
+def test_the_checklist_names_what_the_sweep_file_states_of_the_recipe() -> None:
+    data = standard_data()
+    question = "How were hyperparameters chosen, and do they change with scale?"
+    stated = dataclasses.replace(
+        data, sweep_yaml=data.sweep_yaml + "\nrecipe: {learning_rate: 0.01}\n"
+    )
+    for one, seen in ((data, False), (stated, True)):
+        answer = dict(fill_checklist(one)[2].rows)[question]
+        assert ("stated in the sweep file: learning_rate" in answer) == seen
+
+
+def test_the_page_shows_the_versions_of_the_runs() -> None:
+    results = standard_data().results
+    one, two, *rest = results
+    versions = {"python": "3.11.7", "ray": "2.60.0"}
+    stated = results | {one: dataclasses.replace(results[one], versions=versions)}
+    stated[two] = dataclasses.replace(results[two], versions={"python": "3.12.0"})
+    rows = dict(list_versions(stated, {"scaling": "0.1.0"}))
+    assert rows["python"] == "3.11.7 (1 runs); 3.12.0 (1 runs)"
+    assert rows["ray"] == "2.60.0 (1 runs); not recorded (1 runs)"
+    assert rows["not recorded"] == f"by {len(rest)} of {len(results)} runs"
+    assert rows["this page was written by"] == "scaling 0.1.0"
 
 
 def test_the_spread_counts_the_answers_inside_the_interval() -> None:

@@ -152,12 +152,27 @@ def test_a_tracker_that_hangs_is_ended_and_more_runs_than_its_pipe_holds_do_not_
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
     monkeypatch.setattr("scaling.trackers.feed._LEAST_PATIENCE_SECONDS", 0.2)
     said: list[str] = []
-    feed = Feed("wandb", make_ledger(tmp_path), said.append)
+    feed = Feed("wandb", train(tmp_path, 1), said.append)
     for _ in range(20_000):  # 340 kB through a pipe of 64 kB that nobody reads
         feed.send("0" * 16)
     feed.close()
     assert len(said) == 1
     assert "did not finish in time" in said[0]
+
+
+def test_a_tracker_that_has_every_run_is_not_warned_of_however_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow's own end takes seconds after the last run has arrived."""
+    (tmp_path / "wandb.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setattr("scaling.trackers.feed._LEAST_PATIENCE_SECONDS", 0.2)
+    said: list[str] = []
+    ledger = train(tmp_path, 2)
+    feed = Feed("wandb", ledger, said.append)
+    send_results(ledger, "wandb", Memory(), list_unsent(ledger, "wandb"))
+    feed.close()
+    assert said == []
 
 
 def test_a_tracker_that_is_not_installed_is_named_with_its_extra(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import logging
 import math
 import platform
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ import torch
 from scaling.errors import EnvironmentFault
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
-from scaling.training.engines import build_engine, native
+from scaling.training.engines import build_engine, fused, native
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
 
@@ -239,7 +241,7 @@ def test_an_engine_that_was_asked_for_is_not_replaced(fresh, monkeypatch):
 
 def test_an_unknown_engine_is_named(monkeypatch):
     monkeypatch.setenv("SCALING_ENGINE", "warp")
-    with pytest.raises(EnvironmentFault, match="'warp'; on cpu it may be fused, eager"):
+    with pytest.raises(EnvironmentFault, match="names no engine; on cpu it may be fused, eager"):
         build_engine(make_run(SHAPES[2]))
 
 
@@ -289,3 +291,91 @@ def test_a_cache_that_others_can_write_to_is_not_used(fresh, tmp_path):
     fresh.chmod(0o777)
     compile_something(tmp_path)
     assert not list(fresh.iterdir())
+
+
+def write_compiler(path: Path, body: str) -> str:
+    """A compiler that does `body` with the library's name in $out."""
+    path.parent.mkdir(exist_ok=True)
+    find_out = 'while [ "$1" != -o ]; do shift; done; out="$2"\n'
+    path.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\n' + find_out + body)
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ('echo garbage > "$out"', "does not load: file too short"),
+        ("exit 0", "does not load: No such file"),
+        ("echo 'void other() {}' | c++ -x c++ -shared -o \"$out\" -", "lacks scaling_create"),
+    ],
+)
+def test_a_compiler_that_writes_garbage_leaves_torch_to_train(
+    fresh, tmp_path, monkeypatch, caplog, body, why
+):
+    monkeypatch.setenv("CXX", write_compiler(tmp_path / "canary-94be1c77" / "cc", body))
+    with caplog.at_level(logging.INFO, logger="scaling"):
+        assert build_engine(make_run(SHAPES[2])).name == "eager"
+    assert why in caplog.text
+    assert "canary" not in caplog.text
+
+
+def test_an_intact_library_that_does_not_load_is_compiled_again(fresh, tmp_path, caplog):
+    """As one that a newer C library's machine left in a home that both share."""
+    source = compile_something(tmp_path)
+    (library,) = fresh.glob("*.so")
+    library.unlink()
+    library.write_bytes(b"\x7fELF, of another system" + bytes(100))
+    digest = hashlib.sha256(library.read_bytes()).hexdigest()
+    library.with_suffix(".sha256").write_text(digest)
+    with caplog.at_level(logging.INFO, logger="scaling"):
+        assert native.load_library(source).answer() == 42
+    assert "compiled again" in caplog.text
+    native.load_library.cache_clear()
+    assert native.load_library(source).answer() == 42
+    assert caplog.text.count("compiled again") == 1
+
+
+def test_another_c_library_has_a_library_of_its_own(fresh, tmp_path, monkeypatch):
+    compile_something(tmp_path)
+    monkeypatch.setattr(native.os, "confstr", lambda name: "glibc 1.0")
+    compile_something(tmp_path)
+    assert len(list(fresh.glob("*.so"))) == 2
+
+
+def test_a_cache_that_is_full_does_not_stop_training(fresh, tmp_path, monkeypatch):
+    def refuse(path, data):
+        raise EnvironmentFault("no space")
+
+    monkeypatch.setattr(native, "write_durably", refuse)
+    compile_something(tmp_path)
+    assert not list(fresh.glob("*.so"))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("CXX", "canary-94be1c77/c++"),
+        ("CXX", "FAILING"),
+        ("SCALING_ENGINE", "canary-94be1c77"),
+        ("XDG_CACHE_HOME", "/dev/null/canary-94be1c77"),
+        ("TMPDIR", "/dev/null/canary-94be1c77"),
+    ],
+)
+def test_no_value_of_the_environment_is_in_a_message(
+    fresh, tmp_path, monkeypatch, caplog, variable, value
+):
+    """Every variable that engines read: what they say of it reaches log.txt and failed.json."""
+    monkeypatch.setattr(fused, "_SOURCE", compile_something(tmp_path))  # lacks every function
+    if value == "FAILING":
+        value = write_compiler(
+            tmp_path / "canary-94be1c77" / "cc", 'echo "$0: no room" >&2; exit 3'
+        )
+    monkeypatch.setenv(variable, value)
+    said = ""
+    with caplog.at_level(logging.DEBUG, logger="scaling"):
+        try:
+            build_engine(make_run(SHAPES[2]))
+        except EnvironmentFault as error:
+            said = "".join(traceback.format_exception(error))
+    assert "canary" not in said + caplog.text

@@ -134,26 +134,40 @@ def test_gradients_are_clipped_to_the_norm():
     assert float(optimizer.gradient.abs().sum()) == 0
 
 
-@pytest.mark.parametrize("axis", ["n_heads", "n_layers"])
-def test_coordinate_check(axis):
-    """Under the parametrisation, activations after a few steps keep their size as the model grows.
+def measure_coordinates(axis, size, *, standard):
+    """Size of the residual stream's growth and of the logits after eight steps; with `standard`
+    the base shape is the model's own, so that nothing is scaled."""
+    run = make_run(**({"n_heads": 2, "n_layers": 2} | {axis: size}))
+    if standard:
+        own = {"base_width": run.shape.d_model, "base_depth": run.shape.n_layers}
+        run = dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **own))
+    model, _ = train_steps(run, 8)
+    seen = []
+    model.blocks[-1].register_forward_hook(lambda m, i, output: seen.append(output))
+    with torch.no_grad():
+        logits = model(random_tokens(seed=99)[:, :-1])
+        start = model.embedding(random_tokens(seed=99)[:, :-1])
+    return float((seen[0] - start).square().mean().sqrt()), float(logits.std())
 
-    With standard parametrisation (base shape = own shape) the residual stream's growth over
-    training rises with width or depth; the bound of 2 over a 4-fold change is far below the
-    4-fold that an update of full size in every coordinate or layer would give.
-    """
-    sizes = []
-    for size in (2, 4, 8):
-        run = make_run(**({"n_heads": 2, "n_layers": 2} | {axis: size}))
-        model, _ = train_steps(run, 8)
-        seen = []
-        model.blocks[-1].register_forward_hook(lambda m, i, output, s=seen: s.append(output))
-        with torch.no_grad():
-            logits = model(random_tokens(seed=99)[:, :-1])
-            start = model.embedding(random_tokens(seed=99)[:, :-1])
-        sizes.append((float((seen[0] - start).square().mean().sqrt()), float(logits.std())))
+
+@pytest.mark.parametrize("axis", ["n_heads", "n_layers"])
+@pytest.mark.parametrize("times", [4, pytest.param(16, marks=pytest.mark.slow)])
+def test_coordinate_check(axis, times):
+    """Under the parametrisation, activations after a few steps keep their size as the model grows
+    up to 16 times in width, or in depth; a factor of 2 is far below what they do without it."""
+    sizes = [
+        measure_coordinates(axis, size, standard=False) for size in (2, 8, 32) if size <= 2 * times
+    ]
     for column in zip(*sizes, strict=True):
         assert max(column) / min(column) < 2, sizes
+
+
+@pytest.mark.parametrize("axis", ["n_heads", "n_layers"])
+def test_the_coordinate_check_fails_without_the_parametrisation(axis):
+    """4 times the width or depth, nothing scaled: what the check is able to see."""
+    sizes = [measure_coordinates(axis, size, standard=True) for size in (2, 8)]
+    growth, _ = zip(*sizes, strict=True)
+    assert max(growth) / min(growth) > 2, sizes
 
 
 def test_schedule_ends_exactly_with_the_last_step():

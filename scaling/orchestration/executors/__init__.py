@@ -64,6 +64,15 @@ class Executor(Protocol):
     def kill(self, attempt_id: str) -> None:
         """End the process of an attempt now, if it has one; `wait` will report it."""
 
+    def avoid(self, node: str) -> bool:
+        """Give no more attempts to a node; returns whether another one is left."""
+
+    def list_lost(self) -> frozenset[str]:
+        """Nodes that it knows to be gone, those that were gone before it came included."""
+
+    def forget(self, attempt_id: str) -> None:
+        """Report nothing more of an attempt: its end is known from elsewhere."""
+
     def close(self, *, at_once: bool = False) -> None:
         """End everything that still runs, and leave no process and no folder behind.
 

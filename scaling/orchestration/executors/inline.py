@@ -40,6 +40,18 @@ class InlineExecutor:
         """Drop an attempt that has not begun."""
         self._queue = deque(request for request in self._queue if request.attempt_id != attempt_id)
 
+    def avoid(self, node: str) -> bool:
+        """There is no other node than this process's."""
+        return False
+
+    def list_lost(self) -> frozenset[str]:
+        """None: this process is here."""
+        return frozenset()
+
+    def forget(self, attempt_id: str) -> None:
+        """Drop an attempt that has not begun; one that runs ends before anybody is asked."""
+        self.kill(attempt_id)
+
     def close(self, *, at_once: bool = False) -> None:
         """Drop what has not begun."""
         self._queue.clear()

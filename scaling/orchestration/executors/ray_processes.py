@@ -25,9 +25,8 @@ from pathlib import Path
 
 import psutil
 
-from scaling.orchestration.guardian import RAY_DAEMONS, end_session
+from scaling.orchestration.guardian import FOLDER_PREFIX, RAY_DAEMONS, end_session
 
-FOLDER_PREFIX = "scaling-ray-"
 GONE_SECONDS = 2.0
 
 _LOOK_SECONDS = 0.25
@@ -38,14 +37,24 @@ logger = logging.getLogger(__name__)
 
 
 class DaemonDiedError(BaseException):
-    """A daemon of the Ray that was being started is gone. No `except Exception` of Ray's own start
-    may take it for one more reason to wait."""
+    """A daemon of the Ray that was being started is gone, or none has answered in time. No `except
+    Exception` of Ray's own start may take it for one more reason to wait."""
 
 
 class DaemonWatch:
-    """Sees Ray's daemons from the moment they appear below this process until `end`."""
+    """Sees Ray's daemons from the moment they appear below this process until `end`.
 
-    def __init__(self) -> None:
+    Args:
+        patience: Seconds that all tries to start may take together.
+
+    Attributes:
+        late: They took longer: Ray has daemons that live and do not answer, as under a limit on
+            memory, where it waits for minutes and says nothing.
+    """
+
+    def __init__(self, patience: float) -> None:
+        self.late = False
+        self._patience, self._begun = patience, time.monotonic()
         self._seen: dict[int, psutil.Process] = {}
         self._lock = threading.Lock()
         self._starter: int | None = None
@@ -91,11 +100,14 @@ class DaemonWatch:
                 if self._starter is not None:
                     self._look_for_daemons()
                 dead = self.lacks_daemon()
+                if self._starter is not None and time.monotonic() - self._begun > self._patience:
+                    dead = self.late = True
                 if dead and dead_since is None and self._starter is not None:
                     _raise_in(self._starter, DaemonDiedError)
             dead_since = (dead_since or time.monotonic()) if dead else None
             if dead_since is not None and time.monotonic() - dead_since > _DEAD_SECONDS:
-                logger.error("Ray is gone, one of its daemons has died; so this process ends too")
+                what = "does not start" if self.late else "is gone, one of its daemons has died"
+                logger.error("Ray %s; so this process ends too", what)
                 os.kill(os.getpid(), signal.SIGKILL)
 
 

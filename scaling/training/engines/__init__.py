@@ -88,7 +88,8 @@ def build_engine(
     known = ("fused", "eager") if device == "cpu" else ("cuda", "eager")
     if asked is not None and asked not in known:
         raise EnvironmentFault(
-            f"{ENGINE_VARIABLE} is {asked!r}; on {device} it may be {', '.join(known)}, or unset."
+            f"{ENGINE_VARIABLE} names no engine; on {device} it may be {', '.join(known)}, or "
+            "unset."
         )
     half = precision == "mixed"
     if device == "cpu":

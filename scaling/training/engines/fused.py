@@ -11,7 +11,7 @@ import torch
 
 from scaling.sweep.runspec import RunSpec
 from scaling.training.engines import EngineName
-from scaling.training.engines.native import load_library
+from scaling.training.engines.native import CompilerError, load_library
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
 
@@ -148,6 +148,15 @@ class FusedEngine:
 
 def _open_library() -> ctypes.CDLL:
     library = load_library(_SOURCE)
+    try:
+        _declare(library)
+    except AttributeError as error:
+        name = str(error).rpartition(" ")[2]
+        raise CompilerError(f"what the C++ compiler made lacks {name}.") from None
+    return library
+
+
+def _declare(library: ctypes.CDLL) -> None:
     pointer, count, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
     library.scaling_create.restype = pointer
     library.scaling_create.argtypes = [pointer, real, real, ctypes.c_bool, pointer]
@@ -161,7 +170,6 @@ def _open_library() -> ctypes.CDLL:
     library.scaling_clip.argtypes = [pointer, count, real]
     library.scaling_adamw.restype = None
     library.scaling_adamw.argtypes = [pointer] * 4 + [count] + [ctypes.c_double] * 6
-    return library
 
 
 def _list_addresses(tensors: Sequence[torch.Tensor]) -> ctypes.Array[ctypes.c_void_p]:

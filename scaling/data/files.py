@@ -1,0 +1,128 @@
+"""The files that a corpus names, and how much of them is prepared: found before they are read."""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from scaling.errors import CorpusError
+
+SAVED = "a folder of save_to_disk"
+# Documents, token ids, the joined text and the files to write lie in memory together: every byte of
+# a corpus about four times (counted in shards.py, not measured).
+_COPIES = 4
+DOCUMENT_BYTES = 256  # of a document besides its text: its name, and Python's objects (assumed)
+_MOST_ENTRIES = 10**6  # in the folders that are walked: seconds; a whole disk has more
+
+
+def list_files(
+    paths: Sequence[str], base: Path, problems: list[str], *, suffix: str
+) -> tuple[Path, ...]:
+    """The files that paths name, sorted; of folders, those with the suffix. A folder that is a data
+    set of Hugging Face is one, whole.
+
+    Raises:
+        CorpusError: They are more than can be prepared, by number or by size.
+    """
+    found: set[Path] = set()
+    walk = _Walk(suffix, problems)
+    for pattern in paths:
+        try:
+            asked = Path(pattern).expanduser()
+        except RuntimeError:  # ~user
+            problems.append(f"corpus path {pattern!r}: there is no such user's home.")
+            continue
+        whole = base / asked
+        if whole.exists():  # a name may itself contain *, ? or [
+            matches = [whole]
+        else:  # only what the user wrote is a pattern, never the folder it is relative to
+            globbed = glob.iglob(str(asked), root_dir=base, recursive=True)
+            matches = [base / match for match in walk.counting(globbed, pattern)]
+        files: list[Path] = []
+        for match in matches:
+            if suffix == SAVED and match.is_dir():
+                found.add(match)
+            elif match.is_dir():
+                files.extend(walk.list_inside(match, pattern))
+            elif match.is_file():
+                files.append(match)
+            else:
+                problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
+        if not matches:
+            problems.append(f"corpus path {pattern!r}: nothing there (looked for {whole}).")
+        elif not files and suffix != SAVED and all(match.is_dir() for match in matches):
+            problems.append(f"corpus path {pattern!r}: the folder holds no file.")
+        for path in files:
+            if path not in found:
+                found.add(path)
+                walk.add_size(path)
+    return tuple(sorted(found))
+
+
+class _Walk:
+    """A walk over folders that ends where no corpus would."""
+
+    def __init__(self, suffix: str, problems: list[str]) -> None:
+        self._suffix, self._problems = suffix, problems
+        self._entries = self._size = 0
+
+    def counting(self, names: Iterable[str], pattern: str) -> Iterator[str]:
+        """Those names, as long as they are not too many.
+
+        Raises:
+            CorpusError: They are.
+        """
+        for name in names:
+            self._entries += 1
+            if self._entries > _MOST_ENTRIES:
+                raise CorpusError(
+                    f"corpus path {pattern!r}: more than {_MOST_ENTRIES:.0e} files and folders. "
+                    "Name the folder of the text, or join its files into .jsonl."
+                )
+            yield name
+
+    def list_inside(self, folder: Path, pattern: str) -> Iterator[Path]:
+        """Plain files below a folder, not through links to other folders."""
+        for here, folders, names in os.walk(folder, onerror=self._note):
+            folders.sort()
+            self._entries += len(folders)
+            for name in self.counting(sorted(names), pattern):
+                path = Path(here, name)
+                if name.endswith(self._suffix) and path.is_file():
+                    yield path
+
+    def add_size(self, path: Path) -> None:
+        """Text and shards lie in memory as they are; of other files the rows are counted.
+
+        Raises:
+            CorpusError: It is too much.
+        """
+        if self._suffix in ("", ".bin"):
+            with contextlib.suppress(OSError):  # whoever reads it says why
+                self._size += path.stat().st_size
+                refuse_size(str(path), self._size)
+
+    def _note(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # gone since its folder was listed
+            self._problems.append(f"{error.filename}: cannot be read ({error.strerror}).")
+
+
+def refuse_size(what: str, size: int) -> None:
+    """Refuse what this machine cannot prepare, before it is read.
+
+    Args:
+        what: A file or a path, for the message.
+        size: Of the text or the tokens up to there [bytes].
+
+    Raises:
+        CorpusError: It is beyond a quarter of the machine's memory.
+    """
+    limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _COPIES
+    if size > limit:
+        raise CorpusError(
+            f"{what}: with it the corpus has {size / 2**30:.3g} GiB; at most {limit / 2**30:.3g} "
+            "are prepared here, a quarter of the memory. Name less, or use a machine with more."
+        )

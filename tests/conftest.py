@@ -1,0 +1,18 @@
+"""What every test may rest on: signals as a terminal's shell gives them.
+
+A script that starts the suite in the background, as many CI systems do, has SIGINT ignored in it,
+and what is ignored stays so in every process that tests start and interrupt.
+"""
+
+from __future__ import annotations
+
+import signal
+
+
+def pytest_configure() -> None:
+    """Also in each worker of pytest-xdist. A handler of Python's is the default in children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for one in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(one) is signal.SIG_IGN:
+            signal.signal(one, signal.SIG_DFL)
