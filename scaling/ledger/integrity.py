@@ -209,10 +209,14 @@ def _check_index(
 
 def _is_older(text: str, wanted: str) -> bool:
     """Whether an index lacks columns that this version writes, and no cell of the others."""
-    (names, *rows), (all_names, *all_rows) = (
-        list(csv.reader(io.StringIO(one))) for one in (text, wanted)
-    )
-    if not set(names) < set(all_names):
+    try:
+        read, (all_names, *all_rows) = (
+            list(csv.reader(io.StringIO(one))) for one in (text, wanted)
+        )
+    except csv.Error:
+        return False
+    names, rows = (read[0], read[1:]) if read else ([], [])
+    if not names or not set(names) < set(all_names):
         return False
     where = [all_names.index(name) for name in names]
     return rows == [[row[at] for at in where] for row in all_rows]
