@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.ledger.cells import Cells, ReadOptions, read_cells
 from scaling.ledger.columns import TABLE_COLUMNS
-from scaling.ledger.tables import LossUnit, RunTable, judge_table, read_table
+from scaling.ledger.tables import LossUnit, RunTable, convert_loss, judge_table, read_table
+from scaling.units import FloatArray
 
 _PROBLEMS_SHOWN = 50
 # What a column is good for that a table may lack, in the order in which it helps most.
@@ -86,6 +87,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
         TableError: It cannot be read, or lacks a column that is needed; every problem in it.
     """
     cells = read_cells(path, options)
+    columns = dict(cells.columns)
     table: RunTable | None = None
     problems = list(cells.problems)
     if cells.rows.size:
@@ -94,6 +96,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
                 path, columns=options.columns, loss_unit=loss_unit, drop_bad=True,
                 states=options.states, where=options.where, anyway=True,
             )  # fmt: skip
+            convert_loss(columns, loss_unit, str(path))  # the unit that is shown is the contract's
         except TableError as error:
             problems += error.problems
     doubts = () if table is None else tuple(str(doubt) for doubt in judge_table(table))
@@ -102,7 +105,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
         source=str(path),
         rows=int(cells.rows.size),
         cells=len(pairs),
-        columns=tuple(_describe_column(cells, name) for name in cells.names),
+        columns=tuple(_describe_column(cells, columns, name) for name in cells.names),
         notes=tuple(cells.notes) if table is None else table.notes,
         problems=tuple(problems[:_PROBLEMS_SHOWN]),
         doubts=doubts,
@@ -110,11 +113,11 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
     )
 
 
-def _describe_column(cells: Cells, name: str) -> ColumnFacts:
+def _describe_column(cells: Cells, columns: Mapping[str, FloatArray], name: str) -> ColumnFacts:
     (column,) = (one for one in TABLE_COLUMNS if one.name == name)
     values: tuple[float, float] | tuple[str, ...]
-    if name in cells.columns:
-        known = cells.columns[name][np.isfinite(cells.columns[name])]
+    if name in columns:
+        known = columns[name][np.isfinite(columns[name])]
         stated = int(known.size)
         values = (float(known.min()), float(known.max())) if stated else ()
     else:
