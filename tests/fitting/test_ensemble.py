@@ -113,7 +113,9 @@ def test_a_law_that_forecasts_worse_counts_less() -> None:
 
 
 def test_every_scored_member_keeps_its_part_of_the_shared_weight() -> None:
-    weight = weigh(simulate(COUPLED, SMOOTH, noise=0.0005))
+    weight = weigh(
+        simulate(COUPLED, SMOOTH, noise=0.02)
+    )  # none misses ten times as much as another
     assert min(weight.values()) >= SHARE / len(NAMES) * (1 - 1e-12)
 
 
@@ -257,3 +259,16 @@ def test_tokens_of_several_laws_at_once_reach_the_loss(drawn: Fit) -> None:
     tokens = ENSEMBLE.tokens_for_loss(letters, sizes, loss)
     np.testing.assert_allclose(tokens, [3e10, 3e11], rtol=1e-7)
     assert np.isinf(ENSEMBLE.tokens_for_loss(letters, sizes, np.array(1e-3))).all()
+
+
+def test_runs_that_follow_one_law_exactly_are_answered_by_it():
+    """Nothing scatters, so no other law has a say: N* under C = 6ND is Hoffmann's eq. 4."""
+    E, A, B, alpha, beta = 1.69, 406.4, 410.7, 0.34, 0.28
+    params, tokens = np.meshgrid([7e7, 1.6e8, 4.1e8, 1e9, 2.8e9], [2e9, 1e10, 3e10, 1e11])
+    params, tokens = params.ravel(), tokens.ravel()
+    loss = E + A / params**alpha + B / tokens**beta
+    fit = fit_runs(make_table(params=params, tokens=tokens, loss=loss), bootstrap=None)
+    ratio = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
+    best = ratio * (1e22 / 6) ** (beta / (alpha + beta))
+    # 1e-4: E is a sum of two powers' remainder, and its last digits move N* a decade out.
+    assert allocate(fit, 1e22).params == pytest.approx(best, rel=1e-4)

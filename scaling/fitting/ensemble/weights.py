@@ -5,11 +5,12 @@ Twice the most expensive runs are held out (the top 20 % in C forecast from the 
 forecasts the held-out runs that all members describe (`list_described`). A member's score e_i is
 the geometric mean over the windows of its mean absolute errors of ln L, and
 
-    w_i = (1 − SHARE) · e_i^−POWER / Σ_j e_j^−POWER + SHARE / members
+    w_i = (1 − SHARE) · e_i^−POWER / Σ_j e_j^−POWER + SHARE / members not refuted
 
 Held-out runs are few and share a budget, so a tenth of the weight is spread evenly (Stock & Watson
-2004, J. Forecast. 23, 405, find such shrinkage to pay). Each draw of the table has weights of its
-own: the windows' laws move by one step of the robust bootstrap,
+2004, J. Forecast. 23, 405, find such shrinkage to pay) over the members that miss at most ten times
+as much as the best: on runs that follow one law to the last digit, no other has a say. Each draw of
+the table has weights of its own: the windows' laws move by one step of the robust bootstrap,
 
     Δθ_b = −(ρ̄'' · Σ_i c_bi g_i g_iᵀ)^−1 Σ_i c_bi ψ_i g_i,    c_bi how often row i was drawn
 
@@ -19,6 +20,7 @@ Without any window Chinchilla's law on all runs, the first member, has all the w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +28,7 @@ import numpy as np
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.ensemble.members import FittedMember, fit_member, list_described
 from scaling.fitting.identification import measure_scale
+from scaling.fitting.noise import estimate_residual_sigma
 from scaling.fitting.parametric import locate_rows
 from scaling.laws.ensemble import ENSEMBLE
 from scaling.ledger.tables import RunTable, select_rows
@@ -38,7 +41,11 @@ POWER = 3.0
 SHARE = 0.1
 # Rows of a window: more of them settle no weight, and each member is fitted twice.
 _MOST_ROWS = 20_000
-_LOWEST_ERROR = 2e-3  # seeds differ by as much: a smaller error is luck
+# Seeds differ by as much: a smaller error is luck, unless the runs scatter less around their law.
+_LOWEST_ERROR = 2e-3
+_ROUNDING = 1e-9
+# A member that misses more than the best by this factor takes no part of the even share (ours).
+_REFUTED = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,16 +135,28 @@ def weigh_members(
         first: FloatArray = np.eye(names)[:1].repeat(draws, axis=0)
         return first[0] if counts is None else first
     for window in usable:
+        lowest = _find_lowest_error(window)
         for at in np.flatnonzero(scored):
             fitted = window.fits[at]
             assert fitted is not None
             error = _score(table, window, fitted, counts)
-            log_score[:, at] += np.log(np.maximum(error, _LOWEST_ERROR)) / len(usable)
+            log_score[:, at] += np.log(np.maximum(error, lowest)) / len(usable)
     log_weight = np.where(scored, -POWER * log_score, -np.inf)
     weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
-    shared: FloatArray = (1.0 - SHARE) * weight + SHARE * scored / scored.sum()
+    best = np.where(scored, log_score, np.inf).min(axis=1, keepdims=True)
+    stand = scored & (log_score <= best + math.log(_REFUTED))
+    even = stand / stand.sum(axis=1, keepdims=True)
+    shared: FloatArray = (1.0 - SHARE) * weight + SHARE * even
     return shared[0] if counts is None else shared
+
+
+def _find_lowest_error(window: Window) -> float:
+    """What an error is at least taken for: noise, by the residuals of the first member."""
+    first = window.fits[0]
+    assert first is not None
+    sigma = estimate_residual_sigma(first.fit.residuals, first.fit.theta.size)
+    return min(_LOWEST_ERROR, max(sigma, _ROUNDING))
 
 
 def _score(
