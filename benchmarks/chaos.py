@@ -5,6 +5,7 @@
     python benchmarks/chaos.py --race                           four drivers, no lock, 500 runs
     python benchmarks/chaos.py --locked                         50 drivers that come second
     python benchmarks/chaos.py --limits                         20 hung runs, 20 past their time
+    python benchmarks/chaos.py --power-cut --kills 20           a node's cable pulled, then it dies
 
 A sweep is started, left alone until its workers train (one time in five, and by signals every
 other time, not even so long), struck, waited for, and started again by the same command, until it
@@ -25,6 +26,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import random
 import shutil
@@ -46,6 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TESTS = ROOT / "tests" / "orchestration"
 sys.path.insert(0, str(TESTS))
 
+import power_cut  # noqa: E402
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger  # noqa: E402
 
 from scaling.ledger.commit import Ledger  # noqa: E402
@@ -81,6 +84,7 @@ RUNS_PER_INLINE_KILL = 4
 RACING, RACE_RUNS = 4, 500
 LIMIT_SECONDS = 6.0
 NOTICED_SECONDS = 15.0
+POWER_SECONDS = 20.0
 
 
 @dataclass(slots=True)
@@ -471,7 +475,12 @@ def main() -> None:
     parser.add_argument("--race", action="store_true")
     parser.add_argument("--locked", action="store_true")
     parser.add_argument("--limits", action="store_true")
+    parser.add_argument("--power-cut", action="store_true")
     asked = parser.parse_args()
+    if asked.power_cut:
+        with tempfile.TemporaryDirectory() as folder:
+            cut_power(Path(folder), asked.kills)
+        return
     if asked.race or asked.locked or asked.limits:
         with tempfile.TemporaryDirectory() as folder:
             for without in ("lock", "lock+term") if asked.race else ():
@@ -529,6 +538,39 @@ def outlast(folder: Path, times: int) -> None:
             f"killed; within 1.5 times the limit: {within} of {len(seconds)}",
             flush=True,
         )
+
+
+def cut_power(folder: Path, times: int) -> None:
+    """A node in a network namespace of its own: its cable is pulled, then all of it is killed."""
+    if reason := power_cut.why_not():
+        sys.exit(f"no power can be cut: {reason}")
+    seconds, wrong = [], 0
+    houses = power_cut.Houses()
+    try:
+        for time_ in range(times):
+            place = folder / str(time_)
+            place.mkdir()
+            corpus = make_corpus(place, {"*": {"step_seconds": 0.1}})
+            (corpus / "manifest.json").write_text("{}")
+            driver = power_cut.start_driver(houses, place, 3, 40)
+            beating = functools.partial(power_cut.list_beating, place)
+            seconds.append(power_cut.measure_cut(houses, beating))
+            driver.communicate()
+            results = make_ledger(place).read_results(check="files").results
+            losses = {run_id: one.loss for run_id, one in results.items()}
+            cells = make_cells(3, steps=40)
+            wrong += losses != {cell.run.run_id: expected_loss(cell.run) for cell in cells}
+            wrong += driver.returncode != 0
+            print(f"cut {time_ + 1}: a new attempt after {seconds[-1]:.1f} s", flush=True)
+            houses.join_node()
+    finally:
+        houses.close()
+    within = sum(one <= POWER_SECONDS for one in seconds)
+    print(
+        f"power cut {len(seconds)} times: new attempt after {statistics.median(seconds):.1f} s "
+        f"(max {max(seconds):.1f} s); within {POWER_SECONDS:g} s: {within}; sweeps that did not "
+        f"end well: {wrong}"
+    )
 
 
 def report(victim: str, tally: Tally, seconds: float) -> None:

@@ -245,6 +245,8 @@ class _Sweep:
             except SystemExit:  # Ray's own handler of SIGTERM, which it sets while it starts
                 self.interrupt(signal.SIGTERM)
         self._starting = False
+        if self._deadline is None and (said := self._executor.describe()):
+            self._progress.say(said)
         self._breakable = self._executor.runs_here
         _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):

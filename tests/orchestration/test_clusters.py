@@ -161,6 +161,23 @@ except EnvironmentFault as fault:
     assert "on a file system that every node mounts at the same path" in done.stdout
 
 
+def test_an_avoided_node_is_given_no_more_attempts(cluster: Any) -> None:
+    code = """
+from scaling.orchestration.executors.ray import RayExecutor
+executor = RayExecutor(address="joined below")
+executor._ray = ray
+executor._task = ray.remote(num_cpus=1)(lambda _: ray.get_runtime_context().get_node_id())
+bad, *others = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+assert executor.avoid(bad)
+for number in range(6):
+    executor.submit(number)
+ran = ray.get(list(executor._running), timeout=60)
+print("avoided" if bad not in ran else "given runs", [executor.avoid(one) for one in others])
+"""
+    done = run_in_driver(code, cluster.address)
+    assert "avoided [True, False]" in done.stdout, done.stderr
+
+
 def test_nodes_without_the_corpus_are_named(cluster: Any, tmp_path: Path) -> None:
     make_corpus(tmp_path)  # without its manifest
     driver = start_driver(tmp_path, 1, 1, cluster.address)

@@ -44,6 +44,9 @@ class Executor(Protocol):
             EnvironmentFault: The machine cannot run it.
         """
 
+    def describe(self) -> str:
+        """What a user should know of it once it has started, in a line; empty if nothing."""
+
     def capacity(self) -> int:
         """Attempts it works on at the same time, at present."""
 

@@ -20,6 +20,10 @@ class InlineExecutor:
     def start(self) -> None:
         """Nothing to make ready."""
 
+    def describe(self) -> str:
+        """Nothing."""
+        return ""
+
     def capacity(self) -> int:
         """One."""
         return 1

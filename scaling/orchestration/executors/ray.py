@@ -154,6 +154,25 @@ class RayExecutor:
             max_calls=self._count_calls(),
         )(execute_attempt)
 
+    def describe(self) -> str:
+        """Of a cluster that is joined: when it gives up a node that vanishes, by Ray's settings as
+        this process knows them."""
+        if self._address is None:
+            return ""
+        try:
+            known = importlib.import_module("ray._raylet").Config
+            delay, period, timeout = (
+                getattr(known, f"health_check_{name}_ms")() / 1000
+                for name in ("initial_delay", "period", "timeout")
+            )
+            bound = delay + (period + timeout) * known.health_check_failure_threshold()
+        except (AttributeError, TypeError):  # private: a version without it says nothing
+            return ""
+        return (
+            f"a node that vanishes without a word is given up by this cluster within {bound:.0f} s "
+            "(docs/clusters.md has settings for less)"
+        )
+
     def capacity(self) -> int:
         """Attempts the cluster has room for, looked up every few seconds: nodes come and go.
 
