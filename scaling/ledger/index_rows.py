@@ -8,6 +8,7 @@ the contract's columns stands in columns of their own:
     varied, varied_run, varied_factor    what a bracket run varies, of which run_id, by which factor
     vocab_size, seq_len, d_model, n_layers, head_size    the integers that N and C follow from
     overlap                              share of held-out spans that occur in the training text
+    unigram_entropy                      entropy of the tokens' frequencies [nats/token]
 
 Shapes are believed where N and C of every row are what the counter gives for them. The runs are
 then of this project's ladder: the convention of N is known, and so is the cost of any other N.
@@ -33,7 +34,9 @@ from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, ModelShape, make_shap
 from scaling.units import FloatArray
 
 SHAPE_COLUMNS = ("vocab_size", "seq_len", "d_model", "n_layers", "head_size")
-INDEX_COLUMNS = ("run_id", "varied", "varied_run", "varied_factor", "overlap", *SHAPE_COLUMNS)
+INDEX_COLUMNS = (
+    "run_id", "varied", "varied_run", "varied_factor", "overlap", "unigram_entropy", *SHAPE_COLUMNS
+)  # fmt: skip
 _ROLES_LEFT_OUT = ("bracket", "validation")
 _OUTSIDE = "outside the plan"
 _DIGITS = 1e-12  # of C: a spreadsheet keeps fifteen
@@ -124,12 +127,12 @@ class IndexRows:
         names = [self._text(row, "run_id") for row in rows] if self.names_runs else []
         return names if names and all(names) else None
 
-    def read_overlap(self, rows: Sequence[int]) -> float | None:
-        """The overlap that the rows agree on; None where it is not stated."""
-        stated = {self._text(row, "overlap") for row in rows} if "overlap" in self.where else {""}
+    def read_corpus_fact(self, column: str, rows: Sequence[int], *, most: float) -> float | None:
+        """What the rows agree on of their corpus, from 0 to `most`; None where it is not stated."""
+        stated = {self._text(row, column) for row in rows} if column in self.where else {""}
         text = stated.pop() if len(stated) == 1 else ""
         value = _read_float(text)
-        return value if value is not None and 0.0 <= value <= 1.0 else None
+        return value if value is not None and 0.0 <= value <= most else None
 
     def read_shapes(
         self, rows: Sequence[int], params: FloatArray, *, tokens: FloatArray, flops: FloatArray

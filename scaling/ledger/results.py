@@ -133,6 +133,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("decay_steps", "int64", "", "last steps, over which the rate decays"),
     Column("corpus", "str", "", "digest of the tokenised corpus"),
     Column("overlap", "float64", "", "share of its held-out spans that occur in its training text"),
+    Column("unigram_entropy", "float64", "nats/token", "entropy of its tokens' frequencies"),
     Column("numerics", "str", "", "what the run was computed with"),
     Column("varied", "str", "", "what a bracket run varies: learning_rate or batch"),
     Column("varied_run", "str", "", "run_id of the run that it varies"),

@@ -189,6 +189,7 @@ def row_of(
     group: str | None = None,
     varied: tuple[Varied, str, float] | None = None,
     overlap: float | None = None,
+    unigram_entropy: float | None = None,
 ) -> dict[str, CellValue]:
     """One run as a row: column name -> value, in the order of COLUMNS; None where absent.
 
@@ -198,7 +199,7 @@ def row_of(
         convention: How `N` is counted.
         group: What it shares noise with.
         varied: What a bracket run varies, of which run_id, by which factor.
-        overlap: Of its corpus.
+        overlap, unigram_entropy: Of its corpus.
     """
     run, shape = result.run, result.run.shape
     what, corner, factor = varied or (None, None, None)
@@ -235,6 +236,7 @@ def row_of(
         "decay_steps": run.recipe.decay_steps,
         "corpus": run.data_digest,
         "overlap": overlap,
+        "unigram_entropy": unigram_entropy,
         "numerics": name_numerics(result),
         "varied": what,
         "varied_run": corner,
@@ -284,6 +286,7 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
             group=groups.get(run_id) or name_configuration(result.run),
             varied=place.varied if place else None,
             overlap=ledger.corpus.overlap,
+            unigram_entropy=ledger.corpus.unigram_entropy,
         )
         writer.writerow([_guard_cell(value) for value in row.values()])
     return text.getvalue()

@@ -236,6 +236,7 @@ def make_table(
     convention: CountConvention | None = None,
     cost: CostModel | None = None,
     overlap: float | None = None,
+    unigram_entropy: float | None = None,
     brackets: Sequence[Bracket] = (),
     source: str = "<arrays>",
     names: tuple[tuple[str, str], ...] = (),
@@ -297,6 +298,7 @@ def make_table(
         loss_unit=loss_unit,
         digest="",
         overlap=overlap,
+        unigram_entropy=unigram_entropy,
         brackets=tuple(brackets),
     )
     return dataclasses.replace(table, digest=_digest_table(table))
@@ -391,7 +393,10 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         notes=notes,
         convention=convention,
         cost=cost,
-        overlap=cells.index.read_overlap(rows.tolist()),
+        overlap=cells.index.read_corpus_fact("overlap", rows.tolist(), most=1.0),
+        unigram_entropy=cells.index.read_corpus_fact(
+            "unigram_entropy", rows.tolist(), most=math.log(2.0**31)
+        ),
         brackets=brackets,
         source=name,
         names=tuple(cells.names.items()),

@@ -529,7 +529,15 @@ def test_a_row_has_every_column_once(ledger: Ledger) -> None:
     commit(ledger, make_run())
     result = ledger.read_results().results[make_run().run_id]
     varied: Any = ("batch", "ab" * 8, 2.0)
-    row = row_of(result, role="bracket", budget=1e9, group="g", varied=varied, overlap=0.1)
+    row = row_of(
+        result,
+        role="bracket",
+        budget=1e9,
+        group="g",
+        varied=varied,
+        overlap=0.1,
+        unigram_entropy=3.0,
+    )
     assert list(row) == [column.name for column in COLUMNS]
     kinds = {"str": str, "float64": float, "int64": int}
     assert all(isinstance(row[column.name], kinds[column.dtype]) for column in COLUMNS)
