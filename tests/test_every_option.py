@@ -234,7 +234,8 @@ def observe(folder: Path, words: tuple[str, ...]) -> tuple[Said, dict[str, str]]
     kept = {
         str(path.relative_to(folder)): re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", text)
         for path in sorted(folder.rglob("*"))
-        if path.suffix in (".html", ".md", ".yaml", ".csv") and path.is_file()
+        if path.suffix in (".html", ".md", ".yaml", ".csv") or path.name == "manifest.json"
+        if path.is_file()
         for text in [path.read_text()]
     }
     return said, kept
