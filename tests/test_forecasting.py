@@ -290,8 +290,9 @@ def test_the_report_shows_forecast_interval_and_outcome(folder: Path, tmp_path: 
 def test_impossible_forecasts_are_refused(
     folder: Path, words: tuple[str, ...], code: int, said: str
 ) -> None:
+    draws = () if "--no-bootstrap" in words else ("--bootstrap", "20")
     with pytest.raises(ScalingError, match=said) as caught:
-        forecast(folder, *words)
+        call("forecast", str(folder), *draws, *words)
     assert caught.value.exit_code == code
     assert read_forecasts(folder).forecasts == ()
 
