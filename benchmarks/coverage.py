@@ -1,6 +1,6 @@
 """Coverage of the answer's intervals at ten times the data, in simulated worlds.
 
-    python benchmarks/coverage.py [--sweeps 200]
+    python benchmarks/coverage.py [--sweeps 200] [--family chinchilla]
 
 Worlds: `right` (Chinchilla's law holds), `rate` (runs at both ends of D lose 1 % to a poor
 learning rate, which the law absorbs without a trace in its residuals), `bracket` (the same, with
@@ -9,7 +9,7 @@ holds in another count of N than the one that is fitted). Sweeps of 5 x 7 cells 
 sigma .64 %. Printed, for the bootstrap alone (with recipe error where a bracket measured it), with
 model error (fitting/discrepancy.py) and with recipe error assumed where none did
 (fitting/bracket.py): the share of sweeps whose 90 % interval holds the true lowest loss and the
-true N*, and its median width.
+true N*, and its median width. Answers are those of the default, the ensemble, or of one law.
 """
 
 from __future__ import annotations
@@ -117,12 +117,20 @@ def loss_without_noise(table: RunTable, at: int, world: str) -> float:
     return loss * (1.0 + PENALTY * place**2) if world == "bracket" else loss
 
 
-def judge(world: str, seed: int) -> list[list[tuple[bool, float]]]:
+def judge(world: str, family: str | None, seed: int) -> list[list[tuple[bool, float]]]:
     """Of each kind of interval, whether loss and N* are covered, and the interval's log width."""
     table, loss, params = simulate(world, seed)
-    whole = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+    fit_again = partial(
+        fit_runs,
+        table,
+        family=family,
+        bootstrap=200,
+        huber_delta=1.345 * NOISE,
+        approach="parametric",
+    )
+    whole = fit_again()
     with unittest.mock.patch.object(bracket, "_MOVED", 0.0):
-        alike = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+        alike = fit_again()
     judged = []
     for fit in (dataclasses.replace(alike, discrepancy=None), alike, whole):
         answer = allocate(fit, FAR, far=True, anyway=True)
@@ -141,10 +149,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sweeps", type=int, default=200)
     parser.add_argument("--worlds", nargs="+", default=WORLDS, choices=WORLDS)
+    parser.add_argument("--family", help="one law in place of the ensemble")
     asked = parser.parse_args()
     for world in asked.worlds:
         with ProcessPoolExecutor() as pool:
-            found = np.array(list(pool.map(partial(judge, world), range(asked.sweeps))))
+            found = np.array(
+                list(pool.map(partial(judge, world, asked.family), range(asked.sweeps)))
+            )
         for at, kind in enumerate(KINDS):
             words = [f"{world:7s} {kind:17s}"]
             for name, column in (("loss", found[:, at, 0]), ("N*", found[:, at, 1])):

@@ -3,12 +3,12 @@
     python benchmarks/extrapolate.py --tables ../shared/data [--draws 300] [--leave-one-out]
 
 Of each table the top decile in C is forecast from the runs at or below the q25, q50 and q75
-quantile of C, by Chinchilla's law (Huber 1e-3, every run) and by the mixture of laws. Printed:
+quantile of C, by Chinchilla's law (Huber 1e-3, every run) and by the ensemble of laws. Printed:
 mean absolute relative error, signed bias, the share of runs inside the 90 % interval of a new run
 (rows of a table share one fit: read coverage per table), its median log width and its interval
 score (Gneiting & Raftery 2007, doi:10.1198/016214506000001437, eq. 43, of ln L: width, plus 20
 times what lies outside), with recipe and model error and without; then medians and means over
-tables, the median width against a cap, and on how many tables the mixture is the worse of the two.
+tables, the median width against a cap, and on how many tables the ensemble is the worse of the two.
 With --leave-one-out the prior of model error is measured anew for each table on the six others.
 
 Tables: Epoch's 240 points; marin (comma, dclm), regular runs; misfitting, best learning rate of
@@ -137,11 +137,13 @@ def main() -> None:
         if asked.leave_one_out:
             others = np.concatenate([rates[other] for other in tables if other != name])
             prior = float(np.exp(others.mean())), float(others.std())
-            discrepancy._MEDIAN_RATE, discrepancy._LOG_WIDTH = prior
+            discrepancy.ONE_LAW = dataclasses.replace(
+                discrepancy.ONE_LAW, median=prior[0], log_width=prior[1]
+            )
             print(f"{name:13s} prior of the others: median {prior[0]:.3f}, spread {prior[1]:.2f}")
         for quantile in QUANTILES:
             words = [f"{name:13s} q{100 * quantile:.0f}"]
-            for family in ("chinchilla", "mixture"):
+            for family in ("chinchilla", "ensemble"):
                 found = forecast(table, quantile, family, asked.draws)
                 if found is None:
                     words.append(f"{family}: no fit" + 30 * " ")
@@ -164,11 +166,11 @@ def main() -> None:
             f"{'within' if middle['width'] <= WIDEST else 'beyond'} the cap of {WIDEST}"
         )
     for quantile in QUANTILES:
-        pairs = zip(medians["chinchilla", quantile], medians["mixture", quantile], strict=True)
+        pairs = zip(medians["chinchilla", quantile], medians["ensemble", quantile], strict=True)
         worse = [mixed["error"] - plain["error"] for plain, mixed in pairs]
         count = sum(more > WORSE for more in worse)
         print(
-            f"q{100 * quantile:.0f}: the mixture's error is larger on {count} of {len(worse)} "
+            f"q{100 * quantile:.0f}: the ensemble's error is larger on {count} of {len(worse)} "
             f"tables, at most by {max(0.0, *worse):.2%}"
         )
 

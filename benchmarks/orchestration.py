@@ -103,7 +103,7 @@ def measure_driver(count: int) -> dict[str, float]:
                 lambda: run_cells(cells, ledger, InlineExecutor(), corpus=corpus, settings=SETTINGS)
             ),
             "reading the ledger s": time_cpu(ledger.read_results),
-            "index s": time_cpu(lambda: render_index(stored, cells)),
+            "index s": time_cpu(lambda: render_index(ledger, stored, cells)),
             "verify s": time_cpu(lambda: verify(ledger, cells)),
         }
 

@@ -20,6 +20,7 @@ from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
+from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
 from scaling.verbs.siblings import recipes, tokenizers
 from scaling.verbs.starting import init
@@ -68,7 +69,7 @@ def cli() -> None:
 
 for verb in (
     *(init, plan, suggest, run, submit),
-    *(fit, allocate, predict, forecast, backtest, compare, tokenizers, recipes, report),
+    *(read, fit, allocate, predict, forecast, backtest, compare, tokenizers, recipes, report),
     *(status, logs, cancel, retry, verify, track),
 ):
     cli.add_command(verb)

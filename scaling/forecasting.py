@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
+from pathlib import Path
 
 from scaling._version import __version__
 from scaling.allocation import allocate, predict
 from scaling.design.nearness import forecast_nearby, measure_rate
-from scaling.errors import NoFitError, UsageError
+from scaling.errors import NoFitError, QueryError, UsageError
 from scaling.fitting.result import Fit, Interval
 from scaling.ledger.forecasts import (
     Forecast,
@@ -17,6 +19,14 @@ from scaling.ledger.forecasts import (
     judge_forecasts,
     read_forecasts,
     register_forecast,
+)
+from scaling.ledger.table_forecasts import (
+    TableForecast,
+    TableOutcome,
+    name_home,
+    read_judged,
+    register,
+    tell_outcome,
 )
 from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
@@ -70,7 +80,9 @@ def forecast_run(
             "\nAsk for another budget."
         )
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
-    law = fit.law.family if near is None else NEAR
+    answering = fit.answering.law
+    assert answering is not None  # of a fit that has a law
+    law = answering.family if near is None else NEAR
     for one in read_forecasts(stored.ledger.folder).forecasts:
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
@@ -101,6 +113,82 @@ def forecast_run(
         version=__version__,
     )
     return register_forecast(stored.ledger.folder, forecast)
+
+
+def forecast_table_run(
+    root: Path, table: Path, fit: Fit, *, flops: float, far: bool = False, anyway: bool = False
+) -> str:
+    """Predict the loss at a budget's optimum by the fit of a table, and register that.
+
+    Args:
+        root: Where forecasts/ lies.
+        table: The file or folder that was fitted.
+        fit: Of its rows, with bootstrap draws.
+        flops: Budget C [FLOPs].
+        far, anyway: As for `forecast_run`.
+
+    Returns:
+        The name of the forecast's file; of the earlier one where the same fit has said the same.
+
+    Raises:
+        QueryError, NoFitError: As for `allocate`.
+        UsageError: The fit has no intervals.
+    """
+    answer = allocate(fit, flops, far=far, anyway=anyway)
+    said = predict(fit, params=answer.params, tokens=answer.tokens, far=far, anyway=anyway)
+    if said.new_run_interval is None or fit.law is None or fit.covered is None:
+        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
+    fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    for one in read_judged(root, table)[0]:
+        if (one.forecast.fit_digest, one.forecast.flops) == (fit_digest, flops):
+            return one.name
+    return register(
+        root,
+        table,
+        TableForecast(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            table=table.name,
+            table_digest=fit.table_digest,
+            params=answer.params,
+            tokens=answer.tokens,
+            flops=flops,
+            loss=said.loss,
+            low=said.new_run_interval.low,
+            high=said.new_run_interval.high,
+            level=said.new_run_interval.level,
+            law=fit.law.family,
+            fit_status=fit.status,
+            fit_digest=fit_digest,
+            fitted_runs=fit.n,
+            largest_flops=fit.covered.flops[1],
+            version=__version__,
+        ),
+    )
+
+
+def tell_table_outcome(root: Path, table: Path, *, flops: float, loss: float) -> None:
+    """Register what the run of a budget came to, beside its latest forecast without an outcome.
+
+    Raises:
+        QueryError: The loss is not positive and finite.
+        UsageError: There is no such forecast.
+    """
+    if not (math.isfinite(loss) and loss > 0):
+        raise QueryError(f"--outcome is {loss:g}; say a loss in nats per token, above 0.")
+    known = [one for one in read_judged(root, table)[0] if one.forecast.flops == flops]
+    left = [one for one in known if one.outcome is None]
+    if not left:
+        done = "every one has an outcome, which is never replaced" if known else "there is none"
+        raise UsageError(
+            f"{root / name_home(table)}: no forecast of {flops:g} FLOPs waits for an outcome "
+            f"({done})."
+        )
+    outcome = TableOutcome(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        forecast=left[-1].digest,
+        loss=loss,
+    )
+    tell_outcome(root, table, outcome, name=left[-1].name)
 
 
 def _forecast_by(

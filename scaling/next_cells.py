@@ -20,6 +20,7 @@ from scaling.errors import QueryError, SpecError, UsageError
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.recipe_checks import MIN_STEPS
 from scaling.fitting.result import Fit
+from scaling.ledger.tables import RunTable
 from scaling.planning import find_prior
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
@@ -111,7 +112,7 @@ def suggest_cells(
         spec, facts, plan = stored.spec, stored.ledger.corpus, stored.plan
         cost = make_sweep_cost(spec, facts, "matmul")
         table, _ = read_runs(source)
-        fit = fit_table(table, stored, FitOptions())
+        fit = fit_table(table, stored, FitOptions(family="chinchilla"))
         prior = read_prior(fit, sigma=noise)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
         laws, rate = _list_laws(fit), measure_rate(fit)
@@ -148,6 +149,84 @@ def suggest_cells(
     return SuggestedCells(
         cells=cells,
         spec=_add_cells(spec, cells, keep_grid=done is not None),
+        suggestion=suggestion,
+        forecast=forecast,
+        prior=prior,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedRuns:
+    """Runs to train next beside those of a table: N, D and C of each, cheapest first.
+
+    Attributes:
+        cells: (N, D, FLOPs) of each, counted as the table counts them.
+        suggestion: What they do to the forecast.
+        forecast: The budget it is for [FLOPs].
+        prior: What is believed of the losses.
+    """
+
+    cells: tuple[tuple[float, float, float], ...]
+    suggestion: Suggestion
+    forecast: float
+    prior: PriorLaw
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling suggest TABLE`."""
+        keys = ("params", "tokens", "flops")
+        return {
+            "schema_version": 1,
+            "cells": [dict(zip(keys, cell, strict=True)) for cell in self.cells],
+            "flops": self.suggestion.flops,
+            "forecast": self.forecast,
+            "expected_error": {
+                "before": self.suggestion.error_before,
+                "after": self.suggestion.error_after,
+            },
+            "prior": {"source": self.prior.source, "noise": self.prior.sigma},
+        }
+
+
+def suggest_beside(
+    table: RunTable, *, spend: float, forecast: float, noise: float | None = None
+) -> SuggestedRuns:
+    """The runs that most reduce the expected error of a forecast, beside those of a table. No
+    ladder, recipe or text is known: any N and D may be trained.
+
+    Args:
+        table: Runs made elsewhere.
+        spend, forecast, noise: As for `suggest_cells`.
+
+    Raises:
+        QueryError: Spend or forecast is no budget.
+        UsageError, NoFitError: The runs have no law or no noise to believe.
+    """
+    for name, value in (("spend", spend), ("forecast", forecast)):
+        if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
+            raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
+    fit = fit_table(table, None, FitOptions())
+    prior = read_prior(fit, sigma=noise)
+    done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
+    _verify_reach(forecast, spend=spend, trained=done.flops.tolist())
+    largest = min(spend, forecast)
+    budgets = np.repeat(np.geomspace(largest / _SMALLEST_SHARE, largest, _BUDGETS), _SIZES)
+    best = find_truth(prior, budgets.tolist(), table.cost)[0]
+    params = best * np.tile(np.geomspace(1.0 / _REACH, _REACH, _SIZES), _BUDGETS)
+    tokens = budgets / table.cost.flops_per_token(params)
+    suggestion = suggest_runs(
+        Points(params=params, tokens=tokens, flops=budgets),
+        _list_targets(prior, forecast, table.cost),
+        spend=spend,
+        laws=_list_laws(fit),
+        sigma=prior.sigma,
+        rate=measure_rate(fit),
+        done=done,
+    )
+    cells = sorted(
+        (float(budgets[at]), float(params[at]), float(tokens[at])) for at in suggestion.chosen
+    )
+    return SuggestedRuns(
+        cells=tuple((n, d, c) for c, n, d in cells),
         suggestion=suggestion,
         forecast=forecast,
         prior=prior,

@@ -120,7 +120,8 @@ def find_prior(
             "the sweep counts them."
         )
     table, stored = read_runs(source)
-    return read_prior(fit_table(table, stored, FitOptions()), sigma=noise)
+    fit = fit_table(table, stored, FitOptions())
+    return read_prior(fit, sigma=noise, answering=True)
 
 
 def list_forecasts(spec: SweepSpec, plan: Plan) -> tuple[float, ...]:

@@ -8,13 +8,13 @@ import json
 import math
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from scaling._version import __version__
 from scaling.durable import read_plain
-from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
+from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.filters import Filters
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
@@ -23,6 +23,7 @@ from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
 from scaling.sweep.plan import decide_seq_len
 from scaling.sweep.siblings import list_siblings
+from scaling.units import clean_text
 from scaling.workflow import (
     FilteredFit,
     FitOptions,
@@ -41,7 +42,7 @@ from scaling.workflow import (
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.exponents import RecipeComparison, Trained
-    from scaling.fitting.result import Fit
+    from scaling.fitting.result import Fit, FitStatus
     from scaling.ledger.tables import RunTable
     from scaling.sweep.spec import SweepSpec
     from scaling.vocabulary import VocabularyComparison
@@ -58,7 +59,7 @@ def report_sweep(
     root: Path,
     asked: Sequence[str] = (),
     keep_current: bool = False,
-    family: str = "chinchilla",
+    family: str | None = None,
     filters: Filters | None = None,
     backtest: bool = False,
     form: ReportForm = "html",
@@ -71,7 +72,7 @@ def report_sweep(
         root: Where reports/ lies.
         asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
-        family: Of the law.
+        family: Of the law that answers alone; None: the ensemble answers.
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
@@ -122,7 +123,7 @@ def report_sweep(
         source=source,
         options=tuple(asked),
         variants=compare_variants(table, stored, fit, allocations, filters, asked),
-        csv=render_index(results, stored.plan.cells),
+        csv=render_index(stored.ledger, results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
     )
@@ -150,6 +151,52 @@ def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRec
     if not found.forecasts and not found.damaged:
         return None
     return judge_forecasts(found, results.results)
+
+
+def describe_table_fit(
+    path: Path,
+    how: Mapping[str, Any],
+    *,
+    family: str,
+    filters: Filters,
+    backtest: bool,
+) -> tuple[str, FitStatus]:
+    """What a table of runs says, as Markdown, and the status of its fit: what the verbs print, in
+    one file. What needs training logs, shapes or a sweep file is not there.
+
+    Args:
+        path: The table.
+        how: How it is read, as `read_runs` takes it.
+        family: Of the law.
+        filters: Which rows are fitted.
+        backtest: Also score several laws by their forecasts (seconds).
+    """
+    from scaling.allocation import allocate
+    from scaling.text import format_allocation, format_backtest, format_fit, format_unfiltered
+
+    table, _ = read_runs(path, **how)
+    found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
+    fit = found.fit
+    notes = [f"- {note}" for note in (*fit.notes, *table.rejected)]
+    parts = [f"# {path.name}", "\n".join([f"{len(found.table)} runs are fitted.", "", *notes])]
+    if fit.covered is not None and fit.frontier is not None:
+        top = fit.covered.flops[1]
+        said = []
+        for budget in (top, 10 * top):
+            try:
+                said.append(format_allocation(allocate(fit, budget), said=fit.checks))
+            except (NoFitError, QueryError) as error:
+                said.append(f"For {budget:.3g} FLOPs: {error}")
+        parts.append("## Answers\n\n```\n" + "\n\n".join(said) + "\n```")
+    parts.append(f"## Law and checks\n\n```\n{format_fit(fit)}\n```")
+    if found.unfiltered is not None:
+        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
+    if backtest:
+        from scaling.fitting.held_out import DEFAULT_FAMILIES
+
+        scored = backtest_table(found.table, DEFAULT_FAMILIES)
+        parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
+    return clean_text("\n\n".join(parts) + "\n"), fit.status
 
 
 def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
@@ -190,7 +237,7 @@ def compare_tokenizers(
             Candidate(
                 facts=facts,
                 seq_len=decide_seq_len(stored.spec, facts),
-                fit=fit_table(table, stored, FitOptions()),
+                fit=fit_table(table, stored, FitOptions(family="chinchilla")),
                 lowest=lowest,
             )
         )
@@ -233,15 +280,15 @@ def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
     table, _ = read_runs(folder)
     headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
     # Rows of one budget do not cost the same without the head: there are no curves to fit.
-    law_only = FitOptions(approach="parametric", count="non_embedding")
-    options = FitOptions()
+    plain = FitOptions(family="chinchilla")
+    law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
     sets = stored.spec.recipe.model_dump(exclude_none=True)
     return Trained(
         recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
         sets=sets,
-        fit=fit_table(table, stored, options),
+        fit=fit_table(table, stored, plain),
         headless=fit_table(headless, stored, law_only),
-        counted=count_both_ways(table, headless, draws=options.bootstrap or 0, seed=options.seed),
+        counted=count_both_ways(table, headless, draws=plain.bootstrap or 0, seed=plain.seed),
         lowest=_find_lowest(table),
     )
 

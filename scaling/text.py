@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scaling.text_questions import (
@@ -17,9 +17,13 @@ from scaling.units import align_columns, clean_line, format_count, format_flops
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.answer import PlainAnswer
+    from scaling.allocation.measured import Measurement
+    from scaling.allocation.members import MemberAnswers
     from scaling.comparison import Comparison
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Check, Fit, Interval
+    from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
+    from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 _STATUS = {
     "converged": "converged",
@@ -42,19 +46,30 @@ def format_fit(fit: Fit) -> str:
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
         lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
-        for one in fit.members:
-            errors = [f"{error:.2%}" for error in one.errors if error is not None]
-            held = ", ".join(errors) or "not scored"
-            lines.append(f"  {one.name:<13} weight {one.weight:.2f}  held-out error {held}")
+        lines += _list_members(fit.members)
         for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
-            lines.append(f"  {name:<6} {value:<12.5g} {_format_interval(interval, '.4g')}".rstrip())
+            profile = ""
+            if name == "E" and fit.floor is not None:
+                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+            ends = _format_interval(interval, ".4g")
+            lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
         lines.append(
             f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
             f"{fit.objective.sum:.10g}"
         )
-    for name, frontier in fit.approaches.items():
+    if fit.answer is not None:
+        lines += [
+            "",
+            "Answers come from the ensemble of these laws, weighted by held-out error:",
+            *_list_members(fit.answer.members),
+            *_describe_windows(fit.answer.members),
+        ]
+    frontiers: list[tuple[str, Frontier]] = list(fit.approaches.items())
+    if fit.answer is not None:
+        frontiers.insert(0, ("ensemble", fit.answer.frontier))
+    for name, frontier in frontiers:
         interval = (frontier.intervals or {}).get("a")
         low, high = frontier.range
         lines += [
@@ -67,6 +82,57 @@ def format_fit(fit: Fit) -> str:
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
     return "\n".join(lines + _format_checks(fit.checks))
+
+
+def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
+    """One line for each group's law; below, each group's fit."""
+    ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
+    top = min(ends, default=None)
+    names = list(dict.fromkeys(n for one in fits.values() if one.law for n in one.law.params))
+    head = [column, "runs", *names, "a", "" if top is None else f"N* at {format_flops(top)}"]
+    rows = [head]
+    for key, one in fits.items():
+        law = one.law.params if one.law is not None else {}
+        row = [key or "(empty)", str(one.n), *(f"{law[n]:.4g}" if n in law else "" for n in names)]
+        if one.frontier is None or top is None:
+            row += ["", one.status]
+        else:
+            at = one.frontier.k_n * top**one.frontier.a
+            row += [f"{one.frontier.a:.3f}", format_count(at)]
+        rows.append(row)
+    parts = [f"{column} = {key}:\n{format_fit(one)}" for key, one in fits.items()]
+    return "\n\n".join(["\n".join(align_columns(rows)), *parts])
+
+
+def _list_members(members: Iterable[MemberScore]) -> list[str]:
+    """A line per member: weight, its interval, rows, parameters, errors of each window."""
+    lines = []
+    for one in members:
+        if one.converged is None:
+            lines.append(f"  {one.name:<13} takes no part: too few runs, or a term has vanished")
+            continue
+        errors = [
+            f"{error:.2%} ({bias:+.2%})"
+            for error, bias in zip(one.errors, one.biases, strict=True)
+            if error is not None and bias is not None
+        ]
+        interval = one.weight_interval
+        ends = "" if interval is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+        proof = "" if one.converged else "; NOT CONVERGED"
+        lines.append(
+            f"  {one.name:<13} weight {one.weight:.2f}{ends}  {one.rows} runs, {one.letters} "
+            f"parameters; held-out error {', '.join(errors) or 'not scored'}{proof}"
+        )
+    return lines
+
+
+def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
+    """How far the forecasts reached that the weights come from."""
+    if not members or not members[0].reach:
+        return ["  no runs could be held out: Chinchilla's law answers alone"]
+    windows = zip(members[0].budgets, members[0].reach, strict=True)
+    parts = [f"{budgets} distinct C, ×{reach:.3g} the fitted" for budgets, reach in windows]
+    return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
 
 
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
@@ -87,12 +153,51 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
+def _format_measured(found: Measurement) -> str:
+    """What is known; the forecast stands below it."""
+    best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    return (
+        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
+        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
+    )
+
+
+def _describe_law(answer: Allocation) -> list[str]:
+    """Which law answered; Chinchilla's answer beside it where they are far apart."""
+    plain = answer.chinchilla
+    if answer.family is None or answer.family == "chinchilla":
+        return []
+    if plain is None or not _are_apart(answer, plain):
+        return [f"  answered by {answer.family}"]
+    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    return [
+        f"  answered by {answer.family}; Chinchilla's law alone says "
+        f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
+    ]
+
+
+def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
+    """Whether N*, D* or the loss differ by more than half of the answer's interval."""
+    pairs = (
+        (answer.params, plain.params, answer.params_interval),
+        (answer.tokens, plain.tokens, answer.tokens_interval),
+        (answer.loss, plain.loss, answer.loss_interval),
+    )
+    return any(
+        mine is not None
+        and other is not None
+        and (interval is None or abs(mine - other) > 0.5 * (interval.high - interval.low))
+        for mine, other, interval in pairs
+    )
+
+
 def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
     """One answer: what to train, how sure, how far from the data.
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"{describe_asked(answer)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
@@ -106,6 +211,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    lines += _describe_law(answer)
     lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
@@ -125,14 +231,47 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 
+def format_members(found: MemberAnswers) -> str:
+    """Each member's answer, how far apart they are, and how far the weights reach."""
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    rows += [
+        (
+            one.name,
+            f"{one.weight:.2f}",
+            format_count(one.params),
+            format_count(one.tokens),
+            f"{one.loss:.4f}",
+        )
+        for one in (*found.members, found.equal)
+    ]
+    lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    if found.within is not None and found.between is not None:
+        lines += [
+            f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
+            f"{between**0.5:.1%} between them"
+            for what, within, between in zip(
+                ("ln N*", "ln L*"), found.within, found.between, strict=True
+            )
+        ]
+    if found.reach:
+        reach = " and ".join(f"×{one:.3g}" for one in found.reach)
+        lines.append(f"  weights come from {reach} the fitted C; you ask ×{found.asked:.3g}")
+    return "\n".join(lines)
+
+
 def format_prediction(answer: Prediction) -> str:
     """The loss of one (N, D)."""
-    lines = [
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
         f"loss {answer.loss:.4f} nats/token",
         f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
         f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
     ]
+    plain = answer.chinchilla
+    if answer.family != "chinchilla":
+        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
     return "\n".join(lines + _format_checks(answer.checks))
 
 
@@ -163,6 +302,58 @@ def format_backtest(scored: Backtest) -> str:
         parent, ratio = scored.over_parent
         lines.append(f"{parent}, the simpler law that it extends, by ×{ratio:.2f}")
     return "\n".join(lines)
+
+
+def format_truncation(cut: Truncation) -> str:
+    """How small the runs may be: what each part of them forecasts, and which part is enough."""
+    low, high = (format_flops(end) for end in cut.held_flops)
+    span = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
+    rows: list[tuple[str, ...]] = [("fitted", "runs", "FLOPs", "error", "bias", "change")]
+    rows.append(_describe_step("all", cut.curves[0].steps[0]))  # each curve begins with all
+    for curve in cut.curves:
+        rows += [_describe_step(_describe_edge(curve.drops, one), one) for one in curve.steps[1:]]
+    lines = [
+        f"How small may the others be? Mean absolute error of ln L on the {cut.held} runs with",
+        f"the most C ({span}), by {cut.law}, fitted to what is left of the other {cut.fitted}.",
+        "change: against all of them; ±: standard error, by the noise of held-out and fitted runs.",
+        "",
+        *align_columns(rows),
+        "",
+        "Enough for at most twice the error of all, by two standard errors:",
+        *(f"  {_describe_smallest(curve)}" for curve in cut.curves),
+    ]
+    return "\n".join(lines)
+
+
+def _describe_step(name: str, step: Truncated) -> tuple[str, ...]:
+    absent = ("–", "–", "–")
+    told = absent
+    if step.error is not None and step.bias is not None:
+        told = (
+            _format_share(step.error, step.standard_error),
+            f"{step.bias:+.2%}",
+            "–" if step.change is None else _format_share(step.change, step.change_error, "+"),
+        )
+    return (name, str(step.fitted), format_flops(step.flops), *told)
+
+
+def _describe_edge(drops: str, step: Truncated) -> str:
+    if drops == "sizes":
+        return f"N ≥ {format_count(step.edge)}"
+    return f"C {'≥' if drops == 'budgets' else '≤'} {format_flops(step.edge)}"
+
+
+def _describe_smallest(curve: TruncationCurve) -> str:
+    words = {"sizes": "smallest size", "budgets": "smallest budget", "largest": "largest budget"}
+    found = curve.smallest
+    if found is None:
+        return f"{words[curve.drops]}: not even all runs"
+    first = " (all)" if found is curve.steps[0] else ""
+    return f"{words[curve.drops]}: {_describe_edge(curve.drops, found)}, {found.fitted} runs{first}"
+
+
+def _format_share(value: float, error: float | None, sign: str = "") -> str:
+    return f"{value:{sign}.2%}" + ("" if error is None else f" ± {error:.2%}")
 
 
 def format_comparison(answer: Comparison) -> str:

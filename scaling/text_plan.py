@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ _HEADER = (
 
 def format_plan(plan: Mapping[str, Any]) -> str:
     """The cells of a described plan (`scaling plan --json`) as a table, and what they come to."""
-    lines = align_columns([_HEADER, *(_format_cell(cell) for cell in plan["cells"])])
+    lines = align_columns([_HEADER, *_fold_rows([_format_cell(cell) for cell in plan["cells"]])])
     totals = plan["totals"]
     lines.append(
         f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
@@ -39,6 +40,15 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     if "simulation" in plan:
         lines += ["", *_format_simulation(plan["simulation"])]
     return "\n".join(lines)
+
+
+def _fold_rows(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Equal rows (seeds of one cell) as one that says how many there are."""
+    counts = Counter(rows)
+    return [
+        (*row[:-1], row[-1] if count == 1 else f"{row[-1]} ({count} runs alike)")
+        for row, count in counts.items()
+    ]
 
 
 def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,6 +121,8 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
     """What the sweep will be able to say, and what would let it say more."""
     prior, level = found["prior"], f"{found['level']:.0%}"
     letters = ", ".join(f"{name} {value:.4g}" for name, value in prior["params"].items())
+    if prior["family"] == "ensemble":
+        letters = "the ensemble that answers"
     lines = [
         f"What this sweep will say, by {found['draws']} simulated sweeps",
         f"  of {prior['source']}: {letters}",

@@ -83,7 +83,11 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
     """The fit's own approaches."""
     variants = []
     for approach in fit.approaches:
-        if approach in ("akima", "projection"):  # cross-checks, which the command line never asks
+        if approach in (
+            "akima",
+            "cubic",
+            "projection",
+        ):  # cross-checks, which the command line never asks
             continue
         answer, reason = None, ""
         try:
@@ -114,9 +118,9 @@ def _list_others(stored: StoredSweep, fit: Fit, filters: Filters) -> list[_Other
             more=("--family", family),
         )
         for family, words in _OTHER_LAWS.items()
-        if family != fit.law.family
+        if fit.answer is not None or family != fit.law.family
     ]
-    own = FitOptions(family=fit.law.family)
+    own = FitOptions(family=None if fit.answer is not None else fit.law.family)
     choices = [
         _Other(group="runs", words=words, options=own, filters=chosen, more=more)
         for words, chosen, more in _list_choices(stored, filters)

@@ -32,25 +32,29 @@ from scaling.errors import (
     SpecError,
     UsageError,
 )
+from scaling.ledger.cells import Where
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.opening import list_table_files
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
 from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.precision import PrecisionChoice, choose_precision
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
-from scaling.sweep.counting import CountConvention
+from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
 from scaling.sweep.runspec import RunSpec, canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
+from scaling.tables.states import USUAL, StateRule
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
     from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Fit
+    from scaling.fitting.result import Fit, MeasuredRun
+    from scaling.fitting.truncation import Truncation
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
     from scaling.sweep.spec import SweepSpec
@@ -90,7 +94,7 @@ class FitOptions:
 
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
-    family: str = "chinchilla"
+    family: str | None = None  # None: the ensemble answers, Chinchilla's law stands beside it
     huber_delta: float | None = None
     bootstrap: int | None = 1000
     level: float = 0.9
@@ -437,24 +441,27 @@ def read_runs(
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
+    states: StateRule = USUAL,
+    where: Where = (),
+    anyway: bool = False,
 ) -> tuple[RunTable, StoredSweep | None]:
     """The runs behind a fit: of a results folder, or of any table (see `read_table`).
 
     Args:
         source: The folder or the table.
-        count: How a folder's N is counted; a table states its own.
+        count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
-        columns, loss_unit, drop_bad: Of a table.
+        columns, loss_unit, drop_bad, states, where, anyway: Of a table.
 
     Returns:
         The table, and the sweep it came from (None for a table).
     """
-    if source.is_dir():
-        if columns or loss_unit != "nats" or drop_bad:
+    if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
+        if columns or loss_unit != "nats" or drop_bad or where or states != USUAL:
             raise UsageError(
-                f"{source} is a results folder: --columns, --loss-unit and --drop-bad are for "
-                "tables."
+                f"{source} is a results folder: --columns, --loss-unit, --drop-bad, --state, "
+                "--where and --group-by are for tables."
             )
         stored = open_results(source)
         facts = stored.ledger.corpus
@@ -463,11 +470,21 @@ def read_runs(
             stored.ledger, stored.plan.cells, convention=count, cost=cost, head_flops=head_flops
         )
         return table, stored
-    if count != "matmul":
+    table = read_table(
+        source,
+        columns=columns or {},
+        loss_unit=loss_unit,
+        drop_bad=drop_bad,
+        states=states,
+        where=where,
+        anyway=anyway,
+        count=count,
+    )
+    if count != "matmul" and table.convention != count:
         raise UsageError(
-            f"{source} is a table and states its own N: --count is for results folders."
+            f"{source} is a table and states its own N: --count is for results folders and their "
+            "exports."
         )
-    table = read_table(source, columns=columns or {}, loss_unit=loss_unit, drop_bad=drop_bad)
     return table, None
 
 
@@ -487,8 +504,19 @@ def backtest_table(
 
     for name in names:
         find_family(name)
-    delta = huber_delta or choose_delta(table, estimate_replicate_sigma(table))
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
     return backtest_families(sort_rows(table), tuple(names), delta=delta)
+
+
+def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
+    """How well a law forecasts the table's most expensive runs from ever fewer of the others."""
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.fitting.truncation import truncate_runs
+    from scaling.ledger.tables import sort_rows
+
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
+    return truncate_runs(sort_rows(table), law, delta=delta)
 
 
 def fit_filtered(
@@ -516,7 +544,8 @@ def fit_filtered(
 
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
     """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
-    path = None if stored is None else _name_fit(stored.ledger, table, options)
+    validated = () if stored is None else _list_validated(stored, table)
+    path = None if stored is None else _name_fit(stored, table, options)
     if path is not None and path.parent.is_symlink():
         path = None  # a stranger's folder: nothing is read or written through it
     if path is not None and path.is_file():
@@ -537,6 +566,7 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
         level=options.level,
         seed=options.seed,
     )
+    fit = dataclasses.replace(fit, measured=(*fit.measured, *validated))
     if path is not None:
         from scaling.fitting.store import write_fit
 
@@ -568,7 +598,7 @@ def note_found(
     from scaling.recall import Note, note_fit
 
     folder = stored.ledger.folder
-    path = _name_fit(stored.ledger, found.table, options)
+    path = _name_fit(stored, found.table, options)
     damaged = stored.ledger.read_results().damaged
     if damaged or not path.is_file() or fingerprint_folder(folder) != fingerprint:
         return
@@ -582,13 +612,32 @@ def note_found(
     note_fit(folder, fingerprint, question, note)
 
 
-def _name_fit(ledger: Ledger, table: RunTable, options: FitOptions) -> Path:
-    """fits/<digest>.json; the digest covers the rows and how they are fitted and written."""
+def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, ...]:
+    """Finished runs of the sweep's registered forecasts, which are in no fit."""
+    from scaling.fitting.result import MeasuredRun
+
+    results = stored.ledger.read_results(check="result").results
+    found = []
+    for cell in stored.plan.cells:
+        result = results.get(cell.run.run_id) if cell.role == "validation" else None
+        if result is None or result.status != "finished" or result.loss is None:
+            continue
+        params = count_params(cell.run.shape, table.convention or "matmul")
+        found.append(
+            MeasuredRun(float(params), float(cell.run.tokens), float(cell.run.flops), result.loss)
+        )
+    return tuple(found)
+
+
+def _name_fit(stored: StoredSweep, table: RunTable, options: FitOptions) -> Path:
+    """fits/<digest>.json; the digest covers the rows, the forecasts' runs that are done, and how
+    they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
     how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
-    key = canonical_json([table.digest, table.notes, how])
-    return ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
+    validated = [dataclasses.astuple(one) for one in _list_validated(stored, table)]
+    key = canonical_json([table.digest, table.notes, validated, how])
+    return stored.ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
 # --- keeping -----
@@ -618,13 +667,16 @@ class Renewed:
     failed: tuple[str, ...]
 
 
-def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False) -> Renewed:
+def renew_runs(
+    folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False, diverged: bool = False
+) -> Renewed:
     """Let runs be trained again: their results are set aside, cancelling them is taken back.
 
     Args:
         folder: The results folder.
         run_ids: Which; none: those with a damaged result.
         failed: Also every run that diverged, was cancelled, or failed.
+        diverged: Also every run that diverged, and nothing else that failed.
 
     Raises:
         UsageError: A named run has no result and was not cancelled.
@@ -641,8 +693,9 @@ def renew_runs(folder: Path, run_ids: Sequence[str] = (), *, failed: bool = Fals
     chosen = list(run_ids) or [one.run_id for one in found.damaged if one.run_id is not None]
     cancelled = [run_id for run_id in chosen if is_cancelled(ledger, run_id)]
     failures: dict[str, str] = {}
-    if failed:
+    if failed or diverged:
         chosen += [one for one, result in found.results.items() if result.status == "diverged"]
+    if failed:
         planned = dict.fromkeys(cell.run.run_id for cell in stored.plan.cells)
         cancelled += [run_id for run_id in planned if is_cancelled(ledger, run_id)]
         failures = list_failures(stored, found)

@@ -33,7 +33,7 @@ def make_fit(cost=SIX_ND, noise=0.003, noise_seed=0, **options):
     table = make_table(
         params, tokens, loss=loss, flops=flops, budget=flops, cost=cost, convention="matmul"
     )
-    return fit_runs(table, **options)
+    return fit_runs(table, **{"family": "chinchilla", **options})
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +243,7 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
     forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
     json.dumps(forecast, allow_nan=False)
-    assert list(forecast) == ["params", "tokens", "loss", "level", "intervals", "checks"]
+    assert list(forecast)[:6] == ["params", "tokens", "loss", "level", "intervals", "checks"]
     assert list(forecast["intervals"]) == ["mean", "new_run"]
 
 
@@ -272,3 +272,21 @@ def test_a_stock_of_text_has_its_published_optimum(fit):
 def test_a_stock_that_means_nothing_is_refused(fit, stock, seen):
     with pytest.raises(QueryError, match=seen):
         predict(fit, params=1e5, tokens=1e7, unique_tokens=stock)
+
+
+def test_a_law_of_one_ratio_answers_off_it_only_with_a_warning():
+    # Twelve sizes at 20 tokens per parameter; asked at .2, two decades off, at trained C, N and D.
+    sizes = np.geomspace(1e7, 3e9, 12)
+    loss = 1.69 + 406.4 / sizes**0.34 + 410.7 / (20 * sizes) ** 0.28
+    fit = fit_runs(make_table(sizes, 20 * sizes, loss=loss), family="compute", bootstrap=None)
+    on, off = (
+        next(one for one in answer.checks if one.code == "extrapolation_distance")
+        for answer in (
+            predict(fit, params=1e9, tokens=2e10),
+            predict(fit, params=2e9, tokens=4e8),
+        )
+    )
+    assert on.passed is True
+    assert off.passed is False
+    assert "D/N = 0.2 lies 2 decades below the data (20 … 20)" in off.seen
+    assert "tokens per parameter" in off.advice

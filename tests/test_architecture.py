@@ -17,6 +17,7 @@ RANKS = {
     "_version": 0,
     "durable": 1,
     "faults": 0,
+    "tables": 1,
     "sweep": 2,
     "data": 3,
     "ledger": 4,

@@ -51,7 +51,7 @@ MALFORMED = {
 
 
 @pytest.fixture
-def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
     """Runs a verb on rows and gives exit code, standard output and standard error."""
 
     def run(rows: list[Row], verb: str, *words: str) -> tuple[int, str, str]:
@@ -61,7 +61,7 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         monkeypatch.setattr(sys, "argv", ["scaling", verb, str(path), *words])
         with pytest.raises(SystemExit) as end:
             cli.main()
-        out, err = capsys.readouterr()
+        out, err = capfd.readouterr()  # main writes to the process's own streams
         return int(end.value.code or 0), out, err
 
     return run

@@ -10,23 +10,29 @@ import pytest
 
 from scaling.comparison import compare
 from scaling.errors import NoFitError, QueryError
+from scaling.fitting.noise import join_clusters
 from scaling.fitting.result import Interval
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table
+from scaling.ledger.tables import RunTable, make_table, select_rows
 from scaling.text import format_comparison
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 
 
-def simulate(*, efficiency: float = 1.0, seed: int = 0, noise: float = 0.002) -> RunTable:
+def simulate(
+    *, efficiency: float = 1.0, seed: int = 0, noise: float = 0.002, shared: float = 0.0
+) -> RunTable:
     """A 7 × 6 grid; `efficiency` scales what a parameter and a token are worth, so that a run
-    with C does what one with efficiency² · C does at efficiency 1."""
+    with C does what one with efficiency² · C does at efficiency 1. `shared` is the correlation of
+    its noise with that of another table's run of the same cell."""
     rng = np.random.default_rng(seed)
     params, tokens = (
         grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 7), np.geomspace(1e9, 2e11, 6))
     )
     loss = CHINCHILLA.loss(LETTERS, params * efficiency, tokens * efficiency)
-    return make_table(params, tokens, loss=loss * np.exp(noise * rng.standard_normal(loss.size)))
+    own, common = (one.standard_normal(loss.size) for one in (rng, np.random.default_rng(99)))
+    errors = np.sqrt(shared) * common + np.sqrt(1.0 - shared) * own
+    return make_table(params, tokens, loss=loss * np.exp(noise * errors))
 
 
 def test_the_multiplier_of_a_known_advantage_is_found() -> None:
@@ -57,12 +63,51 @@ def test_equal_recipes_are_not_told_apart() -> None:
 
 
 def test_what_would_tell_them_apart_has_its_price() -> None:
-    first, second = simulate(seed=2), simulate(efficiency=1.004, seed=3)
+    first, second = simulate(seed=2), simulate(efficiency=1.004, seed=4)
     answer = compare(first, second, flops=1e20, bootstrap=200)
     assert answer.more_runs is not None
     assert answer.more_runs > 1.0
     spent = float(sum(np.sum(6.0 * one.params * one.tokens) for one in (first, second)))
     assert answer.more_flops == pytest.approx((answer.more_runs - 1.0) * spent)
+
+
+def measure_width(first: RunTable, second: RunTable) -> float:
+    interval = compare(first, second, flops=1e20, bootstrap=200).multiplier_interval
+    assert interval is not None
+    return float(np.log(interval.high / interval.low))
+
+
+def test_noise_that_cells_share_cancels() -> None:
+    alone = measure_width(simulate(seed=5), simulate(efficiency=1.2, seed=6))
+    shared = [simulate(efficiency=e, seed=s, shared=0.9) for e, s in ((1.0, 5), (1.2, 6))]
+    # √(1 − .9) = .32 of it; widths of 200 draws are known to 7 %, and the noise is another.
+    assert measure_width(*shared) < 0.45 * alone
+
+
+@pytest.mark.parametrize("cells", [42, 16])  # resampled; drawn from noise
+def test_noise_that_cells_share_cancels_between_laws_of_their_own(cells: int) -> None:
+    steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])
+    rows = np.linspace(0, 41, cells).astype(int)
+    tables = []
+    for shared in (0.0, 0.9):
+        first, second = (select_rows(simulate(seed=seed, shared=shared), rows) for seed in (7, 8))
+        errors = second.loss / CHINCHILLA.loss(LETTERS, second.params, second.tokens)
+        loss = CHINCHILLA.loss(steeper, second.params, second.tokens) * errors
+        tables.append((first, make_table(second.params, second.tokens, loss=loss)))
+    assert not compare(*tables[0], flops=1e20, bootstrap=None).shared
+    # √(1 − .9) = .32 of it; how much is shared is itself known to a third from 16 cells.
+    assert measure_width(*tables[1]) < 0.6 * measure_width(*tables[0])
+
+
+def test_cells_and_groups_join_clusters_and_nothing_else_does() -> None:
+    first = make_table([1.0, 1.0, 2.0], [5.0, 6.0, 5.0], loss=[3.0] * 3, group=["a", "a", "b"])
+    second = make_table([1.0, 3.0, 9.0], [6.0, 5.0, 9.0], loss=[3.0] * 3, group=["x", "b", "y"])
+    one, two, three, four, five, six = join_clusters(first, second).tolist()
+    assert one == two == four  # (1, 6) lies in group a and in x
+    assert three == five  # of group b in both
+    assert len({one, three, six}) == 3
+    plain = make_table([7.0, 8.0], [1.0, 1.0], loss=[3.0] * 2)
+    assert join_clusters(plain, make_table([9.0], [1.0], loss=[3.0])).tolist() == [0, 1, 2]
 
 
 def test_other_exponents_are_noticed_and_a_crossing_found() -> None:

@@ -58,8 +58,11 @@ def list_cases() -> list[Case]:
         add(verb, json, "--first-epoch")
         add(verb, json, "--min-ratio", "10")
         add(verb, json, "--best-recipe")
-        bad = tuple(word.replace("t.csv", "bad.csv") for word in json)
-        add(verb, bad, "--drop-bad")
+        add(verb, json, "--state", "lr=0.01")
+        add(verb, json, "--where", "lr=0.01")
+        add(verb, json, "--last-of-run")  # refused: no row is a point along a run
+        for option, table in (("--drop-bad", "bad.csv"), ("--anyway", "mixed.csv")):
+            add(verb, tuple(word.replace("t.csv", table) for word in json), option)
         if verb == "backtest":
             continue
         add(verb, json, "--family", "tied")
@@ -69,11 +72,22 @@ def list_cases() -> list[Case]:
         add(verb, (*words, "--json"), *NO, instead=("--bootstrap", "20"))
         add(verb, few, "--level", "0.5")
         add(verb, few, "--seed", "1")
+        if verb != "compare":
+            add(verb, quiet, "--group-by", "lr")
         if verb != "fit":
             ends = {"allocate": "--flops", "predict": "--tokens", "compare": "--flops"}
             add(verb, (*quiet, ends[verb], "1e23"), "--far")
     add("backtest", ("t.csv",), "--families", "tied,kaplan", instead=("--families", "chinchilla"))
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--flops", "1e16")
+    add("compare", ("t.csv", "u.csv", *NO, "--json"), "--columns-b", "loss=other")
+    for verb, words in (("fit", ("t.csv",)), ("compare", ("t.csv", "u.csv"))):
+        add(verb, (*words, *NO), "--of", "N")
+        for option, value in (("--at", "1e8"), ("--floor", "1.5"), ("--exponent", "0.3")):
+            add(verb, (*words, *NO), option, value)  # refused
+            add(verb, (*words, *NO, "--of", "N"), option, value)
+        for option, value in (("--family", "tied"), ("--approach", "isoflop"), ("--count", "total"),
+                              ("--huber-delta", "0.1"), ("--anyway", "")):  # fmt: skip
+            add(verb, (*words, *NO, "--of", "N"), option, *filter(None, (value,)))  # refused
     for option, values in (("--params", ("1e6", "1e7")), ("--tokens", ("1e9", "1e8"))):
         words = ("t.csv", *NO, "--params", "1e6", "--tokens", "1e9")
         add("predict", words, option, values[1], instead=(option, values[0]))
@@ -91,6 +105,7 @@ def list_cases() -> list[Case]:
     ):
         add("allocate", (*quiet, "--flops", "1e16", *more), option, value)
     add("allocate", quiet, "--target-loss", "3", instead=("--target-loss", "3.1"))
+    add("allocate", (*quiet, "--flops", "1e16"), "--verbose")
     timed = (*DEVICE, *NO, "--json")
     deadline = (*timed, "--devices", "1", "--days", "0.001")
     for option, value in (("--devices", "2"), ("--days", "0.002"), ("--mfu", "0.2")):
@@ -98,6 +113,17 @@ def list_cases() -> list[Case]:
     add("allocate", (*timed, "--dollars", "1e-3"), "--price-per-hour", "2")
     add("allocate", (*timed, "--price-per-hour", "2"), "--dollars", "1e-3")
     add("allocate", (*timed, "--devices", "1", "--days", "0.001"), "--device", "a100")
+    named = (*quiet, "--mfu", "0.4", "--devices", "1", "--days", "0.001")
+    add("allocate", named, "--peak-flops", "1e15", instead=("--device", "h100"))
+
+    add("read", ("t.csv",), "--json")
+    for verb, words in (("read", ()), ("report", ("--root", "."))):
+        for option, value in (("--columns", "loss=other"), ("--loss-unit", "bits"),
+                              ("--state", "lr=0.01"), ("--where", "lr=0.01")):  # fmt: skip
+            add(verb, ("t.csv", *words), option, value)
+        add(verb, ("bad.csv", *words), "--drop-bad")
+    add("report", ("mixed.csv", "--root", "."), "--anyway")
+    add("report", ("t.csv", "--root", "."), "--last-of-run")  # refused
 
     folder = ("reference", "--root", ".")
     add("report", folder, "--family", "tied")
@@ -151,6 +177,7 @@ ELSEWHERE = {
     ("status", "--watch"): "tests/test_watching.py::--watch",
     ("logs", "--follow"): "tests/test_watching.py::follow",
     ("retry", "--failed"): "tests/test_watching.py::--failed",
+    ("retry", "--diverged"): "tests/test_watching.py::--diverged",
     ("verify", "--repair"): "tests/test_cli.py::--repair",
     ("track", "--to"): "tests/trackers/test_trackers.py::--to",
 }
@@ -195,6 +222,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "name: a\ncorpus: {source: synthetic, tokens: 300000}\nmodel: {seq_len: 32}\n"
         "grid: {cells: [{params: 8e3, tokens: 3e4}]}\n"
     )
+    millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
+                enumerate(RUNS)]  # fmt: skip
+    (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")
     shutil.copytree(REFERENCE, tmp_path / "reference")
     return tmp_path
 
@@ -204,7 +234,8 @@ def observe(folder: Path, words: tuple[str, ...]) -> tuple[Said, dict[str, str]]
     kept = {
         str(path.relative_to(folder)): re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC", "", text)
         for path in sorted(folder.rglob("*"))
-        if path.suffix in (".html", ".md", ".yaml", ".csv") and path.is_file()
+        if path.suffix in (".html", ".md", ".yaml", ".csv") or path.name == "manifest.json"
+        if path.is_file()
         for text in [path.read_text()]
     }
     return said, kept | {path.name: "" for path in folder.iterdir() if path.is_dir()}

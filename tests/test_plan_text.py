@@ -82,3 +82,10 @@ def test_run_and_plan_write_a_rejected_cell_alike(
     described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said
     assert "rejected: N 10.2k, D 1k: " in described
+
+
+def test_equal_lines_are_one_that_counts_them(tmp_path: Path) -> None:
+    sweep = make_sweep(tmp_path, "{params: [1e4, 3e4], tokens: [3e5]}\nseeds: [0, 1, 2, 3, 4]")
+    lines = format_plan(describe_plan(sweep, root=tmp_path, slots=2)).splitlines()
+    assert sum("(5 runs alike)" in line for line in lines) == 2
+    assert sum("×" in line and "runs alike" not in line for line in lines[1:4]) == 0

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from scaling.ledger.commit import Ledger
 from scaling.ledger.sweep_table import render_index
 from scaling.workflow import open_results
 
@@ -298,7 +297,7 @@ def test_no_cell_of_a_table_begins_like_a_formula(start: str) -> None:
 
 def test_the_index_holds_no_text_that_a_spreadsheet_runs() -> None:
     stored = open_results(REFERENCE)
-    text = render_index(Ledger.open(REFERENCE).read_results(), stored.plan.cells)
+    text = render_index(stored.ledger, stored.ledger.read_results(), stored.plan.cells)
     cells = [cell for line in text.splitlines() for cell in line.split(",")]
     assert [cell for cell in cells if cell[:1] in ("=", "+", "@")] == []
 

@@ -18,6 +18,7 @@ import pytest
 from scaling.errors import LockedError, UsageError
 from scaling.ledger.cancelling import cancel_run, cancel_sweep, is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Ledger
+from scaling.ledger.results import Measurement
 from scaling.ledger.signs import Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.text_watching import format_status
@@ -263,7 +264,29 @@ def test_retry_failed_names_what_the_next_run_tries_again(folder: Path) -> None:
     assert f"{run.run_id} will be tried again" in done.stderr
 
 
-@pytest.mark.parametrize("words", [("../../x",), ("0" * 16,), ("--failed", "0" * 16)])
+def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) -> None:
+    ledger = Ledger.open(folder)
+    kept, run = list_longest(folder, 4)[-1], list_longest(folder, 1)[0]
+    attempt_id = begin_attempt(ledger, run)
+    attempt = ledger.attempt_folder(run.run_id, attempt_id)
+    (attempt / "metrics.jsonl").write_text(json.dumps({"step": run.recipe.steps}) + "\n")
+    result = ledger.find_result(kept.run_id)
+    assert result is not None
+    names = {one.name for one in dataclasses.fields(Measurement)}
+    values = {name: getattr(result, name) for name in names}
+    values |= {"status": "diverged", "reason": "not finite", "loss": None}
+    values |= {"files": ("metrics.jsonl",), "flops_spent": 1}
+    ledger.commit(run, attempt_id, Measurement(**values))
+    done = run_cli("retry", folder, "--diverged")
+    assert done.returncode == 0, done.stderr
+    assert "1 result(s) set aside" in done.stderr
+    assert ledger.find_result(run.run_id) is None
+    assert ledger.find_result(kept.run_id) is not None
+
+
+@pytest.mark.parametrize(
+    "words", [("../../x",), ("0" * 16,), ("--failed", "0" * 16), ("--diverged", "0" * 16)]
+)
 def test_retry_of_what_is_no_run_exits_2(folder: Path, words: tuple[str, ...]) -> None:
     done = run_cli("retry", folder, *words)
     assert done.returncode == 2

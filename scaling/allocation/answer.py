@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
 from scaling.fitting.result import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
@@ -141,6 +142,19 @@ class Spending:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlainAnswer:
+    """What Chinchilla's law alone says to the same question: N, D and loss [nats/token]."""
+
+    params: float
+    tokens: float
+    loss: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same, numbers that are not finite as null."""
+        return {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
     """The answer to one question.
 
@@ -166,6 +180,10 @@ class Allocation:
         spending: What it costs.
         trade_offs: What the same loss costs at other sizes; None without a law that has a frontier.
         notes: Which assumptions the answer rests on, one sentence each.
+        family: Name of the law that answers, `ensemble` for several; None where a line does.
+        chinchilla: What Chinchilla's law says; None where the fit has none or it cannot answer.
+        measured: The best run at this very budget; None where none is trained, or where the
+            question says more than a budget.
     """
 
     flops: float
@@ -189,6 +207,9 @@ class Allocation:
     spending: Spending | None = None
     trade_offs: TradeOffs | None = None
     notes: tuple[str, ...] = ()
+    family: str | None = None
+    chinchilla: PlainAnswer | None = None
+    measured: Measurement | None = None
 
     @property
     def tokens_per_param(self) -> float:
@@ -225,6 +246,9 @@ class Allocation:
             "spending": None if self.spending is None else self.spending.to_contract(),
             "trade_offs": None if self.trade_offs is None else self.trade_offs.to_contract(),
             "notes": list(self.notes),
+            "family": self.family,
+            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
+            "measured": None if self.measured is None else self.measured.to_contract(),
         }
 
 
@@ -239,6 +263,9 @@ class Prediction:
         mean_interval: Of the law's value; None without bootstrap.
         new_run_interval: Of one further run, seed noise included; None without bootstrap.
         checks: Gates of this answer, the fit's failed ones among them.
+        family: Name of the law that answers, `ensemble` for several.
+        chinchilla: What Chinchilla's law says; None where the fit has none.
+        measured: Runs of this very (N, D); None where none is trained.
     """
 
     params: float
@@ -248,6 +275,9 @@ class Prediction:
     mean_interval: Interval | None
     new_run_interval: Interval | None
     checks: tuple[Check, ...]
+    family: str
+    chinchilla: PlainAnswer | None
+    measured: Measurement | None
 
     def to_contract(self) -> dict[str, Any]:
         """One of `predictions` in the JSON of `scaling predict`."""
@@ -261,6 +291,9 @@ class Prediction:
                 "new_run": _list_ends(self.new_run_interval),
             },
             "checks": [check.to_contract() for check in self.checks],
+            "family": self.family,
+            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
+            "measured": None if self.measured is None else self.measured.to_contract(),
         }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling.allocation.answer import Allocation, Prediction
+from scaling.allocation.answer import Allocation, PlainAnswer, Prediction
 from scaling.allocation.asked_fit import (
     get_coverage,
     get_frontier,
@@ -19,7 +19,8 @@ from scaling.allocation.asked_fit import (
     verify_status,
 )
 from scaling.allocation.composite import answer_question, describe_budget
-from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.distance import add_ratio, check_distance, count_decades
+from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
 from scaling.allocation.question import Question
 from scaling.allocation.trade_offs import COMPUTE_PENALTY
@@ -30,7 +31,8 @@ from scaling.allocation.uncertainty import (
     find_interval,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Approach, Fit
+from scaling.fitting.result import Approach, Check, Fit
+from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
 
 
@@ -57,9 +59,10 @@ def allocate(
             its law can judge.
 
     Returns:
-        The answer, the fit's failed checks among its checks. Under `isoflop` and `envelope` the
-        loss is interpolated between the minima (handovers) in log C, and None beyond them; its
-        basin is not known.
+        The answer of the fit's ensemble, or of its law where that was asked for, the fit's failed
+        checks among its checks, and what Chinchilla's law says beside it. Under `isoflop` and
+        `envelope` the loss is interpolated between the minima (handovers) in log C, and None
+        beyond them; its basin is not known.
 
     Raises:
         QueryError: A number is not positive and finite, conditions contradict each other or leave
@@ -74,15 +77,43 @@ def allocate(
         question = dataclasses.replace(question, unique_tokens=unique_tokens)
     asked = approach if approach is not None else fit.asked
     if question.is_plain and question.list_caps():
-        answer = _answer_budget(fit, question, asked, ladder, far=far, anyway=anyway)
+        answer = _answer_budget(fit.answering, question, asked, ladder, far=far, anyway=anyway)
     elif asked == "parametric":
-        answer = answer_question(fit, question, ladder=ladder, far=far, anyway=anyway)
+        answer = answer_question(fit.answering, question, ladder=ladder, far=far, anyway=anyway)
     else:
         raise NoFitError(
             f"{fit.source}: approach {asked} knows budgets alone; a question with other conditions "
             "needs a law. Ask for approach parametric or all."
         )
-    return dataclasses.replace(answer, checks=(*answer.checks, *list_failed(fit)))
+    is_budget = question.is_plain and bool(question.list_caps())
+    answer = dataclasses.replace(
+        answer,
+        checks=(*answer.checks, *list_failed(fit)),
+        measured=find_at_budget(fit, answer.flops) if is_budget else None,
+    )
+    if asked != "parametric":
+        return answer
+    law = fit.answering.law
+    return dataclasses.replace(
+        answer,
+        family=None if law is None else law.family,
+        chinchilla=_answer_plainly(fit, question, answer, far=far),
+    )
+
+
+def _answer_plainly(
+    fit: Fit, question: Question, answer: Allocation, *, far: bool
+) -> PlainAnswer | None:
+    """Chinchilla's answer to the question; None where the fit has no such law, or that law cannot
+    answer: a target may lie below its floor."""
+    if fit.law is None or fit.law.family != CHINCHILLA.name:
+        return None
+    if fit.answer is not None:
+        try:
+            answer = allocate(fit.plain, question, approach="parametric", far=far, anyway=True)
+        except (NoFitError, QueryError):
+            return None
+    return PlainAnswer(params=answer.params, tokens=answer.tokens, loss=answer.loss)
 
 
 def _answer_budget(
@@ -114,7 +145,7 @@ def _answer_budget(
         answer,
         shape=shape,
         approach=approach,
-        checks=(distance,),
+        checks=(_widen(distance, fit, answer, {"C": (flops, known)}, far),),
         question=question,
         binding=(cap.name,),
         notes=tuple(one.words for one in question.list_caps() if one.name != "flops"),
@@ -131,6 +162,19 @@ def _say_smoothed(fit: Fit) -> str:
         "a token's cost is smooth in N; a shape's own differs by up to "
         f"{fit.cost.max_deviation:.0%}, so the shape to build may lie outside the flat range of N"
     )
+
+
+def _widen(
+    distance: Check,
+    fit: Fit,
+    answer: Allocation,
+    asked: dict[str, tuple[float, tuple[float, float]]],
+    far: bool,
+) -> Check:
+    """The distance of an answer in its tokens per parameter too."""
+    if fit.covered is None:
+        return distance
+    return check_distance(add_ratio(asked, answer.params, answer.tokens, fit.covered.ratio), far)
 
 
 def predict(
@@ -153,6 +197,7 @@ def predict(
         if not (math.isfinite(value) and value > 0):
             raise QueryError(f"{name} is {value}; ask for a positive, finite number.")
     verify_status(fit, anyway)
+    whole, fit = fit, fit.answering
     family, coefficients = get_law(fit, unique_tokens)
     covered = get_coverage(fit)
     flops = tokens * float(fit.cost.flops_per_token(np.array([params]))[0])
@@ -161,7 +206,7 @@ def predict(
         "N": (params, covered.params),
         "D": (tokens, covered.tokens),
     }
-    distance = check_distance(asked, far)
+    distance = check_distance(add_ratio(asked, params, tokens, covered.ratio), far)
     decades = max(count_decades(*one) for one in asked.values())
     n_value, d_value = np.array(params), np.array(tokens)
     mean_interval = new_run_interval = None
@@ -174,6 +219,12 @@ def predict(
         new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
         new_run *= draw_evaluation(fit, len(draws))
         new_run_interval = find_interval(new_run, fit.level, expected)
+    plain = None
+    if whole.law is not None and whole.law.family == CHINCHILLA.name:
+        law, letters = get_law(whole.plain)
+        plain = PlainAnswer(
+            params=params, tokens=tokens, loss=float(law.loss(letters, n_value, d_value))
+        )
     return Prediction(
         params=params,
         tokens=tokens,
@@ -182,4 +233,9 @@ def predict(
         mean_interval=mean_interval,
         new_run_interval=new_run_interval,
         checks=(distance, *list_failed(fit)),
+        family="" if fit.law is None else fit.law.family,
+        chinchilla=plain,
+        measured=None
+        if unique_tokens is not None
+        else find_at_size(whole, params=params, tokens=tokens),
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from scaling.allocation.answer import Allocation
 from scaling.allocation.asked_fit import get_coverage, get_frontier, get_law, verify_status
-from scaling.allocation.distance import check_distance, count_decades
+from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SHARE, Problem
 from scaling.allocation.question import Question
 from scaling.allocation.serving import Serving, make_serving
@@ -74,7 +74,8 @@ def answer_question(
             f"has ({' and '.join(route.binding)})."
         )
     asked = _list_distances(posed, route, flops, float(params[0]), float(tokens[0]))
-    distance = check_distance(asked, far)
+    ratio = posed.covered.ratio
+    distance = check_distance(add_ratio(asked, float(params[0]), float(tokens[0]), ratio), far)
     if not anyway:
         _verify_epochs(posed, question, float(tokens[0]))
     answer = Allocation(

@@ -51,21 +51,26 @@ DEVICES: Mapping[str, Device] = {
         ("a10", 125e12, "NVIDIA A10 datasheet (2021): BF16 125 TFLOPS, 250 with sparsity [l, s]"),
         ("a30", 165e12, "NVIDIA A30 datasheet (2021): BF16 165 TFLOPS, 330 with sparsity [s]"),
         ("a100", 312e12, _A100),
+        ("a6000", 154.8e12, "NVIDIA RTX A6000 datasheet (2021): 309.7 TFLOPS with sparsity [s]"),
         ("l4", 121e12, "NVIDIA L4 datasheet (2023): BF16 242 TFLOPS with sparsity [s]"),
         ("l40", 181e12, "NVIDIA L40 datasheet (2022): BF16 181 TFLOPS, 362 with sparsity [s]"),
         ("l40s", 362e12, "NVIDIA L40S datasheet (2023): BF16 362, 733 with sparsity [t, s]"),
         ("rtx3090", 71e12, "NVIDIA GA102 whitepaper (2020): BF16, FP32 accumulation, 71 [s]"),
         ("rtx4090", 165.2e12, "NVIDIA Ada whitepaper (2022): BF16, FP32 accumulation, 165.2 [s]"),
+        ("rtx5090", 209.5e12, "NVIDIA Blackwell whitepaper (2025): BF16, FP32 accumulation [s]"),
         ("h100", 989.4e12, f"{_H100}, SXM: BF16 1979 TFLOPS [t, l]"),
         ("h100-pcie", 756e12, f"{_H100}, PCIe: BF16 1513 TFLOPS [t, l]"),
         ("h100-nvl", 835e12, f"{_H100}, NVL: BF16 1671 TFLOPS [t]"),
         ("h200", 989.4e12, "NVIDIA H200 datasheet (2024), SXM: BF16 1979, with sparsity [t]"),
+        ("h800", 989.4e12, f"{_H100}, SXM, of which H800 is a variant: BF16 1979 TFLOPS [s]"),
         ("h20", 148e12, "NVIDIA H20 specifications (2024): BF16 148 TFLOPS [s]"),
         ("b200", 2250e12, "NVIDIA Blackwell datasheet (2024), HGX: 4.5 PFLOPS with sparsity [t]"),
         ("gb200", 2500e12, "NVIDIA GB200 specifications (2024), one GPU: 5 with sparsity [–]"),
         ("mi250x", 383e12, "AMD Instinct MI250X datasheet (2021): BF16 383 TFLOPS, both dies [t]"),
         ("mi300x", 1307.4e12, "AMD Instinct MI300X datasheet (2023): BF16 1307.4 TFLOPS [t, s]"),
         ("mi325x", 1307.4e12, "AMD Instinct MI325X datasheet (2024): BF16 1307.4 TFLOPS [t]"),
+        ("mi350x", 2306.9e12, "AMD Instinct MI350X datasheet (2025): BF16 2306.9 TFLOPS [s]"),
+        ("mi355x", 2516.6e12, "AMD Instinct MI355X datasheet (2025): BF16 2516.6 TFLOPS [t, s]"),
         ("tpu-v2", 45e12, f"{_TPU}, v2: 45 TFLOPS a chip [l]"),
         ("tpu-v3", 123e12, f"{_TPU}, v3: 123 TFLOPS a chip [l]"),
         ("tpu-v4", 275e12, f"{_TPU}, v4: 275 TFLOPS a chip [l]"),
@@ -91,13 +96,15 @@ def find_device(name: str) -> Device:
     """
     known = {_simplify(one): device for one, device in DEVICES.items()}
     asked = _simplify(name.casefold().removeprefix("nvidia").removeprefix("amd"))
+    asked = asked.removeprefix("geforce")
+    asked = asked.removeprefix("rtx") if asked == "rtxa6000" else asked
     if asked in known:
         return known[asked]
     close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
     raise QueryError(
         f'device {name!r} is unknown.{hint} There are {", ".join(DEVICES)}, and "measured": the '
-        "machine that trained a results folder."
+        "machine that trained a results folder. Or state its speed: --peak-flops."
     )
 
 

@@ -6,13 +6,19 @@ import math
 
 from scaling.errors import QueryError
 from scaling.fitting.result import Check
-from scaling.units import format_flops
+from scaling.units import format_count, format_flops
 
 # Beyond this many decades nothing above was ever tested (SCIENCE.md).
 MAX_DECADES = 3.0
 # From a sweep of minutes on a laptop (1e11 FLOPs) to the largest trainings there have been (5e26,
 # Epoch AI's list of notable models) are 16 decades: beyond, not even --far asks for a number.
 FARTHEST_DECADES = 16.0
+# Tokens per parameter: no budget, so no decade of it is refused. Within a quarter is rounding and
+# ways of counting N (the head, embeddings), which move it as much.
+RATIO = "D/N"
+_RATIO_ROUNDING = 0.1
+# Rounded ends of a range are not an extrapolation.
+_ROUNDING = 0.005
 # Of an extrapolation, by whether anything asked lies above the data.
 _ADVICE = {
     True: "Train a larger budget first, and see whether it is predicted.",
@@ -36,8 +42,15 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
         decades = count_decades(value, covered)
         span = math.log10(covered[1] / covered[0])
         side = "above" if value > covered[1] else "below"
-        what = f"{name} = {format_flops(value)}"
-        ends = f"{format_flops(covered[0])} … {format_flops(covered[1])}"
+        show = format_count if name == RATIO else format_flops
+        what = f"{name} = {show(value)}"
+        ends = f"{show(covered[0])} … {show(covered[1])}"
+        if name == RATIO:
+            if decades > _RATIO_ROUNDING:
+                share = decades / max(span, _RATIO_ROUNDING)
+                worst = max(worst, share)
+                seen.append(_describe(what, decades, side, ends, span, share))
+            continue
         if decades > FARTHEST_DECADES:
             raise QueryError(
                 f"{what} lies {decades:.1f} decades {side} the data ({ends}), outside any sane "
@@ -48,20 +61,40 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
                 f"{what} lies {decades:.1f} decades {side} the data ({ends}); beyond "
                 f"{MAX_DECADES:g} no answer was ever tested. Add runs, or insist with --far."
             )
-        # Rounded ends of a range are not an extrapolation.
-        if decades > 0.005:
+        if decades > _ROUNDING:
             share = decades / span if span > 0 else math.inf
             worst = max(worst, share)
-            colour = "red: more than the span" if share > 1.0 else "amber: more than half the span"
-            mark = f" ({colour})" if share > 0.5 else ""
-            seen.append(
-                f"{what} lies {decades:.2g} decades {side} the data ({ends}), "
-                f"which span {span:.2g} decades{mark}."
-            )
+            seen.append(_describe(what, decades, side, ends, span, share))
     passed = worst <= 0.5
     return Check(
         code="extrapolation_distance",
         passed=passed,
         seen=" ".join(seen) or "The question lies within the data.",
-        advice="" if passed else _ADVICE[any(value > ends[1] for value, ends in asked.values())],
+        advice="" if passed else _advise(asked),
     )
+
+
+def add_ratio(
+    asked: dict[str, tuple[float, tuple[float, float]]],
+    params: float,
+    tokens: float,
+    covered: tuple[float, float] | None,
+) -> dict[str, tuple[float, tuple[float, float]]]:
+    """What is asked, and its tokens per parameter where the data's are known."""
+    return asked if covered is None else asked | {RATIO: (tokens / params, covered)}
+
+
+def _describe(what: str, decades: float, side: str, ends: str, span: float, share: float) -> str:
+    colour = "red: more than the span" if share > 1.0 else "amber: more than half the span"
+    mark = f" ({colour})" if share > 0.5 else ""
+    return (
+        f"{what} lies {decades:.2g} decades {side} the data ({ends}), "
+        f"which span {span:.2g} decades{mark}."
+    )
+
+
+def _advise(asked: dict[str, tuple[float, tuple[float, float]]]) -> str:
+    beyond = {name for name, (value, ends) in asked.items() if count_decades(value, ends) > 0}
+    if beyond == {RATIO}:
+        return "Train runs at that many tokens per parameter: the law was fitted at others."
+    return _ADVICE[any(asked[name][0] > asked[name][1][1] for name in beyond - {RATIO})]

@@ -28,14 +28,23 @@ from scaling.units import FloatArray
 
 
 def answer_by_law(
-    fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float
+    fit: Fit,
+    law: tuple[Law, FloatArray],
+    flops: float,
+    decades: float,
+    *,
+    with_basin: bool = True,
 ) -> Allocation:
-    """N*, D* and loss of the law, minimised along the fit's cost model."""
+    """N*, D* and loss of the law, minimised along the fit's cost model; its flat basin where that
+    is wanted, which takes most of the time."""
     family, coefficients = law
     budget = np.array([flops])
     params, tokens = find_frontier(family, coefficients, flops=budget, cost=fit.cost)
     loss = float(family.loss(coefficients, params, tokens)[0])
-    problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
+    basin = None
+    if with_basin:
+        problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
+        basin = find_basin(problem, float(params[0]), loss)
     intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
     if fit.draws:
         draws = np.array(fit.draws)
@@ -60,7 +69,7 @@ def answer_by_law(
         params_interval=intervals[0],
         tokens_interval=intervals[1],
         loss_interval=intervals[2],
-        flat_basin=find_basin(problem, float(params[0]), loss),
+        flat_basin=basin,
         compute_penalty=COMPUTE_PENALTY,
         shape=None,
         extrapolation_decades=decades,

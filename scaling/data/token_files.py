@@ -1,11 +1,13 @@
 """`.bin` shards that others tokenized: token ids one after the other, nothing else.
 
-    header: none     nanoGPT          uint16, from the first byte on
+    header: none     nanoGPT          uint16, from the first byte on; uint32 where the upper halves
+                                      of 32-bit words are those of the vocabulary, and .npy
     header: llm.c    llm.c, GPT-2     256 int32 (magic 20240520, version 1, count), then uint16
                      llm.c, Llama 3   the same with magic 20240801, version 7, then uint32
 
 Sources: data/openwebtext/prepare.py of nanoGPT; dev/data/data_common.py of llm.c.
-Ids above 65,535 do not fit into uint16: a larger vocabulary needs the third form.
+Ids above 65,535 do not fit into uint16 (numpy wraps them without a word): a headerless file of a
+larger vocabulary is read as uint32 or refused.
 """
 
 from __future__ import annotations
@@ -45,6 +47,9 @@ _HEADERS: dict[tuple[int, ...], np.dtype[Any]] = {
 }
 _BLOCKS = 64  # "documents" of a held-out stream that names no separator
 _HASHED_AT_ONCE = 1 << 24
+_NPY = b"\x93NUMPY"
+_LARGEST_SHORT = 1 << 16
+_LOOKED_AT = 1 << 20  # ids, to tell 16 from 32 bits
 
 
 def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> PreparedCorpus:
@@ -102,6 +107,8 @@ def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str
     except OSError as error:
         problems.append(f"{path}: cannot be read ({error.strerror}).")
         return nothing
+    if first.tobytes().startswith(_NPY):
+        return _check_ids(path, _read_npy(path, problems), vocab_size, problems)
     seen = tuple(first[:2].tolist())
     found = _HEADERS.get(seen)
     if header == "llm.c":
@@ -117,7 +124,14 @@ def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str
         if found is not None:
             problems.append(f"{path}: begins with the header of llm.c. Say header: llm.c.")
             return nothing
-        dtype, offset, stated = np.dtype("<u2"), 0, None
+        wide = _is_wide(path, vocab_size)
+        if vocab_size > _LARGEST_SHORT and not wide:
+            problems.append(
+                f"{path}: holds 16-bit ids, and a vocabulary of {vocab_size} has ids above 65,535, "
+                "which have wrapped. Write it again as uint32."
+            )
+            return nothing
+        dtype, offset, stated = np.dtype("<u4" if wide else "<u2"), 0, None
     count, rest = divmod(size - offset, dtype.itemsize)
     if rest or (stated is not None and stated != count):
         expected = "whole ids" if stated is None else f"{stated} ids, as its header says"
@@ -127,7 +141,44 @@ def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str
         )
         return nothing
     ids: Tokens = np.memmap(path, dtype=dtype, mode="r", offset=offset) if count else nothing
-    if count and int(ids.max()) >= vocab_size:
+    return _check_ids(path, ids, vocab_size, problems)
+
+
+def _is_wide(path: Path, vocab_size: int) -> bool:
+    """Whether a headerless file holds 32-bit ids: the upper half of every word is one that the
+    vocabulary has, as of 16-bit ids only a text of every second token below that would have."""
+    words = np.fromfile(path, dtype="<u2", count=2 * _LOOKED_AT)
+    if words.size < 4 or words.size % 2:
+        return False
+    return bool(words[1::2].max() <= (vocab_size - 1) >> 16 and words[::2].max() > 0)
+
+
+def _read_npy(path: Path, problems: list[str]) -> Tokens:
+    nothing = np.empty(0, dtype=np.uint16)
+    try:
+        ids = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        problems.append(f"{path}: cannot be read as .npy ({error}).")
+        return nothing
+    if ids.ndim != 1 or ids.dtype.kind not in "ui":
+        problems.append(
+            f"{path}: holds {ids.dtype} of shape {ids.shape}; save one row of ids, uint16 or "
+            "uint32."
+        )
+        return nothing
+    if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
+        problems.append(f"{path}: ids lie from {ids.min()} to {ids.max()}; they are 0 to 2^32 - 1.")
+        return nothing
+    if ids.dtype in (np.dtype("<u2"), np.dtype("<u4")):  # stays a memory map
+        mapped: Tokens = ids
+        return mapped
+    short = not ids.size or int(ids.max()) < _LARGEST_SHORT
+    whole: Tokens = ids.astype("<u2") if short else ids.astype("<u4")
+    return whole
+
+
+def _check_ids(path: Path, ids: Tokens, vocab_size: int, problems: list[str]) -> Tokens:
+    if len(ids) and int(ids.max()) >= vocab_size:
         at = int(np.argmax(ids >= vocab_size))
         problems.append(
             f"{path}: token {at} is {ids[at]}, corpus.vocab_size is {vocab_size}. "

@@ -160,7 +160,14 @@ def _answer(
 ) -> Allocation | None:
     """What `allocate` says of a design; None where it carries no law."""
     delta = max(DEFAULT_DELTA, HUBER_EFFICIENCY * prior.sigma)
-    fit = fit_runs(table, approach="parametric", huber_delta=delta, bootstrap=None, level=level)
+    fit = fit_runs(
+        table,
+        approach="parametric",
+        family=CHINCHILLA.name,
+        huber_delta=delta,
+        bootstrap=None,
+        level=level,
+    )
     if fit.status == "failed":
         return None
     point = fit_parametric(sort_rows(table), CHINCHILLA, delta=delta)

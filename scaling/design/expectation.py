@@ -4,8 +4,9 @@
 
 The expected interval is the median, over the draws, of the intervals that `allocate` would print,
 laid around the prior's own answer; beside it stands how often they hold that answer, and which
-gates would fail how often. All of that believes the law: what no simulation shows is a law that is
-wrong, beyond what the fitter allows for it (fitting/discrepancy.py).
+gates would fail how often. Losses drawn from a law show neither how wrong the law is beyond the
+data nor the error of the held-out set: the draws' intervals hold both as the prior's own runs
+showed them, where there are such runs.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ from scaling.sweep.counting import count_params
 from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.units import FloatArray
 
-# 30 draws know a gate's share to ±.09 and a median width to a few percent, at .1 to .2 s each.
-DRAWS = 30
+# 20 draws know a gate's share to ±.11 and a median width to a few percent, at 1 to 2 s each.
+DRAWS = 20
 _BOOTSTRAP = 100
 _QUANTITIES = ("params", "tokens", "loss")
 
@@ -164,7 +165,7 @@ def simulate_design(
     for at in range(draws):
         noise = np.exp(prior.sigma * rng.standard_normal(len(table)))
         drawn = dataclasses.replace(table, loss=table.loss * noise)
-        fits.append(fit_runs(drawn, bootstrap=_BOOTSTRAP, level=level, seed=at))
+        fits.append(_believe(fit_runs(drawn, bootstrap=_BOOTSTRAP, level=level, seed=at), prior))
     asked = [[_ask(fit, one) for one in flops] for fit in fits]
     usable = sum(all(one is not None for one in row) for row in asked)
     failing = Counter(check.code for fit in fits for check in fit.checks if check.passed is False)
@@ -196,6 +197,15 @@ def pool_discrepancies(fits: Sequence[Fit]) -> Discrepancy:
     rates = sorted(rate for one in found for rate in one.rates)
     below = float(np.mean([one.below for one in found])) if found else 0.5
     return Discrepancy(rates=tuple(rates) or (0.0,), below=below, windows=())
+
+
+def _believe(fit: Fit, prior: PriorLaw) -> Fit:
+    """The fit of a draw with what the prior's runs say and no draw can."""
+    return dataclasses.replace(
+        fit,
+        evaluation_error=prior.evaluation_error or fit.evaluation_error,
+        discrepancy=prior.discrepancy or fit.discrepancy,
+    )
 
 
 def _ask(fit: Fit, flops: float) -> Allocation | None:

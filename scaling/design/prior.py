@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.errors import NoFitError, UsageError
-from scaling.fitting.result import Fit
+from scaling.fitting.result import Discrepancy, Fit
 from scaling.laws.family import Law
 from scaling.laws.registry import find_law
 from scaling.sweep.cost_model import CostModel
@@ -43,6 +43,10 @@ class PriorLaw:
         sigma: Standard deviation of ln loss of one run.
         source: Where the law comes from, for people.
         noise_source: Where sigma comes from.
+        evaluation_error: Of the prior's runs, all alike, as a standard deviation of ln loss; None
+            where it is not known.
+        discrepancy: Model error beyond the data, as the prior's runs showed it; None where there
+            are none.
     """
 
     family: str
@@ -50,6 +54,8 @@ class PriorLaw:
     sigma: float
     source: str
     noise_source: str
+    evaluation_error: float | None = None
+    discrepancy: Discrepancy | None = None
 
     @property
     def law(self) -> Law:
@@ -102,21 +108,21 @@ def scale_published_law(
     )
 
 
-def read_prior(fit: Fit, *, sigma: float | None) -> PriorLaw:
+def read_prior(fit: Fit, *, sigma: float | None, answering: bool = False) -> PriorLaw:
     """What a fit so far says.
 
     Args:
         fit: Of runs that are done.
         sigma: Noise as stated; None: of its replicates, else of its residuals.
+        answering: Whether the ensemble that answers is believed in place of the law.
 
     Raises:
         NoFitError: It has no law that losses could be drawn from.
-        UsageError: A mixture of laws.
+        UsageError: Its runs show no noise and none is stated.
     """
+    fit = fit.answering if answering else fit
     if fit.law is None or fit.status in ("failed", "not_converged"):
         raise NoFitError(f"{fit.source}: no law to draw losses from. {fit.reason}")
-    if fit.members:
-        raise UsageError(f"{fit.source}: a mixture has no letters to draw from; fit one law.")
     names = find_law(fit.law.family).param_names
     measured = fit.replicate_sigma or fit.residual_sigma or 0.0
     source = "as its replicates differ" if fit.replicate_sigma else "as its residuals scatter"
@@ -129,4 +135,6 @@ def read_prior(fit: Fit, *, sigma: float | None) -> PriorLaw:
         sigma=noise,
         source=f"the law fitted to {fit.source} ({fit.n} runs, {fit.status})",
         noise_source="as stated" if sigma is not None else source,
+        evaluation_error=fit.evaluation_error,
+        discrepancy=fit.discrepancy,
     )

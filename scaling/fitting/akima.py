@@ -15,7 +15,7 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from scaling.fitting.budgets import Budget
-from scaling.fitting.isoflop import MIN_OPTIMA, Optima, fit_power_line
+from scaling.fitting.isoflop import Optima, draw_lines
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
@@ -77,18 +77,5 @@ def find_minima(
     spent = np.array(flops)
     tokens = spent / cost.flops_per_token(params) if minima else spent
     optima = Optima(flops=spent, params=params, tokens=tokens, loss=np.array(losses))
-    return optima, _draw_lines(np.log(spent), redrawn, cost)
-
-
-def _draw_lines(log_c: FloatArray, redrawn: list[FloatArray], cost: CostModel) -> FloatArray:
-    """Frontiers of the draws that keep enough minima."""
-    if not redrawn or not redrawn[0].size:
-        return np.empty((0, 4))
-    log_params = np.stack(redrawn, axis=1)
-    there = np.isfinite(log_params)
-    keep = there.sum(axis=1) >= min(MIN_OPTIMA, log_c.size)
-    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
-    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
-    a, log_k_n = fit_power_line(log_c, log_params, weights)
-    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
-    return np.stack((a, log_k_n, b, log_k_d), axis=1)
+    log_params = np.stack(redrawn, axis=1) if redrawn else np.empty((count, 0))
+    return optima, draw_lines(np.log(spent), log_params, cost)

@@ -20,12 +20,13 @@ Source: Efron & Tibshirani 1993, An Introduction to the Bootstrap, ch. 6 and 9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from scaling.fitting.identification import estimate_covariance, measure_scale
-from scaling.fitting.isoflop import MIN_OPTIMA, Curve, fit_power_line
+from scaling.fitting.isoflop import Curve, draw_lines
 from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
@@ -57,28 +58,94 @@ class Draws:
     failed: int
 
 
-def draw_laws(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> Draws:
-    """Refit the law to `count` resamplings of the table (rows in the fit's order)."""
+def draw_laws(
+    table: RunTable,
+    fit: ParametricFit,
+    *,
+    count: int,
+    seed: int,
+    weights: FloatArray | None = None,
+) -> Draws:
+    """Refit the law to resamplings of the table.
+
+    Args:
+        table: Rows in the fit's order.
+        fit: Its optimum.
+        count: Draws.
+        seed: Of the generator.
+        weights: How often each row was drawn, shape (count, n), where clusters are drawn at all;
+            None: drawn here.
+    """
     rng = np.random.default_rng(seed)
     cluster = list_clusters(table)
     clusters = int(cluster.max()) + 1
     if clusters > MAX_CLUSTERS:
         return _make_draws(fit, _draw_normal(fit, cluster, count, rng), "normal", 0)
     method = "clusters" if clusters >= MIN_CLUSTERS else "noise"
+    freedom = max(1, fit.residuals.size - fit.theta.size)
     block = max(1, _BLOCK // len(table))
     parts, failed = [], 0
     for low in range(0, count, block):
         size = min(block, count - low)
         starts = np.repeat(fit.theta[None], size, axis=0)
         if method == "clusters":
-            weights = _draw_counts(clusters, size, rng)[:, cluster]
-            solved = _refit(fit.task, starts, weights)
+            if weights is None:
+                drawn = draw_counts(clusters, size, rng)[:, cluster]
+            else:
+                drawn = weights[low : low + size]
+            solved = _refit(fit.task, starts, drawn)
         else:
-            target = _draw_targets(table, fit, cluster, size, rng)
+            named = None if find_shared(table) is None else cluster
+            noise = _draw_noise(fit.residuals, freedom, named, size, rng)
+            target = fit.task.target + fit.residuals + noise
             solved = _refit(replace(fit.task, target=target), starts, None)
         parts.append(solved.theta[solved.converged])
         failed += int(np.sum(~solved.converged))
     return _make_draws(fit, np.concatenate(parts), method, failed)
+
+
+def draw_together(
+    fits: Sequence[ParametricFit], cluster: IntArray, *, count: int, seed: int
+) -> list[FloatArray]:
+    """Refit several laws, each of a table of its own, to the same resamplings of clusters; below
+    20 clusters to the same noise, in which a cluster has its share in all tables alike.
+
+    Args:
+        fits: Of the tables, rows in their order.
+        cluster: Of each row of all tables, one after the other (`join_clusters`).
+        count: Draws.
+        seed: Of the generator.
+
+    Returns:
+        Letters of each law, shape (≤ count, p): row for row of one draw, those left out in which a
+        refit did not converge.
+    """
+    rng = np.random.default_rng(seed)
+    ends = np.cumsum([fit.residuals.size for fit in fits])[:-1]
+    clusters = int(cluster.max()) + 1
+    residuals = np.concatenate([fit.residuals for fit in fits])
+    freedom = max(1, residuals.size - sum(fit.theta.size for fit in fits))
+    parts: list[list[FloatArray]] = [[] for _ in fits]
+    block = max(1, _BLOCK // cluster.size)
+    for low in range(0, count, block):
+        size = min(block, count - low)
+        starts = [np.repeat(fit.theta[None], size, axis=0) for fit in fits]
+        if clusters >= MIN_CLUSTERS:
+            weights = np.split(draw_counts(clusters, size, rng)[:, cluster], ends, axis=1)
+            solved = [
+                _refit(fit.task, start, own)
+                for fit, start, own in zip(fits, starts, weights, strict=True)
+            ]
+        else:
+            noise = np.split(_draw_noise(residuals, freedom, cluster, size, rng), ends, axis=1)
+            solved = [
+                _refit(replace(fit.task, target=fit.task.target + fit.residuals + own), start, None)
+                for fit, start, own in zip(fits, starts, noise, strict=True)
+            ]
+        kept = np.logical_and.reduce([one.converged for one in solved])
+        for part, fit, one in zip(parts, fits, solved, strict=True):
+            part.append(fit.task.family.to_coefficients(one.theta[kept], fit.task.axes))
+    return [np.concatenate(part) for part in parts]
 
 
 def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
@@ -95,7 +162,13 @@ def _make_draws(fit: ParametricFit, theta: FloatArray, method: str, failed: int)
 
 
 def draw_minima(
-    curves: tuple[Curve, ...], cost: CostModel, *, sigma: float, count: int, seed: int
+    curves: tuple[Curve, ...],
+    cost: CostModel,
+    *,
+    sigma: float,
+    freedom: int | None = None,
+    count: int,
+    seed: int,
 ) -> FloatArray:
     """Redraw the noise of every accepted parabola and refit the frontier of Approach 2.
 
@@ -103,6 +176,8 @@ def draw_minima(
         curves: Every budget's parabola.
         cost: FLOPs per token.
         sigma: Standard deviation of ln loss of one run.
+        freedom: Degrees of freedom that sigma was estimated with: each draw has a sigma of its own,
+            which makes its noise a t-distribution. None: sigma is known.
         count: Draws.
         seed: Of the generator.
 
@@ -111,24 +186,21 @@ def draw_minima(
     """
     rng = np.random.default_rng(seed)
     accepted = [curve for curve in curves if not curve.rejection]
+    spread = np.full((count, 1), sigma)
+    if freedom is not None:
+        spread *= np.sqrt(freedom / rng.chisquare(freedom, size=(count, 1)))
     log_params = np.full((count, len(accepted)), np.nan)
     for at, curve in enumerate(accepted):
         design = np.stack((np.ones_like(curve.x), curve.x, curve.x**2), axis=1)
-        noise = sigma * rng.standard_normal((count, curve.x.size)) * curve.loss
+        noise = spread * rng.standard_normal((count, curve.x.size)) * curve.loss
         fitted = design @ np.linalg.lstsq(design, curve.loss, rcond=None)[0]
         drawn = (fitted + noise) @ np.linalg.pinv(design).T
         with np.errstate(divide="ignore", invalid="ignore"):
             vertex = -drawn[:, 1] / (2.0 * drawn[:, 2])
         valid = (drawn[:, 2] > 0) & (vertex > curve.x.min()) & (vertex < curve.x.max())
         log_params[valid, at] = vertex[valid] + curve.centre
-    there = np.isfinite(log_params)
-    keep = there.sum(axis=1) >= min(MIN_OPTIMA, len(accepted))
-    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
     log_c = np.log(np.array([curve.budget.realised for curve in accepted]))
-    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
-    a, log_k_n = fit_power_line(log_c, log_params, weights)
-    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
-    return np.stack((a, log_k_n, b, log_k_d), axis=1)
+    return draw_lines(log_c, log_params, cost)
 
 
 def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> Draws:
@@ -147,6 +219,23 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
     solved = _refit(task, np.repeat(fit.theta[None], count, axis=0), None)
     failed = int(np.sum(~solved.converged))
     return _make_draws(fit, solved.theta[solved.converged], "noise", failed)
+
+
+def draw_noise(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
+    """Noise of ln loss as the fit's residuals have it, shape (count, n)."""
+    rng = np.random.default_rng(seed)
+    freedom = max(1, fit.residuals.size - fit.theta.size)
+    named = None if find_shared(table) is None else list_clusters(table)
+    return _draw_noise(fit.residuals, freedom, named, count, rng)
+
+
+def refit_around(fit: ParametricFit, noise: FloatArray) -> FloatArray:
+    """Coefficients refitted to the fit's own curve with each noise, shape (count, n) to (count, p);
+    NaN where a refit did not converge."""
+    task = replace(fit.task, target=fit.task.target + fit.residuals + noise)
+    solved = _refit(task, np.repeat(fit.theta[None], len(noise), axis=0), None)
+    coefficients = fit.task.family.to_coefficients(solved.theta, fit.task.axes)
+    return np.where(solved.converged[:, None], coefficients, np.nan)
 
 
 def find_interval(draws: FloatArray, level: float) -> Interval:
@@ -169,7 +258,7 @@ def _refit(task: Task, starts: FloatArray, weights: FloatArray | None) -> Soluti
     return replace(solved, theta=theta, converged=converged)
 
 
-def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
+def draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArray:
     """How often each cluster is drawn in `clusters` draws with replacement: (size, clusters)."""
     drawn = rng.integers(0, clusters, size=(size, clusters))
     drawn += np.arange(size)[:, None] * clusters
@@ -177,21 +266,23 @@ def _draw_counts(clusters: int, size: int, rng: np.random.Generator) -> FloatArr
     return counts.reshape(size, clusters).astype(np.float64)
 
 
-def _draw_targets(
-    table: RunTable, fit: ParametricFit, cluster: IntArray, size: int, rng: np.random.Generator
+def _draw_noise(
+    residuals: FloatArray,
+    freedom: int,
+    cluster: IntArray | None,
+    size: int,
+    rng: np.random.Generator,
 ) -> FloatArray:
-    """ln loss around the fitted law with fresh noise, shape (size, n): of each row, and of each
-    group where groups are given."""
-    rows, count = fit.residuals.size, fit.theta.size
-    freedom = max(1, rows - count)
-    total = np.sum(fit.residuals**2) / freedom
-    common = 0.0 if find_shared(table) is None else estimate_common(fit.residuals, cluster)
+    """Fresh noise of ln loss, shape (size, n): of each row, and of each cluster where those are
+    given, in the shares that the residuals show."""
+    total = np.sum(residuals**2) / freedom
+    common = 0.0 if cluster is None else estimate_common(residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
-    noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, rows))
-    if common > 0.0:
+    noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, residuals.size))
+    if cluster is not None and common > 0.0:
         shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]
         noise += np.sqrt(total * common) * shared
-    return np.asarray(fit.task.target + fit.residuals + spread * noise, dtype=np.float64)
+    return np.asarray(spread * noise, dtype=np.float64)
 
 
 def _draw_normal(

@@ -15,14 +15,14 @@ from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import find_replicates, list_cells
 from scaling.fitting.result import Check
 from scaling.laws.family import LawFamily
-from scaling.ledger.tables import RunTable
+from scaling.ledger.tables import RunTable, judge_table
 from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # Five coefficients, and as many cells again to see whether they fit.
 MIN_CELLS = 10
-# Three cells a coefficient before an interval of one means much (ours; the quickstart has 25).
-ENOUGH_CELLS = 15
+# Before an interval of a coefficient means much (ours; the quickstart has 25 cells for five).
+CELLS_A_COEFFICIENT = 3
 # A line through three budgets leaves one residual.
 ENOUGH_BUDGETS = 4
 # An exponent needs three points of its own term: with two, any exponent fits.
@@ -36,17 +36,19 @@ _CENTRE_OFFSET = 0.5
 _MAX_LOSS_RATIO = 1e6
 
 
-def find_design_problem(table: RunTable) -> str | None:
-    """Why no parametric law can follow from these runs, with the remedy; None if one can."""
+def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
+    """Why no law of N and D with so many coefficients can follow from these runs, with the remedy;
+    None if one can."""
+    wanted = 2 * coefficients
     total = len(table) + len(table.diverged)
     if len(table) == 0:
         seen = f"all {total} runs diverged" if total else "there are no runs"
-        return f"No run is usable: {seen}. Train with a lower learning rate, or add runs."
+        return f"No run is usable: {seen}. {_advise_diverged(table)}"
     cells = int(list_cells(table).max()) + 1
-    if cells < MIN_CELLS:
+    if cells < wanted:
         what = f"{len(table)} of {total} runs are usable, in {cells} distinct (N, D)"
         return (
-            f"{what}; a parametric law has 5 coefficients and needs at least {MIN_CELLS}. "
+            f"{what}; a parametric law of {coefficients} coefficients needs at least {wanted}. "
             f"Add model sizes and token counts."
         )
     for letter, values, noun in (
@@ -88,15 +90,7 @@ def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
             f"State unique tokens in a column U, or ask for another family."
         )
     if family.has_frontier:
-        problem = find_design_problem(table)
-        cells, wanted = int(list_cells(table).max(initial=-1)) + 1, 2 * len(family.param_names)
-        if problem is None and cells < wanted:
-            return (
-                f"The runs have {cells} distinct (N, D); the law {family.name} has "
-                f"{len(family.param_names)} letters and needs {wanted}. Add model sizes and "
-                f"token counts, or ask for a law with fewer letters."
-            )
-        return problem
+        return find_design_problem(table, len(family.param_names))
     budgets = np.unique(np.round(np.log(table.params) + np.log(table.tokens), 2)).size
     wanted = 2 * len(family.param_names)
     if budgets >= wanted:
@@ -106,14 +100,15 @@ def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
     )
 
 
-def check_points(table: RunTable) -> tuple[Check, ...]:
-    """Gates on which rows there are."""
+def check_points(table: RunTable, coefficients: int = 5) -> tuple[Check, ...]:
+    """Gates on which rows there are, for a law of so many coefficients."""
     return (
-        _check_cells(table),
+        _check_cells(table, coefficients),
         _check_diverged(table),
         _check_duplicates(table),
         _check_recipes(table),
         _check_repeats(table),
+        _check_units(table),
     )
 
 
@@ -168,24 +163,39 @@ def _measure_line(table: RunTable) -> tuple[float, float]:
     return slope, float(np.sqrt(max(values[0], 0.0)))
 
 
-def _check_cells(table: RunTable) -> Check:
+def _check_cells(table: RunTable, coefficients: int) -> Check:
     cells = int(list_cells(table).max()) + 1 if len(table) else 0
     return pass_if(
-        cells >= ENOUGH_CELLS,
+        cells >= CELLS_A_COEFFICIENT * coefficients,
         "too_few_cells",
-        f"{len(table)} runs in {cells} distinct (N, D); a law has 5 coefficients.",
-        f"Have at least {ENOUGH_CELLS} distinct (N, D); below {MIN_CELLS} nothing is fitted.",
+        f"{len(table)} runs in {cells} distinct (N, D); the law has {coefficients} coefficients.",
+        f"Have at least {CELLS_A_COEFFICIENT * coefficients} distinct (N, D); below "
+        f"{2 * coefficients} nothing is fitted.",
     )
 
 
 def _check_diverged(table: RunTable) -> Check:
     lost, total = len(table.diverged), len(table) + len(table.diverged)
-    return pass_if(
-        lost == 0,
-        "diverged_cells",
-        f"{lost} of {total} runs diverged and are not fitted." if lost else "No run diverged.",
-        "Lower the learning rate or clip harder; missing corners of a grid bend its law.",
+    seen = f"{lost} of {total} runs diverged and are not fitted" if lost else "No run diverged"
+    if table.stopped:
+        seen += (
+            f"; {len(table.stopped)} of them by an older rule, which took runs that were merely "
+            "short for diverged ones"
+        )
+    return pass_if(lost == 0, "diverged_cells", f"{seen}.", _advise_diverged(table))
+
+
+def _advise_diverged(table: RunTable) -> str:
+    lower = "Lower the learning rate or clip harder; missing corners of a grid bend its law."
+    if not table.diverged:
+        return "Add runs."
+    if not table.stopped:
+        return lower
+    renew = (
+        '"scaling retry --diverged RESULTS" and "scaling run" train them to the end: without them '
+        "the mean of a cell is biased."
     )
+    return renew if len(table.stopped) == len(table.diverged) else f"{renew} {lower}"
 
 
 def _list_data_cells(table: RunTable) -> IntArray:
@@ -271,6 +281,14 @@ def _check_repeats(table: RunTable) -> Check:
     most = format_count(worst)
     seen = f"{many} of {epochs.size} runs saw their text more than once, up to {most} times."
     return pass_if(many == 0, code, seen, advice)
+
+
+def _check_units(table: RunTable) -> Check:
+    doubts = judge_table(table)
+    seen = " ".join(doubt.seen for doubt in doubts)
+    remedy = " ".join(doubt.remedy for doubt in doubts)
+    good = "N, D, loss and C lie where those of models do."
+    return pass_if(not doubts, "implausible_units", seen or good, remedy)
 
 
 def _check_budgets(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> Check:

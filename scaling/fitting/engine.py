@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.fitting import fit_checks, residual_checks
-from scaling.fitting.akima import find_minima
+from scaling.fitting import akima, cubic, fit_checks, residual_checks
 from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.bracket import check_recipe, draw_recipe_error
@@ -27,7 +26,8 @@ from scaling.fitting.checks import (
     check_trajectories,
     find_law_problem,
 )
-from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
+from scaling.fitting.discrepancy import DriftMember, assume_discrepancy, measure_discrepancy
+from scaling.fitting.ensemble import EnsembleFit, fit_ensemble
 from scaling.fitting.envelope import fit_envelope
 from scaling.fitting.identification import Identification, identify, weigh_letters
 from scaling.fitting.isoflop import (
@@ -38,7 +38,6 @@ from scaling.fitting.isoflop import (
     fit_power_line,
     locate_optima,
 )
-from scaling.fitting.mixture import fit_mixture
 from scaling.fitting.noise import (
     estimate_evaluation_error,
     estimate_replicate_sigma,
@@ -53,23 +52,26 @@ from scaling.fitting.parametric import (
     fit_parametric,
 )
 from scaling.fitting.recipe_checks import check_training
+from scaling.fitting.regime import check_regime
 from scaling.fitting.result import (
     Approach,
     Backcast,
     Check,
     Coverage,
     Discrepancy,
+    EnsembleEstimate,
     Fit,
     FitStatus,
     Frontier,
     Interval,
     LawEstimate,
-    MemberScore,
+    MeasuredRun,
     Objective,
 )
+from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.family import LawFamily
-from scaling.laws.mixture import MIXTURE
 from scaling.laws.registry import find_family
 from scaling.ledger.tables import RunTable, sort_rows
 from scaling.ledger.trajectories import read_schedule
@@ -78,6 +80,11 @@ from scaling.units import FloatArray, IntArray, format_flops
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 # The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
+# Beside the parabola of Approach 2.
+_OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
+    "akima": akima.find_minima,
+    "cubic": cubic.find_minima,
+}
 _LINE_NAMES = ("a", "k_n", "b", "k_d")
 
 
@@ -85,7 +92,7 @@ def fit_runs(
     table: RunTable,
     *,
     approach: AskedApproach = "all",
-    family: str = "chinchilla",
+    family: str | None = None,
     huber_delta: float | None = None,
     bootstrap: int | None = 1000,
     level: float = 0.9,
@@ -96,7 +103,8 @@ def fit_runs(
     Args:
         table: Runs, one row each.
         approach: Which approaches to try; under `all` the answers come from the parametric one.
-        family: Name of the law, one of `laws.registry`, or `mixture` (laws/mixture.py).
+        family: Name of the law that answers, one of `laws.registry`, or `ensemble`; None:
+            Chinchilla's law is the fit's, and the ensemble answers (laws/ensemble.py).
         huber_delta: Threshold on log residuals; None: see `choose_delta`.
         bootstrap: Draws; None: no intervals.
         level: Of every interval.
@@ -108,34 +116,39 @@ def fit_runs(
     Raises:
         UsageError: An option is out of its range.
     """
-    _verify_options(approach, huber_delta, bootstrap, level)
+    _verify_options(approach, bootstrap, level)
     table = sort_rows(table)
     asked: Approach = "parametric" if approach == "all" else approach
     if approach == "envelope":
         _verify_points(table)
-    mixed = family == MIXTURE.name
-    law_family = CHINCHILLA if mixed else find_family(family)
+    joined = family in (None, ENSEMBLE.name, ALIAS)
     work = _Work(
-        table=table, family=law_family, mixed=mixed, level=level, bootstrap=bootstrap, seed=seed
+        table=table,
+        family=CHINCHILLA if family is None or joined else find_family(family),
+        level=level,
+        bootstrap=bootstrap,
+        seed=seed,
     )
     sigma = estimate_replicate_sigma(table)
-    delta = huber_delta if huber_delta is not None else choose_delta(table, sigma)
+    delta = choose_delta(sigma, huber_delta)
     law = _fit_law(work, delta) if approach in ("all", "parametric") else _LawPart()
+    ensemble = _join_laws(work, law) if joined else None
     curves = _fit_minima(work, law, sigma) if approach in ("all", "isoflop") else _MinimaPart()
     hull = _follow_envelope(work) if approach in ("all", "envelope") else _MinimaPart()
     checks = [
-        *check_points(table),
+        *check_points(table, len(work.family.param_names)),
         *check_trajectories(table),
         *check_training(table),
         *check_recipe(table, sigma),
+        check_seed_spread(table),
     ]
     checks += [*law.checks, *curves.checks]
     if approach == "all":
         agree = fit_checks.check_agreement(law.frontier, curves.frontier, hull.frontier)
         checks.append(agree)
     status, reason = _find_status(asked, law, hull if asked == "envelope" else curves)
-    found = (law.frontier, law.projection, curves.frontier, curves.akima, hull.frontier)
-    return Fit(
+    found = (law.frontier, law.projection, curves.frontier, *curves.others, hull.frontier)
+    fit = Fit(
         status=status,
         reason=reason,
         n=len(table),
@@ -155,11 +168,13 @@ def fit_runs(
         notes=(*table.notes, *work.notes),
         table_digest=table.digest,
         source=table.source,
-        members=law.members,
-        discrepancy=_measure_discrepancy(work, law.fit, delta) if bootstrap else None,
+        answer=None if ensemble is None else _estimate_ensemble(work, ensemble, family),
+        measured=_list_measured(table),
+        discrepancy=_measure_discrepancy(work, law.fit, ensemble, delta) if bootstrap else None,
         evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
         floor=law.floor,
     )
+    return fit if family is None or fit.answer is None else _stand_alone(fit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +183,6 @@ class _Work:
 
     table: RunTable
     family: LawFamily
-    mixed: bool
     level: float
     bootstrap: int | None
     seed: int
@@ -189,18 +203,17 @@ class _LawPart:
     backcast: Backcast | None = None
     draws: FloatArray = dataclasses.field(default_factory=lambda: np.empty((0, 0)))
     checks: tuple[Check, ...] = ()
-    members: tuple[MemberScore, ...] = ()
     floor: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _MinimaPart:
-    """Approach 2, by parabolas and by Akima's interpolation, or Approach 1; no frontier where
-    `problem` says why."""
+    """Approach 2, by parabolas and by the curves beside them (Akima's, cubics), or Approach 1; no
+    frontier where `problem` says why."""
 
     problem: str = ""
     frontier: Frontier | None = None
-    akima: Frontier | None = None
+    others: tuple[Frontier, ...] = ()
     checks: tuple[Check, ...] = ()
 
 
@@ -217,10 +230,6 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     known = identify(fit, cost=table.cost, flops=span, level=GATE_LEVEL, shared=shared)
     has_frontier = family.has_frontier and not fit.vanished
     blocks = list_blocks(table, group_budgets(table))
-    if work.mixed and not fit.vanished:
-        slope = float(estimate_exponent(family, fit.coefficients, table.cost, span)[0])
-        checks = _check_law(table, fit, known, slope, blocks, span)
-        return _mix_laws(work, fit, span, checks)
     draws, intervals, lines = np.empty((0, fit.theta.size)), None, np.empty((0, 4))
     if work.bootstrap is not None:
         drawn = draw_laws(table, fit, count=work.bootstrap, seed=work.seed)
@@ -255,28 +264,47 @@ def _fit_law(work: _Work, delta: float) -> _LawPart:
     )
 
 
-def _mix_laws(
-    work: _Work, plain: ParametricFit, span: tuple[float, float], checks: tuple[Check, ...]
-) -> _LawPart:
-    """The mixture of laws in place of the plain one, whose checks of the design still hold."""
-    table = work.table
-    mixed = fit_mixture(table, plain, bootstrap=work.bootstrap, seed=work.seed)
-    work.notes.append("checks of the law are those of Chinchilla's law on all runs")
-    letters = dict(zip(MIXTURE.param_names, mixed.coefficients.tolist(), strict=True))
-    line = estimate_exponent(MIXTURE, mixed.coefficients, table.cost, span)
+def _join_laws(work: _Work, law: _LawPart) -> EnsembleFit | None:
+    """The ensemble; None where Chinchilla's law, its first member, says nothing of a budget."""
+    if law.fit is None or law.fit.vanished:
+        return None
+    return fit_ensemble(
+        work.table, law.fit, bootstrap=work.bootstrap, level=work.level, seed=work.seed
+    )
+
+
+def _stand_alone(fit: Fit) -> Fit:
+    """The ensemble that was asked for by name, without what Chinchilla's law alone has."""
+    approaches = dict(fit.answering.approaches)
+    approaches.pop("projection", None)
+    note = "checks of the law are those of Chinchilla's law on all runs"
+    return dataclasses.replace(
+        fit.answering,
+        approaches=approaches,
+        objective=None,
+        backcast=None,
+        floor=None,
+        notes=(*fit.notes, note),
+    )
+
+
+def _estimate_ensemble(work: _Work, ensemble: EnsembleFit, asked: str | None) -> EnsembleEstimate:
+    table, flops = work.table, list_flops(work.table)
+    span = (float(flops.min()), float(flops.max()))
+    line = estimate_exponent(ENSEMBLE, ensemble.coefficients, table.cost, span)
     lines = np.empty((0, 4))
-    if len(mixed.draws) >= 2:
-        lines = estimate_exponent(MIXTURE, mixed.draws, table.cost, span)
-    predicted = MIXTURE.loss(mixed.coefficients, table.params, table.tokens)
+    if len(ensemble.draws) >= 2:
+        lines = estimate_exponent(ENSEMBLE, ensemble.draws, table.cost, span)
+    predicted = ENSEMBLE.loss(ensemble.coefficients, table.params, table.tokens)
     residuals = np.log(predicted / table.loss)
-    return _LawPart(
-        fit=dataclasses.replace(plain, converged=mixed.converged),
-        estimate=LawEstimate(family=MIXTURE.name, params=letters, intervals=None),
-        residual_sigma=estimate_residual_sigma(residuals, plain.theta.size),
+    letters = dict(zip(ENSEMBLE.param_names, ensemble.coefficients.tolist(), strict=True))
+    return EnsembleEstimate(
+        law=LawEstimate(family=asked or ENSEMBLE.name, params=letters, intervals=None),
         frontier=_make_frontier("parametric", line, lines, table, span, work.level),
-        draws=mixed.draws,
-        checks=checks,
-        members=mixed.members,
+        members=ensemble.members,
+        draws=_to_rows(ensemble.draws),
+        residual_sigma=estimate_residual_sigma(residuals, len(CHINCHILLA.param_names)),
+        converged=ensemble.converged,
     )
 
 
@@ -318,7 +346,8 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
     table = work.table
     budgets = group_budgets(table) if len(table) else ()
     curves = fit_curves(table, budgets)
-    checks = check_curves(budgets, curves)
+    regime = check_regime(curves, shared_noise=table.trajectory is not None)
+    checks = (*check_curves(budgets, curves), regime)
     optima = locate_optima(curves, table.cost)
     if optima.flops.size < MIN_OPTIMA:
         rejected = " ".join(curve.sentence for curve in curves if curve.rejection)
@@ -327,24 +356,30 @@ def _fit_minima(work: _Work, law: _LawPart, sigma: float | None) -> _MinimaPart:
             f"usable minimum; Approach 2 needs {MIN_OPTIMA}. {rejected}"
         ).strip()
         return _MinimaPart(problem=problem, frontier=None, checks=checks)
-    lines, noise = np.empty((0, 4)), None
+    lines, noise, freedom = np.empty((0, 4)), None, None
     if work.bootstrap is not None:
-        noise = _find_curve_noise(curves, law, sigma)
+        noise, freedom = _find_curve_noise(curves, law, sigma)
         if noise is not None:
             lines = draw_minima(
-                curves, table.cost, sigma=noise, count=work.bootstrap, seed=work.seed
+                curves,
+                table.cost,
+                sigma=noise,
+                freedom=freedom,
+                count=work.bootstrap,
+                seed=work.seed,
             )
     frontier = _join_minima("isoflop", optima, lines, work)
     sentences = tuple(curve.sentence for curve in curves if curve.rejection)
     count = 0 if noise is None or work.bootstrap is None else work.bootstrap
-    crossed, lines = find_minima(
-        table, budgets, table.cost, sigma=noise, count=count, seed=work.seed
-    )
-    akima = None
-    if crossed.flops.size >= MIN_OPTIMA:
-        akima = _join_minima("akima", crossed, lines, work)
+    others = []
+    for name, find in _OTHER_CURVES.items():
+        crossed, lines = find(table, budgets, table.cost, sigma=noise, count=count, seed=work.seed)
+        if crossed.flops.size >= MIN_OPTIMA:
+            others.append(_join_minima(name, crossed, lines, work))
     return _MinimaPart(
-        frontier=dataclasses.replace(frontier, rejected=sentences), akima=akima, checks=checks
+        frontier=dataclasses.replace(frontier, rejected=sentences),
+        others=tuple(others),
+        checks=checks,
     )
 
 
@@ -379,20 +414,34 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: _W
     return dataclasses.replace(frontier, optima=tuple(each))
 
 
-def _measure_discrepancy(work: _Work, fit: ParametricFit | None, delta: float) -> Discrepancy:
-    """Model error of the law; where only minima were asked for, of the law they stand beside."""
+def _measure_discrepancy(
+    work: _Work, fit: ParametricFit | None, ensemble: EnsembleFit | None, delta: float
+) -> Discrepancy:
+    """Model error of what answers; where only minima were asked for, of the law they stand
+    beside."""
+    if ensemble is not None:
+        members = zip(ensemble.fitted, ensemble.weights.tolist(), strict=True)
+        return measure_discrepancy(
+            work.table,
+            tuple(
+                DriftMember(fit=one.fit, rows=one.rows, weight=weight)
+                for one, weight in members
+                if one is not None and weight > 0.0
+            ),
+        )
     if fit is None and find_law_problem(work.table, work.family) is None:
         fit = fit_parametric(work.table, work.family, delta=delta)
     if fit is None:
         return assume_discrepancy()
-    return measure_discrepancy(work.table, fit)
+    rows = np.arange(len(work.table), dtype=np.int64)
+    return measure_discrepancy(work.table, (DriftMember(fit=fit, rows=rows, weight=1.0),))
 
 
 def _find_curve_noise(
     curves: tuple[Curve, ...], law: _LawPart, sigma: float | None
-) -> float | None:
-    """σ of ln loss: around the parabolas where they leave three degrees of freedom, else of the
-    replicates, else around the law."""
+) -> tuple[float | None, int | None]:
+    """σ of ln loss and its degrees of freedom: around the parabolas where they leave three, else
+    (without those) of the replicates, else around the law."""
     freedom, total = 0, 0.0
     for curve in curves:
         if curve.rejection:
@@ -402,8 +451,8 @@ def _find_curve_noise(
         total += float(np.sum((curve.loss / fitted - 1.0) ** 2))
         freedom += curve.x.size - 3
     if freedom >= 3:
-        return math.sqrt(total / freedom)
-    return sigma if sigma is not None else law.residual_sigma
+        return math.sqrt(total / freedom), freedom
+    return (sigma if sigma is not None else law.residual_sigma), None
 
 
 def _make_frontier(
@@ -492,9 +541,18 @@ def _note_draws(work: _Work, drawn: Draws) -> None:
 def _measure_coverage(table: RunTable) -> Coverage | None:
     if len(table) == 0:
         return None
-    columns = (table.params, table.tokens, list_flops(table), table.loss)
+    ratio = table.tokens / table.params
+    columns = (table.params, table.tokens, list_flops(table), table.loss, ratio)
     ends = [(float(column.min()), float(column.max())) for column in columns]
-    return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3])
+    return Coverage(params=ends[0], tokens=ends[1], flops=ends[2], loss=ends[3], ratio=ends[4])
+
+
+def _list_measured(table: RunTable) -> tuple[MeasuredRun, ...]:
+    if len(table) > MAX_ROWS:  # a stored fit is no second copy of a large table
+        return ()
+    columns = (table.params, table.tokens, list_flops(table), table.loss)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return tuple(MeasuredRun(*row) for row in rows)
 
 
 def _exp_finite(logs: FloatArray | float) -> FloatArray:
@@ -515,15 +573,11 @@ def _verify_points(table: RunTable) -> None:
         )
 
 
-def _verify_options(
-    approach: str, huber_delta: float | None, bootstrap: int | None, level: float
-) -> None:
+def _verify_options(approach: str, bootstrap: int | None, level: float) -> None:
     if approach not in ("all", "parametric", "isoflop", "envelope"):
         raise UsageError(
             f"approach {approach!r} is unknown; ask for all, parametric, isoflop or envelope."
         )
-    if huber_delta is not None and not (math.isfinite(huber_delta) and huber_delta > 0):
-        raise UsageError(f"huber_delta is {huber_delta}; it must be a finite number above 0.")
     if bootstrap is not None and bootstrap < 2:
         raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for no bootstrap.")
     if not 0.0 < level < 1.0:

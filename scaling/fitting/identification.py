@@ -93,7 +93,8 @@ def identify(
     if family.floor is not None:
         floor = (ends[family.floor][0] * scale, ends[family.floor][1] * scale)
     names = family.theta_names
-    exponents = {names[at]: ends[at] for at in family.exponents}
+    # E is searched like an exponent where it cannot be solved for, and is none.
+    exponents = {names[at]: ends[at] for at in family.exponents if at != family.floor}
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
     return Identification(
@@ -249,9 +250,8 @@ def _judge(
             f"({level:.0%} profile), {share:.0%} of the lowest loss"
         )
     family = fit.task.family
-    for at in family.exponents:
-        name = family.theta_names[at]
-        low, high = exponents[name]
+    for name, (low, high) in exponents.items():
+        at = family.theta_names.index(name)
         unbounded = low <= family.lower[at] or high >= family.upper[at]
         if unbounded or high / low > MAX_EXPONENT_RATIO:
             problems.append(f"{name} is only known to {low:.3g} … {high:.3g}")

@@ -110,6 +110,26 @@ def fit_power_line(
     return slope, level - slope * centre
 
 
+def draw_lines(log_c: FloatArray, log_params: FloatArray, cost: CostModel) -> FloatArray:
+    """Frontiers of the draws that keep enough minima.
+
+    Args:
+        log_c: ln C of each minimum, shape (k,).
+        log_params: ln N* of each draw and minimum, shape (draws, k); NaN where it has none.
+        cost: FLOPs per token.
+
+    Returns:
+        (a, ln k_n, b, ln k_d), shape (≤ draws, 4).
+    """
+    there = np.isfinite(log_params)
+    keep = there.sum(axis=1) >= max(1, min(MIN_OPTIMA, log_c.size))
+    log_params, weights = np.where(there, log_params, 0.0)[keep], there[keep].astype(np.float64)
+    log_tokens = log_c - np.log(cost.flops_per_token(np.exp(log_params)))
+    a, log_k_n = fit_power_line(log_c, log_params, weights)
+    b, log_k_d = fit_power_line(log_c, log_tokens, weights)
+    return np.stack((a, log_k_n, b, log_k_d), axis=1)
+
+
 def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     log_n = np.log(table.params[budget.rows])
     sizes, member = np.unique(log_n, return_inverse=True)
@@ -145,18 +165,21 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
 
 def choose_window(sizes: FloatArray, lead: int) -> FloatArray:
     """The ln N that the parabola is drawn through, out of all `sizes`, around the lowest."""
+    near = choose_reach(sizes, lead)
+    return near if near.size <= _WINDOW else sizes[_take(_WINDOW, sizes, lead)]
 
-    def take(count: int) -> slice:
-        first = max(0, min(lead - count // 2, sizes.size - count))
-        return slice(first, first + count)
 
+def choose_reach(sizes: FloatArray, lead: int) -> FloatArray:
+    """The ln N within ×8 of the lowest, five at least where there are."""
     chosen = np.abs(sizes - sizes[lead]) <= _REACH
-    chosen[take(_LEAST)] = True
-    if int(chosen.sum()) > _WINDOW:
-        chosen[:] = False
-        chosen[take(_WINDOW)] = True
-    window: FloatArray = sizes[chosen]
-    return window
+    chosen[_take(_LEAST, sizes, lead)] = True
+    near: FloatArray = sizes[chosen]
+    return near
+
+
+def _take(count: int, sizes: FloatArray, lead: int) -> slice:
+    first = max(0, min(lead - count // 2, sizes.size - count))
+    return slice(first, first + count)
 
 
 def _judge(

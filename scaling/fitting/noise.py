@@ -37,6 +37,33 @@ def find_shared(table: RunTable) -> tuple[str, ...] | None:
     return table.group if table.group is not None else table.trajectory
 
 
+def join_clusters(first: RunTable, second: RunTable) -> IntArray:
+    """The bootstrap cluster of each row of two tables, one after the other: what is a cluster in a
+    table stays one, and clusters that hold the same (N, D), or have one group's name, are joined.
+    Runs of one cell with one seed share initialisation and data, hence noise; draws that take a
+    cluster in both tables or in neither let it cancel, and cost nothing where it is not shared.
+
+    Returns:
+        Shape (n1 + n2,); two tables without a common cell share no cluster.
+    """
+    own = list_clusters(first)
+    links = [np.concatenate((own, list_clusters(second) + own.max() + 1))]
+    cells = [np.stack((one.params, one.tokens), axis=1) for one in (first, second)]
+    links.append(np.unique(np.concatenate(cells), axis=0, return_inverse=True)[1].ravel())
+    if first.group is not None and second.group is not None:
+        names = np.array(first.group + second.group)
+        links.append(np.unique(names, return_inverse=True)[1].ravel())
+    joined = np.arange(len(first) + len(second))
+    while True:  # every row takes the lowest label of what it is linked to, until none moves
+        before = joined
+        for link in links:
+            lowest = np.full(int(link.max()) + 1, joined.size)
+            np.minimum.at(lowest, link, joined)
+            joined = lowest[link]
+        if np.array_equal(joined, before):
+            return np.unique(joined, return_inverse=True)[1].ravel()
+
+
 def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
     """Which rows are seeds of one (N, D) trained alike, on as many unique tokens.
 
@@ -45,7 +72,7 @@ def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
         whether it has several runs of different seeds (a repeated seed is no replicate).
     """
     keys = np.stack((table.params, table.tokens), axis=1)
-    for column in (table.learning_rate, table.unique_tokens):
+    for column in (table.learning_rate, table.unique_tokens, table.batch_tokens):
         if column is not None:  # rows that do not state it are alike in that
             stated = np.where(np.isfinite(column), column, 0.0)
             keys = np.concatenate((keys, stated[:, None]), axis=1)

@@ -11,13 +11,15 @@ Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.3; the demand for proof: 
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from scaling.errors import UsageError
 from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
-from scaling.laws.family import Law, LawFamily
+from scaling.laws.family import Axes, Law, LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
@@ -83,16 +85,31 @@ class ParametricFit:
     gradient: FloatArray
 
 
-def choose_delta(table: RunTable, replicate_sigma: float | None) -> float:
-    """δ where none was asked for: 1.345·σ̂ of own replicates, at least 1e-3; 1e-3 for tables made
-    elsewhere, where published fits used it and repeated rows often differ in more than seed."""
-    if table.convention is None or replicate_sigma is None:
+def choose_delta(replicate_sigma: float | None, asked: float | None = None) -> float:
+    """δ as asked for; else 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
+
+    Replicates are runs of different seeds trained alike (`noise.find_replicates`), wherever the
+    runs lie. Published tables state no seeds, and their fits used 1e-3.
+
+    Raises:
+        UsageError: What was asked for is not above 0.
+    """
+    if asked is not None:
+        if not (math.isfinite(asked) and asked > 0):
+            raise UsageError(f"huber_delta is {asked}; it must be a finite number above 0.")
+        return asked
+    if replicate_sigma is None:
         return DEFAULT_DELTA
     return max(DEFAULT_DELTA, HUBER_EFFICIENCY * replicate_sigma)
 
 
 def fit_parametric(
-    table: RunTable, family: LawFamily, *, delta: float, group: IntArray | None = None
+    table: RunTable,
+    family: LawFamily,
+    *,
+    delta: float,
+    group: IntArray | None = None,
+    prove: bool = True,
 ) -> ParametricFit:
     """Fit the law to every row of the table.
 
@@ -101,6 +118,8 @@ def fit_parametric(
         family: The law.
         delta: Huber's threshold on log residuals.
         group: Recipe of each row, for laws that compare recipes.
+        prove: Whether variable projection must agree, which takes half of the time; without it the
+            fit is for forecasts within a table, never for an answer.
     """
     task = make_task(
         family,
@@ -126,7 +145,9 @@ def fit_parametric(
         objectives = np.concatenate((objectives, rest.objective))
         thetas = np.concatenate((thetas, rest.theta))
     best = int(np.argmin(objectives))
-    zoomed, projected = _project_out(search, seeds[0], float(objectives[best]))
+    zoomed, projected = thetas[best], float(objectives[best])
+    if prove:
+        zoomed, projected = _project_out(search, seeds[0], projected)
     if projected < objectives[best] * (1.0 - _SAME_BASIN) - _find_floor(
         search
     ):  # it found a deeper basin: go there
@@ -182,6 +203,14 @@ def refit_rows(fit: ParametricFit, rows: IntArray) -> ParametricFit:
         vanished=_has_vanished(task.family, theta),
         residuals=log_loss[0] - task.target,
         gradient=gradient[0],
+    )
+
+
+def locate_rows(task: Task, table: RunTable) -> Axes:
+    """Rows of any table in a task's coordinates; repeated data and recipes are not looked at."""
+    log_n, log_d, _ = task.axes.centre
+    return Axes(
+        x=np.log(table.params) - log_n, y=np.log(table.tokens) - log_d, centre=task.axes.centre
     )
 
 

@@ -34,6 +34,8 @@ _SETTLED = 1e-5  # a round that gains less at every node is the last
 # Few nodes see little of a long valley in many dimensions: while the lead moves on, they spread
 # out. Without it Farseer's law ended 5 % above its optimum on Epoch's 240 points; with it 4e-5.
 _STRIDE = 2.0
+# A node that leaves the columns less than this of the loss is lost; its least squares still solve.
+_LEAST_SHARE = 1e-9
 # The zoom ends where a level gains less than a thousandth and the spacing of ln α, ln β is below
 # 2e-3, a hundredth of what Epoch's 240 points resolve; on noise-free data it goes on to 1e-9.
 _FINE, _FINEST, _GAIN = 2e-3, 1e-9, 1e-3
@@ -168,7 +170,7 @@ def project(
     best = np.full(len(exponents), np.inf)
     kept = linear
     for turn in range(rounds + 1):
-        model = np.maximum((linear[:, None, :] @ columns)[:, 0], 1e-300)
+        model = np.maximum((linear[:, None, :] @ columns)[:, 0], 1e-100)
         residual = _log_model(model, power, offset) - task.target
         objective = huber(residual, task.delta).sum(axis=1)
         better = objective < best
@@ -194,10 +196,11 @@ def _log_model(model: FloatArray, power: FloatArray, offset: FloatArray) -> Floa
 
 
 def _share(model: FloatArray, power: FloatArray, offset: FloatArray) -> FloatArray | float:
-    """model^power / (offset + model^power)."""
+    """model^power / (offset + model^power), at least _LEAST_SHARE."""
     if not offset.any():
         return 1.0
-    return 1.0 / (1.0 + offset * np.exp(-power * np.log(model)))
+    most = np.log(1.0 / _LEAST_SHARE)
+    return 1.0 / (1.0 + offset * np.exp(np.minimum(-power * np.log(model), most)))
 
 
 def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -94,7 +94,7 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
     seen = (
         f"The law misses cells by {math.sqrt(missed):.2%} ({freedom} degrees of freedom), seeds of "
         f"one cell differ by {math.sqrt(pure):.2%} ({pure_freedom}): F = {ratio:.2g}, "
-        f"p = {chance:.1g}."
+        f"p = {chance:.1g} (threshold {_MAX_CHANCE:g})."
     )
     advice = (
         "More seeds will not shrink this: the law's form or an uneven recipe is at fault. See "
@@ -151,7 +151,10 @@ def check_trend(table: RunTable, fit: ParametricFit) -> Check:
     if not shown:
         lowest = min(trends, key=lambda one: one.chance)
         chance = min(1.0, lowest.chance * len(trends))
-        seen = f"No pattern against {tested}; the clearest, {lowest.name}, has p = {chance:.2g}."
+        seen = (
+            f"No pattern was shown against {tested}; the clearest, {lowest.name}, has p = "
+            f"{chance:.2g} (threshold {_MAX_CHANCE:g})."
+        )
         return pass_if(True, code, seen, "")
     worst = max(shown, key=lambda one: abs(one.size))
     side = "below" if worst.size > 0 else "above"

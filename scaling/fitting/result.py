@@ -19,7 +19,7 @@ from scaling.sweep.counting import CountConvention
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
-Approach = Literal["parametric", "projection", "isoflop", "akima", "envelope"]
+Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
 
 
@@ -128,12 +128,24 @@ class Frontier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """The box of the data behind a fit: (low, high) of N, D, C and the lowest and highest loss."""
+    """The box of the data behind a fit: (low, high) of N, D, C, loss and D/N; the last None where a
+    fit was stored without it."""
 
     params: tuple[float, float]
     tokens: tuple[float, float]
     flops: tuple[float, float]
     loss: tuple[float, float]
+    ratio: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A finished run: N, D, C [FLOPs] and its loss [nats/token]."""
+
+    params: float
+    tokens: float
+    flops: float
+    loss: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,17 +215,66 @@ class Discrepancy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemberScore:
-    """A member of a mixture: its weight, and how well it forecast held-out runs.
+    """A member of the ensemble: its weight, and how well it forecast held-out runs.
 
     Attributes:
         name: Of the member.
-        weight: In the mixture, 0 to 1.
-        errors: Mean absolute error of ln L of each forecast; None where it could not be made.
+        weight: In the ensemble, 0 to 1.
+        errors: Mean absolute error of ln L of each window's forecast; None where it could not be
+            made.
+        biases: Mean of ln forecast − ln measured of the same.
+        budgets: Distinct C among each window's held-out runs.
+        reach: C of each window's held-out runs over the largest fitted one.
+        weight_interval: Of the weight, over the draws; None without bootstrap.
+        rows: Runs that it was fitted to; 0 where it takes no part.
+        letters: How many it fits.
+        converged: Whether its fit is proven; None where it takes no part.
     """
 
     name: str
     weight: float
     errors: tuple[float | None, ...]
+    biases: tuple[float | None, ...]
+    budgets: tuple[int, ...]
+    reach: tuple[float, ...]
+    weight_interval: Interval | None
+    rows: int
+    letters: int
+    converged: bool | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """One of `members` in the JSON of `scaling fit`."""
+        interval = None if self.weight_interval is None else self.weight_interval.to_contract()
+        return {**dataclasses.asdict(self), "weight_interval": interval}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleEstimate:
+    """The ensemble that answers where no law was asked for by name.
+
+    Attributes:
+        law: Its letters: those of each member, and the weights.
+        frontier: Of the ensemble.
+        members: Weights and scores.
+        draws: Bootstrap draws, one row each, columns in the order of `law.params`.
+        residual_sigma: Robust standard deviation of log residuals.
+        converged: Whether every member with a weight is proven.
+    """
+
+    law: LawEstimate
+    frontier: Frontier
+    members: tuple[MemberScore, ...]
+    draws: tuple[tuple[float, ...], ...]
+    residual_sigma: float
+    converged: bool
+
+    def to_contract(self) -> dict[str, Any]:
+        """`answer` in the JSON of `scaling fit`."""
+        return {
+            "family": self.law.family,
+            "members": [member.to_contract() for member in self.members],
+            "frontier": self.frontier.to_contract(),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,8 +304,11 @@ class Fit:
             byte, C filled in, intervals that are not a bootstrap).
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
-        members: Of a mixture of laws; empty for one law.
-        discrepancy: Model error beyond the data; None without bootstrap.
+        members: Of a law that is an ensemble; empty for one law.
+        answer: The ensemble that answers in place of the law; None where the law was asked for.
+        measured: Finished runs, also those that no fit takes: where one stands at a question's
+            budget or (N, D), the answer leads with it.
+        discrepancy: Model error of what answers, beyond the data; None without bootstrap.
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
             on the same documents; None where it is not stated.
         floor: Profile interval of E, at the level of the gates; None where the law fits none.
@@ -270,6 +334,8 @@ class Fit:
     table_digest: str
     source: str
     members: tuple[MemberScore, ...] = ()
+    answer: EnsembleEstimate | None = None
+    measured: tuple[MeasuredRun, ...] = ()
     discrepancy: Discrepancy | None = None
     evaluation_error: float | None = None
     floor: Interval | None = None
@@ -278,6 +344,28 @@ class Fit:
     def frontier(self) -> Frontier | None:
         """The frontier of the asked approach."""
         return self.approaches.get(self.asked)
+
+    @property
+    def answering(self) -> Fit:
+        """This fit as it answers: with the ensemble in the law's place where there is one."""
+        if self.answer is None:
+            return self
+        one = self.answer
+        return dataclasses.replace(
+            self,
+            law=one.law,
+            draws=one.draws,
+            approaches={**self.approaches, "parametric": one.frontier},
+            residual_sigma=one.residual_sigma,
+            members=one.members,
+            answer=None,
+        )
+
+    @property
+    def plain(self) -> Fit:
+        """This fit as its law alone answers, without intervals: they would hold the model error of
+        the ensemble."""
+        return dataclasses.replace(self, answer=None, draws=())
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling fit`, plain values without NaN or Infinity."""
@@ -288,7 +376,7 @@ class Fit:
                 "delta": self.objective.delta,
                 "sum": finite_or_none(self.objective.sum),
             }
-        mixture = {"members": [dataclasses.asdict(one) for one in self.members]}
+        members = {"members": [one.to_contract() for one in self.members]}
         drift = None if self.discrepancy is None else self.discrepancy.to_contract()
         return {
             "schema_version": SCHEMA_VERSION,
@@ -304,7 +392,8 @@ class Fit:
             "notes": list(self.notes),
             "discrepancy": drift,
             "evaluation_error": self.evaluation_error,
-            **(mixture if self.members else {}),
+            "answer": None if self.answer is None else self.answer.to_contract(),
+            **(members if self.members else {}),
         }
 
 

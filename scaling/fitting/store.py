@@ -20,10 +20,12 @@ from scaling.fitting.result import (
     Coverage,
     Discrepancy,
     DriftWindow,
+    EnsembleEstimate,
     Fit,
     Frontier,
     Interval,
     LawEstimate,
+    MeasuredRun,
     MemberScore,
     Objective,
 )
@@ -32,7 +34,7 @@ from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
-FORMAT_VERSION = 9  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 10  # raised whenever an older fit would be read as something else
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -97,6 +99,7 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
     law, objective = fields.pop("law"), fields.pop("objective")
     covered, backcast = fields.pop("covered"), fields.pop("backcast")
     discrepancy, floor = fields.pop("discrepancy"), fields.pop("floor")
+    answer = fields.pop("answer")
     return Fit(
         law=None if law is None else _read_law(law),
         objective=None if objective is None else Objective(**objective),
@@ -106,7 +109,9 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
         discrepancy=None if discrepancy is None else _read_discrepancy(discrepancy),
         floor=None if floor is None else Interval(**floor),
         checks=tuple(Check(**one) for one in fields.pop("checks")),
-        members=tuple(MemberScore(**_tuples(one)) for one in fields.pop("members")),
+        members=tuple(_read_member(one) for one in fields.pop("members")),
+        measured=tuple(MeasuredRun(**one) for one in fields.pop("measured")),
+        answer=None if answer is None else _read_ensemble(answer),
         cost=CostModel(**_tuples(fields.pop("cost"))),
         **_tuples(fields),
     )
@@ -115,6 +120,24 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
 def _read_discrepancy(value: Mapping[str, Any]) -> Discrepancy:
     windows = tuple(DriftWindow(**one) for one in value["windows"])
     return Discrepancy(rates=tuple(value["rates"]), below=value["below"], windows=windows)
+
+
+def _read_ensemble(value: Mapping[str, Any]) -> EnsembleEstimate:
+    fields = dict(value)
+    return EnsembleEstimate(
+        law=_read_law(fields.pop("law")),
+        frontier=_read_frontier(fields.pop("frontier")),
+        members=tuple(_read_member(one) for one in fields.pop("members")),
+        **_tuples(fields),
+    )
+
+
+def _read_member(value: Mapping[str, Any]) -> MemberScore:
+    fields = dict(value)
+    interval = fields.pop("weight_interval")
+    return MemberScore(
+        weight_interval=None if interval is None else Interval(**interval), **_tuples(fields)
+    )
 
 
 def _read_law(value: Mapping[str, Any]) -> LawEstimate:

@@ -18,7 +18,7 @@ from scaling.laws.power_sum import PowerSum, Term
 from scaling.units import FloatArray
 
 # Where a term has vanished its optimum runs away; 1e±100 is away, and its cube still a double.
-_FAR = 230.0
+FAR = 230.0
 
 
 class Chinchilla(PowerSum):
@@ -62,7 +62,7 @@ class Chinchilla(PowerSum):
         a, b = coefficients[..., self._first], coefficients[..., self._first + 1]
         log_g = np.log(alpha * a) - np.log(beta * b)
         log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
-        return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
+        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
 
     @property
     def _at_tokens(self) -> int:

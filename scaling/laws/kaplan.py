@@ -87,5 +87,14 @@ class Kaplan(Formula):
         log_sum = np.logaddexp(by_params, log_d_c - np.log(tokens))
         return np.asarray(np.exp(alpha_d * log_sum), dtype=np.float64)
 
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """See LawFamily: (N_c/N)^p + D_c/D is least at N^(1+p) = p·N_c^p·C/(κ·D_c), p = α_N/α_D."""
+        log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
+        p = alpha_n / alpha_d
+        log_params = (np.log(p) + p * log_n_c - log_d_c + np.log(flops) - np.log(kappa)) / (1.0 + p)
+        return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
+
 
 KAPLAN = Kaplan()

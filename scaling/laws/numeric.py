@@ -9,7 +9,7 @@ import numpy as np
 from scaling.units import FloatArray
 
 _STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
-_LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
+LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
 _HALVINGS = 60
 _GRID = 41
 _ZOOMS = 5  # from ten decades either side down to 1e-5 in ln N
@@ -74,7 +74,7 @@ class NumericAnswers:
     ) -> FloatArray:
         """See LawFamily; by halving, as L falls with D."""
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
-        low, high = np.zeros(shape), np.full(shape, _LARGEST)
+        low, high = np.zeros(shape), np.full(shape, LARGEST)
         reached = self.loss(coefficients, params, np.exp(high)) <= loss
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)

@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
+from scaling.laws.coupled import COUPLED
 from scaling.laws.data_constrained import DATA_CONSTRAINED
 from scaling.laws.droppo import DROPPO
+from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
-from scaling.laws.mixture import MIXTURE
 from scaling.laws.over_training import OVER_TRAINING
 
 FAMILIES: Mapping[str, LawFamily] = {
@@ -26,6 +27,7 @@ FAMILIES: Mapping[str, LawFamily] = {
         NO_FLOOR,
         KAPLAN,
         DROPPO,
+        COUPLED,
         FARSEER,
         COMPUTE,
         DATA_CONSTRAINED,
@@ -55,14 +57,14 @@ def find_family(name: str) -> LawFamily:
     hint = f" Did you mean {close[0]!r}?" if close else ""
     known = ", ".join(FAMILIES)
     raise UsageError(
-        f"family {name!r} is unknown; there are {known}, floor:VALUE and mixture.{hint}"
+        f"family {name!r} is unknown; there are {known}, floor:VALUE and ensemble.{hint}"
     )
 
 
 def find_law(name: str) -> Law:
-    """The law of a stored fit: a family, or the mixture of several.
+    """The law of a stored fit: a family, or the ensemble of several.
 
     Raises:
         UsageError: There is none.
     """
-    return MIXTURE if name == MIXTURE.name else find_family(name)
+    return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)

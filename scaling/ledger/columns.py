@@ -45,9 +45,14 @@ OPTIONAL = (
     TableColumn("steps", "positive", "", "optimiser steps up to this row"),
     TableColumn("warmup_steps", "not_negative", "", "steps of learning-rate warmup"),
     TableColumn("decay_steps", "not_negative", "", "last steps, over which the rate decays"),
+    TableColumn("clipped", "not_negative", "", "share of steps whose gradient was clipped"),
+    TableColumn("clipped_after_warmup", "not_negative", "", "the same of the steps after warmup"),
     TableColumn("corpus", "text", "", "name of the tokenised text, and so of the held-out set"),
     TableColumn("numerics", "text", "", "what the row was computed with: version, device, dtype"),
     TableColumn("run", "text", "", "training run of which the row is a point"),
+    TableColumn(
+        "role", "text", "", "`bracket` and `validation`: in no fit; `grid` and `replicate` are"
+    ),
     TableColumn("schedule", "text", "", "`constant` or `cooldown`: how points of a run compare"),
 )
 TABLE_COLUMNS = REQUIRED + OPTIONAL

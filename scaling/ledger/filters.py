@@ -20,6 +20,8 @@ from scaling.sweep.runspec import canonical_json
 
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
+# What makes a recipe, of what a table may state; D and the steps of a cell follow from the rest.
+RECIPE = ("learning_rate", "batch_tokens", "warmup_steps", "decay_steps", "corpus", "schedule")
 # Of a float's rounding; the check `repeated_data` allows as much.
 _WHOLE_EPOCH = 1.0 + 1e-6
 
@@ -32,15 +34,18 @@ class Filters:
         flops_range: Lowest and highest C [FLOPs] kept, both included; None: no such end.
         first_epoch: Keep rows that saw no text twice: D <= U.
         min_ratio: Lowest tokens per parameter kept.
-        best_recipe: Of each (N, D) keep the row of the lowest loss; where learning rates and seeds
-            are stated, also its learning rate's other seeds. Without seeds a row of the same
-            learning rate may be a double, and is left out.
+        best_recipe: Of each (N, D) keep the row of the lowest loss; where seeds and some of the
+            recipe (`RECIPE`) are stated, also the other seeds of its recipe. Rows that differ from
+            it in a stated part, or that share its seed, are of another recipe that the table does
+            not state, or doubles: they are left out.
+        last_of_run: Of points along a training run keep the one of the most tokens.
     """
 
     flops_range: tuple[float | None, float | None] | None = None
     first_epoch: bool = False
     min_ratio: float | None = None
     best_recipe: bool = False
+    last_of_run: bool = False
 
     def __bool__(self) -> bool:
         return self != Filters()
@@ -81,6 +86,8 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
             FilterEffect(name=name, rule=rule, left_out=int(np.sum(~mask)), seen=len(kept))
         )
         kept = select_rows(kept, np.flatnonzero(mask))
+        if name == "last_of_run":  # what is left are runs, one row each
+            kept = dataclasses.replace(kept, trajectory=None)
     if not effects:
         return table, ()
     if not len(kept):
@@ -106,6 +113,8 @@ def _list_rules(filters: Filters) -> Iterator[tuple[str, str, Callable[[RunTable
     if least is not None:
         rule = f"D/N >= {least:g}"
         yield "min_ratio", rule, lambda table: table.tokens >= least * table.params
+    if filters.last_of_run:
+        yield "last_of_run", "end of each training run", _is_last_of_run
     if filters.best_recipe:
         yield "best_recipe", "lowest loss of each (N, D), with its seeds", _is_best_recipe
 
@@ -155,8 +164,30 @@ def _is_best_recipe(table: RunTable) -> BoolArray:
     _, first, cells = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
     best = np.zeros(len(table), dtype=np.bool_)
     best[order[first]] = True
-    if table.seed is None or table.learning_rate is None:
+    stated = [getattr(table, name) for name in RECIPE if getattr(table, name) is not None]
+    if table.seed is None or not stated:
         return best
-    rates = table.learning_rate[order]
-    best[order] |= rates == rates[first][cells.ravel()]
+    chosen = first[cells.ravel()]
+    same = np.ones(len(table), dtype=np.bool_)
+    for values in stated:
+        ordered = np.unique(np.asarray(values), return_inverse=True)[1].ravel()[order]
+        same &= ordered == ordered[chosen]
+    seeds = table.seed[order]
+    best[order] |= same & (seeds != seeds[chosen])
     return best
+
+
+def _is_last_of_run(table: RunTable) -> BoolArray:
+    """The row of the most tokens of each run; of equal ones the first in the one order of rows."""
+    if table.trajectory is None:
+        raise UsageError(
+            f"{table.source}: --last-of-run needs the training run of each row, and runs of several"
+            " points.\nName the column: --columns run=COLUMN."
+        )
+    order = order_rows(table)
+    member = np.unique(np.array(table.trajectory), return_inverse=True)[1].ravel()[order]
+    last = np.lexsort((-table.tokens[order], member))
+    _, first = np.unique(member[last], return_index=True)
+    kept = np.zeros(len(table), dtype=np.bool_)
+    kept[order[last[first]]] = True
+    return kept

@@ -168,19 +168,36 @@ def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
         IntegrityError: There is a file or a link in its place.
     """
     data = seal_document(dataclasses.asdict(forecast))
-    home = folder / FOLDER
-    refuse_links(folder, FOLDER)
-    make_folder(home)
-    temporary = home / f"{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
+    name, _ = write_sealed(folder, FOLDER, data, created=forecast.created)  # or there: same bytes
+    _, digest = open_document(read_document(folder, f"{FOLDER}/{name}", limit=_LIMIT_BYTES))
+    return RegisteredForecast(name=name, digest=digest, forecast=forecast)
+
+
+def write_sealed(
+    folder: Path, home: str, data: bytes, *, created: str, name: str | None = None
+) -> tuple[str, bool]:
+    """Write a sealed document to folder/home, under the name of its date and digest or the given
+    one; nothing that is there is ever replaced.
+
+    Returns:
+        Its name, and whether this call made it.
+
+    Raises:
+        EnvironmentFault: The folder cannot be written, or knows no hard links.
+        IntegrityError: There is a link in its place.
+    """
+    refuse_links(folder, home)
+    make_folder(folder / home)
+    temporary = folder / home / f"{uuid.uuid4().hex[:8]}{TEMPORARY_SUFFIX}"
     write_durably(temporary, data)
     try:
-        document = read_document(folder, f"{FOLDER}/{temporary.name}", limit=_LIMIT_BYTES)
+        document = read_document(folder, f"{home}/{temporary.name}", limit=_LIMIT_BYTES)
         _, digest = open_document(document)
-        name = f"{forecast.created[:10]}-{digest[:12]}.json"
-        link_exclusively(temporary, home / name)  # there already: the same bytes
+        name = name or f"{created[:10]}-{digest[:12]}.json"
+        made = link_exclusively(temporary, folder / home / name)
     finally:
         temporary.unlink(missing_ok=True)
-    return RegisteredForecast(name=name, digest=digest, forecast=forecast)
+    return name, made
 
 
 def read_forecasts(folder: Path) -> StoredForecasts:

@@ -191,16 +191,35 @@ def _check_index(
             continue
         gone = "the index names this run, but its result is gone; restore it from a copy"
         yield Finding(kind="lost", path=f"runs/{run_id[:40]}", what=gone)
-    wanted = render_index(stored, cells) if cells else None
+    wanted = render_index(ledger, stored, cells) if cells else None
     same_runs = text is not None and set(named) == set(stored.results)
     if wanted == text or (wanted is None and same_runs):
         return
+    if same_runs and wanted is not None and text is not None and _is_older(text, wanted):
+        if not repair:
+            return  # what it holds is right: a fit of the folder does not read it
+        what = "has fewer columns than this version writes"
     repaired = False
     if repair:
         with contextlib.suppress(IntegrityError):  # a link or a folder is in its place
             write_index(ledger, stored, cells)
             repaired = True
     yield Finding(kind="index", path=INDEX_PATH, what=what, repaired=repaired)
+
+
+def _is_older(text: str, wanted: str) -> bool:
+    """Whether an index lacks columns that this version writes, and no cell of the others."""
+    try:
+        read, (all_names, *all_rows) = (
+            list(csv.reader(io.StringIO(one))) for one in (text, wanted)
+        )
+    except csv.Error:
+        return False
+    names, rows = (read[0], read[1:]) if read else ([], [])
+    if not names or not set(names) < set(all_names):
+        return False
+    where = [all_names.index(name) for name in names]
+    return rows == [[row[at] for at in where] for row in all_rows]
 
 
 def _was_put_aside(ledger: Ledger, run_id: str) -> bool:

@@ -11,14 +11,16 @@ Source: wandb/apis/public/runs.py (RunFragment, _convert_to_dict), mlflow/entiti
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError
 from scaling.ledger.rows import RawTable, Row, read_text, refuse_rows, shorten_problems
+from scaling.tables.shapes import find_records
 
 _BLANK = " \t\r\n"
 _TOO_DEEP = "nested too deeply; write one flat object per run"
@@ -26,7 +28,7 @@ _PACKED = ("config", "summaryMetrics")
 _DOUBLED = None  # the key under which an object names a key that it holds twice; never a JSON key
 
 
-def read_json_lines(path: Path, *, wanted: Collection[str]) -> RawTable:
+def read_json_lines(path: Path, *, wanted: Container[str]) -> RawTable:
     """The rows of JSON Lines; a line that is no object is a row with a problem.
 
     Args:
@@ -41,17 +43,31 @@ def read_json_lines(path: Path, *, wanted: Collection[str]) -> RawTable:
     return collector.finish("JSON Lines", str(path))
 
 
-def read_json_list(path: Path, *, wanted: Collection[str]) -> RawTable:
-    """The rows of a JSON list of objects; a single object is one row.
+def read_json_list(path: Path, *, wanted: Container[str]) -> RawTable:
+    """The rows of a JSON list of objects, or of an object that holds rows (`tables.shapes`); any
+    other single object is one row.
 
     Raises:
-        TableError: The file is not JSON.
+        TableError: The file is not JSON, or holds several lists of rows.
     """
     name = str(path)
     text = read_text(path, "JSON")
     collector = _Collector(wanted)
     line, counted = 1, 0
     try:
+        if text.lstrip(_BLANK)[:1] == "{":
+            ((_, whole),) = _iterate_values(text)
+            assert isinstance(whole, dict)
+            found = find_records(whole, wanted)
+            if found.remedy and not found.rows:
+                raise TableError([f"{name}: {found.remedy}"])
+            refuse_rows(name, len(found.rows))
+            for at, row in enumerate(found.rows, start=1):
+                collector.add_value(at, row)
+            raw = collector.finish("JSON", name)
+            place = "row " if found.note else ""
+            notes = [found.note] if found.note else []
+            return dataclasses.replace(raw, place=place, notes=notes, remedy=found.remedy)
         for start, value in _iterate_values(text):
             line, counted = line + text.count("\n", counted, start), start
             refuse_rows(name, len(collector.rows))
@@ -68,8 +84,8 @@ def read_json_list(path: Path, *, wanted: Collection[str]) -> RawTable:
 class _Collector:
     """Rows of the wanted columns, and the names of all."""
 
-    def __init__(self, wanted: Collection[str]) -> None:
-        self.wanted = frozenset(wanted)
+    def __init__(self, wanted: Container[str]) -> None:
+        self.wanted = wanted
         self.names: dict[str, None] = {}
         self.rows: list[tuple[int, dict[str, str], str]] = []
 

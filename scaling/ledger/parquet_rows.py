@@ -8,7 +8,7 @@ The one place that imports pyarrow, and only when a Parquet file is read.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from scaling.ledger.rows import MAX_BYTES, RawTable, Row, refuse_rows, refuse_wa
 _BATCH_ROWS = 50_000
 
 
-def read_parquet_rows(path: Path, *, wanted: Collection[str]) -> RawTable:
+def read_parquet_rows(path: Path, *, wanted: Container[str]) -> RawTable:
     """The rows of a Parquet file; fields of a struct are dotted columns.
 
     Raises:

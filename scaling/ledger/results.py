@@ -39,9 +39,11 @@ class RunResult:
         mfu: Model FLOP/s of those steps over the measured peak of the device's matrix products.
         grad_norm: Mean gradient norm before clipping over the last 5 % of the steps.
         clipped: Share of the steps whose gradient was clipped.
+        clipped_after_warmup: The same of the steps after warmup: during it gradients are large in
+            every run, and their share of a short run is large whatever comes later.
         versions: Software and processor it was computed with (`provenance.describe_versions`).
 
-    The last five are None in results of older versions, and but for `versions` where an attempt
+    The last six are None in results of older versions, and but for `versions` where an attempt
     took no step.
     """
 
@@ -66,6 +68,7 @@ class RunResult:
     mfu: float | None = None
     grad_norm: float | None = None
     clipped: float | None = None
+    clipped_after_warmup: float | None = None
     versions: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -112,6 +115,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("U", "float64", "tokens", "unique tokens seen"),
     Column("epochs", "float64", "", "passes over the corpus"),
     Column("seed", "int64", "", "initialisation and data order"),
+    Column("group", "str", "", "runs of one group share noise: of a trunk, or of one N and D"),
+    Column("vocab_size", "int64", "tokens", "of the tokenizer"),
+    Column("seq_len", "int64", "tokens", "length of a sequence"),
+    Column("head_size", "int64", "", "width of an attention head"),
     Column("d_model", "int64", "", "width"),
     Column("n_layers", "int64", "", "depth"),
     Column("params_total", "float64", "parameters", "every stored parameter"),
@@ -122,11 +129,21 @@ COLUMNS: tuple[Column, ...] = (
     Column("lr", "float64", "", "peak learning rate at the base width"),
     Column("batch_tokens", "int64", "tokens", "tokens per optimiser step"),
     Column("steps", "int64", "", "optimiser steps"),
+    Column("warmup_steps", "int64", "", "steps of learning-rate warmup"),
+    Column("decay_steps", "int64", "", "last steps, over which the rate decays"),
+    Column("corpus", "str", "", "digest of the tokenised corpus"),
+    Column("overlap", "float64", "", "share of its held-out spans that occur in its training text"),
+    Column("unigram_entropy", "float64", "nats/token", "entropy of its tokens' frequencies"),
+    Column("numerics", "str", "", "what the run was computed with"),
+    Column("varied", "str", "", "what a bracket run varies: learning_rate or batch"),
+    Column("varied_run", "str", "", "run_id of the run that it varies"),
+    Column("varied_factor", "float64", "", "by which factor"),
     Column("seconds", "float64", "s", "wall-clock time of the attempt"),
     Column("tokens_per_second", "float64", "tokens/s", "of training, in the attempt that won"),
     Column("mfu", "float64", "", "model FLOP/s over the measured peak of matrix products"),
     Column("grad_norm", "float64", "", "gradient norm before clipping over the last 5 % of steps"),
     Column("clipped", "float64", "", "share of steps whose gradient was clipped"),
+    Column("clipped_after_warmup", "float64", "", "the same of the steps after warmup"),
 )
 
 
@@ -152,6 +169,7 @@ class Measurement:
     mfu: float | None = None
     grad_norm: float | None = None
     clipped: float | None = None
+    clipped_after_warmup: float | None = None
 
 
 class RunInterrupted(ScalingError):

@@ -1,15 +1,19 @@
 """Rows of a foreign file as text cells, whatever its format; nothing here is read as a number.
 
-The suffix names the format: .csv, .tsv, .jsonl or .ndjson, .json, .parquet; any other is read as
-CSV. Nested objects become dotted columns (`config.n_params`). A JSON number keeps the digits it is
-written with, so every format takes the one path from text to numbers, in `cells`.
+`opening` chooses the format. Nested objects become dotted columns (`config.n_params`). A JSON
+number keeps the digits it is written with, so every format takes the one path from text to numbers,
+in `cells`.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
+import gzip
 import io
+import re
 import stat
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,12 @@ from scaling.errors import TableError
 MAX_ROWS = 10**7
 MAX_BYTES = 2**30
 _KEEP_LESS = "keep one row per run and the columns that are fitted"
+_MARKS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_DASHES = re.compile(":?-+:?")
+_NEEDED = "a table of runs needs a header and one row per run"
+# Of a name (group, run, corpus): numpy keeps every name at the length of the longest, four bytes a
+# character, so one long name beside 10^7 short ones would take all memory.
+LONGEST_NAME = 256
 # A file with a wrong column has as many problems as rows; a reader needs the first of them.
 MAX_PROBLEMS = 1000
 
@@ -43,6 +53,8 @@ class RawTable:
         header: The column of each cell of a row.
         rows: In the file's order; may raise TableError where the file breaks off.
         place: What `Row.at` counts where it is not lines, e.g. "row ".
+        notes: What was understood of its shape.
+        remedy: What to say where a needed column is missing.
     """
 
     format: str
@@ -50,25 +62,35 @@ class RawTable:
     header: Sequence[str]
     rows: Iterator[Row]
     place: str = ""
+    notes: Sequence[str] = ()
+    remedy: str = ""
 
 
-def read_csv_rows(path: Path, *, delimiter: str) -> RawTable:
+def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
     """The rows of a CSV or TSV, blank lines left out.
+
+    Args:
+        path: The file.
+        delimiter: Between cells; None: a comma, or what the header has in its place.
 
     Raises:
         TableError: The file cannot be read, is empty, or has an unclosed quote.
     """
     name = str(path)
     kind = "TSV" if delimiter == "\t" else "CSV"
-    lines = csv.reader(
-        io.StringIO(read_text(path, kind), newline=""), delimiter=delimiter, strict=True
-    )
+    text = read_text(path, kind)
+    if delimiter is None and text.lstrip()[:1] == "|":
+        return _read_markdown(text, name)
+    notes = []
+    if delimiter is None:
+        delimiter = _find_delimiter(text)
+        if delimiter != ",":
+            notes.append(f"columns are separated by {_MARKS[delimiter]}")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [cell.strip() for cell in next(lines)]
     except StopIteration:
-        raise TableError(
-            [f"{name}:1: the file is empty; a table of runs needs a header and one row per run"]
-        ) from None
+        raise TableError([f"{name}:1: the file is empty; {_NEEDED}"]) from None
     except csv.Error as error:
         raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
@@ -79,14 +101,43 @@ def read_csv_rows(path: Path, *, delimiter: str) -> RawTable:
                     continue
                 problem = ""
                 if len(cells) != len(header):
-                    problem = (f"{len(cells)} cells where the header has {len(header)}; "
-                               f"quote cells that contain {'tabs' if kind == 'TSV' else 'commas'}"
-                               )  # fmt: skip
+                    problem = _describe_width(len(cells), len(header), _MARKS[delimiter])
                 yield Row(lines.line_num, cells, problem)
         except csv.Error as error:
             raise TableError([f"{name}:{lines.line_num}: {_explain(error, kind)}"]) from None
 
-    return RawTable(format=kind, names=header, header=header, rows=iterate())
+    return RawTable(format=kind, names=header, header=header, rows=iterate(), notes=notes)
+
+
+def _find_delimiter(text: str) -> str:
+    """A comma, or the mark that the header has where it has no comma outside quotes."""
+    first = text.lstrip("\r\n").partition("\n")[0]
+    bare = "".join(first.split('"')[::2])
+    return next((mark for mark in (",", ";", "\t") if mark in bare), ",")
+
+
+def _read_markdown(text: str, name: str) -> RawTable:
+    """A table of `| cells |` with a line of dashes below its header; other lines are left out."""
+    lines = [(at, line.strip()) for at, line in enumerate(text.splitlines(), start=1)]
+    rows = [(at, [cell.strip() for cell in line.strip("|").split("|")])
+            for at, line in lines if line.startswith("|")]  # fmt: skip
+    _, header = rows[0]
+    body = [(at, cells) for at, cells in rows[1:] if not all(_DASHES.fullmatch(c) for c in cells)]
+    return RawTable(
+        format="Markdown",
+        names=header,
+        header=header,
+        rows=iter(
+            Row(at, cells, _describe_width(len(cells), len(header), "bars")
+                if len(cells) != len(header) else "")
+            for at, cells in body
+        ),
+        notes=["the table is read as Markdown"],
+    )  # fmt: skip
+
+
+def _describe_width(cells: int, header: int, marks: str) -> str:
+    return f"{cells} cells where the header has {header}; quote cells that contain {marks}"
 
 
 def _explain(error: csv.Error, kind: str) -> str:
@@ -98,17 +149,22 @@ def _explain(error: csv.Error, kind: str) -> str:
 
 
 def read_text(path: Path, kind: str) -> str:
-    """The whole file, without a byte order mark.
+    """The whole file, without a byte order mark; unpacked where it is named .gz.
 
     Raises:
-        TableError: It cannot be read, is larger than 1 GiB, has more than 10^7 lines, or is not
-            text in UTF-8.
+        TableError: It cannot be read, is larger than 1 GiB (unpacked too), has more than 10^7
+            lines, or is no text in UTF-8, or in UTF-16 with its mark.
     """
     name = str(path)
     refuse_waiting(path)
     try:
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
+        if path.suffix.lower() == ".gz" and len(raw) <= MAX_BYTES:
+            with gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+                raw = packed.read(MAX_BYTES + 1)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise TableError([f"{name}: not readable as gzip ({error}); pack it again"]) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise TableError([f"{name}: cannot be read ({reason}); name a file of runs"]) from None
@@ -116,7 +172,8 @@ def read_text(path: Path, kind: str) -> str:
         raise TableError([f"{name}: larger than {MAX_BYTES / 2**30:.3g} GiB; {_KEEP_LESS}"])
     refuse_rows(name, raw.count(b"\n") - 1)  # the header
     try:
-        text = raw.decode("utf-8-sig")
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise TableError([f"{name}:{line}: not UTF-8 text (byte {error.start}); "

@@ -23,6 +23,7 @@ from scaling.ledger.brackets import Bracket
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
 from scaling.ledger.tables import RunTable
+from scaling.sweep.bracket import Varied
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import (
     FLOPS_PER_PARAM_TOKEN,
@@ -42,6 +43,9 @@ INDEX_PATH = "index/runs.csv"
 
 _NAMES_IN_A_NOTE = 5
 _NUMERICS = ("torch", "device", "dtype")
+# In the reason of runs that trainers of version 1 stopped half way, or counted as diverged at the
+# end, by their loss alone.
+_STOPPED = "above the unigram entropy"
 _SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 CellValue = str | int | float | None
@@ -95,7 +99,7 @@ def tabulate(
         seed=np.array([result.run.seed for result in rows], dtype=np.int64),
         learning_rate=_floats([result.run.recipe.learning_rate for result in rows]),
         group=_list_groups([result.run for result in rows]),
-        loss_se=None if None in errors else _floats(errors),
+        loss_se=None if all(error is None for error in errors) else _floats(errors),
         diverged=tuple(r.run.run_id for r in present if r.status == "diverged"),
         rejected=(),
         notes=_write_notes(stored, planned),
@@ -110,6 +114,12 @@ def tabulate(
         corpus=tuple(result.run.data_digest for result in rows),
         numerics=tuple(name_numerics(result) for result in rows),
         overlap=ledger.corpus.overlap,
+        clipped=_floats_or_none([result.clipped for result in rows]),
+        clipped_after_warmup=_floats_or_none([result.clipped_after_warmup for result in rows]),
+        unigram_entropy=ledger.corpus.unigram_entropy,
+        stopped=tuple(
+            r.run.run_id for r in present if r.status == "diverged" and _STOPPED in r.reason
+        ),
         brackets=_list_brackets(stored, planned, convention),
     )
 
@@ -144,11 +154,12 @@ def _list_brackets(
         if cell.varied is not None and run_id in stored.results:
             what, corner, factor = cell.varied
             losses = found.setdefault(corner, {"learning_rate": [], "batch": []})
-            losses[what].append((factor, stored.results[run_id].loss))
+            varied = stored.results[run_id]
+            losses[what].append((factor, varied.loss if varied.status == "finished" else None))
     brackets = []
     for corner, losses in sorted(found.items()):
         own = stored.results.get(corner)
-        if own is not None and own.loss is not None:
+        if own is not None and own.loss is not None and own.status == "finished":
             brackets.append(
                 Bracket(
                     run=corner,
@@ -175,6 +186,10 @@ def row_of(
     role: CellRole | None,
     budget: float | None,
     convention: CountConvention = "matmul",
+    group: str | None = None,
+    varied: tuple[Varied, str, float] | None = None,
+    overlap: float | None = None,
+    unigram_entropy: float | None = None,
 ) -> dict[str, CellValue]:
     """One run as a row: column name -> value, in the order of COLUMNS; None where absent.
 
@@ -182,8 +197,12 @@ def row_of(
         result: The run.
         role, budget: Its place in the current plan; None outside it.
         convention: How `N` is counted.
+        group: What it shares noise with.
+        varied: What a bracket run varies, of which run_id, by which factor.
+        overlap, unigram_entropy: Of its corpus.
     """
     run, shape = result.run, result.run.shape
+    what, corner, factor = varied or (None, None, None)
     row: dict[str, CellValue] = {
         "run_id": run.run_id,
         "role": role,
@@ -199,6 +218,10 @@ def row_of(
         "U": float(result.unique_tokens),
         "epochs": result.epochs,
         "seed": run.seed,
+        "group": group,
+        "vocab_size": shape.vocab_size,
+        "seq_len": shape.seq_len,
+        "head_size": shape.head_size,
         "d_model": shape.d_model,
         "n_layers": shape.n_layers,
         "params_total": float(count_total_params(shape)),
@@ -209,11 +232,21 @@ def row_of(
         "lr": run.recipe.learning_rate,
         "batch_tokens": run.recipe.batch_sequences * shape.seq_len,
         "steps": run.recipe.steps,
+        "warmup_steps": run.recipe.warmup_steps,
+        "decay_steps": run.recipe.decay_steps,
+        "corpus": run.data_digest,
+        "overlap": overlap,
+        "unigram_entropy": unigram_entropy,
+        "numerics": name_numerics(result),
+        "varied": what,
+        "varied_run": corner,
+        "varied_factor": factor,
         "seconds": result.seconds,
         "tokens_per_second": result.tokens_per_second or _estimate_rate(result),
         "mfu": result.mfu,
         "grad_norm": result.grad_norm,
         "clipped": result.clipped,
+        "clipped_after_warmup": result.clipped_after_warmup,
     }
     return {column.name: row[column.name] for column in COLUMNS}
 
@@ -224,19 +257,36 @@ def _estimate_rate(result: RunResult) -> float | None:
     return trained / result.seconds if result.seconds > 0 else None
 
 
-def render_index(stored: StoredResults, cells: Sequence[Cell]) -> str:
+def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -> str:
     """Every intact result as CSV, in order of run_id; text that a spreadsheet would run is
-    prefixed with an apostrophe, absent values are empty."""
-    places = {cell.run.run_id: cell for cell in cells}
+    prefixed with an apostrophe, absent values are empty.
+
+    A fit of it is the fit of the folder (`index_rows`): a column for all that `tabulate` knows.
+    """
+    places: dict[str, Cell] = {}
+    for cell in cells:  # as in `tabulate`: a run named twice has its first place
+        places.setdefault(cell.run.run_id, cell)
+    fitted = [
+        stored.results[run_id].run
+        for run_id, cell in places.items()
+        if cell.role in FITTED_ROLES
+        and run_id in stored.results
+        and stored.results[run_id].status == "finished"
+    ]
+    groups = dict(zip([run.run_id for run in fitted], _list_groups(fitted), strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([column.name for column in COLUMNS])
     for run_id in sorted(stored.results):
-        place = places.get(run_id)
+        place, result = places.get(run_id), stored.results[run_id]
         row = row_of(
-            stored.results[run_id],
+            result,
             role=place.role if place else None,
             budget=place.budget if place else None,
+            group=groups.get(run_id) or name_configuration(result.run),
+            varied=place.varied if place else None,
+            overlap=ledger.corpus.overlap,
+            unigram_entropy=ledger.corpus.unigram_entropy,
         )
         writer.writerow([_guard_cell(value) for value in row.values()])
     return text.getvalue()
@@ -250,7 +300,7 @@ def write_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) ->
         IntegrityError: There is a link or a folder in its place.
     """
     path = ledger.folder / INDEX_PATH
-    data = render_index(stored, cells).encode("utf-8")
+    data = render_index(ledger, stored, cells).encode("utf-8")
     refuse_links(ledger.folder, INDEX_PATH)
     with blaming_machine(path), contextlib.suppress(FileNotFoundError, IntegrityError):
         path.parent.mkdir(exist_ok=True)
@@ -268,6 +318,10 @@ def _guard_cell(value: CellValue) -> CellValue:
 
 def _floats(values: Sequence[float | int | None]) -> FloatArray:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _floats_or_none(values: Sequence[float | None]) -> FloatArray | None:
+    return None if all(value is None for value in values) else _floats(values)
 
 
 def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[str, ...]:

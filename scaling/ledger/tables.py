@@ -20,15 +20,20 @@ import numpy as np
 
 from scaling.errors import TableError
 from scaling.ledger.brackets import Bracket
-from scaling.ledger.cells import REQUIRED_COLUMNS, Cells, read_cells
+from scaling.ledger.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
+from scaling.ledger.header import REQUIRED_COLUMNS
+from scaling.ledger.index_rows import IndexRows
 from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
-from scaling.ledger.trajectories import find_trajectories
-from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
-from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention
+from scaling.ledger.trajectories import find_trajectories, recognise_runs
+from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
+from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
 from scaling.sweep.runspec import canonical_json
+from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
+from scaling.tables.states import USUAL, StateRule
+from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
 
-LossUnit = Literal["nats", "bits", "bpb"]
+LossUnit = Literal["nats", "bits", "bpb", "ppl"]
 
 # Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
 _MIXED_COST = 0.10
@@ -70,10 +75,18 @@ class RunTable:
         corpus: Digest of the tokenised corpus of each row; None where not stated.
         numerics: What each row was computed with, beyond its last bits; None where not stated.
         overlap: Share of held-out spans that occur in the training text; None where unknown.
+        clipped: Share of the steps whose gradient was clipped; None where not stated. NaN marks
+            rows without one.
+        clipped_after_warmup: The same of the steps after warmup.
+        unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None where unknown.
+        stopped: Those of `diverged` that an older rule stopped above the unigram entropy, whether
+            they had gone wrong or were merely short.
         trajectory: Training run of which each row is a point; None where each row is a run.
         schedule: What the table says of each row's schedule, empty where it does not; None
             without such a column. See `trajectories.read_schedule`.
         brackets: Other recipes at the corners of the grid; empty where none were trained.
+        names: (contract's name, what the file's columns make it of), for messages.
+        loss_unit: What the loss column held; `loss` is in nats whatever it was.
     """
 
     run: tuple[str, ...]
@@ -101,9 +114,15 @@ class RunTable:
     corpus: tuple[str, ...] | None = None
     numerics: tuple[str, ...] | None = None
     overlap: float | None = None
+    clipped: FloatArray | None = None
+    clipped_after_warmup: FloatArray | None = None
+    unigram_entropy: float | None = None
+    stopped: tuple[str, ...] = ()
     trajectory: tuple[str, ...] | None = None
     schedule: tuple[str, ...] | None = None
     brackets: tuple[Bracket, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+    loss_unit: LossUnit = "nats"
 
     def __len__(self) -> int:
         return len(self.run)
@@ -115,40 +134,77 @@ def read_table(
     columns: Mapping[str, str] | None = None,
     loss_unit: LossUnit = "nats",
     drop_bad: bool = False,
+    states: StateRule = USUAL,
+    where: Where = (),
+    anyway: bool = False,
+    count: CountConvention = "matmul",
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
-    A column State, state, status or info.status is read as W&B and MLflow write it: a run that did
-    not finish is a malformed row.
+    A column named like a tracker's state (`tables.states`) says which runs finished: a run that did
+    not is a malformed row, unless `states` says which rows count.
 
     The cost model follows the rows that state C (κ interpolated in log N); without any it is
     C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
     says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
 
+    The index of a results folder, and what is exported of it, is read as the folder is: see
+    `index_rows`.
+
     Args:
-        path: .csv, .tsv, .jsonl or .ndjson (an object per line), .json (a list of objects),
-            .parquet (needs pyarrow); any other suffix is read as CSV. UTF-8, one header line;
-            nested objects have dotted columns.
-        columns: Contract name -> the file's name, e.g. {"N": "config.n_params"}.
-        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2.
+        path: A file, or a folder of files of one kind; see `ledger.opening`.
+        columns: Contract name -> the file's name or an expression of its columns, e.g.
+            {"N": "config.n_params", "D": "steps*batch_tokens"}; empty: the column is not read.
+        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2, of
+            ppl the logarithm is taken.
         drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
+        states: Which rows count by how their run ended.
+        where: (column, value) of the file: only rows that have them all are read.
+        anyway: Read a table whose columns seem to hold several units.
+        count: How N is counted where rows state their shapes; other tables state their own N.
 
     Returns:
         The table, rows in the file's order.
 
     Raises:
-        TableError: Missing or doubled columns, no rows, malformed rows; every problem in it.
+        TableError: Missing or doubled columns, no rows, malformed rows, mixed units; every problem
+            in it.
         UsageError: The file is Parquet, and pyarrow is not installed.
     """
     name = str(path)
-    cells = read_cells(Path(path), columns or {})
+    options = ReadOptions(columns=columns or {}, states=states, where=where, loss_unit=loss_unit)
+    cells = read_cells(Path(path), options)
     if cells.problems and not drop_bad:
         raise TableError(shorten_problems(cells.problems, name))
-    if not cells.kept:
-        bad = len(cells.rejected)
-        seen = f"{bad} malformed rows and no other" if bad else "no rows"
-        raise TableError([f"{name}: {seen}; nothing is left to fit"])
-    return _assemble(cells, name, loss_unit)
+    if not cells.rows.size:
+        raise TableError([f"{name}: {_describe_empty(cells)}; nothing is left to fit"])
+    table = _assemble(cells, name, loss_unit, count)
+    mixed = [doubt for doubt in judge_table(table) if doubt.mixed]
+    if mixed and not anyway:
+        raise TableError([f"{name}: {doubt} (--anyway fits them as they are)" for doubt in mixed])
+    return table
+
+
+def judge_table(table: RunTable) -> tuple[Doubt, ...]:
+    """What is odd about the units of a table's columns."""
+    return judge_units(
+        table.params,
+        table.tokens,
+        table.loss,
+        table.flops,
+        table.budget,
+        names=dict(table.names),
+    )
+
+
+def _describe_empty(cells: Cells) -> str:
+    bad = len(cells.rejected)
+    if cells.index.left_out and not bad:
+        return f"no run of a role that is fitted; {'; '.join(cells.index.list_notes())}"
+    if not bad:
+        return "no rows"
+    first = cells.problems[0].split(": ", 1)[-1] if cells.problems else ""
+    return f"{bad} malformed rows and no other ({first})"
 
 
 def make_table(
@@ -167,6 +223,8 @@ def make_table(
     steps: FloatArray | None = None,
     warmup_steps: FloatArray | None = None,
     decay_steps: FloatArray | None = None,
+    clipped: FloatArray | None = None,
+    clipped_after_warmup: FloatArray | None = None,
     corpus: Sequence[str] | None = None,
     numerics: Sequence[str] | None = None,
     trajectory: Sequence[str] | None = None,
@@ -177,7 +235,12 @@ def make_table(
     notes: Sequence[str] = (),
     convention: CountConvention | None = None,
     cost: CostModel | None = None,
+    overlap: float | None = None,
+    unigram_entropy: float | None = None,
+    brackets: Sequence[Bracket] = (),
     source: str = "<arrays>",
+    names: tuple[tuple[str, str], ...] = (),
+    loss_unit: LossUnit = "nats",
 ) -> RunTable:
     """A RunTable from arrays of shape (n,); what is left out is None, the cost model follows
     `flops` where given, else 6ND.
@@ -195,6 +258,7 @@ def make_table(
         "lr": _as_floats(learning_rate), "loss_se": _as_floats(loss_se),
         "batch_tokens": _as_floats(batch_tokens), "steps": _as_floats(steps),
         "warmup_steps": _as_floats(warmup_steps), "decay_steps": _as_floats(decay_steps),
+        "clipped": _as_floats(clipped), "clipped_after_warmup": _as_floats(clipped_after_warmup),
     }  # fmt: skip
     _verify_columns(numbers, source)
     n_values, d_values, losses = (_given(numbers[key]) for key in REQUIRED_COLUMNS)
@@ -218,6 +282,8 @@ def make_table(
         steps=numbers["steps"],
         warmup_steps=numbers["warmup_steps"],
         decay_steps=numbers["decay_steps"],
+        clipped=numbers["clipped"],
+        clipped_after_warmup=numbers["clipped_after_warmup"],
         corpus=_as_texts(corpus),
         numerics=_as_texts(numerics),
         trajectory=_as_texts(trajectory),
@@ -228,7 +294,12 @@ def make_table(
         convention=convention,
         cost=cost,
         source=source,
+        names=names,
+        loss_unit=loss_unit,
         digest="",
+        overlap=overlap,
+        unigram_entropy=unigram_entropy,
+        brackets=tuple(brackets),
     )
     return dataclasses.replace(table, digest=_digest_table(table))
 
@@ -258,17 +329,14 @@ def order_rows(table: RunTable) -> IntArray:
     return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
 
 
-def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
+def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConvention) -> RunTable:
     """Units, missing C and the cost model; notes say what was done."""
-    columns = {key: np.concatenate(parts) for key, parts in cells.columns.items()}
+    columns = dict(cells.columns)
     blank = [key for key, values in columns.items() if np.isnan(values).all()]
     for key in blank:
         del columns[key]
-    notes = cells.list_notes()
-    if loss_unit != "nats":
-        for key in ("loss", "loss_se"):
-            if key in columns:
-                columns[key] = columns[key] * math.log(2.0)
+    notes = list(cells.notes)
+    convert_loss(columns, loss_unit, name)
     if loss_unit == "bpb":
         notes.append("losses were given in bits per byte: every loss here is nats per byte, "
                      "not per token; N* and D* do not depend on that")  # fmt: skip
@@ -276,8 +344,10 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     if seed is not None and np.isnan(seed).any():
         notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
         seed = None
-    rows = np.concatenate(cells.rows)
-    cost = _make_cost(columns, rows, notes)
+    rows = cells.rows
+    convention, cost = _read_ladder(cells.index, columns, rows.tolist(), count)
+    if cost is None:
+        cost = _make_cost(columns, rows, notes)
     _compare_batches(columns, notes)
     texts = {key: values for key, values in cells.texts.items() if any(values)}
     for key in ("corpus", "numerics"):
@@ -286,6 +356,16 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
     group = texts.get("group")
     if group is not None and not all(group):
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
+    run = cells.index.name_rows(rows.tolist())
+    brackets: tuple[Bracket, ...] = ()
+    if run is not None and loss_unit != "ppl":  # an index is never in perplexities
+        brackets = cells.index.list_brackets(
+            run,
+            columns["N"],
+            tokens=columns["D"],
+            loss=columns["loss"],
+            unit=1.0 if loss_unit == "nats" else math.log(2.0),
+        )
     return make_table(
         columns["N"],
         columns["D"],
@@ -301,16 +381,84 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit) -> RunTable:
         steps=columns.get("steps"),
         warmup_steps=columns.get("warmup_steps"),
         decay_steps=columns.get("decay_steps"),
+        clipped=columns.get("clipped"),
+        clipped_after_warmup=columns.get("clipped_after_warmup"),
         corpus=texts.get("corpus"),
         numerics=texts.get("numerics"),
-        trajectory=find_trajectories(texts.get("run"), columns["N"], columns["D"], notes),
+        trajectory=_find_runs(texts, columns, notes),
         schedule=texts.get("schedule"),
-        run=[str(row) for row in rows],
+        run=run or [str(row) for row in rows],
+        diverged=cells.index.unfinished,
         rejected=cells.rejected,
         notes=notes,
+        convention=convention,
         cost=cost,
+        overlap=cells.index.read_corpus_fact("overlap", rows.tolist(), most=1.0),
+        unigram_entropy=cells.index.read_corpus_fact(
+            "unigram_entropy", rows.tolist(), most=math.log(2.0**31)
+        ),
+        brackets=brackets,
         source=name,
+        names=tuple(cells.names.items()),
+        loss_unit=loss_unit,
     )
+
+
+def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> None:
+    """Losses and their errors in nats; of a perplexity p the error of ln p is that of p over p.
+
+    Raises:
+        TableError: A perplexity is at most 1, that of a text without surprise.
+    """
+    loss, error = columns["loss"], columns.get("loss_se")
+    if unit == "nats":
+        return
+    if unit != "ppl":
+        factors: FloatArray = np.full(loss.shape, math.log(2.0))
+        columns["loss"] = loss * math.log(2.0)
+    else:
+        low = int(np.sum(np.log(loss) < SMALLEST["loss"]))
+        if low:
+            raise TableError([f"{name}: loss: {low} perplexities are at most 1 (lowest "
+                              f"{loss.min():g}); of such text every token is known. Is the column "
+                              f"in nats or bits?"])  # fmt: skip
+        factors = 1.0 / loss
+        columns["loss"] = np.log(loss)
+    if error is not None:
+        columns["loss_se"] = error * factors
+
+
+def _find_runs(
+    texts: Mapping[str, list[str]], columns: Mapping[str, FloatArray], notes: list[str]
+) -> tuple[str, ...] | None:
+    """The training run of each row where rows are points along runs; see `trajectories`."""
+    params, tokens = columns["N"], columns["D"]
+    named: Sequence[str] | None = texts.get("run")
+    if named is None or not any(named):
+        named = recognise_runs(texts, params, tokens, notes)
+    return find_trajectories(named, params, tokens, notes)
+
+
+def _read_ladder(
+    index: IndexRows, columns: dict[str, FloatArray], rows: Sequence[int], count: CountConvention
+) -> tuple[CountConvention | None, CostModel | None]:
+    """(how N is counted, the ladder's cost) of rows that state their shapes; puts N as `count`
+    has it in the place of an index's own N, which is matmul parameters."""
+    flops = columns.get("C")
+    if flops is None:
+        return None, None
+    found = index.read_shapes(rows, columns["N"], tokens=columns["D"], flops=flops)
+    if found is None:
+        return None, None
+    shapes, convention = found
+    if convention == "matmul" and count != "matmul":
+        convention = count
+        columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
+    first = shapes[0]
+    rungs = list_ladder(
+        first.vocab_size, first.seq_len, head_size=first.head_size, max_params=LARGEST_PARAMS
+    )
+    return convention, make_ladder_cost(rungs, convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:
@@ -412,7 +560,7 @@ def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> No
 
 def _stack_columns(table: RunTable) -> FloatArray:
     """Every column that a fit can depend on, absent ones as NaN, texts by their order of name:
-    (n, 18)."""
+    (n, 20)."""
     missing = np.full(len(table), np.nan)
     texts = [
         None if one is None else np.unique(np.array(one), return_inverse=True)[1].ravel()
@@ -421,7 +569,7 @@ def _stack_columns(table: RunTable) -> FloatArray:
     columns = (
         table.params, table.tokens, table.loss, table.flops, table.budget, table.unique_tokens,
         table.seed, table.learning_rate, table.loss_se, table.batch_tokens, table.steps,
-        table.warmup_steps, table.decay_steps, *texts,
+        table.warmup_steps, table.decay_steps, table.clipped, table.clipped_after_warmup, *texts,
     )  # fmt: skip
     stacked = [missing if one is None else one.astype(np.float64) for one in columns]
     return np.stack(stacked, axis=1)

@@ -13,12 +13,14 @@ arXiv:2405.18392).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import numpy as np
 
-from scaling.units import FloatArray
+from scaling.ledger.opening import RUN_COLUMNS
+from scaling.ledger.rows import LONGEST_NAME
+from scaling.units import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from scaling.ledger.tables import RunTable
@@ -63,6 +65,39 @@ def find_trajectories(
         blank = sum(not name for name in names)
         notes.append(f"{blank} rows state no run: each is a run of its own")
     return tuple(named)
+
+
+def recognise_runs(
+    texts: Mapping[str, Sequence[str]], params: FloatArray, tokens: FloatArray, notes: list[str]
+) -> Sequence[str] | None:
+    """The column of a file that names training runs although nobody said so: of most of its values
+    there are several rows of one N, each with a D of its own. None where there is none.
+
+    Args:
+        texts: Columns that may, by their names; see `opening.RUN_COLUMNS`.
+        params, tokens: N and D of the rows, shape (n,).
+        notes: Grows by what was recognised.
+    """
+    for column in RUN_COLUMNS:
+        names = texts.get(column)
+        if names is None or not all(names) or max(map(len, names)) > LONGEST_NAME:
+            continue
+        member = np.unique(np.array(names), return_inverse=True)[1].ravel()
+        rows = np.bincount(member)
+        sizes = _count_levels(member, params)
+        points = _count_levels(member, tokens)
+        if sizes.max() == 1 and np.all(points == rows) and np.sum(rows > 1) > rows.size / 2:
+            notes.append(f"{column} names training runs of which the rows are points "
+                         f"({rows.size} runs, {rows.sum()} rows): it is read as the column run; "
+                         f"--last-of-run keeps the end of each")  # fmt: skip
+            return names
+    return None
+
+
+def _count_levels(member: IntArray, values: FloatArray) -> IntArray:
+    """How many distinct values each member has."""
+    pairs = np.unique(np.stack((member, values)), axis=1)[0].astype(np.int64)
+    return np.asarray(np.bincount(pairs), dtype=np.int64)
 
 
 def read_schedule(table: RunTable) -> tuple[Schedule | None, str]:

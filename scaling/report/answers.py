@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from scaling.allocation import Allocation
+from scaling.allocation.measured import Measurement
 from scaling.fitting.result import Check, Fit, FitStatus, Interval
 from scaling.report.words import (
     ABSENT,
@@ -63,6 +64,7 @@ class Answer:
         facts: (term, description) pairs below the sentence.
         marker: Distance beyond the data.
         failed: Checks of this answer alone that failed, beside their names.
+        measured: (loss, N, D, how many runs) of the best run at this budget; None without one.
     """
 
     flops: str
@@ -74,6 +76,7 @@ class Answer:
     facts: tuple[tuple[str, str], ...]
     marker: Marker
     failed: tuple[tuple[str, Check], ...]
+    measured: tuple[str, str, str, str] | None = None
 
 
 def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
@@ -92,7 +95,14 @@ def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
             for check in one.checks
             if check not in fit.checks and check.code != _SHOWN_BY_MARKER
         ),
+        measured=None if one.measured is None else _describe_measured(one.measured),
     )
+
+
+def _describe_measured(found: Measurement) -> tuple[str, str, str, str]:
+    runs = "the run" if found.runs == 1 else f"the best of {found.runs} runs"
+    loss, n, d = format_loss(found.loss), format_count(found.params), format_count(found.tokens)
+    return loss, n, d, runs
 
 
 def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:

@@ -14,6 +14,9 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation import Allocation, allocate
+from scaling.allocation.asked_fit import get_law
+from scaling.allocation.distance import count_decades
+from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
@@ -108,6 +111,7 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
         fit: What answers.
         allocations: The report's answers; without one there is no calculator either.
     """
+    whole, fit = fit, fit.answering
     frontier = fit.frontier
     if not allocations or frontier is None or fit.covered is None:
         return None
@@ -120,7 +124,7 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
     ranges: tuple[Allocation, ...] = ()
     if allocations[0].params_interval is not None:
         budgets = np.geomspace(low, high, _RANGES)
-        ranges = tuple(allocate(fit, float(one), far=True) for one in budgets)
+        ranges = tuple(_find_range(fit, float(one), known) for one in budgets)
     return AnswerTable(
         flops=np.exp(nodes),
         params=columns[0],
@@ -130,7 +134,7 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
         covered=known,
         level=fit.level,
         curves=trace_conditions(fit, low=float(low), high=float(high)),
-        shown=tuple(allocate(fit, one, far=True) for one in _list_round(known[0], high)),
+        shown=tuple(allocate(whole, one, far=True) for one in _list_round(known[0], high)),
     )
 
 
@@ -177,6 +181,15 @@ def _place_nodes(fit: Fit, low: float, high: float) -> tuple[FloatArray, FloatAr
         halved = np.zeros(nodes.size - 1, dtype=bool)
         halved[places] = halved[places + 1] = again
     return nodes, answers
+
+
+def _find_range(fit: Fit, flops: float, known: tuple[float, float]) -> Allocation:
+    """The answer to a budget for its intervals' sake."""
+    if fit.asked == "parametric":
+        return answer_by_law(
+            fit, get_law(fit), flops, count_decades(flops, known), with_basin=False
+        )
+    return allocate(fit, flops, far=True)
 
 
 def _answer(fit: Fit, log_flops: FloatArray) -> FloatArray:

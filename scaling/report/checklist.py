@@ -43,6 +43,7 @@ ORIGINS = {
     "kaplan": "Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
     "without a floor",
     "droppo": "Droppo & Elibol 2021, arXiv:2106.09488, eq. 5: size and data limit the loss jointly",
+    "coupled": "arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together",
     "farseer": "Li et al. 2025, arXiv:2506.10972, eq. 3: the exponent of data depends on the size",
     "compute": "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1: a power law of compute alone",
     "data_constrained": "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5: repeated data is worth "
@@ -144,7 +145,6 @@ def _name_origin(fit: Fit) -> str:
     """The source of the law that was fitted, or of each member of a mixture."""
     assert fit.law is not None
     names = [one.name for one in fit.members] if fit.members else [fit.law.family]
-    # A member of a mixture is a law and the rows it was fitted to: chinchilla/4.
     said = dict.fromkeys(ORIGINS[re.split("[:/]", name)[0]] for name in names)
     return "; ".join([*said, "one recipe throughout"])
 

@@ -1,5 +1,5 @@
 """What was chosen before and during the fit, in words: runs left out by declared rules, the members
-of a mixture, how laws forecast held-out runs, what each approach says."""
+of the ensemble, how laws forecast held-out runs, what each approach says."""
 
 from __future__ import annotations
 
@@ -80,14 +80,15 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
 
 
 def list_members(fit: Fit) -> list[tuple[str, str, str, str]]:
-    """(law, which runs, weight, misses of its forecasts) of each member of a mixture."""
-    if not fit.members:
+    """(law, which runs, weight, misses of its forecasts) of each member of the ensemble."""
+    members = fit.answering.members
+    if not members:
         return []
-    from scaling.laws.mixture import MIXTURE
+    from scaling.laws.ensemble import ENSEMBLE
 
-    ratios = {one.name: one.min_ratio for one in MIXTURE.members}
+    ratios = {one.name: one.min_ratio for one in ENSEMBLE.members}
     rows = []
-    for one in fit.members:
+    for one in members:
         ratio = ratios.get(one.name, 0.0)
         known = [format_share(error) for error in one.errors if error is not None]
         rows.append(
@@ -102,10 +103,10 @@ def list_members(fit: Fit) -> list[tuple[str, str, str, str]]:
 
 
 def describe_windows(fit: Fit) -> str:
-    """How the members of a mixture were scored, in a sentence; empty without members."""
-    if not fit.members:
+    """How the members of the ensemble were scored, in a sentence; empty without members."""
+    if not fit.answering.members:
         return ""
-    from scaling.fitting.mixture import WINDOWS
+    from scaling.fitting.ensemble.weights import WINDOWS
 
     windows = " and ".join(
         f"the most expensive {format_share(1.0 - held)} from the cheapest {format_share(below)}"

@@ -55,10 +55,11 @@ class Surface:
 
 def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> Surface | None:
     """The law's lines of equal loss where the runs are; None without a law or runs."""
-    if fit.law is None or len(data) == 0:
+    law = fit.answering.law
+    if law is None or len(data) == 0:
         return None
-    family = find_law(fit.law.family)
-    letters = np.array([fit.law.params[name] for name in family.param_names])
+    family = find_law(law.family)
+    letters = np.array([law.params[name] for name in family.param_names])
     params, tokens = span_of(data.params, margin=0.08), span_of(data.tokens, margin=0.08)
     sizes = np.geomspace(*params, _SIZES)
     corners = family.loss(letters, np.array([*params, *params]), np.repeat(tokens, 2))

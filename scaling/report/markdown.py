@@ -48,6 +48,13 @@ def render_markdown(data: ReportData) -> str:
     lines += ["## The answer", ""]
     for one in data.allocations:
         told = describe_answer(one, fit, data.facts)
+        if told.measured is not None:
+            loss, params, tokens, which = told.measured
+            lines += [
+                f"Measured: at **{told.flops} FLOPs** {which} reached **{loss} nats/token** "
+                f"({params} parameters on {tokens} tokens). The forecast beside it:",
+                "",
+            ]
         lines += [
             f"For **{told.flops} FLOPs**, train about **{told.params} parameters** on "
             f"**{told.tokens} tokens**.",

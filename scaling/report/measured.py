@@ -138,11 +138,12 @@ def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[R
 
 
 def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:
-    """L(N, D) [nats/token] of the fitted law; None where there is none."""
-    if fit.law is None:
+    """L(N, D) [nats/token] of the law that answers; None where there is none."""
+    law = fit.answering.law
+    if law is None:
         return None
-    family = find_law(fit.law.family)
-    letters = np.array([fit.law.params[name] for name in family.param_names])
+    family = find_law(law.family)
+    letters = np.array([law.params[name] for name in family.param_names])
     return family.loss(letters, params, tokens)
 
 
@@ -165,6 +166,7 @@ class FrontierLines:
 
 def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> FrontierLines | None:
     """The frontier over the data's budgets and on to `furthest` [FLOP]; None if there is none."""
+    fit = fit.answering
     frontier = fit.frontier
     if frontier is None:
         return None

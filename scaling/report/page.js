@@ -277,12 +277,23 @@ function startSliders(box, asked, update) {
       update();
     });
     typed.addEventListener("change", () => {
-      const value = Number(typed.value);
+      const value = readNumber(typed.value);
       if (value > 0 && Number.isFinite(value)) { set(value, typed); update(); }
       else typed.setAttribute("aria-invalid", "true");
     });
     set(Number(slider.dataset.start), null);
   }
+}
+
+// A number as people write it: 1e21, 10^21, 70M, 1.4B, 1,000,000, 5 PFLOPs. NaN where it is none.
+function readNumber(text) {
+  const scales = { k: 1e3, m: 1e6, b: 1e9, t: 1e12, g: 1e9, p: 1e15, e: 1e18, z: 1e21 };
+  const typed = text.trim();
+  const flat = /^\d{1,3}(,\d{3}){2,}(?!\d)/.test(typed) ? typed.replaceAll(",", "") : typed;  // one comma may be a fraction
+  const power = /^(?:([\d.]+)\s*[*x×·]\s*)?10\s*\^\s*(-?\d+)$/.exec(flat);
+  if (power) return Number(power[1] ?? 1) * Number(`1e${power[2]}`);
+  const found = /^([\d.]+(?:e[+-]?\d+)?)\s*([kmbt]|[gpez](?=flops?$))?\s*(?:flops?|tokens?|params?)?$/i.exec(flat);
+  return found ? Number(found[1]) * (found[2] ? scales[found[2].toLowerCase()] : 1) : NaN;
 }
 
 // Sliders over a few stops: there is a curve of answers for each.

@@ -45,7 +45,10 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "The fit reached its optimum, and this was confirmed",
         "The fit was not shown to reach its optimum",
     ),
-    "methods_disagree": ("Two independent approaches agree", "Two independent approaches disagree"),
+    "methods_disagree": (
+        "Two independent approaches agree within their intervals",
+        "Two independent approaches disagree",
+    ),
     "lr_at_edge": (
         "The best learning rate lies inside the range tried",
         "The best learning rate lies at the edge of the range tried",
@@ -59,8 +62,24 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "Some runs had too little time to decay the learning rate",
     ),
     "warmup_too_long": (
-        "Warmup is short beside training",
+        "Warmup takes little of each run, or as much of all",
         "Warmup takes too much of some short runs",
+    ),
+    "clipped_steps": (
+        "Short and long runs were clipped alike",
+        "Short runs were clipped more often than long ones, or less",
+    ),
+    "above_unigram": (
+        "Every run learnt more than how often each token occurs",
+        "Some runs end above the unigram entropy: untrained, not diverged",
+    ),
+    "seed_spread": (
+        "No size shows more seed noise than the others",
+        "Seed noise is larger in some sizes",
+    ),
+    "below_scaling_regime": (
+        "No rise of the local exponent with C was shown",
+        "The local exponent rises with C: some runs are below the scaling regime",
     ),
     "too_few_steps": ("Every run took enough steps", "Some runs took too few steps"),
     "diverged_cells": ("No run diverged", "Some runs diverged"),
@@ -69,20 +88,27 @@ _CHECK_NAMES: Mapping[str, tuple[str, str]] = {
         "Little held-out text occurs in training",
         "Much held-out text occurs in training",
     ),
+    "implausible_units": (
+        "Numbers lie where those of models do",
+        "Some columns seem to be in another unit",
+    ),
     "duplicate_cells": ("No cell appears twice", "Some cells appear twice"),
     "several_recipes_per_cell": ("Each cell has one recipe", "Some cells mix recipes"),
     "lack_of_fit": (
-        "The law misses the runs by no more than their noise",
+        "No misfit beyond seed noise was shown",
         "The law misses the runs by more than their noise",
     ),
     "outliers": ("No run lies far off the law alone", "Some runs lie far off the law"),
     "residual_trend": (
-        "What the law misses has no pattern of any size",
-        "What the law misses has a pattern",
+        "No trend of the residuals reaches 1 % of the loss",
+        "Residuals show a trend",
     ),
-    "influence": ("No single budget decides the answer", "A single budget decides the answer"),
+    "influence": (
+        "No single budget moves the exponent a by more than 0.1",
+        "A single budget decides the answer",
+    ),
     "eval_noise": (
-        "Evaluation noise is too small to move the answer",
+        "Evaluation noise moves the exponent a by at most 0.1",
         "Evaluation noise could move the answer",
     ),
     "extrapolation_distance": (
@@ -105,6 +131,7 @@ APPROACH_WORDS: Mapping[str, str] = {
     "projection": "the same law by variable projection, without derivatives",
     "isoflop": "minima of the budgets' parabolas (Approach 2)",
     "akima": "minima of the budgets, interpolated",
+    "cubic": "minima of the budgets' cubics, lopsided alike",
     "envelope": "the envelope of training curves (Approach 1)",
 }
 

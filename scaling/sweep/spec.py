@@ -31,6 +31,7 @@ from scaling.errors import SpecError
 from scaling.sweep.shapes import LARGEST_PARAMS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
+from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_count, format_flops
 
 _Number = TypeVar("_Number", int, float)
@@ -45,8 +46,21 @@ LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside flo
 _DEFAULT_WARMUP, _DEFAULT_DECAY = 0.1, 0.5
 
 
+def _read_amount(value: Any) -> Any:
+    """`70M`, `10^21` and `1,000,000` are numbers; what may be two is refused with both readings."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_number(value)
+    except NumberError as error:
+        if "," in str(error):
+            raise PydanticCustomError("number", "{why}.", {"why": str(error)}) from None
+        return value
+
+
 def _read_count(value: Any) -> Any:
     """`1e6` is a count; `2.5` and `true` are not."""
+    value = _read_amount(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return int(value)
     return value
@@ -55,8 +69,16 @@ def _read_count(value: Any) -> Any:
 Count = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=1, lt=2**63)]
 Seed = Annotated[int, BeforeValidator(_read_count), Field(strict=True, ge=0, lt=2**32)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Positive = Annotated[float, Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False)]
-Params = Annotated[float, Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False)]
+Positive = Annotated[
+    float,
+    Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False),
+    BeforeValidator(_read_amount),
+]
+Params = Annotated[
+    float,
+    Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False),
+    BeforeValidator(_read_amount),
+]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 GpuShare = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
 AskedPrecision = Annotated[
@@ -214,7 +236,7 @@ class IsoflopGrid(_Model):
         description="training FLOPs of each IsoFLOP curve"
     )
     sizes: Annotated[Count, Field(ge=1, le=99)] = Field(5, description="models per budget")
-    span: Annotated[Positive, Field(gt=1, le=1024)] = Field(
+    span: Annotated[float, Field(strict=True, gt=1, le=1024, lt=LARGEST_BUDGET)] = Field(
         4.0, description="largest distance from the expected optimum, as a factor of N"
     )
     prior: PriorSpec = Field(PriorSpec(), description="the expected optimum")

@@ -33,12 +33,13 @@ from scaling.training.checkpoint import (
     unpack_state,
 )
 from scaling.training.device import claim_device, describe_device
+from scaling.training.divergence import find_rise, has_exploded
 from scaling.training.engines import Engine, build_engine
 from scaling.training.engines.cuda import earns_compilation
 from scaling.training.evaluate import Evaluation, evaluate_losses
 from scaling.training.peak import find_peak
 from scaling.training.schedule import learning_rate_multiplier
-from scaling.units import Precision, bits_per_byte
+from scaling.units import FloatArray, Precision, bits_per_byte
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
@@ -47,11 +48,6 @@ _DTYPES: dict[Precision, str] = {
     "mixed": "float32, products and attention in bfloat16",
 }
 _CURVE_POINTS = 100
-# At CPU scale a healthy run may pass the unigram entropy well after warmup, and a row of a short
-# run is a handful of sequences; from half of the steps on, a tenth of the run above it is a
-# collapse.
-_DIVERGENCE_FROM = 0.5
-_DIVERGENCE_WINDOW = 0.1
 
 
 def train_run(
@@ -115,7 +111,7 @@ def train_run(
         if not math.isfinite(evaluation.loss):
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
-            reason = _above_unigram("held-out", evaluation.loss, shards)
+            reason = training.describe_rise(evaluation.loss)
     _open_corpus(run, corpus)  # again: an edit since the start would be in the result
     files = ["metrics.jsonl"]
     if evaluation is not None:
@@ -150,6 +146,7 @@ def train_run(
         },
         tokens_per_second=training.measure_rate(),
         peak=peak,
+        clipped_after_warmup=training.measure_clipping(),
     )
 
 
@@ -344,29 +341,49 @@ class _Training:
         return self._find_divergence(end)
 
     def _find_divergence(self, step: int) -> str:
-        window = max(1, round(_DIVERGENCE_WINDOW * min(_CURVE_POINTS, self.run.recipe.steps)))
-        losses = [row.get("loss", math.nan) for row in self.rows[-window:]]
-        if not math.isfinite(losses[-1]):
+        loss = self.rows[-1].get("loss")
+        if loss is None:
             return f"the training loss is not finite by step {step}"
-        judged = step >= _DIVERGENCE_FROM * self.run.recipe.steps
-        recent = sum(losses) / len(losses)
-        if judged and recent > self.shards.facts.unigram_entropy:
-            return _above_unigram("training", recent, self.shards)
+        recipe = self.run.recipe
+        if step >= recipe.steps - recipe.decay_steps and has_exploded(self._read_losses()):
+            return (
+                f"the training loss went to {float(self._losses[:step].max()):.4g} nats/token and "
+                f"is {loss:.4g} by step {step}: no better than the untrained model's, "
+                f"{float(self._losses[0]):.4g}; {self._describe_entropy()}"
+            )
         return ""
+
+    def describe_rise(self, held_out: float) -> str:
+        """Why a run that ended above the unigram entropy diverged; empty if it never rose, but
+        learnt too little."""
+        rise = find_rise(self._read_losses())
+        if rise is None:
+            return ""
+        return (
+            f"the training loss rose from {rise[0]:.4g} to {rise[1]:.4g} nats/token, and the "
+            f"held-out loss ended at {held_out:.4g}; {self._describe_entropy()}"
+        )
+
+    def _describe_entropy(self) -> str:
+        entropy = self.shards.facts.unigram_entropy
+        return f"the unigram entropy is {entropy:.4g}: knowing only how often each token occurs"
+
+    def measure_clipping(self) -> float | None:
+        """Share of the steps after warmup whose gradient was clipped; None where there was none."""
+        norms = self._norms[self.run.recipe.warmup_steps : self.step]
+        if not len(norms):
+            return None
+        return float((norms > self.run.recipe.clip_norm).double().mean())
+
+    def _read_losses(self) -> FloatArray:
+        losses: FloatArray = self._losses[: self.step].double().numpy()
+        return losses
 
 
 def _gather(values: Sequence[Tensor | float]) -> Tensor:
     """Scalars of one kind as a vector on the CPU."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return torch.stack(tensors).cpu() if tensors else torch.tensor(values)
-
-
-def _above_unigram(which: str, loss: float, shards: Shards) -> str:
-    return (
-        f"the {which} loss {loss:.3f} is above the unigram entropy "
-        f"{shards.facts.unigram_entropy:.3f} nats/token: worse than knowing only how often each "
-        "token occurs"
-    )
 
 
 def _measure(
@@ -382,6 +399,7 @@ def _measure(
     numerics: dict[str, str],
     tokens_per_second: float | None,
     peak: float | None,
+    clipped_after_warmup: float | None,
 ) -> Measurement:
     facts = shards.facts
     status: RunStatus = "diverged" if reason else "finished"
@@ -407,6 +425,7 @@ def _measure(
         mfu=_find_mfu(run, tokens_per_second, peak),
         grad_norm=_average(rows[-max(1, len(rows) // 20) :], "grad_norm"),
         clipped=_average(rows, "clipped"),
+        clipped_after_warmup=clipped_after_warmup,
     )
 
 

@@ -2,43 +2,87 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from scaling.options import (
+    FLOPS,
+    PARAMS,
+    TOKENS,
+    count_refits,
     fit_options,
-    huber_option,
+    group_option,
     json_option,
-    row_options,
     source_argument,
+    table_options,
 )
 from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
+from scaling.verbs.curves import (
+    CURVE_NAMES,
+    curve_options,
+    fit_one_variable,
+    refuse_ignored,
+    say_curve,
+    say_speed_up,
+)
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
+    list_groups,
+    naming_units,
     obtain_answerer,
     obtain_fit,
     read_kept,
+    read_loss,
     refusal_as_json,
     say_damage,
+    say_losses,
 )
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.members import MemberAnswers
+    from scaling.fitting.result import Fit
+    from scaling.sweep.shapes import ModelShape
+
+    Ladder: TypeAlias = tuple[ModelShape, ...] | None
 
 
 @click.command()
 @source_argument
+@group_option
+@curve_options
 @fit_options
 @json_option
-def fit(source: Path, as_json: bool, **options: Any) -> int:
+def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> int:
     """\b
     scaling fit results/quickstart
     scaling fit runs.csv --columns N=params,D=tokens,loss=val_loss --json
 
     Laws, intervals, checks.
     """
-    from scaling.text import format_fit, format_unfiltered
+    from scaling.text import format_fit, format_groups, format_unfiltered
 
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    refuse_ignored(curve, {"--group-by": group_by is not None})
+    if curve["of"] is not None:
+        say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
+        return 0
+    if group_by is not None:
+        groups = {}
+        for key, part in list_groups(source, group_by, options):
+            groups[key] = obtain_fit(source, part, compare=True)[0]
+        if as_json:
+            contracts = [{"key": key, **one.to_contract()} for key, one in groups.items()]
+            click.echo(dump_json({"schema_version": 1, "groups": contracts}))
+        else:
+            click.echo(format_groups(group_by, {key: one.fit for key, one in groups.items()}))
+        bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
+        return NO_USABLE_FIT if bad else 0
     found, stored = obtain_fit(source, options, compare=True)
     fitted = found.fit
     if as_json:
@@ -54,22 +98,24 @@ def fit(source: Path, as_json: bool, **options: Any) -> int:
 
 @click.command()
 @source_argument
-@click.option("--flops", type=float, multiple=True, help="Budget C [FLOP].")
+@click.option("--flops", type=FLOPS, multiple=True, help="Budget C [FLOP].")
 @condition_options
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @click.option(
-    "--anyway",
+    "--verbose",
     is_flag=True,
-    help="Answer even from a fit that did not converge, and with data repeated more often than "
-    "its law can judge.",
+    help="Also every member's own answer, how far the members are apart, and what equal weights "
+    "would say.",
 )
+@group_option
 @fit_options
 @json_option
 def allocate(
     source: Path,
     flops: tuple[float, ...],
     far: bool,
-    anyway: bool,
+    verbose: bool,
+    group_by: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -81,37 +127,38 @@ def allocate(
     sizes, loss, service and unique data (docs/questions.md).
     """
     from scaling.allocation import allocate as allocate_question
-    from scaling.text import format_allocation
+    from scaling.allocation.members import ask_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
-    fitted, ladder, damaged = obtain_answerer(source, options)
     asked = None if options["approach"] == "all" else options["approach"]
-    with refusal_as_json(fitted, "answers", as_json):
+
+    def answer(fitted: Fit, ladder: Ladder) -> list[_Told]:
         answers = [
-            allocate_question(fitted, one, ladder=ladder, approach=asked, far=far, anyway=anyway)
+            allocate_question(
+                fitted, one, ladder=ladder, approach=asked, far=far, anyway=options["anyway"]
+            )
             for one in questions
         ]
-    if as_json:
-        click.echo(dump_json({"schema_version": 1, "answers": [a.to_contract() for a in answers]}))
-    else:
-        click.echo("\n\n".join(format_allocation(answer) for answer in answers))
-    return DAMAGED if damaged() else 0
+        return [_Told(one, ask_members(fitted, one.flops) if verbose else None) for one in answers]
+
+    return _answer(source, group_by, options, as_json, "answers", answer, _format_told)
 
 
 @click.command()
 @source_argument
-@click.option("--params", type=float, required=True, help="N.")
-@click.option("--tokens", type=float, required=True, help="D.")
+@click.option("--params", type=PARAMS, required=True, help="N.")
+@click.option("--tokens", type=TOKENS, required=True, help="D.")
 @click.option(
     "--unique-tokens",
-    type=float,
+    type=TOKENS,
     default=None,
     help="Different tokens there are; D beyond them repeats them (--family data_constrained).  "
     "[default: any number]",
 )
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
-@click.option("--anyway", is_flag=True, help="Answer even from a fit that did not converge.")
+@group_option
 @fit_options
 @json_option
 def predict(
@@ -120,7 +167,7 @@ def predict(
     tokens: float,
     unique_tokens: float | None,
     far: bool,
-    anyway: bool,
+    group_by: str | None,
     as_json: bool,
     **options: Any,
 ) -> int:
@@ -133,21 +180,19 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.text import format_prediction
 
-    fitted, _, damaged = obtain_answerer(source, options)
-    with refusal_as_json(fitted, "predictions", as_json):
-        answer = predict_loss(
-            fitted,
-            params=params,
-            tokens=tokens,
-            unique_tokens=unique_tokens,
-            far=far,
-            anyway=anyway,
-        )
-    if as_json:
-        click.echo(dump_json({"schema_version": 1, "predictions": [answer.to_contract()]}))
-    else:
-        click.echo(format_prediction(answer))
-    return DAMAGED if damaged() else 0
+    def answer(fitted: Fit, ladder: Ladder) -> list[Prediction]:
+        return [
+            predict_loss(
+                fitted,
+                params=params,
+                tokens=tokens,
+                unique_tokens=unique_tokens,
+                far=far,
+                anyway=options["anyway"],
+            )
+        ]
+
+    return _answer(source, group_by, options, as_json, "predictions", answer, format_prediction)
 
 
 @click.command()
@@ -158,23 +203,32 @@ def predict(
     show_default=True,
     help="Laws to score, separated by commas.",
 )
-@huber_option
-@row_options
+@table_options
 @json_option
 def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     """\b
     scaling backtest results/quickstart
     scaling backtest runs.csv --families chinchilla,droppo --json
 
-    How well each law forecasts the runs of the table that it was not fitted to.
+    How well each law forecasts the runs of the table that it was not fitted to, and how small the
+    others may be for it.
     """
-    from scaling.text import format_backtest
-    from scaling.workflow import backtest_table
+    from scaling.text import format_backtest, format_truncation
+    from scaling.workflow import backtest_table, truncate_table
 
     table, stored = read_kept(source, options)
     names = tuple(name.strip() for name in families.split(",") if name.strip())
     scored = backtest_table(table, names, huber_delta=options["huber_delta"])
-    click.echo(dump_json(scored.to_contract()) if as_json else format_backtest(scored))
+    cut = None
+    if scored.chosen is not None:
+        cut = truncate_table(table, scored.chosen, huber_delta=options["huber_delta"])
+    if as_json:
+        more = {"truncation": None if cut is None else cut.to_contract()}
+        click.echo(dump_json(scored.to_contract() | more))
+    else:
+        click.echo(format_backtest(scored))
+        if cut is not None:
+            click.echo("\n" + format_truncation(cut))
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if scored.chosen is None else 0
@@ -183,12 +237,25 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
 @click.command()
 @click.argument("first", type=click.Path(path_type=Path), metavar="A")
 @click.argument("second", type=click.Path(path_type=Path), metavar="B")
-@click.option("--flops", type=float, default=None, help="Budget C.  [default: largest of both]")
+@click.option("--flops", type=FLOPS, default=None, help="Budget C.  [default: largest of both]")
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
+@click.option(
+    "--columns-b",
+    default=None,
+    metavar="N=params,...",
+    help="Of B, where its columns have other names.  [default: as --columns]",
+)
+@curve_options
 @fit_options
 @json_option
 def compare(
-    first: Path, second: Path, flops: float | None, far: bool, as_json: bool, **options: Any
+    first: Path,
+    second: Path,
+    flops: float | None,
+    far: bool,
+    columns_b: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling compare results/quickstart results/other
@@ -200,9 +267,18 @@ def compare(
     from scaling.errors import NoFitError
     from scaling.text import format_comparison
 
-    if (options["family"], options["approach"]) != ("chinchilla", "all"):
+    curve = {name: options.pop(name) for name in CURVE_NAMES}
+    unread = {"--at": curve["at"], "--flops": flops is not None, "--far": far}
+    refuse_ignored(curve, unread | {"--columns-b": columns_b is not None})
+    if curve["of"] is not None:
+        fitted, _ = fit_one_variable([first, second], curve, options)
+        say_speed_up(fitted, as_json=as_json)
+        return 0
+    if options["family"] not in (None, "chinchilla") or options["approach"] != "all":
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
-    (one, stored_one), (two, stored_two) = (read_kept(path, options) for path in (first, second))
+    one, stored_one = read_kept(first, options)
+    other = options if columns_b is None else options | {"columns": columns_b}
+    two, stored_two = read_kept(second, other)
     same = None
     if stored_one and stored_two:
         same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
@@ -213,7 +289,7 @@ def compare(
             flops=flops,
             far=far,
             huber_delta=options["huber_delta"],
-            bootstrap=None if options["no_bootstrap"] else options["bootstrap"],
+            bootstrap=count_refits(options),
             level=options["level"],
             seed=options["seed"],
             same_text=same,
@@ -225,3 +301,74 @@ def compare(
     click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
     return DAMAGED if any(damaged) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """An answer, and what each member of the ensemble says where that was asked for."""
+
+    answer: Allocation
+    members: MemberAnswers | None
+
+    @property
+    def loss(self) -> float | None:
+        return self.answer.loss
+
+    def to_contract(self) -> dict[str, Any]:
+        more = {} if self.members is None else {"members": self.members.to_contract()}
+        return self.answer.to_contract() | more
+
+
+def _format_told(one: _Told) -> str:
+    from scaling.text import format_allocation, format_members
+
+    text = format_allocation(one.answer)
+    return text if one.members is None else f"{text}\n{format_members(one.members)}"
+
+
+def _answer(
+    source: Path,
+    group_by: str | None,
+    options: dict[str, Any],
+    as_json: bool,
+    key: str,
+    answer: Callable[[Fit, Ladder], Sequence[Any]],
+    format_one: Callable[[Any], str],
+) -> int:
+    """Answer a question by the fit of a source, or by that of each group of its rows.
+
+    Args:
+        source, group_by, options, as_json: Of the command line.
+        key: Of the answers in the JSON.
+        answer: The answers of one fit; each has `to_contract`.
+        format_one: An answer as text.
+    """
+    if group_by is None:
+        fitted, ladder, damaged = obtain_answerer(source, options)
+        with refusal_as_json(fitted, key, as_json), naming_units(fitted):
+            answers = answer(fitted, ladder)
+        say_losses([one.loss for one in answers], options["loss_unit"])
+        if as_json:
+            click.echo(dump_json({"schema_version": 1, key: [a.to_contract() for a in answers]}))
+        else:
+            click.echo("\n\n".join(format_one(one) for one in answers))
+        return DAMAGED if damaged() else 0
+    from scaling.errors import NoFitError
+
+    code, groups, texts = 0, [], []
+    for name, part in list_groups(source, group_by, options):
+        fitted = obtain_answerer(source, part)[0]
+        try:
+            answers = answer(fitted, None)
+        except NoFitError as error:
+            code = NO_USABLE_FIT
+            groups.append({"key": name, "status": fitted.status, "reason": str(error), key: []})
+            texts.append(f"{group_by} = {name}:\n{error}")
+        else:
+            groups.append({"key": name, key: [one.to_contract() for one in answers]})
+            texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
+    if as_json:
+        click.echo(dump_json({"schema_version": 1, "groups": groups}))
+    else:
+        click.echo("\n\n".join(texts))
+    return code

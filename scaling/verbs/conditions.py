@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.errors import QueryError
+from scaling.options import FLOPS, PARAMS, TOKENS, Amount
+from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_flops
 
 if TYPE_CHECKING:
@@ -17,11 +19,9 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_MEMORY = re.compile(r"([0-9.e+-]+|nan|inf)\s*([kMGT]i?)?B?", re.IGNORECASE)
 # Fewer bytes than this hold no model; whoever writes 80 means gigabytes.
 _FEWEST_BYTES = 1e4
-_UNITS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
-_HARDWARE = ("device", "devices", "days", "mfu", "dollars", "price_per_hour")
+_HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
     "params",
     "tokens",
@@ -41,22 +41,23 @@ def condition_options(function: _F) -> _F:
 
 
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
-    ("--dollars", float, "Money for training; with --price-per-hour and --device."),
+    ("--dollars", Amount(), "Money for training; with --price-per-hour and --device."),
     ("--price-per-hour", float, "Of one device [dollars/hour]."),
     (
         "--device",
         str,
         "What trains: a100, h100, tpu-v5p, ...; or measured: what trained this folder.",
     ),
+    ("--peak-flops", FLOPS, "Peak FLOP/s of one device, in place of --device."),
     ("--devices", float, "How many; with --days a deadline."),
     ("--days", float, "Until training has to end."),
     ("--mfu", float, "Share of the device's peak that training reaches, e.g. 0.4."),
-    ("--params", float, "N is given, as the fit counts it."),
-    ("--tokens", float, "D is given."),
+    ("--params", PARAMS, "N is given, as the fit counts it."),
+    ("--tokens", TOKENS, "D is given."),
     ("--tokens-per-param", float, "D / N is given."),
     ("--target-loss", float, "Loss to reach at the least cost [nats/token]."),
-    ("--inference-tokens", float, "Tokens the model will process in service."),
-    ("--unique-tokens", float, "Different tokens there are to train on."),
+    ("--inference-tokens", TOKENS, "Tokens the model will process in service."),
+    ("--unique-tokens", TOKENS, "Different tokens there are to train on."),
     ("--serving-memory", str, "For the weights in service: 8e10, 80GB, 80GiB."),
     ("--bytes-per-param", float, "In service.  [default: 2, BF16]"),
 )
@@ -88,34 +89,34 @@ def make_questions(
 
 def _read_bytes(text: str) -> float:
     """8e10, 80GB or 80GiB as a number."""
-    matched = _MEMORY.fullmatch(text.strip())
     try:
-        number = float(matched[1] if matched else "")
-    except ValueError:
+        number = read_number(text, of="bytes")
+    except NumberError:
+        number = math.nan
+    if math.isnan(number) and text.strip().lower() != "nan":
         raise QueryError(
             f"--serving-memory {text!r} is no amount of memory; write 8e10, 80GB or 80GiB."
-        ) from None
-    unit = (matched[2] or "" if matched else "").casefold()
-    if not unit and 0.0 < number < _FEWEST_BYTES:
+        )
+    if 0.0 < number < _FEWEST_BYTES and text.strip()[-1:].isdigit():
         raise QueryError(
             f"--serving-memory {text} is {number:g} bytes, which hold no model; say the unit, as "
             f"in {number:g}GB."
         )
-    if unit.endswith("i"):
-        return float(number * 1024.0 ** (1 + "kmgt".index(unit[0])))
-    return number * _UNITS.get(unit, 1.0)
+    return number
 
 
 def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
-    from scaling.allocation import Hardware, find_device
+    from scaling.allocation import find_device
 
     given = [f"--{name.replace('_', '-')}" for name in _HARDWARE if said[name] is not None]
     if not given:
         return None
+    if said["peak_flops"] is not None:
+        return _make_stated(said)
     if said["device"] is None:
         raise QueryError(
             f"{', '.join(given)}: say on which --device (h100, a100, ..., or measured: the machine "
-            "that trained a results folder)."
+            "that trained a results folder), or of which --peak-flops."
         )
     mfu = said["mfu"]
     if said["device"].strip().casefold() == "measured":
@@ -133,6 +134,27 @@ def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
         if not 0.0 < mfu <= 1.0:
             raise QueryError(f"--mfu is {mfu:g}; it is a share of the peak, above 0, at most 1.")
         name, speed = f"{device.name} at {mfu:.3g} of its peak", mfu * device.peak_flops
+    return _make_count(name, speed, said)
+
+
+def _make_stated(said: dict[str, Any]) -> Hardware:
+    """Hardware of which the peak is said, not the name."""
+    peak, mfu = said["peak_flops"], said["mfu"]
+    if said["device"] is not None:
+        raise QueryError("--device and --peak-flops both say how fast one is; leave one out.")
+    if not (math.isfinite(peak) and peak > 0):
+        raise QueryError(f"--peak-flops is {peak:g}; say the FLOP/s of one device, as in 9.9e14.")
+    if mfu is None or not 0.0 < mfu <= 1.0:
+        raise QueryError(
+            "--peak-flops is not reached in training: say which share with --mfu, above 0, at "
+            "most 1 (Llama 3 405B: 0.38 to 0.43 on H100; arXiv:2407.21783)."
+        )
+    return _make_count(f"{format_flops(peak)} FLOP/s at {mfu:.3g} of it", mfu * peak, said)
+
+
+def _make_count(name: str, speed: float, said: dict[str, Any]) -> Hardware:
+    from scaling.allocation import Hardware
+
     return Hardware(
         name=name,
         flops_per_second=speed,

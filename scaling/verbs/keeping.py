@@ -13,19 +13,29 @@ from scaling.options import (
     json_option,
     list_given,
     make_filters,
+    read_how,
+    reading_options,
     results_argument,
     root_option,
+    source_argument,
 )
 from scaling.text import dump_json
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage
 
+_UNREAD = {
+    "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
+    "anyway": False,
+}  # fmt: skip
+_READING = tuple(_UNREAD)
+
 
 @click.command()
-@results_argument
+@source_argument
 @root_option
 @family_option
+@reading_options
 @filter_options
 @click.option("--backtest", is_flag=True, help="Show how well several laws forecast (seconds).")
 @click.option(
@@ -36,14 +46,22 @@ from scaling.verbs.obtaining import say_damage
     show_default=True,
     help="html: the page; md: the same in Markdown, report.md beside it, without figures.",
 )
-def report(results: Path, root: Path, form: Any, **options: Any) -> int:
+def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     """\b
     scaling report results/quickstart
     scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
-    Fit again where needed and write reports/<sweep>/index.html.
+    Fit again where needed and write reports/<sweep>/index.html. Of a table of runs: report.md with
+    what was understood, the law, answers and checks.
     """
-    return write_report_page(results, root, options=options, form=form)
+    from scaling.workflow import holds_sweep
+
+    reading = {name: options.pop(name) for name in _READING}
+    if source.exists() and not holds_sweep(source):
+        return write_table_report(source, root, options=options, reading=reading)
+    if any(reading.values()) and reading != _UNREAD:
+        raise click.UsageError("--columns and the like are for tables of runs.")
+    return write_report_page(source, root, options=options, form=form)
 
 
 @click.command()
@@ -78,7 +96,8 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 @results_argument
 @click.argument("run_ids", nargs=-1, metavar="[RUN]...")
 @click.option("--failed", is_flag=True, help="Also what failed, diverged or was cancelled.")
-def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
+@click.option("--diverged", is_flag=True, help="Also what diverged.")
+def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool) -> None:
     """\b
     scaling retry results/quickstart
     scaling retry results/quickstart --failed
@@ -89,9 +108,9 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool) -> None:
     from scaling.errors import UsageError
     from scaling.workflow import renew_runs
 
-    if failed and run_ids:
-        raise UsageError("Name runs, or say --failed, not both.")
-    renewed = renew_runs(results, run_ids, failed=failed)
+    if (failed or diverged) and run_ids:
+        raise UsageError("Name runs, or say --failed or --diverged, not both.")
+    renewed = renew_runs(results, run_ids, failed=failed, diverged=diverged)
     for path in renewed.aside:
         click.echo(str(path))
     for what, names in (("taken up again", renewed.allowed), ("tried again", renewed.failed)):
@@ -116,7 +135,7 @@ def write_report_page(
     choices: dict[str, Any] = {}
     if options is not None:
         told = {name: one for name, one in options.items() if name != "backtest"}
-        asked = {name: one for name, one in told.items() if one != "chinchilla"}
+        asked = {name: one for name, one in told.items() if name != "family" or one is not None}
         choices = {
             "asked": list_given(asked),
             "form": form,
@@ -135,3 +154,31 @@ def write_report_page(
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+def write_table_report(
+    table: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
+) -> int:
+    """Write reports/<stem>/report.md of a table of runs; prints its path.
+
+    Args:
+        table: The file or folder.
+        root: Where reports/ lies.
+        options: Family, filters and backtest.
+        reading: How the table is read.
+    """
+    from scaling.durable import make_folder, write_durably
+    from scaling.reporting import describe_table_fit
+
+    text, status = describe_table_fit(
+        table,
+        read_how(reading | {"count": "matmul"}),
+        family=options["family"],
+        filters=make_filters(options),
+        backtest=options["backtest"],
+    )
+    page = root / "reports" / table.name.split(".")[0] / "report.md"
+    make_folder(page.parent)
+    write_durably(page, text.encode("utf-8"))
+    click.echo(str(page))
+    return NO_USABLE_FIT if status in ("failed", "not_converged") else 0

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import make_filters, make_fit_options, read_columns
+from scaling.options import make_filters, make_fit_options, read_how
 from scaling.text import dump_json
 from scaling.units import clean_line
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
-    from scaling.ledger.tables import RunTable
+    from scaling.ledger.tables import LossUnit, RunTable
     from scaling.sweep.shapes import ModelShape
     from scaling.workflow import FilteredFit, StoredSweep
 
@@ -26,13 +26,7 @@ def obtain_fit(
     """The fit that the options ask of a source, and its sweep if it has one; notes are said."""
     from scaling.workflow import fit_filtered, read_runs
 
-    table, stored = read_runs(
-        source,
-        count=options["count"],
-        columns=read_columns(options["columns"]),
-        loss_unit=options["loss_unit"],
-        drop_bad=options["drop_bad"],
-    )
+    table, stored = read_runs(source, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
     for note in (*found.fit.notes, *found.table.rejected):
@@ -45,13 +39,7 @@ def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSwee
     from scaling.ledger.filters import apply_filters
     from scaling.workflow import read_runs
 
-    table, stored = read_runs(
-        path,
-        count=options["count"],
-        columns=read_columns(options["columns"]),
-        loss_unit=options["loss_unit"],
-        drop_bad=options["drop_bad"],
-    )
+    table, stored = read_runs(path, **read_how(options))
     return apply_filters(table, make_filters(options))[0], stored
 
 
@@ -81,6 +69,28 @@ def obtain_answerer(
     return found.fit, ladder, lambda: say_damage(stored)
 
 
+def list_groups(
+    source: Path, column: str, options: dict[str, Any]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Each value of a column of a table, and the options that read only its rows.
+
+    Raises:
+        UsageError: The source is no table.
+        TableError: The table lacks the column.
+    """
+    from scaling.errors import UsageError
+    from scaling.ledger.cells import list_values
+    from scaling.workflow import holds_sweep
+
+    if holds_sweep(source):
+        raise UsageError(f"{source} is a results folder: --group-by is for tables.")
+    where = read_how(options)["where"]
+    values = list_values(source, column, where)
+    return [
+        (value, options | {"where": (*options["where"], f"{column}={value}")}) for value in values
+    ]
+
+
 @contextlib.contextmanager
 def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
     """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
@@ -93,6 +103,44 @@ def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
             contract = fitted.to_contract()
             kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
             click.echo(dump_json(kept | {"reason": str(error), key: []}))
+        raise
+
+
+def read_loss(value: float | None, unit: LossUnit, option: str) -> float | None:
+    """A loss that is asked for in the table's unit, in nats; what was understood is said."""
+    from scaling.tables.units import to_nats
+
+    if value is None or unit == "nats":
+        return value
+    nats = to_nats(value, unit)
+    click.echo(f"note: {option} {value:g} is read in {unit}: {nats:.6g} nats", err=True)
+    return nats
+
+
+def say_losses(losses: Sequence[float | None], unit: LossUnit) -> None:
+    """Losses of answers, which are in nats, once more in the table's unit."""
+    from scaling.tables.units import from_nats
+
+    if unit == "nats":
+        return
+    for loss in losses:
+        if loss is not None:
+            shown = f"{loss:.6g} nats is {from_nats(loss, unit):.6g} {unit}"
+            click.echo(f"note: losses are in nats; {shown}", err=True)
+
+
+@contextlib.contextmanager
+def naming_units(fitted: Fit) -> Iterator[None]:
+    """A question that cannot be answered is refused with what is odd about the table's units: it
+    may be the reason."""
+    from scaling.errors import QueryError
+
+    try:
+        yield
+    except QueryError as error:
+        for check in fitted.checks:
+            if check.code == "implausible_units" and check.passed is False:
+                raise QueryError(f"{error}\n{check.seen} {check.advice}") from error
         raise
 
 

@@ -174,7 +174,7 @@ def _run_one(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
 )
 @click.option(
-    "--simulate", is_flag=True, help="Expected intervals, gates, and what to change (10 s)."
+    "--simulate", is_flag=True, help="Expected intervals, gates, and what to change (30 s)."
 )
 @click.option(
     "--prior-law",

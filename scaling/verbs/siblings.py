@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.options import json_option
+from scaling.options import FLOPS, json_option
 from scaling.text import dump_json
 
 _folders_argument = click.argument(
@@ -16,7 +16,7 @@ _folders_argument = click.argument(
 
 @click.command()
 @_folders_argument
-@click.option("--flops", type=float, multiple=True, help="Budget C.  [default: the sweeps' own]")
+@click.option("--flops", type=FLOPS, multiple=True, help="Budget C.  [default: the sweeps' own]")
 @json_option
 def tokenizers(results: tuple[Path, ...], flops: tuple[float, ...], as_json: bool) -> None:
     """\b

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from scaling.errors import UsageError
+from scaling.options import FLOPS
 
 _STDLIB = "python-stdlib"
 # From here on no cell of a draft makes fewer than the 200 steps a run needs (at 2e12 FLOPs in all
@@ -25,9 +26,9 @@ _LEAST_BUDGET = 1.5e10
     help="Text or .jsonl files, folders or globs; again for more.  [default: the source code of "
     "Python's standard library]",
 )
-@click.option("--run-flops", type=float, help="What the largest run may take [FLOP].")
-@click.option("--total-flops", type=float, help="What the whole sweep may take [FLOP].")
-@click.option("--forecast", type=float, help="Budget to answer for.  [default: 10 × the largest]")
+@click.option("--run-flops", type=FLOPS, help="What the largest run may take [FLOP].")
+@click.option("--total-flops", type=FLOPS, help="What the whole sweep may take [FLOP].")
+@click.option("--forecast", type=FLOPS, help="Budget to answer for.  [default: 10 × the largest]")
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -100,10 +101,10 @@ def _ask(
         text = () if said == _STDLIB else (said,)
     if run_flops is None and total_flops is None:
         words = "How many FLOPs for the whole sweep (4e12: minutes on a laptop)"
-        total_flops = click.prompt(words, default="4e12", type=float, err=True)
+        total_flops = click.prompt(words, default="4e12", type=FLOPS, err=True)
     if forecast is None:
         words = "Which budget to answer for, in FLOPs (0: ten times the largest trained)"
-        forecast = click.prompt(words, default="0", type=float, err=True) or None
+        forecast = click.prompt(words, default="0", type=FLOPS, err=True) or None
     if name is None:
         name = click.prompt("Which name", default="mine", err=True)
     return str(name), text, run_flops, total_flops, forecast

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from scaling.options import json_option, noise_option, root_option
+from scaling.options import (
+    FLOPS,
+    json_option,
+    noise_option,
+    read_how,
+    reading_options,
+    root_option,
+)
 from scaling.text import dump_json
+from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.obtaining import say_damage
 
 
 @click.command()
-@click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|SWEEP.yaml")
-@click.option("--spend", type=float, required=True, help="FLOPs to spend at most.")
-@click.option("--forecast", type=float, required=True, help="Budget C whose loss is forecast.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|SWEEP.yaml|TABLE")
+@click.option("--spend", type=FLOPS, required=True, help="FLOPs to spend at most.")
+@click.option("--forecast", type=FLOPS, required=True, help="Budget C whose loss is forecast.")
 @noise_option
 @click.option(
     "--output",
@@ -24,6 +33,7 @@ from scaling.verbs.obtaining import say_damage
     help="Write the sweep there instead of to standard output.",
 )
 @root_option
+@reading_options
 @json_option
 def suggest(
     source: Path,
@@ -33,6 +43,7 @@ def suggest(
     output: Path | None,
     root: Path,
     as_json: bool,
+    **options: Any,
 ) -> int:
     """\b
     scaling suggest results/quickstart --spend 4e11 --forecast 2e12 --output next.yaml
@@ -40,6 +51,7 @@ def suggest(
 
     The cells that most reduce the forecast's expected error, as a sweep that `scaling run` takes:
     of a results folder the same sweep with more cells, of a sweep file one with these cells alone.
+    Of a table of runs: their N, D and C.
     """
     from scaling.errors import UsageError
     from scaling.next_cells import suggest_cells, write_sweep
@@ -48,6 +60,8 @@ def suggest(
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")
+    if source.suffix.lower() not in (".yaml", ".yml") and not holds_sweep(source):
+        return _suggest_beside(source, spend, forecast, noise, options, as_json=as_json)
     found = suggest_cells(source, spend=spend, forecast=forecast, root=root, noise=noise)
     words = [f"--spend={spend:g}", f"--forecast={forecast:g}"]
     text = write_sweep(found, question=quote_command(["scaling", "suggest", str(source), *words]))
@@ -67,3 +81,30 @@ def suggest(
         )
     # What is damaged was left out of the law that suggests.
     return DAMAGED if holds_sweep(source) and say_damage(open_results(source)) else 0
+
+
+def _suggest_beside(
+    table: Path,
+    spend: float,
+    forecast: float,
+    noise: float | None,
+    options: dict[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    from scaling.next_cells import suggest_beside
+    from scaling.text_plan import format_suggestion
+    from scaling.workflow import read_runs
+
+    runs, _ = read_runs(table, **read_how(options | {"count": "matmul"}))
+    for note in runs.notes:
+        click.echo(clean_line(f"note: {note}"), err=True)
+    found = suggest_beside(runs, spend=spend, forecast=forecast, noise=noise).to_contract()
+    if as_json:
+        click.echo(dump_json(found))
+        return 0
+    click.echo(format_suggestion(found), err=True)
+    click.echo("N,D,C")
+    for cell in found["cells"]:
+        click.echo(f"{cell['params']:.4g},{cell['tokens']:.4g},{cell['flops']:.4g}")
+    return 0

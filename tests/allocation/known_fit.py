@@ -26,7 +26,7 @@ def make_known_fit(*, noise=0.002, bootstrap=100, **options):
     rng = np.random.default_rng(0)
     loss = CHINCHILLA.loss(LAW, params, tokens) * np.exp(noise * rng.standard_normal(49))
     table = make_table(params, tokens, loss=loss, flops=flops, budget=flops, cost=SIX_ND)
-    return fit_runs(table, bootstrap=bootstrap, **options)
+    return fit_runs(table, bootstrap=bootstrap, **{"family": "chinchilla", **options})
 
 
 def state_law(fit, family, params, *, covered=None):

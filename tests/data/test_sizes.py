@@ -3,6 +3,8 @@ machines."""
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 from pathlib import Path
 
@@ -189,3 +191,46 @@ def test_a_link_to_a_device_is_not_read(tmp_path: Path, target: str) -> None:
     os.symlink(target, tmp_path / "a.csv")
     with pytest.raises(TableError, match="a device or a socket; name a file of runs"):
         read_table(tmp_path / "a.csv")
+
+
+def write_tables(folder: Path, *, kind: str) -> Path:
+    """Twelve runs in a shape whose rows are not its lines."""
+    if kind == "folder":
+        for name in ("a.csv", "b.csv"):
+            (folder / name).write_text("N,D,loss\n" + "1e6,1e8,3\n" * 6)
+        return folder
+    if kind == "wide":
+        (folder / "a.csv").write_text("D,1M,2M,4M\n" + "1e8,3,3,3\n" * 4)
+        return folder / "a.csv"
+    if kind == "packed":
+        (folder / "a.csv.gz").write_bytes(gzip.compress(b"N,D,loss\n" + b"1e6,1e8,3\n" * 12))
+        return folder / "a.csv.gz"
+    lists = {"N": [1e6] * 12, "D": [1e8] * 12, "loss": [3.0] * 12}
+    (folder / "a.json").write_text(json.dumps(lists))
+    return folder / "a.json"
+
+
+@pytest.mark.parametrize("kind", ["folder", "wide", "packed", "lists"])
+def test_rows_that_are_no_lines_count_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    path = write_tables(tmp_path, kind=kind)
+    assert len(read_table(path)) == 12
+    monkeypatch.setattr(rows, "MAX_ROWS", 11)
+    with pytest.raises(TableError, match="12 rows; at most"):
+        read_table(path)
+
+
+def test_a_long_text_under_a_name_that_nobody_gave_is_no_run(tmp_path: Path) -> None:
+    """A column `name` may hold descriptions; nothing says that they name runs."""
+    lines = [f"1e6,{d},3,{name * 300}" for name in "xy" for d in ("1e8", "2e8")]
+    (tmp_path / "a.csv").write_text("\n".join(["N,D,loss,name", *lines]) + "\n")
+    assert read_table(tmp_path / "a.csv").trajectory is None
+    with pytest.raises(TableError, match=r"name: 'x+' and 280 characters more"):
+        read_table(tmp_path / "a.csv", columns={"run": "name"})
+
+
+def test_a_perplexity_of_one_is_too_small_to_compute_with(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("N,D,loss\n1e6,1e8,1.000000000000001\n")
+    with pytest.raises(TableError, match="1 perplexities are at most 1"):
+        read_table(tmp_path / "a.csv", loss_unit="ppl")

@@ -128,3 +128,42 @@ def test_changed_tokens_are_another_corpus(tmp_path: Path) -> None:
     assert prepare(tmp_path, "vocab_size: 500") == first
     write_plain(tmp_path / "train.bin", draw(500, seed=9))
     assert prepare(tmp_path, "vocab_size: 500").facts.digest != first.facts.digest
+
+
+def test_headerless_32_bit_ids_are_read_as_such_and_never_wrapped(tmp_path: Path) -> None:
+    for vocab_size in (500, 128_256):
+        folder = tmp_path / str(vocab_size)
+        folder.mkdir()
+        ids = draw(vocab_size)
+        for name in ("train.bin", "val.bin"):
+            (folder / name).write_bytes(ids.astype("<u4").tobytes())
+        shards = open_shards(prepare(folder, f"vocab_size: {vocab_size}").folder)
+        np.testing.assert_array_equal(shards.train, ids)
+
+
+def test_16_bit_ids_of_a_larger_vocabulary_have_wrapped_and_are_refused(tmp_path: Path) -> None:
+    for name in ("train.bin", "val.bin"):
+        write_plain(tmp_path / name, draw(128_256))  # astype wraps them without a word
+    with pytest.raises(CorpusError, match="which have wrapped") as caught:
+        prepare(tmp_path, "vocab_size: 128256")
+    assert str(caught.value).count("Write it again as uint32") == 2
+
+
+@pytest.mark.parametrize("dtype", ["<u2", "<u4", "<i8"])
+def test_ids_saved_by_numpy_are_read(dtype: str, tmp_path: Path) -> None:
+    ids = draw(50_000)
+    for name in ("train.bin", "val.bin"):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, ids.astype(dtype))
+    shards = open_shards(prepare(tmp_path, "vocab_size: 50257").folder)
+    np.testing.assert_array_equal(shards.train, ids)
+
+
+def test_numbers_saved_by_numpy_that_are_no_ids_are_refused(tmp_path: Path) -> None:
+    for name, values in (("train.bin", np.ones((3, 4))), ("val.bin", np.array([1, -2]))):
+        with (tmp_path / name).open("wb") as file:
+            np.save(file, values)
+    with pytest.raises(CorpusError) as caught:
+        prepare(tmp_path, "vocab_size: 500")
+    assert "float64 of shape (3, 4)" in str(caught.value)
+    assert "ids lie from -2 to 1" in str(caught.value)

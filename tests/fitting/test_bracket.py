@@ -112,7 +112,13 @@ def spoil(table: RunTable, penalty: float) -> RunTable:
 def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
     right = simulate(noise=0.0, budgets=5, sizes=7, ends=(1e11, 1e13))
     # Without noise the interval is that of recipe and model error alone.
-    fit = fit_runs(spoil(right, 0.01), bootstrap=400, huber_delta=1e-2, approach="parametric")
+    fit = fit_runs(
+        spoil(right, 0.01),
+        bootstrap=400,
+        huber_delta=1e-2,
+        approach="parametric",
+        family="chinchilla",
+    )
     answer = allocate(fit, 1e14, far=True, anyway=True)
     truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)[0][0]
     assert answer.params_interval is not None
@@ -128,7 +134,13 @@ def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
     loss = float(CHINCHILLA.loss(TRUTH, truth[0], truth[1])[0])
     for seed in range(200):
         table = spoil(simulate(seed=seed, budgets=5, sizes=7, ends=(1e11, 1e13)), 0.01)
-        fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, approach="parametric")
+        fit = fit_runs(
+            table,
+            bootstrap=200,
+            huber_delta=1.345 * NOISE,
+            approach="parametric",
+            family="chinchilla",
+        )
         answer = allocate(fit, 1e14, far=True, anyway=True)
         pairs = ((answer.params_interval, truth[0][0]), (answer.loss_interval, loss))
         covered.append([one.low <= true <= one.high for one, true in pairs if one is not None])
@@ -138,7 +150,9 @@ def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
 
 def test_the_intervals_of_letters_are_those_of_runs_trained_alike() -> None:
     table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
-    fit = fit_runs(table, bootstrap=100, huber_delta=1e-2, approach="parametric")
+    fit = fit_runs(
+        table, bootstrap=100, huber_delta=1e-2, approach="parametric", family="chinchilla"
+    )
     alike = draw_laws(table, fit_parametric(table, CHINCHILLA, delta=1e-2), count=100, seed=0)
     assert fit.law is not None
     assert fit.law.intervals is not None
@@ -193,7 +207,12 @@ def test_a_measured_excess_widens_the_interval_and_none_hardly_does() -> None:
     table = simulate(budgets=5, sizes=7, ends=(1e11, 1e13))
     widths = []
     for brackets in ((), make_brackets(0.0, 0.0, 0.0), make_brackets(1.5, 0.0, 1.5)):
-        fit = fit_runs(with_brackets(table, *brackets), bootstrap=400, huber_delta=1.345 * NOISE)
+        fit = fit_runs(
+            with_brackets(table, *brackets),
+            bootstrap=400,
+            huber_delta=1.345 * NOISE,
+            family="chinchilla",
+        )
         assert fit.law is not None
         assert fit.law.intervals is not None
         alpha = fit.law.intervals["alpha"]

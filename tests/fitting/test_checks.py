@@ -50,6 +50,8 @@ def good():
         corpus=("ab12",) * n,
         numerics=("torch 2.13, device cpu",) * n,
         overlap=0.1,
+        clipped_after_warmup=np.full(n, 0.02),
+        unigram_entropy=5.0,
     )
     return fit_runs(trained, bootstrap=100)
 
@@ -63,11 +65,13 @@ def test_a_good_design_passes_every_gate(good):
     codes = {one.code for one in good.checks} - unknown
     assert codes == {
         "too_few_cells", "diverged_cells", "duplicate_cells", "several_recipes_per_cell",
-        "repeated_data", "not_converged", "parameter_at_bound", "not_identified",
+        "implausible_units", "repeated_data", "not_converged", "parameter_at_bound",
+        "not_identified",
         "design_imprecise", "influence", "too_few_budgets", "interior_minimum",
         "positive_curvature", "off_centre_grid", "methods_disagree", "lack_of_fit",
         "residual_trend", "outliers", "eval_noise", "too_few_steps", "warmup_too_long",
         "undercooled", "mixed_tokenisers", "numerics_changed", "train_val_overlap",
+        "clipped_steps", "above_unigram", "seed_spread", "below_scaling_regime",
     }  # fmt: skip
 
 
@@ -81,6 +85,17 @@ def test_diverged_cells_fires():
     found = check(fit_runs(table, bootstrap=None), "diverged_cells")
     assert found.passed is False
     assert "2 of 27 runs" in found.seen
+
+
+def test_runs_stopped_short_are_renewed_not_slowed():
+    table = dataclasses.replace(simulate(), diverged=("run1", "run2"), stopped=("run1", "run2"))
+    found = check(fit_runs(table, bootstrap=None), "diverged_cells")
+    assert "scaling retry --diverged" in found.advice
+    assert "learning rate" not in found.advice
+    both = dataclasses.replace(table, stopped=("run1",))
+    advice = check(fit_runs(both, bootstrap=None), "diverged_cells").advice
+    assert "scaling retry --diverged" in advice
+    assert "Lower the learning rate" in advice
 
 
 def test_duplicate_cells_fires_and_keeps_the_rows():

@@ -18,7 +18,9 @@ def table():
 
 
 def test_an_own_sweep_states_what_every_training_gate_needs(table):
-    assert [one.code for one in check_training(table) if one.passed is None] == []
+    # Its runs are older than the record of clipped steps.
+    unjudged = [one.code for one in check_training(table) if one.passed is None]
+    assert unjudged == ["clipped_steps"]
 
 
 def test_the_schedule_is_that_of_the_index(table):

@@ -10,7 +10,7 @@ from scaling.fitting.recipe_checks import check_training
 
 CODES = (
     "too_few_steps", "warmup_too_long", "undercooled", "mixed_tokenisers", "numerics_changed",
-    "train_val_overlap",
+    "train_val_overlap", "clipped_steps", "above_unigram",
 )  # fmt: skip
 
 
@@ -85,6 +85,92 @@ def test_train_val_overlap(overlap, passed):
     found = judge("train_val_overlap", overlap=overlap)
     assert found.passed is passed
     assert f"{overlap:.1%}" in found.seen
+
+
+def warm_up(shares):
+    """The check of a sweep whose runs take 300 steps, and warm up for `shares` of them by D."""
+    table = simulate()
+    steps = np.full(len(table), 300.0)
+    ranks = np.argsort(np.argsort(table.tokens, kind="stable"), kind="stable")
+    warmup = np.round(steps * np.asarray(shares)[ranks])
+    schedule = {"steps": steps, "warmup_steps": warmup}
+    (found,) = [
+        one
+        for one in check_training(dataclasses.replace(table, **schedule))
+        if one.code == "warmup_too_long"
+    ]
+    return found
+
+
+def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
+    found = warm_up([0.4] * 6 + [0.05] * 19)
+    assert found.passed is False
+    assert "6 of 25 runs, with D up to" in found.seen
+    # A fifth of five runs; .4 − .05 of their steps, at .037 of the loss: 1.3 %.
+    assert "up to 1.3% of the loss" in found.seen
+    assert "more steps" in found.advice
+
+
+def test_one_long_warmup_is_said_and_borne():
+    found = warm_up([0.4] + [0.05] * 24)
+    assert found.passed is True
+    assert "1 of 25 runs" in found.seen
+    assert "up to 0.3% of the loss" in found.seen
+
+
+def test_a_warmup_as_long_in_every_run_bends_nothing():
+    found = warm_up([0.4] * 25)
+    assert found.passed is True
+    assert "25 of 25 runs" in found.seen
+
+
+def clip(code="clipped_steps", *, short=0.22, long=0.01, **columns):
+    """The check of a sweep in which the shorter fifth of the runs was clipped more often."""
+    tokens = simulate().tokens
+    shares = np.where(tokens < np.quantile(tokens, 0.2), short, long)
+    if not columns:
+        columns = {"clipped_after_warmup": shares}
+    else:
+        columns["clipped"] = shares
+    return judge(code, **{name: value for name, value in columns.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "passed"),
+    # Twenty points, and twice as many: below either, what it costs is not told from nothing.
+    [(0.22, 0.01, False), (0.01, 0.22, False), (0.15, 0.01, True), (0.6, 0.35, True)],
+)
+def test_clipped_steps(short, long, passed):
+    found = clip(short=short, long=long)
+    assert found.passed is passed
+    assert f"{max(short, long):.1%} of the steps after warmup" in found.seen
+    assert passed or "clip_norm" in found.advice
+
+
+def test_a_share_of_all_steps_is_what_is_left_of_it_after_warmup():
+    """Of 4000 steps 100 warm up, 2.5 %: of 6 % clipped at least 3.6 % came later; of 24 %, 21 %."""
+    found = clip(short=0.06, long=0.0, clipped=None)
+    assert found.passed is True
+    assert "3.6% of the steps after warmup (at least)" in found.seen
+    assert clip(short=0.24, long=0.0, clipped=None).passed is False
+
+
+def test_clipped_steps_in_percent_are_not_judged():
+    found = clip(short=22.0, long=1.0)
+    assert found.passed is None
+    assert "shares are 0 to 1" in found.seen
+
+
+def test_runs_above_the_unigram_entropy_are_named_and_fitted():
+    table = simulate()
+    entropy = float(np.sort(table.loss)[-3]) + 1e-6
+    found = judge("above_unigram", unigram_entropy=entropy)
+    assert found.passed is False
+    assert "2 of 25 runs end above" in found.seen
+    assert "untrained, not diverged" in found.seen
+    for at in np.argsort(table.loss)[-2:]:
+        assert table.run[at] in found.seen
+    assert judge("above_unigram", unigram_entropy=10.0).passed is True
 
 
 @pytest.mark.parametrize("code", CODES)

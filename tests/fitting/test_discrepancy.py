@@ -9,7 +9,7 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
-from scaling.fitting.discrepancy import assume_discrepancy, measure_discrepancy
+from scaling.fitting.discrepancy import DriftMember, assume_discrepancy, measure_discrepancy
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.parametric import fit_parametric
 from scaling.fitting.result import Discrepancy
@@ -23,7 +23,9 @@ WIDE = {"budgets": 7, "sizes": 7, "ends": (1e11, 1e14)}
 
 def measure(table: RunTable) -> Discrepancy:
     table = sort_rows(table)
-    return measure_discrepancy(table, fit_parametric(table, CHINCHILLA, delta=1.345 * NOISE))
+    fit = fit_parametric(table, CHINCHILLA, delta=1.345 * NOISE)
+    alone = DriftMember(fit=fit, rows=np.arange(len(table)), weight=1.0)
+    return measure_discrepancy(table, (alone,))
 
 
 def bend(table: RunTable, rate: float) -> RunTable:
@@ -81,7 +83,7 @@ def test_a_table_too_small_to_forecast_within_itself_gets_the_prior() -> None:
 
 
 def test_answers_within_the_data_hold_no_model_error() -> None:
-    fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=100)
+    fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=100, family="chinchilla")
     inside, beyond = allocate(fit, 1e13), allocate(fit, 1e15)
     assert inside.loss_interval is not None
     assert beyond.loss_interval is not None
@@ -90,7 +92,7 @@ def test_answers_within_the_data_hold_no_model_error() -> None:
 
 
 def test_runs_below_their_forecasts_are_likelier_than_runs_above() -> None:
-    fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=400)
+    fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=400, family="chinchilla")
     assert fit.discrepancy is not None
     assert fit.discrepancy.below == 0.83  # SCIENCE.md, Intervals: plain fits over-predict so often
     even = dataclasses.replace(fit, discrepancy=dataclasses.replace(fit.discrepancy, below=0.5))
@@ -124,7 +126,7 @@ def test_a_right_law_is_covered_at_its_level_ten_times_beyond_the_data() -> None
         noise = np.exp(NOISE * np.random.default_rng(seed).standard_normal(params.size))
         loss = CHINCHILLA.loss(TRUTH, params, tokens) * noise
         table = make_table(params, tokens, loss=loss, budget=budget)
-        fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE)
+        fit = fit_runs(table, bootstrap=200, huber_delta=1.345 * NOISE, family="chinchilla")
         answer = allocate(fit, 1e14, far=True, anyway=True)
         pairs = ((answer.loss_interval, lowest), (answer.params_interval, float(best[0])))
         covered.append([one is not None and one.low <= true <= one.high for one, true in pairs])

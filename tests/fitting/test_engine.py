@@ -99,7 +99,7 @@ def test_a_law_without_a_floor_hits_the_bound_and_says_so():
     assert "E = 0" in fit.reason
 
 
-def test_own_sweeps_take_delta_from_their_replicates():
+def test_delta_comes_from_replicates_wherever_the_runs_lie():
     params, tokens, _ = design_isoflop()
     params, tokens = np.tile(params, 2), np.tile(tokens, 2)
     rng = np.random.default_rng(0)
@@ -112,7 +112,11 @@ def test_own_sweeps_take_delta_from_their_replicates():
     pairs = NOISE * (noise[:25] - noise[25:])
     assert fit.replicate_sigma == pytest.approx(math.sqrt(np.mean(pairs**2) / 2), rel=1e-9)
     assert fit.objective.delta == pytest.approx(1.345 * fit.replicate_sigma)
-    assert fit_runs(foreign, bootstrap=None).objective.delta == 1e-3
+    assert fit_runs(foreign, bootstrap=None).objective == fit.objective
+    unsaid = make_table(params, tokens, loss=loss, convention="matmul")  # seeds, or doubled rows?
+    assert fit_runs(unsaid, bootstrap=None).objective.delta == 1e-3
+    other = make_table(params, tokens, loss=loss, seed=seeds, batch_tokens=1e4 * (1.0 + seeds))
+    assert fit_runs(other, bootstrap=None).objective.delta == 1e-3  # they differ in more than seed
 
 
 def degenerate():
@@ -172,7 +176,9 @@ def test_contract_has_the_keys_scripts_rely_on():
     assert list(contract["law"]) == ["family", "params", "intervals"]
     assert list(contract["law"]["params"]) == ["E", "A", "B", "alpha", "beta"]
     assert contract["objective"]["name"] == "huber_log"
-    assert set(contract["approaches"]) == {"parametric", "projection", "isoflop", "akima"}
+    assert set(contract["approaches"]) == {
+        "parametric", "projection", "isoflop", "akima", "cubic"
+    }  # fmt: skip
     for key in ("a", "b", "k_n", "k_d", "cost_model", "range", "intervals"):
         assert contract["frontier"][key] is not None
     assert contract["frontier"] == contract["approaches"]["parametric"]

@@ -17,7 +17,7 @@ def test_the_error_of_the_held_out_set_is_in_the_loss_and_a_new_run() -> None:
     stated = make_table(
         table.params, table.tokens, loss=table.loss, budget=table.budget, loss_se=sigma * table.loss
     )
-    plain, held = (fit_runs(one, bootstrap=400) for one in (table, stated))
+    plain, held = (fit_runs(one, bootstrap=400, family="chinchilla") for one in (table, stated))
     assert plain.evaluation_error is None
     assert held.evaluation_error is not None
     assert held.evaluation_error == pytest.approx(sigma, rel=0.05)  # less what residuals show

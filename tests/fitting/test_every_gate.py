@@ -31,6 +31,8 @@ GATES = {
     "warmup_too_long", "too_few_steps", "diverged_cells", "repeated_data", "train_val_overlap",
     "duplicate_cells", "several_recipes_per_cell", "lack_of_fit", "residual_trend", "influence",
     "eval_noise", "extrapolation_distance", "mixed_tokenisers", "numerics_changed", "outliers",
+    "clipped_steps", "above_unigram", "seed_spread", "below_scaling_regime",
+    "implausible_units",
 }  # fmt: skip
 
 
@@ -59,6 +61,8 @@ def make_right(**columns: object) -> RunTable:
         "corpus": ("ab12",) * n,
         "numerics": ("torch 2.13, device cpu",) * n,
         "overlap": 0.1,
+        "clipped_after_warmup": np.full(n, 0.02),
+        "unigram_entropy": 5.0,
         "brackets": make_brackets(1.0),
     }
     return dataclasses.replace(table, **{**trained, **columns})
@@ -80,6 +84,24 @@ def make_brackets(best: float) -> tuple[Bracket, ...]:
 def change(loss: Callable[[RunTable], FloatArray]) -> RunTable:
     table = make_right()
     return dataclasses.replace(table, loss=table.loss * loss(table))
+
+
+def bend_exponents(table: RunTable) -> FloatArray:
+    """Local exponents of the lowest loss that rise from one budget to the next."""
+    assert table.budget is not None
+    return np.asarray(np.exp(-0.02 * np.log(table.budget / table.budget.min()) ** 2))
+
+
+def scatter_small(table: RunTable) -> FloatArray:
+    """The second seeds of the smallest models end 4 % higher."""
+    assert table.seed is not None
+    small = table.params < np.quantile(table.params, 0.2)
+    return np.where((table.seed == 1) & small, 1.04, 1.0)
+
+
+def clip_short(table: RunTable) -> FloatArray:
+    short = table.tokens < np.quantile(table.tokens, 0.2)
+    return np.where(short, 0.22, 0.01)
 
 
 def first_is(value: float, others: float) -> FloatArray:
@@ -173,6 +195,12 @@ WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
         lambda: make_right(unique_tokens=make_right().tokens / 6.0), "repeated_data",
     ),
     "held-out text in training": (lambda: make_right(overlap=0.5), "train_val_overlap"),
+    "N and D in billions": (
+        lambda: dataclasses.replace(
+            make_right(), params=make_right().params / 1e9, tokens=make_right().tokens / 1e9
+        ),
+        "implausible_units",
+    ),
     "rows twice": (
         lambda: select_rows(make_right(), np.r_[np.arange(90), 3, 4]), "duplicate_cells",
     ),
@@ -189,6 +217,14 @@ WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
     "two versions": (
         lambda: make_right(numerics=("torch 2.13",) * 89 + ("torch 2.14",)), "numerics_changed",
     ),
+    "short runs clipped": (
+        lambda: make_right(clipped_after_warmup=clip_short(make_right())), "clipped_steps",
+    ),
+    "runs that learnt too little": (
+        lambda: make_right(unigram_entropy=float(make_right().loss.max()) - 0.1), "above_unigram",
+    ),
+    "small models scatter": (lambda: change(scatter_small), "seed_spread"),
+    "exponents that rise": (lambda: change(bend_exponents), "below_scaling_regime"),
     "one run far off": (lambda: change(lambda table: first_is(1.3, 1.0)), "outliers"),
 }  # fmt: skip
 

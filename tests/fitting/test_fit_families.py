@@ -220,4 +220,4 @@ def test_a_rich_law_needs_more_cells() -> None:
     table = make_table(params, tokens, loss=1.7 + 400 / params**0.34 + 1500 / tokens**0.33)
     fit = fit_runs(table, family="droppo", bootstrap=None)
     assert fit.status == "failed"
-    assert "needs 12" in fit.reason
+    assert "needs at least 12" in fit.reason

@@ -100,6 +100,18 @@ def test_drawn_minima_scatter_as_repeated_sweeps_do():
     assert np.std(drawn[:, 0]) == pytest.approx(np.std(slopes), rel=0.2)
 
 
+def test_few_degrees_of_freedom_widen_the_draws():
+    clean = simulate(noise=0.0)
+    known, guessed = (
+        draw_minima(
+            curves_of(clean), clean.cost, sigma=NOISE / 4, freedom=freedom, count=4000, seed=0
+        )[:, 0]
+        for freedom in (None, 5)
+    )
+    # A t-distribution with 5 degrees of freedom has variance 5/3; 4000 draws, fat tails: 10 %.
+    assert np.std(guessed) / np.std(known) == pytest.approx((5 / 3) ** 0.5, rel=0.1)
+
+
 def test_weighted_line_ignores_a_point_of_no_weight():
     x = np.arange(5.0)
     y = 2 * x + 1

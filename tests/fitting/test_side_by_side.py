@@ -12,7 +12,7 @@ from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.shapes import list_ladder
 
-SIDES = {"parametric", "projection", "isoflop", "akima"}
+SIDES = {"parametric", "projection", "isoflop", "akima", "cubic"}
 
 
 @pytest.mark.parametrize("cost", ["6ND", "table", "ladder"])

@@ -14,10 +14,10 @@ from scaling.ledger.tables import read_table
 # stand side by side without a prefix, nested ones dotted.
 WANDB = """\
 "Name","State","Notes","User","Tags","Created","Runtime","Sweep","n_params","optim.lr","val/loss"
-"a","finished","-","me","","2025-11-13T09:48:11.000Z","9910","","1000000","0.01","3.5"
-"b","crashed","-","me","","2025-11-13T09:48:11.000Z","12","","1000000","0.01",""
-"c","running","-","me","","2025-11-13T09:48:11.000Z","12","","2000000","0.01","3.4"
-"d","finished","-","me","","2025-11-13T09:48:11.000Z","12","","4000000","0.01","3.3"
+"a","finished","-","me","","2025-11-13T09:48:11.000Z","20000000","","1000000","0.01","3.5"
+"b","crashed","-","me","","2025-11-13T09:48:11.000Z","20000000","","1000000","0.01",""
+"c","running","-","me","","2025-11-13T09:48:11.000Z","20000000","","2000000","0.01","3.4"
+"d","finished","-","me","","2025-11-13T09:48:11.000Z","20000000","","4000000","0.01","3.3"
 """
 WANDB_COLUMNS = {"N": "n_params", "D": "Runtime", "loss": "val/loss", "lr": "optim.lr"}
 
@@ -42,29 +42,34 @@ def refuse(path, **options):
     return caught.value.problems
 
 
-def test_unfinished_runs_of_wandb_are_all_listed_with_their_state(tmp_path):
-    problems = refuse(write(tmp_path, WANDB), columns=WANDB_COLUMNS)
-    # One line per run: that a crashed run logged no loss is no second problem.
-    assert [problem.split("runs.csv:")[1].split(",")[0] for problem in problems] == [
-        "3: State: 'crashed'",
-        "4: State: 'running'",
-    ]
-    assert all("did not finish" in problem and "--drop-bad" in problem for problem in problems)
+def test_unfinished_runs_of_wandb_are_one_problem_that_counts_them(tmp_path):
+    # One message for the column: that a crashed run logged no loss is no second problem.
+    (problem,) = refuse(write(tmp_path, WANDB), columns=WANDB_COLUMNS)
+    assert "runs.csv:3: State: 2 of 4 runs did not finish (crashed 1, running 1)" in problem
+    assert "--drop-bad" in problem
+    assert "--state State=finished" in problem
+    assert "--state any" in problem
 
 
 def test_finished_runs_of_wandb_are_kept_with_drop_bad(tmp_path):
     table = read_table(write(tmp_path, WANDB), columns=WANDB_COLUMNS, drop_bad=True)
     assert table.params.tolist() == [1e6, 4e6]
     assert table.learning_rate.tolist() == [0.01, 0.01]
-    assert len(table.rejected) == 2
+    assert [one.split("runs.csv:")[1] for one in table.rejected] == [
+        "3: State: 'crashed', the run did not finish",
+        "4: State: 'running', the run did not finish",
+    ]
 
 
 def test_mlflow_params_are_text_and_judged_as_cells(tmp_path):
-    problems = refuse(write(tmp_path, MLFLOW), columns=MLFLOW_COLUMNS)
-    assert "runs.csv:3: status: 'FAILED', the run did not finish" in problems[0]
-    assert "runs.csv:4: params.N: text '2,000,000'" in problems[1]
+    (problem,) = refuse(write(tmp_path, MLFLOW), columns=MLFLOW_COLUMNS)
+    assert "runs.csv:3: status: 1 of 3 runs did not finish (FAILED 1)" in problem
     table = read_table(write(tmp_path, MLFLOW), columns=MLFLOW_COLUMNS, drop_bad=True)
-    assert table.loss.tolist() == [3.5]
+    assert table.params.tolist() == [1e6, 2e6]
+    assert (
+        "params.N: 1 cells are read as people write numbers: '2,000,000' is 2000000"
+        in (table.notes[0])
+    )
 
 
 def test_a_tracker_s_column_is_suggested(tmp_path):
@@ -87,9 +92,10 @@ def test_a_state_nobody_knows_is_kept_and_noted(tmp_path):
     assert "state: 'resumed' is no state of a run" in table.notes[0]
 
 
-def test_a_column_of_other_states_says_nothing(tmp_path):
+def test_a_column_of_other_words_is_named_though_all_are_strange(tmp_path):
     table = read_table(write(tmp_path, "N,D,loss,state\n1,2,3,Ohio\n1,3,3,Utah\n"))
-    assert table.notes == ()
+    assert "state: 'Ohio', 'Utah' are no states" in table.notes[0]
+    assert "--state state=WORD" in table.notes[0]
 
 
 def test_a_mapped_column_is_no_state(tmp_path):
@@ -120,7 +126,7 @@ def test_the_format_is_said_and_a_thousand_columns_are_not(tmp_path):
 
 
 def test_a_file_too_large_is_refused_before_it_is_parsed(tmp_path, monkeypatch):
-    monkeypatch.setattr(rows, "_MAX_BYTES", 16)
+    monkeypatch.setattr(rows, "MAX_BYTES", 16)
     (problem,) = refuse(write(tmp_path, "N,D,loss\n" + "1,2,3\n" * 10))
     assert "larger than" in problem
 

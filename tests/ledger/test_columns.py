@@ -53,7 +53,7 @@ def test_every_column_is_read_under_its_name(tmp_path):
     table = read_table(write(tmp_path, text))
     for field in (
         "params", "loss", "flops", "budget", "unique_tokens", "seed", "learning_rate",
-        "loss_se", "batch_tokens", "steps", "decay_steps",
+        "loss_se", "batch_tokens", "steps", "decay_steps", "clipped", "clipped_after_warmup",
     ):  # fmt: skip
         assert getattr(table, field).tolist() == [7.0, 7.0]
     assert table.tokens.tolist() == [8.0, 9.0]

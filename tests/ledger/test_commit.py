@@ -76,6 +76,7 @@ def make_measurement(loss: float | None = 2.5, status: RunStatus = "finished") -
         mfu=0.4,
         grad_norm=0.5,
         clipped=0.0,
+        clipped_after_warmup=0.0,
     )
 
 
@@ -465,6 +466,40 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     )
 
 
+def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledger: Ledger) -> None:
+    half_way = "the training loss 3.4 is above the unigram entropy 3.1 nats/token"
+    for seed, reason in enumerate((half_way, "the training loss rose from 3.4 to 9 nats/token")):
+        attempt_id = ledger.name_attempt(make_run(seed).run_id, term=1)
+        attempt = ledger.create_attempt(make_run(seed).run_id, attempt_id)
+        (attempt / "metrics.jsonl").write_text(CURVE)
+        (attempt / "weights.bin").write_bytes(b"weights")
+        measured = make_measurement(None, "diverged")
+        ledger.commit(make_run(seed), attempt_id, dataclasses.replace(measured, reason=reason))
+    cells = [make_cell(make_run(seed)) for seed in (0, 1)]
+    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert set(table.diverged) == {make_run(0).run_id, make_run(1).run_id}
+    assert table.stopped == (make_run(0).run_id,)
+
+
+def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
+    older = dataclasses.replace(make_measurement(), clipped_after_warmup=None)
+    attempt_id = ledger.name_attempt(make_run(0).run_id, term=1)
+    attempt = ledger.create_attempt(make_run(0).run_id, attempt_id)
+    (attempt / "metrics.jsonl").write_text(CURVE)
+    (attempt / "weights.bin").write_bytes(b"weights")
+    ledger.commit(make_run(0), attempt_id, older)
+    cells = [make_cell(make_run(seed)) for seed in (0, 1)]
+    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert table.clipped is not None
+    assert table.clipped.tolist() == [0.0]
+    assert table.clipped_after_warmup is None
+    assert table.unigram_entropy == FACTS.unigram_entropy
+    commit(ledger, make_run(1))
+    both = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    assert both.clipped_after_warmup is not None
+    assert [str(share) for share in both.clipped_after_warmup] == ["nan", "0.0"]
+
+
 def test_the_digest_of_a_table_follows_results_and_convention(ledger: Ledger) -> None:
     commit(ledger, make_run(0))
     cells = [make_cell(make_run(0)), make_cell(make_run(1))]
@@ -485,15 +520,24 @@ def test_the_index_is_the_same_bytes_for_the_same_results(ledger: Ledger) -> Non
         commit(ledger, cell.run)
     stored = ledger.read_results()
     write_index(ledger, stored, cells)
-    assert render_index(stored, cells) == render_index(stored, cells[::-1])
-    assert (ledger.folder / "index" / "runs.csv").read_text() == render_index(stored, cells)
+    assert render_index(ledger, stored, cells) == render_index(ledger, stored, cells[::-1])
+    assert (ledger.folder / "index" / "runs.csv").read_text() == render_index(ledger, stored, cells)
     assert verify(ledger, cells) == ()
 
 
 def test_a_row_has_every_column_once(ledger: Ledger) -> None:
     commit(ledger, make_run())
     result = ledger.read_results().results[make_run().run_id]
-    row = row_of(result, role="grid", budget=1e9, convention="matmul")
+    varied: Any = ("batch", "ab" * 8, 2.0)
+    row = row_of(
+        result,
+        role="bracket",
+        budget=1e9,
+        group="g",
+        varied=varied,
+        overlap=0.1,
+        unigram_entropy=3.0,
+    )
     assert list(row) == [column.name for column in COLUMNS]
     kinds = {"str": str, "float64": float, "int64": int}
     assert all(isinstance(row[column.name], kinds[column.dtype]) for column in COLUMNS)

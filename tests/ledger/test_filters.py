@@ -148,3 +148,30 @@ def test_best_learning_rates_of_misfitting_give_the_other_law():
     assert (len(kept), effect.left_out) == (81, 180)
     assert law.params["alpha"] == pytest.approx(0.138, abs=5e-4)
     assert law.params["beta"] == pytest.approx(0.670, abs=5e-4)
+
+
+def test_the_best_recipe_is_the_best_over_every_stated_part():
+    # One cell, one learning rate, two batches, two seeds of each: the better batch's two seeds.
+    table = make_table(
+        [1e8] * 4,
+        [1e9] * 4,
+        loss=[3.0, 3.1, 3.5, 3.6],
+        learning_rate=np.full(4, 3e-4),
+        batch_tokens=np.array([1e5, 1e5, 2e5, 2e5]),
+        seed=np.array([0, 1, 0, 1]),
+    )
+    kept, _ = apply_filters(table, Filters(best_recipe=True))
+    assert kept.loss.tolist() == [3.0, 3.1]
+
+
+def test_a_row_of_the_best_seed_is_no_other_seed_of_it():
+    # A batch that the table does not state: rows of one seed cannot be seeds of one recipe.
+    table = make_table(
+        [1e8] * 3,
+        [1e9] * 3,
+        loss=[3.0, 3.4, 3.5],
+        learning_rate=np.full(3, 3e-4),
+        seed=np.array([1234, 1234, 1234]),
+    )
+    kept, _ = apply_filters(table, Filters(best_recipe=True))
+    assert kept.loss.tolist() == [3.0]

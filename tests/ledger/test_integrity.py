@@ -148,6 +148,22 @@ def test_what_lies_in_the_place_of_the_index_is_named(
         write_index(ledger, ledger.read_results(), CELLS)
 
 
+def test_an_index_of_fewer_columns_is_no_fault_until_a_cell_differs(ledger: Ledger) -> None:
+    """As an older version wrote it; --repair writes the columns that it lacks."""
+    path = ledger.folder / "index" / "runs.csv"
+    text = path.read_text()
+    rows = [line.split(",")[:-4] for line in text.splitlines()]
+    older = "\n".join(map(",".join, rows)) + "\n"
+    path.write_text(older)
+    assert find(ledger) == set()
+    path.write_text(older.replace("finished", "diverged", 1))
+    assert find(ledger) == {"index"}
+    path.write_text(older)
+    (found,) = verify(ledger, CELLS, repair=True)
+    assert (found.kind, found.repaired) == ("index", True)
+    assert path.read_text() == text
+
+
 def test_while_a_driver_is_at_work_its_index_and_temporary_files_are_its_own(
     ledger: Ledger,
 ) -> None:

@@ -30,8 +30,8 @@ def test_parquet_reads_as_the_same_csv_does(tmp_path):
     for n, d, loss, seed in zip(*columns.values(), strict=True):
         lines.append(f"{n},{d!r},{loss!r},{'' if seed is None else seed}")
     (tmp_path / "runs.csv").write_text("\n".join(lines) + "\n")
-    expected = read_table(tmp_path / "runs.csv")
-    table = read_table(write(tmp_path, columns))
+    expected = read_table(tmp_path / "runs.csv", anyway=True)
+    table = read_table(write(tmp_path, columns), anyway=True)
     assert table.digest == expected.digest
     assert table.notes == expected.notes
 
@@ -63,11 +63,14 @@ def test_bad_cells_are_named_by_row(tmp_path, losses, seen):
     assert f"runs.parquet:{seen}" in caught.value.problems[0]
 
 
-def test_unfinished_runs_are_listed(tmp_path):
+def test_unfinished_runs_are_counted(tmp_path):
     columns = {"N": [1, 2], "D": [1, 2], "loss": [3.0, 3.0], "status": ["FINISHED", "FAILED"]}
     with pytest.raises(TableError) as caught:
         read_table(write(tmp_path, columns))
-    assert "runs.parquet:row 2: status: 'FAILED'" in caught.value.problems[0]
+    assert (
+        "runs.parquet:row 2: status: 1 of 2 runs did not finish (FAILED 1)"
+        in caught.value.problems[0]
+    )
 
 
 def test_missing_columns_are_named(tmp_path):

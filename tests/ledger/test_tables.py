@@ -111,10 +111,11 @@ def test_nothing_left_is_an_error_even_with_drop_bad(tmp_path):
     [
         ("", "utf-8", "empty"),
         ("N,D,loss\n", "utf-8", "no rows"),
-        ("N,D,loss\n1,2,3\n", "utf-16", "not UTF-8"),
+        ("N,D,loss\n1,2,3\n", "utf-16-le", "NUL"),
+        ("N,D,loss\n1,2,é\n", "latin-1", "not UTF-8"),
         ("N,D,loss\n1,2,\0\n", "utf-8", "NUL"),
         ("N,D,loss,N\n1,2,3,4\n", "utf-8", "2 times in the header"),
-        ("N;D;loss\n1;2;3\n", "utf-8", "separate columns by commas"),
+        ("N|D|loss\n1|2|3\n", "utf-8", "separate columns by commas"),
         ('N,D,loss\n1,2,"3\n', "utf-8", "check its quotes"),
         ("N,D,loss\n1,2,3,4\n", "utf-8", "4 cells where the header has 3"),
     ],

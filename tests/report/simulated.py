@@ -160,6 +160,7 @@ def with_status(data: ReportData, status: FitStatus, reason: str) -> ReportData:
             objective=None,
             approaches={},
             draws=(),
+            answer=None,
             backcast=None,
             residual_sigma=None,
         )

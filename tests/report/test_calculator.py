@@ -94,7 +94,7 @@ def test_without_an_answer_there_is_no_calculator() -> None:
 
 def test_without_a_bootstrap_the_table_has_no_ranges() -> None:
     data = standard_data()
-    point = dataclasses.replace(data.fit, draws=())
+    point = dataclasses.replace(data.fit.answering, draws=())
     answers = tuple(allocate(point, one.flops) for one in data.allocations)
     found = tabulate_answers(point, answers)
     assert found is not None

@@ -43,7 +43,7 @@ def filtered_data() -> ReportData:
 
 @cache
 def mixed_data() -> ReportData:
-    """The standard runs fitted by a mixture."""
+    """The standard runs fitted by the ensemble, asked for by its older name."""
     data = standard_data()
     rows = [make_result(cell.run) for cell in data.plan.cells]
     table = make_table(
@@ -97,12 +97,12 @@ def test_runs_that_a_filter_left_out_are_listed_and_not_drawn() -> None:
     assert minima[0] > minima[1]
 
 
-def test_members_of_a_mixture_stand_with_weight_and_miss() -> None:
+def test_members_of_the_ensemble_stand_with_weight_and_miss() -> None:
     fit = mixed_data().fit
     rows = list_members(fit)
-    assert len(rows) == 6
+    assert len(rows) == 8
     text = read_text(render_page(mixed_data()))
-    assert "This is a mixture: an average of the forecasts of 6 laws" in text
+    assert "an ensemble: the mean of the forecasts of ln L by 8 laws" in text
     assert "the most expensive 20 % from the cheapest 50 %" in text
     for law, runs, weight, missed in rows:
         assert " ".join(f"{law} {runs} {weight} {missed}".split()) in text
@@ -132,7 +132,7 @@ def test_an_envelope_stands_beside_the_other_approaches() -> None:
 
 def test_a_page_without_choices_does_not_speak_of_them() -> None:
     page = render_page(standard_data())
-    for word in ("declared rules", "mixture", "held-out runs", "envelope", "not fitted"):
+    for word in ("declared rules", "mixture", "envelope", "not fitted"):
         assert word not in read_text(page)
     for name in ("filters", "backtest"):
         assert f'id="{name}"' not in page

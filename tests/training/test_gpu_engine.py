@@ -258,7 +258,7 @@ def test_a_gpu_out_of_memory_is_tried_again_with_half_the_micro_batch() -> None:
 @pytest.mark.parametrize("asked", ["fused", "warp"])
 def test_an_engine_of_the_processor_is_refused_on_a_gpu(monkeypatch, asked) -> None:
     monkeypatch.setenv("SCALING_ENGINE", asked)
-    with pytest.raises(EnvironmentFault, match=f"{asked!r}; on cuda it may be cuda, eager"):
+    with pytest.raises(EnvironmentFault, match="on cuda it may be cuda, eager, or unset"):
         build_engine(make_run(SHAPE), device="cuda")
 
 

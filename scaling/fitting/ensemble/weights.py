@@ -1,0 +1,206 @@
+"""Weights of the members, from forecasts of held-out runs.
+
+Twice the most expensive runs are held out (the top 20 % in C forecast from the lower half, the top
+15 % from the lower 70 %); a budget is held out whole. Every member is fitted to the rest and
+forecasts the held-out runs that all members describe (`list_described`). A member's score e_i is
+the geometric mean over the windows of its mean absolute errors of ln L, and
+
+    w_i = (1 − SHARE) · e_i^−POWER / Σ_j e_j^−POWER + SHARE / members not refuted
+
+Held-out runs are few and share a budget, so a tenth of the weight is spread evenly (Stock & Watson
+2004, J. Forecast. 23, 405, find such shrinkage to pay) over the members that miss at most ten times
+as much as the best: on runs that follow one law to the last digit, no other has a say. Each draw of
+the table has weights of its own: the windows' laws move by one step of the robust bootstrap,
+
+    Δθ_b = −(ρ̄'' · Σ_i c_bi g_i g_iᵀ)^−1 Σ_i c_bi ψ_i g_i,    c_bi how often row i was drawn
+
+(Salibián-Barrera & Zamar 2002, Ann. Statist. 30, 556), and the held-out runs count c_bi times too.
+Without any window Chinchilla's law on all runs, the first member, has all the weight.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.fitting.budgets import join_budgets
+from scaling.fitting.ensemble.members import FittedMember, fit_member, list_described
+from scaling.fitting.identification import measure_scale
+from scaling.fitting.noise import estimate_residual_sigma
+from scaling.fitting.parametric import locate_rows
+from scaling.laws.ensemble import ENSEMBLE
+from scaling.ledger.tables import RunTable, select_rows
+from scaling.units import FloatArray, IntArray
+
+# (largest quantile of C that is fitted, smallest that is forecast)
+WINDOWS = ((0.5, 0.8), (0.7, 0.85))
+# Derived by `python benchmarks/forecast.py --tables … --derive`; DECISIONS.md, "Fitting".
+POWER = 3.0
+SHARE = 0.1
+# Rows of a window: more of them settle no weight, and each member is fitted twice.
+_MOST_ROWS = 20_000
+# Seeds differ by as much: a smaller error is luck, unless the runs scatter less around their law.
+_LOWEST_ERROR = 2e-3
+_ROUNDING = 1e-9
+# A member that misses more than the best by this factor takes no part of the even share (ours).
+_REFUTED = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """One forecast of held-out runs by every member.
+
+    Attributes:
+        fits: Each member's law below; None where it could not be fitted.
+        held: Places of the forecast rows in the table.
+        reach: C of the forecast runs over the largest fitted C, the geometric mean.
+        budgets: Distinct budgets among the forecast runs.
+    """
+
+    fits: tuple[FittedMember | None, ...]
+    held: IntArray
+    reach: float
+    budgets: int
+
+
+def open_windows(table: RunTable, present: tuple[bool, ...], *, delta: float) -> tuple[Window, ...]:
+    """The windows of a table.
+
+    Args:
+        table: Rows in canonical order.
+        present: Which members could be fitted to the whole table.
+        delta: Huber's threshold on log residuals.
+    """
+    flops = join_budgets(table)
+    windows = []
+    for fitted_up_to, held_from in WINDOWS:
+        is_held = flops >= np.quantile(flops, held_from)
+        below = np.flatnonzero((flops <= np.quantile(flops, fitted_up_to)) & ~is_held)
+        held = list_described(table, np.flatnonzero(is_held))
+        fits = tuple(
+            fit_member(table, member, delta=delta, within=_thin(below))
+            if there and below.size
+            else None
+            for member, there in zip(ENSEMBLE.members, present, strict=True)
+        )
+        if below.size:
+            log_reach = np.mean(np.log(flops[held])) - np.log(flops[below].max())
+            windows.append(
+                Window(
+                    fits=fits,
+                    held=held,
+                    reach=float(np.exp(log_reach)),
+                    budgets=int(np.unique(flops[held]).size),
+                )
+            )
+    return tuple(windows)
+
+
+def _thin(rows: IntArray) -> IntArray:
+    """At most _MOST_ROWS of the rows, evenly through the canonical order."""
+    if rows.size <= _MOST_ROWS:
+        return rows
+    return rows[np.linspace(0, rows.size - 1, _MOST_ROWS).astype(np.int64)]
+
+
+def list_misses(table: RunTable, windows: tuple[Window, ...]) -> list[list[FloatArray | None]]:
+    """ln L forecast − ln L measured of each window's held-out runs, by member, then window."""
+    return [
+        [
+            None if (one := window.fits[at]) is None else _miss(table, window, one)
+            for window in windows
+        ]
+        for at in range(len(ENSEMBLE.members))
+    ]
+
+
+def weigh_members(
+    table: RunTable, windows: tuple[Window, ...], counts: FloatArray | None = None
+) -> FloatArray:
+    """Weights of the members, shape (members,), or (b, members) for draws.
+
+    Args:
+        table: Rows in canonical order.
+        windows: Of it.
+        counts: How often each row was drawn, shape (b, n); None: the table itself.
+    """
+    draws = 1 if counts is None else len(counts)
+    names = len(ENSEMBLE.members)
+    log_score = np.zeros((draws, names))
+    usable = [window for window in windows if window.fits[0] is not None]
+    scored = np.array([all(one.fits[at] is not None for one in usable) for at in range(names)])
+    if not usable:
+        first: FloatArray = np.eye(names)[:1].repeat(draws, axis=0)
+        return first[0] if counts is None else first
+    for window in usable:
+        lowest = _find_lowest_error(window)
+        for at in np.flatnonzero(scored):
+            fitted = window.fits[at]
+            assert fitted is not None
+            error = _score(table, window, fitted, counts)
+            log_score[:, at] += np.log(np.maximum(error, lowest)) / len(usable)
+    log_weight = np.where(scored, -POWER * log_score, -np.inf)
+    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
+    weight /= weight.sum(axis=1, keepdims=True)
+    best = np.where(scored, log_score, np.inf).min(axis=1, keepdims=True)
+    stand = scored & (log_score <= best + math.log(_REFUTED))
+    even = stand / stand.sum(axis=1, keepdims=True)
+    shared: FloatArray = (1.0 - SHARE) * weight + SHARE * even
+    return shared[0] if counts is None else shared
+
+
+def _find_lowest_error(window: Window) -> float:
+    """What an error is at least taken for: noise, by the residuals of the first member."""
+    first = window.fits[0]
+    assert first is not None
+    sigma = estimate_residual_sigma(first.fit.residuals, first.fit.theta.size)
+    return min(_LOWEST_ERROR, max(sigma, _ROUNDING))
+
+
+def _score(
+    table: RunTable, window: Window, fitted: FittedMember, counts: FloatArray | None
+) -> FloatArray:
+    """Mean absolute error of ln L of the held-out runs, shape (b,)."""
+    if counts is None:
+        return np.array([np.mean(np.abs(_miss(table, window, fitted)))])
+    fit = fitted.fit
+    theta = _step(fitted, counts[:, fitted.rows])
+    axes = locate_rows(fit.task, select_rows(table, window.held))
+    log_loss, _ = fit.task.family.log_loss(theta, axes)
+    miss = np.abs(log_loss + axes.centre[2] - np.log(table.loss[window.held]))
+    drawn = counts[:, window.held]
+    total = drawn.sum(axis=1)
+    # A draw may hold none of the held-out runs: it then says what the table says.
+    drawn = np.where(total[:, None] > 0.0, drawn, 1.0)
+    mean: FloatArray = (drawn * miss).sum(axis=1) / drawn.sum(axis=1)
+    return mean
+
+
+def _miss(table: RunTable, window: Window, fitted: FittedMember) -> FloatArray:
+    family, held = fitted.fit.task.family, window.held
+    loss = family.loss(fitted.fit.coefficients, table.params[held], table.tokens[held])
+    return np.asarray(np.log(loss / table.loss[held]), dtype=np.float64)
+
+
+def _step(fitted: FittedMember, counts: FloatArray) -> FloatArray:
+    """theta of each draw, one step from the optimum, shape (b, p); see the module."""
+    fit = fitted.fit
+    family, delta = fit.task.family, fit.task.delta
+    free = [name not in fit.at_bound for name in family.theta_names]
+    jacobian = fit.gradient[free]
+    size = len(jacobian)
+    _, slope = measure_scale(fit)
+    psi = np.clip(fit.residuals, -delta, delta)
+    outer = (jacobian[:, None] * jacobian[None]).reshape(size * size, -1)
+    information = slope * (counts @ outer.T).reshape(-1, size, size)
+    scale = np.trace(information, axis1=1, axis2=2)[:, None, None] / size
+    # A draw may not determine every letter: what it leaves open stays where it was.
+    information += 1e-6 * scale * np.eye(size)
+    moment = counts @ (jacobian * psi).T
+    change = np.linalg.solve(information, -moment[:, :, None])[:, :, 0]
+    theta = np.repeat(fit.theta[None], len(counts), axis=0)
+    theta[:, free] += change
+    clipped: FloatArray = np.clip(theta, family.lower, family.upper)
+    return clipped

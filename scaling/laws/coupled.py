@@ -1,0 +1,172 @@
+"""The coupled law: Chinchilla's two power laws joined inside a power, above a floor.
+
+    L(N, D) = E + (A / N^α + B / D^β)^k        [nats/token]
+
+Source: arXiv:2608.07222. With k = 1 it is Chinchilla's law, with E = 0 and β = 1 Kaplan's; Droppo
+and Elibol's has the floor inside the power. Along the frontier the excess over E falls as
+C^(−k·αβ/(α+β)): k sets how lack of parameters passes into lack of data, apart from that rate.
+
+Coordinates: theta = (ε, a, b, α, β, k):
+
+    L/s = ε + e^g,   g = k·S,   S = ln(e^(a − α·x) + e^(b − β·y))
+
+At fixed (ε, α, β, k) the law is linear in e^a and e^b inside the power, so ε is searched too. Its
+derivatives are written out: in Taylor arithmetic of six variables a refit takes ten times as long,
+and a thousand are wanted.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.laws.chinchilla import FAR
+from scaling.laws.family import Axes, Basis
+from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
+from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
+from scaling.units import FloatArray
+
+# Below a tenth the passage is a kink that no run resolves, above 4 the law is nearly a product.
+_COUPLING = (0.1, 4.0)
+# A floor of a thousandth of the mean loss is none; a logarithm of it can be searched.
+_NO_FLOOR = 1e-3
+
+
+class Coupled(NumericAnswers):
+    """The family; it has no state."""
+
+    has_frontier = True
+    needs_repeats = rugged = False
+    name = "coupled"
+    equation = "E + (A/N^alpha + B/D^beta)^k"
+    parent = "chinchilla"
+    param_names = ("E", "A", "B", "alpha", "beta", "k")
+    theta_names = param_names
+    weights = (1, 2)
+    floor = 0
+    exponents = (0, 3, 4, 5)
+    search = np.array([(0.05, 0.9), SEARCH, SEARCH, (0.2, 2.0)])
+    lower = np.array([_NO_FLOOR, -30.0, -30.0, MIN_EXPONENT, MIN_EXPONENT, _COUPLING[0]])
+    upper = np.array([math.exp(6.0), 30.0, 30.0, MAX_EXPONENT, MAX_EXPONENT, _COUPLING[1]])
+
+    def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
+        """See LawFamily."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            power, slope, _ = _evaluate(theta, axes)
+            excess = np.exp(power)
+            loss = theta[:, :1] + excess
+            value, gradient = np.log(loss), slope * (excess / loss)[:, None]
+            gradient[:, 0] = 1.0 / loss
+        give_up_lost(value, gradient)
+        return value, gradient
+
+    def curvature(
+        self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
+    ) -> FloatArray:
+        """See LawFamily: ∇²L / L = e^g/L · (∇g ∇gᵀ + ∇²g)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            power, slope, share = _evaluate(theta, axes)
+            k = theta[:, 5:]
+            weighted = weight / (1.0 + theta[:, :1] * np.exp(-power))
+            result = (slope * weighted[:, None]) @ slope.transpose(0, 2, 1)
+            # Of S by a, b, α, β: share·(1 − share)·z zᵀ.
+            z = np.stack((np.ones_like(axes.x), -np.ones_like(axes.x), -axes.x, axes.y))
+            bend = (k * share * (1.0 - share) * weighted)[:, None] * z
+            result[:, 1:5, 1:5] += bend @ z.T
+            mixed = np.einsum("kpn,kn->kp", slope[:, 1:5], weighted) / k
+            result[:, 1:5, 5] += mixed
+            result[:, 5, 1:5] += mixed
+        return np.asarray(np.nan_to_num(result, posinf=0.0, neginf=0.0), dtype=np.float64)
+
+    def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
+        """See LawFamily: (L/s − ε)^(1/k) is linear in e^a and e^b."""
+        columns = np.empty((len(exponents), 2, axes.x.size))
+        columns[:, 0] = np.exp(-exponents[:, 1:2] * axes.x)
+        columns[:, 1] = np.exp(-exponents[:, 2:3] * axes.y)
+        return Basis(columns=columns, power=exponents[:, 3:], offset=exponents[:, :1])
+
+    def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily."""
+        parts = (exponents[:, :1], take_logs(linear), exponents[:, 1:])
+        return self.hold(np.concatenate(parts, axis=1))
+
+    def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily: E = s·ε, A = s^(1/k)·exp(a + α·mean ln N), B likewise."""
+        log_n, log_d, log_s = axes.centre
+        floor, a, b, alpha, beta, k = theta.T
+        letters = (
+            floor * math.exp(log_s),
+            np.exp(a + log_s / k + alpha * log_n),
+            np.exp(b + log_s / k + beta * log_d),
+            alpha,
+            beta,
+            k,
+        )
+        return np.stack(letters, axis=1)
+
+    def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
+        """See LawFamily."""
+        log_n, log_d, log_s = axes.centre
+        floor, big_a, big_b, alpha, beta, k = coefficients.T
+        theta = (
+            floor * math.exp(-log_s),
+            np.log(big_a) - log_s / k - alpha * log_n,
+            np.log(big_b) - log_s / k - beta * log_d,
+            alpha,
+            beta,
+            k,
+        )
+        return self.hold(np.stack(theta, axis=1))
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """See LawFamily."""
+        floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
+        by_params = np.log(big_a) - alpha * np.log(params)
+        by_tokens = np.log(big_b) - beta * np.log(tokens)
+        with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
+            excess = np.exp(k * np.logaddexp(by_params, by_tokens))
+        return np.asarray(floor + excess, dtype=np.float64)
+
+    def tokens_for_loss(
+        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """See LawFamily: D = (B / ((L − E)^(1/k) − A/N^α))^(1/β)."""
+        floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            joined = np.maximum(loss - floor, 0.0) ** (1.0 / k)
+            gap = joined - np.exp(np.log(big_a) - alpha * np.log(params))
+            tokens = np.exp((np.log(big_b) - np.log(gap)) / beta)
+        return np.where(gap > 0.0, tokens, np.inf)
+
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """See LawFamily: Chinchilla's, for L grows with what stands inside the power."""
+        _, big_a, big_b, alpha, beta, _ = np.moveaxis(coefficients, -1, 0)
+        log_g = np.log(alpha * big_a) - np.log(beta * big_b)
+        log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
+        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
+
+
+def _evaluate(theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(g, ∇g, e^(a − α·x − S)), shapes (K, n), (K, 6, n) and (K, n)."""
+    _, a, b, alpha, beta, k = theta.T[:, :, None]
+    by_params, by_tokens = a - alpha * axes.x, b - beta * axes.y
+    total = np.logaddexp(by_params, by_tokens)
+    share = np.exp(by_params - total)
+    other = np.exp(by_tokens - total)
+    slope = np.zeros((len(theta), 6, axes.x.size))
+    slope[:, 1], slope[:, 2] = k * share, k * other
+    slope[:, 3], slope[:, 4] = -axes.x * slope[:, 1], -axes.y * slope[:, 2]
+    slope[:, 5] = total
+    return k * total, slope, share
+
+
+COUPLED = Coupled()

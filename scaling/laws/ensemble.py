@@ -1,0 +1,166 @@
+"""A forecast by several laws at once, weighted by how well each forecast held-out runs.
+
+    ln L(N, D) = Σ_i w_i · ln L_i(N, D),   Σ w_i = 1
+
+The members are declared, not searched for: Chinchilla's law, its simpler parent (tied exponents),
+its extension (the coupled law) and the other end, Kaplan's law without a floor; each is fitted to
+all runs and to those with at least four tokens per parameter. Chinchilla's law over-predicts most
+expensive runs and a floorless one under-predicts them; where held-out runs cannot tell the two
+apart, neither has a claim to all the weight. Averaging forecasts of which none is surely best:
+Bates & Granger 1969, doi:10.1057/jors.1969.103. How weights are found: fitting/ensemble. On
+published tables: DECISIONS.md, "Fitting".
+
+Letters: those of each member, named member.letter, and member.weight. A bootstrap draw has the
+letters of one member, and each member has draws in proportion to its weight, so that draws spread
+as much as the members disagree. A member's E and k are effective: they stand for what its form
+leaves out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.laws.chinchilla import CHINCHILLA, TIED
+from scaling.laws.coupled import COUPLED
+from scaling.laws.family import LawFamily
+from scaling.laws.kaplan import KAPLAN
+from scaling.laws.numeric import LARGEST, NumericAnswers
+from scaling.units import FloatArray
+
+_CELLS = 64
+_ZOOMS = 6  # from ninety e-folds of D to 1e-9 of one
+MIN_RATIO = 4.0  # tokens per parameter; below it runs are starved of data and bend every law
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One law on some of the runs.
+
+    Attributes:
+        name: Of the member.
+        family: Its law.
+        min_ratio: Tokens per parameter from which runs count; 0: all.
+    """
+
+    name: str
+    family: LawFamily
+    min_ratio: float
+
+
+class Ensemble(NumericAnswers):
+    """A Law of several; see the module."""
+
+    name = "ensemble"
+    equation = "product of the members' laws, each to the power of its weight"
+    has_frontier = True
+
+    def __init__(self) -> None:
+        families = (CHINCHILLA, TIED, KAPLAN, COUPLED)
+        self.members = tuple(
+            Member(name=family.name + suffix, family=family, min_ratio=ratio)
+            for family in families
+            for suffix, ratio in (("", 0.0), ("/4", MIN_RATIO))
+        )
+        names: list[str] = []
+        self.slices: list[slice] = []
+        for member in self.members:
+            first = len(names)
+            names += [f"{member.name}.{letter}" for letter in member.family.param_names]
+            self.slices.append(slice(first, len(names)))
+        names += [f"{member.name}.weight" for member in self.members]
+        self.param_names = tuple(names)
+
+    def loss(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None = None,
+    ) -> FloatArray:
+        """See Law."""
+        shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(tokens))
+        total = np.zeros(shape)
+        for at, (member, part) in enumerate(zip(self.members, self.slices, strict=True)):
+            # Most draws have one member: evaluate each for the rows that need it.
+            rows = _find_rows(coefficients[..., at - len(self.members)], shape)
+            if rows is None:
+                continue
+            letters = _cut(coefficients, rows, shape, depth=len(shape) + 1)
+            n, d = (_cut(np.asarray(one), rows, shape) for one in (params, tokens))
+            unique = None if unique_tokens is None else np.asarray(unique_tokens)
+            loss = member.family.loss(letters[..., part], n, d, unique)
+            weight = letters[..., at - len(self.members)]
+            total[rows] += np.where(weight > 0.0, weight * np.log(loss), 0.0)
+        return np.asarray(np.exp(total), dtype=np.float64)
+
+    def tokens_for_loss(
+        self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
+    ) -> FloatArray:
+        """See Law; a draw's is its member's. Of several at once by nested grids in ln D, for every
+        evaluation costs the same few microseconds a member, at one D or at sixty."""
+        if self._are_draws(coefficients):
+            return self._ask_members("tokens_for_loss", coefficients, params, loss)
+        shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
+        wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
+        wanted = np.broadcast_to(loss, shape)[..., None]
+        low, width = np.zeros(shape), LARGEST
+        reached = self.loss(wide, n, np.exp(np.array([LARGEST])))[..., 0] <= wanted[..., 0]
+        for _ in range(_ZOOMS):
+            width /= _CELLS
+            grid = low[..., None] + width * np.arange(1, _CELLS)
+            short = self.loss(wide, n, np.exp(grid)) > wanted
+            low = low + width * short.sum(axis=-1)
+        return np.where(reached, np.exp(low + width), np.inf)
+
+    def optimal_params(
+        self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
+    ) -> FloatArray:
+        """See Law; a draw's is its member's."""
+        if not self._are_draws(coefficients):
+            return super().optimal_params(coefficients, flops, kappa)
+        return self._ask_members("optimal_params", coefficients, flops, kappa)
+
+    def _are_draws(self, coefficients: FloatArray) -> bool:
+        """Whether every row has one member alone."""
+        weights = coefficients[..., -len(self.members) :]
+        return coefficients.ndim > 1 and bool((weights.max(axis=-1) == 1.0).all())
+
+    def _ask_members(
+        self, what: str, coefficients: FloatArray, first: FloatArray, second: FloatArray
+    ) -> FloatArray:
+        """What each row's own member answers, by the name of the question."""
+        pair = (np.asarray(first), np.asarray(second))
+        shape = np.broadcast_shapes(coefficients.shape[:-1], *(one.shape for one in pair))
+        result = np.empty(shape)
+        for at, (member, part) in enumerate(zip(self.members, self.slices, strict=True)):
+            rows = _find_rows(coefficients[..., at - len(self.members)], shape)
+            if rows is not None:
+                letters = _cut(coefficients, rows, shape, depth=len(shape) + 1)[..., part]
+                asked = (_cut(one, rows, shape) for one in pair)
+                result[rows] = getattr(member.family, what)(letters, *asked)
+        return result
+
+
+def _find_rows(weight: FloatArray, shape: tuple[int, ...]) -> Any:
+    """Index of the rows (first axis) in which a member has a weight; None where none has."""
+    if not weight.any():
+        return None
+    if weight.ndim < len(shape) or not shape or len(weight) != shape[0]:
+        return ...
+    return np.flatnonzero(weight.reshape(len(weight), -1).any(axis=1))
+
+
+def _cut(
+    array: FloatArray, rows: Any, shape: tuple[int, ...], *, depth: int | None = None
+) -> FloatArray:
+    """Those rows of an array that runs along the first axis of `shape`, by its number of axes."""
+    depth = len(shape) if depth is None else depth
+    along = bool(shape) and array.ndim == depth and len(array) == shape[0]
+    return array[rows] if along else array
+
+
+ENSEMBLE = Ensemble()
+ALIAS = "mixture"  # its older name, on the command line and in stored fits

@@ -1,0 +1,1 @@
+"""What people write in tables of runs: numbers, expressions, units, states, shapes."""

@@ -1,0 +1,77 @@
+"""When a run counts as diverged, and not merely as short.
+
+    not finite   at once
+    exploded     from the start of the decay on: some step had five times the loss of the untrained
+                 model, and the last tenth of the steps is no better than that model
+    collapsed    at the end: the held-out loss is above the unigram entropy, and on the way the
+                 training loss rose between two tenths of the run by more than 4 standard errors,
+                 or some step had five times the untrained loss
+
+A run that ends above the unigram entropy and never rose has learnt too little, which is no
+failure: it is kept, so that the mean of a cell is that of all its seeds, and a check of the fit
+names it. Half way, a window of training loss cannot tell the two apart. Sequences of 32 tokens
+differ by .20 nats, so 25 of them are known to ±.04, while healthy runs of 250 steps pass the
+unigram entropy about then: to know that to ±1 % at three standard errors takes 320 sequences, more
+than the whole run has (DECISIONS.md, "Diverged or merely short").
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.units import FloatArray
+
+# No batch of a model that only learns slowly costs five times what guessing does. Weights so far
+# gone do not come back in a decay: 12 of 12 runs at 1000 times the rate ended above the unigram
+# entropy. Of runs merely worse than the untrained model as the decay began, 1 of 14 came back.
+_FAR = 5.0
+_NO_BETTER = 0.99  # a dead model's loss is the untrained one's but for rounding and initialisation
+# A loss that never moves rises by so much between some two of its tenths in 1 % of runs of 250
+# steps, one that falls more rarely. Of 12 runs at a hundred times the rate, the 11 that ended above
+# the unigram entropy all rose by more.
+_SURE = 4.0
+_WINDOWS = 10
+# The spread of twenty steps is known to a sixth.
+_LEAST_STEPS = 20
+
+
+def has_exploded(losses: FloatArray) -> bool:
+    """Whether the loss went far beyond the untrained model's and has not come back below it.
+
+    Args:
+        losses: Training loss of every step so far [nats/token], shape (steps,), at least one.
+    """
+    recent = losses[-max(1, losses.size // _WINDOWS) :]
+    untrained = float(losses[0])
+    return bool(losses.max() > _FAR * untrained) and float(recent.mean()) >= _NO_BETTER * untrained
+
+
+def find_rise(losses: FloatArray) -> tuple[float, float] | None:
+    """The losses (from, to) [nats/token] between which a run rose beyond its noise.
+
+    Tenths of the run of at least twenty steps are compared with every earlier one and with the
+    first step, which is the untrained model's. The standard error of a tenth comes from its own
+    steps: each draws sequences of its own.
+
+    Args:
+        losses: Training loss of every step [nats/token], shape (steps,), finite.
+
+    Returns:
+        The untrained loss and the highest where that is five times as much; else the pair of tenths
+        that differs most in standard errors; None where none rose, or where the run has fewer than
+        forty steps.
+    """
+    if losses.max() > _FAR * losses[0]:
+        return float(losses[0]), float(losses.max())
+    count = min(_WINDOWS, losses.size // _LEAST_STEPS)
+    if count < 2:
+        return None
+    windows = np.array_split(losses.astype(np.float64), count)
+    mean = np.array([losses[0], *(window.mean() for window in windows)])
+    spread = [window.std(ddof=1) / np.sqrt(window.size) for window in windows]
+    error = np.hypot.outer(*[np.array([0.0, *spread])] * 2)
+    rise = np.triu(mean[None, :] - mean[:, None], k=1)  # from a row to a later column
+    surest = np.unravel_index(np.argmax(rise / np.maximum(error, 1e-12)), rise.shape)
+    if rise[surest] <= _SURE * error[surest]:
+        return None
+    return float(mean[surest[0]]), float(mean[surest[1]])

@@ -1,0 +1,174 @@
+"""Laws of one variable on the command line: what `fit --of` and `compare --of` do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scaling.options import Amount, count_refits, make_filters, read_how
+from scaling.text import dump_json
+from scaling.units import align_columns, clean_line, format_count, format_flops
+
+if TYPE_CHECKING:
+    from scaling.fitting.one_variable import CurveFit
+    from scaling.units import FloatArray
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+CURVE_NAMES = ("of", "at", "floor", "exponent")
+# Options of a fit of N and D, and what they say where nobody gives them.
+_OF_TWO_VARIABLES = {
+    "family": None, "approach": "all", "count": "matmul", "huber_delta": None, "anyway": False,
+}  # fmt: skip
+
+
+def curve_options(function: _F) -> _F:
+    """A law of one variable in place of one of N and D."""
+    for option in reversed(
+        (
+            click.option(
+                "--of",
+                type=click.Choice(["C", "N", "D"]),
+                default=None,
+                help="Fit the loss against this alone, for tables that hold no more.",
+            ),
+            click.option("--at", type=Amount(), multiple=True, help="Forecast the loss there."),
+            click.option(
+                "--floor", type=str, default=None, help="E of --of: a number, or none for no floor."
+            ),
+            click.option("--exponent", type=float, default=None, help="alpha of --of, held."),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def refuse_ignored(said: dict[str, Any], unread: dict[str, Any]) -> None:
+    """Refuse options that would change nothing.
+
+    Args:
+        said: The options of the curve.
+        unread: Other options of the verb that a law of one variable does not know, and whether
+            they are given.
+
+    Raises:
+        click.UsageError: One is given.
+    """
+    if said["of"] is None:
+        given = [name for name in CURVE_NAMES if said[name] not in (None, ())]
+        if given:
+            raise click.UsageError(
+                f"--{given[0]} is of a law of one variable: say --of C, N or D, or leave it out."
+            )
+        return
+    for name, value in unread.items():
+        if value:
+            raise click.UsageError(f"{name} does not go with --of; leave one out.")
+
+
+def fit_one_variable(
+    sources: Sequence[Path], said: dict[str, Any], options: dict[str, Any], *, far: bool = False
+) -> tuple[CurveFit, list[dict[str, Any]]]:
+    """The law that the options ask of one table, or of two together, and its forecasts; notes are
+    said.
+
+    Raises:
+        click.UsageError: An option does not go with a law of one variable.
+    """
+    from scaling.fitting.one_variable import fit_curve
+    from scaling.ledger.curve_table import read_curve
+
+    if make_filters(options):
+        raise click.UsageError("--of reads every row: choose them by --where or --state.")
+    for name, usual in _OF_TWO_VARIABLES.items():
+        if options[name] != usual:
+            option = name.replace("_", "-")
+            raise click.UsageError(f"--{option} is of laws of N and D; leave it or --of out.")
+    how = read_how(options)
+    del how["count"], how["anyway"]
+    xs: list[FloatArray] = []
+    losses: list[FloatArray] = []
+    for source in sources:
+        x, loss, notes = read_curve(source, said["of"], **how)
+        xs.append(x)
+        losses.append(loss)
+        for note in notes:
+            click.echo(clean_line(f"note: {note}"), err=True)
+    fitted = fit_curve(
+        xs,
+        losses,
+        variable=said["of"],
+        floor=_read_floor(said["floor"]),
+        exponent=said["exponent"],
+        bootstrap=count_refits(options),
+        level=options["level"],
+        seed=options["seed"],
+    )
+    return fitted, [fitted.forecast(x, far=far) for x in said["at"]]
+
+
+def say_curve(fitted: CurveFit, forecasts: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+    """Print a law of one variable and its forecasts."""
+    if as_json:
+        click.echo(dump_json(fitted.to_contract() | {"forecasts": list(forecasts)}))
+    else:
+        click.echo(_format_curve(fitted, forecasts))
+
+
+def say_speed_up(fitted: CurveFit, *, as_json: bool) -> None:
+    """Print how many times less of x the second table needs."""
+    value, interval = fitted.speed_up()
+    if as_json:
+        whole = fitted.to_contract()
+        whole["law"]["params"]["A_second"] = fitted.law.scale[1]
+        click.echo(dump_json(whole | {"speed_up": value, "interval": interval}))
+        return
+    click.echo(
+        f"For the same loss B needs {1.0 / value:.3g} of A's {fitted.variable}: a speed-up of "
+        f"{value:.4g}{_format_interval(interval, fitted.level)}\n{_format_curve(fitted, ())}"
+    )
+
+
+def _read_floor(text: str | None) -> float | None:
+    if text is None:
+        return None
+    if text.strip().lower() in ("none", "no"):
+        return 0.0
+    try:
+        return float(text)
+    except ValueError:
+        raise click.UsageError(f"--floor {text!r}: write a loss in nats, or none.") from None
+
+
+def _format_curve(fitted: CurveFit, forecasts: Sequence[dict[str, Any]]) -> str:
+    contract = fitted.to_contract()
+    law = contract["law"]
+    low, high = fitted.covered
+    show = format_flops if fitted.variable == "C" else format_count
+    lines = [
+        f"fit of {contract['n']} runs: L({fitted.variable}) = {law['equation']}   [nats/token]"
+    ]
+    for name, value in law["params"].items():
+        held = "" if name in law["fitted"] else "   held"
+        said = held or _format_interval(law["intervals"][name], fitted.level)
+        lines.append(f"  {name:<6} {value:.5g}{said}")
+    scatter = "not known" if fitted.sigma is None else f"{fitted.sigma:.2%}"
+    lines.append(f"  {fitted.variable} from {show(low)} to {show(high)}; runs scatter by {scatter}")
+    lines.append("  It cannot split a budget into N and D.")
+    rows = [
+        (
+            f"at {fitted.variable} = {show(one['at'])}:",
+            f"{one['loss']:.4f}",
+            _format_interval(one["interval"], fitted.level).strip(),
+            f"{one['extrapolation_decades']:.2g} decades beyond" if one["extrapolation_decades"]
+            else "inside the data",
+        )
+        for one in forecasts
+    ]  # fmt: skip
+    return "\n".join(lines + (align_columns(rows) if rows else []))
+
+
+def _format_interval(interval: tuple[float, float] | None, level: float) -> str:
+    return "" if interval is None else f"   {level:.0%}: {interval[0]:.4g} … {interval[1]:.4g}"

@@ -1,0 +1,220 @@
+"""Claims about one set of runs in three places: a folder, its index, and the CSV of its report.
+
+The folder holds a run of every kind: grid, replicates, brackets, validation, outside the plan,
+diverged ones of the grid and of a bracket, and trunks in a second sweep.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from simulated import FACTS, make_result
+
+from scaling.cli import cli
+from scaling.fitting.engine import fit_runs
+from scaling.fitting.result import Fit
+from scaling.ledger.commit import Ledger
+from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.results import Measurement, RunStatus
+from scaling.ledger.sweep_table import INDEX_PATH, write_index
+from scaling.ledger.tables import RunTable, read_table
+from scaling.sweep.counting import COUNT_CONVENTIONS
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.spec import parse_sweep
+from scaling.workflow import open_results, read_runs
+
+SWEEP = """\
+# Question: what do these runs say?
+name: everything
+corpus: {source: python-stdlib, tokenizer: bytes}
+model: {family: transformer, seq_len: 128}
+grid: {budgets: [3e10, 6.5e10, 1.4e11, 3e11, 6.5e11], sizes: 5, span: 4}
+seeds: [0]
+replicates: 4
+bracket: true
+"""
+# What tells where a fit came from, not what it found.
+PLACE = {"source": "", "notes": (), "table_digest": ""}
+
+
+def commit(ledger: Ledger, run: RunSpec, status: RunStatus = "finished") -> None:
+    drawn = make_result(run)
+    fields = {one.name for one in dataclasses.fields(Measurement)} - {"files", "status"}
+    values = {name: getattr(drawn, name) for name in fields}
+    if status == "diverged":
+        values |= {"loss": 9.0, "reason": "the loss rose"}  # a finite loss, which nothing may use
+    attempt = ledger.name_attempt(run.run_id, term=1)
+    ledger.create_attempt(run.run_id, attempt)
+    ledger.commit(run, attempt, Measurement(status=status, files=(), **values))
+
+
+def make_folder(folder: Path, sweep: str) -> Path:
+    spec = parse_sweep(sweep.encode(), source="sweep.yaml")
+    ledger = Ledger.create(folder, name="everything", corpus=FACTS, sweep_yaml=sweep)
+    cells = plan_sweep(spec, FACTS).cells
+    wanted = [cell for cell in cells if cell.role == "grid"]
+    spoiled = {wanted[3].run.run_id}
+    spoiled |= {cell.run.run_id for cell in cells if cell.varied and cell.varied[2] > 2.0}
+    for run in {cell.run.run_id: cell.run for cell in cells}.values():
+        commit(ledger, run, "diverged" if run.run_id in spoiled else "finished")
+    commit(ledger, dataclasses.replace(wanted[0].run, seed=77))  # of an earlier plan
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = make_folder(tmp_path_factory.mktemp("root") / "results" / "everything", SWEEP)
+    words = ["forecast", str(made), "--flops", "1e12", "--bootstrap", "20"]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.exit_code == 0, done.output
+    ledger = Ledger.open(made)
+    for one in read_forecasts(made).forecasts:
+        commit(ledger, one.forecast.run)
+    write_index(ledger, ledger.read_results(), open_results(made).plan.cells)
+    return made
+
+
+@pytest.fixture(scope="module")
+def report_csv(folder: Path) -> Path:
+    """The CSV that a reader saves from the report."""
+    root = folder.parents[1]
+    words = ["report", str(folder), "--root", str(root)]
+    done = CliRunner().invoke(cli, words, standalone_mode=False)
+    assert done.exit_code == 0, done.output
+    page = (root / "reports" / "everything" / "index.html").read_text()
+    found = re.search(r'href="data:text/csv;base64,([^"]*)"', page)
+    assert found is not None
+    path = root / "everything-runs.csv"
+    path.write_bytes(base64.b64decode(found[1]))
+    return path
+
+
+def read_roles(path: Path) -> list[str]:
+    return [row["role"] for row in csv.DictReader(io.StringIO(path.read_text()))]
+
+
+def fit(table: RunTable) -> Fit:
+    return dataclasses.replace(fit_runs(table, bootstrap=100), **PLACE)
+
+
+def test_the_folder_has_a_run_of_every_role(folder: Path) -> None:
+    roles = read_roles(folder / INDEX_PATH)
+    assert set(roles) == {"grid", "replicate", "bracket", "validation", ""}
+    table, _ = read_runs(folder)
+    assert table.diverged
+    assert table.brackets
+    assert any(loss is None for one in table.brackets for _, loss in one.learning_rates)
+
+
+def test_law_intervals_frontier_and_checks_are_the_same_from_everywhere(
+    folder: Path, report_csv: Path
+) -> None:
+    wanted = fit(read_runs(folder)[0])
+    assert wanted.law is not None
+    assert wanted.law.intervals
+    assert wanted.objective is not None
+    assert wanted.objective.delta > 1e-3  # of the replicates
+    assert wanted.cost.name == "ladder"
+    for path in (folder / INDEX_PATH, report_csv):
+        assert fit(read_runs(path)[0]) == wanted
+
+
+@pytest.mark.parametrize("count", COUNT_CONVENTIONS)
+def test_the_tables_agree_under_every_count(folder: Path, count: str) -> None:
+    wanted, _ = read_runs(folder, count=count)  # type: ignore[arg-type]
+    found, _ = read_runs(folder / INDEX_PATH, count=count)  # type: ignore[arg-type]
+    assert (found.cost, found.convention) == (wanted.cost, count)
+    assert found.brackets == wanted.brackets
+    by_name = dict(zip(found.run, found.params.tolist(), strict=True))
+    assert by_name == dict(zip(wanted.run, wanted.params.tolist(), strict=True))
+
+
+def test_what_is_left_out_is_counted(folder: Path) -> None:
+    path = folder / INDEX_PATH
+    table, roles = read_table(path), read_roles(path)
+    counts = f"{roles.count('bracket')} bracket, 1 outside the plan, {roles.count('validation')} v"
+    assert table.notes[0].startswith(f"rows left out, as from the results folder: {counts}")
+    assert table.notes[0].endswith("1 not finished")
+    assert table.rejected == ()
+
+
+def test_the_command_line_prints_the_same_law(folder: Path) -> None:
+    said = []
+    for source in (folder, folder / INDEX_PATH):
+        words = ["fit", str(source), "--no-bootstrap", "--json", "--family", "tied"]
+        done = CliRunner().invoke(cli, words)
+        said.append({**json.loads(done.stdout), "notes": None})
+    assert said[0] == said[1]
+
+
+def test_what_a_user_saves_of_the_index_gives_the_same_law(folder: Path, tmp_path: Path) -> None:
+    """Fitted rows only, in another order, as JSON Lines, without what is no matter of a fit."""
+    rows = list(csv.DictReader(io.StringIO((folder / INDEX_PATH).read_text())))
+    kept = [row for row in reversed(rows) if row["role"] in ("grid", "replicate")]
+    dropped = (
+        "role",
+        "run_id",
+        "mfu",
+        "seconds",
+        "train_loss",
+        "varied",
+        "overlap",
+        "unigram_entropy",
+    )
+    lines = [
+        json.dumps({name: cell for name, cell in row.items() if name not in dropped})
+        for row in kept
+        if row["status"] == "finished"
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("\n".join(lines) + "\n")
+    wanted = dataclasses.replace(
+        read_runs(folder)[0], brackets=(), diverged=(), overlap=None, unigram_entropy=None
+    )
+    found, expected = fit(read_table(path)), fit(wanted)
+    assert (found.law, found.objective, found.approaches) == (
+        expected.law,
+        expected.objective,
+        expected.approaches,
+    )
+    assert found.cost == expected.cost
+
+
+def test_runs_of_a_trunk_stay_one_group(tmp_path: Path) -> None:
+    sweep = SWEEP.replace(
+        "grid: {budgets: [3e10, 6.5e10, 1.4e11, 3e11, 6.5e11], sizes: 5, span: 4}",
+        "grid: {params: [1e4, 2e4, 4e4], tokens: [4e5, 8e5, 1.6e6]}\nschedule: {trunk: true}",
+    )
+    made = make_folder(tmp_path / "results" / "everything", sweep)
+    ledger = Ledger.open(made)
+    write_index(ledger, ledger.read_results(), open_results(made).plan.cells)
+    wanted, _ = read_runs(made)
+    found = read_table(made / INDEX_PATH)
+    assert wanted.group is not None
+    assert found.group is not None
+    assert len(set(wanted.group)) < len(wanted)
+    assert dict(zip(found.run, found.group, strict=True)) == dict(
+        zip(wanted.run, wanted.group, strict=True)
+    )
+    assert found.budget is wanted.budget is None
+
+
+def test_shapes_that_do_not_give_n_and_c_are_not_believed(folder: Path, tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO((folder / INDEX_PATH).read_text())))
+    path = tmp_path / "other.csv"
+    for column, factor in (("N", 2.0), ("C", 0.5), ("d_model", 2.0)):
+        with path.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows({**row, column: float(row[column]) * factor} for row in rows)
+        table = read_table(path)
+        assert (table.convention, table.cost.name) == (None, "table")

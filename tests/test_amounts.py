@@ -1,0 +1,114 @@
+"""Claims about numbers as people write them, where they are asked for: flags and sweep files."""
+
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from scaling.allocation.devices import find_device
+from scaling.cli import cli
+from scaling.errors import SpecError
+from scaling.sweep.spec import parse_sweep
+
+E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
+RUNS = [
+    (n, d, E + A / n**ALPHA + B / d**BETA)
+    for n in (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9)
+    for d in (2e9, 1e10, 3e10, 1e11)
+]
+
+
+@pytest.fixture
+def ask(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+
+    def run(verb, *words):
+        return CliRunner().invoke(cli, [verb, str(path), *words, "--no-bootstrap", "--json"])
+
+    return run
+
+
+def test_a_budget_may_be_written_in_any_way_and_is_said_once(ask):
+    plain, *others = [ask("allocate", "--flops", one) for one in
+                      ("1e21", "10^21", "1 ZFLOP", "1,000,000,000,000,000,000,000")]  # fmt: skip
+    (answer,) = json.loads(plain.stdout)["answers"]
+    # L's optimum under C = 6·N·D: N* = G (C/6)^(β/(α+β)), G = (αA/βB)^(1/(α+β)); eq. 4 there.
+    best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (1e21 / 6) ** (BETA / (ALPHA + BETA))
+    assert answer["params"] == pytest.approx(best, rel=1e-4)
+    assert "note" not in plain.stderr
+    for one in others:
+        assert json.loads(one.stdout) == json.loads(plain.stdout)
+        assert one.stderr.count("is 1e+21 FLOP") == 1
+
+
+def test_a_model_and_its_tokens_may_be_written_in_words(ask):
+    said = ask("predict", "--params", "1.4B", "--tokens", "300B tokens")
+    (answer,) = json.loads(said.stdout)["predictions"]
+    expected = E + A / 1.4e9**ALPHA + B / 300e9**BETA
+    assert answer["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("words", [("--flops", "1,234"), ("--flops", "300B tokens")])
+def test_what_may_be_two_numbers_is_refused(words, tmp_path):
+    done = CliRunner().invoke(cli, ["allocate", str(tmp_path), *words])
+    assert done.exit_code == 2
+    assert "may be 1234 or 1.234" in done.stderr or "tokens where one of FLOP" in done.stderr
+
+
+SWEEP = """\
+name: a
+corpus: {{source: synthetic, tokens: {tokens}}}
+model: {{family: transformer}}
+grid: {{params: [{params}], tokens: [10k]}}
+"""
+
+
+def test_a_sweep_file_may_say_70M():
+    text = SWEEP.format(tokens="2M", params="70k, 1e5")
+    spec = parse_sweep(text.encode(), source="a.yaml")
+    assert spec.corpus.tokens == 2_000_000
+    assert spec.grid.params == (70_000.0, 100_000.0)
+    assert spec.grid.tokens == (10_000.0,)
+
+
+def test_a_sweep_file_is_refused_a_number_that_may_be_two():
+    text = SWEEP.format(tokens='"20,000"', params="1e5")
+    with pytest.raises(SpecError, match=r"may be 20000 or 20\.000"):
+        parse_sweep(text.encode(), source="a.yaml")
+
+
+# Twice the table: with 2:4 sparsity, as the vendors' pages print it.
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [("H800", 1979e12), ("RTX A6000", 309.7e12), ("rtx5090", 419e12), ("MI350X", 4613.7e12)],
+)
+def test_devices_of_the_trial_are_known(name, peak):
+    assert find_device(name).peak_flops == pytest.approx(peak / 2, rel=1e-3)
+
+
+def test_a_peak_may_be_stated_in_place_of_a_name(ask):
+    named = ask("allocate", "--device", "h100", "--mfu", "0.4", "--devices", "8", "--days", "1")
+    stated = ask("allocate", "--peak-flops", "989.4 TFLOPs", "--mfu", "0.4", "--devices", "8",
+                 "--days", "1")  # fmt: skip
+    one, other = (json.loads(said.stdout)["answers"][0]["flops"] for said in (named, stated))
+    assert one == other
+    both = ask(
+        "allocate", "--peak-flops", "1e15", "--device", "h100", "--mfu", "0.4", "--days", "1"
+    )
+    assert "leave one out" in str(both.exception) + both.stderr
+
+
+def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
+    # The table in bits, asked in bits, is the table in nats, asked in nats.
+    answers = []
+    for unit, scale in (("nats", 1.0), ("bits", math.log(2))):
+        path = tmp_path / f"{unit}.csv"
+        rows = [f"{n},{d},{loss / scale!r}\n" for n, d, loss in RUNS]
+        path.write_text("N,D,loss\n" + "".join(rows))
+        words = ["allocate", str(path), "--loss-unit", unit, "--target-loss", repr(2.2 / scale)]
+        done = CliRunner().invoke(cli, [*words, "--no-bootstrap", "--json"])
+        answers.append(json.loads(done.stdout)["answers"][0])
+    for key in ("params", "tokens", "flops"):
+        assert answers[1][key] == pytest.approx(answers[0][key], rel=1e-6)

@@ -1,0 +1,64 @@
+"""Claims about one law for each value of a column, and about tables whose columns differ."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from scaling.cli import cli
+
+SIZES, COUNTS = (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9), (2e9, 1e10, 3e10, 1e11)
+LAWS = {"c4": (1.69, 406.4, 410.7, 0.34, 0.28), "comma": (1.8, 500.0, 2000.0, 0.35, 0.36)}
+
+
+def evaluate(law, n, d):
+    return law[0] + law[1] / n ** law[3] + law[2] / d ** law[4]
+
+
+@pytest.fixture
+def table(tmp_path):
+    lines = [f"{n},{d},{evaluate(law, n, d)!r},{data}" for data, law in LAWS.items()
+             for n in SIZES for d in COUNTS]  # fmt: skip
+    path = tmp_path / "runs.csv"
+    path.write_text("\n".join(["N,D,loss,data", *lines]) + "\n")
+    return path
+
+
+def ask(verb, *words):
+    done = CliRunner().invoke(cli, [verb, *map(str, words), "--no-bootstrap"])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+def test_each_group_has_its_law(table):
+    groups = json.loads(ask("fit", table, "--group-by", "data", "--json").stdout)["groups"]
+    assert [one["key"] for one in groups] == ["c4", "comma"]
+    for one in groups:
+        law = one["law"]["params"]
+        assert list(law.values()) == pytest.approx(LAWS[one["key"]], rel=1e-4)
+        assert one["n"] == 20
+
+
+def test_groups_stand_side_by_side_in_text(table):
+    said = ask("fit", table, "--group-by", "data").stdout.splitlines()
+    assert said[0].split()[:3] == ["data", "runs", "E"]
+    assert [line.split()[0] for line in said[1:3]] == ["c4", "comma"]
+
+
+def test_each_group_answers(table):
+    words = ("--group-by", "data", "--params", "1e9", "--tokens", "3e10", "--json")
+    groups = json.loads(ask("predict", table, *words).stdout)["groups"]
+    for one in groups:
+        (answer,) = one["predictions"]
+        assert answer["loss"] == pytest.approx(evaluate(LAWS[one["key"]], 1e9, 3e10), rel=1e-6)
+
+
+def test_a_table_of_other_names_is_compared(table, tmp_path):
+    other = tmp_path / "other.csv"
+    lines = [f"{n},{d},{evaluate(LAWS['c4'], n, d)!r}" for n in SIZES for d in COUNTS]
+    other.write_text("\n".join(["size,tokens,val", *lines]) + "\n")
+    same = tmp_path / "same.csv"
+    same.write_text("\n".join(["N,D,loss", *lines]) + "\n")
+    words = ("--columns-b", "N=size,D=tokens,loss=val", "--flops", "1e20", "--json")
+    answer = json.loads(ask("compare", same, other, *words).stdout)
+    assert answer["multiplier"] == pytest.approx(1.0, rel=1e-6)
