@@ -128,12 +128,12 @@ def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> Non
 
 def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
     from scaling import workflow
-    from scaling.data import shards
+    from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
 
     forecast(folder, "--flops", "1e12")
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     root, sweep = folder.parents[1], folder / "sweep.yaml"
     (one,) = read_forecasts(folder).forecasts
     run_id = one.forecast.run.run_id
@@ -145,12 +145,12 @@ def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeyp
 
 
 def test_the_plan_prices_what_validate_would_train(folder: Path, monkeypatch) -> None:
-    from scaling.data import shards
+    from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
 
     forecast(folder, "--flops", "1e12")
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     words = ("plan", str(folder / "sweep.yaml"), "--root", str(folder.parents[1]), "--no-benchmark")
     (one,) = read_forecasts(folder).forecasts
     asked = json.loads(call(*words, "--validate", "--json").stdout)
@@ -186,11 +186,11 @@ def test_near_without_a_budget_exits_2(folder: Path) -> None:
 
 def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
     from scaling import workflow
-    from scaling.data import shards
+    from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
 
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
-    monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
+    monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     with pytest.raises(ScalingError, match="no forecast to validate") as caught:
         workflow.prepare_sweep(folder / "sweep.yaml", root=folder.parents[1], validate=True)
     assert caught.value.exit_code == 2
