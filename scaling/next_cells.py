@@ -67,19 +67,8 @@ class SuggestedCells:
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling suggest`."""
-        keys = ("params", "tokens", "flops")
-        return {
-            "schema_version": 1,
-            "cells": [dict(zip(keys, cell, strict=True)) for cell in self.cells],
-            "flops": self.suggestion.flops,
-            "forecast": self.forecast,
-            "expected_error": {
-                "before": self.suggestion.error_before,
-                "after": self.suggestion.error_after,
-            },
-            "prior": {"source": self.prior.source, "noise": self.prior.sigma},
-            "sweep": self.spec.model_dump(mode="json", exclude_defaults=True),
-        }
+        described = _describe(self.cells, self.suggestion, self.forecast, self.prior)
+        return described | {"sweep": self.spec.model_dump(mode="json", exclude_defaults=True)}
 
 
 def suggest_cells(
@@ -173,18 +162,7 @@ class SuggestedRuns:
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling suggest TABLE`."""
-        keys = ("params", "tokens", "flops")
-        return {
-            "schema_version": 1,
-            "cells": [dict(zip(keys, cell, strict=True)) for cell in self.cells],
-            "flops": self.suggestion.flops,
-            "forecast": self.forecast,
-            "expected_error": {
-                "before": self.suggestion.error_before,
-                "after": self.suggestion.error_after,
-            },
-            "prior": {"source": self.prior.source, "noise": self.prior.sigma},
-        }
+        return _describe(self.cells, self.suggestion, self.forecast, self.prior)
 
 
 def suggest_beside(
@@ -325,6 +303,24 @@ def write_sweep(found: SuggestedCells, *, question: str) -> str:
     # A JSON value is a YAML value: nothing to quote, nothing to mistake.
     lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
     return "\n".join(lines) + "\n"
+
+
+def _describe(
+    cells: Sequence[tuple[float, float, float]],
+    suggestion: Suggestion,
+    forecast: float,
+    prior: PriorLaw,
+) -> dict[str, Any]:
+    """What the JSON says of any suggestion."""
+    keys = ("params", "tokens", "flops")
+    return {
+        "schema_version": 1,
+        "cells": [dict(zip(keys, cell, strict=True)) for cell in cells],
+        "flops": suggestion.flops,
+        "forecast": forecast,
+        "expected_error": {"before": suggestion.error_before, "after": suggestion.error_after},
+        "prior": {"source": prior.source, "noise": prior.sigma},
+    }
 
 
 def _add_cells(
