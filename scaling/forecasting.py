@@ -11,6 +11,7 @@ from scaling._version import __version__
 from scaling.allocation import allocate, predict
 from scaling.design.nearness import forecast_nearby, measure_rate
 from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.files.sealed import canonical_json
 from scaling.fitting.result import Fit, Interval
 from scaling.ledger.forecasts import (
     Forecast,
@@ -31,7 +32,6 @@ from scaling.ledger.table_forecasts import (
 from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import plan_forecast
-from scaling.sweep.runspec import canonical_json
 from scaling.workflow import StoredSweep, list_sweep_ladder
 
 # Of a forecast by near runs, where a fit's forecast names its law.

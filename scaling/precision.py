@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.devices import measure_apart
-from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import IntegrityError
-from scaling.ledger.documents import open_document, seal_document
+from scaling.files.durable import blaming_machine, read_document, write_durably
+from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.results import RunResult
 from scaling.ledger.throughput_cache import Device, key_device
 from scaling.sweep.runspec import RunSpec

@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from scaling._version import __version__
-from scaling.durable import read_document, refuse_links, write_durably
 from scaling.errors import ScalingError
+from scaling.files.durable import read_document, refuse_links, write_durably
+from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
 from scaling.fitting.result import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
-from scaling.ledger.documents import build_value, open_document, seal_document
-from scaling.sweep.runspec import canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 
 _FOLDER = "fits/known"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from scaling._version import __version__
-from scaling.durable import read_plain
 from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
+from scaling.files.durable import read_plain
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.filters import Filters
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts

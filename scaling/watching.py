@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.durable import read_plain
 from scaling.errors import IntegrityError, UsageError
+from scaling.files.durable import read_plain
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.locking import Holder, find_holder, is_alive

@@ -32,6 +32,7 @@ from scaling.errors import (
     SpecError,
     UsageError,
 )
+from scaling.files.sealed import canonical_json
 from scaling.ledger.cells import Where
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
@@ -46,7 +47,7 @@ from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 from scaling.tables.states import USUAL, StateRule
 

@@ -29,8 +29,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from scaling import faults
-from scaling.durable import (
+from scaling.errors import EnvironmentFault, IntegrityError, UsageError
+from scaling.files import faults
+from scaling.files.durable import (
     blaming_machine,
     digest_file,
     link_exclusively,
@@ -42,7 +43,7 @@ from scaling.durable import (
     sync_folder,
     write_durably,
 )
-from scaling.errors import EnvironmentFault, IntegrityError, UsageError
+from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
     CURVE_LIMIT_BYTES,
@@ -50,11 +51,8 @@ from scaling.ledger.documents import (
     RESULT_FILE,
     RESULT_LIMIT_BYTES,
     RUN_NAME,
-    build_value,
     check_file_name,
-    open_document,
     read_result,
-    seal_document,
 )
 from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunResult
@@ -68,7 +66,7 @@ from scaling.ledger.signs import (
     name_now,
 )
 from scaling.sweep.plan import Cell, CorpusFacts
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 
 _SMALL_FILE_BYTES = 2**20
 

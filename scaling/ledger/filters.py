@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.errors import UsageError
+from scaling.files.sealed import canonical_json
 from scaling.ledger.tables import RunTable, order_rows, select_rows
-from scaling.sweep.runspec import canonical_json
 
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 

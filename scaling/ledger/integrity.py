@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scaling import faults
-from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
+from scaling.files import faults
+from scaling.files.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.documents import CURVE_SUFFIX, RESULT_FILE
 from scaling.ledger.forecasts import read_forecasts

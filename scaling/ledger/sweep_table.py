@@ -16,9 +16,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scaling import faults
-from scaling.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.errors import IntegrityError
+from scaling.files import faults
+from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
+from scaling.files.sealed import canonical_json
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
@@ -35,7 +36,7 @@ from scaling.sweep.counting import (
     count_total_params,
 )
 from scaling.sweep.plan import FITTED_ROLES, Cell, CellRole
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import list_trunks
 from scaling.units import FloatArray
 

@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 
 from scaling.errors import TableError
+from scaling.files.sealed import canonical_json
 from scaling.ledger.brackets import Bracket
 from scaling.ledger.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.ledger.header import REQUIRED_COLUMNS
@@ -27,7 +28,6 @@ from scaling.ledger.rows import MAX_PROBLEMS, shorten_problems
 from scaling.ledger.trajectories import find_trajectories, recognise_runs
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.runspec import canonical_json
 from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
 from scaling.tables.states import USUAL, StateRule
 from scaling.tables.units import Doubt, judge_units

@@ -18,10 +18,9 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import IntegrityError
-from scaling.ledger.documents import build_value, open_document, seal_document
-from scaling.sweep.runspec import canonical_json
+from scaling.files.durable import blaming_machine, read_document, write_durably
+from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
 from scaling.sweep.shapes import ModelFamily
 from scaling.sweep.throughput import StepTime, Throughput
 

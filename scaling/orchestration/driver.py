@@ -22,9 +22,10 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from scaling import faults
-from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
+from scaling.files import faults
+from scaling.files.durable import explain_fault
+from scaling.files.sealed import canonical_json
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Damage, Ledger, StoredResults
 from scaling.ledger.results import RunResult
@@ -38,7 +39,7 @@ from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.trunk_schedule import TrunkSchedule
 from scaling.sweep.plan import Cell
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import count_spent_flops
 from scaling.units import Precision, format_seconds
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.durable import blaming_machine, write_durably
+from scaling.files.durable import blaming_machine, write_durably
 from scaling.fitting.result import Check
 from scaling.report.answers import STATUSES, describe_answer, list_failed
 from scaling.report.calculator import list_answers, tabulate_answers

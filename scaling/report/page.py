@@ -23,7 +23,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from scaling.allocation import Allocation
-from scaling.durable import blaming_machine, write_durably
+from scaling.files.durable import blaming_machine, write_durably
 from scaling.fitting.result import Fit
 from scaling.ledger.filters import FilterEffect
 from scaling.ledger.forecasts import ForecastRecord

@@ -167,7 +167,7 @@ def write_table_report(
         options: Family, filters and backtest.
         reading: How the table is read.
     """
-    from scaling.durable import make_folder, write_durably
+    from scaling.files.durable import make_folder, write_durably
     from scaling.reporting import describe_table_fit
 
     text, status = describe_table_fit(

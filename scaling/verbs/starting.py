@@ -50,7 +50,7 @@ def init(
 
     Write a commented sweep file. On a terminal "scaling init" alone asks four questions.
     """
-    from scaling.durable import write_durably
+    from scaling.files.durable import write_durably
     from scaling.sweep.draft import Wish, draft_sweep
     from scaling.sweep.spec import IsoflopGrid, parse_sweep
     from scaling.units import format_flops

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from known_corpus import FACTS
 
 from scaling.errors import SpecError
+from scaling.files.sealed import canonical_json
 from scaling.sweep import shapes
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.recipe import REFERENCE, decide_recipe
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import list_ladder, make_shape
 from scaling.sweep.spec import RecipeSpec, parse_sweep
 

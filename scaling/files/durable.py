@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from scaling import faults
 from scaling.errors import EnvironmentFault, IntegrityError
+from scaling.files import faults
 
 TEMPORARY_SUFFIX = ".tmp"
 
