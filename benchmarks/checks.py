@@ -30,7 +30,7 @@ from scaling.fitting.regime import check_regime
 from scaling.fitting.result import Check
 from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 # Budgets, sizes, ends [FLOPs], second seeds.

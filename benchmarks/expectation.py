@@ -30,7 +30,7 @@ from scaling.errors import ScalingWarning
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.result import Fit
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.workflow import read_runs
 
 QUANTITIES = ("params", "tokens", "loss")

@@ -45,7 +45,7 @@ from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import choose_delta
 from scaling.forecasting import review_forecasts
 from scaling.laws.ensemble import ENSEMBLE
-from scaling.ledger.tables import RunTable, make_table, select_rows, sort_rows
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
 from scaling.workflow import read_runs
 

@@ -29,8 +29,8 @@ from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable, make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray, IntArray
 
 GAIN = 1.2

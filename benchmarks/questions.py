@@ -27,8 +27,8 @@ from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY
 from scaling.fitting.result import Fit, Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table
 from scaling.units import FloatArray
 
 # Epoch's refit of Hoffmann et al. (arXiv:2404.10102).

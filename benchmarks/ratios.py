@@ -34,8 +34,8 @@ from scaling.fitting.fit_checks import MAX_SLOPE_WIDTH
 from scaling.fitting.identification import identify
 from scaling.fitting.parametric import HUBER_EFFICIENCY, estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table, sort_rows
 from scaling.units import FloatArray
 
 SPREADS = (1.0, 1.1, 1.3, 1.6, 2.0, 4.0, 16.0)

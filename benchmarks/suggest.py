@@ -50,7 +50,7 @@ from scaling.fitting.projection import scan_exponents
 from scaling.fitting.solver import make_task
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
-from scaling.ledger.tables import RunTable, select_rows, sort_rows
+from scaling.tables.run_table import RunTable, select_rows, sort_rows
 from scaling.units import FloatArray, IntArray
 
 SHARE = 0.1

@@ -38,8 +38,8 @@ from scaling.fitting.result import Check, Interval, finite_or_none
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.laws.shared import SHARED
-from scaling.ledger.tables import RunTable, make_table, sort_rows
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
 
 # Exponents differ if equal ones would fit as badly once in a hundred tables.

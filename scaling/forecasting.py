@@ -29,9 +29,9 @@ from scaling.ledger.table_forecasts import (
     register,
     tell_outcome,
 )
-from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import plan_forecast
+from scaling.tables.run_table import RunTable
 from scaling.workflow import StoredSweep, list_sweep_ladder
 
 # Of a forecast by near runs, where a fit's forecast names its law.

@@ -20,7 +20,6 @@ from scaling.errors import QueryError, SpecError, UsageError
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.recipe_checks import MIN_STEPS
 from scaling.fitting.result import Fit
-from scaling.ledger.tables import RunTable
 from scaling.planning import find_prior
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
@@ -28,6 +27,7 @@ from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.plan import CorpusFacts, plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_flops
 from scaling.workflow import (
     FitOptions,

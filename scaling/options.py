@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scaling.ledger.columns import OPTIONAL, REQUIRED
+from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.expressions import split_mapping
-from scaling.tables.numbers import NumberError, Quantity, read_number
 from scaling.tables.states import read_state_rule
 from scaling.units import clean_line
+from scaling.units.numbers import NumberError, Quantity, read_number
 
 if TYPE_CHECKING:
-    from scaling.ledger.filters import Filters
+    from scaling.tables.filters import Filters
     from scaling.workflow import FitOptions
 
 _REFITS = 1000
@@ -316,7 +316,7 @@ def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
 
 def make_filters(options: dict[str, Any]) -> Filters:
     """The declared filters among the options of a fit."""
-    from scaling.ledger.filters import Filters
+    from scaling.tables.filters import Filters
 
     return Filters(
         flops_range=_read_range(options["flops_range"]),

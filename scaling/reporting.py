@@ -16,13 +16,13 @@ from scaling._version import __version__
 from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
 from scaling.files.durable import read_plain
 from scaling.ledger.commit import Ledger, StoredResults
-from scaling.ledger.filters import Filters
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
 from scaling.sweep.plan import decide_seq_len
 from scaling.sweep.siblings import list_siblings
+from scaling.tables.filters import Filters
 from scaling.units import clean_text
 from scaling.workflow import (
     FilteredFit,
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.exponents import RecipeComparison, Trained
     from scaling.fitting.result import Fit, FitStatus
-    from scaling.ledger.tables import RunTable
     from scaling.sweep.spec import SweepSpec
+    from scaling.tables.run_table import RunTable
     from scaling.vocabulary import VocabularyComparison
 
 ReportForm = Literal["html", "md"]

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from scaling.allocation import Allocation, allocate
 from scaling.errors import ScalingError
 from scaling.fitting.result import Fit
-from scaling.ledger.filters import Filters
-from scaling.ledger.tables import RunTable
 from scaling.report.sensitivity import Group, Variant
 from scaling.report.words import APPROACH_WORDS
+from scaling.tables.filters import Filters
+from scaling.tables.run_table import RunTable
 from scaling.workflow import FitOptions, StoredSweep, fit_filtered, quote_command
 
 # Laws that a point fit of settles at once; what they are, in words.

@@ -33,15 +33,11 @@ from scaling.errors import (
     UsageError,
 )
 from scaling.files.sealed import canonical_json
-from scaling.ledger.cells import Where
 from scaling.ledger.commit import Ledger, StoredResults, find_outdated
 from scaling.ledger.documents import RUN_NAME
-from scaling.ledger.filters import FilterEffect, Filters, apply_filters
 from scaling.ledger.forecasts import read_forecasts
-from scaling.ledger.opening import list_table_files
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import tabulate, write_index
-from scaling.ledger.tables import LossUnit, RunTable, read_table
 from scaling.precision import PrecisionChoice, choose_precision
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
@@ -49,6 +45,11 @@ from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len, plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
+from scaling.tables.cells import Where
+from scaling.tables.filters import FilterEffect, Filters, apply_filters
+from scaling.tables.opening import list_table_files
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import LossUnit, RunTable
 from scaling.tables.states import USUAL, StateRule
 
 if TYPE_CHECKING:
@@ -501,7 +502,7 @@ def backtest_table(
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
     from scaling.laws.registry import find_family
-    from scaling.ledger.tables import sort_rows
+    from scaling.tables.run_table import sort_rows
 
     for name in names:
         find_family(name)
@@ -514,7 +515,7 @@ def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = Non
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
     from scaling.fitting.truncation import truncate_runs
-    from scaling.ledger.tables import sort_rows
+    from scaling.tables.run_table import sort_rows
 
     delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
     return truncate_runs(sort_rows(table), law, delta=delta)

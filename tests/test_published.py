@@ -21,7 +21,8 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.power_sum import PowerSum, Term
-from scaling.ledger.tables import judge_table, make_table, read_table, select_rows, sort_rows
+from scaling.tables.reading import judge_table, read_table
+from scaling.tables.run_table import make_table, select_rows, sort_rows
 
 TABLES = Path(
     os.environ.get("SCALING_TABLES", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")

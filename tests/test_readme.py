@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from scaling.ledger.columns import REQUIRED, TABLE_COLUMNS
 from scaling.sweep import spec
+from scaling.tables.columns import REQUIRED, TABLE_COLUMNS
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()

@@ -14,9 +14,9 @@ from click.testing import CliRunner, Result
 
 from scaling.cli import cli
 from scaling.fitting.result import Fit
-from scaling.ledger.filters import Filters
 from scaling.report.sensitivity import Variant
 from scaling.reporting import report_sweep
+from scaling.tables.filters import Filters
 from scaling.variants import compare_variants
 from scaling.workflow import FitOptions, fit_filtered, open_results, read_runs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.ledger.filters import Filters
+from scaling.tables.filters import Filters
 from scaling.workflow import FitOptions, fit_filtered, read_runs
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

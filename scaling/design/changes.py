@@ -24,11 +24,11 @@ from scaling.fitting.engine import fit_runs
 from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY, fit_parametric
 from scaling.fitting.result import Discrepancy
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, sort_rows
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.plan import CorpusFacts, plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.spec import IsoflopGrid, SweepSpec
+from scaling.tables.run_table import RunTable, sort_rows
 
 MOST = 3
 _DRAWS = 300

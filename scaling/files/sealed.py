@@ -1,7 +1,9 @@
 """Documents as bytes: canonical JSON, sealed with a digest when written, checked when read.
 
-A folder may come from a stranger, so reading trusts nothing: each field is checked against its type.
+A folder may come from a stranger, so every field is checked against its type when it is read.
 """
+
+from __future__ import annotations
 
 import collections.abc
 import dataclasses

@@ -10,7 +10,7 @@ from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.fitting.result import Backcast
 from scaling.fitting.solver import solve
 from scaling.laws.family import LawFamily
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
 # Without budgets, C in order is cut in ten: the top decile is the extrapolation protocol's test

@@ -31,8 +31,8 @@ from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import Interval
 from scaling.fitting.solver import Solutions, Task, solve
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20

@@ -15,8 +15,9 @@ from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import find_replicates, list_cells
 from scaling.fitting.result import Check
 from scaling.laws.family import LawFamily
-from scaling.ledger.tables import RunTable, judge_table
-from scaling.ledger.trajectories import read_schedule
+from scaling.tables.reading import judge_table
+from scaling.tables.run_table import RunTable
+from scaling.tables.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # Five coefficients, and as many cells again to see whether they fit.

@@ -73,8 +73,8 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.family import LawFamily
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, sort_rows
-from scaling.ledger.trajectories import read_schedule
+from scaling.tables.run_table import RunTable, sort_rows
+from scaling.tables.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_flops
 
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]

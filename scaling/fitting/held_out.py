@@ -23,7 +23,7 @@ from scaling.fitting.parametric import fit_parametric
 from scaling.fitting.result import Axis
 from scaling.laws.family import LawFamily
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 WINDOWS = (0.4, 0.55, 0.7)

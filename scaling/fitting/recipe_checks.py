@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from scaling.fitting.checks import pass_if
 from scaling.fitting.result import Check
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.isoflop import MIN_OPTIMA, choose_window, fit_power_line
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 _TARGETS = 9  # values of C; more share the same runs, and add nothing

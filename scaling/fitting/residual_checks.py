@@ -20,7 +20,7 @@ from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_residual_sigma, find_replicates
 from scaling.fitting.parametric import HUBER_EFFICIENCY, ParametricFit
 from scaling.fitting.result import Check
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # Some thirty gates are read together: at .05 sound fits would fail one or two by chance (ours).

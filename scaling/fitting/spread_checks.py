@@ -23,7 +23,7 @@ from scipy.special import chdtrc, fdtrc
 from scaling.fitting.checks import pass_if
 from scaling.fitting.noise import find_replicates
 from scaling.fitting.result import Check
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
 # Some thirty checks are read together (residual_checks); half of it for either question.

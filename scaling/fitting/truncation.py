@@ -36,7 +36,7 @@ from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.family import LawFamily
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
 CurveName = Literal["sizes", "budgets", "largest"]

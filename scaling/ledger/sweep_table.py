@@ -20,10 +20,8 @@ from scaling.errors import IntegrityError
 from scaling.files import faults
 from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.files.sealed import canonical_json
-from scaling.ledger.brackets import Bracket
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
-from scaling.ledger.tables import RunTable
 from scaling.sweep.bracket import Varied
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import (
@@ -38,6 +36,8 @@ from scaling.sweep.counting import (
 from scaling.sweep.plan import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import list_trunks
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
 INDEX_PATH = "index/runs.csv"

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scaling.fitting.result import Fit, FitStatus, Frontier
-from scaling.ledger.filters import FilterEffect
 from scaling.report.words import (
     ABSENT,
     APPROACH_WORDS,
@@ -16,6 +15,7 @@ from scaling.report.words import (
     format_range,
     format_share,
 )
+from scaling.tables.filters import FilterEffect
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:

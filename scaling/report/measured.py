@@ -18,9 +18,9 @@ from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
-from scaling.ledger.tables import RunTable
 from scaling.sweep.counting import count_params
 from scaling.sweep.plan import FITTED_ROLES, Plan
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]

@@ -25,7 +25,6 @@ from markupsafe import Markup
 from scaling.allocation import Allocation
 from scaling.files.durable import blaming_machine, write_durably
 from scaling.fitting.result import Fit
-from scaling.ledger.filters import FilterEffect
 from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
@@ -82,6 +81,7 @@ from scaling.report.words import (
 )
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
+from scaling.tables.filters import FilterEffect
 from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
 

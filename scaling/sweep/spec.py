@@ -31,8 +31,8 @@ from scaling.errors import SpecError
 from scaling.sweep.shapes import LARGEST_PARAMS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
-from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_count, format_flops
+from scaling.units.numbers import NumberError, read_number
 
 _Number = TypeVar("_Number", int, float)
 

@@ -11,8 +11,8 @@ import click
 
 from scaling.errors import QueryError
 from scaling.options import FLOPS, PARAMS, TOKENS, Amount
-from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_flops
+from scaling.units.numbers import NumberError, read_number
 
 if TYPE_CHECKING:
     from scaling.allocation import Hardware, Question

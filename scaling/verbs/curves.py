@@ -78,7 +78,7 @@ def fit_one_variable(
         click.UsageError: An option does not go with a law of one variable.
     """
     from scaling.fitting.one_variable import fit_curve
-    from scaling.ledger.curve_table import read_curve
+    from scaling.tables.curve_table import read_curve
 
     if make_filters(options):
         raise click.UsageError("--of reads every row: choose them by --where or --state.")

@@ -15,8 +15,8 @@ from scaling.units import clean_line
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit
-    from scaling.ledger.tables import LossUnit, RunTable
     from scaling.sweep.shapes import ModelShape
+    from scaling.tables.run_table import LossUnit, RunTable
     from scaling.workflow import FilteredFit, StoredSweep
 
 
@@ -36,7 +36,7 @@ def obtain_fit(
 
 def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSweep | None]:
     """The rows of a source that the filters keep."""
-    from scaling.ledger.filters import apply_filters
+    from scaling.tables.filters import apply_filters
     from scaling.workflow import read_runs
 
     table, stored = read_runs(path, **read_how(options))
@@ -79,7 +79,7 @@ def list_groups(
         TableError: The table lacks the column.
     """
     from scaling.errors import UsageError
-    from scaling.ledger.cells import list_values
+    from scaling.tables.cells import list_values
     from scaling.workflow import holds_sweep
 
     if holds_sweep(source):

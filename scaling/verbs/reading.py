@@ -12,7 +12,7 @@ from scaling.text import dump_json
 from scaling.units import align_columns, clean_text
 
 if TYPE_CHECKING:
-    from scaling.ledger.table_facts import ColumnFacts, TableFacts
+    from scaling.tables.facts import ColumnFacts, TableFacts
 
 
 @click.command()
@@ -27,8 +27,8 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
     What is understood of a table, before anything is fitted: columns, units, states, rows, and what
     is missing.
     """
-    from scaling.ledger.cells import ReadOptions
-    from scaling.ledger.table_facts import describe_table
+    from scaling.tables.cells import ReadOptions
+    from scaling.tables.facts import describe_table
     from scaling.workflow import holds_sweep
 
     if holds_sweep(table):

@@ -14,8 +14,8 @@ from scaling.fitting.identification import estimate_covariance, identify
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, select_rows, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table, select_rows, sort_rows
 
 
 def test_draws_of_a_group_move_together():

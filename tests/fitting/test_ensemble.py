@@ -21,8 +21,8 @@ from scaling.laws.ensemble import ENSEMBLE
 from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.laws.kaplan import KAPLAN
-from scaling.ledger.tables import RunTable, make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])

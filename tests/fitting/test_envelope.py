@@ -16,8 +16,9 @@ from scaling.fitting.isoflop import fit_power_line
 from scaling.fitting.noise import list_clusters
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table, read_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import make_table
 from scaling.text import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).

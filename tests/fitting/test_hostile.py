@@ -11,7 +11,7 @@ from scaling.errors import ScalingError
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.result import Fit
 from scaling.fitting.store import read_fit, write_fit
-from scaling.ledger.tables import make_table
+from scaling.tables.run_table import make_table
 
 COUNTS = (1, 2, 3, 9, 10, 11, 15, 20, 40)
 

@@ -14,7 +14,6 @@ from scaling.fitting.result import Fit, FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
-from scaling.ledger.tables import RunTable
 from scaling.report.page import ReportData
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
@@ -22,6 +21,7 @@ from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import list_ladder
 from scaling.sweep.spec import parse_sweep
+from scaling.tables.run_table import RunTable
 from scaling.units import bits_per_byte
 
 SWEEP = """\

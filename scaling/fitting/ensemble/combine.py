@@ -26,7 +26,7 @@ from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.fitting.result import MemberScore
 from scaling.laws.ensemble import ENSEMBLE
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 # Draws of one block: their counts and scores fill a few MiB for hundreds of rows.

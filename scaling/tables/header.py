@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from scaling.errors import TableError
-from scaling.ledger.columns import OPTIONAL, REQUIRED
+from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.expressions import Expression, ExpressionError, name_column, parse_expression
 
 REQUIRED_COLUMNS = tuple(one.name for one in REQUIRED)

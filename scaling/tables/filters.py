@@ -16,7 +16,7 @@ import numpy as np
 
 from scaling.errors import UsageError
 from scaling.files.sealed import canonical_json
-from scaling.ledger.tables import RunTable, order_rows, select_rows
+from scaling.tables.run_table import RunTable, order_rows, select_rows
 
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 

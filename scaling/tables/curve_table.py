@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scaling.errors import TableError
-from scaling.ledger.cells import ReadOptions, Where, read_cells
-from scaling.ledger.rows import shorten_problems
-from scaling.ledger.tables import LossUnit, convert_loss
+from scaling.tables.cells import ReadOptions, Where, read_cells
+from scaling.tables.reading import convert_loss
+from scaling.tables.rows import shorten_problems
+from scaling.tables.run_table import LossUnit
 from scaling.tables.states import USUAL, StateRule
 from scaling.units import FloatArray
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError
-from scaling.ledger.rows import RawTable, Row, read_text, refuse_rows, shorten_problems
+from scaling.tables.rows import RawTable, Row, read_text, refuse_rows, shorten_problems
 from scaling.tables.shapes import find_records
 
 _BLANK = " \t\r\n"

@@ -14,16 +14,14 @@ arXiv:2405.18392).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import Literal, TypeGuard
 
 import numpy as np
 
-from scaling.ledger.opening import RUN_COLUMNS
-from scaling.ledger.rows import LONGEST_NAME
+from scaling.tables.opening import RUN_COLUMNS
+from scaling.tables.rows import LONGEST_NAME
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from scaling.ledger.tables import RunTable
 
 Schedule = Literal["constant", "cooldown"]
 

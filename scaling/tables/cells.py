@@ -18,13 +18,12 @@ from typing import NamedTuple
 import numpy as np
 
 from scaling.errors import TableError
-from scaling.ledger.columns import NUMBERS, TABLE_COLUMNS, TEXTS
-from scaling.ledger.header import REQUIRED_COLUMNS, FileHeader, list_unit_notes, locate_columns
-from scaling.ledger.index_rows import IndexRows, open_index
-from scaling.ledger.opening import RUN_COLUMNS, open_rows
-from scaling.ledger.rows import LONGEST_NAME, RawTable, Row, refuse_rows
+from scaling.tables.columns import NUMBERS, TABLE_COLUMNS, TEXTS
 from scaling.tables.expressions import Expression
-from scaling.tables.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
+from scaling.tables.header import REQUIRED_COLUMNS, FileHeader, list_unit_notes, locate_columns
+from scaling.tables.index_rows import IndexRows, open_index
+from scaling.tables.opening import RUN_COLUMNS, open_rows
+from scaling.tables.rows import LONGEST_NAME, RawTable, Row, refuse_rows
 from scaling.tables.states import (
     USUAL,
     StateRule,
@@ -33,6 +32,7 @@ from scaling.tables.states import (
     is_state_column,
 )
 from scaling.units import FloatArray, IntArray
+from scaling.units.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
 
 _LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
 # Fits are in logarithms, and sums of powers of N and D; below this nothing is measured.

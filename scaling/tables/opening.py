@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scaling.errors import TableError
-from scaling.ledger.columns import TABLE_COLUMNS
-from scaling.ledger.index_rows import INDEX_COLUMNS
-from scaling.ledger.json_rows import read_json_lines, read_json_list
-from scaling.ledger.parquet_rows import read_parquet_rows
-from scaling.ledger.rows import RawTable, Row, read_csv_rows
+from scaling.tables.columns import TABLE_COLUMNS
+from scaling.tables.index_rows import INDEX_COLUMNS
+from scaling.tables.json_rows import read_json_lines, read_json_list
+from scaling.tables.parquet_rows import read_parquet_rows
+from scaling.tables.rows import RawTable, Row, read_csv_rows
 from scaling.tables.shapes import Melt, find_log, find_melt
 from scaling.tables.states import is_state_column
 

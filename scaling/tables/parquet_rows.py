@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.errors import TableError, UsageError
-from scaling.ledger.rows import MAX_BYTES, RawTable, Row, refuse_rows, refuse_waiting
+from scaling.tables.rows import MAX_BYTES, RawTable, Row, refuse_rows, refuse_waiting
 
 _BATCH_ROWS = 50_000
 

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import TableError
-from scaling.ledger.cells import Cells, ReadOptions, read_cells
-from scaling.ledger.columns import TABLE_COLUMNS
-from scaling.ledger.tables import LossUnit, RunTable, convert_loss, judge_table, read_table
+from scaling.tables.cells import Cells, ReadOptions, read_cells
+from scaling.tables.columns import TABLE_COLUMNS
+from scaling.tables.reading import convert_loss, judge_table, read_table
+from scaling.tables.run_table import LossUnit, RunTable
 from scaling.units import FloatArray
 
 _PROBLEMS_SHOWN = 50

@@ -22,7 +22,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from scaling.ledger.brackets import Bracket
 from scaling.sweep.counting import (
     COUNT_CONVENTIONS,
     CountConvention,
@@ -31,6 +30,7 @@ from scaling.sweep.counting import (
 )
 from scaling.sweep.plan import FITTED_ROLES
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, ModelShape, make_shape
+from scaling.tables.brackets import Bracket
 from scaling.units import FloatArray
 
 SHAPE_COLUMNS = ("vocab_size", "seq_len", "d_model", "n_layers", "head_size")
