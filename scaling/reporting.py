@@ -24,6 +24,7 @@ from scaling.sweep.plan import decide_seq_len
 from scaling.sweep.siblings import list_siblings
 from scaling.tables.filters import Filters
 from scaling.units import clean_text
+from scaling.words.commands import quote_command
 from scaling.workflow import (
     FilteredFit,
     FitOptions,
@@ -35,7 +36,6 @@ from scaling.workflow import (
     list_failures,
     list_sweep_ladder,
     open_results,
-    quote_command,
     read_runs,
 )
 

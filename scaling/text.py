@@ -14,6 +14,7 @@ from scaling.text_questions import (
     list_trade_offs,
 )
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.words.statuses import STATUS_SENTENCES
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
-_STATUS = {
-    "converged": "converged",
-    "bound_hit": "a parameter is at its bound",
-    "not_identified": "not identified: several laws fit these runs equally well",
-    "not_converged": "NOT CONVERGED: no answer should rest on this fit",
-    "failed": "no law could be fitted",
-}
 
 _NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
@@ -40,7 +34,7 @@ def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
     from scaling.laws.registry import find_law
 
-    lines = [f"fit of {fit.n} runs: {_STATUS[fit.status]}"]
+    lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
@@ -138,7 +132,7 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
-    line = f"without filters ({whole.n} runs): {_STATUS[whole.status]}"
+    line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
     if whole.law is not None:
         line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
     if whole.frontier is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from scaling.report.recipes import list_recipes, say_step
 from scaling.units import align_columns, format_flops
+from scaling.words.recipes import list_recipes, say_step
 
 if TYPE_CHECKING:
     from scaling.exponents import RecipeComparison

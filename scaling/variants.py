@@ -11,10 +11,11 @@ from scaling.allocation import Allocation, allocate
 from scaling.errors import ScalingError
 from scaling.fitting.result import Fit
 from scaling.report.sensitivity import Group, Variant
-from scaling.report.words import APPROACH_WORDS
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
-from scaling.workflow import FitOptions, StoredSweep, fit_filtered, quote_command
+from scaling.words.commands import quote_command
+from scaling.words.plain import APPROACH_WORDS
+from scaling.workflow import FitOptions, StoredSweep, fit_filtered
 
 # Laws that a point fit of settles at once; what they are, in words.
 _OTHER_LAWS = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -727,11 +726,6 @@ def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]
                 failures[run_id] = f"{failure.cause}: {failure.message}"
                 break
     return failures
-
-
-def quote_command(words: Sequence[str]) -> str:
-    """A command line that can be pasted into a shell."""
-    return " ".join(shlex.quote(word) for word in words)
 
 
 def _version() -> str:

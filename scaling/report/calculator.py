@@ -22,8 +22,8 @@ from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.report.conditions import Curve, trace_conditions
-from scaling.report.words import format_interval, format_loss
 from scaling.units import FloatArray, format_count, format_flops
+from scaling.words.plain import format_interval, format_loss
 
 # Relative; half a unit of the third digit is 5e-4 to 5e-3.
 ACCURACY = 4e-4

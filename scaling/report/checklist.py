@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.choices import list_filters
-from scaling.report.words import ABSENT, APPROACH_WORDS, format_range, format_share
 from scaling.sweep.counting import count_params
 from scaling.sweep.spec import parse_sweep
 from scaling.units import format_count, format_flops
+from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit

@@ -29,7 +29,6 @@ from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
     CONVENTIONS,
-    STATUSES,
     compare_conventions,
     describe_answer,
     group_checks,
@@ -55,7 +54,6 @@ from scaling.report.embedding import (
     write_variables,
 )
 from scaling.report.measured import collect_runs, evaluate_frontier
-from scaling.report.recipes import list_recipes, say_step
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -75,15 +73,17 @@ from scaling.report.sources import (
     describe_floor,
     list_vocabularies,
 )
-from scaling.report.words import (
-    FORECAST_HEADINGS,
-    format_share,
-)
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.tables.filters import FilterEffect
-from scaling.text_forecasts import describe_score, list_forecast_rows
 from scaling.units import format_count, format_flops
+from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.plain import (
+    FORECAST_HEADINGS,
+    format_share,
+)
+from scaling.words.recipes import list_recipes, say_step
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.exponents import RecipeComparison

@@ -2,7 +2,7 @@
 
 A column whose cells are mostly wrong in one way is one problem. Python's own float is tried first,
 because it is exact and takes integers of any size (6·N·D of a large run overflows int64); what it
-refuses is read as people write numbers (`tables.numbers`).
+refuses is read as people write numbers (`units.numbers`).
 """
 
 from __future__ import annotations

@@ -255,6 +255,6 @@ def _say_how_to_continue(what: str) -> None:
 
 
 def _invocation() -> str:
-    from scaling.workflow import quote_command
+    from scaling.words.commands import quote_command
 
     return quote_command(["scaling", *sys.argv[1:]])

@@ -56,7 +56,8 @@ def suggest(
     from scaling.errors import UsageError
     from scaling.next_cells import suggest_cells, write_sweep
     from scaling.text_plan import format_suggestion
-    from scaling.workflow import holds_sweep, open_results, quote_command
+    from scaling.words.commands import quote_command
+    from scaling.workflow import holds_sweep, open_results
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")

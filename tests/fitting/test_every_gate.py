@@ -18,10 +18,10 @@ from scaling.allocation.distance import check_distance
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.result import Check
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.report.words import name_check
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
+from scaling.words.plain import name_check
 
 # SCIENCE.md, Validity gates, and `outliers`.
 GATES = {

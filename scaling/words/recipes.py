@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scaling.report.words import ABSENT, format_loss
 from scaling.units import format_count
+from scaling.words.plain import ABSENT, format_loss
 
 if TYPE_CHECKING:
     from scaling.exponents import Change, Exponent, RecipeComparison, Step
