@@ -172,7 +172,12 @@ def describe_table_fit(
         backtest: Also score several laws by their forecasts (seconds).
     """
     from scaling.allocation import allocate
-    from scaling.text import format_allocation, format_backtest, format_fit, format_unfiltered
+    from scaling.terminal.answers import (
+        format_allocation,
+        format_backtest,
+        format_fit,
+        format_unfiltered,
+    )
 
     table, _ = read_runs(path, **how)
     found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)

@@ -17,7 +17,7 @@ from scaling.sweep.cost_model import SIX_ND, make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.shapes import list_ladder
 from scaling.tables.run_table import make_table
-from scaling.text import format_allocation
+from scaling.terminal.answers import format_allocation
 
 TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
 LADDER = list_ladder(256, 128, max_params=3e7)

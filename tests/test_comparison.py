@@ -14,7 +14,7 @@ from scaling.fitting.noise import join_clusters
 from scaling.fitting.result import Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import RunTable, make_table, select_rows
-from scaling.text import format_comparison
+from scaling.terminal.answers import format_comparison
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 

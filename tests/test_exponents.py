@@ -17,7 +17,7 @@ from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_params
 from scaling.sweep.shapes import list_ladder
 from scaling.tables.run_table import RunTable, make_table
-from scaling.text_exponents import format_exponents
+from scaling.terminal.exponents import format_exponents
 from scaling.units import FloatArray
 from scaling.words.recipes import list_recipes, say_step
 from scaling.workflow import read_runs

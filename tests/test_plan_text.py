@@ -14,7 +14,7 @@ from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import load_sweep
-from scaling.text_plan import format_plan
+from scaling.terminal.plan import format_plan
 from scaling.workflow import Sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

@@ -20,7 +20,7 @@ from scaling.planning import list_forecasts, simulate_sweep
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import parse_sweep
-from scaling.text_plan import format_plan
+from scaling.terminal.plan import format_plan
 from scaling.workflow import find_run_memory, open_results
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"

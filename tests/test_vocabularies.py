@@ -17,7 +17,7 @@ from scaling.report.sources import describe_floor, list_vocabularies
 from scaling.sweep.cost_model import SIX_ND
 from scaling.sweep.plan import CorpusFacts
 from scaling.tables.run_table import make_table
-from scaling.text_vocabulary import format_vocabulary, say_best
+from scaling.terminal.vocabularies import format_vocabulary, say_best
 from scaling.units import bits_per_byte
 from scaling.vocabulary import Candidate, compare_vocabularies
 

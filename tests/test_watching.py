@@ -21,7 +21,7 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement
 from scaling.ledger.signs import Heartbeat
 from scaling.sweep.runspec import RunSpec
-from scaling.text_watching import format_status
+from scaling.terminal.status import format_status
 from scaling.watching import SweepWatch, find_run, is_over, read_log
 from scaling.workflow import open_results, renew_runs
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scaling.options import Amount, count_refits, make_filters, read_how
-from scaling.text import dump_json
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.verbs.options import Amount, count_refits, make_filters, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.fitting.one_variable import CurveFit

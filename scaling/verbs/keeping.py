@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from scaling.options import (
+from scaling.units import clean_line
+from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import (
     family_option,
     filter_options,
     json_option,
@@ -19,10 +22,7 @@ from scaling.options import (
     root_option,
     source_argument,
 )
-from scaling.text import dump_json
-from scaling.units import clean_line
-from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.output import dump_json
 
 _UNREAD = {
     "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
@@ -126,7 +126,7 @@ def write_report_page(
 ) -> int:
     """Write the page; without options, as after a run: only where it shows something else."""
     from scaling.reporting import report_sweep
-    from scaling.text import format_allocation, format_fit
+    from scaling.terminal.answers import format_allocation, format_fit
     from scaling.workflow import open_results
 
     stored = open_results(results)

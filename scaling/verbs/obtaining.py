@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import make_filters, make_fit_options, read_how
-from scaling.text import dump_json
 from scaling.units import clean_line
+from scaling.verbs.options import make_filters, make_fit_options, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.fitting.result import Fit

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import column_options, json_option, read_how
-from scaling.text import dump_json
 from scaling.units import align_columns, clean_text
+from scaling.verbs.options import column_options, json_option, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.tables.facts import ColumnFacts, TableFacts

@@ -10,14 +10,6 @@ from typing import Any
 import click
 
 from scaling.errors import EnvironmentFault
-from scaling.options import (
-    FiniteRange,
-    json_option,
-    noise_option,
-    root_option,
-    sweep_argument,
-)
-from scaling.text import dump_json
 from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import (
     DAMAGED,
@@ -27,6 +19,14 @@ from scaling.verbs.exits import (
     find_exit_code,
 )
 from scaling.verbs.keeping import write_report_page
+from scaling.verbs.options import (
+    FiniteRange,
+    json_option,
+    noise_option,
+    root_option,
+    sweep_argument,
+)
+from scaling.verbs.output import dump_json
 from scaling.verbs.siblings import report_siblings
 
 
@@ -216,7 +216,7 @@ def plan(
         )
     from scaling.descriptions import describe_plan, join_plans
     from scaling.devices import count_slots
-    from scaling.text_plan import format_plan
+    from scaling.terminal.plan import format_plan
     from scaling.timing import obtain_throughput, settle_plan
     from scaling.workflow import list_sweeps, prepare_sweep
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from scaling.options import FLOPS, json_option
-from scaling.text import dump_json
+from scaling.verbs.options import FLOPS, json_option
+from scaling.verbs.output import dump_json
 
 _folders_argument = click.argument(
     "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
@@ -27,7 +27,7 @@ def tokenizers(results: tuple[Path, ...], flops: tuple[float, ...], as_json: boo
     sweep file that names several tokenizers.
     """
     from scaling.reporting import compare_tokenizers
-    from scaling.text_vocabulary import format_vocabulary
+    from scaling.terminal.vocabularies import format_vocabulary
 
     compared = compare_tokenizers(results, budgets=flops)
     click.echo(dump_json(compared.to_contract()) if as_json else format_vocabulary(compared))
@@ -46,7 +46,7 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
     or of files that differ in nothing else.
     """
     from scaling.reporting import compare_recipes
-    from scaling.text_exponents import format_exponents
+    from scaling.terminal.exponents import format_exponents
 
     compared = compare_recipes(results)
     click.echo(dump_json(compared.to_contract()) if as_json else format_exponents(compared))
@@ -62,8 +62,8 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
         report_sweep,
     )
     from scaling.sweep.spec import load_sweep
-    from scaling.text_exponents import format_exponents
-    from scaling.text_vocabulary import format_vocabulary
+    from scaling.terminal.exponents import format_exponents
+    from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow import open_results
 
     spec = load_sweep(sweep_file)

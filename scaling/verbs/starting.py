@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from scaling.errors import UsageError
-from scaling.options import FLOPS
+from scaling.verbs.options import FLOPS
 
 _STDLIB = "python-stdlib"
 # From here on no cell of a draft makes fewer than the 200 steps a run needs (at 2e12 FLOPs in all

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.options import root_option, sweep_argument
+from scaling.verbs.options import root_option, sweep_argument
 
 
 @click.command()

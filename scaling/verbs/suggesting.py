@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from scaling.options import (
+from scaling.units import clean_line
+from scaling.verbs.exits import DAMAGED
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import (
     FLOPS,
     json_option,
     noise_option,
@@ -15,10 +18,7 @@ from scaling.options import (
     reading_options,
     root_option,
 )
-from scaling.text import dump_json
-from scaling.units import clean_line
-from scaling.verbs.exits import DAMAGED
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.output import dump_json
 
 
 @click.command()
@@ -55,7 +55,7 @@ def suggest(
     """
     from scaling.errors import UsageError
     from scaling.next_cells import suggest_cells, write_sweep
-    from scaling.text_plan import format_suggestion
+    from scaling.terminal.plan import format_suggestion
     from scaling.words.commands import quote_command
     from scaling.workflow import holds_sweep, open_results
 
@@ -94,7 +94,7 @@ def _suggest_beside(
     as_json: bool,
 ) -> int:
     from scaling.next_cells import suggest_beside
-    from scaling.text_plan import format_suggestion
+    from scaling.terminal.plan import format_suggestion
     from scaling.workflow import read_runs
 
     runs, _ = read_runs(table, **read_how(options | {"count": "matmul"}))

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from scaling.options import json_option, results_argument
-from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED
+from scaling.verbs.options import json_option, results_argument
+from scaling.verbs.output import dump_json
 
 _WATCH_SECONDS = 2.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -31,7 +31,7 @@ def status(results: Path, watch: bool, as_json: bool) -> int:
     of those that run: tokens, tokens/s, time left, last heartbeat. Read from files alone, so it
     works from any shell or node. With --watch --json: one object a line.
     """
-    from scaling.text_watching import format_status
+    from scaling.terminal.status import format_status
     from scaling.watching import SweepWatch, is_over
 
     sweep = SweepWatch(results)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from scaling.fitting.result import FitStatus
 
-# Short enough for a cell; `answers.STATUSES` says it in full.
+# Short enough for a cell; STATUSES says it in full.
 SHORT_STATUSES: Mapping[FitStatus, str] = {
     "converged": "converged",
     "bound_hit": "a coefficient on its bound",

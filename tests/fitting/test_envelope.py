@@ -19,7 +19,7 @@ from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import make_table
-from scaling.text import format_fit
+from scaling.terminal.answers import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).
 SLOPE = TRUTH[4] / (TRUTH[3] + TRUTH[4])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scaling.text_questions import (
+from scaling.terminal.questions import (
     describe_asked,
     list_assumptions,
     list_costs,
@@ -428,8 +427,3 @@ def _format_penalty(penalty: float | None) -> str:
 
 def _format_distance(decades: float) -> str:
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"
-
-
-def dump_json(value: Any) -> str:
-    """JSON as every verb writes it; never NaN or Infinity."""
-    return json.dumps(value, indent=2, allow_nan=False)
