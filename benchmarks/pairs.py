@@ -23,7 +23,7 @@ from scipy.optimize import brentq
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, design_isoflop
 
-import scaling.comparison as comparison
+import scaling.compare.multiplier as comparison
 from scaling.fitting.noise import join_clusters, list_clusters
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA

@@ -20,7 +20,7 @@ from scaling._version import __version__
 
 _HOMES = {
     "Allocation": "scaling.allocation",
-    "Comparison": "scaling.comparison",
+    "Comparison": "scaling.compare.multiplier",
     "DEVICES": "scaling.allocation",
     "Filters": "scaling.tables.filters",
     "Fit": "scaling.fitting.result",
@@ -35,7 +35,7 @@ _HOMES = {
     "ScalingError": "scaling.errors",
     "SweepSpec": "scaling.sweep.spec",
     "allocate": "scaling.allocation",
-    "compare": "scaling.comparison",
+    "compare": "scaling.compare.multiplier",
     "apply_filters": "scaling.tables.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",

@@ -41,11 +41,11 @@ from scaling.workflow import (
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
-    from scaling.exponents import RecipeComparison, Trained
+    from scaling.compare.exponents import RecipeComparison, Trained
+    from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.result import Fit, FitStatus
     from scaling.sweep.spec import SweepSpec
     from scaling.tables.run_table import RunTable
-    from scaling.vocabulary import VocabularyComparison
 
 ReportForm = Literal["html", "md"]
 
@@ -227,7 +227,7 @@ def compare_tokenizers(
     Raises:
         UsageError: They cannot be compared, or there is no budget.
     """
-    from scaling.vocabulary import Candidate, compare_vocabularies
+    from scaling.compare.vocabularies import Candidate, compare_vocabularies
 
     candidates = []
     declared: set[float] = set()
@@ -261,7 +261,7 @@ def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
     Raises:
         UsageError: They cannot be compared.
     """
-    from scaling.exponents import compare_exponents
+    from scaling.compare.exponents import compare_exponents
 
     sweeps = [open_results(folder) for folder in folders]
     if len({_name_cells(stored) for stored in sweeps}) > 1:
@@ -278,8 +278,8 @@ def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
 
 
 def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
-    from scaling.exponents import Trained
-    from scaling.fitting.recounting import count_both_ways
+    from scaling.compare.exponents import Trained
+    from scaling.compare.recounting import count_both_ways
 
     folder = stored.ledger.folder
     table, _ = read_runs(folder)

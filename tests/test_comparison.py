@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from scaling.comparison import compare
+from scaling.compare.multiplier import compare
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.noise import join_clusters
 from scaling.fitting.result import Interval

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling.compare.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
+from scaling.compare.recounting import count_both_ways
 from scaling.errors import UsageError
-from scaling.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.parametric import estimate_exponent
-from scaling.fitting.recounting import count_both_ways
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_params

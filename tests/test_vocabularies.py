@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling.compare.vocabularies import Candidate, compare_vocabularies
 from scaling.errors import QueryError, UsageError
 from scaling.fitting.engine import fit_runs
 from scaling.fitting.store import read_fit, write_fit
@@ -19,7 +20,6 @@ from scaling.sweep.plan import CorpusFacts
 from scaling.tables.run_table import make_table
 from scaling.terminal.vocabularies import format_vocabulary, say_best
 from scaling.units import bits_per_byte
-from scaling.vocabulary import Candidate, compare_vocabularies
 
 FACTS = CorpusFacts(
     digest="0" * 24,

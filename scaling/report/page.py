@@ -86,9 +86,9 @@ from scaling.words.recipes import list_recipes, say_step
 from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
-    from scaling.exponents import RecipeComparison
+    from scaling.compare.exponents import RecipeComparison
+    from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.held_out import Backtest
-    from scaling.vocabulary import VocabularyComparison
 
 _HEAD_CHARACTERS = 2000
 

@@ -14,7 +14,7 @@ from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, format_interval, format_loss, format_range, format_share
 
 if TYPE_CHECKING:
-    from scaling.vocabulary import VocabularyComparison
+    from scaling.compare.vocabularies import VocabularyComparison
 
 
 def describe_floor(fit: Fit, facts: CorpusFacts) -> tuple[str, ...]:

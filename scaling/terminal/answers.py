@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scaling.allocation.answer import PlainAnswer
     from scaling.allocation.measured import Measurement
     from scaling.allocation.members import MemberAnswers
-    from scaling.comparison import Comparison
+    from scaling.compare.multiplier import Comparison
     from scaling.fitting.held_out import Backtest
     from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve

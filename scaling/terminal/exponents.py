@@ -8,7 +8,7 @@ from scaling.units import align_columns, format_flops
 from scaling.words.recipes import list_recipes, say_step
 
 if TYPE_CHECKING:
-    from scaling.exponents import RecipeComparison
+    from scaling.compare.exponents import RecipeComparison
 
 _HEADINGS = (
     "recipe", "a (law)", "a (minima)", "without the head (law)", "(minima)", "N*", "lowest loss",

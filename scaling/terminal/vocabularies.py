@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scaling.units import align_columns, format_count, format_flops
 
 if TYPE_CHECKING:
-    from scaling.vocabulary import BudgetChoice, VocabularyComparison
+    from scaling.compare.vocabularies import BudgetChoice, VocabularyComparison
 
 _HEADINGS = ("tokenizer", "vocabulary", "bits/byte", "interval", "measured", "N*", "D*", "text")
 

@@ -263,7 +263,7 @@ def compare(
 
     How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
     """
-    from scaling.comparison import compare as compare_recipes
+    from scaling.compare.multiplier import compare as compare_recipes
     from scaling.errors import NoFitError
     from scaling.terminal.answers import format_comparison
 

@@ -9,7 +9,7 @@ from scaling.units import format_count
 from scaling.words.plain import ABSENT, format_loss
 
 if TYPE_CHECKING:
-    from scaling.exponents import Change, Exponent, RecipeComparison, Step
+    from scaling.compare.exponents import Change, Exponent, RecipeComparison, Step
 
 
 def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
-from scaling.fitting.recounting import CountedExponent
 from scaling.fitting.result import (
     SCHEMA_VERSION,
     Approach,
