@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop
 
 from scaling.fitting.budgets import group_budgets
+from scaling.fitting.checks.regime import check_regime
+from scaling.fitting.checks.seed_spread import check_seed_spread
+from scaling.fitting.checks.training import check_training
+from scaling.fitting.fitted import Check
 from scaling.fitting.isoflop import fit_curves
-from scaling.fitting.recipe_checks import check_training
-from scaling.fitting.regime import check_regime
-from scaling.fitting.result import Check
-from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray

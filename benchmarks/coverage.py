@@ -29,7 +29,7 @@ from known_law import NOISE, TRUTH, design_isoflop
 
 import scaling.fitting.bracket as bracket
 from scaling.allocation import allocate
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, make_table

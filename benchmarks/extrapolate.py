@@ -34,8 +34,8 @@ import scaling.fitting.discrepancy as discrepancy
 from scaling.allocation import predict
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
 from scaling.tables.run_table import RunTable, make_table, select_rows
 
 QUANTILES = (0.25, 0.5, 0.75)

@@ -37,10 +37,10 @@ from extrapolate import LEAST_RATE, QUANTILES, judge, load
 
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks import find_design_problem
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.ensemble.members import fit_member
 from scaling.fitting.ensemble.weights import list_misses, open_windows
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import choose_delta
 from scaling.forecasting import review_forecasts

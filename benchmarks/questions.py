@@ -22,9 +22,9 @@ from scipy.optimize import minimize_scalar
 
 from scaling.allocation import Question, allocate
 from scaling.errors import ScalingError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY
-from scaling.fitting.result import Fit, Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND

@@ -29,8 +29,8 @@ from scipy.stats import norm
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH
 
-from scaling.fitting.checks import find_design_problem
-from scaling.fitting.fit_checks import MAX_SLOPE_WIDTH
+from scaling.fitting.checks.fits import MAX_SLOPE_WIDTH
+from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.identification import identify
 from scaling.fitting.parametric import HUBER_EFFICIENCY, estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import EnvironmentFault
-from scaling.ledger.throughput_cache import Device, find_device
+from scaling.ledger.machine import Device, find_device
 from scaling.sweep.gpu_memory import check_gpu_memory
 from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len
 from scaling.sweep.runspec import RunSpec

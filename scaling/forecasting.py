@@ -12,7 +12,7 @@ from scaling.allocation import allocate, predict
 from scaling.design.nearness import forecast_nearby, measure_rate
 from scaling.errors import NoFitError, QueryError, UsageError
 from scaling.files.sealed import canonical_json
-from scaling.fitting.result import Fit, Interval
+from scaling.fitting.fitted import Fit, Interval
 from scaling.ledger.forecasts import (
     Forecast,
     ForecastRecord,

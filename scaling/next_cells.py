@@ -18,8 +18,8 @@ from scaling.design.prior import PriorLaw, read_prior
 from scaling.design.suggestion import Points, Suggestion, suggest_runs
 from scaling.errors import QueryError, SpecError, UsageError
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.recipe_checks import MIN_STEPS
-from scaling.fitting.result import Fit
+from scaling.fitting.checks.training import MIN_STEPS
+from scaling.fitting.fitted import Fit
 from scaling.planning import find_prior
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel

@@ -22,8 +22,8 @@ from scaling.devices import measure_apart
 from scaling.errors import IntegrityError
 from scaling.files.durable import blaming_machine, read_document, write_durably
 from scaling.files.sealed import open_document, seal_document
+from scaling.ledger.machine import Device, key_device
 from scaling.ledger.results import RunResult
-from scaling.ledger.throughput_cache import Device, key_device
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 

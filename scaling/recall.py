@@ -22,7 +22,7 @@ from scaling._version import __version__
 from scaling.errors import ScalingError
 from scaling.files.durable import read_document, refuse_links, write_durably
 from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
 from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.compare.exponents import RecipeComparison, Trained
     from scaling.compare.vocabularies import VocabularyComparison
-    from scaling.fitting.result import Fit, FitStatus
+    from scaling.fitting.fitted import Fit, FitStatus
     from scaling.sweep.spec import SweepSpec
     from scaling.tables.run_table import RunTable
 
@@ -88,7 +88,7 @@ def report_sweep(
     fit = found.fit
     scored = None
     if backtest:
-        from scaling.fitting.held_out import DEFAULT_FAMILIES
+        from scaling.fitting.backtest import DEFAULT_FAMILIES
 
         scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
@@ -197,7 +197,7 @@ def describe_table_fit(
     if found.unfiltered is not None:
         parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
     if backtest:
-        from scaling.fitting.held_out import DEFAULT_FAMILIES
+        from scaling.fitting.backtest import DEFAULT_FAMILIES
 
         scored = backtest_table(found.table, DEFAULT_FAMILIES)
         parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")

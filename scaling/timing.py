@@ -12,8 +12,8 @@ from typing import Any
 
 from scaling.devices import is_present, name_device
 from scaling.ledger.commit import Ledger
+from scaling.ledger.machine import join_points, read_throughput, write_throughput
 from scaling.ledger.results import RunResult
-from scaling.ledger.throughput_cache import join_points, read_throughput, write_throughput
 from scaling.sweep.throughput import Throughput, choose_pivots
 from scaling.units import Precision
 from scaling.workflow import StoredSweep, Sweep, holds_sweep, settle_precision

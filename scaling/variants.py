@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from scaling.allocation import Allocation, allocate
 from scaling.errors import ScalingError
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Group, Variant
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable

@@ -53,8 +53,8 @@ from scaling.tables.states import USUAL, StateRule
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
-    from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Fit, MeasuredRun
+    from scaling.fitting.backtest import Backtest
+    from scaling.fitting.fitted import Fit, MeasuredRun
     from scaling.fitting.truncation import Truncation
     from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
@@ -497,7 +497,7 @@ def backtest_table(
     Raises:
         UsageError: A law is unknown.
     """
-    from scaling.fitting.held_out import backtest_families
+    from scaling.fitting.backtest import backtest_families
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
     from scaling.laws.registry import find_family
@@ -556,7 +556,7 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
             return read_fit(path)
         except IntegrityError as error:  # derived: made again from the runs, and said
             warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
-    from scaling.fitting.engine import fit_runs
+    from scaling.fitting.every_approach import fit_runs
 
     fit = fit_runs(
         table,
@@ -615,7 +615,7 @@ def note_found(
 
 def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, ...]:
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
-    from scaling.fitting.result import MeasuredRun
+    from scaling.fitting.fitted import MeasuredRun
 
     results = stored.ledger.read_results(check="result").results
     found = []

@@ -9,8 +9,8 @@ import pytest
 
 from scaling.allocation import Question, allocate, predict
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import LawEstimate
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import LawEstimate
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND, make_ladder_cost

@@ -6,7 +6,7 @@ import math
 import pytest
 from click.testing import CliRunner
 
-from scaling.allocation.devices import find_device
+from scaling.allocation.datasheets import find_device
 from scaling.cli import cli
 from scaling.errors import SpecError
 from scaling.sweep.spec import parse_sweep

@@ -10,8 +10,8 @@ import pytest
 
 from scaling.compare.multiplier import compare
 from scaling.errors import NoFitError, QueryError
+from scaling.fitting.fitted import Interval
 from scaling.fitting.noise import join_clusters
-from scaling.fitting.result import Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.terminal.answers import format_comparison

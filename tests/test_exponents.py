@@ -10,7 +10,7 @@ import pytest
 from scaling.compare.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
 from scaling.compare.recounting import count_both_ways
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import estimate_exponent
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.cost_model import make_ladder_cost

@@ -13,7 +13,7 @@ from test_plan_text import make_sweep
 from scaling import workflow
 from scaling.cli import cli
 from scaling.errors import QueryError
-from scaling.fitting.recipe_checks import MIN_STEPS
+from scaling.fitting.checks.training import MIN_STEPS
 from scaling.ledger.commit import Ledger
 from scaling.next_cells import suggest_cells, write_sweep
 from scaling.planning import list_forecasts, simulate_sweep

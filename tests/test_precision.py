@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import SpecError
+from scaling.ledger.machine import Device
 from scaling.ledger.results import RunResult
-from scaling.ledger.throughput_cache import Device
 from scaling.precision import choose_precision
 from scaling.sweep.key_page import write_key_page
 from scaling.sweep.recipe import decide_recipe

@@ -14,7 +14,7 @@ from scaling.allocation import allocate, predict
 from scaling.fitting import cubic
 from scaling.fitting.akima import find_minima
 from scaling.fitting.budgets import group_budgets, list_flops
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scaling.cli import cli
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Variant
 from scaling.reporting import report_sweep
 from scaling.tables.filters import Filters

@@ -10,7 +10,7 @@ import pytest
 
 from scaling.compare.vocabularies import Candidate, compare_vocabularies
 from scaling.errors import QueryError, UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier

@@ -20,7 +20,7 @@ import numpy as np
 
 from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
-from scaling.fitting.result import (
+from scaling.fitting.fitted import (
     SCHEMA_VERSION,
     Approach,
     Fit,

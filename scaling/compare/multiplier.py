@@ -1,6 +1,6 @@
 """Which of two recipes needs less compute, by how much, and how sure that is.
 
-Both tables are fitted together with shared exponents (laws/shared.py). Where the exponents are
+Both tables are fitted together with shared exponents (laws/two_recipes.py). Where the exponents are
 not shared (the separate fits are significantly better) each keeps its own law, and the answer
 holds at the asked budget only.
 
@@ -29,15 +29,15 @@ import numpy as np
 from scaling.errors import NoFitError, QueryError, UsageError
 from scaling.fitting.bootstrap import MAX_CLUSTERS, draw_laws, draw_together
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks import find_design_problem, pass_if
-from scaling.fitting.fit_checks import check_bounds
+from scaling.fitting.checks.fits import check_bounds
+from scaling.fitting.checks.points import find_design_problem
+from scaling.fitting.fitted import Check, Interval, finite_or_none, pass_if
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_replicate_sigma, join_clusters
 from scaling.fitting.parametric import ParametricFit, choose_delta, fit_parametric
-from scaling.fitting.result import Check, Interval, finite_or_none
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.laws.shared import SHARED
+from scaling.laws.two_recipes import SHARED
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops

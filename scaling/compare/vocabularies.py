@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import QueryError, UsageError
-from scaling.fitting.result import SCHEMA_VERSION, Fit, Interval
+from scaling.fitting.fitted import SCHEMA_VERSION, Fit, Interval
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.sweep.plan import CorpusFacts

@@ -22,8 +22,8 @@ import numpy as np
 from scaling.allocation import Allocation, allocate
 from scaling.design.prior import PriorLaw
 from scaling.errors import NoFitError
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Discrepancy, Fit, Interval, finite_or_none
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Discrepancy, Fit, Interval, finite_or_none
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.sweep_table import name_configuration
 from scaling.sweep.cost_model import CostModel

@@ -34,10 +34,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.bootstrap import Draws, move_draws
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import Check
 from scaling.fitting.solver import solve
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable

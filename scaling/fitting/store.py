@@ -15,7 +15,7 @@ from typing import Any
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.files.durable import read_plain, write_durably
 from scaling.files.sealed import canonical_json
-from scaling.fitting.result import (
+from scaling.fitting.fitted import (
     Backcast,
     Check,
     Coverage,

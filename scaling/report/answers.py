@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from scaling.allocation import Allocation
 from scaling.allocation.measured import Measurement
-from scaling.fitting.result import Check, Fit, Interval
+from scaling.fitting.fitted import Check, Fit, Interval
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.plan import CorpusFacts
 from scaling.units import bits_per_byte, format_count, format_flops

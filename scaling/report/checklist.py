@@ -24,7 +24,7 @@ from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 
 if TYPE_CHECKING:
-    from scaling.fitting.result import Fit
+    from scaling.fitting.fitted import Fit
     from scaling.report.page import ReportData
 
 _KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scaling.fitting.result import Fit, Frontier
+from scaling.fitting.fitted import Fit, Frontier
 from scaling.tables.filters import FilterEffect
 from scaling.units import format_count, format_flops
 from scaling.words.plain import (
@@ -20,7 +20,7 @@ from scaling.words.plain import (
 from scaling.words.statuses import SHORT_STATUSES
 
 if TYPE_CHECKING:
-    from scaling.fitting.held_out import Backtest
+    from scaling.fitting.backtest import Backtest
 
 _FILTER_WORDS: Mapping[str, str] = {
     "flops_range": "Only budgets in a declared range",
@@ -129,7 +129,7 @@ def describe_backtest(scored: Backtest | None) -> str:
     """What the table of laws holds, and which law to forecast with; empty without one."""
     if scored is None:
         return ""
-    from scaling.fitting.held_out import HELD_FROM
+    from scaling.fitting.backtest import HELD_FROM
 
     best = "No law could be scored on these runs."
     if scored.chosen is not None:

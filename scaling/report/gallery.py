@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.report import figures, landscape
 from scaling.report.canvas import Draw, render_svg
 from scaling.report.landscape import Surface

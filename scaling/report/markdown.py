@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.files.durable import blaming_machine, write_durably
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.report.answers import describe_answer, list_failed
 from scaling.report.calculator import list_answers, tabulate_answers
 from scaling.report.checklist import fill_checklist

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.budgets import group_budgets, list_flops
+from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
-from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult

@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from scaling.allocation import Allocation
 from scaling.files.durable import blaming_machine, write_durably
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
 from scaling.report.answers import (
@@ -88,7 +88,7 @@ from scaling.words.statuses import STATUSES
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
     from scaling.compare.vocabularies import VocabularyComparison
-    from scaling.fitting.held_out import Backtest
+    from scaling.fitting.backtest import Backtest
 
 _HEAD_CHARACTERS = 2000
 

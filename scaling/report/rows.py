@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import row_of
 from scaling.report.measured import MeasuredRuns

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaling.fitting.fitted import Fit
 from scaling.fitting.identification import MAX_FLOOR_WIDTH
-from scaling.fitting.result import Fit
 from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from scaling.allocation.measured import Measurement
     from scaling.allocation.members import MemberAnswers
     from scaling.compare.multiplier import Comparison
-    from scaling.fitting.held_out import Backtest
-    from scaling.fitting.result import Check, Fit, Frontier, Interval, MemberScore
+    from scaling.fitting.backtest import Backtest
+    from scaling.fitting.fitted import Check, Fit, Frontier, Interval, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 

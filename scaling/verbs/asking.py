@@ -46,7 +46,7 @@ from scaling.verbs.output import dump_json
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
     from scaling.allocation.members import MemberAnswers
-    from scaling.fitting.result import Fit
+    from scaling.fitting.fitted import Fit
     from scaling.sweep.shapes import ModelShape
 
     Ladder: TypeAlias = tuple[ModelShape, ...] | None

@@ -14,7 +14,7 @@ from scaling.verbs.options import make_filters, make_fit_options, read_how
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
-    from scaling.fitting.result import Fit
+    from scaling.fitting.fitted import Fit
     from scaling.sweep.shapes import ModelShape
     from scaling.tables.run_table import LossUnit, RunTable
     from scaling.workflow import FilteredFit, StoredSweep

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 
-from scaling.fitting.result import Check, Interval
+from scaling.fitting.fitted import Check, Interval
 from scaling.units import format_count, format_flops, format_seconds
 
 ABSENT = "–"

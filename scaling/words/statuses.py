@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from scaling.fitting.result import FitStatus
+from scaling.fitting.fitted import FitStatus
 
 # Short enough for a cell; STATUSES says it in full.
 SHORT_STATUSES: Mapping[FitStatus, str] = {

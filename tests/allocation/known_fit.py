@@ -4,8 +4,8 @@ import dataclasses
 
 import numpy as np
 
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Coverage, LawEstimate
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Coverage, LawEstimate
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND

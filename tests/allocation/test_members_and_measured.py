@@ -12,7 +12,7 @@ from known_fit import LARGEST, make_known_fit
 from scaling.allocation import Question, allocate, predict
 from scaling.allocation.members import ask_members
 from scaling.allocation.optimum import answer_by_law
-from scaling.fitting.result import Fit, MeasuredRun
+from scaling.fitting.fitted import Fit, MeasuredRun
 from scaling.terminal.answers import format_allocation, format_members, format_prediction
 
 

@@ -25,7 +25,7 @@ from scipy.optimize import minimize_scalar
 import scaling
 from scaling.allocation import Hardware, Question, allocate, find_device
 from scaling.errors import NoFitError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.tables.run_table import make_table
 
 BUDGET, SERVED = 1e22, 2e12

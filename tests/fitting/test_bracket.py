@@ -16,7 +16,7 @@ from scaling.fitting.bracket import (
     measure_recipe_error,
     shift_draws,
 )
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier

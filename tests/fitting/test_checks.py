@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import make_table, select_rows
 

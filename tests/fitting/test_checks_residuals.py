@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from known_law import NOISE, design_isoflop, simulate
 
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.tables.run_table import make_table
 
 

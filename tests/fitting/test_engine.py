@@ -10,7 +10,7 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import make_table, select_rows
 
@@ -212,7 +212,7 @@ def test_frontier_keeps_to_the_budget():
 
 def test_reading_a_fit_needs_neither_scipy_nor_pandas():
     program = (
-        "import sys, scaling.fitting.result, scaling.fitting.store, scaling.allocation;"
+        "import sys, scaling.fitting.fitted, scaling.fitting.store, scaling.allocation;"
         "print([m for m in ('scipy', 'pandas', 'torch', 'ray', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(

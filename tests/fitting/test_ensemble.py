@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from scaling.allocation import allocate, predict
-from scaling.fitting.engine import fit_runs
 from scaling.fitting.ensemble.members import fit_member
 from scaling.fitting.ensemble.weights import SHARE, open_windows, weigh_members
-from scaling.fitting.result import Fit, MemberScore
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, MemberScore
 from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.coupled import COUPLED

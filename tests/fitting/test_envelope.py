@@ -10,8 +10,8 @@ from known_law import TRUTH
 
 from scaling.allocation import allocate
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
 from scaling.fitting.envelope import fit_envelope
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.isoflop import fit_power_line
 from scaling.fitting.noise import list_clusters
 from scaling.laws.chinchilla import CHINCHILLA

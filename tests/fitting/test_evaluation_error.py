@@ -7,7 +7,7 @@ import pytest
 from known_law import simulate
 
 from scaling.allocation import allocate, predict
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.tables.run_table import make_table
 
 

@@ -15,8 +15,8 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation.distance import check_distance
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Check
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Check
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, make_table, select_rows

@@ -9,7 +9,7 @@ import pytest
 
 from scaling.allocation import allocate
 from scaling.errors import NoFitError, UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws import registry
 from scaling.laws.power_sum import PowerSum, Term

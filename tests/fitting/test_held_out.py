@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from scaling.fitting.held_out import backtest_families
+from scaling.fitting.backtest import backtest_families
 from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 

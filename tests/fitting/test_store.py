@@ -6,7 +6,7 @@ import pytest
 from known_law import simulate
 
 from scaling.errors import EnvironmentFault, IntegrityError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.store import FORMAT_VERSION, read_fit, write_fit
 from scaling.tables.run_table import make_table
 

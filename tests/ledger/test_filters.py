@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.tables.filters import Filters, apply_filters
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import make_table, select_rows

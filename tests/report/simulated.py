@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 
 from scaling.allocation import Allocation, allocate
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit, FitStatus
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration

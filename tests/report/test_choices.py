@@ -15,8 +15,8 @@ from simulated import make_result, standard_data
 from test_page import cut_scripts, read_text
 
 from scaling.cli import cli
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.held_out import Backtest, FamilyScore, HeldOut
+from scaling.fitting.backtest import Backtest, FamilyScore, HeldOut
+from scaling.fitting.every_approach import fit_runs
 from scaling.report.choices import list_members
 from scaling.report.page import ReportData, render_page
 from scaling.tables.filters import FilterEffect

@@ -19,7 +19,7 @@ from simulated import SWEEP, make_data, standard_data, with_status
 
 import scaling.report
 from scaling.allocation import Allocation
-from scaling.fitting.result import Check, FitStatus, Interval
+from scaling.fitting.fitted import Check, FitStatus, Interval
 from scaling.report.answers import mark_distance
 from scaling.report.page import ReportData, render_page, write_report
 from scaling.sweep.plan import RejectedCell

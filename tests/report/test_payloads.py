@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from simulated import standard_data
 
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.report.page import render_page
 from scaling.sweep.plan import RejectedCell
 

@@ -5,7 +5,7 @@ import dataclasses
 from simulated import standard_data
 
 from scaling.compare.exponents import Change, Exponent, RecipeComparison, RecipePoint, Step
-from scaling.fitting.result import Interval
+from scaling.fitting.fitted import Interval
 from scaling.report.page import render_page
 
 LONG = RecipePoint(

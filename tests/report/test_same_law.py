@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from simulated import FACTS, make_result
 
 from scaling.cli import cli
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
 from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.results import Measurement, RunStatus

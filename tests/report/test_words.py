@@ -6,7 +6,7 @@ import dataclasses
 
 from simulated import standard_data
 
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.words.plain import name_check
 
 

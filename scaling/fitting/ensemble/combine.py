@@ -22,9 +22,9 @@ from scaling.fitting.bootstrap import (
 from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.ensemble.members import FittedMember, fit_member
 from scaling.fitting.ensemble.weights import Window, list_misses, open_windows, weigh_members
+from scaling.fitting.fitted import MemberScore
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import MemberScore
 from scaling.laws.ensemble import ENSEMBLE
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray

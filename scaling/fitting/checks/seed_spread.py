@@ -20,13 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtrc, fdtrc
 
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.noise import find_replicates
-from scaling.fitting.result import Check
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
-# Some thirty checks are read together (residual_checks); half of it for either question.
+# Some thirty checks are read together (`residuals`); half of it for either question.
 MAX_CHANCE = 0.01
 # Seeds of one cell differ by .1 to .7 % of the loss (checks.py, _RECIPE_SPREAD).
 SOUND_NOISE = 0.007

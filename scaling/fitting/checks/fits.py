@@ -6,10 +6,9 @@ import math
 
 import numpy as np
 
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, Frontier, pass_if
 from scaling.fitting.identification import MAX_FLOOR_WIDTH, Identification
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import Check, Frontier
 from scaling.units import FloatArray, format_count, format_flops
 
 MAX_SLOPE_WIDTH = 0.3  # SCIENCE.md: predicted 90 % width of the exponent a

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.fitting.checks import pass_if
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check, pass_if
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 

@@ -408,3 +408,8 @@ def _list_intervals(
     if intervals is None:
         return None
     return {name: one.to_contract() for name, one in intervals.items()}
+
+
+def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
+    """A Check; the advice is dropped where it passed."""
+    return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)

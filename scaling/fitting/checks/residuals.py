@@ -15,11 +15,10 @@ import numpy as np
 from scipy.special import fdtrc
 
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_residual_sigma, find_replicates
 from scaling.fitting.parametric import HUBER_EFFICIENCY, ParametricFit
-from scaling.fitting.result import Check
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 

@@ -11,9 +11,9 @@ import math
 import numpy as np
 
 from scaling.fitting.budgets import Budget, list_flops
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.isoflop import Curve
 from scaling.fitting.noise import find_replicates, list_cells
-from scaling.fitting.result import Check
 from scaling.laws.family import LawFamily
 from scaling.tables.reading import judge_table
 from scaling.tables.run_table import RunTable
@@ -138,11 +138,6 @@ def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tupl
         _check_bend(curves),
         _check_centre(curves),
     )
-
-
-def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
-    """A Check; the advice is dropped where it passed."""
-    return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)
 
 
 def _count_levels(values: FloatArray) -> int:

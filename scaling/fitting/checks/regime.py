@@ -18,12 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr
 
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.isoflop import Curve
-from scaling.fitting.result import Check
 from scaling.units import FloatArray, format_flops
 
-# Some thirty checks are read together (residual_checks).
+# Some thirty checks are read together (`residuals`).
 MAX_CHANCE = 0.01
 # A rise needs two local exponents.
 _LEAST_BUDGETS = 3

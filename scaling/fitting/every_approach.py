@@ -15,20 +15,40 @@ from typing import Literal
 import numpy as np
 
 from scaling.errors import UsageError
-from scaling.fitting import akima, cubic, fit_checks, residual_checks
-from scaling.fitting.backtest import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
+from scaling.fitting import akima, cubic
+from scaling.fitting.backcast import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import Draws, draw_laws, draw_minima, find_interval
 from scaling.fitting.bracket import check_recipe, draw_recipe_error
 from scaling.fitting.budgets import group_budgets, list_flops
-from scaling.fitting.checks import (
+from scaling.fitting.checks import fits as fit_checks
+from scaling.fitting.checks import residuals as residual_checks
+from scaling.fitting.checks.points import (
     check_curves,
     check_points,
     check_trajectories,
     find_law_problem,
 )
+from scaling.fitting.checks.regime import check_regime
+from scaling.fitting.checks.seed_spread import check_seed_spread
+from scaling.fitting.checks.training import check_training
 from scaling.fitting.discrepancy import DriftMember, assume_discrepancy, measure_discrepancy
 from scaling.fitting.ensemble import EnsembleFit, fit_ensemble
 from scaling.fitting.envelope import fit_envelope
+from scaling.fitting.fitted import (
+    Approach,
+    Backcast,
+    Check,
+    Coverage,
+    Discrepancy,
+    EnsembleEstimate,
+    Fit,
+    FitStatus,
+    Frontier,
+    Interval,
+    LawEstimate,
+    MeasuredRun,
+    Objective,
+)
 from scaling.fitting.identification import Identification, identify, weigh_letters
 from scaling.fitting.isoflop import (
     MIN_OPTIMA,
@@ -51,24 +71,6 @@ from scaling.fitting.parametric import (
     estimate_exponent,
     fit_parametric,
 )
-from scaling.fitting.recipe_checks import check_training
-from scaling.fitting.regime import check_regime
-from scaling.fitting.result import (
-    Approach,
-    Backcast,
-    Check,
-    Coverage,
-    Discrepancy,
-    EnsembleEstimate,
-    Fit,
-    FitStatus,
-    Frontier,
-    Interval,
-    LawEstimate,
-    MeasuredRun,
-    Objective,
-)
-from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.family import LawFamily

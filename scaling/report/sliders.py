@@ -21,7 +21,7 @@ from scaling.allocation.problem import (
     Problem,
     find_best_params,
 )
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.laws.registry import find_law
 from scaling.units import FloatArray
 
