@@ -31,7 +31,7 @@ from scaling.fitting.budgets import list_flops
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit
 from scaling.tables.run_table import RunTable
-from scaling.workflow import read_runs
+from scaling.workflow.stored import read_runs
 
 QUANTITIES = ("params", "tokens", "loss")
 DECADE = 10.0

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from scaling import devices
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
 from scaling.orchestration.executors import ray as ray_module
@@ -21,7 +20,8 @@ from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.spec import RecipeSpec, load_sweep, parse_sweep
 from scaling.training import device, gain
-from scaling.workflow import prepare_sweep
+from scaling.workflow import devices
+from scaling.workflow.preparing import prepare_sweep
 
 GIB = 2**30
 SWEEP = """name: a

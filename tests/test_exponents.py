@@ -20,7 +20,7 @@ from scaling.tables.run_table import RunTable, make_table
 from scaling.terminal.exponents import format_exponents
 from scaling.units import FloatArray
 from scaling.words.recipes import list_recipes, say_step
-from scaling.workflow import read_runs
+from scaling.workflow.stored import read_runs
 
 # N* = 1e5 … 7e5: where the ladder's rungs lie close.
 LAW = np.array([0.6, 0.766 * 3e5**0.35, 0.894 * 3e7**0.35, 0.35, 0.35])

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scaling.workflow import preparing
 from scaling.data import shards
 from scaling.data.shards import PreparedCorpus
 from scaling.ledger.commit import Ledger
+from scaling.workflow.stored import open_results, preparing
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scaling import workflow
 from scaling.cli import cli
 from scaling.data.shards import PreparedCorpus
-from scaling.descriptions import describe_plan
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import load_sweep
 from scaling.terminal.plan import format_plan
-from scaling.workflow import Sweep
+from scaling.workflow.describing import describe_plan
+from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import stored as workflow
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 

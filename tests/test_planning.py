@@ -10,18 +10,19 @@ import pytest
 from click.testing import CliRunner, Result
 from test_plan_text import make_sweep
 
-from scaling import workflow
 from scaling.cli import cli
 from scaling.errors import QueryError
 from scaling.fitting.checks.training import MIN_STEPS
 from scaling.ledger.commit import Ledger
-from scaling.next_cells import suggest_cells, write_sweep
-from scaling.planning import list_forecasts, simulate_sweep
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.spec import parse_sweep
 from scaling.terminal.plan import format_plan
-from scaling.workflow import find_run_memory, open_results
+from scaling.workflow.preparing import find_run_memory
+from scaling.workflow.simulating import list_forecasts, simulate_sweep
+from scaling.workflow.stored import open_results
+from scaling.workflow.stored import stored as workflow
+from scaling.workflow.suggesting import suggest_cells, write_sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"

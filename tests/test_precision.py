@@ -10,7 +10,6 @@ import pytest
 from scaling.errors import SpecError
 from scaling.ledger.machine import Device
 from scaling.ledger.results import RunResult
-from scaling.precision import choose_precision
 from scaling.sweep.key_page import write_key_page
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
@@ -18,6 +17,7 @@ from scaling.sweep.shapes import make_shape
 from scaling.sweep.spec import RecipeSpec, ResourcesSpec, parse_sweep
 from scaling.training import gain
 from scaling.units import Precision
+from scaling.workflow.precision import choose_precision
 
 DEVICE = Device(
     processor="P",

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from scaling.tables.filters import Filters
-from scaling.workflow import FitOptions, fit_filtered, read_runs
+from scaling.workflow.fits import FitOptions, fit_filtered
+from scaling.workflow.stored import read_runs
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 POINT = FitOptions(bootstrap=None, approach="parametric")

@@ -25,7 +25,7 @@ from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_sha
 
 if TYPE_CHECKING:
     from scaling.fitting.fitted import Fit
-    from scaling.report.page import ReportData
+    from scaling.report.data import ReportData
 
 _KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
 _WEIGHTS = re.compile(r"weights\.")

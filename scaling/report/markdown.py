@@ -24,7 +24,7 @@ from scaling.words.plain import FORECAST_HEADINGS, format_share, name_check, rep
 from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
-    from scaling.report.page import ReportData
+    from scaling.report.data import ReportData
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 

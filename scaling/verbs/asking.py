@@ -214,7 +214,7 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     others may be for it.
     """
     from scaling.terminal.answers import format_backtest, format_truncation
-    from scaling.workflow import backtest_table, truncate_table
+    from scaling.workflow.fits import backtest_table, truncate_table
 
     table, stored = read_kept(source, options)
     names = tuple(name.strip() for name in families.split(",") if name.strip())

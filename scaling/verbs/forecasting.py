@@ -56,9 +56,9 @@ def forecast(
 
     Forecasts of a table lie in ROOT/forecasts/, and --outcome tells what a run came to.
     """
-    from scaling.forecasting import forecast_run, review_forecasts
     from scaling.terminal.forecasts import describe_forecasts, format_forecasts
-    from scaling.workflow import holds_sweep, open_results
+    from scaling.workflow.forecasting import forecast_run, review_forecasts
+    from scaling.workflow.stored import holds_sweep, open_results
 
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
@@ -104,8 +104,8 @@ def _forecast_table(
     root: Path,
     as_json: bool,
 ) -> int:
-    from scaling.forecasting import forecast_table_run, tell_table_outcome
     from scaling.ledger.table_forecasts import describe_judged, read_judged
+    from scaling.workflow.forecasting import forecast_table_run, tell_table_outcome
 
     if near:
         raise UsageError("--near forecasts runs of a results folder; leave it out for a table.")

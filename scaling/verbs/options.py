@@ -18,7 +18,7 @@ from scaling.units.numbers import NumberError, Quantity, read_number
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
-    from scaling.workflow import FitOptions
+    from scaling.workflow.fits import FitOptions
 
 _REFITS = 1000
 
@@ -354,7 +354,7 @@ def count_refits(options: dict[str, Any]) -> int | None:
 
 def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
-    from scaling.workflow import FitOptions
+    from scaling.workflow.fits import FitOptions
 
     return FitOptions(
         approach=options["approach"],

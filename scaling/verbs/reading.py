@@ -29,7 +29,7 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
     """
     from scaling.tables.cells import ReadOptions
     from scaling.tables.facts import describe_table
-    from scaling.workflow import holds_sweep
+    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(table):
         raise click.UsageError(f"{table} is a results folder: scaling status says what it holds.")

@@ -54,10 +54,10 @@ def suggest(
     Of a table of runs: their N, D and C.
     """
     from scaling.errors import UsageError
-    from scaling.next_cells import suggest_cells, write_sweep
     from scaling.terminal.plan import format_suggestion
     from scaling.words.commands import quote_command
-    from scaling.workflow import holds_sweep, open_results
+    from scaling.workflow.stored import holds_sweep, open_results
+    from scaling.workflow.suggesting import suggest_cells, write_sweep
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")
@@ -93,9 +93,9 @@ def _suggest_beside(
     *,
     as_json: bool,
 ) -> int:
-    from scaling.next_cells import suggest_beside
     from scaling.terminal.plan import format_suggestion
-    from scaling.workflow import read_runs
+    from scaling.workflow.stored import read_runs
+    from scaling.workflow.suggesting import suggest_beside
 
     runs, _ = read_runs(table, **read_how(options | {"count": "matmul"}))
     for note in runs.notes:

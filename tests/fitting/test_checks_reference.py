@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from scaling.fitting.checks.training import check_training
-from scaling.workflow import read_runs
+from scaling.workflow.stored import read_runs
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 

@@ -14,7 +14,7 @@ from scaling.fitting.fitted import Fit, FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
-from scaling.report.page import ReportData
+from scaling.report.data import ReportData
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep

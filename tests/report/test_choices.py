@@ -18,7 +18,8 @@ from scaling.cli import cli
 from scaling.fitting.backtest import Backtest, FamilyScore, HeldOut
 from scaling.fitting.every_approach import fit_runs
 from scaling.report.choices import list_members
-from scaling.report.page import ReportData, render_page
+from scaling.report.data import ReportData
+from scaling.report.page import render_page
 from scaling.tables.filters import FilterEffect
 from scaling.tables.run_table import make_table
 from scaling.units import format_count

@@ -21,7 +21,8 @@ import scaling.report
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Check, FitStatus, Interval
 from scaling.report.answers import mark_distance
-from scaling.report.page import ReportData, render_page, write_report
+from scaling.report.data import ReportData
+from scaling.report.page import render_page, write_report
 from scaling.sweep.plan import RejectedCell
 from scaling.units import format_count, format_flops
 from scaling.words.statuses import STATUSES

@@ -31,7 +31,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.sweep.spec import parse_sweep
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
-from scaling.workflow import open_results, read_runs
+from scaling.workflow.stored import open_results, read_runs
 
 SWEEP = """\
 # Question: what do these runs say?

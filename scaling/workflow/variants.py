@@ -15,7 +15,8 @@ from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
 from scaling.words.commands import quote_command
 from scaling.words.plain import APPROACH_WORDS
-from scaling.workflow import FitOptions, StoredSweep, fit_filtered
+from scaling.workflow.fits import FitOptions, fit_filtered
+from scaling.workflow.stored import StoredSweep
 
 # Laws that a point fit of settles at once; what they are, in words.
 _OTHER_LAWS = {

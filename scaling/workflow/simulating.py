@@ -11,9 +11,12 @@ from scaling.design.expectation import Expectation, simulate_design, tabulate_ex
 from scaling.design.prior import PriorLaw, read_prior, scale_published_law
 from scaling.errors import UsageError
 from scaling.sweep.cost_model import CostModel
+from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.sweep.spec import IsoflopGrid, PriorSpec, SweepSpec
-from scaling.workflow import FitOptions, Sweep, fit_table, make_sweep_cost, read_runs
+from scaling.workflow.fits import FitOptions, fit_table
+from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import read_runs
 
 # Where a sweep names no budget to answer for: a decade beyond its largest run.
 _FORECAST = 10.0

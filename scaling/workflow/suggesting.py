@@ -12,39 +12,34 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.distance import FARTHEST_DECADES
+from scaling.design.candidates import (
+    BUDGETS,
+    REACH,
+    SIZES,
+    SMALLEST_SHARE,
+    list_candidates,
+    list_targets,
+    place_runs,
+)
 from scaling.design.expectation import find_truth
 from scaling.design.nearness import DEFAULT_RATE, measure_rate
 from scaling.design.prior import PriorLaw, read_prior
 from scaling.design.suggestion import Points, Suggestion, suggest_runs
-from scaling.errors import QueryError, SpecError, UsageError
+from scaling.errors import QueryError, UsageError
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks.training import MIN_STEPS
 from scaling.fitting.fitted import Fit
-from scaling.planning import find_prior
-from scaling.sweep.cost import estimate_memory
-from scaling.sweep.cost_model import CostModel
-from scaling.sweep.counting import count_flops_per_token, count_matmul_params
-from scaling.sweep.plan import CorpusFacts, plan_sweep
-from scaling.sweep.runspec import RunSpec
+from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_flops
-from scaling.workflow import (
-    FitOptions,
-    find_run_memory,
-    fit_table,
-    list_sweep_ladder,
-    make_sweep_cost,
-    open_results,
-    prepare_sweep,
-    read_runs,
-)
+from scaling.workflow.fits import FitOptions, fit_table
+from scaling.workflow.preparing import find_run_memory, prepare_sweep
+from scaling.workflow.simulating import find_prior
+from scaling.workflow.stored import open_results, read_runs
 
-# Candidates: 12 budgets over four decades, 7 sizes from 1/8 to 8 times the expected optimum.
-_BUDGETS, _SIZES, _REACH = 12, 7, 8.0
-_SMALLEST_SHARE = 1e4
 _LAWS = 5
-_HALVINGS = 20  # of ln C over 40 decades: to 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +108,15 @@ def suggest_cells(
         done, laws, rate = None, prior.letters[None], DEFAULT_RATE
     trained = [cell.run.flops for cell in plan.cells]
     _verify_reach(forecast, spend=spend, trained=trained if done is not None else ())
-    runs = list_candidates(spec, facts, spend=spend, forecast=forecast, prior=prior, cost=cost)
+    runs = list_candidates(
+        spec,
+        facts,
+        memory_bytes=find_run_memory(),
+        spend=spend,
+        forecast=forecast,
+        prior=prior,
+        cost=cost,
+    )
     known = {cell.run.run_id for cell in plan.cells} if done is not None else set()
     runs = [run for run in runs if run.run_id not in known]
     if not runs:
@@ -125,8 +128,8 @@ def suggest_cells(
             "tokens."
         )
     suggestion = suggest_runs(
-        _place(runs, times=len(spec.seeds) if done is not None else 1),
-        _list_targets(prior, forecast, cost),
+        place_runs(runs, times=len(spec.seeds) if done is not None else 1),
+        list_targets(prior, forecast, cost),
         spend=spend,
         laws=laws,
         sigma=prior.sigma,
@@ -187,13 +190,13 @@ def suggest_beside(
     done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
     _verify_reach(forecast, spend=spend, trained=done.flops.tolist())
     largest = min(spend, forecast)
-    budgets = np.repeat(np.geomspace(largest / _SMALLEST_SHARE, largest, _BUDGETS), _SIZES)
+    budgets = np.repeat(np.geomspace(largest / SMALLEST_SHARE, largest, BUDGETS), SIZES)
     best = find_truth(prior, budgets.tolist(), table.cost)[0]
-    params = best * np.tile(np.geomspace(1.0 / _REACH, _REACH, _SIZES), _BUDGETS)
+    params = best * np.tile(np.geomspace(1.0 / REACH, REACH, SIZES), BUDGETS)
     tokens = budgets / table.cost.flops_per_token(params)
     suggestion = suggest_runs(
         Points(params=params, tokens=tokens, flops=budgets),
-        _list_targets(prior, forecast, table.cost),
+        list_targets(prior, forecast, table.cost),
         spend=spend,
         laws=_list_laws(fit),
         sigma=prior.sigma,
@@ -221,72 +224,6 @@ def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) ->
             f"that could be trained ({format_flops(reach)}), outside any sane range "
             f"({FARTHEST_DECADES:g})."
         )
-
-
-def list_candidates(
-    spec: SweepSpec,
-    facts: CorpusFacts,
-    *,
-    spend: float,
-    forecast: float,
-    prior: PriorLaw,
-    cost: CostModel,
-) -> list[RunSpec]:
-    """What could be trained for a forecast: rungs around the optimum of budgets up to the spend
-    (the forecast, or what the text feeds, where that is less), down to a ten thousandth of that.
-
-    A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
-    is one offered that a gate would fault: too few steps, text that repeats, more memory than there
-    is.
-    """
-    largest = min(spend, forecast, _find_fed_budget(prior, cost, facts.train_tokens))
-    budgets = np.geomspace(largest / _SMALLEST_SHARE, largest, _BUDGETS)
-    wished = []
-    for budget in budgets:
-        centre = float(find_truth(prior, [float(budget)], cost)[0][0])
-        for factor in np.geomspace(1.0 / _REACH, _REACH, _SIZES):
-            wished.append((float(budget), max(1.0, centre * float(factor))))
-    ladder = list_sweep_ladder(spec, facts)
-    sizes = np.log([count_matmul_params(rung) for rung in ladder])
-    listed = {
-        (count_matmul_params(rung), budget / count_flops_per_token(rung))
-        for budget, params in wished
-        for rung in (ladder[int(np.argmin(np.abs(sizes - math.log(params))))],)
-    }
-    grid = CellGrid(
-        cells=tuple(CellSpec(params=float(n), tokens=float(d)) for n, d in sorted(listed))
-    )
-    asked = spec.model_copy(
-        update={
-            "grid": grid, "extra_cells": (), "replicates": 0, "bracket": False,
-            "seeds": spec.seeds[:1],
-        }
-    )  # fmt: skip
-    try:
-        planned = plan_sweep(asked, facts).cells
-    except SpecError:
-        return []
-    memory = find_run_memory()
-    distinct = {
-        cell.run.run_id: cell.run
-        for cell in planned
-        if cell.run.flops <= spend
-        and cell.run.recipe.steps >= MIN_STEPS
-        and cell.run.tokens <= facts.train_tokens
-        and estimate_memory(cell.run) <= memory
-    }
-    return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
-
-
-def _find_fed_budget(prior: PriorLaw, cost: CostModel, tokens: int) -> float:
-    """The largest budget at which the largest candidate does not repeat its text [FLOPs]."""
-    low, high = 1.0, LARGEST_BUDGET
-    for _ in range(_HALVINGS):
-        middle = math.sqrt(low * high)
-        params = _REACH * float(find_truth(prior, [middle], cost)[0][0])
-        needed = middle / float(cost.flops_per_token(np.array([params]))[0])
-        low, high = (middle, high) if needed <= tokens else (low, middle)
-    return low
 
 
 def write_sweep(found: SuggestedCells, *, question: str) -> str:
@@ -332,27 +269,6 @@ def _add_cells(
     # Seeds, replicates and brackets would cost more than the spend.
     alone = {"extra_cells": (), "replicates": 0, "bracket": False, "seeds": spec.seeds[:1]}
     return spec.model_copy(update={"grid": CellGrid(cells=listed), **alone})
-
-
-def _place(runs: Sequence[RunSpec], *, times: int) -> Points:
-    """Runs as places that cost what `times` seeds of them cost."""
-    return Points(
-        params=np.array([count_matmul_params(run.shape) for run in runs], dtype=np.float64),
-        tokens=np.array([run.tokens for run in runs], dtype=np.float64),
-        flops=np.array([times * run.flops for run in runs], dtype=np.float64),
-    )
-
-
-def _list_targets(prior: PriorLaw, forecast: float, cost: CostModel) -> Points:
-    """The optimum at the forecast budget, and models half and twice as large there: what decides
-    its loss and its N*."""
-    best = float(find_truth(prior, [forecast], cost)[0][0])
-    params = best * np.array([0.5, 1.0, 2.0])
-    return Points(
-        params=params,
-        tokens=forecast / cost.flops_per_token(params),
-        flops=np.full(params.size, forecast),
-    )
 
 
 def _list_laws(fit: Fit) -> FloatArray:

@@ -14,7 +14,8 @@ from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
 from scaling.sweep.plan import Cell
 from scaling.sweep.recipe import REFERENCE
 from scaling.sweep.throughput import Throughput
-from scaling.workflow import Sweep, holds_sweep
+from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import holds_sweep
 
 
 def describe_plan(

@@ -30,9 +30,10 @@ from scaling.ledger.table_forecasts import (
     tell_outcome,
 )
 from scaling.sweep.counting import count_params
+from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.sweep.plan import plan_forecast
 from scaling.tables.run_table import RunTable
-from scaling.workflow import StoredSweep, list_sweep_ladder
+from scaling.workflow.stored import StoredSweep
 
 # Of a forecast by near runs, where a fit's forecast names its law.
 NEAR = "chinchilla, near runs"

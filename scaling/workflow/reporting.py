@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import math
 import platform
 import warnings
 from collections.abc import Mapping, Sequence
@@ -20,31 +19,17 @@ from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forec
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
-from scaling.sweep.plan import decide_seq_len
-from scaling.sweep.siblings import list_siblings
+from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units import clean_text
 from scaling.words.commands import quote_command
-from scaling.workflow import (
-    FilteredFit,
-    FitOptions,
-    StoredSweep,
-    backtest_table,
-    fit_filtered,
-    fit_table,
-    holds_sweep,
-    list_failures,
-    list_sweep_ladder,
-    open_results,
-    read_runs,
-)
+from scaling.workflow.fits import FilteredFit, FitOptions, backtest_table, fit_filtered
+from scaling.workflow.siblings import _compare_siblings
+from scaling.workflow.stored import StoredSweep, list_failures, read_runs
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
-    from scaling.compare.exponents import RecipeComparison, Trained
-    from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.fitted import Fit, FitStatus
-    from scaling.sweep.spec import SweepSpec
     from scaling.tables.run_table import RunTable
 
 ReportForm = Literal["html", "md"]
@@ -77,9 +62,10 @@ def report_sweep(
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
     """
+    from scaling.report.data import ReportData
     from scaling.report.markdown import write_markdown
-    from scaling.report.page import ReportData, write_report
-    from scaling.variants import compare_variants
+    from scaling.report.page import write_report
+    from scaling.workflow.variants import compare_variants
 
     filters = filters or Filters()
     options = FitOptions(family=family)
@@ -202,140 +188,6 @@ def describe_table_fit(
         scored = backtest_table(found.table, DEFAULT_FAMILIES)
         parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
     return clean_text("\n\n".join(parts) + "\n"), fit.status
-
-
-def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
-    """Results folders of the sweeps that a file makes, as far as they are there.
-
-    Args:
-        spec: The sweep as its file has it.
-        results: Folder of all results.
-    """
-    names = [one.name for one in list_siblings(spec)]
-    return [results / name for name in names if holds_sweep(results / name)]
-
-
-def compare_tokenizers(
-    folders: Sequence[Path], *, budgets: Sequence[float] = ()
-) -> VocabularyComparison:
-    """Compare the tokenizers of several results folders, by the default fit of each.
-
-    Args:
-        folders: Of sweeps that differ in the tokenizer alone.
-        budgets: C [FLOPs]; none: those that the sweeps declare.
-
-    Raises:
-        UsageError: They cannot be compared, or there is no budget.
-    """
-    from scaling.compare.vocabularies import Candidate, compare_vocabularies
-
-    candidates = []
-    declared: set[float] = set()
-    for folder in folders:
-        table, stored = read_runs(folder)
-        if stored is None:
-            raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
-        lowest = _find_lowest(table)
-        declared |= lowest.keys()
-        facts = stored.ledger.corpus
-        candidates.append(
-            Candidate(
-                facts=facts,
-                seq_len=decide_seq_len(stored.spec, facts),
-                fit=fit_table(table, stored, FitOptions(family="chinchilla")),
-                lowest=lowest,
-            )
-        )
-    if not budgets and not declared:
-        raise UsageError("these sweeps declare no budgets. Say --flops.")
-    return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
-
-
-def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
-    """Compare the recipes of several results folders by the exponents of their frontiers.
-
-    Args:
-        folders: Of sweeps that differ in the recipe alone; those of one file are taken in its
-            order, others as they come.
-
-    Raises:
-        UsageError: They cannot be compared.
-    """
-    from scaling.compare.exponents import compare_exponents
-
-    sweeps = [open_results(folder) for folder in folders]
-    if len({_name_cells(stored) for stored in sweeps}) > 1:
-        raise UsageError(
-            "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
-            "Name folders with one corpus, model, grid and seeds."
-        )
-    whole = [_read_whole(stored) for stored in sweeps]
-    order = {one.name: at for at, one in enumerate(list_siblings(whole[0]))}
-    pairs = list(zip(sweeps, whole, strict=True))
-    if all(stored.spec.name in order for stored in sweeps):
-        pairs.sort(key=lambda pair: order[pair[0].spec.name])
-    return compare_exponents([_describe_recipe(stored, file) for stored, file in pairs])
-
-
-def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
-    from scaling.compare.exponents import Trained
-    from scaling.compare.recounting import count_both_ways
-
-    folder = stored.ledger.folder
-    table, _ = read_runs(folder)
-    headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
-    # Rows of one budget do not cost the same without the head: there are no curves to fit.
-    plain = FitOptions(family="chinchilla")
-    law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
-    sets = stored.spec.recipe.model_dump(exclude_none=True)
-    return Trained(
-        recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
-        sets=sets,
-        fit=fit_table(table, stored, plain),
-        headless=fit_table(headless, stored, law_only),
-        counted=count_both_ways(table, headless, draws=plain.bootstrap or 0, seed=plain.seed),
-        lowest=_find_lowest(table),
-    )
-
-
-def _name_cells(stored: StoredSweep) -> str:
-    """The same for sweeps that differ in nothing but the recipe, and what does not train."""
-    spec = stored.spec
-    kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
-    return json.dumps([stored.ledger.corpus.digest, kept], sort_keys=True)
-
-
-def _find_lowest(table: RunTable) -> dict[float, float]:
-    """Declared budget [FLOPs] -> lowest loss of its runs [nats/token]."""
-    lowest: dict[float, float] = {}
-    if table.budget is not None:
-        for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
-            if math.isfinite(budget):  # an extra cell has none
-                lowest[budget] = min(loss, lowest.get(budget, loss))
-    return lowest
-
-
-def _read_whole(stored: StoredSweep) -> SweepSpec:
-    """The sweep file that the folder's sweep is one of."""
-    from scaling.sweep.spec import parse_sweep
-
-    return parse_sweep(stored.text.encode(), source="sweep.yaml")
-
-
-def _compare_siblings(
-    stored: StoredSweep,
-) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
-    """The comparison a page shows; None where there is nothing to compare yet."""
-    whole = _read_whole(stored)
-    folders = list_sibling_folders(whole, stored.ledger.folder.parent)
-    if len(folders) < 2:
-        return None, None
-    try:
-        if whole.recipes:
-            return None, compare_recipes(folders)
-        return compare_tokenizers(folders), None
-    except UsageError:
-        return None, None
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

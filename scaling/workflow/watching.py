@@ -25,9 +25,9 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
-from scaling.timing import describe_time
 from scaling.units import format_count
-from scaling.workflow import open_results
+from scaling.workflow.stored import open_results
+from scaling.workflow.timing import describe_time
 
 STATES = ("finished", "diverged", "failed", "damaged", "cancelled", "running", "missing")
 

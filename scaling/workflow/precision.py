@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.devices import measure_apart
 from scaling.errors import IntegrityError
 from scaling.files.durable import blaming_machine, read_document, write_durably
 from scaling.files.sealed import open_document, seal_document
@@ -26,6 +25,7 @@ from scaling.ledger.machine import Device, key_device
 from scaling.ledger.results import RunResult
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
+from scaling.workflow.devices import measure_apart
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
     from scaling.sweep.spec import ResourcesSpec

@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.devices import is_present, name_device
 from scaling.ledger.commit import Ledger
 from scaling.ledger.machine import join_points, read_throughput, write_throughput
 from scaling.ledger.results import RunResult
 from scaling.sweep.throughput import Throughput, choose_pivots
 from scaling.units import Precision
-from scaling.workflow import StoredSweep, Sweep, holds_sweep, settle_precision
+from scaling.workflow.devices import is_present, name_device
+from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import StoredSweep, holds_sweep
+from scaling.workflow.training import settle_precision
 
 
 def obtain_throughput(
