@@ -10,7 +10,7 @@ import pytest
 from scaling.errors import SpecError
 from scaling.ledger.machine import Device
 from scaling.ledger.results import RunResult
-from scaling.sweep.key_page import write_key_page
+from tools.key_page import write_key_page
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape

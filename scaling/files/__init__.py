@@ -1,1 +1,1 @@
-"""Files that survive: durable writes, sealed documents, and points at which tests make them fail."""
+"""Files that survive: durable writes, sealed documents, and points where tests make them fail."""

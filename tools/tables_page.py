@@ -1,6 +1,6 @@
 """docs/tables.md: what can be read and how it is understood, written from the readers.
 
-python -m scaling.tables.page > docs/tables.md
+python -m tools.tables_page > docs/tables.md
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEAD = """\
 `fit`, `allocate`, `predict`, `backtest` and `compare` take a table of runs made anywhere. This page
 says what can be read and how it is understood; `scaling read TABLE` says the same of one table,
 before anything is fitted. It is written from the readers:
-`python -m scaling.tables.page > docs/tables.md`.
+`python -m tools.tables_page > docs/tables.md`.
 
 Nothing is mapped, converted or left out silently. What was understood is a note on standard error;
 what cannot be understood is refused (exit 2), every problem of a file at once, with what to say.

@@ -1,6 +1,6 @@
 """docs/sweep-file.md: every key of a sweep file, written from the JSON schema that editors use.
 
-python -m scaling.sweep.key_page > docs/sweep-file.md
+python -m tools.key_page > docs/sweep-file.md
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ One YAML file says what is trained. `scaling init` drafts one; `scaling plan` sh
 to. Errors are reported all at once, as `file:line:column: key: what is wrong`. Editors complete
 keys from `sweeps/schema.json`, named in a line `# yaml-language-server: $schema=schema.json`.
 
-This page is written from that schema: `python -m scaling.sweep.key_page > docs/sweep-file.md`.
+This page is written from that schema: `python -m tools.key_page > docs/sweep-file.md`.
 
 Numbers may be written as `1e18`. The file is YAML 1.2: `no` is a word, not false; anchors, aliases,
 tags and merge keys are refused. *required* keys have no default; *by rule* means that the recipe
