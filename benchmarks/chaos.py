@@ -55,7 +55,7 @@ from scaling.ledger.commit import Ledger  # noqa: E402
 from scaling.ledger.integrity import verify  # noqa: E402
 from scaling.orchestration.driver import run_cells  # noqa: E402
 from scaling.orchestration.executors.ray import RayExecutor  # noqa: E402
-from scaling.sweep.plan import Cell  # noqa: E402
+from scaling.sweep.cells import Cell  # noqa: E402
 from scaling.sweep.runspec import RunSpec  # noqa: E402
 from scaling.training.checkpoint import read_newest_checkpoint, unpack_state  # noqa: E402
 from scaling.workflow.preparing import prepare_sweep  # noqa: E402

@@ -112,10 +112,11 @@ def count_alarms(sweeps: int) -> None:
 def measure_divergence(seeds: int) -> None:
     """Train short runs at high rates and print what becomes of them."""
     from scaling.data.sources import prepare_synthetic
+    from scaling.sweep.corpus_spec import CorpusSpec
     from scaling.sweep.recipe import decide_recipe
+    from scaling.sweep.recipe_spec import RecipeSpec
     from scaling.sweep.runspec import RunSpec
     from scaling.sweep.shapes import make_shape
-    from scaling.sweep.spec import CorpusSpec, RecipeSpec
     from scaling.training import trainer
 
     curves: list[FloatArray] = []

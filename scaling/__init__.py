@@ -42,7 +42,7 @@ _HOMES = {
     "find_device": "scaling.allocation",
     "fit_runs": "scaling.fitting.every_approach",
     "forecast_run": "scaling.workflow.forecasting",
-    "load_sweep": "scaling.sweep.spec",
+    "load_sweep": "scaling.sweep.reading",
     "make_table": "scaling.tables.run_table",
     "plan_sweep": "scaling.sweep.plan",
     "predict": "scaling.allocation",

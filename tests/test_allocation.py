@@ -15,7 +15,7 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND, make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
-from scaling.sweep.shapes import list_ladder
+from scaling.sweep.ladder import list_ladder
 from scaling.tables.run_table import make_table
 from scaling.terminal.answers import format_allocation
 

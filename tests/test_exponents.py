@@ -15,7 +15,7 @@ from scaling.fitting.parametric import estimate_exponent
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_params
-from scaling.sweep.shapes import list_ladder
+from scaling.sweep.ladder import list_ladder
 from scaling.tables.run_table import RunTable, make_table
 from scaling.terminal.exponents import format_exponents
 from scaling.units import FloatArray

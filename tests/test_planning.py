@@ -16,12 +16,12 @@ from scaling.fitting.checks.training import MIN_STEPS
 from scaling.ledger.commit import Ledger
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.terminal.plan import format_plan
+from scaling.workflow import preparing
 from scaling.workflow.preparing import find_run_memory
 from scaling.workflow.simulating import list_forecasts, simulate_sweep
 from scaling.workflow.stored import open_results
-from scaling.workflow.stored import stored as workflow
 from scaling.workflow.suggesting import suggest_cells, write_sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -159,7 +159,7 @@ def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str)
 
 def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = make_sweep(tmp_path, GRID)
-    monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
+    monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark")
     said = json.loads(invoke(*words, "--json").stdout)
     assert {cell["seconds"] for cell in said["cells"]} == {None}

@@ -15,8 +15,8 @@ from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.report.sources import describe_floor, list_vocabularies
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
-from scaling.sweep.plan import CorpusFacts
 from scaling.tables.run_table import make_table
 from scaling.terminal.vocabularies import format_vocabulary, say_best
 from scaling.units import bits_per_byte

@@ -20,7 +20,7 @@ from scaling.errors import QueryError, UsageError
 from scaling.fitting.fitted import SCHEMA_VERSION, Fit, Interval
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.units import FloatArray, bits_per_byte
 
 # Rounding to whole tokens moves the context of a window by a few percent.

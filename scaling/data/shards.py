@@ -37,7 +37,7 @@ from scaling.errors import CorpusError, IntegrityError
 from scaling.files import faults
 from scaling.files.durable import blaming_machine, digest_file, write_durably
 from scaling.files.sealed import canonical_json
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, split_name
 from scaling.units import IntArray
 

@@ -12,13 +12,16 @@ from scaling.design.prior import PriorLaw
 from scaling.design.suggestion import Points
 from scaling.errors import SpecError
 from scaling.fitting.checks.training import MIN_STEPS
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.fields import LARGEST_BUDGET
+from scaling.sweep.grids import CellGrid, CellSpec
 from scaling.sweep.own_ladder import list_sweep_ladder
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
+from scaling.sweep.spec import SweepSpec
 
 # Candidates: 12 budgets over four decades, 7 sizes from 1/8 to 8 times the expected optimum.
 BUDGETS, SIZES, REACH = 12, 7, 8.0

@@ -24,10 +24,12 @@ from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Discrepancy
 from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.grids import IsoflopGrid
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import IsoflopGrid, SweepSpec
+from scaling.sweep.spec import SweepSpec
 from scaling.tables.run_table import RunTable, sort_rows
 
 MOST = 3

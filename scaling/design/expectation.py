@@ -26,9 +26,10 @@ from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Discrepancy, Fit, Interval, finite_or_none
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.sweep_table import name_configuration
+from scaling.sweep.cells import Cell
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 

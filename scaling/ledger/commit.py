@@ -65,7 +65,8 @@ from scaling.ledger.signs import (
     describe_failure,
     name_now,
 )
-from scaling.sweep.plan import Cell, CorpusFacts
+from scaling.sweep.cells import Cell
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.runspec import RunSpec
 
 _SMALL_FILE_BYTES = 2**20

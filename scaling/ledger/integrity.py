@@ -38,7 +38,7 @@ from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 
 FindingKind = Literal[
     "result", "duplicate", "index", "lost", "curve", "forecast", "stray", "process"

@@ -23,6 +23,7 @@ from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Check, Ledger, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
 from scaling.sweep.bracket import Varied
+from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import (
     FLOPS_PER_PARAM_TOKEN,
@@ -33,7 +34,6 @@ from scaling.sweep.counting import (
     count_params,
     count_total_params,
 )
-from scaling.sweep.plan import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import list_trunks
 from scaling.tables.brackets import Bracket

@@ -38,7 +38,7 @@ from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.trunk_schedule import TrunkSchedule
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import count_spent_flops
 from scaling.units import Precision, format_seconds

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from scaling.allocation import Allocation
 from scaling.allocation.measured import Measurement
 from scaling.fitting.fitted import Check, Fit, Interval
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts
 from scaling.units import bits_per_byte, format_count, format_flops
 from scaling.words.plain import (
     ABSENT,

@@ -19,7 +19,7 @@ from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.choices import list_filters
 from scaling.sweep.counting import count_params
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 

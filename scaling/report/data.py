@@ -11,8 +11,9 @@ from scaling.fitting.fitted import Fit
 from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
 from scaling.report.sensitivity import Variant
+from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts, Plan
 from scaling.tables.filters import FilterEffect
 
 if TYPE_CHECKING:

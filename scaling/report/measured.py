@@ -18,8 +18,8 @@ from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
+from scaling.sweep.cells import FITTED_ROLES, Plan
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import FITTED_ROLES, Plan
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 

@@ -12,8 +12,8 @@ from scaling.fitting.fitted import Fit
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import row_of
 from scaling.report.measured import MeasuredRuns
+from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
 from scaling.sweep.counting import CountConvention, count_params
-from scaling.sweep.plan import FITTED_ROLES, Cell, Plan
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 from scaling.words.plain import (

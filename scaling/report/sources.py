@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from scaling.fitting.fitted import Fit
 from scaling.fitting.identification import MAX_FLOOR_WIDTH
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, format_interval, format_loss, format_range, format_share

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
 from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts, decide_seq_len
-from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
+from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.shapes import ModelShape
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec

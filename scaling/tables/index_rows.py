@@ -22,13 +22,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from scaling.sweep.cells import FITTED_ROLES
 from scaling.sweep.counting import (
     COUNT_CONVENTIONS,
     CountConvention,
     count_flops_per_token,
     count_params,
 )
-from scaling.sweep.plan import FITTED_ROLES
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, ModelShape, make_shape
 from scaling.tables.brackets import Bracket
 from scaling.units import FloatArray

@@ -12,7 +12,7 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.shapes import LARGEST_PARAMS, list_ladder
+from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.tables.index_rows import IndexRows

@@ -55,7 +55,7 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
 def report_siblings(sweep_file: Path, root: Path) -> None:
     """Write the pages of every sibling again, now that all can be compared; print the answer."""
     from scaling.errors import UsageError
-    from scaling.sweep.spec import load_sweep
+    from scaling.sweep.reading import load_sweep
     from scaling.terminal.exponents import format_exponents
     from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow.reporting import report_sweep

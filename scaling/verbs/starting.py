@@ -52,7 +52,8 @@ def init(
     """
     from scaling.files.durable import write_durably
     from scaling.sweep.draft import Wish, draft_sweep
-    from scaling.sweep.spec import IsoflopGrid, parse_sweep
+    from scaling.sweep.grids import IsoflopGrid
+    from scaling.sweep.reading import parse_sweep
     from scaling.units import format_flops
 
     if sys.stdin.isatty() and (name is None or (run_flops is None and total_flops is None)):

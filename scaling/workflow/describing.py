@@ -9,9 +9,9 @@ from typing import Any
 
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
+from scaling.sweep.cells import Cell
 from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
-from scaling.sweep.plan import Cell
 from scaling.sweep.recipe import REFERENCE
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import EnvironmentFault
 from scaling.ledger.machine import Device, find_device
+from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
 from scaling.sweep.gpu_memory import check_gpu_memory
-from scaling.sweep.plan import CorpusFacts, Plan, decide_seq_len
 from scaling.sweep.runspec import RunSpec
 
 if TYPE_CHECKING:

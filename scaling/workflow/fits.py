@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
+from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.counting import CountConvention, count_params
-from scaling.sweep.plan import decide_seq_len
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import StoredSweep

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import CorpusError, SpecError
 from scaling.ledger.commit import Ledger
-from scaling.sweep.plan import Plan, plan_sweep
+from scaling.sweep.cells import Plan
+from scaling.sweep.plan import plan_sweep
 from scaling.workflow.devices import check_device
 from scaling.workflow.stored import holds_sweep, list_recorded, list_validations
 
@@ -39,8 +40,8 @@ def list_sweeps(path: Path) -> tuple[str, ...]:
     Raises:
         SpecError: With every problem of the file.
     """
+    from scaling.sweep.reading import load_sweep
     from scaling.sweep.siblings import list_siblings
-    from scaling.sweep.spec import load_sweep
 
     return tuple(one.name for one in list_siblings(load_sweep(path)))
 
@@ -70,8 +71,8 @@ def prepare_sweep(
         UsageError: An extra is not installed.
     """
     from scaling.data.sources import prepare_source
+    from scaling.sweep.reading import load_sweep
     from scaling.sweep.siblings import select_sibling
-    from scaling.sweep.spec import load_sweep
 
     spec = select_sibling(load_sweep(path), name, source=str(path))
     text = path.read_text(encoding="utf-8")
@@ -99,7 +100,7 @@ def prepare_sweep(
 @contextlib.contextmanager
 def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
     """Problems that show only beyond the sweep file are said at the place that asked for it."""
-    from scaling.sweep.spec import name_place
+    from scaling.sweep.reading import name_place
 
     try:
         yield

@@ -24,7 +24,8 @@ from scaling.files.durable import read_document, refuse_links, write_durably
 from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
 from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
-from scaling.sweep.shapes import LARGEST_PARAMS, ModelShape, list_ladder
+from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.shapes import ModelShape
 
 _FOLDER = "fits/known"
 _NOTE_BYTES = 10_000

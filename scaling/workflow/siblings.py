@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import UsageError
-from scaling.sweep.plan import decide_seq_len
+from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.siblings import list_siblings
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.stored import StoredSweep, holds_sweep, open_results, read_runs
@@ -135,7 +135,7 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
 
 def _read_whole(stored: StoredSweep) -> SweepSpec:
     """The sweep file that the folder's sweep is one of."""
-    from scaling.sweep.spec import parse_sweep
+    from scaling.sweep.reading import parse_sweep
 
     return parse_sweep(stored.text.encode(), source="sweep.yaml")
 

@@ -10,10 +10,12 @@ from scaling.design.changes import Change, find_halving, try_changes
 from scaling.design.expectation import Expectation, simulate_design, tabulate_expected
 from scaling.design.prior import PriorLaw, read_prior, scale_published_law
 from scaling.errors import UsageError
+from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
+from scaling.sweep.grids import IsoflopGrid, PriorSpec
 from scaling.sweep.own_ladder import make_sweep_cost
-from scaling.sweep.plan import CorpusFacts, Plan
-from scaling.sweep.spec import IsoflopGrid, PriorSpec, SweepSpec
+from scaling.sweep.spec import SweepSpec
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import read_runs

@@ -13,9 +13,10 @@ from scaling.errors import (
 from scaling.ledger.commit import Ledger, StoredResults
 from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.sweep_table import tabulate
+from scaling.sweep.cells import Plan
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.own_ladder import make_sweep_cost
-from scaling.sweep.plan import Plan, plan_sweep
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.tables.cells import Where
 from scaling.tables.opening import list_table_files
@@ -63,8 +64,8 @@ def open_results(folder: Path) -> StoredSweep:
         SpecError: Its sweep file does not make the sweep that it is named after.
         IntegrityError: What identifies it is damaged.
     """
+    from scaling.sweep.reading import parse_sweep
     from scaling.sweep.siblings import select_sibling
-    from scaling.sweep.spec import parse_sweep
 
     ledger = Ledger.open(folder)
     text = ledger.read_sweep()

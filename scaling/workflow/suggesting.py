@@ -30,8 +30,10 @@ from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks.training import MIN_STEPS
 from scaling.fitting.fitted import Fit
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.fields import LARGEST_BUDGET
+from scaling.sweep.grids import CellGrid, CellSpec
 from scaling.sweep.own_ladder import make_sweep_cost
-from scaling.sweep.spec import LARGEST_BUDGET, CellGrid, CellSpec, SweepSpec
+from scaling.sweep.spec import SweepSpec
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_flops
 from scaling.workflow.fits import FitOptions, fit_table

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger, find_outdated
 from scaling.ledger.results import RunResult
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
-from scaling.sweep.plan import CorpusFacts
 from scaling.sweep.runspec import RunSpec
 from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
 from scaling.workflow.precision import PrecisionChoice, choose_precision

@@ -36,7 +36,7 @@ from scaling.orchestration.driver import DriverSettings, SweepOutcome, run_cells
 from scaling.orchestration.executors import AttemptEnded
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.ground import Ground
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 
 HERE = Path(__file__).parent
 

@@ -20,7 +20,7 @@ from scaling.files import faults
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 
 SHARED = Path("/dev/shm")
 PACKAGE = Path(faults.__file__).parent

@@ -23,7 +23,7 @@ from scaling.fitting.fitted import Check, FitStatus, Interval
 from scaling.report.answers import mark_distance
 from scaling.report.data import ReportData
 from scaling.report.page import render_page, write_report
-from scaling.sweep.plan import RejectedCell
+from scaling.sweep.cells import RejectedCell
 from scaling.units import format_count, format_flops
 from scaling.words.statuses import STATUSES
 

@@ -27,8 +27,8 @@ from scaling.ledger.results import Measurement, RunStatus
 from scaling.ledger.sweep_table import INDEX_PATH, write_index
 from scaling.sweep.counting import COUNT_CONVENTIONS
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import parse_sweep
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import open_results, read_runs
