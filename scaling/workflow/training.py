@@ -18,8 +18,8 @@ from scaling.workflow.precision import PrecisionChoice, choose_precision
 from scaling.workflow.preparing import Sweep
 
 if TYPE_CHECKING:
-    from scaling.orchestration.driver import SweepOutcome
     from scaling.orchestration.executors import Executor
+    from scaling.orchestration.outcome import SweepOutcome
     from scaling.sweep.spec import SweepSpec
     from scaling.trackers import TrackerName
 
@@ -72,7 +72,8 @@ def train_sweep(
         LockedError: Another driver is at work on this sweep.
         EnvironmentFault: Disk, Ray, or worker after worker has failed.
     """
-    from scaling.orchestration.driver import DriverSettings, run_cells
+    from scaling.orchestration.driver import run_cells
+    from scaling.orchestration.outcome import DriverSettings
     from scaling.orchestration.progress import open_progress
     from scaling.trackers import require_tracker
     from scaling.trackers.feed import feeding
