@@ -31,9 +31,10 @@ from typing import Literal
 from scaling.errors import IntegrityError
 from scaling.files import faults
 from scaling.files.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
-from scaling.ledger.commit import Ledger, StoredResults
+from scaling.ledger.commit import Ledger
 from scaling.ledger.documents import CURVE_SUFFIX, RESULT_FILE
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.found import StoredResults
 from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import Heartbeat

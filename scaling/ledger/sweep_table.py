@@ -20,7 +20,8 @@ from scaling.errors import IntegrityError
 from scaling.files import faults
 from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.files.sealed import canonical_json
-from scaling.ledger.commit import Check, Ledger, StoredResults
+from scaling.ledger.commit import Ledger
+from scaling.ledger.found import Check, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
 from scaling.sweep.bracket import Varied
 from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole

@@ -24,7 +24,8 @@ from scaling.files import faults
 from scaling.files.durable import explain_fault
 from scaling.files.sealed import canonical_json
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
-from scaling.ledger.commit import Ledger, StoredResults
+from scaling.ledger.commit import Ledger
+from scaling.ledger.found import StoredResults
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause
 from scaling.ledger.sweep_table import write_index

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.ledger.commit import Damage
+from scaling.ledger.found import Damage
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import DEFAULT_TRAINER
 from scaling.units import Precision

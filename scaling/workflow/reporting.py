@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from scaling._version import __version__
 from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
 from scaling.files.durable import read_plain
-from scaling.ledger.commit import Ledger, StoredResults
+from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
+from scaling.ledger.found import StoredResults
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from scaling.errors import (
     UsageError,
 )
-from scaling.ledger.commit import Ledger, StoredResults
+from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.found import StoredResults
 from scaling.ledger.sweep_table import tabulate
 from scaling.sweep.cells import Plan
 from scaling.sweep.counting import CountConvention

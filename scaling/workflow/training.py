@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from scaling.errors import UsageError
-from scaling.ledger.commit import Ledger, find_outdated
+from scaling.ledger.commit import Ledger
+from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory

@@ -17,8 +17,9 @@ import pytest
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
 from scaling.files import durable
 from scaling.files.sealed import seal_document
-from scaling.ledger.commit import Ledger, find_outdated
+from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
+from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import COLUMNS, Measurement, RunStatus
 from scaling.ledger.sweep_table import render_index, row_of, tabulate, write_index
 from scaling.sweep.cells import Cell
