@@ -19,8 +19,9 @@ def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, 
     return list_ladder(
         facts.vocab_size,
         decide_seq_len(spec, facts),
-        head_size=spec.model.head_size,
+        family=spec.model.family,
         max_params=LARGEST_PARAMS,
+        **spec.model.settings,
     )
 
 
