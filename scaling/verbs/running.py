@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from scaling.errors import EnvironmentFault
+from scaling.orchestration.executors.registry import EXECUTORS, describe_executors
 from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import (
     DAMAGED,
@@ -35,10 +36,10 @@ from scaling.verbs.siblings import report_siblings
 @root_option
 @click.option(
     "--executor",
-    type=click.Choice(["ray", "inline"]),
+    type=click.Choice(list(EXECUTORS)),
     default="ray",
     show_default=True,
-    help="ray: all cores; inline: one run after another in this process.",
+    help=describe_executors(),
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
 @click.option(
@@ -77,7 +78,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
             _say_how_to_continue("interrupted; finished runs are kept.")
             return SIGNAL_BASE + signal.SIGINT
 
-    if asked["executor"] == "inline":
+    if not EXECUTORS[asked["executor"]].guarded:
         return work()
     from scaling.orchestration.guardian import guard
 

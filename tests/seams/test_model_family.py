@@ -75,7 +75,7 @@ SWEEP = """\
 name: outside
 corpus: {source: text, paths: [text], tokenizer: characters}
 model: {family: gru, seq_len: 16}
-grid: {params: [400, 900], tokens: [50e3]}
+grid: {params: [400, 900], tokens: [30e3]}
 recipe: {batch_sequences: 8}
 """
 
