@@ -26,10 +26,7 @@ from scaling.sweep.fields import (
     read_count,
     refuse_doubles,
 )
-from scaling.sweep.grids import (
-    CellSpec,
-    GridSpec,
-)
+from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 
@@ -107,7 +104,7 @@ class SweepSpec(SpecModel):
     name: Name = Field(description="folder of results and report: a-z, 0-9, - and _, at most 64")
     corpus: CorpusSpec
     model: ModelSpec = ModelSpec()
-    grid: GridSpec
+    grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
         (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
     )
