@@ -20,7 +20,7 @@ from scaling.data.shards import (
     store_shards,
 )
 from scaling.data.split import measure_overlap
-from scaling.data.token_files import prepare_token_files
+from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -43,10 +43,12 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     """
     remove_abandoned(cache)
     corpus = spec.corpus
-    if corpus.source == "synthetic":
-        return prepare_synthetic(corpus, seq_len=spec.model.seq_len, cache=cache)
-    if corpus.source == "shards":
-        return prepare_token_files(corpus, base=base, cache=cache)
+    source = SOURCES[corpus.source]
+    if source.kind == "tokens":
+        prepared: PreparedCorpus = source.load_reader()(
+            corpus, base=base, cache=cache, seq_len=spec.model.seq_len
+        )
+        return prepared
     (tokenizer,) = corpus.tokenizer
     return prepare_corpus(
         corpus.source,
@@ -58,10 +60,13 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     )
 
 
-def prepare_synthetic(corpus: CorpusSpec, *, seq_len: int, cache: Path) -> PreparedCorpus:
+def prepare_synthetic(
+    corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
+) -> PreparedCorpus:
     """Draw a known source's tokens and filter its held-out windows.
 
-    The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus.
+    The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus. It has
+    no files: `base` is not needed.
     """
     assert corpus.tokens is not None
     key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, corpus.tokens, seq_len]

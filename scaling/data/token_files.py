@@ -52,8 +52,10 @@ _LARGEST_SHORT = 1 << 16
 _LOOKED_AT = 1 << 20  # ids, to tell 16 from 32 bits
 
 
-def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> PreparedCorpus:
-    """Read and check shards, or find that this was done before.
+def prepare_token_files(
+    corpus: CorpusSpec, *, base: Path, cache: Path, seq_len: int | None = None
+) -> PreparedCorpus:
+    """Read and check shards, or find that this was done before; `seq_len` is not needed.
 
     Raises:
         CorpusError: A file cannot be read, has another header, or holds an id beyond the

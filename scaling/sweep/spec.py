@@ -145,10 +145,7 @@ class SweepSpec(SpecModel):
                 "128, in place of seq_len.",
                 {"at": ("corpus", "tokenizer")},
             )
-        tokens_only = self.corpus.source == "synthetic" or (
-            self.corpus.source == "shards" and self.corpus.bytes_per_token is None
-        )
-        if self.model.context_bytes is not None and tokens_only:
+        if self.model.context_bytes is not None and not self.corpus.knows_bytes:
             raise PydanticCustomError(
                 "context",
                 "the bytes behind the tokens of source {source} are not known. Set seq_len.",
