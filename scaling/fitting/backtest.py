@@ -22,13 +22,13 @@ from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.fitted import Axis
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.family import LawFamily
-from scaling.laws.registry import find_family
+from scaling.laws.registry import find_family, list_scored
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 WINDOWS = (0.4, 0.55, 0.7)
 HELD_FROM = 0.85
-DEFAULT_FAMILIES = ("chinchilla", "tied", "no_floor", "kaplan", "droppo", "compute")
+DEFAULT_FAMILIES = list_scored()
 _AS_GOOD = 1.05
 
 

@@ -22,7 +22,7 @@ import math
 import numpy as np
 
 from scaling.laws.chinchilla import FAR
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
@@ -41,6 +41,9 @@ class Coupled(NumericAnswers):
     name = "coupled"
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"
+    words = LawWords(
+        origin="arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together"
+    )
     param_names = ("E", "A", "B", "alpha", "beta", "k")
     theta_names = param_names
     weights = (1, 2)

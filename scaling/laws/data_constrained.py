@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
 from scaling.laws.numeric import take_logs
@@ -47,6 +47,10 @@ class DataConstrained(Formula):
     """
 
     needs_repeats = True
+    words = LawWords(
+        origin="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5: repeated data is worth less with "
+        "every pass"
+    )
 
     def __init__(self, base: tuple[float, float, float, float, float] | None = None) -> None:
         self._base = base

@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
 from scaling.laws.numeric import take_logs
@@ -37,6 +37,13 @@ class Droppo(Formula):
     name = "droppo"
     equation = "[L_inf^(1/alpha) + (N_c/N)^(alpha_N/alpha) + (D_c/D)^(alpha_D/alpha)]^alpha"
     parent = "chinchilla"
+    scored = True
+    words = LawWords(
+        title="Droppo and Elibol's law",
+        origin="Droppo & Elibol 2021, arXiv:2106.09488, eq. 5: size and data limit the loss "
+        "jointly",
+        beside="Droppo and Elibol's form",
+    )
     param_names = ("L_inf", "ln_N_c", "ln_D_c", "alpha_N", "alpha_D", "alpha")
     theta_names = ("L_inf", "N_c", "D_c", "alpha_N/alpha", "alpha_D/alpha", "alpha")
     weights = (1, 2)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
 from scaling.units import FloatArray
@@ -57,6 +57,9 @@ class Farseer(NumericAnswers):
     name = "farseer"
     equation = "exp(a3*N^gamma + b3) + exp(a2*N^beta + b2) * D^-exp(a1*N^alpha + b1)"
     parent = "chinchilla"
+    words = LawWords(
+        origin="Li et al. 2025, arXiv:2506.10972, eq. 3: the exponent of data depends on the size"
+    )
     param_names = ("a3", "b3", "gamma", "a2", "b2", "beta", "a1", "b1", "alpha")
     theta_names = (
         "floor",

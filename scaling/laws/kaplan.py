@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
 from scaling.laws.numeric import take_logs
@@ -32,6 +32,12 @@ class Kaplan(Formula):
     rugged = False
     name = "kaplan"
     equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
+    scored = True
+    words = LawWords(
+        origin="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
+        "without a floor",
+        beside="Kaplan's form",
+    )
     param_names = ("ln_N_c", "ln_D_c", "alpha_N", "alpha_D")
     theta_names = param_names
     weights = (0, 1)

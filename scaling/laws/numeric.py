@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from scaling.laws.family import LawWords
 from scaling.units import FloatArray
 
 _STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
@@ -34,6 +35,8 @@ class NumericAnswers:
 
     lower: FloatArray
     upper: FloatArray
+    words = LawWords()
+    scored = False
 
     def hold(self, theta: FloatArray) -> FloatArray:
         """theta within the bounds, shape (K, p)."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from scaling.laws.chinchilla import TIED, Chinchilla
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, LawWords
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN
 from scaling.units import FloatArray
 
@@ -23,7 +23,11 @@ class OverTraining(Chinchilla):
 
     def __init__(self) -> None:
         equation = "E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
-        super().__init__("over_training", equation=equation, tied=True)
+        words = LawWords(
+            origin="Gadre et al. 2024, arXiv:2403.08540, eq. 4: a power law of compute at each "
+            "ratio of tokens to parameters, of one exponent"
+        )
+        super().__init__("over_training", equation=equation, tied=True, words=words)
         self.param_names = ("E", "a", "b", "eta")
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:

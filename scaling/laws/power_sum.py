@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, take_logs
 from scaling.units import FloatArray
 
@@ -60,6 +60,7 @@ class PowerSum(NumericAnswers):
         name, equation, parent: See LawFamily.
         terms: Its power laws.
         floor: "fitted", or the value of E [nats/token] where it is held.
+        words, scored: See LawFamily.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class PowerSum(NumericAnswers):
         terms: tuple[Term, ...],
         parent: str | None = None,
         floor: Literal["fitted"] | float = "fitted",
+        words: LawWords | None = None,
+        scored: bool = False,
     ) -> None:
+        self.words, self.scored = words or LawWords(), scored
         self.name, self.equation, self.parent, self._terms = name, equation, parent, terms
         letters = [letter for term in terms for letter, _ in term.factors]
         exponents = tuple(dict.fromkeys(letters))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
 
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
@@ -18,7 +17,7 @@ from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
 
-FAMILIES: Mapping[str, LawFamily] = {
+FAMILIES: dict[str, LawFamily] = {
     family.name: family
     for family in (
         CHINCHILLA,
@@ -55,10 +54,7 @@ def find_family(name: str) -> LawFamily:
         raise UsageError(f"family {name!r}: E must be a number of nats/token, e.g. floor:1.69.")
     close = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(FAMILIES)
-    raise UsageError(
-        f"family {name!r} is unknown; there are {known}, floor:VALUE and ensemble.{hint}"
-    )
+    raise UsageError(f"family {name!r} is unknown; there are {name_families()} and ensemble.{hint}")
 
 
 def find_law(name: str) -> Law:
@@ -68,3 +64,13 @@ def find_law(name: str) -> Law:
         UsageError: There is none.
     """
     return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)
+
+
+def name_families() -> str:
+    """Every name that `find_family` knows, separated by commas."""
+    return ", ".join((*FAMILIES, f"{_HELD}VALUE"))
+
+
+def list_scored() -> tuple[str, ...]:
+    """The laws that a backtest scores where none are named."""
+    return tuple(name for name, family in FAMILIES.items() if family.scored)

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from scaling.files.durable import blaming_machine, write_durably
 from scaling.fitting.fitted import Fit
+from scaling.laws.registry import find_family
 from scaling.report.answers import (
     CONVENTIONS,
     compare_conventions,
@@ -71,6 +72,7 @@ from scaling.report.sources import (
 )
 from scaling.units import format_count, format_flops
 from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.letters import write_formula
 from scaling.words.plain import (
     FORECAST_HEADINGS,
     format_share,
@@ -83,7 +85,6 @@ if TYPE_CHECKING:
 
 _HEAD_CHARACTERS = 2000
 
-_EQUATIONS = {"chinchilla": Markup("L(N, D) = E + A / N<sup>α</sup> + B / D<sup>β</sup>")}
 _QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
 
 
@@ -212,13 +213,21 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     }
 
 
+def _write_equation(fit: Fit) -> Markup | str:
+    """The law's formula; empty without one, and for an ensemble, whose members have theirs."""
+    if fit.law is None or fit.members:
+        return ""
+    equation = find_family(fit.law.family).equation
+    return Markup(f"L(N, D) = {write_formula(equation)}")  # its own text, escaped there
+
+
 def _gather_law(data: ReportData) -> dict[str, Any]:
     """The law, what was fitted, and other laws beside it."""
     fit = data.fit
     said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
     return {
-        "equation": _EQUATIONS.get(fit.law.family if fit.law else "", ""),
+        "equation": _write_equation(fit),
         "coefficients": list_coefficients(fit),
         "noise": describe_noise(fit),
         "covered": describe_coverage(fit),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from scaling.laws.registry import list_scored
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
     CURVE_NAMES,
@@ -199,7 +200,7 @@ def predict(
 @source_argument
 @click.option(
     "--families",
-    default="chinchilla,tied,no_floor,kaplan,droppo,compute",
+    default=",".join(list_scored()),
     show_default=True,
     help="Laws to score, separated by commas.",
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scaling.laws.registry import name_families
 from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.expressions import split_mapping
 from scaling.tables.states import read_state_rule
@@ -78,9 +79,8 @@ results_argument = click.argument("results", type=click.Path(path_type=Path), me
 family_option = click.option(
     "--family",
     default=None,
-    help="Answer by one law alone: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, "
-    "droppo, coupled, farseer, compute, data_constrained.  [default: by an ensemble of laws "
-    "weighted by held-out error, Chinchilla's law beside it]",
+    help=f"Answer by one law alone: {name_families()}.  [default: by an ensemble of laws weighted "
+    "by held-out error, Chinchilla's law beside it]",
 )
 noise_option = click.option(
     "--noise",
