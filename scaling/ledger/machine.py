@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import os
 import platform
 from dataclasses import dataclass
@@ -77,6 +76,8 @@ def find_device(
     for path in sorted(_TRAINER.rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             source.update(path.read_bytes())
+    import importlib.metadata  # .02 s, which reading a folder need not spend
+
     asked = os.environ.get(_ENGINE_VARIABLE, "")
     return Device(
         processor=gpu or name_processor(),
