@@ -78,7 +78,7 @@ from scaling.ledger.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_flops
 
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
-# The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
+# The gates speak of 90 % (decision 0041), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
 # Beside the parabola of Approach 2.
 _OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
