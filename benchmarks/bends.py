@@ -34,8 +34,8 @@ from calibrate import prepare, train
 from scaling.data.batches import list_validation_windows
 from scaling.data.shards import PreparedCorpus, open_shards
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.units import FloatArray, IntArray
 
 BUDGETS = (3e10, 6.5e10, 1.4e11, 3e11, 6.5e11)

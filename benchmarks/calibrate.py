@@ -38,9 +38,9 @@ from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.ledger.results import Measurement
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.units import Precision
 
 CACHE = Path(tempfile.gettempdir()) / "scaling-calibration"

@@ -55,10 +55,11 @@ from scaling.ledger.commit import Ledger  # noqa: E402
 from scaling.ledger.integrity import verify  # noqa: E402
 from scaling.orchestration.driver import run_cells  # noqa: E402
 from scaling.orchestration.executors.ray import RayExecutor  # noqa: E402
-from scaling.sweep.plan import Cell  # noqa: E402
+from scaling.sweep.cells import Cell  # noqa: E402
 from scaling.sweep.runspec import RunSpec  # noqa: E402
 from scaling.training.checkpoint import read_newest_checkpoint, unpack_state  # noqa: E402
-from scaling.workflow import open_ledger, prepare_sweep  # noqa: E402
+from scaling.workflow.preparing import prepare_sweep  # noqa: E402
+from scaling.workflow.training import open_ledger  # noqa: E402
 
 RUNS, STEPS, STEP_SECONDS = 24, 60, 0.05
 # Of a Ray whose daemon was killed while it started, a second try may succeed: 0.

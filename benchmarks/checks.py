@@ -24,13 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop
 
 from scaling.fitting.budgets import group_budgets
+from scaling.fitting.checks.regime import check_regime
+from scaling.fitting.checks.seed_spread import check_seed_spread
+from scaling.fitting.checks.training import check_training
+from scaling.fitting.fitted import Check
 from scaling.fitting.isoflop import fit_curves
-from scaling.fitting.recipe_checks import check_training
-from scaling.fitting.regime import check_regime
-from scaling.fitting.result import Check
-from scaling.fitting.spread_checks import check_seed_spread
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 # Budgets, sizes, ends [FLOPs], second seeds.
@@ -112,10 +112,11 @@ def count_alarms(sweeps: int) -> None:
 def measure_divergence(seeds: int) -> None:
     """Train short runs at high rates and print what becomes of them."""
     from scaling.data.sources import prepare_synthetic
+    from scaling.sweep.corpus_spec import CorpusSpec
     from scaling.sweep.recipe import decide_recipe
+    from scaling.sweep.recipe_spec import RecipeSpec
     from scaling.sweep.runspec import RunSpec
     from scaling.sweep.shapes import make_shape
-    from scaling.sweep.spec import CorpusSpec, RecipeSpec
     from scaling.training import trainer
 
     curves: list[FloatArray] = []

@@ -29,10 +29,10 @@ from known_law import NOISE, TRUTH, design_isoflop
 
 import scaling.fitting.bracket as bracket
 from scaling.allocation import allocate
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.brackets import Bracket
-from scaling.ledger.tables import RunTable, make_table
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 FAR = 1e14  # a decade beyond the largest budget

@@ -28,10 +28,10 @@ from scaling.design.expectation import simulate_design
 from scaling.design.prior import read_prior
 from scaling.errors import ScalingWarning
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
-from scaling.ledger.tables import RunTable
-from scaling.workflow import read_runs
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
+from scaling.tables.run_table import RunTable
+from scaling.workflow.stored import read_runs
 
 QUANTITIES = ("params", "tokens", "loss")
 DECADE = 10.0

@@ -34,9 +34,9 @@ import scaling.fitting.discrepancy as discrepancy
 from scaling.allocation import predict
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
-from scaling.ledger.tables import RunTable, make_table, select_rows
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
+from scaling.tables.run_table import RunTable, make_table, select_rows
 
 QUANTILES = (0.25, 0.5, 0.75)
 # A decade of compute moves ln L by about .1 on these tables: a forecast that leaves more than two

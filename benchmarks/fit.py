@@ -31,7 +31,8 @@ from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.fitting.projection import scan_exponents
 from scaling.fitting.solver import solve
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table, read_table, select_rows, sort_rows
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
 
 DEFAULT_TABLES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"

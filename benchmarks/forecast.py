@@ -37,17 +37,17 @@ from extrapolate import LEAST_RATE, QUANTILES, judge, load
 
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks import find_design_problem
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.ensemble.members import fit_member
 from scaling.fitting.ensemble.weights import list_misses, open_windows
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import choose_delta
-from scaling.forecasting import review_forecasts
 from scaling.laws.ensemble import ENSEMBLE
-from scaling.ledger.tables import RunTable, make_table, select_rows, sort_rows
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
-from scaling.workflow import read_runs
+from scaling.workflow.forecasting import review_forecasts
+from scaling.workflow.stored import read_runs
 
 # Tables of one origin are one family: they share authors, recipe and code.
 FAMILIES = {"marin comma": "marin", "marin dclm": "marin", "porian rw": "porian"}

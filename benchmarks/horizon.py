@@ -24,10 +24,10 @@ import numpy as np
 
 from scaling.data.shards import prepare_corpus
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.ladder import list_ladder
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import list_ladder
-from scaling.sweep.spec import RecipeSpec, ScheduleSpec
 
 
 def train(run: RunSpec, corpus: Path) -> float:

@@ -33,9 +33,9 @@ from scaling.fitting.cubic import draw_minima
 from scaling.fitting.isoflop import MIN_OPTIMA, choose_window, fit_power_line
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable, make_table
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost
-from scaling.sweep.shapes import list_ladder
+from scaling.sweep.ladder import list_ladder
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 LEVEL = (0.05, 0.95)

@@ -23,14 +23,14 @@ from scipy.optimize import brentq
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, design_isoflop
 
-import scaling.comparison as comparison
+import scaling.compare.multiplier as comparison
 from scaling.fitting.noise import join_clusters, list_clusters
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable, make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray, IntArray
 
 GAIN = 1.2

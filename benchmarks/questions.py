@@ -22,13 +22,13 @@ from scipy.optimize import minimize_scalar
 
 from scaling.allocation import Question, allocate
 from scaling.errors import ScalingError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY
-from scaling.fitting.result import Fit, Interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table
 from scaling.units import FloatArray
 
 # Epoch's refit of Hoffmann et al. (arXiv:2404.10102).

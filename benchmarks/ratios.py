@@ -29,13 +29,13 @@ from scipy.stats import norm
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH
 
-from scaling.fitting.checks import find_design_problem
-from scaling.fitting.fit_checks import MAX_SLOPE_WIDTH
+from scaling.fitting.checks.fits import MAX_SLOPE_WIDTH
+from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.identification import identify
 from scaling.fitting.parametric import HUBER_EFFICIENCY, estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table, sort_rows
 from scaling.units import FloatArray
 
 SPREADS = (1.0, 1.1, 1.3, 1.6, 2.0, 4.0, 16.0)

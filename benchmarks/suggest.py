@@ -44,13 +44,13 @@ from scaling.design.nearness import DEFAULT_RATE, forecast_nearby, forecast_near
 from scaling.design.suggestion import Points, suggest_runs
 from scaling.errors import QueryError
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks import find_law_problem
+from scaling.fitting.checks.points import find_law_problem
 from scaling.fitting.parametric import fit_parametric
 from scaling.fitting.projection import scan_exponents
 from scaling.fitting.solver import make_task
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
-from scaling.ledger.tables import RunTable, select_rows, sort_rows
+from scaling.tables.run_table import RunTable, select_rows, sort_rows
 from scaling.units import FloatArray, IntArray
 
 SHARE = 0.1

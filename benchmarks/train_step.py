@@ -31,9 +31,9 @@ from torch.nn import functional as F
 
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.training.engines import Engine
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine

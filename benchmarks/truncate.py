@@ -16,7 +16,7 @@ import numpy as np
 from scaling.fitting.parametric import HUBER_EFFICIENCY
 from scaling.fitting.truncation import truncate_runs
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, make_table, sort_rows
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import align_columns
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])

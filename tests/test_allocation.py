@@ -9,15 +9,15 @@ import pytest
 
 from scaling.allocation import Question, allocate, predict
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import LawEstimate
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import LawEstimate
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND, make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
-from scaling.sweep.shapes import list_ladder
-from scaling.text import format_allocation
+from scaling.sweep.ladder import list_ladder
+from scaling.tables.run_table import make_table
+from scaling.terminal.answers import format_allocation
 
 TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
 LADDER = list_ladder(256, 128, max_params=3e7)

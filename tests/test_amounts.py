@@ -6,10 +6,10 @@ import math
 import pytest
 from click.testing import CliRunner
 
-from scaling.allocation.devices import find_device
+from scaling.allocation.datasheets import find_device
 from scaling.cli import cli
 from scaling.errors import SpecError
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 
 E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
 RUNS = [

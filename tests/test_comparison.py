@@ -8,13 +8,13 @@ import json
 import numpy as np
 import pytest
 
-from scaling.comparison import compare
+from scaling.compare.multiplier import compare
 from scaling.errors import NoFitError, QueryError
+from scaling.fitting.fitted import Interval
 from scaling.fitting.noise import join_clusters
-from scaling.fitting.result import Interval
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table, select_rows
-from scaling.text import format_comparison
+from scaling.tables.run_table import RunTable, make_table, select_rows
+from scaling.terminal.answers import format_comparison
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 

@@ -9,19 +9,21 @@ from types import SimpleNamespace
 
 import pytest
 
-from scaling import devices
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
 from scaling.orchestration.executors import ray as ray_module
 from scaling.orchestration.executors.ray import ATTEMPTS_PER_WORKER, RayExecutor
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.gpu_memory import check_gpu_memory, estimate_gpu_memory
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import load_sweep, parse_sweep
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec, load_sweep, parse_sweep
 from scaling.training import device, gain
-from scaling.workflow import prepare_sweep
+from scaling.workflow import devices
+from scaling.workflow.preparing import prepare_sweep
 
 GIB = 2**30
 SWEEP = """name: a

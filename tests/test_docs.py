@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner
 
 from scaling.cli import cli
-from scaling.ledger.table_page import write_table_page
-from scaling.sweep.key_page import write_key_page
+from tools.key_page import write_key_page
+from tools.tables_page import write_table_page
 
 REPOSITORY = Path(__file__).parents[1]
 DOCS = REPOSITORY / "docs"
@@ -44,12 +44,12 @@ def run_shown(page: str, cwd: Path) -> Iterator[tuple[str, str, str]]:
 
 def test_the_page_of_keys_is_the_schema_s() -> None:
     seen = (DOCS / "sweep-file.md").read_text(encoding="utf-8")
-    assert seen == write_key_page(), "python -m scaling.sweep.key_page > docs/sweep-file.md"
+    assert seen == write_key_page(), "python -m tools.key_page > docs/sweep-file.md"
 
 
 def test_the_page_of_tables_is_the_readers() -> None:
     seen = (DOCS / "tables.md").read_text(encoding="utf-8")
-    assert seen == write_table_page(), "python -m scaling.ledger.table_page > docs/tables.md"
+    assert seen == write_table_page(), "python -m tools.tables_page > docs/tables.md"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

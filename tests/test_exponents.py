@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling.compare.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
+from scaling.compare.recounting import count_both_ways
 from scaling.errors import UsageError
-from scaling.exponents import COUNTED_AS_KAPLAN, Trained, compare_exponents
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import estimate_exponent
-from scaling.fitting.recounting import count_both_ways
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, make_table
-from scaling.report.recipes import list_recipes, say_step
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import count_flops_per_token, count_params
-from scaling.sweep.shapes import list_ladder
-from scaling.text_exponents import format_exponents
+from scaling.sweep.ladder import list_ladder
+from scaling.tables.run_table import RunTable, make_table
+from scaling.terminal.exponents import format_exponents
 from scaling.units import FloatArray
-from scaling.workflow import read_runs
+from scaling.words.recipes import list_recipes, say_step
+from scaling.workflow.stored import read_runs
 
 # N* = 1e5 … 7e5: where the ladder's rungs lie close.
 LAW = np.array([0.6, 0.766 * 3e5**0.35, 0.894 * 3e7**0.35, 0.35, 0.35])

@@ -25,7 +25,7 @@ from scaling.ledger.forecasts import (
 )
 from scaling.ledger.results import Measurement
 from scaling.verbs.exits import DAMAGED
-from scaling.workflow import open_results, read_runs
+from scaling.workflow.stored import open_results, read_runs
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
@@ -127,9 +127,9 @@ def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> Non
 
 
 def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
-    from scaling import workflow
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
+    from scaling.workflow.stored import preparing
 
     forecast(folder, "--flops", "1e12")
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
@@ -137,9 +137,9 @@ def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeyp
     root, sweep = folder.parents[1], folder / "sweep.yaml"
     (one,) = read_forecasts(folder).forecasts
     run_id = one.forecast.run.run_id
-    plain = workflow.prepare_sweep(sweep, root=root).plan
+    plain = preparing.prepare_sweep(sweep, root=root).plan
     assert run_id not in {cell.run.run_id for cell in plain.cells}
-    asked = workflow.prepare_sweep(sweep, root=root, validate=True).plan
+    asked = preparing.prepare_sweep(sweep, root=root, validate=True).plan
     (cell,) = [cell for cell in asked.cells if cell.run.run_id == run_id]
     assert (cell.role, cell.budget) == ("validation", None)
 
@@ -185,14 +185,14 @@ def test_near_without_a_budget_exits_2(folder: Path) -> None:
 
 
 def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
-    from scaling import workflow
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
+    from scaling.workflow.stored import preparing
 
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
     monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
     with pytest.raises(ScalingError, match="no forecast to validate") as caught:
-        workflow.prepare_sweep(folder / "sweep.yaml", root=folder.parents[1], validate=True)
+        preparing.prepare_sweep(folder / "sweep.yaml", root=folder.parents[1], validate=True)
     assert caught.value.exit_code == 2
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from scaling import workflow
 from scaling.data import shards
 from scaling.data.shards import PreparedCorpus
 from scaling.ledger.commit import Ledger
+from scaling.workflow.stored import open_results, preparing
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -30,8 +30,8 @@ def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
     ledger = Ledger.open(folder)
     corpus = PreparedCorpus(folder=grown, facts=ledger.corpus)
     monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
-    asked = workflow.prepare_sweep(grown / "reference.yaml", root=grown).plan
-    assert workflow.open_results(folder).plan == asked
+    asked = preparing.prepare_sweep(grown / "reference.yaml", root=grown).plan
+    assert open_results(folder).plan == asked
     finished = ledger.read_results().results.keys()
     assert len(finished) == 42 + 4  # and those that checked forecasts
     assert finished < {cell.run.run_id for cell in asked.cells}

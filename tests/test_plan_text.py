@@ -6,16 +6,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from scaling import workflow
 from scaling.cli import cli
 from scaling.data.shards import PreparedCorpus
-from scaling.descriptions import describe_plan
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.sweep.plan import plan_sweep
-from scaling.sweep.spec import load_sweep
-from scaling.text_plan import format_plan
-from scaling.workflow import Sweep
+from scaling.sweep.reading import load_sweep
+from scaling.terminal.plan import format_plan
+from scaling.workflow import preparing, training
+from scaling.workflow.describing import describe_plan
+from scaling.workflow.preparing import Sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
@@ -76,8 +76,8 @@ def test_run_and_plan_write_a_rejected_cell_alike(
     def stop(*_: object, **__: object) -> None:
         raise UsageError("stop here")
 
-    monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
-    monkeypatch.setattr(workflow, "open_ledger", stop)
+    monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
+    monkeypatch.setattr(training, "open_ledger", stop)
     said = CliRunner().invoke(cli, ["run", str(sweep.path), "--executor", "inline"]).stderr
     described = format_plan(describe_plan(sweep, root=tmp_path, slots=2))
     assert "not trained: N 10.2k, D 1k: " in said

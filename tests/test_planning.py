@@ -10,18 +10,19 @@ import pytest
 from click.testing import CliRunner, Result
 from test_plan_text import make_sweep
 
-from scaling import workflow
 from scaling.cli import cli
 from scaling.errors import QueryError
-from scaling.fitting.recipe_checks import MIN_STEPS
+from scaling.fitting.checks.training import MIN_STEPS
 from scaling.ledger.commit import Ledger
-from scaling.next_cells import suggest_cells, write_sweep
-from scaling.planning import list_forecasts, simulate_sweep
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
-from scaling.sweep.spec import parse_sweep
-from scaling.text_plan import format_plan
-from scaling.workflow import find_run_memory, open_results
+from scaling.sweep.reading import parse_sweep
+from scaling.terminal.plan import format_plan
+from scaling.workflow import preparing
+from scaling.workflow.preparing import find_run_memory
+from scaling.workflow.simulating import list_forecasts, simulate_sweep
+from scaling.workflow.stored import open_results
+from scaling.workflow.suggesting import suggest_cells, write_sweep
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
@@ -158,7 +159,7 @@ def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str)
 
 def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = make_sweep(tmp_path, GRID)
-    monkeypatch.setattr(workflow, "prepare_sweep", lambda *_, **__: sweep)
+    monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark")
     said = json.loads(invoke(*words, "--json").stdout)
     assert {cell["seconds"] for cell in said["cells"]} == {None}

@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 
 from scaling.errors import SpecError
+from scaling.ledger.machine import Device
 from scaling.ledger.results import RunResult
-from scaling.ledger.throughput_cache import Device
-from scaling.precision import choose_precision
-from scaling.sweep.key_page import write_key_page
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec, ResourcesSpec, parse_sweep
+from scaling.sweep.spec import ResourcesSpec
 from scaling.training import gain
 from scaling.units import Precision
+from scaling.workflow.precision import choose_precision
+from tools.key_page import write_key_page
 
 DEVICE = Device(
     processor="P",

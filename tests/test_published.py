@@ -14,14 +14,15 @@ from scaling.allocation import allocate, predict
 from scaling.fitting import cubic
 from scaling.fitting.akima import find_minima
 from scaling.fitting.budgets import group_budgets, list_flops
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.compute import COMPUTE
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.power_sum import PowerSum, Term
-from scaling.ledger.tables import judge_table, make_table, read_table, select_rows, sort_rows
+from scaling.tables.reading import judge_table, read_table
+from scaling.tables.run_table import make_table, select_rows, sort_rows
 
 TABLES = Path(
     os.environ.get("SCALING_TABLES", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")

@@ -13,13 +13,13 @@ import pytest
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from scaling.ledger.columns import REQUIRED, TABLE_COLUMNS
-from scaling.sweep import spec
+from scaling.sweep import grids, spec
+from scaling.tables.columns import REQUIRED, TABLE_COLUMNS
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 KEYS = (REPOSITORY / "docs" / "sweep-file.md").read_text()
-GRIDS = (spec.IsoflopGrid, spec.ProductGrid, spec.RatioGrid, spec.CellGrid)
+GRIDS = (grids.IsoflopGrid, grids.ProductGrid, grids.RatioGrid, grids.CellGrid)
 
 
 def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scaling.cli import cli
-from scaling.ledger.documents import open_document, seal_document
+from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.fingerprint import fingerprint_folder
 from scaling.verbs.exits import DAMAGED
 

@@ -13,12 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scaling.cli import cli
-from scaling.fitting.result import Fit
-from scaling.ledger.filters import Filters
+from scaling.fitting.fitted import Fit
 from scaling.report.sensitivity import Variant
-from scaling.reporting import report_sweep
-from scaling.variants import compare_variants
-from scaling.workflow import FitOptions, fit_filtered, open_results, read_runs
+from scaling.tables.filters import Filters
+from scaling.workflow.fits import FitOptions, fit_filtered
+from scaling.workflow.reporting import report_sweep
+from scaling.workflow.stored import open_results, read_runs
+from scaling.workflow.variants import compare_variants
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 
@@ -37,7 +38,7 @@ def fit() -> Fit:
 
 @pytest.fixture(scope="module")
 def variants(fit: Fit) -> tuple[Variant, ...]:
-    from scaling.reporting import answer_forecast
+    from scaling.workflow.reporting import answer_forecast
 
     table, stored = read_runs(REFERENCE)
     assert stored is not None

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from scaling.ledger.sweep_table import render_index
-from scaling.workflow import open_results
+from scaling.workflow.stored import open_results
 
 REPOSITORY = Path(__file__).parents[1]
 REFERENCE = REPOSITORY / "results" / "reference"

@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling.compare.vocabularies import Candidate, compare_vocabularies
 from scaling.errors import QueryError, UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.report.sources import describe_floor, list_vocabularies
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
-from scaling.sweep.plan import CorpusFacts
-from scaling.text_vocabulary import format_vocabulary, say_best
+from scaling.tables.run_table import make_table
+from scaling.terminal.vocabularies import format_vocabulary, say_best
 from scaling.units import bits_per_byte
-from scaling.vocabulary import Candidate, compare_vocabularies
 
 FACTS = CorpusFacts(
     digest="0" * 24,

@@ -21,9 +21,10 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement
 from scaling.ledger.signs import Heartbeat
 from scaling.sweep.runspec import RunSpec
-from scaling.text_watching import format_status
-from scaling.watching import SweepWatch, find_run, is_over, read_log
-from scaling.workflow import open_results, renew_runs
+from scaling.terminal.status import format_status
+from scaling.workflow.keeping import renew_runs
+from scaling.workflow.stored import open_results
+from scaling.workflow.watching import SweepWatch, find_run, is_over, read_log
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 KEPT = 43  # of its 46 runs, 4 of which checked forecasts

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.ledger.filters import Filters
-from scaling.workflow import FitOptions, fit_filtered, read_runs
+from scaling.tables.filters import Filters
+from scaling.workflow.fits import FitOptions, fit_filtered
+from scaling.workflow.stored import read_runs
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 POINT = FitOptions(bootstrap=None, approach="parametric")

@@ -2,7 +2,7 @@
 
 from scaling.allocation.answer import Allocation, BuildableShape, Prediction
 from scaling.allocation.asking import allocate, predict
-from scaling.allocation.devices import DEVICES, find_device
+from scaling.allocation.datasheets import DEVICES, find_device
 from scaling.allocation.question import Hardware, Question
 
 __all__ = [

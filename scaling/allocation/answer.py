@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
-from scaling.fitting.result import Approach, Check, Interval, finite_or_none
+from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
 
 

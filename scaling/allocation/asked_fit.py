@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Approach, Check, Coverage, Fit, Frontier
+from scaling.fitting.fitted import Approach, Check, Coverage, Fit, Frontier
 from scaling.laws.family import Law
 from scaling.laws.limited import Limited
 from scaling.laws.registry import find_law

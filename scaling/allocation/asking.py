@@ -31,7 +31,7 @@ from scaling.allocation.uncertainty import (
     find_interval,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Approach, Check, Fit
+from scaling.fitting.fitted import Approach, Check, Fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
 

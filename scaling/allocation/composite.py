@@ -30,7 +30,7 @@ from scaling.allocation.uncertainty import (
     find_interval,
 )
 from scaling.errors import NoFitError, QueryError
-from scaling.fitting.result import Check, Coverage, Fit, Interval
+from scaling.fitting.fitted import Check, Coverage, Fit, Interval
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
 from scaling.sweep.shapes import ModelShape

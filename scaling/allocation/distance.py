@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from scaling.errors import QueryError
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.units import format_count, format_flops
 
 # Beyond this many decades nothing above was ever tested (decision 0076).

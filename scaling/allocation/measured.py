@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scaling.fitting.result import Fit, MeasuredRun
+from scaling.fitting.fitted import Fit, MeasuredRun
 
 # Runs whose C differs by less share a budget (fitting/budgets.py); whole steps cost as much.
 _SAME = 0.02

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.asked_fit import get_coverage, get_law
-from scaling.fitting.result import Fit, finite_or_none
+from scaling.fitting.fitted import Fit, finite_or_none
 from scaling.laws.ensemble import ENSEMBLE
 from scaling.laws.frontier import find_frontier
 from scaling.units import FloatArray

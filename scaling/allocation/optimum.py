@@ -19,7 +19,7 @@ from scaling.allocation.uncertainty import (
     draw_params_drift,
     find_interval,
 )
-from scaling.fitting.result import Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.fitted import Fit, Frontier, Interval, finite_or_none
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.counting import count_flops_per_token, count_params

@@ -34,7 +34,7 @@ from scaling.allocation.problem import (
 from scaling.allocation.question import HOURS_PER_DAY, SECONDS_PER_HOUR, Question
 from scaling.allocation.serving import Serving
 from scaling.allocation.solving import Route
-from scaling.fitting.result import finite_or_none
+from scaling.fitting.fitted import finite_or_none
 from scaling.sweep.counting import (
     CountConvention,
     count_flops_per_token,

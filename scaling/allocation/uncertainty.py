@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from scaling.fitting.result import Fit, Interval
+from scaling.fitting.fitted import Fit, Interval
 from scaling.units import FloatArray
 
 # Model error of ln N* in units of that of ln L; see the module's docstring.

@@ -29,15 +29,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling import faults
 from scaling.data.corpora import read_documents, refuse
 from scaling.data.documents import Document, digest_documents
 from scaling.data.split import measure_overlap, split_documents
 from scaling.data.tokenizers import Tokenizer, Tokens, read_tokenizer, train_tokenizer
-from scaling.durable import blaming_machine, digest_file, write_durably
 from scaling.errors import CorpusError, IntegrityError
-from scaling.sweep.plan import CorpusFacts
-from scaling.sweep.runspec import canonical_json
+from scaling.files import faults
+from scaling.files.durable import blaming_machine, digest_file, write_durably
+from scaling.files.sealed import canonical_json
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, split_name
 from scaling.units import IntArray
 

@@ -24,7 +24,8 @@ from scaling.data.token_files import prepare_token_files
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 if TYPE_CHECKING:  # pydantic, which training does not need
-    from scaling.sweep.spec import CorpusSpec, SweepSpec
+    from scaling.sweep.corpus_spec import CorpusSpec
+    from scaling.sweep.spec import SweepSpec
 
 
 def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpus:

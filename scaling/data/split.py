@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.documents import Document
-from scaling.sweep.plan import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
+from scaling.sweep.plan_warnings import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
 
 _SHARED_LINES = 0.3
 _MIN_LINE_BYTES = 20  # shorter lines are idiom, not copying

@@ -36,7 +36,7 @@ from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import IntArray
 
 if TYPE_CHECKING:  # pydantic, which training does not need
-    from scaling.sweep.spec import CorpusSpec
+    from scaling.sweep.corpus_spec import CorpusSpec
 
 _VERSION = 1  # raise when the same files would give other shards
 _HEADER_INTS = 256

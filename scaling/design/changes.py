@@ -20,15 +20,17 @@ from scaling.design.expectation import tabulate_expected
 from scaling.design.prior import PriorLaw
 from scaling.errors import NoFitError, SpecError
 from scaling.fitting.bootstrap import draw_around
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Discrepancy
 from scaling.fitting.parametric import DEFAULT_DELTA, HUBER_EFFICIENCY, fit_parametric
-from scaling.fitting.result import Discrepancy
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import RunTable, sort_rows
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
-from scaling.sweep.plan import CorpusFacts, plan_sweep
+from scaling.sweep.grids import IsoflopGrid
+from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import IsoflopGrid, SweepSpec
+from scaling.sweep.spec import SweepSpec
+from scaling.tables.run_table import RunTable, sort_rows
 
 MOST = 3
 _DRAWS = 300

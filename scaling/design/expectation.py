@@ -22,14 +22,15 @@ import numpy as np
 from scaling.allocation import Allocation, allocate
 from scaling.design.prior import PriorLaw
 from scaling.errors import NoFitError
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Discrepancy, Fit, Interval, finite_or_none
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Discrepancy, Fit, Interval, finite_or_none
 from scaling.laws.frontier import find_frontier
 from scaling.ledger.sweep_table import name_configuration
-from scaling.ledger.tables import RunTable, make_table
+from scaling.sweep.cells import Cell
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import Cell, CorpusFacts
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 # 20 draws know a gate's share to ±.11 and a median width to a few percent, at 1 to 2 s each.

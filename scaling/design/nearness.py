@@ -33,8 +33,8 @@ from statistics import NormalDist
 
 import numpy as np
 
+from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.parametric import HUBER_EFFICIENCY
-from scaling.fitting.result import Fit, Interval
 from scaling.units import FloatArray
 
 # Rate of model error by which Chinchilla's law misses on public tables (fitting/discrepancy.py).

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.errors import NoFitError, UsageError
-from scaling.fitting.result import Discrepancy, Fit
+from scaling.fitting.fitted import Discrepancy, Fit
 from scaling.laws.family import Law
 from scaling.laws.registry import find_law
 from scaling.sweep.cost_model import CostModel

@@ -29,7 +29,7 @@ import numpy as np
 
 from scaling.design.nearness import DEFAULT_RATE, EXPONENT, EXPONENT_SPREAD, find_variance
 from scaling.errors import QueryError
-from scaling.fitting.checks import MIN_CELLS
+from scaling.fitting.checks.points import MIN_CELLS
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
 from scaling.units import FloatArray, IntArray, format_flops

@@ -16,8 +16,8 @@ from scipy.interpolate import Akima1DInterpolator
 
 from scaling.fitting.budgets import Budget
 from scaling.fitting.isoflop import Optima, draw_lines
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
 _POINTS = 25  # between neighbouring sizes

@@ -1,70 +1,186 @@
-"""Blocks of budgets left out: what each holds up, and the largest predicted from the rest."""
+"""How well each law forecasts runs it has not seen: expanding windows in C, N and D.
+
+The most expensive, the largest and the longest runs (top 15 % of the table in C, N or D) are held
+out in turn; a law is fitted to the runs at or below the 40, 55 and 70 % quantile of that quantity
+and forecasts them. Its score is the geometric mean of its mean absolute errors of ln L over the
+windows in C, which is how laws are used; N and D are shown beside it. Chosen is the law with the
+fewest letters whose score is within 5 % of the best: a difference that size is chance in tables of
+a hundred runs.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from scaling.fitting.budgets import Budget, list_flops
-from scaling.fitting.checks import find_design_problem
-from scaling.fitting.parametric import ParametricFit, fit_parametric
-from scaling.fitting.result import Backcast
-from scaling.fitting.solver import solve
+from scaling.fitting.budgets import join_budgets
+from scaling.fitting.checks.points import find_design_problem
+from scaling.fitting.fitted import Axis
+from scaling.fitting.parametric import fit_parametric
 from scaling.laws.family import LawFamily
-from scaling.ledger.tables import RunTable, select_rows
-from scaling.units import FloatArray, IntArray
+from scaling.laws.registry import find_family
+from scaling.tables.run_table import RunTable, select_rows
+from scaling.units import FloatArray
 
-# Without budgets, C in order is cut in ten: the top decile is the extrapolation protocol's test
-# set (data README), the lowest one stands for the lowest budget.
-_BLOCKS = 10
-# Budgets stand for the table if they hold nearly all of it; digitised C leaves many rows outside.
-_COVERED = 0.8
-MIN_BLOCKS = 3
-# Beyond this many rows each refit takes seconds and one block decides nothing.
-MAX_ROWS = 20_000
+WINDOWS = (0.4, 0.55, 0.7)
+HELD_FROM = 0.85
+DEFAULT_FAMILIES = ("chinchilla", "tied", "no_floor", "kaplan", "droppo", "compute")
+_AS_GOOD = 1.05
 
 
-def list_blocks(table: RunTable, budgets: tuple[Budget, ...]) -> tuple[IntArray, ...]:
-    """Rows by budget, ascending in C; tenths of the rows where the table is not made of budgets."""
-    valid = [budget.rows for budget in budgets if not budget.problem]
-    if len(valid) >= MIN_BLOCKS and sum(map(len, valid)) >= _COVERED * len(table):
-        return tuple(valid)
-    order = np.argsort(list_flops(table), kind="stable")
-    return tuple(part for part in np.array_split(order, _BLOCKS) if part.size)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """One forecast of runs that were held out.
 
-
-def leave_out(fit: ParametricFit, blocks: tuple[IntArray, ...]) -> FloatArray:
-    """Coefficients without each block in turn, shape (blocks, p), from the full fit's optimum."""
-    size = fit.residuals.size
-    weights = np.ones((len(blocks), size))
-    for at, rows in enumerate(blocks):
-        weights[at, rows] = 0.0
-    starts = np.repeat(fit.theta[None], len(blocks), axis=0)
-    solved = solve(fit.task, starts, weights=weights)
-    return fit.task.family.to_coefficients(solved.theta, fit.task.axes)
-
-
-def backcast_largest(
-    table: RunTable, blocks: tuple[IntArray, ...], family: LawFamily, *, delta: float
-) -> Backcast | None:
-    """Fit every block but the largest, predict that one.
-
-    Returns:
-        None with fewer than three blocks, or where the smaller ones carry no law.
+    Attributes:
+        axis: Quantity by which runs were held out.
+        fitted_up_to: Quantile of it up to which runs were fitted.
+        fitted, held: How many runs.
+        error, bias: Mean absolute and mean error of ln L; None where the law could not be fitted
+            to so few runs, or is not proven.
     """
-    if len(blocks) < MIN_BLOCKS or len(table) > MAX_ROWS:
-        return None
-    smaller = select_rows(table, np.sort(np.concatenate(blocks[:-1])))
-    largest = select_rows(table, blocks[-1])
-    if find_design_problem(smaller) is not None:
-        return None
-    fit = fit_parametric(smaller, family, delta=delta)
-    predicted = family.loss(fit.coefficients, largest.params, largest.tokens)
-    relative = predicted / largest.loss - 1.0
-    return Backcast(
-        trained_below=float(np.min(list_flops(largest))),
-        run=largest.run,
-        predicted=tuple(predicted.tolist()),
-        measured=tuple(largest.loss.tolist()),
-        mean_abs_relative_error=float(np.mean(np.abs(relative))),
-        bias=float(np.mean(relative)),
+
+    axis: Axis
+    fitted_up_to: float
+    fitted: int
+    held: int
+    error: float | None
+    bias: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FamilyScore:
+    """A law's forecasts.
+
+    Attributes:
+        family: Its name.
+        letters: How many it fits.
+        forecasts: In C, N and D.
+        score: Geometric mean error over the windows in C that every law could forecast; None
+            without one.
+    """
+
+    family: str
+    letters: int
+    forecasts: tuple[HeldOut, ...]
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backtest:
+    """Scores of several laws, and the one to forecast with; None where none could be scored."""
+
+    scores: tuple[FamilyScore, ...]
+    chosen: str | None
+
+    @property
+    def margin(self) -> tuple[str, float] | None:
+        """(the best of the other laws, its score over that of the chosen law); None without."""
+        mine = [one.score for one in self.scores if one.family == self.chosen]
+        others = [(one.score, one.family) for one in self.scores if one.family != self.chosen]
+        scored = [(score, name) for score, name in others if score is not None]
+        if not scored or not mine or mine[0] is None:
+            return None
+        score, name = min(scored)
+        return name, score / mine[0]
+
+    @property
+    def over_parent(self) -> tuple[str, float] | None:
+        """(parent of the chosen law, its score over that of the chosen one); None without."""
+        parent = None if self.chosen is None else find_family(self.chosen).parent
+        by_name = {one.family: one.score for one in self.scores}
+        mine, other = by_name.get(self.chosen or ""), by_name.get(parent or "")
+        if parent is None or mine is None or other is None:
+            return None
+        return parent, other / mine
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling backtest`."""
+        scores = [dataclasses.asdict(score) for score in self.scores]
+        margin, parent = (
+            None if one is None else dict(zip(("law", "ratio"), one, strict=True))
+            for one in (self.margin, self.over_parent)
+        )
+        return {
+            "schema_version": 1,
+            "chosen": self.chosen,
+            "margin": margin,
+            "over_parent": parent,
+            "held_from": HELD_FROM,
+            "laws": scores,
+        }
+
+
+def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) -> Backtest:
+    """Score laws by their forecasts.
+
+    Args:
+        table: Rows in canonical order.
+        names: Of families in the registry.
+        delta: Huber's threshold on log residuals.
+    """
+    values: dict[Axis, FloatArray] = {
+        "C": join_budgets(table),
+        "N": table.params,
+        "D": table.tokens,
+    }
+    forecasts = {
+        name: tuple(
+            _forecast(table, find_family(name), column, axis, window, delta)
+            for axis, column in values.items()
+            for window in WINDOWS
+        )
+        for name in names
+    }
+    common = [
+        at
+        for at, one in enumerate(next(iter(forecasts.values()), ()))
+        if one.axis == "C" and all(row[at].error is not None for row in forecasts.values())
+    ]
+    scores = tuple(
+        FamilyScore(
+            family=name,
+            letters=len(find_family(name).param_names),
+            forecasts=row,
+            score=_average([row[at].error for at in common]),
+        )
+        for name, row in forecasts.items()
     )
+    return Backtest(scores=scores, chosen=_choose(scores))
+
+
+def _forecast(
+    table: RunTable, family: LawFamily, column: FloatArray, axis: Axis, window: float, delta: float
+) -> HeldOut:
+    held = column >= np.quantile(column, HELD_FROM)
+    below = (column <= np.quantile(column, window)) & ~held
+    train = select_rows(table, np.flatnonzero(below))
+    test = select_rows(table, np.flatnonzero(held))
+    error = bias = None
+    if len(train) and find_design_problem(train) is None:
+        fit = fit_parametric(train, family, delta=delta)
+        if fit.converged:
+            predicted = family.loss(fit.coefficients, test.params, test.tokens, test.unique_tokens)
+            miss = np.log(predicted / test.loss)
+            error, bias = float(np.mean(np.abs(miss))), float(np.mean(miss))
+    return HeldOut(
+        axis=axis, fitted_up_to=window, fitted=len(train), held=len(test), error=error, bias=bias
+    )
+
+
+def _average(errors: list[float | None]) -> float | None:
+    known = [max(error, 1e-6) for error in errors if error is not None]
+    return math.exp(sum(map(math.log, known)) / len(known)) if known else None
+
+
+def _choose(scores: tuple[FamilyScore, ...]) -> str | None:
+    scored = [(one.score, one) for one in scores if one.score is not None]
+    if not scored:
+        return None
+    best = min(score for score, _ in scored)
+    as_good = [one for score, one in scored if score <= _AS_GOOD * best]
+    return min(as_good, key=lambda one: (one.letters, one.score)).family

@@ -25,14 +25,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from scaling.fitting.fitted import Interval
 from scaling.fitting.identification import estimate_covariance, measure_scale
 from scaling.fitting.isoflop import Curve, draw_lines
 from scaling.fitting.noise import estimate_common, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import Interval
 from scaling.fitting.solver import Solutions, Task, solve
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20

@@ -34,13 +34,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.bootstrap import Draws, move_draws
-from scaling.fitting.checks import pass_if
+from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import Check
 from scaling.fitting.solver import solve
-from scaling.ledger.brackets import Bracket
-from scaling.ledger.tables import RunTable
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
 # σ of ln loss between seeds at CPU scale, where the table has no replicates (decision 0047).

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 _GAP = 0.02

@@ -24,8 +24,8 @@ import numpy as np
 
 from scaling.fitting.budgets import Budget
 from scaling.fitting.isoflop import Optima, choose_reach, draw_lines
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
 # c2 and s are found in turn; each round brings them closer by s times the grid's asymmetry, below

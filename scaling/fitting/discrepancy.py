@@ -36,12 +36,12 @@ from scipy.special import ndtr
 
 from scaling.fitting.bootstrap import estimate_clustered_covariance
 from scaling.fitting.budgets import join_budgets
-from scaling.fitting.checks import find_law_problem
+from scaling.fitting.checks.points import find_law_problem
+from scaling.fitting.fitted import Axis, Discrepancy, DriftWindow
 from scaling.fitting.identification import estimate_covariance
 from scaling.fitting.noise import BoolArray, estimate_residual_sigma, list_clusters
 from scaling.fitting.parametric import ParametricFit, locate_rows, refit_rows
-from scaling.fitting.result import Axis, Discrepancy, DriftWindow
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
 # Shares of the runs, smallest first, that are fitted in turn.

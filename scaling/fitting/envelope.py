@@ -13,7 +13,7 @@ off a parabola in ln N through the nearest sizes: both that hand over lie above 
 are ×2 apart).
 
 The envelope is drawn only where a table says that points along its runs compare
-(`ledger/trajectories.py`).
+(`tables/trajectories.py`).
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.1.
 """
@@ -29,7 +29,7 @@ from scipy.interpolate import PchipInterpolator
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.isoflop import MIN_OPTIMA, Optima, fit_power_line
 from scaling.fitting.noise import list_clusters
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # As many as Hoffmann et al. take; over six decades a step is .9 % of C.

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.budgets import Budget
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 # At most seven sizes, none beyond ×8 of the lowest unless fewer than five were left: on Porian's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.ledger.tables import RunTable
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]

@@ -21,8 +21,8 @@ from scaling.fitting.projection import scan_exponents, zoom_exponents
 from scaling.fitting.solver import Task, huber, make_task, solve
 from scaling.laws.family import Axes, Law, LawFamily
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 # Published fits and many of ours take δ = 1e-3 (Hoffmann et al. 2022, sec. 3.3).

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from scaling.durable import read_plain, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError
-from scaling.fitting.result import (
+from scaling.files.durable import read_plain, write_durably
+from scaling.files.sealed import canonical_json
+from scaling.fitting.fitted import (
     Backcast,
     Check,
     Coverage,
@@ -30,7 +31,6 @@ from scaling.fitting.result import (
     Objective,
 )
 from scaling.sweep.cost_model import CostModel
-from scaling.sweep.runspec import canonical_json
 
 FORMAT = "scaling-fit"
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each

@@ -28,15 +28,15 @@ from typing import Any, Literal
 
 import numpy as np
 
+from scaling.fitting.backtest import HELD_FROM
 from scaling.fitting.bootstrap import draw_noise, refit_around
 from scaling.fitting.budgets import join_budgets, list_flops
-from scaling.fitting.checks import find_law_problem
-from scaling.fitting.held_out import HELD_FROM
+from scaling.fitting.checks.points import find_law_problem
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.family import LawFamily
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
 CurveName = Literal["sizes", "budgets", "largest"]

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import os
 
-from scaling.durable import (
+from scaling.errors import IntegrityError, LockedError
+from scaling.files.durable import (
     blaming_machine,
     read_plain,
     refuse_links,
     sync_folder,
     write_durably,
 )
-from scaling.errors import IntegrityError, LockedError
 from scaling.ledger.commit import Ledger
 
 _NAME = "cancelled"

@@ -23,14 +23,15 @@ import json
 import os
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
-from scaling import faults
-from scaling.durable import (
+from scaling.errors import EnvironmentFault, IntegrityError, UsageError
+from scaling.files import faults
+from scaling.files.durable import (
     blaming_machine,
     digest_file,
     link_exclusively,
@@ -38,11 +39,10 @@ from scaling.durable import (
     read_document,
     read_plain,
     refuse_links,
-    sync_file,
     sync_folder,
     write_durably,
 )
-from scaling.errors import EnvironmentFault, IntegrityError, UsageError
+from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
     CURVE_LIMIT_BYTES,
@@ -50,14 +50,11 @@ from scaling.ledger.documents import (
     RESULT_FILE,
     RESULT_LIMIT_BYTES,
     RUN_NAME,
-    build_value,
-    check_file_name,
-    open_document,
     read_result,
-    seal_document,
 )
-from scaling.ledger.provenance import describe_versions
+from scaling.ledger.found import Check, Damage, StoredResults
 from scaling.ledger.results import Measurement, RunResult
+from scaling.ledger.sealing import flush_files, make_result, seal_result
 from scaling.ledger.signs import (
     FAILURE_FILE,
     HEARTBEAT_FILE,
@@ -65,46 +62,11 @@ from scaling.ledger.signs import (
     FailureCause,
     Heartbeat,
     describe_failure,
-    name_now,
 )
-from scaling.sweep.plan import Cell, CorpusFacts
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.runspec import RunSpec
 
 _SMALL_FILE_BYTES = 2**20
-
-# What reading a result checks beyond its own digest: no file it rests on, the training curve
-# (what a report shows), or every file (weights too: costs a pass over all of them).
-Check = Literal["result", "curves", "files"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Damage:
-    """A result that must not be used.
-
-    Attributes:
-        path: Relative to the results folder.
-        what: What is wrong, one line.
-        run_id: The run it was the result of; None where that cannot be told.
-    """
-
-    path: str
-    what: str
-    run_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredResults:
-    """Everything that counts in a ledger, and what would if it were intact.
-
-    Attributes:
-        results: run_id -> result; only intact ones.
-        digests: run_id -> SHA-256 of that result.
-        damaged: Results that were left out.
-    """
-
-    results: Mapping[str, RunResult]
-    digests: Mapping[str, str]
-    damaged: tuple[Damage, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,10 +255,10 @@ class Ledger:
         run_id = run.run_id
         attempt = self.attempt_folder(run_id, attempt_id)
         with blaming_machine(attempt):
-            files = _flush_files(attempt, measured.files)
+            files = flush_files(attempt, measured.files)
             faults.reach("commit.digested")
-            result = _make_result(run, attempt_id, measured, files)
-            sealed = _seal_result(result)
+            result = make_result(run, attempt_id, measured, files)
+            sealed = seal_result(result)
             source = attempt / f"{RESULT_FILE}.tmp"
             source.unlink(missing_ok=True)
             with open(source, "xb") as file:
@@ -494,19 +456,6 @@ class Ledger:
                 damaged.append(Damage(path=f"runs/{entry.name[:100]}", what=what, run_id=None))
 
 
-def find_outdated(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
-    """Finished runs that differ from an unfinished planned one in NUMERICS_VERSION alone: the
-    trainer has changed since, and running the plan would train them again."""
-    results = ledger.read_results(check="result").results
-    finished = {_key_without_version(result.run): run_id for run_id, result in results.items()}
-    keys = (_key_without_version(cell.run) for cell in cells if cell.run.run_id not in results)
-    return [finished[key] for key in dict.fromkeys(keys) if key in finished]
-
-
-def _key_without_version(run: RunSpec) -> bytes:
-    return canonical_json(run.to_json() | {"numerics_version": None})
-
-
 def _read_identity(folder: Path, document: Mapping[str, Any]) -> Ledger:
     body, _ = open_document(document)
     if body.keys() != {"name", "corpus"} or not isinstance(body["name"], str):
@@ -527,47 +476,6 @@ def _check_links(folder: Path) -> None:
         for path in (probe, linked):
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def _flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
-    files: dict[str, str] = {}
-    for name in sorted(names):
-        check_file_name(name)
-        try:
-            sync_file(attempt / name)
-            files[name] = digest_file(attempt, name)
-        except FileNotFoundError as error:
-            raise IntegrityError(
-                f"{attempt / name}: the trainer says its result rests on it, but it is not there."
-            ) from error
-    sync_folder(attempt)
-    return files
-
-
-def _make_result(
-    run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
-) -> RunResult:
-    taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
-    numerics = dict(measured.numerics)
-    return RunResult(
-        run=run,
-        attempt_id=attempt_id,
-        tokens=run.tokens,
-        flops=run.flops,
-        finished_at=name_now(),
-        versions=describe_versions(),
-        **(taken | {"files": files, "numerics": numerics}),
-    )
-
-
-def _seal_result(result: RunResult) -> bytes:
-    """The stored bytes, proven to be read back as intact."""
-    try:
-        sealed = seal_document(result.to_json())
-    except ValueError as error:
-        raise IntegrityError(f"the measurement is not finite ({error})") from error
-    read_result(json.loads(sealed), result.run.run_id)
-    return sealed
 
 
 def _attempt_order(name: str) -> tuple[int, int, str]:

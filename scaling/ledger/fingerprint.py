@@ -13,8 +13,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from scaling.durable import digest_file, read_document
 from scaling.errors import IntegrityError
+from scaling.files.durable import digest_file, read_document
+from scaling.files.sealed import canonical_json
 from scaling.ledger.documents import (
     ATTEMPT_NAME,
     CURVE_LIMIT_BYTES,
@@ -24,7 +25,6 @@ from scaling.ledger.documents import (
     RUN_NAME,
 )
 from scaling.ledger.forecasts import FOLDER as FORECASTS
-from scaling.sweep.runspec import canonical_json
 
 
 def fingerprint_folder(folder: Path) -> str | None:

@@ -27,7 +27,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling.durable import (
+from scaling.errors import IntegrityError
+from scaling.files.durable import (
     TEMPORARY_SUFFIX,
     link_exclusively,
     make_folder,
@@ -35,8 +36,7 @@ from scaling.durable import (
     refuse_links,
     write_durably,
 )
-from scaling.errors import IntegrityError
-from scaling.ledger.documents import build_value, open_document, seal_document
+from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.results import RunResult, RunStatus
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.runspec import RunSpec

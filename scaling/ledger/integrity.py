@@ -28,17 +28,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from scaling import faults
-from scaling.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
 from scaling.errors import IntegrityError
-from scaling.ledger.commit import Ledger, StoredResults
+from scaling.files import faults
+from scaling.files.durable import TEMPORARY_SUFFIX, blaming_machine, read_plain
+from scaling.ledger.commit import Ledger
 from scaling.ledger.documents import CURVE_SUFFIX, RESULT_FILE
 from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.found import StoredResults
 from scaling.ledger.locking import find_holder, is_alive
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 
 FindingKind = Literal[
     "result", "duplicate", "index", "lost", "curve", "forecast", "stray", "process"

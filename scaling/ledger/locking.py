@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from scaling import faults
-from scaling.durable import blaming_machine, read_document, refuse_links, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
-from scaling.ledger.documents import build_value
+from scaling.files import faults
+from scaling.files.durable import blaming_machine, read_document, refuse_links, write_durably
+from scaling.files.sealed import build_value
 from scaling.ledger.signs import name_now
 from scaling.units import clean_line
 

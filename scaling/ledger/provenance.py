@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 
 from scaling._version import __version__
-from scaling.ledger.throughput_cache import name_processor
+from scaling.ledger.machine import name_processor
 
 _PACKAGE = Path(__file__).parents[1]
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -16,14 +16,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from scaling import faults
-from scaling.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.errors import IntegrityError
-from scaling.ledger.brackets import Bracket
-from scaling.ledger.commit import Check, Ledger, StoredResults
+from scaling.files import faults
+from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
+from scaling.files.sealed import canonical_json
+from scaling.ledger.commit import Ledger
+from scaling.ledger.found import Check, StoredResults
 from scaling.ledger.results import COLUMNS, RunResult
-from scaling.ledger.tables import RunTable
 from scaling.sweep.bracket import Varied
+from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import (
     FLOPS_PER_PARAM_TOKEN,
@@ -34,9 +35,10 @@ from scaling.sweep.counting import (
     count_params,
     count_total_params,
 )
-from scaling.sweep.plan import FITTED_ROLES, Cell, CellRole
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import list_trunks
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
 INDEX_PATH = "index/runs.csv"

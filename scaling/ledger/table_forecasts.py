@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.durable import read_document
 from scaling.errors import IntegrityError, UsageError
-from scaling.ledger.documents import build_value, open_document, seal_document
+from scaling.files.durable import read_document
+from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.forecasts import score_interval, write_sealed
 
 FOLDER = "forecasts"

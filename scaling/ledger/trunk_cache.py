@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaling import faults
-from scaling.durable import read_plain, write_durably
 from scaling.errors import IntegrityError
+from scaling.files import faults
+from scaling.files.durable import read_plain, write_durably
 
 _LIMIT_BYTES = 2**37
 _NAME = re.compile(r"step-(\d{9})-([0-9a-f]{64})\.pt")

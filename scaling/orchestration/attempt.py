@@ -26,9 +26,9 @@ from typing import Literal, Protocol
 
 import psutil
 
-from scaling import faults
-from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, ScalingError
+from scaling.files import faults
+from scaling.files.durable import explain_fault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.provenance import describe_versions

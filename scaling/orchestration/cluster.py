@@ -31,14 +31,14 @@ from pathlib import Path
 from typing import Any
 
 from scaling._version import __version__
-from scaling.durable import (
+from scaling.errors import EnvironmentFault, IntegrityError, ScalingError, UsageError
+from scaling.files.durable import (
     blaming_machine,
     explain_fault,
     link_exclusively,
     read_plain,
     write_durably,
 )
-from scaling.errors import EnvironmentFault, IntegrityError, ScalingError, UsageError
 from scaling.sweep.runspec import NUMERICS_VERSION
 
 _REACH_SECONDS = 5.0

@@ -14,112 +14,42 @@ import contextlib
 import heapq
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from scaling import faults
-from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
+from scaling.files import faults
+from scaling.files.durable import explain_fault
+from scaling.files.sealed import canonical_json
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
-from scaling.ledger.commit import Damage, Ledger, StoredResults
+from scaling.ledger.commit import Ledger
+from scaling.ledger.found import StoredResults
 from scaling.ledger.results import RunResult
-from scaling.ledger.signs import FailureCause, Heartbeat
+from scaling.ledger.signs import FailureCause
 from scaling.ledger.sweep_table import write_index
-from scaling.orchestration.attempt import DEFAULT_TRAINER, AttemptOutcome, AttemptRequest
+from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
+from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
+from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
 from scaling.orchestration.trunk_schedule import TrunkSchedule
-from scaling.sweep.plan import Cell
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.orchestration.under_way import UnderWay
+from scaling.sweep.cells import Cell
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import count_spent_flops
-from scaling.units import Precision, format_seconds
+from scaling.units import format_seconds
 
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
-_OVERDUE = 1.2  # a worker past this multiple of its limit does not look at the clock: kill it
-# A worker is hung when it gives no sign of life for this multiple of its longest silence so far
-# (a step, an evaluation), and at least for the stated limit.
-_HUNG = 20.0
 _LEAST_RETRIES = 20
 _COMPARE_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
 _KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
 _REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DriverSettings:
-    """How a sweep is driven; none of it changes a run_id.
-
-    Attributes:
-        trainer: `module:function`.
-        keep_weights: Whether final weights stay.
-        time_limit: Seconds for one attempt; None: no limit.
-        stall_limit: Seconds without a sign of life after which a worker may be called hung.
-        crash_retries: Times a run is tried again after its worker died.
-        backoff: Pause before the first such retry [s]; doubles with each.
-        crashes_in_a_row: Worker deaths, with no run ending well between, that stop the sweep.
-        retry_budget: Retries of all runs together; None: one for each run, and at least 20.
-        grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
-        share_trunks: Whether runs with the same prefix train it once.
-        precision: Of products: decides the last digits of a loss, not the run.
-        gpus: Share of a GPU for each run; None: the processor.
-    """
-
-    trainer: str = DEFAULT_TRAINER
-    keep_weights: bool = True
-    time_limit: float | None = None
-    stall_limit: float = 600.0
-    crash_retries: int = 3
-    backoff: float = 1.0
-    crashes_in_a_row: int = 5
-    retry_budget: int | None = None
-    grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
-    share_trunks: bool = False
-    precision: Precision = "float32"
-    gpus: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedRun:
-    """A run that was given up; `folder` is its last attempt's, with failed.json and log.txt."""
-
-    run_id: str
-    cause: FailureCause
-    message: str
-    folder: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SweepOutcome:
-    """What a call of run_cells left behind; run_ids of the planned cells.
-
-    Attributes:
-        finished: With an intact, finite result.
-        diverged: With a result that says so.
-        failed: Given up.
-        damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
-        left: Neither: not begun, or interrupted.
-        cancelled: Of those left, the ones that were asked not to be trained.
-        trained: How many of finished and diverged this call added.
-        interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
-    """
-
-    finished: tuple[str, ...]
-    diverged: tuple[str, ...]
-    failed: tuple[FailedRun, ...]
-    damaged: tuple[Damage, ...]
-    left: tuple[str, ...]
-    trained: int
-    interrupted_by: int | None
-    cancelled: tuple[str, ...] = ()
 
 
 def run_cells(
@@ -151,39 +81,14 @@ def run_cells(
     with ledger.lock():
         sweep = _Sweep(cells, ledger, executor, corpus, settings, progress)
         sweep.announce = announce or sweep.announce
-        with _handling_signals(sweep):
+        with handling_signals(sweep.interrupt):
             try:
                 sweep.drive()
-            except _KilledAtOnce:
+            except KilledAtOnce:
                 pass
             finally:
                 sweep.close()
         return sweep.summarize()
-
-
-class _KilledAtOnce(BaseException):
-    """The user asked a second time: end now. No `except Exception` on the way may hold it up."""
-
-
-@dataclass(slots=True)
-class _Running:
-    """An attempt under way: how far it is, since when, and when it last gave a sign of life."""
-
-    run: RunSpec
-    tokens_at_start: int | None = None
-    tokens: int = 0
-    seen_at: float | None = None
-    heard: Heartbeat | None = None
-    heard_at: float = 0.0
-    longest_silence: float = 0.0
-    killed: FailureCause | None = None
-    why_killed: str = ""
-    killed_at: float = math.inf
-    ended_at: float = math.inf
-
-    @property
-    def tokens_here(self) -> int:
-        return max(0, self.tokens - (self.tokens_at_start or 0))
 
 
 class _Sweep:
@@ -206,7 +111,7 @@ class _Sweep:
         self._term = 0
         self._queue: list[tuple[float, int, str]] = []
         self._unfinished: dict[str, RunSpec] = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, UnderWay] = {}
         self._results: dict[str, RunResult] = {}
         self._failed: dict[str, FailedRun] = {}
         self._stored: StoredResults | None = None
@@ -248,7 +153,7 @@ class _Sweep:
         if self._deadline is None and (said := self._executor.describe()):
             self._progress.say(said)
         self._breakable = self._executor.runs_here
-        _claim_signals(self)  # Ray takes SIGTERM for itself when it starts
+        claim_signals(self.interrupt)  # Ray takes SIGTERM for itself when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):
             if self._deadline is not None and time.monotonic() > self._deadline:
                 break
@@ -294,7 +199,7 @@ class _Sweep:
         if not self._at_once:  # a second time, or nothing has begun that could be kept
             self._at_once = True
             if self._breakable:
-                raise _KilledAtOnce
+                raise KilledAtOnce
 
     def close(self) -> None:
         """End the executor, then bring the index up to date."""
@@ -418,11 +323,11 @@ class _Sweep:
             faults.reach("driver.submitted")
             room -= 1
 
-    def _begin(self, run: RunSpec, *, fresh: bool) -> _Running:
+    def _begin(self, run: RunSpec, *, fresh: bool) -> UnderWay:
         self._trunks.begin(run)
         start = self._trunks.find_start(run) if fresh else 0
         at_start = run.tokens * start // run.recipe.steps
-        return _Running(run, tokens_at_start=at_start or None)
+        return UnderWay(run, tokens_at_start=at_start or None)
 
     def _name_trunk(self, run: RunSpec) -> dict[str, Any]:
         cache = self._trunks.find_cache(run)
@@ -468,7 +373,7 @@ class _Sweep:
             outcome = AttemptOutcome(kind="failed", cause="preempted", message=what)
         self._weigh_failure(attempt.run, ended.attempt_id, outcome)
 
-    def _record(self, result: RunResult, attempt: _Running) -> None:
+    def _record(self, result: RunResult, attempt: UnderWay) -> None:
         run = result.run
         self._results[run.run_id] = result
         self.announce(run.run_id)
@@ -594,32 +499,13 @@ class _Sweep:
             )
         )
 
-    def _look_at(self, attempt_id: str, attempt: _Running, now: float) -> None:
+    def _look_at(self, attempt_id: str, attempt: UnderWay, now: float) -> None:
         heartbeat = self._ledger.read_heartbeat(attempt.run.run_id, attempt_id)
         if heartbeat is None:
             return
-        if attempt.seen_at is None:  # its limit counts from when it began, not from our first look
-            attempt.seen_at = now - max(0.0, heartbeat.seconds)
-        if heartbeat != attempt.heard:
-            if attempt.heard is not None:
-                attempt.longest_silence = max(attempt.longest_silence, now - attempt.heard_at)
-            attempt.heard, attempt.heard_at = heartbeat, now
-        attempt.tokens = heartbeat.tokens
-        if attempt.tokens_at_start is None and heartbeat.tokens:
-            # A resumed run reports where it stands; what it did before is not of this session.
-            first = attempt_id.split("-")[1] == "1"
-            attempt.tokens_at_start = 0 if first else heartbeat.tokens
-        limit, silence = self._settings.time_limit, now - attempt.heard_at
-        if limit is not None and now - attempt.seen_at > _OVERDUE * limit:
-            attempt.killed = "time_limit"
-            attempt.why_killed = f"killed: it ran past its time limit of {limit:g} s"
-        elif silence > max(self._settings.stall_limit, _HUNG * attempt.longest_silence):
-            attempt.killed = "hang"
-            attempt.why_killed = (
-                f"killed: no sign of life for {silence:.0f} s (resources.stall_limit)"
-            )
-        if attempt.killed is not None:
-            attempt.killed_at = min(attempt.killed_at, now)
+        attempt.note(heartbeat, attempt_id, now)
+        settings = self._settings
+        if attempt.condemn(now, time_limit=settings.time_limit, stall_limit=settings.stall_limit):
             self._executor.kill(attempt_id)
 
     def _settle_unheard(self, now: float) -> None:
@@ -656,28 +542,3 @@ class _Sweep:
     def _say_plan(self) -> None:
         kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
         self._progress.say(f"{kept}; training {len(self._queue)}, longest first")
-
-
-@contextlib.contextmanager
-def _handling_signals(sweep: _Sweep) -> Iterator[None]:
-    """SIGINT and SIGTERM reach the sweep while the block runs, and go where they went after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Python allows handlers in the main thread only
-        return
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    _claim_signals(sweep)
-    try:
-        yield
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-
-def _claim_signals(sweep: _Sweep) -> None:
-    def handle(signum: int, frame: FrameType | None) -> Any:
-        sweep.interrupt(signum)
-
-    if threading.current_thread() is threading.main_thread():
-        handler: Callable[[int, FrameType | None], Any] = handle
-        signal.signal(signal.SIGINT, handler)
-        signal.signal(signal.SIGTERM, handler)

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from scaling.allocation import Allocation
 from scaling.allocation.measured import Measurement
-from scaling.fitting.result import Check, Fit, FitStatus, Interval
-from scaling.report.words import (
+from scaling.fitting.fitted import Check, Fit, Interval
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.counting import CountConvention
+from scaling.units import bits_per_byte, format_count, format_flops
+from scaling.words.plain import (
     ABSENT,
     format_interval,
     format_loss,
     format_share,
     name_check,
 )
-from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts
-from scaling.units import bits_per_byte, format_count, format_flops
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
 _ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation
@@ -27,21 +27,6 @@ CONVENTIONS: Mapping[CountConvention, str] = {
     "matmul": "in matrix products (head included, lookup embeddings not)",
     "total": "all stored (embeddings and head included)",
     "non_embedding": "without embeddings and head",
-}
-
-# Status -> (tone, what it means, in words).
-STATUSES: Mapping[FitStatus, tuple[str, str]] = {
-    "converged": ("good", "The fit converged, and its optimum was confirmed independently."),
-    "bound_hit": (
-        "amber",
-        "The fit ended with a coefficient on its bound: read the answer as a rough guide.",
-    ),
-    "not_identified": (
-        "amber",
-        "The runs do not pin down every coefficient of the law: read the interval, not the point.",
-    ),
-    "not_converged": ("red", "The best fit was not proven to be the best: no answer is given."),
-    "failed": ("red", "No law could be fitted: no answer is given."),
 }
 
 

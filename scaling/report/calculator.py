@@ -18,12 +18,12 @@ from scaling.allocation.asked_fit import get_law
 from scaling.allocation.distance import count_decades
 from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.report.conditions import Curve, trace_conditions
-from scaling.report.words import format_interval, format_loss
+from scaling.report.sliders import Curve, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
+from scaling.words.plain import format_interval, format_loss
 
 # Relative; half a unit of the third digit is 5e-4 to 5e-3.
 ACCURACY = 4e-4

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.choices import list_filters
-from scaling.report.words import ABSENT, APPROACH_WORDS, format_range, format_share
 from scaling.sweep.counting import count_params
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.units import format_count, format_flops
+from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 
 if TYPE_CHECKING:
-    from scaling.fitting.result import Fit
-    from scaling.report.page import ReportData
+    from scaling.fitting.fitted import Fit
+    from scaling.report.data import ReportData
 
 _KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
 _WEIGHTS = re.compile(r"weights\.")

@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from scaling.fitting.result import Fit, FitStatus, Frontier
-from scaling.ledger.filters import FilterEffect
-from scaling.report.words import (
+from scaling.fitting.fitted import Fit, Frontier
+from scaling.tables.filters import FilterEffect
+from scaling.units import format_count, format_flops
+from scaling.words.plain import (
     ABSENT,
     APPROACH_WORDS,
     format_interval,
@@ -16,10 +17,10 @@ from scaling.report.words import (
     format_range,
     format_share,
 )
-from scaling.units import format_count, format_flops
+from scaling.words.statuses import SHORT_STATUSES
 
 if TYPE_CHECKING:
-    from scaling.fitting.held_out import Backtest
+    from scaling.fitting.backtest import Backtest
 
 _FILTER_WORDS: Mapping[str, str] = {
     "flops_range": "Only budgets in a declared range",
@@ -31,14 +32,6 @@ _LAW_WORDS: Mapping[str, str] = {
     "chinchilla": "Chinchilla's law",
     "tied": "Chinchilla's law with equal exponents",
     "droppo": "Droppo and Elibol's law",
-}
-# Short enough for a cell; `answers.STATUSES` says it in full.
-_STATUS_WORDS: Mapping[FitStatus, str] = {
-    "converged": "converged",
-    "bound_hit": "a coefficient on its bound",
-    "not_identified": "several laws fit alike",
-    "not_converged": "not proven to be the best",
-    "failed": "no law",
 }
 _LETTERS = {"alpha": "α", "beta": "β"}
 
@@ -62,7 +55,7 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
     both = (fit, whole)
     rows: list[tuple[str, ...]] = [
         ("Runs fitted", str(fit.n), str(whole.n)),
-        ("The fit", *(_STATUS_WORDS[one.status] for one in both)),
+        ("The fit", *(SHORT_STATUSES[one.status] for one in both)),
     ]
     letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
     for name in letters if not fit.members else ():
@@ -136,7 +129,7 @@ def describe_backtest(scored: Backtest | None) -> str:
     """What the table of laws holds, and which law to forecast with; empty without one."""
     if scored is None:
         return ""
-    from scaling.fitting.held_out import HELD_FROM
+    from scaling.fitting.backtest import HELD_FROM
 
     best = "No law could be scored on these runs."
     if scored.chosen is not None:

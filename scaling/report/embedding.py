@@ -16,7 +16,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from scaling.report.words import ABSENT, replace_unprintable
+from scaling.words.plain import ABSENT, replace_unprintable
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
+from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve
-from scaling.fitting.result import Fit
 from scaling.report.axes import (
     draw_markers,
     format_power,

@@ -10,14 +10,14 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.report import figures, landscape
-from scaling.report.answers import STATUSES
 from scaling.report.canvas import Draw, render_svg
 from scaling.report.landscape import Surface
 from scaling.report.measured import FrontierLines, MeasuredRuns
-from scaling.report.words import format_share
 from scaling.units import format_count, format_flops
+from scaling.words.plain import format_share
+from scaling.words.statuses import STATUSES
 
 _WIDE, _PHONE = 880, 352  # [CSS pixels]: the page's column, and a phone's
 

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.laws.registry import find_law
 from scaling.report.axes import (
     draw_markers,

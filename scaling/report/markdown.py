@@ -10,20 +10,21 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.durable import blaming_machine, write_durably
-from scaling.fitting.result import Check
-from scaling.report.answers import STATUSES, describe_answer, list_failed
+from scaling.files.durable import blaming_machine, write_durably
+from scaling.fitting.fitted import Check
+from scaling.report.answers import describe_answer, list_failed
 from scaling.report.calculator import list_answers, tabulate_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
 from scaling.report.citation import write_bibtex
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
-from scaling.report.words import FORECAST_HEADINGS, format_share, name_check, replace_unprintable
-from scaling.text_forecasts import describe_score, list_forecast_rows
+from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.plain import FORECAST_HEADINGS, format_share, name_check, replace_unprintable
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
-    from scaling.report.page import ReportData
+    from scaling.report.data import ReportData
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
 

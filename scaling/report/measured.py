@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.fitting.budgets import group_budgets, list_flops
+from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
-from scaling.fitting.result import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
-from scaling.ledger.tables import RunTable
+from scaling.sweep.cells import FITTED_ROLES, Plan
 from scaling.sweep.counting import count_params
-from scaling.sweep.plan import FITTED_ROLES, Plan
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]

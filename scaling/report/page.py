@@ -14,23 +14,16 @@ import hashlib
 import math
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scaling.allocation import Allocation
-from scaling.durable import blaming_machine, write_durably
-from scaling.fitting.result import Fit
-from scaling.ledger.filters import FilterEffect
-from scaling.ledger.forecasts import ForecastRecord
-from scaling.ledger.results import RunResult
+from scaling.files.durable import blaming_machine, write_durably
+from scaling.fitting.fitted import Fit
 from scaling.report.answers import (
     CONVENTIONS,
-    STATUSES,
     compare_conventions,
     describe_answer,
     group_checks,
@@ -48,6 +41,7 @@ from scaling.report.choices import (
     list_members,
 )
 from scaling.report.citation import write_bibtex
+from scaling.report.data import ReportData
 from scaling.report.embedding import (
     embed_csv,
     embed_json,
@@ -56,7 +50,6 @@ from scaling.report.embedding import (
     write_variables,
 )
 from scaling.report.measured import collect_runs, evaluate_frontier
-from scaling.report.recipes import list_recipes, say_step
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -69,90 +62,29 @@ from scaling.report.rows import (
     list_runs,
     list_versions,
 )
-from scaling.report.sensitivity import Variant, describe_spread, list_variants
+from scaling.report.sensitivity import describe_spread, list_variants
 from scaling.report.sources import (
     describe_corpus,
     describe_coverage,
     describe_floor,
     list_vocabularies,
 )
-from scaling.report.words import (
+from scaling.units import format_count, format_flops
+from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.plain import (
     FORECAST_HEADINGS,
     format_share,
 )
-from scaling.sweep.counting import CountConvention
-from scaling.sweep.plan import CorpusFacts, Plan
-from scaling.text_forecasts import describe_score, list_forecast_rows
-from scaling.units import format_count, format_flops
+from scaling.words.recipes import list_recipes, say_step
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
-    from scaling.exponents import RecipeComparison
-    from scaling.fitting.held_out import Backtest
-    from scaling.vocabulary import VocabularyComparison
+    pass
 
 _HEAD_CHARACTERS = 2000
 
 _EQUATIONS = {"chinchilla": Markup("L(N, D) = E + A / N<sup>α</sup> + B / D<sup>β</sup>")}
 _QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportData:
-    """Everything a report shows.
-
-    Attributes:
-        name: Of the sweep.
-        sweep_yaml: Text of the sweep file.
-        command: What rebuilds the report, ready to paste.
-        plan: Cells, rejected cells, warnings.
-        facts: Of the corpus.
-        results: By run_id; runs outside the plan are listed as such.
-        failures: run_id -> cause, of planned runs without a result.
-        damaged: Sentences about stored results that are not what was written.
-        curves: run_id -> (tokens, training loss [nats/token]) points.
-        fit: Of the plan's finished runs.
-        allocations: One per forecast budget that has an answer.
-        allocations_by_count: The first forecast budget's answer under each way of counting N.
-        versions: Software -> version of the process that renders; the runs' are in `results`.
-        created: When, as it is printed.
-        filters: Declared rules that left runs out, and what each did.
-        left_out: Names of those runs; figures do not show them.
-        unfiltered: Point fit of all runs; None without filters.
-        backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
-        forecasts: What was said of runs before they were trained; None where nothing was.
-        source: The results folder, as a command line names it.
-        options: Words of a command line that ask `fit` and `allocate` the same question.
-        variants: The first answer under other methods, laws and choices of runs.
-        csv: Every result as CSV; empty where there is none.
-        vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
-        recipes: The file's recipes compared; None likewise.
-    """
-
-    name: str
-    sweep_yaml: str
-    command: str
-    plan: Plan
-    facts: CorpusFacts
-    results: Mapping[str, RunResult]
-    failures: Mapping[str, str]
-    damaged: tuple[str, ...]
-    curves: Mapping[str, tuple[tuple[float, float], ...]]
-    fit: Fit
-    allocations: tuple[Allocation, ...]
-    allocations_by_count: Mapping[CountConvention, Allocation | None]
-    versions: Mapping[str, str]
-    created: str
-    filters: tuple[FilterEffect, ...] = ()
-    left_out: tuple[str, ...] = ()
-    unfiltered: Fit | None = None
-    backtest: Backtest | None = None
-    forecasts: ForecastRecord | None = None
-    source: str = ""
-    options: tuple[str, ...] = ()
-    variants: tuple[Variant, ...] = ()
-    csv: str = ""
-    vocabulary: VocabularyComparison | None = None
-    recipes: RecipeComparison | None = None
 
 
 def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) -> Path:

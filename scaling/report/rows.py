@@ -8,11 +8,15 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from scaling.fitting.result import Fit
+from scaling.fitting.fitted import Fit
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import row_of
 from scaling.report.measured import MeasuredRuns
-from scaling.report.words import (
+from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
+from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.runspec import Recipe
+from scaling.units import format_count, format_flops
+from scaling.words.plain import (
     ABSENT,
     format_budget,
     format_duration,
@@ -24,10 +28,6 @@ from scaling.report.words import (
     format_share,
     is_number,
 )
-from scaling.sweep.counting import CountConvention, count_params
-from scaling.sweep.plan import FITTED_ROLES, Cell, Plan
-from scaling.sweep.runspec import Recipe
-from scaling.units import format_count, format_flops
 
 _RECIPE_WORDS: Mapping[str, str] = {
     "batch_sequences": "sequences per optimiser step",

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from scaling.allocation import Allocation
-from scaling.report.words import ABSENT, format_loss
 from scaling.units import format_count
+from scaling.words.plain import ABSENT, format_loss
 
 Group = Literal["method", "law", "runs"]
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from scaling.fitting.fitted import Fit
 from scaling.fitting.identification import MAX_FLOOR_WIDTH
-from scaling.fitting.result import Fit
-from scaling.report.words import ABSENT, format_interval, format_loss, format_range, format_share
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops
+from scaling.words.plain import ABSENT, format_interval, format_loss, format_range, format_share
 
 if TYPE_CHECKING:
-    from scaling.vocabulary import VocabularyComparison
+    from scaling.compare.vocabularies import VocabularyComparison
 
 
 def describe_floor(fit: Fit, facts: CorpusFacts) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from scaling.sweep.runspec import Recipe
 from scaling.sweep.shapes import ModelShape
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
-    from scaling.sweep.spec import RecipeSpec
+    from scaling.sweep.recipe_spec import RecipeSpec
 
 _T = TypeVar("_T", int, float)
 

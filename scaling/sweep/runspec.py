@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from scaling.files.sealed import canonical_json
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.shapes import ModelShape
 
@@ -107,9 +107,3 @@ class RunSpec:
 
 _SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ModelShape))
 _RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
-
-
-def canonical_json(value: object) -> bytes:
-    """The one byte form of a JSON value: sorted keys, no spaces, no NaN."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("utf-8")

@@ -20,7 +20,8 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from scaling.sweep.runspec import RunSpec, canonical_json
+from scaling.files.sealed import canonical_json
+from scaling.sweep.runspec import RunSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

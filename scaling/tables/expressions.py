@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.tables.numbers import NumberError, read_number
 from scaling.units import FloatArray
+from scaling.units.numbers import NumberError, read_number
 
 _LONGEST = 300  # characters, and with them the depth of parentheses
 _DEEPEST = 50

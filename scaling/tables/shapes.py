@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.tables.numbers import NumberError, read_number
+from scaling.units.numbers import NumberError, read_number
 
 # What a reader of the docs sees; tests/ledger/test_spellings.py reads each.
 SHAPES = (

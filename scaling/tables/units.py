@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.tables.numbers import PF_DAY
 from scaling.units import FloatArray
+from scaling.units.numbers import PF_DAY
 
 FEWEST = 1e3
 MOST_PARAMS, MOST_TOKENS = 1e14, 1e17

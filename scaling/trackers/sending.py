@@ -15,8 +15,8 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from scaling.durable import blaming_machine, read_plain, refuse_links
 from scaling.errors import IntegrityError
+from scaling.files.durable import blaming_machine, read_plain, refuse_links
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from scaling import faults
-from scaling.durable import read_plain, write_durably
 from scaling.errors import IntegrityError
+from scaling.files import faults
+from scaling.files.durable import read_plain, write_durably
 
 _KEPT = 2
 _DIGEST_LIMIT_BYTES = 100

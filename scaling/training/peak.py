@@ -16,11 +16,10 @@ from pathlib import Path
 
 import torch
 
-from scaling.durable import blaming_machine, read_document, write_durably
 from scaling.errors import EnvironmentFault, IntegrityError
-from scaling.ledger.documents import open_document, seal_document
-from scaling.ledger.throughput_cache import name_processor
-from scaling.sweep.runspec import canonical_json
+from scaling.files.durable import blaming_machine, read_document, write_durably
+from scaling.files.sealed import canonical_json, open_document, seal_document
+from scaling.ledger.machine import name_processor
 from scaling.training.device import choose_clock, describe_device
 from scaling.units import Precision
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_shards
-from scaling.durable import write_durably
+from scaling.files.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.counting import count_flops_per_token

@@ -9,18 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from scaling.options import (
-    FLOPS,
-    PARAMS,
-    TOKENS,
-    count_refits,
-    fit_options,
-    group_option,
-    json_option,
-    source_argument,
-    table_options,
-)
-from scaling.text import dump_json
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
     CURVE_NAMES,
@@ -42,11 +30,23 @@ from scaling.verbs.obtaining import (
     say_damage,
     say_losses,
 )
+from scaling.verbs.options import (
+    FLOPS,
+    PARAMS,
+    TOKENS,
+    count_refits,
+    fit_options,
+    group_option,
+    json_option,
+    source_argument,
+    table_options,
+)
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
     from scaling.allocation.members import MemberAnswers
-    from scaling.fitting.result import Fit
+    from scaling.fitting.fitted import Fit
     from scaling.sweep.shapes import ModelShape
 
     Ladder: TypeAlias = tuple[ModelShape, ...] | None
@@ -65,7 +65,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
 
     Laws, intervals, checks.
     """
-    from scaling.text import format_fit, format_groups, format_unfiltered
+    from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
     refuse_ignored(curve, {"--group-by": group_by is not None})
@@ -178,7 +178,7 @@ def predict(
     The loss of a model of N parameters trained on D tokens.
     """
     from scaling.allocation import predict as predict_loss
-    from scaling.text import format_prediction
+    from scaling.terminal.answers import format_prediction
 
     def answer(fitted: Fit, ladder: Ladder) -> list[Prediction]:
         return [
@@ -213,8 +213,8 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     How well each law forecasts the runs of the table that it was not fitted to, and how small the
     others may be for it.
     """
-    from scaling.text import format_backtest, format_truncation
-    from scaling.workflow import backtest_table, truncate_table
+    from scaling.terminal.answers import format_backtest, format_truncation
+    from scaling.workflow.fits import backtest_table, truncate_table
 
     table, stored = read_kept(source, options)
     names = tuple(name.strip() for name in families.split(",") if name.strip())
@@ -263,9 +263,9 @@ def compare(
 
     How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
     """
-    from scaling.comparison import compare as compare_recipes
+    from scaling.compare.multiplier import compare as compare_recipes
     from scaling.errors import NoFitError
-    from scaling.text import format_comparison
+    from scaling.terminal.answers import format_comparison
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
     unread = {"--at": curve["at"], "--flops": flops is not None, "--far": far}
@@ -320,7 +320,7 @@ class _Told:
 
 
 def _format_told(one: _Told) -> str:
-    from scaling.text import format_allocation, format_members
+    from scaling.terminal.answers import format_allocation, format_members
 
     text = format_allocation(one.answer)
     return text if one.members is None else f"{text}\n{format_members(one.members)}"

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.errors import QueryError
-from scaling.options import FLOPS, PARAMS, TOKENS, Amount
-from scaling.tables.numbers import NumberError, read_number
 from scaling.units import format_flops
+from scaling.units.numbers import NumberError, read_number
+from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount
 
 if TYPE_CHECKING:
     from scaling.allocation import Hardware, Question

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from scaling.options import Amount, count_refits, make_filters, read_how
-from scaling.text import dump_json
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.verbs.options import Amount, count_refits, make_filters, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.fitting.one_variable import CurveFit
@@ -78,7 +78,7 @@ def fit_one_variable(
         click.UsageError: An option does not go with a law of one variable.
     """
     from scaling.fitting.one_variable import fit_curve
-    from scaling.ledger.curve_table import read_curve
+    from scaling.tables.curve_table import read_curve
 
     if make_filters(options):
         raise click.UsageError("--of reads every row: choose them by --where or --state.")

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from scaling.durable import explain_fault
 from scaling.errors import EnvironmentFault, ScalingError, UsageError
+from scaling.files.durable import explain_fault
 from scaling.units import clean_text
 from scaling.verbs.streams import find_lost_answer
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.errors import UsageError
-from scaling.options import FLOPS, fit_options, json_option, root_option, source_argument
-from scaling.text import dump_json
 from scaling.units import clean_text, format_count, format_flops
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.obtaining import obtain_fit, refusal_as_json, say_damage
+from scaling.verbs.options import FLOPS, fit_options, json_option, root_option, source_argument
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.ledger.table_forecasts import JudgedForecast
@@ -56,9 +56,9 @@ def forecast(
 
     Forecasts of a table lie in ROOT/forecasts/, and --outcome tells what a run came to.
     """
-    from scaling.forecasting import forecast_run, review_forecasts
-    from scaling.text_forecasts import describe_forecasts, format_forecasts
-    from scaling.workflow import holds_sweep, open_results
+    from scaling.terminal.forecasts import describe_forecasts, format_forecasts
+    from scaling.workflow.forecasting import forecast_run, review_forecasts
+    from scaling.workflow.stored import holds_sweep, open_results
 
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
@@ -104,8 +104,8 @@ def _forecast_table(
     root: Path,
     as_json: bool,
 ) -> int:
-    from scaling.forecasting import forecast_table_run, tell_table_outcome
     from scaling.ledger.table_forecasts import describe_judged, read_judged
+    from scaling.workflow.forecasting import forecast_table_run, tell_table_outcome
 
     if near:
         raise UsageError("--near forecasts runs of a results folder; leave it out for a table.")

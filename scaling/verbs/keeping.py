@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from scaling.options import (
+from scaling.units import clean_line
+from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import (
     family_option,
     filter_options,
     json_option,
@@ -19,10 +22,7 @@ from scaling.options import (
     root_option,
     source_argument,
 )
-from scaling.text import dump_json
-from scaling.units import clean_line
-from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.output import dump_json
 
 _UNREAD = {
     "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
@@ -54,7 +54,7 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     Fit again where needed and write reports/<sweep>/index.html. Of a table of runs: report.md with
     what was understood, the law, answers and checks.
     """
-    from scaling.workflow import holds_sweep
+    from scaling.workflow.stored import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
     if source.exists() and not holds_sweep(source):
@@ -77,7 +77,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     (docs/faults.md). --repair puts lost results back that their attempt kept, rebuilds the index
     and removes stray temporary files.
     """
-    from scaling.workflow import verify_results
+    from scaling.workflow.keeping import verify_results
 
     findings = verify_results(results, repair=repair)
     if as_json:
@@ -106,7 +106,7 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool)
     their result, or cancelled). Results are set aside, nothing is deleted.
     """
     from scaling.errors import UsageError
-    from scaling.workflow import renew_runs
+    from scaling.workflow.keeping import renew_runs
 
     if (failed or diverged) and run_ids:
         raise UsageError("Name runs, or say --failed or --diverged, not both.")
@@ -125,9 +125,9 @@ def write_report_page(
     results: Path, root: Path, *, options: dict[str, Any] | None = None, form: Any = "html"
 ) -> int:
     """Write the page; without options, as after a run: only where it shows something else."""
-    from scaling.reporting import report_sweep
-    from scaling.text import format_allocation, format_fit
-    from scaling.workflow import open_results
+    from scaling.terminal.answers import format_allocation, format_fit
+    from scaling.workflow.reporting import report_sweep
+    from scaling.workflow.stored import open_results
 
     stored = open_results(results)
     found = stored.ledger.read_results()
@@ -167,8 +167,8 @@ def write_table_report(
         options: Family, filters and backtest.
         reading: How the table is read.
     """
-    from scaling.durable import make_folder, write_durably
-    from scaling.reporting import describe_table_fit
+    from scaling.files.durable import make_folder, write_durably
+    from scaling.workflow.reporting import describe_table_fit
 
     text, status = describe_table_fit(
         table,

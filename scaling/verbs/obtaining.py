@@ -9,22 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import make_filters, make_fit_options, read_how
-from scaling.text import dump_json
 from scaling.units import clean_line
+from scaling.verbs.options import make_filters, make_fit_options, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
-    from scaling.fitting.result import Fit
-    from scaling.ledger.tables import LossUnit, RunTable
+    from scaling.fitting.fitted import Fit
     from scaling.sweep.shapes import ModelShape
-    from scaling.workflow import FilteredFit, StoredSweep
+    from scaling.tables.run_table import LossUnit, RunTable
+    from scaling.workflow.fits import FilteredFit
+    from scaling.workflow.stored import StoredSweep
 
 
 def obtain_fit(
     source: Path, options: dict[str, Any], *, compare: bool = False
 ) -> tuple[FilteredFit, StoredSweep | None]:
     """The fit that the options ask of a source, and its sweep if it has one; notes are said."""
-    from scaling.workflow import fit_filtered, read_runs
+    from scaling.workflow.fits import fit_filtered
+    from scaling.workflow.stored import read_runs
 
     table, stored = read_runs(source, **read_how(options))
     filters = make_filters(options)
@@ -36,8 +38,8 @@ def obtain_fit(
 
 def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSweep | None]:
     """The rows of a source that the filters keep."""
-    from scaling.ledger.filters import apply_filters
-    from scaling.workflow import read_runs
+    from scaling.tables.filters import apply_filters
+    from scaling.workflow.stored import read_runs
 
     table, stored = read_runs(path, **read_how(options))
     return apply_filters(table, make_filters(options))[0], stored
@@ -48,7 +50,7 @@ def obtain_answerer(
 ) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
     """What answers: the fit, the shapes that can be built, and what names damage in the end."""
     from scaling.ledger.fingerprint import fingerprint_folder
-    from scaling.recall import recall_fit
+    from scaling.workflow.recall import recall_fit
 
     fingerprint = fingerprint_folder(source)
     known = recall_fit(source, fingerprint, options) if fingerprint else None
@@ -57,7 +59,8 @@ def obtain_answerer(
         for note in fitted.notes:
             click.echo(clean_line(f"note: {note}"), err=True)
         return fitted, rungs, lambda: False
-    from scaling.workflow import list_sweep_ladder, note_found
+    from scaling.sweep.own_ladder import list_sweep_ladder
+    from scaling.workflow.fits import note_found
 
     found, stored = obtain_fit(source, options)
     if stored is None:
@@ -79,8 +82,8 @@ def list_groups(
         TableError: The table lacks the column.
     """
     from scaling.errors import UsageError
-    from scaling.ledger.cells import list_values
-    from scaling.workflow import holds_sweep
+    from scaling.tables.cells import list_values
+    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(source):
         raise UsageError(f"{source} is a results folder: --group-by is for tables.")

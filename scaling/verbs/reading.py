@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from scaling.options import column_options, json_option, read_how
-from scaling.text import dump_json
 from scaling.units import align_columns, clean_text
+from scaling.verbs.options import column_options, json_option, read_how
+from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
-    from scaling.ledger.table_facts import ColumnFacts, TableFacts
+    from scaling.tables.facts import ColumnFacts, TableFacts
 
 
 @click.command()
@@ -27,9 +27,9 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
     What is understood of a table, before anything is fitted: columns, units, states, rows, and what
     is missing.
     """
-    from scaling.ledger.cells import ReadOptions
-    from scaling.ledger.table_facts import describe_table
-    from scaling.workflow import holds_sweep
+    from scaling.tables.cells import ReadOptions
+    from scaling.tables.facts import describe_table
+    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(table):
         raise click.UsageError(f"{table} is a results folder: scaling status says what it holds.")

@@ -10,14 +10,6 @@ from typing import Any
 import click
 
 from scaling.errors import EnvironmentFault
-from scaling.options import (
-    FiniteRange,
-    json_option,
-    noise_option,
-    root_option,
-    sweep_argument,
-)
-from scaling.text import dump_json
 from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import (
     DAMAGED,
@@ -27,6 +19,14 @@ from scaling.verbs.exits import (
     find_exit_code,
 )
 from scaling.verbs.keeping import write_report_page
+from scaling.verbs.options import (
+    FiniteRange,
+    json_option,
+    noise_option,
+    root_option,
+    sweep_argument,
+)
+from scaling.verbs.output import dump_json
 from scaling.verbs.siblings import report_siblings
 
 
@@ -86,7 +86,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
 
 def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
     """Every sweep that the file makes; the gravest of their exit codes."""
-    from scaling.workflow import list_sweeps
+    from scaling.workflow.preparing import list_sweeps
 
     ended = []
     names = list_sweeps(sweep_file)
@@ -113,7 +113,8 @@ def _run_one(
 ) -> int:
     """Plan, train, fit and report one of the file's sweeps; the exit code of that."""
     from scaling.ledger.locking import refuse_driven
-    from scaling.workflow import open_ledger, prepare_sweep, train_sweep
+    from scaling.workflow.preparing import prepare_sweep
+    from scaling.workflow.training import open_ledger, train_sweep
 
     refuse_driven(root / "results" / name)
     sweep = prepare_sweep(
@@ -214,11 +215,11 @@ def plan(
         raise click.UsageError(
             "--cpus and --price-per-hour speak of time and money, which --no-benchmark leaves out."
         )
-    from scaling.descriptions import describe_plan, join_plans
-    from scaling.devices import count_slots
-    from scaling.text_plan import format_plan
-    from scaling.timing import obtain_throughput, settle_plan
-    from scaling.workflow import list_sweeps, prepare_sweep
+    from scaling.terminal.plan import format_plan
+    from scaling.workflow.describing import describe_plan, join_plans
+    from scaling.workflow.devices import count_slots
+    from scaling.workflow.preparing import list_sweeps, prepare_sweep
+    from scaling.workflow.timing import obtain_throughput, settle_plan
 
     plans = {}
     for name in list_sweeps(sweep_file):
@@ -238,7 +239,7 @@ def plan(
             price_per_hour=price_per_hour,
         )
         if simulate:
-            from scaling.planning import simulate_sweep
+            from scaling.workflow.simulating import simulate_sweep
 
             simulation = simulate_sweep(sweep, prior_law=prior_law, noise=noise)
             described["simulation"] = simulation.to_contract()
@@ -255,6 +256,6 @@ def _say_how_to_continue(what: str) -> None:
 
 
 def _invocation() -> str:
-    from scaling.workflow import quote_command
+    from scaling.words.commands import quote_command
 
     return quote_command(["scaling", *sys.argv[1:]])

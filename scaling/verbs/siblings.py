@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from scaling.options import FLOPS, json_option
-from scaling.text import dump_json
+from scaling.verbs.options import FLOPS, json_option
+from scaling.verbs.output import dump_json
 
 _folders_argument = click.argument(
     "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
@@ -26,8 +26,8 @@ def tokenizers(results: tuple[Path, ...], flops: tuple[float, ...], as_json: boo
     Which vocabulary reaches the fewest bits per byte with a budget. The folders are those of one
     sweep file that names several tokenizers.
     """
-    from scaling.reporting import compare_tokenizers
-    from scaling.text_vocabulary import format_vocabulary
+    from scaling.terminal.vocabularies import format_vocabulary
+    from scaling.workflow.siblings import compare_tokenizers
 
     compared = compare_tokenizers(results, budgets=flops)
     click.echo(dump_json(compared.to_contract()) if as_json else format_vocabulary(compared))
@@ -45,8 +45,8 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
     what counting the head does. The folders are those of one sweep file that names several recipes,
     or of files that differ in nothing else.
     """
-    from scaling.reporting import compare_recipes
-    from scaling.text_exponents import format_exponents
+    from scaling.terminal.exponents import format_exponents
+    from scaling.workflow.siblings import compare_recipes
 
     compared = compare_recipes(results)
     click.echo(dump_json(compared.to_contract()) if as_json else format_exponents(compared))
@@ -55,16 +55,12 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
 def report_siblings(sweep_file: Path, root: Path) -> None:
     """Write the pages of every sibling again, now that all can be compared; print the answer."""
     from scaling.errors import UsageError
-    from scaling.reporting import (
-        compare_recipes,
-        compare_tokenizers,
-        list_sibling_folders,
-        report_sweep,
-    )
-    from scaling.sweep.spec import load_sweep
-    from scaling.text_exponents import format_exponents
-    from scaling.text_vocabulary import format_vocabulary
-    from scaling.workflow import open_results
+    from scaling.sweep.reading import load_sweep
+    from scaling.terminal.exponents import format_exponents
+    from scaling.terminal.vocabularies import format_vocabulary
+    from scaling.workflow.reporting import report_sweep
+    from scaling.workflow.siblings import compare_recipes, compare_tokenizers, list_sibling_folders
+    from scaling.workflow.stored import open_results
 
     spec = load_sweep(sweep_file)
     folders = list_sibling_folders(spec, root / "results")

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from scaling.errors import UsageError
-from scaling.options import FLOPS
+from scaling.verbs.options import FLOPS
 
 _STDLIB = "python-stdlib"
 # From here on no cell of a draft makes fewer than the 200 steps a run needs (at 2e12 FLOPs in all
@@ -50,9 +50,10 @@ def init(
 
     Write a commented sweep file. On a terminal "scaling init" alone asks four questions.
     """
-    from scaling.durable import write_durably
+    from scaling.files.durable import write_durably
     from scaling.sweep.draft import Wish, draft_sweep
-    from scaling.sweep.spec import IsoflopGrid, parse_sweep
+    from scaling.sweep.grids import IsoflopGrid
+    from scaling.sweep.reading import parse_sweep
     from scaling.units import format_flops
 
     if sys.stdin.isatty() and (name is None or (run_flops is None and total_flops is None)):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.options import root_option, sweep_argument
+from scaling.verbs.options import root_option, sweep_argument
 
 
 @click.command()
@@ -27,7 +27,7 @@ def submit(sweep_file: Path, root: Path, address: str, no_wait: bool, python: st
     cancel` ends it. Needs the extra [cluster].
     """
     from scaling.orchestration.jobs import JobRequest, submit_job
-    from scaling.sweep.spec import load_sweep
+    from scaling.sweep.reading import load_sweep
     from scaling.units import clean_line
 
     spec = load_sweep(sweep_file)  # its errors now, not on the cluster

@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
-from scaling.options import (
+from scaling.units import clean_line
+from scaling.verbs.exits import DAMAGED
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import (
     FLOPS,
     json_option,
     noise_option,
@@ -15,10 +18,7 @@ from scaling.options import (
     reading_options,
     root_option,
 )
-from scaling.text import dump_json
-from scaling.units import clean_line
-from scaling.verbs.exits import DAMAGED
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.output import dump_json
 
 
 @click.command()
@@ -54,9 +54,10 @@ def suggest(
     Of a table of runs: their N, D and C.
     """
     from scaling.errors import UsageError
-    from scaling.next_cells import suggest_cells, write_sweep
-    from scaling.text_plan import format_suggestion
-    from scaling.workflow import holds_sweep, open_results, quote_command
+    from scaling.terminal.plan import format_suggestion
+    from scaling.words.commands import quote_command
+    from scaling.workflow.stored import holds_sweep, open_results
+    from scaling.workflow.suggesting import suggest_cells, write_sweep
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")
@@ -92,9 +93,9 @@ def _suggest_beside(
     *,
     as_json: bool,
 ) -> int:
-    from scaling.next_cells import suggest_beside
-    from scaling.text_plan import format_suggestion
-    from scaling.workflow import read_runs
+    from scaling.terminal.plan import format_suggestion
+    from scaling.workflow.stored import read_runs
+    from scaling.workflow.suggesting import suggest_beside
 
     runs, _ = read_runs(table, **read_how(options | {"count": "matmul"}))
     for note in runs.notes:

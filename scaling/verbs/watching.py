@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from scaling.options import json_option, results_argument
-from scaling.text import dump_json
 from scaling.verbs.exits import DAMAGED
+from scaling.verbs.options import json_option, results_argument
+from scaling.verbs.output import dump_json
 
 _WATCH_SECONDS = 2.0
 _CLEAR = "\x1b[H\x1b[2J"
@@ -31,8 +31,8 @@ def status(results: Path, watch: bool, as_json: bool) -> int:
     of those that run: tokens, tokens/s, time left, last heartbeat. Read from files alone, so it
     works from any shell or node. With --watch --json: one object a line.
     """
-    from scaling.text_watching import format_status
-    from scaling.watching import SweepWatch, is_over
+    from scaling.terminal.status import format_status
+    from scaling.workflow.watching import SweepWatch, is_over
 
     sweep = SweepWatch(results)
     while True:
@@ -61,7 +61,7 @@ def logs(results: Path, run_id: str, follow: bool) -> None:
     the traceback of a failure. The beginning of a run_id is enough.
     """
     from scaling.units import clean_line
-    from scaling.watching import find_run, read_log
+    from scaling.workflow.watching import find_run, read_log
 
     ledger, run = find_run(results, run_id)
     for line in read_log(ledger, run, follow=follow):
@@ -82,7 +82,7 @@ def cancel(results: Path, run_id: str | None) -> None:
     """
     from scaling.ledger.cancelling import cancel_run, cancel_sweep
     from scaling.ledger.commit import Ledger
-    from scaling.watching import find_run
+    from scaling.workflow.watching import find_run
 
     if run_id is None:
         if cancel_sweep(Ledger.open(results)):
@@ -115,6 +115,6 @@ def track(results: Path, name: Any) -> None:
     trackers/wandb of the results folder; MLflow into trackers/mlflow there, or where
     MLFLOW_TRACKING_URI says. `scaling run --track` does it while runs finish.
     """
-    from scaling.workflow import send_to_tracker
+    from scaling.workflow.keeping import send_to_tracker
 
     click.echo(f"{send_to_tracker(results, name)} run(s) sent to {name}", err=True)

@@ -4,12 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Coverage, LawEstimate
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Coverage, LawEstimate
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table
 
 # Epoch's refit of Hoffmann et al. (arXiv:2404.10102), within 1e18 … 1e22 FLOPs.
 E, A, B, ALPHA, BETA = 1.8172, 477.8, 2143.4, 0.34731, 0.36717

@@ -12,8 +12,8 @@ from known_fit import LARGEST, make_known_fit
 from scaling.allocation import Question, allocate, predict
 from scaling.allocation.members import ask_members
 from scaling.allocation.optimum import answer_by_law
-from scaling.fitting.result import Fit, MeasuredRun
-from scaling.text import format_allocation, format_members, format_prediction
+from scaling.fitting.fitted import Fit, MeasuredRun
+from scaling.terminal.answers import format_allocation, format_members, format_prediction
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from scipy.optimize import minimize_scalar
 import scaling
 from scaling.allocation import Hardware, Question, allocate, find_device
 from scaling.errors import NoFitError
-from scaling.fitting.engine import fit_runs
-from scaling.ledger.tables import make_table
+from scaling.fitting.every_approach import fit_runs
+from scaling.tables.run_table import make_table
 
 BUDGET, SERVED = 1e22, 2e12
 H100 = Hardware(name="h100", flops_per_second=0.4 * 989.4e12)

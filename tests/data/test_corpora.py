@@ -18,7 +18,7 @@ from scaling.data.sources import prepare_source
 from scaling.data.split import choose_validation, cut_documents, measure_overlap, split_documents
 from scaling.errors import CorpusError, IntegrityError
 from scaling.ledger.commit import Ledger
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 
 CORPORA = Path(
     os.environ.get("SCALING_CORPORA", Path(__file__).parents[2].parent / "shared" / "corpora")

@@ -16,8 +16,8 @@ from scaling.data.corpora import read_documents
 from scaling.data.files import list_files
 from scaling.data.shards import find_longest_run, prepare_corpus
 from scaling.errors import CorpusError, TableError
-from scaling.ledger import rows
-from scaling.ledger.tables import read_table
+from scaling.tables import rows
+from scaling.tables.reading import read_table
 
 MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 

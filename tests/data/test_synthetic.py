@@ -11,7 +11,7 @@ from scaling.data.batches import BatchOrder, list_validation_windows
 from scaling.data.shards import open_shards
 from scaling.data.sources import prepare_synthetic
 from scaling.data.synthetic import Source, draw_held_out, draw_training, filter_windows, make_source
-from scaling.sweep.spec import CorpusSpec
+from scaling.sweep.corpus_spec import CorpusSpec
 
 TINY = make_source(3, vocab_size=3, topics=2, states=2)
 

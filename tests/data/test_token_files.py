@@ -8,7 +8,8 @@ import pytest
 from scaling.data.shards import open_shards
 from scaling.data.sources import prepare_source
 from scaling.errors import CorpusError
-from scaling.sweep.spec import SweepSpec, parse_sweep
+from scaling.sweep.reading import parse_sweep
+from scaling.sweep.spec import SweepSpec
 
 GPT2, LLAMA = (20240520, 1, "<u2"), (20240801, 7, "<u4")
 

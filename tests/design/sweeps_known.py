@@ -9,12 +9,14 @@ import numpy as np
 
 from scaling.design.expectation import tabulate_expected
 from scaling.design.prior import scale_published_law
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import make_ladder_cost
-from scaling.sweep.plan import CorpusFacts, plan_sweep
-from scaling.sweep.shapes import list_ladder
-from scaling.sweep.spec import SweepSpec, parse_sweep
+from scaling.sweep.ladder import list_ladder
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
+from scaling.sweep.spec import SweepSpec
 
 SWEEP = """\
 name: known

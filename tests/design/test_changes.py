@@ -8,7 +8,7 @@ import pytest
 from sweeps_known import COST, FACTS, PRIOR, SWEEP, make_spec
 
 from scaling.design.changes import Change, find_halving, list_changes, try_changes
-from scaling.fitting.result import Discrepancy
+from scaling.fitting.fitted import Discrepancy
 from scaling.sweep.plan import plan_sweep
 
 NO_DRIFT = Discrepancy(rates=(0.0,), below=0.5, windows=())

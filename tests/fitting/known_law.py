@@ -6,8 +6,8 @@ import numpy as np
 
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable, make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 # E, A, B, alpha, beta: N* = 1e4 at 3e10 FLOPs, loss 2.26 there, as measured on the standard

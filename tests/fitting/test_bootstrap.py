@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, simulate
 
-from scaling.fitting.backtest import backcast_largest, leave_out, list_blocks
+from scaling.fitting.backcast import backcast_largest, leave_out, list_blocks
 from scaling.fitting.bootstrap import draw_laws, find_interval
 from scaling.fitting.budgets import group_budgets
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.identification import estimate_covariance, identify
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, select_rows, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table, select_rows, sort_rows
 
 
 def test_draws_of_a_group_move_together():

@@ -16,13 +16,13 @@ from scaling.fitting.bracket import (
     measure_recipe_error,
     shift_draws,
 )
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.brackets import Bracket
-from scaling.ledger.tables import RunTable, make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray
 
 FACTORS = (0.25, 0.5, 2.0, 4.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, select_rows
+from scaling.tables.run_table import make_table, select_rows
 
 # A design that passes every gate: 9 budgets of 9 sizes over two decades, a tenth of the noise.
 GOOD = {"noise": NOISE / 10, "budgets": 9, "sizes": 9, "ends": (3e10, 3e12)}

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scaling.fitting.recipe_checks import check_training
-from scaling.workflow import read_runs
+from scaling.fitting.checks.training import check_training
+from scaling.workflow.stored import read_runs
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference"
 

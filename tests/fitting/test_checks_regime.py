@@ -7,10 +7,10 @@ import pytest
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop, simulate
 
 from scaling.fitting.budgets import group_budgets
+from scaling.fitting.checks.regime import check_regime, measure_minima
 from scaling.fitting.isoflop import fit_curves
-from scaling.fitting.regime import check_regime, measure_minima
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table
+from scaling.tables.run_table import make_table
 
 
 def judge(table):

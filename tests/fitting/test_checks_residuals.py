@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from known_law import NOISE, design_isoflop, simulate
 
-from scaling.fitting.engine import fit_runs
-from scaling.ledger.tables import make_table
+from scaling.fitting.every_approach import fit_runs
+from scaling.tables.run_table import make_table
 
 
 def check(fit, code):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from known_law import NOISE
 
-from scaling.fitting.spread_checks import check_seed_spread
-from scaling.ledger.tables import make_table
+from scaling.fitting.checks.seed_spread import check_seed_spread
+from scaling.tables.run_table import make_table
 
 SIZES = np.array([4e3, 1e4, 2.5e4, 6e4, 1.5e5])
 

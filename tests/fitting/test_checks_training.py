@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from known_law import simulate
 
-from scaling.fitting.recipe_checks import check_training
+from scaling.fitting.checks.training import check_training
 
 CODES = (
     "too_few_steps", "warmup_too_long", "undercooled", "mixed_tokenisers", "numerics_changed",

@@ -9,8 +9,8 @@ from scaling.fitting.cubic import find_minima
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import make_table
 
 # As different as exponents of published laws get; N* = 1e4 at 3e10 FLOPs, as TRUTH has.
 LOPSIDED = np.array([0.6, 0.5 * 1e4**0.5, 1.0 * 5e5**0.25, 0.5, 0.25])

@@ -10,13 +10,13 @@ from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
 from scaling.fitting.discrepancy import DriftMember, assume_discrepancy, measure_discrepancy
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Discrepancy
 from scaling.fitting.parametric import fit_parametric
-from scaling.fitting.result import Discrepancy
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import RunTable, make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 
 WIDE = {"budgets": 7, "sizes": 7, "ends": (1e11, 1e14)}
 

@@ -10,9 +10,9 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table, select_rows
+from scaling.tables.run_table import make_table, select_rows
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
 LAWS = {
@@ -212,7 +212,7 @@ def test_frontier_keeps_to_the_budget():
 
 def test_reading_a_fit_needs_neither_scipy_nor_pandas():
     program = (
-        "import sys, scaling.fitting.result, scaling.fitting.store, scaling.allocation;"
+        "import sys, scaling.fitting.fitted, scaling.fitting.store, scaling.allocation;"
         "print([m for m in ('scipy', 'pandas', 'torch', 'ray', 'matplotlib') if m in sys.modules])"
     )
     done = subprocess.run(
@@ -222,7 +222,7 @@ def test_reading_a_fit_needs_neither_scipy_nor_pandas():
 
 
 def test_reading_a_table_needs_no_pandas():
-    program = "import sys, scaling.ledger.tables; print('pandas' in sys.modules)"
+    program = "import sys, scaling.tables.run_table; print('pandas' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from scaling.allocation import allocate, predict
-from scaling.fitting.engine import fit_runs
 from scaling.fitting.ensemble.members import fit_member
 from scaling.fitting.ensemble.weights import SHARE, open_windows, weigh_members
-from scaling.fitting.result import Fit, MemberScore
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, MemberScore
 from scaling.fitting.store import read_fit, write_fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.coupled import COUPLED
@@ -21,8 +21,8 @@ from scaling.laws.ensemble import ENSEMBLE
 from scaling.laws.family import LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.laws.kaplan import KAPLAN
-from scaling.ledger.tables import RunTable, make_table, sort_rows
 from scaling.sweep.cost_model import SIX_ND
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])

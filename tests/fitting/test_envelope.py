@@ -10,15 +10,16 @@ from known_law import TRUTH
 
 from scaling.allocation import allocate
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
 from scaling.fitting.envelope import fit_envelope
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.isoflop import fit_power_line
 from scaling.fitting.noise import list_clusters
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
-from scaling.ledger.tables import make_table, read_table
 from scaling.sweep.cost_model import SIX_ND
-from scaling.text import format_fit
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import make_table
+from scaling.terminal.answers import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).
 SLOPE = TRUTH[4] / (TRUTH[3] + TRUTH[4])

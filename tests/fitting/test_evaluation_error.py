@@ -7,8 +7,8 @@ import pytest
 from known_law import simulate
 
 from scaling.allocation import allocate, predict
-from scaling.fitting.engine import fit_runs
-from scaling.ledger.tables import make_table
+from scaling.fitting.every_approach import fit_runs
+from scaling.tables.run_table import make_table
 
 
 def test_the_error_of_the_held_out_set_is_in_the_loss_and_a_new_run() -> None:

@@ -15,13 +15,13 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation.distance import check_distance
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Check
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Check
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.brackets import Bracket
-from scaling.ledger.tables import RunTable, make_table, select_rows
-from scaling.report.words import name_check
+from scaling.tables.brackets import Bracket
+from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
+from scaling.words.plain import name_check
 
 # Every code that a fit may show.
 GATES = {

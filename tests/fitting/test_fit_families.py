@@ -9,12 +9,12 @@ import pytest
 
 from scaling.allocation import allocate
 from scaling.errors import NoFitError, UsageError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws import registry
 from scaling.laws.power_sum import PowerSum, Term
 from scaling.laws.registry import FAMILIES, find_family
-from scaling.ledger.tables import RunTable, make_table
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 LETTERS = {

@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from scaling.fitting.held_out import backtest_families
+from scaling.fitting.backtest import backtest_families
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, make_table, select_rows, sort_rows
+from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 
 
 def simulate(name: str, letters: list[float], noise: float = 0.001) -> RunTable:

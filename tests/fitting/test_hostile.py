@@ -8,10 +8,10 @@ import pytest
 
 from scaling.allocation import allocate, predict
 from scaling.errors import ScalingError
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
 from scaling.fitting.store import read_fit, write_fit
-from scaling.ledger.tables import make_table
+from scaling.tables.run_table import make_table
 
 COUNTS = (1, 2, 3, 9, 10, 11, 15, 20, 40)
 

@@ -7,7 +7,7 @@ from known_law import NOISE, design_isoflop, simulate
 from scaling.fitting.bootstrap import draw_minima
 from scaling.fitting.budgets import group_budgets
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
-from scaling.ledger.tables import make_table, select_rows
+from scaling.tables.run_table import make_table, select_rows
 
 
 def curves_of(table):

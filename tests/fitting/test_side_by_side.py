@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from known_law import TRUTH, design_isoflop, simulate
 
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.ledger.tables import make_table
 from scaling.sweep.cost_model import make_ladder_cost
-from scaling.sweep.shapes import list_ladder
+from scaling.sweep.ladder import list_ladder
+from scaling.tables.run_table import make_table
 
 SIDES = {"parametric", "projection", "isoflop", "akima", "cubic"}
 

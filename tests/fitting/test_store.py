@@ -6,9 +6,9 @@ import pytest
 from known_law import simulate
 
 from scaling.errors import EnvironmentFault, IntegrityError
-from scaling.fitting.engine import fit_runs
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.store import FORMAT_VERSION, read_fit, write_fit
-from scaling.ledger.tables import make_table
+from scaling.tables.run_table import make_table
 
 
 def test_a_fit_comes_back_equal(tmp_path):

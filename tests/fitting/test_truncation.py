@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from scaling.cli import cli
 from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve, truncate_runs
 from scaling.laws.registry import find_family
-from scaling.ledger.tables import RunTable, make_table, sort_rows
+from scaling.tables.run_table import RunTable, make_table, sort_rows
 
 LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost
-from scaling.sweep.shapes import list_ladder
+from scaling.sweep.ladder import list_ladder
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
 

@@ -7,8 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scaling.errors import TableError
-from scaling.ledger import rows
-from scaling.ledger.tables import read_table
+from scaling.tables import rows
+from scaling.tables.reading import read_table
 
 # Header and states as in a real export of W&B's runs table: configured values and logged metrics
 # stand side by side without a prefix, nested ones dotted.

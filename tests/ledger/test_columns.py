@@ -7,9 +7,10 @@ from click.testing import CliRunner
 from test_tables import refuse, write
 
 from scaling.cli import cli
-from scaling.fitting.engine import fit_runs
-from scaling.ledger.columns import TABLE_COLUMNS
-from scaling.ledger.tables import read_table, select_rows
+from scaling.fitting.every_approach import fit_runs
+from scaling.tables.columns import TABLE_COLUMNS
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import select_rows
 
 SCHEDULE = ("loss_se", "batch_tokens", "steps", "warmup_steps", "decay_steps")
 GATES = (

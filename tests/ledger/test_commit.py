@@ -14,15 +14,17 @@ from typing import Any
 
 import pytest
 
-from scaling import durable
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
-from scaling.ledger.commit import Ledger, find_outdated
-from scaling.ledger.documents import seal_document
+from scaling.files import durable
+from scaling.files.sealed import seal_document
+from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
+from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import COLUMNS, Measurement, RunStatus
 from scaling.ledger.sweep_table import render_index, row_of, tabulate, write_index
+from scaling.sweep.cells import Cell
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
-from scaling.sweep.plan import Cell, CorpusFacts
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 

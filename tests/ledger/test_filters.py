@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from scaling.errors import UsageError
-from scaling.fitting.engine import fit_runs
-from scaling.ledger.filters import Filters, apply_filters
-from scaling.ledger.tables import make_table, read_table, select_rows
+from scaling.fitting.every_approach import fit_runs
+from scaling.tables.filters import Filters, apply_filters
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import make_table, select_rows
 
 TABLES = Path(os.environ.get("SCALING_TABLES", Path(__file__).parents[3] / "shared" / "data"))
 

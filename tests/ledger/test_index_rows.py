@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from test_tables import refuse, write
 
-from scaling.ledger.tables import read_table
+from scaling.tables.reading import read_table
 
 HEAD = "run_id,role,status,N,D,loss,varied,varied_run,varied_factor\n"
 GRID = "a,grid,finished,1e6,2e7,3,,,\nb,replicate,finished,2e6,2e7,2.9,,,\n"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from scaling.errors import TableError
-from scaling.ledger.tables import read_table
+from scaling.tables.reading import read_table
 
 COLUMNS = {"N": "config.n_params", "D": "config.data.tokens", "loss": "summary.val/loss"}
 

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from scaling.errors import TableError, UsageError
-from scaling.ledger.tables import read_table
+from scaling.tables.reading import read_table
 
 
 def write(folder, columns):

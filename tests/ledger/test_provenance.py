@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from scaling.files.sealed import seal_document
 from scaling.ledger import provenance
 from scaling.ledger.commit import Ledger
-from scaling.ledger.documents import read_result, seal_document
+from scaling.ledger.documents import read_result
 
 REPOSITORY = Path(__file__).parents[2]
 REFERENCE = REPOSITORY / "results" / "reference"

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from test_cells import refuse, write
 
-from scaling.ledger.filters import Filters, apply_filters
-from scaling.ledger.tables import read_table
+from scaling.tables.filters import Filters, apply_filters
+from scaling.tables.reading import read_table
 from scaling.tables.states import read_state_rule
 
 # Hoffmann et al. 2022, arXiv:2203.15556, eq. 10.

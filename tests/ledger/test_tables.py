@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from scaling.errors import TableError
-from scaling.ledger.tables import make_table, read_table, select_rows, sort_rows
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import make_table, select_rows, sort_rows
 
 
 def write(folder, text, encoding="utf-8"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from scaling.ledger.throughput_cache import (
+from scaling.ledger.machine import (
     Device,
     find_device,
     join_points,

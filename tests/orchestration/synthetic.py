@@ -22,8 +22,9 @@ from typing import Any
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.orchestration.driver import DriverSettings
-from scaling.sweep.plan import Cell, CorpusFacts
+from scaling.orchestration.outcome import DriverSettings
+from scaling.sweep.cells import Cell
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.trunks import find_branch_step

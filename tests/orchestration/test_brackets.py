@@ -11,8 +11,8 @@ from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_ru
 from scaling.ledger.sweep_table import INDEX_PATH, tabulate
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.sweep.cells import Cell
 from scaling.sweep.cost_model import SIX_ND
-from scaling.sweep.plan import Cell
 from scaling.sweep.runspec import RunSpec
 
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
 
-from scaling import faults
 from scaling.errors import EnvironmentFault
+from scaling.files import faults
 from scaling.ledger.integrity import verify
-from scaling.orchestration.driver import SweepOutcome, run_cells
+from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
+from scaling.orchestration.outcome import SweepOutcome
 
 CELLS = make_cells(3)
 BLOCK = 64 * 2**10

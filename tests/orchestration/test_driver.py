@@ -32,11 +32,12 @@ from scaling.orchestration.attempt import (
     classify_failure,
     run_attempt,
 )
-from scaling.orchestration.driver import DriverSettings, SweepOutcome, run_cells
+from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors import AttemptEnded
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.ground import Ground
-from scaling.sweep.plan import Cell
+from scaling.orchestration.outcome import DriverSettings, SweepOutcome
+from scaling.sweep.cells import Cell
 
 HERE = Path(__file__).parent
 

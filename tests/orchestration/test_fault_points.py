@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 from synthetic import SETTINGS, expected_loss, make_corpus, make_ledger, make_run
 
-from scaling import faults
 from scaling.data.shards import open_shards, prepare_corpus
+from scaling.files import faults
 from scaling.ledger.integrity import verify
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 
 SHARED = Path("/dev/shm")
 PACKAGE = Path(faults.__file__).parent

@@ -12,7 +12,7 @@ from scaling.ledger.trunk_cache import TrunkCache
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.trunk_schedule import TrunkSchedule
-from scaling.sweep.plan import Cell
+from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import find_branch_step, name_prefix
 

@@ -9,19 +9,21 @@ from functools import cache
 import numpy as np
 
 from scaling.allocation import Allocation, allocate
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit, FitStatus
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit, FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
-from scaling.ledger.tables import RunTable
-from scaling.report.page import ReportData
+from scaling.report.data import ReportData
+from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
-from scaling.sweep.plan import CorpusFacts, Plan, plan_sweep
+from scaling.sweep.ladder import list_ladder
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import list_ladder
-from scaling.sweep.spec import parse_sweep
+from scaling.tables.run_table import RunTable
 from scaling.units import bits_per_byte
 
 SWEEP = """\

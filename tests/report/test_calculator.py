@@ -12,10 +12,10 @@ from simulated import standard_data
 
 from scaling.allocation import Question, allocate
 from scaling.report.calculator import AnswerTable, list_answers, tabulate_answers
-from scaling.report.conditions import list_stops
 from scaling.report.interactive import list_live_figures
 from scaling.report.landscape import trace_surface
 from scaling.report.measured import collect_runs, evaluate_frontier, evaluate_law
+from scaling.report.sliders import list_stops
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,13 @@ from simulated import make_result, standard_data
 from test_page import cut_scripts, read_text
 
 from scaling.cli import cli
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.held_out import Backtest, FamilyScore, HeldOut
-from scaling.ledger.filters import FilterEffect
-from scaling.ledger.tables import make_table
+from scaling.fitting.backtest import Backtest, FamilyScore, HeldOut
+from scaling.fitting.every_approach import fit_runs
 from scaling.report.choices import list_members
-from scaling.report.page import ReportData, render_page
+from scaling.report.data import ReportData
+from scaling.report.page import render_page
+from scaling.tables.filters import FilterEffect
+from scaling.tables.run_table import make_table
 from scaling.units import format_count
 
 REPOSITORY = Path(__file__).parents[2]

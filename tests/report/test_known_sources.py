@@ -4,9 +4,9 @@ import dataclasses
 
 from simulated import standard_data
 
-from scaling.fitting.result import Interval
+from scaling.compare.vocabularies import BudgetChoice, VocabularyComparison, VocabularyPoint
+from scaling.fitting.fitted import Interval
 from scaling.report.page import render_page
-from scaling.vocabulary import BudgetChoice, VocabularyComparison, VocabularyPoint
 
 POINT = VocabularyPoint(
     tokenizer="bpe:512",

@@ -12,7 +12,7 @@ from test_page import PAYLOADS
 
 from scaling import laws
 from scaling.allocation import Allocation
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.laws.registry import FAMILIES
 from scaling.report.checklist import ORIGINS, fill_checklist
 from scaling.report.citation import write_bibtex

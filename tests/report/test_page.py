@@ -19,11 +19,13 @@ from simulated import SWEEP, make_data, standard_data, with_status
 
 import scaling.report
 from scaling.allocation import Allocation
-from scaling.fitting.result import Check, FitStatus, Interval
-from scaling.report.answers import STATUSES, mark_distance
-from scaling.report.page import ReportData, render_page, write_report
-from scaling.sweep.plan import RejectedCell
+from scaling.fitting.fitted import Check, FitStatus, Interval
+from scaling.report.answers import mark_distance
+from scaling.report.data import ReportData
+from scaling.report.page import render_page, write_report
+from scaling.sweep.cells import RejectedCell
 from scaling.units import format_count, format_flops
+from scaling.words.statuses import STATUSES
 
 PAYLOADS = (
     "<script>alert(1)</script>",

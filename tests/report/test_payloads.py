@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from simulated import standard_data
 
-from scaling.fitting.result import Check
+from scaling.fitting.fitted import Check
 from scaling.report.page import render_page
-from scaling.sweep.plan import RejectedCell
+from scaling.sweep.cells import RejectedCell
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 

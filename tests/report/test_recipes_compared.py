@@ -4,8 +4,8 @@ import dataclasses
 
 from simulated import standard_data
 
-from scaling.exponents import Change, Exponent, RecipeComparison, RecipePoint, Step
-from scaling.fitting.result import Interval
+from scaling.compare.exponents import Change, Exponent, RecipeComparison, RecipePoint, Step
+from scaling.fitting.fitted import Interval
 from scaling.report.page import render_page
 
 LONG = RecipePoint(

@@ -19,18 +19,19 @@ from click.testing import CliRunner
 from simulated import FACTS, make_result
 
 from scaling.cli import cli
-from scaling.fitting.engine import fit_runs
-from scaling.fitting.result import Fit
+from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.fitted import Fit
 from scaling.ledger.commit import Ledger
 from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.results import Measurement, RunStatus
 from scaling.ledger.sweep_table import INDEX_PATH, write_index
-from scaling.ledger.tables import RunTable, read_table
 from scaling.sweep.counting import COUNT_CONVENTIONS
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.spec import parse_sweep
-from scaling.workflow import open_results, read_runs
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import RunTable
+from scaling.workflow.stored import open_results, read_runs
 
 SWEEP = """\
 # Question: what do these runs say?

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.sweep.plan import CorpusFacts
+from scaling.sweep.corpus_facts import CorpusFacts
 
 FACTS = CorpusFacts(
     digest="0" * 24,

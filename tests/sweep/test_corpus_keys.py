@@ -6,12 +6,14 @@ import pytest
 from known_corpus import FACTS
 
 from scaling.errors import SpecError
+from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.cost import count_evaluated_windows, estimate_memory
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, count_flops_per_token
-from scaling.sweep.plan import decide_seq_len, plan_sweep
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.siblings import list_siblings, select_sibling
-from scaling.sweep.spec import SweepSpec, parse_sweep
+from scaling.sweep.spec import SweepSpec
 
 GRID = "grid: {budgets: [1e11], sizes: 3}\n"
 

@@ -9,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from scaling.cli import cli
 from scaling.sweep.draft import SHARE, Wish, draft_sweep
-from scaling.sweep.spec import IsoflopGrid, load_sweep, parse_sweep
+from scaling.sweep.grids import IsoflopGrid
+from scaling.sweep.reading import load_sweep, parse_sweep
 
 
 def init(*words: str, stdin: str | None = None) -> Result:

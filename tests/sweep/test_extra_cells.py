@@ -8,7 +8,7 @@ from test_plan import FACTS
 from scaling.errors import SpecError
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
-from scaling.sweep.spec import parse_sweep
+from scaling.sweep.reading import parse_sweep
 
 SWEEP = """\
 name: a

@@ -10,14 +10,17 @@ from hypothesis import strategies as st
 from known_corpus import FACTS
 
 from scaling.errors import SpecError
-from scaling.sweep import shapes
+from scaling.files.sealed import canonical_json
+from scaling.sweep import ladder
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import count_params
+from scaling.sweep.ladder import list_ladder
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
 from scaling.sweep.recipe import REFERENCE, decide_recipe
-from scaling.sweep.runspec import RunSpec, canonical_json
-from scaling.sweep.shapes import list_ladder, make_shape
-from scaling.sweep.spec import RecipeSpec, parse_sweep
+from scaling.sweep.recipe_spec import RecipeSpec
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import make_shape
 
 GRID = "grid: {{budgets: {budgets}, sizes: {sizes}}}"
 
@@ -191,13 +194,13 @@ def test_a_grid_of_any_size_is_planned_or_refused_without_delay(grid, max_epochs
     text = json.dumps({"name": "a", "corpus": corpus, "grid": grid})
     rungs = 0
 
-    def count_rung(shape, original=shapes.count_matmul_params):
+    def count_rung(shape, original=ladder.count_matmul_params):
         nonlocal rungs
         rungs += 1
         return original(shape)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "count_matmul_params", count_rung)
+        patch.setattr(ladder, "count_matmul_params", count_rung)
         try:
             planned = plan_sweep(parse_sweep(text.encode(), source="a.yaml"), FACTS)
         except SpecError as error:

@@ -8,9 +8,10 @@ from known_corpus import FACTS
 
 from scaling.errors import SpecError
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import load_sweep, parse_sweep
 from scaling.sweep.recipe import MAX_WARMUP_SHARE
 from scaling.sweep.siblings import list_siblings, select_sibling
-from scaling.sweep.spec import SweepSpec, load_sweep, parse_sweep
+from scaling.sweep.spec import SweepSpec
 
 
 def parse(recipes: str, recipe: str = "{}", corpus: str = "source: python-stdlib") -> SweepSpec:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.sweep.plan import CorpusFacts, plan_sweep
-from scaling.sweep.spec import load_sweep, parse_sweep
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import load_sweep, parse_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FACTS = CorpusFacts(

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.errors import SpecError
-from scaling.sweep.spec import count_cells, describe_schema, load_sweep, parse_sweep
+from scaling.sweep.reading import load_sweep, parse_sweep
+from scaling.sweep.spec import count_cells, describe_schema
 from scaling.sweep.strict_yaml import parse_yaml
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"

@@ -8,9 +8,9 @@ import pytest
 
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.sweep.throughput import MAX_PIVOTS, StepTime, Throughput, choose_pivots
 
 HELD_OUT = 500_000

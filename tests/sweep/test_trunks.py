@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.sweep.trunks import (
     count_spent_flops,
     find_branch_step,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaling.tables.numbers import Marks, NumberError, find_marks, read_number
+from scaling.units.numbers import Marks, NumberError, find_marks, read_number
 
 READ = {
     "70M": 70_000_000.0, "1.4B": 1.4e9, "300B": 300e9, "10T": 10e12, "1e21": 1e21, "64k": 64_000.0,

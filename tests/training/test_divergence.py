@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from scaling.data.sources import prepare_synthetic
+from scaling.sweep.corpus_spec import CorpusSpec
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import CorpusSpec
 from scaling.training import trainer
 from scaling.training.divergence import find_rise, has_exploded
 from scaling.training.trainer import train_run

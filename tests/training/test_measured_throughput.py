@@ -10,9 +10,9 @@ import torch
 
 from scaling.data.shards import prepare_corpus
 from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
-from scaling.sweep.spec import RecipeSpec
 from scaling.training.throughput import measure_throughput
 
 

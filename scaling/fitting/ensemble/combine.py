@@ -22,11 +22,11 @@ from scaling.fitting.bootstrap import (
 from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.ensemble.members import FittedMember, fit_member
 from scaling.fitting.ensemble.weights import Window, list_misses, open_windows, weigh_members
+from scaling.fitting.fitted import MemberScore
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit
-from scaling.fitting.result import MemberScore
 from scaling.laws.ensemble import ENSEMBLE
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 # Draws of one block: their counts and scores fill a few MiB for hundreds of rows.

@@ -9,7 +9,7 @@ import numpy as np
 from scaling.fitting.noise import list_cells
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.ensemble import MIN_RATIO, Member
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import IntArray
 
 # Fewer than these cannot carry the letters of the richest member.

@@ -31,7 +31,7 @@ from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_residual_sigma
 from scaling.fitting.parametric import locate_rows
 from scaling.laws.ensemble import ENSEMBLE
-from scaling.ledger.tables import RunTable, select_rows
+from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
 # (largest quantile of C that is fitted, smallest that is forecast)

@@ -27,8 +27,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scaling.durable import write_durably
 from scaling.errors import EnvironmentFault, ScalingError
+from scaling.files.durable import write_durably
 
 # -fno-trapping-math and -fno-math-errno let loops be vectorised; neither changes a result. Not
 # -ffast-math: NaN must come through, and sums have a stated order. -Wno-psabi: vectors are passed

@@ -1,0 +1,323 @@
+"""How a recipe moves the exponent: sweeps of one grid compared by a in N* ∝ C^a.
+
+Kaplan et al. (2001.08361) found a = .73, Hoffmann et al. (2203.15556) .50. Porian et al.
+(2406.19146) walked from the one to the other: .835 as Kaplan counted and trained, .706 with the
+head's FLOPs, .602 with a short warmup, .571 with a decay that ends where the run does, .497 tuned.
+Here each recipe is a sweep of its own over the same cells, so whatever moves a is the recipe; and
+the first step, the head, is a matter of counting: the same runs, N and C with it and without.
+
+    a(C_low, C_high) = ln(N*(C_high) / N*(C_low)) / ln(C_high / C_low)    of each law's frontier
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.compare.recounting import CountedExponent
+from scaling.errors import UsageError
+from scaling.fitting.fitted import (
+    SCHEMA_VERSION,
+    Approach,
+    Fit,
+    Frontier,
+    Interval,
+    finite_or_none,
+)
+from scaling.units import FloatArray
+
+COUNTED_AS_KAPLAN = "N and C without the head"
+_METHODS: tuple[Approach, ...] = ("parametric", "isoflop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """One recipe's sweep.
+
+    Attributes:
+        recipe: Its name.
+        sets: What it does not leave to the rules: key -> value.
+        fit: Of its runs.
+        headless: Of the same runs, N counted without embeddings and head, C without the head's
+            FLOPs, as Kaplan et al. did.
+        counted: Exponents by minima at equal C under both counts, the whole one first; None where
+            the runs carry none.
+        lowest: Declared budget [FLOPs] -> lowest measured loss there [nats/token].
+    """
+
+    recipe: str
+    sets: Mapping[str, float]
+    fit: Fit
+    headless: Fit
+    counted: tuple[CountedExponent, CountedExponent] | None
+    lowest: Mapping[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Exponent:
+    """a and its interval; None without bootstrap."""
+
+    value: float
+    interval: Interval | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of an exponent."""
+        interval = None if self.interval is None else self.interval.to_contract()
+        return {"value": finite_or_none(self.value), "interval": interval}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipePoint:
+    """What one recipe's runs say.
+
+    Attributes:
+        recipe, sets: Which.
+        law: a of the law's frontier (Approach 3).
+        minima: a of the line through the IsoFLOP minima (Approach 2); None where they carry none.
+        headless: a of the law's frontier with N and C counted without the head; None without one.
+        headless_minima: The same by minima at equal C; None where the runs carry none.
+        params: N* of the law at the largest budget all recipes share.
+        measured: Lowest measured loss of that budget [nats/token]; None where there is none.
+        failed: Gates that failed, by code.
+    """
+
+    recipe: str
+    sets: Mapping[str, float]
+    law: Exponent
+    minima: Exponent | None
+    headless: Exponent | None
+    headless_minima: Exponent | None
+    params: float
+    measured: float | None
+    failed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """How far a moves, by one method.
+
+    Attributes:
+        value: Of a after, less a before.
+        interval: Of it; None without bootstrap.
+    """
+
+    value: float
+    interval: Interval | None
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the interval leaves out zero; None without one."""
+        return None if self.interval is None else self.interval.low * self.interval.high > 0.0
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of a change."""
+        interval = None if self.interval is None else self.interval.to_contract()
+        return {"value": finite_or_none(self.value), "interval": interval, "sure": self.sure}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """From one way to the next.
+
+    Attributes:
+        before, after: Names of recipes; for the first step, of ways of counting.
+        law: Change of a by the laws.
+        minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
+            cannot; None where one of the two has none.
+    """
+
+    before: str
+    after: str
+    law: Change
+    minima: Change | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipeComparison:
+    """Recipes compared, in the order of the sweep file.
+
+    Attributes:
+        points: One for each recipe with a law.
+        steps: Counting the head for the first of them, then each recipe in place of the one before.
+        flops: Largest budget that all share; None where they declare none.
+        level: Of the intervals.
+        left_out: Recipes without a frontier, and why.
+    """
+
+    points: tuple[RecipePoint, ...]
+    steps: tuple[Step, ...]
+    flops: float | None
+    level: float
+    left_out: Mapping[str, str]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling recipes`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "level": self.level,
+            "flops": self.flops,
+            "left_out": dict(self.left_out),
+            "recipes": [
+                {
+                    "recipe": point.recipe,
+                    "sets": dict(point.sets),
+                    "a": {
+                        "parametric": point.law.to_contract(),
+                        "isoflop": _to_contract(point.minima),
+                        "parametric_without_head": _to_contract(point.headless),
+                        "isoflop_without_head": _to_contract(point.headless_minima),
+                    },
+                    "params": point.params,
+                    "lowest_loss": point.measured,
+                    "failed_checks": list(point.failed),
+                }
+                for point in self.points
+            ],
+            "steps": [
+                {
+                    "before": step.before,
+                    "after": step.after,
+                    "change": {
+                        "parametric": step.law.to_contract(),
+                        "isoflop": None if step.minima is None else step.minima.to_contract(),
+                    },
+                }
+                for step in self.steps
+            ],
+        }
+
+
+def compare_exponents(trained: Sequence[Trained], *, seed: int = 0) -> RecipeComparison:
+    """Compare recipes by the exponent of their frontiers.
+
+    Args:
+        trained: Sweeps of the same cells and corpus, in the order of the steps.
+        seed: Of the pairing of draws.
+
+    Raises:
+        UsageError: Fewer than two have a law with a frontier.
+    """
+    usable = [one for one in trained if "parametric" in one.fit.approaches]
+    left_out = {
+        one.recipe: one.fit.reason or one.fit.status for one in trained if one not in usable
+    }
+    if len(usable) < 2:
+        raise UsageError(
+            f"{len(usable)} of {len(trained)} recipes have a frontier; two are needed to compare."
+        )
+    shared = set.intersection(*(set(one.lowest) for one in usable))
+    flops = max(shared, default=None)
+    return RecipeComparison(
+        points=tuple(_describe(one, flops) for one in usable),
+        steps=_list_steps(usable, seed),
+        flops=flops,
+        level=usable[0].fit.level,
+        left_out=left_out,
+    )
+
+
+def _describe(one: Trained, flops: float | None) -> RecipePoint:
+    line = one.fit.approaches["parametric"]
+    at = flops if flops is not None else line.range[1]
+    return RecipePoint(
+        recipe=one.recipe,
+        sets=one.sets,
+        law=_read_exponent(line),
+        minima=_read_exponent_of(one.fit, "isoflop"),
+        headless=_read_exponent_of(one.headless, "parametric"),
+        headless_minima=_read_counted(one),
+        params=line.k_n * at**line.a,
+        measured=None if flops is None else one.lowest[flops],
+        failed=tuple(check.code for check in one.fit.checks if check.passed is False),
+    )
+
+
+def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
+    steps = []
+    first = usable[0]
+    plain = first.fit.approaches["parametric"]
+    headless = first.headless.approaches.get("parametric")
+    if headless is not None:
+        # The same runs under the same weights: their draws belong together, if none is missing.
+        paired = len(plain.draws) == len(headless.draws)
+        steps.append(
+            Step(
+                before=f"{first.recipe}, {COUNTED_AS_KAPLAN}",
+                after=first.recipe,
+                law=_compare(headless, plain, None if paired else seed),
+                minima=_compare_counts(first),
+            )
+        )
+    for at, (one, other) in enumerate(itertools.pairwise(usable), start=1):
+        # Other runs under the same weights: as they come, draws would look as if noise were shared.
+        changes = {
+            name: _compare(one.fit.approaches[name], other.fit.approaches[name], seed + at)
+            for name in _METHODS
+            if name in one.fit.approaches and name in other.fit.approaches
+        }
+        steps.append(
+            Step(
+                before=one.recipe,
+                after=other.recipe,
+                law=changes["parametric"],
+                minima=changes.get("isoflop"),
+            )
+        )
+    return tuple(steps)
+
+
+def _compare_counts(one: Trained) -> Change | None:
+    """What counting the head does by minima at equal C, both counts with the same noise."""
+    if one.counted is None:
+        return None
+    whole, headless = one.counted
+    differences = whole.draws - headless.draws
+    return Change(whole.a - headless.a, _find_interval(differences, one.fit.level))
+
+
+def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
+    """From one line to another; draws are paired as they are, or at random by the seed."""
+    value = other.a - line.a
+    count = min(len(line.draws), len(other.draws))
+    if count < 2 or line.intervals is None:
+        return Change(value, None)
+    first, second = (_take_slopes(one)[:count] for one in (line, other))
+    if shuffle is not None:
+        second = np.random.default_rng(shuffle).permutation(second)
+    return Change(value, _find_interval(second - first, line.intervals["a"].level))
+
+
+def _take_slopes(line: Frontier) -> FloatArray:
+    return np.array(line.draws, dtype=np.float64)[:, 0]
+
+
+def _find_interval(draws: FloatArray, level: float) -> Interval | None:
+    finite = draws[np.isfinite(draws)]
+    if finite.size < 2:
+        return None
+    low, high = np.quantile(finite, [0.5 - level / 2, 0.5 + level / 2])
+    return Interval(float(low), float(high), level)
+
+
+def _read_counted(one: Trained) -> Exponent | None:
+    if one.counted is None:
+        return None
+    _, headless = one.counted
+    return Exponent(headless.a, _find_interval(headless.draws, one.fit.level))
+
+
+def _read_exponent_of(fit: Fit, approach: Approach) -> Exponent | None:
+    line = fit.approaches.get(approach)
+    return None if line is None else _read_exponent(line)
+
+
+def _read_exponent(line: Frontier) -> Exponent:
+    return Exponent(line.a, None if line.intervals is None else line.intervals["a"])
+
+
+def _to_contract(exponent: Exponent | None) -> dict[str, Any] | None:
+    return None if exponent is None else exponent.to_contract()

@@ -1,0 +1,424 @@
+"""Which of two recipes needs less compute, by how much, and how sure that is.
+
+Both tables are fitted together with shared exponents (laws/two_recipes.py). Where the exponents are
+not shared (the separate fits are significantly better) each keeps its own law, and the answer
+holds at the asked budget only.
+
+    multiplier m(C) = C_B / C,   L*_B(C_B) = L*_A(C)
+
+is the compute that B needs for the loss that A reaches with C, as a share of C; below 1, B is the
+better recipe. L* is the lowest loss along each table's own cost model.
+
+Where the tables share cells (the same N and D, or a group), a bootstrap draw takes a cell in both
+or in neither, so that noise which both runs of it have (initialisation, order of the data) cancels
+in m: at a correlation of .9 the interval is less than half as wide (benchmarks/pairs.py).
+
+Whether the exponents are shared is a likelihood-ratio test in the Huber objective's units
+(identification.py): 2·ΔF/τ is χ² with two degrees of freedom, whose tail is e^(−ΔF/τ).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.fitting.bootstrap import MAX_CLUSTERS, draw_laws, draw_together
+from scaling.fitting.budgets import list_flops
+from scaling.fitting.checks.fits import check_bounds
+from scaling.fitting.checks.points import find_design_problem
+from scaling.fitting.fitted import Check, Interval, finite_or_none, pass_if
+from scaling.fitting.identification import measure_scale
+from scaling.fitting.noise import estimate_replicate_sigma, join_clusters
+from scaling.fitting.parametric import ParametricFit, choose_delta, fit_parametric
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.laws.frontier import find_frontier
+from scaling.laws.two_recipes import SHARED
+from scaling.sweep.cost_model import CostModel
+from scaling.tables.run_table import RunTable, make_table, sort_rows
+from scaling.units import FloatArray, IntArray, format_flops
+
+# Exponents differ if equal ones would fit as badly once in a hundred tables.
+_SIGNIFICANCE = 0.01
+MAX_DECADES = 3.0  # as for a single table (decision 0076)
+_HALVINGS = 40  # of the range of ln C: to 1e-11
+_REACH = math.log(1e6)  # how far apart recipes may be
+_BUDGETS = 25  # at which a crossing is looked for
+_BEYOND = 10.0  # and how far beyond the data
+_EQUAL = 1e-9  # of ln L: rounding, not a difference
+_MOST_RUNS = 1000.0  # beyond that many times as many, they are the same for all one can tell
+_SURE = 0.95  # share of draws in which the curves keep their order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Two recipes at one budget.
+
+    Attributes:
+        names: Of the tables, A and B.
+        flops: The budget C given to A.
+        loss: Lowest loss of each with C [nats/token].
+        multiplier: m(C); inf where B never gets there, 0 where any compute of B is enough.
+        level: Of the intervals.
+        multiplier_interval: None without bootstrap.
+        shared: Whether both were fitted with shared exponents.
+        exponents: α and β of A and B.
+        crossing: Budget at which the better recipe changes, within the data and a decade beyond;
+            None: it does not.
+        order_kept: Share of the draws in which no such change happens; None without bootstrap.
+        more_runs: How many times as many runs would tell the recipes apart; 1 where they are
+            told apart, None without bootstrap or where nothing differs.
+        more_flops: What training those that are missing would cost, at the mean cost of the runs
+            there are [FLOPs]; None likewise.
+        checks: Gates.
+    """
+
+    names: tuple[str, str]
+    flops: float
+    loss: tuple[float, float]
+    multiplier: float
+    level: float
+    multiplier_interval: Interval | None
+    shared: bool
+    exponents: tuple[tuple[float, float], tuple[float, float]]
+    crossing: float | None
+    order_kept: float | None
+    more_runs: float | None
+    more_flops: float | None
+    checks: tuple[Check, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling compare`."""
+        interval = self.multiplier_interval
+        ends = (
+            None if interval is None else [finite_or_none(e) for e in (interval.low, interval.high)]
+        )
+        return {
+            "schema_version": 1,
+            "tables": list(self.names),
+            "flops": self.flops,
+            "loss": [finite_or_none(value) for value in self.loss],
+            "multiplier": finite_or_none(self.multiplier),
+            "level": self.level,
+            "intervals": {"multiplier": ends},
+            "shared_exponents": self.shared,
+            "exponents": [dict(zip(("alpha", "beta"), one, strict=True)) for one in self.exponents],
+            "crossing": self.crossing,
+            "order_kept": self.order_kept,
+            "more_runs": finite_or_none(self.more_runs),
+            "more_flops": finite_or_none(self.more_flops),
+            "checks": [dataclasses.asdict(check) for check in self.checks],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recipe:
+    """One table's law: letters (E, A, B, α, β), shape (5,), and draws of them, (b, 5)."""
+
+    letters: FloatArray
+    draws: FloatArray
+    cost: CostModel
+
+
+def compare(
+    first: RunTable,
+    second: RunTable,
+    *,
+    flops: float | None = None,
+    far: bool = False,
+    huber_delta: float | None = None,
+    bootstrap: int | None = 1000,
+    level: float = 0.9,
+    seed: int = 0,
+    same_text: bool | None = None,
+) -> Comparison:
+    """Compare the recipes behind two tables.
+
+    Args:
+        first, second: A and B; losses must be of the same text under the same tokenizer.
+        flops: Budget C; None: the smaller of the two largest budgets.
+        far: Answer even beyond three decades from the data.
+        huber_delta: Threshold on log residuals; None: see `choose_delta`.
+        bootstrap: Draws; None: no intervals.
+        level: Of the intervals.
+        seed: Of the draws.
+        same_text: Whether both were evaluated on the same tokens; None: nobody knows.
+
+    Raises:
+        NoFitError: A table cannot carry a law, or a fit is not proven.
+        QueryError: The budget is no positive number, or too far from the data.
+    """
+    tables = sort_rows(first), sort_rows(second)
+    for table in tables:
+        problem = find_design_problem(table)
+        if problem is not None:
+            raise NoFitError(f"{table.source}: {problem}")
+    ranges = [list_flops(table) for table in tables]
+    if flops is None:
+        flops = float(min(one.max() for one in ranges))
+    if not (math.isfinite(flops) and flops > 0):
+        raise QueryError(f"flops is {flops}; ask for a positive, finite number.")
+    distance = max(
+        max(math.log10(flops / float(one.max())), math.log10(float(one.min()) / flops))
+        for one in ranges
+    )
+    if distance > MAX_DECADES and not far:
+        raise QueryError(
+            f"C = {format_flops(flops)} lies {distance:.1f} decades from a table's runs; beyond "
+            f"{MAX_DECADES:g} no answer was ever tested. Add runs, or insist with --far."
+        )
+    if bootstrap is not None and bootstrap < 2:
+        raise UsageError(f"bootstrap is {bootstrap}; draw at least 2, or ask for none.")
+    sigmas = [estimate_replicate_sigma(table) for table in tables]
+    delta = max(choose_delta(sigma, huber_delta) for sigma in sigmas)
+    alone = [fit_parametric(table, CHINCHILLA, delta=delta) for table in tables]
+    both, group = _join_tables(tables)
+    joint = fit_parametric(both, SHARED, delta=delta, group=group)
+    for fit, name in zip((*alone, joint), (*(t.source for t in tables), "both"), strict=True):
+        if not fit.converged:
+            raise NoFitError(f"{name}: the fit is not converged, so nothing can be compared.")
+        if fit.vanished:
+            raise NoFitError(
+                f"{name}: a term of its law has vanished ({', '.join(fit.at_bound)}), so it says "
+                "nothing of the best split of a budget, and nothing can be compared."
+            )
+    bounds = [check for check in map(check_bounds, alone) if check.passed is False]
+    shared_check = _check_shared(joint, alone)
+    shared = bool(shared_check.passed)
+    if shared:
+        recipes = _split_joint(joint, both, tables, bootstrap, seed)
+    else:
+        recipes = _keep_apart(alone, tables, bootstrap, seed)
+    checks = (_check_text(same_text), *bounds, shared_check)
+    return _answer(tables, recipes, ranges, flops, shared, checks, level)
+
+
+def _answer(
+    tables: tuple[RunTable, RunTable],
+    recipes: tuple[_Recipe, ...],
+    ranges: list[FloatArray],
+    flops: float,
+    shared: bool,
+    checks: tuple[Check, ...],
+    level: float,
+) -> Comparison:
+    point = [recipe.letters[None] for recipe in recipes]
+    multiplier = float(_find_multiplier(point, recipes, flops)[0])
+    low = max(float(one.min()) for one in ranges)
+    high = max(float(one.max()) for one in ranges) * _BEYOND
+    budgets = np.geomspace(min(low, flops), max(high, flops), _BUDGETS)
+    gap = _find_gap(point, recipes, budgets)[0]
+    signs = np.where(np.abs(gap) < _EQUAL, 0.0, np.sign(gap))
+    changes = np.flatnonzero(signs[1:] * signs[:-1] < 0)
+    crossing = None
+    if changes.size:
+        at = int(changes[0])
+        share = gap[at] / (gap[at] - gap[at + 1])
+        crossing = float(budgets[at] * (budgets[at + 1] / budgets[at]) ** share)
+    interval, kept, more = None, None, None
+    draws = [recipe.draws for recipe in recipes]
+    count = min(len(one) for one in draws)
+    if count >= 2:
+        some = [one[:count] for one in draws]
+        drawn = _find_multiplier(some, recipes, flops)
+        # Quantiles that are draws themselves: some may be 0 or without end.
+        tails = [0.5 - level / 2.0, 0.5 + level / 2.0]
+        ends = np.quantile(drawn, tails, method="inverted_cdf")
+        interval = Interval(low=float(ends[0]), high=float(ends[1]), level=level)
+        signs = np.sign(_find_gap(some, recipes, budgets))
+        kept = float(np.mean(np.all(signs == signs[:, :1], axis=1)))
+        more = _count_more_runs(multiplier, interval)
+    losses = [
+        float(_lowest_loss(p, r, np.array([flops]))[0, 0])
+        for p, r in zip(point, recipes, strict=True)
+    ]
+    return Comparison(
+        names=(tables[0].source, tables[1].source),
+        flops=flops,
+        loss=(losses[0], losses[1]),
+        multiplier=multiplier,
+        level=level,
+        multiplier_interval=interval,
+        shared=shared,
+        exponents=tuple((float(r.letters[3]), float(r.letters[4])) for r in recipes),  # type: ignore[arg-type]
+        crossing=crossing,
+        order_kept=kept,
+        more_runs=more,
+        more_flops=None if more is None else (more - 1.0) * sum(float(c.sum()) for c in ranges),
+        checks=(
+            *checks,
+            _check_distance(flops, multiplier, ranges),
+            _check_reach(multiplier, interval),
+            _check_order(kept, crossing),
+        ),
+    )
+
+
+def _join_tables(tables: tuple[RunTable, RunTable]) -> tuple[RunTable, IntArray]:
+    """Both tables as one, and the recipe of each row; cells they share are one cluster."""
+    recipe = np.repeat(np.arange(2), [len(table) for table in tables])
+    params, tokens, loss = (
+        np.concatenate([getattr(table, name) for table in tables])
+        for name in ("params", "tokens", "loss")
+    )
+    group = [str(name) for name in join_clusters(*tables)]
+    return make_table(params, tokens, loss=loss, group=group), recipe
+
+
+def _split_joint(
+    joint: ParametricFit,
+    both: RunTable,
+    tables: tuple[RunTable, RunTable],
+    bootstrap: int | None,
+    seed: int,
+) -> tuple[_Recipe, ...]:
+    draws = np.empty((0, joint.coefficients.size))
+    if bootstrap is not None:
+        draws = draw_laws(both, joint, count=bootstrap, seed=seed).coefficients
+    letters = list(SHARED.param_names)
+    recipes = []
+    for at, table in enumerate(tables, start=1):
+        wanted = [f"E_{at}", f"A_{at}", f"B_{at}", "alpha", "beta"]
+        columns = [letters.index(name) for name in wanted]
+        recipes.append(
+            _Recipe(letters=joint.coefficients[columns], draws=draws[:, columns], cost=table.cost)
+        )
+    return tuple(recipes)
+
+
+def _keep_apart(
+    fits: list[ParametricFit],
+    tables: tuple[RunTable, RunTable],
+    bootstrap: int | None,
+    seed: int,
+) -> tuple[_Recipe, ...]:
+    """A law for each. Draws take the cells that the tables share in both or in neither; where there
+    are none, each table is drawn by itself."""
+    draws = [np.empty((0, fit.coefficients.size)) for fit in fits]
+    if bootstrap is not None:
+        cluster = join_clusters(*tables)
+        first, second = (set(part.tolist()) for part in np.split(cluster, [len(tables[0])]))
+        if first & second and len(first | second) <= MAX_CLUSTERS:
+            draws = draw_together(fits, cluster, count=bootstrap, seed=seed)
+        else:
+            draws = [
+                draw_laws(table, fit, count=bootstrap, seed=seed + at).coefficients
+                for at, (fit, table) in enumerate(zip(fits, tables, strict=True))
+            ]
+    return tuple(
+        _Recipe(letters=fit.coefficients, draws=drawn, cost=table.cost)
+        for fit, drawn, table in zip(fits, draws, tables, strict=True)
+    )
+
+
+def _lowest_loss(letters: FloatArray, recipe: _Recipe, flops: FloatArray) -> FloatArray:
+    """L*(C), shape (draws, budgets), for letters (draws, 5) and C (budgets,) or (draws, 1)."""
+    wide = letters[:, None, :]
+    budgets = flops if flops.ndim == 2 else flops[None, :]
+    params, tokens = find_frontier(CHINCHILLA, wide, flops=budgets, cost=recipe.cost)
+    return CHINCHILLA.loss(wide, params, tokens)
+
+
+def _find_multiplier(
+    letters: list[FloatArray], recipes: tuple[_Recipe, ...], flops: float
+) -> FloatArray:
+    """m of each draw: halving in ln C_B, as L* falls with C."""
+    target = _lowest_loss(letters[0], recipes[0], np.array([flops]))
+    centre = math.log(flops)
+    low = np.full(target.shape, centre - _REACH)
+    high = np.full(target.shape, centre + _REACH)
+    reached = _lowest_loss(letters[1], recipes[1], np.exp(high)) <= target
+    always = _lowest_loss(letters[1], recipes[1], np.exp(low)) <= target
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        enough = _lowest_loss(letters[1], recipes[1], np.exp(middle)) <= target
+        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
+    found = np.where(reached, np.exp(high - centre), np.inf)
+    return np.asarray(np.where(always, 0.0, found)[:, 0], dtype=np.float64)
+
+
+def _find_gap(
+    letters: list[FloatArray], recipes: tuple[_Recipe, ...], budgets: FloatArray
+) -> FloatArray:
+    """ln L*_A − ln L*_B, shape (draws, budgets)."""
+    first, second = (
+        _lowest_loss(one, recipe, budgets) for one, recipe in zip(letters, recipes, strict=True)
+    )
+    return np.asarray(np.log(first) - np.log(second), dtype=np.float64)
+
+
+def _count_more_runs(multiplier: float, interval: Interval) -> float | None:
+    """Intervals shrink with the root of the number of runs: (half width / |ln m|)²."""
+    if not (math.isfinite(multiplier) and 0 < interval.low < math.inf):
+        return None
+    if not math.isfinite(interval.high):
+        return None
+    if interval.low > 1.0 or interval.high < 1.0:
+        return 1.0
+    distance = abs(math.log(multiplier))
+    half = 0.5 * math.log(interval.high / interval.low)
+    more = (half / distance) ** 2 if distance > 0 else math.inf
+    return more if more <= _MOST_RUNS else None
+
+
+def _check_text(same: bool | None) -> Check:
+    seen = {
+        True: "Both were evaluated on the same tokens.",
+        False: "The tables were evaluated on different tokens: their losses are of two tasks.",
+        None: "The tables do not say whether their losses are of the same tokens.",
+    }[same]
+    advice = "Evaluate both on one text with one tokenizer before comparing them."
+    return pass_if(same, "same_text", seen, advice)
+
+
+def _check_shared(joint: ParametricFit, alone: list[ParametricFit]) -> Check:
+    psi_square, slope = measure_scale(joint)
+    rise = joint.objective - sum(fit.objective for fit in alone)
+    chance = math.exp(-max(0.0, rise) * slope / psi_square) if psi_square > 0 else 1.0
+    values = [f"alpha {fit.coefficients[3]:.3g}, beta {fit.coefficients[4]:.3g}" for fit in alone]
+    seen = (
+        f"Fitted apart: {values[0]}; {values[1]}. Equal exponents would fit as badly with a "
+        f"chance of {chance:.2g}."
+    )
+    advice = "Each table keeps its own law; the multiplier holds at this budget only."
+    return pass_if(chance >= _SIGNIFICANCE, "exponents_shared", seen, advice)
+
+
+def _check_reach(multiplier: float, interval: Interval | None) -> Check:
+    ends = [] if interval is None else [interval.low, interval.high]
+    lost = [value for value in (multiplier, *ends) if not 0.0 < value < math.inf]
+    seen = "B reaches A's loss within a millionfold of its compute, in all that was drawn."
+    if lost:
+        seen = "B never reaches A's loss, or does with any compute: here or at an interval's end."
+    advice = "The tables' losses hardly overlap: compare them at another budget."
+    return pass_if(not lost, "within_reach", seen, advice)
+
+
+def _check_distance(flops: float, multiplier: float, ranges: list[FloatArray]) -> Check:
+    low, high = max(float(r.min()) for r in ranges), min(float(r.max()) for r in ranges)
+    inside = low <= flops <= high * (1 + 1e-9)
+    needed = flops * multiplier
+    inside &= float(ranges[1].min()) <= needed * (1 + 1e-9)
+    inside &= needed <= float(ranges[1].max()) * (1 + 1e-9)
+    known = f"Both tables cover {format_flops(low)} … {format_flops(high)} FLOPs"
+    if low > high:
+        known = "No budget lies within both tables"
+    takes = format_flops(needed) if 0.0 < needed < math.inf else "no amount that its law knows"
+    seen = f"{known}; asked: {format_flops(flops)}, for which B needs {takes}."
+    advice = "Compare where both were trained, or add runs there."
+    return pass_if(inside, "extrapolation_distance", seen, advice)
+
+
+def _check_order(kept: float | None, crossing: float | None) -> Check:
+    where = "The curves do not cross"
+    if crossing is not None:
+        where = f"The curves cross near {format_flops(crossing)} FLOPs"
+    if kept is None:
+        return pass_if(None, "order_kept", f"{where}; without draws nothing says how surely.", "")
+    seen = f"{where}; in {kept:.0%} of the draws one recipe is better throughout."
+    advice = "Which recipe is better depends on the budget, or is not known: quote the budget."
+    return pass_if(crossing is None and kept >= _SURE, "order_kept", seen, advice)

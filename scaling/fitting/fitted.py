@@ -1,0 +1,415 @@
+"""Fit: a law with everything needed to trust or distrust it. Read without scipy or pandas.
+
+A Fit is a value: `write_fit` and `read_fit` carry it through JSON unchanged, so that `allocate` on
+a stored fit answers at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from scaling.sweep.cost_model import CostModel
+from scaling.sweep.counting import CountConvention
+
+# Of every JSON the command line prints; keys may be added under it, none changed or removed.
+SCHEMA_VERSION = 1
+
+FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
+Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
+Axis = Literal["C", "N", "D"]  # by which runs are held out
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A range that should hold the truth with probability `level`."""
+
+    low: float
+    high: float
+    level: float
+
+    def to_contract(self) -> list[float | None]:
+        """[low, high]."""
+        return [finite_or_none(self.low), finite_or_none(self.high)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One validity gate.
+
+    Attributes:
+        code: Machine-readable name, e.g. `interior_minimum`.
+        passed: None where it could not be evaluated.
+        seen: What was seen, with numbers.
+        advice: What to do about it; empty if passed.
+    """
+
+    code: str
+    passed: bool | None
+    seen: str
+    advice: str
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of one check."""
+        return {"code": self.code, "passed": self.passed, "seen": self.seen, "advice": self.advice}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LawEstimate:
+    """Coefficients of L(N, D) [nats/token] by name, and their intervals where there are any."""
+
+    family: str
+    params: Mapping[str, float]
+    intervals: Mapping[str, Interval] | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a law."""
+        return {
+            "family": self.family,
+            "params": {name: finite_or_none(value) for name, value in self.params.items()},
+            "intervals": _list_intervals(self.intervals),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objective:
+    """What the fit minimised: sum over rows of the Huber loss of log residuals."""
+
+    name: str
+    delta: float
+    sum: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frontier:
+    """N*(C) = k_n · C^a and D*(C) = k_d · C^b, local over `range`.
+
+    Attributes:
+        approach: Which approach it is.
+        a, b, k_n, k_d: Log-log line over `range`.
+        cost_model: Which accounting of C.
+        range: Budgets [FLOPs] over which the line holds.
+        intervals: By name (a, b, k_n, k_d); None without bootstrap.
+        optima: (C, N*, D*, loss) of each accepted IsoFLOP minimum or handover of the envelope;
+            empty for parametric.
+        rejected: One line for each IsoFLOP curve without a usable minimum, and for each change of
+            the envelope that is no handover.
+        draws: Bootstrap draws of (a, log k_n, b, log k_d), one row each; empty if none.
+    """
+
+    approach: Approach
+    a: float
+    b: float
+    k_n: float
+    k_d: float
+    cost_model: str
+    range: tuple[float, float]
+    intervals: Mapping[str, Interval] | None
+    optima: tuple[tuple[float, float, float, float], ...]
+    rejected: tuple[str, ...]
+    draws: tuple[tuple[float, ...], ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of a frontier."""
+        keys = ("flops", "params", "tokens", "loss")
+        numbers = {name: finite_or_none(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
+        return {
+            **numbers,
+            "cost_model": self.cost_model,
+            "range": [finite_or_none(end) for end in self.range],
+            "intervals": _list_intervals(self.intervals),
+            "optima": [dict(zip(keys, one, strict=True)) for one in self.optima],
+            "rejected": list(self.rejected),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """The box of the data behind a fit: (low, high) of N, D, C, loss and D/N; the last None where a
+    fit was stored without it."""
+
+    params: tuple[float, float]
+    tokens: tuple[float, float]
+    flops: tuple[float, float]
+    loss: tuple[float, float]
+    ratio: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredRun:
+    """A finished run: N, D, C [FLOPs] and its loss [nats/token]."""
+
+    params: float
+    tokens: float
+    flops: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backcast:
+    """The largest budget's runs predicted by a fit of all smaller budgets.
+
+    Attributes:
+        trained_below: The fit used runs of budgets below this [FLOPs].
+        run, predicted, measured: Names, predicted and measured losses [nats/token].
+        mean_abs_relative_error, bias: Over those runs, relative.
+    """
+
+    trained_below: float
+    run: tuple[str, ...]
+    predicted: tuple[float, ...]
+    measured: tuple[float, ...]
+    mean_abs_relative_error: float
+    bias: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DriftWindow:
+    """One forecast of a table's larger runs by its smaller ones.
+
+    Attributes:
+        axis: Quantity by which they were told apart.
+        fitted_up_to: Its largest value that was fitted [FLOPs, parameters or tokens].
+        fitted, held: How many runs were fitted, and forecast.
+        decades: Mean decades of compute beyond the fitted ones (a decade of N or D counts twice).
+        miss: Mean of ln measured - ln forecast.
+        expected: Standard deviation of `miss` if the law were right.
+    """
+
+    axis: Axis
+    fitted_up_to: float
+    fitted: int
+    held: int
+    decades: float
+    miss: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discrepancy:
+    """Model error beyond the data (fitting/discrepancy.py).
+
+    Attributes:
+        rates: Equally likely sizes of the error of ln L per root decade (its root mean square),
+            ascending.
+        below: Probability that the error is one of over-prediction: loss below the law.
+        windows: The forecasts that speak of it; empty: the rates are the prior's.
+    """
+
+    rates: tuple[float, ...]
+    below: float
+    windows: tuple[DriftWindow, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of model error: quantiles of its rate, and the forecasts behind them."""
+        at = {name: int(q * len(self.rates)) for name, q in (("median", 0.5), ("q95", 0.95))}
+        return {
+            "loss_per_root_decade": {name: self.rates[place] for name, place in at.items()},
+            "below": self.below,
+            "windows": [dataclasses.asdict(window) for window in self.windows],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemberScore:
+    """A member of the ensemble: its weight, and how well it forecast held-out runs.
+
+    Attributes:
+        name: Of the member.
+        weight: In the ensemble, 0 to 1.
+        errors: Mean absolute error of ln L of each window's forecast; None where it could not be
+            made.
+        biases: Mean of ln forecast − ln measured of the same.
+        budgets: Distinct C among each window's held-out runs.
+        reach: C of each window's held-out runs over the largest fitted one.
+        weight_interval: Of the weight, over the draws; None without bootstrap.
+        rows: Runs that it was fitted to; 0 where it takes no part.
+        letters: How many it fits.
+        converged: Whether its fit is proven; None where it takes no part.
+    """
+
+    name: str
+    weight: float
+    errors: tuple[float | None, ...]
+    biases: tuple[float | None, ...]
+    budgets: tuple[int, ...]
+    reach: tuple[float, ...]
+    weight_interval: Interval | None
+    rows: int
+    letters: int
+    converged: bool | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """One of `members` in the JSON of `scaling fit`."""
+        interval = None if self.weight_interval is None else self.weight_interval.to_contract()
+        return {**dataclasses.asdict(self), "weight_interval": interval}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnsembleEstimate:
+    """The ensemble that answers where no law was asked for by name.
+
+    Attributes:
+        law: Its letters: those of each member, and the weights.
+        frontier: Of the ensemble.
+        members: Weights and scores.
+        draws: Bootstrap draws, one row each, columns in the order of `law.params`.
+        residual_sigma: Robust standard deviation of log residuals.
+        converged: Whether every member with a weight is proven.
+    """
+
+    law: LawEstimate
+    frontier: Frontier
+    members: tuple[MemberScore, ...]
+    draws: tuple[tuple[float, ...], ...]
+    residual_sigma: float
+    converged: bool
+
+    def to_contract(self) -> dict[str, Any]:
+        """`answer` in the JSON of `scaling fit`."""
+        return {
+            "family": self.law.family,
+            "members": [member.to_contract() for member in self.members],
+            "frontier": self.frontier.to_contract(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A law, where it came from, and how far to trust it.
+
+    Attributes:
+        status: What can be said of the optimum that was found.
+        reason: One sentence behind the status.
+        n: Rows fitted.
+        law: None where no law could be fitted.
+        level: Of every interval in the fit.
+        objective: None where no law could be fitted.
+        approaches: Frontier by approach; a missing key could not be had.
+        asked: The approach the answers come from (`parametric` where all were asked for).
+        covered: Range of the fitted data.
+        residual_sigma: Robust standard deviation of log residuals.
+        replicate_sigma: Standard deviation of log loss between seeds of one cell; None without
+            replicates.
+        draws: Bootstrap draws of the law's parameters with recipe error (fitting/bracket.py), one
+            row each, columns in the order of `law.params`; empty without bootstrap.
+        checks: Every gate that was considered.
+        backcast: None where there are too few budgets.
+        convention: How N was counted; None if a foreign table does not say.
+        cost: FLOPs per token as a function of N.
+        notes: What a reader should know of how the table was read and the fit was made (a loss per
+            byte, C filled in, intervals that are not a bootstrap).
+        table_digest: SHA-256 of the rows the fit rests on.
+        source: Path of those rows, for messages.
+        members: Of a law that is an ensemble; empty for one law.
+        answer: The ensemble that answers in place of the law; None where the law was asked for.
+        measured: Finished runs, also those that no fit takes: where one stands at a question's
+            budget or (N, D), the answer leads with it.
+        discrepancy: Model error of what answers, beyond the data; None without bootstrap.
+        evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
+            on the same documents; None where it is not stated.
+        floor: Profile interval of E, at the level of the gates; None where the law fits none.
+    """
+
+    status: FitStatus
+    reason: str
+    n: int
+    law: LawEstimate | None
+    level: float
+    objective: Objective | None
+    approaches: Mapping[Approach, Frontier]
+    asked: Approach
+    covered: Coverage | None
+    residual_sigma: float | None
+    replicate_sigma: float | None
+    draws: tuple[tuple[float, ...], ...]
+    checks: tuple[Check, ...]
+    backcast: Backcast | None
+    convention: CountConvention | None
+    cost: CostModel
+    notes: tuple[str, ...]
+    table_digest: str
+    source: str
+    members: tuple[MemberScore, ...] = ()
+    answer: EnsembleEstimate | None = None
+    measured: tuple[MeasuredRun, ...] = ()
+    discrepancy: Discrepancy | None = None
+    evaluation_error: float | None = None
+    floor: Interval | None = None
+
+    @property
+    def frontier(self) -> Frontier | None:
+        """The frontier of the asked approach."""
+        return self.approaches.get(self.asked)
+
+    @property
+    def answering(self) -> Fit:
+        """This fit as it answers: with the ensemble in the law's place where there is one."""
+        if self.answer is None:
+            return self
+        one = self.answer
+        return dataclasses.replace(
+            self,
+            law=one.law,
+            draws=one.draws,
+            approaches={**self.approaches, "parametric": one.frontier},
+            residual_sigma=one.residual_sigma,
+            members=one.members,
+            answer=None,
+        )
+
+    @property
+    def plain(self) -> Fit:
+        """This fit as its law alone answers, without intervals: they would hold the model error of
+        the ensemble."""
+        return dataclasses.replace(self, answer=None, draws=())
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling fit`, plain values without NaN or Infinity."""
+        objective = None
+        if self.objective is not None:
+            objective = {
+                "name": self.objective.name,
+                "delta": self.objective.delta,
+                "sum": finite_or_none(self.objective.sum),
+            }
+        members = {"members": [one.to_contract() for one in self.members]}
+        drift = None if self.discrepancy is None else self.discrepancy.to_contract()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "status": self.status,
+            "reason": self.reason,
+            "n": self.n,
+            "law": None if self.law is None else self.law.to_contract(),
+            "level": self.level,
+            "objective": objective,
+            "frontier": None if self.frontier is None else self.frontier.to_contract(),
+            "approaches": {name: one.to_contract() for name, one in self.approaches.items()},
+            "checks": [check.to_contract() for check in self.checks],
+            "notes": list(self.notes),
+            "discrepancy": drift,
+            "evaluation_error": self.evaluation_error,
+            "answer": None if self.answer is None else self.answer.to_contract(),
+            **(members if self.members else {}),
+        }
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """The number, or None where JSON has no word for it."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _list_intervals(
+    intervals: Mapping[str, Interval] | None,
+) -> dict[str, list[float | None]] | None:
+    if intervals is None:
+        return None
+    return {name: one.to_contract() for name, one in intervals.items()}
+
+
+def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
+    """A Check; the advice is dropped where it passed."""
+    return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)

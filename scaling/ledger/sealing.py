@@ -1,0 +1,58 @@
+"""A result made ready to be committed: files on disk, digests, sealed bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scaling.errors import IntegrityError
+from scaling.files.durable import digest_file, sync_file, sync_folder
+from scaling.files.sealed import seal_document
+from scaling.ledger.documents import check_file_name, read_result
+from scaling.ledger.provenance import describe_versions
+from scaling.ledger.results import Measurement, RunResult
+from scaling.ledger.signs import name_now
+from scaling.sweep.runspec import RunSpec
+
+
+def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
+    files: dict[str, str] = {}
+    for name in sorted(names):
+        check_file_name(name)
+        try:
+            sync_file(attempt / name)
+            files[name] = digest_file(attempt, name)
+        except FileNotFoundError as error:
+            raise IntegrityError(
+                f"{attempt / name}: the trainer says its result rests on it, but it is not there."
+            ) from error
+    sync_folder(attempt)
+    return files
+
+
+def make_result(
+    run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
+) -> RunResult:
+    taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
+    numerics = dict(measured.numerics)
+    return RunResult(
+        run=run,
+        attempt_id=attempt_id,
+        tokens=run.tokens,
+        flops=run.flops,
+        finished_at=name_now(),
+        versions=describe_versions(),
+        **(taken | {"files": files, "numerics": numerics}),
+    )
+
+
+def seal_result(result: RunResult) -> bytes:
+    """The stored bytes, proven to be read back as intact."""
+    try:
+        sealed = seal_document(result.to_json())
+    except ValueError as error:
+        raise IntegrityError(f"the measurement is not finite ({error})") from error
+    read_result(json.loads(sealed), result.run.run_id)
+    return sealed

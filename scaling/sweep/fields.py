@@ -1,0 +1,72 @@
+"""Values of a sweep file: numbers as people write them, within what can be computed with."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from scaling.sweep.ladder import LARGEST_PARAMS
+from scaling.units.numbers import NumberError, read_number
+
+_Number = TypeVar("_Number", int, float)
+
+LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
+
+
+def _read_amount(value: Any) -> Any:
+    """`70M`, `10^21` and `1,000,000` are numbers; what may be two is refused with both readings."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_number(value)
+    except NumberError as error:
+        if "," in str(error):
+            raise PydanticCustomError("number", "{why}.", {"why": str(error)}) from None
+        return value
+
+
+def read_count(value: Any) -> Any:
+    """`1e6` is a count; `2.5` and `true` are not."""
+    value = _read_amount(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    return value
+
+
+Count = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=1, lt=2**63)]
+Seed = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, lt=2**32)]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Positive = Annotated[
+    float,
+    Field(strict=True, gt=0, lt=LARGEST_BUDGET, allow_inf_nan=False),
+    BeforeValidator(_read_amount),
+]
+Params = Annotated[
+    float,
+    Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False),
+    BeforeValidator(_read_amount),
+]
+Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
+GpuShare = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+AskedPrecision = Annotated[
+    Literal["auto", "float32", "mixed"],
+    BeforeValidator(lambda value: "float32" if value == "fp32" else value),
+    WithJsonSchema({"enum": ["auto", "float32", "fp32", "mixed"], "type": "string"}),
+]
+
+
+class SpecModel(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ...]:
+    seen: set[_Number] = set()
+    for value in values:
+        if value in seen:
+            raise PydanticCustomError(
+                "doubles", "the {what} {value} is given twice.", {"what": what, "value": value}
+            )
+        seen.add(value)
+    return values

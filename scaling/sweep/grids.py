@@ -1,0 +1,183 @@
+"""The key grid of a sweep file: which (N, D) are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.fields import (
+    LARGEST_BUDGET,
+    Count,
+    Params,
+    Positive,
+    Share,
+    SpecModel,
+    refuse_doubles,
+)
+from scaling.sweep.ladder import LARGEST_PARAMS
+from scaling.sweep.shapes import ModelShape
+from scaling.sweep.wishes import Wish, choose_rungs, find_rung
+from scaling.units import format_count, format_flops
+
+
+class PriorSpec(SpecModel):
+    """The expected optimum N*(C) = params · (C / flops)^exponent that an IsoFLOP grid is
+    centred on."""
+
+    params: Params = Field(20_000, description="N* expected at `flops` [matmul parameters]")
+    flops: Positive = Field(1e11, description="budget at which `params` is expected [FLOP]")
+    exponent: Share = Field(0.5, description="how N* is expected to grow with C")
+
+    def expect_params(self, budget: float) -> float:
+        """N* expected at `budget` [matmul parameters]; 0 or infinite beyond float64."""
+        return float(self.params * (budget / self.flops) ** self.exponent)
+
+
+class IsoflopGrid(SpecModel):
+    """For each budget, `sizes` rungs of the ladder within ×`span` of the expected optimum."""
+
+    budgets: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="training FLOPs of each IsoFLOP curve"
+    )
+    sizes: Annotated[Count, Field(ge=1, le=99)] = Field(5, description="models per budget")
+    span: Annotated[float, Field(strict=True, gt=1, le=1024, lt=LARGEST_BUDGET)] = Field(
+        4.0, description="largest distance from the expected optimum, as a factor of N"
+    )
+    prior: PriorSpec = Field(PriorSpec(), description="the expected optimum")
+
+    @field_validator("budgets")
+    @classmethod
+    def _distinct(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return refuse_doubles(value, "budget")
+
+    @model_validator(mode="after")
+    def _sizes_can_be_built(self) -> Self:
+        for index, budget in enumerate(self.budgets):
+            params = self.prior.expect_params(budget)
+            if not 1 <= params <= LARGEST_PARAMS / self.span:
+                raise PydanticCustomError(
+                    "beyond_ladder",
+                    "at {budget} FLOPs the prior expects an optimum of {params} parameters; a grid "
+                    "can be built around 1 to {most} (×{span} above it). Change the budget or "
+                    "the prior.",
+                    {
+                        "budget": format_flops(budget),
+                        "params": format_count(params),
+                        "most": format_count(LARGEST_PARAMS / self.span),
+                        "span": f"{self.span:g}",
+                        "at": ("budgets", index),
+                    },
+                )
+        return self
+
+    def count(self) -> int:
+        """Cells that the grid asks for."""
+        return len(self.budgets) * self.sizes
+
+    def find_largest(self) -> float:
+        """Largest N that the grid asks for [matmul parameters]."""
+        return max(self.prior.expect_params(budget) for budget in self.budgets) * self.span
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """The rungs nearest to what is asked for, each with its D."""
+        for budget in self.budgets:
+            centre = self.prior.expect_params(budget)
+            for shape in choose_rungs(ladder, centre, sizes=self.sizes, span=self.span):
+                tokens = budget / count_flops_per_token(shape)
+                yield Wish(shape=shape, tokens=tokens, budget=budget)
+
+
+class ProductGrid(SpecModel):
+    """Every combination of model sizes and token counts."""
+
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
+        description="wished-for N [matmul parameters]; the nearest rung is built"
+    )
+    tokens: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="D [tokens]"
+    )
+
+    def count(self) -> int:
+        return len(self.params) * len(self.tokens)
+
+    def find_largest(self) -> float:
+        return max(self.params)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        for size in self.params:
+            for count in self.tokens:
+                yield Wish(shape=find_rung(ladder, size), tokens=count, budget=None)
+
+
+class RatioGrid(SpecModel):
+    """Every combination of model sizes and tokens per parameter."""
+
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
+        description="wished-for N [matmul parameters]; the nearest rung is built"
+    )
+    tokens_per_param: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        description="D / N"
+    )
+
+    def count(self) -> int:
+        return len(self.params) * len(self.tokens_per_param)
+
+    def find_largest(self) -> float:
+        return max(self.params)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        for size in self.params:
+            shape = find_rung(ladder, size)
+            for ratio in self.tokens_per_param:
+                yield Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
+
+
+class CellSpec(SpecModel):
+    """One (N, D)."""
+
+    params: Params = Field(description="wished-for N [matmul parameters]")
+    tokens: Positive = Field(description="D [tokens]")
+
+
+class CellGrid(SpecModel):
+    """An explicit list of cells."""
+
+    cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)] = Field(
+        description="each {params, tokens}"
+    )
+
+    def count(self) -> int:
+        return len(self.cells)
+
+    def find_largest(self) -> float:
+        return max(cell.params for cell in self.cells)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        for cell in self.cells:
+            yield Wish(shape=find_rung(ladder, cell.params), tokens=cell.tokens, budget=None)
+
+
+def _kind_of_grid(value: Any) -> str:
+    keys = set(value) if isinstance(value, dict) else {type(value).__name__}
+    if "cells" in keys or "CellGrid" in keys:
+        return "cells"
+    if "tokens_per_param" in keys or "RatioGrid" in keys:
+        return "ratio"
+    if "budgets" not in keys and (keys & {"params", "tokens", "ProductGrid"}):
+        return "product"
+    return "isoflop"
+
+
+GridSpec = Annotated[
+    Annotated[IsoflopGrid, Tag("isoflop")]
+    | Annotated[ProductGrid, Tag("product")]
+    | Annotated[RatioGrid, Tag("ratio")]
+    | Annotated[CellGrid, Tag("cells")],
+    Discriminator(_kind_of_grid),
+]
+
+GRID_TAGS = frozenset({"isoflop", "product", "ratio", "cells"})

@@ -1,0 +1,203 @@
+"""A sweep file read: a SweepSpec, or every problem of the file at once.
+
+Each problem is reported as
+
+    file:line:column: path.in.the.spec: what is wrong, what was seen. What to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from scaling.errors import SpecError
+from scaling.sweep.corpus_spec import CorpusSpec
+from scaling.sweep.grids import (
+    GRID_TAGS,
+    CellGrid,
+    CellSpec,
+    IsoflopGrid,
+    PriorSpec,
+    ProductGrid,
+    RatioGrid,
+)
+from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
+from scaling.sweep.spec import ModelSpec, ResourcesSpec, SweepSpec
+from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
+
+_OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its value
+
+
+def load_sweep(path: Path) -> SweepSpec:
+    """Read and check a sweep file.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    try:
+        if not path.is_file():  # a folder, a FIFO or nothing
+            kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
+            raise SpecError([f"{path}: {kind}. Name a sweep file, e.g. sweeps/quickstart.yaml."])
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read ({error.strerror})."]) from error
+    return parse_sweep(content, source=str(path))
+
+
+def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
+    """The SweepSpec in the bytes of a sweep file; `source` names it in messages.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    document = parse_yaml(content)
+    problems = list(document.problems)
+    if not isinstance(document.value, dict):
+        if not problems:
+            seen = "nothing" if document.value is None else type(document.value).__name__
+            sentence = f"a sweep file is a mapping (name:, corpus:, grid:), this holds {seen}."
+            problems.append((1, 1, sentence))
+        raise SpecError(_format(problems, source))
+    refused = {(line, column) for line, column, _ in problems}
+    try:
+        spec = SweepSpec.model_validate(document.value)
+    except ValidationError as error:
+        for details in error.errors(include_url=False):
+            if details["type"] == "too_short" and details["input"]:
+                continue  # pydantic counts valid items only; the invalid ones are listed
+            place, sentence = _explain(details, document)
+            if place not in refused:  # already refused by the reader: one sentence is enough
+                problems.append((*place, sentence))
+        raise SpecError(_format(problems, source)) from None
+    if problems:
+        raise SpecError(_format(problems, source))
+    return spec
+
+
+def name_place(text: str, source: str, path: KeyPath) -> str:
+    """`file:line:column: path` of what a sweep file says at a path, or of what is nearest to it."""
+    document = parse_yaml(text.encode("utf-8"))
+    line, column = document.places.get(path) or _nearest(document, path)
+    return f"{source}:{line}:{column}: {'.'.join(str(part) for part in path)}"
+
+
+def _format(problems: Iterable[tuple[int, int, str]], source: str) -> list[str]:
+    ordered = sorted(set(problems))
+    return [f"{source}:{line}:{column}: {sentence}" for line, column, sentence in ordered]
+
+
+def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, int], str]:
+    path: KeyPath = tuple(
+        part
+        for index, part in enumerate(details["loc"])
+        if not (part in GRID_TAGS and index == 1 and details["loc"][0] == "grid")
+        and part != _OF_A_KEY
+    )
+    dotted = ".".join(str(part) for part in path) or "the file"
+    kind, context = details["type"], details.get("ctx", {})
+    if kind == "extra_forbidden":
+        place = document.key_places.get(path, _nearest(document, path))
+        known = _known_keys(tuple(details["loc"][:-1]))
+        close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
+        advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
+        return place, f"{_clip(dotted)}: unknown key. {advice}"
+    path += context.get("at", ())  # where a rule about several keys found its culprit
+    dotted = ".".join(str(part) for part in path) or "the file"
+    place = document.places.get(path, _nearest(document, path))
+    if details["loc"][-1:] == (_OF_A_KEY,):
+        place = document.key_places.get(path, place)
+    if kind == "missing":
+        return place, f"{dotted}: this key is required and missing."
+    if kind in _OWN_SENTENCES:
+        return place, f"{dotted}: {details['msg']}"
+    if kind in _WANTED:
+        wanted = _WANTED[kind].format(**context)
+    else:  # pydantic's own words, which may quote braces of the file
+        wanted = details["msg"][:1].lower() + details["msg"][1:]
+    return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
+
+
+_OWN_SENTENCES = frozenset(
+    {
+        "source_key",
+        "tokenizer",
+        "context",
+        "cells",
+        "doubles",
+        "beyond_ladder",
+        "schedule",
+        "recipes",
+    }
+)
+_WANTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text (quote it if it is meant as text)",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "dict_type": "a mapping",
+    "finite_number": "a finite number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "at most {le:g}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "literal_error": "{expected}",
+    "too_short": "a list of at least {min_length}",
+    "string_too_short": "text that is not empty",
+    "string_pattern_mismatch": "a name of a-z, 0-9, - and _, at most 64, starting with a letter "
+    "or digit",
+}
+
+
+def _known_keys(path: KeyPath) -> list[str]:
+    """Keys allowed at a place in the spec, by walking the models as pydantic did."""
+    models: dict[KeyPath, type[BaseModel]] = {
+        (): SweepSpec,
+        ("corpus",): CorpusSpec,
+        ("model",): ModelSpec,
+        ("grid", "isoflop"): IsoflopGrid,
+        ("grid", "isoflop", "prior"): PriorSpec,
+        ("grid", "product"): ProductGrid,
+        ("grid", "ratio"): RatioGrid,
+        ("grid", "cells"): CellGrid,
+        ("recipe",): RecipeSpec,
+        ("schedule",): ScheduleSpec,
+        ("resources",): ResourcesSpec,
+    }
+    if path[:3] == ("grid", "cells", "cells") or path[:1] == ("extra_cells",):
+        return list(CellSpec.model_fields)
+    if path[:1] == ("recipes",):
+        return list(RecipeSpec.model_fields)
+    return list(models[path].model_fields)
+
+
+def _nearest(document: YamlDocument, path: KeyPath) -> tuple[int, int]:
+    """Place of the innermost enclosing value that has one; its key's, where it has a key."""
+    while path:
+        place = document.key_places.get(path) or document.places.get(path)
+        if place:
+            return place
+        path = path[:-1]
+    return document.places.get((), (1, 1))
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return _clip("a list" if isinstance(value, list) else repr(value))
+
+
+def _clip(text: str) -> str:
+    safe = text if text.isprintable() else ascii(text)
+    return safe if len(safe) <= 80 else safe[:77] + "..."

@@ -1,0 +1,100 @@
+"""From a grid to the (N, D) it asks for, on rungs of the ladder.
+
+An IsoFLOP grid is centred on the prior N*(C) of the sweep file. For each budget the rungs of the
+ladder within ×span of it are candidates; `sizes` of them are taken in an order that halves the
+gaps (centre, both ends, the quarters, ...), so that asking for more sizes or budgets only adds
+cells.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
+from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.ladder import iterate_ladder, list_ladder
+from scaling.sweep.shapes import ModelShape
+
+if TYPE_CHECKING:
+    from scaling.sweep.spec import SweepSpec
+
+
+_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A grid point before it is known whether it can be trained."""
+
+    shape: ModelShape
+    tokens: float
+    budget: float | None
+    extra: bool = False
+
+
+def choose_rungs(
+    ladder: Sequence[ModelShape], centre: float, *, sizes: int, span: float
+) -> tuple[ModelShape, ...]:
+    """`sizes` rungs within ×span of `centre`, or fewer where the ladder has fewer; ascending.
+
+    The rungs for fewer sizes are always among those for more.
+    """
+    reach = math.log(span)
+    low = bisect.bisect_left(ladder, centre / span * (1 - 1e-9), key=count_matmul_params)
+    high = bisect.bisect_right(ladder, centre * span * (1 + 1e-9), key=count_matmul_params)
+    free = {at: math.log(count_matmul_params(ladder[at]) / centre) for at in range(low, high)}
+    chosen: list[int] = []
+    for target in _halve_gaps():
+        if len(chosen) == sizes or not free:
+            break
+        nearest = min(free, key=lambda index: abs(free[index] - target * reach))
+        del free[nearest]
+        chosen.append(nearest)
+    return tuple(ladder[index] for index in sorted(chosen))
+
+
+def _halve_gaps() -> Iterator[float]:
+    """0, then −1 and 1, then the middles of every gap, and so on without end."""
+    yield 0.0
+    yield -1.0
+    yield 1.0
+    step = 0.5
+    while True:
+        position = step
+        while position < 1:
+            yield -position
+            yield position
+            position += 2 * step
+        step /= 2
+
+
+def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
+    """Every (N, D) that the sweep's grid and extra cells ask for, in their order."""
+    ladder = list_rungs(spec, facts)
+    yield from spec.grid.list_wishes(ladder)
+    for cell in spec.extra_cells:
+        shape = find_rung(ladder, cell.params)
+        yield Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
+
+
+def list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
+    """The ladder up to the rung above the largest wish; one rung at least."""
+    vocab_size, head_size = facts.vocab_size, spec.model.head_size
+    seq_len = decide_seq_len(spec, facts)
+    first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
+    wished = max([spec.grid.find_largest(), *(cell.params for cell in spec.extra_cells)])
+    largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
+    return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
+
+
+def find_rung(ladder: Sequence[ModelShape], params: float) -> ModelShape:
+    """The rung nearest to `params` in ratio; of two equally near, the smaller."""
+    above = bisect.bisect_left(ladder, params, key=count_matmul_params)
+    if above == 0:
+        return ladder[0]
+    ratio = params / count_matmul_params(ladder[above - 1])
+    return ladder[above if count_matmul_params(ladder[above]) / params < ratio else above - 1]

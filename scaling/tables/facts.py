@@ -1,0 +1,129 @@
+"""What was understood of a table, before anything is fitted: `scaling read`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import TableError
+from scaling.tables.cells import Cells, ReadOptions, read_cells
+from scaling.tables.columns import TABLE_COLUMNS
+from scaling.tables.reading import convert_loss, judge_table, read_table
+from scaling.tables.run_table import LossUnit, RunTable
+from scaling.units import FloatArray
+
+_PROBLEMS_SHOWN = 50
+# What a column is good for that a table may lack, in the order in which it helps most.
+_USES = (
+    ("seed", "seeds of one (N, D) measure the noise"),
+    ("lr", "learning rates show whether each cell has its best recipe"),
+    ("C", "training compute as you count it; 6·N·D without it"),
+    ("budget", "declared budgets make IsoFLOP curves"),
+    ("U", "unique tokens show which runs repeat their data"),
+    ("batch_tokens", "batches show whether the recipe changes with size"),
+    ("loss_se", "errors of the evaluation are told from noise"),
+    ("steps", "steps, warmup_steps and decay_steps show runs that were not cooled"),
+    ("corpus", "corpora show whether losses are of one text"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnFacts:
+    """A column of the contract as it was read.
+
+    Attributes:
+        name: Of the contract.
+        source: What the file's columns make it of.
+        unit: Of the contract.
+        stated: Rows that state it.
+        values: Lowest and highest, or up to three words.
+    """
+
+    name: str
+    source: str
+    unit: str
+    stated: int
+    values: tuple[float, float] | tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableFacts:
+    """What was understood of a table.
+
+    Attributes:
+        source: Its path.
+        rows: How many are read.
+        cells: Distinct (N, D) among them.
+        columns: Those that were read.
+        notes: What a reader should know.
+        problems: Malformed rows and columns.
+        doubts: Numbers in other units than they seem.
+        missing: (column, what it would be good for).
+    """
+
+    source: str
+    rows: int
+    cells: int
+    columns: tuple[ColumnFacts, ...]
+    notes: tuple[str, ...]
+    problems: tuple[str, ...]
+    doubts: tuple[str, ...]
+    missing: tuple[tuple[str, str], ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling read`."""
+        missing = [{"name": name, "use": use} for name, use in self.missing]
+        return {"schema_version": 1} | dataclasses.asdict(self) | {"missing": missing}
+
+
+def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> TableFacts:
+    """Read a table as a fit would, with its malformed rows left out and listed.
+
+    Raises:
+        TableError: It cannot be read, or lacks a column that is needed; every problem in it.
+    """
+    cells = read_cells(path, options)
+    columns = dict(cells.columns)
+    table: RunTable | None = None
+    problems = list(cells.problems)
+    if cells.rows.size:
+        try:
+            table = read_table(
+                path, columns=options.columns, loss_unit=loss_unit, drop_bad=True,
+                states=options.states, where=options.where, anyway=True,
+            )  # fmt: skip
+            convert_loss(columns, loss_unit, str(path))  # the unit that is shown is the contract's
+        except TableError as error:
+            problems += error.problems
+    doubts = () if table is None else tuple(str(doubt) for doubt in judge_table(table))
+    pairs = set() if table is None else set(zip(table.params, table.tokens, strict=True))
+    return TableFacts(
+        source=str(path),
+        rows=int(cells.rows.size),
+        cells=len(pairs),
+        columns=tuple(_describe_column(cells, columns, name) for name in cells.names),
+        notes=tuple(cells.notes) if table is None else table.notes,
+        problems=tuple(problems[:_PROBLEMS_SHOWN]),
+        doubts=doubts,
+        missing=tuple((name, use) for name, use in _USES if name not in cells.names),
+    )
+
+
+def _describe_column(cells: Cells, columns: Mapping[str, FloatArray], name: str) -> ColumnFacts:
+    (column,) = (one for one in TABLE_COLUMNS if one.name == name)
+    values: tuple[float, float] | tuple[str, ...]
+    if name in columns:
+        known = columns[name][np.isfinite(columns[name])]
+        stated = int(known.size)
+        values = (float(known.min()), float(known.max())) if stated else ()
+    else:
+        words: Sequence[str] = [one for one in cells.texts.get(name, ()) if one]
+        stated, values = len(words), tuple(dict.fromkeys(words))[:3]
+    return ColumnFacts(
+        name=name, source=cells.names[name], unit=column.unit, stated=stated, values=values
+    )

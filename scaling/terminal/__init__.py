@@ -1,0 +1,1 @@
+"""What is written for a terminal, one file a kind of answer."""

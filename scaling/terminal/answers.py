@@ -1,0 +1,429 @@
+"""Answers as text for a terminal: what `scaling fit`, `allocate`, `plan` and the rest print."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from scaling.terminal.questions import (
+    describe_asked,
+    list_assumptions,
+    list_costs,
+    list_trade_offs,
+)
+from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.words.statuses import STATUS_SENTENCES
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation, Prediction
+    from scaling.allocation.answer import PlainAnswer
+    from scaling.allocation.measured import Measurement
+    from scaling.allocation.members import MemberAnswers
+    from scaling.compare.multiplier import Comparison
+    from scaling.fitting.backtest import Backtest
+    from scaling.fitting.fitted import Check, Fit, Frontier, Interval, MemberScore
+    from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
+
+
+_NEGLIGIBLE = 5e-4  # of the compute: below what is printed
+
+
+def format_fit(fit: Fit) -> str:
+    """The law, its frontier by every approach, and the checks that did not pass."""
+    from scaling.laws.registry import find_law
+
+    lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
+    # A check that says the same follows below, with what to do.
+    if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
+        lines.append(f"  {fit.reason}")
+    if fit.law is not None:
+        lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
+        lines += _list_members(fit.members)
+        for name, value in () if fit.members else fit.law.params.items():
+            interval = (fit.law.intervals or {}).get(name)
+            profile = ""
+            if name == "E" and fit.floor is not None:
+                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+            ends = _format_interval(interval, ".4g")
+            lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
+    if fit.objective is not None:
+        lines.append(
+            f"  objective {fit.objective.name} (delta {fit.objective.delta:.3g}): "
+            f"{fit.objective.sum:.10g}"
+        )
+    if fit.answer is not None:
+        lines += [
+            "",
+            "Answers come from the ensemble of these laws, weighted by held-out error:",
+            *_list_members(fit.answer.members),
+            *_describe_windows(fit.answer.members),
+        ]
+    frontiers: list[tuple[str, Frontier]] = list(fit.approaches.items())
+    if fit.answer is not None:
+        frontiers.insert(0, ("ensemble", fit.answer.frontier))
+    for name, frontier in frontiers:
+        interval = (frontier.intervals or {}).get("a")
+        low, high = frontier.range
+        lines += [
+            "",
+            f"{name}: N* = {frontier.k_n:.4g} · C^{frontier.a:.3f} "
+            f"{_format_interval(interval, '.3f')}".rstrip(),
+            f"  D* = {frontier.k_d:.4g} · C^{frontier.b:.3f}; C counted as {frontier.cost_model}, "
+            f"{format_flops(low)} to {format_flops(high)}",
+        ]
+        unused = "not used" if name == "envelope" else "no minimum used"
+        lines += [f"  {unused}: {line}" for line in frontier.rejected]
+    return "\n".join(lines + _format_checks(fit.checks))
+
+
+def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
+    """One line for each group's law; below, each group's fit."""
+    ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
+    top = min(ends, default=None)
+    names = list(dict.fromkeys(n for one in fits.values() if one.law for n in one.law.params))
+    head = [column, "runs", *names, "a", "" if top is None else f"N* at {format_flops(top)}"]
+    rows = [head]
+    for key, one in fits.items():
+        law = one.law.params if one.law is not None else {}
+        row = [key or "(empty)", str(one.n), *(f"{law[n]:.4g}" if n in law else "" for n in names)]
+        if one.frontier is None or top is None:
+            row += ["", one.status]
+        else:
+            at = one.frontier.k_n * top**one.frontier.a
+            row += [f"{one.frontier.a:.3f}", format_count(at)]
+        rows.append(row)
+    parts = [f"{column} = {key}:\n{format_fit(one)}" for key, one in fits.items()]
+    return "\n\n".join(["\n".join(align_columns(rows)), *parts])
+
+
+def _list_members(members: Iterable[MemberScore]) -> list[str]:
+    """A line per member: weight, its interval, rows, parameters, errors of each window."""
+    lines = []
+    for one in members:
+        if one.converged is None:
+            lines.append(f"  {one.name:<13} takes no part: too few runs, or a term has vanished")
+            continue
+        errors = [
+            f"{error:.2%} ({bias:+.2%})"
+            for error, bias in zip(one.errors, one.biases, strict=True)
+            if error is not None and bias is not None
+        ]
+        interval = one.weight_interval
+        ends = "" if interval is None else f" [{interval.low:.2f}, {interval.high:.2f}]"
+        proof = "" if one.converged else "; NOT CONVERGED"
+        lines.append(
+            f"  {one.name:<13} weight {one.weight:.2f}{ends}  {one.rows} runs, {one.letters} "
+            f"parameters; held-out error {', '.join(errors) or 'not scored'}{proof}"
+        )
+    return lines
+
+
+def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
+    """How far the forecasts reached that the weights come from."""
+    if not members or not members[0].reach:
+        return ["  no runs could be held out: Chinchilla's law answers alone"]
+    windows = zip(members[0].budgets, members[0].reach, strict=True)
+    parts = [f"{budgets} distinct C, ×{reach:.3g} the fitted" for budgets, reach in windows]
+    return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
+
+
+def format_unfiltered(whole: Fit, fit: Fit) -> str:
+    """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
+    the largest budget fitted."""
+    line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
+    if whole.law is not None:
+        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
+    if whole.frontier is None:
+        return f"{line}\n  {whole.reason}".rstrip()
+    ends = [one.frontier.range[1] for one in (fit, whole) if one.frontier is not None]
+    answers = [
+        f"N* = {format_count(one.frontier.k_n * ends[0] ** one.frontier.a)} "
+        f"(a {one.frontier.a:.3f}) {what}"
+        for one, what in ((whole, "without filters"), (fit, "with them"))
+        if one.frontier is not None
+    ]
+    return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
+
+
+def _format_measured(found: Measurement) -> str:
+    """What is known; the forecast stands below it."""
+    best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    return (
+        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
+        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
+    )
+
+
+def _describe_law(answer: Allocation) -> list[str]:
+    """Which law answered; Chinchilla's answer beside it where they are far apart."""
+    plain = answer.chinchilla
+    if answer.family is None or answer.family == "chinchilla":
+        return []
+    if plain is None or not _are_apart(answer, plain):
+        return [f"  answered by {answer.family}"]
+    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    return [
+        f"  answered by {answer.family}; Chinchilla's law alone says "
+        f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
+    ]
+
+
+def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
+    """Whether N*, D* or the loss differ by more than half of the answer's interval."""
+    pairs = (
+        (answer.params, plain.params, answer.params_interval),
+        (answer.tokens, plain.tokens, answer.tokens_interval),
+        (answer.loss, plain.loss, answer.loss_interval),
+    )
+    return any(
+        mine is not None
+        and other is not None
+        and (interval is None or abs(mine - other) > 0.5 * (interval.high - interval.low))
+        for mine, other, interval in pairs
+    )
+
+
+def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
+    """One answer: what to train, how sure, how far from the data.
+
+    Checks that were `said` already, with the fit, are not said again.
+    """
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
+        f"{describe_asked(answer)} "
+        f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
+        f"  params  {format_count(answer.params):>8}  "
+        f"{_format_interval(answer.params_interval, None)}".rstrip(),
+        f"  tokens  {format_count(answer.tokens):>8}  "
+        f"{_format_interval(answer.tokens_interval, None)}".rstrip(),
+    ]
+    if answer.loss is not None:
+        lines.append(
+            f"  loss    {answer.loss:>8.4f}  "
+            f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
+        )
+    lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
+    lines += _describe_law(answer)
+    lines += list_costs(answer)
+    if answer.flat_basin is not None:
+        low, high = (format_count(end) for end in answer.flat_basin)
+        lines.append(
+            f"  N from {low} to {high} costs at most {answer.compute_penalty:.0%} more compute "
+            "for the same loss"
+        )
+    if answer.shape is not None:
+        built = answer.shape
+        penalty = _format_penalty(built.compute_penalty)
+        lines.append(
+            f"  build: {built.shape.d_model} wide × {built.shape.n_layers} layers "
+            f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
+            f"{penalty}"
+        )
+    lines += [*list_trade_offs(answer), *list_assumptions(answer)]
+    return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
+
+
+def format_members(found: MemberAnswers) -> str:
+    """Each member's answer, how far apart they are, and how far the weights reach."""
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    rows += [
+        (
+            one.name,
+            f"{one.weight:.2f}",
+            format_count(one.params),
+            format_count(one.tokens),
+            f"{one.loss:.4f}",
+        )
+        for one in (*found.members, found.equal)
+    ]
+    lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    if found.within is not None and found.between is not None:
+        lines += [
+            f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
+            f"{between**0.5:.1%} between them"
+            for what, within, between in zip(
+                ("ln N*", "ln L*"), found.within, found.between, strict=True
+            )
+        ]
+    if found.reach:
+        reach = " and ".join(f"×{one:.3g}" for one in found.reach)
+        lines.append(f"  weights come from {reach} the fitted C; you ask ×{found.asked:.3g}")
+    return "\n".join(lines)
+
+
+def format_prediction(answer: Prediction) -> str:
+    """The loss of one (N, D)."""
+    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    lines += [
+        f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
+        f"loss {answer.loss:.4f} nats/token",
+        f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
+        f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
+    ]
+    plain = answer.chinchilla
+    if answer.family != "chinchilla":
+        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
+    return "\n".join(lines + _format_checks(answer.checks))
+
+
+def format_backtest(scored: Backtest) -> str:
+    """Errors of each law's forecasts, and the law to forecast with."""
+    first = scored.scores[0].forecasts if scored.scores else ()
+    heads = [f"{one.axis} {one.fitted_up_to:.0%}" for one in first]
+    rows: list[tuple[str, ...]] = [("law", "letters", *heads, "score")]
+    for score in scored.scores:
+        errors = ["–" if one.error is None else f"{one.error:.2%}" for one in score.forecasts]
+        mean = "–" if score.score is None else f"{score.score:.2%}"
+        rows.append((score.family, str(score.letters), *errors, mean))
+    lines = [
+        "Mean absolute error of ln L on the runs with the most C, N or D (top 15 %), by laws",
+        "fitted to the runs up to the quantile of it that heads the column; score: over C.",
+        "",
+        *align_columns(rows),
+        "",
+    ]
+    if scored.chosen is None:
+        lines.append("No law could be scored: too few runs below the held-out ones.")
+    else:
+        lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+    if scored.margin is not None:
+        rival, ratio = scored.margin
+        lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
+    if scored.over_parent is not None:
+        parent, ratio = scored.over_parent
+        lines.append(f"{parent}, the simpler law that it extends, by ×{ratio:.2f}")
+    return "\n".join(lines)
+
+
+def format_truncation(cut: Truncation) -> str:
+    """How small the runs may be: what each part of them forecasts, and which part is enough."""
+    low, high = (format_flops(end) for end in cut.held_flops)
+    span = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
+    rows: list[tuple[str, ...]] = [("fitted", "runs", "FLOPs", "error", "bias", "change")]
+    rows.append(_describe_step("all", cut.curves[0].steps[0]))  # each curve begins with all
+    for curve in cut.curves:
+        rows += [_describe_step(_describe_edge(curve.drops, one), one) for one in curve.steps[1:]]
+    lines = [
+        f"How small may the others be? Mean absolute error of ln L on the {cut.held} runs with",
+        f"the most C ({span}), by {cut.law}, fitted to what is left of the other {cut.fitted}.",
+        "change: against all of them; ±: standard error, by the noise of held-out and fitted runs.",
+        "",
+        *align_columns(rows),
+        "",
+        "Enough for at most twice the error of all, by two standard errors:",
+        *(f"  {_describe_smallest(curve)}" for curve in cut.curves),
+    ]
+    return "\n".join(lines)
+
+
+def _describe_step(name: str, step: Truncated) -> tuple[str, ...]:
+    absent = ("–", "–", "–")
+    told = absent
+    if step.error is not None and step.bias is not None:
+        told = (
+            _format_share(step.error, step.standard_error),
+            f"{step.bias:+.2%}",
+            "–" if step.change is None else _format_share(step.change, step.change_error, "+"),
+        )
+    return (name, str(step.fitted), format_flops(step.flops), *told)
+
+
+def _describe_edge(drops: str, step: Truncated) -> str:
+    if drops == "sizes":
+        return f"N ≥ {format_count(step.edge)}"
+    return f"C {'≥' if drops == 'budgets' else '≤'} {format_flops(step.edge)}"
+
+
+def _describe_smallest(curve: TruncationCurve) -> str:
+    words = {"sizes": "smallest size", "budgets": "smallest budget", "largest": "largest budget"}
+    found = curve.smallest
+    if found is None:
+        return f"{words[curve.drops]}: not even all runs"
+    first = " (all)" if found is curve.steps[0] else ""
+    return f"{words[curve.drops]}: {_describe_edge(curve.drops, found)}, {found.fitted} runs{first}"
+
+
+def _format_share(value: float, error: float | None, sign: str = "") -> str:
+    return f"{value:{sign}.2%}" + ("" if error is None else f" ± {error:.2%}")
+
+
+def format_comparison(answer: Comparison) -> str:
+    """Which recipe needs less compute, by how much."""
+    first, second = answer.names
+    interval = answer.multiplier_interval
+    lines = [
+        f"A: {first}",
+        f"B: {second}",
+        f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
+        f"B {answer.loss[1]:.4f} nats/token.",
+        _say_multiplier(answer.multiplier, interval),
+    ]
+    if interval is not None:
+        told = interval.low > 1.0 or interval.high < 1.0
+        better = "B" if answer.multiplier < 1.0 else "A"
+        verdict = f"{better} is the better recipe at this budget"
+        if not told:
+            verdict = "The runs do not tell which recipe is better at this budget"
+            if answer.more_runs is not None and answer.more_flops is not None:
+                verdict += (
+                    f"; about {answer.more_runs:.2g} times as many would, "
+                    f"{format_flops(answer.more_flops)} FLOPs more for both"
+                )
+        lines.append(f"{verdict}.")
+    (alpha_a, beta_a), (alpha_b, beta_b) = answer.exponents
+    if answer.shared:
+        lines.append(f"exponents, shared: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
+    else:
+        lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
+        lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
+    return "\n".join(lines + _format_checks(answer.checks))
+
+
+def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
+    """How much of A's compute B needs; in words where there is no such amount."""
+    if multiplier == math.inf:
+        return "No amount of compute takes B to that loss, by its law."
+    if multiplier == 0.0:
+        return "B is below that loss with any amount of compute, by its law."
+    said = f"B needs ×{multiplier:.3g} of A's compute for the same loss"
+    if interval is None:
+        return said
+    if interval.low > 0.0 and interval.high < math.inf:
+        return f"{said} {_format_interval(interval, '.3g')}"
+    ends = f"from ×{interval.low:.3g}" if interval.low > 0.0 else "from any amount"
+    ends += f" to ×{interval.high:.3g}" if interval.high < math.inf else ", with no upper end"
+    return f"{said} ({interval.level:.0%} interval {ends})"
+
+
+def _format_checks(checks: Iterable[Check]) -> list[str]:
+    given = list(checks)
+    lines = [
+        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
+        for check in given
+        if check.passed is False
+    ]
+    if unjudged := [check.code for check in given if check.passed is None]:
+        lines.append(f"  ? could not be judged (--json says why): {', '.join(unjudged)}")
+    return ["", *lines] if lines else []
+
+
+def _format_interval(interval: Interval | None, spec: str | None) -> str:
+    if interval is None:
+        return ""
+    low, high = (
+        format_count(end) if spec is None else format(end, spec)
+        for end in (interval.low, interval.high)
+    )
+    return f"[{low}, {high}] ({interval.level:.0%})"
+
+
+def _format_penalty(penalty: float | None) -> str:
+    if penalty is None or penalty < _NEGLIGIBLE:
+        return ""
+    return f", {penalty:.1%} more compute than the best size between the rungs"
+
+
+def _format_distance(decades: float) -> str:
+    return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"

@@ -1,0 +1,79 @@
+"""Forecasts and their outcomes, as text for a terminal and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
+from scaling.units import format_count, format_flops
+from scaling.words.forecasts import describe_score, describe_verdict
+
+
+def format_forecasts(record: ForecastRecord) -> str:
+    """One paragraph for each forecast, the score below."""
+    lines = [line for outcome in record.outcomes for line in _format_outcome(outcome)]
+    lines += [f"left out, damaged: {what}" for what in record.damaged]
+    lines.append(describe_score(record))
+    return "\n".join(lines)
+
+
+def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
+    """The JSON of `scaling forecast`."""
+    return {
+        "schema_version": 1,
+        "forecasts": [_describe_outcome(outcome) for outcome in record.outcomes],
+        "score": {
+            "registered": len(record.outcomes),
+            "checked": record.scored,
+            "covered": record.covered,
+            "mean_interval_score": record.mean_interval_score,
+            "mean_abs_error": record.mean_abs_error,
+            "bias": record.bias,
+        },
+        "damaged": [str(one) for one in record.damaged],
+    }
+
+
+def _describe_outcome(outcome: ForecastOutcome) -> dict[str, Any]:
+    said = outcome.registered.forecast
+    return {
+        "file": outcome.registered.name,
+        "sha256": outcome.registered.digest,
+        "created": said.created,
+        "budget": said.budget,
+        "run_id": said.run.run_id,
+        "params": said.params,
+        "tokens": said.run.tokens,
+        "flops": said.run.flops,
+        "loss": said.loss,
+        "level": said.level,
+        "interval": [said.low, said.high],
+        "law": said.law,
+        "fit_status": said.fit_status,
+        "fit_digest": said.fit_digest,
+        "largest_flops": said.largest_flops,
+        "outcome": {
+            "status": outcome.status,
+            "loss": outcome.measured,
+            "late": outcome.late,
+            "error": outcome.error,
+            "inside": outcome.inside,
+            "interval_score": outcome.interval_score,
+        },
+    }
+
+
+def _format_outcome(outcome: ForecastOutcome) -> list[str]:
+    said = outcome.registered.forecast
+    shape = said.run.shape
+    measured = "" if outcome.measured is None else f"{outcome.measured:.4f} nats/token, "
+    return [
+        f"{said.created}  {outcome.registered.name}",
+        f"  {format_flops(said.run.flops)} FLOPs, ×{said.run.flops / said.largest_flops:.3g} the "
+        f"largest fitted: {shape.d_model} wide × {shape.n_layers} layers "
+        f"({format_count(said.params)} parameters) on {format_count(said.run.tokens)} tokens",
+        f"  forecast  {said.loss:.4f}  [{said.low:.4f}, {said.high:.4f}] ({said.level:.0%}) "
+        f"nats/token, {said.law}",
+        f"  outcome   {measured}{describe_verdict(outcome)}",
+        "",
+    ]

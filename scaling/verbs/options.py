@@ -1,0 +1,397 @@
+"""Options that several verbs share, and what they come to."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from scaling.tables.columns import OPTIONAL, REQUIRED
+from scaling.tables.expressions import split_mapping
+from scaling.tables.states import read_state_rule
+from scaling.units import clean_line
+from scaling.units.numbers import NumberError, Quantity, read_number
+
+if TYPE_CHECKING:
+    from scaling.tables.filters import Filters
+    from scaling.workflow.fits import FitOptions
+
+_REFITS = 1000
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Amount(click.types.FloatParamType):
+    """A number as people write it: 1e21, 10^21, 70M, 300B tokens; what was understood is said."""
+
+    name = "number"
+
+    def __init__(self, of: Quantity = "") -> None:
+        self.of = of
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return float(value)
+        except ValueError:
+            pass
+        try:
+            number = read_number(value, of=self.of)
+        except NumberError as error:
+            self.fail(f"{error}; write 70000000, 7e7, 70M or 10^21.", param, ctx)
+        name = param.opts[0] if param is not None else self.of
+        click.echo(
+            clean_line(f"note: {name} {value} is {number:.10g} {self.of}".rstrip()), err=True
+        )
+        return number
+
+
+FLOPS, TOKENS, PARAMS = Amount("FLOP"), Amount("tokens"), Amount("parameters")
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers; click's own lets nan through, which is neither below nor above."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+root_option = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder in which results/ and reports/ lie.  [default: .]",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Machine-readable, to stdout.")
+source_argument = click.argument("source", type=click.Path(path_type=Path), metavar="RESULTS|TABLE")
+results_argument = click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS")
+family_option = click.option(
+    "--family",
+    default=None,
+    help="Answer by one law alone: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, "
+    "droppo, coupled, farseer, compute, data_constrained.  [default: by an ensemble of laws "
+    "weighted by held-out error, Chinchilla's law beside it]",
+)
+noise_option = click.option(
+    "--noise",
+    type=FiniteRange(0, 1, min_open=True),
+    default=None,
+    help="Standard deviation of ln loss of one run.  [default: of the runs of the prior]",
+)
+sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+
+
+def _describe_columns() -> str:
+    needed, more = (", ".join(one.name for one in some) for some in (REQUIRED, OPTIONAL))
+    return f"Needed: {needed}. Optional: {more} (README)."
+
+
+_ROW_OPTIONS = [
+    click.option(
+        "--count",
+        type=click.Choice(["matmul", "total", "non_embedding"]),
+        default="matmul",
+        show_default=True,
+        help="How N is counted (results folders; a table states its own N).",
+    ),
+    click.option(
+        "--columns",
+        default="",
+        metavar="N=params,D=tokens,...",
+        help=f"Names of a table's columns. {_describe_columns()}",
+    ),
+    click.option(
+        "--loss-unit",
+        type=click.Choice(["nats", "bits", "bpb"]),
+        default="nats",
+        show_default=True,
+        help="Unit of a table's loss.",
+    ),
+    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
+]
+huber_option = click.option(
+    "--huber-delta",
+    type=float,
+    default=None,
+    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
+)
+
+
+def filter_options(function: _F) -> _F:
+    """Which rows a fit leaves out."""
+    options = [
+        click.option(
+            "--flops-range",
+            default=None,
+            metavar="LO:HI",
+            help="Fit only rows with C from LO to HI [FLOP]; either may be left out.",
+        ),
+        click.option(
+            "--first-epoch", is_flag=True, help="Fit only rows that saw no text twice (D <= U)."
+        ),
+        click.option(
+            "--min-ratio",
+            type=float,
+            default=None,
+            help="Fit only rows with at least so many tokens per parameter.",
+        ),
+        click.option(
+            "--best-recipe",
+            is_flag=True,
+            help="Of each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
+        ),
+        click.option(
+            "--last-of-run",
+            is_flag=True,
+            help="Of points along training runs fit only the end of each run.",
+        ),
+    ]
+    return _decorate(function, options)
+
+
+_count_option = click.option(
+    "--count",
+    type=click.Choice(["matmul", "total", "non_embedding"]),
+    default="matmul",
+    show_default=True,
+    help="How N is counted (results folders and their exports; other tables state their own N).",
+)
+_delta_option = click.option(
+    "--huber-delta",
+    type=float,
+    default=None,
+    help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
+)
+_anyway_option = click.option(
+    "--anyway",
+    is_flag=True,
+    help="Go on although a table's units look mixed, a fit did not converge, or data are "
+    "repeated more often than its law can judge.",
+)
+
+
+def table_options(function: _F) -> _F:
+    """How runs are read and weighed, for verbs that choose the law themselves."""
+    return _decorate(function, (_count_option, _delta_option, reading_options, filter_options))
+
+
+def fit_options(function: _F) -> _F:
+    """The options of every verb that fits one law and answers by it."""
+    options = [
+        click.option(
+            "--approach",
+            type=click.Choice(["all", "parametric", "isoflop", "envelope"]),
+            default="all",
+            show_default=True,
+            help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
+            "envelope: only where points along runs compare (README, Points along runs).",
+        ),
+        family_option,
+        _count_option,
+        _delta_option,
+        click.option(
+            "--bootstrap",
+            type=click.IntRange(2, 100_000),
+            default=_REFITS,
+            show_default=True,
+            help="Refits behind the intervals.",
+        ),
+        click.option("--no-bootstrap", is_flag=True, help="No intervals."),
+        click.option(
+            "--level",
+            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            default=0.9,
+            show_default=True,
+            help="Of every interval.",
+        ),
+        click.option(
+            "--seed",
+            type=click.IntRange(0, 2**32 - 1),
+            default=0,
+            show_default=True,
+            help="Of the bootstrap.",
+        ),
+        reading_options,
+        filter_options,
+    ]
+    return _decorate(function, options)
+
+
+def reading_options(function: _F) -> _F:
+    """How a table is read for a fit."""
+    return _decorate(function, (column_options, _anyway_option))
+
+
+def column_options(function: _F) -> _F:
+    """How a table is read."""
+    options = [
+        click.option(
+            "--columns",
+            default="",
+            metavar="N=params,D=tokens,...",
+            help="Names of a table's columns, or expressions of them: D=steps*batch_tokens, "
+            f"C=gflops*1e9, N=size[M]; lr= leaves one out. {_describe_columns()}",
+        ),
+        click.option(
+            "--loss-unit",
+            type=click.Choice(["nats", "bits", "bpb", "ppl"]),
+            default="nats",
+            show_default=True,
+            help="Unit of a table's loss; ppl: a perplexity.",
+        ),
+        click.option(
+            "--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."
+        ),
+        click.option(
+            "--state",
+            default=None,
+            metavar="COLUMN=WORD,...",
+            help="Which rows of a table count by how their run ended; any: all.",
+        ),
+        click.option(
+            "--where",
+            multiple=True,
+            metavar="COLUMN=VALUE",
+            help="Read only rows of a table with this value; repeated: with all of them.",
+        ),
+    ]
+    return _decorate(function, options)
+
+
+def group_option(function: _F) -> _F:
+    """One law for each value of a column."""
+    option = click.option(
+        "--group-by",
+        default=None,
+        metavar="COLUMN",
+        help="One law for each value of a column of the table, side by side.",
+    )
+    return _decorate(function, [option])
+
+
+def read_how(options: dict[str, Any]) -> dict[str, Any]:
+    """How a table is read, as `workflow.read_runs` takes it.
+
+    Raises:
+        click.UsageError: An option is written in another way.
+    """
+    pairs = []
+    for text in options["where"]:
+        column, mark, value = text.partition("=")
+        if not mark or not column.strip():
+            raise click.UsageError(f"--where {text!r}: write COLUMN=VALUE, as in data=c4.")
+        pairs.append((column.strip(), value.strip()))
+    try:
+        states = read_state_rule(options["state"])
+    except ValueError as error:
+        raise click.UsageError(f"--state {error}.") from None
+    return {
+        "count": options["count"],
+        "columns": read_columns(options["columns"]),
+        "loss_unit": options["loss_unit"],
+        "drop_bad": options["drop_bad"],
+        "states": states,
+        "where": tuple(pairs),
+        "anyway": options["anyway"],
+    }
+
+
+def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
+    """The first option is listed first."""
+    decorated: _F = functools.reduce(
+        lambda wrapped, option: option(wrapped), reversed(options), function
+    )
+    return decorated
+
+
+def make_filters(options: dict[str, Any]) -> Filters:
+    """The declared filters among the options of a fit."""
+    from scaling.tables.filters import Filters
+
+    return Filters(
+        flops_range=_read_range(options["flops_range"]),
+        first_epoch=options["first_epoch"],
+        min_ratio=options["min_ratio"],
+        best_recipe=options["best_recipe"],
+        last_of_run=options["last_of_run"],
+    )
+
+
+def list_given(options: dict[str, Any]) -> list[str]:
+    """The words of a command line that say the same as `options`; what is not given is left out."""
+    words = []
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(str(value))
+    return words
+
+
+def count_refits(options: dict[str, Any]) -> int | None:
+    """How many refits the intervals rest on; None: no intervals.
+
+    Raises:
+        click.UsageError: Both are asked for.
+    """
+    if not options["no_bootstrap"]:
+        return int(options["bootstrap"])
+    if options["bootstrap"] != _REFITS:
+        raise click.UsageError("--bootstrap and --no-bootstrap contradict each other; leave one.")
+    return None
+
+
+def make_fit_options(options: dict[str, Any]) -> FitOptions:
+    """How to fit, from the options of a fit."""
+    from scaling.workflow.fits import FitOptions
+
+    return FitOptions(
+        approach=options["approach"],
+        family=options["family"],
+        count=options["count"],
+        huber_delta=options["huber_delta"],
+        bootstrap=count_refits(options),
+        level=options["level"],
+        seed=options["seed"],
+    )
+
+
+def read_columns(text: str) -> dict[str, str]:
+    """`N=params,D=tokens` as a mapping.
+
+    Raises:
+        click.UsageError: It is written otherwise, or names a column twice.
+    """
+    pairs = split_mapping(text)
+    if not all("=" in pair for pair in pairs):
+        raise click.UsageError(f"--columns {text!r}: write N=params,D=tokens,loss=val_loss.")
+    named = [(name.strip(), column.strip()) for name, column in (p.split("=", 1) for p in pairs)]
+    doubled = {name for name, _ in named if [one for one, _ in named].count(name) > 1}
+    if doubled:
+        raise click.UsageError(f"--columns {text!r}: {', '.join(sorted(doubled))} is given twice.")
+    return dict(named)
+
+
+def _read_range(text: str | None) -> tuple[float | None, float | None] | None:
+    if text is None:
+        return None
+    try:
+        low, high = (
+            read_number(end, of="FLOP") if end.strip() else None for end in text.split(":")
+        )
+    except ValueError:
+        raise click.UsageError(
+            f"--flops-range {text!r}: write 1e18:1e21, 1e18: or :1e21."
+        ) from None
+    return low, high

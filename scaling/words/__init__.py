@@ -1,0 +1,1 @@
+"""What the page and the terminal say alike: statuses, checks, recipes, forecasts, commands."""

@@ -1,0 +1,159 @@
+"""What `plan` says, as plain mappings: the contract's JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling.ledger.commit import Ledger
+from scaling.ledger.results import RunResult
+from scaling.sweep.cells import Cell
+from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
+from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
+from scaling.sweep.recipe import REFERENCE
+from scaling.sweep.throughput import Throughput
+from scaling.workflow.preparing import Sweep
+from scaling.workflow.stored import holds_sweep
+
+
+def describe_plan(
+    sweep: Sweep,
+    *,
+    root: Path,
+    slots: int,
+    throughput: Throughput | None = None,
+    price_per_hour: float | None = None,
+) -> dict[str, Any]:
+    """The contract's JSON of `scaling plan`.
+
+    Args:
+        sweep: What is planned.
+        root: Where its results lie or will lie.
+        slots: Runs at the same time.
+        throughput: Of the device; None: nothing is said of time and money.
+        price_per_hour: Of the machine.
+    """
+    folder = root / "results" / sweep.spec.name
+    stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
+    finished = {} if stored is None else stored.results
+    share = sweep.spec.schedule.trunk
+    held_out = sweep.corpus.facts.validation_tokens
+    expected: dict[str, float] = {}
+    time = None
+    if throughput is not None:
+        for cell in sweep.plan.cells:
+            seconds = throughput.estimate_seconds(cell.run, held_out=held_out)
+            expected[cell.run.run_id] = seconds
+        time = estimate_time(
+            (cell.run for cell in sweep.plan.cells if cell.run.run_id not in finished),
+            throughput,
+            held_out=held_out,
+            slots=slots,
+            share_trunks=share,
+            price_per_hour=price_per_hour,
+        )
+    tokenizer = sweep.corpus.facts.tokenizer
+    cells = [
+        cell | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
+        for cell in _describe_cells(sweep.plan.cells, finished, expected)
+    ]
+    runs = [cell.run for cell in sweep.plan.cells]
+    return {
+        "schema_version": 1,
+        "cells": cells,
+        "totals": dataclasses.asdict(sum_costs(runs, share_trunks=share))
+        | {
+            "cached": sum(cell["cached"] and not cell["repeats"] for cell in cells),
+            "seconds": sum(expected.values()) if expected else None,
+            "disk_bytes": estimate_disk(runs, keep_weights=sweep.spec.keep_weights, slots=slots),
+            "left": None if time is None else dataclasses.asdict(time),
+        },
+        "throughput": None
+        if throughput is None
+        else {
+            "device": throughput.device,
+            "measured_at": throughput.measured_at,
+            "configurations": len(throughput.points),
+        },
+        "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
+        "warnings": list(sweep.plan.warnings),
+        "reference": (
+            f"recipe reference point: width {REFERENCE.width}, depth {REFERENCE.depth}, "
+            f"{REFERENCE.tokens:.3g} tokens, batch {REFERENCE.batch_tokens:g} tokens, "
+            f"learning rate {REFERENCE.learning_rate:g}"
+        ),
+    }
+
+
+def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The plans of one sweep file as one: cells name their sweep, totals are of all."""
+    if len(plans) == 1:
+        return plans[0]
+    return plans[0] | {
+        "cells": [cell for plan in plans for cell in plan["cells"]],
+        "totals": _join_totals([plan["totals"] for plan in plans]),
+        "rejected": [cell for plan in plans for cell in plan["rejected"]],
+        "warnings": [line for plan in plans for line in plan["warnings"]],
+    }
+
+
+def _join_totals(totals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Totals of sweeps that run one after another: sums, but for what one moment needs at most;
+    None where one of them does not know."""
+    joined: dict[str, Any] = {}
+    for key in totals[0]:
+        values = [one[key] for one in totals]
+        if any(value is None for value in values):
+            joined[key] = None
+        elif isinstance(values[0], Mapping):
+            joined[key] = _join_totals(values)
+        else:
+            joined[key] = max(values) if key in ("peak_bytes", "slots") else sum(values)
+    return joined
+
+
+def _describe_cells(
+    cells: Sequence[Cell], finished: Mapping[str, RunResult], expected: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    described: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for cell in cells:
+        one = _describe_cell(cell, finished, expected)
+        repeats = one["run_id"] in seen
+        if repeats:
+            one["why"] = "the row above again: two wishes come to one run"
+        described.append(one | {"repeats": repeats})
+        seen.add(one["run_id"])
+    return described
+
+
+def _describe_cell(
+    cell: Cell, finished: Mapping[str, RunResult], expected: Mapping[str, float]
+) -> dict[str, Any]:
+    run = cell.run
+    predicted = expected.get(run.run_id)
+    result = finished.get(run.run_id)
+    return {
+        "run_id": run.run_id,
+        "role": cell.role,
+        "budget": cell.budget,
+        "shape": dataclasses.asdict(run.shape),
+        "counts": {
+            convention: count_params(run.shape, convention) for convention in COUNT_CONVENTIONS
+        },
+        "tokens": run.tokens,
+        "flops": run.flops,
+        "steps": run.recipe.steps,
+        "batch_sequences": run.recipe.batch_sequences,
+        "learning_rate": run.recipe.learning_rate,
+        "recipe": dataclasses.asdict(run.recipe),
+        "seed": run.seed,
+        "memory_bytes": estimate_memory(run),
+        # Time is promised only where this device was measured.
+        "seconds": predicted if result is None else result.seconds,
+        "predicted_seconds": predicted,
+        "cached": result is not None,
+        "why": "to train" if result is None else f"{result.status} {result.finished_at}",
+    }

@@ -1,0 +1,226 @@
+"""The fit of a table, or of a results folder: stored there, and read back while nothing changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scaling.errors import IntegrityError, ScalingError, ScalingWarning
+from scaling.files.sealed import canonical_json
+from scaling.sweep.corpus_facts import decide_seq_len
+from scaling.sweep.counting import CountConvention, count_params
+from scaling.tables.filters import FilterEffect, Filters, apply_filters
+from scaling.tables.run_table import RunTable
+from scaling.workflow.stored import StoredSweep
+
+if TYPE_CHECKING:
+    from scaling.fitting.backtest import Backtest
+    from scaling.fitting.fitted import Fit, MeasuredRun
+    from scaling.fitting.truncation import Truncation
+
+
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitOptions:
+    """How to fit; the defaults are the command line's."""
+
+    approach: AskedApproach = "all"
+    count: CountConvention = "matmul"
+    family: str | None = None  # None: the ensemble answers, Chinchilla's law stands beside it
+    huber_delta: float | None = None
+    bootstrap: int | None = 1000
+    level: float = 0.9
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilteredFit:
+    """A fit of the rows that declared filters keep.
+
+    Attributes:
+        fit: Of those rows.
+        table: Those rows, with the effects in its notes.
+        effects: What each filter left out; empty without filters.
+        unfiltered: Point fit of all rows; None without filters, or where it was not asked for.
+    """
+
+    fit: Fit
+    table: RunTable
+    effects: tuple[FilterEffect, ...]
+    unfiltered: Fit | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
+        if not self.effects:
+            return self.fit.to_contract()
+        whole = None if self.unfiltered is None else self.unfiltered.to_contract()
+        keys = ("status", "reason", "n", "law", "objective", "frontier")
+        return self.fit.to_contract() | {
+            "filters": [effect.to_contract() for effect in self.effects],
+            "unfiltered": None if whole is None else {key: whole[key] for key in keys},
+        }
+
+
+def backtest_table(
+    table: RunTable, names: Sequence[str], *, huber_delta: float | None = None
+) -> Backtest:
+    """Score laws by their forecasts of the table's most expensive, largest and longest runs.
+
+    Raises:
+        UsageError: A law is unknown.
+    """
+    from scaling.fitting.backtest import backtest_families
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.laws.registry import find_family
+    from scaling.tables.run_table import sort_rows
+
+    for name in names:
+        find_family(name)
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
+    return backtest_families(sort_rows(table), tuple(names), delta=delta)
+
+
+def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
+    """How well a law forecasts the table's most expensive runs from ever fewer of the others."""
+    from scaling.fitting.noise import estimate_replicate_sigma
+    from scaling.fitting.parametric import choose_delta
+    from scaling.fitting.truncation import truncate_runs
+    from scaling.tables.run_table import sort_rows
+
+    delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
+    return truncate_runs(sort_rows(table), law, delta=delta)
+
+
+def fit_filtered(
+    table: RunTable,
+    stored: StoredSweep | None,
+    options: FitOptions,
+    filters: Filters,
+    *,
+    compare: bool = False,
+) -> FilteredFit:
+    """The fit of the rows that the filters keep; with `compare`, beside a point fit of all rows.
+
+    Raises:
+        UsageError: See `apply_filters`.
+    """
+    kept, effects = apply_filters(table, filters)
+    unfiltered = None
+    if compare and effects:
+        point = dataclasses.replace(options, bootstrap=None)
+        unfiltered = fit_table(table, stored, point)
+    return FilteredFit(
+        fit=fit_table(kept, stored, options), table=kept, effects=effects, unfiltered=unfiltered
+    )
+
+
+def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
+    """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
+    validated = () if stored is None else _list_validated(stored, table)
+    path = None if stored is None else _name_fit(stored, table, options)
+    if path is not None and path.parent.is_symlink():
+        path = None  # a stranger's folder: nothing is read or written through it
+    if path is not None and path.is_file():
+        from scaling.fitting.store import read_fit
+
+        try:
+            return read_fit(path)
+        except IntegrityError as error:  # derived: made again from the runs, and said
+            warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
+    from scaling.fitting.every_approach import fit_runs
+
+    fit = fit_runs(
+        table,
+        approach=options.approach,
+        family=options.family,
+        huber_delta=options.huber_delta,
+        bootstrap=options.bootstrap,
+        level=options.level,
+        seed=options.seed,
+    )
+    fit = dataclasses.replace(fit, measured=(*fit.measured, *validated))
+    if path is not None:
+        from scaling.fitting.store import write_fit
+
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_fit(path, fit)
+        except (OSError, ScalingError):
+            return fit  # a folder that cannot be written can still be read and fitted
+    return fit
+
+
+def note_found(
+    found: FilteredFit,
+    stored: StoredSweep,
+    options: FitOptions,
+    *,
+    question: Mapping[str, Any],
+    fingerprint: str,
+) -> None:
+    """Leave a note by which `recall.recall_fit` finds this fit again, where it may be relied on:
+    the fit is stored, no result is damaged, and the folder is as it was before it was read.
+
+    Args:
+        found, stored, options: The fit and where it came from.
+        question: Every option of the command line.
+        fingerprint: Of the folder, taken before it was read.
+    """
+    from scaling.ledger.fingerprint import fingerprint_folder
+    from scaling.workflow.recall import Note, note_fit
+
+    folder = stored.ledger.folder
+    path = _name_fit(stored, found.table, options)
+    damaged = stored.ledger.read_results().damaged
+    if damaged or not path.is_file() or fingerprint_folder(folder) != fingerprint:
+        return
+    note = Note(
+        fit=path.name,
+        table_digest=found.fit.table_digest,
+        vocab_size=stored.ledger.corpus.vocab_size,
+        seq_len=decide_seq_len(stored.spec, stored.ledger.corpus),
+        head_size=stored.spec.model.head_size,
+    )
+    note_fit(folder, fingerprint, question, note)
+
+
+def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, ...]:
+    """Finished runs of the sweep's registered forecasts, which are in no fit."""
+    from scaling.fitting.fitted import MeasuredRun
+
+    results = stored.ledger.read_results(check="result").results
+    found = []
+    for cell in stored.plan.cells:
+        result = results.get(cell.run.run_id) if cell.role == "validation" else None
+        if result is None or result.status != "finished" or result.loss is None:
+            continue
+        params = count_params(cell.run.shape, table.convention or "matmul")
+        found.append(
+            MeasuredRun(float(params), float(cell.run.tokens), float(cell.run.flops), result.loss)
+        )
+    return tuple(found)
+
+
+def _name_fit(stored: StoredSweep, table: RunTable, options: FitOptions) -> Path:
+    """fits/<digest>.json; the digest covers the rows, the forecasts' runs that are done, and how
+    they are fitted and written."""
+    from scaling.fitting.store import FORMAT_VERSION
+
+    how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
+    validated = [dataclasses.astuple(one) for one in _list_validated(stored, table)]
+    key = canonical_json([table.digest, table.notes, validated, how])
+    return stored.ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
+
+
+def _version() -> str:
+    from scaling._version import __version__
+
+    return __version__

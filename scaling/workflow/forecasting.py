@@ -1,0 +1,221 @@
+"""A forecast made: which run a budget comes to, and what the fit says of its loss beforehand."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+from pathlib import Path
+
+from scaling._version import __version__
+from scaling.allocation import allocate, predict
+from scaling.design.nearness import forecast_nearby, measure_rate
+from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.files.sealed import canonical_json
+from scaling.fitting.fitted import Fit, Interval
+from scaling.ledger.forecasts import (
+    Forecast,
+    ForecastRecord,
+    RegisteredForecast,
+    judge_forecasts,
+    read_forecasts,
+    register_forecast,
+)
+from scaling.ledger.table_forecasts import (
+    TableForecast,
+    TableOutcome,
+    name_home,
+    read_judged,
+    register,
+    tell_outcome,
+)
+from scaling.sweep.counting import count_params
+from scaling.sweep.own_ladder import list_sweep_ladder
+from scaling.sweep.plan import plan_forecast
+from scaling.tables.run_table import RunTable
+from scaling.workflow.stored import StoredSweep
+
+# Of a forecast by near runs, where a fit's forecast names its law.
+NEAR = "chinchilla, near runs"
+
+
+def forecast_run(
+    stored: StoredSweep,
+    fit: Fit,
+    *,
+    flops: float,
+    near: RunTable | None = None,
+    far: bool = False,
+    anyway: bool = False,
+) -> RegisteredForecast:
+    """Predict the loss of the nearest buildable run at a budget's optimum, and register that.
+
+    Args:
+        stored: The sweep.
+        fit: Of its runs, with bootstrap draws.
+        flops: Budget C [FLOPs].
+        near: The fit's own rows; the loss is then forecast by those near the run
+            (design/nearness.py), which is what suggestions are made for. None: by the fit's law.
+        far: Even beyond three decades from the data.
+        anyway: Even from a fit that did not converge.
+
+    Raises:
+        QueryError: The budget is not positive and finite, or too far from the data.
+        NoFitError: The fit says nothing of budgets.
+        SpecError: The run could not be trained: too much data, too few steps.
+        UsageError: The fit has no intervals, or the run is trained already.
+
+    Returns:
+        The forecast as it is registered; the earlier one where this fit has said the same before.
+    """
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
+    if answer.shape is None or fit.convention is None or fit.law is None or fit.covered is None:
+        raise NoFitError(f"{fit.source}: this fit names no model that could be built.")
+    shape = answer.shape.shape
+    run = plan_forecast(stored.spec, stored.ledger.corpus, shape=shape, tokens=answer.shape.tokens)
+    done = stored.ledger.read_results(check="result").results.get(run.run_id)
+    if done is not None:
+        raise UsageError(
+            f"run {run.run_id} is trained already (loss {done.loss}): what is known is no forecast."
+            "\nAsk for another budget."
+        )
+    fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    answering = fit.answering.law
+    assert answering is not None  # of a fit that has a law
+    law = answering.family if near is None else NEAR
+    for one in read_forecasts(stored.ledger.folder).forecasts:
+        before = one.forecast
+        if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
+            return one  # the same words said twice are one forecast
+    params = float(count_params(shape, fit.convention))
+    said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
+    loss, interval = said.loss, said.new_run_interval
+    if near is not None:
+        loss, interval = _forecast_by(near, fit, params=params, tokens=float(run.tokens))
+    if interval is None:
+        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
+    forecast = Forecast(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        budget=flops,
+        run=run,
+        params=params,
+        count=fit.convention,
+        loss=loss,
+        low=interval.low,
+        high=interval.high,
+        level=interval.level,
+        law=law,
+        fit_status=fit.status,
+        fit_digest=fit_digest,
+        table_digest=fit.table_digest,
+        fitted_runs=fit.n,
+        largest_flops=fit.covered.flops[1],
+        version=__version__,
+    )
+    return register_forecast(stored.ledger.folder, forecast)
+
+
+def forecast_table_run(
+    root: Path, table: Path, fit: Fit, *, flops: float, far: bool = False, anyway: bool = False
+) -> str:
+    """Predict the loss at a budget's optimum by the fit of a table, and register that.
+
+    Args:
+        root: Where forecasts/ lies.
+        table: The file or folder that was fitted.
+        fit: Of its rows, with bootstrap draws.
+        flops: Budget C [FLOPs].
+        far, anyway: As for `forecast_run`.
+
+    Returns:
+        The name of the forecast's file; of the earlier one where the same fit has said the same.
+
+    Raises:
+        QueryError, NoFitError: As for `allocate`.
+        UsageError: The fit has no intervals.
+    """
+    answer = allocate(fit, flops, far=far, anyway=anyway)
+    said = predict(fit, params=answer.params, tokens=answer.tokens, far=far, anyway=anyway)
+    if said.new_run_interval is None or fit.law is None or fit.covered is None:
+        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
+    fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    for one in read_judged(root, table)[0]:
+        if (one.forecast.fit_digest, one.forecast.flops) == (fit_digest, flops):
+            return one.name
+    return register(
+        root,
+        table,
+        TableForecast(
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            table=table.name,
+            table_digest=fit.table_digest,
+            params=answer.params,
+            tokens=answer.tokens,
+            flops=flops,
+            loss=said.loss,
+            low=said.new_run_interval.low,
+            high=said.new_run_interval.high,
+            level=said.new_run_interval.level,
+            law=fit.law.family,
+            fit_status=fit.status,
+            fit_digest=fit_digest,
+            fitted_runs=fit.n,
+            largest_flops=fit.covered.flops[1],
+            version=__version__,
+        ),
+    )
+
+
+def tell_table_outcome(root: Path, table: Path, *, flops: float, loss: float) -> None:
+    """Register what the run of a budget came to, beside its latest forecast without an outcome.
+
+    Raises:
+        QueryError: The loss is not positive and finite.
+        UsageError: There is no such forecast.
+    """
+    if not (math.isfinite(loss) and loss > 0):
+        raise QueryError(f"--outcome is {loss:g}; say a loss in nats per token, above 0.")
+    known = [one for one in read_judged(root, table)[0] if one.forecast.flops == flops]
+    left = [one for one in known if one.outcome is None]
+    if not left:
+        done = "every one has an outcome, which is never replaced" if known else "there is none"
+        raise UsageError(
+            f"{root / name_home(table)}: no forecast of {flops:g} FLOPs waits for an outcome "
+            f"({done})."
+        )
+    outcome = TableOutcome(
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        forecast=left[-1].digest,
+        loss=loss,
+    )
+    tell_outcome(root, table, outcome, name=left[-1].name)
+
+
+def _forecast_by(
+    near: RunTable, fit: Fit, *, params: float, tokens: float
+) -> tuple[float, Interval]:
+    """The loss of a new run by the runs near it.
+
+    Raises:
+        UsageError: They show no noise.
+    """
+    sigma = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
+    if sigma <= 0.0:
+        raise UsageError(f"{fit.source}: its runs show no noise, so none can be told from another.")
+    said = forecast_nearby(
+        near.params,
+        near.tokens,
+        near.loss,
+        at=(params, tokens),
+        sigma=sigma,
+        rate=measure_rate(fit),
+        level=fit.level,
+    )
+    return said.loss, said.new_run
+
+
+def review_forecasts(stored: StoredSweep) -> ForecastRecord:
+    """Every registered forecast of a sweep, its outcome where there is one, and the score."""
+    results = stored.ledger.read_results()
+    return judge_forecasts(read_forecasts(stored.ledger.folder), results.results)

@@ -1,0 +1,116 @@
+"""From a sweep file to a sweep that can run: its corpus on disk and its plan."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling.errors import CorpusError, SpecError
+from scaling.ledger.commit import Ledger
+from scaling.sweep.cells import Plan
+from scaling.sweep.plan import plan_sweep
+from scaling.workflow.devices import check_device
+from scaling.workflow.stored import holds_sweep, list_recorded, list_validations
+
+if TYPE_CHECKING:
+    from scaling.data.shards import PreparedCorpus
+    from scaling.sweep.spec import SweepSpec
+
+
+_MEMORY_SHARE = 0.8  # of the machine's; the rest is for Ray, the driver and the system
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """A sweep ready to run: its file, its corpus on disk, its plan."""
+
+    path: Path
+    text: str
+    spec: SweepSpec
+    corpus: PreparedCorpus
+    plan: Plan
+
+
+def list_sweeps(path: Path) -> tuple[str, ...]:
+    """Names of the sweeps that a file makes: one, or one for each tokenizer or recipe it names.
+
+    Raises:
+        SpecError: With every problem of the file.
+    """
+    from scaling.sweep.reading import load_sweep
+    from scaling.sweep.siblings import list_siblings
+
+    return tuple(one.name for one in list_siblings(load_sweep(path)))
+
+
+def prepare_sweep(
+    path: Path,
+    *,
+    root: Path,
+    name: str | None = None,
+    runs_here: bool = True,
+    validate: bool = False,
+) -> Sweep:
+    """Read a sweep file, prepare its corpus (cached under root/results/.cache) and plan it.
+
+    Args:
+        path: The sweep file.
+        root: Where results/ lies.
+        name: Which of the sweeps that the file makes; None: it makes one.
+        runs_here: Runs must fit into this machine's memory, and their share of its GPU's; those of
+            a cluster are checked there.
+        validate: Also plan the runs that the sweep's registered forecasts speak of.
+
+    Raises:
+        UsageError: There is no forecast to validate.
+        SpecError: With every problem of the file, or no cell of it can be trained.
+        CorpusError: The text cannot be read.
+        UsageError: An extra is not installed.
+    """
+    from scaling.data.sources import prepare_source
+    from scaling.sweep.reading import load_sweep
+    from scaling.sweep.siblings import select_sibling
+
+    spec = select_sibling(load_sweep(path), name, source=str(path))
+    text = path.read_text(encoding="utf-8")
+    with _placing(text, path, ("corpus", "paths")):
+        corpus = prepare_source(
+            spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
+        )
+    folder = root / "results" / spec.name
+    recorded = list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
+    validations = list_validations(folder, recorded, untrained=validate)
+    with _placing(text, path, ("grid",)):
+        plan = plan_sweep(
+            spec,
+            corpus.facts,
+            memory_bytes=find_run_memory() if runs_here else None,
+            recorded=recorded,
+            validations=validations,
+        )
+    if runs_here:
+        with _placing(text, path, ("resources", "gpus_per_run")):
+            plan = check_device(spec, plan)
+    return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)
+
+
+@contextlib.contextmanager
+def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
+    """Problems that show only beyond the sweep file are said at the place that asked for it."""
+    from scaling.sweep.reading import name_place
+
+    try:
+        yield
+    except (CorpusError, SpecError) as error:
+        place = name_place(text, str(path), keys)
+        raise SpecError([f"{place}: {line}" for line in str(error).splitlines()]) from error
+
+
+def find_run_memory() -> int:
+    """Memory that one run on this machine may use [bytes]."""
+    import psutil
+
+    return int(_MEMORY_SHARE * psutil.virtual_memory().total)

@@ -1,0 +1,90 @@
+"""A stored fit found again by the bytes it rests on.
+
+    results/<sweep>/fits/known/<digest of bytes and question>.json  →  fits/<digest of rows>.json
+
+Naming the fit of a results folder by its rows takes the sweep file, its plan, every result and the
+ladder's cost: .2 s, and pydantic's .1 s to import. The same bytes under the same question give the
+same rows, so a small note beside the fits says where that led the last time. A note is written only
+where nothing was damaged and nothing changed meanwhile; anything out of order means no answer from
+here, never an error: the long way then says what is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scaling._version import __version__
+from scaling.errors import ScalingError
+from scaling.files.durable import read_document, refuse_links, write_durably
+from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
+from scaling.fitting.fitted import Fit
+from scaling.fitting.store import FORMAT_VERSION, read_fit
+from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.shapes import ModelShape
+
+_FOLDER = "fits/known"
+_NOTE_BYTES = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Where the fit is that answers a question.
+
+    Attributes:
+        fit: Name of its file in fits/.
+        table_digest: Of the rows it rests on.
+        vocab_size, seq_len, head_size: What the sweep's ladder of shapes follows from.
+    """
+
+    fit: str
+    table_digest: str
+    vocab_size: int
+    seq_len: int
+    head_size: int
+
+
+def recall_fit(
+    folder: Path, fingerprint: str, question: Mapping[str, Any]
+) -> tuple[Fit, tuple[ModelShape, ...]] | None:
+    """The stored fit of a results folder and the sweep's ladder; None if neither is known.
+
+    Args:
+        folder: The results folder.
+        fingerprint: Of its bytes as they are now; see `ledger.fingerprint`.
+        question: Every option that rows and fit depend on, JSON values.
+    """
+    try:
+        path = f"{_FOLDER}/{_name_note(fingerprint, question)}"
+        body, _ = open_document(read_document(folder, path, limit=_NOTE_BYTES))
+        note: Note = build_value(Note, body, "note")
+        fit = read_fit(folder / "fits" / Path(note.fit).name)
+    except (OSError, ScalingError):
+        return None
+    # Of a stranger's folder: a ladder that never ends must not be walked.
+    if fit.table_digest != note.table_digest or note.head_size < 2 or note.vocab_size < 1:
+        return None
+    ladder = list_ladder(
+        note.vocab_size, note.seq_len, head_size=note.head_size, max_params=LARGEST_PARAMS
+    )
+    return fit, ladder
+
+
+def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:
+    """Remember which stored fit answers the question; a folder that cannot be written does not."""
+    path = folder / _FOLDER / _name_note(fingerprint, question)
+    try:
+        refuse_links(folder, f"{_FOLDER}/{path.name}")
+        path.parent.mkdir(exist_ok=True)
+        write_durably(path, seal_document(dataclasses.asdict(note)))
+    except (OSError, ScalingError):
+        return
+
+
+def _name_note(fingerprint: str, question: Mapping[str, Any]) -> str:
+    key = canonical_json([fingerprint, dict(question), __version__, FORMAT_VERSION])
+    return f"{hashlib.sha256(key).hexdigest()[:16]}.json"

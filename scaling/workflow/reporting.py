@@ -1,0 +1,227 @@
+"""From a results folder to its page: the fits under every convention, the answers, the report."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import platform
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from scaling._version import __version__
+from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
+from scaling.files.durable import read_plain
+from scaling.ledger.commit import Ledger
+from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
+from scaling.ledger.found import StoredResults
+from scaling.ledger.results import RunResult
+from scaling.ledger.sweep_table import render_index
+from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
+from scaling.sweep.own_ladder import list_sweep_ladder
+from scaling.tables.filters import Filters
+from scaling.units import clean_text
+from scaling.words.commands import quote_command
+from scaling.workflow.fits import FilteredFit, FitOptions, backtest_table, fit_filtered
+from scaling.workflow.siblings import _compare_siblings
+from scaling.workflow.stored import StoredSweep, list_failures, read_runs
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation
+    from scaling.fitting.fitted import Fit, FitStatus
+    from scaling.tables.run_table import RunTable
+
+ReportForm = Literal["html", "md"]
+
+_CURVE_BYTES = 16 * 2**20
+
+
+def report_sweep(
+    stored: StoredSweep,
+    results: StoredResults,
+    *,
+    root: Path,
+    asked: Sequence[str] = (),
+    keep_current: bool = False,
+    family: str | None = None,
+    filters: Filters | None = None,
+    backtest: bool = False,
+    form: ReportForm = "html",
+) -> tuple[Path, Fit, tuple[Allocation, ...]]:
+    """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html or report.md.
+
+    Args:
+        stored: The sweep.
+        results: Of its ledger.
+        root: Where reports/ lies.
+        asked: Words of the command line that ask for family and filters.
+        keep_current: Leave a page alone that shows the same.
+        family: Of the law that answers alone; None: the ensemble answers.
+        filters: Which rows are fitted; None: all.
+        backtest: Also score several laws by their forecasts (takes seconds).
+        form: The page, or Markdown.
+    """
+    from scaling.report.data import ReportData
+    from scaling.report.markdown import write_markdown
+    from scaling.report.page import write_report
+    from scaling.workflow.variants import compare_variants
+
+    filters = filters or Filters()
+    options = FitOptions(family=family)
+    fits, table = _fit_counts(stored, options, filters)
+    found = fits[options.count]
+    fit = found.fit
+    scored = None
+    if backtest:
+        from scaling.fitting.backtest import DEFAULT_FAMILIES
+
+        scored = backtest_table(found.table, DEFAULT_FAMILIES)
+    allocations = answer_forecast(stored, fit)
+    by_count = {
+        count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
+    }
+    source = str(stored.ledger.folder)
+    vocabulary, recipes = _compare_siblings(stored)
+    more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
+    data = ReportData(
+        name=stored.spec.name,
+        sweep_yaml=stored.text,
+        command=quote_command(["scaling", "report", source, *asked, *more]),
+        plan=stored.plan,
+        facts=stored.ledger.corpus,
+        results=dict(results.results),
+        failures=list_failures(stored, results),
+        damaged=tuple(f"{damage.path}: {damage.what}" for damage in results.damaged),
+        curves={
+            run_id: _read_curve(stored.ledger, result) for run_id, result in results.results.items()
+        },
+        fit=fit,
+        allocations=allocations,
+        allocations_by_count=by_count,
+        versions=list_versions(),
+        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        filters=found.effects,
+        left_out=tuple(sorted(set(table.run) - set(found.table.run))),
+        unfiltered=found.unfiltered,
+        backtest=scored,
+        forecasts=_judge_forecasts(stored, results),
+        source=source,
+        options=tuple(asked),
+        variants=compare_variants(table, stored, fit, allocations, filters, asked),
+        csv=render_index(stored.ledger, results, stored.plan.cells),
+        vocabulary=vocabulary,
+        recipes=recipes,
+    )
+    folder = root / "reports" / stored.spec.name
+    if form == "md":
+        return write_markdown(data, folder), fit, allocations
+    return write_report(data, folder, keep_current=keep_current), fit, allocations
+
+
+def _fit_counts(
+    stored: StoredSweep, options: FitOptions, filters: Filters
+) -> tuple[dict[CountConvention, FilteredFit], RunTable]:
+    """The fit under each way of counting N, and every row under the one that is asked for."""
+    fits, tables = {}, {}
+    for count in COUNT_CONVENTIONS:
+        few = dataclasses.replace(options, count=count)
+        tables[count], _ = read_runs(stored.ledger.folder, count=count)
+        asked = count == options.count
+        fits[count] = fit_filtered(tables[count], stored, few, filters, compare=asked)
+    return fits, tables[options.count]
+
+
+def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRecord | None:
+    found = read_forecasts(stored.ledger.folder)
+    if not found.forecasts and not found.damaged:
+        return None
+    return judge_forecasts(found, results.results)
+
+
+def describe_table_fit(
+    path: Path,
+    how: Mapping[str, Any],
+    *,
+    family: str,
+    filters: Filters,
+    backtest: bool,
+) -> tuple[str, FitStatus]:
+    """What a table of runs says, as Markdown, and the status of its fit: what the verbs print, in
+    one file. What needs training logs, shapes or a sweep file is not there.
+
+    Args:
+        path: The table.
+        how: How it is read, as `read_runs` takes it.
+        family: Of the law.
+        filters: Which rows are fitted.
+        backtest: Also score several laws by their forecasts (seconds).
+    """
+    from scaling.allocation import allocate
+    from scaling.terminal.answers import (
+        format_allocation,
+        format_backtest,
+        format_fit,
+        format_unfiltered,
+    )
+
+    table, _ = read_runs(path, **how)
+    found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
+    fit = found.fit
+    notes = [f"- {note}" for note in (*fit.notes, *table.rejected)]
+    parts = [f"# {path.name}", "\n".join([f"{len(found.table)} runs are fitted.", "", *notes])]
+    if fit.covered is not None and fit.frontier is not None:
+        top = fit.covered.flops[1]
+        said = []
+        for budget in (top, 10 * top):
+            try:
+                said.append(format_allocation(allocate(fit, budget), said=fit.checks))
+            except (NoFitError, QueryError) as error:
+                said.append(f"For {budget:.3g} FLOPs: {error}")
+        parts.append("## Answers\n\n```\n" + "\n\n".join(said) + "\n```")
+    parts.append(f"## Law and checks\n\n```\n{format_fit(fit)}\n```")
+    if found.unfiltered is not None:
+        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
+    if backtest:
+        from scaling.fitting.backtest import DEFAULT_FAMILIES
+
+        scored = backtest_table(found.table, DEFAULT_FAMILIES)
+        parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
+    return clean_text("\n\n".join(parts) + "\n"), fit.status
+
+
+def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
+    """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
+    refuses (no usable fit, too far from the data) is warned about."""
+    from scaling.allocation import allocate
+
+    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    answers = []
+    for flops in stored.spec.forecast:
+        try:
+            answers.append(allocate(fit, flops, ladder=ladder))
+        except (NoFitError, UsageError) as error:
+            warnings.warn(str(error), ScalingWarning, stacklevel=2)
+    return tuple(answers)
+
+
+def list_versions() -> dict[str, str]:
+    """Versions of what a result rests on."""
+    from importlib import metadata
+
+    names = ("torch", "numpy", "scipy", "pandas", "matplotlib", "ray")
+    return {"scaling": __version__, "python": platform.python_version()} | {
+        name: metadata.version(name) for name in names
+    }
+
+
+def _read_curve(ledger: Ledger, result: RunResult) -> tuple[tuple[float, float], ...]:
+    """(tokens, training loss) of each metric row."""
+    path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/metrics.jsonl"
+    try:
+        lines = read_plain(ledger.folder, path, limit=_CURVE_BYTES).splitlines()
+        rows = [json.loads(line) for line in lines]
+        return tuple((float(r["tokens"]), float(r["loss"])) for r in rows if "loss" in r)
+    except (OSError, ScalingError, ValueError, KeyError, TypeError):
+        return ()  # the table of runs says that the curve is damaged

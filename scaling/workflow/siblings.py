@@ -1,0 +1,156 @@
+"""Sweeps that one file made: tokenizers and recipes compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scaling.errors import UsageError
+from scaling.sweep.corpus_facts import decide_seq_len
+from scaling.sweep.siblings import list_siblings
+from scaling.workflow.fits import FitOptions, fit_table
+from scaling.workflow.stored import StoredSweep, holds_sweep, open_results, read_runs
+
+if TYPE_CHECKING:
+    from scaling.compare.exponents import RecipeComparison, Trained
+    from scaling.compare.vocabularies import VocabularyComparison
+    from scaling.sweep.spec import SweepSpec
+    from scaling.tables.run_table import RunTable
+
+
+def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
+    """Results folders of the sweeps that a file makes, as far as they are there.
+
+    Args:
+        spec: The sweep as its file has it.
+        results: Folder of all results.
+    """
+    names = [one.name for one in list_siblings(spec)]
+    return [results / name for name in names if holds_sweep(results / name)]
+
+
+def compare_tokenizers(
+    folders: Sequence[Path], *, budgets: Sequence[float] = ()
+) -> VocabularyComparison:
+    """Compare the tokenizers of several results folders, by the default fit of each.
+
+    Args:
+        folders: Of sweeps that differ in the tokenizer alone.
+        budgets: C [FLOPs]; none: those that the sweeps declare.
+
+    Raises:
+        UsageError: They cannot be compared, or there is no budget.
+    """
+    from scaling.compare.vocabularies import Candidate, compare_vocabularies
+
+    candidates = []
+    declared: set[float] = set()
+    for folder in folders:
+        table, stored = read_runs(folder)
+        if stored is None:
+            raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
+        lowest = _find_lowest(table)
+        declared |= lowest.keys()
+        facts = stored.ledger.corpus
+        candidates.append(
+            Candidate(
+                facts=facts,
+                seq_len=decide_seq_len(stored.spec, facts),
+                fit=fit_table(table, stored, FitOptions(family="chinchilla")),
+                lowest=lowest,
+            )
+        )
+    if not budgets and not declared:
+        raise UsageError("these sweeps declare no budgets. Say --flops.")
+    return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
+
+
+def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
+    """Compare the recipes of several results folders by the exponents of their frontiers.
+
+    Args:
+        folders: Of sweeps that differ in the recipe alone; those of one file are taken in its
+            order, others as they come.
+
+    Raises:
+        UsageError: They cannot be compared.
+    """
+    from scaling.compare.exponents import compare_exponents
+
+    sweeps = [open_results(folder) for folder in folders]
+    if len({_name_cells(stored) for stored in sweeps}) > 1:
+        raise UsageError(
+            "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
+            "Name folders with one corpus, model, grid and seeds."
+        )
+    whole = [_read_whole(stored) for stored in sweeps]
+    order = {one.name: at for at, one in enumerate(list_siblings(whole[0]))}
+    pairs = list(zip(sweeps, whole, strict=True))
+    if all(stored.spec.name in order for stored in sweeps):
+        pairs.sort(key=lambda pair: order[pair[0].spec.name])
+    return compare_exponents([_describe_recipe(stored, file) for stored, file in pairs])
+
+
+def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
+    from scaling.compare.exponents import Trained
+    from scaling.compare.recounting import count_both_ways
+
+    folder = stored.ledger.folder
+    table, _ = read_runs(folder)
+    headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
+    # Rows of one budget do not cost the same without the head: there are no curves to fit.
+    plain = FitOptions(family="chinchilla")
+    law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
+    sets = stored.spec.recipe.model_dump(exclude_none=True)
+    return Trained(
+        recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
+        sets=sets,
+        fit=fit_table(table, stored, plain),
+        headless=fit_table(headless, stored, law_only),
+        counted=count_both_ways(table, headless, draws=plain.bootstrap or 0, seed=plain.seed),
+        lowest=_find_lowest(table),
+    )
+
+
+def _name_cells(stored: StoredSweep) -> str:
+    """The same for sweeps that differ in nothing but the recipe, and what does not train."""
+    spec = stored.spec
+    kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
+    return json.dumps([stored.ledger.corpus.digest, kept], sort_keys=True)
+
+
+def _find_lowest(table: RunTable) -> dict[float, float]:
+    """Declared budget [FLOPs] -> lowest loss of its runs [nats/token]."""
+    lowest: dict[float, float] = {}
+    if table.budget is not None:
+        for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
+            if math.isfinite(budget):  # an extra cell has none
+                lowest[budget] = min(loss, lowest.get(budget, loss))
+    return lowest
+
+
+def _read_whole(stored: StoredSweep) -> SweepSpec:
+    """The sweep file that the folder's sweep is one of."""
+    from scaling.sweep.reading import parse_sweep
+
+    return parse_sweep(stored.text.encode(), source="sweep.yaml")
+
+
+def _compare_siblings(
+    stored: StoredSweep,
+) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
+    """The comparison a page shows; None where there is nothing to compare yet."""
+    whole = _read_whole(stored)
+    folders = list_sibling_folders(whole, stored.ledger.folder.parent)
+    if len(folders) < 2:
+        return None, None
+    try:
+        if whole.recipes:
+            return None, compare_recipes(folders)
+        return compare_tokenizers(folders), None
+    except UsageError:
+        return None, None

@@ -1,0 +1,288 @@
+"""Which cells to train next, from a results folder or a sweep file, and the sweep that does it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.allocation.distance import FARTHEST_DECADES
+from scaling.design.candidates import (
+    BUDGETS,
+    REACH,
+    SIZES,
+    SMALLEST_SHARE,
+    list_candidates,
+    list_targets,
+    place_runs,
+)
+from scaling.design.expectation import find_truth
+from scaling.design.nearness import DEFAULT_RATE, measure_rate
+from scaling.design.prior import PriorLaw, read_prior
+from scaling.design.suggestion import Points, Suggestion, suggest_runs
+from scaling.errors import QueryError, UsageError
+from scaling.fitting.budgets import list_flops
+from scaling.fitting.checks.training import MIN_STEPS
+from scaling.fitting.fitted import Fit
+from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.fields import LARGEST_BUDGET
+from scaling.sweep.grids import CellGrid, CellSpec
+from scaling.sweep.own_ladder import make_sweep_cost
+from scaling.sweep.spec import SweepSpec
+from scaling.tables.run_table import RunTable
+from scaling.units import FloatArray, format_flops
+from scaling.workflow.fits import FitOptions, fit_table
+from scaling.workflow.preparing import find_run_memory, prepare_sweep
+from scaling.workflow.simulating import find_prior
+from scaling.workflow.stored import open_results, read_runs
+
+_LAWS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedCells:
+    """Cells to train next, and the sweep that trains them.
+
+    Attributes:
+        cells: (matmul N, D, FLOPs of one seed) of each, cheapest first.
+        spec: The sweep with them.
+        suggestion: What they do to the forecast.
+        forecast: The budget it is for [FLOPs].
+        prior: What was believed of the losses.
+    """
+
+    cells: tuple[tuple[int, float, float], ...]
+    spec: SweepSpec
+    suggestion: Suggestion
+    forecast: float
+    prior: PriorLaw
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling suggest`."""
+        described = _describe(self.cells, self.suggestion, self.forecast, self.prior)
+        return described | {"sweep": self.spec.model_dump(mode="json", exclude_defaults=True)}
+
+
+def suggest_cells(
+    source: Path,
+    *,
+    spend: float,
+    forecast: float,
+    root: Path,
+    noise: float | None = None,
+) -> SuggestedCells:
+    """The cells that most reduce the forecast's expected error.
+
+    Args:
+        source: A results folder, whose runs count as done and whose law is believed; or a sweep
+            file, of which nothing is done yet and whose own grid is not looked at.
+        spend: FLOPs at most.
+        forecast: Budget whose lowest loss is to be forecast [FLOPs].
+        root: Where results/.cache lies, for the corpus of a sweep file.
+        noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
+
+    Raises:
+        QueryError: Spend or forecast is no budget, or the spend pays for too little.
+        UsageError, NoFitError: The runs have no law or no noise to believe.
+    """
+    for name, value in (("spend", spend), ("forecast", forecast)):
+        if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
+            raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
+    if source.is_dir():
+        stored = open_results(source)
+        spec, facts, plan = stored.spec, stored.ledger.corpus, stored.plan
+        cost = make_sweep_cost(spec, facts, "matmul")
+        table, _ = read_runs(source)
+        fit = fit_table(table, stored, FitOptions(family="chinchilla"))
+        prior = read_prior(fit, sigma=noise)
+        done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
+        laws, rate = _list_laws(fit), measure_rate(fit)
+    else:
+        sweep = prepare_sweep(source, root=root)
+        spec, facts, plan = sweep.spec, sweep.corpus.facts, sweep.plan
+        cost = make_sweep_cost(spec, facts, "matmul")
+        prior = find_prior(spec, facts, cost, plan, source=None, noise=noise)
+        done, laws, rate = None, prior.letters[None], DEFAULT_RATE
+    trained = [cell.run.flops for cell in plan.cells]
+    _verify_reach(forecast, spend=spend, trained=trained if done is not None else ())
+    runs = list_candidates(
+        spec,
+        facts,
+        memory_bytes=find_run_memory(),
+        spend=spend,
+        forecast=forecast,
+        prior=prior,
+        cost=cost,
+    )
+    known = {cell.run.run_id for cell in plan.cells} if done is not None else set()
+    runs = [run for run in runs if run.run_id not in known]
+    if not runs:
+        words = "a forecast" if forecast < spend else "a spend"
+        raise QueryError(
+            f"{words} of {format_flops(min(spend, forecast))} FLOPs leaves no run that this corpus "
+            f"has text for, that takes {MIN_STEPS} steps and fits into memory.\nSay a larger one, "
+            "add text, or use a smaller context: a shorter sequence makes more steps of the same "
+            "tokens."
+        )
+    suggestion = suggest_runs(
+        place_runs(runs, times=len(spec.seeds) if done is not None else 1),
+        list_targets(prior, forecast, cost),
+        spend=spend,
+        laws=laws,
+        sigma=prior.sigma,
+        rate=rate,
+        done=done,
+    )
+    chosen = [runs[row] for row in suggestion.chosen]
+    cells = tuple((count_matmul_params(r.shape), float(r.tokens), float(r.flops)) for r in chosen)
+    return SuggestedCells(
+        cells=cells,
+        spec=_add_cells(spec, cells, keep_grid=done is not None),
+        suggestion=suggestion,
+        forecast=forecast,
+        prior=prior,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuggestedRuns:
+    """Runs to train next beside those of a table: N, D and C of each, cheapest first.
+
+    Attributes:
+        cells: (N, D, FLOPs) of each, counted as the table counts them.
+        suggestion: What they do to the forecast.
+        forecast: The budget it is for [FLOPs].
+        prior: What is believed of the losses.
+    """
+
+    cells: tuple[tuple[float, float, float], ...]
+    suggestion: Suggestion
+    forecast: float
+    prior: PriorLaw
+
+    def to_contract(self) -> dict[str, Any]:
+        """The JSON of `scaling suggest TABLE`."""
+        return _describe(self.cells, self.suggestion, self.forecast, self.prior)
+
+
+def suggest_beside(
+    table: RunTable, *, spend: float, forecast: float, noise: float | None = None
+) -> SuggestedRuns:
+    """The runs that most reduce the expected error of a forecast, beside those of a table. No
+    ladder, recipe or text is known: any N and D may be trained.
+
+    Args:
+        table: Runs made elsewhere.
+        spend, forecast, noise: As for `suggest_cells`.
+
+    Raises:
+        QueryError: Spend or forecast is no budget.
+        UsageError, NoFitError: The runs have no law or no noise to believe.
+    """
+    for name, value in (("spend", spend), ("forecast", forecast)):
+        if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
+            raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
+    fit = fit_table(table, None, FitOptions())
+    prior = read_prior(fit, sigma=noise)
+    done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
+    _verify_reach(forecast, spend=spend, trained=done.flops.tolist())
+    largest = min(spend, forecast)
+    budgets = np.repeat(np.geomspace(largest / SMALLEST_SHARE, largest, BUDGETS), SIZES)
+    best = find_truth(prior, budgets.tolist(), table.cost)[0]
+    params = best * np.tile(np.geomspace(1.0 / REACH, REACH, SIZES), BUDGETS)
+    tokens = budgets / table.cost.flops_per_token(params)
+    suggestion = suggest_runs(
+        Points(params=params, tokens=tokens, flops=budgets),
+        list_targets(prior, forecast, table.cost),
+        spend=spend,
+        laws=_list_laws(fit),
+        sigma=prior.sigma,
+        rate=measure_rate(fit),
+        done=done,
+    )
+    cells = sorted(
+        (float(budgets[at]), float(params[at]), float(tokens[at])) for at in suggestion.chosen
+    )
+    return SuggestedRuns(
+        cells=tuple((n, d, c) for c, n, d in cells),
+        suggestion=suggestion,
+        forecast=forecast,
+        prior=prior,
+    )
+
+
+def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) -> None:
+    """Raises QueryError where the forecast lies beyond what any run will have reached by far."""
+    reach = max([spend, *trained])
+    decades = math.log10(forecast / reach)
+    if decades > FARTHEST_DECADES:
+        raise QueryError(
+            f"--forecast {format_flops(forecast)} lies {decades:.1f} decades above the largest run "
+            f"that could be trained ({format_flops(reach)}), outside any sane range "
+            f"({FARTHEST_DECADES:g})."
+        )
+
+
+def write_sweep(found: SuggestedCells, *, question: str) -> str:
+    """The sweep as YAML that `scaling run` reads."""
+    spec = found.spec
+    lines = [
+        f"# Question: {question}",
+        f"# Cost: {format_flops(found.suggestion.flops)} FLOPs for {len(found.cells)} new cells; "
+        "scaling plan says how long.",
+        "# Expect: an error of the forecast's loss of about "
+        f"{found.suggestion.error_after:.2%} (root mean square), model error included.",
+    ]
+    content = spec.model_dump(mode="json", exclude_defaults=True)
+    # A JSON value is a YAML value: nothing to quote, nothing to mistake.
+    lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(
+    cells: Sequence[tuple[float, float, float]],
+    suggestion: Suggestion,
+    forecast: float,
+    prior: PriorLaw,
+) -> dict[str, Any]:
+    """What the JSON says of any suggestion."""
+    keys = ("params", "tokens", "flops")
+    return {
+        "schema_version": 1,
+        "cells": [dict(zip(keys, cell, strict=True)) for cell in cells],
+        "flops": suggestion.flops,
+        "forecast": forecast,
+        "expected_error": {"before": suggestion.error_before, "after": suggestion.error_after},
+        "prior": {"source": prior.source, "noise": prior.sigma},
+    }
+
+
+def _add_cells(
+    spec: SweepSpec, cells: Sequence[tuple[int, float, float]], *, keep_grid: bool
+) -> SweepSpec:
+    listed = tuple(CellSpec(params=float(n), tokens=d) for n, d, _ in cells)
+    if keep_grid:
+        return spec.model_copy(update={"extra_cells": (*spec.extra_cells, *listed)})
+    # Seeds, replicates and brackets would cost more than the spend.
+    alone = {"extra_cells": (), "replicates": 0, "bracket": False, "seeds": spec.seeds[:1]}
+    return spec.model_copy(update={"grid": CellGrid(cells=listed), **alone})
+
+
+def _list_laws(fit: Fit) -> FloatArray:
+    """A few laws that a fit believes: its own, and draws evenly through its bootstrap."""
+    assert fit.law is not None
+    if fit.law.family != "chinchilla":
+        raise UsageError(
+            f"{fit.source}: suggestions follow Chinchilla's law, not {fit.law.family}."
+        )
+    own = np.array([list(fit.law.params.values())])
+    draws = np.array(fit.draws).reshape(-1, own.shape[1])
+    # A draw whose term has vanished believes that nothing is left to learn of it.
+    draws = draws[np.all(draws > 0, axis=1) & np.all(np.isfinite(draws), axis=1)]
+    step = max(1, len(draws) // (_LAWS - 1))
+    return np.concatenate((own, draws[::step][: _LAWS - 1]))

@@ -1,0 +1,160 @@
+"""From a prepared sweep to results: the executor, the driver, the tracker."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from scaling.errors import UsageError
+from scaling.ledger.commit import Ledger
+from scaling.ledger.outdated import find_outdated
+from scaling.ledger.results import RunResult
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.cost import estimate_memory
+from scaling.sweep.runspec import RunSpec
+from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
+from scaling.workflow.precision import PrecisionChoice, choose_precision
+from scaling.workflow.preparing import Sweep
+
+if TYPE_CHECKING:
+    from scaling.orchestration.executors import Executor
+    from scaling.orchestration.outcome import SweepOutcome
+    from scaling.sweep.spec import SweepSpec
+    from scaling.trackers import TrackerName
+
+
+ExecutorName = Literal["ray", "inline"]
+
+
+def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
+    """The sweep's results folder, made if there is none.
+
+    Raises:
+        UsageError: The folder holds another corpus, or finished runs of another trainer version
+            that the plan would train again (unless `retrain`).
+    """
+    ledger = Ledger.create(
+        root / "results" / sweep.spec.name,
+        name=sweep.spec.name,
+        corpus=sweep.corpus.facts,
+        sweep_yaml=sweep.text,
+    )
+    outdated = find_outdated(ledger, sweep.plan.cells)
+    if outdated and not retrain:
+        raise UsageError(
+            f"{ledger.folder}: {len(outdated)} finished runs were trained by another version of "
+            "the trainer and would be trained again.\nSay --retrain to do that, or give the sweep "
+            "another name to keep both."
+        )
+    return ledger
+
+
+def train_sweep(
+    sweep: Sweep,
+    ledger: Ledger,
+    *,
+    executor: ExecutorName = "ray",
+    address: str | None = None,
+    track: Sequence[TrackerName] = (),
+) -> SweepOutcome:
+    """Train every planned run that the ledger does not have.
+
+    Args:
+        sweep: What to train.
+        ledger: Where results are and go.
+        executor: Where runs are trained.
+        address: Of a Ray cluster to join.
+        track: Trackers that are told of every committed run.
+
+    Raises:
+        UsageError: A tracker is not installed.
+        LockedError: Another driver is at work on this sweep.
+        EnvironmentFault: Disk, Ray, or worker after worker has failed.
+    """
+    from scaling.orchestration.driver import run_cells
+    from scaling.orchestration.outcome import DriverSettings
+    from scaling.orchestration.progress import open_progress
+    from scaling.trackers import require_tracker
+    from scaling.trackers.feed import feeding
+
+    for name in track:
+        require_tracker(name)
+    known = ledger.read_results(check="result").results
+    runs = [cell.run for cell in sweep.plan.cells]
+    left = any(run.run_id not in known for run in runs)
+    chosen = settle_precision(
+        sweep.spec,
+        sweep.corpus.facts,
+        runs,
+        known.values(),
+        folder=ledger.folder.parent,
+        measure=left and is_present(sweep.spec.resources),
+    )
+    if left and address is None:
+        require_device(sweep.spec.resources)
+        if sweep.spec.resources.gpus_per_run is not None:  # its peak, while nothing else runs
+            measure_apart((), sweep.spec.resources, cache=ledger.folder.parent / ".cache")
+    progress = open_progress()
+    with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
+        if left and chosen.why:
+            progress.say(f"precision: {chosen.precision}, {chosen.why}")
+        if left and chosen.change:
+            progress.say(chosen.change)
+        return run_cells(
+            sweep.plan.cells,
+            ledger,
+            _make_executor(executor, address, sweep, ledger),
+            corpus=sweep.corpus.folder,
+            settings=DriverSettings(
+                keep_weights=sweep.spec.keep_weights,
+                share_trunks=sweep.spec.schedule.trunk,
+                time_limit=sweep.spec.resources.time_limit,
+                stall_limit=sweep.spec.resources.stall_limit,
+                precision=chosen.precision,
+                gpus=sweep.spec.resources.gpus_per_run,
+            ),
+            progress=progress,
+            announce=announce,
+        )
+
+
+def settle_precision(
+    spec: SweepSpec,
+    facts: CorpusFacts,
+    runs: Iterable[RunSpec],
+    results: Iterable[RunResult],
+    *,
+    folder: Path,
+    measure: bool = True,
+) -> PrecisionChoice:
+    """In which precision a sweep's runs to come are trained; see `choose_precision`."""
+    return choose_precision(
+        spec.resources,
+        runs,
+        results,
+        folder=folder,
+        device=name_device(spec, facts, precision="auto"),
+        measure=measure,
+    )
+
+
+def _make_executor(
+    name: ExecutorName, address: str | None, sweep: Sweep, ledger: Ledger
+) -> Executor:
+    if name == "inline":
+        if address is not None:
+            raise UsageError("--address joins a Ray cluster; it does not go with inline.")
+        from scaling.orchestration.executors.inline import InlineExecutor
+
+        return InlineExecutor()
+    from scaling.orchestration.executors.ray import RayExecutor
+
+    return RayExecutor(
+        cpus_per_run=sweep.spec.resources.cpus_per_run,
+        gpus_per_run=sweep.spec.resources.gpus_per_run,
+        address=address,
+        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
+        shared=(ledger.folder, sweep.corpus.folder),
+    )

@@ -1,0 +1,184 @@
+"""How far an answer moves under other methods, other laws and other choices of runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scaling.allocation import Allocation, allocate
+from scaling.errors import ScalingError
+from scaling.fitting.fitted import Fit
+from scaling.report.sensitivity import Group, Variant
+from scaling.tables.filters import Filters
+from scaling.tables.run_table import RunTable
+from scaling.words.commands import quote_command
+from scaling.words.plain import APPROACH_WORDS
+from scaling.workflow.fits import FitOptions, fit_filtered
+from scaling.workflow.stored import StoredSweep
+
+# Laws that a point fit of settles at once; what they are, in words.
+_OTHER_LAWS = {
+    "chinchilla": "E + A/N^alpha + B/D^beta",
+    "tied": "equal exponents for size and data",
+    "no_floor": "no floor E",
+    "kaplan": "Kaplan's form",
+    "droppo": "Droppo and Elibol's form",
+}
+
+
+def compare_variants(
+    table: RunTable,
+    stored: StoredSweep,
+    fit: Fit,
+    allocations: Sequence[Allocation],
+    filters: Filters,
+    asked: Sequence[str],
+) -> tuple[Variant, ...]:
+    """The first answer by each approach, and by point fits of other laws and of fewer runs.
+
+    Args:
+        table: Every run.
+        stored: The sweep.
+        fit: What the report answers with.
+        allocations: Its answers; empty: there is nothing to compare.
+        filters, asked: What it was asked for, as values and as words.
+    """
+    from scaling.report.sensitivity import Variant
+
+    if not allocations or fit.law is None:
+        return ()
+    flops = allocations[0].flops
+    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", _write(flops)]
+    variants = _list_methods(fit, flops, [*ask, *asked])
+    for other in _list_others(stored, fit, filters):
+        kept = _drop_family(asked) if other.group == "law" else asked
+        answer, reason, runs = _answer_otherwise(table, stored, other, flops)
+        if runs == fit.n and other.group == "runs":
+            continue  # the rule leaves nothing out
+        variants.append(
+            Variant(
+                group=other.group,
+                words=other.words,
+                command=quote_command([*ask, *kept, *other.more, "--no-bootstrap"]),
+                runs=runs,
+                answer=answer,
+                reason=reason,
+            )
+        )
+    return tuple(variants)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Other:
+    """Another law, or another choice of runs: in words, and on a command line."""
+
+    group: Group
+    words: str
+    options: FitOptions
+    filters: Filters
+    more: tuple[str, ...]
+
+
+def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
+    """The fit's own approaches."""
+    variants = []
+    for approach in fit.approaches:
+        if approach in (
+            "akima",
+            "cubic",
+            "projection",
+        ):  # cross-checks, which the command line never asks
+            continue
+        answer, reason = None, ""
+        try:
+            answer = allocate(fit, flops, approach=approach)
+        except ScalingError as error:
+            reason = str(error).splitlines()[0]
+        variants.append(
+            Variant(
+                group="method",
+                words=APPROACH_WORDS[approach],
+                command=quote_command([*ask, "--approach", approach]),
+                runs=fit.n,
+                answer=answer,
+                reason=reason,
+            )
+        )
+    return variants
+
+
+def _list_others(stored: StoredSweep, fit: Fit, filters: Filters) -> list[_Other]:
+    assert fit.law is not None
+    laws = [
+        _Other(
+            group="law",
+            words=words,
+            options=FitOptions(family=family),
+            filters=filters,
+            more=("--family", family),
+        )
+        for family, words in _OTHER_LAWS.items()
+        if fit.answer is not None or family != fit.law.family
+    ]
+    own = FitOptions(family=None if fit.answer is not None else fit.law.family)
+    choices = [
+        _Other(group="runs", words=words, options=own, filters=chosen, more=more)
+        for words, chosen, more in _list_choices(stored, filters)
+    ]
+    return laws + choices
+
+
+def _answer_otherwise(
+    table: RunTable, stored: StoredSweep, other: _Other, flops: float
+) -> tuple[Allocation | None, str, int | None]:
+    """The answer of a point fit, or why there is none, and how many runs it rests on."""
+    runs = None
+    try:
+        options = dataclasses.replace(other.options, bootstrap=None)
+        found = fit_filtered(table, stored, options, other.filters).fit
+        runs = found.n
+        return allocate(found, flops), "", runs
+    except ScalingError as error:
+        return None, str(error).splitlines()[0], runs
+
+
+def _write(flops: float) -> str:
+    """2e11, as a person writes it; all of its digits."""
+    return f"{flops:.17g}" if float(f"{flops:g}") != flops else f"{flops:g}".replace("e+", "e")
+
+
+def _drop_family(asked: Sequence[str]) -> list[str]:
+    """The words without --family and its value."""
+    kept = list(asked)
+    if "--family" in kept:
+        at = kept.index("--family")
+        del kept[at : at + 2]
+    return kept
+
+
+def _list_choices(
+    stored: StoredSweep, filters: Filters
+) -> list[tuple[str, Filters, tuple[str, ...]]]:
+    """(words, filters, their words on a command line) of other choices of runs."""
+    choices: list[tuple[str, Filters, tuple[str, ...]]] = []
+    budgets = sorted({cell.budget for cell in stored.plan.cells if cell.budget is not None})
+    if len(budgets) > 3 and filters.flops_range is None:
+        low = float(f"{math.sqrt(budgets[0] * budgets[1]):.3g}")
+        high = float(f"{math.sqrt(budgets[-2] * budgets[-1]):.3g}")
+        for words, ends, text in (
+            ("without the smallest budget", (low, None), f"{_write(low)}:"),
+            ("without the largest budget", (None, high), f":{_write(high)}"),
+        ):
+            chosen = dataclasses.replace(filters, flops_range=ends)
+            choices.append((words, chosen, ("--flops-range", text)))
+    if filters.min_ratio is None:
+        for ratio in (4.0, 20.0):
+            chosen = dataclasses.replace(filters, min_ratio=ratio)
+            words = f"only runs with at least {ratio:g} tokens per parameter"
+            choices.append((words, chosen, ("--min-ratio", f"{ratio:g}")))
+    if not filters.best_recipe:
+        chosen = dataclasses.replace(filters, best_recipe=True)
+        choices.append(("only the best run of each cell", chosen, ("--best-recipe",)))
+    return choices

@@ -1,0 +1,123 @@
+"""docs/tables.md: what can be read and how it is understood, written from the readers.
+
+python -m tools.tables_page > docs/tables.md
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from scaling.tables.columns import OPTIONAL, REQUIRED
+from scaling.tables.opening import FORMATS, RUN_COLUMNS
+from scaling.tables.shapes import SHAPES
+from scaling.tables.states import STATE_COLUMNS, TRACKERS
+from scaling.tables.units import RANGES
+from scaling.units.numbers import EXAMPLES, read_number
+
+_HEAD = """\
+# Tables of runs
+
+`fit`, `allocate`, `predict`, `backtest` and `compare` take a table of runs made anywhere. This page
+says what can be read and how it is understood; `scaling read TABLE` says the same of one table,
+before anything is fitted. It is written from the readers:
+`python -m tools.tables_page > docs/tables.md`.
+
+Nothing is mapped, converted or left out silently. What was understood is a note on standard error;
+what cannot be understood is refused (exit 2), every problem of a file at once, with what to say.
+
+```bash
+scaling read runs.csv --columns N=size,D=tokens
+scaling fit runs.csv --columns N=params_M[M],D=steps*batch_tokens,C=total_gflops[GFLOP]
+scaling fit runs.csv --columns loss=ppl,loss_se= --loss-unit ppl --state status=done --where data=c4
+scaling fit runs.csv --group-by corpus --best-recipe
+scaling fit curves.csv --last-of-run
+scaling fit compute.csv --of C --at 1e22
+scaling compare a.csv b.csv --of D --exponent 0.28
+```
+"""
+_COLUMNS = """\
+## Columns
+
+`--columns` gives each of these the file's own name, or an expression of its columns. A name with a
+comma stands in backticks; an empty one leaves an optional column out (`lr=`). Missing N or D are
+never guessed: the error says from which columns they follow.
+"""
+_EXPRESSIONS = """\
+## Expressions and units
+
+Columns and numbers with `+ - * / ^` (also `× ÷ **`) and parentheses: `D=C/(6*N)`, `N=10^logN`,
+`D=epochs*2e9`. Where names overlap the longest counts. A unit in brackets multiplies: `[k] [M] [B]
+[T]`, `[GFLOP]` … `[ZFLOP]`, `[PF-days]`; `[log10]` takes ten to that power. A number alone holds
+for every row.
+"""
+_NUMBERS = """\
+## Numbers
+
+In tables, in every flag that takes N, D or FLOPs, in sweep files and on the page:
+"""
+_COMMAS = """
+A comma may stand for thousands or for a fraction. In a table the other cells say which; alone,
+`1,234` is refused with both readings.
+"""
+_LOSSES = """\
+## Losses
+
+`--loss-unit nats` (per token; the default), `bits` (per token), `bpb` (bits per byte) or `ppl` (a
+perplexity). Everything is fitted and printed in nats: per byte where the table holds bits per byte.
+"""
+_STATES = """\
+## Which rows count
+
+A column of one of these names says how a run ended (letter case does not matter): {columns}.
+Unfinished runs are malformed rows, left out by `--drop-bad`. `--state COLUMN=word,word` names the
+words of rows that count, `--state any` takes all. A word that is not here is kept and named.
+"""
+_RULES = """
+`--where COLUMN=VALUE` (repeated: all of them; numbers compare as numbers) reads only some rows;
+`--group-by COLUMN` fits one law for each value. Rows that share their value in one of {runs}
+and their N, each with its own D, are points along a run: `--last-of-run` keeps the end of each.
+`--best-recipe` keeps the lowest loss of each (N, D), with the other seeds of its recipe.
+"""
+_UNITS = """\
+## Units
+
+Outside these ranges the check `implausible_units` fails and names the likely unit. Several units in
+one column, or D/N beyond its outer range, end with exit 2 unless you say `--anyway`.
+"""
+
+
+def write_table_page() -> str:
+    """The page, in Markdown."""
+    states = [(one.name, *map(_quote, (one.finished, one.unfinished, one.unclear)))
+              for one in TRACKERS]  # fmt: skip
+    columns = [(f"`{one.name}`", one.unit, "needed" if one in REQUIRED else "", one.meaning)
+               for one in (*REQUIRED, *OPTIONAL)]  # fmt: skip
+    numbers = [(f"`{text}`", f"{read_number(text):.10g}") for text in EXAMPLES]
+    parts = [
+        _HEAD,
+        "## Files\n\n" + _tabulate(("suffix", "read as"), FORMATS),
+        "## Shapes\n\n" + _tabulate(("what it looks like", "how it is understood"), SHAPES),
+        _COLUMNS + "\n" + _tabulate(("column", "unit", "", "meaning"), columns),
+        _EXPRESSIONS,
+        _NUMBERS + "\n" + _tabulate(("written", "read as"), numbers) + _COMMAS,
+        _LOSSES,
+        _STATES.format(columns=_quote(STATE_COLUMNS))
+        + "\n" + _tabulate(("program", "finished", "unfinished", "says neither"), states)
+        + _RULES.format(runs=_quote(RUN_COLUMNS)),
+        _UNITS + "\n" + _tabulate(("quantity", "range"), RANGES),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _quote(words: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _tabulate(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_table_page())
