@@ -38,7 +38,7 @@ from scaling.training.engines import Engine
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
 
-# (name, width, layers, sequence, vocabulary, sequences per step): PERFORMANCE's five, 2048 tokens a
+# (name, width, layers, sequence, vocabulary, sequences per step): five of 2048 tokens a
 # step, and cells of the quickstart.
 SHAPES = (
     ("S1", 64, 2, 128, 256, 16),
