@@ -222,7 +222,7 @@ def row_of(
         "group": group,
         "vocab_size": shape.vocab_size,
         "seq_len": shape.seq_len,
-        "head_size": shape.head_size,
+        "head_size": getattr(shape, "head_size", None),  # of families that have heads
         "d_model": shape.d_model,
         "n_layers": shape.n_layers,
         "params_total": float(count_total_params(shape)),
