@@ -20,7 +20,7 @@ from scaling.laws.registry import find_law
 from scaling.ledger.results import RunResult
 from scaling.sweep.cells import FITTED_ROLES, Plan
 from scaling.sweep.counting import count_params
-from scaling.tables.run_table import RunTable
+from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -112,27 +112,17 @@ def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[R
     rows = [result for result, _ in kept]
     names = tuple(result.run.run_id for result in rows)
     budgets = [places[name].budget for name in names]
-    stated = np.array([np.nan if one is None else one for one in budgets], dtype=np.float64)
     count = fit.convention or "matmul"
-    table = RunTable(
+    table = make_table(
+        [count_params(one.run.shape, count) for one in rows],
+        [one.tokens for one in rows],
+        loss=[loss for _, loss in kept],
+        flops=[one.flops for one in rows],
+        budget=None if all(one is None for one in budgets) else budgets,
         run=names,
-        params=np.array([count_params(one.run.shape, count) for one in rows], dtype=np.float64),
-        tokens=np.array([one.tokens for one in rows], dtype=np.float64),
-        loss=np.array([loss for _, loss in kept], dtype=np.float64),
-        flops=np.array([one.flops for one in rows], dtype=np.float64),
-        budget=None if all(one is None for one in budgets) else stated,
-        unique_tokens=None,
-        seed=None,
-        learning_rate=None,
-        group=None,
-        loss_se=None,
-        diverged=(),
-        rejected=(),
-        notes=(),
         convention=fit.convention,
         cost=fit.cost,
         source=fit.source,
-        digest=fit.table_digest,
     )
     return table, np.array([places[name].role == "replicate" for name in names], dtype=bool)
 
