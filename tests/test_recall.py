@@ -114,7 +114,8 @@ def test_a_note_of_a_stranger_cannot_name_files_or_ladders(folder: Path) -> None
     (path,) = folder.glob("fits/known/*.json")
     body, _ = open_document(json.loads(path.read_bytes()))
     # A ladder whose width never grows would never end.
-    for change in ({"fit": "../../sweep.json"}, {"head_size": 0}, {"table_digest": "0" * 64}):
+    endless = {"rung": body["rung"] | {"head_size": 1, "d_model": 1}}
+    for change in ({"fit": "../../sweep.json"}, endless, {"table_digest": "0" * 64}):
         path.write_bytes(seal_document(body | change))
         assert ask(folder).stdout == before.stdout
 

@@ -168,7 +168,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
     sizes = [count_params(run.shape, count) for run in runs]
     largest = max(runs, key=lambda run: (run.flops, run.run_id))
     epochs = [one.epochs for one in data.results.values()]
-    shapes = {(run.shape.d_model, run.shape.n_layers) for run in runs}
+    shapes = {run.shape for run in runs}
     repeated = (
         f"at most {max(epochs):.3g} passes over the text" if epochs else "no run has finished"
     )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
-from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import StoredSweep
@@ -182,9 +182,7 @@ def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str
     note = Note(
         fit=found.path.name,
         table_digest=found.fit.table_digest,
-        vocab_size=stored.facts.vocab_size,
-        seq_len=decide_seq_len(stored.spec, stored.facts),
-        head_size=stored.spec.model.head_size,
+        rung=list_sweep_ladder(stored.spec, stored.facts)[0],
     )
     note_fit(stored.folder, fingerprint, question, note)
 

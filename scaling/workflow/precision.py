@@ -23,6 +23,7 @@ from scaling.files.durable import blaming_machine, read_document, write_durably
 from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.machine import Device, key_device
 from scaling.ledger.results import RunResult
+from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 from scaling.workflow.devices import measure_apart
@@ -35,7 +36,7 @@ _LIMIT_BYTES = 10**6
 # percent), and so little slower it may seem at the smallest.
 _GAIN, _NO_LOSS = 1.05, 0.97
 # Three widths from this one on were trained in both at usual budgets, and bfloat16 did not move the
-# loss; below it one width at one small budget (DECISIONS.md, "Mixed precision"). A sweep with
+# loss; below it one width at one small budget (decision 0028). A sweep with
 # narrower models has to ask for it.
 _LEAST_WIDTH = 64
 
@@ -129,11 +130,8 @@ def _describe_change(chosen: Precision, kept: Counter[Precision]) -> str:
 
 
 def _name_step(run: RunSpec) -> str:
-    shape = run.shape
-    return (
-        f"{shape.d_model}x{shape.n_layers} heads {shape.n_heads} seq {shape.seq_len} "
-        f"batch {run.recipe.batch_sequences}"
-    )
+    shape = describe_shape(run.shape).full
+    return f"{shape}, sequences of {run.shape.seq_len}, batch of {run.recipe.batch_sequences}"
 
 
 def _read_gains(folder: Path, device: Device) -> dict[str, float]:

@@ -25,7 +25,8 @@ from scaling.files.sealed import build_value, canonical_json, open_document, sea
 from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
 from scaling.ledger.contents import Contents
-from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.families.registry import AnyShape
+from scaling.sweep.ladder import is_first, list_ladder_of
 from scaling.sweep.shapes import ModelShape
 
 _FOLDER = "fits/known"
@@ -39,14 +40,12 @@ class Note:
     Attributes:
         fit: Name of its file in fits/.
         table_digest: Of the rows it rests on.
-        vocab_size, seq_len, head_size: What the sweep's ladder of shapes follows from.
+        rung: The first of the sweep's ladder, which the others follow from.
     """
 
     fit: str
     table_digest: str
-    vocab_size: int
-    seq_len: int
-    head_size: int
+    rung: AnyShape
 
 
 def recall_fit(
@@ -69,12 +68,10 @@ def recall_fit(
     except (OSError, ScalingError):
         return None
     # Of a stranger's folder: a ladder that never ends must not be walked.
-    if fit.table_digest != note.table_digest or note.head_size < 2 or note.vocab_size < 1:
+    integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
+    if fit.table_digest != note.table_digest or min(integers) < 1 or not is_first(note.rung):
         return None
-    ladder = list_ladder(
-        note.vocab_size, note.seq_len, head_size=note.head_size, max_params=LARGEST_PARAMS
-    )
-    return fit, ladder
+    return fit, list_ladder_of(note.rung)
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:

@@ -20,13 +20,14 @@ from scaling.files.sealed import seal_document
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
 from scaling.ledger.outdated import find_outdated
-from scaling.ledger.results import COLUMNS, Measurement, RunStatus
-from scaling.ledger.sweep_table import render_index, row_of, tabulate, write_index
+from scaling.ledger.results import Measurement, RunStatus
+from scaling.ledger.sweep_table import IndexedRun, render_index, tabulate, write_index
 from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
+from scaling.tables.columns import COLUMNS
 
 FACTS = CorpusFacts(
     digest="ab" * 32,
@@ -535,22 +536,23 @@ def test_the_index_is_the_same_bytes_for_the_same_results(ledger: Ledger) -> Non
     assert verify(ledger, cells) == ()
 
 
-def test_a_row_has_every_column_once(ledger: Ledger) -> None:
+def test_every_column_of_the_index_is_described_and_holds_its_kind(ledger: Ledger) -> None:
     commit(ledger, make_run())
-    result = ledger.read_results().results[make_run().run_id]
-    varied: Any = ("batch", "ab" * 8, 2.0)
-    row = row_of(
-        result,
+    row = IndexedRun(
+        result=ledger.read_results().results[make_run().run_id],
         role="bracket",
         budget=1e9,
         group="g",
-        varied=varied,
+        varied=("batch", "ab" * 8, 2.0),
         overlap=0.1,
         unigram_entropy=3.0,
-    )
-    assert list(row) == [column.name for column in COLUMNS]
-    kinds = {"str": str, "float64": float, "int64": int}
-    assert all(isinstance(row[column.name], kinds[column.dtype]) for column in COLUMNS)
+    ).to_row()
+    described = {column.name: column.kind for column in COLUMNS}
+    assert described.keys() - row.keys() == {"run", "schedule"}  # a run of a sweep is no point
+    kinds = {"text": str, "whole": int}
+    wrong = {name: one for name, one in row.items()
+             if not isinstance(one, kinds.get(described[name], (int, float)))}  # fmt: skip
+    assert wrong == {}
 
 
 def test_a_new_numerics_version_names_the_runs_it_would_train_again(ledger: Ledger) -> None:
