@@ -10,8 +10,8 @@
 
 A cell is WIDTHxLAYERS@FLOPS. Prints one row per cell and setting: mean and standard deviation of
 the held-out loss over the seeds, the change against the cell's first setting with its standard
-error (seeds paired), the share of steps clipped after warmup, and CPU seconds per run. DECISIONS.md
-("Recipe constants") holds what it gave.
+error (seeds paired), the share of steps clipped after warmup, and CPU seconds per run. It gave
+docs/measurements/recipe-constants.md and recipe-corners.md.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ import torch
 from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.ledger.results import Measurement
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.execution import Execution
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
@@ -105,10 +106,9 @@ def train(
             corpus=corpus.folder,
             attempt=Path(attempt),
             resume=(),
-            keep_weights=keep_weights,
+            execution=Execution(keep_weights=keep_weights, precision=precision),
             should_stop=lambda: False,
             report=lambda tokens, loss: None,
-            precision=precision,
         )
         rows = map(json.loads, (Path(attempt) / "metrics.jsonl").read_text().splitlines())
         shares = [row["clipped"] for row in rows if row["step"] > run.recipe.warmup_steps]

@@ -163,7 +163,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "answers": [describe_answer(one, fit, data.facts) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        "table_of_answers": list_answers(table),
+        "table_of_answers": list_answers(fit, data.allocations),
         "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
         "slider": table and table.describe_budgets(),
         "ask_fit": f"scaling fit {asking}",
@@ -188,8 +188,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.landscape import trace_surface
 
     fit = data.fit
-    shown = {name: one for name, one in data.results.items() if name not in data.left_out}
-    runs = collect_runs(data.plan, shown, fit)
+    runs = collect_runs(data.table, data.plan)
     furthest = max((one.flops for one in data.allocations), default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)

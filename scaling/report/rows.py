@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scaling.fitting.fitted import Fit
 from scaling.ledger.results import RunResult
-from scaling.ledger.sweep_table import row_of
+from scaling.ledger.sweep_table import IndexedRun
 from scaling.report.measured import MeasuredRuns
 from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
 from scaling.sweep.counting import CountConvention, count_params
@@ -152,7 +152,7 @@ def _describe_run(
             why=why,
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
-    row = row_of(result, role=cell.role, budget=cell.budget, convention=count)
+    row = IndexedRun(result=result, role=cell.role, budget=cell.budget, convention=count).to_row()
     error = "" if not is_number(result.loss_se) else f" ± {result.loss_se:.2g}"
     loss = ABSENT if not is_number(result.loss) else format_loss(result.loss) + error
     middle = (

@@ -3,12 +3,7 @@
 index/runs.csv holds every result of a folder; so do the CSV of its report and what is saved of
 either. A fit of the folder sees the grid and its replicates, so a fit of the rows does: those of
 another role, outside the plan or unfinished are left out and counted. What a folder knows beside
-the contract's columns stands in columns of their own:
-
-    varied, varied_run, varied_factor    what a bracket run varies, of which run_id, by which factor
-    vocab_size, seq_len, d_model, n_layers, head_size    the integers that N and C follow from
-    overlap                              share of held-out spans that occur in the training text
-    unigram_entropy                      entropy of the tokens' frequencies [nats/token]
+the contract's columns stands in columns of their own, `columns.OF_INDEX`.
 
 Shapes are believed where N and C of every row are what the counter gives for transformers of them.
 The runs are then of this project's ladder: the convention of N is known, and so is the cost of any
@@ -32,12 +27,11 @@ from scaling.sweep.counting import (
 )
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, TransformerShape, make_shape
 from scaling.tables.brackets import Bracket
+from scaling.tables.columns import OF_INDEX, OF_SHAPES
 from scaling.units import FloatArray
 
-SHAPE_COLUMNS = ("vocab_size", "seq_len", "d_model", "n_layers", "head_size")
-INDEX_COLUMNS = (
-    "run_id", "varied", "varied_run", "varied_factor", "overlap", "unigram_entropy", *SHAPE_COLUMNS
-)  # fmt: skip
+SHAPE_COLUMNS = tuple(one.name for one in OF_SHAPES)
+INDEX_COLUMNS = tuple(one.name for one in OF_INDEX)
 _ROLES_LEFT_OUT = ("bracket", "validation")
 _OUTSIDE = "outside the plan"
 _DIGITS = 1e-12  # of C: a spreadsheet keeps fifteen

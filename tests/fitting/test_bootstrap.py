@@ -1,7 +1,5 @@
 """Claims about draws and about leaving budgets out."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, simulate
@@ -132,7 +130,7 @@ def test_interval_covers_truth():
 )
 def test_interval_covers_truth_at_its_level(design):
     covered = cover(400, NOISE, range(300), **design)
-    # SCIENCE.md: 86–94 % in a correct world, here with three standard errors (.017) of 300 sweeps
+    # Decision 0047: 86–94 % in a right world, here with three standard errors (.017) of 300 sweeps
     # below; above, δ = 1e-3 at σ = .64 % is near least absolute deviation, which overcovers.
     assert (covered >= 0.86 - 0.052).all()
     assert (covered <= 0.99).all()
@@ -142,9 +140,7 @@ def test_few_groups_do_not_hide_the_noise_within_them():
     table = simulate(noise=0.01)
     alone = fit_runs(table, bootstrap=200)
     for groups in (1, 2, 5):
-        grouped = dataclasses.replace(
-            table, group=tuple(str(at % groups) for at in range(len(table)))
-        )
+        grouped = table.replace(group=tuple(str(at % groups) for at in range(len(table))))
         fit = fit_runs(grouped, bootstrap=200)
         widths = [
             one.law.intervals["alpha"].high - one.law.intervals["alpha"].low for one in (fit, alone)

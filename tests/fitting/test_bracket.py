@@ -52,7 +52,7 @@ def make_brackets(low: float, middle: float, high: float) -> tuple[Bracket, ...]
 
 
 def with_brackets(table: RunTable, *brackets: Bracket) -> RunTable:
-    return dataclasses.replace(table, brackets=brackets)
+    return table.replace(brackets=brackets)
 
 
 def test_the_excess_is_what_the_recipe_lies_above_the_valley() -> None:
@@ -97,7 +97,7 @@ def test_an_unmeasured_recipe_moves_half_of_the_draws_and_n_only_downwards() -> 
     plain = find_best(fit, fit.theta[None], 1e14)
     change = np.log(find_best(fit, fit.theta + shift, 1e14) / plain)
     assert np.all(change[moved] < 0.0)
-    # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (DECISIONS.md, Fitting).
+    # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (decision 0052).
     assert np.min(change) == pytest.approx(-0.225, rel=0.15)
     assert np.max(change[moved]) == pytest.approx(-0.05, rel=0.15)
 
@@ -106,7 +106,7 @@ def spoil(table: RunTable, penalty: float) -> RunTable:
     """The sweep with a recipe that is worse at both ends of D."""
     log_d = np.log(table.tokens)
     place = 2.0 * (log_d - log_d.min()) / np.ptp(log_d) - 1.0
-    return dataclasses.replace(table, loss=table.loss * (1.0 + penalty * place**2))
+    return table.replace(loss=table.loss * (1.0 + penalty * place**2))
 
 
 def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
@@ -127,7 +127,7 @@ def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
 
 @pytest.mark.slow
 def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
-    # 1 % at both ends, a decade beyond the data: SCIENCE.md asks for 80 % where the world is not
+    # 1 % at both ends, a decade beyond the data: decision 0047 asks for 80 % where the world is not
     # the fitter's. The bootstrap alone covers N* in .41, the loss in .64 (benchmarks/coverage.py).
     covered = []
     truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)

@@ -1,7 +1,5 @@
 """A rising local exponent is no power law's: seen where it was measured, not where a law holds."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop, simulate
@@ -21,7 +19,7 @@ def judge(table):
 
 
 def bend(table):
-    return dataclasses.replace(table, loss=bend_frontier(table.loss, table.budget))
+    return table.replace(loss=bend_frontier(table.loss, table.budget))
 
 
 def bend_noisy(sigma, seed):
@@ -51,7 +49,7 @@ def test_a_law_without_floor_is_the_edge_of_what_passes():
 
 def test_the_measured_rise_is_seen_through_the_noise_of_seeds():
     fired = sum(judge(bend_noisy(NOISE, seed)).passed is False for seed in range(40))
-    assert fired >= 30  # .94 of 600 (DECISIONS.md); binomial: fewer than 30 has probability 1e-5
+    assert fired >= 30  # .94 of 600 (decision 0056); binomial: fewer than 30 has probability 1e-5
 
 
 def test_it_says_which_budgets_to_leave_out():

@@ -5,7 +5,7 @@ down, 2 at least) and grows by one until the next width is within ×1.5 in matmu
 N grows by at most ×1.5 a rung wherever body parameters rule (with bytes: everywhere but from the
 first rung, half a head wide, to the second). One layer is
 left out: its loss depends on the seed by 6 %; whole heads alone would need 16-wide models of six
-layers to bridge the gap to 32 (DECISIONS.md, "The ladder").
+layers to bridge the gap to 32 (decision 0004).
 
     N_matmul        = n_layers·(4·d·d_attn + 2·d·d_ff) + d·V
     flops_per_token = 6·N_matmul + 12·n_layers·d_attn·seq_len
@@ -51,7 +51,7 @@ class TransformerFamily:
     name = "transformer"
     shape = TransformerShape
     settings = ("head_size",)
-    # Calibrated at CPU scale (DECISIONS.md, "Recipe constants").
+    # Calibrated at CPU scale (measurements/recipe-constants.md).
     reference = ReferencePoint(
         width=32, depth=2, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.0075
     )
