@@ -12,12 +12,13 @@ from scaling.units import format_count, format_flops
 from scaling.words.plain import (
     ABSENT,
     APPROACH_WORDS,
+    GREEK,
     format_interval,
     format_plain,
     format_range,
     format_share,
 )
-from scaling.words.statuses import SHORT_STATUSES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.fitting.backtest import Backtest
@@ -33,7 +34,6 @@ _LAW_WORDS: Mapping[str, str] = {
     "tied": "Chinchilla's law with equal exponents",
     "droppo": "Droppo and Elibol's law",
 }
-_LETTERS = {"alpha": "α", "beta": "β"}
 
 
 def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]]:
@@ -55,12 +55,12 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
     both = (fit, whole)
     rows: list[tuple[str, ...]] = [
         ("Runs fitted", str(fit.n), str(whole.n)),
-        ("The fit", *(SHORT_STATUSES[one.status] for one in both)),
+        ("The fit", *(STATUSES[one.status].short for one in both)),
     ]
     letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
     for name in letters if not fit.members else ():
         values = [one.law.params.get(name) if one.law else None for one in both]
-        rows.append((_LETTERS.get(name, name), *map(format_plain, values)))
+        rows.append((GREEK.get(name, name), *map(format_plain, values)))
     ends = [one.frontier.range[1] for one in both if one.frontier is not None]
     if ends:
         at = ends[0]

@@ -19,6 +19,7 @@ from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 from scaling.words.plain import (
     ABSENT,
+    GREEK,
     format_budget,
     format_duration,
     format_interval,
@@ -210,7 +211,7 @@ def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
         intervals = fit.law.intervals or {}
         for name, value in fit.law.params.items():
             interval = format_interval(intervals.get(name), format_plain)
-            rows.append((_GREEK.get(name, name), format_plain(value), interval or ABSENT))
+            rows.append((GREEK.get(name, name), format_plain(value), interval or ABSENT))
     if fit.frontier is not None:
         ends = fit.frontier.intervals or {}
         for name, label in (("a", "a  (N* ∝ Cᵃ)"), ("b", "b  (D* ∝ Cᵇ)")):
@@ -218,9 +219,6 @@ def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
             slope = format_plain(getattr(fit.frontier, name))
             rows.append((label, slope, interval or ABSENT))
     return rows
-
-
-_GREEK = {"alpha": "α", "beta": "β"}
 
 
 def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:

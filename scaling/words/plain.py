@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from scaling.fitting.fitted import Check, Interval
 from scaling.units import format_count, format_flops, format_seconds
 
+GREEK: Mapping[str, str] = {"alpha": "α", "beta": "β"}
 ABSENT = "–"
 
 # Control characters, lone surrogates, and marks that reorder the text around them.
