@@ -96,8 +96,8 @@ def group_budgets(table: RunTable) -> tuple[Budget, ...]:
 def average_sizes(
     table: RunTable, budget: Budget, values: FloatArray
 ) -> tuple[FloatArray, IntArray, FloatArray]:
-    """(ln N of a budget's distinct sizes, ascending; how many runs each has; the mean of a value over
-    those), each of shape (sizes,); `values` has one entry for every row of the table."""
+    """ln N of a budget's distinct sizes, ascending, how many runs each has, and the mean of a value
+    over them, each of shape (sizes,); `values` has one entry for every row of the table."""
     sizes, member = np.unique(np.log(table.params[budget.rows]), return_inverse=True)
     runs = np.bincount(member)
     return sizes, runs, np.bincount(member, weights=values[budget.rows]) / runs

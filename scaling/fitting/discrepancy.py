@@ -143,13 +143,13 @@ def _cut(column: FloatArray) -> Iterator[BoolArray]:
 def _join_misses(
     cut: tuple[Axis, FloatArray, BoolArray],
     members: tuple[DriftMember, ...],
-    misses: Sequence[_Miss | None],
+    by_member: Sequence[_Miss | None],
 ) -> DriftWindow | None:
     """The forecast of the members together; None where too few of them make one."""
     axis, column, fitted = cut
     found = [
         (member.weight, *one)
-        for member, one in zip(members, misses, strict=True)
+        for member, one in zip(members, by_member, strict=True)
         if one is not None
     ]
     held = int((~fitted).sum())
