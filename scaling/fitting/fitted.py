@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
 
 # Of every JSON the command line prints; keys may be added under it, none changed or removed.
-SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
 Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
+MAX_DECADES = 3.0  # from the data, beyond which no answer was ever tested (decision 0076)
 
 
 @dataclass(frozen=True, slots=True)

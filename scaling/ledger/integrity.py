@@ -65,12 +65,6 @@ class Finding:
     what: str
     repaired: bool = False
 
-    @property
-    def is_damage(self) -> bool:
-        """Stored bytes are at fault, not something derived or left over."""
-        damage = ("result", "duplicate", "lost", "curve", "forecast")
-        return self.kind in damage and not self.repaired
-
 
 def verify(
     ledger: Ledger, cells: Sequence[Cell] = (), *, repair: bool = False

@@ -39,10 +39,10 @@ from scaling.sweep.shapes import ModelShape
 from scaling.sweep.trunks import list_trunks
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, collect_rows
+from scaling.units import name_some
 
 INDEX_PATH = "index/runs.csv"
 
-_NAMES_IN_A_NOTE = 5
 _NUMERICS = ("torch", "device", "dtype")
 # In the reason of runs that trainers of version 1 stopped half way, or counted as diverged at the
 # end, by their loss alone.
@@ -328,18 +328,13 @@ def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[st
     outside = sorted(stored.results.keys() - planned.keys())
     missing = [run_id for run_id in planned if run_id not in stored.results.keys() | damaged]
     if outside:
-        notes.append(f"in the ledger but outside the current plan: {_name_some(outside)}")
+        notes.append(f"in the ledger but outside the current plan: {name_some(outside)}")
     if missing:
         notes.append(
-            f"without a result yet, {len(missing)} of {len(planned)} planned: {_name_some(missing)}"
+            f"without a result yet, {len(missing)} of {len(planned)} planned: {name_some(missing)}"
         )
     notes.extend(f"left out: {damage.path} ({damage.what})" for damage in stored.damaged)
     return tuple(notes)
-
-
-def _name_some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_IN_A_NOTE
-    return ", ".join(names[:_NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _digest_rows(

@@ -14,7 +14,7 @@ from scaling.terminal.questions import (
     list_trade_offs,
 )
 from scaling.units import align_columns, clean_line, format_count, format_flops
-from scaling.words.statuses import STATUS_SENTENCES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -34,7 +34,7 @@ def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
     from scaling.laws.registry import find_law
 
-    lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
+    lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
@@ -132,7 +132,7 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
-    line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
+    line = f"without filters ({whole.n} runs): {STATUSES[whole.status].line}"
     if whole.law is not None:
         line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
     if whole.frontier is None:

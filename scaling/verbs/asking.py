@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.laws.registry import list_scored
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
@@ -79,7 +80,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
             groups[key] = obtain_fit(source, part, compare=True)[0]
         if as_json:
             contracts = [{"key": key, **one.to_contract()} for key, one in groups.items()]
-            click.echo(dump_json({"schema_version": 1, "groups": contracts}))
+            click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": contracts}))
         else:
             click.echo(format_groups(group_by, {key: one.fit for key, one in groups.items()}))
         bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
@@ -297,7 +298,8 @@ def compare(
         )
     except NoFitError as error:
         if as_json:
-            click.echo(dump_json({"schema_version": 1, "multiplier": None, "reason": str(error)}))
+            refused = {"schema_version": SCHEMA_VERSION, "multiplier": None}
+            click.echo(dump_json(refused | {"reason": str(error)}))
         raise
     click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
@@ -350,7 +352,8 @@ def _answer(
             answers = answer(fitted, ladder)
         say_losses([one.loss for one in answers], options["loss_unit"])
         if as_json:
-            click.echo(dump_json({"schema_version": 1, key: [a.to_contract() for a in answers]}))
+            told = [one.to_contract() for one in answers]
+            click.echo(dump_json({"schema_version": SCHEMA_VERSION, key: told}))
         else:
             click.echo("\n\n".join(format_one(one) for one in answers))
         return DAMAGED if damaged() else 0
@@ -369,7 +372,7 @@ def _answer(
             groups.append({"key": name, key: [one.to_contract() for one in answers]})
             texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "groups": groups}))
+        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": groups}))
     else:
         click.echo("\n\n".join(texts))
     return code

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage
@@ -81,7 +82,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
     findings = verify_results(results, repair=repair)
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "findings": findings}))
+        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "findings": findings}))
     else:
         for finding in findings:
             click.echo(
