@@ -32,9 +32,11 @@ from scaling.files.durable import explain_fault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.provenance import describe_versions
-from scaling.ledger.results import Measurement, RunInterrupted
+from scaling.ledger.results import Measurement, RunInterrupted, RunResult
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.orchestration.probing import settle_probes
+from scaling.sweep.probes import AskedProbe
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 
@@ -99,6 +101,8 @@ class AttemptRequest:
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         precision: Of products; everything else is float32.
         gpus: Share of a GPU that the run is computed on; None: the processor.
+        probes: What is measured of the run once it has its result.
+        train: Whether to train it; else it has its result, and only probes are measured.
     """
 
     run_id: str
@@ -116,6 +120,8 @@ class AttemptRequest:
     micro_batch: int | None = None
     precision: Precision = "float32"
     gpus: float | None = None
+    probes: tuple[AskedProbe, ...] = ()
+    train: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +134,7 @@ class AttemptOutcome:
         message: For people, one line; empty if there is nothing to say.
         signature: Equal for the same exception raised again.
         node: Where its node is to blame: which.
+        failed_probes: A line for each probe that failed; the run has its result nonetheless.
     """
 
     kind: OutcomeKind
@@ -135,6 +142,7 @@ class AttemptOutcome:
     message: str = ""
     signature: str = ""
     node: str = ""
+    failed_probes: tuple[str, ...] = ()
 
 
 def run_attempt(
@@ -208,6 +216,22 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     watch.report(0, None)
     if watch.should_stop():
         raise RunInterrupted(f"run {request.run_id} was stopped before its first step")
+    result = _train(request, run, attempt, watch) if request.train else None
+    result = result or watch.ledger.find_result(request.run_id)
+    assert result is not None
+    failed = settle_probes(
+        request.probes,
+        watch.ledger,
+        result,
+        corpus=Path(request.corpus),
+        look_up=lambda: watch.look_up(result),
+        precision=request.precision,
+        gpus=request.gpus,
+    )
+    return AttemptOutcome(kind=result.status, message=result.reason, failed_probes=failed)
+
+
+def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) -> RunResult:
     resume = [watch.ledger.attempt_folder(request.run_id, name) for name in request.resume]
     measured = load_trainer(request.trainer)(
         run,
@@ -228,7 +252,7 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     _journal.info("committed as %s %s", result.status, result.reason)
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
-    return AttemptOutcome(kind=result.status, message=result.reason)
+    return result
 
 
 def _open_trunk(request: AttemptRequest) -> TrunkCache | None:
@@ -277,6 +301,12 @@ class _Watch:
                 or is_cancelled(self.ledger, self._request.run_id)
             )
         return self._stop
+
+    def look_up(self, result: RunResult) -> None:
+        """Between parts of a probe: a sign of life, and whether to stop."""
+        self.report(result.tokens, result.loss)
+        if self.should_stop():
+            raise RunInterrupted(f"probes of run {result.run.run_id} were stopped")
 
     def stop(self) -> None:
         self._stop = True

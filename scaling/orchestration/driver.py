@@ -26,6 +26,7 @@ from scaling.files.sealed import canonical_json
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.found import StoredResults
+from scaling.ledger.probes import has_probe
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause
 from scaling.ledger.sweep_table import write_index
@@ -34,6 +35,7 @@ from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome
+from scaling.orchestration.probing import list_obtainable
 from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
@@ -237,7 +239,14 @@ class _Sweep:
             trained=self._trained,
             interrupted_by=self.signal,
             cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
+            unmeasured=tuple(self._count_unmeasured(by_status["finished"])),
         )
+
+    def _count_unmeasured(self, finished: Sequence[str]) -> Iterator[tuple[str, int]]:
+        for one in self._settings.probes:
+            count = sum(not has_probe(self._ledger, run_id, one) for run_id in finished)
+            if count:
+                yield one.probe.name, count
 
     # --- its parts ----------------------------------------------------------------------------
 
@@ -261,6 +270,9 @@ class _Sweep:
             self._spent = count_spent_flops(self._unfinished.values(), stored)
         else:
             self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
+        for run_id, result in self._results.items():  # last: they cost little
+            if list_obtainable(self._settings.probes, self._ledger, result):
+                self._unfinished[run_id], self._spent[run_id] = self._planned[run_id], 0
         for run_id in list(self._unfinished):
             if not self._drop_cancelled(run_id):
                 heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
@@ -297,7 +309,8 @@ class _Sweep:
             if self._drop_cancelled(run_id):
                 continue
             run = self._unfinished[run_id]
-            if not self._trunks.may_start(run):
+            train = run_id not in self._results
+            if train and not self._trunks.may_start(run):
                 self._waiting.append(run_id)
                 continue
             earlier = self._ledger.list_attempts(run_id)
@@ -316,9 +329,13 @@ class _Sweep:
                 micro_batch=self._micro_batch.get(run_id),
                 precision=self._settings.precision,
                 gpus=self._settings.gpus,
+                probes=self._settings.probes,
+                train=train,
                 **self._name_trunk(run),
             )
-            self._running[attempt_id] = self._begin(run, fresh=not earlier)
+            self._running[attempt_id] = (
+                self._begin(run, fresh=not earlier) if train else UnderWay(run, run.tokens)
+            )
             self._executor.submit(request)
             faults.reach("driver.submitted")
             room -= 1
@@ -345,6 +362,11 @@ class _Sweep:
         if attempt is None:  # settled before the executor heard of its end
             return
         run_id = attempt.run.run_id
+        for line in ended.outcome.failed_probes if ended.outcome else ():
+            self._progress.say(f"{run_id}: {line}")
+        if run_id in self._results:
+            self._settle_probes(self._results[run_id], ended)
+            return
         self._trunks.end(attempt.run)
         self._requeue_waiting()
         try:
@@ -372,6 +394,17 @@ class _Sweep:
             what = "its worker was told to end (SIGTERM)"
             outcome = AttemptOutcome(kind="failed", cause="preempted", message=what)
         self._weigh_failure(attempt.run, ended.attempt_id, outcome)
+
+    def _settle_probes(self, result: RunResult, ended: AttemptEnded) -> None:
+        run_id, outcome = result.run.run_id, ended.outcome
+        del self._unfinished[run_id]
+        if not list_obtainable(self._settings.probes, self._ledger, result):
+            self._progress.say(f"{run_id}: probes measured")
+        elif outcome is not None and outcome.cause == "environment":
+            self._wind_down(EnvironmentFault(outcome.message))
+        elif outcome is None or not outcome.failed_probes:
+            why = (outcome.message if outcome else ended.message) or "its worker ended"
+            self._progress.say(f"{run_id}: probes not measured: {why}")
 
     def _record(self, result: RunResult, attempt: UnderWay) -> None:
         run = result.run
@@ -515,7 +548,7 @@ class _Sweep:
         lost = self._executor.list_lost()
         before, self._lost = self._lost, lost
         for attempt_id, attempt in list(self._running.items()):
-            if self._ledger.has_result(attempt.run.run_id):
+            if not self._settings.probes and self._ledger.has_result(attempt.run.run_id):
                 attempt.ended_at = min(attempt.ended_at, now)
             if attempt.heard is None:  # it may wait anywhere, also where a node has just gone
                 gone = before is not None and bool(lost - before)
@@ -541,4 +574,9 @@ class _Sweep:
 
     def _say_plan(self) -> None:
         kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
-        self._progress.say(f"{kept}; training {len(self._queue)}, longest first")
+        probed = sum(run_id in self._results for _, _, run_id in self._queue)
+        if train := len(self._queue) - probed:
+            kept += f"; training {train}, longest first"
+        if probed:
+            kept += f"; measuring probes of {probed}"
+        self._progress.say(kept)

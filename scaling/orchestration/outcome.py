@@ -8,6 +8,7 @@ from pathlib import Path
 from scaling.ledger.found import Damage
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import DEFAULT_TRAINER
+from scaling.sweep.probes import AskedProbe
 from scaling.units import Precision
 
 
@@ -28,6 +29,7 @@ class DriverSettings:
         share_trunks: Whether runs with the same prefix train it once.
         precision: Of products: decides the last digits of a loss, not the run.
         gpus: Share of a GPU for each run; None: the processor.
+        probes: What is measured of every finished run that can have it.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -42,6 +44,7 @@ class DriverSettings:
     share_trunks: bool = False
     precision: Precision = "float32"
     gpus: float | None = None
+    probes: tuple[AskedProbe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class SweepOutcome:
         damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
         left: Neither: not begun, or interrupted.
         cancelled: Of those left, the ones that were asked not to be trained.
+        unmeasured: (probe, how many of `finished` have no value of it), where there are any.
         trained: How many of finished and diverged this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
     """
@@ -77,3 +81,4 @@ class SweepOutcome:
     trained: int
     interrupted_by: int | None
     cancelled: tuple[str, ...] = ()
+    unmeasured: tuple[tuple[str, int], ...] = ()

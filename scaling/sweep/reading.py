@@ -134,6 +134,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "probe",
     }
 )
 _WANTED = {

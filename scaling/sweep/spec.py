@@ -28,6 +28,7 @@ from scaling.sweep.grids import (
     CellSpec,
     GridSpec,
 )
+from scaling.sweep.probe_spec import Asked
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 
@@ -115,6 +116,23 @@ class SweepSpec(SpecModel):
         (), description="budgets the report answers for [FLOP]"
     )
     keep_weights: bool = Field(True, description="keep each run's final weights")
+    evaluate: Annotated[tuple[Asked, ...], Field(strict=False)] = Field(
+        (),
+        description="probes measured of every finished run, each a name or {name: {option: value}}",
+    )
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        names = [one.probe.name for one in self.evaluate]
+        refuse_doubles(tuple(names), "probe")
+        needy = [one.probe.name for one in self.evaluate if one.probe.needs_weights]
+        if needy and not self.keep_weights:
+            raise PydanticCustomError(
+                "probe",
+                "{probe} looks at the weights, and keep_weights is false. Set it to true.",
+                {"probe": needy[0], "at": ("evaluate", names.index(needy[0]))},
+            )
+        return self
 
     @field_validator("seeds")
     @classmethod

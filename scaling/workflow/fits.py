@@ -196,6 +196,8 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
     from scaling.fitting.fitted import MeasuredRun
 
+    if table.metric_facts is not None:  # they state a loss
+        return ()
     results = stored.ledger.read_results(check="result").results
     found = []
     for cell in stored.plan.cells:

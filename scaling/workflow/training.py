@@ -114,6 +114,7 @@ def train_sweep(
                 stall_limit=sweep.spec.resources.stall_limit,
                 precision=chosen.precision,
                 gpus=sweep.spec.resources.gpus_per_run,
+                probes=sweep.spec.evaluate,
             ),
             progress=progress,
             announce=announce,
