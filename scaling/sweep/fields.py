@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.units.numbers import NumberError, read_number
 
-_Value = TypeVar("_Value", int, float, str)
+_Number = TypeVar("_Number", int, float)
 
 LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
 
@@ -57,12 +58,34 @@ AskedPrecision = Annotated[
 ]
 
 
+class OneOf:
+    """A name of a registry, in an Annotated text: whatever the registry holds when it is read."""
+
+    def __init__(self, registry: Mapping[str, object]) -> None:
+        self._registry = registry
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        names = list(self._registry)
+        known = {"const": names[0]} if len(names) == 1 else {"enum": names}
+        return {**known, "type": "string"}
+
+    def _read(self, value: object) -> str:
+        if isinstance(value, str) and value in self._registry:
+            return value
+        *names, last = map(repr, self._registry)
+        expected = f"{', '.join(names)} or {last}" if names else last
+        raise PydanticKnownError("literal_error", {"expected": expected})
+
+
 class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def refuse_doubles(values: tuple[_Value, ...], what: str) -> tuple[_Value, ...]:
-    seen: set[_Value] = set()
+def refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ...]:
+    seen: set[_Number] = set()
     for value in values:
         if value in seen:
             raise PydanticCustomError(

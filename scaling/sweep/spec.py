@@ -124,14 +124,18 @@ class SweepSpec(SpecModel):
     @model_validator(mode="after")
     def _measurable(self) -> Self:
         names = [one.probe.name for one in self.evaluate]
-        refuse_doubles(tuple(names), "probe")
-        needy = [one.probe.name for one in self.evaluate if one.probe.needs_weights]
-        if needy and not self.keep_weights:
-            raise PydanticCustomError(
-                "probe",
-                "{probe} looks at the weights, and keep_weights is false. Set it to true.",
-                {"probe": needy[0], "at": ("evaluate", names.index(needy[0]))},
-            )
+        for at, one in enumerate(self.evaluate):
+            why = ""
+            if names[at] in names[:at]:
+                why = "is asked for twice. Leave one out."
+            elif one.probe.needs_weights and not self.keep_weights:
+                why = "looks at the weights, and keep_weights is false. Set it to true."
+            if why:
+                raise PydanticCustomError(
+                    "probe",
+                    "{probe} {why}",
+                    {"probe": names[at], "why": why, "at": ("evaluate", at)},
+                )
         return self
 
     @field_validator("seeds")

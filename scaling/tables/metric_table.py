@@ -90,12 +90,14 @@ def _refuse_rows(table: RunTable, facts: MetricFacts, values: FloatArray, loss: 
     rows = np.flatnonzero(loss <= 0)
     if not rows.size:
         return
-    shown = ", ".join(f"{table.run[at]} ({values[at]:g})" for at in rows[:_ROWS_NAMED])
-    more = "" if rows.size <= _ROWS_NAMED else f" and {rows.size - _ROWS_NAMED} more"
-    if facts.bound is None:
-        what = "are not above 0, and ln has no value there; leave them out, or --higher-is-better "
-        what += "with --bound"
-    else:
-        what = f"reach the bound {facts.bound:g}, which a law approaches; raise --bound or leave "
-        what += "them out (--where)"
-    raise TableError([f"{table.source}: {facts.name}: rows {shown}{more} {what}"])
+    shown = ", ".join(f"{table.run[at]}: {values[at]:g}" for at in rows[:_ROWS_NAMED])
+    more = "" if rows.size <= _ROWS_NAMED else ", …"
+    what, remedy = "are not above 0, where ln has no value", "say --higher-is-better and --bound"
+    if facts.bound is not None:
+        what, remedy = f"reach the bound {facts.bound:g}, below which a law stays", "raise --bound"
+    raise TableError(
+        [
+            f"{table.source}: {facts.name}: {rows.size} of {len(table)} rows {what} "
+            f"({shown}{more}); {remedy}, or leave them out (--where)"
+        ]
+    )
