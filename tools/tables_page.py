@@ -69,13 +69,13 @@ perplexity). Everything is fitted and printed in nats: per byte where the table 
 _METRICS = """\
 ## Other quantities than the loss
 
-`fit`, `allocate`, `predict` and `report` take `--metric NAME`: a column of numbers, with its standard
-error in `NAME_se` if there is one, or a probe that a sweep asked for (`evaluate: [tail_loss]`). The
-table then needs no loss. A law of ln(metric) is fitted; where `--higher-is-better`, one of
-ln(B − metric), with `--bound B` what no model can pass (1 for a share). A probe states direction and
-bound itself. Answers are printed in the metric; in JSON `loss` is what the law gives (B − metric),
-and `metric` holds name, unit, direction, bound, value and intervals. Checks that speak of
-cross-entropy are not evaluated.
+`fit`, `allocate`, `predict` and `report` take `--metric NAME`: a column of numbers, with its
+standard error in `NAME_se` if there is one, or a probe that a sweep asked for
+(`evaluate: [tail_loss]`). The table then needs no loss. A law of ln(metric) is fitted; where
+`--higher-is-better`, one of ln(B − metric), with `--bound B` what no model can pass: 1 for a share.
+A probe states direction and bound itself. Answers are printed in the metric; in JSON `loss` is what
+the law gives (B − metric), and `metric` holds name, unit, direction, bound, value and intervals.
+Checks that speak of cross-entropy are not evaluated.
 
 ```bash
 scaling fit runs.csv --metric accuracy --higher-is-better --bound 1

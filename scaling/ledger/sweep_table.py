@@ -20,7 +20,7 @@ from scaling.files import faults
 from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
-from scaling.ledger.found import Check, StoredResults
+from scaling.ledger.found import StoredResults
 from scaling.ledger.probes import tabulate_probes
 from scaling.ledger.results import RunResult
 from scaling.sweep.bracket import Varied
@@ -55,28 +55,27 @@ CellValue = str | int | float | None
 
 def tabulate(
     ledger: Ledger,
+    stored: StoredResults,
     cells: Sequence[Cell],
     *,
     convention: CountConvention,
     cost: CostModel,
     head_flops: bool = True,
-    check: Check = "curves",
 ) -> RunTable:
     """The finished, intact results of a plan's cells, ready to fit.
 
     Args:
-        ledger: Where the results are.
+        ledger: Whose they are.
+        stored: The ledger's results.
         cells: The current plan's; a run named twice counts once.
         convention: How N is counted.
         cost: FLOPs per token as a function of N, kept in the table for the frontier.
         head_flops: Whether C holds the head's products, as `cost` does; without them no row has
             its declared budget, which is one that holds them.
-        check: What to hash beside the results themselves.
 
     Returns:
         One row per finished run in the plan's order; realised D and C; the declared budget.
     """
-    stored = ledger.read_results(check=check)
     planned: dict[str, Cell] = {}
     for cell in cells:
         planned.setdefault(cell.run.run_id, cell)
@@ -231,7 +230,7 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
     "group": lambda one: one.group,
     "vocab_size": lambda one: one.shape.vocab_size,
     "seq_len": lambda one: one.shape.seq_len,
-    "head_size": lambda one: one.shape.head_size,
+    "head_size": lambda one: getattr(one.shape, "head_size", None),
     "d_model": lambda one: one.shape.d_model,
     "n_layers": lambda one: one.shape.n_layers,
     "params_total": lambda one: float(count_total_params(one.shape)),

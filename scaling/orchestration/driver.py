@@ -11,13 +11,13 @@ next one: it begins a new term, which makes workers of the old one stop, and ado
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import heapq
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
 from scaling.files import faults
@@ -26,7 +26,6 @@ from scaling.files.sealed import canonical_json
 from scaling.ledger.cancelling import is_cancelled, is_sweep_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.found import StoredResults
-from scaling.ledger.probes import has_probe
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause
 from scaling.ledger.sweep_table import write_index
@@ -34,24 +33,21 @@ from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
-from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome
-from scaling.orchestration.probing import list_obtainable
-from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
+from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome, summarize_sweep
+from scaling.orchestration.probing import describe_measured, describe_work, list_obtainable
+from scaling.orchestration.progress import Progress, SilentProgress
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
 from scaling.orchestration.trunk_schedule import TrunkSchedule
-from scaling.orchestration.under_way import UnderWay
+from scaling.orchestration.under_way import Tally, UnderWay
 from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.trunks import count_spent_flops
 from scaling.units import format_seconds
 
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _LEAST_RETRIES = 20
 _COMPARE_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
-_KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
-_REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
 
 
 def run_cells(
@@ -129,8 +125,7 @@ class _Sweep:
         self._ground: Ground | None = None
         self._waiting: list[str] = []  # for a run of their trunk
         self._spent: dict[str, int] = {}
-        self._trained = 0
-        self._tokens = self._flops = 0.0
+        self._tally = Tally(total=len(self._planned))
         self._ticked = self._compared = -math.inf
         self._lost: frozenset[str] | None = None  # nodes, when they were last looked at
         self._deadline: float | None = None
@@ -144,7 +139,9 @@ class _Sweep:
             return
         self._ground = Ground(self._ledger.folder, self._corpus)
         self._term = self._ledger.advance_term()
-        self._say_plan()
+        kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
+        train = sum(run_id not in self._results for _, _, run_id in self._queue)
+        self._progress.say(f"{kept}; {describe_work(train, len(self._queue) - train)}")
         self._breakable = self._starting = True
         if self._deadline is None:
             try:
@@ -223,30 +220,11 @@ class _Sweep:
     def summarize(self) -> SweepOutcome:
         """What the call left behind, from the files."""
         assert self._stored is not None
-        damaged = {damage.run_id for damage in self._stored.damaged}
-        by_status: dict[str, list[str]] = {"finished": [], "diverged": [], "left": []}
-        for run_id in self._planned:
-            if run_id in self._results:
-                by_status[self._results[run_id].status].append(run_id)
-            elif run_id not in self._failed and run_id not in damaged:
-                by_status["left"].append(run_id)
-        return SweepOutcome(
-            finished=tuple(by_status["finished"]),
-            diverged=tuple(by_status["diverged"]),
-            failed=tuple(f for k, f in self._failed.items() if k not in self._results),
-            damaged=self._stored.damaged,
-            left=tuple(by_status["left"]),
-            trained=self._trained,
-            interrupted_by=self.signal,
-            cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
-            unmeasured=tuple(self._count_unmeasured(by_status["finished"])),
-        )
-
-    def _count_unmeasured(self, finished: Sequence[str]) -> Iterator[tuple[str, int]]:
-        for one in self._settings.probes:
-            count = sum(not has_probe(self._ledger, run_id, one) for run_id in finished)
-            if count:
-                yield one.probe.name, count
+        return summarize_sweep(
+            self._planned, self._results, self._failed,
+            ledger=self._ledger, damaged=self._stored.damaged, probes=self._settings.probes,
+            trained=self._tally.trained, interrupted_by=self.signal,
+        )  # fmt: skip
 
     # --- its parts ----------------------------------------------------------------------------
 
@@ -265,11 +243,7 @@ class _Sweep:
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
-        if self._settings.share_trunks:
-            stored = self._trunks.list_stored()
-            self._spent = count_spent_flops(self._unfinished.values(), stored)
-        else:
-            self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
+        self._spent = self._trunks.count_spent(self._unfinished.values())
         for run_id, result in self._results.items():  # last: they cost little
             if list_obtainable(self._settings.probes, self._ledger, result):
                 self._unfinished[run_id], self._spent[run_id] = self._planned[run_id], 0
@@ -324,18 +298,15 @@ class _Sweep:
                 term=self._term,
                 trainer=self._settings.trainer,
                 resume=earlier,
-                keep_weights=self._settings.keep_weights,
-                time_limit=self._settings.time_limit,
-                micro_batch=self._micro_batch.get(run_id),
-                precision=self._settings.precision,
-                gpus=self._settings.gpus,
+                execution=dataclasses.replace(
+                    self._settings.execution, micro_batch=self._micro_batch.get(run_id)
+                ),
+                trunk=self._trunks.find_cache(run),
                 probes=self._settings.probes,
                 train=train,
-                **self._name_trunk(run),
             )
-            self._running[attempt_id] = (
-                self._begin(run, fresh=not earlier) if train else UnderWay(run, run.tokens)
-            )
+            begun = self._begin(run, fresh=not earlier) if train else UnderWay(run, run.tokens)
+            self._running[attempt_id] = begun
             self._executor.submit(request)
             faults.reach("driver.submitted")
             room -= 1
@@ -345,12 +316,6 @@ class _Sweep:
         start = self._trunks.find_start(run) if fresh else 0
         at_start = run.tokens * start // run.recipe.steps
         return UnderWay(run, tokens_at_start=at_start or None)
-
-    def _name_trunk(self, run: RunSpec) -> dict[str, Any]:
-        cache = self._trunks.find_cache(run)
-        if cache is None:
-            return {}
-        return {"trunk": str(cache.folder.absolute()), "trunk_steps": cache.save_at}
 
     def _requeue_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -362,10 +327,15 @@ class _Sweep:
         if attempt is None:  # settled before the executor heard of its end
             return
         run_id = attempt.run.run_id
-        for line in ended.outcome.failed_probes if ended.outcome else ():
+        told = ended.outcome or AttemptOutcome(kind="failed", message=ended.message)
+        for line in told.failed_probes:
             self._progress.say(f"{run_id}: {line}")
-        if run_id in self._results:
-            self._settle_probes(self._results[run_id], ended)
+        if run_id in self._results:  # its probes alone were asked for
+            del self._unfinished[run_id]
+            left = list_obtainable(self._settings.probes, self._ledger, self._results[run_id])
+            self._progress.say(f"{run_id}: {describe_measured(left, told.message)}")
+            if told.cause == "environment":
+                self._wind_down(EnvironmentFault(told.message))
             return
         self._trunks.end(attempt.run)
         self._requeue_waiting()
@@ -378,11 +348,7 @@ class _Sweep:
         if result is not None:
             self._record(result, attempt)
             return
-        outcome = ended.outcome or self._read_outcome(run_id, ended)
-        if attempt.killed is not None:
-            outcome = AttemptOutcome(
-                kind="failed", cause=attempt.killed, message=attempt.why_killed
-            )
+        outcome = attempt.explain_end(ended, self._ledger)
         if outcome.kind == "interrupted":
             if self._drop_cancelled(run_id) or self._deadline is not None:
                 return  # as it was asked to
@@ -395,17 +361,6 @@ class _Sweep:
             outcome = AttemptOutcome(kind="failed", cause="preempted", message=what)
         self._weigh_failure(attempt.run, ended.attempt_id, outcome)
 
-    def _settle_probes(self, result: RunResult, ended: AttemptEnded) -> None:
-        run_id, outcome = result.run.run_id, ended.outcome
-        del self._unfinished[run_id]
-        if not list_obtainable(self._settings.probes, self._ledger, result):
-            self._progress.say(f"{run_id}: probes measured")
-        elif outcome is not None and outcome.cause == "environment":
-            self._wind_down(EnvironmentFault(outcome.message))
-        elif outcome is None or not outcome.failed_probes:
-            why = (outcome.message if outcome else ended.message) or "its worker ended"
-            self._progress.say(f"{run_id}: probes not measured: {why}")
-
     def _record(self, result: RunResult, attempt: UnderWay) -> None:
         run = result.run
         self._results[run.run_id] = result
@@ -413,25 +368,13 @@ class _Sweep:
         del self._unfinished[run.run_id]
         self._trunks.tidy(run, self._results)
         self._retries.note_result()
-        self._trained += 1
-        self._tokens += run.tokens - (attempt.tokens_at_start or 0)
-        self._flops += run.flops * (1 - (attempt.tokens_at_start or 0) / run.tokens)
+        self._tally.add(run, tokens_before=attempt.tokens_at_start or 0)
         loss = "no finite loss" if result.loss is None else f"loss {result.loss:.4f} nats/token"
         note = f" ({result.reason})" if result.reason else ""
         done = f"{len(self._results)} of {len(self._planned)}"
         took = format_seconds(result.seconds)
         self._progress.say(f"{run.run_id}: {result.status}, {loss}, {took}{note} · {done}")
         faults.reach("driver.recorded")
-
-    def _read_outcome(self, run_id: str, ended: AttemptEnded) -> AttemptOutcome:
-        """What a worker that ended without a word has left on file."""
-        failure = self._ledger.read_failure(run_id, ended.attempt_id)
-        if failure is None:
-            return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)
-        message = failure.message if failure.cause == "environment" else failure.signature
-        return AttemptOutcome(
-            kind="failed", cause=failure.cause, message=message, signature=failure.signature
-        )
 
     def _weigh_failure(self, run: RunSpec, attempt_id: str, outcome: AttemptOutcome) -> None:
         run_id = run.run_id
@@ -514,21 +457,13 @@ class _Sweep:
         if not self._executor.runs_here and now - self._compared >= _COMPARE_SECONDS:
             self._compared = now
             self._settle_unheard(now)
-        partly = sum(
-            attempt.run.flops * attempt.tokens_here / attempt.run.tokens
-            for attempt in self._running.values()
-        )
-        begun = sum(attempt.seen_at is not None for attempt in self._running.values())
         self._progress.show(
-            Snapshot(
-                total=len(self._planned),
+            self._tally.take_snapshot(
+                self._running.values(),
                 finished=len(self._results),
-                running=begun,
                 diverged=sum(r.status == "diverged" for r in self._results.values()),
                 failed=len(self._failed),
-                tokens=self._tokens + sum(a.tokens_here for a in self._running.values()),
-                flops=self._flops + partly,
-                flops_left=max(0.0, sum(self._spent[one] for one in self._unfinished) - partly),
+                flops_left=sum(self._spent[one] for one in self._unfinished),
             )
         )
 
@@ -537,8 +472,8 @@ class _Sweep:
         if heartbeat is None:
             return
         attempt.note(heartbeat, attempt_id, now)
-        settings = self._settings
-        if attempt.condemn(now, time_limit=settings.time_limit, stall_limit=settings.stall_limit):
+        time_limit, stall_limit = self._settings.execution.time_limit, self._settings.stall_limit
+        if attempt.condemn(now, time_limit=time_limit, stall_limit=stall_limit):
             self._executor.kill(attempt_id)
 
     def _settle_unheard(self, now: float) -> None:
@@ -550,20 +485,12 @@ class _Sweep:
         for attempt_id, attempt in list(self._running.items()):
             if not self._settings.probes and self._ledger.has_result(attempt.run.run_id):
                 attempt.ended_at = min(attempt.ended_at, now)
-            if attempt.heard is None:  # it may wait anywhere, also where a node has just gone
-                gone = before is not None and bool(lost - before)
-            else:
-                gone = attempt.heard.node in lost
-            unanswered = now - attempt.killed_at > _KILL_SECONDS
-            if gone or unanswered or now - attempt.ended_at > _REPORT_SECONDS:
+            just_lost = frozenset() if before is None else lost - before
+            what = attempt.find_why_unheard(now, lost=lost, just_lost=just_lost)
+            if what is not None:
                 self._executor.kill(attempt_id)
                 self._executor.forget(attempt_id)
-                what = "its node is gone" if gone else "its worker does not answer"
-                self._settle(
-                    AttemptEnded(
-                        attempt_id=attempt_id, outcome=None, cause="preempted", message=what
-                    )
-                )
+                self._settle(AttemptEnded(attempt_id=attempt_id, cause="preempted", message=what))
 
     def _say_stopping(self) -> None:
         """Not from the signal handler: it may have come in the middle of another line."""
@@ -571,12 +498,3 @@ class _Sweep:
             self._said_stopping = True
             name = signal.Signals(self.signal).name
             self._progress.say(f"{name}: what runs writes a checkpoint; again to end at once")
-
-    def _say_plan(self) -> None:
-        kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
-        probed = sum(run_id in self._results for _, _, run_id in self._queue)
-        if train := len(self._queue) - probed:
-            kept += f"; training {train}, longest first"
-        if probed:
-            kept += f"; measuring probes of {probed}"
-        self._progress.say(kept)

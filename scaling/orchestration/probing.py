@@ -25,8 +25,8 @@ from scaling.ledger.probes import (
     read_reported,
 )
 from scaling.ledger.results import RunInterrupted, RunResult
+from scaling.sweep.execution import Execution
 from scaling.sweep.probes import AskedProbe
-from scaling.units import Precision
 
 _CONTEXT = "scaling.training.probing"  # needs torch: imported where a probe is measured
 
@@ -50,6 +50,33 @@ def list_obtainable(
     )
 
 
+def count_unmeasured(
+    asked: Sequence[AskedProbe], ledger: Ledger, finished: Sequence[str]
+) -> tuple[tuple[str, int], ...]:
+    """(probe, how many of those runs have no value of it), where there are any."""
+    missing = ((one, sum(not has_probe(ledger, run, one) for run in finished)) for one in asked)
+    return tuple((one.probe.name, count) for one, count in missing if count)
+
+
+def describe_work(train: int, probed: int) -> str:
+    """What a driver is about to do with how many runs."""
+    parts = [f"training {train}, longest first"] if train or not probed else []
+    return "; ".join([*parts, *([f"measuring probes of {probed}"] if probed else [])])
+
+
+def describe_measured(left: Sequence[AskedProbe], why: str) -> str:
+    """How the measuring of a run ended.
+
+    Args:
+        left: Probes that it still has no value of.
+        why: What its worker said.
+    """
+    if not left:
+        return "probes measured"
+    names = ", ".join(one.probe.name for one in left)
+    return f"without a value of {names}{f': {why}' if why else ''}"
+
+
 def settle_probes(
     asked: Sequence[AskedProbe],
     ledger: Ledger,
@@ -57,8 +84,7 @@ def settle_probes(
     *,
     corpus: Path,
     look_up: Callable[[], None],
-    precision: Precision,
-    gpus: float | None,
+    execution: Execution,
 ) -> tuple[str, ...]:
     """Give a run its values; a line for each probe that failed.
 
@@ -67,7 +93,7 @@ def settle_probes(
         ledger, result: The run.
         corpus: Folder of the prepared corpus.
         look_up: Called now and then; raises where the attempt is asked to stop.
-        precision, gpus: What the model is computed with.
+        execution: How the model is computed.
 
     Raises:
         RunInterrupted: By `look_up`.
@@ -91,7 +117,7 @@ def settle_probes(
             if trained is None:
                 context = importlib.import_module(_CONTEXT)
                 trained = context.TrainedRun(
-                    ledger, result, corpus=corpus, look_up=look_up, precision=precision, gpus=gpus
+                    ledger, result, corpus=corpus, look_up=look_up, execution=execution
                 )
             trained.options = one.options
             commit_probe(ledger, result, one, *measure(trained))

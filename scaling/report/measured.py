@@ -17,10 +17,8 @@ from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.ledger.results import RunResult
-from scaling.sweep.cells import FITTED_ROLES, Plan
-from scaling.sweep.counting import count_params
-from scaling.tables.run_table import RunTable, make_table
+from scaling.sweep.cells import Plan
+from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -61,9 +59,9 @@ class MeasuredRuns:
         return len(self.run)
 
 
-def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> MeasuredRuns:
-    """The plan's finished runs, each once, N counted as the fit counts."""
-    table, replicate = _tabulate(plan, results, fit)
+def collect_runs(table: RunTable, plan: Plan) -> MeasuredRuns:
+    """The fitted runs; the plan says which of them are replicates."""
+    roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
     flops = list_flops(table)
     groups = group_budgets(table) if len(table) else ()
     budget = np.full(len(table), np.nan)
@@ -85,7 +83,7 @@ def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> Meas
         budgets=tuple(float(one) for one in budgets),
         rank=rank,
         position=_place_colors(rank, len(budgets), flops),
-        replicate=replicate,
+        replicate=np.array([roles[name] == "replicate" for name in table.run], dtype=bool),
         curves=fit_curves(table, groups),
     )
 
@@ -97,34 +95,6 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
         return np.zeros(len(flops))
     logs = np.log(flops)
     return np.asarray((logs - logs.min()) / max(1e-9, float(np.ptp(logs))), dtype=np.float64)
-
-
-def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
-    places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
-    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role in FITTED_ROLES)
-    kept = [
-        (results[run_id], loss)
-        for run_id in ids
-        if run_id in results
-        and results[run_id].status == "finished"
-        and (loss := results[run_id].loss) is not None
-    ]
-    rows = [result for result, _ in kept]
-    names = tuple(result.run.run_id for result in rows)
-    budgets = [places[name].budget for name in names]
-    count = fit.convention or "matmul"
-    table = make_table(
-        [count_params(one.run.shape, count) for one in rows],
-        [one.tokens for one in rows],
-        loss=[loss for _, loss in kept],
-        flops=[one.flops for one in rows],
-        budget=None if all(one is None for one in budgets) else budgets,
-        run=names,
-        convention=fit.convention,
-        cost=fit.cost,
-        source=fit.source,
-    )
-    return table, np.array([places[name].role == "replicate" for name in names], dtype=bool)
 
 
 def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:

@@ -14,6 +14,7 @@ from scaling.ledger.sweep_table import IndexedRun
 from scaling.report.measured import MeasuredRuns
 from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
 from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 from scaling.words.plain import (
@@ -127,7 +128,7 @@ def _describe_run(
     params = count_params(run.shape, count)
     head = (format_budget(cell.budget), format_count(params))
     tail = (
-        f"{run.shape.d_model} × {run.shape.n_layers}",
+        describe_shape(run.shape).label,
         str(run.seed),
         format_plain(run.recipe.learning_rate),
         str(run.recipe.batch_sequences * run.shape.seq_len),

@@ -13,7 +13,7 @@ import numpy as np
 from scaling.errors import TableError, UsageError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.ladder import list_ladder_of
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.tables.columns import KEPT, TABLE_COLUMNS
@@ -242,11 +242,7 @@ def _read_ladder(
     if convention == "matmul" and count != "matmul":
         convention = count
         columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
-    first = shapes[0]
-    rungs = list_ladder(
-        first.vocab_size, first.seq_len, head_size=first.head_size, max_params=LARGEST_PARAMS
-    )
-    return convention, make_ladder_cost(rungs, convention)
+    return convention, make_ladder_cost(list_ladder_of(shapes[0]), convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:

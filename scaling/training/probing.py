@@ -21,11 +21,12 @@ from scaling.files.durable import digest_file
 from scaling.ledger.commit import Ledger
 from scaling.ledger.probes import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
+from scaling.sweep.execution import Execution
 from scaling.sweep.probes import Option
 from scaling.training.device import claim_device
 from scaling.training.engines import Engine, build_engine
 from scaling.training.trainer import open_corpus
-from scaling.units import FloatArray, IntArray, Precision
+from scaling.units import FloatArray, IntArray
 
 
 class TrainedRun:
@@ -44,13 +45,12 @@ class TrainedRun:
         *,
         corpus: Path,
         look_up: Callable[[], None],
-        precision: Precision = "float32",
-        gpus: float | None = None,
+        execution: Execution,
     ) -> None:
         self.result, self.run, self.look_up = result, result.run, look_up
         self.options: Mapping[str, Option] = {}
         self._ledger, self._corpus = ledger, corpus
-        self._precision, self._gpus = precision, gpus
+        self._execution = execution
         self._shared: dict[str, Any] = {}
 
     @property
@@ -81,8 +81,8 @@ class TrainedRun:
 
     @functools.cached_property
     def _engine(self) -> Engine:
-        device = claim_device(self._gpus)
-        engine = build_engine(self.run, precision=self._precision, device=device)
+        device = claim_device(self._execution.gpus)
+        engine = build_engine(self.run, precision=self._execution.precision, device=device)
         path = f"runs/{self.run.run_id}/attempts/{self.result.attempt_id}/{WEIGHTS_FILE}"
         if digest_file(self._ledger.folder, path) != self.result.files[WEIGHTS_FILE]:
             raise IntegrityError(f"{path} was changed or torn")

@@ -165,7 +165,7 @@ def test_tables_and_the_index_carry_what_was_measured_last(ledger, tmp_path):
     plain = render_index(ledger, ledger.read_results(), cells)
     commit_probe(ledger, first(ledger), ACCURACY, 0.5, 0.01)
     commit_probe(ledger, results(ledger)[make_run(2).run_id], ACCURACY, 0.75, None)
-    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     (metric,) = table.metrics
     assert (metric.higher_is_better, metric.bound) == (True, 1.0)
     assert [str(one) for one in metric.values] == ["0.5", "nan", "0.75"]

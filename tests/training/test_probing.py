@@ -9,6 +9,7 @@ from scaling.ledger.probes import REPORTED_FILE, read_probes
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.outcome import DriverSettings
+from scaling.sweep.execution import Execution
 from scaling.sweep.probes import PROBES, Probe, register_probe
 from scaling.training.trainer import train_run
 from scaling.workflow.preparing import prepare_sweep
@@ -112,7 +113,9 @@ def test_what_a_trainer_reports_needs_no_weights(tmp_path, known):
     sweep = prepare_sweep(tmp_path / "s.yaml", root=tmp_path)
     ledger = open_ledger(sweep, root=tmp_path, retrain=False)
     settings = DriverSettings(
-        trainer=f"{__name__}:report_run", keep_weights=False, probes=sweep.spec.evaluate
+        trainer=f"{__name__}:report_run",
+        execution=Execution(keep_weights=False),
+        probes=sweep.spec.evaluate,
     )
     outcome = run_cells(
         sweep.plan.cells, ledger, InlineExecutor(), corpus=sweep.corpus.folder, settings=settings
