@@ -141,6 +141,7 @@ def fit_runs(
         discrepancy=_measure_discrepancy(work, law.fit, ensemble, delta) if bootstrap else None,
         evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
         floor=law.floor,
+        metric=table.metric_facts,
     )
     return fit if family is None or fit.answer is None else _stand_alone(fit)
 

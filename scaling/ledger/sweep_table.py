@@ -21,6 +21,7 @@ from scaling.files.durable import blaming_machine, read_plain, refuse_links, wri
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
 from scaling.ledger.found import StoredResults
+from scaling.ledger.probes import tabulate_probes
 from scaling.ledger.results import RunResult
 from scaling.sweep.bracket import Varied
 from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole
@@ -109,6 +110,7 @@ def tabulate(
         unigram_entropy=ledger.corpus.unigram_entropy,
         stopped=tuple(result.run.run_id for result in diverged if _STOPPED in result.reason),
         brackets=_list_brackets(stored, planned, convention),
+        metrics=tabulate_probes(ledger, stored.results, [result.run.run_id for result in finished]),
     )
 
 
@@ -282,8 +284,11 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
     groups = dict(zip([run.run_id for run in fitted], _list_groups(fitted), strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CELLS)
-    for run_id in sorted(stored.results):
+    ids = sorted(stored.results)
+    metrics = tabulate_probes(ledger, stored.results, ids)
+    names = [name for one in metrics for name in (one.name, f"{one.name}_se")]
+    writer.writerow([*_CELLS, *names])
+    for at, run_id in enumerate(ids):
         place, result = places.get(run_id), stored.results[run_id]
         row = IndexedRun(
             result=result,
@@ -294,7 +299,8 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
             overlap=ledger.corpus.overlap,
             unigram_entropy=ledger.corpus.unigram_entropy,
         ).to_row()
-        writer.writerow([_guard_cell(value) for value in row.values()])
+        probed = [value for one in metrics for value in one.get_row(at)]
+        writer.writerow([*map(_guard_cell, row.values()), *probed])
     return text.getvalue()
 
 

@@ -40,6 +40,7 @@ from scaling.verbs.options import (
     fit_options,
     group_option,
     json_option,
+    metric_options,
     source_argument,
     table_options,
 )
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 @click.command()
 @source_argument
 @group_option
+@metric_options
 @curve_options
 @fit_options
 @json_option
@@ -70,7 +72,9 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
-    refuse_ignored(curve, {"--group-by": group_by is not None})
+    refuse_ignored(
+        curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
+    )
     if curve["of"] is not None:
         say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
         return 0
@@ -110,6 +114,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     "would say.",
 )
 @group_option
+@metric_options
 @fit_options
 @json_option
 def allocate(
@@ -132,6 +137,8 @@ def allocate(
     from scaling.allocation.members import ask_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    if said["target_loss"] is not None and options["metric"] is not None:
+        raise click.UsageError("--target-loss is of the loss; leave it or --metric out.")
     said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
     asked = None if options["approach"] == "all" else options["approach"]
@@ -161,6 +168,7 @@ def allocate(
 )
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @group_option
+@metric_options
 @fit_options
 @json_option
 def predict(
@@ -326,7 +334,9 @@ def _format_told(one: _Told) -> str:
     from scaling.terminal.answers import format_allocation, format_members
 
     text = format_allocation(one.answer)
-    return text if one.members is None else f"{text}\n{format_members(one.members)}"
+    if one.members is None:
+        return text
+    return f"{text}\n{format_members(one.members, one.answer.metric)}"
 
 
 def _answer(

@@ -188,6 +188,8 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
     from scaling.fitting.fitted import MeasuredRun
 
+    if table.metric_facts is not None:  # they state a loss
+        return ()
     found = []
     for cell in stored.plan.cells:
         result = stored.results.recorded.get(cell.run.run_id) if cell.role == "validation" else None

@@ -112,6 +112,7 @@ def train_sweep(
                 execution=decide_execution(sweep.spec, chosen.precision),
                 share_trunks=sweep.spec.schedule.trunk,
                 stall_limit=sweep.spec.resources.stall_limit,
+                probes=sweep.spec.evaluate,
             ),
             progress=progress,
             announce=announce,
