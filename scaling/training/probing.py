@@ -24,7 +24,8 @@ from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
 from scaling.sweep.probes import Option
 from scaling.training.device import claim_device
-from scaling.training.engines import Engine, build_engine
+from scaling.training.engines import build_engine
+from scaling.training.engines.protocol import Engine
 from scaling.training.trainer import open_corpus
 from scaling.units import FloatArray, IntArray
 

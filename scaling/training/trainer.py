@@ -35,8 +35,9 @@ from scaling.training.checkpoint import (
 )
 from scaling.training.device import claim_device, describe_device
 from scaling.training.divergence import find_rise, has_exploded
-from scaling.training.engines import Engine, build_engine
+from scaling.training.engines import build_engine
 from scaling.training.engines.cuda import earns_compilation
+from scaling.training.engines.protocol import Engine
 from scaling.training.evaluate import Evaluation, evaluate_losses
 from scaling.training.peak import find_peak
 from scaling.training.schedule import learning_rate_multiplier
