@@ -15,7 +15,7 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.training.engines import Engine
+from scaling.training.engines.protocol import Engine
 
 
 class PlainGPT(nn.Module):

@@ -77,6 +77,11 @@ def list_cases() -> list[Case]:
         if verb != "fit":
             ends = {"allocate": "--flops", "predict": "--tokens", "compare": "--flops"}
             add(verb, (*quiet, ends[verb], "1e23"), "--far")
+    metrics = {verb: (*ASK[verb], *NO, "--json") for verb in ("fit", "allocate", "predict")}
+    for verb, words in (metrics | {"report": ("t.csv", "--root", ".")}).items():
+        add(verb, words, "--metric", "other")
+        add(verb, (*words, "--metric", "other"), "--higher-is-better")  # refused: no bound
+        add(verb, (*words, "--metric", "other", "--higher-is-better"), "--bound", "100")
     add("backtest", ("t.csv",), "--families", "tied,kaplan", instead=("--families", "chinchilla"))
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--flops", "1e16")
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--columns-b", "loss=other")

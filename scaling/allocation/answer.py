@@ -10,6 +10,7 @@ from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
 from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
+from scaling.tables.metrics import MetricFacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,6 +185,7 @@ class Allocation:
         chinchilla: What Chinchilla's law says; None where the fit has none or it cannot answer.
         measured: The best run at this very budget; None where none is trained, or where the
             question says more than a budget.
+        metric: What stands in the place of the loss; None: the loss itself.
     """
 
     flops: float
@@ -210,6 +212,7 @@ class Allocation:
     family: str | None = None
     chinchilla: PlainAnswer | None = None
     measured: Measurement | None = None
+    metric: MetricFacts | None = None
 
     @property
     def tokens_per_param(self) -> float:
@@ -249,6 +252,7 @@ class Allocation:
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
             "measured": None if self.measured is None else self.measured.to_contract(),
+            **_describe_metric(self.metric, self.loss, value=self.loss_interval),
         }
 
 
@@ -266,6 +270,7 @@ class Prediction:
         family: Name of the law that answers, `ensemble` for several.
         chinchilla: What Chinchilla's law says; None where the fit has none.
         measured: Runs of this very (N, D); None where none is trained.
+        metric: What stands in the place of the loss; None: the loss itself.
     """
 
     params: float
@@ -278,6 +283,7 @@ class Prediction:
     family: str
     chinchilla: PlainAnswer | None
     measured: Measurement | None
+    metric: MetricFacts | None = None
 
     def to_contract(self) -> dict[str, Any]:
         """One of `predictions` in the JSON of `scaling predict`."""
@@ -294,7 +300,24 @@ class Prediction:
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
             "measured": None if self.measured is None else self.measured.to_contract(),
+            **_describe_metric(
+                self.metric, self.loss, mean=self.mean_interval, new_run=self.new_run_interval
+            ),
         }
+
+
+def _describe_metric(
+    metric: MetricFacts | None, loss: float | None, **intervals: Interval | None
+) -> dict[str, Any]:
+    """`metric` of an answer: what it is, and the value and intervals that the law's L comes to."""
+    if metric is None:
+        return {}
+    ends = {
+        name: None if one is None else [*map(finite_or_none, metric.to_ends(one.low, one.high))]
+        for name, one in intervals.items()
+    }
+    value = None if loss is None else finite_or_none(metric.to_metric(loss))
+    return {"metric": metric.to_contract() | {"value": value, "intervals": ends}}
 
 
 def _list_ends(interval: Interval | None) -> list[float | None] | None:

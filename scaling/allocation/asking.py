@@ -86,6 +86,7 @@ def allocate(
         answer,
         checks=(*answer.checks, *list_failed(fit)),
         measured=find_at_budget(fit, answer.flops) if is_budget else None,
+        metric=fit.metric,
     )
     if asked != "parametric":
         return answer
@@ -240,4 +241,5 @@ def predict(
         measured=None
         if unique_tokens is not None
         else find_at_size(whole, params=params, tokens=tokens),
+        metric=fit.metric,
     )

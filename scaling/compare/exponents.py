@@ -20,8 +20,8 @@ import numpy as np
 
 from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.fitted import (
-    SCHEMA_VERSION,
     Approach,
     Fit,
     Frontier,
@@ -98,7 +98,7 @@ class RecipePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ExponentChange:
     """How far a moves, by one method.
 
     Attributes:
@@ -126,15 +126,15 @@ class Step:
 
     Attributes:
         before, after: Names of recipes; for the first step, of ways of counting.
-        law: Change of a by the laws.
+        law: ExponentChange of a by the laws.
         minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
             cannot; None where one of the two has none.
     """
 
     before: str
     after: str
-    law: Change
-    minima: Change | None
+    law: ExponentChange
+    minima: ExponentChange | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,25 +271,25 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _compare_counts(one: Trained) -> Change | None:
+def _compare_counts(one: Trained) -> ExponentChange | None:
     """What counting the head does by minima at equal C, both counts with the same noise."""
     if one.counted is None:
         return None
     whole, headless = one.counted
     differences = whole.draws - headless.draws
-    return Change(whole.a - headless.a, _find_interval(differences, one.fit.level))
+    return ExponentChange(whole.a - headless.a, _find_interval(differences, one.fit.level))
 
 
-def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
+def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> ExponentChange:
     """From one line to another; draws are paired as they are, or at random by the seed."""
     value = other.a - line.a
     count = min(len(line.draws), len(other.draws))
     if count < 2 or line.intervals is None:
-        return Change(value, None)
+        return ExponentChange(value, None)
     first, second = (_take_slopes(one)[:count] for one in (line, other))
     if shuffle is not None:
         second = np.random.default_rng(shuffle).permutation(second)
-    return Change(value, _find_interval(second - first, line.intervals["a"].level))
+    return ExponentChange(value, _find_interval(second - first, line.intervals["a"].level))
 
 
 def _take_slopes(line: Frontier) -> FloatArray:

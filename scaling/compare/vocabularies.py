@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import QueryError, UsageError
-from scaling.fitting.fitted import SCHEMA_VERSION, Fit, Interval
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.intervals import find_interval
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law

@@ -173,22 +173,6 @@ def open_shards(folder: Path) -> Shards:
     )
 
 
-def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer stored with the shards of a prepared corpus, checked like them.
-
-    Raises:
-        IntegrityError: A file is not what was written, or no tokenizer is stored.
-    """
-    name = open_shards(folder).facts.tokenizer
-    if name == BYTES:
-        return read_tokenizer(name, b"{}")
-    try:
-        content = (folder / _TOKENIZER_FILE).read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{folder}: no tokenizer is stored with these tokens.") from error
-    return read_tokenizer(name, content)
-
-
 def store_shards(folder: Path, draft: Draft) -> None:
     """Write shards whole or not at all; where another process was first, its shards stay.
 

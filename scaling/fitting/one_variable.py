@@ -24,6 +24,8 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from scaling.errors import NoFitError, QueryError
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.fitted import MAX_DECADES
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray, format_flops
 
@@ -91,7 +93,7 @@ class CurveFit:
             raise QueryError(f"--at {x}: ask for a positive, finite number.")
         low, high = self.covered
         decades = max(0.0, math.log10(x / high), math.log10(low / x))
-        if decades > 3.0 and not far:
+        if decades > MAX_DECADES and not far:
             raise QueryError(
                 f"{self.variable} = {format_flops(x)} lies {decades:.1f} decades beyond the data "
                 f"({format_flops(low)} … {format_flops(high)}). Add runs, or insist with --far."
@@ -120,7 +122,7 @@ class CurveFit:
         drawn = np.array([_list_values(one) for one in self.draws]).reshape(-1, 3)
         intervals = {name: self.find_interval(drawn[:, at]) for at, name in enumerate(names)}
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "status": "converged",
             "variable": self.variable,
             "n": sum(self.runs),

@@ -21,7 +21,7 @@ from typing import Any
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.files.durable import read_document
-from scaling.files.sealed import build_value, open_document, seal_document
+from scaling.files.sealed import SCHEMA_VERSION, build_value, open_document, seal_document
 from scaling.ledger.forecasts import score_interval, write_sealed
 
 FOLDER = "forecasts"
@@ -153,7 +153,7 @@ def describe_judged(found: list[JudgedForecast], damaged: list[str]) -> dict[str
     """The JSON of `scaling forecast TABLE`."""
     scored = [one for one in found if one.interval_score is not None]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "forecasts": [
             {"file": one.name, "sha256": one.digest, **dataclasses.asdict(one.forecast),
              "outcome": None if one.outcome is None else {

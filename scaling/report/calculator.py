@@ -21,7 +21,7 @@ from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.report.sliders import Curve, list_stops, trace_conditions
+from scaling.report.sliders import ConditionCurve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.words.plain import format_interval, format_loss
 
@@ -57,7 +57,7 @@ class AnswerTable:
     ranges: tuple[Allocation, ...]
     covered: tuple[float, float]
     level: float
-    curves: tuple[Curve, ...]
+    curves: tuple[ConditionCurve, ...]
 
     def describe_budgets(self) -> dict[str, float]:
         """Lowest and highest budget, and the one to start from [FLOP], to three digits inwards."""

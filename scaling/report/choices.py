@@ -19,7 +19,7 @@ from scaling.words.plain import (
     format_range,
     format_share,
 )
-from scaling.words.statuses import SHORT_STATUSES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.fitting.backtest import Backtest
@@ -51,7 +51,7 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
     both = (fit, whole)
     rows: list[tuple[str, ...]] = [
         ("Runs fitted", str(fit.n), str(whole.n)),
-        ("The fit", *(SHORT_STATUSES[one.status] for one in both)),
+        ("The fit", *(STATUSES[one.status].short for one in both)),
     ]
     letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
     for name in letters if not fit.members else ():

@@ -154,7 +154,7 @@ def _picture_frontier(
             partial(_draw_frontier, data, fit, lines, quantity, allocations)
             for quantity in ("params", "tokens")
         ],
-        alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status][1]}",
+        alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status].page}",
         caption=caption,
         height=430,
     )

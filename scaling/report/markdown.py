@@ -71,7 +71,7 @@ def render_markdown(data: ReportData) -> str:
         lines += [_bullet(name, check) for name, check in told.failed]
     if not data.allocations:
         lines += [f"No answer. {_plain(fit.reason)}", ""]
-    lines += [STATUSES[fit.status][1], ""]
+    lines += [STATUSES[fit.status].page, ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
     table = list_answers(fit, data.allocations)

@@ -153,12 +153,12 @@ def render_page(data: ReportData) -> str:
 def _gather_answers(data: ReportData) -> dict[str, Any]:
     """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
     fit = data.fit
-    tone, meaning = STATUSES[fit.status]
+    status = STATUSES[fit.status]
     table = tabulate_answers(fit, data.allocations)
     asking = " ".join(map(shlex.quote, (data.source, *data.options)))
     return {
-        "tone": tone,
-        "status": meaning,
+        "tone": status.tone,
+        "status": status.page,
         "question": _find_question(data.sweep_yaml),
         "answers": [describe_answer(one, fit, data.facts) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),

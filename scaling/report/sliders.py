@@ -35,7 +35,7 @@ _FRESH = 1e40  # more unique tokens than any run sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class ConditionCurve:
     """Answers for one pair of conditions, ascending in C; each of shape (k,).
 
     Attributes:
@@ -59,7 +59,7 @@ class Curve:
         }
 
 
-def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[Curve, ...]:
+def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCurve, ...]:
     """A curve for every pair of stops but (none, none), from `low` to `high` FLOPs.
 
     Empty where no law answers.
@@ -138,7 +138,9 @@ def _is_asked(points: FloatArray, low: float, high: float) -> np.ndarray[Any, An
     return found
 
 
-def _cut(points: FloatArray, served: float, unique: float, low: float, high: float) -> Curve:
+def _cut(
+    points: FloatArray, served: float, unique: float, low: float, high: float
+) -> ConditionCurve:
     """The part from low to high, with one point beyond each end, of at most MAX_EPOCHS."""
     flops, _, tokens, _ = points
     kept = np.flatnonzero((flops >= low) & (flops <= high) & (tokens <= MAX_EPOCHS * unique))
@@ -146,7 +148,7 @@ def _cut(points: FloatArray, served: float, unique: float, low: float, high: flo
         last = kept[np.argmax(np.append(np.diff(kept) > 1, True))]
         kept = np.arange(max(0, kept[0] - 1), min(flops.size, last + 2))
     flops, params, tokens, loss = points[:, kept]
-    return Curve(
+    return ConditionCurve(
         served=served,
         unique=None if unique == _FRESH else unique,
         flops=flops,

@@ -121,6 +121,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "probe",
     }
 )
 _WANTED = {

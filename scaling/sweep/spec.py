@@ -27,6 +27,7 @@ from scaling.sweep.fields import (
     refuse_doubles,
 )
 from scaling.sweep.grids import AnyGrid, CellSpec
+from scaling.sweep.probe_spec import Asked
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 
@@ -130,6 +131,27 @@ class SweepSpec(SpecModel):
         (), description="budgets the report answers for [FLOP]"
     )
     keep_weights: bool = Field(True, description="keep each run's final weights")
+    evaluate: Annotated[tuple[Asked, ...], Field(strict=False)] = Field(
+        (),
+        description="probes measured of every finished run, each a name or {name: {option: value}}",
+    )
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        names = [one.probe.name for one in self.evaluate]
+        for at, one in enumerate(self.evaluate):
+            why = ""
+            if names[at] in names[:at]:
+                why = "is asked for twice. Leave one out."
+            elif one.probe.needs_weights and not self.keep_weights:
+                why = "looks at the weights, and keep_weights is false. Set it to true."
+            if why:
+                raise PydanticCustomError(
+                    "probe",
+                    "{probe} {why}",
+                    {"probe": names[at], "why": why, "at": ("evaluate", at)},
+                )
+        return self
 
     @field_validator("seeds")
     @classmethod

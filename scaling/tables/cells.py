@@ -62,6 +62,8 @@ class ReadOptions:
         where: (column, value) of the file; only rows that match all of them are read.
         loss_unit: For notes only.
         needed: Columns that must be there, in every row.
+        metrics: Further columns of finite numbers that must be there, each with its `_se` if there
+            is one.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class ReadOptions:
     where: Where = ()
     loss_unit: str = "nats"
     needed: tuple[str, ...] = REQUIRED_COLUMNS
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +153,12 @@ class _Reader:
             file=self.name, format=self.raw.format, names=self.raw.names,
             has_line=not self.raw.place, remedy=self.raw.remedy,
         )  # fmt: skip
-        self.where = locate_columns(self.header, options.columns, options.needed)
+        beside = [name for one in options.metrics for name in (one, f"{one}_se")]
+        needed = (*options.needed, *options.metrics)
+        self.where = locate_columns(self.header, options.columns, needed, beside)
+        self.number_keys = (*NUMBERS, *beside)
         used = {name for one in self.where.values() for name in one.columns}
-        self.sources = [name for key in NUMBERS for name in self._columns_of(key)]
+        self.sources = [name for key in self.number_keys for name in self._columns_of(key)]
         self.sources = list(dict.fromkeys(self.sources))
         runs = () if "run" in options.columns or "run" in self.where else RUN_COLUMNS
         named = {key: self.where[key].columns[0] for key in TEXTS if key in self.where}
@@ -197,7 +203,7 @@ class _Reader:
         faults = self._settle(values, notes)
         columns: dict[str, FloatArray] = {}
         wrong: dict[str, list[_Wrong]] = {}
-        for key in NUMBERS:
+        for key in self.number_keys:
             if key in self.where:
                 columns[key] = self._evaluate(key, values, size)
                 wrong[key] = self._judge(key, columns, faults)
@@ -448,8 +454,10 @@ def _read_odd(text: str, quantity: Quantity, marks: Marks) -> tuple[str, float]:
 
 def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     valid = np.isfinite(values)
-    kind = _KINDS[column]
-    if kind == "whole":
+    kind = _KINDS.get(column)  # None: a metric, of any size and sign
+    if kind is None:
+        valid &= np.abs(values) < _LARGEST
+    elif kind == "whole":
         valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
     else:
         valid &= (values > 0) if kind == "positive" else (values >= 0)
@@ -461,12 +469,12 @@ def _name_fault(column: str, value: float) -> str:
     """Why a number is none of its column."""
     if not math.isfinite(value):
         return "is not a finite number"
-    kind = _KINDS[column]
+    kind = _KINDS.get(column)
     if kind == "whole":
         return "is not a whole number below 2^53"
     if kind == "positive" and value <= 0:
         return "is not above 0"
-    if value < 0:
+    if value < 0 and kind is not None:
         return "is below 0"
     if value < SMALLEST.get(column, 0.0):
         return f"is too small to compute with (at least {SMALLEST[column]:g})"

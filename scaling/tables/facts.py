@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import TableError
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.tables.cells import Cells, ReadOptions, read_cells
 from scaling.tables.columns import TABLE_COLUMNS
 from scaling.tables.reading import convert_loss, judge_table, read_table
@@ -78,7 +79,7 @@ class TableFacts:
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling read`."""
         missing = [{"name": name, "use": use} for name, use in self.missing]
-        return {"schema_version": 1} | dataclasses.asdict(self) | {"missing": missing}
+        return {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self) | {"missing": missing}
 
 
 def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> TableFacts:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
+from scaling.tables.metrics import LOSS, MetricFacts
 from scaling.terminal.questions import (
     describe_asked,
     list_assumptions,
@@ -14,7 +15,7 @@ from scaling.terminal.questions import (
     list_trade_offs,
 )
 from scaling.units import align_columns, clean_line, format_count, format_flops
-from scaling.words.statuses import STATUS_SENTENCES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -34,12 +35,15 @@ def format_fit(fit: Fit) -> str:
     """The law, its frontier by every approach, and the checks that did not pass."""
     from scaling.laws.registry import find_law
 
-    lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
+    lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {fit.reason}")
     if fit.law is not None:
-        lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
+        said = fit.metric or LOSS
+        what = "L(N, D)" if fit.metric is None else said.symbol
+        unit = f"   [{said.unit}]" if said.unit else ""
+        lines += ["", f"{what} = {find_law(fit.law.family).equation}{unit}"]
         lines += _list_members(fit.members)
         for name, value in () if fit.members else fit.law.params.items():
             interval = (fit.law.intervals or {}).get(name)
@@ -132,7 +136,7 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
 def format_unfiltered(whole: Fit, fit: Fit) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
-    line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
+    line = f"without filters ({whole.n} runs): {STATUSES[whole.status].line}"
     if whole.law is not None:
         line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
     if whole.frontier is None:
@@ -147,11 +151,12 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
-def _format_measured(found: Measurement) -> str:
+def _format_measured(found: Measurement, said: MetricFacts) -> str:
     """What is known; the forecast stands below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    value = _format_value(found.loss, said)
     return (
-        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
+        f"measured at {format_flops(found.flops)} FLOPs: {value} ({best}: "
         f"N {format_count(found.params)}, D {format_count(found.tokens)})"
     )
 
@@ -163,7 +168,9 @@ def _describe_law(answer: Allocation) -> list[str]:
         return []
     if plain is None or not _are_apart(answer, plain):
         return [f"  answered by {answer.family}"]
-    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    said = answer.metric or LOSS
+    value = None if plain.loss is None else said.to_metric(plain.loss)
+    loss = "" if value is None else f", {said.name} {value:.4f}"
     return [
         f"  answered by {answer.family}; Chinchilla's law alone says "
         f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
@@ -190,7 +197,9 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    quantity = answer.metric or LOSS
+    measured = answer.measured
+    lines = [] if measured is None else [_format_measured(measured, quantity), "forecast:"]
     lines += [
         f"{describe_asked(answer)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
@@ -201,8 +210,8 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     ]
     if answer.loss is not None:
         lines.append(
-            f"  loss    {answer.loss:>8.4f}  "
-            f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
+            f"  {quantity.name:<7} {quantity.to_metric(answer.loss):>8.4f}  "
+            f"{_format_ends(answer.loss_interval, quantity)}{quantity.suffix}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
     lines += _describe_law(answer)
@@ -211,7 +220,7 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
         low, high = (format_count(end) for end in answer.flat_basin)
         lines.append(
             f"  N from {low} to {high} costs at most {answer.compute_penalty:.0%} more compute "
-            "for the same loss"
+            f"for the same {quantity.name}"
         )
     if answer.shape is not None:
         built = answer.shape
@@ -225,27 +234,27 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
 
 
-def format_members(found: MemberAnswers) -> str:
+def format_members(found: MemberAnswers, metric: MetricFacts | None = None) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
-    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    said = metric or LOSS
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", said.name)]
     rows += [
         (
             one.name,
             f"{one.weight:.2f}",
             format_count(one.params),
             format_count(one.tokens),
-            f"{one.loss:.4f}",
+            f"{said.to_metric(one.loss):.4f}",
         )
         for one in (*found.members, found.equal)
     ]
     lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    names = ("ln N*", "ln L*" if metric is None else f"ln({said.symbol})")
     if found.within is not None and found.between is not None:
         lines += [
             f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
             f"{between**0.5:.1%} between them"
-            for what, within, between in zip(
-                ("ln N*", "ln L*"), found.within, found.between, strict=True
-            )
+            for what, within, between in zip(names, found.within, found.between, strict=True)
         ]
     if found.reach:
         reach = " and ".join(f"×{one:.3g}" for one in found.reach)
@@ -254,18 +263,20 @@ def format_members(found: MemberAnswers) -> str:
 
 
 def format_prediction(answer: Prediction) -> str:
-    """The loss of one (N, D)."""
-    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    """The loss, or a metric, of one (N, D)."""
+    said, measured = answer.metric or LOSS, answer.measured
+    lines = [] if measured is None else [_format_measured(measured, said), "forecast:"]
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
-        f"loss {answer.loss:.4f} nats/token",
-        f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
-        f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
+        f"{said.name} {_format_value(answer.loss, said)}",
+        f"  the law's value  {_format_ends(answer.mean_interval, said)}".rstrip(),
+        f"  one new run      {_format_ends(answer.new_run_interval, said)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
-        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
-        lines.append(f"  answered by {answer.family}{beside}")
+        lines.append(f"  answered by {answer.family}")
+        if plain is not None:
+            lines[-1] += f"; Chinchilla's law alone says {said.to_metric(plain.loss):.4f}"
     return "\n".join(lines + _format_checks(answer.checks))
 
 
@@ -408,6 +419,17 @@ def _format_checks(checks: Iterable[Check]) -> list[str]:
     if unjudged := [check.code for check in given if check.passed is None]:
         lines.append(f"  ? could not be judged (--json says why): {', '.join(unjudged)}")
     return ["", *lines] if lines else []
+
+
+def _format_value(loss: float, said: MetricFacts) -> str:
+    return f"{said.to_metric(loss):.4f}{said.suffix}"
+
+
+def _format_ends(interval: Interval | None, said: MetricFacts) -> str:
+    if interval is None:
+        return ""
+    low, high = said.to_ends(interval.low, interval.high)
+    return f"[{low:.4f}, {high:.4f}] ({interval.level:.0%})"
 
 
 def _format_interval(interval: Interval | None, spec: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import format_count, format_flops
@@ -21,7 +22,7 @@ def format_forecasts(record: ForecastRecord) -> str:
 def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
     """The JSON of `scaling forecast`."""
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "forecasts": [_describe_outcome(outcome) for outcome in record.outcomes],
         "score": {
             "registered": len(record.outcomes),

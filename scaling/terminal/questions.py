@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scaling.tables.metrics import LOSS
 from scaling.units import format_count, format_flops
 
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ def list_trade_offs(answer: Allocation) -> list[str]:
     if traded.extra_compute > _NOTHING:
         much = f"{_format_more(traded.extra_compute)} {traded.of} compute"
         lines.append(
-            f"  costs {much} than the cheapest way to this loss, "
+            f"  costs {much} than the cheapest way to this {_name_quantity(answer)}, "
             f"N = {format_count(traded.cheapest_params)}"
         )
-    lines += _list_sizes(traded)
+    lines += _list_sizes(traded, _name_quantity(answer))
     if question.inference_tokens is not None or question.serving_memory is not None:
-        lines += _list_pareto(traded.pareto)
+        lines += _list_pareto(traded.pareto, _name_quantity(answer))
     return lines
 
 
@@ -77,7 +78,11 @@ def list_assumptions(answer: Allocation) -> list[str]:
     return [f"  assumed: {note}" for note in answer.notes]
 
 
-def _list_sizes(traded: TradeOffs) -> list[str]:
+def _name_quantity(answer: Allocation) -> str:
+    return (answer.metric or LOSS).name
+
+
+def _list_sizes(traded: TradeOffs, what: str) -> list[str]:
     parts = []
     for one in traded.other_sizes:
         name = f"N/{1 / one.factor:g}" if one.factor < 1 else f"{one.factor:g}N"
@@ -86,10 +91,10 @@ def _list_sizes(traded: TradeOffs) -> list[str]:
         else:
             parts.append(f"{name} {_format_more(one.extra_compute)}")
     kind = "" if traded.of == "training" else f"{traded.of} "
-    return [f"  {kind}compute for the same loss at other sizes: {', '.join(parts)}"]
+    return [f"  {kind}compute for the same {what} at other sizes: {', '.join(parts)}"]
 
 
-def _list_pareto(rows: tuple[ParetoRow, ...]) -> list[str]:
+def _list_pareto(rows: tuple[ParetoRow, ...], what: str) -> list[str]:
     if not rows:
         return []
     table = [_HEAD]
@@ -110,7 +115,7 @@ def _list_pareto(rows: tuple[ParetoRow, ...]) -> list[str]:
         "    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
         for row in table
     ]
-    return ["  the same loss, from cheapest to train to cheapest to serve [FLOPs]:", *body]
+    return [f"  the same {what}, from cheapest to train to cheapest to serve [FLOPs]:", *body]
 
 
 def _format_ends(answer: Allocation) -> str:

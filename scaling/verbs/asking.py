@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.laws.registry import list_scored
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
@@ -39,6 +40,7 @@ from scaling.verbs.options import (
     fit_options,
     group_option,
     json_option,
+    metric_options,
     source_argument,
     table_options,
 )
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 @click.command()
 @source_argument
 @group_option
+@metric_options
 @curve_options
 @fit_options
 @json_option
@@ -69,7 +72,9 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
-    refuse_ignored(curve, {"--group-by": group_by is not None})
+    refuse_ignored(
+        curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
+    )
     if curve["of"] is not None:
         say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
         return 0
@@ -79,7 +84,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
             groups[key] = obtain_fit(source, part, compare=True)[0]
         if as_json:
             contracts = [{"key": key, **one.to_contract()} for key, one in groups.items()]
-            click.echo(dump_json({"schema_version": 1, "groups": contracts}))
+            click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": contracts}))
         else:
             click.echo(format_groups(group_by, {key: one.fit for key, one in groups.items()}))
         bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
@@ -109,6 +114,7 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     "would say.",
 )
 @group_option
+@metric_options
 @fit_options
 @json_option
 def allocate(
@@ -131,6 +137,8 @@ def allocate(
     from scaling.allocation.members import ask_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    if said["target_loss"] is not None and options["metric"] is not None:
+        raise click.UsageError("--target-loss is of the loss; leave it or --metric out.")
     said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
     questions = make_questions(source, flops, said)
     asked = None if options["approach"] == "all" else options["approach"]
@@ -160,6 +168,7 @@ def allocate(
 )
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @group_option
+@metric_options
 @fit_options
 @json_option
 def predict(
@@ -297,7 +306,8 @@ def compare(
         )
     except NoFitError as error:
         if as_json:
-            click.echo(dump_json({"schema_version": 1, "multiplier": None, "reason": str(error)}))
+            refused = {"schema_version": SCHEMA_VERSION, "multiplier": None}
+            click.echo(dump_json(refused | {"reason": str(error)}))
         raise
     click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
@@ -324,7 +334,9 @@ def _format_told(one: _Told) -> str:
     from scaling.terminal.answers import format_allocation, format_members
 
     text = format_allocation(one.answer)
-    return text if one.members is None else f"{text}\n{format_members(one.members)}"
+    if one.members is None:
+        return text
+    return f"{text}\n{format_members(one.members, one.answer.metric)}"
 
 
 def _answer(
@@ -350,7 +362,8 @@ def _answer(
             answers = answer(fitted, ladder)
         say_losses([one.loss for one in answers], options["loss_unit"])
         if as_json:
-            click.echo(dump_json({"schema_version": 1, key: [a.to_contract() for a in answers]}))
+            told = [one.to_contract() for one in answers]
+            click.echo(dump_json({"schema_version": SCHEMA_VERSION, key: told}))
         else:
             click.echo("\n\n".join(format_one(one) for one in answers))
         return DAMAGED if damaged() else 0
@@ -369,7 +382,7 @@ def _answer(
             groups.append({"key": name, key: [one.to_contract() for one in answers]})
             texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "groups": groups}))
+        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": groups}))
     else:
         click.echo("\n\n".join(texts))
     return code

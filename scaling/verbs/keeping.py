@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage
@@ -16,7 +18,9 @@ from scaling.verbs.options import (
     json_option,
     list_given,
     make_filters,
+    metric_options,
     read_how,
+    read_metric,
     reading_options,
     results_argument,
     root_option,
@@ -26,7 +30,7 @@ from scaling.verbs.output import dump_json
 
 _UNREAD = {
     "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
-    "anyway": False,
+    "anyway": False, "metric": None, "higher_is_better": False, "bound": None,
 }  # fmt: skip
 _READING = tuple(_UNREAD)
 
@@ -37,6 +41,7 @@ _READING = tuple(_UNREAD)
 @family_option
 @reading_options
 @filter_options
+@metric_options
 @click.option("--backtest", is_flag=True, help="Show how well several laws forecast (seconds).")
 @click.option(
     "--format",
@@ -52,12 +57,13 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
     Fit again where needed and write reports/<sweep>/index.html. Of a table of runs: report.md with
-    what was understood, the law, answers and checks.
+    what was understood, the law, answers and checks; so of a --metric, in <metric>.md.
     """
     from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
-    if source.exists() and not holds_sweep(source):
+    read_metric(reading)
+    if reading["metric"] is not None or (source.exists() and not holds_sweep(source)):
         return write_table_report(source, root, options=options, reading=reading)
     if any(reading.values()) and reading != _UNREAD:
         raise click.UsageError("--columns and the like are for tables of runs.")
@@ -73,7 +79,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     scaling verify results/quickstart
     scaling verify results/quickstart --repair
 
-    Check every stored byte against the digest written with it, and six more invariants
+    Check every stored byte against the digest written with it, and seven more invariants
     (docs/faults.md). --repair puts lost results back that their attempt kept, rebuilds the index
     and removes stray temporary files.
     """
@@ -81,7 +87,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
     findings = verify_results(results, repair=repair)
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "findings": findings}))
+        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "findings": findings}))
     else:
         for finding in findings:
             click.echo(
@@ -174,7 +180,8 @@ def write_table_report(
         filters=make_filters(options),
         backtest=options["backtest"],
     )
-    page = root / "reports" / table.name.split(".")[0] / "report.md"
+    name = "report" if reading["metric"] is None else re.sub(r"[^\w.-]", "_", reading["metric"])
+    page = root / "reports" / table.name.split(".")[0] / f"{name}.md"
     make_folder(page.parent)
     write_durably(page, text.encode("utf-8"))
     click.echo(str(page))

@@ -62,7 +62,9 @@ def obtain_answerer(
     from scaling.workflow.recall import recall_fit
 
     contents = read_contents(source)
-    known = recall_fit(contents, options)
+    # Values of probes are no part of the contents' fingerprint.
+    by_loss = options.get("metric") is None
+    known = recall_fit(contents, options) if by_loss else None
     if known is not None:
         fitted, rungs = known
         for note in fitted.notes:
@@ -73,7 +75,8 @@ def obtain_answerer(
 
     found, stored = obtain_fit(source, options, contents=contents)
     assert stored is not None  # of a folder
-    note_found(found, stored, question=options)
+    if by_loss:
+        note_found(found, stored, question=options)
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     return found.fit, ladder, lambda: say_damage(stored)
 

@@ -19,6 +19,7 @@ from scaling.units.numbers import NumberError, Quantity, read_number
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
+    from scaling.tables.metrics import AskedMetric
     from scaling.workflow.fits import FitOptions
 
 _REFITS = 1000
@@ -268,6 +269,48 @@ def column_options(function: _F) -> _F:
     return _decorate(function, options)
 
 
+def metric_options(function: _F) -> _F:
+    """A law of another quantity than the loss."""
+    options = [
+        click.option(
+            "--metric",
+            default=None,
+            metavar="NAME",
+            help="Fit this in place of the loss: a probe of the sweep, or a column of the table.",
+        ),
+        click.option(
+            "--higher-is-better",
+            is_flag=True,
+            help="Of a --metric: fit ln(bound − metric). A probe knows its own direction.",
+        ),
+        click.option(
+            "--bound", type=float, default=None, help="What no model can pass: 1 for a share."
+        ),
+    ]
+    return _decorate(function, options)
+
+
+def read_metric(options: dict[str, Any]) -> AskedMetric | None:
+    """The metric that is asked for; None: the loss.
+
+    Raises:
+        click.UsageError: Something is said of a metric, and none is asked for, or its unit is.
+    """
+    from scaling.tables.metrics import AskedMetric
+
+    higher, bound = options.get("higher_is_better", False), options.get("bound")
+    name = options.get("metric")
+    if name is None:
+        if higher or bound is not None:
+            raise click.UsageError("--higher-is-better and --bound are of a --metric; name it.")
+        return None
+    if options["loss_unit"] != "nats":
+        raise click.UsageError("--loss-unit is of the loss; leave it or --metric out.")
+    if bound is not None and not math.isfinite(bound):
+        raise click.UsageError(f"--bound {bound}: say a finite number.")
+    return AskedMetric(name=name, higher_is_better=higher, bound=bound)
+
+
 def group_option(function: _F) -> _F:
     """One law for each value of a column."""
     option = click.option(
@@ -303,6 +346,7 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
         "states": states,
         "where": tuple(pairs),
         "anyway": options["anyway"],
+        "metric": read_metric(options),
     }
 
 

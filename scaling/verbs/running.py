@@ -145,6 +145,12 @@ def _run_one(
         )
     for run_id in outcome.cancelled:
         click.echo(f'run {run_id} is cancelled; "scaling retry" takes it up again', err=True)
+    for probe, count in outcome.unmeasured:
+        click.echo(
+            f"probe {probe}: {count} of {len(outcome.finished)} finished runs have no value (it "
+            "failed, see log.txt of their attempts, or their weights were not kept)",
+            err=True,
+        )
     for damage in outcome.damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:

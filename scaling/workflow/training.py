@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from scaling.orchestration.executors import Needs
     from scaling.orchestration.outcome import SweepOutcome
     from scaling.sweep.spec import SweepSpec
-    from scaling.trackers import TrackerName
+    from scaling.trackers.protocol import TrackerName
 
 
 def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
@@ -112,6 +112,7 @@ def train_sweep(
                 execution=decide_execution(sweep.spec, chosen.precision),
                 share_trunks=sweep.spec.schedule.trunk,
                 stall_limit=sweep.spec.resources.stall_limit,
+                probes=sweep.spec.evaluate,
             ),
             progress=progress,
             announce=announce,

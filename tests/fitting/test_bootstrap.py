@@ -59,7 +59,7 @@ def test_profile_and_curvature_agree_on_a_large_quiet_table():
     width = known.exponents["alpha"][1] - known.exponents["alpha"][0]
     error = np.sqrt(estimate_covariance(fit)[3, 3])
     assert width == pytest.approx(2 * 1.66 * error, rel=0.05)  # t with 94 degrees of freedom
-    assert known.identified
+    assert not known.problems
 
 
 def test_replicate_sigma_needs_seeds_that_differ():

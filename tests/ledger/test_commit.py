@@ -215,7 +215,6 @@ def test_changed_weights_are_found_by_verify_and_not_by_reading(ledger: Ledger) 
     (attempt / "weights.bin").write_bytes(b"other")
     assert not ledger.read_results().damaged
     found = [finding for finding in verify(ledger) if finding.kind == "result"]
-    assert found[0].is_damage
     assert "weights.bin, which was changed or torn" in found[0].what
 
 

@@ -97,7 +97,7 @@ def test_distance_beyond_the_data_is_graded(flops: float, words: str, tone: str)
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_renders_and_says_why(status: FitStatus) -> None:
     text = read_text(render_page(with_status(standard_data(), status, "the reason given")))
-    assert STATUSES[status][1] in text
+    assert STATUSES[status].page in text
     assert ("the reason given" in text) == (status != "converged")
     answered = status not in ("not_converged", "failed")
     assert ("train about" in text) == answered

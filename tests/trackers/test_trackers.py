@@ -20,8 +20,9 @@ from scaling.errors import IntegrityError, UsageError
 from scaling.ledger.commit import Ledger
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
-from scaling.trackers import TrackedRun, TrackerName, open_tracker, require_tracker
+from scaling.trackers import open_tracker, require_tracker
 from scaling.trackers.feed import Feed
+from scaling.trackers.protocol import TrackedRun, TrackerName
 from scaling.trackers.sending import find_folder, list_unsent, send_results
 
 CANARY = "canary-7f3a9d51"
