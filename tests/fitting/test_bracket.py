@@ -9,7 +9,7 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
-from scaling.fitting.bootstrap import draw_laws, find_interval
+from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.bracket import (
     assume_shift,
     check_recipe,
@@ -17,6 +17,7 @@ from scaling.fitting.bracket import (
     shift_draws,
 )
 from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
