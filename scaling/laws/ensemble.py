@@ -80,7 +80,6 @@ class Ensemble(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See Law."""
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(tokens))
         total = np.zeros(shape)
         for at, (member, part) in enumerate(zip(self.members, self.slices, strict=True)):

@@ -13,6 +13,7 @@ import math
 import numpy as np
 
 from scaling.laws.family import Law
+from scaling.laws.numeric import find_lowest
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
@@ -48,28 +49,12 @@ def find_frontier(
     for _ in range(2):
         kappa_there = cost.flops_per_token(params) / params
         params = family.optimal_params(coefficients, flops, kappa_there)
-    log_params = _minimise_along(family, coefficients, flops, cost, np.log(params))
+    wide, spent = coefficients[..., None, :], np.broadcast_to(flops, params.shape)[..., None]
+
+    def loss_at(log_params: FloatArray) -> FloatArray:
+        sizes = np.exp(log_params)
+        return family.loss(wide, sizes, spent / cost.flops_per_token(sizes))
+
+    log_params = find_lowest(loss_at, np.log(params), half=_HALF_WIDTH, count=_GRID, zooms=_ZOOMS)
     params = np.exp(log_params)
     return params, np.asarray(flops / cost.flops_per_token(params), dtype=np.float64)
-
-
-def _minimise_along(
-    family: Law,
-    coefficients: FloatArray,
-    flops: FloatArray,
-    cost: CostModel,
-    centre: FloatArray,
-) -> FloatArray:
-    """ln N at the lowest loss within ±_HALF_WIDTH of `centre`: nested grids, then a parabola."""
-    wide = coefficients[..., None, :]
-    budgets = np.broadcast_to(flops, centre.shape)[..., None]
-    unit = np.linspace(-1.0, 1.0, _GRID)
-    half = _HALF_WIDTH
-    for _ in range(_ZOOMS):
-        log_n = centre[..., None] + half * unit
-        params = np.exp(log_n)
-        loss = family.loss(wide, params, budgets / cost.flops_per_token(params))
-        best = np.argmin(loss, axis=-1)[..., None]
-        centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
-        half *= 2.0 / (_GRID - 1)
-    return centre

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,8 +30,26 @@ def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
     log_loss[lost], gradient[lost] = _LOST, 0.0
 
 
+def find_lowest(
+    value: Callable[[FloatArray], FloatArray],
+    centre: FloatArray,
+    *,
+    half: float,
+    count: int,
+    zooms: int,
+) -> FloatArray:
+    """x of the least value within ±half of `centre`, shape (...), by nested grids of `count` points
+    along a last axis; each shrinks the spacing by (count − 1) / 2."""
+    for _ in range(zooms):
+        x = centre[..., None] + half * np.linspace(-1.0, 1.0, count)
+        best = np.argmin(value(x), axis=-1)[..., None]
+        centre = np.take_along_axis(x, best, axis=-1)[..., 0]
+        half *= 2.0 / (count - 1)
+    return centre
+
+
 class NumericAnswers:
-    """Mixin of a LawFamily; needs `loss`, and `hold` the bounds."""
+    """Mixin of a LawFamily; needs `_find_loss` or `loss`, and `hold` the bounds."""
 
     lower: FloatArray
     upper: FloatArray
@@ -47,7 +66,13 @@ class NumericAnswers:
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
+        """See LawFamily; of laws that know nothing of repeats."""
+        letters = np.moveaxis(coefficients, -1, 0)
+        loss = self._find_loss(letters, np.log(params), np.log(tokens))
+        return np.asarray(loss, dtype=np.float64)
+
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        """L [nats/token] from the letters along the first axis."""
         raise NotImplementedError
 
     def loss_elasticity(
@@ -89,13 +114,11 @@ class NumericAnswers:
         budget = np.log(flops) - np.log(kappa)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(budget))
         centre = np.broadcast_to(0.5 * budget, shape)
-        half = 10.0 * math.log(10.0)
         wide = coefficients[..., None, :]
-        for _ in range(_ZOOMS):
-            log_n = centre[..., None] + half * np.linspace(-1.0, 1.0, _GRID)
+
+        def loss_at(log_n: FloatArray) -> FloatArray:
             log_d = np.broadcast_to(budget, shape)[..., None] - log_n
-            loss = self.loss(wide, np.exp(log_n), np.exp(log_d))
-            best = np.argmin(loss, axis=-1)[..., None]
-            centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
-            half *= 2.0 / (_GRID - 1)
-        return np.asarray(np.exp(centre), dtype=np.float64)
+            return self.loss(wide, np.exp(log_n), np.exp(log_d))
+
+        half = 10.0 * math.log(10.0)
+        return np.exp(find_lowest(loss_at, centre, half=half, count=_GRID, zooms=_ZOOMS))
