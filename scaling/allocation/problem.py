@@ -156,13 +156,8 @@ def find_best_params(problem: Problem, total: FloatArray) -> FloatArray:
 
 
 def find_cheapest_params(problem: Problem, loss: FloatArray, near: FloatArray) -> FloatArray:
-    """N of the least training and service that reach a loss, shape (b,); inf where nothing does.
-
-    Args:
-        problem: The laws.
-        loss: Wanted [nats/token], shape (b,).
-        near: Some budget of the data's [FLOPs]: the search begins at its optimum.
-    """
+    """N of the least training and service that reach a loss [nats/token], shape (b,); inf where
+    nothing does. The search begins at the optimum of `near`, some budget of the data's [FLOPs]."""
 
     def cost_at(log_params: FloatArray) -> FloatArray:
         return problem.find_cost_of_loss(np.exp(log_params), loss)
@@ -201,8 +196,7 @@ def find_params_for_loss(
         return np.less_equal(problem.find_loss(params, tokens_of(params)), loss)
 
     high = np.full(loss.shape, _LARGEST)
-    params = np.exp(_halve(reached, 0.0 * high, high))
-    return np.where(reached(high), params, np.inf)
+    return np.where(reached(high), np.exp(_halve(reached, 0.0 * high, high)), np.inf)
 
 
 def find_params_for_training(

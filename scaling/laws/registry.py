@@ -6,6 +6,8 @@ import difflib
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
@@ -17,6 +19,7 @@ from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
+from scaling.units import FloatArray
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
@@ -68,3 +71,9 @@ def find_law(name: str) -> Law:
         UsageError: There is none.
     """
     return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)
+
+
+def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
+    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
+    law = find_law(name)
+    return law, np.array([letters[letter] for letter in law.param_names])

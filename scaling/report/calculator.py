@@ -20,8 +20,8 @@ from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
-from scaling.report.sliders import Curve, trace_conditions
+from scaling.laws.registry import read_law
+from scaling.report.sliders import Curve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.words.plain import format_interval, format_loss
 
@@ -105,20 +105,15 @@ class AnswerTable:
 
 
 def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above; None where none can be had.
-
-    Args:
-        fit: What answers.
-        allocations: The report's answers; without one there is no calculator either.
-    """
+    """Answers from half a decade below the data to three above; None where none can be had, or
+    where the report has no answer."""
     whole, fit = fit, fit.answering
     frontier = fit.frontier
     if not allocations or frontier is None or fit.covered is None:
         return None
     known = fit.covered.flops if fit.asked == "parametric" else frontier.range
     low = min([known[0] * 10.0**-_BELOW, *(one.flops for one in allocations)])
-    high = known[1] * 10.0**_ABOVE
-    high = max([high, *(one.flops for one in allocations)])
+    high = max([known[1] * 10.0**_ABOVE, *(one.flops for one in allocations)])
     nodes, answers = _place_nodes(fit, np.log(low), np.log(high))
     columns = np.exp(answers)
     ranges: tuple[Allocation, ...] = ()
@@ -134,7 +129,7 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
         covered=known,
         level=fit.level,
         curves=trace_conditions(fit, low=float(low), high=float(high)),
-        shown=tuple(allocate(whole, one, far=True) for one in _list_round(known[0], high)),
+        shown=tuple(allocate(whole, one, far=True) for one in list_stops(known[0], high)),
     )
 
 
@@ -154,13 +149,6 @@ def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, st
 
 def _join(value: str, interval: str) -> str:
     return f"{value} ({interval})" if interval else value
-
-
-def _list_round(low: float, high: float) -> list[float]:
-    """1 and 3 times powers of ten from low to high."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = [float(f"{m}e{power}") for power in powers for m in (1, 3)]
-    return [one for one in every if low <= one <= high]
 
 
 def _place_nodes(fit: Fit, low: float, high: float) -> tuple[FloatArray, FloatArray]:
@@ -197,8 +185,7 @@ def _answer(fit: Fit, log_flops: FloatArray) -> FloatArray:
     frontier = fit.frontier
     assert frontier is not None
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
         return np.log([params, tokens, family.loss(letters, params, tokens)])
     log_n = math.log(frontier.k_n) + frontier.a * log_flops

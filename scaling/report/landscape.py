@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.report.axes import (
     draw_markers,
     format_power,
@@ -58,8 +58,7 @@ def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> 
     law = fit.answering.law
     if law is None or len(data) == 0:
         return None
-    family = find_law(law.family)
-    letters = np.array([law.params[name] for name in family.param_names])
+    family, letters = read_law(law.family, law.params)
     params, tokens = span_of(data.params, margin=0.08), span_of(data.tokens, margin=0.08)
     sizes = np.geomspace(*params, _SIZES)
     corners = family.loss(letters, np.array([*params, *params]), np.repeat(tokens, 2))
