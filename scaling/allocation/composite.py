@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -216,7 +217,7 @@ def _draw_intervals(
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
     flops = many.find_training(params, tokens)
-    intervals: dict[str, Interval] = {}
+    intervals: dict[str, Any] = {}
     checks = answer.checks
     if route.kind in ("stated", "budget"):
         reached = many.find_loss(params, tokens)

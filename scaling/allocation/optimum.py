@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from scaling.allocation.uncertainty import (
     draw_params_drift,
     find_interval,
 )
-from scaling.fitting.fitted import Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.counting import count_flops_per_token, count_params
@@ -45,7 +46,7 @@ def answer_by_law(
     if with_basin:
         problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
         basin = find_basin(problem, float(params[0]), loss)
-    intervals: dict[str, Interval] = {}
+    intervals: dict[str, Any] = {}
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)

@@ -156,23 +156,19 @@ def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
     lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts))]
     if one.flat_basin is not None:
         low, high = (format_count(end) for end in one.flat_basin)
-        lines.append(
-            (
-                "Flat basin",
-                f"any size from {low} to {high} parameters needs at most "
-                f"{format_share(one.compute_penalty)} more compute for the same loss",
-            )
+        words = (
+            f"any size from {low} to {high} parameters needs at most "
+            f"{format_share(one.compute_penalty)} more compute for the same loss"
         )
+        lines.append(("Flat basin", words))
     if one.shape is not None:
         built = one.shape
-        lines.append(
-            (
-                "Nearest model that can be built",
-                f"width {built.shape.d_model}, {built.shape.n_layers} layers, "
-                f"{built.shape.n_heads} heads: {format_count(built.params)} parameters on "
-                f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}",
-            )
+        words = (
+            f"width {built.shape.d_model}, {built.shape.n_layers} layers, "
+            f"{built.shape.n_heads} heads: {format_count(built.params)} parameters on "
+            f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}"
         )
+        lines.append(("Nearest model that can be built", words))
     lines.append(("Tokens per parameter", format_count(one.tokens_per_param)))
     return lines
 

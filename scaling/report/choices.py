@@ -12,6 +12,7 @@ from scaling.units import format_count, format_flops
 from scaling.words.plain import (
     ABSENT,
     APPROACH_WORDS,
+    GREEK,
     format_interval,
     format_plain,
     format_range,
@@ -33,7 +34,6 @@ _LAW_WORDS: Mapping[str, str] = {
     "tied": "Chinchilla's law with equal exponents",
     "droppo": "Droppo and Elibol's law",
 }
-_LETTERS = {"alpha": "α", "beta": "β"}
 
 
 def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]]:
@@ -60,7 +60,7 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
     letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
     for name in letters if not fit.members else ():
         values = [one.law.params.get(name) if one.law else None for one in both]
-        rows.append((_LETTERS.get(name, name), *map(format_plain, values)))
+        rows.append((GREEK.get(name, name), *map(format_plain, values)))
     ends = [one.frontier.range[1] for one in both if one.frontier is not None]
     if ends:
         at = ends[0]

@@ -60,6 +60,10 @@ class MeasuredRuns:
     def __len__(self) -> int:
         return len(self.run)
 
+    def find_position(self, flops: float) -> float:
+        """Place of a budget's colour [FLOP]: that of the run nearest in C."""
+        return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
+
 
 def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> MeasuredRuns:
     """The plan's finished runs, each once, N counted as the fit counts."""

@@ -10,6 +10,7 @@ from scaling.fitting.fitted import Check, Interval
 from scaling.units import format_count, format_flops, format_seconds
 
 ABSENT = "–"
+GREEK = {"alpha": "α", "beta": "β"}
 
 # Control characters, lone surrogates, and marks that reorder the text around them.
 _UNPRINTABLE = re.compile(
