@@ -14,8 +14,6 @@ error (seeds paired), the share of steps clipped after warmup, and CPU seconds p
 docs/measurements/recipe-constants.md and recipe-corners.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import concurrent.futures
 import itertools

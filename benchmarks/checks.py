@@ -9,8 +9,6 @@ steps of 32 tokens, at multiples of the recipe's rate: how many are above the un
 way and at the end, and how many count as diverged.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import statistics

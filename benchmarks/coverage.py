@@ -12,8 +12,6 @@ model error (fitting/discrepancy.py) and with recipe error assumed where none di
 true N*, and its median width. Answers are those of the default, the ensemble, or of one law.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys

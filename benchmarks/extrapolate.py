@@ -16,8 +16,6 @@ each (N, D); datablations, one epoch; Porian et al., tuned, RefinedWeb and OpenW
 are others' work and not part of this repository.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import platform

@@ -9,8 +9,6 @@ refits end at the optimum that many starts find, and a fit of 100,000 points. Me
 CPU time; quote the ratios, machines are shared. The table is read from SCALING_TABLES.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os

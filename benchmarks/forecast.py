@@ -23,8 +23,6 @@ families but one and judged on that one, then on all; and the prior of model err
 fitting/discrepancy.py from what the ensemble's forecasts miss.
 """
 
-from __future__ import annotations
-
 import argparse
 import warnings
 from collections.abc import Iterator

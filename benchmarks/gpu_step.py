@@ -9,8 +9,6 @@ it is shown recorded (as a CUDA graph), and with torch.compile, whose seconds ar
 MFU is of the best bfloat16 matrix product measured on the same device, attention counted in full.
 """
 
-from __future__ import annotations
-
 import gc
 import time
 from collections.abc import Callable, Sequence

@@ -8,8 +8,6 @@ reference. Printed: mean held-out loss of each, its standard error, and the diff
 of the loss. Needs the corpus of the quickstart under root/results/.cache (run it once).
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import platform

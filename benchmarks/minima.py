@@ -13,8 +13,6 @@ the budgets and at ten times the largest; share of the nominal 90 % intervals th
 budget, a, and N* at ten times the largest; median widths; root mean square error of the last.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import sys

@@ -27,8 +27,6 @@ second forecast holds a run, from what `suggest` chose of the whole pool, and ho
 tables are others' work and not part of this repository.
 """
 
-from __future__ import annotations
-
 import argparse
 import platform
 from collections.abc import Callable

@@ -14,8 +14,6 @@ only the causal half of it, so its share of the peak is of what a step is worth,
 executes.
 """
 
-from __future__ import annotations
-
 import argparse
 import concurrent.futures
 import math

@@ -1,7 +1,5 @@
 """Whatever is asked wrongly: exit 2, what and where in a line each, all at once, no traceback."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

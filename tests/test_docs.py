@@ -1,7 +1,5 @@
 """The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

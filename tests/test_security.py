@@ -1,7 +1,5 @@
 """Every promise of SECURITY.md that can be tested without a browser or a network."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os

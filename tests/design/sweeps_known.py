@@ -1,7 +1,5 @@
 """A small sweep whose losses follow a known law."""
 
-from __future__ import annotations
-
 import dataclasses
 from functools import cache
 

@@ -1,7 +1,5 @@
 """Claims about what is believed of losses before they are measured."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Simulated sweeps: losses drawn from a known law, at the scale of the quickstart."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from scaling.laws.chinchilla import CHINCHILLA

@@ -1,7 +1,5 @@
 """Claims about recipe error: measured at corners, in the interval, silent where there is none."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -4,8 +4,6 @@ so that no connection is reset, as when the power fails. Linux, root, iproute2.
     driver, head: namespace A  10.231.7.1 ── veth ── 10.231.7.2  namespace B: a node
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -6,8 +6,6 @@ What happens `at` a step happens as often as `times` says (1 unless given); a fi
 the count.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import hashlib

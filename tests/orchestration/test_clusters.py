@@ -1,7 +1,5 @@
 """Claims about a cluster that is joined: three nodes of Ray's own test cluster on this machine."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """Claims about driving a sweep, on the inline executor with a trainer that costs nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno

@@ -1,7 +1,5 @@
 """However the driver ends, its guardian says so, leaves no process, and prints what continues."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """Claims about real Ray: private, loopback only, workers may die, nothing is left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import importlib

@@ -1,7 +1,5 @@
 """A sweep as the report meets it, with losses drawn from a known law instead of trained."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """The report as Markdown, its checklist, its other choices, and how it is cited."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from pathlib import Path

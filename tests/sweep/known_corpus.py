@@ -1,7 +1,5 @@
 """What plans are told of a corpus of bytes about as large as the standard library."""
 
-from __future__ import annotations
-
 from scaling.sweep.corpus_facts import CorpusFacts
 
 FACTS = CorpusFacts(

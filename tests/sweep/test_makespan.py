@@ -1,7 +1,5 @@
 """Claims about how long a plan takes on several slots."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,7 +1,5 @@
 """Claims about what runs share, and what that saves."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

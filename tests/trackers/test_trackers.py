@@ -1,7 +1,5 @@
 """Claims about trackers: each run arrives once, none is lost or delayed, nothing private goes."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

@@ -1,7 +1,5 @@
 """Compiled steps are torch's up to rounding, and a machine without a compiler still trains."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import hashlib

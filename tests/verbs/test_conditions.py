@@ -1,7 +1,5 @@
 """Claims about the options of allocate: a question comes of them, or exit 2 with a reason."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
