@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from scaling.cli import cli
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
-from scaling.ledger.fingerprint import fingerprint_folder
+from scaling.ledger.contents import read_contents
 from scaling.ledger.forecasts import (
     ForecastRecord,
     RegisteredForecast,
@@ -127,7 +127,7 @@ def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> Non
 def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
-    from scaling.workflow.stored import preparing
+    from scaling.workflow import preparing
 
     forecast(folder, "--flops", "1e12")
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
@@ -185,7 +185,7 @@ def test_near_without_a_budget_exits_2(folder: Path) -> None:
 def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
-    from scaling.workflow.stored import preparing
+    from scaling.workflow import preparing
 
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
     monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
@@ -209,10 +209,10 @@ def test_a_validation_run_enters_no_fit(folder: Path) -> None:
 
 
 def test_forecasts_are_part_of_what_a_recalled_fit_rests_on(folder: Path) -> None:
-    before = fingerprint_folder(folder)
+    before = read_contents(folder).fingerprint
     forecast(folder, "--flops", "1e12")
     assert before is not None
-    assert fingerprint_folder(folder) not in (None, before)
+    assert read_contents(folder).fingerprint not in (None, before)
 
 
 def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Path) -> None:

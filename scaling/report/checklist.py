@@ -15,11 +15,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.choices import list_filters
 from scaling.sweep.counting import count_params
-from scaling.sweep.reading import parse_sweep
 from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from scaling.fitting.fitted import Fit
     from scaling.report.data import ReportData
 
-_KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
 _WEIGHTS = re.compile(r"weights\.")
 NOT_RECORDED = "not recorded"
 # What a law says, and who said it first: as the head of its own file.
@@ -101,7 +98,7 @@ def _name_code(data: ReportData) -> str:
 
 
 def _describe_weights(data: ReportData) -> str:
-    if _KEEPS_NONE.search(data.sweep_yaml):
+    if not data.spec.keep_weights:
         return "no: the sweep file says keep_weights: false"
     kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
     if not kept:
@@ -161,7 +158,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
     sizes = [count_params(run.shape, count) for run in runs]
     largest = max(runs, key=lambda run: (run.flops, run.run_id))
     epochs = [one.epochs for one in data.results.values()]
-    shapes = {(run.shape.d_model, run.shape.n_layers) for run in runs}
+    shapes = {run.shape for run in runs}
     repeated = (
         f"at most {max(epochs):.3g} passes over the text" if epochs else "no run has finished"
     )
@@ -209,11 +206,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 def _describe_recipe(data: ReportData) -> str:
     """What the sweep file states itself, and what the rules decide."""
-    try:
-        spec = parse_sweep(data.sweep_yaml.encode(errors="replace"), source="")
-    except SpecError:
-        return NOT_RECORDED
-    stated = sorted(spec.recipe.model_fields_set)
+    stated = sorted(data.spec.recipe.model_fields_set)
     rules = (
         "batch, learning rate, warmup and decay follow N and D by published rules with constants "
         "calibrated beforehand, one recipe for all runs (section The recipe)"

@@ -15,11 +15,13 @@ from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
 from scaling.tables.filters import FilterEffect
+from scaling.tables.run_table import RunTable
 
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
     from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.backtest import Backtest
+    from scaling.sweep.spec import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class ReportData:
     Attributes:
         name: Of the sweep.
         sweep_yaml: Text of the sweep file.
+        spec: The same, parsed.
         command: What rebuilds the report, ready to paste.
         plan: Cells, rejected cells, warnings.
         facts: Of the corpus.
@@ -37,6 +40,7 @@ class ReportData:
         damaged: Sentences about stored results that are not what was written.
         curves: run_id -> (tokens, training loss [nats/token]) points.
         fit: Of the plan's finished runs.
+        table: Those runs, without what filters left out, N counted as the fit counts.
         allocations: One per forecast budget that has an answer.
         allocations_by_count: The first forecast budget's answer under each way of counting N.
         versions: Software -> version of the process that renders; the runs' are in `results`.
@@ -56,6 +60,7 @@ class ReportData:
 
     name: str
     sweep_yaml: str
+    spec: SweepSpec
     command: str
     plan: Plan
     facts: CorpusFacts
@@ -64,6 +69,7 @@ class ReportData:
     damaged: tuple[str, ...]
     curves: Mapping[str, tuple[tuple[float, float], ...]]
     fit: Fit
+    table: RunTable
     allocations: tuple[Allocation, ...]
     allocations_by_count: Mapping[CountConvention, Allocation | None]
     versions: Mapping[str, str]

@@ -18,6 +18,7 @@ from scaling.report.canvas import name_variable
 from scaling.report.figures import LOSS_LABEL, PARAMS_LABEL, TOKENS_LABEL
 from scaling.report.landscape import Surface
 from scaling.report.measured import MeasuredRuns
+from scaling.sweep.families.registry import describe_shape
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 _PARABOLA = 60  # points
@@ -116,10 +117,9 @@ def _describe_runs(
     for at in rows:
         result = results[data.run[at]]
         error = "" if result.loss_se is None else f" ± {result.loss_se:.2g}"
-        shape = result.run.shape
         words.append(
             f"run {data.run[at]}<br>N {format_count(data.params[at])} "
-            f"({shape.d_model} × {shape.n_layers}), D {format_count(data.tokens[at])}<br>"
+            f"({describe_shape(result.run.shape).label}), D {format_count(data.tokens[at])}<br>"
             f"C {format_flops(data.flops[at])}, seed {result.run.seed}<br>"
             f"loss {data.loss[at]:.4f}{error} nats/token"
         )

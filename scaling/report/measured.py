@@ -17,9 +17,7 @@ from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import read_law
-from scaling.ledger.results import RunResult
-from scaling.sweep.cells import FITTED_ROLES, Plan
-from scaling.sweep.counting import count_params
+from scaling.sweep.cells import Plan
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
@@ -65,9 +63,9 @@ class MeasuredRuns:
         return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
 
 
-def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> MeasuredRuns:
-    """The plan's finished runs, each once, N counted as the fit counts."""
-    table, replicate = _tabulate(plan, results, fit)
+def collect_runs(table: RunTable, plan: Plan) -> MeasuredRuns:
+    """The fitted runs; the plan says which of them are replicates."""
+    roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
     flops = list_flops(table)
     groups = group_budgets(table) if len(table) else ()
     budget = np.full(len(table), np.nan)
@@ -89,7 +87,7 @@ def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> Meas
         budgets=tuple(float(one) for one in budgets),
         rank=rank,
         position=_place_colors(rank, len(budgets), flops),
-        replicate=replicate,
+        replicate=np.array([roles[name] == "replicate" for name in table.run], dtype=bool),
         curves=fit_curves(table, groups),
     )
 
@@ -101,44 +99,6 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
         return np.zeros(len(flops))
     logs = np.log(flops)
     return np.asarray((logs - logs.min()) / max(1e-9, float(np.ptp(logs))), dtype=np.float64)
-
-
-def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
-    places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
-    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role in FITTED_ROLES)
-    kept = [
-        (results[run_id], loss)
-        for run_id in ids
-        if run_id in results
-        and results[run_id].status == "finished"
-        and (loss := results[run_id].loss) is not None
-    ]
-    rows = [result for result, _ in kept]
-    names = tuple(result.run.run_id for result in rows)
-    budgets = [places[name].budget for name in names]
-    stated = np.array([np.nan if one is None else one for one in budgets], dtype=np.float64)
-    count = fit.convention or "matmul"
-    table = RunTable(
-        run=names,
-        params=np.array([count_params(one.run.shape, count) for one in rows], dtype=np.float64),
-        tokens=np.array([one.tokens for one in rows], dtype=np.float64),
-        loss=np.array([loss for _, loss in kept], dtype=np.float64),
-        flops=np.array([one.flops for one in rows], dtype=np.float64),
-        budget=None if all(one is None for one in budgets) else stated,
-        unique_tokens=None,
-        seed=None,
-        learning_rate=None,
-        group=None,
-        loss_se=None,
-        diverged=(),
-        rejected=(),
-        notes=(),
-        convention=fit.convention,
-        cost=fit.cost,
-        source=fit.source,
-        digest=fit.table_digest,
-    )
-    return table, np.array([places[name].role == "replicate" for name in names], dtype=bool)
 
 
 def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:

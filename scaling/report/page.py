@@ -180,8 +180,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.landscape import trace_surface
 
     fit = data.fit
-    shown = {name: one for name, one in data.results.items() if name not in data.left_out}
-    runs = collect_runs(data.plan, shown, fit)
+    runs = collect_runs(data.table, data.plan)
     furthest = max((one.flops for one in data.allocations), default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
+from scaling.sweep.families.registry import describe_shape
 from scaling.units import format_count, format_flops
 from scaling.words.forecasts import describe_score, describe_verdict
 
@@ -65,12 +66,11 @@ def _describe_outcome(outcome: ForecastOutcome) -> dict[str, Any]:
 
 def _format_outcome(outcome: ForecastOutcome) -> list[str]:
     said = outcome.registered.forecast
-    shape = said.run.shape
     measured = "" if outcome.measured is None else f"{outcome.measured:.4f} nats/token, "
     return [
         f"{said.created}  {outcome.registered.name}",
         f"  {format_flops(said.run.flops)} FLOPs, ×{said.run.flops / said.largest_flops:.3g} the "
-        f"largest fitted: {shape.d_model} wide × {shape.n_layers} layers "
+        f"largest fitted: {describe_shape(said.run.shape).line} "
         f"({format_count(said.params)} parameters) on {format_count(said.run.tokens)} tokens",
         f"  forecast  {said.loss:.4f}  [{said.low:.4f}, {said.high:.4f}] ({said.level:.0%}) "
         f"nats/token, {said.law}",

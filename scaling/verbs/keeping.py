@@ -130,7 +130,6 @@ def write_report_page(
     from scaling.workflow.stored import open_results
 
     stored = open_results(results)
-    found = stored.ledger.read_results()
     after_run = options is None
     choices: dict[str, Any] = {}
     if options is not None:
@@ -143,9 +142,7 @@ def write_report_page(
             "filters": make_filters(options),
             "backtest": options["backtest"],
         }
-    page, fitted, answers = report_sweep(
-        stored, found, root=root, keep_current=after_run, **choices
-    )
+    page, fitted, answers = report_sweep(stored, root=root, keep_current=after_run, **choices)
     if after_run:
         click.echo(format_fit(fitted))
         for answer in answers:

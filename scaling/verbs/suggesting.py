@@ -63,7 +63,8 @@ def suggest(
         raise UsageError(f"{output} is there already; name another file.")
     if source.suffix.lower() not in (".yaml", ".yml") and not holds_sweep(source):
         return _suggest_beside(source, spend, forecast, noise, options, as_json=as_json)
-    found = suggest_cells(source, spend=spend, forecast=forecast, root=root, noise=noise)
+    stored = open_results(source) if holds_sweep(source) else None
+    found = suggest_cells(stored or source, spend=spend, forecast=forecast, root=root, noise=noise)
     words = [f"--spend={spend:g}", f"--forecast={forecast:g}"]
     text = write_sweep(found, question=quote_command(["scaling", "suggest", str(source), *words]))
     click.echo(format_suggestion(found.to_contract()), err=True)
@@ -81,7 +82,7 @@ def suggest(
             err=True,
         )
     # What is damaged was left out of the law that suggests.
-    return DAMAGED if holds_sweep(source) and say_damage(open_results(source)) else 0
+    return DAMAGED if say_damage(stored) else 0
 
 
 def _suggest_beside(

@@ -18,7 +18,7 @@ from scaling.units import Precision
 from scaling.workflow.devices import is_present, name_device
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import StoredSweep, holds_sweep
-from scaling.workflow.training import settle_precision
+from scaling.workflow.training import decide_execution, settle_precision
 
 
 def obtain_throughput(
@@ -57,8 +57,7 @@ def obtain_throughput(
         missing,
         corpus=sweep.corpus.folder,
         device=device.sentence,
-        precision=precision,
-        gpus=sweep.spec.resources.gpus_per_run,
+        execution=decide_execution(sweep.spec, precision),
     )
     joined = join_points(known, fresh)
     write_throughput(results, device, joined)

@@ -50,7 +50,7 @@ def compare_variants(
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
-    ask = ["scaling", "allocate", str(stored.ledger.folder), "--flops", _write(flops)]
+    ask = ["scaling", "allocate", str(stored.folder), "--flops", _write(flops)]
     variants = _list_methods(fit, flops, [*ask, *asked])
     for other in _list_others(stored, fit, filters):
         kept = _drop_family(asked) if other.group == "law" else asked

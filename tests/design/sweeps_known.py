@@ -1,6 +1,5 @@
 """A small sweep whose losses follow a known law."""
 
-import dataclasses
 from functools import cache
 
 import numpy as np
@@ -50,4 +49,4 @@ def fit_known() -> Fit:
     cells = plan_sweep(make_spec(), FACTS).cells
     table = tabulate_expected(cells, PRIOR, facts=FACTS, cost=COST)
     noise = np.exp(PRIOR.sigma * np.random.default_rng(0).standard_normal(len(table)))
-    return fit_runs(dataclasses.replace(table, loss=table.loss * noise), bootstrap=None)
+    return fit_runs(table.replace(loss=table.loss * noise), bootstrap=None)

@@ -106,7 +106,7 @@ def test_stops_are_one_and_three_times_powers_of_ten() -> None:
 
 def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
     data = standard_data()
-    runs = collect_runs(data.plan, data.results, data.fit)
+    runs = collect_runs(data.table, data.plan)
     lines = evaluate_frontier(runs, data.fit, furthest=1e13)
     figures = list_live_figures(runs, data.results, trace_surface(runs, data.fit, lines))
     assert set(figures) == {"isoflop", "surface"}
@@ -123,7 +123,7 @@ def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
 
 def test_lines_of_equal_loss_are_the_law_s() -> None:
     data = standard_data()
-    runs = collect_runs(data.plan, data.results, data.fit)
+    runs = collect_runs(data.table, data.plan)
     surface = trace_surface(runs, data.fit, None)
     assert surface is not None
     assert len(surface.levels) >= 5
