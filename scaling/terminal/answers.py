@@ -229,14 +229,8 @@ def format_members(found: MemberAnswers) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
     rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
     rows += [
-        (
-            one.name,
-            f"{one.weight:.2f}",
-            format_count(one.params),
-            format_count(one.tokens),
-            f"{one.loss:.4f}",
-        )
-        for one in (*found.members, found.equal)
+        (n.name, f"{n.weight:.2f}", format_count(n.params), format_count(n.tokens), f"{n.loss:.4f}")
+        for n in (*found.members, found.equal)
     ]
     lines = ["", *(f"  {line}" for line in align_columns(rows))]
     if found.within is not None and found.between is not None:
