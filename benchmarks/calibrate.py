@@ -176,13 +176,7 @@ def main() -> None:
                 for spec in _list_recipes(asked, shape, flops):
                     futures[head, precision, spec.model_dump_json()] = [
                         pool.submit(
-                            train,
-                            shape,
-                            flops,
-                            spec,
-                            seed=seed,
-                            corpus=corpus,
-                            precision=precision,
+                            train, shape, flops, spec, seed=seed, corpus=corpus, precision=precision
                         )
                         for seed in range(asked.seeds)
                     ]

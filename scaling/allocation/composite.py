@@ -17,12 +17,7 @@ from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SH
 from scaling.allocation.question import Question
 from scaling.allocation.serving import Serving, make_serving
 from scaling.allocation.solving import Route, choose_route, follow_route
-from scaling.allocation.trade_offs import (
-    choose_shape,
-    count_spending,
-    find_basin,
-    weigh_sizes,
-)
+from scaling.allocation.trade_offs import choose_shape, count_spending, find_basin, weigh_sizes
 from scaling.allocation.uncertainty import (
     draw_evaluation,
     draw_loss_drift,
@@ -47,12 +42,7 @@ _FREE = ("budget", "loss", "loss_within")
 
 
 def answer_question(
-    fit: Fit,
-    question: Question,
-    *,
-    ladder: Sequence[ModelShape] | None,
-    far: bool,
-    anyway: bool,
+    fit: Fit, question: Question, *, ladder: Sequence[ModelShape] | None, far: bool, anyway: bool
 ) -> Allocation:
     """N and D under the question's conditions.
 
@@ -157,10 +147,7 @@ def _list_distances(
 
 
 def describe_budget(
-    fit: Fit,
-    law: tuple[Law, FloatArray],
-    answer: Allocation,
-    ladder: Sequence[ModelShape] | None,
+    fit: Fit, law: tuple[Law, FloatArray], answer: Allocation, ladder: Sequence[ModelShape] | None
 ) -> Allocation:
     """The answer to a plain budget with what it costs and what other sizes cost."""
     family, coefficients = law

@@ -29,12 +29,7 @@ from scaling.units import FloatArray
 
 
 def answer_by_law(
-    fit: Fit,
-    law: tuple[Law, FloatArray],
-    flops: float,
-    decades: float,
-    *,
-    with_basin: bool = True,
+    fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float, *, with_basin: bool = True
 ) -> Allocation:
     """N*, D* and loss of the law, minimised along the fit's cost model; its flat basin where that
     is wanted, which takes most of the time."""

@@ -223,11 +223,7 @@ def find_edge(is_within: _Condition, inside: FloatArray, outside: FloatArray) ->
 
 
 def _halve(
-    is_beyond: _Condition,
-    low: FloatArray,
-    high: FloatArray,
-    *,
-    halvings: int = _HALVINGS,
+    is_beyond: _Condition, low: FloatArray, high: FloatArray, *, halvings: int = _HALVINGS
 ) -> FloatArray:
     """Where a condition begins that holds at `high` and not at `low`."""
     for _ in range(halvings):

@@ -26,12 +26,7 @@ from scaling.allocation.answer import (
     Spending,
     TradeOffs,
 )
-from scaling.allocation.problem import (
-    SERVING_SHARE,
-    Problem,
-    find_cheapest_params,
-    find_edge,
-)
+from scaling.allocation.problem import SERVING_SHARE, Problem, find_cheapest_params, find_edge
 from scaling.allocation.question import HOURS_PER_DAY, SECONDS_PER_HOUR, Question
 from scaling.allocation.serving import Serving
 from scaling.allocation.solving import Route
@@ -68,12 +63,7 @@ def find_basin(problem: Problem, params: float, loss: float) -> tuple[float, flo
 
 
 def weigh_sizes(
-    problem: Problem,
-    question: Question,
-    answer: Allocation,
-    *,
-    serving: Serving,
-    is_free: bool,
+    problem: Problem, question: Question, answer: Allocation, *, serving: Serving, is_free: bool
 ) -> TradeOffs | None:
     """What the answer's loss costs at other sizes; None without a loss.
 

@@ -20,14 +20,7 @@ import numpy as np
 
 from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
-from scaling.fitting.fitted import (
-    SCHEMA_VERSION,
-    Approach,
-    Fit,
-    Frontier,
-    Interval,
-    finite_or_none,
-)
+from scaling.fitting.fitted import SCHEMA_VERSION, Approach, Fit, Frontier, Interval, finite_or_none
 from scaling.units import FloatArray
 
 COUNTED_AS_KAPLAN = "N and C without the head"

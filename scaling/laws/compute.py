@@ -11,7 +11,5 @@ from __future__ import annotations
 from scaling.laws.power_sum import PowerSum, Term
 
 COMPUTE = PowerSum(
-    "compute",
-    equation="E + A/(N*D)^alpha",
-    terms=(Term(letter="A", factors=(("alpha", "ND"),)),),
+    "compute", equation="E + A/(N*D)^alpha", terms=(Term(letter="A", factors=(("alpha", "ND"),)),)
 )

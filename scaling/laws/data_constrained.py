@@ -176,12 +176,7 @@ def _effective(
 
 
 def _saturate(
-    log_n: FloatArray,
-    log_d: FloatArray,
-    unique: FloatArray,
-    fed: Number,
-    r_d: Number,
-    r_n: Number,
+    log_n: FloatArray, log_d: FloatArray, unique: FloatArray, fed: Number, r_d: Number, r_n: Number
 ) -> tuple[Number, Number]:
     """(ln D', ln N') from ln N, ln D, ln U_D and ln N*(U_D)."""
     d_epochs = np.exp(log_d - unique) - 1.0

@@ -147,10 +147,7 @@ def draw_frontier(
 
 
 def draw_line(
-    ax: Axes,
-    lines: FrontierLines,
-    best: FloatArray,
-    band: tuple[FloatArray, FloatArray] | None,
+    ax: Axes, lines: FrontierLines, best: FloatArray, band: tuple[FloatArray, FloatArray] | None
 ) -> list[FloatArray]:
     """A quantity of the frontier against C in its band, dashed beyond the data; returns the values
     shown."""

@@ -134,10 +134,9 @@ def _picture_frontier(
         f"{format_count(one.tokens)} tokens"
         for one in allocations
     )
-    source = {
-        "parametric": "the law",
-        "envelope": "the line through the envelope's handovers",
-    }.get(fit.asked, "the line through the IsoFLOP minima")
+    source = {"parametric": "the law", "envelope": "the line through the envelope's handovers"}.get(
+        fit.asked, "the line through the IsoFLOP minima"
+    )
     caption = f"Compute-optimal size and data by {source}: solid within the trained budgets, "
     caption += "dashed beyond. Diamonds are the minima of the IsoFLOP curves."
     if lines.band is not None:

@@ -15,12 +15,7 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.composite import MAX_EPOCHS
-from scaling.allocation.problem import (
-    PUBLISHED_WORTH,
-    SERVING_SHARE,
-    Problem,
-    find_best_params,
-)
+from scaling.allocation.problem import PUBLISHED_WORTH, SERVING_SHARE, Problem, find_best_params
 from scaling.fitting.fitted import Fit
 from scaling.laws.registry import read_law
 from scaling.units import FloatArray

@@ -8,12 +8,7 @@ from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
 from scaling.fitting.bootstrap import draw_laws, find_interval
-from scaling.fitting.bracket import (
-    assume_shift,
-    check_recipe,
-    measure_recipe_error,
-    shift_draws,
-)
+from scaling.fitting.bracket import assume_shift, check_recipe, measure_recipe_error, shift_draws
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA

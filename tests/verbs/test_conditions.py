@@ -28,9 +28,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(source: Path, *words: str) -> Result:
     done = CliRunner().invoke(
-        cli,
-        ["allocate", str(source), "--bootstrap", "10", *words],
-        standalone_mode=False,
+        cli, ["allocate", str(source), "--bootstrap", "10", *words], standalone_mode=False
     )
     if done.exception is not None:
         raise done.exception
