@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+from synthetic import wait_until
 
 HERE = Path(__file__).parent
 HEAD, NODE, PORT = "10.231.7.1", "10.231.7.2", 6391
@@ -136,14 +137,6 @@ def start_driver(houses: Houses, folder: Path, count: int, steps: int) -> subpro
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the condition was never met")
-        time.sleep(0.05)
 
 
 def list_beating(folder: Path) -> Iterator[tuple[Path, int]]:
