@@ -185,7 +185,7 @@ def simulate_design(
 
 
 def find_truth(
-    prior: PriorLaw, flops: Sequence[float], cost: CostModel
+    prior: PriorLaw, flops: Sequence[float] | FloatArray, cost: CostModel
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The prior law's own (N*, D*, loss) of each budget."""
     params, tokens = find_frontier(prior.law, prior.letters, flops=np.array(flops), cost=cost)

@@ -13,15 +13,14 @@ import math
 import numpy as np
 
 from scaling.laws.family import Law
-from scaling.laws.numeric import find_lowest
+from scaling.laws.searching import find_lowest
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
 # Around the optimum for one constant κ: κ of a transformer falls from ~3 × to 1 × its limit, and
 # N* ∝ κ^-a moves by less than that; a factor of 30 either side is far outside.
 _HALF_WIDTH = math.log(30.0)
-_GRID = 33
-_ZOOMS = 6  # each shrinks the spacing 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
+_POINTS, _ZOOMS = (33, 33), 5  # each 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
 
 
 def find_frontier(
@@ -55,6 +54,8 @@ def find_frontier(
         sizes = np.exp(log_params)
         return family.loss(wide, sizes, spent / cost.flops_per_token(sizes))
 
-    log_params = find_lowest(loss_at, np.log(params), half=_HALF_WIDTH, count=_GRID, zooms=_ZOOMS)
+    log_params = find_lowest(
+        loss_at, np.log(params), reach=_HALF_WIDTH, points=_POINTS, zooms=_ZOOMS
+    )
     params = np.exp(log_params)
     return params, np.asarray(flops / cost.flops_per_token(params), dtype=np.float64)

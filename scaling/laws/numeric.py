@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scaling.laws.searching import find_crossing, find_lowest
 from scaling.units import FloatArray
 
 _STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
 LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
-_HALVINGS = 60
-_GRID = 41
-_ZOOMS = 5  # from ten decades either side down to 1e-5 in ln N
+_HALVINGS = 42  # of ninety e-folds of D: to 2e-11 of one
+_REACH = 10.0 * math.log(10.0)
+_POINTS, _ZOOMS = (41, 41), 4  # from ten decades either side down to 1e-5 in ln N
 _LOST = 1e3  # ln L/s of a point at which a formula overflows
 
 
@@ -28,24 +29,6 @@ def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
     log_loss, shape (K, n), and gradient, (K, p, n), in place."""
     lost = ~(np.isfinite(log_loss).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
     log_loss[lost], gradient[lost] = _LOST, 0.0
-
-
-def find_lowest(
-    value: Callable[[FloatArray], FloatArray],
-    centre: FloatArray,
-    *,
-    half: float,
-    count: int,
-    zooms: int,
-) -> FloatArray:
-    """x of the least value within ±half of `centre`, shape (...), by nested grids of `count` points
-    along a last axis; each shrinks the spacing by (count − 1) / 2."""
-    for _ in range(zooms):
-        x = centre[..., None] + half * np.linspace(-1.0, 1.0, count)
-        best = np.argmin(value(x), axis=-1)[..., None]
-        centre = np.take_along_axis(x, best, axis=-1)[..., 0]
-        half *= 2.0 / (count - 1)
-    return centre
 
 
 class NumericAnswers:
@@ -97,28 +80,31 @@ class NumericAnswers:
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by halving, as L falls with D."""
+        """See LawFamily; by search, as L falls with D."""
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
-        low, high = np.zeros(shape), np.full(shape, LARGEST)
-        reached = self.loss(coefficients, params, np.exp(high)) <= loss
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            enough = self.loss(coefficients, params, np.exp(middle)) <= loss
-            high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-        return np.where(reached, np.exp(high), np.inf)
+        wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
+        wanted = np.broadcast_to(loss, shape)[..., None]
+
+        def is_enough(log_tokens: FloatArray) -> NDArray[np.bool_]:
+            return np.less_equal(self.loss(wide, n, np.exp(log_tokens)), wanted)
+
+        high = np.full(shape, LARGEST)
+        found = find_crossing(is_enough, 0.0 * high, high, halvings=_HALVINGS, at_once=True)
+        return np.where(is_enough(high[..., None])[..., 0], np.exp(found), np.inf)
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by nested grids around √(C/κ), one token a parameter."""
+        """See LawFamily; by search around √(C/κ), one token a parameter."""
         budget = np.log(flops) - np.log(kappa)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(budget))
-        centre = np.broadcast_to(0.5 * budget, shape)
+        log_c = np.broadcast_to(budget, shape)[..., None]
         wide = coefficients[..., None, :]
-
-        def loss_at(log_n: FloatArray) -> FloatArray:
-            log_d = np.broadcast_to(budget, shape)[..., None] - log_n
-            return self.loss(wide, np.exp(log_n), np.exp(log_d))
-
-        half = 10.0 * math.log(10.0)
-        return np.exp(find_lowest(loss_at, centre, half=half, count=_GRID, zooms=_ZOOMS))
+        found = find_lowest(
+            lambda log_n: self.loss(wide, np.exp(log_n), np.exp(log_c - log_n)),
+            np.broadcast_to(0.5 * budget, shape),
+            reach=_REACH,
+            points=_POINTS,
+            zooms=_ZOOMS,
+        )
+        return np.asarray(np.exp(found), dtype=np.float64)

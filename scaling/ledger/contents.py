@@ -50,6 +50,11 @@ class Contents:
         return hashlib.sha256(canonical_json(rests_on)).hexdigest()
 
 
+def holds_sweep(folder: Path) -> bool:
+    """Whether a sweep was begun in this folder."""
+    return (folder / "sweep.json").is_file()
+
+
 def read_contents(folder: Path) -> Contents:
     """The files of a results folder, which is not changed.
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping
@@ -73,6 +72,8 @@ def find_device(
         precision: Of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
+    import importlib.metadata  # .02 s, which reading a folder need not spend
+
     source = hashlib.sha256()
     package = Path(__file__).parents[1]
     for path in sorted(path for folder in _TRAINER for path in (package / folder).rglob("*")):

@@ -47,7 +47,6 @@ class AnswerTable:
         ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
         covered: Budgets of the data behind the answers [FLOP].
         level: Of the intervals.
-        shown: A few whole answers, two a decade, for readers without scripts.
         curves: Answers under service and repeated text; empty where the approach knows neither.
     """
 
@@ -58,7 +57,6 @@ class AnswerTable:
     ranges: tuple[Allocation, ...]
     covered: tuple[float, float]
     level: float
-    shown: tuple[Allocation, ...]
     curves: tuple[Curve, ...]
 
     def describe_budgets(self) -> dict[str, float]:
@@ -107,13 +105,11 @@ class AnswerTable:
 def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTable | None:
     """Answers from half a decade below the data to three above; None where none can be had, or
     where the report has no answer."""
-    whole, fit = fit, fit.answering
-    frontier = fit.frontier
-    if not allocations or frontier is None or fit.covered is None:
+    fit = fit.answering
+    found = _find_span(fit, allocations)
+    if found is None:
         return None
-    known = fit.covered.flops if fit.asked == "parametric" else frontier.range
-    low = min([known[0] * 10.0**-_BELOW, *(one.flops for one in allocations)])
-    high = max([known[1] * 10.0**_ABOVE, *(one.flops for one in allocations)])
+    known, low, high = found
     nodes, answers = _place_nodes(fit, np.log(low), np.log(high))
     columns = np.exp(answers)
     ranges: tuple[Allocation, ...] = ()
@@ -129,12 +125,34 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
         covered=known,
         level=fit.level,
         curves=trace_conditions(fit, low=float(low), high=float(high)),
-        shown=tuple(allocate(whole, one, far=True) for one in list_stops(known[0], high)),
     )
 
 
-def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, str]]:
-    """(budget, N*, D*, D*/N*, loss), with intervals, of the answers shown to every reader."""
+def _find_span(
+    fit: Fit, allocations: tuple[Allocation, ...]
+) -> tuple[tuple[float, float], float, float] | None:
+    """Budgets [FLOP] that the data cover, and the lowest and highest that are answered; None where
+    there is no answer at all."""
+    frontier = fit.frontier
+    if not allocations or frontier is None or fit.covered is None:
+        return None
+    known = fit.covered.flops if fit.asked == "parametric" else frontier.range
+    asked = [one.flops for one in allocations]
+    low = min([known[0] * 10.0**-_BELOW, *asked])
+    return known, low, max([known[1] * 10.0**_ABOVE, *asked])
+
+
+def list_answers(
+    fit: Fit, allocations: tuple[Allocation, ...]
+) -> list[tuple[str, str, str, str, str]]:
+    """(budget, N*, D*, D*/N*, loss), with intervals, of two budgets a decade, for readers without
+    scripts; `fit` and `allocations` as for `tabulate_answers`."""
+    fit = fit.answering
+    found = _find_span(fit, allocations)
+    if found is None:
+        return []
+    known, _, high = found
+    shown = [_find_range(fit, one, known) for one in list_stops(known[0], high)]
     return [
         (
             format_flops(one.flops),
@@ -143,7 +161,7 @@ def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, st
             format_count(one.tokens_per_param),
             _join(format_loss(one.loss), format_interval(one.loss_interval, format_loss)),
         )
-        for one in (table.shown if table else ())
+        for one in shown
     ]
 
 

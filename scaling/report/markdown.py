@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Check
 from scaling.report.answers import describe_answer, list_failed
-from scaling.report.calculator import list_answers, tabulate_answers
+from scaling.report.calculator import list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
 from scaling.report.citation import cite_report
@@ -72,7 +72,7 @@ def render_markdown(data: ReportData) -> str:
     lines += [STATUSES[fit.status][1], ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
-    table = list_answers(tabulate_answers(fit, data.allocations))
+    table = list_answers(fit, data.allocations)
     if table:
         lines += ["## Other budgets", "", *_table(["C", "N*", "D*", "D*/N*", "loss"], table)]
     lines += ["## The law", ""]

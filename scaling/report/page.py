@@ -155,7 +155,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "answers": [describe_answer(one, fit, data.facts) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        "table_of_answers": list_answers(table),
+        "table_of_answers": list_answers(fit, data.allocations),
         "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
         "slider": table and table.describe_budgets(),
         "ask_fit": f"scaling fit {asking}",

@@ -242,7 +242,7 @@ def _seal(table: RunTable) -> RunTable:
     options = {
         "columns": columns.shape[1],
         "convention": table.convention,
-        "cost": dataclasses.asdict(table.cost),
+        "cost": table.cost.to_json(),
         "diverged": len(table.diverged),
         "grouped": table.group is not None,
         "schedules": sorted(set(table.schedule or ())),

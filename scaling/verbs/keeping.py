@@ -54,7 +54,7 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     Fit again where needed and write reports/<sweep>/index.html. Of a table of runs: report.md with
     what was understood, the law, answers and checks.
     """
-    from scaling.workflow.stored import holds_sweep
+    from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
     if source.exists() and not holds_sweep(source):

@@ -55,11 +55,10 @@ def obtain_answerer(
     source: Path, options: dict[str, Any]
 ) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
     """What answers: the fit, the shapes that can be built, and what names damage in the end."""
-    from scaling.workflow.stored import holds_sweep
+    from scaling.ledger.contents import holds_sweep, read_contents
 
     if not holds_sweep(source):
         return obtain_fit(source, options)[0].fit, None, lambda: False
-    from scaling.ledger.contents import read_contents
     from scaling.workflow.recall import recall_fit
 
     contents = read_contents(source)
@@ -89,8 +88,8 @@ def list_groups(
         TableError: The table lacks the column.
     """
     from scaling.errors import UsageError
+    from scaling.ledger.contents import holds_sweep
     from scaling.tables.cells import list_values
-    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(source):
         raise UsageError(f"{source} is a results folder: --group-by is for tables.")

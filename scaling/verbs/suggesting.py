@@ -54,9 +54,10 @@ def suggest(
     Of a table of runs: their N, D and C.
     """
     from scaling.errors import UsageError
+    from scaling.ledger.contents import holds_sweep
     from scaling.terminal.plan import format_suggestion
     from scaling.words.commands import quote_command
-    from scaling.workflow.stored import holds_sweep, open_results
+    from scaling.workflow.stored import open_results
     from scaling.workflow.suggesting import suggest_cells, write_sweep
 
     if output is not None and output.exists():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.ledger.commit import Ledger
+from scaling.ledger.contents import holds_sweep
 from scaling.ledger.results import RunResult
 from scaling.sweep.cells import Cell
 from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
@@ -15,7 +16,6 @@ from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
-from scaling.workflow.stored import holds_sweep
 
 
 def describe_plan(

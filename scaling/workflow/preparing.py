@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import CorpusError, SpecError
 from scaling.ledger.commit import Ledger
+from scaling.ledger.contents import holds_sweep
 from scaling.ledger.forecasts import read_forecasts
 from scaling.sweep.cells import Plan
 from scaling.sweep.plan import plan_sweep
 from scaling.workflow.devices import check_device
-from scaling.workflow.stored import holds_sweep, list_validations
+from scaling.workflow.stored import list_validations
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus

@@ -122,11 +122,11 @@ def _answer_by_count(
     allocations: Sequence[Allocation],
 ) -> dict[CountConvention, Allocation | None]:
     """The first answer under each way of counting N; `allocations` are those of the one that is
-    asked for."""
+    asked for. The others are point fits: the page shows no interval of them."""
     answers: dict[CountConvention, Allocation | None] = {}
     for count in COUNT_CONVENTIONS:
         if count != options.count:
-            few = dataclasses.replace(options, count=count)
+            few = dataclasses.replace(options, count=count, bootstrap=None)
             table = tabulate_sweep(stored, count=count)
             fit = fit_filtered(table, stored, few, filters).fit
             answers[count] = next(iter(answer_forecast(stored, fit)), None)

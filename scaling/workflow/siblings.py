@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import UsageError
+from scaling.ledger.contents import holds_sweep
 from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.siblings import list_siblings
 from scaling.workflow.fits import FitOptions, fit_table
-from scaling.workflow.stored import StoredSweep, holds_sweep, open_results, tabulate_sweep
+from scaling.workflow.stored import StoredSweep, open_results, tabulate_sweep
 
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison, Trained

@@ -16,7 +16,7 @@ from scaling.errors import (
     UsageError,
 )
 from scaling.ledger.commit import Ledger
-from scaling.ledger.contents import Contents, read_contents
+from scaling.ledger.contents import Contents, holds_sweep, read_contents
 from scaling.ledger.forecasts import StoredForecasts
 from scaling.ledger.found import StoredResults
 from scaling.ledger.sweep_table import tabulate
@@ -197,8 +197,3 @@ def list_failures(stored: StoredSweep) -> dict[str, str]:
                 failures[run_id] = f"{failure.cause}: {failure.message}"
                 break
     return failures
-
-
-def holds_sweep(folder: Path) -> bool:
-    """Whether a sweep was begun in this folder."""
-    return (folder / "sweep.json").is_file()

@@ -87,7 +87,7 @@ def test_there_is_a_curve_for_every_pair_of_stops(table: AnswerTable) -> None:
 
 def test_without_an_answer_there_is_no_calculator() -> None:
     assert tabulate_answers(standard_data().fit, ()) is None
-    assert list_answers(None) == []
+    assert list_answers(standard_data().fit, ()) == []
 
 
 def test_without_a_bootstrap_the_table_has_no_ranges() -> None:
