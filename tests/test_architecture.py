@@ -37,16 +37,7 @@ RANKS = [
     "cli",
     "__main__",
 ]
-ISLANDS = (
-    {"training", "orchestration"},
-    {
-        "laws",
-        "fitting",
-        "allocation",
-        "compare",
-        "design",
-    },
-)
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "compare", "design"})
 ROOMS = {
     "torch": {"training", "sweep/families"},
     "ray": {"orchestration"},

@@ -5,8 +5,6 @@ An effect is another exit code, another answer, another message or another file.
 trained sweep or Ray is shown by a test elsewhere, which is named here and has to be there.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 python -m tools.tables_page > docs/tables.md
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Sequence
 

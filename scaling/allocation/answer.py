@@ -12,6 +12,9 @@ from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
 from scaling.tables.metrics import MetricFacts
 
+# The flat basin: what another 5 % of compute would make up for (decision 0076).
+COMPUTE_PENALTY = 0.05
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildableShape:
@@ -168,7 +171,7 @@ class Allocation:
             a loss).
         flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
             loss; None where it is not known.
-        compute_penalty: What `flat_basin` was computed for (0.05).
+        compute_penalty: What `flat_basin` was computed for.
         shape: None where the table names no ladder.
         extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
             (0 inside).
@@ -193,15 +196,15 @@ class Allocation:
     tokens: float
     loss: float | None
     level: float
-    params_interval: Interval | None
-    tokens_interval: Interval | None
-    loss_interval: Interval | None
-    flat_basin: tuple[float, float] | None
-    compute_penalty: float
-    shape: BuildableShape | None
+    params_interval: Interval | None = None
+    tokens_interval: Interval | None = None
+    loss_interval: Interval | None = None
+    flat_basin: tuple[float, float] | None = None
+    compute_penalty: float = COMPUTE_PENALTY
+    shape: BuildableShape | None = None
     extrapolation_decades: float
     approach: Approach
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...] = ()
     question: Question | None = None
     binding: tuple[str, ...] = ()
     flops_interval: Interval | None = None

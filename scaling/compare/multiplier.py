@@ -291,10 +291,7 @@ def _split_joint(
 
 
 def _keep_apart(
-    fits: list[ParametricFit],
-    tables: tuple[RunTable, RunTable],
-    bootstrap: int | None,
-    seed: int,
+    fits: list[ParametricFit], tables: tuple[RunTable, RunTable], bootstrap: int | None, seed: int
 ) -> tuple[_Recipe, ...]:
     """A law for each. Draws take the cells that the tables share in both or in neither; where there
     are none, each table is drawn by itself."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
+
+import numpy as np
 
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
@@ -16,6 +19,7 @@ from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
+from scaling.units import FloatArray
 
 FAMILIES: dict[str, LawFamily] = {
     family.name: family
@@ -74,3 +78,9 @@ def name_families() -> str:
 def list_scored() -> tuple[str, ...]:
     """The laws that a backtest scores where none are named."""
     return tuple(name for name, family in FAMILIES.items() if family.scored)
+
+
+def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
+    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
+    law = find_law(name)
+    return law, np.array([letters[letter] for letter in law.param_names])

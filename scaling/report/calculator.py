@@ -20,7 +20,7 @@ from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.report.sliders import ConditionCurve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.words.plain import format_interval, format_loss
@@ -103,12 +103,8 @@ class AnswerTable:
 
 
 def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above; None where none can be had.
-
-    Args:
-        fit: What answers.
-        allocations: The report's answers; without one there is no calculator either.
-    """
+    """Answers from half a decade below the data to three above; None where none can be had, or
+    where the report has no answer."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
@@ -207,8 +203,7 @@ def _answer(fit: Fit, log_flops: FloatArray) -> FloatArray:
     frontier = fit.frontier
     assert frontier is not None
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
         return np.log([params, tokens, family.loss(letters, params, tokens)])
     log_n = math.log(frontier.k_n) + frontier.a * log_flops

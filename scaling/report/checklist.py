@@ -92,11 +92,10 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
     if fit.law is None:
         return (("What is the form of the law?", f"No law was fitted. {fit.reason}"),)
     family = find_law(fit.law.family)
-    letters = ", ".join(family.param_names)
+    form = family.equation
+    fitted = f"{', '.join(family.param_names)}: {len(fit.law.params)}"
     if fit.members:
         form, fitted = "a weighted average of several laws", f"those of {len(fit.members)} members"
-    else:
-        form, fitted = family.equation, letters
     return (
         ("What is the form of the law?", f"{form} [nats/token]"),
         (
@@ -110,12 +109,9 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
             if fit.frontier is not None
             else "to predict the loss of larger runs; it splits no budget",
         ),
-        ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
+        ("Which parameters are fitted, and how many?", fitted),
         ("How many laws are fitted?", _count_laws(data)),
-        (
-            "Where does the form come from, and what does it assume?",
-            _name_origin(fit),
-        ),
+        ("Where does the form come from, and what does it assume?", _name_origin(fit)),
     )
 
 
@@ -127,17 +123,11 @@ def _name_origin(fit: Fit) -> str:
     return "; ".join([*said, "one recipe throughout"])
 
 
-def _count_fitted(letters: str, fit: Fit) -> str:
-    assert fit.law is not None
-    return letters if fit.members else f"{letters}: {len(fit.law.params)}"
-
-
 def _count_laws(data: ReportData) -> str:
     """One, and those it is compared with."""
     others = len(data.variants)
-    if not others:
-        return "one"
-    return f"one; {others} other choices of law, method and runs stand in Other choices"
+    beside = f"; {others} other choices of law, method and runs stand in Other choices"
+    return "one" + (beside if others else "")
 
 
 def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:

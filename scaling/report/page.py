@@ -15,12 +15,12 @@ import math
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scaling.files.durable import blaming_machine, write_durably
+from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Fit
 from scaling.laws.registry import find_family
 from scaling.report.answers import (
@@ -41,7 +41,7 @@ from scaling.report.choices import (
     list_frontiers,
     list_members,
 )
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.data import ReportData
 from scaling.report.embedding import (
     embed_csv,
@@ -73,15 +73,9 @@ from scaling.report.sources import (
 from scaling.units import format_count, format_flops
 from scaling.words.forecasts import describe_score, list_forecast_rows
 from scaling.words.letters import write_formula
-from scaling.words.plain import (
-    FORECAST_HEADINGS,
-    format_share,
-)
+from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
 from scaling.words.statuses import STATUSES
-
-if TYPE_CHECKING:
-    pass
 
 _HEAD_CHARACTERS = 2000
 
@@ -103,8 +97,7 @@ def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) 
     if keep_current and _is_current(path, data):
         return path
     content = render_page(data).encode("utf-8")
-    with blaming_machine(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_durably(path, content)
     return path
 
@@ -277,12 +270,7 @@ def _gather_rest(data: ReportData) -> dict[str, Any]:
         "recipe_steps": [] if data.recipes is None else list(map(say_step, data.recipes.steps)),
         "csv_link": embed_csv(data.csv),
         "csv_rows": max(0, data.csv.count("\n") - 1),
-        "bibtex": write_bibtex(
-            name=data.name,
-            version=data.versions.get("scaling", ""),
-            digest=data.fit.table_digest,
-            created=data.created,
-        ),
+        "bibtex": cite_report(data),
     }
 
 

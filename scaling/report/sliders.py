@@ -15,14 +15,9 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.composite import MAX_EPOCHS
-from scaling.allocation.problem import (
-    PUBLISHED_WORTH,
-    SERVING_SHARE,
-    Problem,
-    find_best_params,
-)
+from scaling.allocation.problem import PUBLISHED_WORTH, SERVING_SHARE, Problem, find_best_params
 from scaling.fitting.fitted import Fit
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.units import FloatArray
 
 ACCURACY = 2e-3  # relative: three digits, off by one in the last
@@ -66,8 +61,7 @@ def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCur
     """
     if fit.asked != "parametric" or fit.law is None or fit.covered is None or not fit.approaches:
         return ()
-    family = find_law(fit.law.family)
-    letters = np.array([fit.law.params[name] for name in family.param_names])
+    family, letters = read_law(fit.law.family, fit.law.params)
     ends = Problem(law=family, coefficients=np.tile(letters, (3, 1)), cost=fit.cost)
     budgets = np.array([low, fit.covered.flops[1], high])
     tokens = budgets / fit.cost.flops_per_token(find_best_params(ends, budgets))

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
 from scaling.tables.metrics import LOSS, MetricFacts
-from scaling.terminal.questions import (
-    describe_asked,
-    list_assumptions,
-    list_costs,
-    list_trade_offs,
-)
+from scaling.terminal.questions import describe_asked, list_assumptions, list_costs, list_trade_offs
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.words.statuses import STATUSES
 

@@ -79,14 +79,8 @@ def forecast(
         with refusal_as_json(found.fit, "forecasts", as_json):
             rows = found.table if near else None
             for budget in flops:
-                forecast_run(
-                    stored,
-                    found.fit,
-                    flops=budget,
-                    near=rows,
-                    far=far,
-                    anyway=options["anyway"],
-                )
+                how = {"far": far, "anyway": options["anyway"]}
+                forecast_run(stored, found.fit, flops=budget, near=rows, **how)
     else:
         stored = open_results(source)
     record = review_forecasts(stored)

@@ -162,14 +162,7 @@ def write_report_page(
 def write_table_report(
     table: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
 ) -> int:
-    """Write reports/<stem>/report.md of a table of runs; prints its path.
-
-    Args:
-        table: The file or folder.
-        root: Where reports/ lies.
-        options: Family, filters and backtest.
-        reading: How the table is read.
-    """
+    """Write reports/<stem>/report.md of a table of runs below `root`; prints its path."""
     from scaling.files.durable import make_folder, write_durably
     from scaling.workflow.reporting import describe_table_fit
 

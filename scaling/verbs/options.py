@@ -97,37 +97,6 @@ def _describe_columns() -> str:
     return f"Needed: {needed}. Optional: {more} (README)."
 
 
-_ROW_OPTIONS = [
-    click.option(
-        "--count",
-        type=click.Choice(["matmul", "total", "non_embedding"]),
-        default="matmul",
-        show_default=True,
-        help="How N is counted (results folders; a table states its own N).",
-    ),
-    click.option(
-        "--columns",
-        default="",
-        metavar="N=params,D=tokens,...",
-        help=f"Names of a table's columns. {_describe_columns()}",
-    ),
-    click.option(
-        "--loss-unit",
-        type=click.Choice(["nats", "bits", "bpb"]),
-        default="nats",
-        show_default=True,
-        help="Unit of a table's loss.",
-    ),
-    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
-]
-huber_option = click.option(
-    "--huber-delta",
-    type=float,
-    default=None,
-    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-)
-
-
 def filter_options(function: _F) -> _F:
     """Which rows a fit leaves out."""
     options = [
@@ -339,13 +308,10 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise click.UsageError(f"--state {error}.") from None
     return {
-        "count": options["count"],
+        **{name: options[name] for name in ("count", "loss_unit", "drop_bad", "anyway")},
         "columns": read_columns(options["columns"]),
-        "loss_unit": options["loss_unit"],
-        "drop_bad": options["drop_bad"],
         "states": states,
         "where": tuple(pairs),
-        "anyway": options["anyway"],
         "metric": read_metric(options),
     }
 
@@ -362,25 +328,19 @@ def make_filters(options: dict[str, Any]) -> Filters:
     """The declared filters among the options of a fit."""
     from scaling.tables.filters import Filters
 
-    return Filters(
-        flops_range=_read_range(options["flops_range"]),
-        first_epoch=options["first_epoch"],
-        min_ratio=options["min_ratio"],
-        best_recipe=options["best_recipe"],
-        last_of_run=options["last_of_run"],
-    )
+    same = ("first_epoch", "min_ratio", "best_recipe", "last_of_run")
+    kept = {name: options[name] for name in same}
+    return Filters(flops_range=_read_range(options["flops_range"]), **kept)
 
 
 def list_given(options: dict[str, Any]) -> list[str]:
     """The words of a command line that say the same as `options`; what is not given is left out."""
-    words = []
-    for name, value in options.items():
-        if value is None or value is False:
-            continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(str(value))
-    return words
+    return [
+        word
+        for name, value in options.items()
+        if value is not None and value is not False
+        for word in (f"--{name.replace('_', '-')}", *([] if value is True else [str(value)]))
+    ]
 
 
 def count_refits(options: dict[str, Any]) -> int | None:
@@ -400,15 +360,8 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow.fits import FitOptions
 
-    return FitOptions(
-        approach=options["approach"],
-        family=options["family"],
-        count=options["count"],
-        huber_delta=options["huber_delta"],
-        bootstrap=count_refits(options),
-        level=options["level"],
-        seed=options["seed"],
-    )
+    same = ("approach", "family", "count", "huber_delta", "level", "seed")
+    return FitOptions(bootstrap=count_refits(options), **{name: options[name] for name in same})
 
 
 def read_columns(text: str) -> dict[str, str]:

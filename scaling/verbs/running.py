@@ -119,11 +119,7 @@ def _run_one(
 
     refuse_driven(root / "results" / name)
     sweep = prepare_sweep(
-        sweep_file,
-        root=root,
-        name=name,
-        runs_here=address is None,
-        validate=validate,
+        sweep_file, root=root, name=name, runs_here=address is None, validate=validate
     )
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
@@ -173,10 +169,7 @@ def _run_one(
     "--cpus", type=click.IntRange(1, 100_000), default=None, help="Cores.  [default: all here]"
 )
 @click.option(
-    "--price-per-hour",
-    type=FiniteRange(0),
-    default=None,
-    help="Of the machine, in any currency.",
+    "--price-per-hour", type=FiniteRange(0), default=None, help="Of the machine, in any currency."
 )
 @click.option(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
