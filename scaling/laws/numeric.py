@@ -34,6 +34,7 @@ class NumericAnswers:
 
     lower: FloatArray
     upper: FloatArray
+    loss_letters: tuple[str, ...] | None = None
 
     def hold(self, theta: FloatArray) -> FloatArray:
         """theta within the bounds, shape (K, p)."""

@@ -25,6 +25,7 @@ class OverTraining(Chinchilla):
         equation = "E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
         super().__init__("over_training", equation=equation, tied=True)
         self.param_names = ("E", "a", "b", "eta")
+        self.loss_letters = ("E", "a", "b")
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         """See LawFamily."""

@@ -17,6 +17,7 @@ from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
+from scaling.units.losses import LossScale
 
 FAMILIES: Mapping[str, LawFamily] = {
     family.name: family
@@ -68,3 +69,20 @@ def find_law(name: str) -> Law:
         UsageError: There is none.
     """
     return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)
+
+
+def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str:
+    """The name of a law in a unit of losses: E of `floor:1.69` is a loss, other names hold none.
+
+    Args:
+        name: As a user or a fit writes it; one that is no law stays as it is, to be refused.
+        scale: The unit.
+        into_nats: From the unit into nats, in place of the other way.
+    """
+    if not name.startswith(_HELD):
+        return name
+    try:
+        floor = float(name.removeprefix(_HELD))
+    except ValueError:
+        return name
+    return f"{_HELD}{(scale.from_ if into_nats else scale.to)(floor):.12g}"

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -23,10 +22,9 @@ from scaling.tables.brackets import Bracket
 from scaling.tables.header import REQUIRED_COLUMNS
 from scaling.tables.rows import MAX_PROBLEMS, shorten_problems
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import LossUnit
 
 _TEXT_COLUMNS = ("run", "group", "corpus", "numerics", "trajectory", "schedule")
-
-LossUnit = Literal["nats", "bits", "bpb", "ppl"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

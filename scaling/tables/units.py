@@ -99,25 +99,6 @@ def judge_units(
     return tuple(doubts)
 
 
-def to_nats(value: float, unit: str) -> float:
-    """A loss in nats; that of a perplexity is its logarithm.
-
-    Args:
-        value: Positive; of a perplexity above 1.
-        unit: nats, bits, bpb (bits per byte) or ppl.
-    """
-    if unit == "ppl":
-        return math.log(value) if value > 0 else -math.inf
-    return value if unit == "nats" else value * math.log(2.0)
-
-
-def from_nats(value: float, unit: str) -> float:
-    """The inverse of `to_nats`."""
-    if unit == "ppl":
-        return math.exp(value)
-    return value if unit == "nats" else value / math.log(2.0)
-
-
 def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, str]) -> list[Doubt]:
     ratio = tokens / params
     for name, values in (("N", params), ("D", tokens)):
@@ -196,13 +177,13 @@ def _judge_loss(loss: FloatArray) -> list[Doubt]:
     highest, lowest = float(np.median(loss)), float(loss.min())
     if float(loss.max()) > HIGHEST_LOSS and highest > HIGHEST_LOSS / 2:
         return [Doubt(
-            f"The loss is {_span(loss)}; {HIGHEST_LOSS:g} nats is a guess among 262,144 tokens. "
-            "No model of text is that bad.",
+            f"The loss is {_span(loss)} nats/token; {HIGHEST_LOSS:g} nats/token is a guess "
+            "among 262,144 tokens. No model of text is that bad.",
             "If it is a perplexity, say --loss-unit ppl.",
         )]  # fmt: skip
     if lowest < LOWEST_LOSS:
         return [Doubt(
-            f"The lowest loss is {lowest:.3g} nats, below that of any text.",
+            f"The lowest loss is {lowest:.3g} nats/token, below that of any text.",
             "Is the column a loss, of held-out text? Bits and bits per byte have --loss-unit.",
         )]  # fmt: skip
     return []

@@ -13,6 +13,7 @@ from scaling.terminal.questions import (
     list_trade_offs,
 )
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.statuses import STATUS_SENTENCES
 
 if TYPE_CHECKING:
@@ -29,22 +30,26 @@ if TYPE_CHECKING:
 _NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
 
-def format_fit(fit: Fit) -> str:
-    """The law, its frontier by every approach, and the checks that did not pass."""
+def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
+    """The law, its frontier by every approach, and the checks that did not pass; losses in a
+    unit."""
     from scaling.laws.registry import find_law
 
     lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
-        lines.append(f"  {fit.reason}")
+        lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
-        lines += ["", f"L(N, D) = {find_law(fit.law.family).equation}   [nats/token]"]
+        own = fit.law.find_scale(scale)
+        law, unit = fit.law.rewrite(own), describe_law_unit(own, scale)
+        lines += ["", f"L(N, D) = {find_law(law.family).equation}   [{unit}]"]
         lines += _list_members(fit.members)
-        for name, value in () if fit.members else fit.law.params.items():
-            interval = (fit.law.intervals or {}).get(name)
+        for name, value in () if fit.members else law.params.items():
+            interval = (law.intervals or {}).get(name)
             profile = ""
             if name == "E" and fit.floor is not None:
-                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+                low, high = own.to(fit.floor.low), own.to(fit.floor.high)
+                profile = f"  profile [{low:.4g}, {high:.4g}]"
             ends = _format_interval(interval, ".4g")
             lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
@@ -74,18 +79,28 @@ def format_fit(fit: Fit) -> str:
         ]
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
-    return "\n".join(lines + _format_checks(fit.checks))
+    return "\n".join(lines + _format_checks(fit.checks, scale))
 
 
-def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
+def describe_law_unit(own: LossScale, scale: LossScale) -> str:
+    """What a law gives, in the unit of its letters `own`, where losses are in `scale`."""
+    if own is scale:
+        return own.label
+    if scale.unit == "ppl":
+        return f"{scale.inner_label}: the logarithm of the perplexity"
+    return f"{scale.inner_label}: its letters do not follow the unit of losses"
+
+
+def format_groups(column: str, fits: Mapping[str, Fit], scale: LossScale = NATS) -> str:
     """One line for each group's law; below, each group's fit."""
     ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
     top = min(ends, default=None)
-    names = list(dict.fromkeys(n for one in fits.values() if one.law for n in one.law.params))
+    laws = {key: one.law.rewrite(one.law.find_scale(scale)) for key, one in fits.items() if one.law}
+    names = list(dict.fromkeys(name for one in laws.values() for name in one.params))
     head = [column, "runs", *names, "a", "" if top is None else f"N* at {format_flops(top)}"]
     rows = [head]
     for key, one in fits.items():
-        law = one.law.params if one.law is not None else {}
+        law = laws[key].params if key in laws else {}
         row = [key or "(empty)", str(one.n), *(f"{law[n]:.4g}" if n in law else "" for n in names)]
         if one.frontier is None or top is None:
             row += ["", one.status]
@@ -93,7 +108,7 @@ def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
             at = one.frontier.k_n * top**one.frontier.a
             row += [f"{one.frontier.a:.3f}", format_count(at)]
         rows.append(row)
-    parts = [f"{column} = {key}:\n{format_fit(one)}" for key, one in fits.items()]
+    parts = [f"{column} = {key}:\n{format_fit(one, scale)}" for key, one in fits.items()]
     return "\n\n".join(["\n".join(align_columns(rows)), *parts])
 
 
@@ -128,14 +143,15 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
     return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
 
 
-def format_unfiltered(whole: Fit, fit: Fit) -> str:
+def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
     line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
     if whole.law is not None:
-        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
+        law = whole.law.rewrite(whole.law.find_scale(scale))
+        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in law.params.items())
     if whole.frontier is None:
-        return f"{line}\n  {whole.reason}".rstrip()
+        return f"{line}\n  {scale.reword(whole.reason)}".rstrip()
     ends = [one.frontier.range[1] for one in (fit, whole) if one.frontier is not None]
     answers = [
         f"N* = {format_count(one.frontier.k_n * ends[0] ** one.frontier.a)} "
@@ -146,23 +162,23 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
-def _format_measured(found: Measurement) -> str:
+def _format_measured(found: Measurement, scale: LossScale) -> str:
     """What is known; the forecast stands below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
     return (
-        f"measured at {format_flops(found.flops)} FLOPs: {found.loss:.4f} nats/token ({best}: "
-        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
+        f"measured at {format_flops(found.flops)} FLOPs: {scale.to(found.loss):.4f} {scale.label} "
+        f"({best}: N {format_count(found.params)}, D {format_count(found.tokens)})"
     )
 
 
-def _describe_law(answer: Allocation) -> list[str]:
+def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
     """Which law answered; Chinchilla's answer beside it where they are far apart."""
     plain = answer.chinchilla
     if answer.family is None or answer.family == "chinchilla":
         return []
     if plain is None or not _are_apart(answer, plain):
         return [f"  answered by {answer.family}"]
-    loss = "" if plain.loss is None else f", loss {plain.loss:.4f}"
+    loss = "" if plain.loss is None else f", loss {scale.to(plain.loss):.4f}"
     return [
         f"  answered by {answer.family}; Chinchilla's law alone says "
         f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
@@ -184,14 +200,17 @@ def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
     )
 
 
-def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
+def format_allocation(
+    answer: Allocation, scale: LossScale = NATS, *, said: Collection[Check] = ()
+) -> str:
     """One answer: what to train, how sure, how far from the data.
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    known = answer.measured
+    lines = [] if known is None else [_format_measured(known, scale), "forecast:"]
     lines += [
-        f"{describe_asked(answer)} "
+        f"{describe_asked(answer, scale)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
         f"{_format_interval(answer.params_interval, None)}".rstrip(),
@@ -200,11 +219,11 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     ]
     if answer.loss is not None:
         lines.append(
-            f"  loss    {answer.loss:>8.4f}  "
-            f"{_format_interval(answer.loss_interval, '.4f')} nats/token"
+            f"  loss    {scale.to(answer.loss):>8.4f}  "
+            f"{_format_losses(answer.loss_interval, scale)} {scale.label}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
-    lines += _describe_law(answer)
+    lines += _describe_law(answer, scale)
     lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
@@ -220,11 +239,12 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
             f"{penalty}"
         )
-    lines += [*list_trade_offs(answer), *list_assumptions(answer)]
-    return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
+    lines += [*list_trade_offs(answer), *map(scale.reword, list_assumptions(answer))]
+    told = [check for check in answer.checks if check not in said]
+    return "\n".join(lines + _format_checks(told, scale))
 
 
-def format_members(found: MemberAnswers) -> str:
+def format_members(found: MemberAnswers, scale: LossScale = NATS) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
     rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
     rows += [
@@ -233,7 +253,7 @@ def format_members(found: MemberAnswers) -> str:
             f"{one.weight:.2f}",
             format_count(one.params),
             format_count(one.tokens),
-            f"{one.loss:.4f}",
+            f"{scale.to(one.loss):.4f}",
         )
         for one in (*found.members, found.equal)
     ]
@@ -252,20 +272,23 @@ def format_members(found: MemberAnswers) -> str:
     return "\n".join(lines)
 
 
-def format_prediction(answer: Prediction) -> str:
+def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
     """The loss of one (N, D)."""
-    lines = [] if answer.measured is None else [_format_measured(answer.measured), "forecast:"]
+    known = answer.measured
+    lines = [] if known is None else [_format_measured(known, scale), "forecast:"]
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
-        f"loss {answer.loss:.4f} nats/token",
-        f"  the law's value  {_format_interval(answer.mean_interval, '.4f')}".rstrip(),
-        f"  one new run      {_format_interval(answer.new_run_interval, '.4f')}".rstrip(),
+        f"loss {scale.to(answer.loss):.4f} {scale.label}",
+        f"  the law's value  {_format_losses(answer.mean_interval, scale)}".rstrip(),
+        f"  one new run      {_format_losses(answer.new_run_interval, scale)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
-        beside = "" if plain is None else f"; Chinchilla's law alone says {plain.loss:.4f}"
+        beside = ""
+        if plain is not None and plain.loss is not None:
+            beside = f"; Chinchilla's law alone says {scale.to(plain.loss):.4f}"
         lines.append(f"  answered by {answer.family}{beside}")
-    return "\n".join(lines + _format_checks(answer.checks))
+    return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
 def format_backtest(scored: Backtest) -> str:
@@ -349,15 +372,16 @@ def _format_share(value: float, error: float | None, sign: str = "") -> str:
     return f"{value:{sign}.2%}" + ("" if error is None else f" ± {error:.2%}")
 
 
-def format_comparison(answer: Comparison) -> str:
+def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
     """Which recipe needs less compute, by how much."""
     first, second = answer.names
+    losses = [scale.to(one) for one in answer.loss]
     interval = answer.multiplier_interval
     lines = [
         f"A: {first}",
         f"B: {second}",
-        f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
-        f"B {answer.loss[1]:.4f} nats/token.",
+        f"With {format_flops(answer.flops)} FLOPs A reaches {losses[0]:.4f} and "
+        f"B {losses[1]:.4f} {scale.label}.",
         _say_multiplier(answer.multiplier, interval),
     ]
     if interval is not None:
@@ -378,7 +402,7 @@ def format_comparison(answer: Comparison) -> str:
     else:
         lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
         lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
-    return "\n".join(lines + _format_checks(answer.checks))
+    return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
 def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
@@ -397,16 +421,20 @@ def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
     return f"{said} ({interval.level:.0%} interval {ends})"
 
 
-def _format_checks(checks: Iterable[Check]) -> list[str]:
+def _format_checks(checks: Iterable[Check], scale: LossScale = NATS) -> list[str]:
     given = list(checks)
     lines = [
-        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
+        clean_line(f"  ! {check.code}: {scale.reword(f'{check.seen} {check.advice}')}".rstrip())
         for check in given
         if check.passed is False
     ]
     if unjudged := [check.code for check in given if check.passed is None]:
         lines.append(f"  ? could not be judged (--json says why): {', '.join(unjudged)}")
     return ["", *lines] if lines else []
+
+
+def _format_losses(interval: Interval | None, scale: LossScale) -> str:
+    return _format_interval(None if interval is None else interval.rewrite(scale), ".4f")
 
 
 def _format_interval(interval: Interval | None, spec: str | None) -> str:

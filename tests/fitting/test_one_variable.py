@@ -68,7 +68,7 @@ def test_a_forecast_far_away_is_refused_and_a_floor_above_the_data_too():
     found = fit_curve([X], [evaluate(X)], variable="C", bootstrap=None)
     with pytest.raises(QueryError, match="insist with --far"):
         found.forecast(1e25)
-    assert found.forecast(1e25, far=True)["extrapolation_decades"] == pytest.approx(4.0)
+    assert found.forecast(1e25, far=True).extrapolation_decades == pytest.approx(4.0)
     with pytest.raises(QueryError, match="below the lowest loss"):
         fit_curve([X], [evaluate(X)], variable="C", floor=9.0)
 

@@ -64,8 +64,8 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
             )
     if np.ptp(np.log(table.loss)) > math.log(_MAX_LOSS_RATIO):
         return (
-            f"Losses span {table.loss.min():.3g} … {table.loss.max():.3g}; these are no "
-            f"cross-entropies of one task. Correct or leave out the odd rows."
+            f"Losses span {table.loss.min():.3g} … {table.loss.max():.3g} nats/token; these "
+            f"are no cross-entropies of one task. Correct or leave out the odd rows."
         )
     slope, spread = _measure_line(table)
     if spread < _LINE_SPREAD:
