@@ -66,10 +66,11 @@ _LOSSES = """\
 `--loss-unit nats` (per token; the default), `bits` (per token), `bpb` (bits per byte) or `ppl` (a
 perplexity) is the unit of the table, of the question (`--target-loss`, `--floor`,
 `--family floor:…`, `--outcome`), of all that is printed and of JSON, whose `loss_unit` names it.
-Fits are made in nats. Letters of a law that are proportional to the loss (`E`, `A`, `B`) follow the
-unit; those of a perplexity, and of laws that hold the loss inside a power, stay in nats, and the law
-says so. Bits per byte are fitted per byte: N* and D* do not depend on the bytes of a token, so a
-table need not state them. A results folder knows those of its held-out text and answers in any unit.
+Fits are made in nats. Letters of a law that are proportional to the loss (`E`, `A`, `B`) follow
+the unit; those of a perplexity, and of laws that hold the loss inside a power, stay in nats, and
+the law says so. Bits per byte are fitted per byte: N* and D* do not depend on the bytes of a token,
+so a table need not state them. A results folder knows those of its held-out text and answers in any
+unit.
 """
 _STATES = """\
 ## Which rows count
