@@ -10,8 +10,8 @@
 
 A cell is WIDTHxLAYERS@FLOPS. Prints one row per cell and setting: mean and standard deviation of
 the held-out loss over the seeds, the change against the cell's first setting with its standard
-error (seeds paired), the share of steps clipped after warmup, and CPU seconds per run. DECISIONS.md
-("Recipe constants") holds what it gave.
+error (seeds paired), the share of steps clipped after warmup, and CPU seconds per run. It gave
+docs/measurements/recipe-constants.md and recipe-corners.md.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from step_parts import PlainGPT, draw_tokens, make_engine_step, make_run, measure
 from torch import nn
 from torch.nn import functional as F
-from train_step import PlainGPT, draw_tokens, make_engine_step, make_run, measure
 
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.shapes import ModelShape, make_shape

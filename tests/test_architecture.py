@@ -12,25 +12,25 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 # The rooms in order: each may import only those before it. Two islands must not see each other.
 RANKS = [
+    "_version",
     "units",
     "errors",
     "files",
     "sweep",
     "tables",
+    "data",
+    "ledger",
     "laws",
     "fitting",
-    "_version",
-    "ledger",
-    "compare",
-    "words",
     "allocation",
-    "terminal",
-    "data",
-    "orchestration",
+    "compare",
     "design",
+    "words",
+    "terminal",
     "report",
-    "trackers",
     "training",
+    "orchestration",
+    "trackers",
     "workflow",
     "verbs",
     "cli",
@@ -94,6 +94,15 @@ def test_imports_point_one_way(path: Path) -> None:
         for island in ISLANDS:
             other = ISLANDS[1] if island is ISLANDS[0] else ISLANDS[0]
             assert not (here in island and there in other), f"{path} crosses over to {name}"
+
+
+def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
+    rooms = {room_of(path) for path in MODULES if room_of(path) != "__init__"}
+    assert rooms == set(RANKS)
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tree = text.partition("scaling/\n  ")[2].partition("```")[0]
+    assert [line.split()[0].strip("/").removesuffix(".py") for line in tree.splitlines()] == RANKS
+    assert len([path for path in MODULES if path.parent == PACKAGE]) <= 6
 
 
 @pytest.mark.parametrize("library", ROOMS)

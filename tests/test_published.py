@@ -92,14 +92,14 @@ def test_epoch_every_refit_converges(epoch):
 
 def test_epoch_chinchilla_budget_takes_18_tokens_per_parameter(epoch):
     answer = allocate(epoch, 5.76e23)
-    assert answer.tokens_per_param == pytest.approx(17.9, abs=0.05)  # SCIENCE.md
+    assert answer.tokens_per_param == pytest.approx(17.9, abs=0.05)  # Besiroglu et al. 2024
     assert answer.params == pytest.approx(73.2e9, rel=1e-3)
     assert answer.tokens == pytest.approx(1.312e12, rel=1e-3)
     assert allocate(epoch, 1e24).params == pytest.approx(97.2e9, rel=1e-3)
 
 
 def test_epoch_flat_basin(epoch):
-    # SCIENCE.md, Intervals: .3 % of loss is 4 / 8 / 27 % of compute at 1e18 / 1e21 / 1e24.
+    # Computed from Epoch's law: .3 % of loss is 4 / 8 / 27 % of compute at 1e18 / 1e21 / 1e24.
     for flops, share in ((1e18, 0.04), (1e21, 0.08), (1e24, 0.27)):
         here = allocate(epoch, flops).loss
         there = allocate(epoch, flops * (1 + share)).loss
@@ -127,7 +127,7 @@ def test_epoch_all_rows_least_absolute_deviation():
 
 
 def test_epoch_with_all_rows_takes_7_tokens_per_parameter():
-    # SCIENCE.md, a tell-tale: the five highest losses kept.
+    # What Epoch's points give with the five highest losses kept.
     fit = fit_runs(read_epoch(dropped=0), bootstrap=None, family="chinchilla")
     assert allocate(fit, 5.76e23).tokens_per_param == pytest.approx(6.8, abs=0.05)
 
@@ -470,7 +470,7 @@ def test_porian_raw_grid_by_cubics(source):
     table = read_porian(source)
     optima, _ = cubic.find_minima(table, group_budgets(table), table.cost)
     slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
-    # Parabolas end within .028 (DECISIONS.md); cubics within .023 here.
+    # Parabolas end within .028 (decision 0042); cubics within .023 here.
     assert float(slope) == pytest.approx(PORIAN[source], abs=0.025)
 
 

@@ -37,7 +37,7 @@ from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray, format_count
 
 # Beyond this many epochs nothing but runs that repeat their data can say what repeats are worth
-# (SCIENCE.md; Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new).
+# (Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new).
 MAX_EPOCHS = 4.0
 # Of the draws; more of them without an answer is said, not only shown by an open interval.
 _FEW_UNREACHED = 0.05

@@ -8,7 +8,7 @@ from scaling.errors import QueryError
 from scaling.fitting.fitted import Check
 from scaling.units import format_count, format_flops
 
-# Beyond this many decades nothing above was ever tested (SCIENCE.md).
+# Beyond this many decades nothing above was ever tested (decision 0076).
 MAX_DECADES = 3.0
 # From a sweep of minutes on a laptop (1e11 FLOPs) to the largest trainings there have been (5e26,
 # Epoch AI's list of notable models) are 16 decades: beyond, not even --far asks for a number.

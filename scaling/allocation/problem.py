@@ -35,7 +35,7 @@ SERVING_SHARE = 1.0 / 3.0  # of a token's training FLOPs
 
 # R, the epochs over which repeats lose their worth. Published with the excess of parameters in the
 # same fit: 15.39; the best optimum known of that fit's table: 95.4; refitted to that table with
-# this half alone: 2.9 (DECISIONS.md, "Questions"). The first answers, all three spread the draws.
+# this half alone: 2.9 (decision 0075). The first answers, all three spread the draws.
 PUBLISHED_WORTH = 15.387756
 OTHER_WORTHS = (95.4, 2.9)
 

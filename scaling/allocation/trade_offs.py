@@ -44,7 +44,7 @@ from scaling.sweep.counting import (
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-# The flat basin: what another 5 % of compute would make up for (SCIENCE.md, Intervals).
+# The flat basin: what another 5 % of compute would make up for (decision 0076).
 _STEPS_BETWEEN = 16  # of neighbouring rungs; a tenth of one is a thousandth of its loss (assumed)
 COMPUTE_PENALTY = 0.05
 # The basin is looked for up to a factor e^7 (1100) of N* either side.

@@ -44,7 +44,7 @@ from scaling.units.losses import NATS, LossScale
 
 # Exponents differ if equal ones would fit as badly once in a hundred tables.
 _SIGNIFICANCE = 0.01
-MAX_DECADES = 3.0  # SCIENCE.md, as for a single table
+MAX_DECADES = 3.0  # as for a single table (decision 0076)
 _HALVINGS = 40  # of the range of ln C: to 1e-11
 _REACH = math.log(1e6)  # how far apart recipes may be
 _BUDGETS = 25  # at which a crossing is looked for

@@ -15,7 +15,7 @@ the law is fitted on a grid of exponents: at each node E, A and B follow linearl
 The forecast is the mean over nodes by their posterior weight; no single law is behind it, and no
 split of a budget follows from it.
 
-Chosen on seven public tables (benchmarks/suggest.py; DECISIONS.md, "Planning"), where it forecasts
+Chosen on seven public tables (benchmarks/suggest.py; decision 0080), where it forecasts
 better than an unweighted fit from the same runs, many or few. Errors are taken as independent: with
 their covariance along the way to the forecast (a Brownian motion) the nearest run alone decides,
 and noise with it.

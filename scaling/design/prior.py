@@ -8,7 +8,7 @@ the optimum of its middle budget (`grid.prior`). What matters for a design is th
 course; its level, which sets nats alone, is .6 of the unigram entropy, as runs of 1e11 FLOPs on
 bytes of Python's library measured.
 
-Source: Besiroglu et al. 2024, arXiv:2404.10102, refitted (DECISIONS.md) to Hoffmann et al. 2022.
+Source: Besiroglu et al. 2024, arXiv:2404.10102, refitted (decision 0079) to Hoffmann et al. 2022.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ believed. With τ = 0 this is V-optimality.
 Chosen within a spend: one by one, always the run that lowers the error most, with money left for
 as many distinct cells as a fit needs; then runs are exchanged while that helps. Without model error
 the same search spends its budget on cheap runs far away: see `benchmarks/suggest.py` and
-DECISIONS.md, "Planning".
+docs/decisions/0080-suggest-near.md.
 
 Source: V-optimality and exchange, Atkinson, Donev & Tobias 2007, Optimum Experimental Designs,
 ch. 10 and 12; choosing runs for the error in a target region, Li et al. 2026, arXiv:2604.22753,

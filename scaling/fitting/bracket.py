@@ -18,10 +18,10 @@ only be worse at the ends. So half of the draws move then too, by the response t
 
     e(D) = p·z²,   z = −1 … 1 along ln D of the runs,   ln p ~ Uniform(ln .004, ln .018)
 
-A rate off by ×2 costs .4 to 1.8 % of the loss (SCIENCE.md, Training recipe). Along D, because
+A rate off by ×2 costs .4 to 1.8 % of the loss (docs/measurements/prototype.md). Along D, because
 warmup, decay, batch and rate are rules of the horizon: each of the corrections of Porian et al.
 2024 (arXiv:2406.19146) made them right at one end of it, and each lowered N* beyond the data, as
-this does; across sizes the parametrisation transfers (DECISIONS.md, Recipe constants). Approach 2's
+this does; across sizes the parametrisation transfers (decision 0010). Approach 2's
 lines hold neither.
 """
 
@@ -42,12 +42,12 @@ from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
-# σ of ln loss between seeds at CPU scale, where the table has no replicates (SCIENCE.md, Grids).
+# σ of ln loss between seeds at CPU scale, where the table has no replicates (decision 0047).
 ASSUMED_SIGMA = 0.0064
 # Farther above the best a parabola no longer describes the valley.
 _VALLEY = 0.05
 _MIN_POINTS = 3
-# An edge counts only if it wins by more than this many standard deviations (SCIENCE.md).
+# An edge counts only if it wins by more than this many standard deviations (ours).
 _SIGNIFICANT = 2.0
 _STEP = 3e-3  # excess at which a corner's response is measured: small, and far above rounding
 _NAMES = {"learning_rate": "learning rate", "batch": "batch"}

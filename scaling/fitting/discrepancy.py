@@ -11,7 +11,7 @@ one law: plain fits over-predict in 83 % of the forecasts of public tables. Here
 standard error of that forecast, σ²/n the noise of the n runs forecast, d the mean decades of
 compute by which they lie beyond the fitted ones (a decade of N or D counts as two: C grows with
 both), and τ the rate of model error: the root mean square of ln L per root decade. The root, not
-the decades, because it makes the cuts of one table agree (DECISIONS.md, Uncertainty). τ is not one
+the decades, because it makes the cuts of one table agree (decision 0051). τ is not one
 number, for a sweep shows little of it; it has a distribution, prior times likelihood:
 
     P(τ = 0) = ½,   else ln τ ~ Normal(ln .05, 1)

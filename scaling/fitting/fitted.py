@@ -16,7 +16,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
 from scaling.units.losses import NATS, LossScale
 
-# Of every JSON the command line prints; DESIGN's machine-readable contract.
+# Of every JSON the command line prints; keys may be added under it, none changed or removed.
 SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]

@@ -8,13 +8,13 @@ along a run, a stated group) variances and what a profile is allowed grow by the
 
 **The rule.** A fit is `not_identified` if any of these holds:
 
-- the profile of E at the fit's level is wider than 10 % of the lowest loss (SCIENCE.md): the loss
+- the profile of E at the fit's level is wider than 10 % of the lowest loss (ours): the loss
   forecast beyond a decade then leans on a floor that the data do not show;
 - E moves by more than 10 % of the lowest loss when the lowest budget is left out;
 - an exponent's profile reaches its bound, or spans more than a factor 3 (ours): a and b are then
   known worse than the difference between the published schools (a = .5 against .73).
 
-How N is counted is the third of SCIENCE.md's conditions; one table knows one convention only.
+How N is counted could move E too, and is not tested: one table knows one convention only.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_flops
 
-# The gates speak of 90 % (SCIENCE.md), whatever level the answer's intervals have.
+# The gates speak of 90 % (decision 0041), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
 
 

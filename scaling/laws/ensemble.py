@@ -8,7 +8,7 @@ all runs and to those with at least four tokens per parameter. Chinchilla's law 
 expensive runs and a floorless one under-predicts them; where held-out runs cannot tell the two
 apart, neither has a claim to all the weight. Averaging forecasts of which none is surely best:
 Bates & Granger 1969, doi:10.1057/jors.1969.103. How weights are found: fitting/ensemble. On
-published tables: DECISIONS.md, "Fitting".
+published tables: docs/decisions/0066-ensemble.md.
 
 Letters: those of each member, named member.letter, and member.weight. A bootstrap draw has the
 letters of one member, and each member has draws in proportion to its weight, so that draws spread

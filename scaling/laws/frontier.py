@@ -3,7 +3,7 @@
     N*(C), D*(C) = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
 The curve is minimised numerically along the cost model; a closed form assumes C = 6ND, which
-at this project's sizes overstates D* up to twice (SCIENCE.md).
+at this project's sizes overstates D* up to twice (docs/measurements/prototype.md).
 """
 
 from __future__ import annotations

@@ -118,7 +118,7 @@ def group_checks(
 def mark_distance(one: Allocation, fit: Fit) -> Marker:
     """Green inside the data, amber beyond half the trained span in decades, red beyond the span.
 
-    Source of the grades: SCIENCE, "Intervals" (ours).
+    Source of the grades: ours (decision 0076).
     """
     known = _find_range(one, fit)
     if known is None:

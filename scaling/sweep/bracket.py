@@ -6,7 +6,7 @@
 
 A recipe that is wrong by a factor at one end of a grid bends the law and leaves no trace in its
 residuals: one percent of the loss at both ends of D takes the coverage of a forecast at ten times
-the data from .96 to .58 (SCIENCE.md). Bracket runs measure that; none of them enters a fit.
+the data from .96 to .58 (decision 0047). Bracket runs measure that; none of them enters a fit.
 """
 
 from __future__ import annotations

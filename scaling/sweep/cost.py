@@ -23,7 +23,7 @@ _ACTIVATIONS_PER_LAYER = 28
 _LOGITS_COPIES = 3  # logits, log-softmax, gradient
 # Evaluated at once: 8192 tokens of 256 logits are 8 MB, and larger batches gain nothing on a CPU.
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 8192, 8192 * 256
-_PROCESS_BYTES = 550 * 2**20  # a worker that has imported torch (PERFORMANCE: 544 MiB)
+_PROCESS_BYTES = 550 * 2**20  # a worker that has imported torch (measured: 544 MiB)
 # Curve, log and result of a run: 100 rows of 120 bytes, and what is written of them.
 _RECORD_BYTES = 24 * 2**10
 _CHECKPOINTS = 2  # a run keeps its last two; each holds weights and both moments

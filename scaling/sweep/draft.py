@@ -5,7 +5,7 @@
 
 with 7 sizes and 7 replicates spread over the budgets a sweep takes (7 + 7/5) · 31/16 = 16.3 times
 its largest budget. Five budgets of seven sizes over more than a decade are what the law's exponents
-need at least (SCIENCE); what a design can say, `scaling plan` tells before anything is trained.
+need at least (ours); what a design can say, `scaling plan` tells before anything is trained.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ down, 2 at least) and grows by one until the next width is within ×1.5 in matmu
 N grows by at most ×1.5 a rung wherever body parameters rule (with bytes: everywhere but from the
 first rung, half a head wide, to the second). One layer is
 left out: its loss depends on the seed by 6 %; whole heads alone would need 16-wide models of six
-layers to bridge the gap to 32 (DECISIONS.md, "The ladder").
+layers to bridge the gap to 32 (decision 0004).
 
 The ladder depends on vocabulary, sequence length and head size only, never on a sweep's budgets:
 two sweeps that share those share their rungs, and adding budgets or sizes never changes a finished
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.shapes import ModelShape, make_shape
 
-MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
+MAX_GROWTH_PER_RUNG = 1.5  # of N from rung to rung: seven sizes within ÷4 … ×4 (ours)
 # Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
 MAX_EXTRA_LAYERS = 5
 MIN_LAYERS = 2

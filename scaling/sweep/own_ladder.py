@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
 from scaling.sweep.cost_model import CostModel, make_ladder_cost
-from scaling.sweep.counting import CountConvention
-from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.counting import CountConvention, count_matmul_params
+from scaling.sweep.ladder import LARGEST_PARAMS, iterate_ladder, list_ladder
 from scaling.sweep.shapes import ModelShape
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
+
+_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
 
 
 def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
@@ -29,3 +31,13 @@ def make_sweep_cost(
 ) -> CostModel:
     """FLOPs per token of the sweep's ladder as a function of N."""
     return make_ladder_cost(list_sweep_ladder(spec, facts), count, head_flops=head_flops)
+
+
+def list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
+    """The ladder up to the rung above the largest wish; one rung at least."""
+    vocab_size, head_size = facts.vocab_size, spec.model.head_size
+    seq_len = decide_seq_len(spec, facts)
+    first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
+    wished = max([spec.grid.find_largest(), *(cell.params for cell in spec.extra_cells)])
+    largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
+    return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)

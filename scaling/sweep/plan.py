@@ -21,12 +21,13 @@ from scaling.sweep.cells import Cell, Plan, RejectedCell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.own_ladder import list_rungs
 from scaling.sweep.plan_warnings import find_warnings
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.sweep.wishes import Wish, list_wishes
+from scaling.sweep.wishes import Wish, find_rung
 from scaling.units import format_count
 
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
@@ -225,3 +226,12 @@ def _check_memory(cells: Sequence[Cell], memory_bytes: int | None) -> None:
                 f"{memory_bytes / 2**30:.1f} GiB. Ask for smaller models or budgets."
             ]
         )
+
+
+def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
+    """Every (N, D) that the sweep's grid and extra cells ask for, in their order."""
+    ladder = list_rungs(spec, facts)
+    yield from spec.grid.list_wishes(ladder)
+    for cell in spec.extra_cells:
+        shape = find_rung(ladder, cell.params)
+        yield Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)

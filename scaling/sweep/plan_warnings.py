@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
 
 
-VALIDATION_BYTES = 512 * 1024  # 197 kB has a block standard error of .038 nats (SCIENCE)
+VALIDATION_BYTES = 512 * 1024  # 197 kB has a block standard error of .038 nats (decision 0123)
 VALIDATION_SHARE = 0.1  # of a small corpus
 FEW_HELD_OUT = 16  # documents: fewer clusters give no usable standard error
 _MUCH_OVERLAP = 0.125  # Python's standard library has .105, from idiom

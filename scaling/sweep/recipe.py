@@ -13,7 +13,7 @@ warmup are those of one reference horizon of the model, D_ref = ratio · N; step
 the run's own D.
 
 The published rules were fitted at D ≥ 1e8 tokens. Here they are forms; the constants at the
-reference point were calibrated at CPU scale (DECISIONS.md, "Recipe constants"). The reference point
+reference point were calibrated at CPU scale (measurements/recipe-constants.md). The reference point
 is a constant of this file, not a sweep's centre: adding a budget must not change a finished run.
 """
 
@@ -34,7 +34,7 @@ _T = TypeVar("_T", int, float)
 BATCH_EXPONENT = 0.4
 HORIZON_EXPONENT = 0.3
 # Runs of 266 to 2100 steps end 1 to 6 % lower with 100–150 steps of warmup than with the 27–34 of
-# 10 % of D, and their seeds lie half as far apart (DECISIONS.md, "Recipe constants").
+# 10 % of D, and their seeds lie half as far apart (decision 0012).
 MIN_WARMUP_STEPS = 150
 MAX_WARMUP_SHARE = 0.4
 
@@ -100,7 +100,7 @@ def decide_recipe(
         beta1=_default(asked.beta1, 0.9),
         beta2=_default(asked.beta2, 0.98),
         epsilon=_default(asked.epsilon, 1e-8),
-        # Bergsma's rule needs a corpus far larger than CPU sweeps use; 0 there (SCIENCE).
+        # Bergsma's rule (arXiv:2505.13738) needs a corpus far larger than a CPU sweep's; 0 there.
         weight_decay=_default(asked.weight_decay, 0.0),
         clip_norm=_default(asked.clip_norm, 1.0),
         init_scale=_default(asked.init_scale, 1.0),

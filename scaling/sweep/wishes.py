@@ -14,16 +14,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
 from scaling.sweep.counting import count_matmul_params
-from scaling.sweep.ladder import iterate_ladder, list_ladder
 from scaling.sweep.shapes import ModelShape
 
 if TYPE_CHECKING:
-    from scaling.sweep.spec import SweepSpec
-
-
-_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
+    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,25 +65,6 @@ def _halve_gaps() -> Iterator[float]:
             yield position
             position += 2 * step
         step /= 2
-
-
-def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
-    """Every (N, D) that the sweep's grid and extra cells ask for, in their order."""
-    ladder = list_rungs(spec, facts)
-    yield from spec.grid.list_wishes(ladder)
-    for cell in spec.extra_cells:
-        shape = find_rung(ladder, cell.params)
-        yield Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
-
-
-def list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
-    """The ladder up to the rung above the largest wish; one rung at least."""
-    vocab_size, head_size = facts.vocab_size, spec.model.head_size
-    seq_len = decide_seq_len(spec, facts)
-    first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
-    wished = max([spec.grid.find_largest(), *(cell.params for cell in spec.extra_cells)])
-    largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
-    return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
 
 
 def find_rung(ladder: Sequence[ModelShape], params: float) -> ModelShape:

@@ -12,7 +12,7 @@ failure: it is kept, so that the mean of a cell is that of all its seeds, and a 
 names it. Half way, a window of training loss cannot tell the two apart. Sequences of 32 tokens
 differ by .20 nats, so 25 of them are known to ±.04, while healthy runs of 250 steps pass the
 unigram entropy about then: to know that to ±1 % at three standard errors takes 320 sequences, more
-than the whole run has (DECISIONS.md, "Diverged or merely short").
+than the whole run has (docs/decisions/0023-diverged-or-short.md).
 """
 
 from __future__ import annotations

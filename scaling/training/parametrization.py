@@ -30,7 +30,7 @@ from scaling.training.models.transformer import Transformer
 
 _ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
 # 1 leaves the embedding slow to learn beside its size: 2.0 % worse at the reference point
-# (DECISIONS.md, "Recipe constants").
+# (docs/decisions/0007-embedding-scale.md).
 _EMBEDDING_STD = 0.3
 
 

@@ -35,7 +35,7 @@ _LIMIT_BYTES = 10**6
 # percent), and so little slower it may seem at the smallest.
 _GAIN, _NO_LOSS = 1.05, 0.97
 # Three widths from this one on were trained in both at usual budgets, and bfloat16 did not move the
-# loss; below it one width at one small budget (DECISIONS.md, "Mixed precision"). A sweep with
+# loss; below it one width at one small budget (decision 0028). A sweep with
 # narrower models has to ask for it.
 _LEAST_WIDTH = 64
 

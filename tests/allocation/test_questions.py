@@ -222,7 +222,7 @@ def test_enough_unique_tokens_change_nothing(exact):
 
 def test_the_law_of_repeated_data_hits_its_published_optimum():
     answer = allocate(make_repeats_fit(), Question(flops=1e22, unique_tokens=25e9))
-    # SCIENCE.md, from the authors' own code. The loss is flat: ours lies 4e-9 below theirs.
+    # From the authors' own code (arXiv:2305.16264). The loss is flat: ours lies 4e-9 below theirs.
     assert answer.params == pytest.approx(7.0224e9, rel=1e-3)
     assert answer.tokens == pytest.approx(237.34e9, rel=1e-3)
     assert answer.loss <= 2.222129283096184

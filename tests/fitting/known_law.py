@@ -11,9 +11,9 @@ from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
 # E, A, B, alpha, beta: N* = 1e4 at 3e10 FLOPs, loss 2.26 there, as measured on the standard
-# library with bytes (SCIENCE.md, Grids).
+# library with bytes (docs/measurements/prototype.md).
 TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
-NOISE = 0.0064  # SCIENCE.md, Grids: σ of ln loss between seeds at this scale
+NOISE = 0.0064  # σ of ln loss between seeds at this scale (measurements/prototype.md)
 
 
 def design_isoflop(

@@ -132,7 +132,7 @@ def test_interval_covers_truth():
 )
 def test_interval_covers_truth_at_its_level(design):
     covered = cover(400, NOISE, range(300), **design)
-    # SCIENCE.md: 86–94 % in a correct world, here with three standard errors (.017) of 300 sweeps
+    # Decision 0047: 86–94 % in a right world, here with three standard errors (.017) of 300 sweeps
     # below; above, δ = 1e-3 at σ = .64 % is near least absolute deviation, which overcovers.
     assert (covered >= 0.86 - 0.052).all()
     assert (covered <= 0.99).all()

@@ -97,7 +97,7 @@ def test_an_unmeasured_recipe_moves_half_of_the_draws_and_n_only_downwards() -> 
     plain = find_best(fit, fit.theta[None], 1e14)
     change = np.log(find_best(fit, fit.theta + shift, 1e14) / plain)
     assert np.all(change[moved] < 0.0)
-    # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (DECISIONS.md, Fitting).
+    # .4 to 1.8 % at both ends of D; 1 % moves ln N* by -.125 there (decision 0052).
     assert np.min(change) == pytest.approx(-0.225, rel=0.15)
     assert np.max(change[moved]) == pytest.approx(-0.05, rel=0.15)
 
@@ -127,7 +127,7 @@ def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
 
 @pytest.mark.slow
 def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
-    # 1 % at both ends, a decade beyond the data: SCIENCE.md asks for 80 % where the world is not
+    # 1 % at both ends, a decade beyond the data: decision 0047 asks for 80 % where the world is not
     # the fitter's. The bootstrap alone covers N* in .41, the loss in .64 (benchmarks/coverage.py).
     covered = []
     truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)

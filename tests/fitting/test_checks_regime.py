@@ -51,7 +51,7 @@ def test_a_law_without_floor_is_the_edge_of_what_passes():
 
 def test_the_measured_rise_is_seen_through_the_noise_of_seeds():
     fired = sum(judge(bend_noisy(NOISE, seed)).passed is False for seed in range(40))
-    assert fired >= 30  # .94 of 600 (DECISIONS.md); binomial: fewer than 30 has probability 1e-5
+    assert fired >= 30  # .94 of 600 (decision 0056); binomial: fewer than 30 has probability 1e-5
 
 
 def test_it_says_which_budgets_to_leave_out():

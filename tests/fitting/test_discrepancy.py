@@ -94,7 +94,7 @@ def test_answers_within_the_data_hold_no_model_error() -> None:
 def test_runs_below_their_forecasts_are_likelier_than_runs_above() -> None:
     fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=400, family="chinchilla")
     assert fit.discrepancy is not None
-    assert fit.discrepancy.below == 0.83  # SCIENCE.md, Intervals: plain fits over-predict so often
+    assert fit.discrepancy.below == 0.83  # plain fits over-predict so often (decision 0050)
     even = dataclasses.replace(fit, discrepancy=dataclasses.replace(fit.discrepancy, below=0.5))
     skewed, either = (allocate(one, 1e15).loss_interval for one in (fit, even))
     assert skewed is not None
@@ -131,7 +131,7 @@ def test_a_right_law_is_covered_at_its_level_ten_times_beyond_the_data() -> None
         pairs = ((answer.loss_interval, lowest), (answer.params_interval, float(best[0])))
         covered.append([one is not None and one.low <= true <= one.high for one, true in pairs])
     share = np.mean(covered, axis=0)
-    # SCIENCE.md asks for 86–94 % at nominal 90; two standard errors of 100 sweeps are 6 %.
+    # Decision 0047 asks for 86–94 % at nominal 90; two standard errors of 100 sweeps are 6 %.
     assert (share >= 0.84).all()
     assert (share <= 0.99).all()
 

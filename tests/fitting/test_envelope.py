@@ -23,7 +23,7 @@ from scaling.terminal.answers import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).
 SLOPE = TRUTH[4] / (TRUTH[3] + TRUTH[4])
-NOISE = 0.0064  # of a run, shared by its points: σ of ln loss between seeds (SCIENCE.md, Grids)
+NOISE = 0.0064  # of a run, shared by its points: σ of ln loss between seeds (decision 0047)
 
 
 def simulate(

@@ -1,4 +1,4 @@
-"""Every gate that SCIENCE.md names is seen firing and seen passing, with advice where it fires.
+"""Every gate is seen firing and seen passing, with advice where it fires.
 
 One sweep that is right in everything, and sweeps that are each wrong in one thing; thresholds and
 words have tests of their own beside this file.
@@ -23,7 +23,7 @@ from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
 from scaling.words.plain import name_check
 
-# SCIENCE.md, Validity gates, and `outliers`.
+# Every code that a fit may show.
 GATES = {
     "interior_minimum", "positive_curvature", "off_centre_grid", "too_few_cells",
     "too_few_budgets", "design_imprecise", "parameter_at_bound", "not_identified",

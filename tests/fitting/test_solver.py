@@ -30,7 +30,7 @@ def test_minimum_is_no_worse_than_scipys():
 
     def objective(theta):
         log_loss, _ = CHINCHILLA.log_loss(theta[None], task.axes)
-        # Scaled to order one, or scipy's default tolerances stop at once (STYLE.md).
+        # Scaled to order one, or scipy's default tolerances stop at once (decision 0037).
         return huber(log_loss[0] - task.target, task.delta).sum() / (25 * task.delta**2)
 
     bounds = list(zip(CHINCHILLA.lower, CHINCHILLA.upper, strict=True))

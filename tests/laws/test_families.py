@@ -110,7 +110,7 @@ def test_repeated_data_have_the_published_value() -> None:
 
 
 def test_repeated_data_have_the_published_optimum() -> None:
-    # Of 1e22 FLOPs with 25e9 unique tokens, from the published code's constants (SCIENCE.md).
+    # Of 1e22 FLOPs with 25e9 unique tokens, from the published code's constants (arXiv:2305.16264).
     law = FAMILIES["data_constrained"]
     letters = np.array([*BASE, 15.387756, 5.309743])
     params = np.exp(np.linspace(np.log(6e9), np.log(8e9), 200_001))

@@ -13,7 +13,7 @@ HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
 
 
 def test_rounded_hoffmann_constants_give_92_tokens_per_parameter():
-    # SCIENCE.md: rounded body constants give 92.6 at Chinchilla's budget, 5.76e23 FLOPs.
+    # Hoffmann et al.'s constants as their text rounds them, at Chinchilla's budget, 5.76e23 FLOPs.
     params, tokens = find_frontier(CHINCHILLA, HOFFMANN, flops=np.array([5.76e23]), cost=SIX_ND)
     assert tokens[0] / params[0] == pytest.approx(92.6, abs=0.05)
     assert 6 * params[0] * tokens[0] == pytest.approx(5.76e23)
@@ -47,7 +47,7 @@ def test_ladder_frontier_agrees_with_scipy():
 
 
 def test_six_nd_overstates_tokens_on_the_ladder():
-    # SCIENCE.md, Fitting: at sequences of 128, closed forms would overstate D* up to twice.
+    # measurements/prototype.md: at sequences of 128, closed forms would overstate D* up to twice.
     cost = make_ladder_cost(list_ladder(256, 128, max_params=1e8), "matmul")
     law = np.array([0.6, 19.2, 45.8, 0.35, 0.3])
     flops = np.array([1e11])

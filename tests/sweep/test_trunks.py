@@ -59,7 +59,7 @@ def test_a_grid_of_doubling_horizons_costs_what_arithmetic_says() -> None:
     widths = (16, 32, 48, 64, 80, 96)
     runs = [make_run(1000 * 2**k, width=width) for width in widths for k in range(6)]
     spent = count_spent_flops(runs)
-    # S = 63 from nothing; (1 − q)·32 + q·63 = 38.2 with a cooldown of q = .2 (PERFORMANCE.md).
+    # S = 63 from nothing; (1 − q)·32 + q·63 = 38.2 with a cooldown of q = .2 (closed form).
     whole = sum(run.flops for run in runs)
     assert whole / sum(spent.values()) == pytest.approx(63 / 38.2, rel=1e-6)
 

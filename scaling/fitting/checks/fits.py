@@ -11,7 +11,7 @@ from scaling.fitting.identification import MAX_FLOOR_WIDTH, Identification
 from scaling.fitting.parametric import ParametricFit
 from scaling.units import FloatArray, format_count, format_flops
 
-MAX_SLOPE_WIDTH = 0.3  # SCIENCE.md: predicted 90 % width of the exponent a
+MAX_SLOPE_WIDTH = 0.3  # predicted 90 % width of the exponent a (decision 0065)
 # An exponent off by .1 moves N* by a factor 1.26 per decade of extrapolation (ours).
 _MAX_INFLUENCE = 0.1
 # Below .05 in a, N* differs by 12 % a decade: less than any interval here (ours).

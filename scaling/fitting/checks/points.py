@@ -1,7 +1,7 @@
 """Validity gates that concern the points and the design: what is fitted, before how it fits.
 
 Each gate is a Check: a code, whether it passed (None: could not be evaluated), what was seen in a
-sentence with its numbers, and what to do. SCIENCE.md lists the codes.
+sentence with its numbers, and what to do. tests/fitting/test_every_gate.py lists the codes.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _MIN_PURE_FREEDOM = 4
 # Fewer residual degrees of freedom beside the coefficients and a trend say little.
 _MIN_TREND_FREEDOM = 8
 # A recipe that loses 1 % at the ends of D takes the coverage of a 10× forecast from .96 to .58
-# (SCIENCE.md, "Intervals"); smaller patterns are named but pass.
+# (decision 0059); smaller patterns are named but pass.
 _MIN_TREND = 0.01
 _FIFTHS = 5
 _LEAST_RUNS = 3
@@ -40,7 +40,7 @@ _LEAST_RUNS = 3
 _NOISE_FREE = 1e-6
 _SHARED_NOISE = "Rows along one training run share its noise, which looks like a misfit."
 # What runs of one budget do not share of their clustered standard errors on the same windows: at
-# most .12, over twelve pairs on the standard library's 58 documents (DECISIONS.md, "Gates").
+# most .12, over twelve pairs on the standard library's 58 documents (decision 0060).
 _OWN_SHARE = 0.12
 # Half the width of a that moves N* by a factor 1.26 per decade, as in `influence`.
 _MAX_SLOPE_ERROR = 0.1

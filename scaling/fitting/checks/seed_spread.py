@@ -38,8 +38,8 @@ _NOISE_FREE = 1e-6
 def check_seed_spread(table: RunTable) -> Check:
     """Whether a size, or the smallest sizes, have more seed noise than the others, or too much.
 
-    It supposes Gaussian noise within a size: false alarms on other noise stand in DECISIONS.md,
-    "Checks of the recipe".
+    It supposes Gaussian noise within a size: false alarms on other noise stand in
+    docs/measurements/recipe-checks.md.
     """
     code = "seed_spread"
     if table.trajectory is not None:

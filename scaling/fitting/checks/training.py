@@ -17,11 +17,11 @@ from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
-# 2.228 / 2.314 nats (SCIENCE.md, "batch"): half of 2000 steps costs 1 %, a quarter 5 %.
+# 2.228 / 2.314 nats (decision 0061): half of 2000 steps costs 1 %, a quarter 5 %.
 MIN_STEPS = 1000
 # The recipe's own limits. Longer warmups on small runs raised a from .602 to .706: Porian et al.
-# 2024, arXiv:2406.19146. Below 150 steps a warmup is short in any run (DECISIONS.md, "Recipe
-# constants"), up to the share of it beyond which little is left to train.
+# 2024, arXiv:2406.19146. Below 150 steps a warmup is short in any run (decision 0012),
+# up to the share of it beyond which little is left to train.
 MAX_WARMUP = 0.10
 SHORT_WARMUP = 150
 MAX_SHORT_WARMUP = 0.45
@@ -29,26 +29,26 @@ MAX_SHORT_WARMUP = 0.45
 # the best size in an IsoFLOP curve around twenty. Longer ones are counted; what they bend decides.
 LONG_WARMUP = 0.20
 # 40 % of warmup in place of 10 % changed the loss by −1.0 to +1.1 % (± .5) in ten cells on code and
-# novels (DECISIONS.md, "What bends the law on code"): the largest, by share of the steps.
+# novels (docs/measurements/bends-on-code.md): the largest, by share of the steps.
 _WARMUP_COST = 0.037
 # What a recipe may cost at one end of D and not at the other; as `residual_trend`.
 _MAX_BEND = 0.01
 # Cells with a fifth of their steps clipped (16 to 24 %) and cells with at most 5 % lose alike
-# without clipping: the difference is −.2 ± .2 % of the loss, on code and on novels (DECISIONS.md,
-# "Recipe constants"). Up to there unevenness is known to do no harm.
+# without clipping: the difference is −.2 ± .2 % of the loss, on code and on novels (decision
+# 0058). Up to there unevenness is known to do no harm.
 MAX_UNEVEN_CLIPPING = 0.20
 # With shares that scatter by 30 % between runs, as seeds do, chance alone seldom makes one fifth of
-# the runs twice another (simulated: DECISIONS.md, "Checks of the recipe").
+# the runs twice another (simulated: docs/measurements/recipe-checks.md).
 _TWICE = 2.0
 _FIFTHS = 5
 _LEAST_RUNS = 3
 _NAMED = 5
 # The recipe decays over 20 % and at least 200 steps, at most half of the run; half that share is
-# still a decay (ours: 20 % and 40 % end within noise of each other, DECISIONS.md).
+# still a decay (ours: 20 % and 40 % end within noise of each other, decision 0011).
 MIN_DECAY = 0.10
 MIN_DECAY_STEPS = 200
 # Spans of 32 bytes. The split as the project makes it leaves 10 % (licences, idiom); one that
-# knows nothing of near-duplicates leaves 30 % (SCIENCE.md, "split"). Halfway (ours).
+# knows nothing of near-duplicates leaves 30 % (decision 0063). Halfway (ours).
 MAX_OVERLAP = 0.20
 
 

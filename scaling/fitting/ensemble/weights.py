@@ -36,7 +36,7 @@ from scaling.units import FloatArray, IntArray
 
 # (largest quantile of C that is fitted, smallest that is forecast)
 WINDOWS = ((0.5, 0.8), (0.7, 0.85))
-# Derived by `python benchmarks/forecast.py --tables … --derive`; DECISIONS.md, "Fitting".
+# Derived by `python benchmarks/forecast.py --tables … --derive`; docs/decisions/0066-ensemble.md.
 POWER = 3.0
 SHARE = 0.1
 # Rows of a window: more of them settle no weight, and each member is fitted twice.

@@ -1,0 +1,56 @@
+"""Decisions are numbered, dated and short, their links lead somewhere, and no text cites a document
+that a reader of the repository cannot open."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+DOCS = REPOSITORY / "docs"
+DECISIONS = sorted(path for path in (DOCS / "decisions").glob("*.md") if path.name != "README.md")
+PAGES = sorted([*(DOCS / "decisions").glob("*.md"), *(DOCS / "measurements").glob("*.md")])
+HEADINGS = ["Context", "Decision", "Evidence", "Rejected"]
+MOST_LINES = 25  # what is read at one sight; longer figures belong to docs/measurements
+
+
+def test_numbers_are_consecutive() -> None:
+    numbers = [int(path.name[:4]) for path in DECISIONS]
+    assert numbers == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.name[:4])
+def test_a_decision_is_dated_short_and_has_the_four_headings(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith(f"# {path.name[:4]}. ")
+    assert len(re.findall(r"^Date: \d{4}-\d\d-\d\d$", text, flags=re.M)) == 1
+    assert re.findall(r"^\*\*(\w+)\.\*\* \S", text, flags=re.M) == HEADINGS
+    assert len(text.splitlines()) <= MOST_LINES
+
+
+def test_every_page_is_in_its_index() -> None:
+    others = [path for path in PAGES if path.name != "README.md"]
+    index = {path.parent: path.read_text(encoding="utf-8") for path in set(PAGES) - set(others)}
+    assert [path for path in others if f"]({path.name})" not in index[path.parent]] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.stem[:20]}")
+def test_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", path.read_text(encoding="utf-8"))
+    local = [link for link in links if "://" not in link]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+def test_no_text_names_a_document_that_is_not_here() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py", "*.md"],
+        cwd=REPOSITORY, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    here = {Path(name).name for name in listed}
+    for name in listed:
+        named = re.findall(
+            r"\b[A-Z]{4,}\.md\b|(?<=decisions/)\d{4}-[\w-]+\.md|(?<=measurements/)[\w-]+\.md",
+            (REPOSITORY / name).read_text(encoding="utf-8"),
+        )
+        assert set(named) <= here, name
