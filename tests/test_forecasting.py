@@ -129,7 +129,7 @@ def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> Non
 def test_the_run_of_a_forecast_is_planned_only_to_validate(folder: Path, monkeypatch) -> None:
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
-    from scaling.workflow.stored import preparing
+    from scaling.workflow import preparing
 
     forecast(folder, "--flops", "1e12")
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
@@ -187,7 +187,7 @@ def test_near_without_a_budget_exits_2(folder: Path) -> None:
 def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
-    from scaling.workflow.stored import preparing
+    from scaling.workflow import preparing
 
     corpus = PreparedCorpus(folder=folder, facts=Ledger.open(folder).corpus)
     monkeypatch.setattr(sources, "prepare_corpus", lambda *_, **__: corpus)
