@@ -218,6 +218,14 @@ class Allocation:
         """D* / N* under the fit's convention."""
         return self.tokens / self.params
 
+    def reword(self, scale: LossScale) -> Allocation:
+        """The same with its sentences in a unit of losses; its numbers stay in nats."""
+        return dataclasses.replace(
+            self,
+            checks=tuple(check.reword(scale) for check in self.checks),
+            notes=tuple(scale.reword(note) for note in self.notes),
+        )
+
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """One of `answers` in the JSON of `scaling allocate`."""
         basin = None

@@ -30,6 +30,9 @@ def list_files(
     found: set[Path] = set()
     walk = _Walk(suffix, problems)
     for pattern in paths:
+        if not pattern.strip():
+            problems.append("corpus path '': empty; name a file or a folder of the text.")
+            continue
         try:
             asked = Path(pattern).expanduser()
         except RuntimeError:  # ~user

@@ -57,6 +57,11 @@ class Check:
     seen: str
     advice: str
 
+    def reword(self, scale: LossScale) -> Check:
+        """The same with its sentences in a unit of losses."""
+        seen, advice = scale.reword(self.seen), scale.reword(self.advice)
+        return dataclasses.replace(self, seen=seen, advice=advice)
+
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of one check."""
         seen, advice = scale.reword(self.seen), scale.reword(self.advice)
@@ -401,6 +406,14 @@ class Fit:
             residual_sigma=one.residual_sigma,
             members=one.members,
             answer=None,
+        )
+
+    def reword(self, scale: LossScale) -> Fit:
+        """This fit with its sentences in a unit of losses; its numbers stay in nats."""
+        return dataclasses.replace(
+            self,
+            reason=scale.reword(self.reason),
+            checks=tuple(check.reword(scale) for check in self.checks),
         )
 
     @property

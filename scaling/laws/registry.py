@@ -48,7 +48,7 @@ def find_family(name: str) -> LawFamily:
         return FAMILIES[name]
     if name.startswith(_HELD):
         try:
-            floor = float(name.removeprefix(_HELD))
+            floor = float(name.removeprefix(_HELD)) if name.isascii() else math.nan
         except ValueError:
             floor = math.nan
         if math.isfinite(floor) and floor >= 0.0:
@@ -82,7 +82,7 @@ def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str
     if not name.startswith(_HELD):
         return name
     try:
-        floor = float(name.removeprefix(_HELD))
+        floor = float(name.removeprefix(_HELD) if name.isascii() else "")
     except ValueError:
         return name
     return f"{_HELD}{(scale.from_ if into_nats else scale.to)(floor):.12g}"

@@ -22,6 +22,7 @@ from scaling.sweep.cells import FITTED_ROLES, Plan
 from scaling.sweep.counting import count_params
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import NATS, LossScale
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
@@ -44,6 +45,7 @@ class MeasuredRuns:
             where the grid has no budgets at all; NaN has none.
         replicate: Whether the run repeats a cell with another seed.
         curves: One parabola per budget with at least three sizes.
+        scale: The unit in which losses are drawn; here they are in nats.
     """
 
     run: tuple[str, ...]
@@ -56,14 +58,31 @@ class MeasuredRuns:
     position: FloatArray
     replicate: BoolArray
     curves: tuple[Curve, ...]
+    scale: LossScale = NATS
 
     def __len__(self) -> int:
         return len(self.run)
 
 
-def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> MeasuredRuns:
+def collect_runs(
+    plan: Plan, results: Mapping[str, RunResult], fit: Fit, scale: LossScale = NATS
+) -> MeasuredRuns:
     """The plan's finished runs, each once, N counted as the fit counts."""
     table, replicate = _tabulate(plan, results, fit)
+    return _measure(table, replicate, scale)
+
+
+def collect_rows(table: RunTable, scale: LossScale) -> MeasuredRuns:
+    """The fitted rows of a table; a row of an (N, D) that stands above is a repeat."""
+    seen: set[tuple[float, float]] = set()
+    repeated = []
+    for cell in zip(table.params.tolist(), table.tokens.tolist(), strict=True):
+        repeated.append(cell in seen)
+        seen.add(cell)
+    return _measure(table, np.array(repeated, dtype=bool), scale)
+
+
+def _measure(table: RunTable, replicate: BoolArray, scale: LossScale) -> MeasuredRuns:
     flops = list_flops(table)
     groups = group_budgets(table) if len(table) else ()
     budget = np.full(len(table), np.nan)
@@ -87,6 +106,7 @@ def collect_runs(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> Meas
         position=_place_colors(rank, len(budgets), flops),
         replicate=replicate,
         curves=fit_curves(table, groups),
+        scale=scale,
     )
 
 

@@ -16,6 +16,7 @@ from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import (
     ABSENT,
     format_budget,
@@ -63,7 +64,7 @@ RUN_HEADINGS = (
     ("D", "tokens seen"),
     ("C", "training FLOPs by the exact count"),
     ("6ND", "training FLOPs by the rule of thumb, for comparison only"),
-    ("loss", "held-out cross-entropy [nats/token] ± standard error"),
+    ("loss", "held-out cross-entropy ± standard error"),
     ("bits/byte", "the same loss per byte of text"),
     ("shape", "width × layers"),
     ("seed", "initialisation and data order"),
@@ -81,6 +82,7 @@ def list_runs(
     failures: Mapping[str, str],
     count: CountConvention,
     left_out: Collection[str] = (),
+    scale: LossScale = NATS,
 ) -> list[RunRow]:
     """Every planned run by budget and N, then what else the ledger holds; `left_out` by filters."""
     places: dict[str, Cell] = {}
@@ -95,7 +97,7 @@ def list_runs(
             cell.run.seed,
         ),
     )
-    rows = [_describe_run(cell, results, failures, count) for cell in ordered]
+    rows = [_describe_run(cell, results, failures, count, scale) for cell in ordered]
     rows = [
         dataclasses.replace(
             row, status=f"{row.status}, not fitted", why=row.why or "left out by a filter"
@@ -107,7 +109,7 @@ def list_runs(
     for run_id in sorted(results.keys() - places.keys()):
         result = results[run_id]
         outside = Cell(run=result.run, budget=None, role="grid")
-        row = _describe_run(outside, results, failures, count)
+        row = _describe_run(outside, results, failures, count, scale)
         rows.append(
             dataclasses.replace(
                 row, status=f"{row.status}, outside the plan", why=row.why or "of an earlier plan"
@@ -121,6 +123,7 @@ def _describe_run(
     results: Mapping[str, RunResult],
     failures: Mapping[str, str],
     count: CountConvention,
+    scale: LossScale,
 ) -> RunRow:
     run, run_id = cell.run, cell.run.run_id
     result = results.get(run_id)
@@ -151,8 +154,9 @@ def _describe_run(
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
     row = row_of(result, role=cell.role, budget=cell.budget, convention=count)
-    error = "" if not is_number(result.loss_se) else f" ± {result.loss_se:.2g}"
-    loss = ABSENT if not is_number(result.loss) else format_loss(result.loss) + error
+    loss = format_loss(scale.to_or_none(result.loss))
+    if result.loss is not None and is_number(result.loss_se):
+        loss += f" ± {scale.write_error(result.loss_se or 0.0, result.loss):.2g}"
     middle = (
         format_count(result.tokens),
         format_flops(result.flops),
@@ -202,12 +206,14 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     return rows
 
 
-def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
-    """(letter, value, interval) of the law and the exponents of the frontier that answers."""
+def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str, str]]:
+    """(letter, value, interval) of the law and the exponents of the frontier that answers; letters
+    in the unit of losses where they follow it."""
     rows = []
     if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
-        intervals = fit.law.intervals or {}
-        for name, value in fit.law.params.items():
+        law = fit.law.rewrite(fit.law.find_scale(scale))
+        intervals = law.intervals or {}
+        for name, value in law.params.items():
             interval = format_interval(intervals.get(name), format_plain)
             rows.append((_GREEK.get(name, name), format_plain(value), interval or ABSENT))
     if fit.frontier is not None:
@@ -233,7 +239,7 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
             (
                 format_flops(curve.budget.flops),
                 at,
-                ABSENT if curve.rejection else format_loss(curve.lowest),
+                ABSENT if curve.rejection else format_loss(data.scale.to_or_none(curve.lowest)),
                 _cut_name(curve.sentence, format_flops(curve.budget.flops)),
             )
         )
@@ -251,7 +257,10 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
         return []
     params = dict(zip(data.run, data.params.tolist(), strict=True))
     known = zip(fit.backcast.run, fit.backcast.measured, fit.backcast.predicted, strict=True)
-    rows = sorted((params.get(name, 0.0), measured, law) for name, measured, law in known)
+    rows = sorted(
+        (params.get(name, 0.0), data.scale.to(measured), data.scale.to(law))
+        for name, measured, law in known
+    )
     return [
         (
             format_optional(size or None),

@@ -41,7 +41,7 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
         lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
         own = fit.law.find_scale(scale)
-        law, unit = fit.law.rewrite(own), describe_law_unit(own, scale)
+        law, unit = fit.law.rewrite(own), scale.describe_law(own)
         lines += ["", f"L(N, D) = {find_law(law.family).equation}   [{unit}]"]
         lines += _list_members(fit.members)
         for name, value in () if fit.members else law.params.items():
@@ -80,15 +80,6 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
     return "\n".join(lines + _format_checks(fit.checks, scale))
-
-
-def describe_law_unit(own: LossScale, scale: LossScale) -> str:
-    """What a law gives, in the unit of its letters `own`, where losses are in `scale`."""
-    if own is scale:
-        return own.label
-    if scale.unit == "ppl":
-        return f"{scale.inner_label}: the logarithm of the perplexity"
-    return f"{scale.inner_label}: its letters do not follow the unit of losses"
 
 
 def format_groups(column: str, fits: Mapping[str, Fit], scale: LossScale = NATS) -> str:

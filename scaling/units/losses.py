@@ -95,6 +95,18 @@ class LossScale:
         """Standard errors of written losses, in nats: of ln p that of p over p."""
         return error / (value if self.factor is None else self.factor)
 
+    def describe_law(self, own: LossScale) -> str:
+        """What a law gives whose letters are in the unit `own`, where losses are in this one."""
+        if own is self:
+            return self.label
+        if self.unit == "ppl":
+            return f"{self.inner_label}: the logarithm of the perplexity"
+        return f"{self.inner_label}: its letters do not follow the unit of losses"
+
+    def write_error(self, error: float, nats: float) -> float:
+        """A standard error of a loss as it is written: that of exp(L) is its own, times exp(L)."""
+        return error * (self.to(nats) if self.factor is None else self.factor)
+
     def reword(self, sentence: str) -> str:
         """A sentence with its losses in this unit; letters of laws stay in nats where losses are
         perplexities."""

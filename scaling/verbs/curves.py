@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.units.numbers import has_foreign_digits
 from scaling.verbs.obtaining import wording
-from scaling.verbs.options import Amount, count_refits, make_filters, read_how
+from scaling.verbs.options import Amount, Real, count_refits, make_filters, read_how
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def curve_options(function: _F) -> _F:
             click.option(
                 "--floor", type=str, default=None, help="E of --of: a number, or none for no floor."
             ),
-            click.option("--exponent", type=float, default=None, help="alpha of --of, held."),
+            click.option("--exponent", type=Real(), default=None, help="alpha of --of, held."),
         )
     ):
         function = option(function)
@@ -147,6 +148,8 @@ def _read_floor(text: str | None, scale: LossScale) -> float | None:
     if text.strip().lower() in ("none", "no"):
         return 0.0
     try:
+        if has_foreign_digits(text):
+            raise ValueError
         return scale.from_(float(text))
     except ValueError:
         raise click.UsageError(
@@ -155,10 +158,8 @@ def _read_floor(text: str | None, scale: LossScale) -> float | None:
 
 
 def _format_curve(fitted: CurveFit, forecasts: Sequence[CurveForecast], scale: LossScale) -> str:
-    from scaling.terminal.answers import describe_law_unit
-
     contract = fitted.to_contract(scale)
-    law, unit = contract["law"], describe_law_unit(fitted.find_scale(scale), scale)
+    law, unit = contract["law"], scale.describe_law(fitted.find_scale(scale))
     low, high = fitted.covered
     show = format_flops if fitted.variable == "C" else format_count
     lines = [f"fit of {contract['n']} runs: L({fitted.variable}) = {law['equation']}   [{unit}]"]

@@ -18,7 +18,14 @@ from scaling.verbs.obtaining import (
     settle_unit,
     wording,
 )
-from scaling.verbs.options import FLOPS, fit_options, json_option, root_option, source_argument
+from scaling.verbs.options import (
+    FLOPS,
+    Real,
+    fit_options,
+    json_option,
+    root_option,
+    source_argument,
+)
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
@@ -37,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--far", is_flag=True, help="Forecast even beyond three decades from the data.")
 @click.option(
     "--outcome",
-    type=float,
+    type=Real(),
     default=None,
     help="Of a table: the loss that the run of --flops came to, in --loss-unit; never replaced.",
 )

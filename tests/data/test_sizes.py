@@ -63,6 +63,14 @@ def test_a_walk_over_a_disk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             read_documents("text", paths=[pattern], base=tmp_path)
 
 
+def test_an_empty_path_is_no_folder(tmp_path: Path) -> None:
+    """It would be the folder of the sweep file, or a whole disk below it."""
+    problems: list[str] = []
+    assert list_files(["", " "], tmp_path, problems, suffix="") == ()
+    assert all("name a file or a folder" in one for one in problems)
+    assert len(problems) == 2
+
+
 def test_a_folder_that_cannot_be_read_is_said_not_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
