@@ -46,7 +46,7 @@ def test_a_table_has_a_report(table, tmp_path):
     assert re.search(r"\| E \| 1\.69 \|", text)
     assert text.count("inside the range of budgets that were trained") == 1  # not ten times it
     assert "No forecast" not in text
-    assert "sweep file" not in text
+    assert "The sweep file" not in text
 
 
 def find_optimum(flops):
@@ -93,7 +93,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     found = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
     assert len(found) == len(RUNS)
     assert float(found[3]["loss"]) == pytest.approx(float(rows[3].split(",")[2]), rel=1e-14)
-    for absent in ("sweep file", "training curves", "Recipe", "Corpus"):
+    for absent in ("The sweep file", "training curves", "The recipe", "The corpus"):
         assert absent not in body
     assert "What was understood of the table" in body
 

@@ -27,13 +27,14 @@ def obtain_fit(
     source: Path, options: dict[str, Any], *, compare: bool = False
 ) -> tuple[FilteredFit, StoredSweep | None]:
     """The fit that the options ask of a source, and its sweep if it has one; notes are said."""
+    from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
     from scaling.workflow.stored import read_runs
 
     table, stored = read_runs(source, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
-    for note in (*found.fit.notes, *found.table.rejected):
+    for note in (*found.fit.notes, *join_rejected(found.table.rejected)):
         click.echo(clean_line(f"note: {note}"), err=True)
     return found, stored
 
