@@ -37,6 +37,7 @@ import torch
 from scaling.data.shards import PreparedCorpus, prepare_corpus
 from scaling.ledger.results import Measurement
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
+from scaling.sweep.execution import Execution
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
@@ -105,10 +106,9 @@ def train(
             corpus=corpus.folder,
             attempt=Path(attempt),
             resume=(),
-            keep_weights=keep_weights,
+            execution=Execution(keep_weights=keep_weights, precision=precision),
             should_stop=lambda: False,
             report=lambda tokens, loss: None,
-            precision=precision,
         )
         rows = map(json.loads, (Path(attempt) / "metrics.jsonl").read_text().splitlines())
         shares = [row["clipped"] for row in rows if row["step"] > run.recipe.warmup_steps]

@@ -56,6 +56,7 @@ from scaling.ledger.integrity import verify  # noqa: E402
 from scaling.orchestration.driver import run_cells  # noqa: E402
 from scaling.orchestration.executors.ray import RayExecutor  # noqa: E402
 from scaling.sweep.cells import Cell  # noqa: E402
+from scaling.sweep.execution import Execution  # noqa: E402
 from scaling.sweep.runspec import RunSpec  # noqa: E402
 from scaling.training.checkpoint import read_newest_checkpoint, unpack_state  # noqa: E402
 from scaling.workflow.preparing import prepare_sweep  # noqa: E402
@@ -524,7 +525,7 @@ def outlast(folder: Path, times: int) -> None:
     patient = dataclasses.replace(SETTINGS, crashes_in_a_row=10**6)
     for what, settings in (
         ("silent", dataclasses.replace(patient, stall_limit=LIMIT_SECONDS)),
-        ("worked", dataclasses.replace(patient, time_limit=LIMIT_SECONDS)),
+        ("worked", dataclasses.replace(patient, execution=Execution(time_limit=LIMIT_SECONDS))),
     ):
         place = folder / what
         place.mkdir()

@@ -30,6 +30,7 @@ from scaling.fitting.checks.training import check_training
 from scaling.fitting.fitted import Check
 from scaling.fitting.isoflop import fit_curves
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.sweep.execution import Execution
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
@@ -152,7 +153,7 @@ def measure_divergence(seeds: int) -> None:
                             corpus=corpus.folder,
                             attempt=Path(attempt),
                             resume=(),
-                            keep_weights=False,
+                            execution=Execution(keep_weights=False),
                             should_stop=lambda: False,
                             report=lambda tokens, loss: None,
                         )

@@ -64,7 +64,7 @@ def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     at = int(np.argmin(lowest))
     table = make_table(params, tokens, loss=loss * noise, budget=budget)
     if world in ("bracket", "right+"):
-        table = dataclasses.replace(table, brackets=try_rates(table, world, seed))
+        table = table.replace(brackets=try_rates(table, world, seed))
     return table, float(lowest[at]), float(sizes[at])
 
 

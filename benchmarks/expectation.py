@@ -12,7 +12,6 @@ prior of the next. Printed: ratio of ln high − ln low by quantity, and the med
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 import warnings
 from collections.abc import Iterator
@@ -42,7 +41,7 @@ def compare(name: str, table: RunTable, believed: Fit, draws: int) -> list[float
     flops = DECADE * float(list_flops(table).max())
     prior = read_prior(believed, sigma=None, answering=True)
     law = prior.law.loss(prior.letters, table.params, table.tokens)
-    design = dataclasses.replace(table, loss=law)
+    design = table.replace(loss=law)
     expected = simulate_design(design, prior, flops=[flops], draws=draws).answers[0]
     delivered = allocate(fit_runs(table, bootstrap=300), flops, far=True, anyway=True)
     ratios = []

@@ -24,6 +24,7 @@ import numpy as np
 
 from scaling.data.shards import prepare_corpus
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.execution import Execution
 from scaling.sweep.ladder import list_ladder
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
@@ -39,7 +40,7 @@ def train(run: RunSpec, corpus: Path) -> float:
             corpus=corpus,
             attempt=Path(folder),
             resume=(),
-            keep_weights=False,
+            execution=Execution(keep_weights=False),
             should_stop=lambda: False,
             report=lambda tokens, loss: None,
         )

@@ -48,7 +48,7 @@ _HOMES = {
     "predict": "scaling.allocation",
     "prepare_sweep": "scaling.workflow.preparing",
     "read_runs": "scaling.workflow.stored",
-    "read_table": "scaling.tables.run_table",
+    "read_table": "scaling.tables.reading",
     "review_forecasts": "scaling.workflow.forecasting",
     "simulate_sweep": "scaling.workflow.simulating",
     "suggest_cells": "scaling.workflow.suggesting",

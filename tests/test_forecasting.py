@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from scaling.cli import cli
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
-from scaling.ledger.fingerprint import fingerprint_folder
+from scaling.ledger.contents import read_contents
 from scaling.ledger.forecasts import (
     ForecastRecord,
     RegisteredForecast,
@@ -211,10 +211,10 @@ def test_a_validation_run_enters_no_fit(folder: Path) -> None:
 
 
 def test_forecasts_are_part_of_what_a_recalled_fit_rests_on(folder: Path) -> None:
-    before = fingerprint_folder(folder)
+    before = read_contents(folder).fingerprint
     forecast(folder, "--flops", "1e12")
     assert before is not None
-    assert fingerprint_folder(folder) not in (None, before)
+    assert read_contents(folder).fingerprint not in (None, before)
 
 
 def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from scaling.data import shards
 from scaling.data.shards import PreparedCorpus
 from scaling.ledger.commit import Ledger
-from scaling.workflow.stored import open_results, preparing
+from scaling.workflow import preparing
+from scaling.workflow.stored import open_results
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from scaling.cli import cli
 from scaling.files.sealed import open_document, seal_document
-from scaling.ledger.fingerprint import fingerprint_folder
+from scaling.ledger.contents import read_contents
 from scaling.verbs.exits import DAMAGED
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
@@ -114,18 +114,17 @@ def test_a_note_of_a_stranger_cannot_name_files_or_ladders(folder: Path) -> None
     (path,) = folder.glob("fits/known/*.json")
     body, _ = open_document(json.loads(path.read_bytes()))
     # A ladder whose width never grows would never end.
-    for change in ({"fit": "../../sweep.json"}, {"head_size": 0}, {"table_digest": "0" * 64}):
+    endless = {"rung": body["rung"] | {"head_size": 1, "d_model": 1}}
+    for change in ({"fit": "../../sweep.json"}, endless, {"table_digest": "0" * 64}):
         path.write_bytes(seal_document(body | change))
         assert ask(folder).stdout == before.stdout
 
 
-def test_what_is_not_in_order_has_no_fingerprint(folder: Path, tmp_path: Path) -> None:
-    assert fingerprint_folder(folder) == fingerprint_folder(folder)
-    assert fingerprint_folder(tmp_path / "nowhere") is None
-    assert fingerprint_folder(first_result(folder)) is None
+def test_what_is_damaged_has_no_fingerprint(folder: Path) -> None:
+    assert read_contents(folder).fingerprint == read_contents(folder).fingerprint is not None
     run = first_result(folder).parent
     run.rename(run.with_name("stranger"))
-    assert fingerprint_folder(folder) is None
+    assert read_contents(folder).fingerprint is None
 
 
 def test_a_known_answer_loads_what_it_needs_and_no_more(folder: Path) -> None:

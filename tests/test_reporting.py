@@ -74,7 +74,7 @@ def test_report_in_markdown_names_the_command_that_makes_it(tmp_path: Path) -> N
 
 def test_the_page_s_csv_is_a_table_that_fit_reads(tmp_path: Path) -> None:
     stored = open_results(REFERENCE)
-    page, fit, _ = report_sweep(stored, stored.ledger.read_results(), root=tmp_path)
+    page, fit, _ = report_sweep(stored, root=tmp_path)
     found = re.search(r'href="data:text/csv;base64,([^"]*)"', page.read_text(encoding="utf-8"))
     assert found is not None
     rows = list(csv.DictReader(base64.b64decode(found[1]).decode().splitlines()))

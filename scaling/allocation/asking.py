@@ -21,17 +21,13 @@ from scaling.allocation.asked_fit import (
 from scaling.allocation.composite import answer_question, describe_budget
 from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
-from scaling.allocation.optimum import answer_by_law, answer_by_line, find_shape
+from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
 from scaling.allocation.trade_offs import COMPUTE_PENALTY
-from scaling.allocation.uncertainty import (
-    draw_evaluation,
-    draw_gaussians,
-    draw_loss_drift,
-    find_interval,
-)
+from scaling.allocation.uncertainty import draw_evaluation, draw_gaussians, draw_loss_drift
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
+from scaling.fitting.intervals import find_interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
 
@@ -53,7 +49,7 @@ def allocate(
     Args:
         fit: A fit with a frontier of the approach.
         question: A budget C [FLOPs], or any combination of conditions.
-        ladder: Shapes that can be built; needs a fit that knows how N is counted.
+        ladder: Shapes that can be built, ascending; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
         unique_tokens: Short for the question's.
         far: Answer beyond three decades from the data.
@@ -127,8 +123,14 @@ def _answer_plainly(
     if fit.law is None or fit.law.family != CHINCHILLA.name:
         return None
     if fit.answer is not None:
+        plain = fit.plain
         try:
-            answer = allocate(fit.plain, question, approach="parametric", far=far, anyway=True)
+            if question.is_plain and question.list_caps():
+                flops = question.list_caps()[0].flops
+                get_frontier(plain, "parametric", anyway=True)
+                answer = answer_by_law(plain, get_law(plain), flops, 0.0, with_basin=False)
+            else:
+                answer = answer_question(plain, question, ladder=None, far=far, anyway=True)
         except (NoFitError, QueryError):
             return None
     return PlainAnswer(params=answer.params, tokens=answer.tokens, loss=answer.loss)
@@ -156,8 +158,8 @@ def _answer_budget(
         answer = answer_by_law(fit, law, flops, decades)
     else:
         answer = answer_by_line(fit, frontier, flops, decades)
-    shape = None
-    if ladder and fit.convention is not None:
+    shape, ladder = None, cut_ladder(ladder, answer.params, fit.convention)
+    if ladder:
         shape = find_shape(fit, law, flops, answer, ladder)
     answer = dataclasses.replace(
         answer,
@@ -232,11 +234,11 @@ def predict(
         draws = np.array(fit.draws)
         mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
         expected = float(family.loss(coefficients, n_value, d_value))
-        mean_interval = find_interval(mean, fit.level, expected)
+        mean_interval = find_interval(mean, fit.level, answer=expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
         new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
         new_run *= draw_evaluation(fit, len(draws))
-        new_run_interval = find_interval(new_run, fit.level, expected)
+        new_run_interval = find_interval(new_run, fit.level, answer=expected)
     plain = None
     if whole.law is not None and whole.law.family == CHINCHILLA.name:
         law, letters = get_law(whole.plain)

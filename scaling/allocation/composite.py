@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.allocation.answer import Allocation
 from scaling.allocation.asked_fit import get_coverage, get_frontier, get_law, verify_status
@@ -27,12 +28,13 @@ from scaling.allocation.uncertainty import (
     draw_evaluation,
     draw_loss_drift,
     draw_params_drift,
-    find_interval,
 )
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Check, Coverage, Fit, Interval
+from scaling.fitting.intervals import find_interval
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
+from scaling.laws.searching import find_crossing
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray, format_count
 
@@ -195,7 +197,9 @@ def _describe_costs(
         is_free = route.kind in _FREE
         trade_offs = weigh_sizes(problem, question, answer, serving=serving, is_free=is_free)
         if basin is None and trade_offs is not None and np.isfinite(trade_offs.cheapest_params):
-            basin = find_basin(problem, trade_offs.cheapest_params, answer.loss)
+            cheapest, loss = trade_offs.cheapest_params, answer.loss
+            least = float(problem.find_cost_of_loss(np.array([cheapest]), np.array([loss]))[0])
+            basin = find_basin(problem, cheapest, loss, least)
     if shape is None and ladder and fit.convention is not None:
         shape = choose_shape(problem, route, question, answer, ladder, fit.convention)
     epochs = None
@@ -232,7 +236,7 @@ def _draw_intervals(
     checks = answer.checks
     if route.kind in ("stated", "budget"):
         reached = many.find_loss(params, tokens)
-        intervals["loss"] = find_interval(reached * drift, fit.level, answer.loss)
+        intervals["loss"] = find_interval(reached * drift, fit.level, answer=answer.loss)
     else:
         intervals["flops"] = _find_open_interval(flops, fit.level, answer.flops)
         checks += _check_reached(flops, answer)
@@ -260,12 +264,8 @@ def _draw_intervals(
 def _find_open_interval(draws: FloatArray, level: float, answer: float) -> Interval:
     """As find_interval; draws without an answer lie above all others."""
     lost = ~np.isfinite(draws)
-    if not lost.any():
-        return find_interval(draws, level, answer)
-    ends = [0.5 - level / 2.0, 0.5 + level / 2.0]
-    ordered = np.where(lost, np.inf, draws)
-    low, high = np.quantile(ordered, ends, method="inverted_cdf")  # no mean with infinity
-    return Interval(low=min(float(low), answer), high=max(float(high), answer), level=level)
+    some = bool(lost.any())  # no mean with infinity
+    return find_interval(np.where(lost, np.inf, draws), level, answer=answer, as_drawn=some)
 
 
 def _check_reached(flops: FloatArray, answer: Allocation) -> tuple[Check, ...]:
@@ -294,14 +294,16 @@ def _verify_epochs(posed: _Posed, question: Question, tokens: float) -> None:
         return
     if tokens <= MAX_EPOCHS * unique * (1.0 + 1e-9):
         return
-    low, high = unique, tokens
-    for _ in range(_HALVINGS):
-        enough = math.sqrt(low * high)
-        other = dataclasses.replace(problem, unique=enough)
+
+    def is_enough(log_unique: FloatArray) -> NDArray[np.bool_]:
+        other = dataclasses.replace(problem, unique=float(np.exp(log_unique[0])))
         route = choose_route(other, question, ceiling=posed.ceiling, near=posed.near)
         target = np.array([question.target_loss or np.nan])
         _, seen = follow_route(route, other, loss=target, near=posed.near)
-        low, high = (enough, high) if seen[0] > MAX_EPOCHS * enough else (low, enough)
+        return np.less_equal(seen, MAX_EPOCHS * np.exp(log_unique))
+
+    ends = np.log([unique]), np.log([tokens])
+    high = float(np.exp(find_crossing(is_enough, *ends, halvings=_HALVINGS)[0]))
     raise NoFitError(
         f"The answer would pass {tokens / unique:.3g} times over {format_count(unique)} unique "
         f"tokens; beyond {MAX_EPOCHS:g} epochs the law {problem.law.name} says nothing, for it was "

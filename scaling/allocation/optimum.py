@@ -5,6 +5,7 @@ N*, D* = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 
@@ -13,18 +14,16 @@ import numpy as np
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import COMPUTE_PENALTY, fill_ladder, find_basin
-from scaling.allocation.uncertainty import (
-    draw_evaluation,
-    draw_loss_drift,
-    draw_params_drift,
-    find_interval,
-)
+from scaling.allocation.uncertainty import draw_evaluation, draw_loss_drift, draw_params_drift
 from scaling.fitting.fitted import Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.intervals import find_interval
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
-from scaling.sweep.counting import count_flops_per_token, count_params
+from scaling.sweep.counting import CountConvention, count_flops_per_token, count_params
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
+
+_RUNGS_ABOVE = 1000.0  # times N*: such a model learns nothing from what is left for tokens
 
 
 def answer_by_law(
@@ -44,7 +43,7 @@ def answer_by_law(
     basin = None
     if with_basin:
         problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
-        basin = find_basin(problem, float(params[0]), loss)
+        basin = find_basin(problem, float(params[0]), loss, flops)
     intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
     if fit.draws:
         draws = np.array(fit.draws)
@@ -56,9 +55,9 @@ def answer_by_law(
         spent = flops / fit.cost.flops_per_token(drifted)
         values = (drifted, spent, lowest)
         intervals = (
-            find_interval(values[0], fit.level, float(params[0])),
-            find_interval(values[1], fit.level, float(tokens[0])),
-            find_interval(values[2], fit.level, loss),
+            find_interval(values[0], fit.level, answer=float(params[0])),
+            find_interval(values[1], fit.level, answer=float(tokens[0])),
+            find_interval(values[2], fit.level, answer=loss),
         )
     return Allocation(
         flops=flops,
@@ -87,8 +86,9 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
     if frontier.draws:
         a, log_k_n, b, log_k_d = np.array(frontier.draws).T
         drift = draw_params_drift(fit, len(a), decades)
-        params_interval = find_interval(np.exp(log_k_n + a * log_c) * drift, fit.level, params)
-        tokens_interval = find_interval(np.exp(log_k_d + b * log_c) / drift, fit.level, tokens)
+        best, seen = np.exp(log_k_n + a * log_c) * drift, np.exp(log_k_d + b * log_c) / drift
+        params_interval = find_interval(best, fit.level, answer=params)
+        tokens_interval = find_interval(seen, fit.level, answer=tokens)
     loss = None
     if frontier.optima:
         budgets, losses = (np.array(frontier.optima)[:, at] for at in (0, 3))
@@ -113,6 +113,18 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
         approach="isoflop",
         checks=(),
     )
+
+
+def cut_ladder(
+    ladder: Sequence[ModelShape] | None, params: float, convention: CountConvention | None
+) -> Sequence[ModelShape] | None:
+    """The ladder without the thousands of rungs far above the optimum; None where there is none, or
+    none that the fit can count."""
+    if ladder is None or convention is None:
+        return None
+    most = _RUNGS_ABOVE * params
+    end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, convention))
+    return ladder[: end + 1]
 
 
 def find_shape(

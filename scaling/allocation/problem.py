@@ -10,7 +10,7 @@ half of Muennighoff et al. 2023, arXiv:2305.16264, eq. 5, for laws that were not
 runs; `data_constrained` brings its own, with parameters in excess as well.
 
 Every function takes one problem or many: coefficients have shape (b, p), params and tokens (b,) or
-(b, k).
+(b, k). Where b is 1, one law is asked any number of questions.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from numpy.typing import NDArray
 
 from scaling.laws.data_constrained import DataConstrained
 from scaling.laws.family import Law
+from scaling.laws.searching import find_crossing, find_lowest
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
-_Condition: TypeAlias = Callable[[FloatArray], NDArray[np.bool_]]
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 SERVING_SHARE = 1.0 / 3.0  # of a token's training FLOPs
 
@@ -41,11 +42,12 @@ OTHER_WORTHS = (95.4, 2.9)
 
 # Searched around a first answer in ln N: service and repeats move N* by many decades.
 _REACH = 32.0
-_GRID = 129
-_ZOOM_GRID = 17
-_ZOOMS = 7  # each 8-fold, from .5 to 2e-7 in ln N: the minimum is flat to rounding
+_POINTS, _ZOOMS = (
+    (129, 17),
+    7,
+)  # each 8-fold, from .5 to 2e-7 in ln N: the minimum is flat to rounding
 _HALVINGS = 60
-_EDGE_HALVINGS = 40  # of at most e^32: 3e-11, where one evaluation may itself be sixty halvings
+_EDGE_HALVINGS = 42  # of at most e^32: 7e-12
 _LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
 
 
@@ -92,8 +94,11 @@ class Problem:
             return self._undo_discount(fresh)
         high = np.full(params.shape, _LARGEST)
         reached = self.find_loss(params, np.exp(high)) <= wanted
-        found = _halve(
-            lambda log_d: self.find_loss(params, np.exp(log_d)) <= wanted, 0.0 * high, high
+        found = find_crossing(
+            lambda log_d: self.find_loss(params, np.exp(log_d)) <= wanted,
+            0.0 * high,
+            high,
+            halvings=_HALVINGS,
         )
         return np.where(reached, np.exp(found), np.inf)
 
@@ -104,6 +109,12 @@ class Problem:
     def find_cost(self, params: FloatArray, tokens: FloatArray) -> FloatArray:
         """C + S [FLOPs]."""
         return self.find_training(params, tokens + SERVING_SHARE * _align(self.served, params))
+
+    def is_reached(self, params: FloatArray, loss: FloatArray, total: FloatArray) -> BoolArray:
+        """Whether C + S = `total` [FLOPs] reaches a loss with N parameters; no search is needed."""
+        tokens = total / self.cost.flops_per_token(params)
+        tokens = tokens - SERVING_SHARE * _align(self.served, params)
+        return np.less_equal(self.find_loss(params, tokens), loss)
 
     def find_cost_of_loss(self, params: FloatArray, loss: FloatArray) -> FloatArray:
         """C + S of reaching a loss with N parameters; inf where none does."""
@@ -179,7 +190,7 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
         return find_best_params(problem, flops)
     shared = SERVING_SHARE * np.asarray(problem.served)
 
-    def train_too_much(log_total: FloatArray) -> NDArray[np.bool_]:
+    def train_too_much(log_total: FloatArray) -> BoolArray:
         total = np.exp(log_total)
         params = find_best_params(problem, total)
         return np.greater_equal(total - shared * problem.cost.flops_per_token(params), flops)
@@ -187,7 +198,7 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
     largest = find_best_params(problem.ignore_service(), flops)
     ceiling = flops + shared * problem.cost.flops_per_token(largest)
     # 2^-30 of a logarithm of 20 or so is 2e-8 of the total.
-    log_total = _halve(train_too_much, np.log(flops), np.log(ceiling) + 1e-6, halvings=30)
+    log_total = find_crossing(train_too_much, np.log(flops), np.log(ceiling) + 1e-6, halvings=30)
     return find_best_params(problem, np.exp(log_total))
 
 
@@ -196,12 +207,12 @@ def find_params_for_loss(
 ) -> FloatArray:
     """The smallest N that reaches a loss with D = tokens_of(N), shape (b,); inf where none does."""
 
-    def reached(log_params: FloatArray) -> NDArray[np.bool_]:
+    def reached(log_params: FloatArray) -> BoolArray:
         params = np.exp(log_params)
         return np.less_equal(problem.find_loss(params, tokens_of(params)), loss)
 
     high = np.full(loss.shape, _LARGEST)
-    params = np.exp(_halve(reached, 0.0 * high, high))
+    params = np.exp(find_crossing(reached, 0.0 * high, high, halvings=_HALVINGS))
     return np.where(reached(high), params, np.inf)
 
 
@@ -210,37 +221,26 @@ def find_params_for_training(
 ) -> float:
     """N at which D = tokens_of(N) takes `flops` to train on."""
 
-    def too_much(log_params: FloatArray) -> NDArray[np.bool_]:
+    def too_much(log_params: FloatArray) -> BoolArray:
         params = np.exp(log_params)
         return np.greater_equal(problem.find_training(params, tokens_of(params)), flops)
 
-    return float(np.exp(_halve(too_much, np.array([-_LARGEST]), np.array([_LARGEST]))[0]))
+    ends = np.array([-_LARGEST]), np.array([_LARGEST])
+    return float(np.exp(find_crossing(too_much, *ends, halvings=_HALVINGS)[0]))
 
 
-def find_edge(is_within: _Condition, inside: FloatArray, outside: FloatArray) -> FloatArray:
-    """Where a condition on N ends between N `inside`, which meets it, and N `outside`."""
-    log_edge = _halve(
-        lambda log_params: ~is_within(np.exp(log_params)),
-        np.log(inside),
-        np.log(outside),
-        halvings=_EDGE_HALVINGS,
-    )
-    return np.asarray(np.exp(log_edge), dtype=np.float64)
-
-
-def _halve(
-    is_beyond: _Condition,
-    low: FloatArray,
-    high: FloatArray,
-    *,
-    halvings: int = _HALVINGS,
+def find_edge(
+    problem: Problem, loss: FloatArray, total: FloatArray, inside: FloatArray, outside: FloatArray
 ) -> FloatArray:
-    """Where a condition begins that holds at `high` and not at `low`."""
-    for _ in range(halvings):
-        middle = 0.5 * (low + high)
-        beyond = is_beyond(middle)
-        high, low = np.where(beyond, middle, high), np.where(beyond, low, middle)
-    return high
+    """N between `inside` and `outside` beyond which `total` [FLOPs], training and service together,
+    no longer reach a loss; each of shape (b,)."""
+
+    def is_beyond(log_params: FloatArray) -> BoolArray:
+        return ~problem.is_reached(np.exp(log_params), loss[:, None], total[:, None])
+
+    ends = np.log(inside), np.log(outside)
+    log_edge = find_crossing(is_beyond, *ends, halvings=_EDGE_HALVINGS, at_once=True)
+    return np.asarray(np.exp(log_edge), dtype=np.float64)
 
 
 def _guess(problem: Problem, total: FloatArray) -> FloatArray:
@@ -251,11 +251,6 @@ def _guess(problem: Problem, total: FloatArray) -> FloatArray:
 
 
 def _minimise(value: Callable[[FloatArray], FloatArray], centre: FloatArray) -> FloatArray:
-    """N at the lowest value, by nested grids in ln N around exp(centre)."""
-    half, count = _REACH, _GRID
-    for _ in range(_ZOOMS + 1):
-        log_params = centre[:, None] + np.linspace(-half, half, count)
-        best = np.argmin(value(log_params), axis=1)[:, None]
-        centre = np.take_along_axis(log_params, best, axis=1)[:, 0]
-        half, count = 2.0 * half / (count - 1), _ZOOM_GRID
-    return np.asarray(np.exp(centre), dtype=np.float64)
+    """N at the lowest value around exp(centre)."""
+    found = find_lowest(value, centre, reach=_REACH, points=_POINTS, zooms=_ZOOMS)
+    return np.asarray(np.exp(found), dtype=np.float64)

@@ -360,7 +360,8 @@ def _stay_within(problem: Problem, loss: FloatArray, flops: float, near: FloatAr
     small = find_cheapest_params(problem, loss, near)
     reached = np.isfinite(large) & np.isfinite(small)
     inside, outside = (np.where(reached, one, 1.0) for one in (large, small))
-    edge = find_edge(lambda n: training.find_cost_of_loss(n, loss) <= flops, inside, outside)
+    total = np.full(loss.shape, flops)
+    edge = find_edge(training, loss, total, inside, outside)
     return np.asarray(np.where(reached, edge, np.inf), dtype=np.float64)
 
 

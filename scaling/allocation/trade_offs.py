@@ -11,7 +11,6 @@ more of both. So the Pareto table goes from the cheapest to train downwards.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -55,16 +54,12 @@ _PARETO = (1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0)
 _PARETO_REACH = 12.0
 
 
-def find_basin(problem: Problem, params: float, loss: float) -> tuple[float, float]:
-    """N below and above `params` at which `loss` costs COMPUTE_PENALTY more than there."""
+def find_basin(problem: Problem, params: float, loss: float, least: float) -> tuple[float, float]:
+    """N below and above `params` at which `loss` costs COMPUTE_PENALTY more than there, where it
+    costs `least` [FLOPs]."""
     centre, wanted = np.full(2, params), np.full(2, loss)
-    pair = _repeat(problem, 2)
-    most = (1.0 + COMPUTE_PENALTY) * pair.find_cost_of_loss(centre, wanted)
-    edge = find_edge(
-        lambda size: np.less_equal(pair.find_cost_of_loss(size, wanted), most),
-        centre,
-        centre * np.exp([-_BASIN_REACH, _BASIN_REACH]),
-    )
+    most = np.full(2, (1.0 + COMPUTE_PENALTY) * least)
+    edge = find_edge(problem, wanted, most, centre, centre * np.exp([-_BASIN_REACH, _BASIN_REACH]))
     return float(edge[0]), float(edge[1])
 
 
@@ -96,7 +91,7 @@ def weigh_sizes(
         cheapest = float(find_cheapest_params(problem, loss, near)[0])
         least = float(problem.find_cost_of_loss(np.array([cheapest]), loss)[0])
     sizes = answer.params * np.array(_OTHER_SIZES)
-    tokens = _repeat(problem, sizes.size).find_tokens(sizes, np.full(sizes.size, answer.loss))
+    tokens = problem.find_tokens(sizes, np.full(sizes.size, answer.loss))
     costs = problem.find_cost(sizes, tokens)
     others = tuple(
         OtherSize(
@@ -107,15 +102,18 @@ def weigh_sizes(
         )
         for factor, size, seen, cost in zip(_OTHER_SIZES, sizes, tokens, costs, strict=True)
     )
-    trains_cheapest = cheapest
+    training, trains_cheapest, trains_least = problem.ignore_service(), cheapest, least
     if problem.served > 0.0 or not math.isfinite(cheapest):
-        trains_cheapest = float(find_cheapest_params(problem.ignore_service(), loss, near)[0])
+        trains_cheapest = float(find_cheapest_params(training, loss, near)[0])
+        trains_least = float(training.find_cost_of_loss(np.array([trains_cheapest]), loss)[0])
     return TradeOffs(
         of="lifetime" if problem.served > 0.0 else "training",
         extra_compute=max(0.0, own / least - 1.0),
         cheapest_params=cheapest,
         other_sizes=others,
-        pareto=_list_pareto(problem, question, answer.loss, trains_cheapest, serving),
+        pareto=_list_pareto(
+            training, question, answer.loss, trains_cheapest, trains_least, serving
+        ),
     )
 
 
@@ -160,8 +158,7 @@ def choose_shape(
         return None
     params = np.array([count_params(rung, convention) for rung in rungs], dtype=np.float64)
     per_token = np.array([count_flops_per_token(rung) for rung in rungs], dtype=np.float64)
-    many = _repeat(problem, len(rungs))
-    needed = many.find_tokens(params, np.full(params.shape, answer.loss))
+    needed = problem.find_tokens(params, np.full(params.shape, answer.loss))
     costs = per_token * (needed + SERVING_SHARE * problem.served)
     if route.kind in ("budget", "loss", "loss_within"):
         best = int(np.argmin(costs))
@@ -171,7 +168,7 @@ def choose_shape(
     if route.kind not in ("budget", "loss", "loss_within"):
         at = np.clip(np.array([answer.params]), params[0], params[-1])
         sizes, between = at, np.exp(np.interp(np.log(at), np.log(params), np.log(per_token)))
-    fine = _repeat(problem, len(sizes)).find_tokens(sizes, np.full(sizes.shape, answer.loss))
+    fine = problem.find_tokens(sizes, np.full(sizes.shape, answer.loss))
     own = float(np.nanmin(between * (fine + SERVING_SHARE * problem.served)))
     if route.kind == "budget" or (route.kind == "stated" and question.tokens is None):
         tokens = answer.flops / float(per_token[best])
@@ -207,26 +204,25 @@ def fill_ladder(params: FloatArray, per_token: FloatArray) -> tuple[FloatArray, 
 
 
 def _list_pareto(
-    problem: Problem, question: Question, loss: float, cheapest: float, serving: Serving
+    training: Problem,
+    question: Question,
+    loss: float,
+    cheapest: float,
+    least: float,
+    serving: Serving,
 ) -> tuple[ParetoRow, ...]:
+    """Rows from N `cheapest`, whose training reaches the loss for `least` FLOPs, downwards."""
     if not math.isfinite(cheapest):
         return ()
-    training = _repeat(problem.ignore_service(), len(_PARETO))
-    wanted, multiples = np.full(len(_PARETO), loss), np.array(_PARETO)
+    flops, wanted = least * np.array(_PARETO), np.full(len(_PARETO), loss)
     largest = np.full(len(_PARETO), cheapest)
-    least = training.find_cost_of_loss(largest, wanted)
-    params = find_edge(
-        lambda size: np.less_equal(training.find_cost_of_loss(size, wanted), multiples * least),
-        largest,
-        largest * math.exp(-_PARETO_REACH),
-    )
+    params = find_edge(training, wanted, flops, largest, largest * math.exp(-_PARETO_REACH))
     params[0] = cheapest
-    tokens = training.find_tokens(params, wanted)
-    flops = training.find_training(params, tokens)
-    service = SERVING_SHARE * problem.cost.flops_per_token(params)
+    per_token = training.cost.flops_per_token(params)
+    tokens, service = flops / per_token, SERVING_SHARE * per_token
     weights = serving.find_bytes(params)
     rows = []
-    for at in np.flatnonzero(np.isfinite(flops)):
+    for at in range(len(_PARETO)):
         saved = float(service[0] - service[at])
         dollars = None
         if question.hardware is not None and question.hardware.price_per_hour is not None:
@@ -262,10 +258,3 @@ def _fits(rung: ModelShape, question: Question, answer: Allocation) -> bool:
 
 def _count_per_token(problem: Problem, params: float) -> float:
     return float(problem.cost.flops_per_token(np.array([params]))[0])
-
-
-def _repeat(problem: Problem, count: int) -> Problem:
-    """One law, asked `count` times at once."""
-    worth = None if problem.worth is None else np.repeat(problem.worth, count)
-    coefficients = np.repeat(problem.coefficients, count, axis=0)
-    return dataclasses.replace(problem, coefficients=coefficients, worth=worth)

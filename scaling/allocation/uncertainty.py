@@ -23,7 +23,7 @@ import math
 
 import numpy as np
 
-from scaling.fitting.fitted import Fit, Interval
+from scaling.fitting.fitted import Fit
 from scaling.units import FloatArray
 
 # Model error of ln N* in units of that of ln L; see the module's docstring.
@@ -63,10 +63,3 @@ def _draw_drift(fit: Fit, errors: FloatArray, decades: float, *, stream: int) ->
 def draw_gaussians(count: int, *, stream: int) -> FloatArray:
     """The same at every call, for answers must not flicker; streams are independent."""
     return np.random.default_rng((_ANY, stream)).standard_normal(count)
-
-
-def find_interval(draws: FloatArray, level: float, answer: float) -> Interval:
-    """Central percentile interval of draws, shape (b,), widened where it misses the answer: that
-    of a mixture lies between its members, and may be nearer to one of little weight."""
-    low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return Interval(low=min(float(low), answer), high=max(float(high), answer), level=level)

@@ -28,6 +28,7 @@ from scaling.fitting.fitted import (
     Interval,
     finite_or_none,
 )
+from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray
 
 COUNTED_AS_KAPLAN = "N and C without the head"
@@ -299,8 +300,7 @@ def _find_interval(draws: FloatArray, level: float) -> Interval | None:
     finite = draws[np.isfinite(draws)]
     if finite.size < 2:
         return None
-    low, high = np.quantile(finite, [0.5 - level / 2, 0.5 + level / 2])
-    return Interval(float(low), float(high), level)
+    return find_interval(finite, level)
 
 
 def _read_counted(one: Trained) -> Exponent | None:

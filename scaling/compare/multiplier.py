@@ -32,10 +32,12 @@ from scaling.fitting.checks.fits import check_bounds
 from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.fitted import Check, Interval, finite_or_none, pass_if
 from scaling.fitting.identification import measure_scale
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma, join_clusters
 from scaling.fitting.parametric import ParametricFit, choose_delta, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
+from scaling.laws.searching import find_crossing
 from scaling.laws.two_recipes import SHARED
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable, make_table, sort_rows
@@ -226,9 +228,7 @@ def _answer(
         some = [one[:count] for one in draws]
         drawn = _find_multiplier(some, recipes, flops)
         # Quantiles that are draws themselves: some may be 0 or without end.
-        tails = [0.5 - level / 2.0, 0.5 + level / 2.0]
-        ends = np.quantile(drawn, tails, method="inverted_cdf")
-        interval = Interval(low=float(ends[0]), high=float(ends[1]), level=level)
+        interval = find_interval(drawn, level, as_drawn=True)
         signs = np.sign(_find_gap(some, recipes, budgets))
         kept = float(np.mean(np.all(signs == signs[:, :1], axis=1)))
         more = _count_more_runs(multiplier, interval)
@@ -326,18 +326,20 @@ def _lowest_loss(letters: FloatArray, recipe: _Recipe, flops: FloatArray) -> Flo
 def _find_multiplier(
     letters: list[FloatArray], recipes: tuple[_Recipe, ...], flops: float
 ) -> FloatArray:
-    """m of each draw: halving in ln C_B, as L* falls with C."""
+    """m of each draw: a search in ln C_B, as L* falls with C."""
     target = _lowest_loss(letters[0], recipes[0], np.array([flops]))
     centre = math.log(flops)
     low = np.full(target.shape, centre - _REACH)
     high = np.full(target.shape, centre + _REACH)
     reached = _lowest_loss(letters[1], recipes[1], np.exp(high)) <= target
     always = _lowest_loss(letters[1], recipes[1], np.exp(low)) <= target
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        enough = _lowest_loss(letters[1], recipes[1], np.exp(middle)) <= target
-        high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-    found = np.where(reached, np.exp(high - centre), np.inf)
+    beyond = find_crossing(
+        lambda log_c: _lowest_loss(letters[1], recipes[1], np.exp(log_c)) <= target,
+        low,
+        high,
+        halvings=_HALVINGS,
+    )
+    found = np.where(reached, np.exp(beyond - centre), np.inf)
     return np.asarray(np.where(always, 0.0, found)[:, 0], dtype=np.float64)
 
 

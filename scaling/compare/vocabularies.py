@@ -18,6 +18,7 @@ import numpy as np
 
 from scaling.errors import QueryError, UsageError
 from scaling.fitting.fitted import SCHEMA_VERSION, Fit, Interval
+from scaling.fitting.intervals import find_interval
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
 from scaling.sweep.corpus_facts import CorpusFacts
@@ -233,7 +234,7 @@ def _choose(
                 tokenizer=one.facts.tokenizer,
                 vocab_size=one.facts.vocab_size,
                 bits=float(loss[at]) * factor,
-                interval=None if drawn is None else _interval(drawn[:, at], one.fit.level),
+                interval=None if drawn is None else find_interval(drawn[:, at], one.fit.level),
                 measured=None if measured is None else measured * factor,
                 params=float(params[at]),
                 tokens=float(tokens[at]),
@@ -262,11 +263,6 @@ def _lies_beyond(fit: Fit, budget: float) -> bool:
         return True
     low, high = fit.covered.flops
     return not low / _ROUNDING <= budget <= high * _ROUNDING
-
-
-def _interval(values: FloatArray, level: float) -> Interval:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(low), float(high), level)
 
 
 def _to_json(point: VocabularyPoint) -> dict[str, Any]:

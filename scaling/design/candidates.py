@@ -6,12 +6,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.design.expectation import find_truth
 from scaling.design.prior import PriorLaw
 from scaling.design.suggestion import Points
 from scaling.errors import SpecError
 from scaling.fitting.checks.training import MIN_STEPS
+from scaling.laws.searching import find_crossing
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.cost_model import CostModel
@@ -22,6 +24,7 @@ from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.spec import SweepSpec
+from scaling.units import FloatArray
 
 # Candidates: 12 budgets over four decades, 7 sizes from 1/8 to 8 times the expected optimum.
 BUDGETS, SIZES, REACH = 12, 7, 8.0
@@ -87,13 +90,14 @@ def list_candidates(
 
 def _find_fed_budget(prior: PriorLaw, cost: CostModel, tokens: int) -> float:
     """The largest budget at which the largest candidate does not repeat its text [FLOPs]."""
-    low, high = 1.0, LARGEST_BUDGET
-    for _ in range(_HALVINGS):
-        middle = math.sqrt(low * high)
-        params = REACH * float(find_truth(prior, [middle], cost)[0][0])
-        needed = middle / float(cost.flops_per_token(np.array([params]))[0])
-        low, high = (middle, high) if needed <= tokens else (low, middle)
-    return low
+
+    def repeats(log_flops: FloatArray) -> NDArray[np.bool_]:
+        flops = np.exp(log_flops)
+        params = REACH * find_truth(prior, flops, cost)[0]
+        return np.greater(flops / cost.flops_per_token(params), tokens)
+
+    ends = np.zeros(1), np.log([LARGEST_BUDGET])
+    return float(np.exp(find_crossing(repeats, *ends, halvings=_HALVINGS, at_once=True)[0]))
 
 
 def place_runs(runs: Sequence[RunSpec], *, times: int) -> Points:

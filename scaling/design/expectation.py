@@ -118,7 +118,7 @@ def tabulate_expected(
     params = np.array([count_params(run.shape, "matmul") for run in runs], dtype=np.float64)
     tokens = np.array([run.tokens for run in runs], dtype=np.float64)
     budgets = np.array([np.nan if c.budget is None else c.budget for c in planned])
-    table = make_table(
+    return make_table(
         params,
         tokens,
         loss=prior.law.loss(prior.letters, params, tokens),
@@ -136,9 +136,9 @@ def tabulate_expected(
         decay_steps=np.array([run.recipe.decay_steps for run in runs], dtype=np.float64),
         convention="matmul",
         cost=cost,
+        overlap=facts.overlap,
         source="<expected>",
     )
-    return dataclasses.replace(table, overlap=facts.overlap)
 
 
 def simulate_design(
@@ -165,7 +165,7 @@ def simulate_design(
     fits = []
     for at in range(draws):
         noise = np.exp(prior.sigma * rng.standard_normal(len(table)))
-        drawn = dataclasses.replace(table, loss=table.loss * noise)
+        drawn = table.replace(loss=table.loss * noise)
         fits.append(_believe(fit_runs(drawn, bootstrap=_BOOTSTRAP, level=level, seed=at), prior))
     asked = [[_ask(fit, one) for one in flops] for fit in fits]
     usable = sum(all(one is not None for one in row) for row in asked)
@@ -185,7 +185,7 @@ def simulate_design(
 
 
 def find_truth(
-    prior: PriorLaw, flops: Sequence[float], cost: CostModel
+    prior: PriorLaw, flops: Sequence[float] | FloatArray, cost: CostModel
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The prior law's own (N*, D*, loss) of each budget."""
     params, tokens = find_frontier(prior.law, prior.letters, flops=np.array(flops), cost=cost)

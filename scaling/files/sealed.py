@@ -62,7 +62,8 @@ def open_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def build_value(kind: type[Any], value: object, where: str) -> Any:
-    """The frozen dataclass `kind` from a JSON object, every field checked against its type.
+    """The frozen dataclass `kind` from a JSON object, every field checked against its type; one of
+    type Annotated[..., build] is what `build(value, where)` makes of it.
 
     Raises:
         IntegrityError: A field without a default is missing, or one is unknown, of another type,
@@ -91,13 +92,16 @@ _hints: dict[type[Any], dict[str, Any]] = {}
 
 def _hints_of(kind: type[Any]) -> dict[str, Any]:
     if kind not in _hints:  # resolving annotations costs more than a thousand checks
-        hints = typing.get_type_hints(kind)
+        hints = typing.get_type_hints(kind, include_extras=True)
         _hints[kind] = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     return _hints[kind]
 
 
 def _check_value(hint: Any, value: object, where: str) -> Any:
     origin = typing.get_origin(hint)
+    if origin is typing.Annotated:
+        _, build = typing.get_args(hint)
+        return build(value, where)
     if dataclasses.is_dataclass(hint):
         return build_value(typing.cast(type[Any], hint), value, where)
     if origin in (typing.Union, types.UnionType):

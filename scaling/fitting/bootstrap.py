@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from scaling.fitting.fitted import Interval
 from scaling.fitting.identification import estimate_covariance, measure_scale
 from scaling.fitting.isoflop import Curve, draw_lines
 from scaling.fitting.noise import estimate_common, find_shared, list_clusters
@@ -236,12 +235,6 @@ def refit_around(fit: ParametricFit, noise: FloatArray) -> FloatArray:
     solved = _refit(task, np.repeat(fit.theta[None], len(noise), axis=0), None)
     coefficients = fit.task.family.to_coefficients(solved.theta, fit.task.axes)
     return np.where(solved.converged[:, None], coefficients, np.nan)
-
-
-def find_interval(draws: FloatArray, level: float) -> Interval:
-    """Central percentile interval of draws, shape (b,)."""
-    low, high = np.quantile(draws, [0.5 - level / 2.0, 0.5 + level / 2.0])
-    return Interval(low=float(low), high=float(high), level=level)
 
 
 def _refit(task: Task, starts: FloatArray, weights: FloatArray | None) -> Solutions:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.backcast import MAX_ROWS, MIN_BLOCKS, backcast_largest, leave_out, list_blocks
-from scaling.fitting.bootstrap import Draws, draw_laws, find_interval
+from scaling.fitting.bootstrap import Draws, draw_laws
 from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.checks import fits as fit_checks
@@ -17,6 +17,7 @@ from scaling.fitting.checks import residuals as residual_checks
 from scaling.fitting.checks.points import find_law_problem
 from scaling.fitting.fitted import Backcast, Check, Frontier, Interval, LawEstimate, Objective
 from scaling.fitting.identification import Identification, identify, weigh_letters
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_residual_sigma, find_shared, list_clusters
 from scaling.fitting.parametric import ParametricFit, estimate_exponent, fit_parametric
 from scaling.fitting.work import Work, make_frontier

@@ -25,6 +25,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from scaling.errors import NoFitError, QueryError
+from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray, format_flops
 from scaling.units.losses import NATS, LossScale
 
@@ -101,8 +102,8 @@ class CurveFit:
         """Central interval of what every draw gives."""
         if len(values) < _FEWEST_DRAWS:
             return None
-        ends = np.quantile(values, [0.5 - self.level / 2, 0.5 + self.level / 2])
-        return float(ends[0]), float(ends[1])
+        ends = find_interval(np.asarray(values), self.level)
+        return ends.low, ends.high
 
     def forecast(self, x: float, *, far: bool = False) -> CurveForecast:
         """The loss at x with the interval of a new run, and how far x lies beyond the data.

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.fitting.bootstrap import find_interval
 from scaling.fitting.fitted import Approach, Frontier, Interval
+from scaling.fitting.intervals import find_interval
 from scaling.laws.family import LawFamily
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray

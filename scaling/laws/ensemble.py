@@ -27,11 +27,9 @@ from scaling.laws.chinchilla import CHINCHILLA, TIED
 from scaling.laws.coupled import COUPLED
 from scaling.laws.family import LawFamily
 from scaling.laws.kaplan import KAPLAN
-from scaling.laws.numeric import LARGEST, NumericAnswers
+from scaling.laws.numeric import NumericAnswers
 from scaling.units import FloatArray
 
-_CELLS = 64
-_ZOOMS = 6  # from ninety e-folds of D to 1e-9 of one
 MIN_RATIO = 4.0  # tokens per parameter; below it runs are starved of data and bend every law
 
 
@@ -81,6 +79,8 @@ class Ensemble(NumericAnswers):
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
         """See Law."""
+        if coefficients.size == len(self.param_names):
+            return self._join_members(coefficients, params, tokens, unique_tokens)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(tokens))
         total = np.zeros(shape)
         for at, (member, part) in enumerate(zip(self.members, self.slices, strict=True)):
@@ -96,24 +96,29 @@ class Ensemble(NumericAnswers):
             total[rows] += np.where(weight > 0.0, weight * np.log(loss), 0.0)
         return np.asarray(np.exp(total), dtype=np.float64)
 
+    def _join_members(
+        self,
+        coefficients: FloatArray,
+        params: FloatArray,
+        tokens: FloatArray,
+        unique_tokens: FloatArray | None,
+    ) -> FloatArray:
+        """The loss by one set of letters, every member at every point."""
+        weights = coefficients[..., -len(self.members) :].ravel().tolist()
+        logs = [
+            weight * np.log(member.family.loss(coefficients[..., part], params, tokens))
+            for member, part, weight in zip(self.members, self.slices, weights, strict=True)
+            if weight > 0.0
+        ]
+        return np.asarray(np.exp(sum(logs)), dtype=np.float64)
+
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See Law; a draw's is its member's. Of several at once by nested grids in ln D, for every
-        evaluation costs the same few microseconds a member, at one D or at sixty."""
-        if self._are_draws(coefficients):
-            return self._ask_members("tokens_for_loss", coefficients, params, loss)
-        shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
-        wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
-        wanted = np.broadcast_to(loss, shape)[..., None]
-        low, width = np.zeros(shape), LARGEST
-        reached = self.loss(wide, n, np.exp(np.array([LARGEST])))[..., 0] <= wanted[..., 0]
-        for _ in range(_ZOOMS):
-            width /= _CELLS
-            grid = low[..., None] + width * np.arange(1, _CELLS)
-            short = self.loss(wide, n, np.exp(grid)) > wanted
-            low = low + width * short.sum(axis=-1)
-        return np.where(reached, np.exp(low + width), np.inf)
+        """See Law; a draw's is its member's."""
+        if not self._are_draws(coefficients):
+            return super().tokens_for_loss(coefficients, params, loss)
+        return self._ask_members("tokens_for_loss", coefficients, params, loss)
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray

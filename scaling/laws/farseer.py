@@ -43,7 +43,7 @@ _SLOPE_SHIFT = 5.0
 _SLOPES = (1.0, 7.0)
 _SMALLEST_POWER = 1e-6  # letters of a power nearer to zero would cancel to fewer than nine digits
 _NEAR = 0.1
-_SERIES = np.polynomial.Polynomial([1.0 / math.factorial(k + 1) for k in range(11)])
+_SERIES = np.poly1d([1.0 / math.factorial(k + 1) for k in reversed(range(11))])
 _MOST = 600.0  # of an exponent: beyond it a draw is infinitely poor, and still a double
 
 

@@ -13,14 +13,14 @@ import math
 import numpy as np
 
 from scaling.laws.family import Law
+from scaling.laws.searching import find_lowest
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
 # Around the optimum for one constant κ: κ of a transformer falls from ~3 × to 1 × its limit, and
 # N* ∝ κ^-a moves by less than that; a factor of 30 either side is far outside.
 _HALF_WIDTH = math.log(30.0)
-_GRID = 33
-_ZOOMS = 6  # each shrinks the spacing 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
+_POINTS, _ZOOMS = (33, 33), 5  # each 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
 
 
 def find_frontier(
@@ -60,16 +60,12 @@ def _minimise_along(
     cost: CostModel,
     centre: FloatArray,
 ) -> FloatArray:
-    """ln N at the lowest loss within ±_HALF_WIDTH of `centre`: nested grids, then a parabola."""
+    """ln N at the lowest loss within ±_HALF_WIDTH of `centre`."""
     wide = coefficients[..., None, :]
     budgets = np.broadcast_to(flops, centre.shape)[..., None]
-    unit = np.linspace(-1.0, 1.0, _GRID)
-    half = _HALF_WIDTH
-    for _ in range(_ZOOMS):
-        log_n = centre[..., None] + half * unit
+
+    def loss_at(log_n: FloatArray) -> FloatArray:
         params = np.exp(log_n)
-        loss = family.loss(wide, params, budgets / cost.flops_per_token(params))
-        best = np.argmin(loss, axis=-1)[..., None]
-        centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
-        half *= 2.0 / (_GRID - 1)
-    return centre
+        return family.loss(wide, params, budgets / cost.flops_per_token(params))
+
+    return find_lowest(loss_at, centre, reach=_HALF_WIDTH, points=_POINTS, zooms=_ZOOMS)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scaling.laws.searching import find_crossing, find_lowest
 from scaling.units import FloatArray
 
 _STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
 LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
-_HALVINGS = 60
-_GRID = 41
-_ZOOMS = 5  # from ten decades either side down to 1e-5 in ln N
+_HALVINGS = 42  # of ninety e-folds of D: to 2e-11 of one
+_REACH = 10.0 * math.log(10.0)
+_POINTS, _ZOOMS = (41, 41), 4  # from ten decades either side down to 1e-5 in ln N
 _LOST = 1e3  # ln L/s of a point at which a formula overflows
 
 
@@ -73,30 +75,31 @@ class NumericAnswers:
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by halving, as L falls with D."""
+        """See LawFamily; by search, as L falls with D."""
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
-        low, high = np.zeros(shape), np.full(shape, LARGEST)
-        reached = self.loss(coefficients, params, np.exp(high)) <= loss
-        for _ in range(_HALVINGS):
-            middle = 0.5 * (low + high)
-            enough = self.loss(coefficients, params, np.exp(middle)) <= loss
-            high, low = np.where(enough, middle, high), np.where(enough, low, middle)
-        return np.where(reached, np.exp(high), np.inf)
+        wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
+        wanted = np.broadcast_to(loss, shape)[..., None]
+
+        def is_enough(log_tokens: FloatArray) -> NDArray[np.bool_]:
+            return np.less_equal(self.loss(wide, n, np.exp(log_tokens)), wanted)
+
+        high = np.full(shape, LARGEST)
+        found = find_crossing(is_enough, 0.0 * high, high, halvings=_HALVINGS, at_once=True)
+        return np.where(is_enough(high[..., None])[..., 0], np.exp(found), np.inf)
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by nested grids around √(C/κ), one token a parameter."""
+        """See LawFamily; by search around √(C/κ), one token a parameter."""
         budget = np.log(flops) - np.log(kappa)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(budget))
-        centre = np.broadcast_to(0.5 * budget, shape)
-        half = 10.0 * math.log(10.0)
+        log_c = np.broadcast_to(budget, shape)[..., None]
         wide = coefficients[..., None, :]
-        for _ in range(_ZOOMS):
-            log_n = centre[..., None] + half * np.linspace(-1.0, 1.0, _GRID)
-            log_d = np.broadcast_to(budget, shape)[..., None] - log_n
-            loss = self.loss(wide, np.exp(log_n), np.exp(log_d))
-            best = np.argmin(loss, axis=-1)[..., None]
-            centre = np.take_along_axis(log_n, best, axis=-1)[..., 0]
-            half *= 2.0 / (_GRID - 1)
-        return np.asarray(np.exp(centre), dtype=np.float64)
+        found = find_lowest(
+            lambda log_n: self.loss(wide, np.exp(log_n), np.exp(log_c - log_n)),
+            np.broadcast_to(0.5 * budget, shape),
+            reach=_REACH,
+            points=_POINTS,
+            zooms=_ZOOMS,
+        )
+        return np.asarray(np.exp(found), dtype=np.float64)

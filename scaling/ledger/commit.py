@@ -332,9 +332,11 @@ class Ledger:
             IntegrityError: It has one, and it is damaged.
         """
         try:
-            return self._load_result(run_id, check)[0]
+            result, _ = self._load_result(run_id)
         except FileNotFoundError:
             return None
+        self._check_files(result, check)
+        return result
 
     def find_sealed(self, run_id: str) -> tuple[RunResult, str] | None:
         """The result of a run with its digest, its curve checked; None if it has none yet.
@@ -345,9 +347,11 @@ class Ledger:
         if not RUN_NAME.fullmatch(run_id):
             return None
         try:
-            return self._load_result(run_id, "curves")
+            result, digest = self._load_result(run_id)
         except FileNotFoundError:
             return None
+        self._check_files(result, "curves")
+        return result, digest
 
     def read_results(self, *, check: Check = "curves") -> StoredResults:
         """Every result of the ledger, intact ones apart from damaged ones.
@@ -356,12 +360,15 @@ class Ledger:
             check: What to hash beside the results themselves.
         """
         results: dict[str, RunResult] = {}
+        recorded: dict[str, RunResult] = {}
         digests: dict[str, str] = {}
         damaged: list[Damage] = []
         for run_id in self._run_ids(damaged):
             path = f"runs/{run_id}/{RESULT_FILE}"
             try:
-                results[run_id], digests[run_id] = self._load_result(run_id, check)
+                recorded[run_id], digest = self._load_result(run_id)
+                self._check_files(recorded[run_id], check)
+                results[run_id], digests[run_id] = recorded[run_id], digest
             except FileNotFoundError:
                 continue
             except IntegrityError as error:
@@ -372,6 +379,7 @@ class Ledger:
             results=MappingProxyType(results),
             digests=MappingProxyType(digests),
             damaged=tuple(damaged),
+            recorded=MappingProxyType(recorded),
         )
 
     def set_aside(self, run_id: str) -> Path:
@@ -420,16 +428,19 @@ class Ledger:
         link_exclusively(own, own.parent.parent.parent / RESULT_FILE)
         faults.reach("result.restored")
 
-    def _load_result(self, run_id: str, check: Check) -> tuple[RunResult, str]:
-        relative = f"runs/{run_id}"
-        document = read_document(self.folder, f"{relative}/{RESULT_FILE}", limit=RESULT_LIMIT_BYTES)
-        result, digest = read_result(document, run_id)
+    def _load_result(self, run_id: str) -> tuple[RunResult, str]:
+        path = f"runs/{run_id}/{RESULT_FILE}"
+        document = read_document(self.folder, path, limit=RESULT_LIMIT_BYTES)
+        return read_result(document, run_id)
+
+    def _check_files(self, result: RunResult, check: Check) -> None:
+        """Raises IntegrityError where a file that the result rests on is not what it was."""
         if check == "result":
-            return result, digest
+            return
         for name, stated in result.files.items():
             if check == "curves" and not name.endswith(CURVE_SUFFIX):
                 continue
-            path = f"{relative}/attempts/{result.attempt_id}/{name}"
+            path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/{name}"
             try:
                 limit = CURVE_LIMIT_BYTES if name.endswith(CURVE_SUFFIX) else None
                 found = digest_file(self.folder, path, limit=limit)
@@ -437,7 +448,6 @@ class Ledger:
                 raise IntegrityError(f"it rests on {path}, which is missing") from error
             if found != stated:
                 raise IntegrityError(f"it rests on {path}, which was changed or torn")
-        return result, digest
 
     def _run_ids(self, damaged: list[Damage] | None = None) -> Iterator[str]:
         """Run folders in order of name; what is no run folder goes to `damaged`."""

@@ -36,8 +36,11 @@ class StoredResults:
         results: run_id -> result; only intact ones.
         digests: run_id -> SHA-256 of that result.
         damaged: Results that were left out.
+        recorded: The results, and those that are left out only because a file they rest on is
+            damaged: they still say which run was trained, and to what loss.
     """
 
     results: Mapping[str, RunResult]
     digests: Mapping[str, str]
     damaged: tuple[Damage, ...]
+    recorded: Mapping[str, RunResult]

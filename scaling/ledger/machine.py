@@ -12,22 +12,21 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.errors import IntegrityError
 from scaling.files.durable import blaming_machine, read_document, write_durably
 from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
-from scaling.sweep.shapes import ModelFamily
 from scaling.sweep.throughput import StepTime, Throughput
 
 _LIMIT_BYTES = 10 * 2**20
 _ENGINE_VARIABLE = "SCALING_ENGINE"  # of training.engines, which must not be imported for this
 _ENGINES = ("fused", "eager", "cuda")
-_TRAINER = Path(__file__).parents[1] / "training"
+_TRAINER = ("training", "sweep/families")  # folders of its source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +36,7 @@ class Device:
     Attributes:
         processor: Model name; a GPU's where runs are computed on one.
         torch, python: Versions.
-        family: Of shapes: its name, vocabulary, sequence length and head size.
+        family: Of shapes: its name and what its ladder follows from.
         trainer: Digest of the trainer's source.
         engine: Which of its engines the environment asks for; empty: the trainer's choice.
         precision: Of products; `auto` where that is what is to be found out.
@@ -58,31 +57,35 @@ class Device:
 
 
 def find_device(
-    family: ModelFamily,
+    family: str,
     *,
     vocab_size: int,
     seq_len: int,
-    head_size: int,
+    settings: Mapping[str, int],
     precision: str = "float32",
     gpu: str | None = None,
 ) -> Device:
     """This machine, for one family of shapes; torch is not imported.
 
     Args:
-        family, vocab_size, seq_len, head_size: Of the shapes.
+        family, vocab_size, seq_len, settings: What the ladder of shapes follows from.
         precision: Of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
+    import importlib.metadata  # .02 s, which reading a folder need not spend
+
     source = hashlib.sha256()
-    for path in sorted(_TRAINER.rglob("*")):
+    package = Path(__file__).parents[1]
+    for path in sorted(path for folder in _TRAINER for path in (package / folder).rglob("*")):
         if path.is_file() and "__pycache__" not in path.parts:
             source.update(path.read_bytes())
+    ladder = {"vocab": vocab_size, "seq": seq_len, **settings}
     asked = os.environ.get(_ENGINE_VARIABLE, "")
     return Device(
         processor=gpu or name_processor(),
         torch=importlib.metadata.version("torch"),
         python=platform.python_version(),
-        family=f"{family} vocab {vocab_size} seq {seq_len} head {head_size}",
+        family=" ".join((family, *(f"{name} {size}" for name, size in ladder.items()))),
         trainer=source.hexdigest()[:16],
         engine=asked if asked in _ENGINES else "",  # another is refused; its name is kept nowhere
         precision=precision,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import json
 import platform
 import re
@@ -45,6 +44,8 @@ def describe_versions() -> dict[str, str]:
 
 
 def _find_version(name: str) -> str:
+    import importlib.metadata  # .02 s, which only a committed run has to spend
+
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -93,6 +94,8 @@ def _read_head(checkout: Path) -> str:
 
 def _read_installed() -> str:
     """What pip noted of a package that it fetched from a repository (PEP 610)."""
+    import importlib.metadata
+
     try:
         stated = importlib.metadata.distribution("scaling").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""RunResult: what one attempt measured, and COLUMNS: what each column of a table of runs means."""
+"""RunResult: what one attempt measured."""
 
 from __future__ import annotations
 
@@ -88,63 +88,6 @@ class RunResult:
         fields = dict(value)
         fields.pop("run_id")
         return RunResult(run=RunSpec.from_json(fields.pop("run")), **fields)
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table of runs: its name, numpy dtype, unit and meaning."""
-
-    name: str
-    dtype: str
-    unit: str
-    meaning: str
-
-
-COLUMNS: tuple[Column, ...] = (
-    Column("run_id", "str", "", "identity of the run"),
-    Column("role", "str", "", "grid, replicate, bracket or validation"),
-    Column("status", "str", "", "finished or diverged"),
-    Column("N", "float64", "parameters", "N under the asked convention"),
-    Column("D", "float64", "tokens", "tokens seen in training"),
-    Column("C", "float64", "FLOP", "training FLOPs, as if from nothing"),
-    Column("loss", "float64", "nats/token", "held-out cross-entropy"),
-    Column("loss_se", "float64", "nats/token", "its standard error, clustered by document"),
-    Column("bits_per_byte", "float64", "bits/byte", "the same loss per byte of text"),
-    Column("train_loss", "float64", "nats/token", "training loss over the last 5 % of steps"),
-    Column("budget", "float64", "FLOP", "declared budget of the cell"),
-    Column("U", "float64", "tokens", "unique tokens seen"),
-    Column("epochs", "float64", "", "passes over the corpus"),
-    Column("seed", "int64", "", "initialisation and data order"),
-    Column("group", "str", "", "runs of one group share noise: of a trunk, or of one N and D"),
-    Column("vocab_size", "int64", "tokens", "of the tokenizer"),
-    Column("seq_len", "int64", "tokens", "length of a sequence"),
-    Column("head_size", "int64", "", "width of an attention head"),
-    Column("d_model", "int64", "", "width"),
-    Column("n_layers", "int64", "", "depth"),
-    Column("params_total", "float64", "parameters", "every stored parameter"),
-    Column("params_non_embedding", "float64", "parameters", "without embedding and head"),
-    Column("params_matmul", "float64", "parameters", "in matrix products, head included"),
-    Column("flops_6nd", "float64", "FLOP", "6·N·D, for comparison only"),
-    Column("flops_spent", "float64", "FLOP", "FLOPs this attempt spent"),
-    Column("lr", "float64", "", "peak learning rate at the base width"),
-    Column("batch_tokens", "int64", "tokens", "tokens per optimiser step"),
-    Column("steps", "int64", "", "optimiser steps"),
-    Column("warmup_steps", "int64", "", "steps of learning-rate warmup"),
-    Column("decay_steps", "int64", "", "last steps, over which the rate decays"),
-    Column("corpus", "str", "", "digest of the tokenised corpus"),
-    Column("overlap", "float64", "", "share of its held-out spans that occur in its training text"),
-    Column("unigram_entropy", "float64", "nats/token", "entropy of its tokens' frequencies"),
-    Column("numerics", "str", "", "what the run was computed with"),
-    Column("varied", "str", "", "what a bracket run varies: learning_rate or batch"),
-    Column("varied_run", "str", "", "run_id of the run that it varies"),
-    Column("varied_factor", "float64", "", "by which factor"),
-    Column("seconds", "float64", "s", "wall-clock time of the attempt"),
-    Column("tokens_per_second", "float64", "tokens/s", "of training, in the attempt that won"),
-    Column("mfu", "float64", "", "model FLOP/s over the measured peak of matrix products"),
-    Column("grad_norm", "float64", "", "gradient norm before clipping over the last 5 % of steps"),
-    Column("clipped", "float64", "", "share of steps whose gradient was clipped"),
-    Column("clipped_after_warmup", "float64", "", "the same of the steps after warmup"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,17 +12,16 @@ import contextlib
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from scaling.errors import IntegrityError
 from scaling.files import faults
 from scaling.files.durable import blaming_machine, read_plain, refuse_links, write_durably
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
-from scaling.ledger.found import Check, StoredResults
-from scaling.ledger.results import COLUMNS, RunResult
+from scaling.ledger.found import StoredResults
+from scaling.ledger.results import RunResult
 from scaling.sweep.bracket import Varied
 from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole
 from scaling.sweep.cost_model import CostModel
@@ -36,10 +35,10 @@ from scaling.sweep.counting import (
     count_total_params,
 )
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape
 from scaling.sweep.trunks import list_trunks
 from scaling.tables.brackets import Bracket
-from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray
+from scaling.tables.run_table import RunTable, collect_rows
 
 INDEX_PATH = "index/runs.csv"
 
@@ -55,28 +54,27 @@ CellValue = str | int | float | None
 
 def tabulate(
     ledger: Ledger,
+    stored: StoredResults,
     cells: Sequence[Cell],
     *,
     convention: CountConvention,
     cost: CostModel,
     head_flops: bool = True,
-    check: Check = "curves",
 ) -> RunTable:
     """The finished, intact results of a plan's cells, ready to fit.
 
     Args:
-        ledger: Where the results are.
+        ledger: Whose they are.
+        stored: The ledger's results.
         cells: The current plan's; a run named twice counts once.
         convention: How N is counted.
         cost: FLOPs per token as a function of N, kept in the table for the frontier.
         head_flops: Whether C holds the head's products, as `cost` does; without them no row has
             its declared budget, which is one that holds them.
-        check: What to hash beside the results themselves.
 
     Returns:
         One row per finished run in the plan's order; realised D and C; the declared budget.
     """
-    stored = ledger.read_results(check=check)
     planned: dict[str, Cell] = {}
     for cell in cells:
         planned.setdefault(cell.run.run_id, cell)
@@ -85,43 +83,31 @@ def tabulate(
         for run_id, cell in planned.items()
         if run_id in stored.results and cell.role in FITTED_ROLES
     ]
-    rows = [result for result in present if result.status == "finished"]
-    ids = [result.run.run_id for result in rows]
-    budgets = [planned[run_id].budget if head_flops else None for run_id in ids]
-    errors = [result.loss_se for result in rows]
-    recipes = [result.run.recipe for result in rows]
+    finished = [result for result in present if result.status == "finished"]
+    groups = _list_groups([result.run for result in finished])
+    rows = [
+        IndexedRun(
+            result=result,
+            budget=planned[result.run.run_id].budget if head_flops else None,
+            convention=convention,
+            group=group,
+            head_flops=head_flops,
+        ).to_row()
+        for result, group in zip(finished, groups, strict=True)
+    ]
+    diverged = [result for result in present if result.status == "diverged"]
     return RunTable(
-        run=tuple(ids),
-        params=_floats([count_params(result.run.shape, convention) for result in rows]),
-        tokens=_floats([result.tokens for result in rows]),
-        loss=_floats([result.loss for result in rows]),
-        flops=_floats([_count_flops(result, head_flops) for result in rows]),
-        budget=None if all(budget is None for budget in budgets) else _floats(budgets),
-        unique_tokens=_floats([result.unique_tokens for result in rows]),
-        seed=np.array([result.run.seed for result in rows], dtype=np.int64),
-        learning_rate=_floats([result.run.recipe.learning_rate for result in rows]),
-        group=_list_groups([result.run for result in rows]),
-        loss_se=None if all(error is None for error in errors) else _floats(errors),
-        diverged=tuple(r.run.run_id for r in present if r.status == "diverged"),
-        rejected=(),
+        run=tuple(result.run.run_id for result in finished),
+        columns=collect_rows(rows),
+        diverged=tuple(result.run.run_id for result in diverged),
         notes=_write_notes(stored, planned),
         convention=convention,
         cost=cost,
         source=str(ledger.folder),
         digest=_digest_rows(stored, planned, convention, head_flops),
-        steps=_floats([recipe.steps for recipe in recipes]),
-        warmup_steps=_floats([recipe.warmup_steps for recipe in recipes]),
-        decay_steps=_floats([recipe.decay_steps for recipe in recipes]),
-        batch_tokens=_floats([r.run.recipe.batch_sequences * r.run.shape.seq_len for r in rows]),
-        corpus=tuple(result.run.data_digest for result in rows),
-        numerics=tuple(name_numerics(result) for result in rows),
         overlap=ledger.corpus.overlap,
-        clipped=_floats_or_none([result.clipped for result in rows]),
-        clipped_after_warmup=_floats_or_none([result.clipped_after_warmup for result in rows]),
         unigram_entropy=ledger.corpus.unigram_entropy,
-        stopped=tuple(
-            r.run.run_id for r in present if r.status == "diverged" and _STOPPED in r.reason
-        ),
+        stopped=tuple(result.run.run_id for result in diverged if _STOPPED in result.reason),
         brackets=_list_brackets(stored, planned, convention),
     )
 
@@ -182,75 +168,93 @@ def name_numerics(result: RunResult) -> str:
     return ", ".join([*known, f"trainer {result.run.numerics_version}"])
 
 
-def row_of(
-    result: RunResult,
-    *,
-    role: CellRole | None,
-    budget: float | None,
-    convention: CountConvention = "matmul",
-    group: str | None = None,
-    varied: tuple[Varied, str, float] | None = None,
-    overlap: float | None = None,
-    unigram_entropy: float | None = None,
-) -> dict[str, CellValue]:
-    """One run as a row: column name -> value, in the order of COLUMNS; None where absent.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexedRun:
+    """A run as a row of a table.
 
-    Args:
+    Attributes:
         result: The run.
         role, budget: Its place in the current plan; None outside it.
         convention: How `N` is counted.
         group: What it shares noise with.
         varied: What a bracket run varies, of which run_id, by which factor.
         overlap, unigram_entropy: Of its corpus.
+        head_flops: Whether `C` holds the head's products.
     """
-    run, shape = result.run, result.run.shape
-    what, corner, factor = varied or (None, None, None)
-    row: dict[str, CellValue] = {
-        "run_id": run.run_id,
-        "role": role,
-        "status": result.status,
-        "N": float(count_params(shape, convention)),
-        "D": float(result.tokens),
-        "C": float(result.flops),
-        "loss": result.loss,
-        "loss_se": result.loss_se,
-        "bits_per_byte": result.bits_per_byte,
-        "train_loss": result.train_loss,
-        "budget": budget,
-        "U": float(result.unique_tokens),
-        "epochs": result.epochs,
-        "seed": run.seed,
-        "group": group,
-        "vocab_size": shape.vocab_size,
-        "seq_len": shape.seq_len,
-        "head_size": shape.head_size,
-        "d_model": shape.d_model,
-        "n_layers": shape.n_layers,
-        "params_total": float(count_total_params(shape)),
-        "params_non_embedding": float(count_non_embedding_params(shape)),
-        "params_matmul": float(count_matmul_params(shape)),
-        "flops_6nd": float(FLOPS_PER_PARAM_TOKEN * count_params(shape, convention) * run.tokens),
-        "flops_spent": float(result.flops_spent),
-        "lr": run.recipe.learning_rate,
-        "batch_tokens": run.recipe.batch_sequences * shape.seq_len,
-        "steps": run.recipe.steps,
-        "warmup_steps": run.recipe.warmup_steps,
-        "decay_steps": run.recipe.decay_steps,
-        "corpus": run.data_digest,
-        "overlap": overlap,
-        "unigram_entropy": unigram_entropy,
-        "numerics": name_numerics(result),
-        "varied": what,
-        "varied_run": corner,
-        "varied_factor": factor,
-        "seconds": result.seconds,
-        "tokens_per_second": result.tokens_per_second or _estimate_rate(result),
-        "mfu": result.mfu,
-        "grad_norm": result.grad_norm,
-        "clipped": result.clipped,
-        "clipped_after_warmup": result.clipped_after_warmup,
-    }
-    return {column.name: row[column.name] for column in COLUMNS}
+
+    result: RunResult
+    role: CellRole | None = None
+    budget: float | None = None
+    convention: CountConvention = "matmul"
+    group: str | None = None
+    varied: tuple[Varied, str, float] | tuple[None, None, None] = (None, None, None)
+    overlap: float | None = None
+    unigram_entropy: float | None = None
+    head_flops: bool = True
+
+    def to_row(self) -> dict[str, CellValue]:
+        """Column name -> value, in the order of the index; None where absent."""
+        return {name: read(self) for name, read in _CELLS.items()}
+
+    @property
+    def run(self) -> RunSpec:
+        return self.result.run
+
+    @property
+    def shape(self) -> ModelShape:
+        return self.result.run.shape
+
+    @property
+    def params(self) -> int:
+        return count_params(self.shape, self.convention)
+
+
+# Columns of `tables.columns` in the order of the index, and what stands in them.
+_CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
+    "run_id": lambda one: one.run.run_id,
+    "role": lambda one: one.role,
+    "status": lambda one: one.result.status,
+    "N": lambda one: float(one.params),
+    "D": lambda one: float(one.result.tokens),
+    "C": lambda one: float(_count_flops(one.result, one.head_flops)),
+    "loss": lambda one: one.result.loss,
+    "loss_se": lambda one: one.result.loss_se,
+    "bits_per_byte": lambda one: one.result.bits_per_byte,
+    "train_loss": lambda one: one.result.train_loss,
+    "budget": lambda one: one.budget,
+    "U": lambda one: float(one.result.unique_tokens),
+    "epochs": lambda one: one.result.epochs,
+    "seed": lambda one: one.run.seed,
+    "group": lambda one: one.group,
+    "vocab_size": lambda one: one.shape.vocab_size,
+    "seq_len": lambda one: one.shape.seq_len,
+    "head_size": lambda one: getattr(one.shape, "head_size", None),
+    "d_model": lambda one: one.shape.d_model,
+    "n_layers": lambda one: one.shape.n_layers,
+    "params_total": lambda one: float(count_total_params(one.shape)),
+    "params_non_embedding": lambda one: float(count_non_embedding_params(one.shape)),
+    "params_matmul": lambda one: float(count_matmul_params(one.shape)),
+    "flops_6nd": lambda one: float(FLOPS_PER_PARAM_TOKEN * one.params * one.run.tokens),
+    "flops_spent": lambda one: float(one.result.flops_spent),
+    "lr": lambda one: one.run.recipe.learning_rate,
+    "batch_tokens": lambda one: one.run.recipe.batch_sequences * one.shape.seq_len,
+    "steps": lambda one: one.run.recipe.steps,
+    "warmup_steps": lambda one: one.run.recipe.warmup_steps,
+    "decay_steps": lambda one: one.run.recipe.decay_steps,
+    "corpus": lambda one: one.run.data_digest,
+    "overlap": lambda one: one.overlap,
+    "unigram_entropy": lambda one: one.unigram_entropy,
+    "numerics": lambda one: name_numerics(one.result),
+    "varied": lambda one: one.varied[0],
+    "varied_run": lambda one: one.varied[1],
+    "varied_factor": lambda one: one.varied[2],
+    "seconds": lambda one: one.result.seconds,
+    "tokens_per_second": lambda one: one.result.tokens_per_second or _estimate_rate(one.result),
+    "mfu": lambda one: one.result.mfu,
+    "grad_norm": lambda one: one.result.grad_norm,
+    "clipped": lambda one: one.result.clipped,
+    "clipped_after_warmup": lambda one: one.result.clipped_after_warmup,
+}
 
 
 def _estimate_rate(result: RunResult) -> float | None:
@@ -278,18 +282,18 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
     groups = dict(zip([run.run_id for run in fitted], _list_groups(fitted), strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in COLUMNS])
+    writer.writerow(_CELLS)
     for run_id in sorted(stored.results):
         place, result = places.get(run_id), stored.results[run_id]
-        row = row_of(
-            result,
+        row = IndexedRun(
+            result=result,
             role=place.role if place else None,
             budget=place.budget if place else None,
             group=groups.get(run_id) or name_configuration(result.run),
-            varied=place.varied if place else None,
+            varied=(place and place.varied) or (None, None, None),
             overlap=ledger.corpus.overlap,
             unigram_entropy=ledger.corpus.unigram_entropy,
-        )
+        ).to_row()
         writer.writerow([_guard_cell(value) for value in row.values()])
     return text.getvalue()
 
@@ -316,14 +320,6 @@ def _guard_cell(value: CellValue) -> CellValue:
     if isinstance(value, str) and value.startswith(_SPREADSHEET_FORMULA):
         return "'" + value
     return value
-
-
-def _floats(values: Sequence[float | int | None]) -> FloatArray:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _floats_or_none(values: Sequence[float | None]) -> FloatArray | None:
-    return None if all(value is None for value in values) else _floats(values)
 
 
 def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[str, ...]:

@@ -35,8 +35,8 @@ from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunInterrupted
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
-from scaling.units import Precision
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"
 # One thread per run: two runs of one thread are 2.0 × one, one run of two threads 1.5–1.8 ×, and
@@ -70,13 +70,10 @@ class Trainer(Protocol):
         corpus: Path,
         attempt: Path,
         resume: Sequence[Path],
-        keep_weights: bool,
+        execution: Execution,
         should_stop: Callable[[], bool],
         report: Callable[[int, float | None], None],
         trunk: TrunkCache | None,
-        micro_batch: int | None,
-        precision: Precision,
-        gpus: float | None,
         cache: Path,
     ) -> Measurement: ...
 
@@ -92,13 +89,8 @@ class AttemptRequest:
         term: The driver's generation; the attempt stops when a newer one begins.
         trainer: `module:function`.
         resume: Names of earlier attempts of this run, newest first.
-        keep_weights: Whether the final weights stay.
-        time_limit: Seconds after which the attempt stops; None: no limit.
-        trunk: Folder of the states that runs with the same prefix share; None: nothing is shared.
-        trunk_steps: Steps after which a state is kept there.
-        micro_batch: Sequences that pass through the model together; None: the whole batch.
-        precision: Of products; everything else is float32.
-        gpus: Share of a GPU that the run is computed on; None: the processor.
+        execution: How the run is computed.
+        trunk: States that runs with the same prefix share; None: nothing is shared.
     """
 
     run_id: str
@@ -109,13 +101,8 @@ class AttemptRequest:
     term: int
     trainer: str
     resume: tuple[str, ...]
-    keep_weights: bool
-    time_limit: float | None
-    trunk: str | None = None
-    trunk_steps: tuple[int, ...] = ()
-    micro_batch: int | None = None
-    precision: Precision = "float32"
-    gpus: float | None = None
+    execution: Execution
+    trunk: TrunkCache | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +147,7 @@ def run_attempt(
     except RunInterrupted as stop:
         faults.reach("attempt.stopped")
         if watch.is_overdue():
-            message = f"stopped at its time limit of {request.time_limit:g} s"
+            message = f"stopped at its time limit of {request.execution.time_limit:g} s"
             watch.ledger.fail(request.run_id, request.attempt_id, stop, "time_limit")
             return AttemptOutcome(kind="failed", cause="time_limit", message=message)
         return AttemptOutcome(kind="interrupted", message=str(stop))
@@ -214,13 +201,10 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
         corpus=Path(request.corpus),
         attempt=attempt,
         resume=resume,
-        keep_weights=request.keep_weights,
+        execution=request.execution,
         should_stop=watch.should_stop,
         report=watch.report,
-        trunk=_open_trunk(request),
-        micro_batch=request.micro_batch,
-        precision=request.precision,
-        gpus=request.gpus,
+        trunk=request.trunk,
         cache=Path(request.ledger).parent / ".cache",
     )
     faults.reach("attempt.trained")
@@ -229,12 +213,6 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
     return AttemptOutcome(kind=result.status, message=result.reason)
-
-
-def _open_trunk(request: AttemptRequest) -> TrunkCache | None:
-    if request.trunk is None:
-        return None
-    return TrunkCache(folder=Path(request.trunk), save_at=request.trunk_steps)
 
 
 def load_trainer(name: str) -> Trainer:
@@ -263,7 +241,7 @@ class _Watch:
         self._stop = False
 
     def is_overdue(self) -> bool:
-        limit = self._request.time_limit
+        limit = self._request.execution.time_limit
         return limit is not None and time.monotonic() - self._begun > limit
 
     def should_stop(self) -> bool:

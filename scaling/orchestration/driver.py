@@ -11,13 +11,13 @@ next one: it begins a new term, which makes workers of the old one stop, and ado
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import heapq
 import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, ScalingError
 from scaling.files import faults
@@ -34,11 +34,11 @@ from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
 from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome
-from scaling.orchestration.progress import Progress, SilentProgress, Snapshot
+from scaling.orchestration.progress import Progress, SilentProgress
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
 from scaling.orchestration.trunk_schedule import TrunkSchedule
-from scaling.orchestration.under_way import UnderWay
+from scaling.orchestration.under_way import Tally, UnderWay
 from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import count_spent_flops
@@ -48,8 +48,6 @@ _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _LEAST_RETRIES = 20
 _COMPARE_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
-_KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
-_REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
 
 
 def run_cells(
@@ -127,8 +125,7 @@ class _Sweep:
         self._ground: Ground | None = None
         self._waiting: list[str] = []  # for a run of their trunk
         self._spent: dict[str, int] = {}
-        self._trained = 0
-        self._tokens = self._flops = 0.0
+        self._tally = Tally(total=len(self._planned))
         self._ticked = self._compared = -math.inf
         self._lost: frozenset[str] | None = None  # nodes, when they were last looked at
         self._deadline: float | None = None
@@ -142,7 +139,8 @@ class _Sweep:
             return
         self._ground = Ground(self._ledger.folder, self._corpus)
         self._term = self._ledger.advance_term()
-        self._say_plan()
+        kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
+        self._progress.say(f"{kept}; training {len(self._queue)}, longest first")
         self._breakable = self._starting = True
         if self._deadline is None:
             try:
@@ -234,7 +232,7 @@ class _Sweep:
             failed=tuple(f for k, f in self._failed.items() if k not in self._results),
             damaged=self._stored.damaged,
             left=tuple(by_status["left"]),
-            trained=self._trained,
+            trained=self._tally.trained,
             interrupted_by=self.signal,
             cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
         )
@@ -311,12 +309,10 @@ class _Sweep:
                 term=self._term,
                 trainer=self._settings.trainer,
                 resume=earlier,
-                keep_weights=self._settings.keep_weights,
-                time_limit=self._settings.time_limit,
-                micro_batch=self._micro_batch.get(run_id),
-                precision=self._settings.precision,
-                gpus=self._settings.gpus,
-                **self._name_trunk(run),
+                execution=dataclasses.replace(
+                    self._settings.execution, micro_batch=self._micro_batch.get(run_id)
+                ),
+                trunk=self._trunks.find_cache(run),
             )
             self._running[attempt_id] = self._begin(run, fresh=not earlier)
             self._executor.submit(request)
@@ -328,12 +324,6 @@ class _Sweep:
         start = self._trunks.find_start(run) if fresh else 0
         at_start = run.tokens * start // run.recipe.steps
         return UnderWay(run, tokens_at_start=at_start or None)
-
-    def _name_trunk(self, run: RunSpec) -> dict[str, Any]:
-        cache = self._trunks.find_cache(run)
-        if cache is None:
-            return {}
-        return {"trunk": str(cache.folder.absolute()), "trunk_steps": cache.save_at}
 
     def _requeue_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -356,11 +346,7 @@ class _Sweep:
         if result is not None:
             self._record(result, attempt)
             return
-        outcome = ended.outcome or self._read_outcome(run_id, ended)
-        if attempt.killed is not None:
-            outcome = AttemptOutcome(
-                kind="failed", cause=attempt.killed, message=attempt.why_killed
-            )
+        outcome = attempt.explain_end(ended, self._ledger)
         if outcome.kind == "interrupted":
             if self._drop_cancelled(run_id) or self._deadline is not None:
                 return  # as it was asked to
@@ -380,25 +366,13 @@ class _Sweep:
         del self._unfinished[run.run_id]
         self._trunks.tidy(run, self._results)
         self._retries.note_result()
-        self._trained += 1
-        self._tokens += run.tokens - (attempt.tokens_at_start or 0)
-        self._flops += run.flops * (1 - (attempt.tokens_at_start or 0) / run.tokens)
+        self._tally.add(run, tokens_before=attempt.tokens_at_start or 0)
         loss = "no finite loss" if result.loss is None else f"loss {result.loss:.4f} nats/token"
         note = f" ({result.reason})" if result.reason else ""
         done = f"{len(self._results)} of {len(self._planned)}"
         took = format_seconds(result.seconds)
         self._progress.say(f"{run.run_id}: {result.status}, {loss}, {took}{note} · {done}")
         faults.reach("driver.recorded")
-
-    def _read_outcome(self, run_id: str, ended: AttemptEnded) -> AttemptOutcome:
-        """What a worker that ended without a word has left on file."""
-        failure = self._ledger.read_failure(run_id, ended.attempt_id)
-        if failure is None:
-            return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)
-        message = failure.message if failure.cause == "environment" else failure.signature
-        return AttemptOutcome(
-            kind="failed", cause=failure.cause, message=message, signature=failure.signature
-        )
 
     def _weigh_failure(self, run: RunSpec, attempt_id: str, outcome: AttemptOutcome) -> None:
         run_id = run.run_id
@@ -481,21 +455,13 @@ class _Sweep:
         if not self._executor.runs_here and now - self._compared >= _COMPARE_SECONDS:
             self._compared = now
             self._settle_unheard(now)
-        partly = sum(
-            attempt.run.flops * attempt.tokens_here / attempt.run.tokens
-            for attempt in self._running.values()
-        )
-        begun = sum(attempt.seen_at is not None for attempt in self._running.values())
         self._progress.show(
-            Snapshot(
-                total=len(self._planned),
+            self._tally.take_snapshot(
+                self._running.values(),
                 finished=len(self._results),
-                running=begun,
                 diverged=sum(r.status == "diverged" for r in self._results.values()),
                 failed=len(self._failed),
-                tokens=self._tokens + sum(a.tokens_here for a in self._running.values()),
-                flops=self._flops + partly,
-                flops_left=max(0.0, sum(self._spent[one] for one in self._unfinished) - partly),
+                flops_left=sum(self._spent[one] for one in self._unfinished),
             )
         )
 
@@ -504,8 +470,8 @@ class _Sweep:
         if heartbeat is None:
             return
         attempt.note(heartbeat, attempt_id, now)
-        settings = self._settings
-        if attempt.condemn(now, time_limit=settings.time_limit, stall_limit=settings.stall_limit):
+        time_limit, stall_limit = self._settings.execution.time_limit, self._settings.stall_limit
+        if attempt.condemn(now, time_limit=time_limit, stall_limit=stall_limit):
             self._executor.kill(attempt_id)
 
     def _settle_unheard(self, now: float) -> None:
@@ -517,20 +483,12 @@ class _Sweep:
         for attempt_id, attempt in list(self._running.items()):
             if self._ledger.has_result(attempt.run.run_id):
                 attempt.ended_at = min(attempt.ended_at, now)
-            if attempt.heard is None:  # it may wait anywhere, also where a node has just gone
-                gone = before is not None and bool(lost - before)
-            else:
-                gone = attempt.heard.node in lost
-            unanswered = now - attempt.killed_at > _KILL_SECONDS
-            if gone or unanswered or now - attempt.ended_at > _REPORT_SECONDS:
+            just_lost = frozenset() if before is None else lost - before
+            what = attempt.find_why_unheard(now, lost=lost, just_lost=just_lost)
+            if what is not None:
                 self._executor.kill(attempt_id)
                 self._executor.forget(attempt_id)
-                what = "its node is gone" if gone else "its worker does not answer"
-                self._settle(
-                    AttemptEnded(
-                        attempt_id=attempt_id, outcome=None, cause="preempted", message=what
-                    )
-                )
+                self._settle(AttemptEnded(attempt_id=attempt_id, cause="preempted", message=what))
 
     def _say_stopping(self) -> None:
         """Not from the signal handler: it may have come in the middle of another line."""
@@ -538,7 +496,3 @@ class _Sweep:
             self._said_stopping = True
             name = signal.Signals(self.signal).name
             self._progress.say(f"{name}: what runs writes a checkpoint; again to end at once")
-
-    def _say_plan(self) -> None:
-        kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
-        self._progress.say(f"{kept}; training {len(self._queue)}, longest first")

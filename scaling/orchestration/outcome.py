@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaling.ledger.found import Damage
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import DEFAULT_TRAINER
-from scaling.units import Precision
+from scaling.sweep.execution import Execution
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,8 +17,7 @@ class DriverSettings:
 
     Attributes:
         trainer: `module:function`.
-        keep_weights: Whether final weights stay.
-        time_limit: Seconds for one attempt; None: no limit.
+        execution: How each run is computed.
         stall_limit: Seconds without a sign of life after which a worker may be called hung.
         crash_retries: Times a run is tried again after its worker died.
         backoff: Pause before the first such retry [s]; doubles with each.
@@ -26,13 +25,10 @@ class DriverSettings:
         retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
-        precision: Of products: decides the last digits of a loss, not the run.
-        gpus: Share of a GPU for each run; None: the processor.
     """
 
     trainer: str = DEFAULT_TRAINER
-    keep_weights: bool = True
-    time_limit: float | None = None
+    execution: Execution = field(default_factory=Execution)
     stall_limit: float = 600.0
     crash_retries: int = 3
     backoff: float = 1.0
@@ -40,8 +36,6 @@ class DriverSettings:
     retry_budget: int | None = None
     grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
     share_trunks: bool = False
-    precision: Precision = "float32"
-    gpus: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

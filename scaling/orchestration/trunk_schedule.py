@@ -24,7 +24,7 @@ class TrunkSchedule:
     """
 
     def __init__(self, runs: Iterable[RunSpec], folder: Path) -> None:
-        self._folder = folder / "trunks"
+        self._folder = folder.absolute() / "trunks"
         trunks = list_trunks(runs).values()
         self._trunk_of = {run.run_id: trunk for trunk in trunks for run in trunk.runs}
         self._running: dict[str, dict[str, RunSpec]] = {trunk.prefix: {} for trunk in trunks}

@@ -1,17 +1,24 @@
-"""An attempt under way: how far it is, and whether it is overdue or hung."""
+"""Attempts under way: how far each is, whether it is overdue or hung, and how it ended."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Container
 from dataclasses import dataclass
 
+from scaling.ledger.commit import Ledger
 from scaling.ledger.signs import FailureCause, Heartbeat
+from scaling.orchestration.attempt import AttemptOutcome
+from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.progress import Snapshot
 from scaling.sweep.runspec import RunSpec
 
 _OVERDUE = 1.2  # a worker past this multiple of its limit does not look at the clock: kill it
 # A worker is hung when it gives no sign of life for this multiple of its longest silence so far
 # (a step, an evaluation), and at least for the stated limit.
 _HUNG = 20.0
+_KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
+_REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
 
 
 @dataclass(slots=True)
@@ -68,3 +75,78 @@ class UnderWay:
             return False
         self.killed_at = min(self.killed_at, now)
         return True
+
+    def find_why_unheard(
+        self, now: float, *, lost: Container[str | None], just_lost: Collection[str]
+    ) -> str | None:
+        """Why the executor will not report the end of the attempt; None where it still may.
+
+        Args:
+            now: Of `time.monotonic`.
+            lost: Nodes that are gone.
+            just_lost: Those that went since the last look.
+        """
+        # One that was never heard may wait anywhere, also where a node has just gone.
+        if just_lost if self.heard is None else self.heard.node in lost:
+            return "its node is gone"
+        if now - self.killed_at > _KILL_SECONDS or now - self.ended_at > _REPORT_SECONDS:
+            return "its worker does not answer"
+        return None
+
+    def explain_end(self, ended: AttemptEnded, ledger: Ledger) -> AttemptOutcome:
+        """How it ended: why it was killed, else what its worker said, or left on file."""
+        if self.killed is not None:
+            return AttemptOutcome(kind="failed", cause=self.killed, message=self.why_killed)
+        if ended.outcome is not None:
+            return ended.outcome
+        failure = ledger.read_failure(self.run.run_id, ended.attempt_id)
+        if failure is None:
+            return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)
+        message = failure.message if failure.cause == "environment" else failure.signature
+        return AttemptOutcome(
+            kind="failed", cause=failure.cause, message=message, signature=failure.signature
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What this session has trained to an end.
+
+    Attributes:
+        total: Planned runs.
+        trained: Runs that ended with a result.
+        tokens, flops: That they took here; what a checkpoint or a trunk saved is not counted.
+    """
+
+    total: int
+    trained: int = 0
+    tokens: float = 0.0
+    flops: float = 0.0
+
+    def add(self, run: RunSpec, *, tokens_before: int) -> None:
+        """A run ended that began here after `tokens_before` tokens."""
+        self.trained += 1
+        self.tokens += run.tokens - tokens_before
+        self.flops += run.flops * (1 - tokens_before / run.tokens)
+
+    def take_snapshot(
+        self,
+        running: Collection[UnderWay],
+        *,
+        finished: int,
+        diverged: int,
+        failed: int,
+        flops_left: float,
+    ) -> Snapshot:
+        """The sweep at this moment, attempts under way included."""
+        partly = sum(one.run.flops * one.tokens_here / one.run.tokens for one in running)
+        return Snapshot(
+            total=self.total,
+            finished=finished,
+            running=sum(one.seen_at is not None for one in running),
+            diverged=diverged,
+            failed=failed,
+            tokens=self.tokens + sum(one.tokens_here for one in running),
+            flops=self.flops + partly,
+            flops_left=max(0.0, flops_left - partly),
+        )

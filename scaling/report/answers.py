@@ -11,6 +11,7 @@ from scaling.allocation.measured import Measurement
 from scaling.fitting.fitted import Check, Fit, Interval
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
+from scaling.sweep.families.registry import describe_shape
 from scaling.units import bits_per_byte, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import (
@@ -188,8 +189,7 @@ def _list_facts(
         lines.append(
             (
                 "Nearest model that can be built",
-                f"width {built.shape.d_model}, {built.shape.n_layers} layers, "
-                f"{built.shape.n_heads} heads: {format_count(built.params)} parameters on "
+                f"{describe_shape(built.shape).full}: {format_count(built.params)} parameters on "
                 f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}",
             )
         )
@@ -252,8 +252,7 @@ def compare_conventions(
             if one.flat_basin is not None:
                 row["basin"] = " to ".join(format_count(end) for end in one.flat_basin)
             if one.shape is not None:
-                shape = one.shape.shape
-                row["shape"] = f"{shape.d_model} × {shape.n_layers}"
+                row["shape"] = describe_shape(one.shape.shape).label
         name = f"{count} (used in this report)" if count == used else count
         rows.append(row | {"name": name, "meaning": meaning})
     return rows

@@ -21,7 +21,7 @@ from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.report.sliders import Curve, trace_conditions
+from scaling.report.sliders import Curve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
@@ -48,7 +48,6 @@ class AnswerTable:
         ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
         covered: Budgets of the data behind the answers [FLOP].
         level: Of the intervals.
-        shown: A few whole answers, two a decade, for readers without scripts.
         curves: Answers under service and repeated text; empty where the approach knows neither.
         scale: The unit of losses.
     """
@@ -60,7 +59,6 @@ class AnswerTable:
     ranges: tuple[Allocation, ...]
     covered: tuple[float, float]
     level: float
-    shown: tuple[Allocation, ...]
     curves: tuple[Curve, ...]
     scale: LossScale = NATS
 
@@ -120,14 +118,11 @@ def tabulate_answers(
         allocations: The report's answers; without one there is no calculator either.
         scale: The unit of losses, in which page.js interpolates.
     """
-    whole, fit = fit, fit.answering
-    frontier = fit.frontier
-    if not allocations or frontier is None or fit.covered is None:
+    fit = fit.answering
+    found = _find_span(fit, allocations)
+    if found is None:
         return None
-    known = fit.covered.flops if fit.asked == "parametric" else frontier.range
-    low = min([known[0] * 10.0**-_BELOW, *(one.flops for one in allocations)])
-    high = known[1] * 10.0**_ABOVE
-    high = max([high, *(one.flops for one in allocations)])
+    known, low, high = found
     nodes, answers = _place_nodes(fit, np.log(low), np.log(high), scale)
     columns = np.exp(answers)
     ranges: tuple[Allocation, ...] = ()
@@ -144,13 +139,34 @@ def tabulate_answers(
         level=fit.level,
         curves=trace_conditions(fit, low=float(low), high=float(high), scale=scale),
         scale=scale,
-        shown=tuple(allocate(whole, one, far=True) for one in _list_round(known[0], high)),
     )
 
 
-def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, str]]:
-    """(budget, N*, D*, D*/N*, loss), with intervals, of the answers shown to every reader."""
-    scale = NATS if table is None else table.scale
+def _find_span(
+    fit: Fit, allocations: tuple[Allocation, ...]
+) -> tuple[tuple[float, float], float, float] | None:
+    """Budgets [FLOP] that the data cover, and the lowest and highest that are answered; None where
+    there is no answer at all."""
+    frontier = fit.frontier
+    if not allocations or frontier is None or fit.covered is None:
+        return None
+    known = fit.covered.flops if fit.asked == "parametric" else frontier.range
+    asked = [one.flops for one in allocations]
+    low = min([known[0] * 10.0**-_BELOW, *asked])
+    return known, low, max([known[1] * 10.0**_ABOVE, *asked])
+
+
+def list_answers(
+    fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
+) -> list[tuple[str, str, str, str, str]]:
+    """(budget, N*, D*, D*/N*, loss), with intervals, of two budgets a decade, for readers without
+    scripts; `fit` and `allocations` as for `tabulate_answers`, losses in a unit."""
+    fit = fit.answering
+    found = _find_span(fit, allocations)
+    if found is None:
+        return []
+    known, _, high = found
+    shown = [_find_range(fit, one, known) for one in list_stops(known[0], high)]
     return [
         (
             format_flops(one.flops),
@@ -164,19 +180,12 @@ def list_answers(table: AnswerTable | None) -> list[tuple[str, str, str, str, st
                 ),
             ),
         )
-        for one in (table.shown if table else ())
+        for one in shown
     ]
 
 
 def _join(value: str, interval: str) -> str:
     return f"{value} ({interval})" if interval else value
-
-
-def _list_round(low: float, high: float) -> list[float]:
-    """1 and 3 times powers of ten from low to high."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    every = [float(f"{m}e{power}") for power in powers for m in (1, 3)]
-    return [one for one in every if low <= one <= high]
 
 
 def _place_nodes(

@@ -15,13 +15,11 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaling.errors import SpecError
 from scaling.laws.registry import find_law
 from scaling.report.answers import describe_law_unit
 from scaling.report.choices import list_filters
 from scaling.report.table_rows import describe_collection, describe_training
 from scaling.sweep.counting import count_params
-from scaling.sweep.reading import parse_sweep
 from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
 
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
     from scaling.fitting.fitted import Fit
     from scaling.report.data import ReportData
 
-_KEEPS_NONE = re.compile(r"^keep_weights:\s*false\b", re.MULTILINE)
 _WEIGHTS = re.compile(r"weights\.")
 NOT_RECORDED = "not recorded"
 # What a law says, and who said it first: as the head of its own file.
@@ -64,11 +61,11 @@ class ChecklistGroup:
 
 def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
     """Every question of the checklist with this report's answer."""
-    if data.table is None:
+    if data.origin is None:
         training, collection = _describe_training(data), _describe_collection(data)
     else:
-        training = describe_training(data, data.table)
-        collection = describe_collection(data, data.table)
+        training = describe_training(data.table)
+        collection = describe_collection(data)
     return (
         ChecklistGroup("What is given away", _describe_open(data)),
         ChecklistGroup("The form of the law (section 3)", _describe_form(data)),
@@ -84,7 +81,7 @@ def _describe_open(data: ReportData) -> tuple[tuple[str, str], ...]:
     return (
         ("Is the training code open?", _name_code(data)),
         ("Is the analysis code open?", f"{wrote}; this report by: {data.command}"),
-        ("Are the models kept?", _describe_weights(data) if data.table is None else NOT_RECORDED),
+        ("Are the models kept?", _describe_weights(data) if data.origin is None else NOT_RECORDED),
         (
             "Are the measured values given?",
             "yes: every run with its N, D, C and loss, as a table here and as CSV (Data and "
@@ -108,7 +105,7 @@ def _name_code(data: ReportData) -> str:
 
 
 def _describe_weights(data: ReportData) -> str:
-    if _KEEPS_NONE.search(data.sweep_yaml):
+    if not data.get_spec().keep_weights:
         return "no: the sweep file says keep_weights: false"
     kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
     if not kept:
@@ -179,7 +176,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
     sizes = [count_params(run.shape, count) for run in runs]
     largest = max(runs, key=lambda run: (run.flops, run.run_id))
     epochs = [one.epochs for one in data.results.values()]
-    shapes = {(run.shape.d_model, run.shape.n_layers) for run in runs}
+    shapes = {run.shape for run in runs}
     repeated = (
         f"at most {max(epochs):.3g} passes over the text" if epochs else "no run has finished"
     )
@@ -227,11 +224,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 def _describe_recipe(data: ReportData) -> str:
     """What the sweep file states itself, and what the rules decide."""
-    try:
-        spec = parse_sweep(data.sweep_yaml.encode(errors="replace"), source="")
-    except SpecError:
-        return NOT_RECORDED
-    stated = sorted(spec.recipe.model_fields_set)
+    stated = sorted(data.get_spec().recipe.model_fields_set)
     rules = (
         "batch, learning rate, warmup and decay follow N and D by published rules with constants "
         "calibrated beforehand, one recipe for all runs (section The recipe)"
@@ -334,8 +327,8 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 
 def _count_points(data: ReportData) -> str:
-    if data.table is not None:
-        return f"{data.fit.n} of the {len(data.table.rows)} rows that were read"
+    if data.origin is not None:
+        return f"{data.fit.n} of the {len(data.origin.rows)} rows that were read"
     finished = sum(one.status == "finished" for one in data.results.values())
     return (
         f"{data.fit.n} of {finished} finished runs; brackets, validations and runs outside the "
@@ -344,7 +337,7 @@ def _count_points(data: ReportData) -> str:
 
 
 def _describe_forecasts(data: ReportData) -> str:
-    if data.table is not None:
+    if data.origin is not None:
         return ""  # those of a table lie elsewhere: "scaling forecast" tells them
     if data.forecasts is None or not data.forecasts.scored:
         return "; no forecast was registered and checked"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
     from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.backtest import Backtest
+    from scaling.sweep.spec import SweepSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +33,10 @@ class TableSource:
 
     Attributes:
         rows: Every row that was read.
-        kept: Those that the filters keep: the fit's own.
         facts: What was understood of the file.
     """
 
     rows: RunTable
-    kept: RunTable
     facts: TableFacts
 
 
@@ -48,6 +47,7 @@ class ReportData:
     Attributes:
         name: Of the sweep, or of the table.
         sweep_yaml: Text of the sweep file; empty for a table.
+        spec: The same, parsed; None for a table.
         command: What rebuilds the report, ready to paste.
         plan: Cells, rejected cells, warnings; None for a table.
         facts: Of the corpus; None for a table.
@@ -56,6 +56,7 @@ class ReportData:
         damaged: Sentences about stored results that are not what was written.
         curves: run_id -> (tokens, training loss [nats/token]) points.
         fit: Of the plan's finished runs.
+        table: Those runs, without what filters left out, N counted as the fit counts.
         allocations: One per forecast budget that has an answer.
         allocations_by_count: The first forecast budget's answer under each way of counting N.
         versions: Software -> version of the process that renders; the runs' are in `results`.
@@ -71,12 +72,13 @@ class ReportData:
         csv: Every result as CSV; empty where there is none.
         vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
         recipes: The file's recipes compared; None likewise.
-        table: The runs where they come from a table; None for a sweep.
+        origin: The table of runs behind the report; None for a sweep.
         scale: The unit of losses, in all that is shown; values here are in nats.
     """
 
     name: str
     sweep_yaml: str
+    spec: SweepSpec | None
     command: str
     plan: Plan | None
     facts: CorpusFacts | None
@@ -85,6 +87,7 @@ class ReportData:
     damaged: tuple[str, ...]
     curves: Mapping[str, tuple[tuple[float, float], ...]]
     fit: Fit
+    table: RunTable
     allocations: tuple[Allocation, ...]
     allocations_by_count: Mapping[CountConvention, Allocation | None]
     versions: Mapping[str, str]
@@ -100,7 +103,7 @@ class ReportData:
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
     recipes: RecipeComparison | None = None
-    table: TableSource | None = None
+    origin: TableSource | None = None
     scale: LossScale = NATS
 
     def reword(self) -> ReportData:
@@ -115,6 +118,11 @@ class ReportData:
         """The plan of a sweep's report."""
         assert self.plan is not None
         return self.plan
+
+    def get_spec(self) -> SweepSpec:
+        """The sweep file of a sweep's report."""
+        assert self.spec is not None
+        return self.spec
 
     def get_facts(self) -> CorpusFacts:
         """The corpus of a sweep's report."""

@@ -18,6 +18,7 @@ from scaling.report.canvas import name_variable
 from scaling.report.figures import PARAMS_LABEL, TOKENS_LABEL, label_loss
 from scaling.report.landscape import Surface
 from scaling.report.measured import MeasuredRuns
+from scaling.sweep.families.registry import describe_shape
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
 _PARABOLA = 60  # points
@@ -126,7 +127,7 @@ def _describe_runs(
         name, shape, seed, error = "", "", "", ""
         if result is not None:
             name, seed = f"run {data.run[at]}<br>", f", seed {result.run.seed}"
-            shape = f" ({result.run.shape.d_model} × {result.run.shape.n_layers})"
+            shape = f" ({describe_shape(result.run.shape).label})"
             if result.loss_se is not None:
                 loss = float(data.loss[at])
                 error = f" ± {data.scale.write_error(result.loss_se, loss):.2g}"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from scaling.files.durable import blaming_machine, write_durably
 from scaling.fitting.fitted import Check
 from scaling.report.answers import describe_answer, describe_law_unit, list_failed
-from scaling.report.calculator import list_answers, tabulate_answers
+from scaling.report.calculator import list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
 from scaling.report.citation import write_bibtex
@@ -76,7 +76,7 @@ def render_markdown(data: ReportData) -> str:
     lines += [STATUSES[fit.status][1], ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
-    table = list_answers(tabulate_answers(fit, data.allocations, scale))
+    table = list_answers(fit, data.allocations, scale)
     if table:
         lines += ["## Other budgets", "", *_table(["C", "N*", "D*", "D*/N*", "loss"], table)]
     lines += ["## The law", ""]
@@ -121,7 +121,7 @@ def render_markdown(data: ReportData) -> str:
         created=data.created,
     )
     lines += _fence(bibtex, "bibtex")
-    if data.table is None:
+    if data.origin is None:
         lines += ["The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
 
@@ -129,19 +129,19 @@ def render_markdown(data: ReportData) -> str:
 def _list_source(data: ReportData) -> list[str]:
     """What was understood of a table, and every run."""
     lines: list[str] = []
-    if data.table is None:
+    if data.origin is None:
         headings: Sequence[tuple[str, str]] = RUN_HEADINGS
         count = data.fit.convention or "matmul"
         runs = list_runs(
             data.get_plan(), data.results, data.failures, count, data.left_out, data.scale
         )
     else:
-        headings = list_headings(data.table.rows)
-        runs = list_table_runs(data.table, data.scale)
+        headings = list_headings(data.origin.rows)
+        runs = list_table_runs(data.origin.rows, data.table, data.scale)
         lines += [
             "## What was understood of the table",
             "",
-            *_table(COLUMNS, list_columns(data.table)),
+            *_table(COLUMNS, list_columns(data.origin.facts)),
         ]
         lines += [f"- {_plain(note)}" for note in (*data.fit.notes, *data.damaged)] + [""]
     lines += [f"## Every run (loss in {data.scale.label})", ""]

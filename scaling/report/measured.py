@@ -17,9 +17,7 @@ from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
 from scaling.laws.registry import find_law
-from scaling.ledger.results import RunResult
-from scaling.sweep.cells import FITTED_ROLES, Plan
-from scaling.sweep.counting import count_params
+from scaling.sweep.cells import Plan
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import NATS, LossScale
@@ -64,25 +62,16 @@ class MeasuredRuns:
         return len(self.run)
 
 
-def collect_runs(
-    plan: Plan, results: Mapping[str, RunResult], fit: Fit, scale: LossScale = NATS
-) -> MeasuredRuns:
-    """The plan's finished runs, each once, N counted as the fit counts."""
-    table, replicate = _tabulate(plan, results, fit)
-    return _measure(table, replicate, scale)
-
-
-def collect_rows(table: RunTable, scale: LossScale) -> MeasuredRuns:
-    """The fitted rows of a table; a row of an (N, D) that stands above is a repeat."""
-    seen: set[tuple[float, float]] = set()
-    repeated = []
-    for cell in zip(table.params.tolist(), table.tokens.tolist(), strict=True):
-        repeated.append(cell in seen)
-        seen.add(cell)
-    return _measure(table, np.array(repeated, dtype=bool), scale)
-
-
-def _measure(table: RunTable, replicate: BoolArray, scale: LossScale) -> MeasuredRuns:
+def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
+    """The fitted runs; the plan says which of them are replicates, in a table without one a row of
+    an (N, D) that stands above is."""
+    if plan is not None:
+        roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
+        replicate = [roles[name] == "replicate" for name in table.run]
+    else:
+        cells = list(zip(table.params.tolist(), table.tokens.tolist(), strict=True))
+        first = {cell: at for at, cell in reversed(list(enumerate(cells)))}
+        replicate = [first[cell] < at for at, cell in enumerate(cells)]
     flops = list_flops(table)
     groups = group_budgets(table) if len(table) else ()
     budget = np.full(len(table), np.nan)
@@ -104,7 +93,7 @@ def _measure(table: RunTable, replicate: BoolArray, scale: LossScale) -> Measure
         budgets=tuple(float(one) for one in budgets),
         rank=rank,
         position=_place_colors(rank, len(budgets), flops),
-        replicate=replicate,
+        replicate=np.array(replicate, dtype=bool),
         curves=fit_curves(table, groups),
         scale=scale,
     )
@@ -117,44 +106,6 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
         return np.zeros(len(flops))
     logs = np.log(flops)
     return np.asarray((logs - logs.min()) / max(1e-9, float(np.ptp(logs))), dtype=np.float64)
-
-
-def _tabulate(plan: Plan, results: Mapping[str, RunResult], fit: Fit) -> tuple[RunTable, BoolArray]:
-    places = {cell.run.run_id: cell for cell in reversed(plan.cells)}
-    ids = dict.fromkeys(cell.run.run_id for cell in plan.cells if cell.role in FITTED_ROLES)
-    kept = [
-        (results[run_id], loss)
-        for run_id in ids
-        if run_id in results
-        and results[run_id].status == "finished"
-        and (loss := results[run_id].loss) is not None
-    ]
-    rows = [result for result, _ in kept]
-    names = tuple(result.run.run_id for result in rows)
-    budgets = [places[name].budget for name in names]
-    stated = np.array([np.nan if one is None else one for one in budgets], dtype=np.float64)
-    count = fit.convention or "matmul"
-    table = RunTable(
-        run=names,
-        params=np.array([count_params(one.run.shape, count) for one in rows], dtype=np.float64),
-        tokens=np.array([one.tokens for one in rows], dtype=np.float64),
-        loss=np.array([loss for _, loss in kept], dtype=np.float64),
-        flops=np.array([one.flops for one in rows], dtype=np.float64),
-        budget=None if all(one is None for one in budgets) else stated,
-        unique_tokens=None,
-        seed=None,
-        learning_rate=None,
-        group=None,
-        loss_se=None,
-        diverged=(),
-        rejected=(),
-        notes=(),
-        convention=fit.convention,
-        cost=fit.cost,
-        source=fit.source,
-        digest=fit.table_digest,
-    )
-    return table, np.array([places[name].role == "replicate" for name in names], dtype=bool)
 
 
 def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:

@@ -50,7 +50,7 @@ from scaling.report.embedding import (
     make_printable,
     write_variables,
 )
-from scaling.report.measured import collect_rows, collect_runs, evaluate_frontier
+from scaling.report.measured import collect_runs, evaluate_frontier
 from scaling.report.rows import (
     RUN_HEADINGS,
     describe_noise,
@@ -163,7 +163,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        "table_of_answers": list_answers(table),
+        "table_of_answers": list_answers(fit, data.allocations, data.scale),
         "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
         "slider": table and table.describe_budgets(),
         "ask_fit": f"scaling fit {asking}",
@@ -174,7 +174,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "conventions": compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts, data.scale
         ),
-        "counting": describe_count(fit, data.table is not None),
+        "counting": describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
     }
 
@@ -188,11 +188,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.landscape import trace_surface
 
     fit = data.fit
-    shown = {name: one for name, one in data.results.items() if name not in data.left_out}
-    if data.table is not None:
-        runs = collect_rows(data.table.kept, data.scale)
-    else:
-        runs = collect_runs(data.get_plan(), shown, fit, data.scale)
+    runs = collect_runs(data.table, data.plan, data.scale)
     furthest = max((one.flops for one in data.allocations), default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)
@@ -244,13 +240,13 @@ def _gather_law(data: ReportData) -> dict[str, Any]:
 
 def _gather_runs(data: ReportData) -> dict[str, Any]:
     """Every run, and what became of the plan; of a table its rows."""
-    if data.table is not None:
-        rows = data.table.rows
+    if data.origin is not None:
+        rows = data.origin.rows
         return {
             "headings": list_headings(rows),
-            "runs": list_table_runs(data.table, data.scale),
+            "runs": list_table_runs(data.origin.rows, data.table, data.scale),
             "more_rows": max(0, len(rows) - MOST_ROWS),
-            "columns": list_columns(data.table),
+            "columns": list_columns(data.origin.facts),
             "versions": list_versions({}, data.versions),
             "planned": len(rows),
             "finished": len(rows),

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from scaling.fitting.fitted import Fit
 from scaling.ledger.results import RunResult
-from scaling.ledger.sweep_table import row_of
+from scaling.ledger.sweep_table import IndexedRun
 from scaling.report.measured import MeasuredRuns
 from scaling.sweep.cells import FITTED_ROLES, Cell, Plan
 from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 from scaling.units.losses import NATS, LossScale
@@ -130,7 +131,7 @@ def _describe_run(
     params = count_params(run.shape, count)
     head = (format_budget(cell.budget), format_count(params))
     tail = (
-        f"{run.shape.d_model} × {run.shape.n_layers}",
+        describe_shape(run.shape).label,
         str(run.seed),
         format_plain(run.recipe.learning_rate),
         str(run.recipe.batch_sequences * run.shape.seq_len),
@@ -153,7 +154,7 @@ def _describe_run(
             why=why,
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
-    row = row_of(result, role=cell.role, budget=cell.budget, convention=count)
+    row = IndexedRun(result=result, role=cell.role, budget=cell.budget, convention=count).to_row()
     loss = format_loss(scale.to_or_none(result.loss))
     if result.loss is not None and is_number(result.loss_se):
         loss += f" ± {scale.write_error(result.loss_se or 0.0, result.loss):.2g}"

@@ -17,7 +17,8 @@ from scaling.units.losses import LossScale
 from scaling.words.plain import ABSENT, format_loss, format_plain, format_range
 
 if TYPE_CHECKING:
-    from scaling.report.data import ReportData, TableSource
+    from scaling.report.data import ReportData
+    from scaling.tables.facts import TableFacts
     from scaling.tables.run_table import RunTable
 
 # A page of more rows is slow to scroll and adds nothing; the CSV in it holds them all.
@@ -37,9 +38,9 @@ def list_headings(table: RunTable) -> tuple[tuple[str, str], ...]:
     )
 
 
-def list_table_runs(source: TableSource, scale: LossScale) -> list[RunRow]:
-    """The first MOST_ROWS rows, then what was left out before; `left out` by filters."""
-    table, kept = source.rows, set(source.kept.run)
+def list_table_runs(table: RunTable, fitted: RunTable, scale: LossScale) -> list[RunRow]:
+    """The first MOST_ROWS rows of a table; those that are not fitted were left out by filters."""
+    kept = set(fitted.run)
     more = _list_optional(table)
     flops = _find_flops(table)
     rows = []
@@ -66,10 +67,10 @@ def list_table_runs(source: TableSource, scale: LossScale) -> list[RunRow]:
     return rows
 
 
-def list_columns(source: TableSource) -> list[tuple[str, str, str, str, str]]:
+def list_columns(facts: TableFacts) -> list[tuple[str, str, str, str, str]]:
     """(column, read from, unit, rows that state it, values) of every column that was read."""
     rows = []
-    for one in source.facts.columns:
+    for one in facts.columns:
         numbers = [value for value in one.values if isinstance(value, float)]
         words = (
             format_range(numbers[0], numbers[-1])
@@ -104,9 +105,8 @@ def write_csv(table: RunTable, scale: LossScale) -> str:
     return text.getvalue()
 
 
-def describe_training(data: ReportData, source: TableSource) -> tuple[tuple[str, str], ...]:
-    """The checklist's questions about training, as far as a table answers them."""
-    table = source.kept
+def describe_training(table: RunTable) -> tuple[tuple[str, str], ...]:
+    """The checklist's questions about training, as far as fitted rows of a table answer them."""
     flops = _find_flops(table)
     top = int(np.argmax(flops))
     recipe = [
@@ -151,9 +151,9 @@ def describe_training(data: ReportData, source: TableSource) -> tuple[tuple[str,
     )
 
 
-def describe_collection(data: ReportData, source: TableSource) -> tuple[tuple[str, str], ...]:
+def describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
     """The checklist's questions about the points and the metric."""
-    table = source.kept
+    table = data.table
     along = table.trajectory is not None
     filters = [f"by a declared rule, {one.rule}: {one.left_out}" for one in data.filters]
     if table.rejected:

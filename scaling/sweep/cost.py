@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaling.sweep.counting import count_total_params
+from scaling.sweep.families.registry import family_of
 from scaling.sweep.makespan import find_makespan
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import Throughput
@@ -15,11 +16,6 @@ from scaling.sweep.trunks import count_spent_flops
 _FLOAT_BYTES = 4
 # Weights, gradients and AdamW's two moments, in float32.
 _COPIES_OF_PARAMS = 4
-# Activations kept for the backward pass, per token and layer, in units of d_model floats: two
-# normed inputs and the residual (3), q, k, v before and after norm and rotation (8), attention
-# output (2), MLP before and after ReLU² (3 · 4). Rounded up; checked against a measured run in
-# tests/sweep/test_cost.py.
-_ACTIVATIONS_PER_LAYER = 28
 _LOGITS_COPIES = 3  # logits, log-softmax, gradient
 # Evaluated at once: 8192 tokens of 256 logits are 8 MB, and larger batches gain nothing on a CPU.
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 8192, 8192 * 256
@@ -69,11 +65,13 @@ def count_evaluated_windows(vocab_size: int, seq_len: int) -> int:
 def estimate_memory(run: RunSpec) -> int:
     """Bytes one training process needs, rounded up; float32 throughout."""
     shape, tokens = run.shape, run.recipe.batch_sequences * run.shape.seq_len
-    activations = tokens * shape.n_layers * shape.d_model * _ACTIVATIONS_PER_LAYER
+    activations = family_of(shape).activation_bytes(
+        shape, tokens, device="cpu", precision="float32"
+    )
     evaluated = count_evaluated_windows(shape.vocab_size, shape.seq_len) * shape.seq_len
     logits = max(tokens, evaluated) * shape.vocab_size * _LOGITS_COPIES
-    floats = _COPIES_OF_PARAMS * count_total_params(shape) + activations + logits
-    return _PROCESS_BYTES + _FLOAT_BYTES * floats
+    floats = _COPIES_OF_PARAMS * count_total_params(shape) + logits
+    return _PROCESS_BYTES + activations + _FLOAT_BYTES * floats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

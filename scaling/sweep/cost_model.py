@@ -14,9 +14,10 @@ deviation from an exact rung is kept in `max_deviation` and printed with the fit
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class CostModel:
     log_params: tuple[float, ...] = ()
     log_kappa: tuple[float, ...] = ()
     max_deviation: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Its values, for a digest."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def flops_per_token(self, params: FloatArray) -> FloatArray:
         """Training FLOPs per token for models of `params` parameters (any shape)."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.units.numbers import NumberError, read_number
@@ -55,6 +56,28 @@ AskedPrecision = Annotated[
     BeforeValidator(lambda value: "float32" if value == "fp32" else value),
     WithJsonSchema({"enum": ["auto", "float32", "fp32", "mixed"], "type": "string"}),
 ]
+
+
+class OneOf:
+    """A name of a registry, in an Annotated text: whatever the registry holds when it is read."""
+
+    def __init__(self, registry: Mapping[str, object]) -> None:
+        self._registry = registry
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: object) -> dict[str, Any]:
+        names = list(self._registry)
+        known = {"const": names[0]} if len(names) == 1 else {"enum": names}
+        return {**known, "type": "string"}
+
+    def _read(self, value: object) -> str:
+        if isinstance(value, str) and value in self._registry:
+            return value
+        *names, last = map(repr, self._registry)
+        expected = f"{', '.join(names)} or {last}" if names else last
+        raise PydanticKnownError("literal_error", {"expected": expected})
 
 
 class SpecModel(BaseModel):

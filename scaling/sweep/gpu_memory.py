@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from scaling.errors import SpecError
 from scaling.sweep.cost import count_evaluated_windows
 from scaling.sweep.counting import count_matmul_params, count_total_params
+from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision, format_count
 
@@ -21,9 +22,7 @@ from scaling.units import Precision, format_count
 # Assumed, not measured.
 CONTEXT_BYTES = 2**30
 _PARAM_BYTES = 4 * 4
-# Bytes per token, layer and d_model, and per token and vocabulary entry, kept for the backward
-# pass: 93 and 75 as tests/training/test_gpu_memory.py counts them, rounded up.
-_ACTIVATION_BYTES: dict[Precision, int] = {"float32": 100, "mixed": 84}
+# Per token and vocabulary entry, kept for the backward pass.
 _LOGIT_BYTES = 3 * 4
 # The allocator rounds blocks up and cannot always join what is free. Assumed, not measured.
 _FRAGMENTATION = 1.1
@@ -34,7 +33,9 @@ def estimate_gpu_memory(run: RunSpec, precision: Precision) -> int:
     shape = run.shape
     tokens = run.recipe.batch_sequences * shape.seq_len
     held_out = count_evaluated_windows(shape.vocab_size, shape.seq_len) * shape.seq_len
-    activations = tokens * shape.n_layers * shape.d_model * _ACTIVATION_BYTES[precision]
+    activations = family_of(shape).activation_bytes(
+        shape, tokens, device="cuda", precision=precision
+    )
     # A recorded step keeps its own memory: what evaluation needs comes beside it.
     logits = (tokens + held_out) * shape.vocab_size * _LOGIT_BYTES
     numbers = _PARAM_BYTES * count_total_params(shape) + activations + logits

@@ -21,8 +21,9 @@ def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, 
     return list_ladder(
         facts.vocab_size,
         decide_seq_len(spec, facts),
-        head_size=spec.model.head_size,
+        family=spec.model.family,
         max_params=LARGEST_PARAMS,
+        **spec.model.settings,
     )
 
 
@@ -35,9 +36,9 @@ def make_sweep_cost(
 
 def list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
     """The ladder up to the rung above the largest wish; one rung at least."""
-    vocab_size, head_size = facts.vocab_size, spec.model.head_size
-    seq_len = decide_seq_len(spec, facts)
-    first = next(iterate_ladder(vocab_size, seq_len, head_size=head_size))
+    family, settings = spec.model.family, spec.model.settings
+    vocab_size, seq_len = facts.vocab_size, decide_seq_len(spec, facts)
+    first = next(iterate_ladder(vocab_size, seq_len, family=family, **settings))
     wished = max([spec.grid.find_largest(), *(cell.params for cell in spec.extra_cells)])
     largest = max(_RUNG_ABOVE * wished, count_matmul_params(first))
-    return list_ladder(vocab_size, seq_len, head_size=head_size, max_params=largest)
+    return list_ladder(vocab_size, seq_len, family=family, max_params=largest, **settings)

@@ -127,6 +127,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
 _OWN_SENTENCES = frozenset(
     {
         "source_key",
+        "family_key",
         "tokenizer",
         "context",
         "cells",

@@ -14,15 +14,17 @@ the run's own D.
 
 The published rules were fitted at D ≥ 1e8 tokens. Here they are forms; the constants at the
 reference point were calibrated at CPU scale (measurements/recipe-constants.md). The reference point
-is a constant of this file, not a sweep's centre: adding a budget must not change a finished run.
+is a constant of the model's family, not a sweep's centre: adding a budget must not change a
+finished run.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from scaling.sweep.counting import count_matmul_params
+from scaling.sweep.families import ReferencePoint
+from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import Recipe
 from scaling.sweep.shapes import ModelShape
 
@@ -39,29 +41,6 @@ MIN_WARMUP_STEPS = 150
 MAX_WARMUP_SHARE = 0.4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferencePoint:
-    """Where the recipe was calibrated; every rule passes through it.
-
-    Attributes:
-        width, depth: Shape at which `learning_rate` holds unscaled.
-        tokens: D0.
-        batch_tokens: B0 [tokens per step].
-        learning_rate: η0.
-    """
-
-    width: int
-    depth: int
-    tokens: float
-    batch_tokens: float
-    learning_rate: float
-
-
-REFERENCE = ReferencePoint(
-    width=32, depth=2, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.0075
-)
-
-
 def decide_recipe(
     shape: ModelShape, tokens: float, asked: RecipeSpec, *, horizon: float | None = None
 ) -> Recipe:
@@ -72,6 +51,7 @@ def decide_recipe(
         tokens: Wished-for D; the realised D is the nearest whole number of steps.
         horizon: D for which batch, learning rate and warmup are decided; None: the run's own.
     """
+    reference = family_of(shape).reference
     batch = asked.batch_sequences or decide_batch_sequences(shape, horizon or tokens)
     batch_tokens = batch * shape.seq_len
     steps = max(1, round(tokens / batch_tokens))
@@ -88,13 +68,13 @@ def decide_recipe(
         decay = min(max(200, round(0.2 * steps)), steps // 2)
     else:
         decay = round(asked.decay_fraction * steps)
-    learning_rate = asked.learning_rate or decide_learning_rate(batch_tokens, realised)
+    learning_rate = asked.learning_rate or decide_learning_rate(batch_tokens, realised, reference)
     return Recipe(
         batch_sequences=batch,
         steps=steps,
         learning_rate=learning_rate,
-        base_width=_default(asked.base_width, REFERENCE.width),
-        base_depth=_default(asked.base_depth, REFERENCE.depth),
+        base_width=_default(asked.base_width, reference.width),
+        base_depth=_default(asked.base_depth, reference.depth),
         warmup_steps=max(1, min(warmup, steps - decay)),
         decay_steps=decay,
         beta1=_default(asked.beta1, 0.9),
@@ -109,15 +89,16 @@ def decide_recipe(
 
 def decide_batch_sequences(shape: ModelShape, tokens: float) -> int:
     """Sequences per step for a horizon of `tokens`."""
-    wished: float = REFERENCE.batch_tokens * (tokens / REFERENCE.tokens) ** BATCH_EXPONENT
+    reference = family_of(shape).reference
+    wished: float = reference.batch_tokens * (tokens / reference.tokens) ** BATCH_EXPONENT
     return max(1, round(wished / shape.seq_len))
 
 
-def decide_learning_rate(batch_tokens: float, tokens: float) -> float:
+def decide_learning_rate(batch_tokens: float, tokens: float, reference: ReferencePoint) -> float:
     """Peak learning rate at the base shape, to four significant digits."""
-    by_batch: float = (batch_tokens / REFERENCE.batch_tokens) ** 0.5
-    by_horizon = (REFERENCE.tokens / tokens) ** HORIZON_EXPONENT
-    return float(f"{REFERENCE.learning_rate * by_batch * by_horizon:.4g}")
+    by_batch: float = (batch_tokens / reference.batch_tokens) ** 0.5
+    by_horizon = (reference.tokens / tokens) ** HORIZON_EXPONENT
+    return float(f"{reference.learning_rate * by_batch * by_horizon:.4g}")
 
 
 def _default(value: _T | None, default: _T) -> _T:

@@ -1,8 +1,10 @@
 """RunSpec: one training run, fully decided, and its run_id.
 
 The run_id is the first 16 hex digits of the SHA-256 of the run's canonical JSON (sorted keys, no
-spaces, shortest round-trip floats). It covers shape (with seq_len), recipe, data digest, seed and
-NUMERICS_VERSION, and nothing else: no resources, precision, micro-batch, budget or sibling cells.
+spaces, shortest round-trip floats). It covers shape (with family and seq_len), recipe, data digest,
+seed and NUMERICS_VERSION, and nothing else: no resources, precision, micro-batch, budget or sibling
+cells. A field that is None is left out of it, so that a field added with the default None changes
+no run_id.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 
 from scaling.files.sealed import canonical_json
 from scaling.sweep.counting import count_flops_per_token
-from scaling.sweep.shapes import ModelShape
+from scaling.sweep.families.registry import MODEL_FAMILIES, AnyShape
 
 # Raise by hand when the trainer would give another loss for the same RunSpec; tests/training
 # holds a tiny golden run that notices when it was forgotten.
@@ -59,7 +61,7 @@ class Recipe:
 class RunSpec:
     """One training run, fully decided."""
 
-    shape: ModelShape
+    shape: AnyShape
     recipe: Recipe
     data_digest: str
     seed: int
@@ -81,16 +83,9 @@ class RunSpec:
         return hashlib.sha256(canonical_json(self.to_json())).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
-        """Plain mapping of every field, readable back by `from_json`."""
-        # Not dataclasses.asdict, which copies every value and takes ten times as long: a driver of
-        # thousands of runs asks for their run_ids again and again.
-        return {
-            "shape": {name: getattr(self.shape, name) for name in _SHAPE_FIELDS},
-            "recipe": {name: getattr(self.recipe, name) for name in _RECIPE_FIELDS},
-            "data_digest": self.data_digest,
-            "seed": self.seed,
-            "numerics_version": self.numerics_version,
-        }
+        """Plain mapping of every field that is not None, readable back by `from_json`."""
+        rest = _read_fields(self)
+        return rest | {"shape": _read_fields(self.shape), "recipe": _read_fields(self.recipe)}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunSpec:
@@ -98,12 +93,18 @@ class RunSpec:
 
         Raises:
             TypeError: A field is missing or unknown.
+            KeyError: Its family of models is not known here.
         """
         fields = dict(value)
-        shape = ModelShape(**fields.pop("shape"))
+        shape = fields.pop("shape")
         recipe = Recipe(**fields.pop("recipe"))
-        return RunSpec(shape=shape, recipe=recipe, **fields)
+        family = MODEL_FAMILIES[shape["family"]]
+        return RunSpec(shape=family.shape(**shape), recipe=recipe, **fields)
 
 
-_SHAPE_FIELDS = tuple(field.name for field in dataclasses.fields(ModelShape))
-_RECIPE_FIELDS = tuple(field.name for field in dataclasses.fields(Recipe))
+def _read_fields(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass that are not None."""
+    # Not dataclasses.asdict, which copies every value and takes ten times as long: a driver of
+    # thousands of runs asks for their run_ids again and again.
+    read = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
+    return {name: one for name, one in read if one is not None}

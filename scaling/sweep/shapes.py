@@ -1,25 +1,31 @@
-"""ModelShape: the integers of one model."""
+"""ModelShape: the integers of one model, and those of the transformer."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
-
-ModelFamily = Literal["transformer"]
 
 MIN_SEQ_LEN, MAX_SEQ_LEN = 8, 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """The integers of one model; everything countable follows from them."""
+    """The integers that every model has; a family that needs more adds them in a subclass.
 
-    family: ModelFamily
+    What is countable of a model follows from its shape alone: `families` says how.
+    """
+
+    family: str
     vocab_size: int
     seq_len: int
     d_model: int
     n_layers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransformerShape(ModelShape):
+    """A transformer's: its heads and the width of its MLP beside them."""
+
     n_heads: int
     head_size: int
     d_ff: int
@@ -32,10 +38,10 @@ class ModelShape:
 
 def make_shape(
     vocab_size: int, seq_len: int, *, d_model: int, n_layers: int, head_size: int = 16
-) -> ModelShape:
+) -> TransformerShape:
     """The transformer of this project at a given width and depth: as many heads as cover the
     width, an MLP of 4d."""
-    return ModelShape(
+    return TransformerShape(
         family="transformer",
         vocab_size=vocab_size,
         seq_len=seq_len,

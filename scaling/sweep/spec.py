@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BeforeValidator,
@@ -13,11 +13,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from scaling.sweep.corpus_spec import CorpusSpec
+from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.fields import (
     AskedPrecision,
     Count,
     GpuShare,
     Name,
+    OneOf,
     Positive,
     Seed,
     SpecModel,
@@ -32,12 +34,13 @@ from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 
 MAX_CELLS = 10_000
+_SETTINGS = {"head_size"}  # keys of `model` that mean something for some families only
 
 
 class ModelSpec(SpecModel):
     """What is trained; sizes are rungs of one fixed ladder."""
 
-    family: Literal["transformer"] = Field("transformer", description="decoder-only")
+    family: Annotated[str, OneOf(MODEL_FAMILIES)] = Field("transformer", description="decoder-only")
     seq_len: Annotated[Count, Field(ge=MIN_SEQ_LEN, le=MAX_SEQ_LEN)] = Field(
         128, description="tokens [context]"
     )
@@ -47,6 +50,21 @@ class ModelSpec(SpecModel):
     head_size: Annotated[Count, Field(ge=4, le=256, multiple_of=2)] = Field(
         16, description="width of one attention head; the ladder's width steps by half of it"
     )
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What the family's ladder follows from, beside vocabulary and context."""
+        return {key: getattr(self, key) for key in MODEL_FAMILIES[self.family].settings}
+
+    @model_validator(mode="after")
+    def _keys_fit_family(self) -> Self:
+        for key in _SETTINGS & self.model_fields_set - set(self.settings):
+            raise PydanticCustomError(
+                "family_key",
+                "family {family} takes no {key}. Remove it.",
+                {"family": self.family, "key": key, "at": (key,)},
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_context(self) -> Self:

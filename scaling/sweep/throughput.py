@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.sweep.counting import count_flops_per_token
+from scaling.sweep.families.registry import AnyShape
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
@@ -38,7 +39,7 @@ class StepTime:
         evaluation_seconds: One held-out token [s].
     """
 
-    shape: ModelShape
+    shape: AnyShape
     batch_sequences: int
     start_seconds: float
     step_seconds: float

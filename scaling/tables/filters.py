@@ -87,7 +87,7 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
         )
         kept = select_rows(kept, np.flatnonzero(mask))
         if name == "last_of_run":  # what is left are runs, one row each
-            kept = dataclasses.replace(kept, trajectory=None)
+            kept = kept.replace(trajectory=None)
     if not effects:
         return table, ()
     if not len(kept):
@@ -97,7 +97,7 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
         )
     digest = hashlib.sha256(canonical_json([table.digest, dataclasses.asdict(filters)]))
     notes = (*table.notes, *(str(effect) for effect in effects))
-    return dataclasses.replace(kept, notes=notes, digest=digest.hexdigest()), tuple(effects)
+    return kept.replace(notes=notes, digest=digest.hexdigest()), tuple(effects)
 
 
 def _list_rules(filters: Filters) -> Iterator[tuple[str, str, Callable[[RunTable], BoolArray]]]:

@@ -3,15 +3,11 @@
 index/runs.csv holds every result of a folder; so do the CSV of its report and what is saved of
 either. A fit of the folder sees the grid and its replicates, so a fit of the rows does: those of
 another role, outside the plan or unfinished are left out and counted. What a folder knows beside
-the contract's columns stands in columns of their own:
+the contract's columns stands in columns of their own, `columns.OF_INDEX`.
 
-    varied, varied_run, varied_factor    what a bracket run varies, of which run_id, by which factor
-    vocab_size, seq_len, d_model, n_layers, head_size    the integers that N and C follow from
-    overlap                              share of held-out spans that occur in the training text
-    unigram_entropy                      entropy of the tokens' frequencies [nats/token]
-
-Shapes are believed where N and C of every row are what the counter gives for them. The runs are
-then of this project's ladder: the convention of N is known, and so is the cost of any other N.
+Shapes are believed where N and C of every row are what the counter gives for transformers of them.
+The runs are then of this project's ladder: the convention of N is known, and so is the cost of any
+other N. Rows name no family: those of another one are read as any table's are, by their N and C.
 """
 
 from __future__ import annotations
@@ -29,14 +25,13 @@ from scaling.sweep.counting import (
     count_flops_per_token,
     count_params,
 )
-from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, ModelShape, make_shape
+from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, TransformerShape, make_shape
 from scaling.tables.brackets import Bracket
+from scaling.tables.columns import OF_INDEX, OF_SHAPES
 from scaling.units import FloatArray
 
-SHAPE_COLUMNS = ("vocab_size", "seq_len", "d_model", "n_layers", "head_size")
-INDEX_COLUMNS = (
-    "run_id", "varied", "varied_run", "varied_factor", "overlap", "unigram_entropy", *SHAPE_COLUMNS
-)  # fmt: skip
+SHAPE_COLUMNS = tuple(one.name for one in OF_SHAPES)
+INDEX_COLUMNS = tuple(one.name for one in OF_INDEX)
 _ROLES_LEFT_OUT = ("bracket", "validation")
 _OUTSIDE = "outside the plan"
 _DIGITS = 1e-12  # of C: a spreadsheet keeps fifteen
@@ -136,7 +131,7 @@ class IndexRows:
 
     def read_shapes(
         self, rows: Sequence[int], params: FloatArray, *, tokens: FloatArray, flops: FloatArray
-    ) -> tuple[list[ModelShape], CountConvention] | None:
+    ) -> tuple[list[TransformerShape], CountConvention] | None:
         """The shape of each row and how N is counted; None unless N and C follow from shapes of
         one ladder.
 
@@ -146,7 +141,7 @@ class IndexRows:
         """
         if not set(SHAPE_COLUMNS) <= self.where.keys():
             return None
-        made: dict[tuple[str, ...], ModelShape | None] = {}
+        made: dict[tuple[str, ...], TransformerShape | None] = {}
         shapes = []
         for row in rows:
             key = tuple(self._text(row, one) for one in SHAPE_COLUMNS)
@@ -238,7 +233,7 @@ def open_index(header: Sequence[str], known: Mapping[str, int]) -> IndexRows:
     return IndexRows(where=dict(known) | {one: header.index(one) for one in own}, own=own)
 
 
-def _make_shape(key: tuple[str, ...]) -> ModelShape | None:
+def _make_shape(key: tuple[str, ...]) -> TransformerShape | None:
     """The ladder's shape of these texts; None where they are no integers of one."""
     values = [_read_float(text) for text in key]
     if any(one is None or one != math.floor(one) or not 1 <= one < 2**31 for one in values):

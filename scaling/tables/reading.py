@@ -6,15 +6,17 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from scaling.errors import TableError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.sweep.ladder import list_ladder_of
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
+from scaling.tables.columns import KEPT
 from scaling.tables.index_rows import IndexRows
 from scaling.tables.rows import shorten_problems
 from scaling.tables.run_table import RunTable, make_table
@@ -120,10 +122,9 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         del columns[key]
     notes = list(cells.notes)
     convert_loss(columns, loss_unit, name)
-    seed = columns.pop("seed", None)
-    if seed is not None and np.isnan(seed).any():
-        notes.append(f"{int(np.isnan(seed).sum())} rows state no seed: seeds are not used")
-        seed = None
+    if "seed" in columns and np.isnan(columns["seed"]).any():
+        unsaid = int(np.isnan(columns.pop("seed")).sum())
+        notes.append(f"{unsaid} rows state no seed: seeds are not used")
     rows = cells.rows
     convention, cost = _read_ladder(cells.index, columns, rows.tolist(), count)
     if cost is None:
@@ -146,27 +147,10 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
             loss=columns["loss"],
             unit=1.0 if loss_unit == "nats" else math.log(2.0),
         )
+    kept = {**columns, **texts, "run": _find_runs(texts, columns, notes)}
+    given: dict[str, Any] = {one.attribute: kept.get(one.name) for one in KEPT}
     return make_table(
-        columns["N"],
-        columns["D"],
-        loss=columns["loss"],
-        flops=columns.get("C"),
-        budget=columns.get("budget"),
-        unique_tokens=columns.get("U"),
-        seed=None if seed is None else seed.astype(np.int64),
-        learning_rate=columns.get("lr"),
-        group=group,
-        loss_se=columns.get("loss_se"),
-        batch_tokens=columns.get("batch_tokens"),
-        steps=columns.get("steps"),
-        warmup_steps=columns.get("warmup_steps"),
-        decay_steps=columns.get("decay_steps"),
-        clipped=columns.get("clipped"),
-        clipped_after_warmup=columns.get("clipped_after_warmup"),
-        corpus=texts.get("corpus"),
-        numerics=texts.get("numerics"),
-        trajectory=_find_runs(texts, columns, notes),
-        schedule=texts.get("schedule"),
+        **given,
         run=run or [str(row) for row in rows],
         diverged=cells.index.unfinished,
         rejected=cells.rejected,
@@ -228,11 +212,7 @@ def _read_ladder(
     if convention == "matmul" and count != "matmul":
         convention = count
         columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
-    first = shapes[0]
-    rungs = list_ladder(
-        first.vocab_size, first.seq_len, head_size=first.head_size, max_params=LARGEST_PARAMS
-    )
-    return convention, make_ladder_cost(rungs, convention)
+    return convention, make_ladder_cost(list_ladder_of(shapes[0]), convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:

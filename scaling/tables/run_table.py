@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -19,31 +20,39 @@ from scaling.files.sealed import canonical_json
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
 from scaling.sweep.counting import CountConvention
 from scaling.tables.brackets import Bracket
-from scaling.tables.header import REQUIRED_COLUMNS
+from scaling.tables.columns import KEPT, NAMES, REQUIRED, Column
 from scaling.tables.rows import MAX_PROBLEMS, shorten_problems
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import LossUnit
 
-_TEXT_COLUMNS = ("run", "group", "corpus", "numerics", "trajectory", "schedule")
+Values = FloatArray | IntArray | tuple[str, ...]
+_T = TypeVar("_T")
+_Texts = tuple[str, ...] | None
+_POSITIVE = (*(one.name for one in REQUIRED), "C")
+
+
+class _Kept(Generic[_T]):
+    """Attribute of a table that is one of its columns; None where no row states it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = NAMES[name]
+
+    def __get__(self, table: RunTable | None, owner: type | None = None) -> _T:
+        value: Any = self if table is None else table.columns.get(self._name)
+        return value  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunTable:
-    """Finished runs, one row each; every array has shape (n,).
+    """Finished runs, one row each.
+
+    Every column of `columns.KEPT` is an attribute under its name there, of shape (n,): None where
+    no row states it, NaN in the rows that do not. Rows of one `group` share noise; without groups
+    the rows of one `trajectory` do, or, without any, those of each (N, D).
 
     Attributes:
         run: Name of each row (run_id, or the foreign table's row number as text).
-        params: N under `convention`.
-        tokens: D.
-        loss: Held-out loss [nats/token], positive and finite.
-        flops: Realised C [FLOPs]; None where the table does not state it.
-        budget: Declared budget [FLOPs]; None where there is none. NaN marks rows without one.
-        unique_tokens: U; None where not stated. NaN marks rows without one.
-        seed: None where not stated.
-        learning_rate: None where not stated. NaN marks rows without one.
-        group: Bootstrap cluster of each row (rows of one group share noise); None: the rows of
-            one trajectory are a cluster, or, without any, each (N, D) configuration.
-        loss_se: Evaluation standard error [nats/token]; None where unknown.
+        columns: Values by the contract's name.
         diverged: Names of runs that diverged: counted, never fitted.
         rejected: One line for each row left out on request (`drop_bad`).
         notes: What a reader should know of how the table was made.
@@ -51,63 +60,62 @@ class RunTable:
         cost: FLOPs per token as a function of N, for the frontier.
         source: Path, for messages.
         digest: SHA-256 of the rows, names a stored fit.
-        steps, warmup_steps, decay_steps: Of the optimiser's schedule; None where not stated. NaN
-            marks rows without one.
-        batch_tokens: Tokens per step; None where not stated. NaN marks rows without one.
-        corpus: Digest of the tokenised corpus of each row; None where not stated.
-        numerics: What each row was computed with, beyond its last bits; None where not stated.
         overlap: Share of held-out spans that occur in the training text; None where unknown.
-        clipped: Share of the steps whose gradient was clipped; None where not stated. NaN marks
-            rows without one.
-        clipped_after_warmup: The same of the steps after warmup.
         unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None where unknown.
         stopped: Those of `diverged` that an older rule stopped above the unigram entropy, whether
             they had gone wrong or were merely short.
-        trajectory: Training run of which each row is a point; None where each row is a run.
-        schedule: What the table says of each row's schedule, empty where it does not; None
-            without such a column. See `trajectories.read_schedule`.
         brackets: Other recipes at the corners of the grid; empty where none were trained.
         names: (contract's name, what the file's columns make it of), for messages.
         loss_unit: What the loss column held; `loss` is in nats whatever it was.
     """
 
     run: tuple[str, ...]
-    params: FloatArray
-    tokens: FloatArray
-    loss: FloatArray
-    flops: FloatArray | None
-    budget: FloatArray | None
-    unique_tokens: FloatArray | None
-    seed: IntArray | None
-    learning_rate: FloatArray | None
-    group: tuple[str, ...] | None
-    loss_se: FloatArray | None
-    diverged: tuple[str, ...]
-    rejected: tuple[str, ...]
-    notes: tuple[str, ...]
-    convention: CountConvention | None
-    cost: CostModel
-    source: str
-    digest: str
-    steps: FloatArray | None = None
-    warmup_steps: FloatArray | None = None
-    decay_steps: FloatArray | None = None
-    batch_tokens: FloatArray | None = None
-    corpus: tuple[str, ...] | None = None
-    numerics: tuple[str, ...] | None = None
+    columns: Mapping[str, Values]
+    diverged: tuple[str, ...] = ()
+    rejected: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    convention: CountConvention | None = None
+    cost: CostModel = SIX_ND
+    source: str = "<arrays>"
+    digest: str = ""
     overlap: float | None = None
-    clipped: FloatArray | None = None
-    clipped_after_warmup: FloatArray | None = None
     unigram_entropy: float | None = None
     stopped: tuple[str, ...] = ()
-    trajectory: tuple[str, ...] | None = None
-    schedule: tuple[str, ...] | None = None
     brackets: tuple[Bracket, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     loss_unit: LossUnit = "nats"
 
+    params = _Kept[FloatArray]()
+    tokens = _Kept[FloatArray]()
+    loss = _Kept[FloatArray]()
+    flops = _Kept[FloatArray | None]()
+    budget = _Kept[FloatArray | None]()
+    unique_tokens = _Kept[FloatArray | None]()
+    seed = _Kept[IntArray | None]()
+    learning_rate = _Kept[FloatArray | None]()
+    group = _Kept[_Texts]()
+    loss_se = _Kept[FloatArray | None]()
+    batch_tokens = _Kept[FloatArray | None]()
+    steps = _Kept[FloatArray | None]()
+    warmup_steps = _Kept[FloatArray | None]()
+    decay_steps = _Kept[FloatArray | None]()
+    clipped = _Kept[FloatArray | None]()
+    clipped_after_warmup = _Kept[FloatArray | None]()
+    corpus = _Kept[_Texts]()
+    numerics = _Kept[_Texts]()
+    trajectory = _Kept[_Texts]()
+    schedule = _Kept[_Texts]()
+
     def __len__(self) -> int:
         return len(self.run)
+
+    def replace(self, **changes: Any) -> RunTable:
+        """The table with other columns, by attribute (None: without it), or facts; its digest is
+        that of the new rows unless it is given."""
+        columns = {one.name: changes.pop(one.attribute) for one in KEPT if one.attribute in changes}
+        whole = {name: values for name, values in self.columns.items() if name not in columns}
+        table = dataclasses.replace(self, columns=whole | collect_columns(columns), **changes)
+        return table if "digest" in changes else _seal(table)
 
 
 def make_table(
@@ -115,110 +123,65 @@ def make_table(
     tokens: Sequence[float] | FloatArray,
     *,
     loss: Sequence[float] | FloatArray,
-    flops: FloatArray | None = None,
-    budget: FloatArray | None = None,
-    unique_tokens: FloatArray | None = None,
-    seed: IntArray | None = None,
-    learning_rate: FloatArray | None = None,
-    group: Sequence[str] | None = None,
-    loss_se: FloatArray | None = None,
-    batch_tokens: FloatArray | None = None,
-    steps: FloatArray | None = None,
-    warmup_steps: FloatArray | None = None,
-    decay_steps: FloatArray | None = None,
-    clipped: FloatArray | None = None,
-    clipped_after_warmup: FloatArray | None = None,
-    corpus: Sequence[str] | None = None,
-    numerics: Sequence[str] | None = None,
-    trajectory: Sequence[str] | None = None,
-    schedule: Sequence[str] | None = None,
     run: Sequence[str] | None = None,
-    diverged: Sequence[str] = (),
-    rejected: Sequence[str] = (),
-    notes: Sequence[str] = (),
-    convention: CountConvention | None = None,
     cost: CostModel | None = None,
-    overlap: float | None = None,
-    unigram_entropy: float | None = None,
-    brackets: Sequence[Bracket] = (),
-    source: str = "<arrays>",
-    names: tuple[tuple[str, str], ...] = (),
-    loss_unit: LossUnit = "nats",
+    **more: Any,
 ) -> RunTable:
-    """A RunTable from arrays of shape (n,); what is left out is None, the cost model follows
-    `flops` where given, else 6ND.
+    """A RunTable from arrays of shape (n,); the cost model follows `flops` where given, else 6ND.
 
     The digest covers what a fit can depend on: every numeric column and the groups, as rows sorted
     by value (so the order of rows does not matter), the diverged runs' number, the convention and
     the cost model. It leaves out names, notes and the path.
 
+    Args:
+        params, tokens, loss: N, D and held-out loss [nats/token].
+        run: Name of each row; None: its number.
+        cost: FLOPs per token; None: what the rows' C says.
+        more: Any other column of `columns.KEPT` or fact of RunTable, by its attribute.
+
     Raises:
         TableError: Lengths differ, or N, D, loss or C is not positive and finite.
+        TypeError: There is no such attribute.
     """
-    numbers = {
-        "N": _as_floats(params), "D": _as_floats(tokens), "loss": _as_floats(loss),
-        "C": _as_floats(flops), "budget": _as_floats(budget), "U": _as_floats(unique_tokens),
-        "lr": _as_floats(learning_rate), "loss_se": _as_floats(loss_se),
-        "batch_tokens": _as_floats(batch_tokens), "steps": _as_floats(steps),
-        "warmup_steps": _as_floats(warmup_steps), "decay_steps": _as_floats(decay_steps),
-        "clipped": _as_floats(clipped), "clipped_after_warmup": _as_floats(clipped_after_warmup),
-    }  # fmt: skip
-    _verify_columns(numbers, source)
-    n_values, d_values, losses = (_given(numbers[key]) for key in REQUIRED_COLUMNS)
-    flops = numbers["C"]
-    if cost is None:
-        has_flops = flops is not None and flops.size > 0
-        cost = make_table_cost(n_values, d_values, _given(flops)) if has_flops else SIX_ND
-    table = RunTable(
-        run=tuple(run) if run is not None else tuple(str(i + 1) for i in range(n_values.size)),
-        params=n_values,
-        tokens=d_values,
-        loss=losses,
-        flops=flops,
-        budget=numbers["budget"],
-        unique_tokens=numbers["U"],
-        seed=None if seed is None else np.asarray(seed, dtype=np.int64),
-        learning_rate=numbers["lr"],
-        group=_as_texts(group),
-        loss_se=numbers["loss_se"],
-        batch_tokens=numbers["batch_tokens"],
-        steps=numbers["steps"],
-        warmup_steps=numbers["warmup_steps"],
-        decay_steps=numbers["decay_steps"],
-        clipped=numbers["clipped"],
-        clipped_after_warmup=numbers["clipped_after_warmup"],
-        corpus=_as_texts(corpus),
-        numerics=_as_texts(numerics),
-        trajectory=_as_texts(trajectory),
-        schedule=_as_texts(schedule),
-        diverged=tuple(diverged),
-        rejected=tuple(rejected),
-        notes=tuple(notes),
-        convention=convention,
-        cost=cost,
-        source=source,
-        names=names,
-        loss_unit=loss_unit,
-        digest="",
-        overlap=overlap,
-        unigram_entropy=unigram_entropy,
-        brackets=tuple(brackets),
-    )
-    return dataclasses.replace(table, digest=_digest_table(table))
+    given = {"params": params, "tokens": tokens, "loss": loss, **more}
+    columns = collect_columns({one.name: given.pop(one.attribute, None) for one in KEPT})
+    facts: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
+    }
+    _verify_columns(columns, facts.get("source", "<arrays>"))
+    size = len(columns["N"])
+    names = map(str, range(1, size + 1)) if run is None else run
+    table = RunTable(run=tuple(names), columns=columns, **facts)
+    if cost is None and size and table.flops is not None:
+        cost = make_table_cost(table.params, table.tokens, table.flops)
+    return _seal(dataclasses.replace(table, cost=cost or SIX_ND))
+
+
+def collect_columns(values: Mapping[str, Sequence[Any] | Values | None]) -> dict[str, Values]:
+    """Columns by the contract's name, each as its kind is kept; None is none, and so is a cell."""
+    kept = {one.name: one for one in KEPT}
+    return {
+        name: _as_column(kept[name], cells) for name, cells in values.items() if cells is not None
+    }
+
+
+def collect_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
+    """Columns of rows by the contract's names, those that some row states."""
+    stated = {one.name: [row.get(one.name) for row in rows] for one in KEPT}
+    needed = {one.name for one in REQUIRED}
+    there = {name for name, cells in stated.items() if any(cell is not None for cell in cells)}
+    return collect_columns({name: stated[name] for name in stated if name in needed | there})
 
 
 def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
     """The table with only the given rows, in the given order; cost model and notes unchanged."""
     index = np.asarray(rows, dtype=np.int64)
-    chosen: dict[str, object] = {}
-    for one in dataclasses.fields(table):
-        value = getattr(table, one.name)
-        if isinstance(value, np.ndarray):
-            chosen[one.name] = value[index]
-        elif one.name in _TEXT_COLUMNS and value is not None:
-            chosen[one.name] = tuple(value[i] for i in index)
-    part = dataclasses.replace(table, **chosen)  # type: ignore[arg-type]
-    return dataclasses.replace(part, digest=_digest_table(part))
+    columns: dict[str, Values] = {
+        name: values[index] if isinstance(values, np.ndarray) else tuple(values[i] for i in index)
+        for name, values in table.columns.items()
+    }
+    run = tuple(table.run[at] for at in index)
+    return _seal(dataclasses.replace(table, run=run, columns=columns))
 
 
 def sort_rows(table: RunTable) -> RunTable:
@@ -235,32 +198,25 @@ def order_rows(table: RunTable) -> IntArray:
 # --- values ----------------------------------------------------------------------------------
 
 
-def _as_floats(values: Sequence[float] | FloatArray | None) -> FloatArray | None:
-    return None if values is None else np.array(values, dtype=np.float64)
+def _as_column(column: Column, cells: Sequence[Any] | Values) -> Values:
+    if column.kind == "text":
+        return tuple(str(one) for one in cells)
+    if column.kind == "whole":
+        return np.array(cells, dtype=np.int64)
+    return np.array(cells, dtype=np.float64)
 
 
-def _as_texts(values: Sequence[str] | None) -> tuple[str, ...] | None:
-    return None if values is None else tuple(str(one) for one in values)
-
-
-def _given(values: FloatArray | None) -> FloatArray:
-    assert values is not None
-    return values
-
-
-def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> None:
+def _verify_columns(columns: Mapping[str, Values], source: str) -> None:
     """Same lengths; N, D, loss and C positive and finite in every row."""
-    size = _given(numbers["N"]).shape
+    size = np.shape(columns["N"])
     problems = []
-    for column, values in numbers.items():
-        if values is None:
-            continue
-        if values.ndim != 1 or values.shape != size:
-            problems.append(f"{source}: {column}: shape {values.shape} where N has {size}")
-        elif column in (*REQUIRED_COLUMNS, "C"):
+    for name, values in columns.items():
+        if np.ndim(values) != 1 or np.shape(values) != size:
+            problems.append(f"{source}: {name}: shape {np.shape(values)} where N has {size}")
+        elif name in _POSITIVE and isinstance(values, np.ndarray):
             bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
             problems.extend(
-                f"{source}:{at + 1}: {column}: {values[at]} is not a positive finite number; "
+                f"{source}:{at + 1}: {name}: {values[at]} is not a positive finite number; "
                 f"leave the row out"
                 for at in bad[:MAX_PROBLEMS]
             )
@@ -270,27 +226,23 @@ def _verify_columns(numbers: Mapping[str, FloatArray | None], source: str) -> No
 
 def _stack_columns(table: RunTable) -> FloatArray:
     """Every column that a fit can depend on, absent ones as NaN, texts by their order of name:
-    (n, 20)."""
-    missing = np.full(len(table), np.nan)
-    texts = [
-        None if one is None else np.unique(np.array(one), return_inverse=True)[1].ravel()
-        for one in (table.group, table.corpus, table.numerics, table.trajectory, table.schedule)
-    ]
-    columns = (
-        table.params, table.tokens, table.loss, table.flops, table.budget, table.unique_tokens,
-        table.seed, table.learning_rate, table.loss_se, table.batch_tokens, table.steps,
-        table.warmup_steps, table.decay_steps, table.clipped, table.clipped_after_warmup, *texts,
-    )  # fmt: skip
-    stacked = [missing if one is None else one.astype(np.float64) for one in columns]
-    return np.stack(stacked, axis=1)
+    (n, columns)."""
+    stacked = np.full((len(table), len(KEPT)), np.nan)
+    for at, column in enumerate(KEPT):
+        values = table.columns.get(column.name)
+        if isinstance(values, tuple):
+            stacked[:, at] = np.unique(np.array(values), return_inverse=True)[1].ravel()
+        elif values is not None:
+            stacked[:, at] = values
+    return stacked
 
 
-def _digest_table(table: RunTable) -> str:
+def _seal(table: RunTable) -> RunTable:
     columns = _stack_columns(table)[order_rows(table)]
     options = {
         "columns": columns.shape[1],
         "convention": table.convention,
-        "cost": dataclasses.asdict(table.cost),
+        "cost": table.cost.to_json(),
         "diverged": len(table.diverged),
         "grouped": table.group is not None,
         "schedules": sorted(set(table.schedule or ())),
@@ -298,4 +250,4 @@ def _digest_table(table: RunTable) -> str:
     }
     digest = hashlib.sha256(canonical_json(options))
     digest.update(np.ascontiguousarray(columns, dtype="<f8").tobytes())
-    return digest.hexdigest()
+    return dataclasses.replace(table, digest=digest.hexdigest())

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from scaling.sweep.families.registry import describe_shape
 from scaling.terminal.questions import (
     describe_asked,
     list_assumptions,
@@ -226,7 +227,7 @@ def format_allocation(
         built = answer.shape
         penalty = _format_penalty(built.compute_penalty)
         lines.append(
-            f"  build: {built.shape.d_model} wide × {built.shape.n_layers} layers "
+            f"  build: {describe_shape(built.shape).line} "
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
             f"{penalty}"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
+from scaling.sweep.families.registry import describe_shape
 from scaling.units import format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.forecasts import describe_score, describe_verdict
@@ -66,7 +67,6 @@ def _describe_outcome(outcome: ForecastOutcome, scale: LossScale) -> dict[str, A
 
 def _format_outcome(outcome: ForecastOutcome, scale: LossScale) -> list[str]:
     said = outcome.registered.forecast
-    shape = said.run.shape
     loss, low, high = (scale.to(one) for one in (said.loss, said.low, said.high))
     measured = ""
     if outcome.measured is not None:
@@ -74,7 +74,7 @@ def _format_outcome(outcome: ForecastOutcome, scale: LossScale) -> list[str]:
     return [
         f"{said.created}  {outcome.registered.name}",
         f"  {format_flops(said.run.flops)} FLOPs, ×{said.run.flops / said.largest_flops:.3g} the "
-        f"largest fitted: {shape.d_model} wide × {shape.n_layers} layers "
+        f"largest fitted: {describe_shape(said.run.shape).line} "
         f"({format_count(said.params)} parameters) on {format_count(said.run.tokens)} tokens",
         f"  forecast  {loss:.4f}  [{low:.4f}, {high:.4f}] ({said.level:.0%}) {scale.label}, "
         f"{said.law}",

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from scaling.sweep.families.registry import describe_shape, read_shape
 from scaling.units import align_columns, format_count, format_flops, format_seconds
 
 _HEADER = (
@@ -54,7 +55,7 @@ def _fold_rows(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         "–" if cell["budget"] is None else format_flops(cell["budget"]),
-        f"{cell['shape']['d_model']}×{cell['shape']['n_layers']}",
+        describe_shape(read_shape(cell["shape"], "shape")).label.replace(" ", ""),
         *(format_count(cell["counts"][name]) for name in ("matmul", "total", "non_embedding")),
         format_count(cell["tokens"]),
         format_flops(cell["flops"]),

@@ -10,9 +10,10 @@ With width multiplier m_N = d_model / base_width and depth multiplier m_L = n_la
 
     residual branches × 1/m_L,   logits × 1/m_N.
 
-Output projections of each block and the head start at zero, so that a model starts at the uniform
-prediction. Source: Dey et al. 2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466. Zero heads
-and zero output projections: arXiv:2203.03466, appendix D.2.
+Which row a parameter has and what starts otherwise, its family says (`parameter_rule`). A
+transformer's output projections of each block and its head start at zero, so that a model starts at
+the uniform prediction. Source: Dey et al. 2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466.
+Zero heads and zero output projections: arXiv:2203.03466, appendix D.2.
 """
 
 from __future__ import annotations
@@ -25,30 +26,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import RunSpec
-from scaling.training.models.transformer import Transformer
 
-_ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
 # 1 leaves the embedding slow to learn beside its size: 2.0 % worse at the reference point
 # (docs/decisions/0007-embedding-scale.md).
 _EMBEDDING_STD = 0.3
 
 
-def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> Transformer:
+def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> nn.Module:
     """The run's model, initialised from its seed; each tensor has a random stream of its own.
 
     Args:
         run: What is trained.
         device: Where it lies; numbers are drawn on the CPU, so that they are the same on every one.
-        half: See Transformer.
+        half: Whether factors of products are rounded to bfloat16.
     """
-    model = Transformer(
-        run.shape,
-        residual_multiplier=1.0 / _depth_multiplier(run),
-        head_multiplier=1.0 / _width_multiplier(run),
-        half=half,
-    )
-    with torch.no_grad():
+    width, depth = _width_multiplier(run), _depth_multiplier(run)
+    with torch.random.fork_rng(devices=()), torch.no_grad():
+        torch.manual_seed(run.seed)  # of what starts as it was built
+        model = family_of(run.shape).build(run.shape, width=width, depth=depth, half=half)
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, run)
     return model.to(device)
@@ -94,8 +91,9 @@ def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
         "head": {"lr": 1.0, "eps": 1 / width, "decay": 1.0},
     }
     members: dict[str, list[nn.Parameter]] = {kind: [] for kind in table}
+    rule = family_of(run.shape).parameter_rule
     for name, parameter in model.named_parameters():
-        members[_kind_of(name)].append(parameter)
+        members[rule(name).kind].append(parameter)
     parameters = list(model.parameters())
     size = sum(parameter.numel() for parameter in parameters)
     weights = torch.empty(size, device=parameters[0].device)
@@ -103,6 +101,8 @@ def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
     groups: list[dict[str, Any]] = []
     start = 0
     for kind, row in table.items():
+        if not members[kind]:  # of a family that has none of them
+            continue
         end = start + sum(parameter.numel() for parameter in members[kind])
         _move_into(weights[start:end], gradient[start:end], members[kind])
         flat = nn.Parameter(weights[start:end])
@@ -130,25 +130,17 @@ def _move_into(weights: Tensor, gradient: Tensor, parameters: list[nn.Parameter]
         start = end
 
 
-def _kind_of(name: str) -> str:
-    if name == "embedding.weight":
-        return "embedding"
-    if name == "head.weight":
-        return "head"
-    return "norm" if name.endswith("norm") else "hidden"
-
-
 def _initialise(name: str, parameter: Tensor, run: RunSpec) -> None:
-    kind = _kind_of(name)
-    if kind == "norm":
+    rule = family_of(run.shape).parameter_rule(name)
+    if rule.start == "one":
         parameter.fill_(1.0)
-    elif name.endswith(_ZERO_AT_START):
+    elif rule.start == "zero":
         parameter.zero_()
-    else:
+    elif rule.start == "drawn":
         digest = hashlib.sha256(f"{run.seed}/{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         std = _EMBEDDING_STD
-        if kind == "hidden":
+        if rule.kind != "embedding":
             std = run.recipe.init_scale / math.sqrt(parameter.shape[1])
         parameter.normal_(0.0, std, generator=generator)
 

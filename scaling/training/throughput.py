@@ -20,6 +20,7 @@ from pathlib import Path
 
 from scaling.data.shards import Shards, open_shards
 from scaling.ledger.results import RunInterrupted
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import StepTime, Throughput
 from scaling.training.device import choose_clock, claim_device
@@ -41,8 +42,7 @@ def measure_throughput(
     *,
     corpus: Path,
     device: str,
-    precision: Precision = "float32",
-    gpus: float | None = None,
+    execution: Execution,
 ) -> Throughput:
     """Time a few configurations.
 
@@ -50,19 +50,21 @@ def measure_throughput(
         runs: One run of each; what they are trained on does not matter, but `corpus` is theirs.
         corpus: Folder of the prepared corpus.
         device: How to call this machine.
-        precision, gpus: As the runs will be computed; see `train_run`.
+        execution: As the runs will be computed.
     """
     shards = open_shards(corpus)
-    find_peak(claim_device(gpus), precision, cache=None)  # once a process: not of any run's start
-    points = tuple(_time_configuration(run, corpus, shards, precision, gpus) for run in runs)
+    # Once a process: not of any run's start.
+    find_peak(claim_device(execution.gpus), execution.precision, cache=None)
+    execution = dataclasses.replace(execution, keep_weights=False)
+    points = tuple(_time_configuration(run, corpus, shards, execution) for run in runs)
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return Throughput(device=device, measured_at=now, points=points)
 
 
 def _time_configuration(
-    run: RunSpec, corpus: Path, shards: Shards, precision: Precision, gpus: float | None
+    run: RunSpec, corpus: Path, shards: Shards, execution: Execution
 ) -> StepTime:
-    device = claim_device(gpus)
+    device = claim_device(execution.gpus)
     clock, look = choose_clock(device), time.process_time if device == "cpu" else time.perf_counter
     begun = clock()
     polls: list[float] = []
@@ -85,11 +87,9 @@ def _time_configuration(
             corpus=corpus,
             attempt=Path(folder),
             resume=(),
-            keep_weights=False,
+            execution=execution,
             should_stop=should_stop,
             report=lambda tokens, loss: None,
-            precision=precision,
-            gpus=gpus,
         )
     step_seconds = (polls[-1] - polls[_WARM_STEPS]) / (len(polls) - 1 - _WARM_STEPS)
     return StepTime(
@@ -97,7 +97,7 @@ def _time_configuration(
         batch_sequences=run.recipe.batch_sequences,
         start_seconds=max(0.0, polls[0] - begun - step_seconds),
         step_seconds=step_seconds,
-        evaluation_seconds=_time_evaluation(run, shards, precision, device),
+        evaluation_seconds=_time_evaluation(run, shards, execution.precision, device),
     )
 
 

@@ -24,6 +24,7 @@ from scaling.files.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.counting import count_flops_per_token
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import find_branch_step
 from scaling.training.checkpoint import (
@@ -56,13 +57,10 @@ def train_run(
     corpus: Path,
     attempt: Path,
     resume: Sequence[Path],
-    keep_weights: bool,
+    execution: Execution,
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
-    micro_batch: int | None = None,
-    precision: Precision = "float32",
-    gpus: float | None = None,
     cache: Path | None = None,
 ) -> Measurement:
     """Train, evaluate and measure one run.
@@ -72,14 +70,11 @@ def train_run(
         corpus: Folder of the prepared corpus; its digest must be the run's.
         attempt: Folder this attempt may write to.
         resume: Folders of earlier attempts of this run; their best intact checkpoint is used.
-        keep_weights: Whether the final weights stay in the attempt's folder.
+        execution: How to compute it.
         should_stop: Polled between steps, and between batches of the evaluation.
         report: Called with (tokens done, latest training loss) about once a second, and after
             each batch of the evaluation.
         trunk: States that runs with the same prefix share; used and added to.
-        micro_batch: Sequences that pass through the model together; None: the whole batch.
-        precision: `mixed`: products, attention's too, in bfloat16.
-        gpus: Share of a GPU; None: the run is computed on the processor.
         cache: results/.cache, where the rate of the device's matrix products is kept.
 
     Raises:
@@ -88,9 +83,10 @@ def train_run(
         EnvironmentFault: There is no GPU where a share of one was promised.
     """
     started = time.monotonic()
-    device = claim_device(gpus)
+    device = claim_device(execution.gpus)
+    precision, micro_batch = execution.precision, execution.micro_batch
     shards = _open_corpus(run, corpus)
-    peak = find_peak(device, precision, cache=cache, measure=gpus is None or gpus == 1)
+    peak = find_peak(device, precision, cache=cache, measure=execution.gpus in (None, 1))
     compiled = device != "cpu" and peak is not None and earns_compilation(run, peak)
     engine = build_engine(
         run, sequences=micro_batch, precision=precision, device=device, compiled=compiled
@@ -121,7 +117,7 @@ def train_run(
     speed = training.describe_speed(peak)
     write_durably(attempt / "speed.json", json.dumps(speed).encode())
     files.append("speed.json")
-    if keep_weights:
+    if execution.keep_weights:
         buffer = io.BytesIO()
         weights = training.engine.model.state_dict()
         torch.save({name: tensor.cpu() for name, tensor in weights.items()}, buffer)

@@ -304,7 +304,7 @@ def compare(
     two, stored_two = read_kept(second, other)
     same = None
     if stored_one and stored_two:
-        same = stored_one.ledger.corpus.digest == stored_two.ledger.corpus.digest
+        same = stored_one.facts.digest == stored_two.facts.digest
     try:
         answer = compare_recipes(
             one,

@@ -71,9 +71,10 @@ def forecast(
 
     Forecasts of a table lie in ROOT/forecasts/, and --outcome tells what a run came to.
     """
+    from scaling.ledger.contents import holds_sweep
     from scaling.terminal.forecasts import describe_forecasts, format_forecasts
     from scaling.workflow.forecasting import forecast_run, review_forecasts
-    from scaling.workflow.stored import holds_sweep, open_results
+    from scaling.workflow.stored import open_results
 
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")

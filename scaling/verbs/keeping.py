@@ -54,7 +54,7 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     Fit again where needed and write reports/<sweep>/index.html; of a table of runs
     reports/<its name>/index.html, without what only a sweep can show.
     """
-    from scaling.workflow.stored import holds_sweep
+    from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
     if source.exists() and not holds_sweep(source):
@@ -131,7 +131,6 @@ def write_report_page(
     from scaling.workflow.stored import open_results
 
     stored = open_results(results)
-    found = stored.ledger.read_results()
     after_run = options is None
     choices: dict[str, Any] = {}
     if options is not None:
@@ -147,9 +146,7 @@ def write_report_page(
             "filters": make_filters(options),
             "backtest": options["backtest"],
         }
-    page, fitted, answers = report_sweep(
-        stored, found, root=root, keep_current=after_run, **choices
-    )
+    page, fitted, answers = report_sweep(stored, root=root, keep_current=after_run, **choices)
     if after_run:
         click.echo(format_fit(fitted))
         for answer in answers:

@@ -16,6 +16,7 @@ from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.fitting.fitted import Fit
+    from scaling.ledger.contents import Contents
     from scaling.sweep.shapes import ModelShape
     from scaling.tables.run_table import RunTable
     from scaling.units.losses import LossScale
@@ -24,14 +25,19 @@ if TYPE_CHECKING:
 
 
 def obtain_fit(
-    source: Path, options: dict[str, Any], *, compare: bool = False
+    source: Path,
+    options: dict[str, Any],
+    *,
+    compare: bool = False,
+    contents: Contents | None = None,
 ) -> tuple[FilteredFit, StoredSweep | None]:
-    """The fit that the options ask of a source, and its sweep if it has one; notes are said."""
+    """The fit that the options ask of a source, and its sweep if it has one; notes are said.
+    `contents`: the folder's files, if they are read already."""
     from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
     from scaling.workflow.stored import read_runs
 
-    table, stored = read_runs(source, **read_how(options))
+    table, stored = read_runs(source, contents=contents, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
     for note in (*found.fit.notes, *join_rejected(found.table.rejected)):
@@ -52,11 +58,14 @@ def obtain_answerer(
     source: Path, options: dict[str, Any]
 ) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
     """What answers: the fit, the shapes that can be built, and what names damage in the end."""
-    from scaling.ledger.fingerprint import fingerprint_folder
+    from scaling.ledger.contents import holds_sweep, read_contents
+
+    if not holds_sweep(source):
+        return obtain_fit(source, options)[0].fit, None, lambda: False
     from scaling.workflow.recall import recall_fit
 
-    fingerprint = fingerprint_folder(source)
-    known = recall_fit(source, fingerprint, options) if fingerprint else None
+    contents = read_contents(source)
+    known = recall_fit(contents, options)
     if known is not None:
         fitted, rungs = known
         for note in fitted.notes:
@@ -65,13 +74,10 @@ def obtain_answerer(
     from scaling.sweep.own_ladder import list_sweep_ladder
     from scaling.workflow.fits import note_found
 
-    found, stored = obtain_fit(source, options)
-    if stored is None:
-        return found.fit, None, lambda: False
-    if fingerprint:
-        how = make_fit_options(options)
-        note_found(found, stored, how, question=options, fingerprint=fingerprint)
-    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    found, stored = obtain_fit(source, options, contents=contents)
+    assert stored is not None  # of a folder
+    note_found(found, stored, question=options)
+    ladder = list_sweep_ladder(stored.spec, stored.facts)
     return found.fit, ladder, lambda: say_damage(stored)
 
 
@@ -85,8 +91,8 @@ def list_groups(
         TableError: The table lacks the column.
     """
     from scaling.errors import UsageError
+    from scaling.ledger.contents import holds_sweep
     from scaling.tables.cells import list_values
-    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(source):
         raise UsageError(f"{source} is a results folder: --group-by is for tables.")
@@ -158,7 +164,7 @@ def naming_units(fitted: Fit) -> Iterator[None]:
 
 def say_damage(stored: StoredSweep | None) -> bool:
     """Name the results that were left out because they are not what was written."""
-    damaged = stored.ledger.read_results().damaged if stored else ()
+    damaged = stored.results.damaged if stored else ()
     for damage in damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     return bool(damaged)

@@ -27,9 +27,9 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
     What is understood of a table, before anything is fitted: columns, units, states, rows, and what
     is missing.
     """
+    from scaling.ledger.contents import holds_sweep
     from scaling.tables.cells import ReadOptions
     from scaling.tables.facts import describe_table
-    from scaling.workflow.stored import holds_sweep
 
     if holds_sweep(table):
         raise click.UsageError(f"{table} is a results folder: scaling status says what it holds.")

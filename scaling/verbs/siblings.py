@@ -28,8 +28,9 @@ def tokenizers(results: tuple[Path, ...], flops: tuple[float, ...], as_json: boo
     """
     from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow.siblings import compare_tokenizers
+    from scaling.workflow.stored import open_results
 
-    compared = compare_tokenizers(results, budgets=flops)
+    compared = compare_tokenizers([open_results(one) for one in results], budgets=flops)
     click.echo(dump_json(compared.to_contract()) if as_json else format_vocabulary(compared))
 
 
@@ -47,8 +48,9 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
     """
     from scaling.terminal.exponents import format_exponents
     from scaling.workflow.siblings import compare_recipes
+    from scaling.workflow.stored import open_results
 
-    compared = compare_recipes(results)
+    compared = compare_recipes([open_results(one) for one in results])
     click.echo(dump_json(compared.to_contract()) if as_json else format_exponents(compared))
 
 
@@ -63,16 +65,14 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
     from scaling.workflow.stored import open_results
 
     spec = load_sweep(sweep_file)
-    folders = list_sibling_folders(spec, root / "results")
-    for folder in folders:
-        stored = open_results(folder)
-        found = stored.ledger.read_results()
-        report_sweep(stored, found, root=root, keep_current=True)
+    sweeps = [open_results(one) for one in list_sibling_folders(spec, root / "results")]
+    for stored in sweeps:
+        report_sweep(stored, root=root, siblings=sweeps, keep_current=True)
     try:
         if spec.recipes:
-            said = format_exponents(compare_recipes(folders))
+            said = format_exponents(compare_recipes(sweeps))
         else:
-            said = format_vocabulary(compare_tokenizers(folders))
+            said = format_vocabulary(compare_tokenizers(sweeps))
         click.echo("\n" + said)
     except UsageError as error:
         what = "recipes" if spec.recipes else "tokenizers"

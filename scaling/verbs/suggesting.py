@@ -54,16 +54,18 @@ def suggest(
     Of a table of runs: their N, D and C.
     """
     from scaling.errors import UsageError
+    from scaling.ledger.contents import holds_sweep
     from scaling.terminal.plan import format_suggestion
     from scaling.words.commands import quote_command
-    from scaling.workflow.stored import holds_sweep, open_results
+    from scaling.workflow.stored import open_results
     from scaling.workflow.suggesting import suggest_cells, write_sweep
 
     if output is not None and output.exists():
         raise UsageError(f"{output} is there already; name another file.")
     if source.suffix.lower() not in (".yaml", ".yml") and not holds_sweep(source):
         return _suggest_beside(source, spend, forecast, noise, options, as_json=as_json)
-    found = suggest_cells(source, spend=spend, forecast=forecast, root=root, noise=noise)
+    stored = open_results(source) if holds_sweep(source) else None
+    found = suggest_cells(stored or source, spend=spend, forecast=forecast, root=root, noise=noise)
     words = [f"--spend={spend:g}", f"--forecast={forecast:g}"]
     text = write_sweep(found, question=quote_command(["scaling", "suggest", str(source), *words]))
     click.echo(format_suggestion(found.to_contract()), err=True)
@@ -81,7 +83,7 @@ def suggest(
             err=True,
         )
     # What is damaged was left out of the law that suggests.
-    return DAMAGED if holds_sweep(source) and say_damage(open_results(source)) else 0
+    return DAMAGED if say_damage(stored) else 0
 
 
 def _suggest_beside(

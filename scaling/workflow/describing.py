@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from scaling.ledger.commit import Ledger
+from scaling.ledger.contents import holds_sweep
 from scaling.ledger.results import RunResult
 from scaling.sweep.cells import Cell
 from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
-from scaling.sweep.recipe import REFERENCE
+from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
-from scaling.workflow.stored import holds_sweep
 
 
 def describe_plan(
@@ -55,6 +55,7 @@ def describe_plan(
             price_per_hour=price_per_hour,
         )
     tokenizer = sweep.corpus.facts.tokenizer
+    reference = MODEL_FAMILIES[sweep.spec.model.family].reference
     cells = [
         cell | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
         for cell in _describe_cells(sweep.plan.cells, finished, expected)
@@ -80,9 +81,9 @@ def describe_plan(
         "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
         "warnings": list(sweep.plan.warnings),
         "reference": (
-            f"recipe reference point: width {REFERENCE.width}, depth {REFERENCE.depth}, "
-            f"{REFERENCE.tokens:.3g} tokens, batch {REFERENCE.batch_tokens:g} tokens, "
-            f"learning rate {REFERENCE.learning_rate:g}"
+            f"recipe reference point: width {reference.width}, depth {reference.depth}, "
+            f"{reference.tokens:.3g} tokens, batch {reference.batch_tokens:g} tokens, "
+            f"learning rate {reference.learning_rate:g}"
         ),
     }
 

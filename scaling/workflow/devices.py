@@ -32,7 +32,7 @@ def name_device(spec: SweepSpec, facts: CorpusFacts, *, precision: str) -> Devic
         spec.model.family,
         vocab_size=facts.vocab_size,
         seq_len=decide_seq_len(spec, facts),
-        head_size=spec.model.head_size,
+        settings=spec.model.settings,
         precision=precision,
         gpu=None if gpu is None else gpu.name,
     )

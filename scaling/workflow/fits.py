@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
-from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.counting import CountConvention, count_params
+from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
 from scaling.units.losses import NATS, LossScale
@@ -50,12 +50,14 @@ class FilteredFit:
         table: Those rows, with the effects in its notes.
         effects: What each filter left out; empty without filters.
         unfiltered: Point fit of all rows; None without filters, or where it was not asked for.
+        path: Where the fit is stored; None where it cannot be.
     """
 
     fit: Fit
     table: RunTable
     effects: tuple[FilterEffect, ...]
     unfiltered: Fit | None
+    path: Path | None
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
@@ -119,22 +121,28 @@ def fit_filtered(
     if compare and effects:
         point = dataclasses.replace(options, bootstrap=None)
         unfiltered = fit_table(table, stored, point)
-    return FilteredFit(
-        fit=fit_table(kept, stored, options), table=kept, effects=effects, unfiltered=unfiltered
-    )
+    fit, path = _find_or_fit(kept, stored, options)
+    return FilteredFit(fit=fit, table=kept, effects=effects, unfiltered=unfiltered, path=path)
 
 
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
     """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
+    return _find_or_fit(table, stored, options)[0]
+
+
+def _find_or_fit(
+    table: RunTable, stored: StoredSweep | None, options: FitOptions
+) -> tuple[Fit, Path | None]:
+    """The fit, and where it is stored."""
     validated = () if stored is None else _list_validated(stored, table)
-    path = None if stored is None else _name_fit(stored, table, options)
+    path = None if stored is None else _name_fit(stored.folder, table, validated, options)
     if path is not None and path.parent.is_symlink():
         path = None  # a stranger's folder: nothing is read or written through it
     if path is not None and path.is_file():
         from scaling.fitting.store import read_fit
 
         try:
-            return read_fit(path)
+            return read_fit(path), path
         except IntegrityError as error:  # derived: made again from the runs, and said
             warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
     from scaling.fitting.every_approach import fit_runs
@@ -156,52 +164,38 @@ def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) 
             path.parent.mkdir(exist_ok=True)
             write_fit(path, fit)
         except (OSError, ScalingError):
-            return fit  # a folder that cannot be written can still be read and fitted
-    return fit
+            return fit, None  # a folder that cannot be written can still be read and fitted
+    return fit, path
 
 
-def note_found(
-    found: FilteredFit,
-    stored: StoredSweep,
-    options: FitOptions,
-    *,
-    question: Mapping[str, Any],
-    fingerprint: str,
-) -> None:
+def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str, Any]) -> None:
     """Leave a note by which `recall.recall_fit` finds this fit again, where it may be relied on:
-    the fit is stored, no result is damaged, and the folder is as it was before it was read.
+    the fit is stored and nothing is damaged.
 
     Args:
-        found, stored, options: The fit and where it came from.
+        found, stored: The fit and where it came from.
         question: Every option of the command line.
-        fingerprint: Of the folder, taken before it was read.
     """
-    from scaling.ledger.fingerprint import fingerprint_folder
     from scaling.workflow.recall import Note, note_fit
 
-    folder = stored.ledger.folder
-    path = _name_fit(stored, found.table, options)
-    damaged = stored.ledger.read_results().damaged
-    if damaged or not path.is_file() or fingerprint_folder(folder) != fingerprint:
+    fingerprint = stored.contents.fingerprint
+    if found.path is None or fingerprint is None:
         return
     note = Note(
-        fit=path.name,
+        fit=found.path.name,
         table_digest=found.fit.table_digest,
-        vocab_size=stored.ledger.corpus.vocab_size,
-        seq_len=decide_seq_len(stored.spec, stored.ledger.corpus),
-        head_size=stored.spec.model.head_size,
+        rung=list_sweep_ladder(stored.spec, stored.facts)[0],
     )
-    note_fit(folder, fingerprint, question, note)
+    note_fit(stored.folder, fingerprint, question, note)
 
 
 def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, ...]:
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
     from scaling.fitting.fitted import MeasuredRun
 
-    results = stored.ledger.read_results(check="result").results
     found = []
     for cell in stored.plan.cells:
-        result = results.get(cell.run.run_id) if cell.role == "validation" else None
+        result = stored.results.recorded.get(cell.run.run_id) if cell.role == "validation" else None
         if result is None or result.status != "finished" or result.loss is None:
             continue
         params = count_params(cell.run.shape, table.convention or "matmul")
@@ -211,15 +205,18 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
     return tuple(found)
 
 
-def _name_fit(stored: StoredSweep, table: RunTable, options: FitOptions) -> Path:
+def _name_fit(
+    folder: Path, table: RunTable, validated: Sequence[MeasuredRun], options: FitOptions
+) -> Path:
     """fits/<digest>.json; the digest covers the rows, the forecasts' runs that are done, and how
     they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
     how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]
-    validated = [dataclasses.astuple(one) for one in _list_validated(stored, table)]
-    key = canonical_json([table.digest, table.notes, validated, how])
-    return stored.ledger.folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
+    key = canonical_json(
+        [table.digest, table.notes, [dataclasses.astuple(one) for one in validated], how]
+    )
+    return folder / "fits" / f"{hashlib.sha256(key).hexdigest()[:16]}.json"
 
 
 def _version() -> str:

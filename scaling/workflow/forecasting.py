@@ -69,13 +69,13 @@ def forecast_run(
     Returns:
         The forecast as it is registered; the earlier one where this fit has said the same before.
     """
-    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    ladder = list_sweep_ladder(stored.spec, stored.facts)
     answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
     if answer.shape is None or fit.convention is None or fit.law is None or fit.covered is None:
         raise NoFitError(f"{fit.source}: this fit names no model that could be built.")
     shape = answer.shape.shape
-    run = plan_forecast(stored.spec, stored.ledger.corpus, shape=shape, tokens=answer.shape.tokens)
-    done = stored.ledger.read_results(check="result").results.get(run.run_id)
+    run = plan_forecast(stored.spec, stored.facts, shape=shape, tokens=answer.shape.tokens)
+    done = stored.results.recorded.get(run.run_id)
     if done is not None:
         raise UsageError(
             f"run {run.run_id} is trained already (loss {done.loss}): what is known is no forecast."
@@ -85,7 +85,7 @@ def forecast_run(
     answering = fit.answering.law
     assert answering is not None  # of a fit that has a law
     law = answering.family if near is None else NEAR
-    for one in read_forecasts(stored.ledger.folder).forecasts:
+    for one in read_forecasts(stored.folder).forecasts:  # those of this command too
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
             return one  # the same words said twice are one forecast
@@ -114,7 +114,7 @@ def forecast_run(
         largest_flops=fit.covered.flops[1],
         version=__version__,
     )
-    return register_forecast(stored.ledger.folder, forecast)
+    return register_forecast(stored.folder, forecast)
 
 
 def forecast_table_run(
@@ -242,6 +242,6 @@ def _forecast_by(
 
 
 def review_forecasts(stored: StoredSweep) -> ForecastRecord:
-    """Every registered forecast of a sweep, its outcome where there is one, and the score."""
-    results = stored.ledger.read_results()
-    return judge_forecasts(read_forecasts(stored.ledger.folder), results.results)
+    """Every registered forecast of a sweep as of now, its outcome where there is one, and the
+    score."""
+    return judge_forecasts(read_forecasts(stored.folder), stored.results.results)

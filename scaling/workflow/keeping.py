@@ -89,8 +89,7 @@ def renew_runs(
         if not RUN_NAME.fullmatch(run_id):
             raise UsageError(f"{run_id[:40]!r} is no run_id: 16 digits of 0-9 and a-f.")
     stored = open_results(folder)
-    ledger = stored.ledger
-    found = ledger.read_results()
+    ledger, found = stored.ledger, stored.results
     chosen = list(run_ids) or [one.run_id for one in found.damaged if one.run_id is not None]
     cancelled = [run_id for run_id in chosen if is_cancelled(ledger, run_id)]
     failures: dict[str, str] = {}
@@ -99,7 +98,7 @@ def renew_runs(
     if failed:
         planned = dict.fromkeys(cell.run.run_id for cell in stored.plan.cells)
         cancelled += [run_id for run_id in planned if is_cancelled(ledger, run_id)]
-        failures = list_failures(stored, found)
+        failures = list_failures(stored)
     allowed = tuple(run_id for run_id in cancelled if allow_run(ledger, run_id))
     gone = [run_id for run_id in chosen if run_id not in cancelled]
     with ledger.lock() if gone else contextlib.nullcontext():

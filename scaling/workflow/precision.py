@@ -23,6 +23,7 @@ from scaling.files.durable import blaming_machine, read_document, write_durably
 from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.machine import Device, key_device
 from scaling.ledger.results import RunResult
+from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 from scaling.workflow.devices import measure_apart
@@ -129,11 +130,8 @@ def _describe_change(chosen: Precision, kept: Counter[Precision]) -> str:
 
 
 def _name_step(run: RunSpec) -> str:
-    shape = run.shape
-    return (
-        f"{shape.d_model}x{shape.n_layers} heads {shape.n_heads} seq {shape.seq_len} "
-        f"batch {run.recipe.batch_sequences}"
-    )
+    shape = describe_shape(run.shape).full
+    return f"{shape}, sequences of {run.shape.seq_len}, batch of {run.recipe.batch_sequences}"
 
 
 def _read_gains(folder: Path, device: Device) -> dict[str, float]:

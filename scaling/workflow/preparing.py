@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import CorpusError, SpecError
 from scaling.ledger.commit import Ledger
+from scaling.ledger.contents import holds_sweep
+from scaling.ledger.forecasts import read_forecasts
 from scaling.sweep.cells import Plan
 from scaling.sweep.plan import plan_sweep
 from scaling.workflow.devices import check_device
-from scaling.workflow.stored import holds_sweep, list_recorded, list_validations
+from scaling.workflow.stored import list_validations
 
 if TYPE_CHECKING:
     from scaling.data.shards import PreparedCorpus
@@ -81,14 +83,17 @@ def prepare_sweep(
             spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
         )
     folder = root / "results" / spec.name
-    recorded = list_recorded(Ledger.open(folder)) if holds_sweep(folder) else ()
-    validations = list_validations(folder, recorded, untrained=validate)
+    recorded = (
+        Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
+    )
+    forecasts = read_forecasts(folder)
+    validations = list_validations(folder, forecasts, recorded.keys(), untrained=validate)
     with _placing(text, path, ("grid",)):
         plan = plan_sweep(
             spec,
             corpus.facts,
             memory_bytes=find_run_memory() if runs_here else None,
-            recorded=recorded,
+            recorded=[result.run for result in recorded.values()],
             validations=validations,
         )
     if runs_here:

@@ -2,11 +2,11 @@
 
     results/<sweep>/fits/known/<digest of bytes and question>.json  →  fits/<digest of rows>.json
 
-Naming the fit of a results folder by its rows takes the sweep file, its plan, every result and the
-ladder's cost: .2 s, and pydantic's .1 s to import. The same bytes under the same question give the
-same rows, so a small note beside the fits says where that led the last time. A note is written only
-where nothing was damaged and nothing changed meanwhile; anything out of order means no answer from
-here, never an error: the long way then says what is wrong.
+Naming the fit of a results folder by its rows takes the sweep file, its plan and the ladder's cost:
+.2 s, and pydantic's .1 s to import. The same contents under the same question give the same rows,
+so a small note beside the fits says where that led the last time. A note is written only where
+nothing was damaged; anything out of order means no answer from here, never an error: the long way
+then says what is wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from scaling.files.durable import read_document, refuse_links, write_durably
 from scaling.files.sealed import build_value, canonical_json, open_document, seal_document
 from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
-from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
+from scaling.ledger.contents import Contents
+from scaling.sweep.families.registry import AnyShape
+from scaling.sweep.ladder import is_first, list_ladder_of
 from scaling.sweep.shapes import ModelShape
 
 _FOLDER = "fits/known"
@@ -38,26 +40,26 @@ class Note:
     Attributes:
         fit: Name of its file in fits/.
         table_digest: Of the rows it rests on.
-        vocab_size, seq_len, head_size: What the sweep's ladder of shapes follows from.
+        rung: The first of the sweep's ladder, which the others follow from.
     """
 
     fit: str
     table_digest: str
-    vocab_size: int
-    seq_len: int
-    head_size: int
+    rung: AnyShape
 
 
 def recall_fit(
-    folder: Path, fingerprint: str, question: Mapping[str, Any]
+    contents: Contents, question: Mapping[str, Any]
 ) -> tuple[Fit, tuple[ModelShape, ...]] | None:
     """The stored fit of a results folder and the sweep's ladder; None if neither is known.
 
     Args:
-        folder: The results folder.
-        fingerprint: Of its bytes as they are now; see `ledger.fingerprint`.
+        contents: The folder's files.
         question: Every option that rows and fit depend on, JSON values.
     """
+    folder, fingerprint = contents.ledger.folder, contents.fingerprint
+    if fingerprint is None:
+        return None
     try:
         path = f"{_FOLDER}/{_name_note(fingerprint, question)}"
         body, _ = open_document(read_document(folder, path, limit=_NOTE_BYTES))
@@ -66,12 +68,10 @@ def recall_fit(
     except (OSError, ScalingError):
         return None
     # Of a stranger's folder: a ladder that never ends must not be walked.
-    if fit.table_digest != note.table_digest or note.head_size < 2 or note.vocab_size < 1:
+    integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
+    if fit.table_digest != note.table_digest or min(integers) < 1 or not is_first(note.rung):
         return None
-    ladder = list_ladder(
-        note.vocab_size, note.seq_len, head_size=note.head_size, max_params=LARGEST_PARAMS
-    )
-    return fit, ladder
+    return fit, list_ladder_of(note.rung)
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:

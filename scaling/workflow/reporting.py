@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from scaling._version import __version__
 from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
 from scaling.files.durable import read_plain
-from scaling.ledger.commit import Ledger
-from scaling.ledger.forecasts import ForecastRecord, judge_forecasts, read_forecasts
-from scaling.ledger.found import StoredResults
+from scaling.ledger.forecasts import ForecastRecord, judge_forecasts
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
@@ -24,14 +22,13 @@ from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
 from scaling.words.commands import quote_command
-from scaling.workflow.fits import FilteredFit, FitOptions, backtest_table, fit_filtered
-from scaling.workflow.siblings import _compare_siblings
-from scaling.workflow.stored import StoredSweep, list_failures, read_runs
+from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
+from scaling.workflow.siblings import compare_siblings, open_siblings
+from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.fitted import Fit
-    from scaling.tables.run_table import RunTable
 
 ReportForm = Literal["html", "md"]
 
@@ -40,9 +37,9 @@ _CURVE_BYTES = 16 * 2**20
 
 def report_sweep(
     stored: StoredSweep,
-    results: StoredResults,
     *,
     root: Path,
+    siblings: Sequence[StoredSweep] | None = None,
     asked: Sequence[str] = (),
     keep_current: bool = False,
     family: str | None = None,
@@ -55,8 +52,8 @@ def report_sweep(
 
     Args:
         stored: The sweep.
-        results: Of its ledger.
         root: Where reports/ lies.
+        siblings: The sweeps of its file, if they are opened already.
         asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
         family: Of the law that answers alone; None: the ensemble answers.
@@ -71,9 +68,10 @@ def report_sweep(
     from scaling.workflow.variants import compare_variants
 
     filters = filters or Filters()
+    results = stored.results.results
     options = FitOptions(family=family)
-    fits, table = _fit_counts(stored, options, filters)
-    found = fits[options.count]
+    table = tabulate_sweep(stored, count=options.count)
+    found = fit_filtered(table, stored, options, filters, compare=True)
     fit = found.fit
     scored = None
     if backtest:
@@ -81,38 +79,35 @@ def report_sweep(
 
         scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
-    by_count = {
-        count: next(iter(answer_forecast(stored, other.fit)), None) for count, other in fits.items()
-    }
-    source = str(stored.ledger.folder)
-    vocabulary, recipes = _compare_siblings(stored)
+    source = str(stored.folder)
+    vocabulary, recipes = compare_siblings(open_siblings(stored) if siblings is None else siblings)
     more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
     data = ReportData(
         name=stored.spec.name,
-        sweep_yaml=stored.text,
+        sweep_yaml=stored.contents.text,
+        spec=stored.whole,
         command=quote_command(["scaling", "report", source, *asked, *more]),
         plan=stored.plan,
-        facts=stored.ledger.corpus,
-        results=dict(results.results),
-        failures=list_failures(stored, results),
-        damaged=tuple(f"{damage.path}: {damage.what}" for damage in results.damaged),
-        curves={
-            run_id: _read_curve(stored.ledger, result) for run_id, result in results.results.items()
-        },
+        facts=stored.facts,
+        results=dict(results),
+        failures=list_failures(stored),
+        damaged=tuple(f"{damage.path}: {damage.what}" for damage in stored.results.damaged),
+        curves={run_id: _read_curve(stored.folder, result) for run_id, result in results.items()},
         fit=fit,
+        table=found.table,
         allocations=allocations,
-        allocations_by_count=by_count,
+        allocations_by_count=_answer_by_count(stored, options, filters, allocations),
         versions=list_versions(),
         created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
         backtest=scored,
-        forecasts=_judge_forecasts(stored, results),
+        forecasts=_judge_forecasts(stored),
         source=source,
         options=tuple(asked),
         variants=compare_variants(table, stored, fit, allocations, filters, asked),
-        csv=render_index(stored.ledger, results, stored.plan.cells),
+        csv=render_index(stored.ledger, stored.results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
         scale=scale,
@@ -123,24 +118,31 @@ def report_sweep(
     return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
-def _fit_counts(
-    stored: StoredSweep, options: FitOptions, filters: Filters
-) -> tuple[dict[CountConvention, FilteredFit], RunTable]:
-    """The fit under each way of counting N, and every row under the one that is asked for."""
-    fits, tables = {}, {}
+def _answer_by_count(
+    stored: StoredSweep,
+    options: FitOptions,
+    filters: Filters,
+    allocations: Sequence[Allocation],
+) -> dict[CountConvention, Allocation | None]:
+    """The first answer under each way of counting N; `allocations` are those of the one that is
+    asked for. The others are point fits: the page shows no interval of them."""
+    answers: dict[CountConvention, Allocation | None] = {}
     for count in COUNT_CONVENTIONS:
-        few = dataclasses.replace(options, count=count)
-        tables[count], _ = read_runs(stored.ledger.folder, count=count)
-        asked = count == options.count
-        fits[count] = fit_filtered(tables[count], stored, few, filters, compare=asked)
-    return fits, tables[options.count]
+        if count != options.count:
+            few = dataclasses.replace(options, count=count, bootstrap=None)
+            table = tabulate_sweep(stored, count=count)
+            fit = fit_filtered(table, stored, few, filters).fit
+            answers[count] = next(iter(answer_forecast(stored, fit)), None)
+        else:
+            answers[count] = next(iter(allocations), None)
+    return answers
 
 
-def _judge_forecasts(stored: StoredSweep, results: StoredResults) -> ForecastRecord | None:
-    found = read_forecasts(stored.ledger.folder)
+def _judge_forecasts(stored: StoredSweep) -> ForecastRecord | None:
+    found = stored.contents.forecasts
     if not found.forecasts and not found.damaged:
         return None
-    return judge_forecasts(found, results.results)
+    return judge_forecasts(found, stored.results.results)
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
@@ -148,7 +150,7 @@ def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
     refuses (no usable fit, too far from the data) is warned about."""
     from scaling.allocation import allocate
 
-    ladder = list_sweep_ladder(stored.spec, stored.ledger.corpus)
+    ladder = list_sweep_ladder(stored.spec, stored.facts)
     answers = []
     for flops in stored.spec.forecast:
         try:
@@ -168,11 +170,11 @@ def list_versions() -> dict[str, str]:
     }
 
 
-def _read_curve(ledger: Ledger, result: RunResult) -> tuple[tuple[float, float], ...]:
+def _read_curve(folder: Path, result: RunResult) -> tuple[tuple[float, float], ...]:
     """(tokens, training loss) of each metric row."""
     path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/metrics.jsonl"
     try:
-        lines = read_plain(ledger.folder, path, limit=_CURVE_BYTES).splitlines()
+        lines = read_plain(folder, path, limit=_CURVE_BYTES).splitlines()
         rows = [json.loads(line) for line in lines]
         return tuple((float(r["tokens"]), float(r["loss"])) for r in rows if "loss" in r)
     except (OSError, ScalingError, ValueError, KeyError, TypeError):

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.errors import UsageError
+from scaling.ledger.contents import holds_sweep
 from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.siblings import list_siblings
 from scaling.workflow.fits import FitOptions, fit_table
-from scaling.workflow.stored import StoredSweep, holds_sweep, open_results, read_runs
+from scaling.workflow.stored import StoredSweep, open_results, tabulate_sweep
 
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison, Trained
@@ -34,12 +35,12 @@ def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
 
 
 def compare_tokenizers(
-    folders: Sequence[Path], *, budgets: Sequence[float] = ()
+    sweeps: Sequence[StoredSweep], *, budgets: Sequence[float] = ()
 ) -> VocabularyComparison:
-    """Compare the tokenizers of several results folders, by the default fit of each.
+    """Compare the tokenizers of several sweeps, by the default fit of each.
 
     Args:
-        folders: Of sweeps that differ in the tokenizer alone.
+        sweeps: They differ in the tokenizer alone.
         budgets: C [FLOPs]; none: those that the sweeps declare.
 
     Raises:
@@ -49,17 +50,14 @@ def compare_tokenizers(
 
     candidates = []
     declared: set[float] = set()
-    for folder in folders:
-        table, stored = read_runs(folder)
-        if stored is None:
-            raise UsageError(f"{folder} is no results folder; tokenizers are those of sweeps.")
+    for stored in sweeps:
+        table = tabulate_sweep(stored)
         lowest = _find_lowest(table)
         declared |= lowest.keys()
-        facts = stored.ledger.corpus
         candidates.append(
             Candidate(
-                facts=facts,
-                seq_len=decide_seq_len(stored.spec, facts),
+                facts=stored.facts,
+                seq_len=decide_seq_len(stored.spec, stored.facts),
                 fit=fit_table(table, stored, FitOptions(family="chinchilla")),
                 lowest=lowest,
             )
@@ -69,45 +67,41 @@ def compare_tokenizers(
     return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
 
 
-def compare_recipes(folders: Sequence[Path]) -> RecipeComparison:
-    """Compare the recipes of several results folders by the exponents of their frontiers.
+def compare_recipes(sweeps: Sequence[StoredSweep]) -> RecipeComparison:
+    """Compare the recipes of several sweeps by the exponents of their frontiers.
 
     Args:
-        folders: Of sweeps that differ in the recipe alone; those of one file are taken in its
-            order, others as they come.
+        sweeps: They differ in the recipe alone; those of one file are taken in its order, others
+            as they come.
 
     Raises:
         UsageError: They cannot be compared.
     """
     from scaling.compare.exponents import compare_exponents
 
-    sweeps = [open_results(folder) for folder in folders]
     if len({_name_cells(stored) for stored in sweeps}) > 1:
         raise UsageError(
             "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
             "Name folders with one corpus, model, grid and seeds."
         )
-    whole = [_read_whole(stored) for stored in sweeps]
-    order = {one.name: at for at, one in enumerate(list_siblings(whole[0]))}
-    pairs = list(zip(sweeps, whole, strict=True))
+    order = {one.name: at for at, one in enumerate(list_siblings(sweeps[0].whole))}
     if all(stored.spec.name in order for stored in sweeps):
-        pairs.sort(key=lambda pair: order[pair[0].spec.name])
-    return compare_exponents([_describe_recipe(stored, file) for stored, file in pairs])
+        sweeps = sorted(sweeps, key=lambda stored: order[stored.spec.name])
+    return compare_exponents([_describe_recipe(stored) for stored in sweeps])
 
 
-def _describe_recipe(stored: StoredSweep, whole: SweepSpec) -> Trained:
+def _describe_recipe(stored: StoredSweep) -> Trained:
     from scaling.compare.exponents import Trained
     from scaling.compare.recounting import count_both_ways
 
-    folder = stored.ledger.folder
-    table, _ = read_runs(folder)
-    headless, _ = read_runs(folder, count="non_embedding", head_flops=False)
+    table = tabulate_sweep(stored)
+    headless = tabulate_sweep(stored, count="non_embedding", head_flops=False)
     # Rows of one budget do not cost the same without the head: there are no curves to fit.
     plain = FitOptions(family="chinchilla")
     law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
     sets = stored.spec.recipe.model_dump(exclude_none=True)
     return Trained(
-        recipe=stored.spec.name.removeprefix(f"{whole.name}-"),
+        recipe=stored.spec.name.removeprefix(f"{stored.whole.name}-"),
         sets=sets,
         fit=fit_table(table, stored, plain),
         headless=fit_table(headless, stored, law_only),
@@ -120,7 +114,7 @@ def _name_cells(stored: StoredSweep) -> str:
     """The same for sweeps that differ in nothing but the recipe, and what does not train."""
     spec = stored.spec
     kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
-    return json.dumps([stored.ledger.corpus.digest, kept], sort_keys=True)
+    return json.dumps([stored.facts.digest, kept], sort_keys=True)
 
 
 def _find_lowest(table: RunTable) -> dict[float, float]:
@@ -133,24 +127,23 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
     return lowest
 
 
-def _read_whole(stored: StoredSweep) -> SweepSpec:
-    """The sweep file that the folder's sweep is one of."""
-    from scaling.sweep.reading import parse_sweep
+def open_siblings(stored: StoredSweep) -> list[StoredSweep]:
+    """The sweeps of a results folder's file, as far as they are there, in its order."""
+    return [
+        stored if folder.name == stored.folder.name else open_results(folder)
+        for folder in list_sibling_folders(stored.whole, stored.folder.parent)
+    ]
 
-    return parse_sweep(stored.text.encode(), source="sweep.yaml")
 
-
-def _compare_siblings(
-    stored: StoredSweep,
+def compare_siblings(
+    siblings: Sequence[StoredSweep],
 ) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
     """The comparison a page shows; None where there is nothing to compare yet."""
-    whole = _read_whole(stored)
-    folders = list_sibling_folders(whole, stored.ledger.folder.parent)
-    if len(folders) < 2:
+    if len(siblings) < 2:
         return None, None
     try:
-        if whole.recipes:
-            return None, compare_recipes(folders)
-        return compare_tokenizers(folders), None
+        if siblings[0].whole.recipes:
+            return None, compare_recipes(siblings)
+        return compare_tokenizers(siblings), None
     except UsageError:
         return None, None

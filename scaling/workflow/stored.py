@@ -1,8 +1,13 @@
-"""A results folder opened, and a table of runs read, wherever it comes from."""
+"""A results folder opened, and a table of runs read, wherever it comes from.
+
+    folder → Contents (its files, read once) → StoredSweep (parsed, planned) → RunTable
+
+A command opens a folder once and hands the value on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +16,12 @@ from scaling.errors import (
     UsageError,
 )
 from scaling.ledger.commit import Ledger
-from scaling.ledger.forecasts import read_forecasts
+from scaling.ledger.contents import Contents, holds_sweep, read_contents
+from scaling.ledger.forecasts import StoredForecasts
 from scaling.ledger.found import StoredResults
 from scaling.ledger.sweep_table import tabulate
 from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.plan import plan_sweep
@@ -32,30 +39,48 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSweep:
-    """A results folder as it is read: its plan is made again from the stored sweep file."""
+    """A results folder opened: its files, and the plan made again from its sweep file.
 
-    ledger: Ledger
-    text: str
+    Attributes:
+        contents: Every file, read once.
+        whole: The sweep file; it may make several sweeps.
+        spec: The one that the folder is of.
+        plan: Its cells, those of finished runs as they were trained.
+    """
+
+    contents: Contents
+    whole: SweepSpec
     spec: SweepSpec
     plan: Plan
 
+    @property
+    def ledger(self) -> Ledger:
+        return self.contents.ledger
 
-def list_recorded(ledger: Ledger) -> tuple[RunSpec, ...]:
-    return tuple(result.run for result in ledger.read_results(check="result").results.values())
+    @property
+    def folder(self) -> Path:
+        return self.contents.ledger.folder
+
+    @property
+    def facts(self) -> CorpusFacts:
+        return self.contents.ledger.corpus
+
+    @property
+    def results(self) -> StoredResults:
+        return self.contents.results
 
 
 def list_validations(
-    folder: Path, recorded: Sequence[RunSpec], *, untrained: bool
+    folder: Path, forecasts: StoredForecasts, recorded: Collection[str], *, untrained: bool
 ) -> tuple[RunSpec, ...]:
-    """Runs of registered forecasts: those that have a result and, if asked for, the rest."""
-    runs = [one.forecast.run for one in read_forecasts(folder).forecasts]
+    """Runs of registered forecasts: those that are recorded and, if asked for, the rest."""
+    runs = [one.forecast.run for one in forecasts.forecasts]
     if untrained and not runs:
         raise UsageError(
             f"{folder} has no forecast to validate.\n"
             f'Register one first: "scaling forecast {folder} --flops C".'
         )
-    done = {run.run_id for run in recorded}
-    return tuple(run for run in runs if untrained or run.run_id in done)
+    return tuple(run for run in runs if untrained or run.run_id in recorded)
 
 
 def open_results(folder: Path) -> StoredSweep:
@@ -66,23 +91,52 @@ def open_results(folder: Path) -> StoredSweep:
         SpecError: Its sweep file does not make the sweep that it is named after.
         IntegrityError: What identifies it is damaged.
     """
+    return plan_contents(read_contents(folder))
+
+
+def plan_contents(contents: Contents) -> StoredSweep:
+    """A results folder whose files are read already.
+
+    Raises:
+        SpecError: Its sweep file does not make the sweep that it is named after.
+    """
     from scaling.sweep.reading import parse_sweep
     from scaling.sweep.siblings import select_sibling
 
-    ledger = Ledger.open(folder)
-    text = ledger.read_sweep()
-    source = str(folder / "sweep.yaml")
-    spec = parse_sweep(text.encode("utf-8"), source=source)
-    spec = select_sibling(spec, ledger.name, source=source)
-    recorded = list_recorded(ledger)
-    validations = list_validations(folder, recorded, untrained=False)
-    plan = plan_sweep(spec, ledger.corpus, recorded=recorded, validations=validations)
-    return StoredSweep(ledger=ledger, text=text, spec=spec, plan=plan)
+    ledger, recorded = contents.ledger, contents.results.recorded
+    source = str(ledger.folder / "sweep.yaml")
+    whole = parse_sweep(contents.text.encode("utf-8"), source=source)
+    spec = select_sibling(whole, ledger.name, source=source)
+    plan = plan_sweep(
+        spec,
+        ledger.corpus,
+        recorded=tuple(result.run for result in recorded.values()),
+        validations=list_validations(
+            ledger.folder, contents.forecasts, recorded.keys(), untrained=False
+        ),
+    )
+    return StoredSweep(contents=contents, whole=whole, spec=spec, plan=plan)
+
+
+def tabulate_sweep(
+    stored: StoredSweep, *, count: CountConvention = "matmul", head_flops: bool = True
+) -> RunTable:
+    """The finished runs of an opened folder; `count` and `head_flops` as for `read_runs`."""
+    cost = make_sweep_cost(stored.spec, stored.facts, count, head_flops=head_flops)
+    return tabulate(
+        stored.ledger,
+        stored.results,
+        stored.plan.cells,
+        convention=count,
+        cost=cost,
+        head_flops=head_flops,
+    )
 
 
 def read_runs(
     source: Path,
     *,
+    contents: Contents | None = None,
     count: CountConvention = "matmul",
     head_flops: bool = True,
     columns: Mapping[str, str] | None = None,
@@ -96,6 +150,7 @@ def read_runs(
 
     Args:
         source: The folder or the table.
+        contents: The folder's files, if they are read already.
         count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
@@ -110,13 +165,8 @@ def read_runs(
                 f"{source} is a results folder: --columns, --drop-bad, --state, --where and "
                 "--group-by are for tables."
             )
-        stored = open_results(source)
-        facts = stored.ledger.corpus
-        cost = make_sweep_cost(stored.spec, facts, count, head_flops=head_flops)
-        table = tabulate(
-            stored.ledger, stored.plan.cells, convention=count, cost=cost, head_flops=head_flops
-        )
-        return table, stored
+        stored = open_results(source) if contents is None else plan_contents(contents)
+        return tabulate_sweep(stored, count=count, head_flops=head_flops), stored
     table = read_table(
         source,
         columns=columns or {},
@@ -152,12 +202,12 @@ def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:
     return LossScale(unit, facts.validation_bytes / facts.validation_tokens)
 
 
-def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]:
+def list_failures(stored: StoredSweep) -> dict[str, str]:
     """Cause and message of the newest failure of each planned run without a result, by run_id."""
     failures = {}
     for cell in stored.plan.cells:
         run_id = cell.run.run_id
-        if run_id in results.results:
+        if run_id in stored.results.results:
             continue
         for attempt in stored.ledger.list_attempts(run_id):  # newest first
             failure = stored.ledger.read_failure(run_id, attempt)
@@ -165,8 +215,3 @@ def list_failures(stored: StoredSweep, results: StoredResults) -> dict[str, str]
                 failures[run_id] = f"{failure.cause}: {failure.message}"
                 break
     return failures
-
-
-def holds_sweep(folder: Path) -> bool:
-    """Whether a sweep was begun in this folder."""
-    return (folder / "sweep.json").is_file()

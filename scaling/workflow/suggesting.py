@@ -39,7 +39,7 @@ from scaling.units import FloatArray, format_flops
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.preparing import find_run_memory, prepare_sweep
 from scaling.workflow.simulating import find_prior
-from scaling.workflow.stored import open_results, read_runs
+from scaling.workflow.stored import StoredSweep, open_results, tabulate_sweep
 
 _LAWS = 5
 
@@ -69,7 +69,7 @@ class SuggestedCells:
 
 
 def suggest_cells(
-    source: Path,
+    source: Path | StoredSweep,
     *,
     spend: float,
     forecast: float,
@@ -79,8 +79,9 @@ def suggest_cells(
     """The cells that most reduce the forecast's expected error.
 
     Args:
-        source: A results folder, whose runs count as done and whose law is believed; or a sweep
-            file, of which nothing is done yet and whose own grid is not looked at.
+        source: A results folder, opened or not, whose runs count as done and whose law is
+            believed; or a sweep file, of which nothing is done yet and whose own grid is not
+            looked at.
         spend: FLOPs at most.
         forecast: Budget whose lowest loss is to be forecast [FLOPs].
         root: Where results/.cache lies, for the corpus of a sweep file.
@@ -93,12 +94,13 @@ def suggest_cells(
     for name, value in (("spend", spend), ("forecast", forecast)):
         if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
             raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
-    if source.is_dir():
-        stored = open_results(source)
-        spec, facts, plan = stored.spec, stored.ledger.corpus, stored.plan
+    if isinstance(source, Path) and source.is_dir():
+        source = open_results(source)
+    if isinstance(source, StoredSweep):
+        spec, facts, plan = source.spec, source.facts, source.plan
         cost = make_sweep_cost(spec, facts, "matmul")
-        table, _ = read_runs(source)
-        fit = fit_table(table, stored, FitOptions(family="chinchilla"))
+        table = tabulate_sweep(source)
+        fit = fit_table(table, source, FitOptions(family="chinchilla"))
         prior = read_prior(fit, sigma=noise)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
         laws, rate = _list_laws(fit), measure_rate(fit)

@@ -70,6 +70,7 @@ def report_table(
     data = ReportData(
         name=name,
         sweep_yaml="",
+        spec=None,
         command=quote_command(["scaling", "report", str(path), *asked, *more]),
         plan=None,
         facts=None,
@@ -78,6 +79,7 @@ def report_table(
         damaged=(),
         curves={},
         fit=fit,
+        table=found.table,
         allocations=answers,
         allocations_by_count={},
         versions=list_versions(),
@@ -90,11 +92,7 @@ def report_table(
         options=tuple(asked),
         variants=compare_variants(table, None, fit, answers, filters, asked, source=str(path)),
         csv=write_csv(table, scale),
-        table=TableSource(
-            rows=table,
-            kept=found.table,
-            facts=describe_table(path, options, loss_unit=scale.unit),
-        ),
+        origin=TableSource(rows=table, facts=describe_table(path, options, loss_unit=scale.unit)),
         scale=scale,
     )
     folder = root / "reports" / name

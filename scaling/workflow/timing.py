@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from scaling.ledger.commit import Ledger
+from scaling.ledger.contents import holds_sweep
 from scaling.ledger.machine import join_points, read_throughput, write_throughput
 from scaling.ledger.results import RunResult
 from scaling.sweep.throughput import Throughput, choose_pivots
 from scaling.units import Precision
 from scaling.workflow.devices import is_present, name_device
 from scaling.workflow.preparing import Sweep
-from scaling.workflow.stored import StoredSweep, holds_sweep
-from scaling.workflow.training import settle_precision
+from scaling.workflow.stored import StoredSweep
+from scaling.workflow.training import decide_execution, settle_precision
 
 
 def obtain_throughput(
@@ -57,8 +58,7 @@ def obtain_throughput(
         missing,
         corpus=sweep.corpus.folder,
         device=device.sentence,
-        precision=precision,
-        gpus=sweep.spec.resources.gpus_per_run,
+        execution=decide_execution(sweep.spec, precision),
     )
     joined = join_points(known, fresh)
     write_throughput(results, device, joined)

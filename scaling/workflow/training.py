@@ -13,7 +13,9 @@ from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
+from scaling.units import Precision
 from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
 from scaling.workflow.precision import PrecisionChoice, choose_precision
 from scaling.workflow.preparing import Sweep
@@ -108,16 +110,23 @@ def train_sweep(
             _make_executor(executor, address, sweep, ledger),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
-                keep_weights=sweep.spec.keep_weights,
+                execution=decide_execution(sweep.spec, chosen.precision),
                 share_trunks=sweep.spec.schedule.trunk,
-                time_limit=sweep.spec.resources.time_limit,
                 stall_limit=sweep.spec.resources.stall_limit,
-                precision=chosen.precision,
-                gpus=sweep.spec.resources.gpus_per_run,
             ),
             progress=progress,
             announce=announce,
         )
+
+
+def decide_execution(spec: SweepSpec, precision: Precision) -> Execution:
+    """How a sweep's runs are computed, in the precision that was settled."""
+    return Execution(
+        precision=precision,
+        gpus=spec.resources.gpus_per_run,
+        keep_weights=spec.keep_weights,
+        time_limit=spec.resources.time_limit,
+    )
 
 
 def settle_precision(

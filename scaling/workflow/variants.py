@@ -53,7 +53,7 @@ def compare_variants(
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
-    place = source if stored is None else str(stored.ledger.folder)
+    place = source if stored is None else str(stored.folder)
     ask = ["scaling", "allocate", place, "--flops", _write(flops)]
     variants = _list_methods(fit, flops, [*ask, *asked])
     for other in _list_others(table, stored, fit, filters):

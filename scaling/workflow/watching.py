@@ -61,7 +61,7 @@ class SweepWatch:
         stored = open_results(folder)
         self._name, self._ledger, self._stored = stored.spec.name, stored.ledger, stored
         self._runs = {cell.run.run_id: cell.run for cell in stored.plan.cells}
-        found = self._ledger.read_results()
+        found = stored.results
         self._damaged, self._results = found.damaged, dict(found.results)
         self._settled = {
             run_id: _Seen(result.status, result.reason)

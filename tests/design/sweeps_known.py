@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import cache
 
 import numpy as np
@@ -52,4 +51,4 @@ def fit_known() -> Fit:
     cells = plan_sweep(make_spec(), FACTS).cells
     table = tabulate_expected(cells, PRIOR, facts=FACTS, cost=COST)
     noise = np.exp(PRIOR.sigma * np.random.default_rng(0).standard_normal(len(table)))
-    return fit_runs(dataclasses.replace(table, loss=table.loss * noise), bootstrap=None)
+    return fit_runs(table.replace(loss=table.loss * noise), bootstrap=None)

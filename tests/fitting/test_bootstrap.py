@@ -1,7 +1,5 @@
 """Claims about draws and about leaving budgets out."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, simulate
@@ -142,9 +140,7 @@ def test_few_groups_do_not_hide_the_noise_within_them():
     table = simulate(noise=0.01)
     alone = fit_runs(table, bootstrap=200)
     for groups in (1, 2, 5):
-        grouped = dataclasses.replace(
-            table, group=tuple(str(at % groups) for at in range(len(table)))
-        )
+        grouped = table.replace(group=tuple(str(at % groups) for at in range(len(table))))
         fit = fit_runs(grouped, bootstrap=200)
         widths = [
             one.law.intervals["alpha"].high - one.law.intervals["alpha"].low for one in (fit, alone)

@@ -52,7 +52,7 @@ def make_brackets(low: float, middle: float, high: float) -> tuple[Bracket, ...]
 
 
 def with_brackets(table: RunTable, *brackets: Bracket) -> RunTable:
-    return dataclasses.replace(table, brackets=brackets)
+    return table.replace(brackets=brackets)
 
 
 def test_the_excess_is_what_the_recipe_lies_above_the_valley() -> None:
@@ -106,7 +106,7 @@ def spoil(table: RunTable, penalty: float) -> RunTable:
     """The sweep with a recipe that is worse at both ends of D."""
     log_d = np.log(table.tokens)
     place = 2.0 * (log_d - log_d.min()) / np.ptp(log_d) - 1.0
-    return dataclasses.replace(table, loss=table.loss * (1.0 + penalty * place**2))
+    return table.replace(loss=table.loss * (1.0 + penalty * place**2))
 
 
 def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:

@@ -1,7 +1,5 @@
 """Every gate fires where it should, and does not where it should not."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
@@ -42,8 +40,7 @@ def good():
         unique_tokens=table.tokens[rows],
         loss_se=np.full(n, 0.02),
     )
-    trained = dataclasses.replace(
-        stated,
+    trained = stated.replace(
         steps=np.full(n, 4000.0),
         warmup_steps=np.full(n, 100.0),
         decay_steps=np.full(n, 800.0),
@@ -88,11 +85,11 @@ def test_diverged_cells_fires():
 
 
 def test_runs_stopped_short_are_renewed_not_slowed():
-    table = dataclasses.replace(simulate(), diverged=("run1", "run2"), stopped=("run1", "run2"))
+    table = simulate().replace(diverged=("run1", "run2"), stopped=("run1", "run2"))
     found = check(fit_runs(table, bootstrap=None), "diverged_cells")
     assert "scaling retry --diverged" in found.advice
     assert "learning rate" not in found.advice
-    both = dataclasses.replace(table, stopped=("run1",))
+    both = table.replace(stopped=("run1",))
     advice = check(fit_runs(both, bootstrap=None), "diverged_cells").advice
     assert "scaling retry --diverged" in advice
     assert "Lower the learning rate" in advice

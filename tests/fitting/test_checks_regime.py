@@ -1,7 +1,5 @@
 """A rising local exponent is no power law's: seen where it was measured, not where a law holds."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop, simulate
@@ -21,7 +19,7 @@ def judge(table):
 
 
 def bend(table):
-    return dataclasses.replace(table, loss=bend_frontier(table.loss, table.budget))
+    return table.replace(loss=bend_frontier(table.loss, table.budget))
 
 
 def bend_noisy(sigma, seed):

@@ -1,7 +1,5 @@
 """Gates on how runs were trained: each fires, passes, and says when it cannot know."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from known_law import simulate
@@ -24,9 +22,7 @@ def judge(code, *, steps=4000, warmup=100, decay=800, **columns):
         "decay_steps": np.r_[float(decay), np.full(n - 1, 800.0)],
     }
     (found,) = [
-        one
-        for one in check_training(dataclasses.replace(table, **schedule, **columns))
-        if one.code == code
+        one for one in check_training(table.replace(**schedule, **columns)) if one.code == code
     ]
     assert found.seen.endswith(".")
     assert bool(found.advice) == (found.passed is False)
@@ -95,9 +91,7 @@ def warm_up(shares):
     warmup = np.round(steps * np.asarray(shares)[ranks])
     schedule = {"steps": steps, "warmup_steps": warmup}
     (found,) = [
-        one
-        for one in check_training(dataclasses.replace(table, **schedule))
-        if one.code == "warmup_too_long"
+        one for one in check_training(table.replace(**schedule)) if one.code == "warmup_too_long"
     ]
     return found
 

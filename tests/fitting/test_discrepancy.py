@@ -139,5 +139,5 @@ def test_a_right_law_is_covered_at_its_level_ten_times_beyond_the_data() -> None
 def test_later_points_of_a_run_are_no_forecast_from_its_earlier_ones() -> None:
     table = simulate(**WIDE)
     names = [f"{size:.6g}" for size in table.params]
-    along = dataclasses.replace(table, trajectory=tuple(names))
+    along = table.replace(trajectory=tuple(names))
     assert {window.axis for window in measure(along).windows} <= {"N"}

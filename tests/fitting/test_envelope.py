@@ -1,6 +1,5 @@
 """Claims about Approach 1: curves of a known law give it back, other tables have no envelope."""
 
-import dataclasses
 import json
 import re
 
@@ -113,7 +112,7 @@ def test_rows_of_one_run_are_one_cluster():
     table = simulate(seeds=2)
     assert np.unique(list_clusters(table)).size == 16
     noisy = simulate(seeds=3, noise=NOISE, seed=1)
-    apart = dataclasses.replace(noisy, trajectory=None, schedule=None)
+    apart = noisy.replace(trajectory=None, schedule=None)
     widths = []
     for one in (noisy, apart):
         interval = fit_runs(one, approach="parametric", bootstrap=200).law.intervals["alpha"]
@@ -180,7 +179,7 @@ def refuse(table):
 
 
 def test_finished_runs_have_no_envelope():
-    table = dataclasses.replace(simulate(), trajectory=None, schedule=None)
+    table = simulate().replace(trajectory=None, schedule=None)
     assert "Each row is a finished run of its own" in refuse(table)
     assert "envelope" not in fit_runs(table, bootstrap=None).approaches
 
@@ -201,7 +200,7 @@ def test_points_that_do_not_compare_have_no_envelope(schedule, decay, said):
     table = simulate()
     words = None if schedule is None else (schedule * len(table))[: len(table)]
     steps = None if decay is None else np.full(len(table), decay)
-    table = dataclasses.replace(table, schedule=words, decay_steps=steps)
+    table = table.replace(schedule=words, decay_steps=steps)
     assert said in refuse(table)
     fit = fit_runs(table, bootstrap=None)
     assert "envelope" not in fit.approaches
@@ -225,7 +224,7 @@ def test_too_little_of_an_envelope_is_a_failed_fit(table, said):
 
 def test_a_column_that_holds_the_whole_run_s_compute_is_named():
     table = simulate()
-    whole = dataclasses.replace(table, flops=np.full(len(table), 1e12))
+    whole = table.replace(flops=np.full(len(table), 1e12))
     assert "C/D differs by" in fit_envelope(whole).problem
 
 

@@ -6,7 +6,6 @@ words have tests of their own beside this file.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from functools import cache
 
@@ -65,7 +64,7 @@ def make_right(**columns: object) -> RunTable:
         "unigram_entropy": 5.0,
         "brackets": make_brackets(1.0),
     }
-    return dataclasses.replace(table, **{**trained, **columns})
+    return table.replace(**{**trained, **columns})
 
 
 def make_brackets(best: float) -> tuple[Bracket, ...]:
@@ -83,7 +82,7 @@ def make_brackets(best: float) -> tuple[Bracket, ...]:
 
 def change(loss: Callable[[RunTable], FloatArray]) -> RunTable:
     table = make_right()
-    return dataclasses.replace(table, loss=table.loss * loss(table))
+    return table.replace(loss=table.loss * loss(table))
 
 
 def bend_exponents(table: RunTable) -> FloatArray:
@@ -137,7 +136,7 @@ def bend_top() -> RunTable:
     assert table.budget is not None
     top = table.budget == table.budget.max()
     bent = np.where(top, (table.params / np.median(table.params[top])) ** -0.1, 1.0)
-    return dataclasses.replace(table, loss=table.loss * bent)
+    return table.replace(loss=table.loss * bent)
 
 
 def bend_middle(table: RunTable) -> FloatArray:
@@ -162,7 +161,7 @@ def follow_another_exponent() -> RunTable:
 
 def blur() -> RunTable:
     table = simulate(0.02, 1, ends=(3e10, 2e11))
-    return dataclasses.replace(table, loss_se=0.02 * table.loss)
+    return table.replace(loss_se=0.02 * table.loss)
 
 
 # What is wrong, and the gates that it fires (others may fire too).
@@ -196,8 +195,8 @@ WRONG: dict[str, tuple[Callable[[], RunTable], str]] = {
     ),
     "held-out text in training": (lambda: make_right(overlap=0.5), "train_val_overlap"),
     "N and D in billions": (
-        lambda: dataclasses.replace(
-            make_right(), params=make_right().params / 1e9, tokens=make_right().tokens / 1e9
+        lambda: make_right().replace(
+            params=make_right().params / 1e9, tokens=make_right().tokens / 1e9
         ),
         "implausible_units",
     ),

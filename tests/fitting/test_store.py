@@ -30,9 +30,10 @@ def test_a_failed_fit_comes_back_equal(tmp_path):
 def test_an_edited_number_is_noticed(tmp_path):
     path = tmp_path / "fit.json"
     write_fit(path, fit_runs(simulate(), bootstrap=None))
-    whole = json.loads(path.read_text())
-    whole["fit"]["law"]["params"]["E"] += 1e-9
-    path.write_text(json.dumps(whole))
+    fit = read_fit(path)
+    assert fit.law is not None
+    stated = json.dumps(fit.law.params["E"])
+    path.write_text(path.read_text().replace(stated, json.dumps(fit.law.params["E"] + 1e-9)))
     with pytest.raises(IntegrityError, match="SHA-256; delete it and run"):
         read_fit(path)
 
@@ -43,6 +44,13 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(IntegrityError, match="not a stored fit"):
         read_fit(path)
+
+
+def test_a_stored_fit_is_one_json_document(tmp_path):
+    fit = fit_runs(simulate(), bootstrap=None)
+    write_fit(tmp_path / "fit.json", fit)
+    whole = json.loads((tmp_path / "fit.json").read_text())
+    assert whole["fit"]["law"]["params"] == dict(fit.law.params)
 
 
 def test_another_version_is_refused(tmp_path):

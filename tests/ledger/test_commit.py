@@ -20,13 +20,14 @@ from scaling.files.sealed import seal_document
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
 from scaling.ledger.outdated import find_outdated
-from scaling.ledger.results import COLUMNS, Measurement, RunStatus
-from scaling.ledger.sweep_table import render_index, row_of, tabulate, write_index
+from scaling.ledger.results import Measurement, RunStatus
+from scaling.ledger.sweep_table import IndexedRun, render_index, tabulate, write_index
 from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
+from scaling.tables.columns import COLUMNS
 
 FACTS = CorpusFacts(
     digest="ab" * 32,
@@ -203,7 +204,7 @@ def test_an_edited_curve_takes_its_result_out_of_the_table(ledger: Ledger) -> No
     attempt = commit(ledger, bad)
     (attempt / "metrics.jsonl").write_text('{"step": 9}\n')
     cells = [make_cell(good), make_cell(bad)]
-    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert table.run == (good.run_id,)
     assert "which was changed or torn" in table.notes[-1]
 
@@ -455,7 +456,13 @@ def test_the_table_holds_the_plan_and_names_the_rest(ledger: Ledger) -> None:
     big = make_run(0, n_heads=2)
     commit(ledger, big)
     cells = [make_cell(runs[2]), make_cell(runs[0], None), make_cell(big), make_cell(runs[3])]
-    table = tabulate(ledger, [*cells, make_cell(runs[4])], convention="non_embedding", cost=SIX_ND)
+    table = tabulate(
+        ledger,
+        ledger.read_results(),
+        [*cells, make_cell(runs[4])],
+        convention="non_embedding",
+        cost=SIX_ND,
+    )
     assert table.run == (runs[2].run_id, runs[0].run_id, big.run_id)
     assert table.diverged == (runs[3].run_id,)
     assert table.group is not None
@@ -478,7 +485,7 @@ def test_runs_that_an_older_rule_stopped_are_told_from_those_that_diverged(ledge
         measured = make_measurement(None, "diverged")
         ledger.commit(make_run(seed), attempt_id, dataclasses.replace(measured, reason=reason))
     cells = [make_cell(make_run(seed)) for seed in (0, 1)]
-    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert set(table.diverged) == {make_run(0).run_id, make_run(1).run_id}
     assert table.stopped == (make_run(0).run_id,)
 
@@ -491,13 +498,13 @@ def test_a_table_states_clipping_where_a_result_does(ledger: Ledger) -> None:
     (attempt / "weights.bin").write_bytes(b"weights")
     ledger.commit(make_run(0), attempt_id, older)
     cells = [make_cell(make_run(seed)) for seed in (0, 1)]
-    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert table.clipped is not None
     assert table.clipped.tolist() == [0.0]
     assert table.clipped_after_warmup is None
     assert table.unigram_entropy == FACTS.unigram_entropy
     commit(ledger, make_run(1))
-    both = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    both = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert both.clipped_after_warmup is not None
     assert [str(share) for share in both.clipped_after_warmup] == ["nan", "0.0"]
 
@@ -507,7 +514,9 @@ def test_the_digest_of_a_table_follows_results_and_convention(ledger: Ledger) ->
     cells = [make_cell(make_run(0)), make_cell(make_run(1))]
 
     def digest(convention: Any = "matmul") -> str:
-        return tabulate(ledger, cells, convention=convention, cost=SIX_ND).digest
+        return tabulate(
+            ledger, ledger.read_results(), cells, convention=convention, cost=SIX_ND
+        ).digest
 
     before = digest()
     assert digest() == before
@@ -527,22 +536,23 @@ def test_the_index_is_the_same_bytes_for_the_same_results(ledger: Ledger) -> Non
     assert verify(ledger, cells) == ()
 
 
-def test_a_row_has_every_column_once(ledger: Ledger) -> None:
+def test_every_column_of_the_index_is_described_and_holds_its_kind(ledger: Ledger) -> None:
     commit(ledger, make_run())
-    result = ledger.read_results().results[make_run().run_id]
-    varied: Any = ("batch", "ab" * 8, 2.0)
-    row = row_of(
-        result,
+    row = IndexedRun(
+        result=ledger.read_results().results[make_run().run_id],
         role="bracket",
         budget=1e9,
         group="g",
-        varied=varied,
+        varied=("batch", "ab" * 8, 2.0),
         overlap=0.1,
         unigram_entropy=3.0,
-    )
-    assert list(row) == [column.name for column in COLUMNS]
-    kinds = {"str": str, "float64": float, "int64": int}
-    assert all(isinstance(row[column.name], kinds[column.dtype]) for column in COLUMNS)
+    ).to_row()
+    described = {column.name: column.kind for column in COLUMNS}
+    assert described.keys() - row.keys() == {"run", "schedule"}  # a run of a sweep is no point
+    kinds = {"text": str, "whole": int}
+    wrong = {name: one for name, one in row.items()
+             if not isinstance(one, kinds.get(described[name], (int, float)))}  # fmt: skip
+    assert wrong == {}
 
 
 def test_a_new_numerics_version_names_the_runs_it_would_train_again(ledger: Ledger) -> None:

@@ -60,6 +60,6 @@ def test_a_new_measurement_replaces_the_old_of_its_configuration() -> None:
 
 
 def test_this_machine_has_a_name() -> None:
-    device = find_device("transformer", vocab_size=256, seq_len=128, head_size=16)
+    device = find_device("transformer", vocab_size=256, seq_len=128, settings={"head_size": 16})
     assert device.processor
     assert device.torch in device.sentence

@@ -25,6 +25,7 @@ from scaling.ledger.trunk_cache import TrunkCache
 from scaling.orchestration.outcome import DriverSettings
 from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.trunks import find_branch_step
@@ -83,13 +84,10 @@ def train_run(
     corpus: Path,
     attempt: Path,
     resume: Sequence[Path],
-    keep_weights: bool,
+    execution: Execution,
     should_stop: Callable[[], bool],
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
-    micro_batch: int | None = None,
-    precision: str = "float32",
-    gpus: float | None = None,
     cache: Path | None = None,
 ) -> Measurement:
     everything = json.loads((corpus / "behaviour.json").read_text())
@@ -97,7 +95,7 @@ def train_run(
     first, state = _load_newest(resume, run, trunk)
     rows = [json.dumps({"step": step}) for step in range(first)]
     if behaviour.get("oom_above", run.recipe.batch_sequences) < (
-        micro_batch or run.recipe.batch_sequences
+        execution.micro_batch or run.recipe.batch_sequences
     ):
         raise MemoryError("too large a batch")
     for step in range(first, run.recipe.steps):
@@ -126,8 +124,8 @@ def train_run(
         flops_spent=run.flops * (run.recipe.steps - first) // run.recipe.steps,
         seconds=0.1,
         reason="the loss is not finite" if diverged else "",
-        numerics={"trainer": "synthetic", "micro_batch": str(micro_batch)},
-        files=("metrics.jsonl", "weights.bin") if keep_weights else ("metrics.jsonl",),
+        numerics={"trainer": "synthetic", "micro_batch": str(execution.micro_batch)},
+        files=("metrics.jsonl", "weights.bin") if execution.keep_weights else ("metrics.jsonl",),
         unique_tokens=run.tokens,
         epochs=0.5,
     )

@@ -37,7 +37,7 @@ def test_bracket_runs_are_trained_and_no_row_of_the_table(tmp_path: Path) -> Non
     ]
     ledger = make_ledger(tmp_path)
     run_cells(cells, ledger, InlineExecutor(), corpus=make_corpus(tmp_path), settings=SETTINGS)
-    table = tabulate(ledger, cells, convention="matmul", cost=SIX_ND)
+    table = tabulate(ledger, ledger.read_results(), cells, convention="matmul", cost=SIX_ND)
     assert set(table.run) == {corner.run_id, other.run_id}
     (bracket,) = table.brackets
     assert bracket.run == corner.run_id
@@ -49,6 +49,6 @@ def test_bracket_runs_are_trained_and_no_row_of_the_table(tmp_path: Path) -> Non
     assert roles[faster.run_id] == "bracket"
     assert roles[corner.run_id] == "grid"
     # What a fit rests on is another thing with the bracket than without.
-    plain = tabulate(ledger, cells[:2], convention="matmul", cost=SIX_ND)
+    plain = tabulate(ledger, ledger.read_results(), cells[:2], convention="matmul", cost=SIX_ND)
     assert plain.brackets == ()
     assert plain.digest != table.digest

@@ -38,6 +38,7 @@ from scaling.orchestration.executors.inline import InlineExecutor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.outcome import DriverSettings, SweepOutcome
 from scaling.sweep.cells import Cell
+from scaling.sweep.execution import Execution
 
 HERE = Path(__file__).parent
 
@@ -150,7 +151,7 @@ def test_checkpoints_go_when_the_result_is_in(tmp_path: Path) -> None:
 
 
 def test_weights_can_be_dropped(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, keep_weights=False)
+    settings = dataclasses.replace(SETTINGS, execution=Execution(keep_weights=False))
     outcome = drive(tmp_path, make_cells(1), settings=settings)
     result = make_ledger(tmp_path).find_result(outcome.finished[0])
     assert result is not None
@@ -206,7 +207,7 @@ def test_five_dead_workers_in_a_row_stop_the_sweep(tmp_path: Path) -> None:
 
 
 def test_a_run_past_its_time_limit_is_given_up(tmp_path: Path) -> None:
-    settings = dataclasses.replace(SETTINGS, time_limit=0.3)
+    settings = dataclasses.replace(SETTINGS, execution=Execution(time_limit=0.3))
     outcome = drive(tmp_path, make_cells(2), {"0": {"step_seconds": 0.1}}, settings=settings)
     assert [failed.cause for failed in outcome.failed] == ["time_limit"]
     assert count_attempts(tmp_path, 0) == 1
@@ -457,8 +458,7 @@ def _make_request(ledger: Ledger, corpus: Path, *, term: int) -> AttemptRequest:
         term=term,
         trainer=SETTINGS.trainer,
         resume=(),
-        keep_weights=True,
-        time_limit=None,
+        execution=Execution(),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from scaling.allocation import Allocation, allocate
 from scaling.fitting.every_approach import fit_runs
-from scaling.fitting.fitted import Fit, FitStatus
+from scaling.fitting.fitted import FitStatus
 from scaling.laws.registry import FAMILIES
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
@@ -23,7 +23,7 @@ from scaling.sweep.ladder import list_ladder
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import parse_sweep
 from scaling.sweep.runspec import RunSpec
-from scaling.tables.run_table import RunTable
+from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import bits_per_byte
 
 SWEEP = """\
@@ -59,11 +59,13 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
     spec = parse_sweep(sweep.encode(), source="sweep.yaml")
     plan = plan_sweep(spec, FACTS)
     results = {cell.run.run_id: make_result(cell.run) for cell in plan.cells}
-    fit = fit_results(plan, results, bootstrap=bootstrap)
+    table = tabulate_results(plan, results)
+    fit = fit_runs(table, bootstrap=bootstrap)
     answers = tuple(allocate(fit, flops, ladder=LADDER) for flops in spec.forecast)
     return ReportData(
         name=spec.name,
         sweep_yaml=sweep,
+        spec=spec,
         command=f"scaling run sweeps/{spec.name}.yaml",
         plan=plan,
         facts=FACTS,
@@ -72,6 +74,7 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
         damaged=(),
         curves={run_id: make_curve(result) for run_id, result in results.items()},
         fit=fit,
+        table=table,
         allocations=answers,
         allocations_by_count=dict.fromkeys(("matmul", "total"), answers[0] if answers else None),
         versions={"scaling": "0.1.0", "python": "3.11.2", "torch": "2.9.0"},
@@ -83,6 +86,16 @@ def make_data(sweep: str = SWEEP, *, bootstrap: int | None = 100) -> ReportData:
 def standard_data() -> ReportData:
     """The quickstart's design."""
     return make_data()
+
+
+def with_results(data: ReportData, results: dict[str, RunResult]) -> ReportData:
+    """The same fit with other results: rows whose run has none any more are gone too."""
+    kept = [
+        row
+        for row, name in enumerate(data.table.run)
+        if name in results and results[name].status == "finished"
+    ]
+    return dataclasses.replace(data, results=results, table=select_rows(data.table, kept))
 
 
 def make_result(run: RunSpec) -> RunResult:
@@ -121,32 +134,24 @@ def make_curve(result: RunResult) -> tuple[tuple[float, float], ...]:
     return tuple(zip(tokens.tolist(), loss.tolist(), strict=True))
 
 
-def fit_results(plan: Plan, results: dict[str, RunResult], *, bootstrap: int | None) -> Fit:
-    """The fit of the plan's finished runs."""
+def tabulate_results(plan: Plan, results: dict[str, RunResult]) -> RunTable:
+    """The plan's finished runs."""
     seen = {c.run.run_id: c for c in plan.cells if results[c.run.run_id].status == "finished"}
     rows = [results[run_id] for run_id in seen]
     budgets = [seen[r.run.run_id].budget or np.nan for r in rows]
-    table = RunTable(
+    return make_table(
+        [count_params(r.run.shape, "matmul") for r in rows],
+        [r.tokens for r in rows],
+        loss=[r.loss for r in rows],
         run=tuple(seen),
-        params=np.array([count_params(r.run.shape, "matmul") for r in rows], dtype=float),
-        tokens=np.array([r.tokens for r in rows], dtype=float),
-        loss=np.array([r.loss for r in rows], dtype=float),
-        flops=np.array([r.flops for r in rows], dtype=float),
-        budget=None if np.isnan(budgets).all() else np.array(budgets),
-        unique_tokens=None,
-        seed=np.array([r.run.seed for r in rows]),
-        learning_rate=None,
-        group=tuple(name_configuration(r.run) for r in rows),
-        loss_se=None,
-        diverged=(),
-        rejected=(),
-        notes=(),
+        flops=[r.flops for r in rows],
+        budget=None if np.isnan(budgets).all() else budgets,
+        seed=[r.run.seed for r in rows],
+        group=[name_configuration(r.run) for r in rows],
         convention="matmul",
         cost=make_ladder_cost(LADDER, "matmul"),
         source="results/simulated",
-        digest="cd" * 32,
-    )
-    return fit_runs(table, bootstrap=bootstrap)
+    ).replace(digest="cd" * 32)
 
 
 def with_status(data: ReportData, status: FitStatus, reason: str) -> ReportData:

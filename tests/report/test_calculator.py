@@ -89,7 +89,7 @@ def test_there_is_a_curve_for_every_pair_of_stops(table: AnswerTable) -> None:
 
 def test_without_an_answer_there_is_no_calculator() -> None:
     assert tabulate_answers(standard_data().fit, ()) is None
-    assert list_answers(None) == []
+    assert list_answers(standard_data().fit, ()) == []
 
 
 def test_without_a_bootstrap_the_table_has_no_ranges() -> None:
@@ -108,7 +108,7 @@ def test_stops_are_one_and_three_times_powers_of_ten() -> None:
 
 def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
     data = standard_data()
-    runs = collect_runs(data.plan, data.results, data.fit)
+    runs = collect_runs(data.table, data.plan)
     lines = evaluate_frontier(runs, data.fit, furthest=1e13)
     figures = list_live_figures(runs, data.results, trace_surface(runs, data.fit, lines))
     assert set(figures) == {"isoflop", "surface"}
@@ -125,7 +125,7 @@ def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
 
 def test_lines_of_equal_loss_are_the_law_s() -> None:
     data = standard_data()
-    runs = collect_runs(data.plan, data.results, data.fit)
+    runs = collect_runs(data.table, data.plan)
     surface = trace_surface(runs, data.fit, None)
     assert surface is not None
     assert len(surface.levels) >= 5

@@ -21,7 +21,7 @@ from scaling.report.choices import list_members
 from scaling.report.data import ReportData
 from scaling.report.page import render_page
 from scaling.tables.filters import FilterEffect
-from scaling.tables.run_table import make_table
+from scaling.tables.run_table import make_table, select_rows
 from scaling.units import format_count
 
 REPOSITORY = Path(__file__).parents[2]
@@ -39,7 +39,15 @@ def filtered_data() -> ReportData:
     )
     note = str(EFFECT)
     fit = dataclasses.replace(data.fit, n=data.fit.n - len(low), notes=(note,))
-    return dataclasses.replace(data, fit=fit, filters=(EFFECT,), left_out=low, unfiltered=data.fit)
+    kept = np.flatnonzero([name not in low for name in data.table.run])
+    return dataclasses.replace(
+        data,
+        fit=fit,
+        table=select_rows(data.table, kept),
+        filters=(EFFECT,),
+        left_out=low,
+        unfiltered=data.fit,
+    )
 
 
 @cache

@@ -19,6 +19,7 @@ from scaling.report.citation import write_bibtex
 from scaling.report.markdown import render_markdown, write_markdown
 from scaling.report.rows import list_versions
 from scaling.report.sensitivity import Variant, describe_spread, list_variants
+from scaling.sweep.reading import parse_sweep
 from scaling.units import format_count
 
 
@@ -123,7 +124,8 @@ def test_a_checklist_without_a_law_says_why() -> None:
 
 
 def test_the_checklist_says_when_no_weights_are_kept() -> None:
-    data = dataclasses.replace(standard_data(), sweep_yaml="name: a\nkeep_weights: false\n")
+    spec = standard_data().spec.model_copy(update={"keep_weights": False})
+    data = dataclasses.replace(standard_data(), spec=spec)
     assert "keep_weights: false" in str(fill_checklist(data)[0])
     assert "keep_weights" not in str(fill_checklist(standard_data())[0])
 
@@ -175,9 +177,8 @@ def test_the_checklist_counts_the_models_that_are_kept() -> None:
 def test_the_checklist_names_what_the_sweep_file_states_of_the_recipe() -> None:
     data = standard_data()
     question = "How were hyperparameters chosen, and do they change with scale?"
-    stated = dataclasses.replace(
-        data, sweep_yaml=data.sweep_yaml + "\nrecipe: {learning_rate: 0.01}\n"
-    )
+    text = data.sweep_yaml + "\nrecipe: {learning_rate: 0.01}\n"
+    stated = dataclasses.replace(data, spec=parse_sweep(text.encode(), source="sweep.yaml"))
     for one, seen in ((data, False), (stated, True)):
         answer = dict(fill_checklist(one)[2].rows)[question]
         assert ("stated in the sweep file: learning_rate" in answer) == seen

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from simulated import SWEEP, make_data, standard_data, with_status
+from simulated import SWEEP, make_data, standard_data, with_results, with_status
 
 import scaling.report
 from scaling.allocation import Allocation
@@ -144,7 +144,9 @@ def test_runs_that_failed_diverged_or_are_missing_are_all_shown() -> None:
     )
     page = render_page(
         dataclasses.replace(
-            data, results=results, failures={ids[0]: "out of memory"}, damaged=("x.json: torn",)
+            with_results(data, results),
+            failures={ids[0]: "out of memory"},
+            damaged=("x.json: torn",),
         )
     )
     text = read_text(page)
@@ -158,7 +160,7 @@ def test_runs_that_failed_diverged_or_are_missing_are_all_shown() -> None:
 def test_sweep_without_a_result_still_has_a_report() -> None:
     data = with_status(standard_data(), "failed", "No run has finished.")
     fit = dataclasses.replace(data.fit, n=0, covered=None, checks=(), replicate_sigma=None)
-    empty = dataclasses.replace(data, results={}, curves={}, fit=fit)
+    empty = dataclasses.replace(with_results(data, {}), curves={}, fit=fit)
     text = read_text(render_page(empty))
     assert "No answer: No run has finished." in text
     assert_no_absent_number(text)
@@ -274,13 +276,12 @@ def test_hostile_text_stays_inert() -> None:
     plan = dataclasses.replace(data.plan, rejected=(rejected,), warnings=(everything,))
     page = render_page(
         dataclasses.replace(
-            data,
+            with_results(data, results),
             name=everything,
             sweep_yaml=f"# Question: {everything}\n{everything}",
             command=everything,
             plan=plan,
             fit=fit,
-            results=results,
             failures={ids[1]: everything},
             damaged=(everything,),
             versions={everything: everything},

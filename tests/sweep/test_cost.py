@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from scaling.sweep.cost import _ACTIVATIONS_PER_LAYER, _FLOAT_BYTES, _LOGITS_COPIES
+from scaling.sweep.cost import _FLOAT_BYTES, _LOGITS_COPIES
+from scaling.sweep.families.transformer import TRANSFORMER
+from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.shapes import make_shape
-from scaling.training.models.transformer import Transformer
 
 
 @pytest.mark.parametrize(("d_model", "n_layers"), [(16, 4), (24, 2), (64, 4), (128, 8)])
@@ -28,9 +29,8 @@ def test_activations_kept_for_the_backward_pass_fit_the_estimate(d_model, n_laye
         loss = cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
     loss.backward()
     tokens = 4 * 128
-    estimate = (
-        _FLOAT_BYTES * tokens * (n_layers * d_model * _ACTIVATIONS_PER_LAYER + 256 * _LOGITS_COPIES)
-    )
+    kept_bytes = TRANSFORMER.activation_bytes(shape, tokens, device="cpu", precision="float32")
+    estimate = kept_bytes + _FLOAT_BYTES * tokens * 256 * _LOGITS_COPIES
     assert sum(kept.values()) <= estimate
     # An estimate of twice the need would refuse sweeps that fit.
     assert estimate <= 2 * sum(kept.values())

@@ -9,9 +9,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from scaling.sweep.cost_model import SIX_ND, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import count_flops_per_token, count_params
+from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.ladder import list_ladder
 from scaling.sweep.shapes import make_shape
-from scaling.training.models.transformer import Transformer
 
 SHAPES = [
     make_shape(256, 128, d_model=24, n_layers=2),

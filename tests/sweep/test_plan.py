@@ -14,10 +14,11 @@ from scaling.files.sealed import canonical_json
 from scaling.sweep import ladder
 from scaling.sweep.cost import estimate_memory, sum_costs
 from scaling.sweep.counting import count_params
+from scaling.sweep.families.transformer import TRANSFORMER
 from scaling.sweep.ladder import list_ladder
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import parse_sweep
-from scaling.sweep.recipe import REFERENCE, decide_recipe
+from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
@@ -213,10 +214,11 @@ def test_a_grid_of_any_size_is_planned_or_refused_without_delay(grid, max_epochs
 
 def test_the_recipe_passes_through_its_reference_point():
     shape = make_shape(256, 128, d_model=2 * 16, n_layers=2)
-    recipe = decide_recipe(shape, REFERENCE.tokens, RecipeSpec())
+    reference = TRANSFORMER.reference
+    recipe = decide_recipe(shape, reference.tokens, RecipeSpec())
     # The batch is a whole number of sequences, so the rate differs by sqrt of the rounding.
     batch = recipe.batch_sequences * 128
-    expected = REFERENCE.learning_rate * (batch / REFERENCE.batch_tokens) ** 0.5
+    expected = reference.learning_rate * (batch / reference.batch_tokens) ** 0.5
     assert recipe.learning_rate == pytest.approx(expected, rel=2e-3)
     assert (recipe.base_width, recipe.base_depth) == (shape.d_model, shape.n_layers)
 

@@ -8,6 +8,7 @@ import pytest
 from test_trainer import corpus, curve, load_weights, make_run, train
 
 from scaling.ledger.results import RunInterrupted
+from scaling.sweep.execution import Execution
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.engines import build_engine
@@ -73,10 +74,9 @@ def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
             corpus=corpus,
             attempt=folder,
             resume=(),
-            keep_weights=False,
+            execution=Execution(keep_weights=False, precision=precision),
             should_stop=lambda: False,
             report=lambda tokens, loss: None,
-            precision=precision,
         )
     single, mixed = found["float32"], found["mixed"]
     assert single.numerics["dtype"] == "float32"

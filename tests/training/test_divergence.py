@@ -9,6 +9,7 @@ import pytest
 
 from scaling.data.sources import prepare_synthetic
 from scaling.sweep.corpus_spec import CorpusSpec
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
@@ -94,7 +95,7 @@ def train_short(corpus, folder: Path, *, seed: int, factor: float = 1.0):
         corpus=corpus.folder,
         attempt=folder,
         resume=(),
-        keep_weights=False,
+        execution=Execution(keep_weights=False),
         should_stop=lambda: False,
         report=lambda tokens, loss: None,
     )

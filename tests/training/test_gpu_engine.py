@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from scaling.errors import EnvironmentFault
 from scaling.ledger.results import RunInterrupted
 from scaling.orchestration.attempt import classify_failure
+from scaling.sweep.families.products import Product
 from scaling.sweep.gpu_memory import CONTEXT_BYTES
 from scaling.training import device, trainer
 from scaling.training.engines import Engine, build_engine
 from scaling.training.engines.cuda import CudaEngine, earns_compilation
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
-from scaling.training.products import Product
 
 __all__ = ["corpus"]  # a fixture
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from scaling.sweep.gpu_memory import _ACTIVATION_BYTES, _LOGIT_BYTES
+from scaling.sweep.families.transformer import TRANSFORMER
+from scaling.sweep.families.transformer_network import Transformer
+from scaling.sweep.gpu_memory import _LOGIT_BYTES
 from scaling.sweep.shapes import make_shape
-from scaling.training.models.transformer import Transformer
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed"])
@@ -32,7 +33,8 @@ def test_what_is_kept_for_the_backward_pass_fits_the_estimate(precision, d_model
         logits = model(tokens_bt[:, :-1])
         cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten(), reduction="none").mean()
     tokens = 4 * 128
-    estimate = tokens * (n_layers * d_model * _ACTIVATION_BYTES[precision] + vocab * _LOGIT_BYTES)
+    activations = TRANSFORMER.activation_bytes(shape, tokens, device="cuda", precision=precision)
+    estimate = activations + tokens * vocab * _LOGIT_BYTES
     assert sum(kept.values()) <= estimate
     # An estimate of twice the need would refuse runs that fit.
     assert estimate <= 2 * sum(kept.values())

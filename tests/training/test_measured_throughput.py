@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from scaling.data.shards import prepare_corpus
+from scaling.sweep.execution import Execution
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
@@ -35,7 +36,7 @@ def test_steps_start_and_evaluation_are_timed(
         seed=0,
     )
     threads = torch.get_num_threads()
-    found = measure_throughput([run], corpus=corpus.folder, device="here")
+    found = measure_throughput([run], corpus=corpus.folder, device="here", execution=Execution())
     torch.set_num_threads(threads)
     (point,) = found.points
     assert point.configuration == (run.shape, run.recipe.batch_sequences)

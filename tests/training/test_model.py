@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from scaling.sweep.families.transformer_network import _make_rotation, _rotate
 from scaling.sweep.runspec import Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training.evaluate import summarise_losses
-from scaling.training.models.transformer import _make_rotation, _rotate
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.training.schedule import learning_rate_multiplier
 

@@ -14,6 +14,7 @@ from scaling.data.shards import prepare_corpus
 from scaling.errors import IntegrityError
 from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import NUMERICS_VERSION, Recipe, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import evaluate, trainer
@@ -74,11 +75,10 @@ def train(
         corpus=corpus,
         attempt=attempt,
         resume=resume,
-        keep_weights=keep_weights,
+        execution=Execution(keep_weights=keep_weights, micro_batch=micro_batch),
         should_stop=lambda: stop_after is not None and next(polls) + 1 >= stop_after,
         report=lambda tokens, loss: None,
         trunk=trunk,
-        micro_batch=micro_batch,
     )
 
 
@@ -126,7 +126,7 @@ def test_an_evaluation_gives_signs_of_life_and_stops_when_asked(
     trained, signs = run.tokens, []
     attempt = tmp_path / "a"
     attempt.mkdir()
-    options = {"corpus": corpus, "attempt": attempt, "keep_weights": True}
+    options = {"corpus": corpus, "attempt": attempt, "execution": Execution()}
 
     def report(tokens, loss):
         signs.append(tokens)
@@ -212,7 +212,7 @@ def test_a_shard_that_is_edited_meanwhile_spoils_the_result(corpus, tmp_path, na
             corpus=edited,
             attempt=tmp_path / "a",
             resume=(),
-            keep_weights=True,
+            execution=Execution(),
             should_stop=edit,
             report=lambda tokens, loss: None,
         )

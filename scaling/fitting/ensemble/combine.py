@@ -17,12 +17,12 @@ from scaling.fitting.bootstrap import (
     MIN_CLUSTERS,
     draw_counts,
     draw_laws,
-    find_interval,
 )
 from scaling.fitting.bracket import draw_recipe_error
 from scaling.fitting.ensemble.members import FittedMember, fit_member
 from scaling.fitting.ensemble.weights import Window, list_misses, open_windows, weigh_members
 from scaling.fitting.fitted import MemberScore
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit
 from scaling.laws.ensemble import ENSEMBLE

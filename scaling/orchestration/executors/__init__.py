@@ -22,7 +22,7 @@ class AttemptEnded:
     """
 
     attempt_id: str
-    outcome: AttemptOutcome | None
+    outcome: AttemptOutcome | None = None
     cause: FailureCause = "crash"
     message: str = ""
 

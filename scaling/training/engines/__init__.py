@@ -1,9 +1,9 @@
 """What computes a step: interchangeable siblings behind one small protocol.
 
 `fused` is one call of compiled C++ per step, for the CPU; `cuda` replays a step of torch as one
-graph, for a GPU; `eager` is torch, operation by operation, and serves either. They compute the same
-formulas in another order of rounding, so a run's last bits depend on which it was: the result says
-so in its numerics.
+graph, for a GPU; both know transformers only. `eager` is torch, operation by operation: it serves
+either device and trains every family of models. They compute the same formulas in another order
+of rounding, so a run's last bits depend on which it was: the result says so in its numerics.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import logging
 import os
 from typing import Literal, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from scaling.errors import EnvironmentFault
 from scaling.sweep.runspec import RunSpec
-from scaling.training.models.transformer import Transformer
+from scaling.sweep.shapes import ModelShape
 from scaling.training.parametrization import FlatOptimizer
 from scaling.units import FloatArray, IntArray, Precision
 
@@ -34,11 +34,16 @@ class Engine(Protocol):
         optimizer: In whose buffers they lie. Any engine continues from any other's state.
     """
 
-    model: Transformer
     optimizer: FlatOptimizer
 
     @property
+    def model(self) -> nn.Module: ...
+    @property
     def name(self) -> EngineName: ...
+
+    @staticmethod
+    def supports(shape: ModelShape) -> bool:
+        """Whether models of this shape can be trained by it."""
 
     def add_gradient(self, tokens: IntArray, share: float) -> Tensor | float:
         """Add `share` times the gradient of the mean loss [nats/token] of sequences, and return
@@ -68,8 +73,8 @@ def build_engine(
     device: str = "cpu",
     compiled: bool = False,
 ) -> Engine:
-    """The run's engine, its model initialised: on a CPU fused, or eager where that cannot be
-    compiled; on a GPU cuda.
+    """The run's engine, its model initialised: on a CPU fused, on a GPU cuda; eager where those
+    do not support the model's family, or fused cannot be compiled.
 
     The environment variable SCALING_ENGINE asks for one of them by name.
 
@@ -97,9 +102,23 @@ def build_engine(
     from scaling.training.engines.cuda import CudaEngine
     from scaling.training.engines.eager import EagerEngine
 
-    if asked == "eager":
-        return EagerEngine(run, device=device, half=half)
-    return CudaEngine(run, device=device, half=half, compiled=compiled)
+    if _may_use(CudaEngine, run, asked):
+        return CudaEngine(run, device=device, half=half, compiled=compiled)
+    return EagerEngine(run, device=device, half=half)
+
+
+def _may_use(engine: type[Engine], run: RunSpec, asked: str | None) -> bool:
+    """Whether the device's own engine trains a run, where `asked` may name it or the eager one.
+
+    Raises:
+        EnvironmentFault: It is asked for, and cannot.
+    """
+    can = engine.supports(run.shape)
+    if not can and asked not in (None, "eager"):
+        raise EnvironmentFault(
+            f"engine {asked} does not train family {run.shape.family}. Unset {ENGINE_VARIABLE}."
+        )
+    return can and asked != "eager"
 
 
 def _build_for_cpu(run: RunSpec, asked: str | None, *, sequences: int | None, half: bool) -> Engine:
@@ -107,7 +126,7 @@ def _build_for_cpu(run: RunSpec, asked: str | None, *, sequences: int | None, ha
     from scaling.training.engines.fused import FusedEngine
     from scaling.training.engines.native import CompilerError
 
-    if asked != "eager":
+    if _may_use(FusedEngine, run, asked):
         try:
             return FusedEngine(run, sequences=sequences, half=half)
         except CompilerError as error:
@@ -115,6 +134,11 @@ def _build_for_cpu(run: RunSpec, asked: str | None, *, sequences: int | None, ha
                 raise
             logger.warning("training with torch, several times slower than compiled: %s", error)
     if half:  # torch's own bfloat16 attention takes most of a step on a CPU
+        if not FusedEngine.supports(run.shape):
+            raise EnvironmentFault(
+                f"precision mixed needs compiled steps, and family {run.shape.family} has none. "
+                "Set resources.precision to float32."
+            )
         raise EnvironmentFault(
             f"precision mixed needs compiled steps, and {ENGINE_VARIABLE} asks for torch's. Unset "
             "it, or set resources.precision to float32."

@@ -24,7 +24,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape
 from scaling.training.engines import EngineName
 from scaling.training.engines.eager import EagerEngine
 from scaling.units import IntArray
@@ -76,9 +78,15 @@ class CudaEngine(EagerEngine):
         self._length = run.shape.seq_len + 1
         self._work = self._compute_losses
         if compiled:
+            assert isinstance(self.model, Transformer)
             self.model.rotation_tk = torch.view_as_real(self.model.rotation_tk).clone()
             self._work = torch.compile(self._compute_losses, dynamic=False)
         self._recordings: dict[int, _Recording] = {}
+
+    @staticmethod
+    def supports(shape: ModelShape) -> bool:
+        """See Engine: transformers. Whether a graph holds the steps of others was not tried."""
+        return shape.family == "transformer"
 
     @property
     def name(self) -> EngineName:

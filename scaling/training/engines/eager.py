@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape
 from scaling.training.engines import EngineName
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
@@ -28,6 +29,11 @@ class EagerEngine:
         self.model = build_model(run, device=device, half=half)
         self.optimizer = build_optimizer(self.model, run)
         self._device, self._clip_norm = device, run.recipe.clip_norm
+
+    @staticmethod
+    def supports(shape: ModelShape) -> bool:
+        """See Engine: whatever torch can build."""
+        return True
 
     @property
     def name(self) -> EngineName:

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import ModelShape, TransformerShape
 from scaling.training.engines import EngineName
 from scaling.training.engines.native import CompilerError, load_library
 from scaling.training.parametrization import build_model, build_optimizer
@@ -46,9 +48,11 @@ class FusedEngine:
 
     def __init__(self, run: RunSpec, *, sequences: int | None = None, half: bool = False) -> None:
         self._library = _open_library()
-        self.model = build_model(run)
-        self.optimizer = build_optimizer(self.model, run)
-        self._recipe, shape = run.recipe, run.shape
+        model, shape = build_model(run), run.shape
+        assert isinstance(model, Transformer)
+        assert isinstance(shape, TransformerShape)
+        self.model, self._recipe = model, run.recipe
+        self.optimizer = build_optimizer(model, run)
         for group in self.optimizer.adamw.param_groups:
             (flat,) = group["params"]
             self.optimizer.adamw.state[flat] = {
@@ -82,6 +86,11 @@ class FusedEngine:
     def __del__(self) -> None:
         if handle := getattr(self, "_handle", None):
             self._library.scaling_destroy(handle)
+
+    @staticmethod
+    def supports(shape: ModelShape) -> bool:
+        """See Engine: what fused.cpp computes."""
+        return shape.family == "transformer"
 
     @property
     def name(self) -> EngineName:

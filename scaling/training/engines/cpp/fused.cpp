@@ -1,4 +1,4 @@
-// One training step of the transformer in models/transformer.py, forward and backward, on one thread.
+// One training step of the transformer in sweep/families/transformer_network.py, forward and backward, on one thread.
 //
 // At the sizes of a CPU sweep (widths 8 to 128, batches of a few sequences) a framework spends its
 // time between operations, not in them. Here a step is one call: activations stay in the cache,

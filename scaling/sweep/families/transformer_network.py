@@ -4,7 +4,7 @@
     x ← x + r · attention(norm(x));   x ← x + r · mlp(norm(x))      for every layer
     logits ← h · head(norm(x))                                      no biases anywhere
 
-r and h are the residual and head multipliers of the parametrisation (parametrization.py).
+r and h are the residual and head multipliers of the parametrisation (training/parametrization.py).
 
 Axes: b batch, t position, d width, h head, k head size, v vocabulary, f MLP width.
 
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from scaling.sweep.shapes import ModelShape
-from scaling.training.products import Product
+from scaling.sweep.families.products import Product
+from scaling.sweep.shapes import TransformerShape
 
 ROTARY_BASE = 10_000.0  # arXiv:2104.09864, sec. 3.2.2
 NORM_EPSILON = 1e-6
@@ -38,7 +38,7 @@ class Transformer(nn.Module):
 
     def __init__(
         self,
-        shape: ModelShape,
+        shape: TransformerShape,
         *,
         residual_multiplier: float,
         head_multiplier: float,
@@ -68,7 +68,7 @@ class Transformer(nn.Module):
 
 
 class _Block(nn.Module):
-    def __init__(self, shape: ModelShape, residual_multiplier: float, half: bool) -> None:
+    def __init__(self, shape: TransformerShape, residual_multiplier: float, half: bool) -> None:
         super().__init__()
         self.half_factors = half
         self.n_heads, self.head_size = shape.n_heads, shape.head_size

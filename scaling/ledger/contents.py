@@ -1,0 +1,71 @@
+"""What a results folder holds: each of its files read once, checked, and handed on.
+
+    sweep.json · sweep.yaml · runs/<run_id>/result.json and the curves it names · forecasts/*.json
+
+Nothing here parses the sweep file or plans: a stored fit is found again without either.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling.files.sealed import canonical_json
+from scaling.ledger.commit import Ledger
+from scaling.ledger.forecasts import StoredForecasts, read_forecasts
+from scaling.ledger.found import StoredResults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """The files of a results folder.
+
+    Attributes:
+        ledger: Its name and its corpus.
+        text: The sweep file as it was last run.
+        results: Every result, its curve checked.
+        forecasts: Every registered forecast.
+    """
+
+    ledger: Ledger
+    text: str
+    results: StoredResults
+    forecasts: StoredForecasts
+
+    @property
+    def fingerprint(self) -> str | None:
+        """SHA-256 over all that the folder's table of runs rests on: two folders with the same one
+        give the same table. None where something is damaged, which has to be said each time."""
+        if self.results.damaged or self.forecasts.damaged:
+            return None
+        rests_on = [
+            self.ledger.name,
+            dataclasses.asdict(self.ledger.corpus),
+            self.text,
+            sorted(self.results.digests.items()),
+            [(one.name, one.digest) for one in self.forecasts.forecasts],
+        ]
+        return hashlib.sha256(canonical_json(rests_on)).hexdigest()
+
+
+def holds_sweep(folder: Path) -> bool:
+    """Whether a sweep was begun in this folder."""
+    return (folder / "sweep.json").is_file()
+
+
+def read_contents(folder: Path) -> Contents:
+    """The files of a results folder, which is not changed.
+
+    Raises:
+        UsageError: It is no results folder.
+        IntegrityError: What identifies it is damaged.
+    """
+    ledger = Ledger.open(folder)
+    return Contents(
+        ledger=ledger,
+        text=ledger.read_sweep(),
+        results=ledger.read_results(),
+        forecasts=read_forecasts(folder),
+    )

@@ -1,0 +1,47 @@
+"""The families of models there are, by name: adding one is its file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from scaling.errors import IntegrityError
+from scaling.files.sealed import build_value
+from scaling.sweep.families import ModelFamily, ShapeWords
+from scaling.sweep.families.transformer import TRANSFORMER
+from scaling.sweep.shapes import ModelShape
+
+MODEL_FAMILIES: dict[str, ModelFamily[Any]] = {family.name: family for family in (TRANSFORMER,)}
+
+
+def family_of(shape: ModelShape) -> ModelFamily[Any]:
+    """The family of a shape."""
+    return MODEL_FAMILIES[shape.family]
+
+
+def describe_shape(shape: ModelShape) -> ShapeWords:
+    """A model in words, as its family has them."""
+    return family_of(shape).words(shape)
+
+
+def list_settings(shape: ModelShape) -> dict[str, int]:
+    """What the ladder of a shape follows from, beside vocabulary and context."""
+    return {name: getattr(shape, name) for name in family_of(shape).settings}
+
+
+def read_shape(value: object, where: str) -> ModelShape:
+    """The shape in a JSON object, of the class that its family says.
+
+    Raises:
+        IntegrityError: It is of no family that is known here, or not one of its shapes.
+    """
+    name = value.get("family") if isinstance(value, Mapping) else None
+    if name not in MODEL_FAMILIES:
+        known = ", ".join(MODEL_FAMILIES)
+        raise IntegrityError(f"{where} is of family {str(name)[:40]!r}; known: {known}")
+    shape: ModelShape = build_value(MODEL_FAMILIES[str(name)].shape, value, where)
+    return shape
+
+
+# The shape of any family, as a field of what is read from JSON (`build_value`).
+AnyShape = Annotated[ModelShape, read_shape]

@@ -1,1 +1,0 @@
-"""Model families that train the same way: interchangeable siblings."""
