@@ -248,7 +248,7 @@ def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Which metric, on which data?",
-            "mean cross-entropy in nats per token on "
+            f"mean cross-entropy in {data.scale.label} on "
             f"{format_count(facts.validation_tokens)} held-out tokens of "
             f"{facts.validation_documents} documents, the same for every run; "
             f"{format_share(facts.overlap)} of their 32-byte spans occur in training",
