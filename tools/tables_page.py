@@ -33,6 +33,7 @@ scaling fit runs.csv --columns loss=ppl,loss_se= --loss-unit ppl --state status=
 scaling fit runs.csv --group-by corpus --best-recipe
 scaling fit curves.csv --last-of-run
 scaling fit compute.csv --of C --at 1e22
+scaling report runs.csv --backtest
 scaling compare a.csv b.csv --of D --exponent 0.28
 ```
 """

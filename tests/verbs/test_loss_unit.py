@@ -216,3 +216,53 @@ def test_sentences_are_reworded_with_their_numbers() -> None:
     ppl = LossScale("ppl").reword(said)
     assert ppl == "Losses span 10.07 … 101.6 perplexity; E is 1.7 … 1.8 nats here."
     assert LossScale("nats").reword(said) == said
+
+
+@units
+def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
+    """Two recipes, the second .1 nats above the first everywhere: their losses at one (N, D)."""
+    path = tmp_path / "two.csv"
+    rows = [
+        f"{n},{d},{WRITE[unit](loss + more)!r},{name}"
+        for name, more in (("a", 0.0), ("b", 0.1))
+        for n, d, loss in RUNS
+    ]
+    path.write_text("\n".join(["N,D,loss,recipe", *rows]) + "\n")
+    words = ["predict", str(path), "--params", "3e9", "--tokens", "6e10", "--group-by", "recipe"]
+    words += ["--loss-unit", unit, "--family", "chinchilla", "--no-bootstrap"]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
+    for one, more in zip(found["groups"], (0.0, 0.1), strict=True):
+        right = WRITE[unit](evaluate(3e9, 6e10) + more)
+        assert one["predictions"][0]["loss"] == pytest.approx(right, rel=CLOSE)
+    assert CliRunner().invoke(cli, words).stdout.count(LABEL[unit]) == 2
+
+
+@units
+def test_what_compares_two_tables_is_in_the_unit(tmp_path, unit: str) -> None:
+    """The same law for both: each reaches the lowest loss of the budget, in closed form."""
+    for name in ("a", "b"):
+        rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--flops", "1e21"]
+    words += ["--loss-unit", unit, "--no-bootstrap"]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    right = WRITE[unit](evaluate(*find_best(1e21)))
+    assert found["loss"] == pytest.approx([right, right], rel=CLOSE)
+    assert found["multiplier"] == pytest.approx(1.0, rel=1e-4)
+    assert found["loss_unit"] == unit
+    assert f"{right:.4f} {LABEL[unit]}" in CliRunner().invoke(cli, words).stdout
+
+
+@units
+def test_what_is_read_of_a_table_is_shown_in_the_unit(tmp_path, unit: str) -> None:
+    path = tmp_path / "a.csv"
+    losses = [WRITE[unit](loss) for *_, loss in RUNS]
+    rows = [f"{n},{d},{loss!r}" for (n, d, _), loss in zip(RUNS, losses, strict=True)]
+    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    done = CliRunner().invoke(cli, ["read", str(path), "--loss-unit", unit, "--json"])
+    found = json.loads(done.stdout)
+    (column,) = [one for one in found["columns"] if one["name"] == "loss"]
+    assert column["values"] == [min(losses), max(losses)]
+    assert column["unit"] == LABEL[unit]
+    assert found["doubts"] == []
