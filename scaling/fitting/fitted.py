@@ -414,6 +414,7 @@ class Fit:
             self,
             reason=scale.reword(self.reason),
             checks=tuple(check.reword(scale) for check in self.checks),
+            notes=tuple(scale.reword(note) for note in self.notes),
         )
 
     @property
@@ -444,7 +445,7 @@ class Fit:
             "frontier": None if self.frontier is None else self.frontier.to_contract(scale),
             "approaches": {name: one.to_contract(scale) for name, one in self.approaches.items()},
             "checks": [check.to_contract(scale) for check in self.checks],
-            "notes": list(self.notes),
+            "notes": [scale.reword(note) for note in self.notes],
             "discrepancy": drift,
             "evaluation_error": self.evaluation_error,
             "answer": None if self.answer is None else self.answer.to_contract(scale),

@@ -85,4 +85,6 @@ def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str
         floor = float(name.removeprefix(_HELD) if name.isascii() else "")
     except ValueError:
         return name
-    return f"{_HELD}{(scale.from_ if into_nats else scale.to)(floor):.12g}"
+    if into_nats:
+        return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
+    return f"{_HELD}{scale.to(floor):.12g}"

@@ -33,6 +33,8 @@ _LONGEST_LOSS = 700.0  # nats: exp of it is still a double
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _SAID = re.compile(rf"({_NUMBER})(?: (…|and|to) ({_NUMBER}))? nats(/token)?(?![\w/])")
 
+_HELD = re.compile(rf"floor:({_NUMBER})")
+
 _Value = TypeVar("_Value", float, FloatArray)
 
 
@@ -110,7 +112,11 @@ class LossScale:
     def reword(self, sentence: str) -> str:
         """A sentence with its losses in this unit; letters of laws stay in nats where losses are
         perplexities."""
-        return sentence if self.unit == "nats" else _SAID.sub(self._say, sentence)
+        if self.unit == "nats":
+            return sentence
+        if self.factor is not None:  # E of a law's name; that of a law of ln ppl stays in nats
+            sentence = _HELD.sub(lambda one: f"floor:{self.to(float(one[1])):.12g}", sentence)
+        return _SAID.sub(self._say, sentence)
 
     def _say(self, found: re.Match[str]) -> str:
         first, link, second, per_token = found.groups()

@@ -35,13 +35,14 @@ def obtain_fit(
     `contents`: the folder's files, if they are read already."""
     from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
-    from scaling.workflow.stored import read_runs
+    from scaling.workflow.stored import find_loss_scale, read_runs
 
+    scale = find_loss_scale(source, options["loss_unit"])
     table, stored = read_runs(source, contents=contents, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
     for note in (*found.fit.notes, *join_rejected(found.table.rejected)):
-        click.echo(clean_line(f"note: {note}"), err=True)
+        click.echo(clean_line(f"note: {scale.reword(note)}"), err=True)
     return found, stored
 
 
