@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.units import clean_line
-from scaling.units.losses import NATS
-from scaling.verbs.options import make_filters, make_fit_options, read_how
+from scaling.units.losses import METRIC, NATS
+from scaling.verbs.options import make_filters, make_fit_options, read_how, read_metric
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def obtain_fit(
     `contents`: the folder's files, if they are read already."""
     from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
-    from scaling.workflow.stored import find_loss_scale, read_runs
+    from scaling.workflow.stored import read_runs
 
-    scale = find_loss_scale(source, options["loss_unit"])
+    scale, _ = settle_unit(source, options)
     table, stored = read_runs(source, contents=contents, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
@@ -66,7 +66,9 @@ def obtain_answerer(
     from scaling.workflow.recall import recall_fit
 
     contents = read_contents(source)
-    known = recall_fit(contents, options)
+    # Values of probes are no part of the contents' fingerprint.
+    by_loss = options.get("metric") is None
+    known = recall_fit(contents, options) if by_loss else None
     if known is not None:
         fitted, rungs = known
         for note in fitted.notes:
@@ -77,7 +79,8 @@ def obtain_answerer(
 
     found, stored = obtain_fit(source, options, contents=contents)
     assert stored is not None  # of a folder
-    note_found(found, stored, question=options)
+    if by_loss:
+        note_found(found, stored, question=options)
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     return found.fit, ladder, lambda: say_damage(stored)
 
@@ -123,10 +126,16 @@ def refusal_as_json(
 
 
 def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[str, Any]]:
-    """The unit of losses, and the options with the losses among them in nats."""
+    """The unit of losses, and the options with the losses among them in nats.
+
+    Raises:
+        click.UsageError: A unit of losses is asked for, and a metric in their place.
+    """
     from scaling.laws.registry import rescale_name
     from scaling.workflow.stored import find_loss_scale
 
+    if read_metric(options) is not None:
+        return METRIC, options
     scale = find_loss_scale(source, options["loss_unit"])
     family = options.get("family")
     if family is None or scale.unit == "nats":
