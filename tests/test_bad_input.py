@@ -165,7 +165,7 @@ def test_what_is_no_sweep_file_is_refused_without_reading_it(root: Path, kind: s
         (
             TABLE + "1e-300,1e8,2\n1e6,1e-300,2\n1e6,1e8,1e-300\n1e6,1e8,٣\n1e6,1e8,３\n",
             [
-                "t.csv:22: N: 1e-300 is too small to compute with (at least 0.001)",
+                "t.csv:22: N: 1e-300 is too small to compute with (at least 1e-09)",
                 "t.csv:23: D: 1e-300 is too small",
                 "t.csv:24: loss: 1e-300 is too small",
                 "t.csv:25: loss: '٣' is written in digits of another script; write 0 to 9",

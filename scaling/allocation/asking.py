@@ -30,6 +30,8 @@ from scaling.fitting.intervals import find_interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
 
+_SAME = 1e-6  # of ln N: an end of an interval that is the answer itself, but for rounding
+
 
 def allocate(
     fit: Fit,
@@ -85,6 +87,7 @@ def allocate(
         answer,
         checks=(*answer.checks, *list_failed(fit)),
         measured=find_at_budget(fit, answer.flops) if is_budget else None,
+        notes=(*answer.notes, *_explain_one_side(fit, answer)),
         metric=fit.metric,
     )
     if asked != "parametric":
@@ -94,6 +97,22 @@ def allocate(
         answer,
         family=None if law is None else law.family,
         chinchilla=_answer_plainly(fit, question, answer, far=far),
+    )
+
+
+def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
+    """Why N* stands at an end of its interval, where it does: without noise only the allowance for
+    recipes is left, and that goes one way (fitting/bracket.py)."""
+    interval = answer.params_interval
+    untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
+    if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
+        return ()
+    ends = (interval.low, interval.high)  # 0 and ∞ among them
+    if min(abs(answer.params - end) for end in ends) > _SAME * answer.params:
+        return ()
+    return (
+        "recipes that no run tried may be better at both ends of D; the runs show no noise, so "
+        "that this is the whole interval, and it moves N* to one side only",
     )
 
 

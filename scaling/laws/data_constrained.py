@@ -66,6 +66,7 @@ class DataConstrained(Formula):
             return
         self.param_names = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
         self.theta_names = ("E", "B", "alpha", "beta", "R_D", "R_N", "N* of the data")
+        self.loss_letters = ("E", "A", "B")
         self.weights = (1,)
         self.floor = 0
         self.exponents = (2, 3, 4, 5, 6)

@@ -37,6 +37,7 @@ class NumericAnswers:
 
     lower: FloatArray
     upper: FloatArray
+    loss_letters: tuple[str, ...] | None = None
     words = LawWords()
     scored = False
 

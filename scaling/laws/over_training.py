@@ -29,6 +29,7 @@ class OverTraining(Chinchilla):
         )
         super().__init__("over_training", equation=equation, tied=True, words=words)
         self.param_names = ("E", "a", "b", "eta")
+        self.loss_letters = ("E", "a", "b")
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
         floor, big_a, big_b, alpha = super().to_coefficients(theta, axes).T

@@ -83,6 +83,7 @@ class PowerSum(NumericAnswers):
         self.floor = 0 if fitted else None
         self.param_names = (*fitted, *(term.letter for term in terms), *exponents)
         self.theta_names = self.param_names
+        self.loss_letters = (*fitted, *(term.letter for term in terms))
         self._first = len(fitted)
         self.weights = tuple(range(self._first, self._first + len(terms)))
         after = self._first + len(terms)

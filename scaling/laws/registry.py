@@ -20,6 +20,7 @@ from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
 from scaling.units import FloatArray
+from scaling.units.losses import LossScale
 
 FAMILIES: dict[str, LawFamily] = {
     family.name: family
@@ -50,7 +51,7 @@ def find_family(name: str) -> LawFamily:
         return FAMILIES[name]
     if name.startswith(_HELD):
         try:
-            floor = float(name.removeprefix(_HELD))
+            floor = float(name.removeprefix(_HELD)) if name.isascii() else math.nan
         except ValueError:
             floor = math.nan
         if math.isfinite(floor) and floor >= 0.0:
@@ -84,3 +85,22 @@ def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
     """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
     law = find_law(name)
     return law, np.array([letters[letter] for letter in law.param_names])
+
+
+def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str:
+    """The name of a law in a unit of losses: E of `floor:1.69` is a loss, other names hold none.
+
+    Args:
+        name: As a user or a fit writes it; one that is no law stays as it is, to be refused.
+        scale: The unit.
+        into_nats: From the unit into nats, in place of the other way.
+    """
+    if not name.startswith(_HELD):
+        return name
+    try:
+        floor = float(name.removeprefix(_HELD) if name.isascii() else "")
+    except ValueError:
+        return name
+    if into_nats:
+        return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
+    return f"{_HELD}{scale.to(floor):.12g}"

@@ -167,16 +167,16 @@ def _picture_surface(data: MeasuredRuns, surface: Surface, color: str) -> Pictur
     losses = [loss for loss, _, _ in surface.levels]
     ends = f" from {min(losses):g} to {max(losses):g}" if losses else ""
     caption = (
-        "The law as a map: grey lines join models and data of equal loss (labelled, nats/token), "
-        f"dots are runs (colour: {color})"
+        "The law as a map: grey lines join models and data of equal loss (labelled, "
+        f"{data.scale.label}), dots are runs (colour: {color})"
     )
     caption += ", dashed lines share a budget" if surface.budgets else ""
     caption += ", the heavy line is the best of each budget." if surface.best[0].size > 1 else "."
     return _picture(
         "surface",
         [partial(landscape.draw_surface, data, surface)],
-        alt=f"Map of the law over model size and data: lines of equal loss{ends} nats/token, "
-        f"and the {len(data)} runs.",
+        alt=f"Map of the law over model size and data: lines of equal loss{ends} "
+        f"{data.scale.label}, and the {len(data)} runs.",
         caption=caption,
         height=480,
     )

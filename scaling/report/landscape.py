@@ -47,7 +47,7 @@ class Surface:
 
     Attributes:
         params, tokens: The window's (low, high).
-        levels: (loss [nats/token], N, D) of each line of equal loss.
+        levels: (loss as it is drawn, N, D) of each line of equal loss.
         budgets: (C [FLOP], N, D) of each line of equal compute.
         best: N*, D* of the frontier.
     """
@@ -69,9 +69,11 @@ def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> 
     sizes = np.geomspace(*params, _SIZES)
     corners = family.loss(letters, np.array([*params, *params]), np.repeat(tokens, 2))
     levels = []
-    for loss in _choose_levels(float(corners.min()), float(corners.max())):
+    written = data.scale.to(corners)
+    for loss in _choose_levels(float(written.min()), float(written.max())):
         with np.errstate(all="ignore"):  # no model of that size reaches the loss
-            needed = family.tokens_for_loss(letters, sizes, np.asarray(loss))
+            wanted = np.asarray(data.scale.from_(loss))
+            needed = family.tokens_for_loss(letters, sizes, wanted)
         inside = np.isfinite(needed) & (needed >= tokens[0]) & (needed <= tokens[1])
         if inside.sum() > 1:
             levels.append((loss, sizes[inside], needed[inside]))

@@ -17,6 +17,7 @@ from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.letters import spell_letter
 from scaling.words.plain import (
     ABSENT,
@@ -65,7 +66,7 @@ RUN_HEADINGS = (
     ("D", "tokens seen"),
     ("C", "training FLOPs by the exact count"),
     ("6ND", "training FLOPs by the rule of thumb, for comparison only"),
-    ("loss", "held-out cross-entropy [nats/token] ± standard error"),
+    ("loss", "held-out cross-entropy ± standard error"),
     ("bits/byte", "the same loss per byte of text"),
     ("shape", "width × layers"),
     ("seed", "initialisation and data order"),
@@ -83,6 +84,7 @@ def list_runs(
     failures: Mapping[str, str],
     count: CountConvention,
     left_out: Collection[str] = (),
+    scale: LossScale = NATS,
 ) -> list[RunRow]:
     """Every planned run by budget and N, then what else the ledger holds; `left_out` by filters."""
     places: dict[str, Cell] = {}
@@ -97,14 +99,14 @@ def list_runs(
             cell.run.seed,
         ),
     )
-    rows = [_describe_run(cell, results, failures, count) for cell in ordered]
+    rows = [_describe_run(cell, results, failures, count, scale) for cell in ordered]
     rows = [
         _explain(row, "not fitted", "left out by a filter") if row.run_id in left_out else row
         for row in rows
     ]
     for run_id in sorted(results.keys() - places.keys()):
         outside = Cell(run=results[run_id].run, budget=None, role="grid")
-        row = _describe_run(outside, results, failures, count)
+        row = _describe_run(outside, results, failures, count, scale)
         rows.append(_explain(row, "outside the plan", "of an earlier plan"))
     return rows
 
@@ -118,6 +120,7 @@ def _describe_run(
     results: Mapping[str, RunResult],
     failures: Mapping[str, str],
     count: CountConvention,
+    scale: LossScale,
 ) -> RunRow:
     run, run_id = cell.run, cell.run.run_id
     result = results.get(run_id)
@@ -141,8 +144,9 @@ def _describe_run(
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
     row = IndexedRun(result=result, role=cell.role, budget=cell.budget, convention=count).to_row()
-    error = "" if not is_number(result.loss_se) else f" ± {result.loss_se:.2g}"
-    loss = ABSENT if not is_number(result.loss) else format_loss(result.loss) + error
+    loss = format_loss(scale.to_or_none(result.loss))
+    if result.loss is not None and is_number(result.loss_se):
+        loss += f" ± {scale.write_error(result.loss_se or 0.0, result.loss):.2g}"
     middle = (
         format_count(result.tokens),
         format_flops(result.flops),
@@ -186,12 +190,14 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     return rows
 
 
-def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
-    """(letter, value, interval) of the law and the exponents of the frontier that answers."""
+def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str, str]]:
+    """(letter, value, interval) of the law and the exponents of the frontier that answers; letters
+    in the unit of losses where they follow it."""
     rows = []
     if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
-        intervals = fit.law.intervals or {}
-        for name, value in fit.law.params.items():
+        law = fit.law.rewrite(fit.law.find_scale(scale))
+        intervals = law.intervals or {}
+        for name, value in law.params.items():
             interval = format_interval(intervals.get(name), format_plain)
             rows.append((spell_letter(name), format_plain(value), interval or ABSENT))
     if fit.frontier is not None:
@@ -211,7 +217,7 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
         if curve.vertex is not None and not curve.rejection:
             at = format_count(math.exp(curve.centre + curve.vertex))
         budget = format_flops(curve.budget.flops)
-        lowest = ABSENT if curve.rejection else format_loss(curve.lowest)
+        lowest = ABSENT if curve.rejection else format_loss(data.scale.to_or_none(curve.lowest))
         verdict = curve.sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
         rows.append((budget, at, lowest, verdict))
     return rows
@@ -223,7 +229,10 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
         return []
     params = dict(zip(data.run, data.params.tolist(), strict=True))
     known = zip(fit.backcast.run, fit.backcast.measured, fit.backcast.predicted, strict=True)
-    rows = sorted((params.get(name, 0.0), measured, law) for name, measured, law in known)
+    rows = sorted(
+        (params.get(name, 0.0), data.scale.to(measured), data.scale.to(law))
+        for name, measured, law in known
+    )
     return [
         (
             format_optional(size or None),

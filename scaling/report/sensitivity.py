@@ -12,6 +12,7 @@ from typing import Literal
 
 from scaling.allocation import Allocation
 from scaling.units import format_count
+from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import ABSENT, format_loss
 
 Group = Literal["method", "law", "runs"]
@@ -41,17 +42,17 @@ class Variant:
 
 
 def list_variants(
-    variants: Sequence[Variant],
+    variants: Sequence[Variant], scale: LossScale = NATS
 ) -> list[tuple[str, list[tuple[str, str, str, str, str, str, str]]]]:
     """(heading, rows) of each group; a row is words, runs, N*, D*, D*/N*, loss, command."""
     return [
         (heading, rows)
         for group, heading in HEADINGS.items()
-        if (rows := [_describe(one) for one in variants if one.group == group])
+        if (rows := [_describe(one, scale) for one in variants if one.group == group])
     ]
 
 
-def _describe(one: Variant) -> tuple[str, str, str, str, str, str, str]:
+def _describe(one: Variant, scale: LossScale) -> tuple[str, str, str, str, str, str, str]:
     runs = ABSENT if one.runs is None else str(one.runs)
     if one.answer is None:
         return (f"{one.words}: {one.reason}", runs, ABSENT, ABSENT, ABSENT, ABSENT, one.command)
@@ -62,7 +63,7 @@ def _describe(one: Variant) -> tuple[str, str, str, str, str, str, str]:
         format_count(answer.params),
         format_count(answer.tokens),
         format_count(answer.tokens_per_param),
-        format_loss(answer.loss),
+        format_loss(scale.to_or_none(answer.loss)),
         one.command,
     )
 

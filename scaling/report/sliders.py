@@ -19,6 +19,7 @@ from scaling.allocation.problem import PUBLISHED_WORTH, SERVING_SHARE, Problem, 
 from scaling.fitting.fitted import Fit
 from scaling.laws.registry import read_law
 from scaling.units import FloatArray
+from scaling.units.losses import NATS, LossScale
 
 ACCURACY = 2e-3  # relative: three digits, off by one in the last
 
@@ -36,7 +37,7 @@ class ConditionCurve:
     Attributes:
         served: Tokens to be served; 0 for none.
         unique: Unique tokens; None: every token is fresh.
-        flops, params, tokens, loss: C [FLOP], N, D, L [nats/token].
+        flops, params, tokens, loss: C [FLOP], N, D, L in the unit of losses.
     """
 
     served: float
@@ -54,7 +55,9 @@ class ConditionCurve:
         }
 
 
-def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCurve, ...]:
+def trace_conditions(
+    fit: Fit, *, low: float, high: float, scale: LossScale = NATS
+) -> tuple[ConditionCurve, ...]:
     """A curve for every pair of stops but (none, none), from `low` to `high` FLOPs.
 
     Empty where no law answers.
@@ -89,7 +92,8 @@ def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCur
         params = find_best_params(problem, np.exp(log_total))
         per_token = fit.cost.flops_per_token(params)
         tokens = np.exp(log_total) / per_token - SERVING_SHARE * t
-        return np.log([tokens * per_token, params, tokens, problem.find_loss(params, tokens)])
+        loss = scale.to(problem.find_loss(params, tokens))
+        return np.log([tokens * per_token, params, tokens, loss])
 
     points = answer(at, which)
     order = np.lexsort((at, which))

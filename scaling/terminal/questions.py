@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scaling.tables.metrics import LOSS
 from scaling.units import align_columns, format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
@@ -19,13 +20,13 @@ _NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no b
 _MANY_TIMES, _NEARLY_ALL = 9.5, 0.995
 
 
-def describe_asked(answer: Allocation) -> str:
+def describe_asked(answer: Allocation, scale: LossScale = NATS) -> str:
     """The head of an answer: what it is for, and what decides it."""
     question = answer.question
     if question is None or (question.is_plain and question.hardware is None):
         return f"For {format_flops(answer.flops)} FLOPs"
     if question.target_loss is not None:
-        head = f"For a loss of {question.target_loss:g} nats/token"
+        head = f"For a loss of {scale.to(question.target_loss):g} {scale.label}"
     else:
         head = f"For {format_flops(answer.flops)} FLOPs of training"
     return f"{head}, decided by {', '.join(answer.binding)}"

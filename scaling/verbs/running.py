@@ -22,6 +22,7 @@ from scaling.verbs.exits import (
 from scaling.verbs.keeping import write_report_page
 from scaling.verbs.options import (
     FiniteRange,
+    WholeRange,
     json_option,
     noise_option,
     root_option,
@@ -166,7 +167,7 @@ def _run_one(
     "--no-benchmark", is_flag=True, help="Measure no throughput: nothing is said of time and money."
 )
 @click.option(
-    "--cpus", type=click.IntRange(1, 100_000), default=None, help="Cores.  [default: all here]"
+    "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
 )
 @click.option(
     "--price-per-hour", type=FiniteRange(0), default=None, help="Of the machine, in any currency."

@@ -158,7 +158,7 @@ def test_a_wide_table_of_sizes_is_read_where_its_rows_say_d(tmp_path):
 def test_a_wide_table_that_may_be_two_says_what_to_state(tmp_path):
     path = write(tmp_path, "tokens,1e18,1e19,1e20\n1e9,3,2.9,2.8\n2e9,3,2.8,2.7\n")
     problems = refuse(path)
-    assert "--columns N=header,D=tokens,loss=cell" in problems[0]
+    assert "--columns D=tokens,C=header,N=header/(6*tokens),loss=cell" in problems[0]
     columns = {"C": "header", "D": "tokens", "N": "header/(6*tokens)", "loss": "cell"}
     table = read_table(path, columns=columns)
     np.testing.assert_allclose(table.flops, [1e18, 1e19, 1e20] * 2)
