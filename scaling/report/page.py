@@ -174,7 +174,9 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "conventions": compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts
         ),
-        "counting": CONVENTIONS[fit.convention or "matmul"],
+        "counting": "as its trainer counts it"
+        if data.spec.family == "listed"
+        else CONVENTIONS[fit.convention or "matmul"],
         "checks": group_checks(fit, data.allocations),
     }
 

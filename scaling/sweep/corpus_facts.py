@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
@@ -48,6 +49,12 @@ class CorpusFacts:
     tokenizer: str = BYTES
     bayes_loss: float | None = None
     code: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What identifies a results folder, as it is stored."""
+        fields = dataclasses.asdict(self)
+        del fields["code"]
+        return fields
 
     @property
     def is_known(self) -> bool:

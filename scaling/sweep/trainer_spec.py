@@ -137,7 +137,7 @@ class TrainerSpec(SpecModel):
 
 
 def _refuse(sentence: str, *, at: tuple[Any, ...] = (), **values: Any) -> PydanticCustomError:
-    return PydanticCustomError("trainer", sentence, {"at": at, **values})  # type: ignore[arg-type]
+    return PydanticCustomError("trainer", sentence, {"at": at, **values})
 
 
 def find_word_problems(trainer: object) -> list[tuple[tuple[str | int, ...], str]]:
