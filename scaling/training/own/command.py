@@ -124,7 +124,8 @@ def _judge(
         raise TrainerFault(f"its trainer ended with exit code {code}", tail=tail)
     if code == 0 and left:
         names = ", ".join(sorted(set(left)))[:100]
-        raise TrainerFault(f"its trainer left processes behind, which were killed: {names}")
+        what = f"its trainer left processes behind, which were killed: {names}"
+        raise TrainerFault(what, tail=tail)
     reported = None
     if code == 0:
         reported = read_measured(folder, run, execution.own or OwnExecution(), tail=tail)
