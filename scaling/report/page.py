@@ -172,7 +172,9 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "conventions": compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts, data.scale
         ),
-        "counting": describe_count(fit, data.origin is not None),
+        "counting": "as its trainer counts it"
+        if data.is_listed
+        else describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
     }
 

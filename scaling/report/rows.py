@@ -129,9 +129,15 @@ def _describe_run(
     tail = (
         describe_shape(run.shape).label,
         str(run.seed),
-        format_plain(run.recipe.learning_rate),
-        str(run.recipe.batch_sequences * run.shape.seq_len),
-        str(run.recipe.steps),
+        *(
+            (
+                format_plain(run.recipe.learning_rate),
+                str(run.recipe.batch_sequences * run.shape.seq_len),
+                str(run.recipe.steps),
+            )
+            if run.has_recipe
+            else (ABSENT, ABSENT, ABSENT)
+        ),
     )
     if result is None:
         middle = (format_count(run.tokens), format_flops(run.flops), *3 * (ABSENT,))
@@ -176,7 +182,9 @@ def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
 
 def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     """(field, value or range over the plan, meaning)."""
-    recipes = [cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES]
+    recipes = [
+        cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES and cell.run.has_recipe
+    ]
     if not recipes:
         return []
     rows = []
