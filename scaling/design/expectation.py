@@ -136,7 +136,7 @@ def tabulate_expected(
     )
 
 
-def _list_recipes(runs: Sequence[RunSpec]) -> dict[str, FloatArray]:
+def _list_recipes(runs: Sequence[RunSpec]) -> dict[str, Any]:
     """Columns of what the recipe decided."""
     columns = {
         "learning_rate": [run.recipe.learning_rate for run in runs],
