@@ -65,9 +65,9 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
 def _name_data(spec: SweepSpec, cache: Path) -> PreparedCorpus:
     """Data that somebody's own trainer reads: an empty folder stands for it here."""
     assert spec.trainer is not None
-    folder = name_folder(cache, ["data", spec.trainer.data])
-    make_folder(folder)
     facts = name_data(spec.trainer.data, vocab_size=spec.trainer.vocab_size)
+    folder = cache / facts.digest[:24]
+    make_folder(folder)
     return PreparedCorpus(folder=folder, facts=facts)
 
 
