@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -112,3 +114,48 @@ def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
         answers.append(json.loads(done.stdout)["answers"][0])
     for key in ("params", "tokens", "flops"):
         assert answers[1][key] == pytest.approx(answers[0][key], rel=1e-6)
+
+
+def test_an_answer_at_the_end_of_its_interval_says_why(tmp_path):
+    """Runs without noise leave the allowance for untried recipes alone, which lowers N* only."""
+    exact, noisy = tmp_path / "exact.csv", tmp_path / "noisy.csv"
+    for path, sigma in ((exact, 0.0), (noisy, 0.003)):
+        rng = random.Random(1)
+        rows = [f"{n},{d},{loss * math.exp(sigma * rng.gauss(0, 1))!r}\n" for n, d, loss in RUNS]
+        path.write_text("N,D,loss\n" + "".join(rows))
+    said = []
+    for path in (exact, noisy):
+        words = ["allocate", str(path), "--flops", "1e22", "--bootstrap", "200"]
+        words += ["--family", "chinchilla"]
+        said.append(CliRunner().invoke(cli, words).stdout)
+    assert "moves N* to one side only" in said[0]
+    assert "one side only" not in said[1]
+
+
+def list_number_options():
+    """(verb, option) of every option that takes a number."""
+    kinds = (click.types.FloatParamType, click.types.IntParamType)
+    for verb, command in cli.commands.items():
+        for option in command.params:
+            if isinstance(option.type, kinds):
+                yield verb, option.opts[0]
+
+
+@pytest.mark.parametrize(("verb", "option"), list(list_number_options()))
+def test_digits_of_other_scripts_are_refused_in_every_option(verb, option):
+    """Python reads them; nobody who writes them means a budget."""
+    for text in ("\u0661\u0660", "1e\u0662\u0661", "\uff11\uff12"):  # Arabic, mixed, full width
+        done = CliRunner().invoke(cli, [verb, "x", option, text])
+        assert done.exit_code == 2
+        assert "digits of another script" in done.output
+    done = CliRunner().invoke(cli, [verb, "x", option, "10"])
+    assert "script" not in done.output
+
+
+@pytest.mark.parametrize("words", [("--of", "N", "--floor"), ("--family",), ("--flops-range",)])
+def test_digits_of_other_scripts_are_refused_inside_words(tmp_path, words):
+    path = tmp_path / "t.csv"
+    path.write_text("N,D,loss\n" + "".join(f"{n},{d},{loss!r}\n" for n, d, loss in RUNS))
+    value = {"--family": "floor:\u0661.6", "--flops-range": "\u0661e18:"}.get(words[-1], "\u0661.6")
+    done = CliRunner().invoke(cli, ["fit", str(path), *words, value], standalone_mode=False)
+    assert getattr(done.exception, "exit_code", None) == 2

@@ -37,16 +37,7 @@ RANKS = [
     "cli",
     "__main__",
 ]
-ISLANDS = (
-    {"training", "orchestration"},
-    {
-        "laws",
-        "fitting",
-        "allocation",
-        "compare",
-        "design",
-    },
-)
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "compare", "design"})
 ROOMS = {
     "torch": {"training", "sweep/families"},
     "ray": {"orchestration"},
@@ -167,7 +158,7 @@ HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow", "datasets",
         "import scaling",
         "import scaling.cli",
         "import scaling.fitting.fitted, scaling.fitting.store, scaling.allocation",
-        "import scaling.workflow.stored",
+        "import scaling.workflow.stored, scaling.sweep.families.registry",
     ],
 )
 def test_importing_loads_nothing_heavy(statement: str) -> None:

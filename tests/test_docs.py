@@ -1,7 +1,5 @@
 """The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -120,10 +118,7 @@ def test_the_notebook_runs() -> None:
     nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     nbclient.NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(DOCS)}},
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS)}}
     ).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     assert any("42 runs" in out.get("text", "") for out in outputs)

@@ -5,8 +5,6 @@ An effect is another exit code, another answer, another message or another file.
 trained sweep or Ray is shown by a test elsewhere, which is named here and has to be there.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import dataclass
@@ -93,6 +91,8 @@ def list_cases() -> list[Case]:
         for option, value in (("--family", "tied"), ("--approach", "isoflop"), ("--count", "total"),
                               ("--huber-delta", "0.1"), ("--anyway", "")):  # fmt: skip
             add(verb, (*words, *NO, "--of", "N"), option, *filter(None, (value,)))  # refused
+    add("fit", ("t.csv", *NO), "--far")  # refused, as it is where nothing is forecast
+    add("fit", ("t.csv", *NO, "--of", "N", "--at", "1e14"), "--far")
     for option, values in (("--params", ("1e6", "1e7")), ("--tokens", ("1e9", "1e8"))):
         words = ("t.csv", *NO, "--params", "1e6", "--tokens", "1e9")
         add("predict", words, option, values[1], instead=(option, values[0]))

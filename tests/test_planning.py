@@ -1,7 +1,5 @@
 """Claims about planning by its commands: what a sweep will say, and what to train next."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The README is true: its keys, files, links and numbers are those of the tree."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

@@ -1,6 +1,11 @@
-"""Claims about `scaling report` and `suggest` of a table: what the verbs print, in one file."""
+"""Claims about `scaling report` and `suggest` of a table: a page without a sweep."""
 
+import base64
+import csv
+import io
 import json
+import math
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -32,14 +37,76 @@ def ask(*words):
 
 
 def test_a_table_has_a_report(table, tmp_path):
-    done = ask("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
+    words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
+    done = ask(*words, "--format", "md")
     page = tmp_path / "reports" / "runs" / "report.md"
     assert done.stdout.strip() == str(page)
     text = page.read_text()
-    assert "20 runs are fitted" in text
-    assert "- size: 20 cells are read as people write numbers: '70M' is 70000000" in text
-    assert "E      1.69" in text
-    assert text.count("inside the data") == 1  # at the largest budget, not at ten times it
+    assert "size: 20 cells are read as people write numbers: '70M' is 70000000" in text
+    assert re.search(r"\| E \| 1\.69 \|", text)
+    assert text.count("inside the range of budgets that were trained") == 1  # not ten times it
+    assert "No forecast" not in text
+    assert "The sweep file" not in text
+
+
+def find_optimum(flops):
+    """N* of Hoffmann et al. 2022, eq. 4, and the loss there."""
+    n = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (flops / 6) ** (BETA / (ALPHA + BETA))
+    return n, E + A / n**ALPHA + B / (flops / 6 / n) ** BETA
+
+
+@pytest.mark.parametrize(
+    ("unit", "label", "write"),
+    [
+        ("nats", "nats/token", lambda nats: nats),
+        ("bits", "bits/token", lambda nats: nats / math.log(2)),
+        ("bpb", "bits/byte", lambda nats: nats / math.log(2)),
+        ("ppl", "perplexity", math.exp),
+    ],
+)
+def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
+    path = tmp_path / "runs.csv"
+    rows = [f"{n}e6,{d}e9,{write(E + A / (n * 1e6) ** ALPHA + B / (d * 1e9) ** BETA)!r}"
+            for n, d, _ in RUNS]  # fmt: skip
+    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    done = ask("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
+    page = tmp_path / "reports" / "runs" / "index.html"
+    assert done.stdout.strip() == str(page)
+    text = page.read_text()
+    body = re.sub(r"<svg.*?</svg>|<script.*?</script>|<style.*?</style>", "", text, flags=re.S)
+    # The largest budget, 6 · 2.8e9 · 1e11, and its answer in closed form.
+    n, loss = find_optimum(1.68e21)
+    assert "<b>1.68e21 FLOPs</b>" in body
+    assert f"{n / 1e9:.3g}B" in body
+    assert f"{write(loss):.3f} {label}" in body
+    others = {"nats/token", "bits/token", "bits/byte", "perplexity"} - {label}
+    allowed = {"nats/token", "perplexity"} if unit == "ppl" else set()  # its law is of ln ppl
+    assert not [one for one in others - allowed if one in body]
+    # The calculator interpolates in the unit, the figures are drawn in it.
+    answers = json.loads(re.search(r'id="answers">(.*?)</script>', text, re.S)[1])
+    assert answers["unit"] == label
+    for flops, said in zip(answers["best"]["flops"], answers["best"]["loss"], strict=True):
+        assert said == pytest.approx(write(find_optimum(flops)[1]), rel=1e-4)  # six digits of C
+    assert text.count(f"loss L [{label}]") >= 2
+    # The CSV holds every row as it was written.
+    link = re.search(r"data:text/csv;base64,([^\"]+)", text)[1]
+    found = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
+    assert len(found) == len(RUNS)
+    assert float(found[3]["loss"]) == pytest.approx(float(rows[3].split(",")[2]), rel=1e-14)
+    for absent in ("The sweep file", "training curves", "The recipe", "The corpus"):
+        assert absent not in body
+    assert "What was understood of the table" in body
+
+
+def test_rows_left_out_stand_on_the_page_with_what_left_them_out(table, tmp_path):
+    words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
+    ask(*words, "--min-ratio", "2", "--family", "tied")
+    text = (tmp_path / "reports" / "runs" / "index.html").read_text()
+    low = sum(d * 1e9 / (n * 1e6) < 2 for n, d, _ in RUNS)
+    assert text.count("left out by a filter") == low > 0
+    assert f"declared rules left out {low} others" in text
+    assert "scaling report" in text
+    assert "--min-ratio 2.0" in text
 
 
 def test_a_table_has_a_suggestion(table):

@@ -3,8 +3,6 @@
 python -m tools.tables_page > docs/tables.md
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -33,6 +31,7 @@ scaling fit runs.csv --columns loss=ppl,loss_se= --loss-unit ppl --state status=
 scaling fit runs.csv --group-by corpus --best-recipe
 scaling fit curves.csv --last-of-run
 scaling fit compute.csv --of C --at 1e22
+scaling report runs.csv --backtest
 scaling compare a.csv b.csv --of D --exponent 0.28
 ```
 """
@@ -64,7 +63,13 @@ _LOSSES = """\
 ## Losses
 
 `--loss-unit nats` (per token; the default), `bits` (per token), `bpb` (bits per byte) or `ppl` (a
-perplexity). Everything is fitted and printed in nats: per byte where the table holds bits per byte.
+perplexity) is the unit of the table, of the question (`--target-loss`, `--floor`,
+`--family floor:…`, `--outcome`), of all that is printed and of JSON, whose `loss_unit` names it.
+Fits are made in nats. Letters of a law that are proportional to the loss (`E`, `A`, `B`) follow
+the unit; those of a perplexity, and of laws that hold the loss inside a power, stay in nats, and
+the law says so. Bits per byte are fitted per byte: N* and D* do not depend on the bytes of a token,
+so a table need not state them. A results folder knows those of its held-out text and answers in any
+unit.
 """
 _METRICS = """\
 ## Other quantities than the loss

@@ -11,6 +11,10 @@ from scaling.allocation.question import Question
 from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
 from scaling.tables.metrics import MetricFacts
+from scaling.units.losses import NATS, LossScale
+
+# The flat basin: what another 5 % of compute would make up for (decision 0076).
+COMPUTE_PENALTY = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,9 +154,10 @@ class PlainAnswer:
     tokens: float
     loss: float | None
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """JSON of the same, numbers that are not finite as null."""
-        return {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
+        found = {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
+        return found | {"loss": scale.to_or_none(self.loss)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +173,7 @@ class Allocation:
             a loss).
         flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
             loss; None where it is not known.
-        compute_penalty: What `flat_basin` was computed for (0.05).
+        compute_penalty: What `flat_basin` was computed for.
         shape: None where the table names no ladder.
         extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
             (0 inside).
@@ -193,15 +198,15 @@ class Allocation:
     tokens: float
     loss: float | None
     level: float
-    params_interval: Interval | None
-    tokens_interval: Interval | None
-    loss_interval: Interval | None
-    flat_basin: tuple[float, float] | None
-    compute_penalty: float
-    shape: BuildableShape | None
+    params_interval: Interval | None = None
+    tokens_interval: Interval | None = None
+    loss_interval: Interval | None = None
+    flat_basin: tuple[float, float] | None = None
+    compute_penalty: float = COMPUTE_PENALTY
+    shape: BuildableShape | None = None
     extrapolation_decades: float
     approach: Approach
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...] = ()
     question: Question | None = None
     binding: tuple[str, ...] = ()
     flops_interval: Interval | None = None
@@ -219,7 +224,15 @@ class Allocation:
         """D* / N* under the fit's convention."""
         return self.tokens / self.params
 
-    def to_contract(self) -> dict[str, Any]:
+    def reword(self, scale: LossScale) -> Allocation:
+        """The same with its sentences in a unit of losses; its numbers stay in nats."""
+        return dataclasses.replace(
+            self,
+            checks=tuple(check.reword(scale) for check in self.checks),
+            notes=tuple(scale.reword(note) for note in self.notes),
+        )
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """One of `answers` in the JSON of `scaling allocate`."""
         basin = None
         if self.flat_basin is not None:
@@ -229,12 +242,12 @@ class Allocation:
             "flops": self.flops,
             "params": finite_or_none(self.params),
             "tokens": finite_or_none(self.tokens),
-            "loss": finite_or_none(self.loss),
+            "loss": scale.to_or_none(self.loss),
             "level": self.level,
             "intervals": {
                 "params": _list_ends(self.params_interval),
                 "tokens": _list_ends(self.tokens_interval),
-                "loss": _list_ends(self.loss_interval),
+                "loss": _list_losses(self.loss_interval, scale),
                 "flops": _list_ends(self.flops_interval),
             },
             "tokens_per_param": finite_or_none(self.tokens_per_param),
@@ -242,16 +255,16 @@ class Allocation:
             "shape": None if self.shape is None else self.shape.to_contract(),
             "extrapolation_decades": self.extrapolation_decades,
             "approach": self.approach,
-            "checks": [check.to_contract() for check in self.checks],
-            "question": None if self.question is None else self.question.to_contract(),
+            "checks": [check.to_contract(scale) for check in self.checks],
+            "question": None if self.question is None else self.question.to_contract(scale),
             "binding": list(self.binding),
             "epochs": finite_or_none(self.epochs),
             "spending": None if self.spending is None else self.spending.to_contract(),
             "trade_offs": None if self.trade_offs is None else self.trade_offs.to_contract(),
-            "notes": list(self.notes),
+            "notes": [scale.reword(note) for note in self.notes],
             "family": self.family,
-            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
-            "measured": None if self.measured is None else self.measured.to_contract(),
+            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(scale),
+            "measured": None if self.measured is None else self.measured.to_contract(scale),
             **_describe_metric(self.metric, self.loss, value=self.loss_interval),
         }
 
@@ -285,21 +298,21 @@ class Prediction:
     measured: Measurement | None
     metric: MetricFacts | None = None
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """One of `predictions` in the JSON of `scaling predict`."""
         return {
             "params": self.params,
             "tokens": self.tokens,
-            "loss": finite_or_none(self.loss),
+            "loss": scale.to_or_none(self.loss),
             "level": self.level,
             "intervals": {
-                "mean": _list_ends(self.mean_interval),
-                "new_run": _list_ends(self.new_run_interval),
+                "mean": _list_losses(self.mean_interval, scale),
+                "new_run": _list_losses(self.new_run_interval, scale),
             },
-            "checks": [check.to_contract() for check in self.checks],
+            "checks": [check.to_contract(scale) for check in self.checks],
             "family": self.family,
-            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(),
-            "measured": None if self.measured is None else self.measured.to_contract(),
+            "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(scale),
+            "measured": None if self.measured is None else self.measured.to_contract(scale),
             **_describe_metric(
                 self.metric, self.loss, mean=self.mean_interval, new_run=self.new_run_interval
             ),
@@ -322,3 +335,7 @@ def _describe_metric(
 
 def _list_ends(interval: Interval | None) -> list[float | None] | None:
     return None if interval is None else interval.to_contract()
+
+
+def _list_losses(interval: Interval | None, scale: LossScale) -> list[float | None] | None:
+    return None if interval is None else interval.rewrite(scale).to_contract()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling.allocation.answer import Allocation, PlainAnswer, Prediction
+from scaling.allocation.answer import COMPUTE_PENALTY, Allocation, PlainAnswer, Prediction
 from scaling.allocation.asked_fit import (
     get_coverage,
     get_frontier,
@@ -23,13 +23,14 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.trade_offs import COMPUTE_PENALTY
 from scaling.allocation.uncertainty import draw_evaluation, draw_gaussians, draw_loss_drift
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
 from scaling.fitting.intervals import find_interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
+
+_SAME = 1e-6  # of ln N: an end of an interval that is the answer itself, but for rounding
 
 
 def allocate(
@@ -86,6 +87,7 @@ def allocate(
         answer,
         checks=(*answer.checks, *list_failed(fit)),
         measured=find_at_budget(fit, answer.flops) if is_budget else None,
+        notes=(*answer.notes, *_explain_one_side(fit, answer)),
         metric=fit.metric,
     )
     if asked != "parametric":
@@ -95,6 +97,22 @@ def allocate(
         answer,
         family=None if law is None else law.family,
         chinchilla=_answer_plainly(fit, question, answer, far=far),
+    )
+
+
+def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
+    """Why N* stands at an end of its interval, where it does: without noise only the allowance for
+    recipes is left, and that goes one way (fitting/bracket.py)."""
+    interval = answer.params_interval
+    untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
+    if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
+        return ()
+    ends = (interval.low, interval.high)  # 0 and ∞ among them
+    if min(abs(answer.params - end) for end in ends) > _SAME * answer.params:
+        return ()
+    return (
+        "recipes that no run tried may be better at both ends of D; the runs show no noise, so "
+        "that this is the whole interval, and it moves N* to one side only",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from scaling.fitting.fitted import Fit, MeasuredRun
+from scaling.units.losses import NATS, LossScale
 
 # Runs whose C differs by less share a budget (fitting/budgets.py); whole steps cost as much.
 _SAME = 0.02
@@ -27,9 +28,9 @@ class Measurement:
     loss: float
     runs: int
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """`measured` of an answer's JSON."""
-        return asdict(self)
+        return asdict(self) | {"loss": scale.to(self.loss)}
 
 
 def find_at_budget(fit: Fit, flops: float) -> Measurement | None:

@@ -13,6 +13,7 @@ from scaling.fitting.fitted import Fit, finite_or_none
 from scaling.laws.ensemble import ENSEMBLE
 from scaling.laws.frontier import find_frontier
 from scaling.units import FloatArray
+from scaling.units.losses import NATS, LossScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,10 @@ class MemberAnswer:
     params: float
     tokens: float
     loss: float
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """JSON of the same."""
+        return dataclasses.asdict(self) | {"loss": scale.to(self.loss)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +51,11 @@ class MemberAnswers:
     reach: tuple[float, ...]
     asked: float
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """`members` of an answer in the JSON of `scaling allocate --verbose`."""
         return {
-            "members": [dataclasses.asdict(one) for one in self.members],
-            "equal_weights": dataclasses.asdict(self.equal),
+            "members": [one.to_contract(scale) for one in self.members],
+            "equal_weights": self.equal.to_contract(scale),
             "variance": {
                 name: None
                 if found is None
@@ -63,12 +68,7 @@ class MemberAnswers:
 
 
 def ask_members(fit: Fit, flops: float) -> MemberAnswers | None:
-    """Each member's own answer; None where one law answers.
-
-    Args:
-        fit: What answers.
-        flops: Budget C [FLOPs].
-    """
+    """Each member's own answer to a budget [FLOPs]; None where one law answers."""
     view = fit.answering
     if not view.members:
         return None

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from scaling.errors import QueryError
 from scaling.units import format_flops
+from scaling.units.losses import NATS, LossScale
 
 CapName = Literal["flops", "money", "deadline"]
 
@@ -132,11 +133,13 @@ class Question:
             _verify_number(f"The budget [FLOPs] from {cap.name}", cap.flops)
         return tuple(sorted(caps, key=lambda cap: cap.flops))
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """JSON of what was asked, without what was not."""
         asked = {name: value for name, value in dataclasses.asdict(self).items() if value}
         if self.serving_memory is None:
             del asked["bytes_per_param"]
+        if self.target_loss is not None:
+            asked["target_loss"] = scale.to(self.target_loss)
         if self.hardware is not None:
             hardware = dataclasses.asdict(self.hardware)
             asked["hardware"] = {name: value for name, value in hardware.items() if value}

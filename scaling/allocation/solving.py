@@ -201,10 +201,14 @@ def _check_stated(problem: Problem, question: Question, given: _Given) -> Route:
         nearest = (
             f"{format_count(needed)} tokens for that size"
             if math.isfinite(needed)
-            else f"a loss of {loss:.4f} (no number of tokens brings that size to the target)"
+            else f"a loss of {loss:.4f} nats/token (no number of tokens brings that size to the "
+            "target)"
         )
         raise _contradict(
-            "target_loss", names, f"those reach {loss:.4f}, not {target:.4f}", nearest
+            "target_loss",
+            names,
+            f"those reach {loss:.4f} nats/token, not {target:.6g} nats/token",
+            nearest,
         )
     return Route(kind="stated", binding=given.names, params=params, tokens=tokens)
 
@@ -245,13 +249,14 @@ def _route_to_loss(
     if not math.isfinite(params[0]) or not math.isfinite(tokens[0]):
         raise _refuse_target(problem, given, target, near)
     if ceiling is not None and params[0] > ceiling * (1.0 + 1e-9):
-        if given.names:
+        if (tokens_of := _get_tokens_of(given)) is not None:
+            n = np.array([ceiling])
             raise _contradict(
                 "serving_memory",
                 "target_loss",
                 f"with {' and '.join(given.names)} as given the target takes "
                 f"{format_count(float(params[0]))} parameters, {format_count(ceiling)} fit",
-                f"a loss of {_find_loss_at(problem, given, ceiling):.4f}",
+                f"a loss of {float(problem.find_loss(n, tokens_of(n))[0]):.4f} nats/token",
             )
         route = Route(
             kind="loss_at_params", binding=("target_loss", "serving_memory"), params=ceiling
@@ -262,9 +267,9 @@ def _route_to_loss(
             raise _contradict(
                 "serving_memory",
                 "target_loss",
-                f"{format_count(ceiling)} parameters do not reach {target:.4f} on any number of "
-                "tokens",
-                f"a loss above {most:.4f}",
+                f"{format_count(ceiling)} parameters do not reach {target:.6g} nats/token on "
+                "any number of tokens",
+                f"a loss above {most:.4f} nats/token",
             )
     flops = float(problem.find_training(params, tokens)[0])
     if caps and flops > caps[0].flops * (1.0 + 1e-9):
@@ -301,7 +306,7 @@ def _route_within(
     raise _contradict(
         cap.name,
         "target_loss",
-        f"{loss[0]:.4f} nats/token takes {format_flops(needed)} FLOPs, {_say(cap)}",
+        f"{loss[0]:.6g} nats/token takes {format_flops(needed)} FLOPs, {_say(cap)}",
         f"{best:.4f} nats/token with {format_flops(cap.flops)} FLOPs",
     )
 
@@ -330,22 +335,16 @@ def _refuse_target(problem: Problem, given: _Given, target: float, near: float) 
         return _contradict(
             what,
             "target_loss",
-            f"with {what} as given no model reaches {target:.4f} nats/token",
-            f"above {float(most[0]):.4f}",
+            f"with {what} as given no model reaches {target:.6g} nats/token",
+            f"above {float(most[0]):.4f} nats/token",
         )
     params = find_best_params(problem.ignore_service(), np.array([far]))
     most = problem.find_loss(params, far / problem.cost.flops_per_token(params))
     return QueryError(
-        f"No compute reaches a loss of {target:.4f} nats/token by this law: with "
-        f"{format_flops(far)} FLOPs it says {float(most[0]):.4f}.\nAsk for a higher loss."
+        f"No compute reaches a loss of {target:.6g} nats/token by this law: with "
+        f"{format_flops(far)} FLOPs it says {float(most[0]):.4f} nats/token.\n"
+        "Ask for a higher loss."
     )
-
-
-def _find_loss_at(problem: Problem, given: _Given, params: float) -> float:
-    tokens_of = _get_tokens_of(given)
-    assert tokens_of is not None  # a given N is compared with memory before
-    n = np.array([params])
-    return float(problem.find_loss(n, tokens_of(n))[0])
 
 
 def _stay_within(problem: Problem, loss: FloatArray, flops: float, near: FloatArray) -> FloatArray:

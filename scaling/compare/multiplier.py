@@ -19,7 +19,6 @@ Whether the exponents are shared is a likelihood-ratio test in the Huber objecti
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +43,7 @@ from scaling.laws.two_recipes import SHARED
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
+from scaling.units.losses import NATS, LossScale
 
 # Exponents differ if equal ones would fit as badly once in a hundred tables.
 _SIGNIFICANCE = 0.01
@@ -93,8 +93,8 @@ class Comparison:
     more_flops: float | None
     checks: tuple[Check, ...]
 
-    def to_contract(self) -> dict[str, Any]:
-        """The JSON of `scaling compare`."""
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """The JSON of `scaling compare`; losses in a unit."""
         interval = self.multiplier_interval
         ends = (
             None if interval is None else [finite_or_none(e) for e in (interval.low, interval.high)]
@@ -103,7 +103,7 @@ class Comparison:
             "schema_version": SCHEMA_VERSION,
             "tables": list(self.names),
             "flops": self.flops,
-            "loss": [finite_or_none(value) for value in self.loss],
+            "loss": [scale.to_or_none(value) for value in self.loss],
             "multiplier": finite_or_none(self.multiplier),
             "level": self.level,
             "intervals": {"multiplier": ends},
@@ -113,7 +113,7 @@ class Comparison:
             "order_kept": self.order_kept,
             "more_runs": finite_or_none(self.more_runs),
             "more_flops": finite_or_none(self.more_flops),
-            "checks": [dataclasses.asdict(check) for check in self.checks],
+            "checks": [check.to_contract(scale) for check in self.checks],
         }
 
 
@@ -291,10 +291,7 @@ def _split_joint(
 
 
 def _keep_apart(
-    fits: list[ParametricFit],
-    tables: tuple[RunTable, RunTable],
-    bootstrap: int | None,
-    seed: int,
+    fits: list[ParametricFit], tables: tuple[RunTable, RunTable], bootstrap: int | None, seed: int
 ) -> tuple[_Recipe, ...]:
     """A law for each. Draws take the cells that the tables share in both or in neither; where there
     are none, each table is drawn by itself."""

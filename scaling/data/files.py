@@ -16,6 +16,8 @@ SAVED = "a folder of save_to_disk"
 _COPIES = 4
 DOCUMENT_BYTES = 256  # of a document besides its text: its name, and Python's objects (assumed)
 _MOST_ENTRIES = 10**6  # in the folders that are walked: seconds; a whole disk has more
+# Of those, folders and files of other kinds: a second. A folder of text holds few of them.
+_MOST_OTHERS = 10**5
 
 
 def list_files(
@@ -30,6 +32,9 @@ def list_files(
     found: set[Path] = set()
     walk = _Walk(suffix, problems)
     for pattern in paths:
+        if not pattern.strip():
+            problems.append("corpus path '': empty; name a file or a folder of the text.")
+            continue
         try:
             asked = Path(pattern).expanduser()
         except RuntimeError:  # ~user
@@ -41,24 +46,26 @@ def list_files(
         else:  # only what the user wrote is a pattern, never the folder it is relative to
             globbed = glob.iglob(str(asked), root_dir=base, recursive=True)
             matches = [base / match for match in walk.counting(globbed, pattern)]
-        files: list[Path] = []
+        some = False
         for match in matches:
+            files: Iterable[Path] = ()
             if suffix == SAVED and match.is_dir():
                 found.add(match)
             elif match.is_dir():
-                files.extend(walk.list_inside(match, pattern))
+                files = walk.list_inside(match, pattern)
             elif match.is_file():
-                files.append(match)
+                files = (match,)
             else:
                 problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
+            for path in files:  # sizes while walking: what is too much ends the walk
+                some = True
+                if path not in found:
+                    found.add(path)
+                    walk.add_size(path)
         if not matches:
             problems.append(f"corpus path {pattern!r}: nothing there (looked for {whole}).")
-        elif not files and suffix != SAVED and all(match.is_dir() for match in matches):
+        elif not some and suffix != SAVED and all(match.is_dir() for match in matches):
             problems.append(f"corpus path {pattern!r}: the folder holds no file.")
-        for path in files:
-            if path not in found:
-                found.add(path)
-                walk.add_size(path)
     return tuple(sorted(found))
 
 
@@ -67,7 +74,7 @@ class _Walk:
 
     def __init__(self, suffix: str, problems: list[str]) -> None:
         self._suffix, self._problems = suffix, problems
-        self._entries = self._size = 0
+        self._entries = self._others = self._size = 0
 
     def counting(self, names: Iterable[str], pattern: str) -> Iterator[str]:
         """Those names, as long as they are not too many.
@@ -84,15 +91,30 @@ class _Walk:
                 )
             yield name
 
+    def _pass_over(self, count: int, pattern: str) -> None:
+        """Count what is no file of the corpus.
+
+        Raises:
+            CorpusError: It is more than a folder of text holds.
+        """
+        self._others += count
+        if self._others > _MOST_OTHERS:
+            raise CorpusError(
+                f"corpus path {pattern!r}: more than {_MOST_OTHERS:.0e} folders and files that are "
+                "no text of this kind. Name the folder of the text, or its files by a pattern."
+            )
+
     def list_inside(self, folder: Path, pattern: str) -> Iterator[Path]:
         """Plain files below a folder, not through links to other folders."""
         for here, folders, names in os.walk(folder, onerror=self._note):
             folders.sort()
             self._entries += len(folders)
+            self._pass_over(len(folders), pattern)
             for name in self.counting(sorted(names), pattern):
-                path = Path(here, name)
-                if name.endswith(self._suffix) and path.is_file():
+                if name.endswith(self._suffix) and self._is_file(path := Path(here, name)):
                     yield path
+                else:
+                    self._pass_over(1, pattern)
 
     def add_size(self, path: Path) -> None:
         """Text and shards lie in memory as they are; of other files the rows are counted.
@@ -104,6 +126,13 @@ class _Walk:
             with contextlib.suppress(OSError):  # whoever reads it says why
                 self._size += path.stat().st_size
                 refuse_size(str(path), self._size)
+
+    def _is_file(self, path: Path) -> bool:
+        try:
+            return path.is_file()
+        except OSError as error:  # a link that may not be followed, a name that is too long
+            self._note(error)
+            return False
 
     def _note(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # gone since its folder was listed

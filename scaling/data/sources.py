@@ -12,14 +12,13 @@ from scaling.data.batches import list_windows
 from scaling.data.shards import (
     Draft,
     PreparedCorpus,
-    is_prepared,
-    name_folder,
-    open_shards,
     prepare_corpus,
+    prepare_once,
     remove_abandoned,
-    store_shards,
 )
 from scaling.data.split import measure_overlap
+from scaling.files.durable import make_folder
+from scaling.sweep.corpus_facts import name_data
 from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
@@ -43,6 +42,8 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     """
     remove_abandoned(cache)
     corpus = spec.corpus
+    if not spec.has_corpus:
+        return _name_data(spec, cache)
     source = SOURCES[corpus.source]
     if source.kind == "tokens":
         prepared: PreparedCorpus = source.load_reader()(
@@ -60,6 +61,15 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     )
 
 
+def _name_data(spec: SweepSpec, cache: Path) -> PreparedCorpus:
+    """Data that somebody's own trainer reads: an empty folder stands for it here."""
+    assert spec.trainer is not None
+    folder = name_folder(cache, ["data", spec.trainer.data])
+    make_folder(folder)
+    facts = name_data(spec.trainer.data, vocab_size=spec.trainer.vocab_size)
+    return PreparedCorpus(folder=folder, facts=facts)
+
+
 def prepare_synthetic(
     corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
 ) -> PreparedCorpus:
@@ -68,29 +78,28 @@ def prepare_synthetic(
     The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus. It has
     no files: `base` is not needed.
     """
-    assert corpus.tokens is not None
-    key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, corpus.tokens, seq_len]
-    folder = name_folder(cache, key)
-    if not is_prepared(folder):
+    tokens = corpus.tokens
+    assert tokens is not None
+    key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, tokens, seq_len]
+
+    def draw() -> Draft:
         source = synthetic.make_source(corpus.seed)
         # An epoch starts at an offset and gives up a window: with so many more none is read twice.
-        train = synthetic.draw_training(source, corpus.seed, corpus.tokens + 2 * seq_len)
+        train = synthetic.draw_training(source, corpus.seed, tokens + 2 * seq_len)
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)
         blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
-        store_shards(
-            folder,
-            Draft(
-                name=f"synthetic {key}",
-                vocab_size=synthetic.VOCABULARY,
-                train=train,
-                validation=held_out,
-                validation_documents=blocks.astype(np.int64),
-                train_bytes=0,
-                validation_bytes=0,
-                overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-                tokenizer=NO_TOKENIZER,
-                bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
-            ),
+        return Draft(
+            name=f"synthetic {key}",
+            vocab_size=synthetic.VOCABULARY,
+            train=train,
+            validation=held_out,
+            validation_documents=blocks.astype(np.int64),
+            train_bytes=0,
+            validation_bytes=0,
+            overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
+            tokenizer=NO_TOKENIZER,
+            bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
         )
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+
+    return prepare_once(cache, key, draw)

@@ -103,8 +103,7 @@ def forecast_nearby(
     centre = float(mean[0])
     ends = math.exp(centre - reach), math.exp(centre + reach)
     return NearForecast(
-        loss=math.exp(centre),
-        new_run=Interval(low=ends[0], high=ends[1], level=level),
+        loss=math.exp(centre), new_run=Interval(low=ends[0], high=ends[1], level=level)
     )
 
 

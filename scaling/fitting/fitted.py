@@ -16,6 +16,7 @@ from scaling.files.sealed import SCHEMA_VERSION
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
 from scaling.tables.metrics import MetricFacts
+from scaling.units.losses import NATS, LossScale
 
 # Of every JSON the command line prints; keys may be added under it, none changed or removed.
 
@@ -33,6 +34,10 @@ class Interval:
     low: float
     high: float
     level: float
+
+    def rewrite(self, scale: LossScale) -> Interval:
+        """An interval of a loss in a unit."""
+        return Interval(low=scale.to(self.low), high=scale.to(self.high), level=self.level)
 
     def to_contract(self) -> list[float | None]:
         """[low, high]."""
@@ -55,9 +60,15 @@ class Check:
     seen: str
     advice: str
 
-    def to_contract(self) -> dict[str, Any]:
+    def reword(self, scale: LossScale) -> Check:
+        """The same with its sentences in a unit of losses."""
+        seen, advice = scale.reword(self.seen), scale.reword(self.advice)
+        return dataclasses.replace(self, seen=seen, advice=advice)
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of one check."""
-        return {"code": self.code, "passed": self.passed, "seen": self.seen, "advice": self.advice}
+        seen, advice = scale.reword(self.seen), scale.reword(self.advice)
+        return {"code": self.code, "passed": self.passed, "seen": seen, "advice": advice}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +79,45 @@ class LawEstimate:
     params: Mapping[str, float]
     intervals: Mapping[str, Interval] | None
 
-    def to_contract(self) -> dict[str, Any]:
-        """The contract's JSON of a law."""
+    def find_scale(self, scale: LossScale) -> LossScale:
+        """The unit its letters can be written in: that of losses, or nats where they do not follow
+        it (a perplexity; letters that hold the loss inside a power)."""
+        from scaling.laws.registry import find_law
+
+        if scale.unit == "nats":
+            return NATS
+        follows = scale.factor is not None and find_law(self.family).loss_letters is not None
+        return scale if follows else NATS
+
+    def rewrite(self, scale: LossScale) -> LawEstimate:
+        """The same law with its letters in a unit of `find_scale`."""
+        from scaling.laws.registry import find_law, rescale_name
+
+        if scale.unit == "nats":
+            return self
+        letters = find_law(self.family).loss_letters or ()
+        return LawEstimate(
+            family=rescale_name(self.family, scale),
+            params={
+                name: scale.to(value) if name in letters else value
+                for name, value in self.params.items()
+            },
+            intervals=self.intervals
+            and {
+                name: one.rewrite(scale) if name in letters else one
+                for name, one in self.intervals.items()
+            },
+        )
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """The contract's JSON of a law; beside another unit than nats, that of its letters."""
+        own = self.find_scale(scale)
+        law = self.rewrite(own)
         return {
-            "family": self.family,
-            "params": {name: finite_or_none(value) for name, value in self.params.items()},
-            "intervals": _list_intervals(self.intervals),
+            "family": law.family,
+            "params": {name: finite_or_none(value) for name, value in law.params.items()},
+            "intervals": _list_intervals(law.intervals),
+            **({} if scale.unit == "nats" else {"loss_unit": own.unit}),
         }
 
 
@@ -115,7 +159,7 @@ class Frontier:
     rejected: tuple[str, ...]
     draws: tuple[tuple[float, ...], ...]
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of a frontier."""
         keys = ("flops", "params", "tokens", "loss")
         numbers = {name: finite_or_none(getattr(self, name)) for name in ("a", "b", "k_n", "k_d")}
@@ -124,7 +168,10 @@ class Frontier:
             "cost_model": self.cost_model,
             "range": [finite_or_none(end) for end in self.range],
             "intervals": _list_intervals(self.intervals),
-            "optima": [dict(zip(keys, one, strict=True)) for one in self.optima],
+            "optima": [
+                dict(zip(keys, (*place, scale.to(loss)), strict=True))
+                for *place, loss in self.optima
+            ],
             "rejected": list(self.rejected),
         }
 
@@ -271,12 +318,12 @@ class EnsembleEstimate:
     residual_sigma: float
     converged: bool
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """`answer` in the JSON of `scaling fit`."""
         return {
             "family": self.law.family,
             "members": [member.to_contract() for member in self.members],
-            "frontier": self.frontier.to_contract(),
+            "frontier": self.frontier.to_contract(scale),
         }
 
 
@@ -366,14 +413,23 @@ class Fit:
             answer=None,
         )
 
+    def reword(self, scale: LossScale) -> Fit:
+        """This fit with its sentences in a unit of losses; its numbers stay in nats."""
+        return dataclasses.replace(
+            self,
+            reason=scale.reword(self.reason),
+            checks=tuple(check.reword(scale) for check in self.checks),
+            notes=tuple(scale.reword(note) for note in self.notes),
+        )
+
     @property
     def plain(self) -> Fit:
         """This fit as its law alone answers, without intervals: they would hold the model error of
         the ensemble."""
         return dataclasses.replace(self, answer=None, draws=())
 
-    def to_contract(self) -> dict[str, Any]:
-        """The JSON of `scaling fit`, plain values without NaN or Infinity."""
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """The JSON of `scaling fit`, plain values without NaN or Infinity; losses in a unit."""
         objective = None
         if self.objective is not None:
             objective = {
@@ -386,18 +442,18 @@ class Fit:
         return {
             "schema_version": SCHEMA_VERSION,
             "status": self.status,
-            "reason": self.reason,
+            "reason": scale.reword(self.reason),
             "n": self.n,
-            "law": None if self.law is None else self.law.to_contract(),
+            "law": None if self.law is None else self.law.to_contract(scale),
             "level": self.level,
             "objective": objective,
-            "frontier": None if self.frontier is None else self.frontier.to_contract(),
-            "approaches": {name: one.to_contract() for name, one in self.approaches.items()},
-            "checks": [check.to_contract() for check in self.checks],
-            "notes": list(self.notes),
+            "frontier": None if self.frontier is None else self.frontier.to_contract(scale),
+            "approaches": {name: one.to_contract(scale) for name, one in self.approaches.items()},
+            "checks": [check.to_contract(scale) for check in self.checks],
+            "notes": [scale.reword(note) for note in self.notes],
             "discrepancy": drift,
             "evaluation_error": self.evaluation_error,
-            "answer": None if self.answer is None else self.answer.to_contract(),
+            "answer": None if self.answer is None else self.answer.to_contract(scale),
             **(members if self.members else {}),
             **({} if self.metric is None else {"metric": self.metric.to_contract()}),
         }

@@ -236,12 +236,12 @@ def _judge(
     share = 0.0 if floor is None else (floor[1] - floor[0]) / lowest
     if floor is not None and floor[1] >= lowest:
         problems.append(
-            f"E may lie anywhere from {floor[0]:.3g} to the lowest loss, {lowest:.3g} nats/token "
+            f"E may lie anywhere from {floor[0]:.3g} to the lowest loss, {lowest:.3g} nats "
             f"({level:.0%} profile)"
         )
     elif floor is not None and share > MAX_FLOOR_WIDTH:
         problems.append(
-            f"E is only known to {floor[0]:.3g} … {floor[1]:.3g} nats/token "
+            f"E is only known to {floor[0]:.3g} … {floor[1]:.3g} nats "
             f"({level:.0%} profile), {share:.0%} of the lowest loss"
         )
     family = fit.task.family

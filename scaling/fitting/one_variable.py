@@ -15,6 +15,7 @@ eq. 1.1-1.3 (without a floor).
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +25,10 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from scaling.errors import NoFitError, QueryError
-from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.fitted import MAX_DECADES
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray, format_flops
+from scaling.units.losses import NATS, LossScale
 
 Variable = Literal["C", "N", "D"]
 DELTA = 1e-3  # of Huber's objective on ln L; Hoffmann et al. 2022, appendix D.2
@@ -48,6 +49,28 @@ class CurveLaw:
     def loss(self, x: FloatArray | float, recipe: int = 0) -> FloatArray:
         """L(x) [nats/token]."""
         return np.asarray(self.floor + self.scale[recipe] * np.asarray(x) ** -self.exponent)
+
+    def list_letters(self, scale: LossScale = NATS) -> dict[str, float]:
+        """E, A and α; E and A in a unit, which is not a perplexity."""
+        floor, first = scale.to(self.floor), scale.to(self.scale[0])
+        return {"E": floor, "A": first, "alpha": self.exponent}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurveForecast:
+    """The loss [nats/token] at one x, the interval of a new run (None without a noise), and the
+    decades from there to the data."""
+
+    at: float
+    loss: float
+    level: float
+    interval: tuple[float, float] | None
+    extrapolation_decades: float
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """JSON of the same; losses in a unit."""
+        ends = None if self.interval is None else [scale.to(end) for end in self.interval]
+        return dataclasses.asdict(self) | {"loss": scale.to(self.loss), "interval": ends}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +106,7 @@ class CurveFit:
         ends = find_interval(np.asarray(values), self.level)
         return ends.low, ends.high
 
-    def forecast(self, x: float, *, far: bool = False) -> dict[str, Any]:
+    def forecast(self, x: float, *, far: bool = False) -> CurveForecast:
         """The loss at x with the interval of a new run, and how far x lies beyond the data.
 
         Raises:
@@ -101,13 +124,13 @@ class CurveFit:
         rng = np.random.default_rng(1)
         noise = np.exp((self.sigma or 0.0) * rng.standard_normal(len(self.draws)))
         drawn = [float(one.loss(x)) * e for one, e in zip(self.draws, noise, strict=True)]
-        return {
-            "at": x,
-            "loss": float(self.law.loss(x)),
-            "level": self.level,
-            "interval": self.find_interval(drawn),
-            "extrapolation_decades": decades,
-        }
+        return CurveForecast(
+            at=x,
+            loss=float(self.law.loss(x)),
+            level=self.level,
+            interval=self.find_interval(drawn),
+            extrapolation_decades=decades,
+        )
 
     def speed_up(self) -> tuple[float, tuple[float, float] | None]:
         """How many times less of x the second recipe needs for the first's loss."""
@@ -115,19 +138,25 @@ class CurveFit:
             [_find_speed_up(one) for one in self.draws]
         )
 
-    def to_contract(self) -> dict[str, Any]:
-        """The law as JSON."""
-        names = ("E", "A", "alpha")
-        params = dict(zip(names, _list_values(self.law), strict=True))
-        drawn = np.array([_list_values(one) for one in self.draws]).reshape(-1, 3)
-        intervals = {name: self.find_interval(drawn[:, at]) for at, name in enumerate(names)}
+    def find_scale(self, scale: LossScale) -> LossScale:
+        """The unit of the letters: that of losses, or nats where it is a perplexity."""
+        return NATS if scale.factor is None else scale
+
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
+        """The law as JSON; a second recipe's A beside the first's."""
+        own = self.find_scale(scale)
+        params = self.law.list_letters(own)
+        drawn = [one.list_letters(own) for one in self.draws]
+        intervals = {name: self.find_interval([one[name] for one in drawn]) for name in params}
+        second = {} if len(self.law.scale) < 2 else {"A_second": own.to(self.law.scale[1])}
         return {
-            "schema_version": SCHEMA_VERSION,
+            **scale.to_contract(),
             "status": "converged",
             "variable": self.variable,
             "n": sum(self.runs),
-            "law": {"equation": f"E + A/{self.variable}^alpha", "params": params,
-                    "intervals": intervals, "fitted": ["A", *self.free]},
+            "law": {"equation": f"E + A/{self.variable}^alpha", "params": params | second,
+                    "intervals": intervals, "fitted": ["A", *self.free],
+                    **({} if scale.unit == "nats" else {"loss_unit": own.unit})},
             "level": self.level,
             "objective": {"name": "huber_log", "delta": DELTA, "sum": self.objective},
             "sigma": self.sigma,
@@ -163,7 +192,8 @@ def fit_curve(
     lowest = min(float(one.min()) for one in loss)
     if floor is not None and not 0 <= floor < lowest:
         raise QueryError(
-            f"--floor {floor:g}: E is at least 0 and below the lowest loss {lowest:g}."
+            f"--floor: E is {floor:.6g} nats/token; it is at least 0 and below the lowest loss, "
+            f"{lowest:.6g} nats/token."
         )
     if exponent is not None and not 0 < exponent <= MAX_EXPONENT:
         raise QueryError(f"--exponent {exponent:g}: above 0, at most {MAX_EXPONENT:g}.")
@@ -206,10 +236,6 @@ def fit_curve(
 def _find_speed_up(law: CurveLaw) -> float:
     first, second = law.scale
     return float((first / second) ** (1.0 / law.exponent))
-
-
-def _list_values(law: CurveLaw) -> list[float]:
-    return [law.floor, law.scale[0], law.exponent]
 
 
 class _Task:

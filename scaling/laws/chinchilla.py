@@ -19,7 +19,19 @@ from scaling.laws.power_sum import PowerSum, Term
 from scaling.units import FloatArray
 
 # Where a term has vanished its optimum runs away; 1e±100 is away, and its cube still a double.
-FAR = 230.0
+_FAR = 230.0
+
+
+def split_budget(
+    alpha: FloatArray, beta: FloatArray, a: FloatArray, b: FloatArray, log_budget: FloatArray
+) -> FloatArray:
+    """N* = G·(C/κ)^(β/(α+β)), G = (αA / βB)^(1/(α+β)), from ln C/κ.
+
+    Source: Hoffmann et al. 2022, eq. 4.
+    """
+    log_g = np.log(alpha * a) - np.log(beta * b)
+    log_params = (log_g + beta * log_budget) / (alpha + beta)
+    return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
 
 
 class Chinchilla(PowerSum):
@@ -60,15 +72,10 @@ class Chinchilla(PowerSum):
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily: N* = G·(C/κ)^(β/(α+β)), G = (αA / βB)^(1/(α+β)).
-
-        Source: Hoffmann et al. 2022, eq. 4.
-        """
+        """See LawFamily and split_budget."""
         alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
         a, b = coefficients[..., self._first], coefficients[..., self._first + 1]
-        log_g = np.log(alpha * a) - np.log(beta * b)
-        log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
-        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
+        return split_budget(alpha, beta, a, b, np.log(flops) - np.log(kappa))
 
     @property
     def _at_tokens(self) -> int:

@@ -82,6 +82,8 @@ class Law(Protocol):
         equation: As it is printed.
         param_names: Letters of the coefficients, in the order of every array of them.
         has_frontier: Whether a best N exists for a budget.
+        loss_letters: Letters that are proportional to the loss, so that they follow its unit; None
+            where other letters depend on it too, or some do otherwise.
     """
 
     @property
@@ -92,6 +94,8 @@ class Law(Protocol):
     def param_names(self) -> tuple[str, ...]: ...
     @property
     def has_frontier(self) -> bool: ...
+    @property
+    def loss_letters(self) -> tuple[str, ...] | None: ...
 
     def loss(
         self,

@@ -86,7 +86,6 @@ class Farseer(NumericAnswers):
     )
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         parts = _evaluate(theta, axes)
         gradient = np.concatenate(
             (parts.floor_share * parts.floor_slope, parts.data_share * parts.data_slope), axis=1
@@ -126,7 +125,6 @@ class Farseer(NumericAnswers):
         return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         return self.hold(np.concatenate((take_logs(linear), exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
@@ -147,7 +145,6 @@ class Farseer(NumericAnswers):
         return np.stack(letters, axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         a3, b3, gamma, a2, b2, beta, a1, b1, alpha = coefficients.T
         bent = [a * np.exp(p * log_n) for a, p in ((a3, gamma), (a2, beta), (a1, alpha))]
@@ -165,16 +162,8 @@ class Farseer(NumericAnswers):
         )
         return self.hold(np.stack(theta, axis=1))
 
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """See LawFamily."""
-        a3, b3, gamma, a2, b2, beta, a1, b1, alpha = np.moveaxis(coefficients, -1, 0)
-        log_n, log_d = np.log(params), np.log(tokens)
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        a3, b3, gamma, a2, b2, beta, a1, b1, alpha = letters
         with np.errstate(over="ignore", invalid="ignore"):  # far away the powers may overflow
             floor = a3 * np.exp(gamma * log_n) + b3
             exponent = np.exp(np.minimum(a1 * np.exp(alpha * log_n) + b1, math.log(_MOST)))

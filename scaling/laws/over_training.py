@@ -29,15 +29,14 @@ class OverTraining(Chinchilla):
         )
         super().__init__("over_training", equation=equation, tied=True, words=words)
         self.param_names = ("E", "a", "b", "eta")
+        self.loss_letters = ("E", "a", "b")
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         floor, big_a, big_b, alpha = super().to_coefficients(theta, axes).T
         root = FLOPS_PER_PARAM_TOKEN ** (alpha / 2.0)
         return np.stack((floor, big_a * root, big_b * root, alpha / 2.0), axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         return super().to_theta(_to_tied(coefficients), axes)
 
     def loss(
@@ -47,25 +46,21 @@ class OverTraining(Chinchilla):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.loss(_to_tied(coefficients), params, tokens)
 
     def loss_elasticity(
         self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         return TIED.loss_elasticity(_to_tied(coefficients), params, tokens)
 
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.tokens_for_loss(_to_tied(coefficients), params, loss)
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.optimal_params(_to_tied(coefficients), flops, kappa)
 
 

@@ -83,6 +83,7 @@ class PowerSum(NumericAnswers):
         self.floor = 0 if fitted else None
         self.param_names = (*fitted, *(term.letter for term in terms), *exponents)
         self.theta_names = self.param_names
+        self.loss_letters = (*fitted, *(term.letter for term in terms))
         self._first = len(fitted)
         self.weights = tuple(range(self._first, self._first + len(terms)))
         after = self._first + len(terms)
@@ -165,7 +166,6 @@ class PowerSum(NumericAnswers):
         return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=offset)
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         parts = (linear[:, : self._first], take_logs(linear[:, self._first :]), exponents)
         return self.hold(np.concatenate(parts, axis=1))
 
@@ -178,7 +178,6 @@ class PowerSum(NumericAnswers):
         return result
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         theta = coefficients.copy()
         theta[:, : self._first] = coefficients[:, : self._first] * math.exp(-axes.centre[2])
         for at in range(self._first, self._first + len(self._terms)):
@@ -192,7 +191,6 @@ class PowerSum(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d = np.log(params), np.log(tokens)
         total = self._floor_value(coefficients)
         for at in range(len(self._terms)):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Mapping
+
+import numpy as np
 
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
@@ -16,6 +19,8 @@ from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
+from scaling.units import FloatArray
+from scaling.units.losses import LossScale
 
 FAMILIES: dict[str, LawFamily] = {
     family.name: family
@@ -46,7 +51,7 @@ def find_family(name: str) -> LawFamily:
         return FAMILIES[name]
     if name.startswith(_HELD):
         try:
-            floor = float(name.removeprefix(_HELD))
+            floor = float(name.removeprefix(_HELD)) if name.isascii() else math.nan
         except ValueError:
             floor = math.nan
         if math.isfinite(floor) and floor >= 0.0:
@@ -74,3 +79,28 @@ def name_families() -> str:
 def list_scored() -> tuple[str, ...]:
     """The laws that a backtest scores where none are named."""
     return tuple(name for name, family in FAMILIES.items() if family.scored)
+
+
+def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
+    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
+    law = find_law(name)
+    return law, np.array([letters[letter] for letter in law.param_names])
+
+
+def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str:
+    """The name of a law in a unit of losses: E of `floor:1.69` is a loss, other names hold none.
+
+    Args:
+        name: As a user or a fit writes it; one that is no law stays as it is, to be refused.
+        scale: The unit.
+        into_nats: From the unit into nats, in place of the other way.
+    """
+    if not name.startswith(_HELD):
+        return name
+    try:
+        floor = float(name.removeprefix(_HELD) if name.isascii() else "")
+    except ValueError:
+        return name
+    if into_nats:
+        return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
+    return f"{_HELD}{scale.to(floor):.12g}"

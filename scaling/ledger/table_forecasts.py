@@ -21,8 +21,9 @@ from typing import Any
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.files.durable import read_document
-from scaling.files.sealed import SCHEMA_VERSION, build_value, open_document, seal_document
+from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.forecasts import score_interval, write_sealed
+from scaling.units.losses import NATS, LossScale, LossUnit
 
 FOLDER = "forecasts"
 _LIMIT_BYTES = 100_000
@@ -38,10 +39,11 @@ class TableForecast:
         created: When, ISO 8601, UTC.
         table, table_digest: File name, and SHA-256 of the rows that were fitted.
         params, tokens, flops: N, D and C of the run, counted as the table counts them.
-        loss: Predicted [nats/token].
+        loss: Predicted [nats/token; nats/byte of a table in bits per byte].
         low, high, level: Interval of one new run.
         law, fit_status, fit_digest, fitted_runs, largest_flops: Of the fit.
         version: Of this program.
+        loss_unit: That of the table.
     """
 
     created: str
@@ -60,6 +62,7 @@ class TableForecast:
     fitted_runs: int
     largest_flops: float
     version: str
+    loss_unit: LossUnit = "nats"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +93,11 @@ class JudgedForecast:
     error: float | None
     inside: bool | None
     interval_score: float | None
+
+
+def are_comparable(one: LossUnit, other: LossUnit) -> bool:
+    """Whether losses of the two units are both per token, or both per byte."""
+    return (one == "bpb") == (other == "bpb")
 
 
 def name_home(table: Path) -> str:
@@ -149,15 +157,20 @@ def read_judged(root: Path, table: Path) -> tuple[list[JudgedForecast], list[str
     return sorted(found, key=lambda one: (one.forecast.created, one.name)), damaged
 
 
-def describe_judged(found: list[JudgedForecast], damaged: list[str]) -> dict[str, Any]:
-    """The JSON of `scaling forecast TABLE`."""
+def describe_judged(
+    found: list[JudgedForecast], damaged: list[str], scale: LossScale = NATS
+) -> dict[str, Any]:
+    """The JSON of `scaling forecast TABLE`; losses in a unit, scores of ln nats."""
     scored = [one for one in found if one.interval_score is not None]
     return {
-        "schema_version": SCHEMA_VERSION,
+        **scale.to_contract(),
         "forecasts": [
             {"file": one.name, "sha256": one.digest, **dataclasses.asdict(one.forecast),
+             **{name: scale.to(getattr(one.forecast, name)) for name in ("loss", "low", "high")},
+             "loss_unit": scale.unit,
              "outcome": None if one.outcome is None else {
-                 "loss": one.outcome.loss, "created": one.outcome.created, "error": one.error,
+                 "loss": scale.to(one.outcome.loss), "created": one.outcome.created,
+                 "error": one.error,
                  "inside": one.inside, "interval_score": one.interval_score}}
             for one in found
         ],

@@ -314,7 +314,7 @@ class _Sweep:
     def _begin(self, run: RunSpec, *, fresh: bool) -> UnderWay:
         self._trunks.begin(run)
         start = self._trunks.find_start(run) if fresh else 0
-        at_start = run.tokens * start // run.recipe.steps
+        at_start = run.tokens * start // run.recipe.steps if start else 0
         return UnderWay(run, tokens_at_start=at_start or None)
 
     def _requeue_waiting(self) -> None:

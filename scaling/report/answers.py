@@ -13,13 +13,8 @@ from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import bits_per_byte, format_count, format_flops
-from scaling.words.plain import (
-    ABSENT,
-    format_interval,
-    format_loss,
-    format_share,
-    name_check,
-)
+from scaling.units.losses import NATS, LossScale
+from scaling.words.plain import ABSENT, format_interval, format_loss, format_share, name_check
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
 _ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation
@@ -29,6 +24,21 @@ CONVENTIONS: Mapping[CountConvention, str] = {
     "total": "all stored (embeddings and head included)",
     "non_embedding": "without embeddings and head",
 }
+
+
+def describe_count(fit: Fit, of_table: bool) -> str:
+    """How N is counted, to stand behind "N is counted"."""
+    if fit.convention is None and of_table:
+        return "as the table counts it"
+    return CONVENTIONS[fit.convention or "matmul"]
+
+
+def describe_law_unit(fit: Fit, scale: LossScale) -> str:
+    """What the law gives; empty without one, or where that is the unit of losses."""
+    if fit.law is None or fit.members:
+        return ""
+    own = fit.law.find_scale(scale)
+    return "" if own is scale else scale.describe_law(own)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +75,10 @@ class Answer:
     measured: tuple[str, str, str, str] | None = None
 
 
-def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
-    """The words of one allocation."""
+def describe_answer(
+    one: Allocation, fit: Fit, facts: CorpusFacts | None, scale: LossScale = NATS
+) -> Answer:
+    """The words of one allocation; losses in a unit."""
     return Answer(
         flops=format_flops(one.flops),
         params=format_count(one.params),
@@ -74,21 +86,21 @@ def describe_answer(one: Allocation, fit: Fit, facts: CorpusFacts) -> Answer:
         level=one.level,
         params_interval=format_interval(one.params_interval, format_count),
         tokens_interval=format_interval(one.tokens_interval, format_count),
-        facts=tuple(_list_facts(one, facts)),
+        facts=tuple(_list_facts(one, facts, scale)),
         marker=mark_distance(one, fit),
         failed=list_failed(
             check
             for check in one.checks
             if check not in fit.checks and check.code != _SHOWN_BY_MARKER
         ),
-        measured=None if one.measured is None else _describe_measured(one.measured),
+        measured=None if one.measured is None else _describe_measured(one.measured, scale),
     )
 
 
-def _describe_measured(found: Measurement) -> tuple[str, str, str, str]:
+def _describe_measured(found: Measurement, scale: LossScale) -> tuple[str, str, str, str]:
     runs = "the run" if found.runs == 1 else f"the best of {found.runs} runs"
-    loss, n, d = format_loss(found.loss), format_count(found.params), format_count(found.tokens)
-    return loss, n, d, runs
+    n, d = format_count(found.params), format_count(found.tokens)
+    return format_loss(scale.to(found.loss)), n, d, runs
 
 
 def list_failed(checks: Iterable[Check]) -> tuple[tuple[str, Check], ...]:
@@ -153,26 +165,24 @@ def _find_range(one: Allocation, fit: Fit) -> tuple[float, float] | None:
     return None if fit.covered is None else fit.covered.flops
 
 
-def _list_facts(one: Allocation, facts: CorpusFacts) -> list[tuple[str, str]]:
-    lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts))]
+def _list_facts(
+    one: Allocation, facts: CorpusFacts | None, scale: LossScale
+) -> list[tuple[str, str]]:
+    lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts, scale))]
     if one.flat_basin is not None:
         low, high = (format_count(end) for end in one.flat_basin)
-        lines.append(
-            (
-                "Flat basin",
-                f"any size from {low} to {high} parameters needs at most "
-                f"{format_share(one.compute_penalty)} more compute for the same loss",
-            )
+        words = (
+            f"any size from {low} to {high} parameters needs at most "
+            f"{format_share(one.compute_penalty)} more compute for the same loss"
         )
+        lines.append(("Flat basin", words))
     if one.shape is not None:
         built = one.shape
-        lines.append(
-            (
-                "Nearest model that can be built",
-                f"{describe_shape(built.shape).full}: {format_count(built.params)} parameters on "
-                f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}",
-            )
+        words = (
+            f"{describe_shape(built.shape).full}: {format_count(built.params)} parameters on "
+            f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}"
         )
+        lines.append(("Nearest model that can be built", words))
     lines.append(("Tokens per parameter", format_count(one.tokens_per_param)))
     return lines
 
@@ -185,26 +195,34 @@ def _describe_penalty(penalty: float | None) -> str:
     return f" ({format_share(penalty)} more compute than the best size between the rungs)"
 
 
-def describe_loss(loss: float | None, interval: Interval | None, facts: CorpusFacts) -> str:
-    """Nats per token with interval, and bits per byte where the corpus allows."""
+def describe_loss(
+    loss: float | None,
+    interval: Interval | None,
+    facts: CorpusFacts | None,
+    scale: LossScale = NATS,
+) -> str:
+    """A loss in its unit with interval, and bits per byte where the corpus allows."""
     if loss is None or not math.isfinite(loss):
         return "not known by this approach"
-    words = f"{format_loss(loss)} nats/token"
+    words = f"{format_loss(scale.to(loss))} {scale.label}"
     if interval is not None:
-        words += f" ({format_interval(interval, format_loss)})"
-    per_byte = convert_to_bits(loss, facts)
+        words += f" ({format_interval(interval.rewrite(scale), format_loss)})"
+    per_byte = None if scale.unit == "bpb" else convert_to_bits(loss, facts)
     return words if per_byte is None else f"{words}; {format_loss(per_byte)} bits per byte"
 
 
-def convert_to_bits(loss: float | None, facts: CorpusFacts) -> float | None:
+def convert_to_bits(loss: float | None, facts: CorpusFacts | None) -> float | None:
     """Bits per byte of a loss; None where loss or corpus do not say."""
-    if loss is None:
+    if loss is None or facts is None:
         return None
     return bits_per_byte(loss, tokens=facts.validation_tokens, bytes_=facts.validation_bytes)
 
 
 def compare_conventions(
-    by_count: Mapping[CountConvention, Allocation | None], used: str, facts: CorpusFacts
+    by_count: Mapping[CountConvention, Allocation | None],
+    used: str,
+    facts: CorpusFacts | None,
+    scale: LossScale = NATS,
 ) -> list[dict[str, str]]:
     """One row per way of counting N; `used` is the report's own."""
     rows = []
@@ -218,7 +236,7 @@ def compare_conventions(
                 "params": format_count(one.params),
                 "tokens": format_count(one.tokens),
                 "ratio": format_count(one.tokens_per_param),
-                "loss": format_loss(one.loss),
+                "loss": format_loss(scale.to_or_none(one.loss)),
                 "bits": format_loss(convert_to_bits(one.loss, facts)),
             }
             if one.flat_basin is not None:

@@ -20,9 +20,10 @@ from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.report.sliders import ConditionCurve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
 
 # Relative; half a unit of the third digit is 5e-4 to 5e-3.
@@ -42,12 +43,13 @@ class AnswerTable:
 
     Attributes:
         flops: Budgets [FLOP], ascending, shape (k,).
-        params, tokens, loss: N*, D*, loss [nats/token] at each; loss is None where the approach
+        params, tokens, loss: N*, D*, loss [in `scale`] at each; loss is None where the approach
             does not know it everywhere.
         ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
         covered: Budgets of the data behind the answers [FLOP].
         level: Of the intervals.
         curves: Answers under service and repeated text; empty where the approach knows neither.
+        scale: The unit of losses.
     """
 
     flops: FloatArray
@@ -58,6 +60,7 @@ class AnswerTable:
     covered: tuple[float, float]
     level: float
     curves: tuple[ConditionCurve, ...]
+    scale: LossScale = NATS
 
     def describe_budgets(self) -> dict[str, float]:
         """Lowest and highest budget, and the one to start from [FLOP], to three digits inwards."""
@@ -77,12 +80,15 @@ class AnswerTable:
             ranges["flops"] = _round([one.flops for one in self.ranges])
             for name in ("params", "tokens", "loss"):
                 ends = [getattr(one, f"{name}_interval") for one in self.ranges]
+                if name == "loss":
+                    ends = [end and end.rewrite(self.scale) for end in ends]
                 if all(end is not None and end.low > 0 and np.isfinite(end.high) for end in ends):
                     ranges[name] = [_round([e.low for e in ends]), _round([e.high for e in ends])]
         return {
             "best": {name: _round(values) for name, values in best.items()},
             "ranges": ranges or None,
             "covered": list(self.covered),
+            "unit": self.scale.label,
             "command": command,
             "conditions": self._list_conditions(),
         }
@@ -102,19 +108,17 @@ class AnswerTable:
         }
 
 
-def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above; None where none can be had.
-
-    Args:
-        fit: What answers.
-        allocations: The report's answers; without one there is no calculator either.
-    """
+def tabulate_answers(
+    fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
+) -> AnswerTable | None:
+    """Answers from half a decade below the data to three above, losses in a unit (page.js
+    interpolates in it); None where none can be had, or where the report has no answer."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
         return None
     known, low, high = found
-    nodes, answers = _place_nodes(fit, np.log(low), np.log(high))
+    nodes, answers = _place_nodes(fit, np.log(low), np.log(high), scale)
     columns = np.exp(answers)
     ranges: tuple[Allocation, ...] = ()
     if allocations[0].params_interval is not None:
@@ -128,7 +132,8 @@ def tabulate_answers(fit: Fit, allocations: tuple[Allocation, ...]) -> AnswerTab
         ranges=ranges,
         covered=known,
         level=fit.level,
-        curves=trace_conditions(fit, low=float(low), high=float(high)),
+        curves=trace_conditions(fit, low=float(low), high=float(high), scale=scale),
+        scale=scale,
     )
 
 
@@ -147,10 +152,10 @@ def _find_span(
 
 
 def list_answers(
-    fit: Fit, allocations: tuple[Allocation, ...]
+    fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
 ) -> list[tuple[str, str, str, str, str]]:
     """(budget, N*, D*, D*/N*, loss), with intervals, of two budgets a decade, for readers without
-    scripts; `fit` and `allocations` as for `tabulate_answers`."""
+    scripts; `fit` and `allocations` as for `tabulate_answers`, losses in a unit."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
@@ -163,7 +168,12 @@ def list_answers(
             _join(format_count(one.params), format_interval(one.params_interval, format_count)),
             _join(format_count(one.tokens), format_interval(one.tokens_interval, format_count)),
             format_count(one.tokens_per_param),
-            _join(format_loss(one.loss), format_interval(one.loss_interval, format_loss)),
+            _join(
+                format_loss(scale.to_or_none(one.loss)),
+                format_interval(
+                    one.loss_interval and one.loss_interval.rewrite(scale), format_loss
+                ),
+            ),
         )
         for one in shown
     ]
@@ -173,15 +183,17 @@ def _join(value: str, interval: str) -> str:
     return f"{value} ({interval})" if interval else value
 
 
-def _place_nodes(fit: Fit, low: float, high: float) -> tuple[FloatArray, FloatArray]:
+def _place_nodes(
+    fit: Fit, low: float, high: float, scale: LossScale
+) -> tuple[FloatArray, FloatArray]:
     """ln C, shape (k,), and (ln N*, ln D*, ln loss) there, shape (3, k)."""
     nodes = np.linspace(low, high, _FIRST)
-    answers = _answer(fit, nodes)
+    answers = _answer(fit, nodes, scale)
     halved = np.ones(nodes.size - 1, dtype=bool)
     while halved.any():
         left = np.flatnonzero(halved)
         middles = (nodes[left] + nodes[left + 1]) / 2.0
-        truth = _answer(fit, middles)
+        truth = _answer(fit, middles, scale)
         between = (answers[:, left] + answers[:, left + 1]) / 2.0
         missed = np.nan_to_num(np.abs(truth - between)).max(axis=0) > ACCURACY
         again = missed & (nodes[left + 1] - nodes[left] > 2 * _LEAST_GAP)
@@ -202,15 +214,15 @@ def _find_range(fit: Fit, flops: float, known: tuple[float, float]) -> Allocatio
     return allocate(fit, flops, far=True)
 
 
-def _answer(fit: Fit, log_flops: FloatArray) -> FloatArray:
-    """(ln N*, ln D*, ln loss) of many budgets at once, as `allocate` finds each; NaN: no loss."""
+def _answer(fit: Fit, log_flops: FloatArray, scale: LossScale) -> FloatArray:
+    """(ln N*, ln D*, ln of the loss as it is written) of many budgets at once, as `allocate` finds
+    each; NaN: no loss."""
     frontier = fit.frontier
     assert frontier is not None
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
-        return np.log([params, tokens, family.loss(letters, params, tokens)])
+        return np.log([params, tokens, scale.to(family.loss(letters, params, tokens))])
     log_n = math.log(frontier.k_n) + frontier.a * log_flops
     log_d = math.log(frontier.k_d) + frontier.b * log_flops
     return np.stack((log_n, log_d, np.full(log_flops.size, np.nan)))

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from scaling.laws.registry import find_family, find_law
+from scaling.report.answers import describe_law_unit
 from scaling.report.choices import list_filters
+from scaling.report.table_rows import describe_collection, describe_training
 from scaling.sweep.counting import count_params
 from scaling.units import format_count, format_flops
 from scaling.words.plain import ABSENT, APPROACH_WORDS, format_range, format_share
@@ -40,11 +42,16 @@ class ChecklistGroup:
 
 def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
     """Every question of the checklist with this report's answer."""
+    if data.origin is None:
+        training, collection = _describe_training(data), _describe_collection(data)
+    else:
+        training = describe_training(data.table)
+        collection = describe_collection(data)
     return (
         ChecklistGroup("What is given away", _describe_open(data)),
         ChecklistGroup("The form of the law (section 3)", _describe_form(data)),
-        ChecklistGroup("Training (section 4)", _describe_training(data)),
-        ChecklistGroup("Data taken from training (section 5)", _describe_collection(data)),
+        ChecklistGroup("Training (section 4)", training),
+        ChecklistGroup("Data taken from training (section 5)", collection),
         ChecklistGroup("Fitting (section 6)", _describe_fitting(data)),
     )
 
@@ -55,7 +62,7 @@ def _describe_open(data: ReportData) -> tuple[tuple[str, str], ...]:
     return (
         ("Is the training code open?", _name_code(data)),
         ("Is the analysis code open?", f"{wrote}; this report by: {data.command}"),
-        ("Are the models kept?", _describe_weights(data)),
+        ("Are the models kept?", _describe_weights(data) if data.origin is None else NOT_RECORDED),
         (
             "Are the measured values given?",
             "yes: every run with its N, D, C and loss, as a table here and as CSV (Data and "
@@ -79,7 +86,7 @@ def _name_code(data: ReportData) -> str:
 
 
 def _describe_weights(data: ReportData) -> str:
-    if not data.spec.keep_weights:
+    if not data.get_spec().keep_weights:
         return "no: the sweep file says keep_weights: false"
     kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
     if not kept:
@@ -91,14 +98,14 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
     fit = data.fit
     if fit.law is None:
         return (("What is the form of the law?", f"No law was fitted. {fit.reason}"),)
-    family = find_law(fit.law.family)
-    letters = ", ".join(family.param_names)
+    family = find_law(fit.law.rewrite(fit.law.find_scale(data.scale)).family)
+    unit = describe_law_unit(fit, data.scale) or data.scale.label
+    form = family.equation
+    fitted = f"{', '.join(family.param_names)}: {len(fit.law.params)}"
     if fit.members:
         form, fitted = "a weighted average of several laws", f"those of {len(fit.members)} members"
-    else:
-        form, fitted = family.equation, letters
     return (
-        ("What is the form of the law?", f"{form} [nats/token]"),
+        ("What is the form of the law?", f"{form} [{unit}]"),
         (
             "Which variables does it relate?",
             "held-out loss L, model size N, tokens seen D; compute C enters through the cost "
@@ -110,12 +117,9 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
             if fit.frontier is not None
             else "to predict the loss of larger runs; it splits no budget",
         ),
-        ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
+        ("Which parameters are fitted, and how many?", fitted),
         ("How many laws are fitted?", _count_laws(data)),
-        (
-            "Where does the form come from, and what does it assume?",
-            _name_origin(fit),
-        ),
+        ("Where does the form come from, and what does it assume?", _name_origin(fit)),
     )
 
 
@@ -127,21 +131,15 @@ def _name_origin(fit: Fit) -> str:
     return "; ".join([*said, "one recipe throughout"])
 
 
-def _count_fitted(letters: str, fit: Fit) -> str:
-    assert fit.law is not None
-    return letters if fit.members else f"{letters}: {len(fit.law.params)}"
-
-
 def _count_laws(data: ReportData) -> str:
     """One, and those it is compared with."""
     others = len(data.variants)
-    if not others:
-        return "one"
-    return f"one; {others} other choices of law, method and runs stand in Other choices"
+    beside = f"; {others} other choices of law, method and runs stand in Other choices"
+    return "one" + (beside if others else "")
 
 
 def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
-    cells = [cell for cell in data.plan.cells if cell.role in ("grid", "replicate")]
+    cells = [cell for cell in data.get_plan().cells if cell.role in ("grid", "replicate")]
     runs = [cell.run for cell in cells]
     if not runs:
         return (("How many models, of which sizes?", ABSENT),)
@@ -164,8 +162,10 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "On which data? Is any repeated?",
-            f"{format_count(data.facts.train_tokens)} unique training tokens, digest "
-            f"{data.facts.digest[:12]}; {repeated}",
+            f"{format_count(data.get_facts().train_tokens)} unique training tokens, digest "
+            f"{data.get_facts().digest[:12]}; {repeated}"
+            if data.get_facts().is_known
+            else "on data that its trainer alone knows (trainer.data of the sweep file)",
         ),
         (
             "What is the largest run?",
@@ -175,7 +175,10 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "How are size, data and compute counted?",
-            f"N {count} (the answer under the other counts stands in this report); D tokens "
+            f"N as the trainer counts it ({data.fit.convention or 'not said what'}); D tokens "
+            "seen; C = D · FLOPs per token, as the sweep file states them"
+            if data.is_listed
+            else f"N {count} (the answer under the other counts stands in this report); D tokens "
             "seen; C = D · (6N + 12 · layers · width · context), attention not halved",
         ),
         (
@@ -188,16 +191,20 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "What else is decided, and does it change with scale?",
-            "width and depth: one fixed ladder on which both grow; every run's shape stands in its "
-            "row. Initialisation follows width; optimiser, schedule, context and text are those of "
-            "every run",
+            "what its trainer decides is not known here"
+            if data.get_spec().trainer is not None
+            else "width and depth: one fixed ladder on which both grow; every run's shape stands "
+            "in its row. Initialisation follows width; optimiser, schedule, context and text are "
+            "those of every run",
         ),
     )
 
 
 def _describe_recipe(data: ReportData) -> str:
     """What the sweep file states itself, and what the rules decide."""
-    stated = sorted(data.spec.recipe.model_fields_set)
+    if not data.get_spec().asks_recipe:
+        return "by the trainer, which is not part of this project: see its files"
+    stated = sorted(data.get_spec().recipe.model_fields_set)
     rules = (
         "batch, learning rate, warmup and decay follow N and D by published rules with constants "
         "calibrated beforehand, one recipe for all runs (section The recipe)"
@@ -206,13 +213,13 @@ def _describe_recipe(data: ReportData) -> str:
 
 
 def _describe_bracket(data: ReportData) -> str:
-    if any(cell.role == "bracket" for cell in data.plan.cells):
+    if any(cell.role == "bracket" for cell in data.get_plan().cells):
         return "; other learning rates and batches were tried at three corners"
     return "; no other learning rate or batch was tried in this sweep"
 
 
 def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
-    facts = data.facts
+    facts = data.get_facts()
     return (
         (
             "How many points of each run are fitted, and which?",
@@ -221,10 +228,12 @@ def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Which metric, on which data?",
-            "mean cross-entropy in nats per token on "
+            f"mean cross-entropy in {data.scale.label} on "
             f"{format_count(facts.validation_tokens)} held-out tokens of "
             f"{facts.validation_documents} documents, the same for every run; "
-            f"{format_share(facts.overlap)} of their 32-byte spans occur in training",
+            f"{format_share(facts.overlap)} of their 32-byte spans occur in training"
+            if facts.is_known and data.get_spec().trainer is None
+            else "the loss that its own trainer reports, on data that it alone knows",
         ),
         (
             "Is the metric changed before fitting?",
@@ -280,8 +289,7 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "Do all points enter the fit?",
-            f"{fit.n} of {sum(one.status == 'finished' for one in data.results.values())} finished "
-            "runs; brackets, validations and runs outside the plan do not",
+            _count_points(data),
         ),
         (
             "Which other methods answer?",
@@ -300,7 +308,19 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
     )
 
 
+def _count_points(data: ReportData) -> str:
+    if data.origin is not None:
+        return f"{data.fit.n} of the {len(data.origin.rows)} rows that were read"
+    finished = sum(one.status == "finished" for one in data.results.values())
+    return (
+        f"{data.fit.n} of {finished} finished runs; brackets, validations and runs outside the "
+        "plan do not"
+    )
+
+
 def _describe_forecasts(data: ReportData) -> str:
+    if data.origin is not None:
+        return ""  # those of a table lie elsewhere: "scaling forecast" tells them
     if data.forecasts is None or not data.forecasts.scored:
         return "; no forecast was registered and checked"
     return (

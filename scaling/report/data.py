@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,11 @@ from scaling.report.sensitivity import Variant
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
+from scaling.sweep.families.listed import LISTED
+from scaling.tables.facts import TableFacts
 from scaling.tables.filters import FilterEffect
 from scaling.tables.run_table import RunTable
+from scaling.units.losses import NATS, LossScale
 
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
@@ -25,16 +29,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TableSource:
+    """What stands behind a report where a sweep does not: a table of runs.
+
+    Attributes:
+        rows: Every row that was read.
+        facts: What was understood of the file.
+    """
+
+    rows: RunTable
+    facts: TableFacts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReportData:
     """Everything a report shows.
 
     Attributes:
-        name: Of the sweep.
-        sweep_yaml: Text of the sweep file.
-        spec: The same, parsed.
+        name: Of the sweep, or of the table.
+        sweep_yaml: Text of the sweep file; empty for a table.
+        spec: The same, parsed; None for a table.
         command: What rebuilds the report, ready to paste.
-        plan: Cells, rejected cells, warnings.
-        facts: Of the corpus.
+        plan: Cells, rejected cells, warnings; None for a table.
+        facts: Of the corpus; None for a table.
         results: By run_id; runs outside the plan are listed as such.
         failures: run_id -> cause, of planned runs without a result.
         damaged: Sentences about stored results that are not what was written.
@@ -56,14 +73,16 @@ class ReportData:
         csv: Every result as CSV; empty where there is none.
         vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
         recipes: The file's recipes compared; None likewise.
+        origin: The table of runs behind the report; None for a sweep.
+        scale: The unit of losses, in all that is shown; values here are in nats.
     """
 
     name: str
     sweep_yaml: str
-    spec: SweepSpec
+    spec: SweepSpec | None
     command: str
-    plan: Plan
-    facts: CorpusFacts
+    plan: Plan | None
+    facts: CorpusFacts | None
     results: Mapping[str, RunResult]
     failures: Mapping[str, str]
     damaged: tuple[str, ...]
@@ -85,3 +104,33 @@ class ReportData:
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
     recipes: RecipeComparison | None = None
+    origin: TableSource | None = None
+    scale: LossScale = NATS
+
+    def reword(self) -> ReportData:
+        """The same with every sentence in its unit of losses."""
+        return dataclasses.replace(
+            self,
+            fit=self.fit.reword(self.scale),
+            allocations=tuple(one.reword(self.scale) for one in self.allocations),
+        )
+
+    def get_plan(self) -> Plan:
+        """The plan of a sweep's report."""
+        assert self.plan is not None
+        return self.plan
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its models are those that a sweep file lists, each with the one N it states."""
+        return self.spec is not None and self.spec.family == LISTED.name
+
+    def get_spec(self) -> SweepSpec:
+        """The sweep file of a sweep's report."""
+        assert self.spec is not None
+        return self.spec
+
+    def get_facts(self) -> CorpusFacts:
+        """The corpus of a sweep's report."""
+        assert self.facts is not None
+        return self.facts

@@ -7,7 +7,7 @@ the budget (viridis, ascending; without budgets, C); N, D and C are logarithmic.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -35,9 +35,9 @@ TrainingCurve = Sequence[tuple[float, float]]
 PARAMS_LABEL = "model size N [parameters]"
 TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
-LOSS_LABEL = "loss L [nats/token]"
 
 _NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
+_MOST_LINES = 30  # of the law: more run into each other
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
 
@@ -45,34 +45,41 @@ def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against N, one parabola per budget, its minimum marked or marked as rejected."""
     low, high = span_of(data.params, margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high))
-    _set_loss_axis(ax, data.loss)
+    loss = data.scale.to(data.loss)
+    _set_loss_axis(ax, loss)
     ends = []
     for curve in data.curves:
         color = choose_color(data.position[curve.rows[0]])
         x_end, y_end = _draw_parabola(ax, data, curve, color)
         ends.append((x_end, y_end, format_power(curve.budget.flops)))
-    draw_dots(ax, data, data.params, data.loss)
+    draw_dots(ax, data, data.params, loss)
     ax.set_xlabel(PARAMS_LABEL)
-    ax.set_ylabel(LOSS_LABEL)
+    ax.set_ylabel(label_loss(data))
     label_ends(ax, ends)
+
+
+def label_loss(data: MeasuredRuns) -> str:
+    """The axis of losses."""
+    return f"loss L [{data.scale.label}]"
 
 
 def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tuple[float, float]:
     """Draw one budget's curve; returns its right end."""
     rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
     if curve.vertex is None or curve.lowest is None:  # bends down: no parabola to trust
-        ax.plot(data.params[rows], data.loss[rows], color=color, linewidth=1.2, linestyle=":")
-        return float(data.params[rows[-1]]), float(data.loss[rows[-1]])
+        seen = data.scale.to(data.loss[rows])
+        ax.plot(data.params[rows], seen, color=color, linewidth=1.2, linestyle=":")
+        return float(data.params[rows[-1]]), float(seen[-1])
     x = np.linspace(curve.x.min(), curve.x.max(), 80)
-    loss = curve.lowest + curve.bend * (x - curve.vertex) ** 2
+    loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
+    lowest = np.array([data.scale.to(curve.lowest)])
     style = ":" if curve.rejection else "-"
     ax.plot(np.exp(curve.centre + x), loss, color=color, linewidth=1.8, linestyle=style)
     at = np.exp(curve.centre + curve.vertex)
     if not curve.rejection:
-        lowest = np.array([curve.lowest])
         draw_markers(ax, np.array([at]), lowest, [color], marker="D", size=90, zorder=6)
     elif ax.get_xlim()[0] < at < ax.get_xlim()[1]:
-        ax.scatter([at], [curve.lowest], s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
+        ax.scatter([at], lowest, s=70, marker="x", color=ACCENT, linewidths=2.0, zorder=6)
     return float(np.exp(curve.centre + x[-1])), float(loss[-1])
 
 
@@ -81,7 +88,7 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     low, high = span_of(data.tokens, margin=0.05)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=9))
     ends: list[tuple[float, float, str]] = []
-    for params in np.unique(data.params):
+    for params in _choose_sizes(data.params):
         own = data.tokens[data.params == params]
         inside = np.geomspace(own.min(), own.max(), 50)
         beyond = np.geomspace(own.max(), high, 50)
@@ -89,15 +96,23 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         further = evaluate_law(fit, np.full(50, params), beyond)
         if line is None or further is None:
             return
+        line, further = data.scale.to(line), data.scale.to(further)
         ax.plot(beyond, further, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         ax.plot(inside, line, color=MUTED, linewidth=1.6, zorder=2)
         name = format_count(params)
         ends.append((high, float(further[-1]), name if ends else f"N = {name}"))
-    draw_dots(ax, data, data.tokens, data.loss)
+    draw_dots(ax, data, data.tokens, data.scale.to(data.loss))
     ax.set_xlabel(TOKENS_LABEL)
-    ax.set_ylabel(LOSS_LABEL)
-    _set_loss_axis(ax, np.append(data.loss, [loss for _, loss, _ in ends]))
+    ax.set_ylabel(label_loss(data))
+    _set_loss_axis(ax, np.append(data.scale.to(data.loss), [loss for _, loss, _ in ends]))
     label_ends(ax, ends, thin=True)
+
+
+def _choose_sizes(params: FloatArray) -> FloatArray:
+    """The sizes that get a line: all, or _MOST_LINES of them from the smallest to the largest."""
+    sizes = np.unique(params)
+    kept = np.linspace(0, sizes.size - 1, min(sizes.size, _MOST_LINES)).round().astype(int)
+    return np.asarray(sizes[kept], dtype=np.float64)
 
 
 def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> None:
@@ -135,33 +150,47 @@ def draw_frontier(
     allocations: Sequence[Allocation],
 ) -> None:
     """N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
-    flops, edge, best = lines.flops, lines.edge, lines.best[quantity]
-    shown = [best]
-    if lines.band is not None:
-        bottom, top = lines.band[quantity]
-        ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
-        shown += [bottom, top]
-    ax.plot(flops[flops <= edge], best[flops <= edge], color=INK, linewidth=1.9)
-    ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
-    column = 0 if quantity == "params" else 1
-    shown.append(_draw_minima(ax, data, fit, column))
+    flops, column = lines.flops, 0 if quantity == "params" else 1
+    band = None if lines.band is None else lines.band[quantity]
+    shown = draw_line(ax, lines, lines.best[quantity], band)
+    shown.append(draw_minima(ax, data, fit, lambda optima: optima[:, 1 + column]))
     shown.append(_draw_answers(ax, allocations, quantity, ends=(flops[0], flops[-1])))
     set_log_axis(ax, "x", flops[0], flops[-1], words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
-    ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
-    note(ax, 0.03, 0.97, "within the data")
-    ax.set_xlabel(FLOPS_LABEL)
+    shade_data(ax, lines)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
 
 
-def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatArray:
-    """Minima of the accepted IsoFLOP curves, in their budget's colour."""
+def draw_line(
+    ax: Axes, lines: FrontierLines, best: FloatArray, band: tuple[FloatArray, FloatArray] | None
+) -> list[FloatArray]:
+    """A quantity of the frontier against C in its band, dashed beyond the data; returns the values
+    shown."""
+    flops, edge = lines.flops, lines.edge
+    if band is not None:
+        ax.fill_between(flops, *band, color=MUTED, alpha=0.22, linewidth=0)
+    ax.plot(flops[flops <= edge], best[flops <= edge], color=INK, linewidth=1.9)
+    ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    return [best, *(band or ())]
+
+
+def shade_data(ax: Axes, lines: FrontierLines) -> None:
+    """The budgets of the data, on an axis of C."""
+    ax.axvspan(lines.flops[0], lines.edge, color=SHADE, zorder=0, linewidth=0)
+    note(ax, 0.03, 0.97, "within the data")
+    ax.set_xlabel(FLOPS_LABEL)
+
+
+def draw_minima(
+    ax: Axes, data: MeasuredRuns, fit: Fit, value: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """A value of the accepted IsoFLOP curves' minima (C, N, D, loss), in their budget's colour."""
     isoflop = fit.approaches.get("isoflop")
     if isoflop is None or not isoflop.optima:
         return np.empty(0)
     optima = np.array(isoflop.optima)
-    colors = [choose_color(_nearest_position(data, flops)) for flops in optima[:, 0]]
-    values = np.asarray(optima[:, 1 + column], dtype=np.float64)
+    colors = [choose_color(data.find_position(flops)) for flops in optima[:, 0]]
+    values = value(optima)
     draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
     return values
 
@@ -205,10 +234,10 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     if not rows:
         return
     where = np.array([known[fit.backcast.run[at]] for at in rows])
-    predicted = np.array([fit.backcast.predicted[at] for at in rows])
+    predicted = data.scale.to(np.array([fit.backcast.predicted[at] for at in rows]))
     order = np.argsort(data.params[where], kind="stable")
     where, predicted = where[order], predicted[order]
-    params, measured = data.params[where], data.loss[where]
+    params, measured = data.params[where], data.scale.to(data.loss[where])
     low, high = span_of(params, margin=0.12)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=8))
     _set_loss_axis(ax, np.concatenate((measured, predicted)))
@@ -225,7 +254,7 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         ],
     )
     ax.set_xlabel(PARAMS_LABEL)
-    ax.set_ylabel(LOSS_LABEL)
+    ax.set_ylabel(label_loss(data))
 
 
 def draw_training(
@@ -244,6 +273,7 @@ def draw_training(
         if points.size == 0:
             continue
         tokens, loss = _average(points)
+        loss = data.scale.to(loss)
         if run_id in diverged:
             ax.plot(tokens, loss, color=ACCENT, linewidth=1.0, linestyle=":", zorder=3)
         else:
@@ -263,7 +293,7 @@ def draw_training(
     set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
     label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])
     ax.set_xlabel("tokens seen")
-    ax.set_ylabel("training loss [nats/token]")
+    ax.set_ylabel(f"training loss [{data.scale.label}]")
 
 
 def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -304,8 +334,3 @@ def draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> Non
 def _set_loss_axis(ax: Axes, loss: FloatArray) -> None:
     pad = max(0.06 * float(np.ptp(loss)), 0.01)
     set_linear_axis(ax, "y", float(loss.min()) - 1.6 * pad, float(loss.max()) + pad)
-
-
-def _nearest_position(data: MeasuredRuns, flops: float) -> float:
-    """Colour of the run nearest in C: a minimum has the colour of its budget."""
-    return float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))])

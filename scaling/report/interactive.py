@@ -15,7 +15,7 @@ import numpy as np
 from scaling.ledger.results import RunResult
 from scaling.report.axes import format_power
 from scaling.report.canvas import name_variable
-from scaling.report.figures import LOSS_LABEL, PARAMS_LABEL, TOKENS_LABEL
+from scaling.report.figures import PARAMS_LABEL, TOKENS_LABEL, label_loss
 from scaling.report.landscape import Surface
 from scaling.report.measured import MeasuredRuns
 from scaling.sweep.families.registry import describe_shape
@@ -35,7 +35,7 @@ def list_live_figures(
     if len(data) and data.budgets:
         figures["isoflop"] = {
             "x": {"label": PARAMS_LABEL, "log": True},
-            "y": {"label": LOSS_LABEL, "log": False},
+            "y": {"label": label_loss(data), "log": False},
             "labels": "end",
             "traces": [*_trace_parabolas(data), *_trace_runs(data, results, against="loss")],
         }
@@ -55,7 +55,7 @@ def list_live_figures(
                         "dashes",
                         params,
                         tokens,
-                        color=_color_of_budget(data, flops),
+                        color=name_variable(data.find_position(flops)),
                         words=f"{format_flops(flops)} FLOPs",
                     )
                     for flops, params, tokens in surface.budgets
@@ -70,23 +70,29 @@ def list_live_figures(
 def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
     traces = []
     for curve in data.curves:
-        color = _color_of_budget(data, curve.budget.flops)
+        color = name_variable(data.find_position(curve.budget.flops))
         name = f"budget {format_flops(curve.budget.flops)}"
         if curve.vertex is None or curve.lowest is None:
             rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
             traces.append(
-                _trace("dotted", data.params[rows], data.loss[rows], color=color, words=name)
+                _trace(
+                    "dotted",
+                    data.params[rows],
+                    data.scale.to(data.loss[rows]),
+                    color=color,
+                    words=name,
+                )
             )
             continue
         x = np.linspace(curve.x.min(), curve.x.max(), _PARABOLA)
-        loss = curve.lowest + curve.bend * (x - curve.vertex) ** 2
+        loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
         kind: Kind = "dotted" if curve.rejection else "line"
         line = _trace(kind, np.exp(curve.centre + x), loss, color=color, words=name)
         traces.append(line | {"label": format_power(curve.budget.flops)})
         if not curve.rejection:
             at = np.exp(np.array([curve.centre + curve.vertex]))
-            words = f"{name}<br>best N {format_count(float(at[0]))}<br>loss {curve.lowest:.4f}"
-            lowest = np.array([curve.lowest])
+            lowest = np.array([data.scale.to(curve.lowest)])
+            words = f"{name}<br>best N {format_count(float(at[0]))}<br>loss {lowest[0]:.4f}"
             traces.append(_trace("diamonds", at, lowest, color=color, words=words))
     return traces
 
@@ -96,17 +102,19 @@ def _trace_runs(
 ) -> list[dict[str, Any]]:
     """The runs of each colour, repeats as rings; hovering names the run."""
     values: FloatArray = getattr(data, against)
+    if against == "loss":
+        values = data.scale.to(values)
+    # Of a grid without budgets colour is C, and every run has its own.
+    colors = [name_variable(position) for position in data.position]
+    groups: dict[tuple[int, str, bool], list[int]] = {}
+    for at, key in enumerate(zip(data.rank.tolist(), colors, data.replicate.tolist(), strict=True)):
+        groups.setdefault(key, []).append(at)
     traces = []
-    ranks = np.unique(data.rank)
-    for rank in ranks:
-        for repeated in (False, True):
-            rows = np.flatnonzero((data.rank == rank) & (data.replicate == repeated))
-            if rows.size == 0:
-                continue
-            color = name_variable(data.position[rows[0]])
-            kind: Kind = "rings" if repeated else "dots"
-            one = _trace(kind, data.params[rows], values[rows], color=color, words="")
-            traces.append(one | {"text": _describe_runs(data, results, rows)})
+    for (_, color, repeated), places in sorted(groups.items()):
+        rows = np.array(places)
+        kind: Kind = "rings" if repeated else "dots"
+        one = _trace(kind, data.params[rows], values[rows], color=color, words="")
+        traces.append(one | {"text": _describe_runs(data, results, rows)})
     return traces
 
 
@@ -115,23 +123,26 @@ def _describe_runs(
 ) -> list[str]:
     words = []
     for at in rows:
-        result = results[data.run[at]]
-        error = "" if result.loss_se is None else f" ± {result.loss_se:.2g}"
+        result = results.get(data.run[at])
+        name, shape, seed, error = "", "", "", ""
+        if result is not None:
+            name, seed = f"run {data.run[at]}<br>", f", seed {result.run.seed}"
+            shape = f" ({describe_shape(result.run.shape).label})"
+            if result.loss_se is not None:
+                loss = float(data.loss[at])
+                error = f" ± {data.scale.write_error(result.loss_se, loss):.2g}"
+        elif data.run[at].isdecimal():  # a row's number; names come from outside
+            name = f"row {data.run[at]}<br>"
         words.append(
-            f"run {data.run[at]}<br>N {format_count(data.params[at])} "
-            f"({describe_shape(result.run.shape).label}), D {format_count(data.tokens[at])}<br>"
-            f"C {format_flops(data.flops[at])}, seed {result.run.seed}<br>"
-            f"loss {data.loss[at]:.4f}{error} nats/token"
+            f"{name}N {format_count(data.params[at])}{shape}, D {format_count(data.tokens[at])}"
+            f"<br>C {format_flops(data.flops[at])}{seed}<br>"
+            f"loss {data.scale.to(float(data.loss[at])):.4f}{error} {data.scale.label}"
         )
     return words
 
 
 def _trace(kind: Kind, x: FloatArray, y: FloatArray, *, color: str, words: str) -> dict[str, Any]:
     return {"kind": kind, "x": _round(x), "y": _round(y), "color": color, "text": words}
-
-
-def _color_of_budget(data: MeasuredRuns, flops: float) -> str:
-    return name_variable(float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))]))
 
 
 def _round(values: FloatArray | Sequence[float]) -> list[float]:

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.files.durable import blaming_machine, write_durably
+from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Check
-from scaling.report.answers import describe_answer, list_failed
+from scaling.report.answers import describe_answer, describe_law_unit, list_failed
 from scaling.report.calculator import list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
+from scaling.report.table_rows import COLUMNS, list_columns, list_headings, list_table_runs
 from scaling.words.forecasts import describe_score, list_forecast_rows
 from scaling.words.plain import FORECAST_HEADINGS, format_share, name_check, replace_unprintable
 from scaling.words.statuses import STATUSES
@@ -36,23 +37,22 @@ def write_markdown(data: ReportData, folder: Path) -> Path:
         EnvironmentFault: The folder cannot be written.
     """
     path = folder / "report.md"
-    with blaming_machine(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_durably(path, render_markdown(data).encode("utf-8"))
     return path
 
 
 def render_markdown(data: ReportData) -> str:
     """The report as Markdown text."""
-    fit = data.fit
+    data = data.reword()
+    fit, scale = data.fit, data.scale
     lines = [f"# Scaling report: {_plain(data.name)}", "", _plain(data.created), ""]
     lines += ["## The answer", ""]
-    for one in data.allocations:
-        told = describe_answer(one, fit, data.facts)
+    for told in (describe_answer(one, fit, data.facts, scale) for one in data.allocations):
         if told.measured is not None:
             loss, params, tokens, which = told.measured
             lines += [
-                f"Measured: at **{told.flops} FLOPs** {which} reached **{loss} nats/token** "
+                f"Measured: at **{told.flops} FLOPs** {which} reached **{loss} {scale.label}** "
                 f"({params} parameters on {tokens} tokens). The forecast beside it:",
                 "",
             ]
@@ -74,13 +74,15 @@ def render_markdown(data: ReportData) -> str:
     lines += [STATUSES[fit.status].page, ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
-    table = list_answers(fit, data.allocations)
+    table = list_answers(fit, data.allocations, scale)
     if table:
         lines += ["## Other budgets", "", *_table(["C", "N*", "D*", "D*/N*", "loss"], table)]
     lines += ["## The law", ""]
+    if unit := describe_law_unit(fit, scale):
+        lines += [f"In {unit}.", ""]
     headings = ["coefficient", "estimate", f"{format_share(fit.level)} interval"]
-    lines += _table(headings, list_coefficients(fit))
-    groups = list_variants(data.variants)
+    lines += _table(headings, list_coefficients(fit, scale))
+    groups = list_variants(data.variants, scale)
     if groups and data.allocations:
         lines += ["## The same question under other choices", ""]
         lines += [_plain(describe_spread(data.variants, data.allocations[0])), ""]
@@ -88,12 +90,9 @@ def render_markdown(data: ReportData) -> str:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
     if data.forecasts is not None:
-        lines += [
-            "## Forecasts, and what became of them",
-            "",
-            _plain(describe_score(data.forecasts)),
-        ]
-        lines += ["", *_table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts))]
+        lines += ["## Forecasts, and what became of them", ""]
+        lines += [_plain(describe_score(data.forecasts)), ""]
+        lines += _table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts, scale))
     headings, scored = list_backtest(data.backtest)
     if scored:
         lines += ["## How well each law forecasts held-out runs", ""]
@@ -108,23 +107,38 @@ def render_markdown(data: ReportData) -> str:
     for group in fill_checklist(data):
         lines += [f"### {group.heading}", ""]
         lines += [f"- {question} {_plain(answer)}" for question, answer in group.rows] + [""]
-    runs = list_runs(
-        data.plan, data.results, data.failures, fit.convention or "matmul", data.left_out
-    )
-    lines += ["## Every run", ""]
+    lines += _list_source(data)
+    lines += ["## Rebuild and cite", "", *_fence(data.command)]
+    lines += _fence(cite_report(data), "bibtex")
+    if data.origin is None:
+        lines += ["The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _list_source(data: ReportData) -> list[str]:
+    """What was understood of a table, and every run."""
+    lines: list[str] = []
+    if data.origin is None:
+        headings: Sequence[tuple[str, str]] = RUN_HEADINGS
+        count = data.fit.convention or "matmul"
+        runs = list_runs(
+            data.get_plan(), data.results, data.failures, count, data.left_out, data.scale
+        )
+    else:
+        headings = list_headings(data.origin.rows)
+        runs = list_table_runs(data.origin.rows, data.table, data.scale)
+        lines += [
+            "## What was understood of the table",
+            "",
+            *_table(COLUMNS, list_columns(data.origin.facts)),
+        ]
+        lines += [f"- {_plain(note)}" for note in (*data.fit.notes, *data.damaged)] + [""]
+    lines += [f"## Every run (loss in {data.scale.label})", ""]
     lines += _table(
-        ["run", "status", *(name for name, _ in RUN_HEADINGS)],
+        ["run", "status", *(name for name, _ in headings)],
         [(row.run_id, row.status, *row.cells) for row in runs],
     )
-    lines += ["## Rebuild and cite", "", *_fence(data.command)]
-    bibtex = write_bibtex(
-        name=data.name,
-        version=data.versions.get("scaling", ""),
-        digest=fit.table_digest,
-        created=data.created,
-    )
-    lines += [*_fence(bibtex, "bibtex"), "The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+    return lines
 
 
 def _bullet(name: str, check: Check) -> str:

@@ -16,10 +16,11 @@ from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.sweep.cells import Plan
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import NATS, LossScale
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
@@ -42,6 +43,7 @@ class MeasuredRuns:
             where the grid has no budgets at all; NaN has none.
         replicate: Whether the run repeats a cell with another seed.
         curves: One parabola per budget with at least three sizes.
+        scale: The unit in which losses are drawn; here they are in nats.
     """
 
     run: tuple[str, ...]
@@ -54,14 +56,26 @@ class MeasuredRuns:
     position: FloatArray
     replicate: BoolArray
     curves: tuple[Curve, ...]
+    scale: LossScale = NATS
 
     def __len__(self) -> int:
         return len(self.run)
 
+    def find_position(self, flops: float) -> float:
+        """Place of a budget's colour [FLOP]: that of the run nearest in C."""
+        return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
 
-def collect_runs(table: RunTable, plan: Plan) -> MeasuredRuns:
-    """The fitted runs; the plan says which of them are replicates."""
-    roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
+
+def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
+    """The fitted runs; the plan says which of them are replicates, in a table without one a row of
+    an (N, D) that stands above is."""
+    if plan is not None:
+        roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
+        replicate = [roles[name] == "replicate" for name in table.run]
+    else:
+        cells = list(zip(table.params.tolist(), table.tokens.tolist(), strict=True))
+        first = {cell: at for at, cell in reversed(list(enumerate(cells)))}
+        replicate = [first[cell] < at for at, cell in enumerate(cells)]
     flops = list_flops(table)
     groups = group_budgets(table) if len(table) else ()
     budget = np.full(len(table), np.nan)
@@ -83,8 +97,9 @@ def collect_runs(table: RunTable, plan: Plan) -> MeasuredRuns:
         budgets=tuple(float(one) for one in budgets),
         rank=rank,
         position=_place_colors(rank, len(budgets), flops),
-        replicate=np.array([roles[name] == "replicate" for name in table.run], dtype=bool),
+        replicate=np.array(replicate, dtype=bool),
         curves=fit_curves(table, groups),
+        scale=scale,
     )
 
 
@@ -102,8 +117,7 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
     law = fit.answering.law
     if law is None:
         return None
-    family = find_law(law.family)
-    letters = np.array([law.params[name] for name in family.param_names])
+    family, letters = read_law(law.family, law.params)
     return family.loss(letters, params, tokens)
 
 
@@ -135,8 +149,7 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
     flops = np.unique(np.append(flops, edge))
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         best = find_frontier(family, letters, flops=flops, cost=fit.cost)
         draws = None
         if fit.draws:

@@ -244,7 +244,7 @@ function startCalculator() {
     show("params-range", range(one.ranges.params, formatCount));
     show("tokens-range", range(one.ranges.tokens, formatCount));
     show("loss", one.loss === null ? "not known by this approach"
-      : `${loss(one.loss)} nats/token${range(one.ranges.loss, loss)}`);
+      : `${loss(one.loss)} ${table.unit}${range(one.ranges.loss, loss)}`);
     show("ratio", formatCount(one.tokens / one.params));
     show("money", describeMoney(table, asked, one));
     show("epochs", asked.unique ? threeDigits(one.tokens / asked.unique) : "none of it is seen twice");

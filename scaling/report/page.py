@@ -15,18 +15,19 @@ import math
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scaling.files.durable import blaming_machine, write_durably
+from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Fit
 from scaling.laws.registry import find_family
 from scaling.report.answers import (
-    CONVENTIONS,
     compare_conventions,
     describe_answer,
+    describe_count,
+    describe_law_unit,
     group_checks,
     list_failed,
 )
@@ -41,7 +42,7 @@ from scaling.report.choices import (
     list_frontiers,
     list_members,
 )
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.data import ReportData
 from scaling.report.embedding import (
     embed_csv,
@@ -70,18 +71,14 @@ from scaling.report.sources import (
     describe_floor,
     list_vocabularies,
 )
+from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, list_table_runs
 from scaling.units import format_count, format_flops
+from scaling.units.losses import LossScale
 from scaling.words.forecasts import describe_score, list_forecast_rows
 from scaling.words.letters import write_formula
-from scaling.words.plain import (
-    FORECAST_HEADINGS,
-    format_share,
-)
+from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
 from scaling.words.statuses import STATUSES
-
-if TYPE_CHECKING:
-    pass
 
 _HEAD_CHARACTERS = 2000
 
@@ -103,8 +100,7 @@ def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) 
     if keep_current and _is_current(path, data):
         return path
     content = render_page(data).encode("utf-8")
-    with blaming_machine(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_durably(path, content)
     return path
 
@@ -124,6 +120,7 @@ def _digest(data: ReportData) -> str:
 
 def render_page(data: ReportData) -> str:
     """The page as text."""
+    digest, data = _digest(data), data.reword()
     environment = Environment(
         loader=PackageLoader("scaling.report", "."),
         autoescape=True,
@@ -135,8 +132,9 @@ def render_page(data: ReportData) -> str:
     )
     return environment.get_template("template.html").render(
         data=data,
-        digest=_digest(data),
+        digest=digest,
         fit=data.fit,
+        unit=data.scale.label,
         page_script=embed_script("page.js"),
         plotly_script=embed_script("vendor/plotly-basic.min.js"),
         share=format_share,
@@ -154,27 +152,29 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
     """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
     fit = data.fit
     status = STATUSES[fit.status]
-    table = tabulate_answers(fit, data.allocations)
+    table = tabulate_answers(fit, data.allocations, data.scale)
     asking = " ".join(map(shlex.quote, (data.source, *data.options)))
     return {
         "tone": status.tone,
         "status": status.page,
         "question": _find_question(data.sweep_yaml),
-        "answers": [describe_answer(one, fit, data.facts) for one in data.allocations],
+        "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
-        "table_of_answers": list_answers(fit, data.allocations),
+        "table_of_answers": list_answers(fit, data.allocations, data.scale),
         "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
         "slider": table and table.describe_budgets(),
         "ask_fit": f"scaling fit {asking}",
         "ask_predict": f"scaling predict {asking} {_name_point(fit)}",
         "ask_allocate": f"scaling allocate {asking}",
-        "variants": list_variants(data.variants),
+        "variants": list_variants(data.variants, data.scale),
         "spread": describe_spread(data.variants, data.allocations[0]) if data.allocations else "",
         "conventions": compare_conventions(
-            data.allocations_by_count, fit.convention or "matmul", data.facts
+            data.allocations_by_count, fit.convention or "matmul", data.facts, data.scale
         ),
-        "counting": CONVENTIONS[fit.convention or "matmul"],
+        "counting": "as its trainer counts it"
+        if data.is_listed
+        else describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
     }
 
@@ -188,7 +188,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.landscape import trace_surface
 
     fit = data.fit
-    runs = collect_runs(data.table, data.plan)
+    runs = collect_runs(data.table, data.plan, data.scale)
     furthest = max((one.flops for one in data.allocations), default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)
@@ -212,11 +212,11 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     }
 
 
-def _write_equation(fit: Fit) -> Markup | str:
+def _write_equation(fit: Fit, scale: LossScale) -> Markup | str:
     """The law's formula; empty without one, and for an ensemble, whose members have theirs."""
     if fit.law is None or fit.members:
         return ""
-    equation = find_family(fit.law.family).equation
+    equation = find_family(fit.law.rewrite(fit.law.find_scale(scale)).family).equation
     return Markup(f"L(N, D) = {write_formula(equation)}")  # its own text, escaped there
 
 
@@ -226,10 +226,11 @@ def _gather_law(data: ReportData) -> dict[str, Any]:
     said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
     return {
-        "equation": _write_equation(fit),
-        "coefficients": list_coefficients(fit),
+        "equation": _write_equation(fit, data.scale),
+        "coefficients": list_coefficients(fit, data.scale),
+        "law_unit": describe_law_unit(fit, data.scale),
         "noise": describe_noise(fit),
-        "covered": describe_coverage(fit),
+        "covered": describe_coverage(fit, data.scale),
         "notes": [note for note in fit.notes if note not in said],
         "filters": list_filters(data.filters),
         "unfiltered": compare_unfiltered(fit, data.unfiltered),
@@ -239,19 +240,39 @@ def _gather_law(data: ReportData) -> dict[str, Any]:
         "backtest_heads": backtest_heads,
         "backtest": backtest_rows,
         "backtest_words": describe_backtest(data.backtest),
-        "floor": describe_floor(fit, data.facts),
+        "floor": []
+        if data.facts is None
+        else [data.scale.reword(one) for one in describe_floor(fit, data.facts)],
     }
 
 
 def _gather_runs(data: ReportData) -> dict[str, Any]:
-    """Every run, and what became of the plan."""
+    """Every run, and what became of the plan; of a table its rows."""
+    if data.origin is not None:
+        rows = data.origin.rows
+        return {
+            "headings": list_headings(rows),
+            "runs": list_table_runs(data.origin.rows, data.table, data.scale),
+            "more_rows": max(0, len(rows) - MOST_ROWS),
+            "columns": list_columns(data.origin.facts),
+            "versions": list_versions({}, data.versions),
+            "planned": len(rows),
+            "finished": len(rows),
+            "diverged": [],
+            "rejected": [],
+            "recipe": [],
+            "numerics": [],
+        }
+    plan = data.get_plan()
     planned = _list_planned(data)
     counted = data.fit.convention or "matmul"
     return {
         "headings": RUN_HEADINGS,
-        "runs": list_runs(data.plan, data.results, data.failures, counted, data.left_out),
-        "rejected": list_rejected(data.plan),
-        "recipe": list_recipe(data.plan),
+        "runs": list_runs(plan, data.results, data.failures, counted, data.left_out, data.scale),
+        "more_rows": 0,
+        "columns": [],
+        "rejected": list_rejected(plan),
+        "recipe": list_recipe(plan),
         "numerics": list_numerics(data.results),
         "versions": list_versions(data.results, data.versions),
         "planned": len(planned),
@@ -268,26 +289,25 @@ def _gather_rest(data: ReportData) -> dict[str, Any]:
     """Forecasts, checklist, corpus, and what to take along."""
     return {
         "forecast_headings": FORECAST_HEADINGS,
-        "forecasts": [] if data.forecasts is None else list_forecast_rows(data.forecasts),
+        "forecasts": []
+        if data.forecasts is None
+        else list_forecast_rows(data.forecasts, data.scale),
         "score": "" if data.forecasts is None else describe_score(data.forecasts),
         "checklist": fill_checklist(data),
-        "corpus": describe_corpus(data.facts),
+        "corpus": []
+        if data.facts is None
+        else [(term, data.scale.reword(text)) for term, text in describe_corpus(data.facts)],
         "vocabulary": list_vocabularies(data.vocabulary),
         "recipes": list_recipes(data.recipes),
         "recipe_steps": [] if data.recipes is None else list(map(say_step, data.recipes.steps)),
         "csv_link": embed_csv(data.csv),
         "csv_rows": max(0, data.csv.count("\n") - 1),
-        "bibtex": write_bibtex(
-            name=data.name,
-            version=data.versions.get("scaling", ""),
-            digest=data.fit.table_digest,
-            created=data.created,
-        ),
+        "bibtex": cite_report(data),
     }
 
 
 def _list_planned(data: ReportData) -> set[str]:
-    return {cell.run.run_id for cell in data.plan.cells}
+    return set() if data.plan is None else {cell.run.run_id for cell in data.plan.cells}
 
 
 def _list_diverged(data: ReportData) -> list[str]:

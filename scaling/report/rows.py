@@ -17,6 +17,7 @@ from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.letters import spell_letter
 from scaling.words.plain import (
     ABSENT,
@@ -65,7 +66,7 @@ RUN_HEADINGS = (
     ("D", "tokens seen"),
     ("C", "training FLOPs by the exact count"),
     ("6ND", "training FLOPs by the rule of thumb, for comparison only"),
-    ("loss", "held-out cross-entropy [nats/token] ± standard error"),
+    ("loss", "held-out cross-entropy ± standard error"),
     ("bits/byte", "the same loss per byte of text"),
     ("shape", "width × layers"),
     ("seed", "initialisation and data order"),
@@ -83,6 +84,7 @@ def list_runs(
     failures: Mapping[str, str],
     count: CountConvention,
     left_out: Collection[str] = (),
+    scale: LossScale = NATS,
 ) -> list[RunRow]:
     """Every planned run by budget and N, then what else the ledger holds; `left_out` by filters."""
     places: dict[str, Cell] = {}
@@ -97,25 +99,20 @@ def list_runs(
             cell.run.seed,
         ),
     )
-    rows = [_describe_run(cell, results, failures, count) for cell in ordered]
+    rows = [_describe_run(cell, results, failures, count, scale) for cell in ordered]
     rows = [
-        dataclasses.replace(
-            row, status=f"{row.status}, not fitted", why=row.why or "left out by a filter"
-        )
-        if row.run_id in left_out
-        else row
+        _explain(row, "not fitted", "left out by a filter") if row.run_id in left_out else row
         for row in rows
     ]
     for run_id in sorted(results.keys() - places.keys()):
-        result = results[run_id]
-        outside = Cell(run=result.run, budget=None, role="grid")
-        row = _describe_run(outside, results, failures, count)
-        rows.append(
-            dataclasses.replace(
-                row, status=f"{row.status}, outside the plan", why=row.why or "of an earlier plan"
-            )
-        )
+        outside = Cell(run=results[run_id].run, budget=None, role="grid")
+        row = _describe_run(outside, results, failures, count, scale)
+        rows.append(_explain(row, "outside the plan", "of an earlier plan"))
     return rows
+
+
+def _explain(row: RunRow, status: str, why: str) -> RunRow:
+    return dataclasses.replace(row, status=f"{row.status}, {status}", why=row.why or why)
 
 
 def _describe_run(
@@ -123,6 +120,7 @@ def _describe_run(
     results: Mapping[str, RunResult],
     failures: Mapping[str, str],
     count: CountConvention,
+    scale: LossScale,
 ) -> RunRow:
     run, run_id = cell.run, cell.run.run_id
     result = results.get(run_id)
@@ -131,30 +129,30 @@ def _describe_run(
     tail = (
         describe_shape(run.shape).label,
         str(run.seed),
-        format_plain(run.recipe.learning_rate),
-        str(run.recipe.batch_sequences * run.shape.seq_len),
-        str(run.recipe.steps),
+        *(
+            (
+                format_plain(run.recipe.learning_rate),
+                str(run.recipe.batch_sequences * run.shape.seq_len),
+                str(run.recipe.steps),
+            )
+            if run.has_recipe
+            else (ABSENT, ABSENT, ABSENT)
+        ),
     )
     if result is None:
-        why = failures.get(run_id, "")
-        middle = (
-            format_count(run.tokens),
-            format_flops(run.flops),
-            ABSENT,
-            ABSENT,
-            ABSENT,
-        )
+        middle = (format_count(run.tokens), format_flops(run.flops), *3 * (ABSENT,))
         status, tone = ("failed", "red") if run_id in failures else ("no result yet", "amber")
         return RunRow(
             run_id=run_id,
             tone=tone,
             status=status,
-            why=why,
+            why=failures.get(run_id, ""),
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
     row = IndexedRun(result=result, role=cell.role, budget=cell.budget, convention=count).to_row()
-    error = "" if not is_number(result.loss_se) else f" ± {result.loss_se:.2g}"
-    loss = ABSENT if not is_number(result.loss) else format_loss(result.loss) + error
+    loss = format_loss(scale.to_or_none(result.loss))
+    if result.loss is not None and is_number(result.loss_se):
+        loss += f" ± {scale.write_error(result.loss_se or 0.0, result.loss):.2g}"
     middle = (
         format_count(result.tokens),
         format_flops(result.flops),
@@ -177,39 +175,37 @@ def _describe_run(
 def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
     """(budget, N, D, why) of every cell that is not trained."""
     return [
-        (
-            format_budget(one.budget),
-            format_optional(one.params),
-            format_optional(one.tokens),
-            one.reason,
-        )
-        for one in plan.rejected
+        (format_budget(c.budget), format_optional(c.params), format_optional(c.tokens), c.reason)
+        for c in plan.rejected
     ]
 
 
 def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     """(field, value or range over the plan, meaning)."""
-    recipes = [cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES]
+    recipes = [
+        cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES and cell.run.has_recipe
+    ]
     if not recipes:
         return []
     rows = []
     for field in dataclasses.fields(Recipe):
         values = [getattr(recipe, field.name) for recipe in recipes]
-        meaning = _RECIPE_WORDS.get(field.name, "")
         if all(is_number(value) for value in values):
             text = format_range(min(values), max(values))
         else:
             text = ", ".join(sorted({str(value) for value in values}))
-        rows.append((field.name.replace("_", " "), text, meaning))
+        rows.append((field.name.replace("_", " "), text, _RECIPE_WORDS.get(field.name, "")))
     return rows
 
 
-def list_coefficients(fit: Fit) -> list[tuple[str, str, str]]:
-    """(letter, value, interval) of the law and the exponents of the frontier that answers."""
+def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str, str]]:
+    """(letter, value, interval) of the law and the exponents of the frontier that answers; letters
+    in the unit of losses where they follow it."""
     rows = []
     if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
-        intervals = fit.law.intervals or {}
-        for name, value in fit.law.params.items():
+        law = fit.law.rewrite(fit.law.find_scale(scale))
+        intervals = law.intervals or {}
+        for name, value in law.params.items():
             interval = format_interval(intervals.get(name), format_plain)
             rows.append((spell_letter(name), format_plain(value), interval or ABSENT))
     if fit.frontier is not None:
@@ -228,20 +224,11 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
         at = ABSENT
         if curve.vertex is not None and not curve.rejection:
             at = format_count(math.exp(curve.centre + curve.vertex))
-        rows.append(
-            (
-                format_flops(curve.budget.flops),
-                at,
-                ABSENT if curve.rejection else format_loss(curve.lowest),
-                _cut_name(curve.sentence, format_flops(curve.budget.flops)),
-            )
-        )
+        budget = format_flops(curve.budget.flops)
+        lowest = ABSENT if curve.rejection else format_loss(data.scale.to_or_none(curve.lowest))
+        verdict = curve.sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
+        rows.append((budget, at, lowest, verdict))
     return rows
-
-
-def _cut_name(sentence: str, budget: str) -> str:
-    """A curve's sentence without its budget, which stands in the row's first cell."""
-    return sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
 
 
 def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str]]:
@@ -250,7 +237,10 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
         return []
     params = dict(zip(data.run, data.params.tolist(), strict=True))
     known = zip(fit.backcast.run, fit.backcast.measured, fit.backcast.predicted, strict=True)
-    rows = sorted((params.get(name, 0.0), measured, law) for name, measured, law in known)
+    rows = sorted(
+        (params.get(name, 0.0), data.scale.to(measured), data.scale.to(law))
+        for name, measured, law in known
+    )
     return [
         (
             format_optional(size or None),
@@ -265,12 +255,8 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
 def list_versions(
     results: Mapping[str, RunResult], page: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """(software or processor, what the runs recorded of it); last what wrote the page.
-
-    Args:
-        results: By run_id.
-        page: Of the process that renders; no run rests on it.
-    """
+    """(software or processor, what the runs recorded of it); last what wrote the page: `page`, on
+    which no run rests."""
     recorded = [one.versions for one in results.values() if one.versions is not None]
     rows = []
     for name in dict.fromkeys(name for one in recorded for name in one):

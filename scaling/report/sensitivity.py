@@ -6,12 +6,13 @@ answer; a reader sees how much of it is the runs and how much is the choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from scaling.allocation import Allocation
 from scaling.units import format_count
+from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import ABSENT, format_loss
 
 Group = Literal["method", "law", "runs"]
@@ -41,18 +42,17 @@ class Variant:
 
 
 def list_variants(
-    variants: Sequence[Variant],
+    variants: Sequence[Variant], scale: LossScale = NATS
 ) -> list[tuple[str, list[tuple[str, str, str, str, str, str, str]]]]:
     """(heading, rows) of each group; a row is words, runs, N*, D*, D*/N*, loss, command."""
-    groups = []
-    for group, heading in HEADINGS.items():
-        rows = [_describe(one) for one in variants if one.group == group]
-        if rows:
-            groups.append((heading, rows))
-    return groups
+    return [
+        (heading, rows)
+        for group, heading in HEADINGS.items()
+        if (rows := [_describe(one, scale) for one in variants if one.group == group])
+    ]
 
 
-def _describe(one: Variant) -> tuple[str, str, str, str, str, str, str]:
+def _describe(one: Variant, scale: LossScale) -> tuple[str, str, str, str, str, str, str]:
     runs = ABSENT if one.runs is None else str(one.runs)
     if one.answer is None:
         return (f"{one.words}: {one.reason}", runs, ABSENT, ABSENT, ABSENT, ABSENT, one.command)
@@ -63,7 +63,7 @@ def _describe(one: Variant) -> tuple[str, str, str, str, str, str, str]:
         format_count(answer.params),
         format_count(answer.tokens),
         format_count(answer.tokens_per_param),
-        format_loss(answer.loss),
+        format_loss(scale.to_or_none(answer.loss)),
         one.command,
     )
 
@@ -73,24 +73,14 @@ def describe_spread(variants: Sequence[Variant], used: Allocation) -> str:
     answers = [one.answer for one in variants if one.answer is not None]
     if len(answers) < 2:
         return ""
-    params, tokens = (
-        _span(answers, lambda one: one.params),
-        _span(answers, lambda one: one.tokens),
-    )
+    params, tokens = [one.params for one in answers], [one.tokens for one in answers]
     sentence = (
-        f"Over these {len(answers)} ways the best size runs from {format_count(params[0])} to "
-        f"{format_count(params[1])} parameters (×{params[1] / params[0]:.2g}) and the data from "
-        f"{format_count(tokens[0])} to {format_count(tokens[1])} tokens"
+        f"Over these {len(answers)} ways the best size runs from {format_count(min(params))} to "
+        f"{format_count(max(params))} parameters (×{max(params) / min(params):.2g}) and the data "
+        f"from {format_count(min(tokens))} to {format_count(max(tokens))} tokens"
     )
     inside = used.params_interval
     if inside is None:
         return sentence + "."
     within = sum(inside.low <= one.params <= inside.high for one in answers)
     return f"{sentence}; {within} of the {len(answers)} sizes lie inside the answer's interval."
-
-
-def _span(
-    answers: Sequence[Allocation], value: Callable[[Allocation], float]
-) -> tuple[float, float]:
-    values = [value(one) for one in answers]
-    return min(values), max(values)

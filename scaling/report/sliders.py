@@ -15,15 +15,11 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.composite import MAX_EPOCHS
-from scaling.allocation.problem import (
-    PUBLISHED_WORTH,
-    SERVING_SHARE,
-    Problem,
-    find_best_params,
-)
+from scaling.allocation.problem import PUBLISHED_WORTH, SERVING_SHARE, Problem, find_best_params
 from scaling.fitting.fitted import Fit
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.units import FloatArray
+from scaling.units.losses import NATS, LossScale
 
 ACCURACY = 2e-3  # relative: three digits, off by one in the last
 
@@ -41,7 +37,7 @@ class ConditionCurve:
     Attributes:
         served: Tokens to be served; 0 for none.
         unique: Unique tokens; None: every token is fresh.
-        flops, params, tokens, loss: C [FLOP], N, D, L [nats/token].
+        flops, params, tokens, loss: C [FLOP], N, D, L in the unit of losses.
     """
 
     served: float
@@ -59,15 +55,16 @@ class ConditionCurve:
         }
 
 
-def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCurve, ...]:
+def trace_conditions(
+    fit: Fit, *, low: float, high: float, scale: LossScale = NATS
+) -> tuple[ConditionCurve, ...]:
     """A curve for every pair of stops but (none, none), from `low` to `high` FLOPs.
 
     Empty where no law answers.
     """
     if fit.asked != "parametric" or fit.law is None or fit.covered is None or not fit.approaches:
         return ()
-    family = find_law(fit.law.family)
-    letters = np.array([fit.law.params[name] for name in family.param_names])
+    family, letters = read_law(fit.law.family, fit.law.params)
     ends = Problem(law=family, coefficients=np.tile(letters, (3, 1)), cost=fit.cost)
     budgets = np.array([low, fit.covered.flops[1], high])
     tokens = budgets / fit.cost.flops_per_token(find_best_params(ends, budgets))
@@ -95,7 +92,8 @@ def trace_conditions(fit: Fit, *, low: float, high: float) -> tuple[ConditionCur
         params = find_best_params(problem, np.exp(log_total))
         per_token = fit.cost.flops_per_token(params)
         tokens = np.exp(log_total) / per_token - SERVING_SHARE * t
-        return np.log([tokens * per_token, params, tokens, problem.find_loss(params, tokens)])
+        loss = scale.to(problem.find_loss(params, tokens))
+        return np.log([tokens * per_token, params, tokens, loss])
 
     points = answer(at, which)
     order = np.lexsort((at, which))

@@ -11,6 +11,7 @@ from scaling.fitting.identification import MAX_FLOOR_WIDTH
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import ABSENT, format_interval, format_loss, format_range, format_share
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def list_vocabularies(compared: VocabularyComparison | None) -> list[tuple[str, 
 
 def describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     """(term, value) rows of the corpus."""
+    if not facts.is_known:
+        return [("Text", "known to its own trainer alone"), ("Digest of its name", facts.digest)]
     return [
         (
             "Training text",
@@ -116,7 +119,7 @@ def describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     ]
 
 
-def describe_coverage(fit: Fit) -> list[tuple[str, str]]:
+def describe_coverage(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str]]:
     """(term, range) rows of the fitted runs."""
     if fit.covered is None:
         return []
@@ -125,7 +128,7 @@ def describe_coverage(fit: Fit) -> list[tuple[str, str]]:
         ("Model sizes N", format_range(*box.params, format_count) + " parameters"),
         ("Data D", format_range(*box.tokens, format_count) + " tokens"),
         ("Budgets C", format_range(*box.flops, format_flops) + " FLOPs"),
-        ("Losses", format_range(*box.loss) + " nats/token"),
+        ("Losses", f"{format_range(scale.to(box.loss[0]), scale.to(box.loss[1]))} {scale.label}"),
     ]
 
 

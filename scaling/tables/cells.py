@@ -29,14 +29,18 @@ from scaling.tables.states import (
     StateRule,
     StateTally,
     describe_unfinished,
+    is_flag_column,
     is_state_column,
 )
 from scaling.units import FloatArray, IntArray
 from scaling.units.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
 
 _LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
-# Fits are in logarithms, and sums of powers of N and D; below this nothing is measured.
-SMALLEST: Mapping[str, float] = {"N": 1e-3, "D": 1e-3, "loss": 1e-12, "C": 1e-3, "budget": 1e-3}
+# Fits are in logarithms, and sums of powers of N and D: 1e-300 has none. What is small for its unit
+# alone (parameters in billions, FLOPs in ZFLOP) is left to the check of units.
+SMALLEST: Mapping[str, float] = {
+    "N": 1e-9, "D": 1e-9, "loss": 1e-12, "C": 1e-30, "budget": 1e-30,
+}  # fmt: skip
 _LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
 _KINDS = {one.name: one.kind for one in TABLE_COLUMNS}
 _QUANTITIES: Mapping[str, Quantity] = {
@@ -62,8 +66,7 @@ class ReadOptions:
         where: (column, value) of the file; only rows that match all of them are read.
         loss_unit: For notes only.
         needed: Columns that must be there, in every row.
-        metrics: Further columns of finite numbers that must be there, each with its `_se` if there
-            is one.
+        metrics: Further columns of finite numbers that must be there; and their `_se`, if any.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -195,10 +198,8 @@ class _Reader:
 
     def finish(self) -> Cells:
         size = len(self.numbers)
-        values = {
-            name: np.concatenate(parts) if parts else np.empty(0)
-            for name, parts in self.parts.items()
-        }
+        parts = self.parts.items()
+        values = {name: np.concatenate(some) if some else np.empty(0) for name, some in parts}
         notes: list[str] = []
         faults = self._settle(values, notes)
         columns: dict[str, FloatArray] = {}
@@ -237,10 +238,13 @@ class _Reader:
         rule = self.options.states
         if rule.column is not None:
             return self._find(rule.column, "--state"), StateTally(rule.column, rule)
-        for at, name in enumerate(self.raw.header):
-            if is_state_column(name) and name not in used:
-                return at, StateTally(name, rule)
-        return None
+        places = [
+            (is_flag_column(name), at, name)
+            for at, name in enumerate(self.raw.header)
+            if is_state_column(name) and name not in used
+        ]
+        _, at, name = min(places, default=(False, 0, ""))  # words say more than true and false
+        return (at, StateTally(name, rule)) if places else None
 
     def _admit(self, row: Row) -> bool:
         """Whether the cells of a row are judged at all."""
@@ -271,8 +275,7 @@ class _Reader:
         if not finished:
             self.unfinished.append(row)
             return False
-        long = self._find_long_name(row.cells)
-        if long:
+        if long := self._find_long_name(row.cells):
             self._spoil(row, long)
             return False
         self.numbers.append(self.read)

@@ -9,9 +9,9 @@ from scaling.errors import TableError
 from scaling.tables.cells import ReadOptions, Where, read_cells
 from scaling.tables.reading import convert_loss
 from scaling.tables.rows import shorten_problems
-from scaling.tables.run_table import LossUnit
 from scaling.tables.states import USUAL, StateRule
 from scaling.units import FloatArray
+from scaling.units.losses import LossUnit
 
 
 def read_curve(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import TableError
-from scaling.files.sealed import SCHEMA_VERSION
 from scaling.tables.cells import Cells, ReadOptions, read_cells
 from scaling.tables.columns import TABLE_COLUMNS
-from scaling.tables.reading import convert_loss, judge_table, read_table
-from scaling.tables.run_table import LossUnit, RunTable
-from scaling.units import FloatArray
+from scaling.tables.reading import judge_table, read_table
+from scaling.tables.run_table import RunTable
+from scaling.units.losses import LossScale, LossUnit
 
 _PROBLEMS_SHOWN = 50
 # What a column is good for that a table may lack, in the order in which it helps most.
@@ -65,6 +64,7 @@ class TableFacts:
         problems: Malformed rows and columns.
         doubts: Numbers in other units than they seem.
         missing: (column, what it would be good for).
+        loss_unit: That of the losses, here too.
     """
 
     source: str
@@ -75,11 +75,16 @@ class TableFacts:
     problems: tuple[str, ...]
     doubts: tuple[str, ...]
     missing: tuple[tuple[str, str], ...]
+    loss_unit: LossUnit = "nats"
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of `scaling read`."""
         missing = [{"name": name, "use": use} for name, use in self.missing]
-        return {"schema_version": SCHEMA_VERSION} | dataclasses.asdict(self) | {"missing": missing}
+        return (
+            LossScale(self.loss_unit).to_contract()
+            | dataclasses.asdict(self)
+            | {"missing": missing}
+        )
 
 
 def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> TableFacts:
@@ -89,7 +94,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
         TableError: It cannot be read, or lacks a column that is needed; every problem in it.
     """
     cells = read_cells(path, options)
-    columns = dict(cells.columns)
+    scale = LossScale(loss_unit)
     table: RunTable | None = None
     problems = list(cells.problems)
     if cells.rows.size:
@@ -98,33 +103,39 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
                 path, columns=options.columns, loss_unit=loss_unit, drop_bad=True,
                 states=options.states, where=options.where, anyway=True,
             )  # fmt: skip
-            convert_loss(columns, loss_unit, str(path))  # the unit that is shown is the contract's
         except TableError as error:
             problems += error.problems
-    doubts = () if table is None else tuple(str(doubt) for doubt in judge_table(table))
+    doubts = (
+        () if table is None else tuple(scale.reword(str(doubt)) for doubt in judge_table(table))
+    )
     pairs = set() if table is None else set(zip(table.params, table.tokens, strict=True))
     return TableFacts(
         source=str(path),
         rows=int(cells.rows.size),
         cells=len(pairs),
-        columns=tuple(_describe_column(cells, columns, name) for name in cells.names),
+        columns=tuple(_describe_column(cells, name, scale) for name in cells.names),
         notes=tuple(cells.notes) if table is None else table.notes,
         problems=tuple(problems[:_PROBLEMS_SHOWN]),
         doubts=doubts,
         missing=tuple((name, use) for name, use in _USES if name not in cells.names),
+        loss_unit=loss_unit,
     )
 
 
-def _describe_column(cells: Cells, columns: Mapping[str, FloatArray], name: str) -> ColumnFacts:
+def _describe_column(cells: Cells, name: str, scale: LossScale) -> ColumnFacts:
     (column,) = (one for one in TABLE_COLUMNS if one.name == name)
     values: tuple[float, float] | tuple[str, ...]
-    if name in columns:
-        known = columns[name][np.isfinite(columns[name])]
+    if name in cells.columns:
+        known = cells.columns[name][np.isfinite(cells.columns[name])]
         stated = int(known.size)
         values = (float(known.min()), float(known.max())) if stated else ()
     else:
         words: Sequence[str] = [one for one in cells.texts.get(name, ()) if one]
         stated, values = len(words), tuple(dict.fromkeys(words))[:3]
     return ColumnFacts(
-        name=name, source=cells.names[name], unit=column.unit, stated=stated, values=values
+        name=name,
+        source=cells.names[name],
+        unit=scale.label if name == "loss" else column.unit,
+        stated=stated,
+        values=values,
     )

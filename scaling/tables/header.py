@@ -44,7 +44,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
 _HELD_OUT = frozenset(("val", "eval", "valid", "validation", "test", "heldout", "dev", "final"))
 # (words of a name, what the name says of the unit, how `--columns` states it)
 _LOSS_UNITS = (
-    (frozenset(("bpb",)), "bits per byte", "bpb"),
+    (frozenset(("bpb", "byte", "bytes")), "bits per byte", "bpb"),
     (frozenset(("ppl", "perplexity")), "a perplexity", "ppl"),
     (frozenset(("bits", "bpt")), "bits per token", "bits"),
 )
@@ -54,6 +54,7 @@ _SIZES = {
     "tflops": "TFLOP", "pflops": "PFLOP", "eflops": "EFLOP", "zflops": "ZFLOP",
     "log10": "log10", "pfdays": "PF-days",
 }  # fmt: skip
+_MISSING = ": no such column"
 _UNIT_WORDS = {"k": "thousands", "M": "millions", "B": "billions", "T": "trillions"}
 _STEPS = ("steps", "step", "num_steps", "n_steps", "max_steps", "total_steps", "train_steps",
           "global_step", "iteration", "iterations", "iters")  # fmt: skip
@@ -140,8 +141,20 @@ def locate_columns(
                 problems.append(f"{header.place}: {name}: this column stands {count} times in the "
                                 f"header; rename or remove the others")  # fmt: skip
     if problems:
-        raise TableError(problems)
+        raise TableError(_join_missing(header, problems))
     return where
+
+
+def _join_missing(header: FileHeader, problems: Sequence[str]) -> list[str]:
+    """Columns that are missing with the same remedy are one problem."""
+    joined: dict[str, list[str]] = {}
+    for one in problems:
+        name, mark, rest = one.removeprefix(f"{header.place}: ").partition(_MISSING)
+        joined.setdefault(rest if mark else one, []).append(name if mark else "")
+    return [
+        f"{header.place}: {', '.join(names)}{_MISSING}{said}" if names[0] else said
+        for said, names in joined.items()
+    ]
 
 
 def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str]:
@@ -153,11 +166,10 @@ def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str
         and loss_unit == "nats"
         and len(loss.columns) == 1
         and loss.text.strip('"`') == loss.columns[0]
+        and (stated := _find_loss_unit(loss.columns[0]))
     ):
-        for words, what, unit in _LOSS_UNITS:
-            if words & _split_words(loss.columns[0]):
-                notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it "
-                             f"is {what}, say --loss-unit {unit}")  # fmt: skip
+        notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it "
+                     f"is {stated[0]}, say --loss-unit {stated[1]}")  # fmt: skip
     for column in ("N", "D", "C", "budget", "U"):
         found = where.get(column)
         if found is None or not found.is_column:
@@ -168,6 +180,12 @@ def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str
             notes.append(f"{column} is read from {found.text!r} as it stands; if that is in {said},"
                          f" say {_quote_option(f'{column}={found.text}[{unit}]')}")  # fmt: skip
     return notes
+
+
+def _find_loss_unit(name: str) -> tuple[str, str] | None:
+    """(unit in words, as `--loss-unit` has it) that the name of a loss states."""
+    spoken = _split_words(name)
+    return next(((what, unit) for words, what, unit in _LOSS_UNITS if words & spoken), None)
 
 
 def _describe_unknown(header: FileHeader, key: str) -> str:
@@ -204,8 +222,7 @@ def _describe_missing(
                 "per run to a .jsonl file instead")  # fmt: skip
     said = f"; {hint}" if hint else ""
     return (
-        f"{header.place}: {wanted}: no such column; read as {header.format}, the file has "
-        f"{shown}{said}"
+        f"{header.place}: {wanted}{_MISSING}; read as {header.format}, the file has {shown}{said}"
     )
 
 
@@ -216,9 +233,9 @@ def _propose(column: str, wanted: str, names: Sequence[str]) -> str:
         return ""
     unit = _find_unit(found) if column != "loss" else ""
     option = _quote_option(f"{column}={_quote_name(found)}" + (f"[{unit}]" if unit else ""))
-    for words, _, name in _LOSS_UNITS if column == "loss" else ():
-        if words & _split_words(found):
-            option += f" --loss-unit {name}"
+    unit_said = _find_loss_unit(found) if column == "loss" else None
+    if unit_said:
+        option += f" --loss-unit {unit_said[1]}"
     return f'did you mean "{option}"?'
 
 

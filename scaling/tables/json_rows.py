@@ -1,9 +1,10 @@
 """Rows of JSON Lines (one object per line) or of a JSON list of objects.
 
 What run trackers hand out in JSON: W&B's runs as {"state", "config": {...}, "summary" or
-"summaryMetrics": {...}}, MLflow's as {"info": {"status"}, "data": {"params", "metrics"}}. W&B's
-server sends `config` and `summaryMetrics` as JSON inside a string, and each configured value as
-{"value": ...}; both become columns (`config.n_params.value`).
+"summaryMetrics": {...}}, MLflow's as {"info": {"status"}, "data": {"params", "metrics"}}, where its
+REST interface has lists of {"key", "value"}. W&B's server sends `config` and `summaryMetrics` as
+JSON inside a string, and each configured value as {"value": ...}; both become columns
+(`config.n_params.value`).
 
 Source: wandb/apis/public/runs.py (RunFragment, _convert_to_dict), mlflow/entities/run.py
 (to_dictionary).
@@ -123,6 +124,8 @@ class _Collector:
             name = f"{prefix}{key}"
             if name in _PACKED and isinstance(inner, str) and inner.lstrip(_BLANK)[:1] == "{":
                 inner = _unpack(inner)
+            if _is_pairs(inner):  # MLflow's REST interface
+                inner = {one["key"]: one["value"] for one in inner}
             if isinstance(inner, dict):
                 problem = problem or self._flatten(inner, f"{name}.", cells)
                 shown = "{…}"
@@ -150,6 +153,15 @@ class _Collector:
                 yield Row(at, [cells.get(name, "") for name in header], problem)
 
         return RawTable(format=kind, names=list(self.names), header=header, rows=iterate())
+
+
+def _is_pairs(value: object) -> bool:
+    """A list of {"key": …, "value": …}, each key once."""
+    if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
+        return False
+    if not all("key" in one and "value" in one and isinstance(one["key"], str) for one in value):
+        return False
+    return len({one["key"] for one in value}) == len(value)
 
 
 def _iterate_lines(text: str) -> Iterator[str]:

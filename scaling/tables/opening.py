@@ -19,8 +19,8 @@ from scaling.tables.states import is_state_column
 RUN_COLUMNS = ("run_name", "run_id", "run", "Run", "Run ID", "Run Name", "name", "Name",
                "trial_id", "trial", "experiment", "file")  # fmt: skip
 FORMATS = (
-    ("`.csv`, any other", "commas; semicolons or tabs where the header has no comma; a table of "
-     "`\\| cells \\|` as Markdown"),
+    ("`.csv`, any other", "commas; semicolons, tabs, bars or blanks where the header has no comma; "
+     "a table of `\\| cells \\|` as Markdown, also between other lines"),
     ("`.tsv`", "tabs"),
     ("`.jsonl`, `.ndjson`", "an object per line"),
     ("`.json`", "a list of objects, or an object that holds rows (below)"),

@@ -21,11 +21,12 @@ from scaling.tables.header import REQUIRED_COLUMNS
 from scaling.tables.index_rows import IndexRows
 from scaling.tables.metrics import Metric
 from scaling.tables.rows import shorten_problems
-from scaling.tables.run_table import LossUnit, RunTable, make_table
+from scaling.tables.run_table import RunTable, make_table
 from scaling.tables.states import USUAL, StateRule
 from scaling.tables.trajectories import find_trajectories, recognise_runs
 from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import LossScale, LossUnit
 
 # Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
 _MIXED_COST = 0.10
@@ -142,9 +143,6 @@ def _assemble(
         del columns[key]
     notes = list(cells.notes)
     convert_loss(columns, loss_unit, name)
-    if loss_unit == "bpb":
-        notes.append("losses were given in bits per byte: every loss here is nats per byte, "
-                     "not per token; N* and D* do not depend on that")  # fmt: skip
     if "seed" in columns and np.isnan(columns["seed"]).any():
         unsaid = int(np.isnan(columns.pop("seed")).sum())
         notes.append(f"{unsaid} rows state no seed: seeds are not used")
@@ -199,21 +197,15 @@ def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> N
         TableError: A perplexity is at most 1, that of a text without surprise.
     """
     loss, error = columns["loss"], columns.get("loss_se")
-    if unit == "nats":
-        return
-    if unit != "ppl":
-        factors: FloatArray = np.full(loss.shape, math.log(2.0))
-        columns["loss"] = loss * math.log(2.0)
-    else:
-        low = int(np.sum(np.log(loss) < SMALLEST["loss"]))
-        if low:
-            raise TableError([f"{name}: loss: {low} perplexities are at most 1 (lowest "
-                              f"{loss.min():g}); of such text every token is known. Is the column "
-                              f"in nats or bits?"])  # fmt: skip
-        factors = 1.0 / loss
-        columns["loss"] = np.log(loss)
+    scale = LossScale(unit)
+    columns["loss"] = scale.from_(loss)
+    low = int(np.sum(columns["loss"] < SMALLEST["loss"])) if unit == "ppl" else 0
+    if low:
+        raise TableError([f"{name}: loss: {low} perplexities are at most 1 (lowest "
+                          f"{loss.min():g}); of such text every token is known. Is the column in "
+                          f"nats or bits?"])  # fmt: skip
     if error is not None:
-        columns["loss_se"] = error * factors
+        columns["loss_se"] = scale.error_from(error, loss)
 
 
 def _find_runs(

@@ -25,7 +25,7 @@ from scaling.errors import TableError
 MAX_ROWS = 10**7
 MAX_BYTES = 2**30
 _KEEP_LESS = "keep one row per run and the columns that are fitted"
-_MARKS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _DASHES = re.compile(":?-+:?")
 _NEEDED = "a table of runs needs a header and one row per run"
 # Of a name (group, run, corpus): numpy keeps every name at the length of the longest, four bytes a
@@ -33,6 +33,8 @@ _NEEDED = "a table of runs needs a header and one row per run"
 LONGEST_NAME = 256
 # A file with a wrong column has as many problems as rows; a reader needs the first of them.
 MAX_PROBLEMS = 1000
+_OF_A_ROW = re.compile(r"(.+?):(\d+): (.+)", re.DOTALL)
+_ROWS_SHOWN = 5
 
 
 class Row(NamedTuple):
@@ -79,13 +81,15 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
     name = str(path)
     kind = "TSV" if delimiter == "\t" else "CSV"
     text = read_text(path, kind)
-    if delimiter is None and text.lstrip()[:1] == "|":
+    if delimiter is None and _holds_markdown(text):
         return _read_markdown(text, name)
     notes = []
     if delimiter is None:
         delimiter = _find_delimiter(text)
         if delimiter != ",":
             notes.append(f"columns are separated by {_MARKS[delimiter]}")
+        if delimiter == " ":  # any number of them, also before the first cell
+            text = re.sub(r"(?m)^[ \t]+|[ \t]+(?=\r?$)|(?<=\S)[ \t]+(?=\S)", _one_blank, text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         header = [cell.strip() for cell in next(lines)]
@@ -111,18 +115,47 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
 
 def _find_delimiter(text: str) -> str:
     """A comma, or the mark that the header has where it has no comma outside quotes."""
-    first = text.lstrip("\r\n").partition("\n")[0]
-    bare = "".join(first.split('"')[::2])
-    return next((mark for mark in (",", ";", "\t") if mark in bare), ",")
+    lines = text.lstrip("\r\n").split("\n", 2)
+    bare = "".join(lines[0].split('"')[::2])
+    found = next((mark for mark in (",", ";", "\t", "|") if mark in bare), ",")
+    if found == "," and "," not in bare and len(lines) > 1:
+        head, first = bare.split(), lines[1].split()
+        if len(head) == len(first) > 1 and '"' not in lines[0] + lines[1]:
+            return " "  # as many words in the header as in the row below it
+    return found
+
+
+def _one_blank(found: re.Match[str]) -> str:
+    """A blank between cells, nothing at the ends of a line."""
+    inside = found.start() > 0 and found.string[found.start() - 1] != "\n"
+    ends = found.end() == len(found.string) or found.string[found.end()] in "\r\n"
+    return " " if inside and not ends else ""
+
+
+def _holds_markdown(text: str) -> bool:
+    """A line of bars and below it a line of dashes, perhaps after other words."""
+    if text.lstrip()[:1] == "|":
+        return True
+    return re.search(r"(?m)^\s*\|.*\|\s*\n\s*\|(?:\s*:?-+:?\s*\|)+\s*$", text) is not None
 
 
 def _read_markdown(text: str, name: str) -> RawTable:
-    """A table of `| cells |` with a line of dashes below its header; other lines are left out."""
+    """A table of `| cells |` with a line of dashes below its header; other lines are left out.
+
+    Raises:
+        TableError: There are several, of other columns.
+    """
     lines = [(at, line.strip()) for at, line in enumerate(text.splitlines(), start=1)]
     rows = [(at, [cell.strip() for cell in line.strip("|").split("|")])
             for at, line in lines if line.startswith("|")]  # fmt: skip
     _, header = rows[0]
     body = [(at, cells) for at, cells in rows[1:] if not all(_DASHES.fullmatch(c) for c in cells)]
+    dashed = {at for at, cells in rows if all(_DASHES.fullmatch(cell) for cell in cells)}
+    others = [cells for at, cells in body if at + 1 in dashed]
+    if any(cells != header for cells in others):
+        raise TableError([f"{name}: several tables in one file; write the one of the runs to a "
+                          f"file of its own"])  # fmt: skip
+    body = [(at, cells) for at, cells in body if at + 1 not in dashed]
     return RawTable(
         format="Markdown",
         names=header,
@@ -217,3 +250,20 @@ def shorten_problems(problems: list[str], name: str) -> list[str]:
         return problems
     more = f"{name}: and {len(problems) - MAX_PROBLEMS} more such problems"
     return [*problems[:MAX_PROBLEMS], more]
+
+
+def join_rejected(lines: Sequence[str]) -> list[str]:
+    """Lines about rows that were left out, one for each cause: the first rows and how many."""
+    causes: dict[tuple[str, str], list[str]] = {}
+    plain = []
+    for line in lines:
+        found = _OF_A_ROW.fullmatch(line)
+        if found is None:
+            plain.append(line)
+        else:
+            causes.setdefault((found[1], found[3]), []).append(found[2])
+    joined = []
+    for (name, cause), rows in causes.items():
+        more = "" if len(rows) <= _ROWS_SHOWN else f" and {len(rows) - _ROWS_SHOWN} more"
+        joined.append(f"{name}:{', '.join(rows[:_ROWS_SHOWN])}{more}: {cause}")
+    return [*joined, *plain]

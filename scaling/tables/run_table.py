@@ -11,7 +11,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -24,8 +24,8 @@ from scaling.tables.columns import KEPT, NAMES, REQUIRED, Column
 from scaling.tables.metrics import Metric, MetricFacts
 from scaling.tables.rows import MAX_PROBLEMS, shorten_problems
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import LossUnit
 
-LossUnit = Literal["nats", "bits", "bpb", "ppl"]
 Values = FloatArray | IntArray | tuple[str, ...]
 _T = TypeVar("_T")
 _Texts = tuple[str, ...] | None

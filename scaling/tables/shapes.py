@@ -34,7 +34,9 @@ SHAPES = (
     ("`tokens, 1e18, 1e19, …`", "the same with other names: rows of (tokens, `header`, `cell`); "
      "say what they are"),
 )  # fmt: skip
+_LARGEST_SIZE = 1e14  # parameters; a larger number is a budget in FLOP
 _FEWEST_HEADERS = 3  # columns whose names are numbers; two may be anything
+_DEEPEST = 4  # levels of a file that holds a table; deeper lists are parts of a run
 _CHART_MARK = " - "
 _CHART_EXTRAS = ("__MIN", "__MAX")
 LOG_REMEDY = (
@@ -102,6 +104,9 @@ def find_records(value: Mapping[Any, Any], wanted: Collection[str] | Any) -> Rec
     if _are_like(value):
         rows = [{"name": key, **one} for key, one in value.items()]
         return Records(rows, "each key of the file is read as a run of that name")
+    deeper = _find_deeper(value, wanted)
+    if deeper is not None:
+        return deeper
     inner = [(key, one) for key, one in value.items() if isinstance(one, dict)]
     if len(inner) == 1 and len(inner[0][1]) > 1 and _are_like(inner[0][1]):
         rows = [{"name": key, **one} for key, one in inner[0][1].items()]
@@ -165,6 +170,27 @@ def _holds_rows(value: Mapping[Any, Any], key: Any, wanted: Any) -> bool:
     return own and not any(name in wanted for one in beside for name in one)
 
 
+def _find_deeper(value: Mapping[Any, Any], wanted: Any) -> Records | None:
+    """The one list of objects below the first level, where it alone can be the table: it has
+    several, or columns that are asked for, and nothing beside it has."""
+    found: list[tuple[str, list[Any]]] = []
+
+    def walk(part: Mapping[Any, Any], path: str, depth: int) -> None:
+        for key, one in part.items():
+            if _is_list_of_objects(one):
+                found.append((f"{path}{key}", one))
+            elif isinstance(one, dict) and depth < _DEEPEST:
+                walk(one, f"{path}{key}.", depth + 1)
+
+    walk(value, "", 0)
+    if len(found) != 1 or len(found[0][1]) < 2:
+        return None
+    name, rows = found[0]
+    if not any(key in wanted for key in rows[0]):
+        return None
+    return Records(rows, f"the rows are the list {name!r} of the file")
+
+
 def _is_list_of_objects(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(one, dict) for one in value)
 
@@ -216,10 +242,11 @@ def _find_wide(names: Sequence[str]) -> Melt | None:
         f"a wide table: the {len(spread)} columns {labels[0]} … {labels[-1]} are read as rows of "
         f"({shown}, {new[0]}, {new[1]})"
     )
-    remedy = (
-        "say what the columns' numbers and cells are, as in --columns "
-        f"N=header,D={rest[0]},loss=cell, or C=header,D=header/(6*N) for budgets"
-    )
+    sizes = f"N=header,D={rest[0]},loss=cell"
+    known, other = ("D", "N") if "tok" in rest[0].lower() else ("N", "D")
+    budgets = f"{known}={rest[0]},C=header,{other}=header/(6*{rest[0]}),loss=cell"
+    likely = budgets if read_number(labels[0]) > _LARGEST_SIZE else sizes
+    remedy = f"say what the columns' numbers and cells are, as in --columns {likely}"
     return Melt(tuple(kept), tuple(spread), labels, new, note, "" if plain else remedy)
 
 

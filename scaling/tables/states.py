@@ -40,11 +40,17 @@ TRACKERS = (
     Tracker("Slurm", ("COMPLETED", "CD"),
             ("BOOT_FAIL", "CANCELLED", "CONFIGURING", "COMPLETING", "DEADLINE", "FAILED",
              "NODE_FAIL", "OUT_OF_MEMORY", "PENDING", "PREEMPTED", "RUNNING", "RESIZING",
-             "REVOKED", "REQUEUED", "STOPPED", "SUSPENDED", "TIMEOUT")),
+             "REVOKED", "REQUEUED", "STOPPED", "SUSPENDED", "TIMEOUT",
+             "BF", "CA", "CF", "CG", "DL", "F", "NF", "OOM", "PD", "PR", "R", "RS", "RV", "RQ",
+             "ST", "S", "TO")),
     Tracker("ClearML", ("completed", "published", "closed"),
             ("created", "queued", "in_progress", "stopped", "aborted", "failed", "draft"),
             ("publishing",)),
     Tracker("Neptune", (), ("Active",), ("Inactive",)),
+    Tracker("Kubernetes", ("Succeeded", "Completed"),
+            ("Pending", "Running", "Failed", "Error", "Evicted", "OOMKilled",
+             "CrashLoopBackOff")),
+    Tracker("SageMaker", ("Completed",), ("InProgress", "Stopping", "Stopped", "Failed")),
     Tracker("scaling", ("finished",), ("diverged", "cancelled", "failed")),
 )  # fmt: skip
 
@@ -52,15 +58,25 @@ TRACKERS = (
 STATE_COLUMNS = (
     "state", "status", "info.status", "run_state", "run_status", "run state", "run status",
     "sys/state", "job_state", "jobstate", "job state", "trial_state", "trial_status",
-    "attributes.status", "info.state",
+    "attributes.status", "info.state", "st", "phase", "job_status", "job status",
+    "trainingjobstatus",
 )  # fmt: skip
+# Columns that say so by true or false: true is a run that did not reach its end.
+FLAG_COLUMNS = ("sys/failed", "failed", "crashed", "is_failed", "is_crashed")
+_TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0", "")
 
 
 def fold_word(word: str) -> str:
     """The word as words are compared: `TrialState.COMPLETE`, `CANCELLED by 1000` and `In Progress`
-    are complete, cancelled and in_progress."""
+    are complete, cancelled and in_progress; `OUT_OF_ME+`, which sacct cuts, is out_of_memory."""
     folded = re.sub(r"[\s-]+", "_", word.strip().rsplit(".", 1)[-1].lower())
-    return "cancelled" if folded.startswith("cancelled_by") else folded.rstrip("+")
+    if folded.startswith("cancelled_by"):
+        return "cancelled"
+    start = folded.rstrip("+")
+    if start in (folded, ""):
+        return start
+    words = (one.lower() for tracker in TRACKERS for one in tracker.finished + tracker.unfinished)
+    return next((one for one in words if one.startswith(start)), start)
 
 
 FINISHED = frozenset(fold_word(word) for one in TRACKERS for word in one.finished)
@@ -69,7 +85,12 @@ UNFINISHED = frozenset(fold_word(word) for one in TRACKERS for word in one.unfin
 
 def is_state_column(name: str) -> bool:
     """Whether a column of this name usually says how runs ended."""
-    return name.strip().lower() in STATE_COLUMNS
+    return name.strip().lower() in STATE_COLUMNS or is_flag_column(name)
+
+
+def is_flag_column(name: str) -> bool:
+    """Whether it does so by true or false."""
+    return name.strip().lower() in FLAG_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +142,15 @@ class StateTally:
         word = fold_word(cell)
         if self.rule.accepted is not None:
             return word in self.rule.accepted
-        return self.rule.any or word not in UNFINISHED
+        return self.rule.any or not self._says_unfinished(word)
+
+    def _says_unfinished(self, word: str) -> bool:
+        return word in (_TRUE if is_flag_column(self.column) else UNFINISHED)
+
+    def _is_known(self, word: str) -> bool:
+        if is_flag_column(self.column):
+            return word in _TRUE + _FALSE
+        return word in FINISHED
 
     def count(self, cell: str, *, counts: bool) -> None:
         """Note the word of a row."""
@@ -135,11 +164,13 @@ class StateTally:
             notes.append(f"{self.column}: {self.left.total()} of {total} rows left out by --state "
                          f"({count_words(self.left)})")  # fmt: skip
         if self.rule.any:
-            odd = Counter({w: n for w, n in self.kept.items() if fold_word(w) in UNFINISHED})
+            odd = Counter(
+                {w: n for w, n in self.kept.items() if self._says_unfinished(fold_word(w))}
+            )
             if odd:
                 notes.append(f"{self.column}: {odd.total()} rows of runs that did not finish are "
                              f"kept by --state any ({count_words(odd)})")  # fmt: skip
-        strange = [word for word in self.kept if word and fold_word(word) not in FINISHED]
+        strange = [word for word in self.kept if word and not self._is_known(fold_word(word))]
         if self.rule == USUAL and strange:
             shown = ", ".join(repr(word) for word in sorted(strange)[:5])
             some = "are no states" if len(strange) > 1 else "is no state"

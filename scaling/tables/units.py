@@ -29,6 +29,10 @@ LOWEST_RATIO, HIGHEST_RATIO = 1e-3, 1e5
 COST_GAP = 5.0
 # Neighbours on a sweep's axis differ by less; units by a thousand and more.
 _MIXED_GAP = 100.0
+# No published language model has a lower perplexity on text; losses in nats are below.
+LOWEST_PERPLEXITY = 4.0
+_MIXED_SHARE = 0.1  # of rows; fewer may be runs that went wrong
+_THOUSAND = 1e3
 _FEWEST_ROWS = 4  # two rows and two others; below, a table says nothing of its units
 _FLOP_PER_PARAM_TOKEN = 6.0
 
@@ -100,25 +104,6 @@ def judge_units(
     return tuple(doubts)
 
 
-def to_nats(value: float, unit: str) -> float:
-    """A loss in nats; that of a perplexity is its logarithm.
-
-    Args:
-        value: Positive; of a perplexity above 1.
-        unit: nats, bits, bpb (bits per byte) or ppl.
-    """
-    if unit == "ppl":
-        return math.log(value) if value > 0 else -math.inf
-    return value if unit == "nats" else value * math.log(2.0)
-
-
-def from_nats(value: float, unit: str) -> float:
-    """The inverse of `to_nats`."""
-    if unit == "ppl":
-        return math.exp(value)
-    return value if unit == "nats" else value / math.log(2.0)
-
-
 def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, str]) -> list[Doubt]:
     ratio = tokens / params
     for name, values in (("N", params), ("D", tokens)):
@@ -148,20 +133,28 @@ def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, s
         said = f"D/N is {low:.3g} … {high:.3g} tokens per parameter"
         seen.append(f"{said}, outside {LOWEST_RATIO:g} … {HIGHEST_RATIO:g}.")
         if not units:
-            remedy = "Are both counted one by one? State units as in --columns N=params[M]."
+            units = _guess_ratio(params, tokens)
+            remedy = f"Are both counted one by one? If not, say {_advise(called, **units)}."
         return [Doubt(" ".join(seen), remedy, mixed=beyond)]
     return [Doubt(" ".join(seen), remedy)] if seen else []
 
 
+def _guess_ratio(params: FloatArray, tokens: FloatArray) -> dict[str, str]:
+    """The unit of whichever is too small beside the other."""
+    small, rest = ("D", params) if np.median(tokens / params) < 1.0 else ("N", tokens)
+    values = tokens if small == "D" else params
+    wanted = _find_wanted(small, float(np.median(rest)))
+    return {small: _find_scale(float(np.median(values)), wanted)}
+
+
 def _find_mixed(name: str, values: FloatArray) -> Doubt | None:
-    """Rows too small for any model, far below others that are not."""
+    """Rows too small for any model, or nearly, far below others that are not."""
     ordered = np.sort(values)
-    cut = int(np.searchsorted(ordered, FEWEST))
-    if (
-        ordered.size < _FEWEST_ROWS
-        or not 0 < cut < ordered.size
-        or ordered[cut] / ordered[cut - 1] < _MIXED_GAP
-    ):
+    if ordered.size < _FEWEST_ROWS:
+        return None
+    cut = int(np.argmax(ordered[1:] / ordered[:-1])) + 1
+    gap, below = ordered[cut] / ordered[cut - 1], ordered[cut - 1]
+    if gap < _MIXED_GAP or below >= FEWEST * (_MIXED_GAP if gap >= _THOUSAND else 1.0):
         return None
     low, high = _span(ordered[:cut]), _span(ordered[cut:])
     seen = (f"{name} is {low} in {cut} rows and {high} in {ordered.size - cut}: several units in "
@@ -195,15 +188,21 @@ def _find_scale(middle: float, wanted: float) -> str:
 
 def _judge_loss(loss: FloatArray) -> list[Doubt]:
     highest, lowest = float(np.median(loss)), float(loss.min())
+    high = loss > HIGHEST_LOSS
+    if _MIXED_SHARE < high.mean() < 1.0 and lowest < LOWEST_PERPLEXITY:
+        seen = (f"The loss is {_span(loss[~high])} nats/token in {int((~high).sum())} rows and "
+                f"{_span(loss[high])} nats/token in {int(high.sum())}, more than a guess among "
+                f"262,144 tokens: several units in one column.")  # fmt: skip
+        return [Doubt(seen, "Write every row in one unit.", mixed=True)]
     if float(loss.max()) > HIGHEST_LOSS and highest > HIGHEST_LOSS / 2:
         return [Doubt(
-            f"The loss is {_span(loss)}; {HIGHEST_LOSS:g} nats is a guess among 262,144 tokens. "
-            "No model of text is that bad.",
+            f"The loss is {_span(loss)} nats/token; {HIGHEST_LOSS:g} nats/token is a guess "
+            "among 262,144 tokens. No model of text is that bad.",
             "If it is a perplexity, say --loss-unit ppl.",
         )]  # fmt: skip
     if lowest < LOWEST_LOSS:
         return [Doubt(
-            f"The lowest loss is {lowest:.3g} nats, below that of any text.",
+            f"The lowest loss is {lowest:.3g} nats/token, below that of any text.",
             "Is the column a loss, of held-out text? Bits and bits per byte have --loss-unit.",
         )]  # fmt: skip
     return []

@@ -7,14 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
-from scaling.tables.metrics import LOSS, MetricFacts
-from scaling.terminal.questions import (
-    describe_asked,
-    list_assumptions,
-    list_costs,
-    list_trade_offs,
-)
+from scaling.tables.metrics import MetricFacts, name_quantity
+from scaling.terminal.questions import describe_asked, list_assumptions, list_costs, list_trade_offs
 from scaling.units import align_columns, clean_line, format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -31,25 +27,29 @@ if TYPE_CHECKING:
 _NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
 
-def format_fit(fit: Fit) -> str:
-    """The law, its frontier by every approach, and the checks that did not pass."""
+def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
+    """The law, its frontier by every approach, and the checks that did not pass; losses in a
+    unit."""
     from scaling.laws.registry import find_law
 
     lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
-        lines.append(f"  {fit.reason}")
+        lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
-        said = fit.metric or LOSS
-        what = "L(N, D)" if fit.metric is None else said.symbol
-        unit = f"   [{said.unit}]" if said.unit else ""
-        lines += ["", f"{what} = {find_law(fit.law.family).equation}{unit}"]
+        own = fit.law.find_scale(scale)
+        law, unit = fit.law.rewrite(own), scale.describe_law(own)
+        what = "L(N, D)"
+        if fit.metric is not None:
+            what, unit = fit.metric.symbol, fit.metric.unit
+        lines += ["", f"{what} = {find_law(law.family).equation}{unit and f'   [{unit}]'}"]
         lines += _list_members(fit.members)
-        for name, value in () if fit.members else fit.law.params.items():
-            interval = (fit.law.intervals or {}).get(name)
+        for name, value in () if fit.members else law.params.items():
+            interval = (law.intervals or {}).get(name)
             profile = ""
             if name == "E" and fit.floor is not None:
-                profile = f"  profile [{fit.floor.low:.4g}, {fit.floor.high:.4g}]"
+                low, high = own.to(fit.floor.low), own.to(fit.floor.high)
+                profile = f"  profile [{low:.4g}, {high:.4g}]"
             ends = _format_interval(interval, ".4g")
             lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
@@ -79,18 +79,19 @@ def format_fit(fit: Fit) -> str:
         ]
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
-    return "\n".join(lines + _format_checks(fit.checks))
+    return "\n".join(lines + _format_checks(fit.checks, scale))
 
 
-def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
+def format_groups(column: str, fits: Mapping[str, Fit], scale: LossScale = NATS) -> str:
     """One line for each group's law; below, each group's fit."""
     ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
     top = min(ends, default=None)
-    names = list(dict.fromkeys(n for one in fits.values() if one.law for n in one.law.params))
+    laws = {key: one.law.rewrite(one.law.find_scale(scale)) for key, one in fits.items() if one.law}
+    names = list(dict.fromkeys(name for one in laws.values() for name in one.params))
     head = [column, "runs", *names, "a", "" if top is None else f"N* at {format_flops(top)}"]
     rows = [head]
     for key, one in fits.items():
-        law = one.law.params if one.law is not None else {}
+        law = laws[key].params if key in laws else {}
         row = [key or "(empty)", str(one.n), *(f"{law[n]:.4g}" if n in law else "" for n in names)]
         if one.frontier is None or top is None:
             row += ["", one.status]
@@ -98,7 +99,7 @@ def format_groups(column: str, fits: Mapping[str, Fit]) -> str:
             at = one.frontier.k_n * top**one.frontier.a
             row += [f"{one.frontier.a:.3f}", format_count(at)]
         rows.append(row)
-    parts = [f"{column} = {key}:\n{format_fit(one)}" for key, one in fits.items()]
+    parts = [f"{column} = {key}:\n{format_fit(one, scale)}" for key, one in fits.items()]
     return "\n\n".join(["\n".join(align_columns(rows)), *parts])
 
 
@@ -133,14 +134,15 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
     return [f"  held out: {'; '.join(parts)} (mean absolute error of ln L; signed mean beside it)"]
 
 
-def format_unfiltered(whole: Fit, fit: Fit) -> str:
+def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
     line = f"without filters ({whole.n} runs): {STATUSES[whole.status].line}"
     if whole.law is not None:
-        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in whole.law.params.items())
+        law = whole.law.rewrite(whole.law.find_scale(scale))
+        line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in law.params.items())
     if whole.frontier is None:
-        return f"{line}\n  {whole.reason}".rstrip()
+        return f"{line}\n  {scale.reword(whole.reason)}".rstrip()
     ends = [one.frontier.range[1] for one in (fit, whole) if one.frontier is not None]
     answers = [
         f"N* = {format_count(one.frontier.k_n * ends[0] ** one.frontier.a)} "
@@ -151,25 +153,25 @@ def format_unfiltered(whole: Fit, fit: Fit) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
-def _format_measured(found: Measurement, said: MetricFacts) -> str:
+def _format_measured(found: Measurement, said: MetricFacts, scale: LossScale) -> str:
     """What is known; the forecast stands below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
-    value = _format_value(found.loss, said)
+    value = _format_value(found.loss, said, scale)
     return (
         f"measured at {format_flops(found.flops)} FLOPs: {value} ({best}: "
         f"N {format_count(found.params)}, D {format_count(found.tokens)})"
     )
 
 
-def _describe_law(answer: Allocation) -> list[str]:
+def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
     """Which law answered; Chinchilla's answer beside it where they are far apart."""
     plain = answer.chinchilla
     if answer.family is None or answer.family == "chinchilla":
         return []
     if plain is None or not _are_apart(answer, plain):
         return [f"  answered by {answer.family}"]
-    said = answer.metric or LOSS
-    value = None if plain.loss is None else said.to_metric(plain.loss)
+    said = name_quantity(answer.metric, scale)
+    value = None if plain.loss is None else said.to_metric(scale.to(plain.loss))
     loss = "" if value is None else f", {said.name} {value:.4f}"
     return [
         f"  answered by {answer.family}; Chinchilla's law alone says "
@@ -192,16 +194,18 @@ def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
     )
 
 
-def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> str:
+def format_allocation(
+    answer: Allocation, scale: LossScale = NATS, *, said: Collection[Check] = ()
+) -> str:
     """One answer: what to train, how sure, how far from the data.
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    quantity = answer.metric or LOSS
-    measured = answer.measured
-    lines = [] if measured is None else [_format_measured(measured, quantity), "forecast:"]
+    quantity = name_quantity(answer.metric, scale)
+    known = answer.measured
+    lines = [] if known is None else [_format_measured(known, quantity, scale), "forecast:"]
     lines += [
-        f"{describe_asked(answer)} "
+        f"{describe_asked(answer, scale)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
         f"{_format_interval(answer.params_interval, None)}".rstrip(),
@@ -210,11 +214,11 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
     ]
     if answer.loss is not None:
         lines.append(
-            f"  {quantity.name:<7} {quantity.to_metric(answer.loss):>8.4f}  "
-            f"{_format_ends(answer.loss_interval, quantity)}{quantity.suffix}"
+            f"  {quantity.name:<7} {quantity.to_metric(scale.to(answer.loss)):>8.4f}  "
+            f"{_format_ends(answer.loss_interval, quantity, scale)}{quantity.suffix}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
-    lines += _describe_law(answer)
+    lines += _describe_law(answer, scale)
     lines += list_costs(answer)
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
@@ -230,13 +234,16 @@ def format_allocation(answer: Allocation, *, said: Collection[Check] = ()) -> st
             f"({format_count(built.params)} parameters) on {format_count(built.tokens)} tokens"
             f"{penalty}"
         )
-    lines += [*list_trade_offs(answer), *list_assumptions(answer)]
-    return "\n".join(lines + _format_checks(c for c in answer.checks if c not in said))
+    lines += [*list_trade_offs(answer), *map(scale.reword, list_assumptions(answer))]
+    told = [check for check in answer.checks if check not in said]
+    return "\n".join(lines + _format_checks(told, scale))
 
 
-def format_members(found: MemberAnswers, metric: MetricFacts | None = None) -> str:
+def format_members(
+    found: MemberAnswers, scale: LossScale = NATS, metric: MetricFacts | None = None
+) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
-    said = metric or LOSS
+    said = name_quantity(metric, scale)
     rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", said.name)]
     rows += [
         (
@@ -244,7 +251,7 @@ def format_members(found: MemberAnswers, metric: MetricFacts | None = None) -> s
             f"{one.weight:.2f}",
             format_count(one.params),
             format_count(one.tokens),
-            f"{said.to_metric(one.loss):.4f}",
+            f"{said.to_metric(scale.to(one.loss)):.4f}",
         )
         for one in (*found.members, found.equal)
     ]
@@ -262,22 +269,24 @@ def format_members(found: MemberAnswers, metric: MetricFacts | None = None) -> s
     return "\n".join(lines)
 
 
-def format_prediction(answer: Prediction) -> str:
+def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
     """The loss, or a metric, of one (N, D)."""
-    said, measured = answer.metric or LOSS, answer.measured
-    lines = [] if measured is None else [_format_measured(measured, said), "forecast:"]
+    said, known = name_quantity(answer.metric, scale), answer.measured
+    lines = [] if known is None else [_format_measured(known, said, scale), "forecast:"]
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
-        f"{said.name} {_format_value(answer.loss, said)}",
-        f"  the law's value  {_format_ends(answer.mean_interval, said)}".rstrip(),
-        f"  one new run      {_format_ends(answer.new_run_interval, said)}".rstrip(),
+        f"{said.name} {_format_value(answer.loss, said, scale)}",
+        f"  the law's value  {_format_ends(answer.mean_interval, said, scale)}".rstrip(),
+        f"  one new run      {_format_ends(answer.new_run_interval, said, scale)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
-        lines.append(f"  answered by {answer.family}")
-        if plain is not None:
-            lines[-1] += f"; Chinchilla's law alone says {said.to_metric(plain.loss):.4f}"
-    return "\n".join(lines + _format_checks(answer.checks))
+        beside = ""
+        if plain is not None and plain.loss is not None:
+            value = said.to_metric(scale.to(plain.loss))
+            beside = f"; Chinchilla's law alone says {value:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
+    return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
 def format_backtest(scored: Backtest) -> str:
@@ -361,15 +370,16 @@ def _format_share(value: float, error: float | None, sign: str = "") -> str:
     return f"{value:{sign}.2%}" + ("" if error is None else f" ± {error:.2%}")
 
 
-def format_comparison(answer: Comparison) -> str:
+def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
     """Which recipe needs less compute, by how much."""
     first, second = answer.names
+    losses = [scale.to(one) for one in answer.loss]
     interval = answer.multiplier_interval
     lines = [
         f"A: {first}",
         f"B: {second}",
-        f"With {format_flops(answer.flops)} FLOPs A reaches {answer.loss[0]:.4f} and "
-        f"B {answer.loss[1]:.4f} nats/token.",
+        f"With {format_flops(answer.flops)} FLOPs A reaches {losses[0]:.4f} and "
+        f"B {losses[1]:.4f} {scale.label}.",
         _say_multiplier(answer.multiplier, interval),
     ]
     if interval is not None:
@@ -390,7 +400,7 @@ def format_comparison(answer: Comparison) -> str:
     else:
         lines.append(f"exponents of A: alpha {alpha_a:.4g}, beta {beta_a:.4g}")
         lines.append(f"exponents of B: alpha {alpha_b:.4g}, beta {beta_b:.4g}")
-    return "\n".join(lines + _format_checks(answer.checks))
+    return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
 def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
@@ -409,10 +419,10 @@ def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
     return f"{said} ({interval.level:.0%} interval {ends})"
 
 
-def _format_checks(checks: Iterable[Check]) -> list[str]:
+def _format_checks(checks: Iterable[Check], scale: LossScale = NATS) -> list[str]:
     given = list(checks)
     lines = [
-        clean_line(f"  ! {check.code}: {check.seen} {check.advice}".rstrip())
+        clean_line(f"  ! {check.code}: {scale.reword(f'{check.seen} {check.advice}')}".rstrip())
         for check in given
         if check.passed is False
     ]
@@ -421,14 +431,14 @@ def _format_checks(checks: Iterable[Check]) -> list[str]:
     return ["", *lines] if lines else []
 
 
-def _format_value(loss: float, said: MetricFacts) -> str:
-    return f"{said.to_metric(loss):.4f}{said.suffix}"
+def _format_value(loss: float, said: MetricFacts, scale: LossScale) -> str:
+    return f"{said.to_metric(scale.to(loss)):.4f}{said.suffix}"
 
 
-def _format_ends(interval: Interval | None, said: MetricFacts) -> str:
+def _format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) -> str:
     if interval is None:
         return ""
-    low, high = said.to_ends(interval.low, interval.high)
+    low, high = said.to_ends(scale.to(interval.low), scale.to(interval.high))
     return f"[{low:.4f}, {high:.4f}] ({interval.level:.0%})"
 
 

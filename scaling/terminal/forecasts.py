@@ -4,26 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling.files.sealed import SCHEMA_VERSION
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 from scaling.words.forecasts import describe_score, describe_verdict
 
 
-def format_forecasts(record: ForecastRecord) -> str:
+def format_forecasts(record: ForecastRecord, scale: LossScale = NATS) -> str:
     """One paragraph for each forecast, the score below."""
-    lines = [line for outcome in record.outcomes for line in _format_outcome(outcome)]
+    lines = [line for outcome in record.outcomes for line in _format_outcome(outcome, scale)]
     lines += [f"left out, damaged: {what}" for what in record.damaged]
     lines.append(describe_score(record))
     return "\n".join(lines)
 
 
-def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
-    """The JSON of `scaling forecast`."""
+def describe_forecasts(record: ForecastRecord, scale: LossScale = NATS) -> dict[str, Any]:
+    """The JSON of `scaling forecast`; losses in a unit, scores of ln nats."""
     return {
-        "schema_version": SCHEMA_VERSION,
-        "forecasts": [_describe_outcome(outcome) for outcome in record.outcomes],
+        **scale.to_contract(),
+        "forecasts": [_describe_outcome(outcome, scale) for outcome in record.outcomes],
         "score": {
             "registered": len(record.outcomes),
             "checked": record.scored,
@@ -36,7 +36,7 @@ def describe_forecasts(record: ForecastRecord) -> dict[str, Any]:
     }
 
 
-def _describe_outcome(outcome: ForecastOutcome) -> dict[str, Any]:
+def _describe_outcome(outcome: ForecastOutcome, scale: LossScale) -> dict[str, Any]:
     said = outcome.registered.forecast
     return {
         "file": outcome.registered.name,
@@ -47,16 +47,16 @@ def _describe_outcome(outcome: ForecastOutcome) -> dict[str, Any]:
         "params": said.params,
         "tokens": said.run.tokens,
         "flops": said.run.flops,
-        "loss": said.loss,
+        "loss": scale.to(said.loss),
         "level": said.level,
-        "interval": [said.low, said.high],
+        "interval": [scale.to(said.low), scale.to(said.high)],
         "law": said.law,
         "fit_status": said.fit_status,
         "fit_digest": said.fit_digest,
         "largest_flops": said.largest_flops,
         "outcome": {
             "status": outcome.status,
-            "loss": outcome.measured,
+            "loss": scale.to_or_none(outcome.measured),
             "late": outcome.late,
             "error": outcome.error,
             "inside": outcome.inside,
@@ -65,16 +65,19 @@ def _describe_outcome(outcome: ForecastOutcome) -> dict[str, Any]:
     }
 
 
-def _format_outcome(outcome: ForecastOutcome) -> list[str]:
+def _format_outcome(outcome: ForecastOutcome, scale: LossScale) -> list[str]:
     said = outcome.registered.forecast
-    measured = "" if outcome.measured is None else f"{outcome.measured:.4f} nats/token, "
+    loss, low, high = (scale.to(one) for one in (said.loss, said.low, said.high))
+    measured = ""
+    if outcome.measured is not None:
+        measured = f"{scale.to(outcome.measured):.4f} {scale.label}, "
     return [
         f"{said.created}  {outcome.registered.name}",
         f"  {format_flops(said.run.flops)} FLOPs, ×{said.run.flops / said.largest_flops:.3g} the "
         f"largest fitted: {describe_shape(said.run.shape).line} "
         f"({format_count(said.params)} parameters) on {format_count(said.run.tokens)} tokens",
-        f"  forecast  {said.loss:.4f}  [{said.low:.4f}, {said.high:.4f}] ({said.level:.0%}) "
-        f"nats/token, {said.law}",
+        f"  forecast  {loss:.4f}  [{low:.4f}, {high:.4f}] ({said.level:.0%}) {scale.label}, "
+        f"{said.law}",
         f"  outcome   {measured}{describe_verdict(outcome)}",
         "",
     ]

@@ -6,7 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from scaling.tables.metrics import LOSS
-from scaling.units import format_count, format_flops
+from scaling.units import align_columns, format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
@@ -19,13 +20,13 @@ _NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no b
 _MANY_TIMES, _NEARLY_ALL = 9.5, 0.995
 
 
-def describe_asked(answer: Allocation) -> str:
+def describe_asked(answer: Allocation, scale: LossScale = NATS) -> str:
     """The head of an answer: what it is for, and what decides it."""
     question = answer.question
     if question is None or (question.is_plain and question.hardware is None):
         return f"For {format_flops(answer.flops)} FLOPs"
     if question.target_loss is not None:
-        head = f"For a loss of {question.target_loss:g} nats/token"
+        head = f"For a loss of {scale.to(question.target_loss):g} {scale.label}"
     else:
         head = f"For {format_flops(answer.flops)} FLOPs of training"
     return f"{head}, decided by {', '.join(answer.binding)}"
@@ -86,10 +87,8 @@ def _list_sizes(traded: TradeOffs, what: str) -> list[str]:
     parts = []
     for one in traded.other_sizes:
         name = f"N/{1 / one.factor:g}" if one.factor < 1 else f"{one.factor:g}N"
-        if one.extra_compute is None:
-            parts.append(f"{name} cannot")
-        else:
-            parts.append(f"{name} {_format_more(one.extra_compute)}")
+        more = "cannot" if one.extra_compute is None else _format_more(one.extra_compute)
+        parts.append(f"{name} {more}")
     kind = "" if traded.of == "training" else f"{traded.of} "
     return [f"  {kind}compute for the same {what} at other sizes: {', '.join(parts)}"]
 
@@ -97,24 +96,19 @@ def _list_sizes(traded: TradeOffs, what: str) -> list[str]:
 def _list_pareto(rows: tuple[ParetoRow, ...], what: str) -> list[str]:
     if not rows:
         return []
-    table = [_HEAD]
-    for row in rows:
-        table.append(
-            (
-                format_flops(row.flops),
-                f"×{row.flops / rows[0].flops:.3g}",
-                format_count(row.params),
-                format_count(row.tokens),
-                format_flops(row.serving_flops_per_token),
-                _format_bytes(row.serving_bytes),
-                f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
-            )
+    table = [
+        (
+            format_flops(row.flops),
+            f"×{row.flops / rows[0].flops:.3g}",
+            format_count(row.params),
+            format_count(row.tokens),
+            format_flops(row.serving_flops_per_token),
+            _format_bytes(row.serving_bytes),
+            f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
         )
-    widths = [max(len(row[at]) for row in table) for at in range(len(_HEAD))]
-    body = [
-        "    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
-        for row in table
+        for row in rows
     ]
+    body = [f"    {line}" for line in align_columns([_HEAD, *table])]
     return [f"  the same {what}, from cheapest to train to cheapest to serve [FLOPs]:", *body]
 
 
@@ -127,11 +121,9 @@ def _format_ends(answer: Allocation) -> str:
 
 
 def _format_hours(spending: Spending) -> str:
-    parts = []
-    if spending.device_hours is not None:
-        parts.append(f"{spending.device_hours:.3g} device-hours")
-    if spending.days is not None:
-        parts.append(f"{spending.days:.3g} days")
+    hours, days = spending.device_hours, spending.days
+    parts = [] if hours is None else [f"{hours:.3g} device-hours"]
+    parts += [] if days is None else [f"{days:.3g} days"]
     if spending.dollars is not None:
         cents = ",.2f" if spending.dollars >= 1 else ".2g"
         parts.append(f"${spending.dollars:{cents}}")

@@ -127,6 +127,11 @@ def read_number(text: str, *, of: Quantity = "", marks: Marks = PLAIN) -> float:
     return float(digits) * factor
 
 
+def has_foreign_digits(text: str) -> bool:
+    """Whether a text has decimal digits that are not 0 to 9: `float` takes those of any script."""
+    return any(char.isdecimal() and not char.isascii() for char in text)
+
+
 def find_marks(texts: Iterable[str]) -> Marks | str:
     """How the cells of a file write numbers, or why nobody can say.
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from scaling.files.sealed import SCHEMA_VERSION
 from scaling.laws.registry import list_scored
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
@@ -27,10 +26,10 @@ from scaling.verbs.obtaining import (
     obtain_answerer,
     obtain_fit,
     read_kept,
-    read_loss,
     refusal_as_json,
     say_damage,
-    say_losses,
+    settle_unit,
+    wording,
 )
 from scaling.verbs.options import (
     FLOPS,
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from scaling.allocation.members import MemberAnswers
     from scaling.fitting.fitted import Fit
     from scaling.sweep.shapes import ModelShape
+    from scaling.units.losses import LossScale
 
     Ladder: TypeAlias = tuple[ModelShape, ...] | None
 
@@ -60,9 +60,10 @@ if TYPE_CHECKING:
 @group_option
 @metric_options
 @curve_options
+@click.option("--far", is_flag=True, help="With --at: even beyond three decades from the data.")
 @fit_options
 @json_option
-def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> int:
+def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options: Any) -> int:
     """\b
     scaling fit results/quickstart
     scaling fit runs.csv --columns N=params,D=tokens,loss=val_loss --json
@@ -75,28 +76,35 @@ def fit(source: Path, group_by: str | None, as_json: bool, **options: Any) -> in
     refuse_ignored(
         curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
     )
+    if far and not curve["at"]:
+        raise click.UsageError(
+            "--far says how far --at may reach; name --of and --at, or leave it."
+        )
+    scale, options = settle_unit(source, options)
     if curve["of"] is not None:
-        say_curve(*fit_one_variable([source], curve, options), as_json=as_json)
+        law, forecasts = fit_one_variable([source], curve, options, scale, far=far)
+        say_curve(law, forecasts, scale, as_json=as_json)
         return 0
     if group_by is not None:
         groups = {}
         for key, part in list_groups(source, group_by, options):
             groups[key] = obtain_fit(source, part, compare=True)[0]
         if as_json:
-            contracts = [{"key": key, **one.to_contract()} for key, one in groups.items()]
-            click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": contracts}))
+            contracts = [{"key": key, **one.to_contract(scale)} for key, one in groups.items()]
+            click.echo(dump_json(scale.to_contract() | {"groups": contracts}))
         else:
-            click.echo(format_groups(group_by, {key: one.fit for key, one in groups.items()}))
+            fits = {key: one.fit for key, one in groups.items()}
+            click.echo(format_groups(group_by, fits, scale))
         bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
         return NO_USABLE_FIT if bad else 0
     found, stored = obtain_fit(source, options, compare=True)
     fitted = found.fit
     if as_json:
-        click.echo(dump_json(found.to_contract()))
+        click.echo(dump_json(found.to_contract(scale)))
     else:
-        click.echo(format_fit(fitted))
+        click.echo(format_fit(fitted, scale))
         if found.unfiltered is not None:
-            click.echo("\n" + format_unfiltered(found.unfiltered, fitted))
+            click.echo("\n" + format_unfiltered(found.unfiltered, fitted, scale))
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
@@ -135,11 +143,14 @@ def allocate(
     """
     from scaling.allocation import allocate as allocate_question
     from scaling.allocation.members import ask_members
+    from scaling.terminal.answers import format_allocation, format_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
     if said["target_loss"] is not None and options["metric"] is not None:
         raise click.UsageError("--target-loss is of the loss; leave it or --metric out.")
-    said["target_loss"] = read_loss(said["target_loss"], options["loss_unit"], "--target-loss")
+    scale, options = settle_unit(source, options)
+    if said["target_loss"] is not None:
+        said["target_loss"] = scale.from_(said["target_loss"])
     questions = make_questions(source, flops, said)
     asked = None if options["approach"] == "all" else options["approach"]
 
@@ -152,7 +163,13 @@ def allocate(
         ]
         return [_Told(one, ask_members(fitted, one.flops) if verbose else None) for one in answers]
 
-    return _answer(source, group_by, options, as_json, "answers", answer, _format_told)
+    def format_one(one: _Told) -> str:
+        text = format_allocation(one.answer, scale)
+        if one.members is None:
+            return text
+        return f"{text}\n{format_members(one.members, scale, one.answer.metric)}"
+
+    return _answer(source, group_by, options, as_json, "answers", answer, format_one, scale)
 
 
 @click.command()
@@ -190,6 +207,8 @@ def predict(
     from scaling.allocation import predict as predict_loss
     from scaling.terminal.answers import format_prediction
 
+    scale, options = settle_unit(source, options)
+
     def answer(fitted: Fit, ladder: Ladder) -> list[Prediction]:
         return [
             predict_loss(
@@ -202,7 +221,10 @@ def predict(
             )
         ]
 
-    return _answer(source, group_by, options, as_json, "predictions", answer, format_prediction)
+    def format_one(one: Prediction) -> str:
+        return format_prediction(one, scale)
+
+    return _answer(source, group_by, options, as_json, "predictions", answer, format_one, scale)
 
 
 @click.command()
@@ -226,6 +248,7 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     from scaling.terminal.answers import format_backtest, format_truncation
     from scaling.workflow.fits import backtest_table, truncate_table
 
+    scale, options = settle_unit(source, options)
     table, stored = read_kept(source, options)
     names = tuple(name.strip() for name in families.split(",") if name.strip())
     scored = backtest_table(table, names, huber_delta=options["huber_delta"])
@@ -234,7 +257,7 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
         cut = truncate_table(table, scored.chosen, huber_delta=options["huber_delta"])
     if as_json:
         more = {"truncation": None if cut is None else cut.to_contract()}
-        click.echo(dump_json(scored.to_contract() | more))
+        click.echo(dump_json(scored.to_contract() | more | scale.to_contract()))
     else:
         click.echo(format_backtest(scored))
         if cut is not None:
@@ -280,9 +303,10 @@ def compare(
     curve = {name: options.pop(name) for name in CURVE_NAMES}
     unread = {"--at": curve["at"], "--flops": flops is not None, "--far": far}
     refuse_ignored(curve, unread | {"--columns-b": columns_b is not None})
+    scale, options = settle_unit(first, options)
     if curve["of"] is not None:
-        fitted, _ = fit_one_variable([first, second], curve, options)
-        say_speed_up(fitted, as_json=as_json)
+        fitted, _ = fit_one_variable([first, second], curve, options, scale)
+        say_speed_up(fitted, scale, as_json=as_json)
         return 0
     if options["family"] not in (None, "chinchilla") or options["approach"] != "all":
         raise click.UsageError("compare fits Chinchilla's law only: leave --family and --approach.")
@@ -306,10 +330,13 @@ def compare(
         )
     except NoFitError as error:
         if as_json:
-            refused = {"schema_version": SCHEMA_VERSION, "multiplier": None}
-            click.echo(dump_json(refused | {"reason": str(error)}))
+            nothing = {"multiplier": None, "reason": scale.reword(str(error))}
+            click.echo(dump_json(scale.to_contract() | nothing))
         raise
-    click.echo(dump_json(answer.to_contract()) if as_json else format_comparison(answer))
+    if as_json:
+        click.echo(dump_json(answer.to_contract(scale) | scale.to_contract()))
+    else:
+        click.echo(format_comparison(answer, scale))
     damaged = [say_damage(stored) for stored in (stored_one, stored_two)]
     return DAMAGED if any(damaged) else 0
 
@@ -321,22 +348,9 @@ class _Told:
     answer: Allocation
     members: MemberAnswers | None
 
-    @property
-    def loss(self) -> float | None:
-        return self.answer.loss
-
-    def to_contract(self) -> dict[str, Any]:
-        more = {} if self.members is None else {"members": self.members.to_contract()}
-        return self.answer.to_contract() | more
-
-
-def _format_told(one: _Told) -> str:
-    from scaling.terminal.answers import format_allocation, format_members
-
-    text = format_allocation(one.answer)
-    if one.members is None:
-        return text
-    return f"{text}\n{format_members(one.members, one.answer.metric)}"
+    def to_contract(self, scale: LossScale) -> dict[str, Any]:
+        more = {} if self.members is None else {"members": self.members.to_contract(scale)}
+        return self.answer.to_contract(scale) | more
 
 
 def _answer(
@@ -347,6 +361,7 @@ def _answer(
     key: str,
     answer: Callable[[Fit, Ladder], Sequence[Any]],
     format_one: Callable[[Any], str],
+    scale: LossScale,
 ) -> int:
     """Answer a question by the fit of a source, or by that of each group of its rows.
 
@@ -355,15 +370,15 @@ def _answer(
         key: Of the answers in the JSON.
         answer: The answers of one fit; each has `to_contract`.
         format_one: An answer as text.
+        scale: The unit of its losses.
     """
     if group_by is None:
         fitted, ladder, damaged = obtain_answerer(source, options)
-        with refusal_as_json(fitted, key, as_json), naming_units(fitted):
+        with wording(scale), refusal_as_json(fitted, key, as_json, scale), naming_units(fitted):
             answers = answer(fitted, ladder)
-        say_losses([one.loss for one in answers], options["loss_unit"])
         if as_json:
-            told = [one.to_contract() for one in answers]
-            click.echo(dump_json({"schema_version": SCHEMA_VERSION, key: told}))
+            told = [one.to_contract(scale) for one in answers]
+            click.echo(dump_json(scale.to_contract() | {key: told}))
         else:
             click.echo("\n\n".join(format_one(one) for one in answers))
         return DAMAGED if damaged() else 0
@@ -373,16 +388,17 @@ def _answer(
     for name, part in list_groups(source, group_by, options):
         fitted = obtain_answerer(source, part)[0]
         try:
-            answers = answer(fitted, None)
+            with wording(scale):
+                answers = answer(fitted, None)
         except NoFitError as error:
             code = NO_USABLE_FIT
             groups.append({"key": name, "status": fitted.status, "reason": str(error), key: []})
             texts.append(f"{group_by} = {name}:\n{error}")
         else:
-            groups.append({"key": name, key: [one.to_contract() for one in answers]})
+            groups.append({"key": name, key: [one.to_contract(scale) for one in answers]})
             texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
     if as_json:
-        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "groups": groups}))
+        click.echo(dump_json(scale.to_contract() | {"groups": groups}))
     else:
         click.echo("\n\n".join(texts))
     return code

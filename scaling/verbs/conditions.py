@@ -12,7 +12,7 @@ import click
 from scaling.errors import QueryError
 from scaling.units import format_flops
 from scaling.units.numbers import NumberError, read_number
-from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount
+from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount, Real
 
 if TYPE_CHECKING:
     from scaling.allocation import Hardware, Question
@@ -23,13 +23,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FEWEST_BYTES = 1e4
 _HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
-    "params",
-    "tokens",
-    "tokens_per_param",
-    "target_loss",
-    "inference_tokens",
-    "unique_tokens",
-)
+    "params", "tokens", "tokens_per_param", "target_loss", "inference_tokens", "unique_tokens",
+)  # fmt: skip
 
 
 def condition_options(function: _F) -> _F:
@@ -42,24 +37,24 @@ def condition_options(function: _F) -> _F:
 
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--dollars", Amount(), "Money for training; with --price-per-hour and --device."),
-    ("--price-per-hour", float, "Of one device [dollars/hour]."),
+    ("--price-per-hour", Real(), "Of one device [dollars/hour]."),
     (
         "--device",
         str,
         "What trains: a100, h100, tpu-v5p, ...; or measured: what trained this folder.",
     ),
     ("--peak-flops", FLOPS, "Peak FLOP/s of one device, in place of --device."),
-    ("--devices", float, "How many; with --days a deadline."),
-    ("--days", float, "Until training has to end."),
-    ("--mfu", float, "Share of the device's peak that training reaches, e.g. 0.4."),
+    ("--devices", Real(), "How many; with --days a deadline."),
+    ("--days", Real(), "Until training has to end."),
+    ("--mfu", Real(), "Share of the device's peak that training reaches, e.g. 0.4."),
     ("--params", PARAMS, "N is given, as the fit counts it."),
     ("--tokens", TOKENS, "D is given."),
-    ("--tokens-per-param", float, "D / N is given."),
-    ("--target-loss", float, "Loss to reach at the least cost [nats/token]."),
+    ("--tokens-per-param", Real(), "D / N is given."),
+    ("--target-loss", Real(), "Loss to reach at the least cost, in --loss-unit."),
     ("--inference-tokens", TOKENS, "Tokens the model will process in service."),
     ("--unique-tokens", TOKENS, "Different tokens there are to train on."),
     ("--serving-memory", str, "For the weights in service: 8e10, 80GB, 80GiB."),
-    ("--bytes-per-param", float, "In service.  [default: 2, BF16]"),
+    ("--bytes-per-param", Real(), "In service.  [default: 2, BF16]"),
 )
 _ALIASES = {"--unique-tokens": ("--unique",)}  # predict's name of it
 CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
@@ -155,14 +150,8 @@ def _make_stated(said: dict[str, Any]) -> Hardware:
 def _make_count(name: str, speed: float, said: dict[str, Any]) -> Hardware:
     from scaling.allocation import Hardware
 
-    return Hardware(
-        name=name,
-        flops_per_second=speed,
-        count=said["devices"],
-        days=said["days"],
-        price_per_hour=said["price_per_hour"],
-        dollars=said["dollars"],
-    )
+    same = {key: said[key] for key in ("days", "price_per_hour", "dollars")}
+    return Hardware(name=name, flops_per_second=speed, count=said["devices"], **same)
 
 
 def _measure(source: Path) -> tuple[str, float]:

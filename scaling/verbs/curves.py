@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.units import align_columns, clean_line, format_count, format_flops
-from scaling.verbs.options import Amount, count_refits, make_filters, read_how
+from scaling.units.numbers import has_foreign_digits
+from scaling.verbs.obtaining import wording
+from scaling.verbs.options import Amount, Real, count_refits, make_filters, read_how
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
-    from scaling.fitting.one_variable import CurveFit
+    from scaling.fitting.one_variable import CurveFit, CurveForecast
     from scaling.units import FloatArray
+    from scaling.units.losses import LossScale
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 CURVE_NAMES = ("of", "at", "floor", "exponent")
@@ -38,7 +41,7 @@ def curve_options(function: _F) -> _F:
             click.option(
                 "--floor", type=str, default=None, help="E of --of: a number, or none for no floor."
             ),
-            click.option("--exponent", type=float, default=None, help="alpha of --of, held."),
+            click.option("--exponent", type=Real(), default=None, help="alpha of --of, held."),
         )
     ):
         function = option(function)
@@ -69,8 +72,13 @@ def refuse_ignored(said: dict[str, Any], unread: dict[str, Any]) -> None:
 
 
 def fit_one_variable(
-    sources: Sequence[Path], said: dict[str, Any], options: dict[str, Any], *, far: bool = False
-) -> tuple[CurveFit, list[dict[str, Any]]]:
+    sources: Sequence[Path],
+    said: dict[str, Any],
+    options: dict[str, Any],
+    scale: LossScale,
+    *,
+    far: bool = False,
+) -> tuple[CurveFit, list[CurveForecast]]:
     """The law that the options ask of one table, or of two together, and its forecasts; notes are
     said.
 
@@ -87,7 +95,7 @@ def fit_one_variable(
             option = name.replace("_", "-")
             raise click.UsageError(f"--{option} is of laws of N and D; leave it or --of out.")
     how = read_how(options)
-    del how["count"], how["anyway"]
+    del how["count"], how["anyway"], how["metric"]
     xs: list[FloatArray] = []
     losses: list[FloatArray] = []
     for source in sources:
@@ -96,61 +104,67 @@ def fit_one_variable(
         losses.append(loss)
         for note in notes:
             click.echo(clean_line(f"note: {note}"), err=True)
-    fitted = fit_curve(
-        xs,
-        losses,
-        variable=said["of"],
-        floor=_read_floor(said["floor"]),
-        exponent=said["exponent"],
-        bootstrap=count_refits(options),
-        level=options["level"],
-        seed=options["seed"],
-    )
-    return fitted, [fitted.forecast(x, far=far) for x in said["at"]]
+    with wording(scale):
+        fitted = fit_curve(
+            xs,
+            losses,
+            variable=said["of"],
+            floor=_read_floor(said["floor"], scale),
+            exponent=said["exponent"],
+            bootstrap=count_refits(options),
+            level=options["level"],
+            seed=options["seed"],
+        )
+        return fitted, [fitted.forecast(x, far=far) for x in said["at"]]
 
 
-def say_curve(fitted: CurveFit, forecasts: Sequence[dict[str, Any]], *, as_json: bool) -> None:
+def say_curve(
+    fitted: CurveFit, forecasts: Sequence[CurveForecast], scale: LossScale, *, as_json: bool
+) -> None:
     """Print a law of one variable and its forecasts."""
     if as_json:
-        click.echo(dump_json(fitted.to_contract() | {"forecasts": list(forecasts)}))
+        told = [one.to_contract(scale) for one in forecasts]
+        click.echo(dump_json(fitted.to_contract(scale) | {"forecasts": told}))
     else:
-        click.echo(_format_curve(fitted, forecasts))
+        click.echo(_format_curve(fitted, forecasts, scale))
 
 
-def say_speed_up(fitted: CurveFit, *, as_json: bool) -> None:
+def say_speed_up(fitted: CurveFit, scale: LossScale, *, as_json: bool) -> None:
     """Print how many times less of x the second table needs."""
     value, interval = fitted.speed_up()
     if as_json:
-        whole = fitted.to_contract()
-        whole["law"]["params"]["A_second"] = fitted.law.scale[1]
+        whole = fitted.to_contract(scale)
         click.echo(dump_json(whole | {"speed_up": value, "interval": interval}))
         return
     click.echo(
         f"For the same loss B needs {1.0 / value:.3g} of A's {fitted.variable}: a speed-up of "
-        f"{value:.4g}{_format_interval(interval, fitted.level)}\n{_format_curve(fitted, ())}"
+        f"{value:.4g}{_format_interval(interval, fitted.level)}\n{_format_curve(fitted, (), scale)}"
     )
 
 
-def _read_floor(text: str | None) -> float | None:
+def _read_floor(text: str | None, scale: LossScale) -> float | None:
     if text is None:
         return None
     if text.strip().lower() in ("none", "no"):
         return 0.0
     try:
-        return float(text)
+        if has_foreign_digits(text):
+            raise ValueError
+        return scale.from_(float(text))
     except ValueError:
-        raise click.UsageError(f"--floor {text!r}: write a loss in nats, or none.") from None
+        raise click.UsageError(
+            f"--floor {text!r}: write a loss in {scale.label}, or none."
+        ) from None
 
 
-def _format_curve(fitted: CurveFit, forecasts: Sequence[dict[str, Any]]) -> str:
-    contract = fitted.to_contract()
-    law = contract["law"]
+def _format_curve(fitted: CurveFit, forecasts: Sequence[CurveForecast], scale: LossScale) -> str:
+    contract = fitted.to_contract(scale)
+    law, unit = contract["law"], scale.describe_law(fitted.find_scale(scale))
     low, high = fitted.covered
     show = format_flops if fitted.variable == "C" else format_count
-    lines = [
-        f"fit of {contract['n']} runs: L({fitted.variable}) = {law['equation']}   [nats/token]"
-    ]
-    for name, value in law["params"].items():
+    lines = [f"fit of {contract['n']} runs: L({fitted.variable}) = {law['equation']}   [{unit}]"]
+    for name in fitted.law.list_letters():
+        value = law["params"][name]
         held = "" if name in law["fitted"] else "   held"
         said = held or _format_interval(law["intervals"][name], fitted.level)
         lines.append(f"  {name:<6} {value:.5g}{said}")
@@ -159,10 +173,10 @@ def _format_curve(fitted: CurveFit, forecasts: Sequence[dict[str, Any]]) -> str:
     lines.append("  It cannot split a budget into N and D.")
     rows = [
         (
-            f"at {fitted.variable} = {show(one['at'])}:",
-            f"{one['loss']:.4f}",
-            _format_interval(one["interval"], fitted.level).strip(),
-            f"{one['extrapolation_decades']:.2g} decades beyond" if one["extrapolation_decades"]
+            f"at {fitted.variable} = {show(one.at)}:",
+            f"{scale.to(one.loss):.4f} {scale.label}",
+            _format_interval(one.to_contract(scale)["interval"], fitted.level).strip(),
+            f"{one.extrapolation_decades:.2g} decades beyond" if one.extrapolation_decades
             else "inside the data",
         )
         for one in forecasts

@@ -11,7 +11,7 @@ import click
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
-from scaling.verbs.obtaining import say_damage
+from scaling.verbs.obtaining import say_damage, settle_unit
 from scaling.verbs.options import (
     family_option,
     filter_options,
@@ -56,18 +56,21 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     scaling report results/quickstart
     scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
-    Fit again where needed and write reports/<sweep>/index.html. Of a table of runs: report.md with
-    what was understood, the law, answers and checks; so of a --metric, in <metric>.md.
+    Fit again where needed and write reports/<sweep>/index.html; of a table of runs
+    reports/<its name>/index.html, without what only a sweep can show. Of a --metric: <metric>.md
+    beside it, with the law, answers and checks.
     """
     from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
-    read_metric(reading)
-    if reading["metric"] is not None or (source.exists() and not holds_sweep(source)):
-        return write_table_report(source, root, options=options, reading=reading)
-    if any(reading.values()) and reading != _UNREAD:
+    if read_metric(reading) is not None:
+        return write_metric_report(source, root, options=options, reading=reading)
+    if source.exists() and not holds_sweep(source):
+        return write_table_report(source, root, options=options, reading=reading, form=form)
+    unit = reading.pop("loss_unit")
+    if any(one != _UNREAD[name] for name, one in reading.items()):
         raise click.UsageError("--columns and the like are for tables of runs.")
-    return write_report_page(source, root, options=options, form=form)
+    return write_report_page(source, root, options=options | {"loss_unit": unit}, form=form)
 
 
 @click.command()
@@ -140,10 +143,13 @@ def write_report_page(
     choices: dict[str, Any] = {}
     if options is not None:
         told = {name: one for name, one in options.items() if name != "backtest"}
-        asked = {name: one for name, one in told.items() if name != "family" or one is not None}
+        scale, options = settle_unit(results, options)
+        if scale.unit == "nats":
+            del told["loss_unit"]
         choices = {
-            "asked": list_given(asked),
+            "asked": list_given(told),
             "form": form,
+            "scale": scale,
             "family": options["family"],
             "filters": make_filters(options),
             "backtest": options["backtest"],
@@ -159,30 +165,55 @@ def write_report_page(
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
 
 
-def write_table_report(
-    table: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
+def write_metric_report(
+    source: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
 ) -> int:
-    """Write reports/<stem>/report.md of a table of runs; prints its path.
+    """Write reports/<stem>/<metric>.md of a folder or a table below `root`; prints its path."""
+    from scaling.files.durable import make_folder, write_durably
+    from scaling.workflow.table_reporting import describe_metric
+
+    text, fitted = describe_metric(
+        source,
+        read_how(reading | {"count": "matmul"}),
+        family=options["family"],
+        filters=make_filters(options),
+        backtest=options["backtest"],
+    )
+    name = re.sub(r"[^\w.-]", "_", reading["metric"])
+    page = root / "reports" / source.name.split(".")[0] / f"{name}.md"
+    make_folder(page.parent)
+    write_durably(page, text.encode("utf-8"))
+    click.echo(str(page))
+    return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+def write_table_report(
+    table: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any], form: Any
+) -> int:
+    """Write reports/<stem>/ of a table of runs; prints the path.
 
     Args:
         table: The file or folder.
         root: Where reports/ lies.
         options: Family, filters and backtest.
         reading: How the table is read.
+        form: html or md.
     """
-    from scaling.files.durable import make_folder, write_durably
-    from scaling.workflow.reporting import describe_table_fit
+    from scaling.workflow.table_reporting import report_table
 
-    text, status = describe_table_fit(
+    scale, asking = settle_unit(table, options | reading)
+    backtest = options["backtest"]
+    told = {name: one for name, one in (reading | options).items() if name != "backtest"}
+    page, fitted = report_table(
         table,
         read_how(reading | {"count": "matmul"}),
-        family=options["family"],
+        root=root,
+        scale=scale,
+        asked=list_given({name: one for name, one in told.items() if one != _UNREAD.get(name)}),
+        family=asking["family"],
         filters=make_filters(options),
-        backtest=options["backtest"],
+        backtest=backtest,
+        form=form,
     )
-    name = "report" if reading["metric"] is None else re.sub(r"[^\w.-]", "_", reading["metric"])
-    page = root / "reports" / table.name.split(".")[0] / f"{name}.md"
-    make_folder(page.parent)
-    write_durably(page, text.encode("utf-8"))
     click.echo(str(page))
-    return NO_USABLE_FIT if status in ("failed", "not_converged") else 0
+    return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from scaling.units import clean_line
-from scaling.verbs.options import make_filters, make_fit_options, read_how
+from scaling.units.losses import METRIC, NATS
+from scaling.verbs.options import make_filters, make_fit_options, read_how, read_metric
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
     from scaling.fitting.fitted import Fit
     from scaling.ledger.contents import Contents
     from scaling.sweep.shapes import ModelShape
-    from scaling.tables.run_table import LossUnit, RunTable
+    from scaling.tables.run_table import RunTable
+    from scaling.units.losses import LossScale
     from scaling.workflow.fits import FilteredFit
     from scaling.workflow.stored import StoredSweep
 
@@ -31,14 +33,16 @@ def obtain_fit(
 ) -> tuple[FilteredFit, StoredSweep | None]:
     """The fit that the options ask of a source, and its sweep if it has one; notes are said.
     `contents`: the folder's files, if they are read already."""
+    from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
     from scaling.workflow.stored import read_runs
 
+    scale, _ = settle_unit(source, options)
     table, stored = read_runs(source, contents=contents, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
-    for note in (*found.fit.notes, *found.table.rejected):
-        click.echo(clean_line(f"note: {note}"), err=True)
+    for note in (*found.fit.notes, *join_rejected(found.table.rejected)):
+        click.echo(clean_line(f"note: {scale.reword(note)}"), err=True)
     return found, stored
 
 
@@ -104,7 +108,9 @@ def list_groups(
 
 
 @contextlib.contextmanager
-def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
+def refusal_as_json(
+    fitted: Fit, key: str, as_json: bool, scale: LossScale = NATS
+) -> Iterator[None]:
     """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
     from scaling.errors import NoFitError
 
@@ -112,33 +118,43 @@ def refusal_as_json(fitted: Fit, key: str, as_json: bool) -> Iterator[None]:
         yield
     except NoFitError as error:
         if as_json:
-            contract = fitted.to_contract()
-            kept = {name: contract[name] for name in ("schema_version", "status", "law", "checks")}
-            click.echo(dump_json(kept | {"reason": str(error), key: []}))
+            contract = fitted.to_contract(scale)
+            kept = {name: contract[name] for name in ("status", "law", "checks")}
+            reason = {"reason": scale.reword(str(error)), key: []}
+            click.echo(dump_json(scale.to_contract() | kept | reason))
         raise
 
 
-def read_loss(value: float | None, unit: LossUnit, option: str) -> float | None:
-    """A loss that is asked for in the table's unit, in nats; what was understood is said."""
-    from scaling.tables.units import to_nats
+def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[str, Any]]:
+    """The unit of losses, and the options with the losses among them in nats.
 
-    if value is None or unit == "nats":
-        return value
-    nats = to_nats(value, unit)
-    click.echo(f"note: {option} {value:g} is read in {unit}: {nats:.6g} nats", err=True)
-    return nats
+    Raises:
+        click.UsageError: A unit of losses is asked for, and a metric in their place.
+    """
+    from scaling.laws.registry import rescale_name
+    from scaling.workflow.stored import find_loss_scale
+
+    if read_metric(options) is not None:
+        return METRIC, options
+    scale = find_loss_scale(source, options["loss_unit"])
+    family = options.get("family")
+    if family is None or scale.unit == "nats":
+        return scale, options
+    return scale, options | {"family": rescale_name(family, scale, into_nats=True)}
 
 
-def say_losses(losses: Sequence[float | None], unit: LossUnit) -> None:
-    """Losses of answers, which are in nats, once more in the table's unit."""
-    from scaling.tables.units import from_nats
+@contextlib.contextmanager
+def wording(scale: LossScale) -> Iterator[None]:
+    """Refusals speak of losses in the unit of the question."""
+    from scaling.errors import NoFitError, QueryError
 
-    if unit == "nats":
-        return
-    for loss in losses:
-        if loss is not None:
-            shown = f"{loss:.6g} nats is {from_nats(loss, unit):.6g} {unit}"
-            click.echo(f"note: losses are in nats; {shown}", err=True)
+    try:
+        yield
+    except (QueryError, NoFitError) as error:
+        said = scale.reword(str(error))
+        if said == str(error):
+            raise
+        raise type(error)(said) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.expressions import split_mapping
 from scaling.tables.states import read_state_rule
 from scaling.units import clean_line
-from scaling.units.numbers import NumberError, Quantity, read_number
+from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, read_number
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
@@ -25,6 +25,33 @@ if TYPE_CHECKING:
 _REFITS = 1000
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class _PlainDigits(click.ParamType[Any]):
+    """Mixin: Python's own readers take the digits of any script, and nobody means them."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        _refuse_scripts(self, value, param, ctx)
+        return super().convert(value, param, ctx)
+
+
+def _refuse_scripts(
+    kind: click.ParamType[Any], value: Any, param: click.Parameter | None, ctx: click.Context | None
+) -> None:
+    if isinstance(value, str) and has_foreign_digits(value):
+        kind.fail(f"{value!r} has digits of another script; write them as 0 to 9.", param, ctx)
+
+
+class Real(_PlainDigits, click.types.FloatParamType):
+    """A number."""
+
+
+class RealRange(_PlainDigits, click.FloatRange):
+    """A number of a range."""
+
+
+class WholeRange(_PlainDigits, click.IntRange):
+    """A whole number of a range."""
 
 
 class Amount(click.types.FloatParamType):
@@ -38,6 +65,7 @@ class Amount(click.types.FloatParamType):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
+        _refuse_scripts(self, value, param, ctx)
         try:
             return float(value)
         except ValueError:
@@ -56,7 +84,7 @@ class Amount(click.types.FloatParamType):
 FLOPS, TOKENS, PARAMS = Amount("FLOP"), Amount("tokens"), Amount("parameters")
 
 
-class FiniteRange(click.FloatRange):
+class FiniteRange(RealRange):
     """A range of numbers; click's own lets nan through, which is neither below nor above."""
 
     def convert(
@@ -97,37 +125,6 @@ def _describe_columns() -> str:
     return f"Needed: {needed}. Optional: {more} (README)."
 
 
-_ROW_OPTIONS = [
-    click.option(
-        "--count",
-        type=click.Choice(["matmul", "total", "non_embedding"]),
-        default="matmul",
-        show_default=True,
-        help="How N is counted (results folders; a table states its own N).",
-    ),
-    click.option(
-        "--columns",
-        default="",
-        metavar="N=params,D=tokens,...",
-        help=f"Names of a table's columns. {_describe_columns()}",
-    ),
-    click.option(
-        "--loss-unit",
-        type=click.Choice(["nats", "bits", "bpb"]),
-        default="nats",
-        show_default=True,
-        help="Unit of a table's loss.",
-    ),
-    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
-]
-huber_option = click.option(
-    "--huber-delta",
-    type=float,
-    default=None,
-    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-)
-
-
 def filter_options(function: _F) -> _F:
     """Which rows a fit leaves out."""
     options = [
@@ -142,7 +139,7 @@ def filter_options(function: _F) -> _F:
         ),
         click.option(
             "--min-ratio",
-            type=float,
+            type=Real(),
             default=None,
             help="Fit only rows with at least so many tokens per parameter.",
         ),
@@ -169,7 +166,7 @@ _count_option = click.option(
 )
 _delta_option = click.option(
     "--huber-delta",
-    type=float,
+    type=Real(),
     default=None,
     help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
 )
@@ -202,7 +199,7 @@ def fit_options(function: _F) -> _F:
         _delta_option,
         click.option(
             "--bootstrap",
-            type=click.IntRange(2, 100_000),
+            type=WholeRange(2, 100_000),
             default=_REFITS,
             show_default=True,
             help="Refits behind the intervals.",
@@ -210,14 +207,14 @@ def fit_options(function: _F) -> _F:
         click.option("--no-bootstrap", is_flag=True, help="No intervals."),
         click.option(
             "--level",
-            type=click.FloatRange(0, 1, min_open=True, max_open=True),
+            type=RealRange(0, 1, min_open=True, max_open=True),
             default=0.9,
             show_default=True,
             help="Of every interval.",
         ),
         click.option(
             "--seed",
-            type=click.IntRange(0, 2**32 - 1),
+            type=WholeRange(0, 2**32 - 1),
             default=0,
             show_default=True,
             help="Of the bootstrap.",
@@ -284,7 +281,7 @@ def metric_options(function: _F) -> _F:
             help="Of a --metric: fit ln(bound − metric). A probe knows its own direction.",
         ),
         click.option(
-            "--bound", type=float, default=None, help="What no model can pass: 1 for a share."
+            "--bound", type=Real(), default=None, help="What no model can pass: 1 for a share."
         ),
     ]
     return _decorate(function, options)
@@ -339,13 +336,10 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise click.UsageError(f"--state {error}.") from None
     return {
-        "count": options["count"],
+        **{name: options[name] for name in ("count", "loss_unit", "drop_bad", "anyway")},
         "columns": read_columns(options["columns"]),
-        "loss_unit": options["loss_unit"],
-        "drop_bad": options["drop_bad"],
         "states": states,
         "where": tuple(pairs),
-        "anyway": options["anyway"],
         "metric": read_metric(options),
     }
 
@@ -362,25 +356,20 @@ def make_filters(options: dict[str, Any]) -> Filters:
     """The declared filters among the options of a fit."""
     from scaling.tables.filters import Filters
 
-    return Filters(
-        flops_range=_read_range(options["flops_range"]),
-        first_epoch=options["first_epoch"],
-        min_ratio=options["min_ratio"],
-        best_recipe=options["best_recipe"],
-        last_of_run=options["last_of_run"],
-    )
+    same = ("first_epoch", "min_ratio", "best_recipe", "last_of_run")
+    kept = {name: options[name] for name in same}
+    return Filters(flops_range=_read_range(options["flops_range"]), **kept)
 
 
 def list_given(options: dict[str, Any]) -> list[str]:
     """The words of a command line that say the same as `options`; what is not given is left out."""
-    words = []
-    for name, value in options.items():
-        if value is None or value is False:
-            continue
-        words.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            words.append(str(value))
-    return words
+    return [
+        word
+        for name, value in options.items()
+        if value is not None and value is not False
+        for one in (value if isinstance(value, tuple) else (value,))  # repeated
+        for word in (f"--{name.replace('_', '-')}", *([] if one is True else [str(one)]))
+    ]
 
 
 def count_refits(options: dict[str, Any]) -> int | None:
@@ -400,15 +389,8 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow.fits import FitOptions
 
-    return FitOptions(
-        approach=options["approach"],
-        family=options["family"],
-        count=options["count"],
-        huber_delta=options["huber_delta"],
-        bootstrap=count_refits(options),
-        level=options["level"],
-        seed=options["seed"],
-    )
+    same = ("approach", "family", "count", "huber_delta", "level", "seed")
+    return FitOptions(bootstrap=count_refits(options), **{name: options[name] for name in same})
 
 
 def read_columns(text: str) -> dict[str, str]:

@@ -22,6 +22,7 @@ from scaling.verbs.exits import (
 from scaling.verbs.keeping import write_report_page
 from scaling.verbs.options import (
     FiniteRange,
+    WholeRange,
     json_option,
     noise_option,
     root_option,
@@ -119,11 +120,7 @@ def _run_one(
 
     refuse_driven(root / "results" / name)
     sweep = prepare_sweep(
-        sweep_file,
-        root=root,
-        name=name,
-        runs_here=address is None,
-        validate=validate,
+        sweep_file, root=root, name=name, runs_here=address is None, validate=validate
     )
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
@@ -170,13 +167,10 @@ def _run_one(
     "--no-benchmark", is_flag=True, help="Measure no throughput: nothing is said of time and money."
 )
 @click.option(
-    "--cpus", type=click.IntRange(1, 100_000), default=None, help="Cores.  [default: all here]"
+    "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
 )
 @click.option(
-    "--price-per-hour",
-    type=FiniteRange(0),
-    default=None,
-    help="Of the machine, in any currency.",
+    "--price-per-hour", type=FiniteRange(0), default=None, help="Of the machine, in any currency."
 )
 @click.option(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."

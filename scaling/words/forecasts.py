@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
 from scaling.units import format_count, format_flops
+from scaling.units.losses import NATS, LossScale
 
 
 def describe_score(record: ForecastRecord) -> str:
@@ -33,19 +34,20 @@ def describe_verdict(outcome: ForecastOutcome) -> str:
     return f"{abs(outcome.error):.2%} {side} the forecast, {within} the interval{late}"
 
 
-def list_forecast_rows(record: ForecastRecord) -> list[tuple[str, ...]]:
+def list_forecast_rows(record: ForecastRecord, scale: LossScale = NATS) -> list[tuple[str, ...]]:
     """One row for each forecast: when, which run, forecast with interval, outcome, verdict."""
     rows: list[tuple[str, ...]] = []
     for outcome in record.outcomes:
         said = outcome.registered.forecast
+        loss, low, high = (scale.to(one) for one in (said.loss, said.low, said.high))
         rows.append(
             (
                 said.created[:10],
                 f"{format_flops(said.run.flops)} (×{said.run.flops / said.largest_flops:.3g})",
                 f"{format_count(said.params)} on {format_count(said.run.tokens)}",
                 said.law,
-                f"{said.loss:.3f} ({said.low:.3f} to {said.high:.3f})",
-                "–" if outcome.measured is None else f"{outcome.measured:.3f}",
+                f"{loss:.3f} ({low:.3f} to {high:.3f})",
+                "–" if outcome.measured is None else f"{scale.to(outcome.measured):.3f}",
                 describe_verdict(outcome),
             )
         )

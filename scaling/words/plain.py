@@ -140,7 +140,7 @@ FORECAST_HEADINGS = (
     "C [FLOP] (× largest)",
     "N on D",
     "law",
-    "forecast [nats/token]",
+    "forecast loss",
     "measured",
     "outcome",
 )

@@ -16,6 +16,7 @@ from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
+from scaling.units.losses import NATS, LossScale
 from scaling.workflow.stored import StoredSweep
 
 if TYPE_CHECKING:
@@ -55,13 +56,14 @@ class FilteredFit:
     unfiltered: Fit | None
     path: Path | None
 
-    def to_contract(self) -> dict[str, Any]:
+    def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
+        found = self.fit.to_contract(scale) | scale.to_contract()
         if not self.effects:
-            return self.fit.to_contract()
-        whole = None if self.unfiltered is None else self.unfiltered.to_contract()
+            return found
+        whole = None if self.unfiltered is None else self.unfiltered.to_contract(scale)
         keys = ("status", "reason", "n", "law", "objective", "frontier")
-        return self.fit.to_contract() | {
+        return found | {
             "filters": [effect.to_contract() for effect in self.effects],
             "unfiltered": None if whole is None else {key: whole[key] for key in keys},
         }

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import math
 from pathlib import Path
 
 from scaling._version import __version__
 from scaling.allocation import allocate, predict
 from scaling.design.nearness import forecast_nearby, measure_rate
-from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.errors import NoFitError, UsageError
 from scaling.files.sealed import canonical_json
 from scaling.fitting.fitted import Fit, Interval
 from scaling.ledger.forecasts import (
@@ -24,6 +23,7 @@ from scaling.ledger.forecasts import (
 from scaling.ledger.table_forecasts import (
     TableForecast,
     TableOutcome,
+    are_comparable,
     name_home,
     read_judged,
     register,
@@ -33,6 +33,7 @@ from scaling.sweep.counting import count_params
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.sweep.plan import plan_forecast
 from scaling.tables.run_table import RunTable
+from scaling.units.losses import LossUnit
 from scaling.workflow.stored import StoredSweep
 
 # Of a forecast by near runs, where a fit's forecast names its law.
@@ -70,7 +71,7 @@ def forecast_run(
     """
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
-    if answer.shape is None or fit.convention is None or fit.law is None or fit.covered is None:
+    if answer.shape is None or fit.law is None or fit.covered is None:
         raise NoFitError(f"{fit.source}: this fit names no model that could be built.")
     shape = answer.shape.shape
     run = plan_forecast(stored.spec, stored.facts, shape=shape, tokens=answer.shape.tokens)
@@ -88,7 +89,7 @@ def forecast_run(
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
             return one  # the same words said twice are one forecast
-    params = float(count_params(shape, fit.convention))
+    params = float(count_params(shape, fit.convention or "matmul"))
     said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
     loss, interval = said.loss, said.new_run_interval
     if near is not None:
@@ -100,7 +101,7 @@ def forecast_run(
         budget=flops,
         run=run,
         params=params,
-        count=fit.convention,
+        count=fit.convention or "matmul",
         loss=loss,
         low=interval.low,
         high=interval.high,
@@ -117,7 +118,15 @@ def forecast_run(
 
 
 def forecast_table_run(
-    root: Path, table: Path, fit: Fit, *, flops: float, far: bool = False, anyway: bool = False
+    root: Path,
+    table: Path,
+    fit: Fit,
+    *,
+    flops: float,
+    rows: RunTable,
+    near: bool = False,
+    far: bool = False,
+    anyway: bool = False,
 ) -> str:
     """Predict the loss at a budget's optimum by the fit of a table, and register that.
 
@@ -126,6 +135,8 @@ def forecast_table_run(
         table: The file or folder that was fitted.
         fit: Of its rows, with bootstrap draws.
         flops: Budget C [FLOPs].
+        rows: The fit's own.
+        near: Forecast by the rows near the run, in place of the fit's law.
         far, anyway: As for `forecast_run`.
 
     Returns:
@@ -137,11 +148,16 @@ def forecast_table_run(
     """
     answer = allocate(fit, flops, far=far, anyway=anyway)
     said = predict(fit, params=answer.params, tokens=answer.tokens, far=far, anyway=anyway)
-    if said.new_run_interval is None or fit.law is None or fit.covered is None:
+    law = NEAR if near else said.family
+    loss, interval = said.loss, said.new_run_interval
+    if near:
+        loss, interval = _forecast_by(rows, fit, params=answer.params, tokens=answer.tokens)
+    if interval is None or fit.covered is None:
         raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
     for one in read_judged(root, table)[0]:
-        if (one.forecast.fit_digest, one.forecast.flops) == (fit_digest, flops):
+        before = one.forecast
+        if (before.fit_digest, before.flops, before.law) == (fit_digest, flops, law):
             return one.name
     return register(
         root,
@@ -153,30 +169,40 @@ def forecast_table_run(
             params=answer.params,
             tokens=answer.tokens,
             flops=flops,
-            loss=said.loss,
-            low=said.new_run_interval.low,
-            high=said.new_run_interval.high,
-            level=said.new_run_interval.level,
-            law=fit.law.family,
+            loss=loss,
+            low=interval.low,
+            high=interval.high,
+            level=interval.level,
+            law=law,
             fit_status=fit.status,
             fit_digest=fit_digest,
             fitted_runs=fit.n,
             largest_flops=fit.covered.flops[1],
             version=__version__,
+            loss_unit=rows.loss_unit,
         ),
     )
 
 
-def tell_table_outcome(root: Path, table: Path, *, flops: float, loss: float) -> None:
+def tell_table_outcome(
+    root: Path, table: Path, *, flops: float, loss: float, unit: LossUnit = "nats"
+) -> None:
     """Register what the run of a budget came to, beside its latest forecast without an outcome.
 
+    Args:
+        root, table: As for `forecast_table_run`.
+        flops: Of the forecast.
+        loss: Positive, in nats; per byte where `unit` is bits per byte.
+        unit: In which it was said.
+
     Raises:
-        QueryError: The loss is not positive and finite.
         UsageError: There is no such forecast.
     """
-    if not (math.isfinite(loss) and loss > 0):
-        raise QueryError(f"--outcome is {loss:g}; say a loss in nats per token, above 0.")
-    known = [one for one in read_judged(root, table)[0] if one.forecast.flops == flops]
+    known = [
+        one
+        for one in read_judged(root, table)[0]
+        if one.forecast.flops == flops and are_comparable(one.forecast.loss_unit, unit)
+    ]
     left = [one for one in known if one.outcome is None]
     if not left:
         done = "every one has an outcome, which is never replaced" if known else "there is none"

@@ -7,28 +7,29 @@ import datetime
 import json
 import platform
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from scaling._version import __version__
-from scaling.errors import NoFitError, QueryError, ScalingError, ScalingWarning, UsageError
+from scaling.errors import NoFitError, ScalingError, ScalingWarning, UsageError
 from scaling.files.durable import read_plain
 from scaling.ledger.forecasts import ForecastRecord, judge_forecasts
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
+from scaling.sweep.families.listed import LISTED
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
-from scaling.units import clean_text
+from scaling.units.losses import NATS, LossScale
 from scaling.words.commands import quote_command
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.siblings import compare_siblings, open_siblings
-from scaling.workflow.stored import StoredSweep, list_failures, read_runs, tabulate_sweep
+from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
-    from scaling.fitting.fitted import Fit, FitStatus
+    from scaling.fitting.fitted import Fit
 
 ReportForm = Literal["html", "md"]
 
@@ -46,6 +47,7 @@ def report_sweep(
     filters: Filters | None = None,
     backtest: bool = False,
     form: ReportForm = "html",
+    scale: LossScale = NATS,
 ) -> tuple[Path, Fit, tuple[Allocation, ...]]:
     """Fit, answer the sweep's forecast budgets and write reports/<name>/index.html or report.md.
 
@@ -59,6 +61,7 @@ def report_sweep(
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
+        scale: The unit of losses.
     """
     from scaling.report.data import ReportData
     from scaling.report.markdown import write_markdown
@@ -108,6 +111,7 @@ def report_sweep(
         csv=render_index(stored.ledger, stored.results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
+        scale=scale,
     )
     folder = root / "reports" / stored.spec.name
     if form == "md":
@@ -124,6 +128,8 @@ def _answer_by_count(
     """The first answer under each way of counting N; `allocations` are those of the one that is
     asked for. The others are point fits: the page shows no interval of them."""
     answers: dict[CountConvention, Allocation | None] = {}
+    if stored.spec.family == LISTED.name:  # one count was stated
+        return answers
     for count in COUNT_CONVENTIONS:
         if count != options.count:
             few = dataclasses.replace(options, count=count, bootstrap=None)
@@ -140,57 +146,6 @@ def _judge_forecasts(stored: StoredSweep) -> ForecastRecord | None:
     if not found.forecasts and not found.damaged:
         return None
     return judge_forecasts(found, stored.results.results)
-
-
-def describe_table_fit(
-    path: Path,
-    how: Mapping[str, Any],
-    *,
-    family: str,
-    filters: Filters,
-    backtest: bool,
-) -> tuple[str, FitStatus]:
-    """What a table of runs says, as Markdown, and the status of its fit: what the verbs print, in
-    one file. What needs training logs, shapes or a sweep file is not there.
-
-    Args:
-        path: The table.
-        how: How it is read, as `read_runs` takes it.
-        family: Of the law.
-        filters: Which rows are fitted.
-        backtest: Also score several laws by their forecasts (seconds).
-    """
-    from scaling.allocation import allocate
-    from scaling.terminal.answers import (
-        format_allocation,
-        format_backtest,
-        format_fit,
-        format_unfiltered,
-    )
-
-    table, _ = read_runs(path, **how)
-    found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
-    fit = found.fit
-    notes = [f"- {note}" for note in (*fit.notes, *table.rejected)]
-    parts = [f"# {path.name}", "\n".join([f"{len(found.table)} runs are fitted.", "", *notes])]
-    if fit.covered is not None and fit.frontier is not None:
-        top = fit.covered.flops[1]
-        said = []
-        for budget in (top, 10 * top):
-            try:
-                said.append(format_allocation(allocate(fit, budget), said=fit.checks))
-            except (NoFitError, QueryError) as error:
-                said.append(f"For {budget:.3g} FLOPs: {error}")
-        parts.append("## Answers\n\n```\n" + "\n\n".join(said) + "\n```")
-    parts.append(f"## Law and checks\n\n```\n{format_fit(fit)}\n```")
-    if found.unfiltered is not None:
-        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
-    if backtest:
-        from scaling.fitting.backtest import DEFAULT_FAMILIES
-
-        scored = backtest_table(found.table, DEFAULT_FAMILIES)
-        parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
-    return clean_text("\n\n".join(parts) + "\n"), fit.status
 
 
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:

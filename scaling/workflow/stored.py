@@ -7,6 +7,7 @@ A command opens a folder once and hands the value on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,9 @@ from scaling.tables.metric_table import fit_metric
 from scaling.tables.metrics import AskedMetric
 from scaling.tables.opening import list_table_files
 from scaling.tables.reading import read_table
-from scaling.tables.run_table import LossUnit, RunTable
+from scaling.tables.run_table import RunTable
 from scaling.tables.states import USUAL, StateRule
+from scaling.units.losses import NATS, LossScale, LossUnit
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
@@ -124,7 +126,7 @@ def tabulate_sweep(
 ) -> RunTable:
     """The finished runs of an opened folder; `count` and `head_flops` as for `read_runs`."""
     cost = make_sweep_cost(stored.spec, stored.facts, count, head_flops=head_flops)
-    return tabulate(
+    table = tabulate(
         stored.ledger,
         stored.results,
         stored.plan.cells,
@@ -132,6 +134,11 @@ def tabulate_sweep(
         cost=cost,
         head_flops=head_flops,
     )
+    trainer = stored.spec.trainer
+    if trainer is None or not trainer.models:
+        return table
+    counted = None if trainer.counting == "unknown" else trainer.counting
+    return dataclasses.replace(table, convention=counted)
 
 
 def read_runs(
@@ -156,17 +163,17 @@ def read_runs(
         count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
-        columns, loss_unit, drop_bad, states, where, anyway: Of a table.
+        columns, loss_unit, drop_bad, states, where, anyway: Of a table; a folder is in nats.
         metric: What stands in the place of the loss; None: the loss.
 
     Returns:
         The table, and the sweep it came from (None for a table).
     """
     if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
-        if columns or loss_unit != "nats" or drop_bad or where or states != USUAL:
+        if columns or drop_bad or where or states != USUAL:
             raise UsageError(
-                f"{source} is a results folder: --columns, --loss-unit, --drop-bad, --state, "
-                "--where and --group-by are for tables."
+                f"{source} is a results folder: --columns, --drop-bad, --state, --where and "
+                "--group-by are for tables."
             )
         stored = open_results(source) if contents is None else plan_contents(contents)
         table = tabulate_sweep(stored, count=count, head_flops=head_flops)
@@ -188,6 +195,23 @@ def read_runs(
             "exports."
         )
     return (table if metric is None else fit_metric(table, metric)), None
+
+
+def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:
+    """The unit of losses of a question to a results folder or a table.
+
+    Raises:
+        UsageError: Bits per byte are asked of a folder that does not know the bytes of its tokens.
+    """
+    if unit != "bpb" or not holds_sweep(source):
+        return NATS if unit == "nats" else LossScale(unit)
+    facts = Ledger.open(source).corpus
+    if not (facts.validation_bytes and facts.validation_tokens):
+        raise UsageError(
+            f"{source}: --loss-unit bpb needs the bytes behind its tokens, which the corpus does "
+            "not state.\nState corpus.bytes_per_token in the sweep file, or ask in nats or bits."
+        )
+    return LossScale(unit, facts.validation_bytes / facts.validation_tokens)
 
 
 def list_failures(stored: StoredSweep) -> dict[str, str]:

@@ -22,29 +22,33 @@ from scaling.workflow.stored import StoredSweep
 
 def compare_variants(
     table: RunTable,
-    stored: StoredSweep,
+    stored: StoredSweep | None,
     fit: Fit,
     allocations: Sequence[Allocation],
     filters: Filters,
     asked: Sequence[str],
+    *,
+    source: str = "",
 ) -> tuple[Variant, ...]:
     """The first answer by each approach, and by point fits of other laws and of fewer runs.
 
     Args:
         table: Every run.
-        stored: The sweep.
+        stored: The sweep; None of a table.
         fit: What the report answers with.
         allocations: Its answers; empty: there is nothing to compare.
         filters, asked: What it was asked for, as values and as words.
+        source: Path of a table.
     """
     from scaling.report.sensitivity import Variant
 
     if not allocations or fit.law is None:
         return ()
     flops = allocations[0].flops
-    ask = ["scaling", "allocate", str(stored.folder), "--flops", _write(flops)]
+    place = source if stored is None else str(stored.folder)
+    ask = ["scaling", "allocate", place, "--flops", _write(flops)]
     variants = _list_methods(fit, flops, [*ask, *asked])
-    for other in _list_others(stored, fit, filters):
+    for other in _list_others(table, stored, fit, filters):
         kept = _drop_family(asked) if other.group == "law" else asked
         answer, reason, runs = _answer_otherwise(table, stored, other, flops)
         if runs == fit.n and other.group == "runs":
@@ -101,7 +105,9 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
     return variants
 
 
-def _list_others(stored: StoredSweep, fit: Fit, filters: Filters) -> list[_Other]:
+def _list_others(
+    table: RunTable, stored: StoredSweep | None, fit: Fit, filters: Filters
+) -> list[_Other]:
     assert fit.law is not None
     others = {name: one.words.beside for name, one in FAMILIES.items() if one.words.beside}
     laws = [
@@ -118,13 +124,13 @@ def _list_others(stored: StoredSweep, fit: Fit, filters: Filters) -> list[_Other
     own = FitOptions(family=None if fit.answer is not None else fit.law.family)
     choices = [
         _Other(group="runs", words=words, options=own, filters=chosen, more=more)
-        for words, chosen, more in _list_choices(stored, filters)
+        for words, chosen, more in _list_choices(_list_budgets(table, stored), filters)
     ]
     return laws + choices
 
 
 def _answer_otherwise(
-    table: RunTable, stored: StoredSweep, other: _Other, flops: float
+    table: RunTable, stored: StoredSweep | None, other: _Other, flops: float
 ) -> tuple[Allocation | None, str, int | None]:
     """The answer of a point fit, or why there is none, and how many runs it rests on."""
     runs = None
@@ -151,12 +157,20 @@ def _drop_family(asked: Sequence[str]) -> list[str]:
     return kept
 
 
+def _list_budgets(table: RunTable, stored: StoredSweep | None) -> list[float]:
+    """Declared budgets of a sweep, or those that rows of a table share, ascending."""
+    if stored is None:
+        from scaling.fitting.budgets import group_budgets
+
+        return sorted(one.flops for one in group_budgets(table))
+    return sorted({cell.budget for cell in stored.plan.cells if cell.budget is not None})
+
+
 def _list_choices(
-    stored: StoredSweep, filters: Filters
+    budgets: Sequence[float], filters: Filters
 ) -> list[tuple[str, Filters, tuple[str, ...]]]:
     """(words, filters, their words on a command line) of other choices of runs."""
     choices: list[tuple[str, Filters, tuple[str, ...]]] = []
-    budgets = sorted({cell.budget for cell in stored.plan.cells if cell.budget is not None})
     if len(budgets) > 3 and filters.flops_range is None:
         low = float(f"{math.sqrt(budgets[0] * budgets[1]):.3g}")
         high = float(f"{math.sqrt(budgets[-2] * budgets[-1]):.3g}")

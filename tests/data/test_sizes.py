@@ -1,8 +1,6 @@
 """What is too large is refused by its size, before it is decoded; small limits stand for small
 machines."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os
@@ -61,6 +59,53 @@ def test_a_walk_over_a_disk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for pattern in (".", "*"):
         with pytest.raises(CorpusError, match=r"Name the folder of the text"):
             read_documents("text", paths=[pattern], base=tmp_path)
+
+
+def test_a_walk_ends_where_there_is_no_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk has few files of one kind among many others; a folder of text has the reverse."""
+    monkeypatch.setattr(files, "_MOST_OTHERS", 10)
+    for number in range(11):
+        (tmp_path / f"{number}.jsonl").write_text("{}")
+    assert len(list_files(["."], tmp_path, [], suffix=".jsonl")) == 11
+    with pytest.raises(CorpusError, match=r"no text of this kind\. Name the folder of the text"):
+        list_files(["."], tmp_path, [], suffix=".parquet")
+
+
+def test_a_walk_ends_at_the_first_file_that_is_too_much(tmp_path: Path, small: int) -> None:
+    """Not after the whole disk: files behind it are not even looked at."""
+    write_sparse(tmp_path / "a.txt", 2 * small)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c.txt").write_text("x")
+    with pytest.raises(CorpusError, match=r"a\.txt: with it the corpus has"):
+        list_files(["."], tmp_path, [], suffix="")
+
+
+def test_a_link_that_may_not_be_followed_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.txt").write_text("words")
+    (tmp_path / "b.txt").write_text("words")
+    is_file = Path.is_file
+
+    def refuse(path: Path) -> bool:
+        if path.name == "b.txt":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    problems: list[str] = []
+    assert [one.name for one in list_files(["."], tmp_path, problems, suffix="")] == ["a.txt"]
+    assert problems == [f"{tmp_path / 'b.txt'}: cannot be read (Permission denied)."]
+
+
+def test_an_empty_path_is_no_folder(tmp_path: Path) -> None:
+    """It would be the folder of the sweep file, or a whole disk below it."""
+    problems: list[str] = []
+    assert list_files(["", " "], tmp_path, problems, suffix="") == ()
+    assert all("name a file or a folder" in one for one in problems)
+    assert len(problems) == 2
 
 
 def test_a_folder_that_cannot_be_read_is_said_not_left_out(

@@ -156,7 +156,9 @@ def test_every_tokenizer_holds_out_the_same_text(tmp_path: Path) -> None:
     texts = set()
     for name in ("bytes", "characters", "bpe:400", "words:400"):
         folder = prepare(tmp_path, name).folder
-        shards, tokenizer = open_shards(folder), open_tokenizer(folder)
+        shards = open_shards(folder)
+        stored = b"{}" if name == "bytes" else (folder / "tokenizer.json").read_bytes()
+        tokenizer = read_tokenizer(name, stored)
         ids = np.asarray(shards.validation)
         assert ids[-1] == tokenizer.separator
         starts = shards.validation_documents.tolist()
@@ -174,9 +176,7 @@ def test_every_tokenizer_holds_out_the_same_text(tmp_path: Path) -> None:
 def test_the_vocabulary_is_of_the_training_split_alone(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     first = prepare(tmp_path, "words:400")
-    held_out = open_tokenizer(prepare(tmp_path, "bytes").folder).decode(
-        np.asarray(open_shards(prepare(tmp_path, "bytes").folder).validation).tolist()
-    )
+    held_out = bytes(open_shards(prepare(tmp_path, "bytes").folder).validation)
     changed = 0
     for path in sorted(tmp_path.glob("*.txt")):
         if path.read_bytes() in held_out and not changed:

@@ -5,10 +5,11 @@ import pytest
 from known_law import NOISE, TRUTH, simulate
 
 from scaling.fitting.backcast import backcast_largest, leave_out, list_blocks
-from scaling.fitting.bootstrap import draw_laws, find_interval
+from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.budgets import group_budgets
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.identification import estimate_covariance, identify
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma
 from scaling.fitting.parametric import estimate_exponent, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA

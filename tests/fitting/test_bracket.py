@@ -1,7 +1,5 @@
 """Claims about recipe error: measured at corners, in the interval, silent where there is none."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -9,14 +7,10 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.allocation import allocate
-from scaling.fitting.bootstrap import draw_laws, find_interval
-from scaling.fitting.bracket import (
-    assume_shift,
-    check_recipe,
-    measure_recipe_error,
-    shift_draws,
-)
+from scaling.fitting.bootstrap import draw_laws
+from scaling.fitting.bracket import assume_shift, check_recipe, measure_recipe_error, shift_draws
 from scaling.fitting.every_approach import fit_runs
+from scaling.fitting.intervals import find_interval
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier

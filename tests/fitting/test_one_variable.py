@@ -68,7 +68,7 @@ def test_a_forecast_far_away_is_refused_and_a_floor_above_the_data_too():
     found = fit_curve([X], [evaluate(X)], variable="C", bootstrap=None)
     with pytest.raises(QueryError, match="insist with --far"):
         found.forecast(1e25)
-    assert found.forecast(1e25, far=True)["extrapolation_decades"] == pytest.approx(4.0)
+    assert found.forecast(1e25, far=True).extrapolation_decades == pytest.approx(4.0)
     with pytest.raises(QueryError, match="below the lowest loss"):
         fit_curve([X], [evaluate(X)], variable="C", floor=9.0)
 
@@ -87,3 +87,60 @@ def test_the_command_line_fits_what_a_table_states(tmp_path):
     assert forecast["loss"] == pytest.approx(evaluate(1e22), rel=1e-7)
     both = json.loads(CliRunner().invoke(cli, ["compare", *paths, *words]).stdout)
     assert both["speed_up"] == pytest.approx(1.6, rel=1e-4)
+
+
+# Marin's compute-optimal mixture-of-experts runs: (C [FLOP], Paloma macro loss [nats/token]).
+MARIN = ((1e18, 3.5273), (3e18, 3.3398), (1e19, 3.1494), (3e19, 3.0066), (1e20, 2.8509),
+         (3e20, 2.7222))  # fmt: skip
+
+
+def test_a_published_law_with_a_pinned_floor_is_found_again():
+    """Source: github.com/marin-community/marin, experiments/grug/moe/README.md:
+    1.6 + 95.18 C^-0.0941, projected 2.606 at 1e21 and 2.252 at 1e23 (measured at 1e21: 2.599)."""
+    x, loss = (np.array(column) for column in zip(*MARIN, strict=True))
+    found = fit_curve([x], [loss], variable="C", floor=1.6, bootstrap=None)
+    # They minimise squares, here ln L is Huber's: the last digit of theirs is not determined.
+    assert found.law.exponent == pytest.approx(0.0941, abs=6e-4)
+    assert found.law.scale[0] == pytest.approx(95.18, rel=0.03)
+    assert found.forecast(1e21).loss == pytest.approx(2.606, abs=4e-3)
+    assert found.forecast(1e23).loss == pytest.approx(2.252, abs=4e-3)
+
+
+@pytest.mark.parametrize(
+    ("flops", "baseline", "variant", "published"),
+    [(3.82e17, 3.566663, 3.544176, 1.1300), (2.81e18, 3.227240, 3.208981, 1.1274)],
+)
+def test_a_published_speed_up_is_found_again(flops, baseline, variant, published):
+    """Source: github.com/marin-community/marin, issue 7409: floor 1.6 and exponent .0941 held,
+    ((baseline - 1.6)/(variant - 1.6))^(1/.0941), one run of each recipe."""
+    x = [np.array([flops]), np.array([flops])]
+    loss = [np.array([baseline]), np.array([variant])]
+    found = fit_curve(x, loss, variable="C", floor=1.6, exponent=0.0941, bootstrap=None)
+    assert found.speed_up()[0] == pytest.approx(published, abs=6e-5)  # as many digits as printed
+
+
+def test_four_runs_of_each_recipe_give_a_speed_up_of_1_729(tmp_path):
+    """With floor and exponent held the speed-up is that of the recipes' A: (A1/A2)^(1/alpha). Four
+    budgets each, the second's losses those of 1.729 times the compute."""
+    law = lambda c: 1.6 + 95.18 * c**-0.0941  # noqa: E731
+    for name, factor in (("a.csv", 1.0), ("b.csv", 1.729)):
+        rows = "".join(f"{c!r},{law(factor * c)!r}\n" for c in (2.19e17, 1.70e18, 9e18, 2.83e19))
+        (tmp_path / name).write_text("C,loss\n" + rows)
+    words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--of", "C"]
+    held = [*words, "--floor", "1.6", "--exponent", "0.0941"]
+    for asked in (held, words):  # pinned, and all five coefficients from eight runs
+        found = json.loads(CliRunner().invoke(cli, [*asked, "--json"]).stdout)
+        assert found["speed_up"] == pytest.approx(1.729, rel=1e-6)
+        low, high = found["interval"]
+        assert low * (1 - 1e-9) <= 1.729 <= high * (1 + 1e-9)
+    said = CliRunner().invoke(cli, held).stdout
+    assert "a speed-up of 1.729" in said
+
+
+def test_beyond_three_decades_the_way_out_that_is_named_works(tmp_path):
+    path = tmp_path / "c.csv"
+    path.write_text("C,loss\n" + "".join(f"{c!r},{loss!r}\n" for c, loss in MARIN))
+    words = ["fit", str(path), "--of", "C", "--floor", "1.6", "--at", "1e25", "--no-bootstrap"]
+    refused = CliRunner().invoke(cli, words)
+    assert "--far" in str(refused.exception)
+    assert "at C = 1e25: " in CliRunner().invoke(cli, [*words, "--far"]).stdout

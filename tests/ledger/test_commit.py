@@ -1,7 +1,5 @@
 """Claims about the ledger: one result per run, nothing damaged counts, one driver at a time."""
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import json

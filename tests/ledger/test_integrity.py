@@ -1,7 +1,5 @@
 """Each invariant of `verify`, violated and seen to be named; and files damaged at 300 places."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -158,7 +158,7 @@ def test_a_wide_table_of_sizes_is_read_where_its_rows_say_d(tmp_path):
 def test_a_wide_table_that_may_be_two_says_what_to_state(tmp_path):
     path = write(tmp_path, "tokens,1e18,1e19,1e20\n1e9,3,2.9,2.8\n2e9,3,2.8,2.7\n")
     problems = refuse(path)
-    assert "--columns N=header,D=tokens,loss=cell" in problems[0]
+    assert "--columns D=tokens,C=header,N=header/(6*tokens),loss=cell" in problems[0]
     columns = {"C": "header", "D": "tokens", "N": "header/(6*tokens)", "loss": "cell"}
     table = read_table(path, columns=columns)
     np.testing.assert_allclose(table.flops, [1e18, 1e19, 1e20] * 2)
@@ -296,8 +296,7 @@ def test_nothing_is_proposed_that_is_no_loss(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cells", "seen"),
-    [("1,234", "may be 1234 or 1.234"), ("3,5", "write 3.5")],
+    ("cells", "seen"), [("1,234", "may be 1234 or 1.234"), ("3,5", "write 3.5")]
 )
 def test_an_ambiguous_comma_is_refused_with_both_readings(tmp_path, cells, seen):
     path = write(tmp_path, f'N,D,loss,lr\n1e6,2e7,3,"{cells}"\n1e6,3e7,3,1\n')

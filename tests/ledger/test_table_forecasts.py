@@ -59,3 +59,17 @@ def test_a_forecast_of_a_table_is_sealed_told_its_outcome_and_scored(ask, tmp_pa
 def test_a_budget_without_a_forecast_has_no_outcome(ask):
     with pytest.raises(UsageError, match="there is none"):
         ask("--flops", "1e22", "--outcome", "2")
+
+
+def test_a_table_is_forecast_by_its_near_runs(ask):
+    """Beside the law's forecast, as another one; both hold the truth of the law."""
+    best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (3e21 / 6) ** (BETA / (ALPHA + BETA))
+    right = E + A / best**ALPHA + B / (3e21 / 6 / best) ** BETA
+    ask("--flops", "3e21")
+    by_law, near = sorted(ask("--flops", "3e21", "--near")["forecasts"], key=lambda o: o["law"],
+                          reverse=True)  # fmt: skip
+    assert (by_law["law"], near["law"]) == ("ensemble", "chinchilla, near runs")
+    assert near["loss"] != by_law["loss"]
+    for one in (by_law, near):
+        assert one["low"] <= right <= one["high"]
+        assert one["loss"] == pytest.approx(right, rel=0.01)  # noise of .3 %, a decade beyond

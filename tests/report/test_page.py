@@ -1,7 +1,5 @@
 """What a reader of the report can rely on."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib

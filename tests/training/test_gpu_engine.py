@@ -4,8 +4,6 @@
 error there, and so is every question that would have to wait for a number.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from types import SimpleNamespace
 

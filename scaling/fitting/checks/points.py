@@ -66,8 +66,8 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
         facts = table.metric_facts
         what, kind = ("Losses", "cross-entropies") if facts is None else (facts.symbol, "values")
         return (
-            f"{what} span {table.loss.min():.3g} … {table.loss.max():.3g}; these are no {kind} of "
-            "one task. Correct or leave out the odd rows."
+            f"{what} span {table.loss.min():.3g} … {table.loss.max():.3g} nats/token; these are no "
+            f"{kind} of one task. Correct or leave out the odd rows."
         )
     slope, spread = _measure_line(table)
     if spread < _LINE_SPREAD:

@@ -115,7 +115,7 @@ def check_outliers(table: RunTable, fit: ParametricFit) -> Check:
     seen = (
         f"{far.size} of {len(table)} runs lie more than {_FAR:.0%} and {_FAR_SIGMA:g} times the "
         f"others' spread off the law; the furthest, run {table.run[worst]}, has a loss of "
-        f"{table.loss[worst]:.4g} where the law has {law:.4g}."
+        f"{table.loss[worst]:.4g} nats/token where the law has {law:.4g} nats/token."
     )
     advice = "Correct these rows or leave them out: Huber's loss weighs them little, not nothing."
     return pass_if(False, code, seen, advice)

@@ -1,0 +1,271 @@
+"""Claims about `--loss-unit`: the table, the question, what is printed and JSON are in one unit.
+
+Runs are of one known law in nats, so that every number has a closed form: bits are nats over ln 2,
+perplexities their exponential, and the optimum is that of Hoffmann et al. 2022, eq. 4.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from test_security import REFERENCE
+
+from scaling.cli import cli
+from scaling.ledger.commit import Ledger
+from scaling.units.losses import LOSS_UNITS, LossScale
+
+E, A, B, ALPHA, BETA = 1.8172, 482.01, 2085.43, 0.3478, 0.3658  # Besiroglu et al. 2404.10102
+WRITE = {
+    "nats": lambda nats: nats,
+    "bits": lambda nats: nats / math.log(2),
+    "bpb": lambda nats: nats / math.log(2),  # of nats per byte
+    "ppl": math.exp,
+}
+LABEL = {"nats": "nats/token", "bits": "bits/token", "bpb": "bits/byte", "ppl": "perplexity"}
+# A noise-free table is fitted to some 1e-9 of its coefficients.
+CLOSE = 1e-6
+
+
+def evaluate(n: float, d: float) -> float:
+    return E + A / n**ALPHA + B / d**BETA
+
+
+def find_best(flops: float) -> tuple[float, float]:
+    """Hoffmann et al., eq. 4."""
+    g = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA))
+    n = g * (flops / 6) ** (BETA / (ALPHA + BETA))
+    return n, flops / 6 / n
+
+
+RUNS = [
+    (n, d, evaluate(n, d)) for n in (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9) for d in (2e9, 1e10, 3e10, 1e11)
+]
+units = pytest.mark.parametrize("unit", LOSS_UNITS)
+
+
+@pytest.fixture
+def ask(tmp_path):
+    def run(unit: str, verb: str, *words: str, code: int = 0) -> str:
+        path = tmp_path / f"{unit}.csv"
+        rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
+        path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+        flag = () if unit == "nats" else ("--loss-unit", unit)
+        law = () if "--family" in words else ("--family", "chinchilla")
+        few = () if "--no-bootstrap" in words else ("--bootstrap", "30")
+        fixed = [verb, str(path), *flag, *law, *few]
+        done = CliRunner().invoke(cli, [*fixed, *words])
+        if isinstance(done.exception, Exception):
+            return str(done.exception)
+        assert done.exit_code == code, done.output
+        return done.stdout
+
+    return run
+
+
+def test_every_unit_is_undone_by_its_inverse() -> None:
+    losses = np.array([0.3, 1.69, 11.0])
+    for scale in (*map(LossScale, LOSS_UNITS), LossScale("bpb", 4.3)):
+        np.testing.assert_allclose(scale.from_(scale.to(losses)), losses, rtol=1e-14)
+        assert scale.from_(scale.to(2.5)) == pytest.approx(2.5, rel=1e-14)
+    assert LossScale("bpb", 4.3).to(2.5) == pytest.approx(2.5 / math.log(2) / 4.3, rel=1e-14)
+
+
+@units
+def test_the_laws_letters_are_in_the_unit_where_they_can_be(ask, unit: str) -> None:
+    found = json.loads(ask(unit, "fit", "--json"))
+    assert found["schema_version"] == (1 if unit == "nats" else 2)
+    assert found["loss_unit"] == unit
+    write = WRITE["nats" if unit == "ppl" else unit]  # the law is of ln ppl
+    assert found["law"].get("loss_unit", "nats") == ("nats" if unit == "ppl" else unit)
+    for name, right in (("E", E), ("A", A), ("B", B)):
+        assert found["law"]["params"][name] == pytest.approx(write(right), rel=CLOSE)
+        low, high = found["law"]["intervals"][name]
+        assert low <= write(right) * (1 + CLOSE)
+        assert high >= write(right) * (1 - CLOSE)
+    assert found["law"]["params"]["alpha"] == pytest.approx(ALPHA, rel=CLOSE)
+
+
+@units
+def test_a_target_and_its_answer_are_in_the_unit(ask, unit: str) -> None:
+    n, d = find_best(1e22)
+    target = WRITE[unit](evaluate(n, d))
+    found = json.loads(ask(unit, "allocate", "--target-loss", repr(target), "--json"))
+    assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
+    (answer,) = found["answers"]
+    assert answer["flops"] == pytest.approx(1e22, rel=1e-4)  # flat: C goes as the loss to a power
+    assert answer["params"] == pytest.approx(n, rel=1e-4)
+    assert answer["loss"] == pytest.approx(target, rel=1e-9)
+    assert answer["question"]["target_loss"] == pytest.approx(target, rel=1e-9)
+    said = ask(unit, "allocate", "--target-loss", repr(target))
+    assert f"For a loss of {target:g} {LABEL[unit]}" in said
+    assert all(one == LABEL[unit] for one in re.findall(r"nats/token|bits/\w+|perplexity", said))
+
+
+@units
+def test_a_prediction_is_in_the_unit(ask, unit: str) -> None:
+    right = WRITE[unit](evaluate(3e9, 6e10))
+    words = ("--params", "3e9", "--tokens", "6e10")
+    (found,) = json.loads(ask(unit, "predict", *words, "--json"))["predictions"]
+    assert found["loss"] == pytest.approx(right, rel=CLOSE)
+    low, high = found["intervals"]["new_run"]
+    assert low <= right * (1 + CLOSE)
+    assert high >= right * (1 - CLOSE)
+    assert f"loss {right:.4f} {LABEL[unit]}" in ask(unit, "predict", *words)
+
+
+@units
+def test_a_measured_loss_stands_in_the_unit_beside_the_forecast(ask, unit: str) -> None:
+    n, d, loss = RUNS[0]
+    words = ("--params", repr(n), "--tokens", repr(d), "--json")
+    (found,) = json.loads(ask(unit, "predict", *words))["predictions"]
+    assert found["measured"]["loss"] == pytest.approx(WRITE[unit](loss), rel=1e-12)
+
+
+@units
+def test_a_refusal_speaks_in_the_unit(ask, unit: str) -> None:
+    lowest = WRITE[unit](1.8)  # below E
+    said = ask(unit, "allocate", "--target-loss", repr(lowest), "--no-bootstrap", code=2)
+    shown = re.search(r"a loss of ([\d.]+) (\S+) by this law", said)
+    assert shown is not None, said
+    assert float(shown[1]) == pytest.approx(lowest, rel=2e-4)  # as many digits as are printed
+    assert shown[2] == LABEL[unit]
+
+
+@units
+def test_a_held_floor_is_said_in_the_unit(tmp_path, ask, unit: str) -> None:
+    ask(unit, "fit", "--json")  # writes the table
+    words = ["fit", str(tmp_path / f"{unit}.csv"), "--no-bootstrap", "--json"]
+    words += ["--family", f"floor:{WRITE[unit](E)!r}"]
+    words += [] if unit == "nats" else ["--loss-unit", unit]
+    found = json.loads(CliRunner().invoke(cli, words).stdout)
+    family = found["law"]["family"]
+    assert unit == "ppl" or family == f"floor:{WRITE[unit](E):.12g}"
+    assert all(family in note for note in found["notes"] if "floor:" in note)
+    held = float(family.removeprefix("floor:"))
+    inside = unit == "ppl"
+    assert held == pytest.approx(E if inside else WRITE[unit](E), rel=1e-9)
+    right = A if inside else WRITE[unit](A)
+    assert found["law"]["params"]["A"] == pytest.approx(right, rel=CLOSE)
+
+
+def test_letters_inside_a_power_stay_in_nats_and_say_so(ask) -> None:
+    words = ("--family", "kaplan", "--no-bootstrap", "--json")
+    nats, bits = (json.loads(ask(unit, "fit", *words))["law"] for unit in ("nats", "bits"))
+    assert bits["loss_unit"] == "nats"
+    assert bits["params"] == pytest.approx(nats["params"], rel=1e-9)
+
+
+@units
+def test_a_law_of_one_variable_is_in_the_unit(tmp_path, unit: str) -> None:
+    path = tmp_path / "c.csv"
+    rows = [
+        (c, WRITE[unit](1.2 + 1853.0 * c**-0.186)) for c in np.geomspace(1e17, 1e21, 9).tolist()
+    ]
+    path.write_text("C,loss\n" + "".join(f"{c!r},{loss!r}\n" for c, loss in rows))
+    right = 1.2 + 1853.0 * 1e26**-0.186
+    words = ["fit", str(path), "--of", "C", "--at", "1e26", "--far", "--loss-unit", unit]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert found["forecasts"][0]["loss"] == pytest.approx(WRITE[unit](right), rel=CLOSE)
+    law = WRITE["nats" if unit == "ppl" else unit]
+    assert found["law"]["params"]["E"] == pytest.approx(law(1.2), rel=CLOSE)
+    held = [*words, "--json", "--floor", repr(WRITE[unit](1.2))]
+    again = json.loads(CliRunner().invoke(cli, held).stdout)
+    assert again["law"]["params"]["E"] == pytest.approx(law(1.2), rel=1e-12)
+    assert f"{WRITE[unit](right):.4f} {LABEL[unit]}" in CliRunner().invoke(cli, words).stdout
+
+
+@pytest.mark.parametrize("unit", ["bits", "bpb", "ppl"])
+def test_a_registered_forecast_and_its_outcome_are_in_the_unit(tmp_path, ask, unit: str) -> None:
+    right = WRITE[unit](evaluate(*find_best(1e22)))
+    words = ("--root", str(tmp_path), "--flops", "1e22", "--json")
+    (said,) = json.loads(ask(unit, "forecast", *words))["forecasts"]
+    assert said["loss"] == pytest.approx(right, rel=CLOSE)
+    (told,) = json.loads(ask(unit, "forecast", *words, "--outcome", repr(right)))["forecasts"]
+    assert told["outcome"]["loss"] == pytest.approx(right, rel=1e-12)
+    assert f"{right:.4f}" in ask(unit, "forecast", "--root", str(tmp_path))
+    other = CliRunner().invoke(
+        cli, ["forecast", str(tmp_path / f"{unit}.csv"), "--root", str(tmp_path), "--json"]
+    )
+    (plain,) = json.loads(other.stdout)["forecasts"] or [None]
+    if unit == "bpb":  # nats per byte are no nats per token
+        assert plain is None
+        assert "--loss-unit bpb" in other.stderr
+    else:
+        assert plain["loss"] == pytest.approx(evaluate(*find_best(1e22)), rel=CLOSE)
+
+
+def test_an_own_sweep_answers_in_bits_per_byte_of_its_held_out_text() -> None:
+    facts = Ledger.open(REFERENCE).corpus
+    per_token = facts.validation_bytes / facts.validation_tokens
+    words = ["predict", str(REFERENCE), "--params", "1e5", "--tokens", "1e7", "--no-bootstrap"]
+    words += ["--family", "chinchilla", "--json"]
+    nats, bits, bpb = (
+        json.loads(CliRunner().invoke(cli, [*words, "--loss-unit", unit]).stdout)["predictions"][0]
+        for unit in ("nats", "bits", "bpb")
+    )
+    assert bits["loss"] == pytest.approx(nats["loss"] / math.log(2), rel=1e-12)
+    assert bpb["loss"] == pytest.approx(nats["loss"] / math.log(2) / per_token, rel=1e-12)
+
+
+def test_sentences_are_reworded_with_their_numbers() -> None:
+    said = "Losses span 2.31 … 4.621 nats/token; E is 1.7 … 1.8 nats here."
+    bits = LossScale("bits").reword(said)
+    assert bits == "Losses span 3.333 … 6.667 bits/token; E is 2.453 … 2.597 bits here."
+    ppl = LossScale("ppl").reword(said)
+    assert ppl == "Losses span 10.07 … 101.6 perplexity; E is 1.7 … 1.8 nats here."
+    assert LossScale("nats").reword(said) == said
+
+
+@units
+def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
+    """Two recipes, the second .1 nats above the first everywhere: their losses at one (N, D)."""
+    path = tmp_path / "two.csv"
+    rows = [
+        f"{n},{d},{WRITE[unit](loss + more)!r},{name}"
+        for name, more in (("a", 0.0), ("b", 0.1))
+        for n, d, loss in RUNS
+    ]
+    path.write_text("\n".join(["N,D,loss,recipe", *rows]) + "\n")
+    words = ["predict", str(path), "--params", "3e9", "--tokens", "6e10", "--group-by", "recipe"]
+    words += ["--loss-unit", unit, "--family", "chinchilla", "--no-bootstrap"]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
+    for one, more in zip(found["groups"], (0.0, 0.1), strict=True):
+        right = WRITE[unit](evaluate(3e9, 6e10) + more)
+        assert one["predictions"][0]["loss"] == pytest.approx(right, rel=CLOSE)
+    assert CliRunner().invoke(cli, words).stdout.count(LABEL[unit]) == 2
+
+
+@units
+def test_what_compares_two_tables_is_in_the_unit(tmp_path, unit: str) -> None:
+    """The same law for both: each reaches the lowest loss of the budget, in closed form."""
+    for name in ("a", "b"):
+        rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--flops", "1e21"]
+    words += ["--loss-unit", unit, "--no-bootstrap"]
+    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    right = WRITE[unit](evaluate(*find_best(1e21)))
+    assert found["loss"] == pytest.approx([right, right], rel=CLOSE)
+    assert found["multiplier"] == pytest.approx(1.0, rel=1e-4)
+    assert found["loss_unit"] == unit
+    assert f"{right:.4f} {LABEL[unit]}" in CliRunner().invoke(cli, words).stdout
+
+
+@units
+def test_what_is_read_of_a_table_is_shown_in_the_unit(tmp_path, unit: str) -> None:
+    path = tmp_path / "a.csv"
+    losses = [WRITE[unit](loss) for *_, loss in RUNS]
+    rows = [f"{n},{d},{loss!r}" for (n, d, _), loss in zip(RUNS, losses, strict=True)]
+    path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
+    done = CliRunner().invoke(cli, ["read", str(path), "--loss-unit", unit, "--json"])
+    found = json.loads(done.stdout)
+    (column,) = [one for one in found["columns"] if one["name"] == "loss"]
+    assert column["values"] == [min(losses), max(losses)]
+    assert column["unit"] == LABEL[unit]
+    assert found["doubts"] == []
