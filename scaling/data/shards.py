@@ -138,15 +138,10 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
     Raises:
         EnvironmentFault: The cache cannot be written.
     """
-    folder = name_folder(cache, key)
+    folder = cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
     if not is_prepared(folder):
         store_shards(folder, draft())
     return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
-
-
-def name_folder(cache: Path, key: Sequence[object]) -> Path:
-    """The folder of the corpus that this key says everything about."""
-    return cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
 
 
 def is_prepared(folder: Path) -> bool:

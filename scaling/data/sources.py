@@ -12,7 +12,6 @@ from scaling.data.batches import list_windows
 from scaling.data.shards import (
     Draft,
     PreparedCorpus,
-    name_folder,
     prepare_corpus,
     prepare_once,
     remove_abandoned,
