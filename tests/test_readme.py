@@ -5,7 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -29,14 +30,21 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
                 rows = [row for row in list_keys(grid, "grid.") if row[0] not in seen]
                 seen |= {row[0] for row in rows}
                 yield from rows
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from list_keys(field.annotation, f"{prefix}{name}.")
+        elif (section := find_section(field.annotation)) is not None:
+            yield from list_keys(section, f"{prefix}{name}.")
         else:
             default = show_default(field.default, absent=_ABSENT.get(prefix, "none"))
             yield f"{prefix}{name}", default, field.description or ""
 
 
 _ABSENT = {"recipe.": "by rule"}
+
+
+def find_section(annotation: Any) -> type[BaseModel] | None:
+    """The section that a key holds, also where it may be left out."""
+    kinds = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
+    sections = [one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)]
+    return sections[0] if sections else None
 
 
 def show_default(value: Any, *, absent: str) -> str:
