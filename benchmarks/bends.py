@@ -18,8 +18,6 @@ Prints the lowest loss of each budget (a parabola through the sizes' means in ln
 error over seeds, and the local exponents. A third suspect, the range, is an ordinary sweep.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

@@ -14,15 +14,12 @@ error (seeds paired), the share of steps clipped after warmup, and CPU seconds p
 docs/measurements/recipe-constants.md and recipe-corners.md.
 """
 
-from __future__ import annotations
-
 import argparse
 import concurrent.futures
 import itertools
 import json
 import math
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -35,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 
 from scaling.data.shards import PreparedCorpus, prepare_corpus
+from scaling.ledger.machine import name_processor
 from scaling.ledger.results import Measurement
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.execution import Execution
@@ -89,13 +87,15 @@ def train(
     corpus: PreparedCorpus,
     precision: Precision = "float32",
     keep_weights: bool = False,
+    horizon: float | None = None,
 ) -> Trained:
-    """Train one model at one budget; what `asked` leaves open is decided by the rules."""
+    """Train one model at one budget; what `asked` leaves open is decided by the rules, for D or for
+    another horizon."""
     from scaling.training.trainer import train_run
 
     run = RunSpec(
         shape=shape,
-        recipe=decide_recipe(shape, flops / count_flops_per_token(shape), asked),
+        recipe=decide_recipe(shape, flops / count_flops_per_token(shape), asked, horizon=horizon),
         data_digest=corpus.facts.digest,
         seed=seed,
     )
@@ -148,22 +148,19 @@ def main() -> None:
     parser.add_argument("--tokenizer", default="bytes")
     parser.add_argument("--seq-len", type=int, default=128, help="tokens")
     parser.add_argument("--head-size", type=int, nargs="*", default=[16])
-    parser.add_argument("--learning-rate", type=float, nargs="*", default=[None])
     parser.add_argument(
         "--learning-rate-factor", type=float, nargs="*", help="of the rule's, at the rule's batch"
     )
-    parser.add_argument("--batch", type=int, nargs="*", default=[None])
-    parser.add_argument("--beta2", type=float, nargs="*", default=[None])
-    parser.add_argument("--decay-fraction", type=float, nargs="*", default=[None])
-    parser.add_argument("--warmup-fraction", type=float, nargs="*", default=[None])
-    parser.add_argument("--clip-norm", type=float, nargs="*", default=[None])
-    parser.add_argument("--init-scale", type=float, nargs="*", default=[None])
+    for name in _NAMES:
+        kind = int if name == "batch_sequences" else float
+        option = "--batch" if kind is int else f"--{name.replace('_', '-')}"
+        parser.add_argument(option, dest=name, type=kind, nargs="*", default=[None])
     parser.add_argument("--precision", nargs="*", default=["float32"], help="float32, mixed")
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 0 on")
     asked = parser.parse_args()
     corpus = prepare(asked.text, asked.tokenizer)
     vocabulary = corpus.facts.vocab_size
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} CPUs; ", end="")
+    print(f"{name_processor()}, {os.cpu_count()} CPUs; ", end="")
     print(f"{asked.tokenizer}, {asked.seeds} seeds", flush=True)
     print(
         "| cell | N | head | learning rate | batch | beta2 | decay | warmup | clip | init ", end=""
@@ -179,13 +176,7 @@ def main() -> None:
                 for spec in _list_recipes(asked, shape, flops):
                     futures[head, precision, spec.model_dump_json()] = [
                         pool.submit(
-                            train,
-                            shape,
-                            flops,
-                            spec,
-                            seed=seed,
-                            corpus=corpus,
-                            precision=precision,
+                            train, shape, flops, spec, seed=seed, corpus=corpus, precision=precision
                         )
                         for seed in range(asked.seeds)
                     ]
@@ -215,15 +206,7 @@ def _list_recipes(asked: argparse.Namespace, shape: ModelShape, flops: float) ->
         tokens = flops / count_flops_per_token(shape)
         by_rule = decide_recipe(shape, tokens, RecipeSpec()).learning_rate
         rates = [factor * by_rule for factor in asked.learning_rate_factor]
-    settings = itertools.product(
-        rates,
-        asked.batch,
-        asked.beta2,
-        asked.decay_fraction,
-        asked.warmup_fraction,
-        asked.clip_norm,
-        asked.init_scale,
-    )
+    settings = itertools.product(rates, *(getattr(asked, name) for name in _NAMES[1:]))
     return [RecipeSpec(**dict(zip(_NAMES, values, strict=True))) for values in settings]
 
 

@@ -21,8 +21,6 @@ last sign of life, the command that continues must be printed, and no traceback.
 compared with those of the same sweep left alone, bit by bit.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import dataclasses

@@ -9,10 +9,7 @@ steps of 32 tokens, at multiples of the recipe's rate: how many are above the un
 way and at the end, and how many count as diverged.
 """
 
-from __future__ import annotations
-
 import argparse
-import dataclasses
 import statistics
 import sys
 import tempfile
@@ -30,7 +27,6 @@ from scaling.fitting.checks.training import check_training
 from scaling.fitting.fitted import Check
 from scaling.fitting.isoflop import fit_curves
 from scaling.laws.chinchilla import CHINCHILLA
-from scaling.sweep.execution import Execution
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
@@ -112,11 +108,13 @@ def count_alarms(sweeps: int) -> None:
 
 def measure_divergence(seeds: int) -> None:
     """Train short runs at high rates and print what becomes of them."""
+    from calibrate import train
+
     from scaling.data.sources import prepare_synthetic
     from scaling.sweep.corpus_spec import CorpusSpec
+    from scaling.sweep.counting import count_flops_per_token
     from scaling.sweep.recipe import decide_recipe
     from scaling.sweep.recipe_spec import RecipeSpec
-    from scaling.sweep.runspec import RunSpec
     from scaling.sweep.shapes import make_shape
     from scaling.training import trainer
 
@@ -134,29 +132,16 @@ def measure_divergence(seeds: int) -> None:
         entropy = corpus.facts.unigram_entropy
         for width in (8, 16):
             shape = make_shape(corpus.facts.vocab_size, 32, d_model=width, n_layers=2)
-            recipe = decide_recipe(shape, 8000, RecipeSpec())
+            recipe, flops = (
+                decide_recipe(shape, 8000, RecipeSpec()),
+                8000 * count_flops_per_token(shape),
+            )
             for factor in (1, 4, 10, 30, 60, 100, 1000):
                 stopped = above = diverged = worse = back = 0
                 losses = []
                 for seed in range(seeds):
-                    run = RunSpec(
-                        shape=shape,
-                        recipe=dataclasses.replace(
-                            recipe, learning_rate=factor * recipe.learning_rate
-                        ),
-                        data_digest=corpus.facts.digest,
-                        seed=seed,
-                    )
-                    with tempfile.TemporaryDirectory() as attempt:
-                        measured = trainer.train_run(
-                            run,
-                            corpus=corpus.folder,
-                            attempt=Path(attempt),
-                            resume=(),
-                            execution=Execution(keep_weights=False),
-                            should_stop=lambda: False,
-                            report=lambda tokens, loss: None,
-                        )
+                    asked = RecipeSpec(learning_rate=factor * recipe.learning_rate)
+                    measured = train(shape, flops, asked, seed=seed, corpus=corpus).measured
                     half = recipe.steps // 2  # where the decay begins
                     curve, window = curves[-1], curves[-1][half - recipe.steps // 10 : half]
                     stopped += bool(window.mean() > entropy)

@@ -12,8 +12,6 @@ model error (fitting/discrepancy.py) and with recipe error assumed where none di
 true N*, and its median width. Answers are those of the default, the ensemble, or of one law.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import sys
@@ -53,11 +51,7 @@ def count_otherwise(params: FloatArray) -> FloatArray:
 def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     """A sweep, and the true lowest loss and N* at FAR."""
     params, tokens, budget = design_isoflop(budgets=5, sizes=7, ends=(1e11, 1e13))
-    loss = find_loss(world, params, tokens)
-    if world in ("rate", "bracket"):
-        logs = np.log(tokens)
-        place = 2.0 * (logs - logs.min()) / np.ptp(logs) - 1.0
-        loss = loss * (1.0 + PENALTY * place**2)
+    loss = find_measured(world, params, tokens)
     noise = np.exp(NOISE * np.random.default_rng(seed).standard_normal(params.size))
     sizes = np.geomspace(1e3, 1e9, 20_001)
     lowest = find_loss(world, sizes, FAR / 6.0 / sizes)
@@ -66,6 +60,18 @@ def simulate(world: str, seed: int) -> tuple[RunTable, float, float]:
     if world in ("bracket", "right+"):
         table = table.replace(brackets=try_rates(table, world, seed))
     return table, float(lowest[at]), float(sizes[at])
+
+
+def find_place(tokens: FloatArray) -> FloatArray:
+    """ln D between −1 and 1."""
+    logs = np.log(tokens)
+    return np.asarray(2.0 * (logs - logs.min()) / np.ptp(logs) - 1.0)
+
+
+def find_measured(world: str, params: FloatArray, tokens: FloatArray) -> FloatArray:
+    """What the runs' own recipe reaches, without noise [nats/token]."""
+    loss = find_loss(world, params, tokens)
+    return loss * (1.0 + PENALTY * find_place(tokens) ** 2 * (world in ("rate", "bracket")))
 
 
 def find_loss(world: str, params: FloatArray, tokens: FloatArray) -> FloatArray:
@@ -87,15 +93,14 @@ def try_rates(table: RunTable, world: str, seed: int) -> tuple[Bracket, ...]:
     the rate is off by ×2, its bottom off by PENALTY at both ends of D."""
     rng = np.random.default_rng((seed, 1))
     order = np.argsort(np.log(table.tokens / table.params))
-    logs = np.log(table.tokens)
+    clean, places = find_measured(world, table.params, table.tokens), find_place(table.tokens)
     brackets = []
     for at in (order[0], order[order.size // 2], order[-1]):
-        place = 2.0 * (logs[at] - logs.min()) / np.ptp(logs) - 1.0
-        off = place if world == "bracket" else 0.0
+        off = places[at] if world == "bracket" else 0.0
         tried = []
         for factor in (0.25, 0.5, 2.0, 4.0):
             rise = PENALTY * ((np.log2(factor) - off) ** 2 - off**2)
-            noise = NOISE * rng.standard_normal() + np.log(loss_without_noise(table, at, world))
+            noise = NOISE * rng.standard_normal() + np.log(clean[at])
             tried.append((factor, float(np.exp(rise + noise))))
         brackets.append(
             Bracket(
@@ -108,13 +113,6 @@ def try_rates(table: RunTable, world: str, seed: int) -> tuple[Bracket, ...]:
             )
         )
     return tuple(brackets)
-
-
-def loss_without_noise(table: RunTable, at: int, world: str) -> float:
-    loss = float(CHINCHILLA.loss(TRUTH, table.params[at], table.tokens[at]))
-    logs = np.log(table.tokens)
-    place = 2.0 * (logs[at] - logs.min()) / np.ptp(logs) - 1.0
-    return loss * (1.0 + PENALTY * place**2) if world == "bracket" else loss
 
 
 def judge(world: str, family: str | None, seed: int) -> list[list[tuple[bool, float]]]:

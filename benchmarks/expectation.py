@@ -9,8 +9,6 @@ worlds (tests/fitting/known_law.py: Chinchilla's law, 5 x 5 cells, sigma .64 %),
 prior of the next. Printed: ratio of ln high − ln low by quantity, and the median over all.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import warnings

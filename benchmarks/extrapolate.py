@@ -16,11 +16,8 @@ each (N, D); datablations, one epoch; Porian et al., tuned, RefinedWeb and OpenW
 are others' work and not part of this repository.
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
-import platform
 import unittest.mock
 import warnings
 from functools import partial
@@ -36,6 +33,7 @@ from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit
+from scaling.ledger.machine import name_processor
 from scaling.tables.run_table import RunTable, make_table, select_rows
 
 QUANTILES = (0.25, 0.5, 0.75)
@@ -67,7 +65,10 @@ def load(folder: Path) -> dict[str, RunTable]:
 
 def convert(frame: pd.DataFrame) -> RunTable:
     columns = {name: frame[name].to_numpy(dtype=float) for name in ("N", "D", "C", "loss")}
-    return make_table(columns["N"], columns["D"], loss=columns["loss"], flops=columns["C"])
+    budget = frame.budget.to_numpy(dtype=float) if "budget" in frame.columns else None
+    return make_table(
+        columns["N"], columns["D"], loss=columns["loss"], flops=columns["C"], budget=budget
+    )
 
 
 def forecast(table: RunTable, quantile: float, family: str, draws: int) -> dict[str, float] | None:
@@ -129,7 +130,7 @@ def main() -> None:
     parser.add_argument("--leave-one-out", action="store_true")
     asked = parser.parse_args()
     warnings.simplefilter("ignore", ScalingWarning)
-    print(f"machine: {platform.processor() or platform.machine()}, numpy {np.__version__}")
+    print(f"machine: {name_processor()}, numpy {np.__version__}")
     tables = load(asked.tables)
     medians: dict[tuple[str, float], list[dict[str, float]]] = {}
     rates = {name: list_rates(one) for name, one in tables.items()} if asked.leave_one_out else {}

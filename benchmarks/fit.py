@@ -9,12 +9,9 @@ refits end at the optimum that many starts find, and a fit of 100,000 points. Me
 CPU time; quote the ratios, machines are shared. The table is read from SCALING_TABLES.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import os
-import platform
 import resource
 import statistics
 import sys
@@ -31,6 +28,7 @@ from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.fitting.projection import scan_exponents
 from scaling.fitting.solver import solve
 from scaling.laws.chinchilla import CHINCHILLA
+from scaling.ledger.machine import name_processor
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable, make_table, select_rows, sort_rows
 from scaling.units import FloatArray
@@ -65,7 +63,9 @@ def main() -> None:
     share = count_at_optimum(table, fit, options.judged)
     large = measure_large(100_000)
 
-    print(f"machine: {name_machine()}")
+    threads = os.environ.get("OMP_NUM_THREADS", "not set")
+    print(f"machine: {name_processor()}, {os.cpu_count()} CPUs, OMP_NUM_THREADS {threads}, "
+          f"Python {sys.version.split()[0]}, numpy {np.__version__}")  # fmt: skip
     print(f"objective {fit.objective:.16g} = best known × (1 {fit.objective / BEST - 1:+.1e}); "
           f"converged: {fit.converged}")  # fmt: skip
     print(f"ours, point fit with its proof      {point * 1e3:9.1f} ms")
@@ -162,19 +162,6 @@ def run_notebook_refits(table: RunTable, coefficients: FloatArray, count: int) -
         rows = rng.integers(0, len(table), len(table))
         minimize(objective, begin, args=(columns[:, rows],), method="BFGS")
     return time.process_time() - start
-
-
-def name_machine() -> str:
-    """Processor, threads, versions."""
-    model = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1] for line in cpuinfo.read_text().splitlines()
-                 if line.startswith("model name")]  # fmt: skip
-        model = names[0].strip() if names else model
-    threads = os.environ.get("OMP_NUM_THREADS", "not set")
-    versions = f"Python {sys.version.split()[0]}, numpy {np.__version__}"
-    return f"{model}, {os.cpu_count()} CPUs, OMP_NUM_THREADS {threads}, {versions}"
 
 
 if __name__ == "__main__":

@@ -23,8 +23,6 @@ families but one and judged on that one, then on all; and the prior of model err
 fitting/discrepancy.py from what the ensemble's forecasts miss.
 """
 
-from __future__ import annotations
-
 import argparse
 import warnings
 from collections.abc import Iterator
@@ -33,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from extrapolate import LEAST_RATE, QUANTILES, judge, load
+from extrapolate import LEAST_RATE, QUANTILES, convert, judge, load
 
 from scaling.errors import ScalingError, ScalingWarning
 from scaling.fitting.budgets import list_flops
@@ -113,17 +111,6 @@ def read_folder(folder: Path) -> Iterator[Case]:
         flops = tokens * table.cost.flops_per_token(params)
         test = make_table(params, tokens, loss=loss, flops=flops)
         yield Case(name=folder.name, family=folder.name, fitted=sort_rows(table), test=test)
-
-
-def convert(frame: pd.DataFrame) -> RunTable:
-    columns = {name: frame[name].to_numpy(dtype=float) for name in ("N", "D", "C", "loss")}
-    return make_table(
-        columns["N"],
-        columns["D"],
-        loss=columns["loss"],
-        flops=columns["C"],
-        budget=frame.budget.to_numpy(dtype=float),
-    )
 
 
 def judge_case(case: Case, name: str, draws: int) -> dict[str, float] | None:

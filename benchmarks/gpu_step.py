@@ -9,17 +9,13 @@ it is shown recorded (as a CUDA graph), and with torch.compile, whose seconds ar
 MFU is of the best bfloat16 matrix product measured on the same device, attention counted in full.
 """
 
-from __future__ import annotations
-
 import gc
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from step_parts import PlainGPT, draw_tokens, make_engine_step, make_run, measure
-from torch import nn
-from torch.nn import functional as F
+from step_parts import draw_tokens, make_engine_step, make_plain_step, make_run, measure
 
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.shapes import ModelShape, make_shape
@@ -71,7 +67,7 @@ def _time_variants(
     run, clock, took = make_run(shape, len(tokens)), choose_clock(device), {}
     compiling = 0.0
     makers: dict[str, Callable[[], Callable[[np.ndarray], None]]] = {
-        "autocast": lambda: make_autocast_step(shape, device),
+        "autocast": lambda: make_plain_step(shape, device, autocast=True),
         "recorded": lambda: make_engine_step(CudaEngine(run, device=device, half=True)),
         "compiled": lambda: make_engine_step(
             CudaEngine(run, device=device, half=True, compiled=True)
@@ -89,21 +85,3 @@ def _time_variants(
         if device == "cuda":
             torch.cuda.empty_cache()
     return took, compiling
-
-
-def make_autocast_step(shape: ModelShape, device: str) -> Callable[[np.ndarray], None]:
-    """A step of PlainGPT under bfloat16 autocast on ids of shape (b, t + 1)."""
-    model = PlainGPT(shape).to(device)
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
-
-    def step(tokens: np.ndarray) -> None:
-        tokens_bt = torch.from_numpy(tokens).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            logits = model(tokens_bt[:, :-1])
-            loss = F.cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
-        adamw.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        adamw.step()
-
-    return step

@@ -1,50 +1,24 @@
 """What a trunk costs: one recipe for every horizon of a model, against a recipe for each.
 
-    python benchmarks/horizon.py [--seeds 8] [--params 1e4] [--ratios 0.1667 6] [--root .]
+    python benchmarks/horizon.py [--seeds 8] [--params 1e4] [--ratios 0.1667 6]
 
 For a model of about N parameters, D is taken at stated multiples of the trunk's reference horizon
 (20 tokens per parameter) and trained with the recipe of that D and with the recipe of the
 reference. Printed: mean held-out loss of each, its standard error, and the difference in percent
-of the loss. Needs the corpus of the quickstart under root/results/.cache (run it once).
+of the loss, on the corpus of the quickstart.
 """
 
-from __future__ import annotations
-
 import argparse
-import os
-import platform
-import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from concurrent.futures import Future, ProcessPoolExecutor
 
 import numpy as np
+from calibrate import Trained, prepare, train
 
-from scaling.data.shards import prepare_corpus
-from scaling.sweep.counting import count_matmul_params
-from scaling.sweep.execution import Execution
+from scaling.ledger.machine import name_processor
+from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.ladder import list_ladder
-from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
-from scaling.sweep.runspec import RunSpec
-
-
-def train(run: RunSpec, corpus: Path) -> float:
-    from scaling.training.trainer import train_run
-
-    with tempfile.TemporaryDirectory() as folder:
-        measured = train_run(
-            run,
-            corpus=corpus,
-            attempt=Path(folder),
-            resume=(),
-            execution=Execution(keep_weights=False),
-            should_stop=lambda: False,
-            report=lambda tokens, loss: None,
-        )
-    return float("nan") if measured.loss is None else measured.loss
 
 
 def main() -> None:
@@ -52,27 +26,27 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--params", type=float, nargs="+", default=[1e4])
     parser.add_argument("--ratios", type=float, nargs="+", default=[1 / 6, 6.0])
-    parser.add_argument("--root", type=Path, default=Path())
     asked = parser.parse_args()
-    cache = asked.root / "results" / ".cache" / "corpora"
-    corpus = prepare_corpus("python-stdlib", base=asked.root, cache=cache)
+    corpus = prepare(())
     ladder = list_ladder(256, 128, max_params=4 * max(asked.params))
-    print(f"machine: {platform.processor() or platform.machine()}, {asked.seeds} seeds")
+    print(f"machine: {name_processor()}, {asked.seeds} seeds")
     for wished in asked.params:
         shape = min(ladder, key=lambda rung: abs(np.log(count_matmul_params(rung) / wished)))
         reference = ScheduleSpec().trunk_tokens_per_param * count_matmul_params(shape)
         for ratio in asked.ratios:
-            losses = []
+            losses, flops = [], ratio * reference * count_flops_per_token(shape)
             for name, horizon in (("own", None), ("reference", reference)):
-                recipe = decide_recipe(shape, ratio * reference, RecipeSpec(), horizon=horizon)
-                digest = corpus.facts.digest
-                runs = [
-                    RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)
-                    for seed in range(asked.seeds)
-                ]
                 begun = time.monotonic()
                 with ProcessPoolExecutor() as pool:
-                    found = np.array(list(pool.map(train, runs, [corpus.folder] * len(runs))))
+                    runs: list[Future[Trained]] = [
+                        pool.submit(
+                            train, shape, flops, RecipeSpec(),
+                            seed=seed, corpus=corpus, horizon=horizon,
+                        )
+                        for seed in range(asked.seeds)
+                    ]  # fmt: skip
+                recipe = runs[0].result().run.recipe
+                found = np.array([run.result().loss for run in runs])
                 losses.append(found)
                 error = found.std(ddof=1) / np.sqrt(found.size)
                 print(

@@ -13,8 +13,6 @@ the budgets and at ten times the largest; share of the nominal 90 % intervals th
 budget, a, and N* at ten times the largest; median widths; root mean square error of the last.
 """
 
-from __future__ import annotations
-
 import argparse
 import itertools
 import sys
@@ -41,10 +39,7 @@ from scaling.units import FloatArray
 LEVEL = (0.05, 0.95)
 FAR = 10.0
 # Both have N* = 1e4 at 3e10 FLOPs.
-LAWS = {
-    "even": TRUTH,
-    "lopsided": np.array([0.6, 0.5 * 1e4**0.5, 1.0 * 5e5**0.25, 0.5, 0.25]),
-}
+LAWS = {"even": TRUTH, "lopsided": np.array([0.6, 0.5 * 1e4**0.5, 1.0 * 5e5**0.25, 0.5, 0.25])}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

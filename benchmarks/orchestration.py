@@ -14,8 +14,6 @@ Each part runs in a process of its own, so that its peak memory is its own. Mach
 compare figures of one call, and CPU time before wall-clock time.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

@@ -9,8 +9,6 @@ each table's clusters by themselves, `together` those that both share in both or
 their median width in ln m.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import unittest.mock

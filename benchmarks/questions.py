@@ -10,8 +10,6 @@ replicates are (1.345 of the noise). The second fits R of Muennighoff et al.'s D
 (arXiv:2305.16264, eq. 5) to their 182 runs, their other constants held.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import math

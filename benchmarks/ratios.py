@@ -17,8 +17,6 @@ share of tables that it warns of or that are refused as one ratio; the 90 % rang
 the share of tables that pass with a off by more than .15, half of what the check promises.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

@@ -8,8 +8,6 @@ beside it what no such process can avoid, Python itself and numpy. With SCALING_
 processor seconds of the process, medians; machines are shared, so quote ratios.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import resource

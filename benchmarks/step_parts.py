@@ -1,7 +1,5 @@
 """What the benchmarks of a training step share: a plain model, a run, a clocked loop."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.training.engines import Engine
+from scaling.training.engines.protocol import Engine
 
 
 class PlainGPT(nn.Module):
@@ -62,6 +60,27 @@ class PlainBlock(nn.Module):
         return y
 
 
+def make_plain_step(
+    shape: ModelShape, device: str, *, autocast: bool = False
+) -> Callable[[np.ndarray], None]:
+    """A training step of PlainGPT on ids of shape (b, t + 1); with `autocast` bfloat16 and AdamW
+    fused, as a first script for a GPU has them."""
+    model = PlainGPT(shape).to(device)
+    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=autocast)
+
+    def step(tokens: np.ndarray) -> None:
+        tokens_bt = torch.from_numpy(tokens).to(device)
+        with torch.autocast(device, torch.bfloat16, enabled=autocast):
+            logits = model(tokens_bt[:, :-1])
+            loss = F.cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
+        adamw.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        adamw.step()
+
+    return step
+
+
 def make_engine_step(engine: Engine) -> Callable[[np.ndarray], None]:
     """A training step of ours."""
 
@@ -95,20 +114,6 @@ def measure(
                 step(tokens)
             times[name].append((clock() - begun) / counts[name])
     return {name: statistics.median(values) for name, values in times.items()}
-
-
-def measure_peak(device: str, dtype: torch.dtype, clock: Callable[[], float]) -> float:
-    """FLOP/s of the best square matrix product."""
-    best = 0.0
-    for size in (256, 512, 1024) if device == "cpu" else (4096, 8192):
-        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-        count = max(2, int((1e9 if device == "cpu" else 5e13) / size**3))
-        for _ in range(4):
-            begun = clock()
-            for _ in range(count):
-                a @ b
-            best = max(best, 2.0 * size**3 * count / (clock() - begun))
-    return best
 
 
 def make_run(shape: ModelShape, sequences: int) -> RunSpec:

@@ -27,10 +27,7 @@ second forecast holds a run, from what `suggest` chose of the whole pool, and ho
 tables are others' work and not part of this repository.
 """
 
-from __future__ import annotations
-
 import argparse
-import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -50,6 +47,7 @@ from scaling.fitting.projection import scan_exponents
 from scaling.fitting.solver import make_task
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
+from scaling.ledger.machine import name_processor
 from scaling.tables.run_table import RunTable, select_rows, sort_rows
 from scaling.units import FloatArray, IntArray
 
@@ -310,7 +308,7 @@ def main() -> None:
     parser.add_argument("--tables", type=Path, required=True)
     parser.add_argument("--pools", type=int, default=6)
     asked = parser.parse_args()
-    print(f"machine: {platform.processor() or platform.machine()}, numpy {np.__version__}")
+    print(f"machine: {name_processor()}, numpy {np.__version__}")
     tables = load(asked.tables)
     jobs = [(method, name, seed) for method in METHODS for name in tables
             for seed in range(asked.pools)]  # fmt: skip

@@ -14,25 +14,21 @@ only the causal half of it, so its share of the peak is of what a step is worth,
 executes.
 """
 
-from __future__ import annotations
-
 import argparse
 import concurrent.futures
 import platform
 import statistics
 import time
-from collections.abc import Callable
 
-import numpy as np
 import torch
-from step_parts import PlainGPT, draw_tokens, make_engine_step, make_run, measure, measure_peak
-from torch import nn
-from torch.nn import functional as F
+from step_parts import draw_tokens, make_engine_step, make_plain_step, make_run, measure
 
+from scaling.ledger.machine import name_processor
 from scaling.sweep.counting import count_flops_per_token
-from scaling.sweep.shapes import ModelShape, make_shape
+from scaling.sweep.shapes import make_shape
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
+from scaling.training.peak import measure_peak
 
 # (name, width, layers, sequence, vocabulary, sequences per step): five of 2048 tokens a
 # step, and cells of the quickstart.
@@ -50,26 +46,9 @@ SHAPES = (
 )
 
 
-def make_plain_step(shape: ModelShape, device: str) -> Callable[[np.ndarray], None]:
-    """A training step of PlainGPT on ids of shape (b, t + 1)."""
-    model = PlainGPT(shape).to(device)
-    adamw = torch.optim.AdamW(model.parameters(), lr=1e-3)
-
-    def step(tokens: np.ndarray) -> None:
-        tokens_bt = torch.from_numpy(tokens).to(device)
-        logits = model(tokens_bt[:, :-1])
-        loss = F.cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
-        adamw.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        adamw.step()
-
-    return step
-
-
 def compare(names: list[str], rounds: int) -> None:
     """The table on a CPU."""
-    peak = measure_peak("cpu", torch.float32, time.process_time)
+    peak = measure_peak("cpu", torch.float32)
     print(f"float32 matrix product at best: {peak / 1e9:.0f} GFLOP/s on one thread\n")
     print(
         "shape  d/layers/seq/vocab tokens/s: plain   torch compiled (ratio, of peak) mixed (ratio)"
@@ -148,7 +127,8 @@ def main() -> None:
     parser.add_argument("--device", choices=["cuda", "cpu"], help="the engine of GPUs: gpu_step.py")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{name_processor()}; torch {torch.__version__}; {platform.platform()}")
+    vectors = torch.backends.cpu.get_cpu_capability()  # the widest that torch sees
+    print(f"{name_processor()}, {vectors}; torch {torch.__version__}; {platform.platform()}")
     if asked.device:
         from gpu_step import compare_on
 
@@ -157,16 +137,6 @@ def main() -> None:
         compare_pair(2.0)
     else:
         compare(asked.shapes, asked.rounds)
-
-
-def name_processor() -> str:
-    """What the system calls its processor, and its widest vectors as torch sees them."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            named = next(line for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        named = f": {platform.processor()}"
-    return f"{named.split(':', 1)[1].strip()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 if __name__ == "__main__":

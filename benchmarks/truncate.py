@@ -7,8 +7,6 @@ give it. Printed per step: mean error and its standard deviation over tables, th
 standard error; the same of the change; how often the step counts as enough.
 """
 
-from __future__ import annotations
-
 import argparse
 
 import numpy as np

@@ -4,8 +4,6 @@ A script that starts the suite in the background, as many CI systems do, has SIG
 and what is ignored stays so in every process that tests start and interrupt.
 """
 
-from __future__ import annotations
-
 import signal
 
 

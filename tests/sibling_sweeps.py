@@ -1,7 +1,5 @@
 """A sweep file that makes several sweeps, trained by the command line on a small made-up corpus."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

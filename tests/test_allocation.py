@@ -281,10 +281,7 @@ def test_a_law_of_one_ratio_answers_off_it_only_with_a_warning():
     fit = fit_runs(make_table(sizes, 20 * sizes, loss=loss), family="compute", bootstrap=None)
     on, off = (
         next(one for one in answer.checks if one.code == "extrapolation_distance")
-        for answer in (
-            predict(fit, params=1e9, tokens=2e10),
-            predict(fit, params=2e9, tokens=4e8),
-        )
+        for answer in (predict(fit, params=1e9, tokens=2e10), predict(fit, params=2e9, tokens=4e8))
     )
     assert on.passed is True
     assert off.passed is False

@@ -1,6 +1,7 @@
 """Imports point one way, heavy libraries stay in their rooms, names are not used twice."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from pathlib import Path
@@ -36,16 +37,7 @@ RANKS = [
     "cli",
     "__main__",
 ]
-ISLANDS = (
-    {"training", "orchestration"},
-    {
-        "laws",
-        "fitting",
-        "allocation",
-        "compare",
-        "design",
-    },
-)
+ISLANDS = ({"training", "orchestration"}, {"laws", "fitting", "allocation", "compare", "design"})
 ROOMS = {
     "torch": {"training", "sweep/families"},
     "ray": {"orchestration"},
@@ -96,6 +88,25 @@ def test_imports_point_one_way(path: Path) -> None:
             assert not (here in island and there in other), f"{path} crosses over to {name}"
 
 
+def find_modules(name: str) -> set[str]:
+    """The module of the package that an import of `name` loads: its own, or its parent's."""
+    known = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES}
+    known |= {name.removesuffix(".__init__") for name in known}
+    return {one for one in (name, name.rpartition(".")[0]) if one in known} or set()
+
+
+def test_no_imports_run_in_a_circle() -> None:
+    graph = {}
+    for path in MODULES:
+        here = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        here = here.removesuffix(".__init__")
+        graph[here] = {
+            there for name in imports_of(path) for there in find_modules(name) if there != here
+        }
+    order = tuple(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the circle
+    assert set(order) == set(graph)
+
+
 def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
     rooms = {room_of(path) for path in MODULES if room_of(path) != "__init__"}
     assert rooms == set(RANKS)
@@ -103,6 +114,11 @@ def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
     tree = text.partition("scaling/\n  ")[2].partition("```")[0]
     assert [line.split()[0].strip("/").removesuffix(".py") for line in tree.splitlines()] == RANKS
     assert len([path for path in MODULES if path.parent == PACKAGE]) <= 6
+
+
+def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+    long = {path.name: len(path.read_text().splitlines()) for path in MODULES}
+    assert {name: lines for name, lines in long.items() if lines > 500} == {}
 
 
 @pytest.mark.parametrize("library", ROOMS)
@@ -142,7 +158,7 @@ HEAVY = {"torch", "ray", "scipy", "matplotlib", "pandas", "pyarrow", "datasets",
         "import scaling",
         "import scaling.cli",
         "import scaling.fitting.fitted, scaling.fitting.store, scaling.allocation",
-        "import scaling.workflow.stored",
+        "import scaling.workflow.stored, scaling.sweep.families.registry",
     ],
 )
 def test_importing_loads_nothing_heavy(statement: str) -> None:

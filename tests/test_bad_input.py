@@ -1,7 +1,5 @@
 """Whatever is asked wrongly: exit 2, what and where in a line each, all at once, no traceback."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -106,10 +104,7 @@ def test_text_that_cannot_be_read_is_said_at_its_place(
     ("sweep", "says"),
     [
         (SWEEP + "model: {seq_len: 65536}\n", "the grid has no cell: no model"),
-        (
-            SWEEP.replace("budgets: [1e8]", "params: [1e4], tokens: [64]"),
-            "too few to warm up",
-        ),
+        (SWEEP.replace("budgets: [1e8]", "params: [1e4], tokens: [64]"), "too few to warm up"),
         (SWEEP.replace("budgets: [1e8]", "params: [1e4], tokens: [1e15]"), "max_epochs is 4"),
         (
             SWEEP.replace("budgets: [1e8]", "params: [1e12], tokens: [6e5]").replace(

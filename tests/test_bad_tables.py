@@ -1,8 +1,6 @@
 """Tables that are malformed, or that cannot carry an answer: an exit code, a status, a reason and a
 remedy; never a traceback, never a number without its warning."""
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

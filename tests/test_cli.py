@@ -1,7 +1,5 @@
 """The whole path by its commands, with models of a few seconds."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

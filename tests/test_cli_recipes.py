@@ -1,7 +1,5 @@
 """A sweep of two recipes by its commands: one folder each, and their exponents side by side."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A sweep of two tokenizers by its commands: one folder each, and one answer in bits per byte."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Claims about comparing two recipes."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -1,7 +1,5 @@
 """GPUs that are not here: what a plan says of them, refuses, and asks Ray for."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

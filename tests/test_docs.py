@@ -1,7 +1,5 @@
 """The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -13,6 +11,7 @@ from click.testing import CliRunner
 
 from scaling.cli import cli
 from tools.key_page import write_key_page
+from tools.laws_table import write_laws_table
 from tools.tables_page import write_table_page
 
 REPOSITORY = Path(__file__).parents[1]
@@ -50,6 +49,11 @@ def test_the_page_of_keys_is_the_schema_s() -> None:
 def test_the_page_of_tables_is_the_readers() -> None:
     seen = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert seen == write_table_page(), "python -m tools.tables_page > docs/tables.md"
+
+
+def test_the_table_of_laws_is_what_the_laws_say() -> None:
+    seen = (REPOSITORY / "docs" / "science.md").read_text()
+    assert write_laws_table() in seen, "python -m tools.laws_table"
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
@@ -114,10 +118,7 @@ def test_the_notebook_runs() -> None:
     nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.read(DOCS / "quickstart.ipynb", as_version=4)
     nbclient.NotebookClient(
-        notebook,
-        timeout=300,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(DOCS)}},
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS)}}
     ).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
     assert any("42 runs" in out.get("text", "") for out in outputs)

@@ -5,8 +5,6 @@ An effect is another exit code, another answer, another message or another file.
 trained sweep or Ray is shown by a test elsewhere, which is named here and has to be there.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 from dataclasses import dataclass
@@ -77,6 +75,11 @@ def list_cases() -> list[Case]:
         if verb != "fit":
             ends = {"allocate": "--flops", "predict": "--tokens", "compare": "--flops"}
             add(verb, (*quiet, ends[verb], "1e23"), "--far")
+    metrics = {verb: (*ASK[verb], *NO, "--json") for verb in ("fit", "allocate", "predict")}
+    for verb, words in (metrics | {"report": ("t.csv", "--root", ".")}).items():
+        add(verb, words, "--metric", "other")
+        add(verb, (*words, "--metric", "other"), "--higher-is-better")  # refused: no bound
+        add(verb, (*words, "--metric", "other", "--higher-is-better"), "--bound", "100")
     add("backtest", ("t.csv",), "--families", "tied,kaplan", instead=("--families", "chinchilla"))
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--flops", "1e16")
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--columns-b", "loss=other")

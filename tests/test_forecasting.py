@@ -1,7 +1,5 @@
 """Claims about registered forecasts: dated, sealed, never replaced, in no fit, and scored."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math

@@ -1,8 +1,6 @@
 """What the system refuses is one sentence and an exit code, whatever nobody foresaw; what went well
 is kept."""
 
-from __future__ import annotations
-
 import errno
 import os
 import resource

@@ -1,7 +1,5 @@
 """Claims about planning by its commands: what a sweep will say, and what to train next."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from pathlib import Path
@@ -12,7 +10,7 @@ from test_plan_text import make_sweep
 
 from scaling.cli import cli
 from scaling.errors import QueryError
-from scaling.fitting.checks.training import MIN_STEPS
+from scaling.fitting.checks.training import ENOUGH_STEPS
 from scaling.ledger.commit import Ledger
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
@@ -70,7 +68,7 @@ def test_what_is_suggested_can_be_trained_and_no_gate_faults_it(
         if (count_matmul_params(cell.run.shape), cell.run.tokens) in told
     ]
     assert len(added) == len(found.cells)
-    assert min(run.recipe.steps for run in added) >= MIN_STEPS
+    assert min(run.recipe.steps for run in added) >= ENOUGH_STEPS
     assert max(run.tokens for run in added) <= facts.train_tokens
 
 

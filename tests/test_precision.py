@@ -1,7 +1,5 @@
 """One sweep, one precision: asked for, kept from its results, or measured once."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -106,24 +106,19 @@ def test_epoch_flat_basin(epoch):
         assert here / there - 1 == pytest.approx(0.003, abs=5e-4)
 
 
-def test_epoch_headline_is_the_least_absolute_deviation():
-    fit = fit_runs(read_epoch(), huber_delta=1e-7, bootstrap=None)
+@pytest.mark.parametrize(
+    ("dropped", "law", "within"),  # A, B, E, alpha, beta
+    [
+        (5, (482.00, 2085.43, 1.81686, 0.34781, 0.36585), (0.01, 0.05, 1e-5, 1e-5, 1e-5)),
+        (0, (463.3, 12530, 1.8854, 0.3454, 0.4519), (0.05, 2, 5e-5, 5e-5, 5e-5)),
+    ],
+    ids=["headline", "all rows"],
+)
+def test_epoch_least_absolute_deviation(dropped, law, within):
+    fit = fit_runs(read_epoch(dropped=dropped), huber_delta=1e-7, bootstrap=None)
     assert fit.status == "converged"
-    law = fit.law.params
-    assert law["A"] == pytest.approx(482.00, abs=0.01)
-    assert law["B"] == pytest.approx(2085.43, abs=0.05)
-    assert law["E"] == pytest.approx(1.81686, abs=1e-5)
-    assert law["alpha"] == pytest.approx(0.34781, abs=1e-5)
-    assert law["beta"] == pytest.approx(0.36585, abs=1e-5)
-
-
-def test_epoch_all_rows_least_absolute_deviation():
-    law = fit_runs(read_epoch(dropped=0), huber_delta=1e-7, bootstrap=None).law.params
-    assert law["A"] == pytest.approx(463.3, abs=0.05)
-    assert law["B"] == pytest.approx(12530, abs=2)
-    assert law["E"] == pytest.approx(1.8854, abs=5e-5)
-    assert law["alpha"] == pytest.approx(0.3454, abs=5e-5)
-    assert law["beta"] == pytest.approx(0.4519, abs=5e-5)
+    for name, value, tolerance in zip(("A", "B", "E", "alpha", "beta"), law, within, strict=True):
+        assert fit.law.params[name] == pytest.approx(value, abs=tolerance), name
 
 
 def test_epoch_with_all_rows_takes_7_tokens_per_parameter():
@@ -457,21 +452,21 @@ def read_porian(source):
 
 
 @pytest.mark.parametrize("source", PORIAN)
-def test_porian_raw_grid_by_akima(source):
+@pytest.mark.parametrize(
+    ("find", "within"),
+    [
+        # The table's meta: Akima and ordinary least squares end within .008 of the published a.
+        (find_minima, 0.0085),
+        # Parabolas end within .028 (decision 0042); cubics within .023 here.
+        (cubic.find_minima, 0.025),
+    ],
+    ids=["akima", "cubics"],
+)
+def test_porian_raw_grid(source, find, within):
     table = read_porian(source)
-    optima, _ = find_minima(table, group_budgets(table), table.cost)
+    optima, _ = find(table, group_budgets(table), table.cost)
     slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
-    # The table's meta: Akima and ordinary least squares end within .008 of the published a.
-    assert float(slope) == pytest.approx(PORIAN[source], abs=0.0085)
-
-
-@pytest.mark.parametrize("source", PORIAN)
-def test_porian_raw_grid_by_cubics(source):
-    table = read_porian(source)
-    optima, _ = cubic.find_minima(table, group_budgets(table), table.cost)
-    slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
-    # Parabolas end within .028 (decision 0042); cubics within .023 here.
-    assert float(slope) == pytest.approx(PORIAN[source], abs=0.025)
+    assert float(slope) == pytest.approx(PORIAN[source], abs=within)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """The README is true: its keys, files, links and numbers are those of the tree."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys
@@ -19,7 +17,7 @@ from scaling.tables.columns import REQUIRED, TABLE_COLUMNS
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
 KEYS = (REPOSITORY / "docs" / "sweep-file.md").read_text()
-GRIDS = (grids.IsoflopGrid, grids.ProductGrid, grids.RatioGrid, grids.CellGrid)
+GRIDS = grids.GRIDS
 
 
 def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:

@@ -1,7 +1,5 @@
 """Claims about fits found again by bytes: the same answer, at once, and never a stale one."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess

@@ -1,7 +1,5 @@
 """From a results folder to its page: what stands beside a command is what the command says."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import json

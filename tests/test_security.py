@@ -1,7 +1,5 @@
 """Every promise of SECURITY.md that can be tested without a browser or a network."""
 
-from __future__ import annotations
-
 import ast
 import json
 import os
@@ -272,9 +270,7 @@ except OSError:
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_sweep_on_ray_passes_with_the_network_unplugged_and_keeps_secrets(
-    tmp_path: Path,
-) -> None:
+def test_a_sweep_on_ray_passes_with_the_network_unplugged_and_keeps_secrets(tmp_path: Path) -> None:
     unshare = shutil.which("unshare")
     words = [unshare or "unshare", "--net", "--map-root-user"]
     if unshare is None or subprocess.run([*words, "true"], capture_output=True).returncode:

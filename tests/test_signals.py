@@ -1,7 +1,5 @@
 """The suite means what it says wherever it is started."""
 
-from __future__ import annotations
-
 import signal
 import subprocess
 import sys

@@ -10,13 +10,7 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
-    "words",
-    [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
-        ["mypy"],
-    ],
-    ids=" ".join,
+    "words", [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]], ids=" ".join
 )
 def test_linter_passes(words: list[str]) -> None:
     done = subprocess.run(

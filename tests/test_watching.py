@@ -1,7 +1,5 @@
 """Claims about looking at a sweep while it runs, and ending it, by its files alone."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import os

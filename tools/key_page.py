@@ -3,12 +3,11 @@
 python -m tools.key_page > docs/sweep-file.md
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from scaling.sweep.grids import GRIDS
 from scaling.sweep.spec import describe_schema
 
 _HEAD = """\
@@ -25,12 +24,6 @@ tags and merge keys are refused. *required* keys have no default; *by rule* mean
 decides per run (`scaling/sweep/recipe.py`), and `scaling plan --json` shows what it decided (key
 `recipe` of each cell).
 """
-_GRIDS: Mapping[str, str] = {
-    "IsoflopGrid": "grid: {budgets, sizes, span, prior}",
-    "ProductGrid": "grid: {params, tokens}",
-    "RatioGrid": "grid: {params, tokens_per_param}",
-    "CellGrid": "grid: {cells: [{params, tokens}, ...]}",
-}
 _NAMES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true, false"}
 _LIMITS = (
     ("ge", "≥"),
@@ -54,8 +47,8 @@ def write_key_page() -> str:
     parts: list[str] = []
     for name, field in schema["properties"].items():
         if name == "grid":
-            for model, heading in _GRIDS.items():
-                parts += _section(f"`{heading}`", models[model], "grid.", models)
+            for grid in GRIDS:
+                parts += _section(f"`{grid.heading}`", models[grid.__name__], "grid.", models)
         elif "$ref" in field:
             parts += _section(f"`{name}`", models[_target(field)], f"{name}.", models)
         else:

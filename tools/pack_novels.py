@@ -12,8 +12,6 @@ and its documents are as many authors' as it can hold. Every book of the other a
 on.
 """
 
-from __future__ import annotations
-
 import csv
 import hashlib
 import lzma

@@ -3,8 +3,6 @@
 python -m tools.tables_page > docs/tables.md
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -73,6 +71,23 @@ the law says so. Bits per byte are fitted per byte: N* and D* do not depend on t
 so a table need not state them. A results folder knows those of its held-out text and answers in any
 unit.
 """
+_METRICS = """\
+## Other quantities than the loss
+
+`fit`, `allocate`, `predict` and `report` take `--metric NAME`: a column of numbers, with its
+standard error in `NAME_se` if there is one, or a probe that a sweep asked for
+(`evaluate: [tail_loss]`). The table then needs no loss. A law of ln(metric) is fitted; where
+`--higher-is-better`, one of ln(B − metric), with `--bound B` what no model can pass: 1 for a share.
+A probe states direction and bound itself. Answers are printed in the metric; in JSON `loss` is what
+the law gives (B − metric), and `metric` holds name, unit, direction, bound, value and intervals.
+Checks that speak of cross-entropy are not evaluated.
+
+```bash
+scaling fit runs.csv --metric accuracy --higher-is-better --bound 1
+scaling predict runs.csv --metric error --columns error=eval/err --params 3e9 --tokens 6e10
+scaling report results/mine --metric tail_loss      # reports/mine/tail_loss.md
+```
+"""
 _STATES = """\
 ## Which rows count
 
@@ -109,6 +124,7 @@ def write_table_page() -> str:
         _EXPRESSIONS,
         _NUMBERS + "\n" + _tabulate(("written", "read as"), numbers) + _COMMAS,
         _LOSSES,
+        _METRICS,
         _STATES.format(columns=_quote(STATE_COLUMNS))
         + "\n" + _tabulate(("program", "finished", "unfinished", "says neither"), states)
         + _RULES.format(runs=_quote(RUN_COLUMNS)),

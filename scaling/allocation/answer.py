@@ -10,7 +10,11 @@ from scaling.allocation.measured import Measurement
 from scaling.allocation.question import Question
 from scaling.fitting.fitted import Approach, Check, Interval, finite_or_none
 from scaling.sweep.shapes import ModelShape
+from scaling.tables.metrics import MetricFacts
 from scaling.units.losses import NATS, LossScale
+
+# The flat basin: what another 5 % of compute would make up for (decision 0076).
+COMPUTE_PENALTY = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +173,7 @@ class Allocation:
             a loss).
         flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
             loss; None where it is not known.
-        compute_penalty: What `flat_basin` was computed for (0.05).
+        compute_penalty: What `flat_basin` was computed for.
         shape: None where the table names no ladder.
         extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
             (0 inside).
@@ -186,6 +190,7 @@ class Allocation:
         chinchilla: What Chinchilla's law says; None where the fit has none or it cannot answer.
         measured: The best run at this very budget; None where none is trained, or where the
             question says more than a budget.
+        metric: What stands in the place of the loss; None: the loss itself.
     """
 
     flops: float
@@ -193,15 +198,15 @@ class Allocation:
     tokens: float
     loss: float | None
     level: float
-    params_interval: Interval | None
-    tokens_interval: Interval | None
-    loss_interval: Interval | None
-    flat_basin: tuple[float, float] | None
-    compute_penalty: float
-    shape: BuildableShape | None
+    params_interval: Interval | None = None
+    tokens_interval: Interval | None = None
+    loss_interval: Interval | None = None
+    flat_basin: tuple[float, float] | None = None
+    compute_penalty: float = COMPUTE_PENALTY
+    shape: BuildableShape | None = None
     extrapolation_decades: float
     approach: Approach
-    checks: tuple[Check, ...]
+    checks: tuple[Check, ...] = ()
     question: Question | None = None
     binding: tuple[str, ...] = ()
     flops_interval: Interval | None = None
@@ -212,6 +217,7 @@ class Allocation:
     family: str | None = None
     chinchilla: PlainAnswer | None = None
     measured: Measurement | None = None
+    metric: MetricFacts | None = None
 
     @property
     def tokens_per_param(self) -> float:
@@ -259,6 +265,7 @@ class Allocation:
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(scale),
             "measured": None if self.measured is None else self.measured.to_contract(scale),
+            **_describe_metric(self.metric, self.loss, value=self.loss_interval),
         }
 
 
@@ -276,6 +283,7 @@ class Prediction:
         family: Name of the law that answers, `ensemble` for several.
         chinchilla: What Chinchilla's law says; None where the fit has none.
         measured: Runs of this very (N, D); None where none is trained.
+        metric: What stands in the place of the loss; None: the loss itself.
     """
 
     params: float
@@ -288,6 +296,7 @@ class Prediction:
     family: str
     chinchilla: PlainAnswer | None
     measured: Measurement | None
+    metric: MetricFacts | None = None
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """One of `predictions` in the JSON of `scaling predict`."""
@@ -304,7 +313,24 @@ class Prediction:
             "family": self.family,
             "chinchilla": None if self.chinchilla is None else self.chinchilla.to_contract(scale),
             "measured": None if self.measured is None else self.measured.to_contract(scale),
+            **_describe_metric(
+                self.metric, self.loss, mean=self.mean_interval, new_run=self.new_run_interval
+            ),
         }
+
+
+def _describe_metric(
+    metric: MetricFacts | None, loss: float | None, **intervals: Interval | None
+) -> dict[str, Any]:
+    """`metric` of an answer: what it is, and the value and intervals that the law's L comes to."""
+    if metric is None:
+        return {}
+    ends = {
+        name: None if one is None else [*map(finite_or_none, metric.to_ends(one.low, one.high))]
+        for name, one in intervals.items()
+    }
+    value = None if loss is None else finite_or_none(metric.to_metric(loss))
+    return {"metric": metric.to_contract() | {"value": value, "intervals": ends}}
 
 
 def _list_ends(interval: Interval | None) -> list[float | None] | None:

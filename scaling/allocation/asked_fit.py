@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Coverage, Fit, Frontier
 from scaling.laws.family import Law
 from scaling.laws.limited import Limited
-from scaling.laws.registry import find_law
+from scaling.laws.registry import find_law, read_law
 from scaling.units import FloatArray
 
 
@@ -65,8 +63,7 @@ def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArr
             f"{fit.source}: no law was fitted, so no loss can be predicted. Ask for approach "
             f"parametric or all."
         )
-    law = find_law(fit.law.family)
-    coefficients = np.array([fit.law.params[name] for name in law.param_names])
+    law, coefficients = read_law(fit.law.family, fit.law.params)
     if unique_tokens is None:
         return law, coefficients
     if not (math.isfinite(unique_tokens) and unique_tokens > 0):

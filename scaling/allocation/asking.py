@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from scaling.allocation.answer import Allocation, PlainAnswer, Prediction
+from scaling.allocation.answer import COMPUTE_PENALTY, Allocation, PlainAnswer, Prediction
 from scaling.allocation.asked_fit import (
     get_coverage,
     get_frontier,
@@ -23,7 +23,6 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.trade_offs import COMPUTE_PENALTY
 from scaling.allocation.uncertainty import draw_evaluation, draw_gaussians, draw_loss_drift
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
@@ -89,6 +88,7 @@ def allocate(
         checks=(*answer.checks, *list_failed(fit)),
         measured=find_at_budget(fit, answer.flops) if is_budget else None,
         notes=(*answer.notes, *_explain_one_side(fit, answer)),
+        metric=fit.metric,
     )
     if asked != "parametric":
         return answer
@@ -107,7 +107,8 @@ def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
     untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
     if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
         return ()
-    if min(abs(math.log(answer.params / end)) for end in (interval.low, interval.high)) > _SAME:
+    ends = (interval.low, interval.high)
+    if not any(math.isclose(answer.params, end, rel_tol=_SAME) for end in ends):
         return ()
     return (
         "recipes that no run tried may be better at both ends of D; the runs show no noise, so "
@@ -258,4 +259,5 @@ def predict(
         measured=None
         if unique_tokens is not None
         else find_at_size(whole, params=params, tokens=tokens),
+        metric=fit.metric,
     )

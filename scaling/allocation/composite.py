@@ -6,6 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,7 @@ from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SH
 from scaling.allocation.question import Question
 from scaling.allocation.serving import Serving, make_serving
 from scaling.allocation.solving import Route, choose_route, follow_route
-from scaling.allocation.trade_offs import (
-    COMPUTE_PENALTY,
-    choose_shape,
-    count_spending,
-    find_basin,
-    weigh_sizes,
-)
+from scaling.allocation.trade_offs import choose_shape, count_spending, find_basin, weigh_sizes
 from scaling.allocation.uncertainty import (
     draw_evaluation,
     draw_loss_drift,
@@ -49,12 +44,7 @@ _FREE = ("budget", "loss", "loss_within")
 
 
 def answer_question(
-    fit: Fit,
-    question: Question,
-    *,
-    ladder: Sequence[ModelShape] | None,
-    far: bool,
-    anyway: bool,
+    fit: Fit, question: Question, *, ladder: Sequence[ModelShape] | None, far: bool, anyway: bool
 ) -> Allocation:
     """N and D under the question's conditions.
 
@@ -86,12 +76,6 @@ def answer_question(
         tokens=float(tokens[0]),
         loss=float(problem.find_loss(params, tokens)[0]),
         level=fit.level,
-        params_interval=None,
-        tokens_interval=None,
-        loss_interval=None,
-        flat_basin=None,
-        compute_penalty=COMPUTE_PENALTY,
-        shape=None,
         extrapolation_decades=max(count_decades(*one) for one in asked.values()),
         approach="parametric",
         checks=(distance, *_check_repeats(problem, question, float(tokens[0]))),
@@ -136,9 +120,7 @@ def _verify_fit(fit: Fit, question: Question, anyway: bool) -> None:
 def _pose(fit: Fit, question: Question, ladder: Sequence[ModelShape] | None) -> _Posed:
     family, coefficients = get_law(fit)
     serving = make_serving(question.bytes_per_param, ladder, fit.convention)
-    ceiling = None
-    if question.serving_memory is not None:
-        ceiling = serving.find_params(question.serving_memory)
+    memory = question.serving_memory
     return _Posed(
         problem=Problem(
             law=family,
@@ -150,7 +132,7 @@ def _pose(fit: Fit, question: Question, ladder: Sequence[ModelShape] | None) -> 
         ),
         covered=get_coverage(fit),
         serving=serving,
-        ceiling=ceiling,
+        ceiling=None if memory is None else serving.find_params(memory),
     )
 
 
@@ -167,10 +149,7 @@ def _list_distances(
 
 
 def describe_budget(
-    fit: Fit,
-    law: tuple[Law, FloatArray],
-    answer: Allocation,
-    ladder: Sequence[ModelShape] | None,
+    fit: Fit, law: tuple[Law, FloatArray], answer: Allocation, ladder: Sequence[ModelShape] | None
 ) -> Allocation:
     """The answer to a plain budget with what it costs and what other sizes cost."""
     family, coefficients = law
@@ -191,7 +170,6 @@ def _describe_costs(
 ) -> Allocation:
     """The answer with what it costs, what other sizes cost, its basin and its shape."""
     question = answer.question or Question()
-    spending = count_spending(problem, question, answer, serving)
     trade_offs, basin, shape = None, answer.flat_basin, answer.shape
     if "parametric" in fit.approaches and answer.loss is not None:
         is_free = route.kind in _FREE
@@ -202,16 +180,14 @@ def _describe_costs(
             basin = find_basin(problem, cheapest, loss, least)
     if shape is None and ladder and fit.convention is not None:
         shape = choose_shape(problem, route, question, answer, ladder, fit.convention)
-    epochs = None
-    if question.unique_tokens is not None:
-        epochs = answer.tokens / question.unique_tokens
+    unique = question.unique_tokens
     return dataclasses.replace(
         answer,
-        spending=spending,
+        spending=count_spending(problem, question, answer, serving),
         trade_offs=trade_offs,
         flat_basin=basin,
         shape=shape,
-        epochs=epochs,
+        epochs=None if unique is None else answer.tokens / unique,
     )
 
 
@@ -232,33 +208,25 @@ def _draw_intervals(
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
     flops = many.find_training(params, tokens)
-    intervals: dict[str, Interval | None] = dict.fromkeys(("params", "tokens", "loss", "flops"))
+    intervals: dict[str, Any] = {}
     checks = answer.checks
     if route.kind in ("stated", "budget"):
         reached = many.find_loss(params, tokens)
-        intervals["loss"] = find_interval(reached * drift, fit.level, answer=answer.loss)
+        intervals["loss_interval"] = find_interval(reached * drift, fit.level, answer=answer.loss)
     else:
-        intervals["flops"] = _find_open_interval(flops, fit.level, answer.flops)
         checks += _check_reached(flops, answer)
-    if route.kind == "loss_within":  # whatever the law, training takes the cap
-        intervals["flops"] = None
+        if route.kind != "loss_within":  # whatever the law, training takes the cap
+            intervals["flops_interval"] = _find_open_interval(flops, fit.level, answer.flops)
     if route.kind in _FREE:
         there = np.isfinite(flops)
         drifted = np.where(there, params, 1.0) * draw_params_drift(fit, count, decades)
         params = np.where(there, drifted, np.inf)
         tokens = np.where(there, flops / fit.cost.flops_per_token(drifted), np.inf)
     if route.kind in (*_FREE, "loss_at_tokens", "loss_at_ratio"):
-        intervals["params"] = _find_open_interval(params, fit.level, answer.params)
+        intervals["params_interval"] = _find_open_interval(params, fit.level, answer.params)
     if route.kind in (*_FREE, "loss_at_params", "loss_at_ratio"):
-        intervals["tokens"] = _find_open_interval(tokens, fit.level, answer.tokens)
-    return dataclasses.replace(
-        answer,
-        params_interval=intervals["params"],
-        tokens_interval=intervals["tokens"],
-        loss_interval=intervals["loss"],
-        flops_interval=intervals["flops"],
-        checks=checks,
-    )
+        intervals["tokens_interval"] = _find_open_interval(tokens, fit.level, answer.tokens)
+    return dataclasses.replace(answer, checks=checks, **intervals)
 
 
 def _find_open_interval(draws: FloatArray, level: float, answer: float) -> Interval:

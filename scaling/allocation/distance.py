@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 from scaling.errors import QueryError
-from scaling.fitting.fitted import Check
+from scaling.fitting.fitted import MAX_DECADES, Check
 from scaling.units import format_count, format_flops
 
 # Beyond this many decades nothing above was ever tested (decision 0076).
-MAX_DECADES = 3.0
 # From a sweep of minutes on a laptop (1e11 FLOPs) to the largest trainings there have been (5e26,
 # Epoch AI's list of notable models) are 16 decades: beyond, not even --far asks for a number.
 FARTHEST_DECADES = 16.0
@@ -45,24 +44,20 @@ def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: boo
         show = format_count if name == RATIO else format_flops
         what = f"{name} = {show(value)}"
         ends = f"{show(covered[0])} … {show(covered[1])}"
-        if name == RATIO:
-            if decades > _RATIO_ROUNDING:
-                share = decades / max(span, _RATIO_ROUNDING)
-                worst = max(worst, share)
-                seen.append(_describe(what, decades, side, ends, span, share))
-            continue
-        if decades > FARTHEST_DECADES:
+        is_ratio = name == RATIO
+        if decades > FARTHEST_DECADES and not is_ratio:
             raise QueryError(
                 f"{what} lies {decades:.1f} decades {side} the data ({ends}), outside any sane "
                 f"range: beyond {FARTHEST_DECADES:g} there is no answer, not even with --far."
             )
-        if decades > MAX_DECADES and not far:
+        if decades > MAX_DECADES and not (far or is_ratio):
             raise QueryError(
                 f"{what} lies {decades:.1f} decades {side} the data ({ends}); beyond "
                 f"{MAX_DECADES:g} no answer was ever tested. Add runs, or insist with --far."
             )
-        if decades > _ROUNDING:
-            share = decades / span if span > 0 else math.inf
+        if decades > (_RATIO_ROUNDING if is_ratio else _ROUNDING):
+            least = max(span, _RATIO_ROUNDING) if is_ratio else span
+            share = decades / least if least > 0 else math.inf
             worst = max(worst, share)
             seen.append(_describe(what, decades, side, ends, span, share))
     passed = worst <= 0.5

@@ -68,12 +68,7 @@ class MemberAnswers:
 
 
 def ask_members(fit: Fit, flops: float) -> MemberAnswers | None:
-    """Each member's own answer; None where one law answers.
-
-    Args:
-        fit: What answers.
-        flops: Budget C [FLOPs].
-    """
+    """Each member's own answer to a budget [FLOPs]; None where one law answers."""
     view = fit.answering
     if not view.members:
         return None

@@ -8,14 +8,15 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
-from scaling.allocation.trade_offs import COMPUTE_PENALTY, fill_ladder, find_basin
+from scaling.allocation.trade_offs import fill_ladder, find_basin
 from scaling.allocation.uncertainty import draw_evaluation, draw_loss_drift, draw_params_drift
-from scaling.fitting.fitted import Fit, Frontier, Interval, finite_or_none
+from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
@@ -27,12 +28,7 @@ _RUNGS_ABOVE = 1000.0  # times N*: such a model learns nothing from what is left
 
 
 def answer_by_law(
-    fit: Fit,
-    law: tuple[Law, FloatArray],
-    flops: float,
-    decades: float,
-    *,
-    with_basin: bool = True,
+    fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float, *, with_basin: bool = True
 ) -> Allocation:
     """N*, D* and loss of the law, minimised along the fit's cost model; its flat basin where that
     is wanted, which takes most of the time."""
@@ -44,36 +40,30 @@ def answer_by_law(
     if with_basin:
         problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
         basin = find_basin(problem, float(params[0]), loss, flops)
-    intervals: tuple[Interval | None, Interval | None, Interval | None] = (None, None, None)
+    intervals: dict[str, Any] = {}
     if fit.draws:
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
-        drift = draw_params_drift(fit, len(draws), decades)
         lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
         lowest *= draw_evaluation(fit, len(draws))
-        drifted = at * drift
+        drifted = at * draw_params_drift(fit, len(draws), decades)
         spent = flops / fit.cost.flops_per_token(drifted)
-        values = (drifted, spent, lowest)
-        intervals = (
-            find_interval(values[0], fit.level, answer=float(params[0])),
-            find_interval(values[1], fit.level, answer=float(tokens[0])),
-            find_interval(values[2], fit.level, answer=loss),
-        )
+        for name, values, point in (
+            ("params", drifted, float(params[0])),
+            ("tokens", spent, float(tokens[0])),
+            ("loss", lowest, loss),
+        ):
+            intervals[f"{name}_interval"] = find_interval(values, fit.level, answer=point)
     return Allocation(
         flops=flops,
         params=float(params[0]),
         tokens=float(tokens[0]),
         loss=loss,
         level=fit.level,
-        params_interval=intervals[0],
-        tokens_interval=intervals[1],
-        loss_interval=intervals[2],
+        **intervals,
         flat_basin=basin,
-        compute_penalty=COMPUTE_PENALTY,
-        shape=None,
         extrapolation_decades=decades,
         approach="parametric",
-        checks=(),
     )
 
 
@@ -105,13 +95,8 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
         level=fit.level,
         params_interval=params_interval,
         tokens_interval=tokens_interval,
-        loss_interval=None,
-        flat_basin=None,
-        compute_penalty=COMPUTE_PENALTY,
-        shape=None,
         extrapolation_decades=decades,
         approach="isoflop",
-        checks=(),
     )
 
 

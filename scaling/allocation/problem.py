@@ -167,13 +167,8 @@ def find_best_params(problem: Problem, total: FloatArray) -> FloatArray:
 
 
 def find_cheapest_params(problem: Problem, loss: FloatArray, near: FloatArray) -> FloatArray:
-    """N of the least training and service that reach a loss, shape (b,); inf where nothing does.
-
-    Args:
-        problem: The laws.
-        loss: Wanted [nats/token], shape (b,).
-        near: Some budget of the data's [FLOPs]: the search begins at its optimum.
-    """
+    """N of the least training and service that reach a loss [nats/token], shape (b,); inf where
+    nothing does. The search begins at the optimum of `near`, some budget of the data's [FLOPs]."""
 
     def cost_at(log_params: FloatArray) -> FloatArray:
         return problem.find_cost_of_loss(np.exp(log_params), loss)

@@ -60,9 +60,7 @@ class Serving:
 
 
 def make_serving(
-    bytes_per_param: float,
-    ladder: Sequence[ModelShape] | None,
-    convention: CountConvention | None,
+    bytes_per_param: float, ladder: Sequence[ModelShape] | None, convention: CountConvention | None
 ) -> Serving:
     """The bytes of a ladder's models, or of a table's N."""
     if not ladder or convention is None:

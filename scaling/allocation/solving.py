@@ -249,13 +249,14 @@ def _route_to_loss(
     if not math.isfinite(params[0]) or not math.isfinite(tokens[0]):
         raise _refuse_target(problem, given, target, near)
     if ceiling is not None and params[0] > ceiling * (1.0 + 1e-9):
-        if given.names:
+        if (tokens_of := _get_tokens_of(given)) is not None:
+            n = np.array([ceiling])
             raise _contradict(
                 "serving_memory",
                 "target_loss",
                 f"with {' and '.join(given.names)} as given the target takes "
                 f"{format_count(float(params[0]))} parameters, {format_count(ceiling)} fit",
-                f"a loss of {_find_loss_at(problem, given, ceiling):.4f} nats/token",
+                f"a loss of {float(problem.find_loss(n, tokens_of(n))[0]):.4f} nats/token",
             )
         route = Route(
             kind="loss_at_params", binding=("target_loss", "serving_memory"), params=ceiling
@@ -344,13 +345,6 @@ def _refuse_target(problem: Problem, given: _Given, target: float, near: float) 
         f"{format_flops(far)} FLOPs it says {float(most[0]):.4f} nats/token.\n"
         "Ask for a higher loss."
     )
-
-
-def _find_loss_at(problem: Problem, given: _Given, params: float) -> float:
-    tokens_of = _get_tokens_of(given)
-    assert tokens_of is not None  # a given N is compared with memory before
-    n = np.array([params])
-    return float(problem.find_loss(n, tokens_of(n))[0])
 
 
 def _stay_within(problem: Problem, loss: FloatArray, flops: float, near: FloatArray) -> FloatArray:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scaling.allocation.answer import (
+    COMPUTE_PENALTY,
     Allocation,
     BuildableShape,
     OtherSize,
@@ -24,12 +25,7 @@ from scaling.allocation.answer import (
     Spending,
     TradeOffs,
 )
-from scaling.allocation.problem import (
-    SERVING_SHARE,
-    Problem,
-    find_cheapest_params,
-    find_edge,
-)
+from scaling.allocation.problem import SERVING_SHARE, Problem, find_cheapest_params, find_edge
 from scaling.allocation.question import HOURS_PER_DAY, SECONDS_PER_HOUR, Question
 from scaling.allocation.serving import Serving
 from scaling.allocation.solving import Route
@@ -43,9 +39,7 @@ from scaling.sweep.counting import (
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-# The flat basin: what another 5 % of compute would make up for (decision 0076).
 _STEPS_BETWEEN = 16  # of neighbouring rungs; a tenth of one is a thousandth of its loss (assumed)
-COMPUTE_PENALTY = 0.05
 # The basin is looked for up to a factor e^7 (1100) of N* either side.
 _BASIN_REACH = 7.0
 _OTHER_SIZES = (0.25, 0.5, 2.0, 4.0)
@@ -64,12 +58,7 @@ def find_basin(problem: Problem, params: float, loss: float, least: float) -> tu
 
 
 def weigh_sizes(
-    problem: Problem,
-    question: Question,
-    answer: Allocation,
-    *,
-    serving: Serving,
-    is_free: bool,
+    problem: Problem, question: Question, answer: Allocation, *, serving: Serving, is_free: bool
 ) -> TradeOffs | None:
     """What the answer's loss costs at other sizes; None without a loss.
 

@@ -20,14 +20,8 @@ import numpy as np
 
 from scaling.compare.recounting import CountedExponent
 from scaling.errors import UsageError
-from scaling.fitting.fitted import (
-    SCHEMA_VERSION,
-    Approach,
-    Fit,
-    Frontier,
-    Interval,
-    finite_or_none,
-)
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.fitted import Approach, Fit, Frontier, Interval, finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray
 
@@ -98,16 +92,8 @@ class RecipePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """How far a moves, by one method.
-
-    Attributes:
-        value: Of a after, less a before.
-        interval: Of it; None without bootstrap.
-    """
-
-    value: float
-    interval: Interval | None
+class ExponentChange(Exponent):
+    """How far a moves, by one method: a after, less a before, and its interval."""
 
     @property
     def sure(self) -> bool | None:
@@ -116,8 +102,7 @@ class Change:
 
     def to_contract(self) -> dict[str, Any]:
         """The JSON of a change."""
-        interval = None if self.interval is None else self.interval.to_contract()
-        return {"value": finite_or_none(self.value), "interval": interval, "sure": self.sure}
+        return {**Exponent.to_contract(self), "sure": self.sure}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,15 +111,15 @@ class Step:
 
     Attributes:
         before, after: Names of recipes; for the first step, of ways of counting.
-        law: Change of a by the laws.
+        law: ExponentChange of a by the laws.
         minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
             cannot; None where one of the two has none.
     """
 
     before: str
     after: str
-    law: Change
-    minima: Change | None
+    law: ExponentChange
+    minima: ExponentChange | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,7 +169,7 @@ class RecipeComparison:
                     "after": step.after,
                     "change": {
                         "parametric": step.law.to_contract(),
-                        "isoflop": None if step.minima is None else step.minima.to_contract(),
+                        "isoflop": _to_contract(step.minima),
                     },
                 }
                 for step in self.steps
@@ -227,9 +212,9 @@ def _describe(one: Trained, flops: float | None) -> RecipePoint:
     return RecipePoint(
         recipe=one.recipe,
         sets=one.sets,
-        law=_read_exponent(line),
-        minima=_read_exponent_of(one.fit, "isoflop"),
-        headless=_read_exponent_of(one.headless, "parametric"),
+        law=Exponent(line.a, (line.intervals or {}).get("a")),
+        minima=_read_exponent(one.fit.approaches.get("isoflop")),
+        headless=_read_exponent(one.headless.approaches.get("parametric")),
         headless_minima=_read_counted(one),
         params=line.k_n * at**line.a,
         measured=None if flops is None else one.lowest[flops],
@@ -271,29 +256,25 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _compare_counts(one: Trained) -> Change | None:
+def _compare_counts(one: Trained) -> ExponentChange | None:
     """What counting the head does by minima at equal C, both counts with the same noise."""
     if one.counted is None:
         return None
     whole, headless = one.counted
     differences = whole.draws - headless.draws
-    return Change(whole.a - headless.a, _find_interval(differences, one.fit.level))
+    return ExponentChange(whole.a - headless.a, _find_interval(differences, one.fit.level))
 
 
-def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> Change:
+def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> ExponentChange:
     """From one line to another; draws are paired as they are, or at random by the seed."""
     value = other.a - line.a
     count = min(len(line.draws), len(other.draws))
     if count < 2 or line.intervals is None:
-        return Change(value, None)
-    first, second = (_take_slopes(one)[:count] for one in (line, other))
+        return ExponentChange(value, None)
+    first, second = (np.array(one.draws, dtype=np.float64)[:count, 0] for one in (line, other))
     if shuffle is not None:
         second = np.random.default_rng(shuffle).permutation(second)
-    return Change(value, _find_interval(second - first, line.intervals["a"].level))
-
-
-def _take_slopes(line: Frontier) -> FloatArray:
-    return np.array(line.draws, dtype=np.float64)[:, 0]
+    return ExponentChange(value, _find_interval(second - first, line.intervals["a"].level))
 
 
 def _find_interval(draws: FloatArray, level: float) -> Interval | None:
@@ -310,13 +291,8 @@ def _read_counted(one: Trained) -> Exponent | None:
     return Exponent(headless.a, _find_interval(headless.draws, one.fit.level))
 
 
-def _read_exponent_of(fit: Fit, approach: Approach) -> Exponent | None:
-    line = fit.approaches.get(approach)
-    return None if line is None else _read_exponent(line)
-
-
-def _read_exponent(line: Frontier) -> Exponent:
-    return Exponent(line.a, None if line.intervals is None else line.intervals["a"])
+def _read_exponent(line: Frontier | None) -> Exponent | None:
+    return None if line is None else Exponent(line.a, (line.intervals or {}).get("a"))
 
 
 def _to_contract(exponent: Exponent | None) -> dict[str, Any] | None:

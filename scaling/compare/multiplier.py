@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import NoFitError, QueryError, UsageError
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.bootstrap import MAX_CLUSTERS, draw_laws, draw_together
 from scaling.fitting.budgets import list_flops
 from scaling.fitting.checks.fits import check_bounds
 from scaling.fitting.checks.points import find_design_problem
-from scaling.fitting.fitted import Check, Interval, finite_or_none, pass_if
+from scaling.fitting.fitted import MAX_DECADES, Check, Interval, finite_or_none, pass_if
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.noise import estimate_replicate_sigma, join_clusters
@@ -46,7 +47,6 @@ from scaling.units.losses import NATS, LossScale
 
 # Exponents differ if equal ones would fit as badly once in a hundred tables.
 _SIGNIFICANCE = 0.01
-MAX_DECADES = 3.0  # as for a single table (decision 0076)
 _HALVINGS = 40  # of the range of ln C: to 1e-11
 _REACH = math.log(1e6)  # how far apart recipes may be
 _BUDGETS = 25  # at which a crossing is looked for
@@ -100,7 +100,7 @@ class Comparison:
             None if interval is None else [finite_or_none(e) for e in (interval.low, interval.high)]
         )
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "tables": list(self.names),
             "flops": self.flops,
             "loss": [scale.to_or_none(value) for value in self.loss],
@@ -291,10 +291,7 @@ def _split_joint(
 
 
 def _keep_apart(
-    fits: list[ParametricFit],
-    tables: tuple[RunTable, RunTable],
-    bootstrap: int | None,
-    seed: int,
+    fits: list[ParametricFit], tables: tuple[RunTable, RunTable], bootstrap: int | None, seed: int
 ) -> tuple[_Recipe, ...]:
     """A law for each. Draws take the cells that the tables share in both or in neither; where there
     are none, each table is drawn by itself."""

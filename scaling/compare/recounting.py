@@ -90,11 +90,7 @@ def _trace(
 
 
 def _find_minimum(
-    at: float,
-    log_n: FloatArray,
-    log_c: FloatArray,
-    losses: FloatArray,
-    members: list[IntArray],
+    at: float, log_n: FloatArray, log_c: FloatArray, losses: FloatArray, members: list[IntArray]
 ) -> FloatArray:
     """ln N* at one C for each row of losses; NaN without a minimum between the sizes."""
     here = [

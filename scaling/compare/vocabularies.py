@@ -17,10 +17,11 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import QueryError, UsageError
-from scaling.fitting.fitted import SCHEMA_VERSION, Fit, Interval
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.intervals import find_interval
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
+from scaling.laws.registry import find_law, read_law
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.units import FloatArray, bits_per_byte
 
@@ -163,11 +164,8 @@ def compare_vocabularies(
     flops = np.array(sorted(budgets))
     best = [_evaluate(one, flops) for one in usable]
     draws = [_draw(one, flops, seed + at) for at, one in enumerate(usable)]
-    choices = tuple(
-        _choose(usable, best, draws, at, float(budget)) for at, budget in enumerate(flops)
-    )
     return VocabularyComparison(
-        choices=choices,
+        choices=tuple(_choose(usable, best, draws, at, float(c)) for at, c in enumerate(flops)),
         level=usable[0].fit.level,
         context_bytes={one.facts.tokenizer: one.context_bytes for one in candidates},
         left_out=left_out,
@@ -194,8 +192,7 @@ def _check_comparable(candidates: Sequence[Candidate]) -> None:
 def _evaluate(one: Candidate, flops: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """N*, D* and the loss there [nats/token], each shape (budgets,)."""
     assert one.fit.law is not None
-    family = find_law(one.fit.law.family)
-    letters = np.array([one.fit.law.params[name] for name in family.param_names])
+    family, letters = read_law(one.fit.law.family, one.fit.law.params)
     params, tokens = find_frontier(family, letters, flops=flops, cost=one.fit.cost)
     return params, tokens, family.loss(letters, params, tokens)
 

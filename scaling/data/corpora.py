@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from scaling.data.documents import Document
 from scaling.data.files import DOCUMENT_BYTES, SAVED, list_files, refuse_size
 from scaling.data.novels import read_novels
 from scaling.errors import CorpusError
+from scaling.sweep.corpus_sources import SOURCES
 
 # Left out of the standard library: tests and vendored wheels (not library source), tables
 # (encodings, pydoc_data: near-duplicates of each other), and files written at build time.
@@ -37,18 +38,14 @@ _JSON_KINDS = {
 }
 
 
-_SUFFIXES = {"jsonl": ".jsonl", "parquet": ".parquet", "hf": SAVED}
-_COLUMNS = {"parquet": read_parquet_column, "hf": read_saved_column}
-
-
 def read_documents(
     source: str, *, paths: Sequence[str] = (), field: str = "text", base: Path
 ) -> tuple[Document, ...]:
     """Every document of a corpus, sorted by name.
 
     Args:
-        source: `novels`, `python-stdlib`, `text`, `jsonl`, `parquet` or `hf`.
-        paths: Files, folders or globs, relative to `base`; not for the first two.
+        source: One of kind `text` (`sweep/corpus_sources.py`).
+        paths: Files, folders or globs, relative to `base`; for sources that read them.
         field: Key of the text in each JSON line, or its column.
         base: Folder that relative paths start from (the sweep file's).
 
@@ -56,20 +53,7 @@ def read_documents(
         CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text, every problem
             at once; or it is more text than this machine can prepare.
     """
-    if source == "novels":
-        documents = list(read_novels())
-    elif source == "python-stdlib":
-        documents = list(_read_stdlib())
-    else:
-        problems: list[str] = []
-        documents, held = [], 0
-        for path in list_files(paths, base, problems, suffix=_SUFFIXES.get(source, "")):
-            name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
-            for document in _read_file(source, path, name, field, problems):
-                held += len(document.text) + DOCUMENT_BYTES
-                refuse_size(str(path), held)
-                documents.append(document)
-        refuse(problems)
+    documents = SOURCES[source].load_reader()(paths=paths, field=field, base=base)
     documents = [document for document in documents if document.text]
     if not documents:
         raise CorpusError(f"corpus {source!r} holds no text: every document is empty.")
@@ -89,7 +73,13 @@ def refuse(problems: Sequence[str]) -> None:
         raise CorpusError("\n".join(shown))
 
 
-def _read_stdlib() -> Iterator[Document]:
+def list_novels(**_: object) -> Iterable[Document]:
+    """The novels that come with the package."""
+    return read_novels()
+
+
+def list_stdlib(**_: object) -> Iterator[Document]:
+    """The source code of Python's standard library."""
     root = Path(sysconfig.get_path("stdlib"))
     for path in sorted(root.rglob("*.py")):
         relative = path.relative_to(root)
@@ -102,20 +92,64 @@ def _read_stdlib() -> Iterator[Document]:
             yield Document(relative.as_posix(), text)
 
 
-def _read_file(
-    source: str, path: Path, name: str, field: str, problems: list[str]
-) -> Iterator[Document]:
-    if source in _COLUMNS:
-        found = _COLUMNS[source](path, field, problems)
-        yield from _check_cells(name, field, found, problems)
-        return
-    text = _read_text(path, problems)
-    if text is None:
-        return
-    if source == "jsonl":
-        yield from _split_json_lines(name, text, field, problems)
-    else:
-        yield Document(name, text)
+def read_texts(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
+    """Each file a document."""
+
+    def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
+        text = _read_text(path, problems)
+        if text is not None:
+            yield Document(name, text)
+
+    return _read_files(paths, base, suffix="", read=read)
+
+
+def read_json_lines(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
+    """Each line a document: the text under `field` of its object."""
+
+    def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
+        text = _read_text(path, problems)
+        if text is not None:
+            yield from _split_json_lines(name, text, field, problems)
+
+    return _read_files(paths, base, suffix=".jsonl", read=read)
+
+
+def read_parquet(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
+    """Each cell of the column `field` a document."""
+
+    def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
+        yield from _check_cells(name, field, read_parquet_column(path, field, problems), problems)
+
+    return _read_files(paths, base, suffix=".parquet", read=read)
+
+
+def read_saved(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
+    """Each cell of the column `field` of a saved data set a document."""
+
+    def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
+        yield from _check_cells(name, field, read_saved_column(path, field, problems), problems)
+
+    return _read_files(paths, base, suffix=SAVED, read=read)
+
+
+def _read_files(
+    paths: Sequence[str],
+    base: Path,
+    *,
+    suffix: str,
+    read: Callable[[Path, str, list[str]], Iterator[Document]],
+) -> list[Document]:
+    """The documents of every file, read one by one; every problem at once."""
+    problems: list[str] = []
+    documents, held = [], 0
+    for path in list_files(paths, base, problems, suffix=suffix):
+        name = path.relative_to(base).as_posix() if path.is_relative_to(base) else str(path)
+        for document in read(path, name, problems):
+            held += len(document.text) + DOCUMENT_BYTES
+            refuse_size(str(path), held)
+            documents.append(document)
+    refuse(problems)
+    return documents
 
 
 def _read_text(path: Path, problems: list[str]) -> bytes | None:

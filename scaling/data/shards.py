@@ -21,7 +21,7 @@ import re
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -128,15 +128,20 @@ def prepare_corpus(
         EnvironmentFault: The cache cannot be written.
     """
     documents = read_documents(source, paths=paths, field=field, base=base)
-    folder = name_folder(cache, [_PREPARATION_VERSION, tokenizer, digest_documents(documents)])
+    key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
+    return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
+
+
+def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
+    """The corpus that this key says everything about, drafted and stored unless it lies there.
+
+    Raises:
+        EnvironmentFault: The cache cannot be written.
+    """
+    folder = cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
     if not is_prepared(folder):
-        store_shards(folder, _tokenize(documents, tokenizer))
+        store_shards(folder, draft())
     return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
-
-
-def name_folder(cache: Path, key: Sequence[object]) -> Path:
-    """The folder of the corpus that this key says everything about."""
-    return cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
 
 
 def is_prepared(folder: Path) -> bool:
@@ -171,22 +176,6 @@ def open_shards(folder: Path) -> Shards:
         validation_documents=np.fromfile(folder / "validation_documents.bin", dtype="<i8"),
         facts=facts,
     )
-
-
-def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer stored with the shards of a prepared corpus, checked like them.
-
-    Raises:
-        IntegrityError: A file is not what was written, or no tokenizer is stored.
-    """
-    name = open_shards(folder).facts.tokenizer
-    if name == BYTES:
-        return read_tokenizer(name, b"{}")
-    try:
-        content = (folder / _TOKENIZER_FILE).read_bytes()
-    except OSError as error:
-        raise IntegrityError(f"{folder}: no tokenizer is stored with these tokens.") from error
-    return read_tokenizer(name, content)
 
 
 def store_shards(folder: Path, draft: Draft) -> None:

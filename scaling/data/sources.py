@@ -12,15 +12,12 @@ from scaling.data.batches import list_windows
 from scaling.data.shards import (
     Draft,
     PreparedCorpus,
-    is_prepared,
-    name_folder,
-    open_shards,
     prepare_corpus,
+    prepare_once,
     remove_abandoned,
-    store_shards,
 )
 from scaling.data.split import measure_overlap
-from scaling.data.token_files import prepare_token_files
+from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -43,10 +40,12 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     """
     remove_abandoned(cache)
     corpus = spec.corpus
-    if corpus.source == "synthetic":
-        return prepare_synthetic(corpus, seq_len=spec.model.seq_len, cache=cache)
-    if corpus.source == "shards":
-        return prepare_token_files(corpus, base=base, cache=cache)
+    source = SOURCES[corpus.source]
+    if source.kind == "tokens":
+        prepared: PreparedCorpus = source.load_reader()(
+            corpus, base=base, cache=cache, seq_len=spec.model.seq_len
+        )
+        return prepared
     (tokenizer,) = corpus.tokenizer
     return prepare_corpus(
         corpus.source,
@@ -58,34 +57,36 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     )
 
 
-def prepare_synthetic(corpus: CorpusSpec, *, seq_len: int, cache: Path) -> PreparedCorpus:
+def prepare_synthetic(
+    corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
+) -> PreparedCorpus:
     """Draw a known source's tokens and filter its held-out windows.
 
-    The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus.
+    The floor belongs to windows of `seq_len` tokens, so that length is part of the corpus. It has
+    no files: `base` is not needed.
     """
-    assert corpus.tokens is not None
-    key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, corpus.tokens, seq_len]
-    folder = name_folder(cache, key)
-    if not is_prepared(folder):
+    tokens = corpus.tokens
+    assert tokens is not None
+    key = ["synthetic", synthetic.SOURCE_VERSION, corpus.seed, tokens, seq_len]
+
+    def draw() -> Draft:
         source = synthetic.make_source(corpus.seed)
         # An epoch starts at an offset and gives up a window: with so many more none is read twice.
-        train = synthetic.draw_training(source, corpus.seed, corpus.tokens + 2 * seq_len)
+        train = synthetic.draw_training(source, corpus.seed, tokens + 2 * seq_len)
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)
         blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
-        store_shards(
-            folder,
-            Draft(
-                name=f"synthetic {key}",
-                vocab_size=synthetic.VOCABULARY,
-                train=train,
-                validation=held_out,
-                validation_documents=blocks.astype(np.int64),
-                train_bytes=0,
-                validation_bytes=0,
-                overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-                tokenizer=NO_TOKENIZER,
-                bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
-            ),
+        return Draft(
+            name=f"synthetic {key}",
+            vocab_size=synthetic.VOCABULARY,
+            train=train,
+            validation=held_out,
+            validation_documents=blocks.astype(np.int64),
+            train_bytes=0,
+            validation_bytes=0,
+            overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
+            tokenizer=NO_TOKENIZER,
+            bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
         )
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+
+    return prepare_once(cache, key, draw)

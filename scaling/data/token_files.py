@@ -21,14 +21,7 @@ import numpy as np
 
 from scaling.data.corpora import refuse
 from scaling.data.files import list_files
-from scaling.data.shards import (
-    Draft,
-    PreparedCorpus,
-    is_prepared,
-    name_folder,
-    open_shards,
-    store_shards,
-)
+from scaling.data.shards import Draft, PreparedCorpus, prepare_once
 from scaling.data.split import measure_overlap
 from scaling.data.tokenizers import Tokens
 from scaling.errors import CorpusError
@@ -52,8 +45,10 @@ _LARGEST_SHORT = 1 << 16
 _LOOKED_AT = 1 << 20  # ids, to tell 16 from 32 bits
 
 
-def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> PreparedCorpus:
-    """Read and check shards, or find that this was done before.
+def prepare_token_files(
+    corpus: CorpusSpec, *, base: Path, cache: Path, seq_len: int | None = None
+) -> PreparedCorpus:
+    """Read and check shards, or find that this was done before; `seq_len` is not needed.
 
     Raises:
         CorpusError: A file cannot be read, has another header, or holds an id beyond the
@@ -78,24 +73,22 @@ def prepare_token_files(corpus: CorpusSpec, *, base: Path, cache: Path) -> Prepa
         )
     asked = [corpus.vocab_size, corpus.separator, corpus.bytes_per_token]
     digests = [_digest(train), _digest(held_out)]
-    folder = name_folder(cache, ["shards", _VERSION, *asked, *digests])
-    if not is_prepared(folder):
-        per_token = corpus.bytes_per_token or 0.0
-        store_shards(
-            folder,
-            Draft(
-                name=f"shards {asked}",
-                vocab_size=corpus.vocab_size,
-                train=train,
-                validation=held_out,
-                validation_documents=_find_documents(held_out, corpus.separator),
-                train_bytes=round(per_token * len(train)),
-                validation_bytes=round(per_token * len(held_out)),
-                overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-                tokenizer=NO_TOKENIZER,
-            ),
-        )
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+    per_token, vocab_size = corpus.bytes_per_token or 0.0, corpus.vocab_size
+    return prepare_once(
+        cache,
+        ["shards", _VERSION, *asked, *digests],
+        lambda: Draft(
+            name=f"shards {asked}",
+            vocab_size=vocab_size,
+            train=train,
+            validation=held_out,
+            validation_documents=_find_documents(held_out, corpus.separator),
+            train_bytes=round(per_token * len(train)),
+            validation_bytes=round(per_token * len(held_out)),
+            overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
+            tokenizer=NO_TOKENIZER,
+        ),
+    )
 
 
 def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str]) -> Tokens:

@@ -52,9 +52,14 @@ class Tokenizer(Protocol):
     def vocab_size(self) -> int: ...
     @property
     def separator(self) -> int: ...
-    def encode(self, text: bytes) -> Tokens: ...
-    def decode(self, ids: Sequence[int]) -> bytes: ...
-    def to_json(self) -> bytes: ...
+    def encode(self, text: bytes) -> Tokens:
+        """Token ids, shape (tokens,)."""
+
+    def decode(self, ids: Sequence[int]) -> bytes:
+        """The text of token ids."""
+
+    def to_json(self) -> bytes:
+        """What `read_tokenizer` needs beside the name."""
 
 
 def train_tokenizer(name: str, texts: Sequence[bytes]) -> Tokenizer:
@@ -109,15 +114,12 @@ class ByteTokenizer:
     separator = 0
 
     def encode(self, text: bytes) -> Tokens:
-        """Token ids, shape (bytes,)."""
         return np.frombuffer(text, dtype=np.uint8)
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text of token ids."""
         return bytes(ids)
 
     def to_json(self) -> bytes:
-        """Nothing needs to be stored."""
         return b"{}"
 
 
@@ -136,7 +138,6 @@ class CharacterTokenizer:
         self.vocab_size = 1 + _HEX_TOKENS + len(characters)
 
     def encode(self, text: bytes) -> Tokens:
-        """Token ids, shape (tokens,)."""
         codes = np.frombuffer(text.decode().encode("utf-32-le"), dtype="<u4")
         place = np.searchsorted(self._codes, codes)
         known = self._codes[np.minimum(place, len(self._codes) - 1)] == codes
@@ -149,7 +150,6 @@ class CharacterTokenizer:
         return np.concatenate([*parts, ids[start:]])
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text of token ids."""
         text, digits = bytearray(), ""
         for one in ids:
             if one <= _HEX_TOKENS:
@@ -160,7 +160,6 @@ class CharacterTokenizer:
         return bytes(text) + bytes.fromhex(digits)
 
     def to_json(self) -> bytes:
-        """The characters."""
         return json.dumps({"characters": self._characters}).encode()
 
 
@@ -183,7 +182,6 @@ class WordTokenizer:
         self.name = f"{kind}:{self.vocab_size}"
 
     def encode(self, text: bytes) -> Tokens:
-        """Token ids, shape (tokens,)."""
         pieces = _PIECES.findall(text)
         known = [self._ids.get(piece) for piece in pieces]
         ids: list[int] = []
@@ -201,7 +199,6 @@ class WordTokenizer:
         return np.array(ids, dtype=np.uint32)
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text of token ids."""
         return b"".join(self._join(ids))
 
     def _join(self, ids: Iterable[int]) -> Iterator[bytes]:
@@ -215,7 +212,6 @@ class WordTokenizer:
             before = here
 
     def to_json(self) -> bytes:
-        """The words."""
         return json.dumps({"words": [word.decode() for word in self._words]}).encode()
 
 
@@ -229,15 +225,12 @@ class BpeTokenizer:
         self.separator = int(inner.token_to_id(_NUL))
 
     def encode(self, text: bytes) -> Tokens:
-        """Token ids, shape (tokens,)."""
         return np.array(self._inner.encode(text.decode()).ids, dtype=np.uint32)
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text of token ids."""
         return str(self._inner.decode(list(ids))).encode()
 
     def to_json(self) -> bytes:
-        """The library's own form."""
         return str(self._inner.to_str()).encode()
 
 

@@ -12,7 +12,7 @@ from scaling.design.expectation import find_truth
 from scaling.design.prior import PriorLaw
 from scaling.design.suggestion import Points
 from scaling.errors import SpecError
-from scaling.fitting.checks.training import MIN_STEPS
+from scaling.fitting.checks.training import ENOUGH_STEPS
 from scaling.laws.searching import find_crossing
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
@@ -81,7 +81,7 @@ def list_candidates(
         cell.run.run_id: cell.run
         for cell in planned
         if cell.run.flops <= spend
-        and cell.run.recipe.steps >= MIN_STEPS
+        and cell.run.recipe.steps >= ENOUGH_STEPS
         and cell.run.tokens <= facts.train_tokens
         and estimate_memory(cell.run) <= memory_bytes
     }

@@ -54,12 +54,10 @@ class NearForecast:
     Attributes:
         loss: [nats/token].
         new_run: Interval of the loss of one run there.
-        effective_runs: How many runs at the place itself would weigh as much.
     """
 
     loss: float
     new_run: Interval
-    effective_runs: float
 
 
 def measure_rate(fit: Fit) -> float:
@@ -98,16 +96,14 @@ def forecast_nearby(
         rate: Model error of ln loss per root decade of compute.
         level: Of the interval.
     """
-    mean, spread, effective = _forecast(
+    mean, spread = _forecast(
         params, tokens, loss, np.array([at[0]]), np.array([at[1]]), sigma=sigma, rate=rate
     )
     reach = NormalDist().inv_cdf(0.5 + level / 2.0) * math.hypot(float(spread[0]), sigma)
     centre = float(mean[0])
     ends = math.exp(centre - reach), math.exp(centre + reach)
     return NearForecast(
-        loss=math.exp(centre),
-        new_run=Interval(low=ends[0], high=ends[1], level=level),
-        effective_runs=effective,
+        loss=math.exp(centre), new_run=Interval(low=ends[0], high=ends[1], level=level)
     )
 
 
@@ -122,7 +118,7 @@ def forecast_nearby_each(
 ) -> FloatArray:
     """Losses at several places (N, D), each of shape (t,), by runs weighted by how far they lie
     from the middle of those places [nats/token]."""
-    mean, _, _ = _forecast(params, tokens, loss, at[0], at[1], sigma=sigma, rate=rate)
+    mean, _ = _forecast(params, tokens, loss, at[0], at[1], sigma=sigma, rate=rate)
     return np.asarray(np.exp(mean), dtype=np.float64)
 
 
@@ -135,8 +131,8 @@ def _forecast(
     *,
     sigma: float,
     rate: float,
-) -> tuple[FloatArray, FloatArray, float]:
-    """(mean, standard deviation) of ln loss at each place, and the runs' weight together."""
+) -> tuple[FloatArray, FloatArray]:
+    """(mean, standard deviation) of ln loss at each place."""
     x, y = np.log(params), np.log(tokens)
     goals_x, goals_y = np.log(wanted_params), np.log(wanted_tokens)
     middle = float(goals_x.mean()), float(goals_y.mean())
@@ -160,7 +156,7 @@ def _forecast(
     own = np.einsum("ktp,kpq,ktq->kt", goals, inverse, goals) / value**2
     mean = share @ np.log(value)
     spread = np.sqrt(share @ (own + (np.log(value) - mean) ** 2))
-    return mean, spread, float(sigma**2 * np.sum(1.0 / variance))
+    return mean, spread
 
 
 def _list_nodes() -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -21,7 +21,7 @@ import numpy as np
 from scaling.errors import NoFitError, UsageError
 from scaling.fitting.fitted import Discrepancy, Fit
 from scaling.laws.family import Law
-from scaling.laws.registry import find_law
+from scaling.laws.registry import find_law, read_law
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
@@ -123,7 +123,6 @@ def read_prior(fit: Fit, *, sigma: float | None, answering: bool = False) -> Pri
     fit = fit.answering if answering else fit
     if fit.law is None or fit.status in ("failed", "not_converged"):
         raise NoFitError(f"{fit.source}: no law to draw losses from. {fit.reason}")
-    names = find_law(fit.law.family).param_names
     measured = fit.replicate_sigma or fit.residual_sigma or 0.0
     source = "as its replicates differ" if fit.replicate_sigma else "as its residuals scatter"
     noise = sigma if sigma is not None else measured
@@ -131,7 +130,7 @@ def read_prior(fit: Fit, *, sigma: float | None, answering: bool = False) -> Pri
         raise UsageError(f"{fit.source}: its runs show no noise; state one with --noise.")
     return PriorLaw(
         family=fit.law.family,
-        coefficients=tuple(fit.law.params[name] for name in names),
+        coefficients=tuple(read_law(fit.law.family, fit.law.params)[1].tolist()),
         sigma=noise,
         source=f"the law fitted to {fit.source} ({fit.n} runs, {fit.status})",
         noise_source="as stated" if sigma is not None else source,

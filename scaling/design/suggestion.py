@@ -199,9 +199,6 @@ class _Search:
         inner = np.einsum("knp,knq->kpq", weighted, design) + np.diag(1.0 / _PRIOR_WIDTHS**2)
         return np.asarray(np.linalg.inv(inner), dtype=np.float64)
 
-    def _count_cells(self, chosen: Sequence[int]) -> int:
-        return len(set(self._cell[self._join(chosen)]))
-
     def _join(self, chosen: Sequence[int]) -> IntArray:
         return np.array([*self._done, *chosen], dtype=np.int64)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
-from scaling.fitting.budgets import Budget
+from scaling.fitting.budgets import Budget, average_sizes
 from scaling.fitting.isoflop import Optima, draw_lines
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
@@ -51,12 +51,9 @@ def find_minima(
     for budget in budgets:
         if budget.problem:
             continue
-        log_n = np.log(table.params[budget.rows])
-        sizes, member = np.unique(log_n, return_inverse=True)
+        sizes, runs, values = average_sizes(table, budget, np.log(table.loss))
         if sizes.size < _MIN_SIZES:
             continue
-        runs = np.bincount(member)
-        values = np.bincount(member, weights=np.log(table.loss[budget.rows])) / runs
         noise = rng.standard_normal((sizes.size, count)) / np.sqrt(runs)[:, None]
         curves = np.concatenate((values[:, None], values[:, None] + (sigma or 0.0) * noise), axis=1)
         grid = np.interp(

@@ -17,18 +17,20 @@ from typing import Any
 
 import numpy as np
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.checks.points import find_design_problem
 from scaling.fitting.fitted import Axis
+from scaling.fitting.holding_out import hold_out, list_below, measure_miss
 from scaling.fitting.parametric import fit_parametric
 from scaling.laws.family import LawFamily
-from scaling.laws.registry import find_family
+from scaling.laws.registry import find_family, list_scored
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
 WINDOWS = (0.4, 0.55, 0.7)
 HELD_FROM = 0.85
-DEFAULT_FAMILIES = ("chinchilla", "tied", "no_floor", "kaplan", "droppo", "compute")
+DEFAULT_FAMILIES = list_scored()
 _AS_GOOD = 1.05
 
 
@@ -106,7 +108,7 @@ class Backtest:
             for one in (self.margin, self.over_parent)
         )
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "chosen": self.chosen,
             "margin": margin,
             "over_parent": parent,
@@ -156,16 +158,14 @@ def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) 
 def _forecast(
     table: RunTable, family: LawFamily, column: FloatArray, axis: Axis, window: float, delta: float
 ) -> HeldOut:
-    held = column >= np.quantile(column, HELD_FROM)
-    below = (column <= np.quantile(column, window)) & ~held
-    train = select_rows(table, np.flatnonzero(below))
+    held = hold_out(column, above=HELD_FROM)
+    train = select_rows(table, list_below(column, held, up_to=window))
     test = select_rows(table, np.flatnonzero(held))
     error = bias = None
     if len(train) and find_design_problem(train) is None:
         fit = fit_parametric(train, family, delta=delta)
         if fit.converged:
-            predicted = family.loss(fit.coefficients, test.params, test.tokens, test.unique_tokens)
-            miss = np.log(predicted / test.loss)
+            miss = measure_miss(family, fit.coefficients, test)
             error, bias = float(np.mean(np.abs(miss))), float(np.mean(miss))
     return HeldOut(
         axis=axis, fitted_up_to=window, fitted=len(train), held=len(test), error=error, bias=bias

@@ -63,13 +63,11 @@ class RecipeError:
 
     Attributes:
         log_params, log_tokens: ln N and ln D of each corner, shape (k,).
-        excess: ln loss above the best recipe's there, shape (k,).
-        draws: The same under the runs' noise, shape (count, k).
+        draws: ln loss above the best recipe's there, under the runs' noise, shape (count, k).
     """
 
     log_params: FloatArray
     log_tokens: FloatArray
-    excess: FloatArray
     draws: FloatArray
 
 
@@ -119,7 +117,6 @@ def measure_recipe_error(
     return RecipeError(
         log_params=np.log([bracket.params for bracket in brackets]),
         log_tokens=np.log([bracket.tokens for bracket in brackets]),
-        excess=np.array([_measure_excess(bracket) for bracket in brackets]),
         draws=np.stack(columns, axis=1),
     )
 
@@ -219,14 +216,6 @@ def _say_assumed(table: RunTable) -> str:
     return (
         f": until one does, intervals of answers allow for a recipe that costs {least:.1%} to "
         f"{most:.1%} of the loss at both ends of D"
-    )
-
-
-def _measure_excess(bracket: Bracket) -> float:
-    return sum(
-        _find_excess(*_split(_list_losses(bracket, what)))
-        for what in _NAMES
-        if _measures(bracket, what)
     )
 
 

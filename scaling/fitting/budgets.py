@@ -93,6 +93,16 @@ def group_budgets(table: RunTable) -> tuple[Budget, ...]:
     return tuple(budgets)
 
 
+def average_sizes(
+    table: RunTable, budget: Budget, values: FloatArray
+) -> tuple[FloatArray, IntArray, FloatArray]:
+    """ln N of a budget's distinct sizes, ascending, how many runs each has, and the mean of a value
+    over them, each of shape (sizes,); `values` has one entry for every row of the table."""
+    sizes, member = np.unique(np.log(table.params[budget.rows]), return_inverse=True)
+    runs = np.bincount(member)
+    return sizes, runs, np.bincount(member, weights=values[budget.rows]) / runs
+
+
 def join_budgets(table: RunTable) -> FloatArray:
     """C of each row, one value for all runs of a budget [FLOPs]: what is cut by C then cuts between
     budgets, and not by the rounding of their runs."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.fitting.budgets import Budget
+from scaling.fitting.budgets import Budget, average_sizes
 from scaling.fitting.isoflop import Optima, choose_reach, draw_lines
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
@@ -120,8 +120,7 @@ def draw_minima(
 def _make_valley(table: RunTable, budget: Budget) -> _Valley | None:
     """None where the lowest size is at an end."""
     log_n = np.log(table.params[budget.rows])
-    sizes, member = np.unique(log_n, return_inverse=True)
-    mean = np.bincount(member, weights=table.loss[budget.rows]) / np.bincount(member)
+    sizes, _, mean = average_sizes(table, budget, table.loss)
     lead = int(np.argmin(mean))
     if budget.problem or lead in (0, sizes.size - 1):
         return None

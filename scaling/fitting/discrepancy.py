@@ -28,8 +28,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from scipy.special import ndtr
@@ -43,6 +44,9 @@ from scaling.fitting.noise import BoolArray, estimate_residual_sigma, list_clust
 from scaling.fitting.parametric import ParametricFit, locate_rows, refit_rows
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
+
+# Mean of ln measured − ln forecast, its standard error from the coefficients, σ of one run.
+_Miss: TypeAlias = tuple[float, float, float]
 
 # Shares of the runs, smallest first, that are fitted in turn.
 _WINDOWS = (0.3, 0.45, 0.6, 0.75, 0.85)
@@ -106,13 +110,13 @@ def measure_discrepancy(table: RunTable, members: tuple[DriftMember, ...]) -> Di
     # Later points of a training run are no forecast from its earlier ones: they share its noise.
     if table.trajectory is None:
         values |= {"C": join_budgets(table), "D": table.tokens}
-    windows = tuple(
-        window
-        for axis, column in values.items()
-        for fitted in _cut(column)
-        if (window := _forecast(table, members, axis, column, fitted)) is not None
+    cuts = [(axis, column, fitted) for axis, column in values.items() for fitted in _cut(column)]
+    misses = [_list_misses(table, member, [fitted for *_, fitted in cuts]) for member in members]
+    windows = (
+        _join_misses(cut, members, [of_member[at] for of_member in misses])
+        for at, cut in enumerate(cuts)
     )
-    return _conclude(windows, prior)
+    return _conclude(tuple(one for one in windows if one is not None), prior)
 
 
 def assume_discrepancy() -> Discrepancy:
@@ -136,19 +140,19 @@ def _cut(column: FloatArray) -> Iterator[BoolArray]:
         seen.add(count)
 
 
-def _forecast(
-    table: RunTable,
+def _join_misses(
+    cut: tuple[Axis, FloatArray, BoolArray],
     members: tuple[DriftMember, ...],
-    axis: Axis,
-    column: FloatArray,
-    fitted: BoolArray,
+    by_member: Sequence[_Miss | None],
 ) -> DriftWindow | None:
-    held = np.flatnonzero(~fitted)
-    found = []
-    for member in members:
-        one = _miss(table, member, fitted, held)
-        if one is not None:
-            found.append((member.weight, *one))
+    """The forecast of the members together; None where too few of them make one."""
+    axis, column, fitted = cut
+    found = [
+        (member.weight, *one)
+        for member, one in zip(members, by_member, strict=True)
+        if one is not None
+    ]
+    held = int((~fitted).sum())
     total = sum(weight for weight, *_ in found)
     if total < _LEAST_WEIGHT * sum(member.weight for member in members):
         return None
@@ -159,32 +163,40 @@ def _forecast(
     variance = (weights @ errors) ** 2 + weights @ (misses - miss) ** 2
     reach = float(column[fitted].max())
     decades = float(np.mean(np.log10(column[~fitted] / reach)))
-    expected = float(np.sqrt(variance + (weights @ sigmas) ** 2 / held.size))
+    expected = float(np.sqrt(variance + (weights @ sigmas) ** 2 / held))
     return DriftWindow(
         axis=axis,
         fitted_up_to=reach,
         fitted=int(fitted.sum()),
-        held=held.size,
+        held=held,
         decades=decades if axis == "C" else 2.0 * decades,
         miss=miss,
         expected=max(expected, _LEAST_EXPECTED),
     )
 
 
+def _list_misses(
+    table: RunTable, member: DriftMember, cuts: Sequence[BoolArray]
+) -> list[_Miss | None]:
+    """A member's miss of each cut's rows; None where it has no proven law of the fitted ones."""
+    inside = [np.flatnonzero(fitted[member.rows]) for fitted in cuts]
+    lower = [select_rows(table, member.rows[rows]) for rows in inside]
+    family = member.fit.task.family
+    usable = [at for at, part in enumerate(lower) if find_law_problem(part, family) is None]
+    fits = refit_rows(member.fit, [inside[at] for at in usable])
+    misses: list[_Miss | None] = [None] * len(cuts)
+    for at, fit in zip(usable, fits, strict=True):
+        if fit.converged:
+            held = np.flatnonzero(~cuts[at])
+            misses[at] = _miss(table, member.fit, fit, list_clusters(lower[at]), held)
+    return misses
+
+
 def _miss(
-    table: RunTable, member: DriftMember, fitted: BoolArray, held: IntArray
-) -> tuple[float, float, float] | None:
-    """(mean of ln measured - ln forecast, its standard error from the coefficients, σ of one run);
-    None where the member has no proven law of the fitted rows."""
-    whole = member.fit
+    table: RunTable, whole: ParametricFit, fit: ParametricFit, cluster: IntArray, held: IntArray
+) -> _Miss:
+    """Of the held rows by a fit of others, whose clusters are given."""
     family = whole.task.family
-    (inside,) = np.nonzero(fitted[member.rows])
-    lower = select_rows(table, member.rows[inside])
-    if find_law_problem(lower, family) is not None:
-        return None
-    fit = refit_rows(whole, inside)
-    if not fit.converged:
-        return None
     axes = whole.task.axes.take(held) if whole.task.axes.x.size == len(table) else None
     axes = locate_rows(whole.task, select_rows(table, held)) if axes is None else axes
     forecast, gradient = family.log_loss(fit.theta[None], axes)
@@ -192,7 +204,7 @@ def _miss(
     # Of both, the larger: clusters are too few here for the second, the first knows none.
     variance = max(
         slope @ estimate_covariance(fit) @ slope,
-        slope @ estimate_clustered_covariance(fit, list_clusters(lower)) @ slope,
+        slope @ estimate_clustered_covariance(fit, cluster) @ slope,
     )
     measured = np.log(table.loss[held]) - axes.centre[2]
     sigma = estimate_residual_sigma(fit.residuals, fit.theta.size)

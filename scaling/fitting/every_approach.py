@@ -7,7 +7,6 @@ changes a digit of the fit.
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
 
 import numpy as np
 
@@ -27,6 +26,7 @@ from scaling.fitting.discrepancy import DriftMember, assume_discrepancy, measure
 from scaling.fitting.ensemble import EnsembleFit, fit_ensemble
 from scaling.fitting.fitted import (
     Approach,
+    AskedApproach,
     Coverage,
     Discrepancy,
     EnsembleEstimate,
@@ -54,8 +54,6 @@ from scaling.laws.ensemble import ALIAS, ENSEMBLE
 from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable, sort_rows
 from scaling.tables.trajectories import read_schedule
-
-AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 
 
 def fit_runs(
@@ -143,6 +141,7 @@ def fit_runs(
         discrepancy=_measure_discrepancy(work, law.fit, ensemble, delta) if bootstrap else None,
         evaluation_error=estimate_evaluation_error(table, law.residual_sigma),
         floor=law.floor,
+        metric=table.metric_facts,
     )
     return fit if family is None or fit.answer is None else _stand_alone(fit)
 

@@ -12,16 +12,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import CountConvention
+from scaling.tables.metrics import MetricFacts
 from scaling.units.losses import NATS, LossScale
 
 # Of every JSON the command line prints; keys may be added under it, none changed or removed.
-SCHEMA_VERSION = 1
 
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
 Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
+AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 Axis = Literal["C", "N", "D"]  # by which runs are held out
+MAX_DECADES = 3.0  # from the data, beyond which no answer was ever tested (decision 0076)
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +362,7 @@ class Fit:
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
             on the same documents; None where it is not stated.
         floor: Profile interval of E, at the level of the gates; None where the law fits none.
+        metric: What stands in the place of the loss; None: the loss itself.
     """
 
     status: FitStatus
@@ -386,6 +390,7 @@ class Fit:
     discrepancy: Discrepancy | None = None
     evaluation_error: float | None = None
     floor: Interval | None = None
+    metric: MetricFacts | None = None
 
     @property
     def frontier(self) -> Frontier | None:
@@ -450,6 +455,7 @@ class Fit:
             "evaluation_error": self.evaluation_error,
             "answer": None if self.answer is None else self.answer.to_contract(scale),
             **(members if self.members else {}),
+            **({} if self.metric is None else {"metric": self.metric.to_contract()}),
         }
 
 

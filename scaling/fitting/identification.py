@@ -44,19 +44,16 @@ class Identification:
     """What the data tell of the coefficients.
 
     Attributes:
-        covariance: Of theta, shape (p, p); coordinates on a bound have none.
         floor: Profile interval of E [nats/token]; None where the law fits none.
         exponents: Profile interval of each exponent, by letter.
         slope_width: Predicted width of the interval of a, at the fit's level; NaN without one.
-        identified: The rule holds so far (before a budget is left out).
-        problems: One sentence for each condition that fails.
+        problems: One sentence for each condition of the rule that fails (before a budget is left
+            out).
     """
 
-    covariance: FloatArray
     floor: tuple[float, float] | None
     exponents: dict[str, tuple[float, float]]
     slope_width: float
-    identified: bool
     problems: tuple[str, ...]
 
 
@@ -98,13 +95,11 @@ def identify(
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
     return Identification(
-        covariance=covariance,
         floor=floor,
         exponents=exponents,
         slope_width=2.0 * quantile * _slope_error(fit, design, cost, flops)
         if family.has_frontier
         else math.nan,
-        identified=not problems,
         problems=problems,
     )
 

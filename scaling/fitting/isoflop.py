@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.fitting.budgets import Budget
+from scaling.fitting.budgets import Budget, average_sizes
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
@@ -132,8 +132,7 @@ def draw_lines(log_c: FloatArray, log_params: FloatArray, cost: CostModel) -> Fl
 
 def _fit_curve(table: RunTable, budget: Budget) -> Curve:
     log_n = np.log(table.params[budget.rows])
-    sizes, member = np.unique(log_n, return_inverse=True)
-    mean = np.bincount(member, weights=table.loss[budget.rows]) / np.bincount(member)
+    sizes, _, mean = average_sizes(table, budget, table.loss)
     lowest = np.flatnonzero(mean == mean.min())  # rounded or digitised losses tie
     lead = int(lowest[lowest.size // 2])
     window = choose_window(sizes, lead)

@@ -25,6 +25,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 from scaling.errors import NoFitError, QueryError
+from scaling.fitting.fitted import MAX_DECADES
 from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray, format_flops
 from scaling.units.losses import NATS, LossScale
@@ -115,7 +116,7 @@ class CurveFit:
             raise QueryError(f"--at {x}: ask for a positive, finite number.")
         low, high = self.covered
         decades = max(0.0, math.log10(x / high), math.log10(low / x))
-        if decades > 3.0 and not far:
+        if decades > MAX_DECADES and not far:
             raise QueryError(
                 f"{self.variable} = {format_flops(x)} lies {decades:.1f} decades beyond the data "
                 f"({format_flops(low)} … {format_flops(high)}). Add runs, or insist with --far."

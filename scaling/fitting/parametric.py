@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from scaling.errors import UsageError
 from scaling.fitting.projection import scan_exponents, zoom_exponents
-from scaling.fitting.solver import Task, huber, make_task, solve
+from scaling.fitting.solver import Solutions, Task, huber, make_task, solve
 from scaling.laws.family import Axes, Law, LawFamily
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import CostModel
@@ -181,24 +182,33 @@ def fit_parametric(
     )
 
 
-def refit_rows(fit: ParametricFit, rows: IntArray) -> ParametricFit:
-    """The law on some rows only, from the optimum on all of them: quick, and its own proof is the
-    gradient alone. For forecasts within a table, never for an answer."""
-    whole = fit.task
+def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[ParametricFit]:
+    """The law on each of several parts of its rows, from the optimum on all of them: all at once,
+    and their proof is the gradient alone. For forecasts within a table, never for an answer."""
+    if not parts:
+        return []
+    weights = np.zeros((len(parts), fit.task.axes.x.size))
+    for weight, rows in zip(weights, parts, strict=True):
+        weight[rows] = 1.0
+    solved = solve(fit.task, np.repeat(fit.theta[None], len(parts), axis=0), weights=weights)
+    return [_keep_rows(fit, rows, solved, at) for at, rows in enumerate(parts)]
+
+
+def _keep_rows(fit: ParametricFit, rows: IntArray, solved: Solutions, at: int) -> ParametricFit:
+    """A solution of those rows as a fit of them."""
+    whole, theta = fit.task, solved.theta[at]
     task = dataclasses.replace(whole, axes=whole.axes.take(rows), target=whole.target[rows])
-    solved = solve(task, fit.theta[None])
-    theta = solved.theta[0]
     log_loss, gradient = task.family.log_loss(theta[None], task.axes)
     return dataclasses.replace(
         fit,
         task=task,
         theta=theta,
         coefficients=task.family.to_coefficients(theta[None], task.axes)[0],
-        objective=float(solved.objective[0]),
-        gradient_norm=float(solved.gradient_norm[0]),
+        objective=float(solved.objective[at]),
+        gradient_norm=float(solved.gradient_norm[at]),
         basin_starts=1,
         starts=1,
-        converged=bool(solved.converged[0]),
+        converged=bool(solved.converged[at]),
         at_bound=_list_bounds(task.family, theta),
         vanished=_has_vanished(task.family, theta),
         residuals=log_loss[0] - task.target,

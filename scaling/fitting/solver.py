@@ -255,8 +255,11 @@ def _newton(task: Task, state: _State, delta: float, *, final: bool) -> Solution
         there = _evaluate(task, state, trial, delta)
         better = there.objective <= here.objective + 1e-15 * np.abs(here.objective)
         better &= decrement > 0
-        theta = np.where(better[:, None], trial, theta)
-        here.put(better, there)
+        if better.all():
+            theta, here = trial, there
+        else:
+            theta = np.where(better[:, None], trial, theta)
+            here.put(better, there)
         raised = np.maximum(damping * 4.0, 1e-3)
         lowered = np.where(damping > 1e-6, damping * 0.2, 0.0)
         damping = np.where(better, lowered, raised)

@@ -33,6 +33,7 @@ from scaling.fitting.fitted import (
     Objective,
 )
 from scaling.sweep.cost_model import CostModel
+from scaling.tables.metrics import MetricFacts
 
 FORMAT = "scaling-fit"
 _BODY = b',"fit":'
@@ -112,8 +113,9 @@ def _from_json(value: Mapping[str, Any]) -> Fit:
     law, objective = fields.pop("law"), fields.pop("objective")
     covered, backcast = fields.pop("covered"), fields.pop("backcast")
     discrepancy, floor = fields.pop("discrepancy"), fields.pop("floor")
-    answer = fields.pop("answer")
+    answer, metric = fields.pop("answer"), fields.pop("metric", None)
     return Fit(
+        metric=None if metric is None else MetricFacts(**metric),
         law=None if law is None else _read_law(law),
         objective=None if objective is None else Objective(**objective),
         approaches={name: _read_frontier(one) for name, one in fields.pop("approaches").items()},

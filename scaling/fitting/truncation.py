@@ -32,6 +32,7 @@ from scaling.fitting.backtest import HELD_FROM
 from scaling.fitting.bootstrap import draw_noise, refit_around
 from scaling.fitting.budgets import join_budgets, list_flops
 from scaling.fitting.checks.points import find_law_problem
+from scaling.fitting.holding_out import hold_out, measure_miss
 from scaling.fitting.noise import list_clusters
 from scaling.fitting.parametric import ParametricFit, fit_parametric
 from scaling.laws.family import LawFamily
@@ -133,7 +134,7 @@ def truncate_runs(table: RunTable, name: str, *, delta: float, seed: int = 0) ->
         seed: Of the redraws of noise.
     """
     joined = join_budgets(table)
-    held = joined >= np.quantile(joined, HELD_FROM)
+    held = hold_out(joined, above=HELD_FROM)
     rest = select_rows(table, np.flatnonzero(~held))
     test = select_rows(table, np.flatnonzero(held))
     budgets = joined[~held]
@@ -212,10 +213,7 @@ class _Bench:
         return self._forecast(fit.coefficients), drawn
 
     def _forecast(self, coefficients: FloatArray) -> FloatArray:
-        test = self.test
-        predicted = self.family.loss(coefficients, test.params, test.tokens, test.unique_tokens)
-        miss: FloatArray = np.log(predicted / test.loss)
-        return miss
+        return measure_miss(self.family, coefficients, self.test)
 
     def _combine(self, values: FloatArray, drawn: FloatArray) -> float | None:
         """Standard error of the mean of values, with that of the law behind them; None where there

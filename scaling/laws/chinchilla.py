@@ -14,11 +14,24 @@ from typing import Literal
 
 import numpy as np
 
+from scaling.laws.family import LawWords
 from scaling.laws.power_sum import PowerSum, Term
 from scaling.units import FloatArray
 
 # Where a term has vanished its optimum runs away; 1e±100 is away, and its cube still a double.
-FAR = 230.0
+_FAR = 230.0
+
+
+def split_budget(
+    alpha: FloatArray, beta: FloatArray, a: FloatArray, b: FloatArray, log_budget: FloatArray
+) -> FloatArray:
+    """N* = G·(C/κ)^(β/(α+β)), G = (αA / βB)^(1/(α+β)), from ln C/κ.
+
+    Source: Hoffmann et al. 2022, eq. 4.
+    """
+    log_g = np.log(alpha * a) - np.log(beta * b)
+    log_params = (log_g + beta * log_budget) / (alpha + beta)
+    return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
 
 
 class Chinchilla(PowerSum):
@@ -32,13 +45,18 @@ class Chinchilla(PowerSum):
         parent: str | None = None,
         tied: bool = False,
         floor: Literal["fitted"] | float = "fitted",
+        words: LawWords | None = None,
+        scored: bool = False,
     ) -> None:
         by_tokens = "alpha" if tied else "beta"
         terms = (
             Term(letter="A", factors=(("alpha", "N"),)),
             Term(letter="B", factors=((by_tokens, "D"),)),
         )
-        super().__init__(name, equation=equation, terms=terms, parent=parent, floor=floor)
+        super().__init__(
+            name, equation=equation, terms=terms, parent=parent, floor=floor, words=words,
+            scored=scored,
+        )  # fmt: skip
 
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
@@ -54,27 +72,53 @@ class Chinchilla(PowerSum):
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily: N* = G·(C/κ)^(β/(α+β)), G = (αA / βB)^(1/(α+β)).
-
-        Source: Hoffmann et al. 2022, eq. 4.
-        """
+        """See LawFamily and split_budget."""
         alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
         a, b = coefficients[..., self._first], coefficients[..., self._first + 1]
-        log_g = np.log(alpha * a) - np.log(beta * b)
-        log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
-        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
+        return split_budget(alpha, beta, a, b, np.log(flops) - np.log(kappa))
 
     @property
     def _at_tokens(self) -> int:
         return self._at.get("beta", self._at["alpha"])
 
 
-CHINCHILLA = Chinchilla("chinchilla", equation="E + A/N^alpha + B/D^beta", parent="tied")
-TIED = Chinchilla("tied", equation="E + A/N^alpha + B/D^alpha", tied=True)
-NO_FLOOR = Chinchilla("no_floor", equation="A/N^alpha + B/D^beta", floor=0.0)
+_SOURCE = "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2"
+CHINCHILLA = Chinchilla(
+    "chinchilla",
+    equation="E + A/N^alpha + B/D^beta",
+    parent="tied",
+    scored=True,
+    words=LawWords(
+        title="Chinchilla's law",
+        origin=f"{_SOURCE}: finite size and finite data cost separate amounts, each a power law",
+        beside="E + A/N^alpha + B/D^beta",
+    ),
+)
+TIED = Chinchilla(
+    "tied",
+    equation="E + A/N^alpha + B/D^alpha",
+    tied=True,
+    scored=True,
+    words=LawWords(
+        title="Chinchilla's law with equal exponents",
+        origin=f"{_SOURCE}, with one exponent for both: N* and D* grow alike",
+        beside="equal exponents for size and data",
+    ),
+)
+NO_FLOOR = Chinchilla(
+    "no_floor",
+    equation="A/N^alpha + B/D^beta",
+    floor=0.0,
+    scored=True,
+    words=LawWords(
+        origin=f"{_SOURCE}, with E = 0: the loss falls to 0",
+        beside="no floor E",
+    ),
+)
 
 
 def hold_floor(floor: float) -> Chinchilla:
     """The law with E held at a value [nats/token], e.g. one that is known or published."""
     name, equation = f"floor:{floor!r}", f"{floor!r} + A/N^alpha + B/D^beta"
-    return Chinchilla(name, equation=equation, parent="no_floor", floor=floor)
+    words = LawWords(origin=f"{_SOURCE}, with E held at the stated value")
+    return Chinchilla(name, equation=equation, parent="no_floor", floor=floor, words=words)

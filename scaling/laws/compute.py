@@ -8,10 +8,15 @@ has no frontier, and forecasts the loss of runs that split theirs as the table's
 
 from __future__ import annotations
 
+from scaling.laws.family import LawWords
 from scaling.laws.power_sum import PowerSum, Term
 
 COMPUTE = PowerSum(
     "compute",
     equation="E + A/(N*D)^alpha",
     terms=(Term(letter="A", factors=(("alpha", "ND"),)),),
+    scored=True,
+    words=LawWords(
+        origin="Henighan et al. 2020, arXiv:2010.14701, eq. 1.1: a power law of compute alone"
+    ),
 )

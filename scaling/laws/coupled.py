@@ -21,8 +21,8 @@ import math
 
 import numpy as np
 
-from scaling.laws.chinchilla import FAR
-from scaling.laws.family import Axes, Basis
+from scaling.laws.chinchilla import split_budget
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
@@ -41,6 +41,9 @@ class Coupled(NumericAnswers):
     name = "coupled"
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"
+    words = LawWords(
+        origin="arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together"
+    )
     param_names = ("E", "A", "B", "alpha", "beta", "k")
     theta_names = param_names
     weights = (1, 2)
@@ -51,7 +54,6 @@ class Coupled(NumericAnswers):
     upper = np.array([math.exp(6.0), 30.0, 30.0, MAX_EXPONENT, MAX_EXPONENT, _COUPLING[1]])
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         with np.errstate(over="ignore", invalid="ignore"):
             power, slope, _ = _evaluate(theta, axes)
             excess = np.exp(power)
@@ -87,7 +89,6 @@ class Coupled(NumericAnswers):
         return Basis(columns=columns, power=exponents[:, 3:], offset=exponents[:, :1])
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         parts = (exponents[:, :1], take_logs(linear), exponents[:, 1:])
         return self.hold(np.concatenate(parts, axis=1))
 
@@ -106,7 +107,6 @@ class Coupled(NumericAnswers):
         return np.stack(letters, axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         floor, big_a, big_b, alpha, beta, k = coefficients.T
         theta = (
@@ -119,20 +119,11 @@ class Coupled(NumericAnswers):
         )
         return self.hold(np.stack(theta, axis=1))
 
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """See LawFamily."""
-        floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
-        by_params = np.log(big_a) - alpha * np.log(params)
-        by_tokens = np.log(big_b) - beta * np.log(tokens)
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        floor, big_a, big_b, alpha, beta, k = letters
+        by_params, by_tokens = np.log(big_a) - alpha * log_n, np.log(big_b) - beta * log_d
         with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
-            excess = np.exp(k * np.logaddexp(by_params, by_tokens))
-        return np.asarray(floor + excess, dtype=np.float64)
+            return np.asarray(floor + np.exp(k * np.logaddexp(by_params, by_tokens)))
 
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
@@ -150,9 +141,7 @@ class Coupled(NumericAnswers):
     ) -> FloatArray:
         """See LawFamily: Chinchilla's, for L grows with what stands inside the power."""
         _, big_a, big_b, alpha, beta, _ = np.moveaxis(coefficients, -1, 0)
-        log_g = np.log(alpha * big_a) - np.log(beta * big_b)
-        log_params = (log_g + beta * (np.log(flops) - np.log(kappa))) / (alpha + beta)
-        return np.asarray(np.exp(np.clip(log_params, -FAR, FAR)), dtype=np.float64)
+        return split_budget(alpha, beta, big_a, big_b, np.log(flops) - np.log(kappa))
 
 
 def _evaluate(theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray, FloatArray]:

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
 from scaling.laws.numeric import take_logs
@@ -47,6 +47,10 @@ class DataConstrained(Formula):
     """
 
     needs_repeats = True
+    words = LawWords(
+        origin="Muennighoff et al. 2023, arXiv:2305.16264, eq. 5: repeated data is worth less with "
+        "every pass"
+    )
 
     def __init__(self, base: tuple[float, float, float, float, float] | None = None) -> None:
         self._base = base
@@ -73,7 +77,6 @@ class DataConstrained(Formula):
         )
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
-        """See Formula."""
         if self._base is not None:
             held: Jet = self._log_held(theta[0], theta[1], axes)
             return held
@@ -101,14 +104,12 @@ class DataConstrained(Formula):
         return Basis(columns=columns, power=one, offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         if self._base is not None:
             return self.hold(exponents)
         parts = (linear[:, :1], take_logs(linear[:, 1:]), exponents)
         return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         if self._base is not None:
             return theta.copy()
         log_n, log_d, log_s = axes.centre
@@ -126,7 +127,6 @@ class DataConstrained(Formula):
         return np.stack(letters, axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         if self._base is not None:
             return self.hold(coefficients)
         log_n, log_d, log_s = axes.centre
@@ -144,7 +144,6 @@ class DataConstrained(Formula):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
         if self._base is None:
             floor, big_a, big_b, alpha, beta, r_d, r_n = np.moveaxis(coefficients, -1, 0)
         else:
@@ -182,12 +181,7 @@ def _effective(
 
 
 def _saturate(
-    log_n: FloatArray,
-    log_d: FloatArray,
-    unique: FloatArray,
-    fed: Number,
-    r_d: Number,
-    r_n: Number,
+    log_n: FloatArray, log_d: FloatArray, unique: FloatArray, fed: Number, r_d: Number, r_n: Number
 ) -> tuple[Number, Number]:
     """(ln D', ln N') from ln N, ln D, ln U_D and ln N*(U_D)."""
     d_epochs = np.exp(log_d - unique) - 1.0

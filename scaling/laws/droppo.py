@@ -19,7 +19,7 @@ import math
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
 from scaling.laws.numeric import take_logs
@@ -37,6 +37,13 @@ class Droppo(Formula):
     name = "droppo"
     equation = "[L_inf^(1/alpha) + (N_c/N)^(alpha_N/alpha) + (D_c/D)^(alpha_D/alpha)]^alpha"
     parent = "chinchilla"
+    scored = True
+    words = LawWords(
+        title="Droppo and Elibol's law",
+        origin="Droppo & Elibol 2021, arXiv:2106.09488, eq. 5: size and data limit the loss "
+        "jointly",
+        beside="Droppo and Elibol's form",
+    )
     param_names = ("L_inf", "ln_N_c", "ln_D_c", "alpha_N", "alpha_D", "alpha")
     theta_names = ("L_inf", "N_c", "D_c", "alpha_N/alpha", "alpha_D/alpha", "alpha")
     weights = (1, 2)
@@ -46,7 +53,6 @@ class Droppo(Formula):
     upper = np.array([math.exp(30.0), 30.0, 30.0, MAX_EXPONENT, MAX_EXPONENT, _SHARPNESS[1]])
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
-        """See Formula."""
         inner, a, b, p, r, alpha = theta
         return alpha * (inner + (a - p * axes.x).exp() + (b - r * axes.y).exp()).log()
 
@@ -58,7 +64,6 @@ class Droppo(Formula):
         return Basis(columns=columns, power=exponents[:, 2:], offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         parts = (linear[:, :1], take_logs(linear[:, 1:]), exponents)
         return self.hold(np.concatenate(parts, axis=1))
 
@@ -77,7 +82,6 @@ class Droppo(Formula):
         return np.stack(letters, axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = coefficients.T
         p, r = alpha_n / alpha, alpha_d / alpha
@@ -91,18 +95,11 @@ class Droppo(Formula):
         )
         return self.hold(np.stack(theta, axis=1))
 
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """See LawFamily."""
-        floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = np.moveaxis(coefficients, -1, 0)
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = letters
         with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
-            by_params = np.exp((log_n_c - np.log(params)) * alpha_n / alpha)
-            by_tokens = np.exp((log_d_c - np.log(tokens)) * alpha_d / alpha)
+            by_params = np.exp((log_n_c - log_n) * alpha_n / alpha)
+            by_tokens = np.exp((log_d_c - log_d) * alpha_d / alpha)
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)
 
 

@@ -78,7 +78,6 @@ class Ensemble(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See Law."""
         if coefficients.size == len(self.param_names):
             return self._join_members(coefficients, params, tokens, unique_tokens)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(tokens))

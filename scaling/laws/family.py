@@ -45,6 +45,21 @@ class Axes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LawWords:
+    """A law in words, for page and terminal.
+
+    Attributes:
+        origin: Who published it, and what it assumes.
+        title: As its name stands on the page; empty: as on the command line.
+        beside: How it differs, where a point fit of it stands beside an answer; empty: none does.
+    """
+
+    origin: str = ""
+    title: str = ""
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Basis:
     """A law at fixed exponents: L/s = offset + (Σ_j weight_j · column_j)^power, weights ≥ 0.
 
@@ -117,6 +132,8 @@ class LawFamily(Law, Protocol):
 
     Attributes:
         parent: Name of the simpler law it is compared with; None: none.
+        words: What it is called, and where it comes from.
+        scored: Whether a backtest scores it where no laws are named.
         theta_names: Of the coordinates, for messages; the letters where they correspond.
         weights: Indices of the coordinates of the terms in N and D: at their lower bound a term has
             vanished, and nothing says how to split a budget.
@@ -130,6 +147,10 @@ class LawFamily(Law, Protocol):
 
     @property
     def parent(self) -> str | None: ...
+    @property
+    def words(self) -> LawWords: ...
+    @property
+    def scored(self) -> bool: ...
     @property
     def theta_names(self) -> tuple[str, ...]: ...
     @property

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
 from scaling.units import FloatArray
@@ -57,6 +57,9 @@ class Farseer(NumericAnswers):
     name = "farseer"
     equation = "exp(a3*N^gamma + b3) + exp(a2*N^beta + b2) * D^-exp(a1*N^alpha + b1)"
     parent = "chinchilla"
+    words = LawWords(
+        origin="Li et al. 2025, arXiv:2506.10972, eq. 3: the exponent of data depends on the size"
+    )
     param_names = ("a3", "b3", "gamma", "a2", "b2", "beta", "a1", "b1", "alpha")
     theta_names = (
         "floor",
@@ -83,7 +86,6 @@ class Farseer(NumericAnswers):
     )
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         parts = _evaluate(theta, axes)
         gradient = np.concatenate(
             (parts.floor_share * parts.floor_slope, parts.data_share * parts.data_slope), axis=1
@@ -123,7 +125,6 @@ class Farseer(NumericAnswers):
         return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         return self.hold(np.concatenate((take_logs(linear), exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
@@ -144,7 +145,6 @@ class Farseer(NumericAnswers):
         return np.stack(letters, axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         a3, b3, gamma, a2, b2, beta, a1, b1, alpha = coefficients.T
         bent = [a * np.exp(p * log_n) for a, p in ((a3, gamma), (a2, beta), (a1, alpha))]
@@ -162,16 +162,8 @@ class Farseer(NumericAnswers):
         )
         return self.hold(np.stack(theta, axis=1))
 
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """See LawFamily."""
-        a3, b3, gamma, a2, b2, beta, a1, b1, alpha = np.moveaxis(coefficients, -1, 0)
-        log_n, log_d = np.log(params), np.log(tokens)
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        a3, b3, gamma, a2, b2, beta, a1, b1, alpha = letters
         with np.errstate(over="ignore", invalid="ignore"):  # far away the powers may overflow
             floor = a3 * np.exp(gamma * log_n) + b3
             exponent = np.exp(np.minimum(a1 * np.exp(alpha * log_n) + b1, math.log(_MOST)))

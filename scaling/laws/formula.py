@@ -39,7 +39,6 @@ class Formula(NumericAnswers):
         raise NotImplementedError
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         rows, count = axes.x.size, len(self.param_names)
         value, gradient = np.empty((len(theta), rows)), np.empty((len(theta), count, rows))
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

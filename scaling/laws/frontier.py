@@ -48,24 +48,14 @@ def find_frontier(
     for _ in range(2):
         kappa_there = cost.flops_per_token(params) / params
         params = family.optimal_params(coefficients, flops, kappa_there)
-    log_params = _minimise_along(family, coefficients, flops, cost, np.log(params))
+    wide, spent = coefficients[..., None, :], np.broadcast_to(flops, params.shape)[..., None]
+
+    def loss_at(log_params: FloatArray) -> FloatArray:
+        sizes = np.exp(log_params)
+        return family.loss(wide, sizes, spent / cost.flops_per_token(sizes))
+
+    log_params = find_lowest(
+        loss_at, np.log(params), reach=_HALF_WIDTH, points=_POINTS, zooms=_ZOOMS
+    )
     params = np.exp(log_params)
     return params, np.asarray(flops / cost.flops_per_token(params), dtype=np.float64)
-
-
-def _minimise_along(
-    family: Law,
-    coefficients: FloatArray,
-    flops: FloatArray,
-    cost: CostModel,
-    centre: FloatArray,
-) -> FloatArray:
-    """ln N at the lowest loss within ±_HALF_WIDTH of `centre`."""
-    wide = coefficients[..., None, :]
-    budgets = np.broadcast_to(flops, centre.shape)[..., None]
-
-    def loss_at(log_n: FloatArray) -> FloatArray:
-        params = np.exp(log_n)
-        return family.loss(wide, params, budgets / cost.flops_per_token(params))
-
-    return find_lowest(loss_at, centre, reach=_HALF_WIDTH, points=_POINTS, zooms=_ZOOMS)

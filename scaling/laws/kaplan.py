@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
 from scaling.laws.numeric import take_logs
@@ -32,6 +32,12 @@ class Kaplan(Formula):
     rugged = False
     name = "kaplan"
     equation = "[(N_c/N)^(alpha_N/alpha_D) + D_c/D]^alpha_D"
+    scored = True
+    words = LawWords(
+        origin="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
+        "without a floor",
+        beside="Kaplan's form",
+    )
     param_names = ("ln_N_c", "ln_D_c", "alpha_N", "alpha_D")
     theta_names = param_names
     weights = (0, 1)
@@ -41,7 +47,6 @@ class Kaplan(Formula):
     upper = np.array([6.0, 6.0, MAX_EXPONENT, MAX_EXPONENT])
 
     def evaluate(self, theta: list[Jet], axes: Axes) -> Jet:
-        """See Formula."""
         a, b, alpha_n, alpha_d = theta
         return alpha_d * add_exponentials((a - alpha_n * axes.x) / alpha_d, b / alpha_d - axes.y)
 
@@ -54,7 +59,6 @@ class Kaplan(Formula):
         return Basis(columns=columns, power=exponents[:, 1:], offset=np.zeros((1, 1)))
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         logs = take_logs(linear) * exponents[:, 1:]
         return self.hold(np.concatenate((logs, exponents), axis=1))
 
@@ -67,25 +71,16 @@ class Kaplan(Formula):
         return result
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d, log_s = axes.centre
         theta = coefficients.copy()
         theta[:, 0] = (coefficients[:, 0] - log_n) * coefficients[:, 2] - log_s
         theta[:, 1] = (coefficients[:, 1] - log_d) * coefficients[:, 3] - log_s
         return self.hold(theta)
 
-    def loss(
-        self,
-        coefficients: FloatArray,
-        params: FloatArray,
-        tokens: FloatArray,
-        unique_tokens: FloatArray | None = None,
-    ) -> FloatArray:
-        """See LawFamily."""
-        log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
-        by_params = (log_n_c - np.log(params)) * alpha_n / alpha_d
-        log_sum = np.logaddexp(by_params, log_d_c - np.log(tokens))
-        return np.asarray(np.exp(alpha_d * log_sum), dtype=np.float64)
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        log_n_c, log_d_c, alpha_n, alpha_d = letters
+        by_params = (log_n_c - log_n) * alpha_n / alpha_d
+        return np.asarray(np.exp(alpha_d * np.logaddexp(by_params, log_d_c - log_d)))
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray

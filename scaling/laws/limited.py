@@ -31,22 +31,18 @@ class Limited(NumericAnswers):
 
     @property
     def name(self) -> str:
-        """The law's."""
         return self.law.name
 
     @property
     def equation(self) -> str:
-        """The law's."""
         return self.law.equation
 
     @property
     def param_names(self) -> tuple[str, ...]:
-        """The law's."""
         return self.law.param_names
 
     @property
     def has_frontier(self) -> bool:
-        """The law's."""
         return self.law.has_frontier
 
     def loss(

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.laws.family import LawWords
 from scaling.laws.searching import find_crossing, find_lowest
 from scaling.units import FloatArray
 
@@ -32,11 +33,13 @@ def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
 
 
 class NumericAnswers:
-    """Mixin of a LawFamily; needs `loss`, and `hold` the bounds."""
+    """Mixin of a LawFamily; needs `_find_loss` or `loss`, and `hold` the bounds."""
 
     lower: FloatArray
     upper: FloatArray
     loss_letters: tuple[str, ...] | None = None
+    words = LawWords()
+    scored = False
 
     def hold(self, theta: FloatArray) -> FloatArray:
         """theta within the bounds, shape (K, p)."""
@@ -50,7 +53,13 @@ class NumericAnswers:
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
+        """See LawFamily; of laws that know nothing of repeats."""
+        letters = np.moveaxis(coefficients, -1, 0)
+        loss = self._find_loss(letters, np.log(params), np.log(tokens))
+        return np.asarray(loss, dtype=np.float64)
+
+    def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
+        """L [nats/token] from the letters along the first axis."""
         raise NotImplementedError
 
     def loss_elasticity(

@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from scaling.laws.chinchilla import TIED, Chinchilla
-from scaling.laws.family import Axes
+from scaling.laws.family import Axes, LawWords
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN
 from scaling.units import FloatArray
 
@@ -23,18 +23,20 @@ class OverTraining(Chinchilla):
 
     def __init__(self) -> None:
         equation = "E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"
-        super().__init__("over_training", equation=equation, tied=True)
+        words = LawWords(
+            origin="Gadre et al. 2024, arXiv:2403.08540, eq. 4: a power law of compute at each "
+            "ratio of tokens to parameters, of one exponent"
+        )
+        super().__init__("over_training", equation=equation, tied=True, words=words)
         self.param_names = ("E", "a", "b", "eta")
         self.loss_letters = ("E", "a", "b")
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         floor, big_a, big_b, alpha = super().to_coefficients(theta, axes).T
         root = FLOPS_PER_PARAM_TOKEN ** (alpha / 2.0)
         return np.stack((floor, big_a * root, big_b * root, alpha / 2.0), axis=1)
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         return super().to_theta(_to_tied(coefficients), axes)
 
     def loss(
@@ -44,25 +46,21 @@ class OverTraining(Chinchilla):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.loss(_to_tied(coefficients), params, tokens)
 
     def loss_elasticity(
         self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily."""
         return TIED.loss_elasticity(_to_tied(coefficients), params, tokens)
 
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.tokens_for_loss(_to_tied(coefficients), params, loss)
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily."""
         return TIED.optimal_params(_to_tied(coefficients), flops, kappa)
 
 

@@ -21,7 +21,7 @@ from typing import Literal
 
 import numpy as np
 
-from scaling.laws.family import Axes, Basis
+from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.numeric import NumericAnswers, take_logs
 from scaling.units import FloatArray
 
@@ -60,6 +60,7 @@ class PowerSum(NumericAnswers):
         name, equation, parent: See LawFamily.
         terms: Its power laws.
         floor: "fitted", or the value of E [nats/token] where it is held.
+        words, scored: See LawFamily.
     """
 
     def __init__(
@@ -70,7 +71,10 @@ class PowerSum(NumericAnswers):
         terms: tuple[Term, ...],
         parent: str | None = None,
         floor: Literal["fitted"] | float = "fitted",
+        words: LawWords | None = None,
+        scored: bool = False,
     ) -> None:
+        self.words, self.scored = words or LawWords(), scored
         self.name, self.equation, self.parent, self._terms = name, equation, parent, terms
         letters = [letter for term in terms for letter, _ in term.factors]
         exponents = tuple(dict.fromkeys(letters))
@@ -162,7 +166,6 @@ class PowerSum(NumericAnswers):
         return Basis(columns=columns, power=np.ones((len(exponents), 1)), offset=offset)
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         parts = (linear[:, : self._first], take_logs(linear[:, self._first :]), exponents)
         return self.hold(np.concatenate(parts, axis=1))
 
@@ -175,7 +178,6 @@ class PowerSum(NumericAnswers):
         return result
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily."""
         theta = coefficients.copy()
         theta[:, : self._first] = coefficients[:, : self._first] * math.exp(-axes.centre[2])
         for at in range(self._first, self._first + len(self._terms)):
@@ -189,7 +191,6 @@ class PowerSum(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily."""
         log_n, log_d = np.log(params), np.log(tokens)
         total = self._floor_value(coefficients)
         for at in range(len(self._terms)):

@@ -6,6 +6,8 @@ import difflib
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from scaling.errors import UsageError
 from scaling.laws.chinchilla import CHINCHILLA, NO_FLOOR, TIED, hold_floor
 from scaling.laws.compute import COMPUTE
@@ -17,9 +19,10 @@ from scaling.laws.family import Law, LawFamily
 from scaling.laws.farseer import FARSEER
 from scaling.laws.kaplan import KAPLAN
 from scaling.laws.over_training import OVER_TRAINING
+from scaling.units import FloatArray
 from scaling.units.losses import LossScale
 
-FAMILIES: Mapping[str, LawFamily] = {
+FAMILIES: dict[str, LawFamily] = {
     family.name: family
     for family in (
         CHINCHILLA,
@@ -56,10 +59,7 @@ def find_family(name: str) -> LawFamily:
         raise UsageError(f"family {name!r}: E must be a number of nats/token, e.g. floor:1.69.")
     close = difflib.get_close_matches(name, FAMILIES, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = ", ".join(FAMILIES)
-    raise UsageError(
-        f"family {name!r} is unknown; there are {known}, floor:VALUE and ensemble.{hint}"
-    )
+    raise UsageError(f"family {name!r} is unknown; there are {name_families()} and ensemble.{hint}")
 
 
 def find_law(name: str) -> Law:
@@ -88,3 +88,19 @@ def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str
     if into_nats:
         return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
     return f"{_HELD}{scale.to(floor):.12g}"
+
+
+def name_families() -> str:
+    """Every name that `find_family` knows, separated by commas."""
+    return ", ".join((*FAMILIES, f"{_HELD}VALUE"))
+
+
+def list_scored() -> tuple[str, ...]:
+    """The laws that a backtest scores where none are named."""
+    return tuple(name for name, family in FAMILIES.items() if family.scored)
+
+
+def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
+    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
+    law = find_law(name)
+    return law, np.array([letters[letter] for letter in law.param_names])

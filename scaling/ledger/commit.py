@@ -401,6 +401,8 @@ class Ledger:
                 if os.path.lexists(own):
                     os.rename(own, own.with_name(aside.name))
             os.rename(folder / RESULT_FILE, aside)
+            if os.path.lexists(folder / "probes"):  # they are of that result
+                os.rename(folder / "probes", aside.with_name(f"{aside.stem}-probes"))
             faults.reach("result.set_aside")
             sync_folder(folder)
         return aside

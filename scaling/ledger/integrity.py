@@ -6,12 +6,13 @@
     lost        no run that the index names, or that an attempt once won, is without a result
     curve       steps of a training curve increase evenly, without gaps, to the last one
     forecast    every registered forecast hashes clean, and is named by date and digest
+    probe       every value of a probe hashes clean, and is of its run's result
     stray       no temporary file is left of a process that is gone
     process     no process of an older term is alive on this machine
 
-Results, duplicates, curves and forecasts are damage, and so is what is lost unless its attempt kept
-it. The rest is put right by the next run or by a repair. While a driver is at work the index lags
-behind and temporary files are its own: both are looked at when it has ended.
+Results, duplicates, curves, forecasts and probes are damage, and so is what is lost unless its
+attempt kept it. The rest is put right by the next run or by a repair. While a driver is at work the
+index lags behind and temporary files are its own: both are looked at when it has ended.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import json
 import math
 import os
 import socket
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,13 +38,14 @@ from scaling.ledger.documents import CURVE_SUFFIX, RESULT_FILE
 from scaling.ledger.forecasts import read_forecasts
 from scaling.ledger.found import StoredResults
 from scaling.ledger.locking import find_holder, is_alive
+from scaling.ledger.probes import read_probes
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import Heartbeat
 from scaling.ledger.sweep_table import INDEX_PATH, render_index, write_index
 from scaling.sweep.cells import Cell
 
 FindingKind = Literal[
-    "result", "duplicate", "index", "lost", "curve", "forecast", "stray", "process"
+    "result", "duplicate", "index", "lost", "curve", "forecast", "probe", "stray", "process"
 ]
 
 _INDEX_LIMIT_BYTES = 2**30
@@ -64,12 +67,6 @@ class Finding:
     path: str
     what: str
     repaired: bool = False
-
-    @property
-    def is_damage(self) -> bool:
-        """Stored bytes are at fault, not something derived or left over."""
-        damage = ("result", "duplicate", "lost", "curve", "forecast")
-        return self.kind in damage and not self.repaired
 
 
 def verify(
@@ -101,6 +98,7 @@ def verify(
                 Finding(kind="forecast", path=one.path, what=one.what)
                 for one in read_forecasts(ledger.folder).damaged
             ),
+            *_check_probes(ledger, stored, repair),
             *(() if busy else _check_index(ledger, stored, cells, repair, lost)),
             *(() if busy else _check_strays(ledger, repair)),
             *_check_processes(ledger),
@@ -165,6 +163,17 @@ def _read_curve_fault(root: Path, path: str, result: RunResult) -> str | None:
     if result.status == "finished" and last < result.run.recipe.steps - 1:
         return f"ends at step {last} of {result.run.recipe.steps}"
     return None
+
+
+def _check_probes(ledger: Ledger, stored: StoredResults, repair: bool) -> Iterator[Finding]:
+    """A repair takes a damaged value out of the way: the next run measures it again."""
+    for one in read_probes(ledger, stored.results).damaged:
+        path = ledger.folder / one.path
+        repaired = repair and os.path.lexists(path)
+        if repaired:
+            with blaming_machine(path):
+                os.rename(path, path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.aside"))
+        yield Finding(kind="probe", path=one.path, what=one.what, repaired=repaired)
 
 
 def _check_index(

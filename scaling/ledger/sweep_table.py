@@ -21,6 +21,7 @@ from scaling.files.durable import blaming_machine, read_plain, refuse_links, wri
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
 from scaling.ledger.found import StoredResults
+from scaling.ledger.probes import tabulate_probes
 from scaling.ledger.results import RunResult
 from scaling.sweep.bracket import Varied
 from scaling.sweep.cells import FITTED_ROLES, Cell, CellRole
@@ -39,10 +40,10 @@ from scaling.sweep.shapes import ModelShape
 from scaling.sweep.trunks import list_trunks
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, collect_rows
+from scaling.units import name_some
 
 INDEX_PATH = "index/runs.csv"
 
-_NAMES_IN_A_NOTE = 5
 _NUMERICS = ("torch", "device", "dtype")
 # In the reason of runs that trainers of version 1 stopped half way, or counted as diverged at the
 # end, by their loss alone.
@@ -109,6 +110,7 @@ def tabulate(
         unigram_entropy=ledger.corpus.unigram_entropy,
         stopped=tuple(result.run.run_id for result in diverged if _STOPPED in result.reason),
         brackets=_list_brackets(stored, planned, convention),
+        metrics=tabulate_probes(ledger, stored.results, [result.run.run_id for result in finished]),
     )
 
 
@@ -282,8 +284,11 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
     groups = dict(zip([run.run_id for run in fitted], _list_groups(fitted), strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_CELLS)
-    for run_id in sorted(stored.results):
+    ids = sorted(stored.results)
+    metrics = tabulate_probes(ledger, stored.results, ids)
+    names = [name for one in metrics for name in (one.name, f"{one.name}_se")]
+    writer.writerow([*_CELLS, *names])
+    for at, run_id in enumerate(ids):
         place, result = places.get(run_id), stored.results[run_id]
         row = IndexedRun(
             result=result,
@@ -294,7 +299,8 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
             overlap=ledger.corpus.overlap,
             unigram_entropy=ledger.corpus.unigram_entropy,
         ).to_row()
-        writer.writerow([_guard_cell(value) for value in row.values()])
+        probed = [value for one in metrics for value in one.get_row(at)]
+        writer.writerow([*map(_guard_cell, row.values()), *probed])
     return text.getvalue()
 
 
@@ -328,18 +334,13 @@ def _write_notes(stored: StoredResults, planned: Mapping[str, Cell]) -> tuple[st
     outside = sorted(stored.results.keys() - planned.keys())
     missing = [run_id for run_id in planned if run_id not in stored.results.keys() | damaged]
     if outside:
-        notes.append(f"in the ledger but outside the current plan: {_name_some(outside)}")
+        notes.append(f"in the ledger but outside the current plan: {name_some(outside)}")
     if missing:
         notes.append(
-            f"without a result yet, {len(missing)} of {len(planned)} planned: {_name_some(missing)}"
+            f"without a result yet, {len(missing)} of {len(planned)} planned: {name_some(missing)}"
         )
     notes.extend(f"left out: {damage.path} ({damage.what})" for damage in stored.damaged)
     return tuple(notes)
-
-
-def _name_some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_IN_A_NOTE
-    return ", ".join(names[:_NAMES_IN_A_NOTE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _digest_rows(

@@ -32,10 +32,12 @@ from scaling.files.durable import explain_fault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.provenance import describe_versions
-from scaling.ledger.results import Measurement, RunInterrupted
+from scaling.ledger.results import Measurement, RunInterrupted, RunResult
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.orchestration.probing import settle_probes
 from scaling.sweep.execution import Execution
+from scaling.sweep.probes import AskedProbe
 from scaling.sweep.runspec import RunSpec
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"
@@ -91,6 +93,8 @@ class AttemptRequest:
         resume: Names of earlier attempts of this run, newest first.
         execution: How the run is computed.
         trunk: States that runs with the same prefix share; None: nothing is shared.
+        probes: What is measured of the run once it has its result.
+        train: Whether to train it; else it has its result, and only probes are measured.
     """
 
     run_id: str
@@ -103,6 +107,8 @@ class AttemptRequest:
     resume: tuple[str, ...]
     execution: Execution
     trunk: TrunkCache | None = None
+    probes: tuple[AskedProbe, ...] = ()
+    train: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,7 @@ class AttemptOutcome:
         message: For people, one line; empty if there is nothing to say.
         signature: Equal for the same exception raised again.
         node: Where its node is to blame: which.
+        failed_probes: A line for each probe that failed; the run has its result nonetheless.
     """
 
     kind: OutcomeKind
@@ -122,6 +129,7 @@ class AttemptOutcome:
     message: str = ""
     signature: str = ""
     node: str = ""
+    failed_probes: tuple[str, ...] = ()
 
 
 def run_attempt(
@@ -195,6 +203,21 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     watch.report(0, None)
     if watch.should_stop():
         raise RunInterrupted(f"run {request.run_id} was stopped before its first step")
+    result = _train(request, run, attempt, watch) if request.train else None
+    result = result or watch.ledger.find_result(request.run_id)
+    assert result is not None
+    failed = settle_probes(
+        request.probes,
+        watch.ledger,
+        result,
+        corpus=Path(request.corpus),
+        look_up=lambda: watch.look_up(result),
+        execution=request.execution,
+    )
+    return AttemptOutcome(kind=result.status, message=result.reason, failed_probes=failed)
+
+
+def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) -> RunResult:
     resume = [watch.ledger.attempt_folder(request.run_id, name) for name in request.resume]
     measured = load_trainer(request.trainer)(
         run,
@@ -212,7 +235,7 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     _journal.info("committed as %s %s", result.status, result.reason)
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
-    return AttemptOutcome(kind=result.status, message=result.reason)
+    return result
 
 
 def load_trainer(name: str) -> Trainer:
@@ -255,6 +278,12 @@ class _Watch:
                 or is_cancelled(self.ledger, self._request.run_id)
             )
         return self._stop
+
+    def look_up(self, result: RunResult) -> None:
+        """Between parts of a probe: a sign of life, and whether to stop."""
+        self.report(result.tokens, result.loss)
+        if self.should_stop():
+            raise RunInterrupted(f"probes of run {result.run.run_id} were stopped")
 
     def stop(self) -> None:
         self._stop = True

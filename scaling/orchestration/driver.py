@@ -33,7 +33,8 @@ from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
 from scaling.orchestration.executors import AttemptEnded, Executor
 from scaling.orchestration.ground import Ground
 from scaling.orchestration.orphans import end_orphans
-from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome
+from scaling.orchestration.outcome import DriverSettings, FailedRun, SweepOutcome, summarize_sweep
+from scaling.orchestration.probing import describe_measured, describe_work, list_obtainable
 from scaling.orchestration.progress import Progress, SilentProgress
 from scaling.orchestration.retries import RetryPolicy
 from scaling.orchestration.signals import KilledAtOnce, claim_signals, handling_signals
@@ -41,7 +42,6 @@ from scaling.orchestration.trunk_schedule import TrunkSchedule
 from scaling.orchestration.under_way import Tally, UnderWay
 from scaling.sweep.cells import Cell
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.trunks import count_spent_flops
 from scaling.units import format_seconds
 
 _WAIT_SECONDS = 0.25
@@ -140,7 +140,8 @@ class _Sweep:
         self._ground = Ground(self._ledger.folder, self._corpus)
         self._term = self._ledger.advance_term()
         kept = f"{len(self._results)} of {len(self._planned)} runs are in the ledger"
-        self._progress.say(f"{kept}; training {len(self._queue)}, longest first")
+        train = sum(run_id not in self._results for _, _, run_id in self._queue)
+        self._progress.say(f"{kept}; {describe_work(train, len(self._queue) - train)}")
         self._breakable = self._starting = True
         if self._deadline is None:
             try:
@@ -219,23 +220,11 @@ class _Sweep:
     def summarize(self) -> SweepOutcome:
         """What the call left behind, from the files."""
         assert self._stored is not None
-        damaged = {damage.run_id for damage in self._stored.damaged}
-        by_status: dict[str, list[str]] = {"finished": [], "diverged": [], "left": []}
-        for run_id in self._planned:
-            if run_id in self._results:
-                by_status[self._results[run_id].status].append(run_id)
-            elif run_id not in self._failed and run_id not in damaged:
-                by_status["left"].append(run_id)
-        return SweepOutcome(
-            finished=tuple(by_status["finished"]),
-            diverged=tuple(by_status["diverged"]),
-            failed=tuple(f for k, f in self._failed.items() if k not in self._results),
-            damaged=self._stored.damaged,
-            left=tuple(by_status["left"]),
-            trained=self._tally.trained,
-            interrupted_by=self.signal,
-            cancelled=tuple(r for r in by_status["left"] if is_cancelled(self._ledger, r)),
-        )
+        return summarize_sweep(
+            self._planned, self._results, self._failed,
+            ledger=self._ledger, damaged=self._stored.damaged, probes=self._settings.probes,
+            trained=self._tally.trained, interrupted_by=self.signal,
+        )  # fmt: skip
 
     # --- its parts ----------------------------------------------------------------------------
 
@@ -254,11 +243,10 @@ class _Sweep:
         for run_id, run in self._planned.items():
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
-        if self._settings.share_trunks:
-            stored = self._trunks.list_stored()
-            self._spent = count_spent_flops(self._unfinished.values(), stored)
-        else:
-            self._spent = {run_id: run.flops for run_id, run in self._unfinished.items()}
+        self._spent = self._trunks.count_spent(self._unfinished.values())
+        for run_id, result in self._results.items():  # last: they cost little
+            if list_obtainable(self._settings.probes, self._ledger, result):
+                self._unfinished[run_id], self._spent[run_id] = self._planned[run_id], 0
         for run_id in list(self._unfinished):
             if not self._drop_cancelled(run_id):
                 heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
@@ -295,7 +283,8 @@ class _Sweep:
             if self._drop_cancelled(run_id):
                 continue
             run = self._unfinished[run_id]
-            if not self._trunks.may_start(run):
+            train = run_id not in self._results
+            if train and not self._trunks.may_start(run):
                 self._waiting.append(run_id)
                 continue
             earlier = self._ledger.list_attempts(run_id)
@@ -313,8 +302,11 @@ class _Sweep:
                     self._settings.execution, micro_batch=self._micro_batch.get(run_id)
                 ),
                 trunk=self._trunks.find_cache(run),
+                probes=self._settings.probes,
+                train=train,
             )
-            self._running[attempt_id] = self._begin(run, fresh=not earlier)
+            begun = self._begin(run, fresh=not earlier) if train else UnderWay(run, run.tokens)
+            self._running[attempt_id] = begun
             self._executor.submit(request)
             faults.reach("driver.submitted")
             room -= 1
@@ -335,6 +327,16 @@ class _Sweep:
         if attempt is None:  # settled before the executor heard of its end
             return
         run_id = attempt.run.run_id
+        told = ended.outcome or AttemptOutcome(kind="failed", message=ended.message)
+        for line in told.failed_probes:
+            self._progress.say(f"{run_id}: {line}")
+        if run_id in self._results:  # its probes alone were asked for
+            del self._unfinished[run_id]
+            left = list_obtainable(self._settings.probes, self._ledger, self._results[run_id])
+            self._progress.say(f"{run_id}: {describe_measured(left, told.message)}")
+            if told.cause == "environment":
+                self._wind_down(EnvironmentFault(told.message))
+            return
         self._trunks.end(attempt.run)
         self._requeue_waiting()
         try:
@@ -481,7 +483,7 @@ class _Sweep:
         lost = self._executor.list_lost()
         before, self._lost = self._lost, lost
         for attempt_id, attempt in list(self._running.items()):
-            if self._ledger.has_result(attempt.run.run_id):
+            if not self._settings.probes and self._ledger.has_result(attempt.run.run_id):
                 attempt.ended_at = min(attempt.ended_at, now)
             just_lost = frozenset() if before is None else lost - before
             what = attempt.find_why_unheard(now, lost=lost, just_lost=just_lost)

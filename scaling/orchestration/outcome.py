@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scaling.ledger.cancelling import is_cancelled
+from scaling.ledger.commit import Ledger
 from scaling.ledger.found import Damage
+from scaling.ledger.results import RunResult
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import DEFAULT_TRAINER
+from scaling.orchestration.probing import count_unmeasured
 from scaling.sweep.execution import Execution
+from scaling.sweep.probes import AskedProbe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +31,7 @@ class DriverSettings:
         retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
+        probes: What is measured of every finished run that can have it.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -36,6 +43,7 @@ class DriverSettings:
     retry_budget: int | None = None
     grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
     share_trunks: bool = False
+    probes: tuple[AskedProbe, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,7 @@ class SweepOutcome:
         damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
         left: Neither: not begun, or interrupted.
         cancelled: Of those left, the ones that were asked not to be trained.
+        unmeasured: (probe, how many of `finished` have no value of it), where there are any.
         trained: How many of finished and diverged this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
     """
@@ -71,3 +80,44 @@ class SweepOutcome:
     trained: int
     interrupted_by: int | None
     cancelled: tuple[str, ...] = ()
+    unmeasured: tuple[tuple[str, int], ...] = ()
+
+
+def summarize_sweep(
+    planned: Iterable[str],
+    results: Mapping[str, RunResult],
+    failed: Mapping[str, FailedRun],
+    *,
+    ledger: Ledger,
+    damaged: tuple[Damage, ...],
+    probes: Sequence[AskedProbe],
+    trained: int,
+    interrupted_by: int | None,
+) -> SweepOutcome:
+    """What became of the planned runs.
+
+    Args:
+        planned: run_ids.
+        results, failed: By run_id.
+        ledger: Where they are.
+        damaged, trained, interrupted_by: Of the outcome.
+        probes: That were asked for.
+    """
+    lost = {damage.run_id for damage in damaged}
+    by_status: dict[str, list[str]] = {"finished": [], "diverged": [], "left": []}
+    for run_id in planned:
+        if run_id in results:
+            by_status[results[run_id].status].append(run_id)
+        elif run_id not in failed and run_id not in lost:
+            by_status["left"].append(run_id)
+    return SweepOutcome(
+        finished=tuple(by_status["finished"]),
+        diverged=tuple(by_status["diverged"]),
+        failed=tuple(one for run_id, one in failed.items() if run_id not in results),
+        damaged=damaged,
+        left=tuple(by_status["left"]),
+        trained=trained,
+        interrupted_by=interrupted_by,
+        cancelled=tuple(one for one in by_status["left"] if is_cancelled(ledger, one)),
+        unmeasured=count_unmeasured(probes, ledger, by_status["finished"]),
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.trunks import Trunk, find_start, list_trunks, may_start
+from scaling.sweep.trunks import Trunk, count_spent_flops, find_start, list_trunks, may_start
 
 
 class TrunkSchedule:
@@ -43,6 +43,12 @@ class TrunkSchedule:
         """Steps whose state is stored, by prefix."""
         trunks = {trunk.prefix: trunk for trunk in self._trunk_of.values()}
         return {prefix: self._open_cache(trunk).list_steps() for prefix, trunk in trunks.items()}
+
+    def count_spent(self, runs: Iterable[RunSpec]) -> dict[str, int]:
+        """FLOPs that each run would spend, given what is stored; by run_id."""
+        if not self._trunk_of:
+            return {run.run_id: run.flops for run in runs}
+        return count_spent_flops(runs, self.list_stored())
 
     def may_start(self, run: RunSpec) -> bool:
         """Whether nothing under way would bring a better state to start from."""

@@ -14,13 +14,7 @@ from scaling.sweep.counting import CountConvention
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import bits_per_byte, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
-from scaling.words.plain import (
-    ABSENT,
-    format_interval,
-    format_loss,
-    format_share,
-    name_check,
-)
+from scaling.words.plain import ABSENT, format_interval, format_loss, format_share, name_check
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
 _ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation
@@ -177,22 +171,18 @@ def _list_facts(
     lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts, scale))]
     if one.flat_basin is not None:
         low, high = (format_count(end) for end in one.flat_basin)
-        lines.append(
-            (
-                "Flat basin",
-                f"any size from {low} to {high} parameters needs at most "
-                f"{format_share(one.compute_penalty)} more compute for the same loss",
-            )
+        words = (
+            f"any size from {low} to {high} parameters needs at most "
+            f"{format_share(one.compute_penalty)} more compute for the same loss"
         )
+        lines.append(("Flat basin", words))
     if one.shape is not None:
         built = one.shape
-        lines.append(
-            (
-                "Nearest model that can be built",
-                f"{describe_shape(built.shape).full}: {format_count(built.params)} parameters on "
-                f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}",
-            )
+        words = (
+            f"{describe_shape(built.shape).full}: {format_count(built.params)} parameters on "
+            f"{format_count(built.tokens)} tokens{_describe_penalty(built.compute_penalty)}"
         )
+        lines.append(("Nearest model that can be built", words))
     lines.append(("Tokens per parameter", format_count(one.tokens_per_param)))
     return lines
 

@@ -20,8 +20,8 @@ from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import SERVING_SHARE
 from scaling.fitting.fitted import Fit
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
-from scaling.report.sliders import Curve, list_stops, trace_conditions
+from scaling.laws.registry import read_law
+from scaling.report.sliders import ConditionCurve, list_stops, trace_conditions
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
@@ -59,7 +59,7 @@ class AnswerTable:
     ranges: tuple[Allocation, ...]
     covered: tuple[float, float]
     level: float
-    curves: tuple[Curve, ...]
+    curves: tuple[ConditionCurve, ...]
     scale: LossScale = NATS
 
     def describe_budgets(self) -> dict[str, float]:
@@ -111,13 +111,8 @@ class AnswerTable:
 def tabulate_answers(
     fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
 ) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above; None where none can be had.
-
-    Args:
-        fit: What answers.
-        allocations: The report's answers; without one there is no calculator either.
-        scale: The unit of losses, in which page.js interpolates.
-    """
+    """Answers from half a decade below the data to three above; None where none can be had, or
+    where the report has no answer. Losses are in the unit in which page.js interpolates."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
@@ -225,8 +220,7 @@ def _answer(fit: Fit, log_flops: FloatArray, scale: LossScale) -> FloatArray:
     frontier = fit.frontier
     assert frontier is not None
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
         return np.log([params, tokens, scale.to(family.loss(letters, params, tokens))])
     log_n = math.log(frontier.k_n) + frontier.a * log_flops

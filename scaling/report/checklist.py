@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scaling.laws.registry import find_law
+from scaling.laws.registry import find_family, find_law
 from scaling.report.answers import describe_law_unit
 from scaling.report.choices import list_filters
 from scaling.report.table_rows import describe_collection, describe_training
@@ -29,25 +29,6 @@ if TYPE_CHECKING:
 
 _WEIGHTS = re.compile(r"weights\.")
 NOT_RECORDED = "not recorded"
-# What a law says, and who said it first: as the head of its own file.
-ORIGINS = {
-    "chinchilla": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2: finite size and finite data cost "
-    "separate amounts, each a power law",
-    "tied": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with one exponent for both: N* and D* "
-    "grow alike",
-    "no_floor": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with E = 0: the loss falls to 0",
-    "floor": "Hoffmann et al. 2022, arXiv:2203.15556, eq. 2, with E held at the stated value",
-    "over_training": "Gadre et al. 2024, arXiv:2403.08540, eq. 4: a power law of compute at each "
-    "ratio of tokens to parameters, of one exponent",
-    "kaplan": "Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
-    "without a floor",
-    "droppo": "Droppo & Elibol 2021, arXiv:2106.09488, eq. 5: size and data limit the loss jointly",
-    "coupled": "arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together",
-    "farseer": "Li et al. 2025, arXiv:2506.10972, eq. 3: the exponent of data depends on the size",
-    "compute": "Henighan et al. 2020, arXiv:2010.14701, eq. 1.1: a power law of compute alone",
-    "data_constrained": "Muennighoff et al. 2023, arXiv:2305.16264, eq. 5: repeated data is worth "
-    "less with every pass",
-}
 _OBJECTIVES = {"huber_log": "Huber loss of ln loss"}
 
 
@@ -118,12 +99,11 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
     if fit.law is None:
         return (("What is the form of the law?", f"No law was fitted. {fit.reason}"),)
     family = find_law(fit.law.rewrite(fit.law.find_scale(data.scale)).family)
-    letters = ", ".join(family.param_names)
     unit = describe_law_unit(fit, data.scale) or data.scale.label
+    form = family.equation
+    fitted = f"{', '.join(family.param_names)}: {len(fit.law.params)}"
     if fit.members:
         form, fitted = "a weighted average of several laws", f"those of {len(fit.members)} members"
-    else:
-        form, fitted = family.equation, letters
     return (
         ("What is the form of the law?", f"{form} [{unit}]"),
         (
@@ -137,12 +117,9 @@ def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
             if fit.frontier is not None
             else "to predict the loss of larger runs; it splits no budget",
         ),
-        ("Which parameters are fitted, and how many?", _count_fitted(fitted, fit)),
+        ("Which parameters are fitted, and how many?", fitted),
         ("How many laws are fitted?", _count_laws(data)),
-        (
-            "Where does the form come from, and what does it assume?",
-            _name_origin(fit),
-        ),
+        ("Where does the form come from, and what does it assume?", _name_origin(fit)),
     )
 
 
@@ -150,21 +127,15 @@ def _name_origin(fit: Fit) -> str:
     """The source of the law that was fitted, or of each member of a mixture."""
     assert fit.law is not None
     names = [one.name for one in fit.members] if fit.members else [fit.law.family]
-    said = dict.fromkeys(ORIGINS[re.split("[:/]", name)[0]] for name in names)
+    said = dict.fromkeys(find_family(name.split("/")[0]).words.origin for name in names)
     return "; ".join([*said, "one recipe throughout"])
-
-
-def _count_fitted(letters: str, fit: Fit) -> str:
-    assert fit.law is not None
-    return letters if fit.members else f"{letters}: {len(fit.law.params)}"
 
 
 def _count_laws(data: ReportData) -> str:
     """One, and those it is compared with."""
     others = len(data.variants)
-    if not others:
-        return "one"
-    return f"one; {others} other choices of law, method and runs stand in Other choices"
+    beside = f"; {others} other choices of law, method and runs stand in Other choices"
+    return "one" + (beside if others else "")
 
 
 def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from scaling.fitting.fitted import Fit, Frontier
+from scaling.laws.registry import find_family
 from scaling.tables.filters import FilterEffect
 from scaling.units import format_count, format_flops
+from scaling.words.letters import spell_letter
 from scaling.words.plain import (
     ABSENT,
     APPROACH_WORDS,
@@ -17,7 +19,7 @@ from scaling.words.plain import (
     format_range,
     format_share,
 )
-from scaling.words.statuses import SHORT_STATUSES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.fitting.backtest import Backtest
@@ -28,12 +30,6 @@ _FILTER_WORDS: Mapping[str, str] = {
     "min_ratio": "Only runs with enough tokens per parameter",
     "best_recipe": "Only the best recipe of each cell",
 }
-_LAW_WORDS: Mapping[str, str] = {
-    "chinchilla": "Chinchilla's law",
-    "tied": "Chinchilla's law with equal exponents",
-    "droppo": "Droppo and Elibol's law",
-}
-_LETTERS = {"alpha": "α", "beta": "β"}
 
 
 def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]]:
@@ -55,12 +51,12 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
     both = (fit, whole)
     rows: list[tuple[str, ...]] = [
         ("Runs fitted", str(fit.n), str(whole.n)),
-        ("The fit", *(SHORT_STATUSES[one.status] for one in both)),
+        ("The fit", *(STATUSES[one.status].short for one in both)),
     ]
     letters = dict.fromkeys(name for one in both if one.law for name in one.law.params)
     for name in letters if not fit.members else ():
         values = [one.law.params.get(name) if one.law else None for one in both]
-        rows.append((_LETTERS.get(name, name), *map(format_plain, values)))
+        rows.append((spell_letter(name), *map(format_plain, values)))
     ends = [one.frontier.range[1] for one in both if one.frontier is not None]
     if ends:
         at = ends[0]
@@ -86,7 +82,7 @@ def list_members(fit: Fit) -> list[tuple[str, str, str, str]]:
         known = [format_share(error) for error in one.errors if error is not None]
         rows.append(
             (
-                _LAW_WORDS.get(one.name.split("/")[0], one.name),
+                find_family(one.name.split("/")[0]).words.title or one.name,
                 f"at least {ratio:g} tokens per parameter" if ratio else "all",
                 format_share(one.weight),
                 ", ".join(known) or "not scored",

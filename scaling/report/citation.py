@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import re
 
+from scaling.report.data import ReportData
+
 _UNSAFE = re.compile(r"[^A-Za-z0-9 .,:;()/+_-]")
+
+
+def cite_report(data: ReportData) -> str:
+    """The entry of a report."""
+    return write_bibtex(
+        name=data.name,
+        version=data.versions.get("scaling", ""),
+        digest=data.fit.table_digest,
+        created=data.created,
+    )
 
 
 def write_bibtex(*, name: str, version: str, digest: str, created: str) -> str:
@@ -16,12 +28,11 @@ def write_bibtex(*, name: str, version: str, digest: str, created: str) -> str:
         digest: SHA-256 of the fitted rows.
         created: "YYYY-MM-DD ...".
     """
-    safe = {key: _escape(text) for key, text in (("name", name), ("version", version))}
     date = re.match(r"(\d{4})-(\d{2})-\d{2}", created)
     lines = [
         f"@misc{{scaling-{re.sub('[^A-Za-z0-9-]', '-', name)},",
-        f"  title = {{Scaling report: {safe['name']}}},",
-        f"  note = {{scaling {safe['version']}, fitted rows SHA-256 {_escape(digest[:16])}}},",
+        f"  title = {{Scaling report: {_escape(name)}}},",
+        f"  note = {{scaling {_escape(version)}, fitted rows SHA-256 {_escape(digest[:16])}}},",
     ]
     if date is not None:
         lines += [f"  year = {{{date[1]}}},", f"  month = {{{int(date[2])}}},"]

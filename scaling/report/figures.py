@@ -7,7 +7,7 @@ the budget (viridis, ascending; without budgets, C); N, D and C are logarithmic.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -150,33 +150,47 @@ def draw_frontier(
     allocations: Sequence[Allocation],
 ) -> None:
     """N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
-    flops, edge, best = lines.flops, lines.edge, lines.best[quantity]
-    shown = [best]
-    if lines.band is not None:
-        bottom, top = lines.band[quantity]
-        ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
-        shown += [bottom, top]
-    ax.plot(flops[flops <= edge], best[flops <= edge], color=INK, linewidth=1.9)
-    ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
-    column = 0 if quantity == "params" else 1
-    shown.append(_draw_minima(ax, data, fit, column))
+    flops, column = lines.flops, 0 if quantity == "params" else 1
+    band = None if lines.band is None else lines.band[quantity]
+    shown = draw_line(ax, lines, lines.best[quantity], band)
+    shown.append(draw_minima(ax, data, fit, lambda optima: optima[:, 1 + column]))
     shown.append(_draw_answers(ax, allocations, quantity, ends=(flops[0], flops[-1])))
     set_log_axis(ax, "x", flops[0], flops[-1], words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
-    ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
-    note(ax, 0.03, 0.97, "within the data")
-    ax.set_xlabel(FLOPS_LABEL)
+    shade_data(ax, lines)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
 
 
-def _draw_minima(ax: Axes, data: MeasuredRuns, fit: Fit, column: int) -> FloatArray:
-    """Minima of the accepted IsoFLOP curves, in their budget's colour."""
+def draw_line(
+    ax: Axes, lines: FrontierLines, best: FloatArray, band: tuple[FloatArray, FloatArray] | None
+) -> list[FloatArray]:
+    """A quantity of the frontier against C in its band, dashed beyond the data; returns the values
+    shown."""
+    flops, edge = lines.flops, lines.edge
+    if band is not None:
+        ax.fill_between(flops, *band, color=MUTED, alpha=0.22, linewidth=0)
+    ax.plot(flops[flops <= edge], best[flops <= edge], color=INK, linewidth=1.9)
+    ax.plot(flops[flops >= edge], best[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
+    return [best, *(band or ())]
+
+
+def shade_data(ax: Axes, lines: FrontierLines) -> None:
+    """The budgets of the data, on an axis of C."""
+    ax.axvspan(lines.flops[0], lines.edge, color=SHADE, zorder=0, linewidth=0)
+    note(ax, 0.03, 0.97, "within the data")
+    ax.set_xlabel(FLOPS_LABEL)
+
+
+def draw_minima(
+    ax: Axes, data: MeasuredRuns, fit: Fit, value: Callable[[FloatArray], FloatArray]
+) -> FloatArray:
+    """A value of the accepted IsoFLOP curves' minima (C, N, D, loss), in their budget's colour."""
     isoflop = fit.approaches.get("isoflop")
     if isoflop is None or not isoflop.optima:
         return np.empty(0)
     optima = np.array(isoflop.optima)
-    colors = [choose_color(_nearest_position(data, flops)) for flops in optima[:, 0]]
-    values = np.asarray(optima[:, 1 + column], dtype=np.float64)
+    colors = [choose_color(data.find_position(flops)) for flops in optima[:, 0]]
+    values = value(optima)
     draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
     return values
 
@@ -320,8 +334,3 @@ def draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> Non
 def _set_loss_axis(ax: Axes, loss: FloatArray) -> None:
     pad = max(0.06 * float(np.ptp(loss)), 0.01)
     set_linear_axis(ax, "y", float(loss.min()) - 1.6 * pad, float(loss.max()) + pad)
-
-
-def _nearest_position(data: MeasuredRuns, flops: float) -> float:
-    """Colour of the run nearest in C: a minimum has the colour of its budget."""
-    return float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))])

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.report import figures, landscape
-from scaling.report.canvas import Draw, render_svg
+from scaling.report.canvas import render_svg
 from scaling.report.landscape import Surface
 from scaling.report.measured import FrontierLines, MeasuredRuns
 from scaling.units import format_count, format_flops
@@ -86,9 +86,7 @@ def draw_pictures(
 def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
     accepted = sum(not curve.rejection for curve in data.curves)
     lowest = ", ".join(
-        f"{format_flops(curve.budget.flops)}: rejected"
-        if curve.rejection
-        else f"{format_flops(curve.budget.flops)}: inside"
+        f"{format_flops(curve.budget.flops)}: {'rejected' if curve.rejection else 'inside'}"
         for curve in data.curves
     )
     caption = (
@@ -117,15 +115,14 @@ def _picture_residuals(data: MeasuredRuns, fit: Fit) -> Picture:
         caption += " The shaded band is ±2 σ of repeated seeds: misses inside it are noise."
     return _picture(
         "residuals",
-        [partial(_draw_residuals, data, fit, name) for name in ("params", "tokens", "ratio")],
+        [
+            partial(figures.draw_residuals, data, fit, against=name)
+            for name in ("params", "tokens", "ratio")
+        ],
         alt="Residuals of the law against model size, data, and tokens per parameter.",
         caption=caption,
         height=320,
     )
-
-
-def _draw_residuals(data: MeasuredRuns, fit: Fit, against: str, ax: Axes) -> None:
-    figures.draw_residuals(data, fit, ax, against=against)
 
 
 def _picture_frontier(
@@ -137,10 +134,9 @@ def _picture_frontier(
         f"{format_count(one.tokens)} tokens"
         for one in allocations
     )
-    source = {
-        "parametric": "the law",
-        "envelope": "the line through the envelope's handovers",
-    }.get(fit.asked, "the line through the IsoFLOP minima")
+    source = {"parametric": "the law", "envelope": "the line through the envelope's handovers"}.get(
+        fit.asked, "the line through the IsoFLOP minima"
+    )
     caption = f"Compute-optimal size and data by {source}: solid within the trained budgets, "
     caption += "dashed beyond. Diamonds are the minima of the IsoFLOP curves."
     if lines.band is not None:
@@ -151,10 +147,17 @@ def _picture_frontier(
     return _picture(
         "frontier",
         [
-            partial(_draw_frontier, data, fit, lines, quantity, allocations)
+            partial(
+                figures.draw_frontier,
+                data,
+                fit,
+                lines=lines,
+                quantity=quantity,
+                allocations=allocations,
+            )
             for quantity in ("params", "tokens")
         ],
-        alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status][1]}",
+        alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status].page}",
         caption=caption,
         height=430,
     )
@@ -192,7 +195,7 @@ def _picture_ratio(
         caption += f" Band: {format_share(fit.level)} interval of the fit alone."
     return _picture(
         "ratio",
-        [partial(_draw_ratio, data, fit, lines, allocations)],
+        [partial(landscape.draw_ratio, data, fit, lines=lines, allocations=allocations)],
         alt=f"Optimal tokens per parameter against budget: {format_count(float(ratio[0]))} at "
         f"{format_flops(float(lines.flops[0]))} FLOPs, {format_count(float(ratio[-1]))} at "
         f"{format_flops(float(lines.flops[-1]))}; Chinchilla's 20 as a reference line.",
@@ -201,44 +204,18 @@ def _picture_ratio(
     )
 
 
-def _draw_ratio(
-    data: MeasuredRuns,
-    fit: Fit,
-    lines: FrontierLines,
-    allocations: Sequence[Allocation],
-    ax: Axes,
-) -> None:
-    landscape.draw_ratio(data, fit, ax, lines=lines, allocations=allocations)
-
-
-def _draw_frontier(
-    data: MeasuredRuns,
-    fit: Fit,
-    lines: FrontierLines,
-    quantity: str,
-    allocations: Sequence[Allocation],
-    ax: Axes,
-) -> None:
-    figures.draw_frontier(data, fit, ax, lines=lines, quantity=quantity, allocations=allocations)
-
-
 def _picture(
     key: str, draws: Sequence[partial[None]], *, alt: str, caption: str, height: int = 440
 ) -> Picture:
     """Panels side by side on a wide page, one below the other on a phone."""
-    draw = _draw_each(draws)
-    panels = len(draws)
-    one = 250 if panels > 2 else 300 if panels == 2 else 360
-    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=(_WIDE, height), grid=(1, panels))
-    narrow = render_svg(
-        draw, key=f"{key}-n", alt=alt, size=(_PHONE, one * panels), grid=(panels, 1)
-    )
-    return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption, alt=alt)
 
-
-def _draw_each(draws: Sequence[partial[None]]) -> Draw:
     def draw(axes: Sequence[Axes]) -> None:
         for one, ax in zip(draws, axes, strict=True):
             one(ax)
 
-    return draw
+    panels = len(draws)
+    one = 250 if panels > 2 else 300 if panels == 2 else 360
+    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=(_WIDE, height), grid=(1, panels))
+    size = (_PHONE, one * panels)
+    narrow = render_svg(draw, key=f"{key}-n", alt=alt, size=size, grid=(panels, 1))
+    return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption, alt=alt)

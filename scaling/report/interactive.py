@@ -55,7 +55,7 @@ def list_live_figures(
                         "dashes",
                         params,
                         tokens,
-                        color=_color_of_budget(data, flops),
+                        color=name_variable(data.find_position(flops)),
                         words=f"{format_flops(flops)} FLOPs",
                     )
                     for flops, params, tokens in surface.budgets
@@ -70,7 +70,7 @@ def list_live_figures(
 def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
     traces = []
     for curve in data.curves:
-        color = _color_of_budget(data, curve.budget.flops)
+        color = name_variable(data.find_position(curve.budget.flops))
         name = f"budget {format_flops(curve.budget.flops)}"
         if curve.vertex is None or curve.lowest is None:
             rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
@@ -143,10 +143,6 @@ def _describe_runs(
 
 def _trace(kind: Kind, x: FloatArray, y: FloatArray, *, color: str, words: str) -> dict[str, Any]:
     return {"kind": kind, "x": _round(x), "y": _round(y), "color": color, "text": words}
-
-
-def _color_of_budget(data: MeasuredRuns, flops: float) -> str:
-    return name_variable(float(data.position[np.argmin(np.abs(np.log(data.flops / flops)))]))
 
 
 def _round(values: FloatArray | Sequence[float]) -> list[float]:

@@ -13,18 +13,24 @@ from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.report.axes import (
     draw_markers,
     format_power,
     label_ends,
     leave_room,
-    note,
     set_log_axis,
     span_of,
 )
-from scaling.report.canvas import ACCENT, INK, MUTED, SHADE, choose_color
-from scaling.report.figures import FLOPS_LABEL, PARAMS_LABEL, TOKENS_LABEL, draw_dots
+from scaling.report.canvas import ACCENT, INK, MUTED, choose_color
+from scaling.report.figures import (
+    PARAMS_LABEL,
+    TOKENS_LABEL,
+    draw_dots,
+    draw_line,
+    draw_minima,
+    shade_data,
+)
 from scaling.report.measured import FrontierLines, MeasuredRuns
 from scaling.units import FloatArray
 
@@ -58,8 +64,7 @@ def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> 
     law = fit.answering.law
     if law is None or len(data) == 0:
         return None
-    family = find_law(law.family)
-    letters = np.array([law.params[name] for name in family.param_names])
+    family, letters = read_law(law.family, law.params)
     params, tokens = span_of(data.params, margin=0.08), span_of(data.tokens, margin=0.08)
     sizes = np.geomspace(*params, _SIZES)
     corners = family.loss(letters, np.array([*params, *params]), np.repeat(tokens, 2))
@@ -103,7 +108,7 @@ def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
     set_log_axis(ax, "x", *surface.params)
     set_log_axis(ax, "y", *surface.tokens)
     for flops, params, tokens in surface.budgets:
-        color = choose_color(data.position[np.argmin(np.abs(np.log(data.flops / flops)))])
+        color = choose_color(data.find_position(flops))
         ax.plot(params, tokens, color=color, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     for loss, params, tokens in surface.levels:
         ax.plot(params, tokens, color=MUTED, linewidth=1.2, zorder=1)
@@ -132,27 +137,15 @@ def draw_ratio(
     allocations: Sequence[Allocation],
 ) -> None:
     """D*/N* against C, with its band, the answers, and Chinchilla's 20 as a reference."""
-    flops, edge = lines.flops, lines.edge
-    ratio = lines.best["tokens"] / lines.best["params"]
-    shown = [ratio, np.array([CHINCHILLA_RATIO])]
+    flops, band = lines.flops, None
     if lines.band is not None:
         # D falls as N rises at one budget: the ends of one are the other's, exchanged.
-        bottom = lines.band["tokens"][0] / lines.band["params"][1]
-        top = lines.band["tokens"][1] / lines.band["params"][0]
-        ax.fill_between(flops, bottom, top, color=MUTED, alpha=0.22, linewidth=0)
-        shown += [bottom, top]
+        params, tokens = lines.band["params"], lines.band["tokens"]
+        band = tokens[0] / params[1], tokens[1] / params[0]
     reference = np.full(2, CHINCHILLA_RATIO)
     ax.plot(flops[[0, -1]], reference, color=ACCENT, linewidth=1.4, linestyle=(0, (6, 3)), zorder=2)
-    ax.plot(flops[flops <= edge], ratio[flops <= edge], color=INK, linewidth=1.9)
-    ax.plot(flops[flops >= edge], ratio[flops >= edge], color=INK, linewidth=1.9, linestyle="--")
-    isoflop = fit.approaches.get("isoflop")
-    if isoflop is not None and isoflop.optima:
-        optima = np.array(isoflop.optima)
-        values = np.asarray(optima[:, 2] / optima[:, 1], dtype=np.float64)
-        nearest = [np.argmin(np.abs(np.log(data.flops / c))) for c in optima[:, 0]]
-        colors = [choose_color(data.position[at]) for at in nearest]
-        draw_markers(ax, optima[:, 0], values, colors, marker="D", size=58, zorder=5)
-        shown.append(values)
+    shown = draw_line(ax, lines, lines.best["tokens"] / lines.best["params"], band)
+    shown += [reference, draw_minima(ax, data, fit, lambda optima: optima[:, 2] / optima[:, 1])]
     if allocations:
         at = np.array([one.flops for one in allocations])
         values = np.array([one.tokens_per_param for one in allocations])
@@ -161,8 +154,6 @@ def draw_ratio(
     right = leave_room(ax, flops[0], flops[-1], letters=14)
     set_log_axis(ax, "x", flops[0], right, words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.08))
-    ax.axvspan(flops[0], edge, color=SHADE, zorder=0, linewidth=0)
-    note(ax, 0.03, 0.97, "within the data")
+    shade_data(ax, lines)
     label_ends(ax, [(float(flops[-1]), CHINCHILLA_RATIO, "Chinchilla: 20")])
-    ax.set_xlabel(FLOPS_LABEL)
     ax.set_ylabel("tokens per parameter D*/N*")

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.files.durable import blaming_machine, write_durably
+from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Check
 from scaling.report.answers import describe_answer, describe_law_unit, list_failed
 from scaling.report.calculator import list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
 from scaling.report.table_rows import COLUMNS, list_columns, list_headings, list_table_runs
@@ -37,8 +37,7 @@ def write_markdown(data: ReportData, folder: Path) -> Path:
         EnvironmentFault: The folder cannot be written.
     """
     path = folder / "report.md"
-    with blaming_machine(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_durably(path, render_markdown(data).encode("utf-8"))
     return path
 
@@ -49,8 +48,7 @@ def render_markdown(data: ReportData) -> str:
     fit, scale = data.fit, data.scale
     lines = [f"# Scaling report: {_plain(data.name)}", "", _plain(data.created), ""]
     lines += ["## The answer", ""]
-    for one in data.allocations:
-        told = describe_answer(one, fit, data.facts, scale)
+    for told in (describe_answer(one, fit, data.facts, scale) for one in data.allocations):
         if told.measured is not None:
             loss, params, tokens, which = told.measured
             lines += [
@@ -73,7 +71,7 @@ def render_markdown(data: ReportData) -> str:
         lines += [_bullet(name, check) for name, check in told.failed]
     if not data.allocations:
         lines += [f"No answer. {_plain(fit.reason)}", ""]
-    lines += [STATUSES[fit.status][1], ""]
+    lines += [STATUSES[fit.status].page, ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
     table = list_answers(fit, data.allocations, scale)
@@ -92,12 +90,9 @@ def render_markdown(data: ReportData) -> str:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
     if data.forecasts is not None:
-        lines += [
-            "## Forecasts, and what became of them",
-            "",
-            _plain(describe_score(data.forecasts)),
-        ]
-        lines += ["", *_table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts, scale))]
+        lines += ["## Forecasts, and what became of them", ""]
+        lines += [_plain(describe_score(data.forecasts)), ""]
+        lines += _table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts, scale))
     headings, scored = list_backtest(data.backtest)
     if scored:
         lines += ["## How well each law forecasts held-out runs", ""]
@@ -114,13 +109,7 @@ def render_markdown(data: ReportData) -> str:
         lines += [f"- {question} {_plain(answer)}" for question, answer in group.rows] + [""]
     lines += _list_source(data)
     lines += ["## Rebuild and cite", "", *_fence(data.command)]
-    bibtex = write_bibtex(
-        name=data.name,
-        version=data.versions.get("scaling", ""),
-        digest=fit.table_digest,
-        created=data.created,
-    )
-    lines += _fence(bibtex, "bibtex")
+    lines += _fence(cite_report(data), "bibtex")
     if data.origin is None:
         lines += ["The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))

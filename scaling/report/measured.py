@@ -16,7 +16,7 @@ from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve, fit_curves
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.sweep.cells import Plan
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
@@ -60,6 +60,10 @@ class MeasuredRuns:
 
     def __len__(self) -> int:
         return len(self.run)
+
+    def find_position(self, flops: float) -> float:
+        """Place of a budget's colour [FLOP]: that of the run nearest in C."""
+        return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
 
 
 def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
@@ -113,8 +117,7 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
     law = fit.answering.law
     if law is None:
         return None
-    family = find_law(law.family)
-    letters = np.array([law.params[name] for name in family.param_names])
+    family, letters = read_law(law.family, law.params)
     return family.loss(letters, params, tokens)
 
 
@@ -146,8 +149,7 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
     flops = np.unique(np.append(flops, edge))
     if fit.asked == "parametric" and fit.law is not None:
-        family = find_law(fit.law.family)
-        letters = np.array([fit.law.params[name] for name in family.param_names])
+        family, letters = read_law(fit.law.family, fit.law.params)
         best = find_frontier(family, letters, flops=flops, cost=fit.cost)
         draws = None
         if fit.draws:

@@ -20,8 +20,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from scaling.files.durable import blaming_machine, write_durably
+from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Fit
+from scaling.laws.registry import find_family
 from scaling.report.answers import (
     compare_conventions,
     describe_answer,
@@ -41,7 +42,7 @@ from scaling.report.choices import (
     list_frontiers,
     list_members,
 )
-from scaling.report.citation import write_bibtex
+from scaling.report.citation import cite_report
 from scaling.report.data import ReportData
 from scaling.report.embedding import (
     embed_csv,
@@ -72,17 +73,15 @@ from scaling.report.sources import (
 )
 from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, list_table_runs
 from scaling.units import format_count, format_flops
+from scaling.units.losses import LossScale
 from scaling.words.forecasts import describe_score, list_forecast_rows
-from scaling.words.plain import (
-    FORECAST_HEADINGS,
-    format_share,
-)
+from scaling.words.letters import write_formula
+from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
 from scaling.words.statuses import STATUSES
 
 _HEAD_CHARACTERS = 2000
 
-_EQUATIONS = {"chinchilla": Markup("L(N, D) = E + A / N<sup>α</sup> + B / D<sup>β</sup>")}
 _QUESTION = re.compile(r"\A\s*#\s*Question:\s*(.+)")
 
 
@@ -101,8 +100,7 @@ def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) 
     if keep_current and _is_current(path, data):
         return path
     content = render_page(data).encode("utf-8")
-    with blaming_machine(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_durably(path, content)
     return path
 
@@ -153,12 +151,12 @@ def render_page(data: ReportData) -> str:
 def _gather_answers(data: ReportData) -> dict[str, Any]:
     """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
     fit = data.fit
-    tone, meaning = STATUSES[fit.status]
+    status = STATUSES[fit.status]
     table = tabulate_answers(fit, data.allocations, data.scale)
     asking = " ".join(map(shlex.quote, (data.source, *data.options)))
     return {
-        "tone": tone,
-        "status": meaning,
+        "tone": status.tone,
+        "status": status.page,
         "question": _find_question(data.sweep_yaml),
         "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
         "weaknesses": list_failed(fit.checks),
@@ -212,13 +210,22 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     }
 
 
+def _write_equation(fit: Fit, scale: LossScale) -> Markup | str:
+    """The law's formula; empty without one, and for an ensemble, whose members have theirs."""
+    if fit.law is None or fit.members:
+        return ""
+    law = fit.law.rewrite(fit.law.find_scale(scale))
+    equation = find_family(law.family).equation
+    return Markup(f"L(N, D) = {write_formula(equation)}")  # its own text, escaped there
+
+
 def _gather_law(data: ReportData) -> dict[str, Any]:
     """The law, what was fitted, and other laws beside it."""
     fit = data.fit
     said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
     return {
-        "equation": _EQUATIONS.get(fit.law.family if fit.law else "", ""),
+        "equation": _write_equation(fit, data.scale),
         "coefficients": list_coefficients(fit, data.scale),
         "law_unit": describe_law_unit(fit, data.scale),
         "noise": describe_noise(fit),
@@ -294,12 +301,7 @@ def _gather_rest(data: ReportData) -> dict[str, Any]:
         "recipe_steps": [] if data.recipes is None else list(map(say_step, data.recipes.steps)),
         "csv_link": embed_csv(data.csv),
         "csv_rows": max(0, data.csv.count("\n") - 1),
-        "bibtex": write_bibtex(
-            name=data.name,
-            version=data.versions.get("scaling", ""),
-            digest=data.fit.table_digest,
-            created=data.created,
-        ),
+        "bibtex": cite_report(data),
     }
 
 

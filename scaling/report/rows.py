@@ -18,6 +18,7 @@ from scaling.sweep.families.registry import describe_shape
 from scaling.sweep.runspec import Recipe
 from scaling.units import format_count, format_flops
 from scaling.units.losses import NATS, LossScale
+from scaling.words.letters import spell_letter
 from scaling.words.plain import (
     ABSENT,
     format_budget,
@@ -100,23 +101,18 @@ def list_runs(
     )
     rows = [_describe_run(cell, results, failures, count, scale) for cell in ordered]
     rows = [
-        dataclasses.replace(
-            row, status=f"{row.status}, not fitted", why=row.why or "left out by a filter"
-        )
-        if row.run_id in left_out
-        else row
+        _explain(row, "not fitted", "left out by a filter") if row.run_id in left_out else row
         for row in rows
     ]
     for run_id in sorted(results.keys() - places.keys()):
-        result = results[run_id]
-        outside = Cell(run=result.run, budget=None, role="grid")
+        outside = Cell(run=results[run_id].run, budget=None, role="grid")
         row = _describe_run(outside, results, failures, count, scale)
-        rows.append(
-            dataclasses.replace(
-                row, status=f"{row.status}, outside the plan", why=row.why or "of an earlier plan"
-            )
-        )
+        rows.append(_explain(row, "outside the plan", "of an earlier plan"))
     return rows
+
+
+def _explain(row: RunRow, status: str, why: str) -> RunRow:
+    return dataclasses.replace(row, status=f"{row.status}, {status}", why=row.why or why)
 
 
 def _describe_run(
@@ -138,20 +134,13 @@ def _describe_run(
         str(run.recipe.steps),
     )
     if result is None:
-        why = failures.get(run_id, "")
-        middle = (
-            format_count(run.tokens),
-            format_flops(run.flops),
-            ABSENT,
-            ABSENT,
-            ABSENT,
-        )
+        middle = (format_count(run.tokens), format_flops(run.flops), *3 * (ABSENT,))
         status, tone = ("failed", "red") if run_id in failures else ("no result yet", "amber")
         return RunRow(
             run_id=run_id,
             tone=tone,
             status=status,
-            why=why,
+            why=failures.get(run_id, ""),
             cells=(*head, *middle, *tail, ABSENT, ABSENT),
         )
     row = IndexedRun(result=result, role=cell.role, budget=cell.budget, convention=count).to_row()
@@ -180,13 +169,8 @@ def _describe_run(
 def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
     """(budget, N, D, why) of every cell that is not trained."""
     return [
-        (
-            format_budget(one.budget),
-            format_optional(one.params),
-            format_optional(one.tokens),
-            one.reason,
-        )
-        for one in plan.rejected
+        (format_budget(c.budget), format_optional(c.params), format_optional(c.tokens), c.reason)
+        for c in plan.rejected
     ]
 
 
@@ -198,12 +182,11 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     rows = []
     for field in dataclasses.fields(Recipe):
         values = [getattr(recipe, field.name) for recipe in recipes]
-        meaning = _RECIPE_WORDS.get(field.name, "")
         if all(is_number(value) for value in values):
             text = format_range(min(values), max(values))
         else:
             text = ", ".join(sorted({str(value) for value in values}))
-        rows.append((field.name.replace("_", " "), text, meaning))
+        rows.append((field.name.replace("_", " "), text, _RECIPE_WORDS.get(field.name, "")))
     return rows
 
 
@@ -216,7 +199,7 @@ def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str,
         intervals = law.intervals or {}
         for name, value in law.params.items():
             interval = format_interval(intervals.get(name), format_plain)
-            rows.append((_GREEK.get(name, name), format_plain(value), interval or ABSENT))
+            rows.append((spell_letter(name), format_plain(value), interval or ABSENT))
     if fit.frontier is not None:
         ends = fit.frontier.intervals or {}
         for name, label in (("a", "a  (N* ∝ Cᵃ)"), ("b", "b  (D* ∝ Cᵇ)")):
@@ -226,9 +209,6 @@ def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str,
     return rows
 
 
-_GREEK = {"alpha": "α", "beta": "β"}
-
-
 def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
     """(budget, N at the minimum, loss there, verdict) of each IsoFLOP curve."""
     rows = []
@@ -236,20 +216,13 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
         at = ABSENT
         if curve.vertex is not None and not curve.rejection:
             at = format_count(math.exp(curve.centre + curve.vertex))
-        rows.append(
-            (
-                format_flops(curve.budget.flops),
-                at,
-                ABSENT if curve.rejection else format_loss(data.scale.to_or_none(curve.lowest)),
-                _cut_name(curve.sentence, format_flops(curve.budget.flops)),
-            )
-        )
+        budget = format_flops(curve.budget.flops)
+        lowest = ABSENT
+        if not curve.rejection:
+            lowest = format_loss(data.scale.to_or_none(curve.lowest))
+        verdict = curve.sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
+        rows.append((budget, at, lowest, verdict))
     return rows
-
-
-def _cut_name(sentence: str, budget: str) -> str:
-    """A curve's sentence without its budget, which stands in the row's first cell."""
-    return sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
 
 
 def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str]]:
@@ -276,12 +249,8 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
 def list_versions(
     results: Mapping[str, RunResult], page: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """(software or processor, what the runs recorded of it); last what wrote the page.
-
-    Args:
-        results: By run_id.
-        page: Of the process that renders; no run rests on it.
-    """
+    """(software or processor, what the runs recorded of it); last what wrote the page: `page`, on
+    which no run rests."""
     recorded = [one.versions for one in results.values() if one.versions is not None]
     rows = []
     for name in dict.fromkeys(name for one in recorded for name in one):

@@ -6,7 +6,7 @@ answer; a reader sees how much of it is the runs and how much is the choice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,12 +45,11 @@ def list_variants(
     variants: Sequence[Variant], scale: LossScale = NATS
 ) -> list[tuple[str, list[tuple[str, str, str, str, str, str, str]]]]:
     """(heading, rows) of each group; a row is words, runs, N*, D*, D*/N*, loss, command."""
-    groups = []
-    for group, heading in HEADINGS.items():
-        rows = [_describe(one, scale) for one in variants if one.group == group]
-        if rows:
-            groups.append((heading, rows))
-    return groups
+    return [
+        (heading, rows)
+        for group, heading in HEADINGS.items()
+        if (rows := [_describe(one, scale) for one in variants if one.group == group])
+    ]
 
 
 def _describe(one: Variant, scale: LossScale) -> tuple[str, str, str, str, str, str, str]:
@@ -74,24 +73,14 @@ def describe_spread(variants: Sequence[Variant], used: Allocation) -> str:
     answers = [one.answer for one in variants if one.answer is not None]
     if len(answers) < 2:
         return ""
-    params, tokens = (
-        _span(answers, lambda one: one.params),
-        _span(answers, lambda one: one.tokens),
-    )
+    params, tokens = [one.params for one in answers], [one.tokens for one in answers]
     sentence = (
-        f"Over these {len(answers)} ways the best size runs from {format_count(params[0])} to "
-        f"{format_count(params[1])} parameters (×{params[1] / params[0]:.2g}) and the data from "
-        f"{format_count(tokens[0])} to {format_count(tokens[1])} tokens"
+        f"Over these {len(answers)} ways the best size runs from {format_count(min(params))} to "
+        f"{format_count(max(params))} parameters (×{max(params) / min(params):.2g}) and the data "
+        f"from {format_count(min(tokens))} to {format_count(max(tokens))} tokens"
     )
     inside = used.params_interval
     if inside is None:
         return sentence + "."
     within = sum(inside.low <= one.params <= inside.high for one in answers)
     return f"{sentence}; {within} of the {len(answers)} sizes lie inside the answer's interval."
-
-
-def _span(
-    answers: Sequence[Allocation], value: Callable[[Allocation], float]
-) -> tuple[float, float]:
-    values = [value(one) for one in answers]
-    return min(values), max(values)

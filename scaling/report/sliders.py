@@ -15,14 +15,9 @@ from typing import Any
 import numpy as np
 
 from scaling.allocation.composite import MAX_EPOCHS
-from scaling.allocation.problem import (
-    PUBLISHED_WORTH,
-    SERVING_SHARE,
-    Problem,
-    find_best_params,
-)
+from scaling.allocation.problem import PUBLISHED_WORTH, SERVING_SHARE, Problem, find_best_params
 from scaling.fitting.fitted import Fit
-from scaling.laws.registry import find_law
+from scaling.laws.registry import read_law
 from scaling.units import FloatArray
 from scaling.units.losses import NATS, LossScale
 
@@ -36,7 +31,7 @@ _FRESH = 1e40  # more unique tokens than any run sees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
+class ConditionCurve:
     """Answers for one pair of conditions, ascending in C; each of shape (k,).
 
     Attributes:
@@ -62,15 +57,14 @@ class Curve:
 
 def trace_conditions(
     fit: Fit, *, low: float, high: float, scale: LossScale = NATS
-) -> tuple[Curve, ...]:
+) -> tuple[ConditionCurve, ...]:
     """A curve for every pair of stops but (none, none), from `low` to `high` FLOPs.
 
     Empty where no law answers.
     """
     if fit.asked != "parametric" or fit.law is None or fit.covered is None or not fit.approaches:
         return ()
-    family = find_law(fit.law.family)
-    letters = np.array([fit.law.params[name] for name in family.param_names])
+    family, letters = read_law(fit.law.family, fit.law.params)
     ends = Problem(law=family, coefficients=np.tile(letters, (3, 1)), cost=fit.cost)
     budgets = np.array([low, fit.covered.flops[1], high])
     tokens = budgets / fit.cost.flops_per_token(find_best_params(ends, budgets))
@@ -142,7 +136,9 @@ def _is_asked(points: FloatArray, low: float, high: float) -> np.ndarray[Any, An
     return found
 
 
-def _cut(points: FloatArray, served: float, unique: float, low: float, high: float) -> Curve:
+def _cut(
+    points: FloatArray, served: float, unique: float, low: float, high: float
+) -> ConditionCurve:
     """The part from low to high, with one point beyond each end, of at most MAX_EPOCHS."""
     flops, _, tokens, _ = points
     kept = np.flatnonzero((flops >= low) & (flops <= high) & (tokens <= MAX_EPOCHS * unique))
@@ -150,7 +146,7 @@ def _cut(points: FloatArray, served: float, unique: float, low: float, high: flo
         last = kept[np.argmax(np.append(np.diff(kept) > 1, True))]
         kept = np.arange(max(0, kept[0] - 1), min(flops.size, last + 2))
     flops, params, tokens, loss = points[:, kept]
-    return Curve(
+    return ConditionCurve(
         served=served,
         unique=None if unique == _FRESH else unique,
         flops=flops,

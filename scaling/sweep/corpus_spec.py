@@ -7,12 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from scaling.sweep.fields import Count, Positive, Seed, SpecModel, read_count, refuse_doubles
+from scaling.sweep.corpus_sources import SOURCES, describe_sources, name_takers
+from scaling.sweep.fields import Count, OneOf, Positive, Seed, SpecModel, read_count, refuse_doubles
 from scaling.sweep.tokenizer_names import TOKENIZER_FORMS, TOKENIZER_PATTERN, find_name_problem
-
-CorpusSource = Literal[
-    "novels", "python-stdlib", "text", "jsonl", "parquet", "hf", "shards", "synthetic"
-]
 
 
 def _read_tokenizers(value: Any) -> Any:
@@ -37,33 +34,16 @@ Tokenizers = Annotated[
     BeforeValidator(_read_tokenizers),
     WithJsonSchema(_ANY_TOKENIZERS),
 ]
+_OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
-
-# Keys of a corpus that mean something for some sources only.
-_KEYS_OF_SOURCES: dict[str, tuple[str, ...]] = {
-    "paths": ("text", "jsonl", "parquet", "hf", "shards"),
-    "field": ("jsonl", "parquet", "hf"),
-    "tokenizer": ("novels", "python-stdlib", "text", "jsonl", "parquet", "hf"),
-    "held_out": ("shards",),
-    "vocab_size": ("shards",),
-    "header": ("shards",),
-    "separator": ("shards",),
-    "bytes_per_token": ("shards",),
-    "tokens": ("synthetic",),
-    "seed": ("synthetic",),
-}
-_NEEDED = ("paths", "held_out", "vocab_size", "tokens")
 
 
 class CorpusSpec(SpecModel):
     """Where the text comes from and how it becomes tokens."""
 
-    source: CorpusSource = Field(
-        description="`novels`, `python-stdlib` and `synthetic` need no files; `text`, `jsonl`, "
-        "`parquet`, `hf` (a folder of `save_to_disk`) and `shards` (tokens, `.bin`) read `paths`"
-    )
+    source: Annotated[str, OneOf(SOURCES)] = Field(description=describe_sources())
     paths: Paths = Field((), description="files, folders or globs, relative to the sweep file")
-    field: str = Field("text", description="key or column of the text in `jsonl`, `parquet`, `hf`")
+    field: str = Field("text", description=f"key or column of the text in {name_takers('field')}")
     tokenizer: Tokenizers = Field(
         ("bytes",),
         description="`bytes`, `characters`, `bpe:N`, `words:N`, `words+space:N` (N tokens in all); "
@@ -94,18 +74,25 @@ class CorpusSpec(SpecModel):
     @property
     def epochs_allowed(self) -> float:
         """Passes over the training tokens that a cell may make."""
-        return min(1.0, self.max_epochs) if self.source == "synthetic" else self.max_epochs
+        return min(1.0, self.max_epochs) if SOURCES[self.source].once else self.max_epochs
+
+    @property
+    def knows_bytes(self) -> bool:
+        """Whether the bytes of text behind its tokens are known."""
+        return SOURCES[self.source].kind == "text" or self.bytes_per_token is not None
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
-        for key, sources in _KEYS_OF_SOURCES.items():
-            if key in self.model_fields_set and self.source not in sources:
+        source = SOURCES[self.source]
+        for key in CorpusSpec.model_fields:
+            given, takes = key in self.model_fields_set, key in (*_OF_ALL, *source.keys)
+            if given and not takes:
                 raise PydanticCustomError(
                     "source_key",
                     "source {source} takes no {key}. Remove it.",
                     {"source": self.source, "key": key, "at": (key,)},
                 )
-            if key in _NEEDED and self.source in sources and not getattr(self, key):
+            if key in source.needs and not getattr(self, key):
                 raise PydanticCustomError(
                     "source_key",
                     "source {source} needs {key}. Add it.",

@@ -8,7 +8,7 @@ Three kinds, one form: `6ND` (κ = 6), `ladder` (the exact FLOPs of this project
 On the ladder κ is smoothed: depth and width step one at a time, so κ of neighbouring rungs
 alternates by up to ±15 % at the smallest widths, and a frontier minimised along the saw's teeth
 would jump between them. A local-linear kernel of width ln 2 in log N takes its place; the widest
-deviation from an exact rung is kept in `max_deviation` and printed with the fit. The FLOPs of a
+deviation from an exact rung is kept in `max_deviation` and said with an answer. The FLOPs of a
 *buildable* shape are always the exact ones.
 """
 

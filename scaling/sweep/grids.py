@@ -1,12 +1,15 @@
-"""The key grid of a sweep file: which (N, D) are asked for."""
+"""The key grid of a sweep file: which (N, D) are asked for.
+
+A grid is a class and a line of GRIDS; which one a mapping is, its keys decide.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import Discriminator, Field, Tag, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field, GetJsonSchemaHandler, field_validator, model_validator
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.fields import (
@@ -37,8 +40,37 @@ class PriorSpec(SpecModel):
         return float(self.params * (budget / self.flops) ** self.exponent)
 
 
-class IsoflopGrid(SpecModel):
+class Grid(SpecModel):
+    """What every grid says of itself.
+
+    Attributes:
+        heading: As its section in docs/sweep-file.md is headed.
+    """
+
+    heading: ClassVar[str]
+
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """Whether a mapping of these keys is meant as this grid."""
+        raise NotImplementedError
+
+    def count(self) -> int:
+        """Cells that the grid asks for."""
+        raise NotImplementedError
+
+    def find_largest(self) -> float:
+        """Largest N that the grid asks for [matmul parameters]."""
+        raise NotImplementedError
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """The rungs nearest to what is asked for, each with its D."""
+        raise NotImplementedError
+
+
+class IsoflopGrid(Grid):
     """For each budget, `sizes` rungs of the ladder within ×`span` of the expected optimum."""
+
+    heading = "grid: {budgets, sizes, span, prior}"
 
     budgets: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         description="training FLOPs of each IsoFLOP curve"
@@ -48,6 +80,11 @@ class IsoflopGrid(SpecModel):
         4.0, description="largest distance from the expected optimum, as a factor of N"
     )
     prior: PriorSpec = Field(PriorSpec(), description="the expected optimum")
+
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return True  # what is meant by no other
 
     @field_validator("budgets")
     @classmethod
@@ -75,15 +112,15 @@ class IsoflopGrid(SpecModel):
         return self
 
     def count(self) -> int:
-        """Cells that the grid asks for."""
+        """See Grid."""
         return len(self.budgets) * self.sizes
 
     def find_largest(self) -> float:
-        """Largest N that the grid asks for [matmul parameters]."""
+        """See Grid."""
         return max(self.prior.expect_params(budget) for budget in self.budgets) * self.span
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """The rungs nearest to what is asked for, each with its D."""
+        """See Grid."""
         for budget in self.budgets:
             centre = self.prior.expect_params(budget)
             for shape in choose_rungs(ladder, centre, sizes=self.sizes, span=self.span):
@@ -91,8 +128,10 @@ class IsoflopGrid(SpecModel):
                 yield Wish(shape=shape, tokens=tokens, budget=budget)
 
 
-class ProductGrid(SpecModel):
+class ProductGrid(Grid):
     """Every combination of model sizes and token counts."""
+
+    heading = "grid: {params, tokens}"
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="wished-for N [matmul parameters]; the nearest rung is built"
@@ -101,20 +140,30 @@ class ProductGrid(SpecModel):
         description="D [tokens]"
     )
 
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return "budgets" not in keys and bool(keys & {"params", "tokens"})
+
     def count(self) -> int:
+        """See Grid."""
         return len(self.params) * len(self.tokens)
 
     def find_largest(self) -> float:
+        """See Grid."""
         return max(self.params)
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """See Grid."""
         for size in self.params:
             for count in self.tokens:
                 yield Wish(shape=find_rung(ladder, size), tokens=count, budget=None)
 
 
-class RatioGrid(SpecModel):
+class RatioGrid(Grid):
     """Every combination of model sizes and tokens per parameter."""
+
+    heading = "grid: {params, tokens_per_param}"
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="wished-for N [matmul parameters]; the nearest rung is built"
@@ -123,13 +172,21 @@ class RatioGrid(SpecModel):
         description="D / N"
     )
 
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return "tokens_per_param" in keys
+
     def count(self) -> int:
+        """See Grid."""
         return len(self.params) * len(self.tokens_per_param)
 
     def find_largest(self) -> float:
+        """See Grid."""
         return max(self.params)
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """See Grid."""
         for size in self.params:
             shape = find_rung(ladder, size)
             for ratio in self.tokens_per_param:
@@ -143,41 +200,58 @@ class CellSpec(SpecModel):
     tokens: Positive = Field(description="D [tokens]")
 
 
-class CellGrid(SpecModel):
+class CellGrid(Grid):
     """An explicit list of cells."""
+
+    heading = "grid: {cells: [{params, tokens}, ...]}"
 
     cells: Annotated[tuple[CellSpec, ...], Field(strict=False, min_length=1)] = Field(
         description="each {params, tokens}"
     )
 
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return "cells" in keys
+
     def count(self) -> int:
+        """See Grid."""
         return len(self.cells)
 
     def find_largest(self) -> float:
+        """See Grid."""
         return max(cell.params for cell in self.cells)
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """See Grid."""
         for cell in self.cells:
             yield Wish(shape=find_rung(ladder, cell.params), tokens=cell.tokens, budget=None)
 
 
-def _kind_of_grid(value: Any) -> str:
-    keys = set(value) if isinstance(value, dict) else {type(value).__name__}
-    if "cells" in keys or "CellGrid" in keys:
-        return "cells"
-    if "tokens_per_param" in keys or "RatioGrid" in keys:
-        return "ratio"
-    if "budgets" not in keys and (keys & {"params", "tokens", "ProductGrid"}):
-        return "product"
-    return "isoflop"
+# In the order of docs/sweep-file.md; where several match, the last is meant.
+GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, CellGrid]
 
 
-GridSpec = Annotated[
-    Annotated[IsoflopGrid, Tag("isoflop")]
-    | Annotated[ProductGrid, Tag("product")]
-    | Annotated[RatioGrid, Tag("ratio")]
-    | Annotated[CellGrid, Tag("cells")],
-    Discriminator(_kind_of_grid),
-]
+def choose_grid(value: object) -> type[Grid]:
+    """The grid that a value of a sweep file is meant as."""
+    keys = set(value) if isinstance(value, dict) else set()
+    return next(kind for kind in reversed(GRIDS) if kind.matches(keys))
 
-GRID_TAGS = frozenset({"isoflop", "product", "ratio", "cells"})
+
+class _AnyGrid:
+    """Of an Annotated Grid: whichever of GRIDS is meant."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        kinds = {kind.__name__: kind.__pydantic_core_schema__ for kind in GRIDS}
+        return handler(core_schema.tagged_union_schema(kinds, lambda grid: type(grid).__name__))
+
+    def _read(self, value: object) -> Grid:
+        return value if isinstance(value, Grid) else choose_grid(value).model_validate(value)
+
+
+AnyGrid = Annotated[Grid, _AnyGrid()]

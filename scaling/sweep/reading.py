@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import typing
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,18 +18,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from scaling.errors import SpecError
-from scaling.sweep.corpus_spec import CorpusSpec
-from scaling.sweep.grids import (
-    GRID_TAGS,
-    CellGrid,
-    CellSpec,
-    IsoflopGrid,
-    PriorSpec,
-    ProductGrid,
-    RatioGrid,
-)
-from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
-from scaling.sweep.spec import ModelSpec, ResourcesSpec, SweepSpec
+from scaling.sweep.grids import Grid, choose_grid
+from scaling.sweep.spec import SweepSpec
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
 
 _OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its value
@@ -94,17 +85,12 @@ def _format(problems: Iterable[tuple[int, int, str]], source: str) -> list[str]:
 
 
 def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, int], str]:
-    path: KeyPath = tuple(
-        part
-        for index, part in enumerate(details["loc"])
-        if not (part in GRID_TAGS and index == 1 and details["loc"][0] == "grid")
-        and part != _OF_A_KEY
-    )
+    path: KeyPath = tuple(part for part in details["loc"] if part != _OF_A_KEY)
     dotted = ".".join(str(part) for part in path) or "the file"
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
         place = document.key_places.get(path, _nearest(document, path))
-        known = _known_keys(tuple(details["loc"][:-1]))
+        known = list(_find_model(path[:-1], document).model_fields)
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
         return place, f"{_clip(dotted)}: unknown key. {advice}"
@@ -135,6 +121,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "probe",
     }
 )
 _WANTED = {
@@ -161,26 +148,24 @@ _WANTED = {
 }
 
 
-def _known_keys(path: KeyPath) -> list[str]:
-    """Keys allowed at a place in the spec, by walking the models as pydantic did."""
-    models: dict[KeyPath, type[BaseModel]] = {
-        (): SweepSpec,
-        ("corpus",): CorpusSpec,
-        ("model",): ModelSpec,
-        ("grid", "isoflop"): IsoflopGrid,
-        ("grid", "isoflop", "prior"): PriorSpec,
-        ("grid", "product"): ProductGrid,
-        ("grid", "ratio"): RatioGrid,
-        ("grid", "cells"): CellGrid,
-        ("recipe",): RecipeSpec,
-        ("schedule",): ScheduleSpec,
-        ("resources",): ResourcesSpec,
-    }
-    if path[:3] == ("grid", "cells", "cells") or path[:1] == ("extra_cells",):
-        return list(CellSpec.model_fields)
-    if path[:1] == ("recipes",):
-        return list(RecipeSpec.model_fields)
-    return list(models[path].model_fields)
+def _find_model(path: KeyPath, document: YamlDocument) -> type[BaseModel]:
+    """The model of a place in the spec, by walking the models as pydantic did."""
+    model: type[BaseModel] = SweepSpec
+    for part in path:  # an index, and a name that the file gives, are no keys of a model
+        key = model.model_fields.get(str(part))
+        inner = None if key is None else _find_inner(key.annotation)
+        if inner is Grid:
+            inner = choose_grid(document.value["grid"])
+        model = inner or model
+    return model
+
+
+def _find_inner(annotation: object) -> type[BaseModel] | None:
+    """The model in a type, however deep; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_find_inner(one) for one in typing.get_args(annotation))
+    return next((one for one in found if one is not None), None)
 
 
 def _nearest(document: YamlDocument, path: KeyPath) -> tuple[int, int]:

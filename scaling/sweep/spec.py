@@ -26,10 +26,8 @@ from scaling.sweep.fields import (
     read_count,
     refuse_doubles,
 )
-from scaling.sweep.grids import (
-    CellSpec,
-    GridSpec,
-)
+from scaling.sweep.grids import AnyGrid, CellSpec
+from scaling.sweep.probe_spec import Asked
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 
@@ -107,7 +105,7 @@ class SweepSpec(SpecModel):
     name: Name = Field(description="folder of results and report: a-z, 0-9, - and _, at most 64")
     corpus: CorpusSpec
     model: ModelSpec = ModelSpec()
-    grid: GridSpec
+    grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
         (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
     )
@@ -133,6 +131,27 @@ class SweepSpec(SpecModel):
         (), description="budgets the report answers for [FLOP]"
     )
     keep_weights: bool = Field(True, description="keep each run's final weights")
+    evaluate: Annotated[tuple[Asked, ...], Field(strict=False)] = Field(
+        (),
+        description="probes measured of every finished run, each a name or {name: {option: value}}",
+    )
+
+    @model_validator(mode="after")
+    def _measurable(self) -> Self:
+        names = [one.probe.name for one in self.evaluate]
+        for at, one in enumerate(self.evaluate):
+            why = ""
+            if names[at] in names[:at]:
+                why = "is asked for twice. Leave one out."
+            elif one.probe.needs_weights and not self.keep_weights:
+                why = "looks at the weights, and keep_weights is false. Set it to true."
+            if why:
+                raise PydanticCustomError(
+                    "probe",
+                    "{probe} {why}",
+                    {"probe": names[at], "why": why, "at": ("evaluate", at)},
+                )
+        return self
 
     @field_validator("seeds")
     @classmethod
@@ -148,10 +167,7 @@ class SweepSpec(SpecModel):
                 "128, in place of seq_len.",
                 {"at": ("corpus", "tokenizer")},
             )
-        tokens_only = self.corpus.source == "synthetic" or (
-            self.corpus.source == "shards" and self.corpus.bytes_per_token is None
-        )
-        if self.model.context_bytes is not None and tokens_only:
+        if self.model.context_bytes is not None and not self.corpus.knows_bytes:
             raise PydanticCustomError(
                 "context",
                 "the bytes behind the tokens of source {source} are not known. Set seq_len.",

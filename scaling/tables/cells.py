@@ -29,8 +29,7 @@ from scaling.tables.states import (
     StateRule,
     StateTally,
     describe_unfinished,
-    is_flag_column,
-    is_state_column,
+    find_state_column,
 )
 from scaling.units import FloatArray, IntArray
 from scaling.units.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
@@ -66,6 +65,8 @@ class ReadOptions:
         where: (column, value) of the file; only rows that match all of them are read.
         loss_unit: For notes only.
         needed: Columns that must be there, in every row.
+        metrics: Further columns of finite numbers that must be there, each with its `_se` if there
+            is one.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class ReadOptions:
     where: Where = ()
     loss_unit: str = "nats"
     needed: tuple[str, ...] = REQUIRED_COLUMNS
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,9 +156,12 @@ class _Reader:
             file=self.name, format=self.raw.format, names=self.raw.names,
             has_line=not self.raw.place, remedy=self.raw.remedy,
         )  # fmt: skip
-        self.where = locate_columns(self.header, options.columns, options.needed)
+        beside = [name for one in options.metrics for name in (one, f"{one}_se")]
+        needed = (*options.needed, *options.metrics)
+        self.where = locate_columns(self.header, options.columns, needed, beside)
+        self.number_keys = (*NUMBERS, *beside)
         used = {name for one in self.where.values() for name in one.columns}
-        self.sources = [name for key in NUMBERS for name in self._columns_of(key)]
+        self.sources = [name for key in self.number_keys for name in self._columns_of(key)]
         self.sources = list(dict.fromkeys(self.sources))
         runs = () if "run" in options.columns or "run" in self.where else RUN_COLUMNS
         named = {key: self.where[key].columns[0] for key in TEXTS if key in self.where}
@@ -201,7 +206,7 @@ class _Reader:
         faults = self._settle(values, notes)
         columns: dict[str, FloatArray] = {}
         wrong: dict[str, list[_Wrong]] = {}
-        for key in NUMBERS:
+        for key in self.number_keys:
             if key in self.where:
                 columns[key] = self._evaluate(key, values, size)
                 wrong[key] = self._judge(key, columns, faults)
@@ -235,13 +240,9 @@ class _Reader:
         rule = self.options.states
         if rule.column is not None:
             return self._find(rule.column, "--state"), StateTally(rule.column, rule)
-        places = [
-            (is_flag_column(name), at, name)
-            for at, name in enumerate(self.raw.header)
-            if is_state_column(name) and name not in used
-        ]
-        _, at, name = min(places, default=(False, 0, ""))  # words say more than true and false
-        return (at, StateTally(name, rule)) if places else None
+        header = list(self.raw.header)
+        name = find_state_column([one for one in header if one not in used])
+        return None if name is None else (header.index(name), StateTally(name, rule))
 
     def _admit(self, row: Row) -> bool:
         """Whether the cells of a row are judged at all."""
@@ -455,8 +456,10 @@ def _read_odd(text: str, quantity: Quantity, marks: Marks) -> tuple[str, float]:
 
 def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     valid = np.isfinite(values)
-    kind = _KINDS[column]
-    if kind == "whole":
+    kind = _KINDS.get(column)  # None: a metric, of any size and sign
+    if kind is None:
+        valid &= np.abs(values) < _LARGEST
+    elif kind == "whole":
         valid &= (values == np.floor(values)) & (np.abs(values) <= _LARGEST_SEED)
     else:
         valid &= (values > 0) if kind == "positive" else (values >= 0)
@@ -468,12 +471,12 @@ def _name_fault(column: str, value: float) -> str:
     """Why a number is none of its column."""
     if not math.isfinite(value):
         return "is not a finite number"
-    kind = _KINDS[column]
+    kind = _KINDS.get(column)
     if kind == "whole":
         return "is not a whole number below 2^53"
     if kind == "positive" and value <= 0:
         return "is not above 0"
-    if value < 0:
+    if value < 0 and kind is not None:
         return "is below 0"
     if value < SMALLEST.get(column, 0.0):
         return f"is too small to compute with (at least {SMALLEST[column]:g})"

@@ -89,16 +89,25 @@ class FileHeader:
 
 
 def locate_columns(
-    header: FileHeader, mapping: Mapping[str, str], needed: Collection[str] = REQUIRED_COLUMNS
+    header: FileHeader,
+    mapping: Mapping[str, str],
+    needed: Collection[str] = REQUIRED_COLUMNS,
+    more: Sequence[str] = (),
 ) -> dict[str, Expression]:
     """Contract name -> what it is made of; an empty mapping leaves an optional column out.
+
+    Args:
+        header: Of the file.
+        mapping: Contract name -> what it is made of, where that is not the column of its name.
+        needed: Columns that must be there.
+        more: Names beside the contract's.
 
     Raises:
         TableError: With every missing, doubled or unknown name, and every bad expression.
     """
-    problems = [_describe_unknown(header, key) for key in mapping if key not in KNOWN]
+    problems = [_describe_unknown(header, key) for key in mapping if key not in (*KNOWN, *more)]
     where: dict[str, Expression] = {}
-    for column in KNOWN:
+    for column in (*KNOWN, *more):
         wanted = mapping.get(column, column).strip()
         if not wanted:
             if column in needed:
@@ -110,7 +119,11 @@ def locate_columns(
         except ExpressionError as error:
             if column not in mapping and column not in needed:
                 continue
-            if error.column:
+            close = get_close_matches(wanted, header.names, n=1)
+            if column in more and column not in mapping and close:
+                problems.append(f"{header.place}: {column}: no such column; did you mean "
+                                f"--metric {close[0]}?")  # fmt: skip
+            elif error.column:
                 problems.append(_describe_missing(header, column, error.column, mapping))
             else:
                 problems.append(f"{header.file}: columns: {column}: {error}")
@@ -147,12 +160,16 @@ def _join_missing(header: FileHeader, problems: Sequence[str]) -> list[str]:
 def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str]:
     """Columns whose names state a unit that they are not read in."""
     notes = []
-    loss = where["loss"]
-    if loss_unit == "nats" and len(loss.columns) == 1 and loss.text.strip('"`') == loss.columns[0]:
-        stated = _find_loss_unit(loss.columns[0])
-        if stated:
-            notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it "
-                         f"is {stated[0]}, say --loss-unit {stated[1]}")  # fmt: skip
+    loss = where.get("loss")
+    if (
+        loss
+        and loss_unit == "nats"
+        and len(loss.columns) == 1
+        and loss.text.strip('"`') == loss.columns[0]
+        and (stated := _find_loss_unit(loss.columns[0]))
+    ):
+        notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it is "
+                     f"{stated[0]}, say --loss-unit {stated[1]}")  # fmt: skip
     for column in ("N", "D", "C", "budget", "U"):
         found = where.get(column)
         if found is None or not found.is_column:

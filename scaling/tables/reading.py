@@ -10,14 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from scaling.errors import TableError
+from scaling.errors import TableError, UsageError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
 from scaling.sweep.ladder import list_ladder_of
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
-from scaling.tables.columns import KEPT
+from scaling.tables.columns import KEPT, TABLE_COLUMNS
+from scaling.tables.header import REQUIRED_COLUMNS
 from scaling.tables.index_rows import IndexRows
+from scaling.tables.metrics import Metric
 from scaling.tables.rows import shorten_problems
 from scaling.tables.run_table import RunTable, make_table
 from scaling.tables.states import USUAL, StateRule
@@ -45,6 +47,7 @@ def read_table(
     where: Where = (),
     anyway: bool = False,
     count: CountConvention = "matmul",
+    metrics: Sequence[str] = (),
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
@@ -69,6 +72,7 @@ def read_table(
         where: (column, value) of the file: only rows that have them all are read.
         anyway: Read a table whose columns seem to hold several units.
         count: How N is counted where rows state their shapes; other tables state their own N.
+        metrics: Further columns of numbers; where any is asked for, the loss may be missing.
 
     Returns:
         The table, rows in the file's order.
@@ -79,13 +83,18 @@ def read_table(
         UsageError: The file is Parquet, and pyarrow is not installed.
     """
     name = str(path)
-    options = ReadOptions(columns=columns or {}, states=states, where=where, loss_unit=loss_unit)
+    if known := set(metrics) & {one.name for one in TABLE_COLUMNS}:
+        raise UsageError(f"--metric {min(known)}: name a column that is not of the contract.")
+    options = ReadOptions(
+        columns=columns or {}, states=states, where=where, loss_unit=loss_unit,
+        needed=("N", "D") if metrics else REQUIRED_COLUMNS, metrics=tuple(metrics),
+    )  # fmt: skip
     cells = read_cells(Path(path), options)
     if cells.problems and not drop_bad:
         raise TableError(shorten_problems(cells.problems, name))
     if not cells.rows.size:
         raise TableError([f"{name}: {_describe_empty(cells)}; nothing is left to fit"])
-    table = _assemble(cells, name, loss_unit, count)
+    table = _assemble(cells, name, loss_unit, count, metrics)
     mixed = [doubt for doubt in judge_table(table) if doubt.mixed]
     if mixed and not anyway:
         raise TableError([f"{name}: {doubt} (--anyway fits them as they are)" for doubt in mixed])
@@ -97,7 +106,7 @@ def judge_table(table: RunTable) -> tuple[Doubt, ...]:
     return judge_units(
         table.params,
         table.tokens,
-        table.loss,
+        None if table.metric_facts or np.isnan(table.loss).any() else table.loss,
         table.flops,
         table.budget,
         names=dict(table.names),
@@ -114,10 +123,22 @@ def _describe_empty(cells: Cells) -> str:
     return f"{bad} malformed rows and no other ({first})"
 
 
-def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConvention) -> RunTable:
+def _assemble(
+    cells: Cells,
+    name: str,
+    loss_unit: LossUnit,
+    count: CountConvention,
+    asked: Sequence[str],
+) -> RunTable:
     """Units, missing C and the cost model; notes say what was done."""
     columns = dict(cells.columns)
-    blank = [key for key, values in columns.items() if np.isnan(values).all()]
+    metrics = [
+        Metric(name=one, values=columns.pop(one), errors=columns.pop(f"{one}_se", None))
+        for one in asked
+    ]
+    if metrics:
+        columns.setdefault("loss", np.full(len(cells.rows), np.nan))
+    blank = [key for key, values in columns.items() if np.isnan(values).all() and key != "loss"]
     for key in blank:
         del columns[key]
     notes = list(cells.notes)
@@ -139,7 +160,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
     run = cells.index.name_rows(rows.tolist())
     brackets: tuple[Bracket, ...] = ()
-    if run is not None and loss_unit != "ppl":  # an index is never in perplexities
+    if run is not None and loss_unit != "ppl" and not metrics:  # an index is never in perplexities
         brackets = cells.index.list_brackets(
             run,
             columns["N"],
@@ -165,6 +186,7 @@ def _assemble(cells: Cells, name: str, loss_unit: LossUnit, count: CountConventi
         source=name,
         names=tuple(cells.names.items()),
         loss_unit=loss_unit,
+        metrics=tuple(metrics),
     )
 
 

@@ -21,6 +21,7 @@ from scaling.sweep.cost_model import SIX_ND, CostModel, make_table_cost
 from scaling.sweep.counting import CountConvention
 from scaling.tables.brackets import Bracket
 from scaling.tables.columns import KEPT, NAMES, REQUIRED, Column
+from scaling.tables.metrics import Metric, MetricFacts
 from scaling.tables.rows import MAX_PROBLEMS, shorten_problems
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import LossUnit
@@ -67,6 +68,8 @@ class RunTable:
         brackets: Other recipes at the corners of the grid; empty where none were trained.
         names: (contract's name, what the file's columns make it of), for messages.
         loss_unit: What the loss column held; `loss` is in nats whatever it was.
+        metrics: Further quantities of the rows; `metric_table.fit_metric` fits one.
+        metric_facts: Of the metric in the place of the loss; None: it is the loss.
     """
 
     run: tuple[str, ...]
@@ -84,6 +87,8 @@ class RunTable:
     brackets: tuple[Bracket, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     loss_unit: LossUnit = "nats"
+    metrics: tuple[Metric, ...] = ()
+    metric_facts: MetricFacts | None = None
 
     params = _Kept[FloatArray]()
     tokens = _Kept[FloatArray]()
@@ -148,7 +153,8 @@ def make_table(
     facts: dict[str, Any] = {
         name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
     }
-    _verify_columns(columns, facts.get("source", "<arrays>"))
+    beside = bool(facts.get("metrics"))  # then a file need not state the loss
+    _verify_columns(columns, facts.get("source", "<arrays>"), may_lack="loss" if beside else "")
     size = len(columns["N"])
     names = map(str, range(1, size + 1)) if run is None else run
     table = RunTable(run=tuple(names), columns=columns, **facts)
@@ -181,7 +187,8 @@ def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
         for name, values in table.columns.items()
     }
     run = tuple(table.run[at] for at in index)
-    return _seal(dataclasses.replace(table, run=run, columns=columns))
+    metrics = tuple(one.select(index) for one in table.metrics)
+    return _seal(dataclasses.replace(table, run=run, columns=columns, metrics=metrics))
 
 
 def sort_rows(table: RunTable) -> RunTable:
@@ -206,15 +213,16 @@ def _as_column(column: Column, cells: Sequence[Any] | Values) -> Values:
     return np.array(cells, dtype=np.float64)
 
 
-def _verify_columns(columns: Mapping[str, Values], source: str) -> None:
-    """Same lengths; N, D, loss and C positive and finite in every row."""
+def _verify_columns(columns: Mapping[str, Values], source: str, *, may_lack: str) -> None:
+    """Same lengths; N, D, loss and C positive and finite in every row that states them."""
     size = np.shape(columns["N"])
     problems = []
     for name, values in columns.items():
         if np.ndim(values) != 1 or np.shape(values) != size:
             problems.append(f"{source}: {name}: shape {np.shape(values)} where N has {size}")
         elif name in _POSITIVE and isinstance(values, np.ndarray):
-            bad = np.flatnonzero(~(np.isfinite(values) & (values > 0)))
+            good = np.isfinite(values) & (values > 0)
+            bad = np.flatnonzero(~(good | np.isnan(values) if name == may_lack else good))
             problems.extend(
                 f"{source}:{at + 1}: {name}: {values[at]} is not a positive finite number; "
                 f"leave the row out"
@@ -239,7 +247,7 @@ def _stack_columns(table: RunTable) -> FloatArray:
 
 def _seal(table: RunTable) -> RunTable:
     columns = _stack_columns(table)[order_rows(table)]
-    options = {
+    options: dict[str, Any] = {
         "columns": columns.shape[1],
         "convention": table.convention,
         "cost": table.cost.to_json(),
@@ -248,6 +256,8 @@ def _seal(table: RunTable) -> RunTable:
         "schedules": sorted(set(table.schedule or ())),
         "brackets": [dataclasses.asdict(bracket) for bracket in table.brackets],
     }
+    if table.metric_facts is not None:
+        options["metric"] = dataclasses.asdict(table.metric_facts)
     digest = hashlib.sha256(canonical_json(options))
     digest.update(np.ascontiguousarray(columns, dtype="<f8").tobytes())
     return dataclasses.replace(table, digest=digest.hexdigest())

@@ -21,7 +21,7 @@ import numpy as np
 from scaling.tables.opening import RUN_COLUMNS
 from scaling.tables.rows import LONGEST_NAME
 from scaling.tables.run_table import RunTable
-from scaling.units import FloatArray, IntArray
+from scaling.units import FloatArray, IntArray, name_some
 
 Schedule = Literal["constant", "cooldown"]
 
@@ -55,9 +55,11 @@ def find_trajectories(
     several = np.bincount(sizes, minlength=runs) > 1
     if several.any():
         mixed = sorted({named[at] for at in np.flatnonzero(several[member])})
-        notes.append(f"run: {len(mixed)} names stand for rows of several N "
-                     f"({_name_some(mixed)}): the column names no training runs and is not used"
-                     )  # fmt: skip
+        shown = name_some(mixed, _NAMES_SHOWN)
+        notes.append(
+            f"run: {len(mixed)} names stand for rows of several N ({shown}): the column names no "
+            "training runs and is not used"
+        )
         return None
     if not all(names):
         blank = sum(not name for name in names)
@@ -117,7 +119,7 @@ def read_schedule(table: RunTable) -> tuple[Schedule | None, str]:
         )
     (first, *others) = said
     if others or not _is_known(first):
-        shown = _name_some([one or "nothing" for one in said])
+        shown = name_some([one or "nothing" for one in said], _NAMES_SHOWN)
         return None, (
             f"The column schedule says {shown}; points of runs compare where every row says "
             f"constant, or every row cooldown. A point in the middle of a decaying schedule is not "
@@ -139,8 +141,3 @@ def read_schedule(table: RunTable) -> tuple[Schedule | None, str]:
 
 def _is_known(word: str) -> TypeGuard[Schedule]:
     return word in ("constant", "cooldown")
-
-
-def _name_some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -77,7 +77,7 @@ class Doubt:
 def judge_units(
     params: FloatArray,
     tokens: FloatArray,
-    loss: FloatArray,
+    loss: FloatArray | None,
     flops: FloatArray | None = None,
     budget: FloatArray | None = None,
     *,
@@ -86,14 +86,15 @@ def judge_units(
     """What is odd about the units of a table; empty where nothing is.
 
     Args:
-        params, tokens, loss: N, D and loss [nats/token], shape (n,), positive.
+        params, tokens, loss: N, D and loss [nats/token], shape (n,), positive; the loss None where
+            there is none.
         flops, budget: C and declared budget [FLOPs], shape (n,) or None; NaN where not stated.
         names: Contract name -> what the file's columns make it of, for the remedies.
     """
     called = dict(names or {})
     if params.size == 0:
         return ()
-    doubts = [*_judge_counts(params, tokens, called), *_judge_loss(loss)]
+    doubts = [*_judge_counts(params, tokens, called), *(() if loss is None else _judge_loss(loss))]
     if flops is not None and not any(doubt.mixed for doubt in doubts):
         ratio = flops / (_FLOP_PER_PARAM_TOKEN * params * tokens)
         of_flops = _judge_cost("C", ratio, flops, called)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from scaling.sweep.families.registry import describe_shape
-from scaling.terminal.questions import (
-    describe_asked,
-    list_assumptions,
-    list_costs,
-    list_trade_offs,
-)
+from scaling.tables.metrics import MetricFacts
+from scaling.terminal.questions import describe_asked, list_assumptions, list_costs, list_trade_offs
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
-from scaling.words.statuses import STATUS_SENTENCES
+from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation, Prediction
@@ -28,6 +24,9 @@ if TYPE_CHECKING:
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 
+# What stands in an answer: the loss in a unit, or a metric in its place.
+Quantity: TypeAlias = "MetricFacts | LossScale"
+
 _NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
 
@@ -36,14 +35,18 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
     unit."""
     from scaling.laws.registry import find_law
 
-    lines = [f"fit of {fit.n} runs: {STATUS_SENTENCES[fit.status]}"]
+    lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     # A check that says the same follows below, with what to do.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
         own = fit.law.find_scale(scale)
         law, unit = fit.law.rewrite(own), scale.describe_law(own)
-        lines += ["", f"L(N, D) = {find_law(law.family).equation}   [{unit}]"]
+        what = "L(N, D)"
+        if fit.metric is not None:
+            what, unit = fit.metric.symbol, fit.metric.unit
+        written = f"   [{unit}]" if unit else ""
+        lines += ["", f"{what} = {find_law(law.family).equation}{written}"]
         lines += _list_members(fit.members)
         for name, value in () if fit.members else law.params.items():
             interval = (law.intervals or {}).get(name)
@@ -138,7 +141,7 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
 def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
     """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
     the largest budget fitted."""
-    line = f"without filters ({whole.n} runs): {STATUS_SENTENCES[whole.status]}"
+    line = f"without filters ({whole.n} runs): {STATUSES[whole.status].line}"
     if whole.law is not None:
         law = whole.law.rewrite(whole.law.find_scale(scale))
         line += "; " + ", ".join(f"{name} {value:.4g}" for name, value in law.params.items())
@@ -154,12 +157,13 @@ def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
-def _format_measured(found: Measurement, scale: LossScale) -> str:
+def _format_measured(found: Measurement, said: Quantity) -> str:
     """What is known; the forecast stands below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
+    value = _format_value(found.loss, said)
     return (
-        f"measured at {format_flops(found.flops)} FLOPs: {scale.to(found.loss):.4f} {scale.label} "
-        f"({best}: N {format_count(found.params)}, D {format_count(found.tokens)})"
+        f"measured at {format_flops(found.flops)} FLOPs: {value} ({best}: "
+        f"N {format_count(found.params)}, D {format_count(found.tokens)})"
     )
 
 
@@ -170,7 +174,9 @@ def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
         return []
     if plain is None or not _are_apart(answer, plain):
         return [f"  answered by {answer.family}"]
-    loss = "" if plain.loss is None else f", loss {scale.to(plain.loss):.4f}"
+    said = answer.metric or scale
+    value = None if plain.loss is None else said.to_metric(plain.loss)
+    loss = "" if value is None else f", {said.name} {value:.4f}"
     return [
         f"  answered by {answer.family}; Chinchilla's law alone says "
         f"N {format_count(plain.params)}, D {format_count(plain.tokens)}{loss}"
@@ -199,8 +205,9 @@ def format_allocation(
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    known = answer.measured
-    lines = [] if known is None else [_format_measured(known, scale), "forecast:"]
+    quantity = answer.metric or scale
+    measured = answer.measured
+    lines = [] if measured is None else [_format_measured(measured, quantity), "forecast:"]
     lines += [
         f"{describe_asked(answer, scale)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
@@ -211,8 +218,8 @@ def format_allocation(
     ]
     if answer.loss is not None:
         lines.append(
-            f"  loss    {scale.to(answer.loss):>8.4f}  "
-            f"{_format_losses(answer.loss_interval, scale)} {scale.label}"
+            f"  {quantity.name:<7} {quantity.to_metric(answer.loss):>8.4f}  "
+            f"{_format_ends(answer.loss_interval, quantity)}{quantity.suffix}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
     lines += _describe_law(answer, scale)
@@ -221,7 +228,7 @@ def format_allocation(
         low, high = (format_count(end) for end in answer.flat_basin)
         lines.append(
             f"  N from {low} to {high} costs at most {answer.compute_penalty:.0%} more compute "
-            "for the same loss"
+            f"for the same {quantity.name}"
         )
     if answer.shape is not None:
         built = answer.shape
@@ -236,27 +243,29 @@ def format_allocation(
     return "\n".join(lines + _format_checks(told, scale))
 
 
-def format_members(found: MemberAnswers, scale: LossScale = NATS) -> str:
+def format_members(
+    found: MemberAnswers, scale: LossScale = NATS, metric: MetricFacts | None = None
+) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
-    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", "loss")]
+    said = metric or scale
+    rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", said.name)]
     rows += [
         (
             one.name,
             f"{one.weight:.2f}",
             format_count(one.params),
             format_count(one.tokens),
-            f"{scale.to(one.loss):.4f}",
+            f"{said.to_metric(one.loss):.4f}",
         )
         for one in (*found.members, found.equal)
     ]
     lines = ["", *(f"  {line}" for line in align_columns(rows))]
+    names = ("ln N*", "ln L*" if metric is None else f"ln({said.symbol})")
     if found.within is not None and found.between is not None:
         lines += [
             f"  standard deviation of {what} over draws: {within**0.5:.1%} within members, "
             f"{between**0.5:.1%} between them"
-            for what, within, between in zip(
-                ("ln N*", "ln L*"), found.within, found.between, strict=True
-            )
+            for what, within, between in zip(names, found.within, found.between, strict=True)
         ]
     if found.reach:
         reach = " and ".join(f"×{one:.3g}" for one in found.reach)
@@ -265,21 +274,20 @@ def format_members(found: MemberAnswers, scale: LossScale = NATS) -> str:
 
 
 def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
-    """The loss of one (N, D)."""
-    known = answer.measured
-    lines = [] if known is None else [_format_measured(known, scale), "forecast:"]
+    """The loss, or a metric, of one (N, D)."""
+    said, measured = answer.metric or scale, answer.measured
+    lines = [] if measured is None else [_format_measured(measured, said), "forecast:"]
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
-        f"loss {scale.to(answer.loss):.4f} {scale.label}",
-        f"  the law's value  {_format_losses(answer.mean_interval, scale)}".rstrip(),
-        f"  one new run      {_format_losses(answer.new_run_interval, scale)}".rstrip(),
+        f"{said.name} {_format_value(answer.loss, said)}",
+        f"  the law's value  {_format_ends(answer.mean_interval, said)}".rstrip(),
+        f"  one new run      {_format_ends(answer.new_run_interval, said)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
-        beside = ""
+        lines.append(f"  answered by {answer.family}")
         if plain is not None and plain.loss is not None:
-            beside = f"; Chinchilla's law alone says {scale.to(plain.loss):.4f}"
-        lines.append(f"  answered by {answer.family}{beside}")
+            lines[-1] += f"; Chinchilla's law alone says {said.to_metric(plain.loss):.4f}"
     return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
@@ -425,8 +433,15 @@ def _format_checks(checks: Iterable[Check], scale: LossScale = NATS) -> list[str
     return ["", *lines] if lines else []
 
 
-def _format_losses(interval: Interval | None, scale: LossScale) -> str:
-    return _format_interval(None if interval is None else interval.rewrite(scale), ".4f")
+def _format_value(loss: float, said: Quantity) -> str:
+    return f"{said.to_metric(loss):.4f}{said.suffix}"
+
+
+def _format_ends(interval: Interval | None, said: Quantity) -> str:
+    if interval is None:
+        return ""
+    low, high = said.to_ends(interval.low, interval.high)
+    return f"[{low:.4f}, {high:.4f}] ({interval.level:.0%})"
 
 
 def _format_interval(interval: Interval | None, spec: str | None) -> str:

@@ -150,16 +150,16 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
     lines.append(f"  what to change, for {format_flops(found['changed_for'])} FLOPs:")
     width = max(len(_name_change(change)) for change in found["changes"])
     rows: list[tuple[str, ...]] = [("", "more FLOPs", "runs", "width of N*", "of the loss")]
-    for change in found["changes"]:
-        rows.append(
-            (
-                _name_change(change).ljust(width),
-                f"+{format_flops(change['extra_flops'])}",
-                f"+{change['extra_runs']}",
-                f"×{change['params_ratio']:.2f}",
-                f"×{change['loss_ratio']:.2f}",
-            )
+    rows += [
+        (
+            _name_change(change).ljust(width),
+            f"+{format_flops(change['extra_flops'])}",
+            f"+{change['extra_runs']}",
+            f"×{change['params_ratio']:.2f}",
+            f"×{change['loss_ratio']:.2f}",
         )
+        for change in found["changes"]
+    ]
     lines += [f"    {line}" for line in align_columns(rows)]
     for what, name in (("params", "N*"), ("loss", "the loss")):
         one = found["halving"][what]
@@ -182,12 +182,8 @@ def format_suggestion(found: Mapping[str, Any]) -> str:
     """What the cells of a suggestion (`scaling suggest --json`) cost and bring."""
     rows: list[tuple[str, ...]] = [("N", "D", "FLOPs")]
     rows += [
-        (
-            format_count(cell["params"]),
-            format_count(cell["tokens"]),
-            format_flops(cell["flops"]),
-        )
-        for cell in found["cells"]
+        (format_count(one["params"]), format_count(one["tokens"]), format_flops(one["flops"]))
+        for one in found["cells"]
     ]
     error = found["expected_error"]
     before = "" if error["before"] is None else f", {error['before']:.2%} without them"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from scaling.units import format_count, format_flops
+from scaling.units import align_columns, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def list_trade_offs(answer: Allocation) -> list[str]:
     if traded.extra_compute > _NOTHING:
         much = f"{_format_more(traded.extra_compute)} {traded.of} compute"
         lines.append(
-            f"  costs {much} than the cheapest way to this loss, "
+            f"  costs {much} than the cheapest way to this {_name_quantity(answer)}, "
             f"N = {format_count(traded.cheapest_params)}"
         )
-    lines += _list_sizes(traded)
+    lines += _list_sizes(traded, _name_quantity(answer))
     if question.inference_tokens is not None or question.serving_memory is not None:
-        lines += _list_pareto(traded.pareto)
+        lines += _list_pareto(traded.pareto, _name_quantity(answer))
     return lines
 
 
@@ -78,40 +78,37 @@ def list_assumptions(answer: Allocation) -> list[str]:
     return [f"  assumed: {note}" for note in answer.notes]
 
 
-def _list_sizes(traded: TradeOffs) -> list[str]:
+def _name_quantity(answer: Allocation) -> str:
+    return (answer.metric or NATS).name
+
+
+def _list_sizes(traded: TradeOffs, what: str) -> list[str]:
     parts = []
     for one in traded.other_sizes:
         name = f"N/{1 / one.factor:g}" if one.factor < 1 else f"{one.factor:g}N"
-        if one.extra_compute is None:
-            parts.append(f"{name} cannot")
-        else:
-            parts.append(f"{name} {_format_more(one.extra_compute)}")
+        more = "cannot" if one.extra_compute is None else _format_more(one.extra_compute)
+        parts.append(f"{name} {more}")
     kind = "" if traded.of == "training" else f"{traded.of} "
-    return [f"  {kind}compute for the same loss at other sizes: {', '.join(parts)}"]
+    return [f"  {kind}compute for the same {what} at other sizes: {', '.join(parts)}"]
 
 
-def _list_pareto(rows: tuple[ParetoRow, ...]) -> list[str]:
+def _list_pareto(rows: tuple[ParetoRow, ...], what: str) -> list[str]:
     if not rows:
         return []
-    table = [_HEAD]
-    for row in rows:
-        table.append(
-            (
-                format_flops(row.flops),
-                f"×{row.flops / rows[0].flops:.3g}",
-                format_count(row.params),
-                format_count(row.tokens),
-                format_flops(row.serving_flops_per_token),
-                _format_bytes(row.serving_bytes),
-                f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
-            )
+    table = [
+        (
+            format_flops(row.flops),
+            f"×{row.flops / rows[0].flops:.3g}",
+            format_count(row.params),
+            format_count(row.tokens),
+            format_flops(row.serving_flops_per_token),
+            _format_bytes(row.serving_bytes),
+            f"{format_count(row.pays_from_tokens)} tokens" if row is not rows[0] else "–",
         )
-    widths = [max(len(row[at]) for row in table) for at in range(len(_HEAD))]
-    body = [
-        "    " + "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
-        for row in table
+        for row in rows
     ]
-    return ["  the same loss, from cheapest to train to cheapest to serve [FLOPs]:", *body]
+    body = [f"    {line}" for line in align_columns([_HEAD, *table])]
+    return [f"  the same {what}, from cheapest to train to cheapest to serve [FLOPs]:", *body]
 
 
 def _format_ends(answer: Allocation) -> str:
@@ -123,11 +120,9 @@ def _format_ends(answer: Allocation) -> str:
 
 
 def _format_hours(spending: Spending) -> str:
-    parts = []
-    if spending.device_hours is not None:
-        parts.append(f"{spending.device_hours:.3g} device-hours")
-    if spending.days is not None:
-        parts.append(f"{spending.days:.3g} days")
+    hours, days = spending.device_hours, spending.days
+    parts = [] if hours is None else [f"{hours:.3g} device-hours"]
+    parts += [] if days is None else [f"{days:.3g} days"]
     if spending.dollars is not None:
         cents = ",.2f" if spending.dollars >= 1 else ".2g"
         parts.append(f"${spending.dollars:{cents}}")

@@ -8,43 +8,10 @@ full neither fails nor delays a run.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
 
 from scaling.errors import UsageError
-
-TrackerName = Literal["wandb", "mlflow"]
-TRACKERS: tuple[TrackerName, ...] = ("wandb", "mlflow")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrackedRun:
-    """What a tracker is told of a run; nothing of the machine it ran on, and no environment.
-
-    Attributes:
-        run_id: Also its name and identity there.
-        digest: Of its result.
-        diverged: Whether it counts as a failed run there.
-        config: What was decided before it began.
-        curve: (step, metric -> value), ascending.
-        summary: What it came to.
-    """
-
-    run_id: str
-    digest: str
-    diverged: bool
-    config: Mapping[str, str | int | float]
-    curve: tuple[tuple[int, Mapping[str, float]], ...]
-    summary: Mapping[str, float]
-
-
-class Tracker(Protocol):
-    """Where runs are sent."""
-
-    def send(self, run: TrackedRun) -> None:
-        """Record a run, in the place of an earlier or half-sent record of it."""
+from scaling.trackers.protocol import Tracker, TrackerName
 
 
 def open_tracker(name: TrackerName, *, project: str, folder: Path) -> Tracker:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from scaling.ledger.commit import Ledger
-from scaling.trackers import TRACKERS, open_tracker
+from scaling.trackers import open_tracker
+from scaling.trackers.protocol import TRACKERS
 from scaling.trackers.sending import find_folder, list_unsent, send_results
 
 

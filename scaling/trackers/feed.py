@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
-from scaling.trackers import TrackerName
+from scaling.trackers.protocol import TrackerName
 from scaling.trackers.sending import find_folder, list_unsent
 
 _LEAST_PATIENCE_SECONDS = 2.0

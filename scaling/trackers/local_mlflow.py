@@ -15,7 +15,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 from mlflow.entities import Metric, Param
 from mlflow.tracking import MlflowClient
 
-from scaling.trackers import TrackedRun
+from scaling.trackers.protocol import TrackedRun
 
 _TAG = "scaling.run_id"
 _DIGEST = "scaling.digest"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import wandb
 
-from scaling.trackers import TrackedRun
+from scaling.trackers.protocol import TrackedRun
 
 
 class OfflineWandb:

@@ -20,7 +20,7 @@ from scaling.files.durable import blaming_machine, read_plain, refuse_links
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
-from scaling.trackers import TrackedRun, Tracker, TrackerName
+from scaling.trackers.protocol import TrackedRun, Tracker, TrackerName
 
 _CURVE = "metrics.jsonl"
 _LIMIT_BYTES = 64 * 2**20

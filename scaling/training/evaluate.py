@@ -40,6 +40,7 @@ def evaluate_losses(
     shards: Shards,
     *,
     seq_len: int,
+    first: int = 0,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Loss over every validation window; non-finite where the model is.
@@ -48,6 +49,7 @@ def evaluate_losses(
         measure_losses: Loss of every token [nats], shape (b, t), of ids of shape (b, t + 1).
         shards: Whose held-out text is read.
         seq_len: Tokens of a window.
+        first: Position in a window from which losses count.
         after_batch: Called after each batch of windows; what it raises ends the evaluation.
     """
     starts, documents = list_validation_windows(shards, seq_len=seq_len)
@@ -56,10 +58,10 @@ def evaluate_losses(
     for batch in np.array_split(starts, math.ceil(len(starts) / at_once)):
         windows = shards.validation[batch[:, None] + np.arange(seq_len + 1)].astype(np.int64)
         losses = measure_losses(windows)
-        sums.append(losses.sum(axis=1))
+        sums.append(losses[:, first:].sum(axis=1))
         by_position += losses.sum(axis=0)
         after_batch()
-    summary = summarise_losses(np.concatenate(sums), documents, tokens_per_window=seq_len)
+    summary = summarise_losses(np.concatenate(sums), documents, tokens_per_window=seq_len - first)
     positions = tuple(float(one) for one in by_position / len(starts))
     return replace(summary, by_position=positions)
 

@@ -14,7 +14,8 @@ import numpy as np
 
 from scaling.sweep.runspec import RunSpec
 from scaling.training.device import choose_clock, claim_device
-from scaling.training.engines import Engine, build_engine
+from scaling.training.engines import build_engine
+from scaling.training.engines.protocol import Engine
 from scaling.training.peak import find_peak
 from scaling.units import IntArray
 

@@ -35,8 +35,9 @@ from scaling.training.checkpoint import (
 )
 from scaling.training.device import claim_device, describe_device
 from scaling.training.divergence import find_rise, has_exploded
-from scaling.training.engines import Engine, build_engine
+from scaling.training.engines import build_engine
 from scaling.training.engines.cuda import earns_compilation
+from scaling.training.engines.protocol import Engine
 from scaling.training.evaluate import Evaluation, evaluate_losses
 from scaling.training.peak import find_peak
 from scaling.training.schedule import learning_rate_multiplier
@@ -85,7 +86,7 @@ def train_run(
     started = time.monotonic()
     device = claim_device(execution.gpus)
     precision, micro_batch = execution.precision, execution.micro_batch
-    shards = _open_corpus(run, corpus)
+    shards = open_corpus(run, corpus)
     peak = find_peak(device, precision, cache=cache, measure=execution.gpus in (None, 1))
     compiled = device != "cpu" and peak is not None and earns_compilation(run, peak)
     engine = build_engine(
@@ -108,7 +109,7 @@ def train_run(
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
             reason = training.describe_rise(evaluation.loss)
-    _open_corpus(run, corpus)  # again: an edit since the start would be in the result
+    open_corpus(run, corpus)  # again: an edit since the start would be in the result
     files = ["metrics.jsonl"]
     if evaluation is not None:
         positions = {"unit": "nats/token", "loss": evaluation.by_position}
@@ -146,7 +147,13 @@ def train_run(
     )
 
 
-def _open_corpus(run: RunSpec, corpus: Path) -> Shards:
+def open_corpus(run: RunSpec, corpus: Path) -> Shards:
+    """The corpus that a run is for.
+
+    Raises:
+        ValueError: The folder holds another one.
+        IntegrityError: It is not what was prepared.
+    """
     shards = open_shards(corpus)
     if shards.facts.digest != run.data_digest:
         raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")

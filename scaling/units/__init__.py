@@ -37,6 +37,12 @@ def clean_text(text: str) -> str:
     return "\n".join(map(clean_line, text.split("\n")))
 
 
+def name_some(names: Sequence[str], most: int = 5) -> str:
+    """At most so many names, separated by commas, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+
+
 def format_count(value: float) -> str:
     """A count for people, three significant digits: 10240 -> '10.2k', 6.9e10 -> '69B'."""
     if not math.isfinite(value):

@@ -55,6 +55,27 @@ class LossScale:
         """As it stands behind a number and on an axis."""
         return _LABELS[self.unit]
 
+    # What a `tables.metrics.MetricFacts` says too: printers take either.
+    name = "loss"
+
+    @property
+    def symbol(self) -> str:
+        """What a law gives."""
+        return "L*"
+
+    @property
+    def suffix(self) -> str:
+        """The unit behind a number."""
+        return f" {self.label}"
+
+    def to_metric(self, nats: float) -> float:
+        """As `to`."""
+        return self.to(float(nats))
+
+    def to_ends(self, low: float, high: float) -> tuple[float, float]:
+        """Ends of an interval."""
+        return self.to_metric(low), self.to_metric(high)
+
     @property
     def inner_label(self) -> str:
         """What losses are inside."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
+from scaling.laws.registry import list_scored
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
     CURVE_NAMES,
@@ -20,6 +21,7 @@ from scaling.verbs.curves import (
 )
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
+    describe_head,
     list_groups,
     naming_units,
     obtain_answerer,
@@ -38,6 +40,7 @@ from scaling.verbs.options import (
     fit_options,
     group_option,
     json_option,
+    metric_options,
     source_argument,
     table_options,
 )
@@ -56,6 +59,7 @@ if TYPE_CHECKING:
 @click.command()
 @source_argument
 @group_option
+@metric_options
 @curve_options
 @click.option("--far", is_flag=True, help="With --at: even beyond three decades from the data.")
 @fit_options
@@ -70,7 +74,9 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
     from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
-    refuse_ignored(curve, {"--group-by": group_by is not None})
+    refuse_ignored(
+        curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
+    )
     if far and not curve["at"]:
         raise click.UsageError(
             "--far says how far --at may reach; name --of and --at, or leave it."
@@ -86,7 +92,7 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
             groups[key] = obtain_fit(source, part, compare=True)[0]
         if as_json:
             contracts = [{"key": key, **one.to_contract(scale)} for key, one in groups.items()]
-            click.echo(dump_json(scale.to_contract() | {"groups": contracts}))
+            click.echo(dump_json(describe_head(scale, options) | {"groups": contracts}))
         else:
             fits = {key: one.fit for key, one in groups.items()}
             click.echo(format_groups(group_by, fits, scale))
@@ -117,6 +123,7 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
     "would say.",
 )
 @group_option
+@metric_options
 @fit_options
 @json_option
 def allocate(
@@ -140,6 +147,8 @@ def allocate(
     from scaling.terminal.answers import format_allocation, format_members
 
     said = {name: options.pop(name) for name in CONDITION_NAMES}
+    if said["target_loss"] is not None and options["metric"] is not None:
+        raise click.UsageError("--target-loss is of the loss; leave it or --metric out.")
     scale, options = settle_unit(source, options)
     if said["target_loss"] is not None:
         said["target_loss"] = scale.from_(said["target_loss"])
@@ -157,7 +166,11 @@ def allocate(
 
     def format_one(one: _Told) -> str:
         text = format_allocation(one.answer, scale)
-        return text if one.members is None else f"{text}\n{format_members(one.members, scale)}"
+        return (
+            text
+            if one.members is None
+            else f"{text}\n{format_members(one.members, scale, one.answer.metric)}"
+        )
 
     return _answer(source, group_by, options, as_json, "answers", answer, format_one, scale)
 
@@ -175,6 +188,7 @@ def allocate(
 )
 @click.option("--far", is_flag=True, help="Answer even beyond three decades from the data.")
 @group_option
+@metric_options
 @fit_options
 @json_option
 def predict(
@@ -220,7 +234,7 @@ def predict(
 @source_argument
 @click.option(
     "--families",
-    default="chinchilla,tied,no_floor,kaplan,droppo,compute",
+    default=",".join(list_scored()),
     show_default=True,
     help="Laws to score, separated by commas.",
 )
@@ -367,7 +381,7 @@ def _answer(
             answers = answer(fitted, ladder)
         if as_json:
             told = [one.to_contract(scale) for one in answers]
-            click.echo(dump_json(scale.to_contract() | {key: told}))
+            click.echo(dump_json(describe_head(scale, options) | {key: told}))
         else:
             click.echo("\n\n".join(format_one(one) for one in answers))
         return DAMAGED if damaged() else 0
@@ -387,7 +401,7 @@ def _answer(
             groups.append({"key": name, key: [one.to_contract(scale) for one in answers]})
             texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
     if as_json:
-        click.echo(dump_json(scale.to_contract() | {"groups": groups}))
+        click.echo(dump_json(describe_head(scale, options) | {"groups": groups}))
     else:
         click.echo("\n\n".join(texts))
     return code

@@ -23,13 +23,8 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _FEWEST_BYTES = 1e4
 _HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
-    "params",
-    "tokens",
-    "tokens_per_param",
-    "target_loss",
-    "inference_tokens",
-    "unique_tokens",
-)
+    "params", "tokens", "tokens_per_param", "target_loss", "inference_tokens", "unique_tokens",
+)  # fmt: skip
 
 
 def condition_options(function: _F) -> _F:
@@ -155,14 +150,8 @@ def _make_stated(said: dict[str, Any]) -> Hardware:
 def _make_count(name: str, speed: float, said: dict[str, Any]) -> Hardware:
     from scaling.allocation import Hardware
 
-    return Hardware(
-        name=name,
-        flops_per_second=speed,
-        count=said["devices"],
-        days=said["days"],
-        price_per_hour=said["price_per_hour"],
-        dollars=said["dollars"],
-    )
+    same = {key: said[key] for key in ("days", "price_per_hour", "dollars")}
+    return Hardware(name=name, flops_per_second=speed, count=said["devices"], **same)
 
 
 def _measure(source: Path) -> tuple[str, float]:

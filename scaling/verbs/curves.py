@@ -95,7 +95,7 @@ def fit_one_variable(
             option = name.replace("_", "-")
             raise click.UsageError(f"--{option} is of laws of N and D; leave it or --of out.")
     how = read_how(options)
-    del how["count"], how["anyway"]
+    del how["count"], how["anyway"], how["metric"]
     xs: list[FloatArray] = []
     losses: list[FloatArray] = []
     for source in sources:

@@ -103,14 +103,8 @@ def forecast(
         with wording(scale), refusal_as_json(found.fit, "forecasts", as_json, scale):
             rows = found.table if near else None
             for budget in flops:
-                forecast_run(
-                    stored,
-                    found.fit,
-                    flops=budget,
-                    near=rows,
-                    far=far,
-                    anyway=options["anyway"],
-                )
+                how = {"far": far, "anyway": options["anyway"]}
+                forecast_run(stored, found.fit, flops=budget, near=rows, **how)
     else:
         stored = open_results(source)
     record = review_forecasts(stored)

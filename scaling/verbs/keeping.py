@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import click
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage, settle_unit
@@ -16,7 +18,9 @@ from scaling.verbs.options import (
     json_option,
     list_given,
     make_filters,
+    metric_options,
     read_how,
+    read_metric,
     reading_options,
     results_argument,
     root_option,
@@ -26,7 +30,7 @@ from scaling.verbs.output import dump_json
 
 _UNREAD = {
     "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
-    "anyway": False,
+    "anyway": False, "metric": None, "higher_is_better": False, "bound": None,
 }  # fmt: skip
 _READING = tuple(_UNREAD)
 
@@ -37,6 +41,7 @@ _READING = tuple(_UNREAD)
 @family_option
 @reading_options
 @filter_options
+@metric_options
 @click.option("--backtest", is_flag=True, help="Show how well several laws forecast (seconds).")
 @click.option(
     "--format",
@@ -52,11 +57,15 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     scaling report results/quickstart --family mixture --flops-range 3e10: --backtest
 
     Fit again where needed and write reports/<sweep>/index.html; of a table of runs
-    reports/<its name>/index.html, without what only a sweep can show.
+    reports/<its name>/index.html, without what only a sweep can show. Of a --metric: <metric>.md
+    with the law, answers and checks.
     """
     from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
+    read_metric(reading)
+    if reading["metric"] is not None:
+        return write_metric_report(source, root, options=options, reading=reading)
     if source.exists() and not holds_sweep(source):
         return write_table_report(source, root, options=options, reading=reading, form=form)
     unit = reading.pop("loss_unit")
@@ -74,7 +83,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
     scaling verify results/quickstart
     scaling verify results/quickstart --repair
 
-    Check every stored byte against the digest written with it, and six more invariants
+    Check every stored byte against the digest written with it, and seven more invariants
     (docs/faults.md). --repair puts lost results back that their attempt kept, rebuilds the index
     and removes stray temporary files.
     """
@@ -82,7 +91,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
     findings = verify_results(results, repair=repair)
     if as_json:
-        click.echo(dump_json({"schema_version": 1, "findings": findings}))
+        click.echo(dump_json({"schema_version": SCHEMA_VERSION, "findings": findings}))
     else:
         for finding in findings:
             click.echo(
@@ -187,3 +196,26 @@ def write_table_report(
     )
     click.echo(str(page))
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+def write_metric_report(
+    source: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
+) -> int:
+    """Write reports/<stem>/<metric>.md of the law of a metric; prints its path."""
+    from scaling.files.durable import make_folder, write_durably
+    from scaling.workflow.table_reporting import describe_metric_fit
+
+    settle_unit(source, options | reading)
+    text, status = describe_metric_fit(
+        source,
+        read_how(reading | {"count": "matmul"}),
+        family=options["family"],
+        filters=make_filters(options),
+        backtest=options["backtest"],
+    )
+    name = re.sub(r"[^\w.-]", "_", reading["metric"])
+    page = root / "reports" / source.name.split(".")[0] / f"{name}.md"
+    make_folder(page.parent)
+    write_durably(page, text.encode("utf-8"))
+    click.echo(str(page))
+    return NO_USABLE_FIT if status in ("failed", "not_converged") else 0

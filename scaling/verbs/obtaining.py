@@ -66,7 +66,9 @@ def obtain_answerer(
     from scaling.workflow.recall import recall_fit
 
     contents = read_contents(source)
-    known = recall_fit(contents, options)
+    # Values of probes are no part of the contents' fingerprint.
+    by_loss = options.get("metric") is None
+    known = recall_fit(contents, options) if by_loss else None
     if known is not None:
         fitted, rungs = known
         for note in fitted.notes:
@@ -77,7 +79,8 @@ def obtain_answerer(
 
     found, stored = obtain_fit(source, options, contents=contents)
     assert stored is not None  # of a folder
-    note_found(found, stored, question=options)
+    if by_loss:
+        note_found(found, stored, question=options)
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     return found.fit, ladder, lambda: say_damage(stored)
 
@@ -128,10 +131,21 @@ def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[
     from scaling.workflow.stored import find_loss_scale
 
     scale = find_loss_scale(source, options["loss_unit"])
+    if scale.unit != "nats" and options.get("metric") is not None:
+        raise click.UsageError("--loss-unit is of the loss; leave it or --metric out.")
     family = options.get("family")
     if family is None or scale.unit == "nats":
         return scale, options
     return scale, options | {"family": rescale_name(family, scale, into_nats=True)}
+
+
+def describe_head(scale: LossScale, options: dict[str, Any]) -> dict[str, Any]:
+    """The head of JSON: its version and, unless another metric stands in its place, the unit of
+    the loss."""
+    head = scale.to_contract()
+    if options.get("metric") is not None:
+        del head["loss_unit"]
+    return head
 
 
 @contextlib.contextmanager

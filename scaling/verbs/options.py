@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from scaling.laws.registry import name_families
 from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.expressions import split_mapping
 from scaling.tables.states import read_state_rule
@@ -18,6 +19,7 @@ from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, rea
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
+    from scaling.tables.metrics import AskedMetric
     from scaling.workflow.fits import FitOptions
 
 _REFITS = 1000
@@ -106,9 +108,8 @@ results_argument = click.argument("results", type=click.Path(path_type=Path), me
 family_option = click.option(
     "--family",
     default=None,
-    help="Answer by one law alone: chinchilla, tied, over_training, no_floor, floor:VALUE, kaplan, "
-    "droppo, coupled, farseer, compute, data_constrained.  [default: by an ensemble of laws "
-    "weighted by held-out error, Chinchilla's law beside it]",
+    help=f"Answer by one law alone: {name_families()}.  [default: by an ensemble of laws weighted "
+    "by held-out error, Chinchilla's law beside it]",
 )
 noise_option = click.option(
     "--noise",
@@ -122,37 +123,6 @@ sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), m
 def _describe_columns() -> str:
     needed, more = (", ".join(one.name for one in some) for some in (REQUIRED, OPTIONAL))
     return f"Needed: {needed}. Optional: {more} (README)."
-
-
-_ROW_OPTIONS = [
-    click.option(
-        "--count",
-        type=click.Choice(["matmul", "total", "non_embedding"]),
-        default="matmul",
-        show_default=True,
-        help="How N is counted (results folders; a table states its own N).",
-    ),
-    click.option(
-        "--columns",
-        default="",
-        metavar="N=params,D=tokens,...",
-        help=f"Names of a table's columns. {_describe_columns()}",
-    ),
-    click.option(
-        "--loss-unit",
-        type=click.Choice(["nats", "bits", "bpb"]),
-        default="nats",
-        show_default=True,
-        help="Unit of a table's loss.",
-    ),
-    click.option("--drop-bad", is_flag=True, help="Leave malformed rows out instead of ending."),
-]
-huber_option = click.option(
-    "--huber-delta",
-    type=Real(),
-    default=None,
-    help="On log loss.  [default: 1e-3; own sweeps: 1.345 sigma of the replicates]",
-)
 
 
 def filter_options(function: _F) -> _F:
@@ -296,6 +266,48 @@ def column_options(function: _F) -> _F:
     return _decorate(function, options)
 
 
+def metric_options(function: _F) -> _F:
+    """A law of another quantity than the loss."""
+    options = [
+        click.option(
+            "--metric",
+            default=None,
+            metavar="NAME",
+            help="Fit this in place of the loss: a probe of the sweep, or a column of the table.",
+        ),
+        click.option(
+            "--higher-is-better",
+            is_flag=True,
+            help="Of a --metric: fit ln(bound − metric). A probe knows its own direction.",
+        ),
+        click.option(
+            "--bound", type=float, default=None, help="What no model can pass: 1 for a share."
+        ),
+    ]
+    return _decorate(function, options)
+
+
+def read_metric(options: dict[str, Any]) -> AskedMetric | None:
+    """The metric that is asked for; None: the loss.
+
+    Raises:
+        click.UsageError: Something is said of a metric, and none is asked for, or its unit is.
+    """
+    from scaling.tables.metrics import AskedMetric
+
+    higher, bound = options.get("higher_is_better", False), options.get("bound")
+    name = options.get("metric")
+    if name is None:
+        if higher or bound is not None:
+            raise click.UsageError("--higher-is-better and --bound are of a --metric; name it.")
+        return None
+    if options["loss_unit"] != "nats":
+        raise click.UsageError("--loss-unit is of the loss; leave it or --metric out.")
+    if bound is not None and not math.isfinite(bound):
+        raise click.UsageError(f"--bound {bound}: say a finite number.")
+    return AskedMetric(name=name, higher_is_better=higher, bound=bound)
+
+
 def group_option(function: _F) -> _F:
     """One law for each value of a column."""
     option = click.option(
@@ -324,13 +336,11 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
     except ValueError as error:
         raise click.UsageError(f"--state {error}.") from None
     return {
-        "count": options["count"],
+        **{name: options[name] for name in ("count", "loss_unit", "drop_bad", "anyway")},
         "columns": read_columns(options["columns"]),
-        "loss_unit": options["loss_unit"],
-        "drop_bad": options["drop_bad"],
         "states": states,
         "where": tuple(pairs),
-        "anyway": options["anyway"],
+        "metric": read_metric(options),
     }
 
 
@@ -346,13 +356,9 @@ def make_filters(options: dict[str, Any]) -> Filters:
     """The declared filters among the options of a fit."""
     from scaling.tables.filters import Filters
 
-    return Filters(
-        flops_range=_read_range(options["flops_range"]),
-        first_epoch=options["first_epoch"],
-        min_ratio=options["min_ratio"],
-        best_recipe=options["best_recipe"],
-        last_of_run=options["last_of_run"],
-    )
+    same = ("first_epoch", "min_ratio", "best_recipe", "last_of_run")
+    kept = {name: options[name] for name in same}
+    return Filters(flops_range=_read_range(options["flops_range"]), **kept)
 
 
 def list_given(options: dict[str, Any]) -> list[str]:
@@ -385,15 +391,8 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
     """How to fit, from the options of a fit."""
     from scaling.workflow.fits import FitOptions
 
-    return FitOptions(
-        approach=options["approach"],
-        family=options["family"],
-        count=options["count"],
-        huber_delta=options["huber_delta"],
-        bootstrap=count_refits(options),
-        level=options["level"],
-        seed=options["seed"],
-    )
+    same = ("approach", "family", "count", "huber_delta", "level", "seed")
+    return FitOptions(bootstrap=count_refits(options), **{name: options[name] for name in same})
 
 
 def read_columns(text: str) -> dict[str, str]:

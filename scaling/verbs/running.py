@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from scaling.errors import EnvironmentFault
+from scaling.orchestration.executors.registry import EXECUTORS, describe_executors
 from scaling.units import clean_line, clean_text, format_count
 from scaling.verbs.exits import (
     DAMAGED,
@@ -36,10 +37,10 @@ from scaling.verbs.siblings import report_siblings
 @root_option
 @click.option(
     "--executor",
-    type=click.Choice(["ray", "inline"]),
+    type=click.Choice(list(EXECUTORS)),
     default="ray",
     show_default=True,
-    help="ray: all cores; inline: one run after another in this process.",
+    help=describe_executors(),
 )
 @click.option("--address", default=None, help="Join this Ray cluster (auto or host:port).")
 @click.option(
@@ -78,7 +79,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
             _say_how_to_continue("interrupted; finished runs are kept.")
             return SIGNAL_BASE + signal.SIGINT
 
-    if asked["executor"] == "inline":
+    if not EXECUTORS[asked["executor"]].guarded:
         return work()
     from scaling.orchestration.guardian import guard
 
@@ -119,11 +120,7 @@ def _run_one(
 
     refuse_driven(root / "results" / name)
     sweep = prepare_sweep(
-        sweep_file,
-        root=root,
-        name=name,
-        runs_here=address is None,
-        validate=validate,
+        sweep_file, root=root, name=name, runs_here=address is None, validate=validate
     )
     for line in sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
@@ -145,6 +142,12 @@ def _run_one(
         )
     for run_id in outcome.cancelled:
         click.echo(f'run {run_id} is cancelled; "scaling retry" takes it up again', err=True)
+    for probe, count in outcome.unmeasured:
+        click.echo(
+            f"probe {probe}: {count} of {len(outcome.finished)} finished runs have no value (it "
+            "failed, see log.txt of their attempts, or their weights were not kept)",
+            err=True,
+        )
     for damage in outcome.damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
@@ -167,10 +170,7 @@ def _run_one(
     "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
 )
 @click.option(
-    "--price-per-hour",
-    type=FiniteRange(0),
-    default=None,
-    help="Of the machine, in any currency.",
+    "--price-per-hour", type=FiniteRange(0), default=None, help="Of the machine, in any currency."
 )
 @click.option(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."

@@ -9,7 +9,7 @@ from scaling.units import format_count
 from scaling.words.plain import ABSENT, format_loss
 
 if TYPE_CHECKING:
-    from scaling.compare.exponents import Change, Exponent, RecipeComparison, Step
+    from scaling.compare.exponents import Exponent, ExponentChange, RecipeComparison, Step
 
 
 def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:
@@ -37,7 +37,7 @@ def say_step(step: Step) -> str:
     return said
 
 
-def _say_change(change: Change) -> str:
+def _say_change(change: ExponentChange) -> str:
     said = f"{change.value:+.3f}"
     if change.interval is not None:
         said += f" [{change.interval.low:+.3f}, {change.interval.high:+.3f}]"

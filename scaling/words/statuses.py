@@ -3,37 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 from scaling.fitting.fitted import FitStatus
 
-# Short enough for a cell; STATUSES says it in full.
-SHORT_STATUSES: Mapping[FitStatus, str] = {
-    "converged": "converged",
-    "bound_hit": "a coefficient on its bound",
-    "not_identified": "several laws fit alike",
-    "not_converged": "not proven to be the best",
-    "failed": "no law",
-}
 
-# Status -> (tone, what it means, in words).
-STATUSES: Mapping[FitStatus, tuple[str, str]] = {
-    "converged": ("good", "The fit converged, and its optimum was confirmed independently."),
-    "bound_hit": (
+@dataclass(frozen=True, slots=True)
+class StatusWords:
+    """A status in words.
+
+    Attributes:
+        tone: Colour of its mark on the page.
+        short: For a cell of a table.
+        line: For a line of text.
+        page: What it means, in a sentence.
+    """
+
+    tone: Literal["good", "amber", "red"]
+    short: str
+    line: str
+    page: str
+
+
+STATUSES: Mapping[FitStatus, StatusWords] = {
+    "converged": StatusWords(
+        "good",
+        "converged",
+        "converged",
+        "The fit converged, and its optimum was confirmed independently.",
+    ),
+    "bound_hit": StatusWords(
         "amber",
+        "a coefficient on its bound",
+        "a parameter is at its bound",
         "The fit ended with a coefficient on its bound: read the answer as a rough guide.",
     ),
-    "not_identified": (
+    "not_identified": StatusWords(
         "amber",
+        "several laws fit alike",
+        "not identified: several laws fit these runs equally well",
         "The runs do not pin down every coefficient of the law: read the interval, not the point.",
     ),
-    "not_converged": ("red", "The best fit was not proven to be the best: no answer is given."),
-    "failed": ("red", "No law could be fitted: no answer is given."),
-}
-
-STATUS_SENTENCES = {
-    "converged": "converged",
-    "bound_hit": "a parameter is at its bound",
-    "not_identified": "not identified: several laws fit these runs equally well",
-    "not_converged": "NOT CONVERGED: no answer should rest on this fit",
-    "failed": "no law could be fitted",
+    "not_converged": StatusWords(
+        "red",
+        "not proven to be the best",
+        "NOT CONVERGED: no answer should rest on this fit",
+        "The best fit was not proven to be the best: no answer is given.",
+    ),
+    "failed": StatusWords(
+        "red",
+        "no law",
+        "no law could be fitted",
+        "No law could be fitted: no answer is given.",
+    ),
 }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.ledger.commit import Ledger
 from scaling.ledger.contents import holds_sweep
 from scaling.ledger.results import RunResult
@@ -62,7 +63,7 @@ def describe_plan(
     ]
     runs = [cell.run for cell in sweep.plan.cells]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "cells": cells,
         "totals": dataclasses.asdict(sum_costs(runs, share_trunks=share))
         | {

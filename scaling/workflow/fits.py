@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
@@ -21,11 +21,8 @@ from scaling.workflow.stored import StoredSweep
 
 if TYPE_CHECKING:
     from scaling.fitting.backtest import Backtest
-    from scaling.fitting.fitted import Fit, MeasuredRun
+    from scaling.fitting.fitted import AskedApproach, Fit, MeasuredRun
     from scaling.fitting.truncation import Truncation
-
-
-AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +58,9 @@ class FilteredFit:
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
-        found = self.fit.to_contract(scale) | scale.to_contract()
+        found = self.fit.to_contract(scale)
+        if self.fit.metric is None:
+            found |= scale.to_contract()
         if not self.effects:
             return found
         whole = None if self.unfiltered is None else self.unfiltered.to_contract(scale)
@@ -193,6 +192,8 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
     from scaling.fitting.fitted import MeasuredRun
 
+    if table.metric_facts is not None:  # they state a loss
+        return ()
     found = []
     for cell in stored.plan.cells:
         result = stored.results.recorded.get(cell.run.run_id) if cell.role == "validation" else None

@@ -16,7 +16,7 @@ from scaling.ledger.sweep_table import write_index
 from scaling.workflow.stored import list_failures, open_results
 
 if TYPE_CHECKING:
-    from scaling.trackers import TrackerName
+    from scaling.trackers.protocol import TrackerName
 
 
 def send_to_tracker(folder: Path, name: TrackerName) -> int:

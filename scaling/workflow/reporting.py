@@ -7,7 +7,7 @@ import datetime
 import json
 import platform
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -132,7 +132,7 @@ def _answer_by_count(
             few = dataclasses.replace(options, count=count, bootstrap=None)
             table = tabulate_sweep(stored, count=count)
             fit = fit_filtered(table, stored, few, filters).fit
-            answers[count] = next(iter(answer_forecast(stored, fit)), None)
+            answers[count] = next(_answer_each(stored, fit), None)
         else:
             answers[count] = next(iter(allocations), None)
     return answers
@@ -148,16 +148,18 @@ def _judge_forecasts(stored: StoredSweep) -> ForecastRecord | None:
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
     """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
     refuses (no usable fit, too far from the data) is warned about."""
+    return tuple(_answer_each(stored, fit))
+
+
+def _answer_each(stored: StoredSweep, fit: Fit) -> Iterator[Allocation]:
     from scaling.allocation import allocate
 
     ladder = list_sweep_ladder(stored.spec, stored.facts)
-    answers = []
     for flops in stored.spec.forecast:
         try:
-            answers.append(allocate(fit, flops, ladder=ladder))
+            yield allocate(fit, flops, ladder=ladder)
         except (NoFitError, UsageError) as error:
             warnings.warn(str(error), ScalingWarning, stacklevel=2)
-    return tuple(answers)
 
 
 def list_versions() -> dict[str, str]:

@@ -27,6 +27,8 @@ from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.tables.cells import Where
+from scaling.tables.metric_table import fit_metric
+from scaling.tables.metrics import AskedMetric
 from scaling.tables.opening import list_table_files
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
@@ -145,6 +147,7 @@ def read_runs(
     states: StateRule = USUAL,
     where: Where = (),
     anyway: bool = False,
+    metric: AskedMetric | None = None,
 ) -> tuple[RunTable, StoredSweep | None]:
     """The runs behind a fit: of a results folder, or of any table (see `read_table`).
 
@@ -155,6 +158,7 @@ def read_runs(
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
         columns, loss_unit, drop_bad, states, where, anyway: Of a table; a folder is in nats.
+        metric: What stands in the place of the loss; None: the loss.
 
     Returns:
         The table, and the sweep it came from (None for a table).
@@ -166,7 +170,8 @@ def read_runs(
                 "--group-by are for tables."
             )
         stored = open_results(source) if contents is None else plan_contents(contents)
-        return tabulate_sweep(stored, count=count, head_flops=head_flops), stored
+        table = tabulate_sweep(stored, count=count, head_flops=head_flops)
+        return (table if metric is None else fit_metric(table, metric)), stored
     table = read_table(
         source,
         columns=columns or {},
@@ -176,13 +181,14 @@ def read_runs(
         where=where,
         anyway=anyway,
         count=count,
+        metrics=() if metric is None else (metric.name,),
     )
     if count != "matmul" and table.convention != count:
         raise UsageError(
             f"{source} is a table and states its own N: --count is for results folders and their "
             "exports."
         )
-    return table, None
+    return (table if metric is None else fit_metric(table, metric)), None
 
 
 def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:

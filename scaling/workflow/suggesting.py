@@ -26,8 +26,9 @@ from scaling.design.nearness import DEFAULT_RATE, measure_rate
 from scaling.design.prior import PriorLaw, read_prior
 from scaling.design.suggestion import Points, Suggestion, suggest_runs
 from scaling.errors import QueryError, UsageError
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.budgets import list_flops
-from scaling.fitting.checks.training import MIN_STEPS
+from scaling.fitting.checks.training import ENOUGH_STEPS
 from scaling.fitting.fitted import Fit
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.fields import LARGEST_BUDGET
@@ -127,9 +128,9 @@ def suggest_cells(
         words = "a forecast" if forecast < spend else "a spend"
         raise QueryError(
             f"{words} of {format_flops(min(spend, forecast))} FLOPs leaves no run that this corpus "
-            f"has text for, that takes {MIN_STEPS} steps and fits into memory.\nSay a larger one, "
-            "add text, or use a smaller context: a shorter sequence makes more steps of the same "
-            "tokens."
+            f"has text for, that takes {ENOUGH_STEPS} steps and fits into memory.\n"
+            "Say a larger one, add text, or use a smaller context: a shorter sequence makes more "
+            "steps of the same tokens."
         )
     suggestion = suggest_runs(
         place_runs(runs, times=len(spec.seeds) if done is not None else 1),
@@ -255,7 +256,7 @@ def _describe(
     """What the JSON says of any suggestion."""
     keys = ("params", "tokens", "flops")
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "cells": [dict(zip(keys, cell, strict=True)) for cell in cells],
         "flops": suggestion.flops,
         "forecast": forecast,

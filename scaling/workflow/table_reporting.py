@@ -11,6 +11,7 @@ from scaling.errors import NoFitError, QueryError
 from scaling.tables.cells import ReadOptions
 from scaling.tables.facts import describe_table
 from scaling.tables.filters import Filters
+from scaling.units import clean_text
 from scaling.units.losses import LossScale
 from scaling.words.commands import quote_command
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
@@ -19,7 +20,7 @@ from scaling.workflow.stored import read_runs
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
-    from scaling.fitting.fitted import Fit
+    from scaling.fitting.fitted import Fit, FitStatus
 
 # Of the largest budget of the data: what a table knows, and the decade that is asked for next.
 _BUDGETS = (1.0, 10.0)
@@ -98,6 +99,56 @@ def report_table(
     folder = root / "reports" / name
     write = write_markdown if form == "md" else write_report
     return write(data, folder), fit
+
+
+def describe_metric_fit(
+    path: Path,
+    how: Mapping[str, Any],
+    *,
+    family: str | None,
+    filters: Filters,
+    backtest: bool,
+) -> tuple[str, FitStatus]:
+    """What a folder or table says of a metric, as Markdown, and the status of its fit: what the
+    verbs print, in one file.
+
+    Args:
+        path: The folder or table.
+        how: How it is read, as `read_runs` takes it.
+        family: Of the law; None: the ensemble answers.
+        filters: Which rows are fitted.
+        backtest: Also score several laws by their forecasts (seconds).
+    """
+    from scaling.allocation import allocate
+    from scaling.terminal.answers import (
+        format_allocation,
+        format_backtest,
+        format_fit,
+        format_unfiltered,
+    )
+
+    table, _ = read_runs(path, **how)
+    found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
+    fit = found.fit
+    notes = [f"- {note}" for note in (*fit.notes, *table.rejected)]
+    parts = [f"# {path.name}", "\n".join([f"{len(found.table)} runs are fitted.", "", *notes])]
+    if fit.covered is not None and fit.frontier is not None:
+        said = []
+        for budget in (times * fit.covered.flops[1] for times in _BUDGETS):
+            try:
+                said.append(format_allocation(allocate(fit, budget), said=fit.checks))
+            except (NoFitError, QueryError) as error:
+                said.append(f"For {budget:.3g} FLOPs: {error}")
+        parts.append("## Answers\n\n```\n" + "\n\n".join(said) + "\n```")
+    parts.append(f"## Law and checks\n\n```\n{format_fit(fit)}\n```")
+    if found.unfiltered is not None:
+        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
+    if backtest:
+        from scaling.fitting.backtest import DEFAULT_FAMILIES
+
+        scored = backtest_table(found.table, DEFAULT_FAMILIES)
+        parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
+    return clean_text("\n\n".join(parts) + "\n"), fit.status
 
 
 def _answer_largest(fit: Fit) -> tuple[Allocation, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
@@ -21,13 +21,10 @@ from scaling.workflow.precision import PrecisionChoice, choose_precision
 from scaling.workflow.preparing import Sweep
 
 if TYPE_CHECKING:
-    from scaling.orchestration.executors import Executor
+    from scaling.orchestration.executors import Needs
     from scaling.orchestration.outcome import SweepOutcome
     from scaling.sweep.spec import SweepSpec
-    from scaling.trackers import TrackerName
-
-
-ExecutorName = Literal["ray", "inline"]
+    from scaling.trackers.protocol import TrackerName
 
 
 def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
@@ -57,7 +54,7 @@ def train_sweep(
     sweep: Sweep,
     ledger: Ledger,
     *,
-    executor: ExecutorName = "ray",
+    executor: str = "ray",
     address: str | None = None,
     track: Sequence[TrackerName] = (),
 ) -> SweepOutcome:
@@ -66,21 +63,23 @@ def train_sweep(
     Args:
         sweep: What to train.
         ledger: Where results are and go.
-        executor: Where runs are trained.
+        executor: Where runs are trained, by its name in the registry.
         address: Of a Ray cluster to join.
         track: Trackers that are told of every committed run.
 
     Raises:
-        UsageError: A tracker is not installed.
+        UsageError: A tracker is not installed, or there is no such executor.
         LockedError: Another driver is at work on this sweep.
         EnvironmentFault: Disk, Ray, or worker after worker has failed.
     """
     from scaling.orchestration.driver import run_cells
+    from scaling.orchestration.executors.registry import find_executor
     from scaling.orchestration.outcome import DriverSettings
     from scaling.orchestration.progress import open_progress
     from scaling.trackers import require_tracker
     from scaling.trackers.feed import feeding
 
+    kind = find_executor(executor)
     for name in track:
         require_tracker(name)
     known = ledger.read_results(check="result").results
@@ -107,12 +106,13 @@ def train_sweep(
         return run_cells(
             sweep.plan.cells,
             ledger,
-            _make_executor(executor, address, sweep, ledger),
+            kind.open(_list_needs(sweep, ledger, address)),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
                 execution=decide_execution(sweep.spec, chosen.precision),
                 share_trunks=sweep.spec.schedule.trunk,
                 stall_limit=sweep.spec.resources.stall_limit,
+                probes=sweep.spec.evaluate,
             ),
             progress=progress,
             announce=announce,
@@ -149,21 +149,13 @@ def settle_precision(
     )
 
 
-def _make_executor(
-    name: ExecutorName, address: str | None, sweep: Sweep, ledger: Ledger
-) -> Executor:
-    if name == "inline":
-        if address is not None:
-            raise UsageError("--address joins a Ray cluster; it does not go with inline.")
-        from scaling.orchestration.executors.inline import InlineExecutor
+def _list_needs(sweep: Sweep, ledger: Ledger, address: str | None) -> Needs:
+    from scaling.orchestration.executors import Needs
 
-        return InlineExecutor()
-    from scaling.orchestration.executors.ray import RayExecutor
-
-    return RayExecutor(
+    return Needs(
         cpus_per_run=sweep.spec.resources.cpus_per_run,
         gpus_per_run=sweep.spec.resources.gpus_per_run,
-        address=address,
         memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
+        address=address,
         shared=(ledger.folder, sweep.corpus.folder),
     )

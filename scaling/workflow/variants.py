@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from scaling.allocation import Allocation, allocate
 from scaling.errors import ScalingError
 from scaling.fitting.fitted import Fit
+from scaling.laws.registry import FAMILIES
 from scaling.report.sensitivity import Group, Variant
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
@@ -17,15 +18,6 @@ from scaling.words.commands import quote_command
 from scaling.words.plain import APPROACH_WORDS
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import StoredSweep
-
-# Laws that a point fit of settles at once; what they are, in words.
-_OTHER_LAWS = {
-    "chinchilla": "E + A/N^alpha + B/D^beta",
-    "tied": "equal exponents for size and data",
-    "no_floor": "no floor E",
-    "kaplan": "Kaplan's form",
-    "droppo": "Droppo and Elibol's form",
-}
 
 
 def compare_variants(
@@ -117,6 +109,7 @@ def _list_others(
     table: RunTable, stored: StoredSweep | None, fit: Fit, filters: Filters
 ) -> list[_Other]:
     assert fit.law is not None
+    others = {name: one.words.beside for name, one in FAMILIES.items() if one.words.beside}
     laws = [
         _Other(
             group="law",
@@ -125,7 +118,7 @@ def _list_others(
             filters=filters,
             more=("--family", family),
         )
-        for family, words in _OTHER_LAWS.items()
+        for family, words in others.items()
         if fit.answer is not None or family != fit.law.family
     ]
     own = FitOptions(family=None if fit.answer is not None else fit.law.family)

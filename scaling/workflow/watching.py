@@ -20,6 +20,7 @@ from typing import Any
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.files.durable import read_plain
+from scaling.files.sealed import SCHEMA_VERSION
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.locking import Holder, find_holder, is_alive
@@ -80,7 +81,7 @@ class SweepWatch:
         rate, left = self._sum_flops(seen)
         holder = find_holder(self._ledger.folder)
         return {
-            "schema_version": 1,
+            "schema_version": SCHEMA_VERSION,
             "name": self._name,
             "counts": {state: states.count(state) for state in STATES if state in states},
             "driver": None if holder is None else _describe_holder(holder),

@@ -1,7 +1,5 @@
 """Claims about what stands beside an answer: every member's own, and what was measured there."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -374,7 +374,7 @@ def test_what_a_killed_preparation_left_is_removed_by_the_next(tmp_path: Path) -
     code = f"""
 import os, signal
 from pathlib import Path
-from scaling import faults
+from scaling.files import faults
 from scaling.data.shards import prepare_corpus
 def strike(point):
     if point == "corpus.written":

@@ -1,8 +1,6 @@
 """What is too large is refused by its size, before it is decoded; small limits stand for small
 machines."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import os

@@ -92,10 +92,7 @@ def test_bytes_per_token_make_bits_per_byte(tmp_path: Path) -> None:
             "15 bytes do not hold whole ids",
         ),
         (
-            lambda p: (
-                write_headed(p, draw(500), GPT2),
-                p.write_bytes(p.read_bytes()[:-10]),
-            ),
+            lambda p: (write_headed(p, draw(500), GPT2), p.write_bytes(p.read_bytes()[:-10])),
             "vocab_size: 500, header: llm.c",
             "do not hold 20000 ids, as its header says",
         ),

@@ -1,16 +1,14 @@
 """A small sweep whose losses follow a known law."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np
+from known_run import FACTS
 
 from scaling.design.expectation import tabulate_expected
 from scaling.design.prior import scale_published_law
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit
-from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.ladder import list_ladder
 from scaling.sweep.plan import plan_sweep
@@ -24,17 +22,6 @@ grid: {budgets: [2e10, 4e10, 8e10, 1.6e11], sizes: 5, span: 6}
 replicates: 4
 forecast: [1.6e12]
 """
-FACTS = CorpusFacts(
-    digest="ab" * 32,
-    vocab_size=256,
-    train_tokens=9_000_000,
-    validation_tokens=524_288,
-    train_bytes=9_000_000,
-    validation_bytes=524_288,
-    validation_documents=61,
-    unigram_entropy=3.23,
-    overlap=0.03,
-)
 COST = make_ladder_cost(list_ladder(256, 128, max_params=1e10), "matmul")
 PRIOR = scale_published_law(
     params=20_000, flops=1e11, cost=COST, unigram_entropy=FACTS.unigram_entropy, sigma=0.006

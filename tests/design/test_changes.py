@@ -1,7 +1,5 @@
 """Claims about what to change in a sweep."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Claims about what a design will be able to say."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Claims about forecasts by the runs near them."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

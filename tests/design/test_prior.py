@@ -1,7 +1,5 @@
 """Claims about what is believed of losses before they are measured."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -16,11 +14,7 @@ from scaling.laws.frontier import find_frontier
 def test_the_published_law_is_best_where_the_sweep_expects_it() -> None:
     for flops, params in ((1e11, 20_000.0), (1e15, 2e6)):
         prior = scale_published_law(
-            params=params,
-            flops=flops,
-            cost=COST,
-            unigram_entropy=FACTS.unigram_entropy,
-            sigma=None,
+            params=params, flops=flops, cost=COST, unigram_entropy=FACTS.unigram_entropy, sigma=None
         )
         best, _ = find_frontier(prior.law, prior.letters, flops=np.array([flops]), cost=COST)
         # The slope of the ladder's cost is taken over 1 % of N, between knots 12 % apart.

@@ -1,7 +1,5 @@
 """Claims about which runs to add."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

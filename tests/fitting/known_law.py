@@ -1,9 +1,8 @@
 """Simulated sweeps: losses drawn from a known law, at the scale of the quickstart."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from scaling.fitting.fitted import Check, Fit
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
@@ -33,6 +32,14 @@ def simulate(noise: float = NOISE, seed: int = 0, **design: object) -> RunTable:
     rng = np.random.default_rng(seed)
     loss = CHINCHILLA.loss(TRUTH, params, tokens) * np.exp(noise * rng.standard_normal(params.size))
     return make_table(params, tokens, loss=loss, budget=budget)
+
+
+def check(fit: Fit, code: str) -> Check:
+    """The check of that code, which says what it saw, and what to do where it fails."""
+    (found,) = [one for one in fit.checks if one.code == code]
+    assert found.seen.endswith(".")
+    assert bool(found.advice) == (found.passed is False) or found.passed is None
+    return found
 
 
 def bend_frontier(loss: FloatArray, budget: FloatArray) -> FloatArray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from known_law import NOISE, TRUTH, design_isoflop, simulate
+from known_law import NOISE, TRUTH, check, design_isoflop, simulate
 
 from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
@@ -10,13 +10,6 @@ from scaling.tables.run_table import make_table, select_rows
 
 # A design that passes every gate: 9 budgets of 9 sizes over two decades, a tenth of the noise.
 GOOD = {"noise": NOISE / 10, "budgets": 9, "sizes": 9, "ends": (3e10, 3e12)}
-
-
-def check(fit, code):
-    (found,) = [one for one in fit.checks if one.code == code]
-    assert found.seen.endswith(".")
-    assert bool(found.advice) == (found.passed is False) or found.passed is None
-    return found
 
 
 def with_columns(table, **columns):
@@ -104,25 +97,27 @@ def test_duplicate_cells_fires_and_keeps_the_rows():
     assert check(fit, "duplicate_cells").passed is False
 
 
-def test_seeds_of_one_cell_are_no_duplicates():
+def pair_runs(second=1.0, **columns):
+    """Every cell twice, the second time with `second` times the loss."""
     table = select_rows(simulate(), np.repeat(np.arange(25), 2))
-    seeded = with_columns(table, seed=np.tile([0, 1], 25))
+    loss = table.loss * np.tile([1.0, second], 25)
+    return make_table(table.params, table.tokens, loss=loss, **columns)
+
+
+def test_seeds_of_one_cell_are_no_duplicates():
+    seeded = pair_runs(seed=np.tile([0, 1], 25))
     assert check(fit_runs(seeded, bootstrap=None), "duplicate_cells").passed is True
 
 
 def test_several_recipes_fires_on_learning_rates():
-    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
-    mixed = with_columns(table, learning_rate=np.tile([0.01, 0.02], 25))
+    mixed = pair_runs(learning_rate=np.tile([0.01, 0.02], 25))
     found = check(fit_runs(mixed, bootstrap=None), "several_recipes_per_cell")
     assert found.passed is False
     assert "25 of 25" in found.seen
 
 
 def test_several_recipes_fires_on_spread_where_no_learning_rate_is_named():
-    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
-    loss = table.loss * np.tile([1.0, 1.1], 25)
-    mixed = make_table(table.params, table.tokens, loss=loss)
-    found = check(fit_runs(mixed, bootstrap=None), "several_recipes_per_cell")
+    found = check(fit_runs(pair_runs(1.1), bootstrap=None), "several_recipes_per_cell")
     assert found.passed is False
     assert "10.0%" in found.seen
 
@@ -260,19 +255,14 @@ def test_close_costs_of_like_sizes_are_no_budget():
 
 
 def test_several_recipes_fires_on_spread_beside_equal_learning_rates():
-    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
-    loss = table.loss * np.tile([1.0, 1.1], 25)  # two corpora in one table
-    columns = {"budget": table.budget, "learning_rate": np.full(50, 0.01)}
-    mixed = make_table(table.params, table.tokens, loss=loss, **columns)
+    mixed = pair_runs(1.1, learning_rate=np.full(50, 0.01))  # two corpora in one table
     found = check(fit_runs(mixed, bootstrap=None), "several_recipes_per_cell")
     assert found.passed is False
     assert "(N, D) and learning rate differ by up to 10.0%" in found.seen
 
 
 def test_noisy_seeds_are_no_recipes():
-    table = select_rows(simulate(), np.repeat(np.arange(25), 2))
-    loss = table.loss * np.tile([1.0, 1.05], 25)
-    seeded = make_table(table.params, table.tokens, loss=loss, seed=np.tile([0, 1], 25))
+    seeded = pair_runs(1.05, seed=np.tile([0, 1], 25))
     assert check(fit_runs(seeded, bootstrap=None), "several_recipes_per_cell").passed is True
 
 

@@ -2,17 +2,10 @@
 
 import numpy as np
 import pytest
-from known_law import NOISE, design_isoflop, simulate
+from known_law import NOISE, check, design_isoflop, simulate
 
 from scaling.fitting.every_approach import fit_runs
 from scaling.tables.run_table import make_table
-
-
-def check(fit, code):
-    (found,) = [one for one in fit.checks if one.code == code]
-    assert found.seen.endswith(".")
-    assert bool(found.advice) == (found.passed is False) or found.passed is None
-    return found
 
 
 def with_seeds(noise=NOISE, seed=0, *, every=3, factor=None):

@@ -42,10 +42,7 @@ def test_it_fires_where_every_size_scatters():
 def test_two_seeds_four_percent_apart_are_seen():
     losses = np.array([[2.30, 2.31], [1.846, 1.777], [1.58, 1.59], [1.50, 1.505]])
     table = make_table(
-        np.repeat(SIZES[:4], 2),
-        np.full(8, 1e6),
-        loss=losses.ravel(),
-        seed=np.tile([0, 1], 4),
+        np.repeat(SIZES[:4], 2), np.full(8, 1e6), loss=losses.ravel(), seed=np.tile([0, 1], 4)
     )
     found = check_seed_spread(table)
     assert found.passed is False

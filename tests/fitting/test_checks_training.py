@@ -21,9 +21,8 @@ def judge(code, *, steps=4000, warmup=100, decay=800, **columns):
         "warmup_steps": np.r_[float(warmup), np.full(n - 1, 100.0)],
         "decay_steps": np.r_[float(decay), np.full(n - 1, 800.0)],
     }
-    (found,) = [
-        one for one in check_training(table.replace(**schedule, **columns)) if one.code == code
-    ]
+    every = check_training(table.replace(**schedule, **columns))
+    (found,) = [one for one in every if one.code == code]
     assert found.seen.endswith(".")
     assert bool(found.advice) == (found.passed is False)
     return found
@@ -39,15 +38,9 @@ def test_too_few_steps(steps, passed):
 @pytest.mark.parametrize(
     ("steps", "warmup", "passed"),
     # The recipe rounds 10 % to whole steps; its floor is 150, or 40 % of a run too short for that.
-    [
-        (4000, 400, True),
-        (4000, 402, False),
-        (1200, 150, True),
-        (1200, 152, False),
-        (300, 120, True),
-        (300, 140, False),
-    ],
-)
+    [(4000, 400, True), (4000, 402, False), (1200, 150, True), (1200, 152, False),
+     (300, 120, True), (300, 140, False)],
+)  # fmt: skip
 def test_warmup_too_long(steps, warmup, passed):
     assert judge("warmup_too_long", steps=steps, warmup=warmup).passed is passed
 
@@ -62,18 +55,18 @@ def test_undercooled(steps, decay, passed):
     assert judge("undercooled", steps=steps, warmup=20, decay=decay).passed is passed
 
 
-def test_mixed_tokenisers():
-    found = judge("mixed_tokenisers", corpus=("ab12",) * 24 + ("cd34",))
+@pytest.mark.parametrize(
+    ("code", "column", "names", "rest", "seen"),
+    [
+        ("mixed_tokenisers", "corpus", ("ab12", "cd34"), 1, "ab12 (24 runs); cd34 (1 runs)"),
+        ("numerics_changed", "numerics", ("torch 2.13", "torch 2.14"), 5, "2 ways: torch 2.13 (20"),
+    ],
+)
+def test_runs_of_two_kinds(code, column, names, rest, seen):
+    found = judge(code, **{column: names[:1] * (25 - rest) + names[1:] * rest})
     assert found.passed is False
-    assert "ab12 (24 runs); cd34 (1 runs)" in found.seen
-    assert judge("mixed_tokenisers", corpus=("ab12",) * 25).passed is True
-
-
-def test_numerics_changed():
-    found = judge("numerics_changed", numerics=("torch 2.13",) * 20 + ("torch 2.14",) * 5)
-    assert found.passed is False
-    assert "2 ways: torch 2.13 (20 runs)" in found.seen
-    assert judge("numerics_changed", numerics=("torch 2.13",) * 25).passed is True
+    assert seen in found.seen
+    assert judge(code, **{column: names[:1] * 25}).passed is True
 
 
 @pytest.mark.parametrize(("overlap", "passed"), [(0.105, True), (0.30, False)])
@@ -89,11 +82,8 @@ def warm_up(shares):
     steps = np.full(len(table), 300.0)
     ranks = np.argsort(np.argsort(table.tokens, kind="stable"), kind="stable")
     warmup = np.round(steps * np.asarray(shares)[ranks])
-    schedule = {"steps": steps, "warmup_steps": warmup}
-    (found,) = [
-        one for one in check_training(table.replace(**schedule)) if one.code == "warmup_too_long"
-    ]
-    return found
+    found = check_training(table.replace(steps=steps, warmup_steps=warmup))
+    return next(one for one in found if one.code == "warmup_too_long")
 
 
 def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
@@ -105,17 +95,18 @@ def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
     assert "more steps" in found.advice
 
 
-def test_one_long_warmup_is_said_and_borne():
-    found = warm_up([0.4] + [0.05] * 24)
+@pytest.mark.parametrize(
+    ("shares", "seen"),
+    [
+        ([0.4] + [0.05] * 24, ("1 of 25 runs", "up to 0.3% of the loss")),
+        ([0.4] * 25, ("25 of 25 runs",)),  # as long in every run: it bends nothing
+    ],
+    ids=["one long", "all long"],
+)
+def test_a_long_warmup_that_bends_little_is_said_and_borne(shares, seen):
+    found = warm_up(shares)
     assert found.passed is True
-    assert "1 of 25 runs" in found.seen
-    assert "up to 0.3% of the loss" in found.seen
-
-
-def test_a_warmup_as_long_in_every_run_bends_nothing():
-    found = warm_up([0.4] * 25)
-    assert found.passed is True
-    assert "25 of 25 runs" in found.seen
+    assert all(words in found.seen for words in seen)
 
 
 def clip(code="clipped_steps", *, short=0.22, long=0.01, **columns):

@@ -1,7 +1,5 @@
 """Claims about model error: absent where the law is right, found where it is not."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np

@@ -210,23 +210,23 @@ def test_frontier_keeps_to_the_budget():
         assert 6 * one.k_n * one.k_d == pytest.approx(1.0, rel=1e-6)
 
 
-def test_reading_a_fit_needs_neither_scipy_nor_pandas():
-    program = (
-        "import sys, scaling.fitting.fitted, scaling.fitting.store, scaling.allocation;"
-        "print([m for m in ('scipy', 'pandas', 'torch', 'ray', 'matplotlib') if m in sys.modules])"
-    )
+@pytest.mark.parametrize(
+    ("modules", "heavy"),
+    [
+        (
+            "scaling.fitting.fitted, scaling.fitting.store, scaling.allocation",
+            ("scipy", "pandas", "torch", "ray", "matplotlib"),
+        ),
+        ("scaling.tables.run_table", ("pandas",)),
+    ],
+    ids=["a fit", "a table"],
+)
+def test_reading_needs_no_heavy_library(modules, heavy):
+    program = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def test_reading_a_table_needs_no_pandas():
-    program = "import sys, scaling.tables.run_table; print('pandas' in sys.modules)"
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "False"
 
 
 def test_the_envelope_is_refused_with_its_reason():

@@ -1,7 +1,5 @@
 """Claims about the ensemble of laws."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The error that runs share because they were evaluated on the same documents."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from known_law import simulate

@@ -4,8 +4,6 @@ One sweep that is right in everything, and sweeps that are each wrong in one thi
 words have tests of their own beside this file.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

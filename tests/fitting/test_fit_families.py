@@ -1,7 +1,5 @@
 """Claims about fitting families other than Chinchilla's."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Claims about scoring laws by their forecasts."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -47,17 +47,16 @@ def test_concave_curve_is_rejected():
         assert "maximum" in curve.sentence
 
 
-def test_declared_budget_groups_runs_whatever_their_flops():
+@pytest.mark.parametrize(
+    ("reach", "declared"),
+    [(0.15, True), (0.009, False)],
+    ids=["declared: whatever their FLOPs", "undeclared: within two percent"],
+)
+def test_budgets_group_runs(reach, declared):
     params, tokens, budget = design_isoflop()
-    wobble = np.exp(np.random.default_rng(0).uniform(-0.15, 0.15, params.size))
-    table = make_table(params, tokens * wobble, loss=np.ones(25), budget=budget)
-    assert [group.rows.size for group in group_budgets(table)] == [5] * 5
-
-
-def test_undeclared_budgets_are_found_within_two_percent():
-    params, tokens, _ = design_isoflop()
-    wobble = np.exp(np.random.default_rng(0).uniform(-0.009, 0.009, params.size))
-    table = make_table(params, tokens * wobble, loss=np.ones(25))
+    wobble = np.exp(np.random.default_rng(0).uniform(-reach, reach, params.size))
+    stated = budget if declared else None
+    table = make_table(params, tokens * wobble, loss=np.ones(25), budget=stated)
     assert [group.rows.size for group in group_budgets(table)] == [5] * 5
 
 

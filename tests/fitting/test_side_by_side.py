@@ -1,7 +1,5 @@
 """Every approach to one table stands beside the others, from one call, on one cost model."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from known_law import TRUTH, design_isoflop, simulate

@@ -49,11 +49,7 @@ def test_integer_weights_equal_repeated_rows():
     weighted = solve(make(table), start(make(table)), weights=counts.astype(float))
     rows = np.repeat(np.arange(len(table)), counts)
     copied = make_task(
-        CHINCHILLA,
-        table.params[rows],
-        tokens=table.tokens[rows],
-        loss=table.loss[rows],
-        delta=1e-3,
+        CHINCHILLA, table.params[rows], tokens=table.tokens[rows], loss=table.loss[rows], delta=1e-3
     )
     repeated = solve(copied, start(copied))
     assert weighted.objective[0] == pytest.approx(repeated.objective[0], rel=1e-10)

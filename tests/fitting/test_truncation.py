@@ -1,7 +1,5 @@
 """Claims about forecasts of the most expensive runs from ever fewer of the others."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

@@ -1,7 +1,5 @@
 """Claims every family must keep, whatever its formula."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -32,7 +32,7 @@ MLFLOW_COLUMNS = {"N": "params.N", "D": "params.D", "loss": "metrics.loss"}
 
 def write(folder, text, name="runs.csv"):
     path = folder / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path
 
 

@@ -1,7 +1,5 @@
 """Whatever drivers, workers and bad disks do, in any order, the ledger keeps its promises."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

@@ -112,10 +112,7 @@ def test_the_order_of_rows_does_not_matter():
 def test_effects_stand_in_the_notes_and_the_digest():
     table = make_table([10.0, 10.0], [20.0, 90.0], loss=[3.0, 2.0], notes=["read aloud"])
     kept, _ = apply_filters(table, Filters(min_ratio=4.0))
-    assert kept.notes == (
-        "read aloud",
-        "filter min_ratio (D/N >= 4): 1 of 2 rows left out",
-    )
+    assert kept.notes == ("read aloud", "filter min_ratio (D/N >= 4): 1 of 2 rows left out")
     idle, _ = apply_filters(table, Filters(min_ratio=1.0))
     assert len(idle) == 2
     assert len({table.digest, kept.digest, idle.digest}) == 3

@@ -1,7 +1,5 @@
 """Claims about tables that state roles, as the index of a results folder does."""
 
-from __future__ import annotations
-
 import pytest
 from test_tables import refuse, write
 

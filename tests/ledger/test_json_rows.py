@@ -3,23 +3,16 @@
 import json
 
 import pytest
+import test_cells
+from test_cells import refuse
 
-from scaling.errors import TableError
 from scaling.tables.reading import read_table
 
 COLUMNS = {"N": "config.n_params", "D": "config.data.tokens", "loss": "summary.val/loss"}
 
 
 def write(folder, text, name="runs.jsonl"):
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def refuse(path, **options):
-    with pytest.raises(TableError) as caught:
-        read_table(path, **options)
-    return caught.value.problems
+    return test_cells.write(folder, text, name)
 
 
 def make_run(state="finished", **summary):

@@ -1,7 +1,5 @@
 """A result records what computed it; results without that stay readable, their seals valid."""
 
-from __future__ import annotations
-
 import json
 import platform
 import subprocess

@@ -296,8 +296,7 @@ def test_nothing_is_proposed_that_is_no_loss(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cells", "seen"),
-    [("1,234", "may be 1234 or 1.234"), ("3,5", "write 3.5")],
+    ("cells", "seen"), [("1,234", "may be 1234 or 1.234"), ("3,5", "write 3.5")]
 )
 def test_an_ambiguous_comma_is_refused_with_both_readings(tmp_path, cells, seen):
     path = write(tmp_path, f'N,D,loss,lr\n1e6,2e7,3,"{cells}"\n1e6,3e7,3,1\n')

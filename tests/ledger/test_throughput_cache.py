@@ -1,7 +1,5 @@
 """Claims about kept throughputs: found again for the same device, never for another."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 usage: drive.py FOLDER COUNT EXECUTOR STEPS
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

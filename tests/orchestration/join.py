@@ -3,8 +3,6 @@
 usage: join.py FOLDER COUNT STEPS ADDRESS
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@ so that no connection is reset, as when the power fails. Linux, root, iproute2.
     driver, head: namespace A  10.231.7.1 ── veth ── 10.231.7.2  namespace B: a node
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -19,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
+from synthetic import wait_until
 
 HERE = Path(__file__).parent
 HEAD, NODE, PORT = "10.231.7.1", "10.231.7.2", 6391
@@ -138,14 +137,6 @@ def start_driver(houses: Houses, folder: Path, count: int, steps: int) -> subpro
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the condition was never met")
-        time.sleep(0.05)
 
 
 def list_beating(folder: Path) -> Iterator[tuple[Path, int]]:

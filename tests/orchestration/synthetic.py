@@ -6,8 +6,6 @@ What happens `at` a step happens as often as `times` says (1 unless given); a fi
 the count.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import errno
 import hashlib
@@ -170,3 +168,10 @@ def _load_newest(resume: Sequence[Path], run: RunSpec, trunk: TrunkCache | None)
     found = [json.loads(one) for one in (read_newest_checkpoint(resume), shared) if one]
     step, state = max(found, default=(0, str(run.seed)))
     return step, state
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition was never met"
+        time.sleep(0.01)

@@ -1,7 +1,5 @@
 """Claims about bracket runs in the ledger: trained, listed, and in no fit."""
 
-from __future__ import annotations
-
 import csv
 import dataclasses
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Claims about joining and submitting that need no cluster: what fits, is seen, and is said."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

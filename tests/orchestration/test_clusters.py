@@ -1,7 +1,5 @@
 """Claims about a cluster that is joined: three nodes of Ray's own test cluster on this machine."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -9,14 +7,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from synthetic import expected_loss, make_cells, make_corpus, make_ledger
+from synthetic import expected_loss, make_cells, make_corpus, make_ledger, wait_until
 
 from scaling.ledger.integrity import verify
 
@@ -32,13 +29,6 @@ grid: {budgets: [1.8e9], sizes: 4, span: 2.1, prior: {params: 8400, exponent: 0}
 """
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never met"
-        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")

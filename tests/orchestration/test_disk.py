@@ -1,8 +1,6 @@
 """A disk that is really full, or really read-only, at any write: exit 5, and the same command
 continues."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

@@ -1,7 +1,5 @@
 """Claims about driving a sweep, on the inline executor with a trainer that costs nothing."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import errno
@@ -13,13 +11,20 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+from synthetic import (
+    SETTINGS,
+    expected_loss,
+    make_cells,
+    make_corpus,
+    make_ledger,
+    make_run,
+    wait_until,
+)
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError
 from scaling.ledger.cancelling import allow_run, cancel_run, cancel_sweep
@@ -70,13 +75,6 @@ def start_driver(folder: Path, count: int, steps: int = 10, **environment: str) 
         text=True,
         start_new_session=True,
     )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never met"
-        time.sleep(0.01)
 
 
 class DyingExecutor(InlineExecutor):

@@ -1,7 +1,5 @@
 """Kill the driver at every named point, each time it is reached: what is left is old or new."""
 
-from __future__ import annotations
-
 import ast
 import dataclasses
 import os

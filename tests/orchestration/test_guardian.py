@@ -1,17 +1,14 @@
 """However the driver ends, its guardian says so, leaves no process, and prints what continues."""
 
-from __future__ import annotations
-
 import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from synthetic import wait_until
 
 # The driver starts a worker that leads a session of its own, as Ray's do, says so, and then acts.
 CODE = """
@@ -60,13 +57,6 @@ def is_at_work(process: psutil.Process) -> bool:
         return bool(process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never met"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("code", [0, 3, 130])

@@ -1,7 +1,5 @@
 """A node whose power fails: no connection is reset, and its runs go on elsewhere within seconds."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Claims about progress: plain where nobody watches, harmless whatever a message holds."""
 
-from __future__ import annotations
-
 import errno
 import io
 import re

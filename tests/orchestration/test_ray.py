@@ -1,7 +1,5 @@
 """Claims about real Ray: private, loopback only, workers may die, nothing is left behind."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import importlib
@@ -13,13 +11,21 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_ledger, make_run
+from synthetic import (
+    SETTINGS,
+    expected_loss,
+    make_cells,
+    make_corpus,
+    make_ledger,
+    make_run,
+    wait_until,
+)
 
 from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.integrity import verify
@@ -67,13 +73,6 @@ def intrude(folder: Path) -> str:
         user=65534, group=65534, extra_groups=[], stderr=subprocess.PIPE, text=True, cwd="/",
     )  # fmt: skip
     return "inside" if (session / "planted").exists() or (session / "mine").exists() else "kept out"
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition was never met"
-        time.sleep(0.02)
 
 
 def start_driver(folder: Path, count: int, steps: int) -> Any:

@@ -3,8 +3,6 @@
 A daemon is known by its name, so a copy of `sleep` that is called gcs_server is one.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal

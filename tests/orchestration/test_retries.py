@@ -1,7 +1,5 @@
 """Claims about the retry policy: each cause has its own end, and every run has one."""
 
-from __future__ import annotations
-
 import itertools
 from typing import get_args
 

@@ -1,7 +1,5 @@
 """Claims about trunks in a sweep: trained once, in a fitting order, never part of a result."""
 
-from __future__ import annotations
-
 import dataclasses
 from pathlib import Path
 

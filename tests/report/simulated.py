@@ -1,12 +1,11 @@
 """A sweep as the report meets it, with losses drawn from a known law instead of trained."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
+from known_run import FACTS
 
 from scaling.allocation import Allocation, allocate
 from scaling.fitting.every_approach import fit_runs
@@ -16,7 +15,6 @@ from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import name_configuration
 from scaling.report.data import ReportData
 from scaling.sweep.cells import Plan
-from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import make_ladder_cost
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.ladder import list_ladder
@@ -37,17 +35,6 @@ seeds: [0]
 replicates: 4
 forecast: [6e12]
 """
-FACTS = CorpusFacts(
-    digest="ab" * 32,
-    vocab_size=256,
-    train_tokens=9_000_000,
-    validation_tokens=524_288,
-    train_bytes=9_000_000,
-    validation_bytes=524_288,
-    validation_documents=61,
-    unigram_entropy=3.23,
-    overlap=0.03,
-)
 # About what the smallest models of this project measure: 2.3 nats at 3e10 FLOPs, N* near 10k.
 LAW = {"E": 1.05, "A": 42.0, "B": 260.0, "alpha": 0.45, "beta": 0.46}
 NOISE = 0.006

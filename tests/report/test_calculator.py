@@ -1,7 +1,5 @@
 """What the page's calculator and its interactive figures are given."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import re

@@ -1,7 +1,5 @@
 """Claims about what a page says of filters, mixtures and backtests, where there are any."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import re

@@ -1,7 +1,5 @@
 """Ticks, labels and colours of the figures."""
 
-from __future__ import annotations
-
 import itertools
 import re
 

@@ -1,7 +1,5 @@
 """What a reader of the report can rely on."""
 
-from __future__ import annotations
-
 import base64
 import dataclasses
 import hashlib
@@ -97,7 +95,7 @@ def test_distance_beyond_the_data_is_graded(flops: float, words: str, tone: str)
 @pytest.mark.parametrize("status", STATUSES)
 def test_every_status_renders_and_says_why(status: FitStatus) -> None:
     text = read_text(render_page(with_status(standard_data(), status, "the reason given")))
-    assert STATUSES[status][1] in text
+    assert STATUSES[status].page in text
     assert ("the reason given" in text) == (status != "converged")
     answered = status not in ("not_converged", "failed")
     assert ("train about" in text) == answered

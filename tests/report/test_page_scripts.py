@@ -1,7 +1,5 @@
 """The report in a real browser: what its scripts add, and what is there without them."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """The report in a real browser: nothing that a sweep, a run or a failure is called is obeyed."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import http.server

@@ -4,7 +4,7 @@ import dataclasses
 
 from simulated import standard_data
 
-from scaling.compare.exponents import Change, Exponent, RecipeComparison, RecipePoint, Step
+from scaling.compare.exponents import Exponent, ExponentChange, RecipeComparison, RecipePoint, Step
 from scaling.fitting.fitted import Interval
 from scaling.report.page import render_page
 
@@ -26,8 +26,8 @@ COMPARED = RecipeComparison(
         Step(
             before="long-warmup",
             after="rules",
-            law=Change(-0.11, Interval(-0.3, 0.08, 0.9)),
-            minima=Change(-0.2, Interval(-0.3, -0.1, 0.9)),
+            law=ExponentChange(-0.11, Interval(-0.3, 0.08, 0.9)),
+            minima=ExponentChange(-0.2, Interval(-0.3, -0.1, 0.9)),
         ),
     ),
     flops=3e11,

@@ -4,8 +4,6 @@ The folder holds a run of every kind: grid, replicates, brackets, validation, ou
 diverged ones of the grid and of a bracket, and trunks in a second sweep.
 """
 
-from __future__ import annotations
-
 import base64
 import csv
 import dataclasses

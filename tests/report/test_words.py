@@ -1,7 +1,5 @@
 """Every gate has words of its own, for passing and for failing."""
 
-from __future__ import annotations
-
 import dataclasses
 
 from simulated import standard_data

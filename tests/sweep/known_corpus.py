@@ -1,17 +1,13 @@
 """What plans are told of a corpus of bytes about as large as the standard library."""
 
-from __future__ import annotations
+import dataclasses
 
-from scaling.sweep.corpus_facts import CorpusFacts
+import known_run
 
-FACTS = CorpusFacts(
-    digest="0" * 24,
-    vocab_size=256,
+FACTS = dataclasses.replace(
+    known_run.FACTS,
     train_tokens=10_000_000,
-    validation_tokens=530_000,
     train_bytes=10_000_000,
+    validation_tokens=530_000,
     validation_bytes=530_000,
-    validation_documents=60,
-    unigram_entropy=3.2,
-    overlap=0.1,
 )

@@ -1,7 +1,5 @@
 """Claims about bracket runs: which they are, and that they change no other run."""
 
-from __future__ import annotations
-
 import math
 
 from test_plan import GRID, ids, plan

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kept_tensors import noting_kept
 from torch.nn.functional import cross_entropy
 
 from scaling.sweep.cost import _FLOAT_BYTES, _LOGITS_COPIES
@@ -14,17 +15,8 @@ from scaling.sweep.shapes import make_shape
 def test_activations_kept_for_the_backward_pass_fit_the_estimate(d_model, n_layers):
     shape = make_shape(256, 128, d_model=d_model, n_layers=n_layers)
     model = Transformer(shape, residual_multiplier=1.0, head_multiplier=1.0)
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def remember(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     tokens_bt = torch.randint(0, 256, (4, 129))
-    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+    with noting_kept(model) as kept:
         logits = model(tokens_bt[:, :-1])
         loss = cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten())
     loss.backward()

@@ -1,7 +1,5 @@
 """scaling init writes a sweep that says what was asked, and nothing that cannot be run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

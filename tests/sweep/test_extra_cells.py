@@ -1,7 +1,5 @@
 """Claims about cells beside a grid."""
 
-from __future__ import annotations
-
 import pytest
 from test_plan import FACTS
 

@@ -1,7 +1,5 @@
 """Claims about how long a plan takes on several slots."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest
@@ -21,22 +19,19 @@ def make_alone(steps: list[int]) -> list[RunSpec]:
     return [make_run(one, seed=seed) for seed, one in enumerate(steps)]
 
 
-def test_one_slot_takes_the_sum() -> None:
-    assert find_makespan(make_alone([30, 20, 20]), by_steps, slots=1) == 70
-
-
-def test_two_slots_take_the_longest_first() -> None:
+@pytest.mark.parametrize(
+    ("steps", "slots", "expected"),
     # Graham's example: 3 3 2 2 2 on two slots takes 7 by this rule, 6 at best.
-    assert find_makespan(make_alone([20, 30, 20, 30, 20]), by_steps, slots=2) == 70
+    [([30, 20, 20], 1, 70), ([20, 30, 20, 30, 20], 2, 70), ([], 3, 0)],
+    ids=["one slot takes the sum", "two take the longest first", "nothing takes no time"],
+)
+def test_runs_take_what_their_slots_allow(steps: list[int], slots: int, expected: float) -> None:
+    assert find_makespan(make_alone(steps), by_steps, slots=slots) == expected
 
 
 def test_a_run_named_twice_is_trained_once() -> None:
     run = make_run(30)
     assert find_makespan([run, run], by_steps, slots=1) == 30
-
-
-def test_nothing_takes_no_time() -> None:
-    assert find_makespan([], by_steps, slots=3) == 0
 
 
 @given(st.lists(st.integers(5, 500), min_size=1, max_size=15, unique=True), st.integers(1, 6))

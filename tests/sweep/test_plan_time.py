@@ -1,7 +1,5 @@
 """Claims about the bill of a plan: time, money and disk."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

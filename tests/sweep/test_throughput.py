@@ -1,7 +1,5 @@
 """Claims about step times: from a few measured configurations to every run."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest

@@ -1,14 +1,13 @@
 """Claims about what runs share, and what that saves."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import pytest
+from known_run import change_recipe
 
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.sweep.trunks import (
     count_spent_flops,
@@ -18,21 +17,7 @@ from scaling.sweep.trunks import (
     name_prefix,
 )
 
-RECIPE = Recipe(
-    batch_sequences=1,
-    steps=1000,
-    learning_rate=0.01,
-    base_width=32,
-    base_depth=2,
-    warmup_steps=20,
-    decay_steps=200,
-    beta1=0.9,
-    beta2=0.98,
-    epsilon=1e-8,
-    weight_decay=0.0,
-    clip_norm=1.0,
-    init_scale=1.0,
-)
+RECIPE = change_recipe(steps=1000, warmup_steps=20, decay_steps=200)
 
 
 def make_run(steps: int, *, width: int = 32, seed: int = 0, **changes: float) -> RunSpec:

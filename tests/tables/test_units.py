@@ -49,20 +49,19 @@ def test_compute_is_named_in_its_likely_unit(factor, unit):
     assert f'"C=total[{unit}]"' in doubt.remedy
 
 
-def test_the_logarithm_of_compute_is_recognised():
-    (doubt,) = judge(flops=np.log10(C))
-    assert "[log10]" in doubt.remedy
-
-
-def test_a_budget_that_is_no_compute_is_questioned():
-    (doubt,) = judge(budget=C / 1e9)
-    assert "budget" in doubt.seen
-    assert "[GFLOP]" in doubt.remedy
-
-
-def test_a_perplexity_is_questioned():
-    (doubt,) = judge(loss=np.exp(LOSS))
-    assert "--loss-unit ppl" in doubt.remedy
+@pytest.mark.parametrize(
+    ("columns", "seen", "remedy"),
+    [
+        ({"flops": np.log10(C)}, "", "[log10]"),
+        ({"budget": C / 1e9}, "budget", "[GFLOP]"),
+        ({"loss": np.exp(LOSS)}, "", "--loss-unit ppl"),
+    ],
+    ids=["logarithm of compute", "budget that is no compute", "perplexity"],
+)
+def test_what_is_in_another_unit_is_questioned(columns, seen, remedy):
+    (doubt,) = judge(**columns)
+    assert seen in doubt.seen
+    assert remedy in doubt.remedy
 
 
 @pytest.mark.parametrize(

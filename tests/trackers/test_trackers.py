@@ -1,7 +1,5 @@
 """Claims about trackers: each run arrives once, none is lost or delayed, nothing private goes."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os
@@ -20,8 +18,9 @@ from scaling.errors import IntegrityError, UsageError
 from scaling.ledger.commit import Ledger
 from scaling.orchestration.driver import run_cells
 from scaling.orchestration.executors.inline import InlineExecutor
-from scaling.trackers import TrackedRun, TrackerName, open_tracker, require_tracker
+from scaling.trackers import open_tracker, require_tracker
 from scaling.trackers.feed import Feed
+from scaling.trackers.protocol import TrackedRun, TrackerName
 from scaling.trackers.sending import find_folder, list_unsent, send_results
 
 CANARY = "canary-7f3a9d51"
@@ -145,12 +144,17 @@ def test_a_tracker_that_is_down_is_said_once_and_delays_no_run(
     assert len(list_unsent(ledger, "wandb")) == 3
 
 
+def hang(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tracker whose package never answers."""
+    (folder / "wandb.py").write_text("import time; time.sleep(600)")
+    monkeypatch.setenv("PYTHONPATH", f"{folder}{os.pathsep}{Path(__file__).parents[2]}")
+    monkeypatch.setattr("scaling.trackers.feed._LEAST_PATIENCE_SECONDS", 0.2)
+
+
 def test_a_tracker_that_hangs_is_ended_and_more_runs_than_its_pipe_holds_do_not_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "wandb.py").write_text("import time; time.sleep(600)")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
-    monkeypatch.setattr("scaling.trackers.feed._LEAST_PATIENCE_SECONDS", 0.2)
+    hang(tmp_path, monkeypatch)
     said: list[str] = []
     feed = Feed("wandb", train(tmp_path, 1), said.append)
     for _ in range(20_000):  # 340 kB through a pipe of 64 kB that nobody reads
@@ -164,9 +168,7 @@ def test_a_tracker_that_has_every_run_is_not_warned_of_however_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """MLflow's own end takes seconds after the last run has arrived."""
-    (tmp_path / "wandb.py").write_text("import time; time.sleep(600)")
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
-    monkeypatch.setattr("scaling.trackers.feed._LEAST_PATIENCE_SECONDS", 0.2)
+    hang(tmp_path, monkeypatch)
     said: list[str] = []
     ledger = train(tmp_path, 2)
     feed = Feed("wandb", ledger, said.append)

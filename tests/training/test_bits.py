@@ -1,7 +1,5 @@
 """Bit for bit, in every engine and precision: the same run twice, and killed and continued."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known_run import change_recipe
 
 from scaling.data.sources import prepare_synthetic
 from scaling.sweep.corpus_spec import CorpusSpec
 from scaling.sweep.execution import Execution
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.divergence import find_rise, has_exploded
@@ -72,21 +73,8 @@ def corpus(tmp_path_factory):
 
 def train_short(corpus, folder: Path, *, seed: int, factor: float = 1.0):
     """One run of 120 steps of one sequence, half of them a decay."""
-    recipe = Recipe(
-        batch_sequences=1,
-        steps=STEPS,
-        learning_rate=factor * RATE,
-        base_width=32,
-        base_depth=2,
-        warmup_steps=48,
-        decay_steps=60,
-        beta1=0.9,
-        beta2=0.98,
-        epsilon=1e-8,
-        weight_decay=0.0,
-        clip_norm=1.0,
-        init_scale=1.0,
-    )
+    rate = factor * RATE
+    recipe = change_recipe(steps=STEPS, learning_rate=rate, warmup_steps=48, decay_steps=60)
     shape = make_shape(corpus.facts.vocab_size, 32, d_model=16, n_layers=2)
     run = RunSpec(shape=shape, recipe=recipe, data_digest=corpus.facts.digest, seed=seed)
     folder.mkdir()

@@ -1,7 +1,5 @@
 """Compiled steps are torch's up to rounding, and a machine without a compiler still trains."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import hashlib
@@ -14,29 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from known_run import change_recipe
 
 from scaling.errors import EnvironmentFault
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
 from scaling.training.engines import build_engine, fused, native
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
 
-RECIPE = Recipe(
-    batch_sequences=3,
-    steps=100,
-    learning_rate=0.01,
-    base_width=32,
-    base_depth=2,
-    warmup_steps=5,
-    decay_steps=12,
-    beta1=0.9,
-    beta2=0.98,
-    epsilon=1e-8,
-    weight_decay=0.1,
-    clip_norm=1.0,
-    init_scale=1.0,
-)
+RECIPE = change_recipe(batch_sequences=3, weight_decay=0.1)
 # Widths that fill vectors of 16 and 8 floats, and some that fill none; lengths and vocabularies
 # that leave rows and columns over.
 SHAPES = [

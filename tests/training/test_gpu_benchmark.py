@@ -1,7 +1,5 @@
 """The benchmark of GPUs runs, here on the processor, and its table has every variant."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@
 error there, and so is every question that would have to wait for a number.
 """
 
-from __future__ import annotations
-
 import dataclasses
 from types import SimpleNamespace
 
@@ -23,10 +21,11 @@ from scaling.orchestration.attempt import classify_failure
 from scaling.sweep.families.products import Product
 from scaling.sweep.gpu_memory import CONTEXT_BYTES
 from scaling.training import device, trainer
-from scaling.training.engines import Engine, build_engine
+from scaling.training.engines import build_engine
 from scaling.training.engines.cuda import CudaEngine, earns_compilation
 from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
+from scaling.training.engines.protocol import Engine
 
 __all__ = ["corpus"]  # a fixture
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kept_tensors import noting_kept
 from torch.nn.functional import cross_entropy
 
 from scaling.sweep.families.transformer import TRANSFORMER
@@ -19,17 +20,8 @@ def test_what_is_kept_for_the_backward_pass_fits_the_estimate(precision, d_model
     model = Transformer(
         shape, residual_multiplier=0.5, head_multiplier=0.5, half=precision == "mixed"
     )
-    parameters = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    kept: dict[int, int] = {}
-
-    def remember(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
     tokens_bt = torch.randint(0, vocab, (4, 129), generator=torch.Generator().manual_seed(0))
-    with torch.autograd.graph.saved_tensors_hooks(remember, lambda tensor: tensor):
+    with noting_kept(model) as kept:
         logits = model(tokens_bt[:, :-1])
         cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten(), reduction="none").mean()
     tokens = 4 * 128

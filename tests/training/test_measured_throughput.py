@@ -1,7 +1,5 @@
 """Claims about the benchmark of a device: the trainer's own steps, and nothing left behind."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A lack of memory is named as one by either engine, and a smaller micro-batch needs less."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -5,30 +5,17 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from known_run import change_recipe
 from torch.nn.functional import cross_entropy
 
 from scaling.sweep.families.transformer_network import _make_rotation, _rotate
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training.evaluate import summarise_losses
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.training.schedule import learning_rate_multiplier
 
-RECIPE = Recipe(
-    batch_sequences=4,
-    steps=100,
-    learning_rate=0.01,
-    base_width=32,
-    base_depth=2,
-    warmup_steps=10,
-    decay_steps=20,
-    beta1=0.9,
-    beta2=0.98,
-    epsilon=1e-8,
-    weight_decay=0.0,
-    clip_norm=1.0,
-    init_scale=1.0,
-)
+RECIPE = change_recipe(batch_sequences=4, warmup_steps=10, decay_steps=20)
 
 
 def make_run(n_heads=2, n_layers=2, seed=0, **recipe):

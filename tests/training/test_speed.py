@@ -1,7 +1,5 @@
 """Speed and its peak: measured beside the curve, never in it."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

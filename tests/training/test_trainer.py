@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from known_run import change_recipe
 
 from scaling.data.shards import prepare_corpus
 from scaling.errors import IntegrityError
 from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.execution import Execution
-from scaling.sweep.runspec import NUMERICS_VERSION, Recipe, RunSpec
+from scaling.sweep.runspec import NUMERICS_VERSION, RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import evaluate, trainer
 from scaling.training.checkpoint import load_newest_checkpoint, save_checkpoint
@@ -37,21 +38,7 @@ def corpus(tmp_path_factory) -> Path:
 
 
 def make_run(corpus: Path, *, steps=60, seed=0, learning_rate=0.01) -> RunSpec:
-    recipe = Recipe(
-        batch_sequences=4,
-        steps=steps,
-        learning_rate=learning_rate,
-        base_width=32,
-        base_depth=2,
-        warmup_steps=5,
-        decay_steps=12,
-        beta1=0.9,
-        beta2=0.98,
-        epsilon=1e-8,
-        weight_decay=0.0,
-        clip_norm=1.0,
-        init_scale=1.0,
-    )
+    recipe = change_recipe(batch_sequences=4, steps=steps, learning_rate=learning_rate)
     digest = json.loads((corpus / "manifest.json").read_text())["facts"]["digest"]
     shape = make_shape(256, 32, d_model=2 * 16, n_layers=2)
     return RunSpec(shape=shape, recipe=recipe, data_digest=digest, seed=seed)

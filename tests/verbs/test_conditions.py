@@ -1,7 +1,5 @@
 """Claims about the options of allocate: a question comes of them, or exit 2 with a reason."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
@@ -30,9 +28,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(source: Path, *words: str) -> Result:
     done = CliRunner().invoke(
-        cli,
-        ["allocate", str(source), "--bootstrap", "10", *words],
-        standalone_mode=False,
+        cli, ["allocate", str(source), "--bootstrap", "10", *words], standalone_mode=False
     )
     if done.exception is not None:
         raise done.exception

@@ -63,9 +63,13 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
                 f"{_MIN_LEVELS} and is not determined. Add {noun}."
             )
     if np.ptp(np.log(table.loss)) > math.log(_MAX_LOSS_RATIO):
+        facts = table.metric_facts
+        what, kind, unit = "Losses", "cross-entropies", " nats/token"
+        if facts is not None:
+            what, kind, unit = facts.symbol, "values", ""
         return (
-            f"Losses span {table.loss.min():.3g} … {table.loss.max():.3g} nats/token; these "
-            f"are no cross-entropies of one task. Correct or leave out the odd rows."
+            f"{what} span {table.loss.min():.3g} … {table.loss.max():.3g}{unit}; these are no "
+            f"{kind} of one task. Correct or leave out the odd rows."
         )
     slope, spread = _measure_line(table)
     if spread < _LINE_SPREAD:
@@ -171,6 +175,9 @@ def _check_cells(table: RunTable, coefficients: int) -> Check:
 
 
 def _check_diverged(table: RunTable) -> Check:
+    if table.metric_facts is not None:
+        seen = f"Runs diverge by their loss; of {table.metric_facts.name} that is not judged."
+        return pass_if(None, "diverged_cells", seen, "")
     lost, total = len(table.diverged), len(table) + len(table.diverged)
     seen = f"{lost} of {total} runs diverged and are not fitted" if lost else "No run diverged"
     if table.stopped:
@@ -284,6 +291,9 @@ def _check_units(table: RunTable) -> Check:
     seen = " ".join(doubt.seen for doubt in doubts)
     remedy = " ".join(doubt.remedy for doubt in doubts)
     good = "N, D, loss and C lie where those of models do."
+    if table.metric_facts is not None:
+        name = table.metric_facts.name
+        good = f"N, D and C lie where those of models do; {name} is no cross-entropy: not judged."
     return pass_if(not doubts, "implausible_units", seen or good, remedy)
 
 

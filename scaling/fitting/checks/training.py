@@ -18,7 +18,7 @@ from scaling.units import FloatArray, format_count
 
 # N = 33k on 339k tokens in 2648 / 1324 / 662 / 331 steps of ever larger batches: 2.130 / 2.151 /
 # 2.228 / 2.314 nats (decision 0061): half of 2000 steps costs 1 %, a quarter 5 %.
-MIN_STEPS = 1000
+ENOUGH_STEPS = 1000
 # The recipe's own limits. Longer warmups on small runs raised a from .602 to .706: Porian et al.
 # 2024, arXiv:2406.19146. Below 150 steps a warmup is short in any run (decision 0012),
 # up to the share of it beyond which little is left to train.
@@ -71,8 +71,8 @@ def _check_steps(table: RunTable) -> Check:
     steps, unsaid = _take_stated(table.steps)
     if not steps.size:
         return pass_if(None, code, "The table does not state steps.", "")
-    few = steps < MIN_STEPS
-    seen = f"{_count(few)} took fewer than {MIN_STEPS} steps; the fewest: {steps.min():.0f}"
+    few = steps < ENOUGH_STEPS
+    seen = f"{_count(few)} took fewer than {ENOUGH_STEPS} steps; the fewest: {steps.min():.0f}"
     advice = (
         "Their loss is likely a few percent too high. Use smaller batches (shorter sequences, "
         "where a batch is one), or leave the largest models out of the smallest budgets."
@@ -198,6 +198,9 @@ def _find_clipping(table: RunTable) -> tuple[FloatArray, FloatArray, str]:
 def _check_entropy(table: RunTable) -> Check:
     code = "above_unigram"
     entropy = table.unigram_entropy
+    if table.metric_facts is not None:
+        seen = f"The unigram entropy bounds the loss; of {table.metric_facts.name} it says nothing."
+        return pass_if(None, code, seen, "")
     if entropy is None or not len(table):
         return pass_if(None, code, "The entropy of the tokens' frequencies is not known.", "")
     above = np.flatnonzero(table.loss > entropy)

@@ -27,6 +27,7 @@ import numpy as np
 
 from scaling.fitting.budgets import join_budgets
 from scaling.fitting.ensemble.members import FittedMember, fit_member, list_described
+from scaling.fitting.holding_out import hold_out, list_below, measure_miss
 from scaling.fitting.identification import measure_scale
 from scaling.fitting.noise import estimate_residual_sigma
 from scaling.fitting.parametric import locate_rows
@@ -76,8 +77,8 @@ def open_windows(table: RunTable, present: tuple[bool, ...], *, delta: float) ->
     flops = join_budgets(table)
     windows = []
     for fitted_up_to, held_from in WINDOWS:
-        is_held = flops >= np.quantile(flops, held_from)
-        below = np.flatnonzero((flops <= np.quantile(flops, fitted_up_to)) & ~is_held)
+        is_held = hold_out(flops, above=held_from)
+        below = list_below(flops, is_held, up_to=fitted_up_to)
         held = list_described(table, np.flatnonzero(is_held))
         fits = tuple(
             fit_member(table, member, delta=delta, within=_thin(below))
@@ -179,9 +180,8 @@ def _score(
 
 
 def _miss(table: RunTable, window: Window, fitted: FittedMember) -> FloatArray:
-    family, held = fitted.fit.task.family, window.held
-    loss = family.loss(fitted.fit.coefficients, table.params[held], table.tokens[held])
-    return np.asarray(np.log(loss / table.loss[held]), dtype=np.float64)
+    fit = fitted.fit
+    return measure_miss(fit.task.family, fit.coefficients, table, window.held)
 
 
 def _step(fitted: FittedMember, counts: FloatArray) -> FloatArray:

@@ -1,13 +1,37 @@
-"""Where attempts are executed: interchangeable siblings behind one small protocol."""
+"""Where attempts are executed: interchangeable siblings behind one small protocol.
+
+An executor is a file with `open_executor(needs)` and a line of `registry.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from scaling.ledger.signs import FailureCause
-from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
+if TYPE_CHECKING:  # the registry is read before anything is executed
+    from scaling.ledger.signs import FailureCause
+    from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a sweep asks of its executor.
+
+    Attributes:
+        cpus_per_run: Cores that one attempt occupies.
+        gpus_per_run: Share of a GPU that one attempt occupies; None: none.
+        memory_per_run: Bytes that the largest attempt occupies.
+        address: Of a cluster to join; None: none.
+        shared: The results folder and the corpus, which every worker must see.
+    """
+
+    cpus_per_run: int
+    gpus_per_run: float | None
+    memory_per_run: int
+    address: str | None
+    shared: tuple[Path, Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

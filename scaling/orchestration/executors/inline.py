@@ -5,8 +5,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from scaling.errors import UsageError
 from scaling.orchestration.attempt import AttemptRequest, run_attempt
-from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.executors import AttemptEnded, Needs
+
+
+def open_executor(needs: Needs) -> InlineExecutor:
+    """An executor in this process.
+
+    Raises:
+        UsageError: A cluster is to be joined.
+    """
+    if needs.address is not None:
+        raise UsageError("--address joins a Ray cluster; it does not go with inline.")
+    return InlineExecutor()
 
 
 class InlineExecutor:

@@ -46,7 +46,7 @@ from scaling.orchestration.cluster import (
     find_address,
     is_autoscaled,
 )
-from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.executors import AttemptEnded, Needs
 from scaling.orchestration.executors.ray_processes import (
     GONE_SECONDS,
     DaemonDiedError,
@@ -74,6 +74,17 @@ _LEAST_PENDING = 16  # of a small cluster, so that it grows by more than a node 
 _OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
 
 logger = logging.getLogger(__name__)
+
+
+def open_executor(needs: Needs) -> RayExecutor:
+    """An executor of a Ray of our own, or in the cluster at `needs.address`."""
+    return RayExecutor(
+        cpus_per_run=needs.cpus_per_run,
+        gpus_per_run=needs.gpus_per_run,
+        address=needs.address,
+        memory_per_run=needs.memory_per_run,
+        shared=needs.shared,
+    )
 
 
 class RayExecutor:

@@ -10,59 +10,15 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Literal, Protocol
-
-from torch import Tensor, nn
 
 from scaling.errors import EnvironmentFault
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import ModelShape
-from scaling.training.parametrization import FlatOptimizer
-from scaling.units import FloatArray, IntArray, Precision
+from scaling.training.engines.protocol import Engine
+from scaling.units import Precision
 
-EngineName = Literal["fused", "eager", "cuda"]
 ENGINE_VARIABLE = "SCALING_ENGINE"
 
 logger = logging.getLogger(__name__)
-
-
-class Engine(Protocol):
-    """The model and the optimiser of one run, and how they are computed.
-
-    Attributes:
-        model: Its parameters are those that are trained.
-        optimizer: In whose buffers they lie. Any engine continues from any other's state.
-    """
-
-    optimizer: FlatOptimizer
-
-    @property
-    def model(self) -> nn.Module: ...
-    @property
-    def name(self) -> EngineName: ...
-
-    @staticmethod
-    def supports(shape: ModelShape) -> bool:
-        """Whether models of this shape can be trained by it."""
-
-    def add_gradient(self, tokens: IntArray, share: float) -> Tensor | float:
-        """Add `share` times the gradient of the mean loss [nats/token] of sequences, and return
-        that loss.
-
-        Args:
-            tokens: Ids, shape (b, t + 1): the last of a row is only predicted.
-            share: Of these sequences in the step's batch.
-        """
-
-    def update(self, multiplier: float) -> Tensor | float:
-        """Clip and apply the gradient at `multiplier` times the peak rates, then forget it.
-
-        Returns:
-            The gradient's norm before clipping.
-        """
-
-    def measure_losses(self, tokens: IntArray) -> FloatArray:
-        """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
 
 
 def build_engine(

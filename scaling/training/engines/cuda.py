@@ -27,8 +27,8 @@ from torch import Tensor
 from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.training.engines import EngineName
 from scaling.training.engines.eager import EagerEngine
+from scaling.training.engines.protocol import EngineName
 from scaling.units import IntArray
 
 # Assumed, not measured on a GPU (`benchmarks/train_step.py --device cuda` prints all three):

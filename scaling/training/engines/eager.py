@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
-from scaling.training.engines import EngineName
+from scaling.training.engines.protocol import EngineName
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
 

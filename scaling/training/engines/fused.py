@@ -12,8 +12,8 @@ import torch
 from scaling.sweep.families.transformer_network import Transformer
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, TransformerShape
-from scaling.training.engines import EngineName
 from scaling.training.engines.native import CompilerError, load_library
+from scaling.training.engines.protocol import EngineName
 from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
 

@@ -1,0 +1,106 @@
+"""Where a corpus can come from: a source is one line here and the function that reads it.
+
+    text      its reader gives documents: reader(paths=, field=, base=) → Iterable[Document]; they
+              are split, tokenized and stored for it
+    tokens    its reader stores shards itself:
+              reader(corpus, base=, cache=, seq_len=) → PreparedCorpus
+
+A reader is named, not imported: a sweep file is checked without what reads its text.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+SourceKind = Literal["text", "tokens"]
+_FILES = ("paths", "field", "tokenizer")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One source.
+
+    Attributes:
+        name: In sweep files.
+        kind: What its reader gives; see the module.
+        keys: Keys of `corpus` that it takes, beside `source` and `max_epochs`.
+        needs: Those of them that it cannot do without.
+        reader: `module:function`.
+        holds: What its `paths` hold, where the name does not say it.
+        once: Whether none of its tokens may be seen twice.
+    """
+
+    name: str
+    kind: SourceKind
+    keys: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    reader: str
+    holds: str = ""
+    once: bool = False
+
+    def load_reader(self) -> Callable[..., Any]:
+        """The function that reads it; see the module."""
+        module, _, function = self.reader.partition(":")
+        reader: Callable[..., Any] = getattr(importlib.import_module(module), function)
+        return reader
+
+
+_SHARDS = ("paths", "held_out", "vocab_size", "header", "separator", "bytes_per_token")
+_TEXTS = "scaling.data.corpora"
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (
+        Source(name="novels", kind="text", keys=("tokenizer",), reader=f"{_TEXTS}:list_novels"),
+        Source(
+            name="python-stdlib", kind="text", keys=("tokenizer",), reader=f"{_TEXTS}:list_stdlib"
+        ),
+        Source(
+            name="text", kind="text", keys=("paths", "tokenizer"), needs=("paths",),
+            reader=f"{_TEXTS}:read_texts",
+        ),
+        Source(
+            name="jsonl", kind="text", keys=_FILES, needs=("paths",),
+            reader=f"{_TEXTS}:read_json_lines",
+        ),
+        Source(
+            name="parquet", kind="text", keys=_FILES, needs=("paths",),
+            reader=f"{_TEXTS}:read_parquet",
+        ),
+        Source(
+            name="hf", kind="text", keys=_FILES, needs=("paths",),
+            reader=f"{_TEXTS}:read_saved", holds="a folder of `save_to_disk`",
+        ),
+        Source(
+            name="shards", kind="tokens", keys=_SHARDS, needs=("paths", "held_out", "vocab_size"),
+            reader="scaling.data.token_files:prepare_token_files", holds="tokens, `.bin`",
+        ),
+        Source(
+            name="synthetic", kind="tokens", keys=("tokens", "seed"), needs=("tokens",),
+            reader="scaling.data.sources:prepare_synthetic", once=True,
+        ),
+    )
+}  # fmt: skip
+
+
+def name_takers(key: str) -> str:
+    """The sources that take a key of `corpus`, for its description."""
+    return ", ".join(f"`{one.name}`" for one in SOURCES.values() if key in one.keys)
+
+
+def describe_sources() -> str:
+    """Which sources need files and which do not, for the description of `source`."""
+    without = (f"`{one.name}`" for one in SOURCES.values() if "paths" not in one.keys)
+    reading = (
+        f"`{one.name}`" + (f" ({one.holds})" if one.holds else "")
+        for one in SOURCES.values()
+        if "paths" in one.keys
+    )
+    return f"{_join(without)} need no files; {_join(reading)} read `paths`"
+
+
+def _join(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,110 @@
+"""A further quantity of a table's runs, and the table whose loss it is.
+
+    lower is better      L = m               a law is fitted to ln m
+    higher is better     L = B − m           to ln (B − m), with B what no model can pass
+
+Laws, checks and answers know the loss alone. `fit_metric` puts L in its place; what is printed goes
+back through `MetricFacts`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from scaling.units import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A quantity as a table holds it.
+
+    Attributes:
+        name, unit: Of the quantity; the unit is empty where none is known.
+        values, errors: Of each row and its standard error, shape (n,), NaN where not stated; no
+            errors: None.
+        higher_is_better, bound: As the probe says that measured it; None: not said.
+    """
+
+    name: str
+    values: FloatArray
+    errors: FloatArray | None = None
+    unit: str = ""
+    higher_is_better: bool | None = None
+    bound: float | None = None
+
+    def select(self, rows: IntArray) -> Metric:
+        """Of the given rows, in their order."""
+        errors = None if self.errors is None else self.errors[rows]
+        return replace(self, values=self.values[rows], errors=errors)
+
+    def get_row(self, at: int) -> tuple[float | None, float | None]:
+        """Value and standard error of one row; None where not stated."""
+        both = (self.values[at], np.nan if self.errors is None else self.errors[at])
+        one, error = (float(x) if np.isfinite(x) else None for x in both)
+        return one, error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedMetric:
+    """Which metric a law is asked of, and what is said of it.
+
+    Attributes:
+        name: Of the metric.
+        higher_is_better: Said of one whose probe says nothing.
+        bound: What no model can pass; None: the probe's.
+    """
+
+    name: str
+    higher_is_better: bool = False
+    bound: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricFacts:
+    """What stands in the place of the loss of a table, a fit or an answer.
+
+    Attributes:
+        name, unit: Of the metric.
+        higher_is_better: Whether it was subtracted from its bound.
+        bound: B; None where lower is better.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    bound: float | None
+
+    @property
+    def symbol(self) -> str:
+        """What the law gives: the metric, or its distance to the bound."""
+        return self.name if self.bound is None else f"{self.bound:g} − {self.name}"
+
+    @property
+    def suffix(self) -> str:
+        """The unit behind a number; empty without one."""
+        return f" {self.unit}" if self.unit else ""
+
+    def to_loss(self, metric: Any) -> Any:
+        """L of values of the metric."""
+        return metric if self.bound is None else self.bound - metric
+
+    def to_metric(self, loss: Any) -> Any:
+        """Values of the metric where the law gives L."""
+        return self.to_loss(loss)  # B − (B − m) = m
+
+    def to_ends(self, low: float, high: float) -> tuple[float, float]:
+        """Ends of an interval of L as the lower and upper end of the metric's."""
+        one, other = self.to_metric(low), self.to_metric(high)
+        return min(one, other), max(one, other)
+
+    def to_contract(self) -> dict[str, Any]:
+        """`metric` in JSON."""
+        return {
+            "name": self.name,
+            "unit": self.unit or None,
+            "higher_is_better": self.higher_is_better,
+            "bound": self.bound,
+        }

@@ -1,0 +1,93 @@
+"""What a probe is given: a finished run, its model with the weights that were kept, its corpus.
+
+The model is built and its weights are read once for all probes of a run, when the first of them
+looks.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from scaling.data.shards import Shards
+from scaling.errors import IntegrityError
+from scaling.files.durable import digest_file
+from scaling.ledger.commit import Ledger
+from scaling.ledger.probes import WEIGHTS_FILE
+from scaling.ledger.results import RunResult
+from scaling.sweep.execution import Execution
+from scaling.sweep.probes import Option
+from scaling.training.device import claim_device
+from scaling.training.engines import build_engine
+from scaling.training.engines.protocol import Engine
+from scaling.training.trainer import open_corpus
+from scaling.units import FloatArray, IntArray
+
+
+class TrainedRun:
+    """A finished run, as its probes see it.
+
+    Attributes:
+        result, run: What was trained, and what it came to.
+        options: Of the probe that is being measured.
+        look_up: To call now and then; raises where the attempt is asked to stop.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        result: RunResult,
+        *,
+        corpus: Path,
+        look_up: Callable[[], None],
+        execution: Execution,
+    ) -> None:
+        self.result, self.run, self.look_up = result, result.run, look_up
+        self.options: Mapping[str, Option] = {}
+        self._ledger, self._corpus = ledger, corpus
+        self._execution = execution
+        self._shared: dict[str, Any] = {}
+
+    @property
+    def folder(self) -> Path:
+        """Of the attempt whose result counts."""
+        return self._ledger.attempt_folder(self.run.run_id, self.result.attempt_id)
+
+    @functools.cached_property
+    def shards(self) -> Shards:
+        """The prepared corpus: training and held-out tokens."""
+        return open_corpus(self.run, self._corpus)
+
+    @property
+    def model(self) -> nn.Module:
+        """The trained model, on its device."""
+        return self._engine.model
+
+    def measure_losses(self, tokens: IntArray) -> FloatArray:
+        """Loss of every predicted token [nats], shape (b, t), for ids of shape (b, t + 1)."""
+        return self._engine.measure_losses(tokens)
+
+    def share(self, key: str, make: Callable[[], Any]) -> Any:
+        """What `make` returns, made once for all probes of this run that ask for `key`: generated
+        text, say."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        device = claim_device(self._execution.gpus)
+        engine = build_engine(self.run, precision=self._execution.precision, device=device)
+        path = f"runs/{self.run.run_id}/attempts/{self.result.attempt_id}/{WEIGHTS_FILE}"
+        if digest_file(self._ledger.folder, path) != self.result.files[WEIGHTS_FILE]:
+            raise IntegrityError(f"{path} was changed or torn")
+        content = io.BytesIO((self._ledger.folder / path).read_bytes())
+        engine.model.load_state_dict(torch.load(content, weights_only=True, map_location="cpu"))
+        engine.model.eval()
+        return engine

@@ -1,0 +1,39 @@
+"""A recipe and a corpus for tests to which it does not matter which."""
+
+import dataclasses
+from typing import Any
+
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.runspec import Recipe
+
+RECIPE = Recipe(
+    batch_sequences=1,
+    steps=100,
+    learning_rate=0.01,
+    base_width=32,
+    base_depth=2,
+    warmup_steps=5,
+    decay_steps=12,
+    beta1=0.9,
+    beta2=0.98,
+    epsilon=1e-8,
+    weight_decay=0.0,
+    clip_norm=1.0,
+    init_scale=1.0,
+)
+# Bytes, about as many as the standard library has.
+FACTS = CorpusFacts(
+    digest="ab" * 32,
+    vocab_size=256,
+    train_tokens=9_000_000,
+    validation_tokens=524_288,
+    train_bytes=9_000_000,
+    validation_bytes=524_288,
+    validation_documents=61,
+    unigram_entropy=3.23,
+    overlap=0.03,
+)
+
+
+def change_recipe(**changes: Any) -> Recipe:
+    return dataclasses.replace(RECIPE, **changes)

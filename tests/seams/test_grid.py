@@ -1,0 +1,100 @@
+"""A grid from outside the package: told by its keys, checked, counted, planned, in the schema."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic import Field
+
+from scaling.errors import SpecError
+from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.fields import Count, Params, Positive
+from scaling.sweep.grids import GRIDS, Grid
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import parse_sweep
+from scaling.sweep.spec import describe_schema
+from scaling.sweep.wishes import Wish, find_rung
+from tools.key_page import write_key_page
+
+
+class DiagonalGrid(Grid):
+    """Sizes and tokens that grow together."""
+
+    heading = "grid: {from_params, from_tokens, steps}"
+
+    from_params: Params = Field(description="smallest N [matmul parameters]")
+    from_tokens: Positive = Field(description="its D [tokens]")
+    steps: Count = Field(3, description="cells, each ×2 in N and in D")
+
+    @classmethod
+    def matches(cls, keys):
+        return "from_params" in keys
+
+    def count(self):
+        return self.steps
+
+    def find_largest(self):
+        return self.from_params * 2.0 ** (self.steps - 1)
+
+    def list_wishes(self, ladder):
+        for step in range(self.steps):
+            shape = find_rung(ladder, self.from_params * 2**step)
+            yield Wish(shape=shape, tokens=self.from_tokens * 2**step, budget=None)
+
+
+SWEEP = """\
+name: outside
+corpus: {source: python-stdlib}
+grid: {from_params: 10e3, from_tokens: 5e5, steps: 3}
+"""
+
+
+FACTS = CorpusFacts(
+    digest="0" * 24, vocab_size=256, train_tokens=10_000_000, validation_tokens=530_000,
+    train_bytes=10_000_000, validation_bytes=530_000, validation_documents=60, unigram_entropy=3.2,
+    overlap=0.1,
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    GRIDS.append(DiagonalGrid)
+    yield
+    GRIDS.remove(DiagonalGrid)
+
+
+def test_a_grid_of_an_outsider_is_planned() -> None:
+    spec = parse_sweep(SWEEP.encode(), source="s.yaml")
+    assert isinstance(spec.grid, DiagonalGrid)
+    cells = plan_sweep(spec, FACTS).cells
+    assert len(cells) == 3
+    tokens = sorted(cell.run.tokens for cell in cells)
+    assert tokens == [pytest.approx(5e5 * 2**at, rel=0.01) for at in range(3)]  # whole steps
+
+
+def test_its_keys_are_checked_like_our_own() -> None:
+    wrong = SWEEP.replace("steps: 3", "steps: few, form_params: 2").replace("5e5", "-1")
+    with pytest.raises(SpecError) as caught:
+        parse_sweep(wrong.encode(), source="s.yaml")
+    lines = str(caught.value).splitlines()
+    assert lines == [
+        "s.yaml:3:40: grid.from_tokens: expected a number above 0.0, got -1.",
+        "s.yaml:3:51: grid.steps: expected a whole number, got 'few'.",
+        "s.yaml:3:56: grid.form_params: unknown key. Did you mean 'from_params'?",
+    ]
+
+
+def test_editors_and_the_page_of_keys_learn_of_it() -> None:
+    schema = describe_schema()
+    assert {"$ref": "#/$defs/DiagonalGrid"} in schema["properties"]["grid"]["oneOf"]
+    assert "| `grid.from_params` | required | smallest N" in write_key_page()
+
+
+def test_the_grids_there_are_keep_their_meaning() -> None:
+    def kind(grid: str) -> str:
+        text = f"name: a\ncorpus: {{source: novels}}\ngrid: {{{grid}}}\n"
+        return type(parse_sweep(text.encode(), source="s.yaml").grid).__name__
+
+    assert kind("budgets: [1e11]") == "IsoflopGrid"
+    assert kind("params: [1e4], tokens: [1e6]") == "ProductGrid"
+    assert kind("params: [1e4], tokens_per_param: [20]") == "RatioGrid"
+    assert kind("cells: [{params: 1e4, tokens: 1e6}]") == "CellGrid"
