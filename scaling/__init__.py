@@ -25,6 +25,7 @@ _HOMES = {
     "Filters": "scaling.tables.filters",
     "Fit": "scaling.fitting.fitted",
     "Hardware": "scaling.allocation",
+    "Measured": "scaling.training.own.function",
     "ModelShape": "scaling.sweep.shapes",
     "Plan": "scaling.sweep.plan",
     "Prediction": "scaling.allocation",

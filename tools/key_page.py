@@ -45,7 +45,8 @@ def write_key_page() -> str:
     models = schema["$defs"]
     plain: list[str] = []
     parts: list[str] = []
-    for name, field in schema["properties"].items():
+    for name, optional in schema["properties"].items():
+        field = _without_null(optional)
         if name == "grid":
             for grid in GRIDS:
                 parts += _section(f"`{grid.heading}`", models[grid.__name__], "grid.", models)
@@ -66,6 +67,12 @@ def _section(
     description = " ".join(model.get("description", "").split())
     rows = list(_list_rows(model, prefix, models))
     return [f"## {heading}", "", description, "", *_HEADINGS, *rows, ""]
+
+
+def _without_null(field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A section that may be left out, as if it might not."""
+    arms = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+    return arms[0] if len(arms) == 1 and "$ref" in arms[0] else field
 
 
 def _list_rows(model: Mapping[str, Any], prefix: str, models: Mapping[str, Any]) -> Iterator[str]:
@@ -105,6 +112,8 @@ def _show_values(field: Mapping[str, Any]) -> str:
             else (f"list of {_show_values(items)}")
         )
     if field.get("type") == "object":
+        if "patternProperties" not in field:
+            return "mapping of names to values"
         (of,) = field["patternProperties"].values()
         return f"mapping of names to {_target(of)[:-4].lower()}s"
     words = _NAMES.get(field.get("type", ""), "")

@@ -107,8 +107,8 @@ def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
     untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
     if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
         return ()
-    ends = (interval.low, interval.high)
-    if not any(math.isclose(answer.params, end, rel_tol=_SAME) for end in ends):
+    ends = (interval.low, interval.high)  # 0 and ∞ among them
+    if min(abs(answer.params - end) for end in ends) > _SAME * answer.params:
         return ()
     return (
         "recipes that no run tried may be better at both ends of D; the runs show no noise, so "

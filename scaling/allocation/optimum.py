@@ -103,12 +103,13 @@ def answer_by_line(fit: Fit, frontier: Frontier, flops: float, decades: float) -
 def cut_ladder(
     ladder: Sequence[ModelShape] | None, params: float, convention: CountConvention | None
 ) -> Sequence[ModelShape] | None:
-    """The ladder without the thousands of rungs far above the optimum; None where there is none, or
-    none that the fit can count."""
-    if ladder is None or convention is None:
+    """The ladder without the thousands of rungs far above the optimum; None where there is none."""
+    if ladder is None:
         return None
+    # Models that a sweep file lists count the same under each: of what is not said.
+    counted = convention or "matmul"
     most = _RUNGS_ABOVE * params
-    end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, convention))
+    end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, counted))
     return ladder[: end + 1]
 
 
@@ -121,8 +122,8 @@ def find_shape(
 ) -> BuildableShape:
     """The rung with the lowest loss at this budget, by its own cost; nearest in ln N where there is
     no law."""
-    assert fit.convention is not None
-    params = np.array([count_params(rung, fit.convention) for rung in ladder], dtype=np.float64)
+    counted = fit.convention or "matmul"
+    params = np.array([count_params(rung, counted) for rung in ladder], dtype=np.float64)
     per_token = np.array([count_flops_per_token(rung) for rung in ladder], dtype=np.float64)
     tokens = flops / per_token
     penalty = None

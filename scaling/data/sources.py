@@ -17,6 +17,8 @@ from scaling.data.shards import (
     remove_abandoned,
 )
 from scaling.data.split import measure_overlap
+from scaling.files.durable import make_folder
+from scaling.sweep.corpus_facts import name_data
 from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
@@ -40,6 +42,8 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     """
     remove_abandoned(cache)
     corpus = spec.corpus
+    if not spec.has_corpus:
+        return _name_data(spec, cache)
     source = SOURCES[corpus.source]
     if source.kind == "tokens":
         prepared: PreparedCorpus = source.load_reader()(
@@ -55,6 +59,15 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
         base=base,
         cache=cache,
     )
+
+
+def _name_data(spec: SweepSpec, cache: Path) -> PreparedCorpus:
+    """Data that somebody's own trainer reads: an empty folder stands for it here."""
+    assert spec.trainer is not None
+    facts = name_data(spec.trainer.data, vocab_size=spec.trainer.vocab_size)
+    folder = cache / facts.digest[:24]
+    make_folder(folder)
+    return PreparedCorpus(folder=folder, facts=facts)
 
 
 def prepare_synthetic(

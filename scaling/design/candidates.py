@@ -50,7 +50,7 @@ def list_candidates(
     is one offered that a gate would fault: too few steps, text that repeats, more memory than there
     is.
     """
-    largest = min(spend, forecast, _find_fed_budget(prior, cost, facts.train_tokens))
+    largest = min(spend, forecast, _find_fed_budget(prior, cost, facts))
     budgets = np.geomspace(largest / SMALLEST_SHARE, largest, BUDGETS)
     wished = []
     for budget in budgets:
@@ -81,15 +81,18 @@ def list_candidates(
         cell.run.run_id: cell.run
         for cell in planned
         if cell.run.flops <= spend
-        and cell.run.recipe.steps >= ENOUGH_STEPS
-        and cell.run.tokens <= facts.train_tokens
+        and (cell.run.recipe.steps >= ENOUGH_STEPS or not cell.run.has_recipe)
+        and (cell.run.tokens <= facts.train_tokens or not facts.is_known)
         and estimate_memory(cell.run) <= memory_bytes
     }
     return sorted(distinct.values(), key=lambda run: (run.flops, run.run_id))
 
 
-def _find_fed_budget(prior: PriorLaw, cost: CostModel, tokens: int) -> float:
+def _find_fed_budget(prior: PriorLaw, cost: CostModel, facts: CorpusFacts) -> float:
     """The largest budget at which the largest candidate does not repeat its text [FLOPs]."""
+    tokens = facts.train_tokens
+    if not facts.is_known:
+        return LARGEST_BUDGET
 
     def repeats(log_flops: FloatArray) -> NDArray[np.bool_]:
         flops = np.exp(log_flops)

@@ -30,6 +30,7 @@ from scaling.sweep.cells import Cell
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import CostModel
 from scaling.sweep.counting import count_params
+from scaling.sweep.runspec import RunSpec
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
@@ -124,21 +125,27 @@ def tabulate_expected(
         loss=prior.law.loss(prior.letters, params, tokens),
         flops=np.array([run.flops for run in runs], dtype=np.float64),
         budget=budgets if np.isfinite(budgets).any() else None,
-        unique_tokens=np.minimum(tokens, float(facts.train_tokens)),
+        unique_tokens=np.minimum(tokens, facts.train_tokens or np.inf),
         seed=np.array([run.seed for run in runs], dtype=np.int64),
-        learning_rate=np.array([run.recipe.learning_rate for run in runs]),
         group=[name_configuration(run) for run in runs],
-        batch_tokens=np.array(
-            [run.recipe.batch_sequences * run.shape.seq_len for run in runs], dtype=np.float64
-        ),
-        steps=np.array([run.recipe.steps for run in runs], dtype=np.float64),
-        warmup_steps=np.array([run.recipe.warmup_steps for run in runs], dtype=np.float64),
-        decay_steps=np.array([run.recipe.decay_steps for run in runs], dtype=np.float64),
+        **(_list_recipes(runs) if all(run.has_recipe for run in runs) else {}),
         convention="matmul",
         cost=cost,
-        overlap=facts.overlap,
+        overlap=facts.overlap if facts.is_known else None,
         source="<expected>",
     )
+
+
+def _list_recipes(runs: Sequence[RunSpec]) -> dict[str, Any]:
+    """Columns of what the recipe decided."""
+    columns = {
+        "learning_rate": [run.recipe.learning_rate for run in runs],
+        "batch_tokens": [run.recipe.batch_sequences * run.shape.seq_len for run in runs],
+        "steps": [run.recipe.steps for run in runs],
+        "warmup_steps": [run.recipe.warmup_steps for run in runs],
+        "decay_steps": [run.recipe.decay_steps for run in runs],
+    }
+    return {name: np.array(values, dtype=np.float64) for name, values in columns.items()}
 
 
 def simulate_design(

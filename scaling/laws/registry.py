@@ -71,6 +71,22 @@ def find_law(name: str) -> Law:
     return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)
 
 
+def name_families() -> str:
+    """Every name that `find_family` knows, separated by commas."""
+    return ", ".join((*FAMILIES, f"{_HELD}VALUE"))
+
+
+def list_scored() -> tuple[str, ...]:
+    """The laws that a backtest scores where none are named."""
+    return tuple(name for name, family in FAMILIES.items() if family.scored)
+
+
+def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
+    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
+    law = find_law(name)
+    return law, np.array([letters[letter] for letter in law.param_names])
+
+
 def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str:
     """The name of a law in a unit of losses: E of `floor:1.69` is a loss, other names hold none.
 
@@ -88,19 +104,3 @@ def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str
     if into_nats:
         return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
     return f"{_HELD}{scale.to(floor):.12g}"
-
-
-def name_families() -> str:
-    """Every name that `find_family` knows, separated by commas."""
-    return ", ".join((*FAMILIES, f"{_HELD}VALUE"))
-
-
-def list_scored() -> tuple[str, ...]:
-    """The laws that a backtest scores where none are named."""
-    return tuple(name for name, family in FAMILIES.items() if family.scored)
-
-
-def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
-    """The law of a stored fit, and its coefficients in the law's order, shape (p,)."""
-    law = find_law(name)
-    return law, np.array([letters[letter] for letter in law.param_names])

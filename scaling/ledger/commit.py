@@ -63,6 +63,7 @@ from scaling.ledger.signs import (
     Heartbeat,
     describe_failure,
 )
+from scaling.ledger.trainer_code import add_code
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.runspec import RunSpec
 
@@ -89,7 +90,7 @@ class Ledger:
         make_folder(folder / "runs")
         if not (folder / "sweep.json").exists():
             _check_links(folder)
-            identity = {"name": name, "corpus": dataclasses.asdict(corpus)}
+            identity = {"name": name, "corpus": corpus.to_json()}
             write_durably(folder / "sweep.json", seal_document(identity))
             faults.reach("sweep.named")
         ledger = Ledger.open(folder)
@@ -472,7 +473,7 @@ def _read_identity(folder: Path, document: Mapping[str, Any]) -> Ledger:
     body, _ = open_document(document)
     if body.keys() != {"name", "corpus"} or not isinstance(body["name"], str):
         raise IntegrityError("fields missing or unknown")
-    corpus = build_value(CorpusFacts, body["corpus"], "corpus")
+    corpus = add_code(build_value(CorpusFacts, body["corpus"], "corpus"), folder)
     return Ledger(folder=folder, name=body["name"], corpus=corpus)
 
 

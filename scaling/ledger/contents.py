@@ -7,7 +7,6 @@ Nothing here parses the sweep file or plans: a stored fit is found again without
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +41,8 @@ class Contents:
             return None
         rests_on = [
             self.ledger.name,
-            dataclasses.asdict(self.ledger.corpus),
-            self.text,
+            self.ledger.corpus.to_json(),
+            self.text + self.ledger.corpus.code,
             sorted(self.results.digests.items()),
             [(one.name, one.digest) for one in self.forecasts.forecasts],
         ]

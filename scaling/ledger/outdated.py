@@ -11,8 +11,9 @@ from scaling.sweep.runspec import RunSpec
 
 
 def find_outdated(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
-    """Finished runs that differ from an unfinished planned one in NUMERICS_VERSION alone: the
-    trainer has changed since, and running the plan would train them again."""
+    """Finished runs that differ from an unfinished planned one in the trainer alone (in
+    NUMERICS_VERSION, or in the files or version of somebody's own): it has changed since, and
+    running the plan would train them again."""
     results = ledger.read_results(check="result").results
     finished = {_key_without_version(result.run): run_id for run_id, result in results.items()}
     keys = (_key_without_version(cell.run) for cell in cells if cell.run.run_id not in results)
@@ -20,4 +21,7 @@ def find_outdated(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
 
 
 def _key_without_version(run: RunSpec) -> bytes:
-    return canonical_json(run.to_json() | {"numerics_version": None})
+    fields = run.to_json() | {"numerics_version": None}
+    if run.own is not None:
+        fields["own"] |= {"files": None, "version": None}
+    return canonical_json(fields)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from scaling.errors import ScalingError
+from scaling.ledger.signs import FailureCause
 from scaling.sweep.runspec import RunSpec
 
 RunStatus = Literal["finished", "diverged"]
@@ -94,7 +95,7 @@ class RunResult:
 class Measurement:
     """What a trainer hands back to the attempt that commits it; the fields mean what they mean in
     RunResult. `files` names what the trainer left in the attempt's folder and the result rests
-    on (relative to that folder)."""
+    on (relative to that folder). `tokens` and `flops` are None where they are those of the run."""
 
     status: RunStatus
     loss: float | None
@@ -113,6 +114,24 @@ class Measurement:
     grad_norm: float | None = None
     clipped: float | None = None
     clipped_after_warmup: float | None = None
+    tokens: int | None = None
+    flops: int | None = None
+
+
+class TrainerFault(ScalingError):
+    """Somebody's own trainer broke its promise.
+
+    Args:
+        what: How, in a line: equal where the same happens again.
+        tail: Last lines of its log, for failed.json.
+        cause: Of the failure, as retries weigh it.
+    """
+
+    def __init__(self, what: str, *, tail: str = "", cause: FailureCause = "exception") -> None:
+        super().__init__(what)
+        self.cause: FailureCause = cause
+        if tail:  # beside the message, by which a retry knows the same failure
+            self.add_note(f"Its log ends:\n{tail}")
 
 
 class RunInterrupted(ScalingError):

@@ -37,14 +37,13 @@ def make_result(
 ) -> RunResult:
     taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     numerics = dict(measured.numerics)
+    realised = {"tokens": measured.tokens or run.tokens, "flops": measured.flops or run.flops}
     return RunResult(
         run=run,
         attempt_id=attempt_id,
-        tokens=run.tokens,
-        flops=run.flops,
         finished_at=name_now(),
         versions=describe_versions(),
-        **(taken | {"files": files, "numerics": numerics}),
+        **(taken | realised | {"files": files, "numerics": numerics}),
     )
 
 

@@ -106,8 +106,8 @@ def tabulate(
         cost=cost,
         source=str(ledger.folder),
         digest=_digest_rows(stored, planned, convention, head_flops),
-        overlap=ledger.corpus.overlap,
-        unigram_entropy=ledger.corpus.unigram_entropy,
+        overlap=ledger.corpus.overlap if ledger.corpus.is_known else None,
+        unigram_entropy=ledger.corpus.unigram_entropy or None,
         stopped=tuple(result.run.run_id for result in diverged if _STOPPED in result.reason),
         brackets=_list_brackets(stored, planned, convention),
         metrics=tabulate_probes(ledger, stored.results, [result.run.run_id for result in finished]),
@@ -166,6 +166,8 @@ def _list_brackets(
 def name_numerics(result: RunResult) -> str:
     """What a run was computed with, in words. Instruction set and threads are left out: they decide
     the last bits only, and their runs differ as two seeds do."""
+    if result.run.own is not None:
+        return f"own trainer {result.run.own.version}".strip()
     known = [f"{key} {result.numerics[key]}" for key in _NUMERICS if key in result.numerics]
     return ", ".join([*known, f"trainer {result.run.numerics_version}"])
 
@@ -228,21 +230,22 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
     "epochs": lambda one: one.result.epochs,
     "seed": lambda one: one.run.seed,
     "group": lambda one: one.group,
-    "vocab_size": lambda one: one.shape.vocab_size,
-    "seq_len": lambda one: one.shape.seq_len,
+    "vocab_size": lambda one: one.shape.vocab_size or None,
+    "seq_len": lambda one: (one.run.has_recipe and one.shape.seq_len) or None,
     "head_size": lambda one: getattr(one.shape, "head_size", None),
-    "d_model": lambda one: one.shape.d_model,
-    "n_layers": lambda one: one.shape.n_layers,
+    "d_model": lambda one: one.shape.d_model or None,
+    "n_layers": lambda one: one.shape.n_layers or None,
     "params_total": lambda one: float(count_total_params(one.shape)),
     "params_non_embedding": lambda one: float(count_non_embedding_params(one.shape)),
     "params_matmul": lambda one: float(count_matmul_params(one.shape)),
     "flops_6nd": lambda one: float(FLOPS_PER_PARAM_TOKEN * one.params * one.run.tokens),
     "flops_spent": lambda one: float(one.result.flops_spent),
-    "lr": lambda one: one.run.recipe.learning_rate,
-    "batch_tokens": lambda one: one.run.recipe.batch_sequences * one.shape.seq_len,
-    "steps": lambda one: one.run.recipe.steps,
-    "warmup_steps": lambda one: one.run.recipe.warmup_steps,
-    "decay_steps": lambda one: one.run.recipe.decay_steps,
+    # 0 where a trainer of one's own decides it, and nothing is known here.
+    "lr": lambda one: one.run.recipe.learning_rate or None,
+    "batch_tokens": lambda one: one.run.recipe.batch_sequences * one.shape.seq_len or None,
+    "steps": lambda one: one.run.recipe.steps or None,
+    "warmup_steps": lambda one: one.run.recipe.warmup_steps or None,
+    "decay_steps": lambda one: one.run.recipe.decay_steps or None,
     "corpus": lambda one: one.run.data_digest,
     "overlap": lambda one: one.overlap,
     "unigram_entropy": lambda one: one.unigram_entropy,
@@ -296,8 +299,8 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
             budget=place.budget if place else None,
             group=groups.get(run_id) or name_configuration(result.run),
             varied=(place and place.varied) or (None, None, None),
-            overlap=ledger.corpus.overlap,
-            unigram_entropy=ledger.corpus.unigram_entropy,
+            overlap=ledger.corpus.overlap if ledger.corpus.is_known else None,
+            unigram_entropy=ledger.corpus.unigram_entropy or None,
         ).to_row()
         probed = [value for one in metrics for value in one.get_row(at)]
         writer.writerow([*map(_guard_cell, row.values()), *probed])

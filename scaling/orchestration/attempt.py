@@ -32,10 +32,10 @@ from scaling.files.durable import explain_fault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
 from scaling.ledger.provenance import describe_versions
-from scaling.ledger.results import Measurement, RunInterrupted, RunResult
+from scaling.ledger.results import Measurement, RunInterrupted, RunResult, TrainerFault
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.ledger.trunk_cache import TrunkCache
-from scaling.orchestration.probing import settle_probes
+from scaling.orchestration.probing import commit_reported, settle_probes
 from scaling.sweep.execution import Execution
 from scaling.sweep.probes import AskedProbe
 from scaling.sweep.runspec import RunSpec
@@ -54,6 +54,7 @@ THREAD_ENVIRONMENT = {
 _STOP_LOOK_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 0.5
 _CHECKPOINT_PREFIX = "checkpoint"
+_OWN_FOLDERS = ("work", "run")  # of somebody's own trainer: a copy of its files; what it wrote
 # torch raises a plain RuntimeError where the C allocator of a CPU returns nothing.
 _ALLOCATION_FAILED = "can't allocate memory"
 
@@ -186,6 +187,8 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
     """Whether a run, the memory or the machine is to blame, and the line that says so."""
     if isinstance(error, EnvironmentFault):
         return "environment", str(error)
+    if isinstance(error, TrainerFault):
+        return error.cause, str(error)
     if isinstance(error, OSError) and (fault := explain_fault(error, where)) is not None:
         return "environment", str(fault)
     # torch's class is known by name: this module must not import torch.
@@ -206,6 +209,8 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
     result = _train(request, run, attempt, watch) if request.train else None
     result = result or watch.ledger.find_result(request.run_id)
     assert result is not None
+    if run.own is not None:
+        commit_reported(watch.ledger, result)
     failed = settle_probes(
         request.probes,
         watch.ledger,
@@ -235,6 +240,10 @@ def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) 
     _journal.info("committed as %s %s", result.status, result.reason)
     for folder in (attempt, *resume):
         _drop_checkpoints(folder, kept=measured.files if folder == attempt else ())
+        if run.own is not None:
+            keep = folder == attempt and request.execution.keep_weights
+            for name in _OWN_FOLDERS[: 1 if keep else 2]:
+                shutil.rmtree(folder / name, ignore_errors=True)
     return result
 
 

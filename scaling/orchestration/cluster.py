@@ -78,7 +78,9 @@ class Need:
         if self.memory and "memory" in resources:
             count = min(count, int(resources["memory"] // self.memory))
         if self.gpus:  # shares of one GPU only: a run does not reach over two
-            count = min(count, int(resources.get("GPU", 0.0)) * int(1 / self.gpus + 1e-9))
+            there = int(resources.get("GPU", 0.0))
+            each = there * int(1 / self.gpus + 1e-9) if self.gpus <= 1 else there // int(self.gpus)
+            count = min(count, each)
         return count
 
     def __str__(self) -> str:

@@ -314,7 +314,7 @@ class _Sweep:
     def _begin(self, run: RunSpec, *, fresh: bool) -> UnderWay:
         self._trunks.begin(run)
         start = self._trunks.find_start(run) if fresh else 0
-        at_start = run.tokens * start // run.recipe.steps
+        at_start = run.tokens * start // run.recipe.steps if start else 0
         return UnderWay(run, tokens_at_start=at_start or None)
 
     def _requeue_waiting(self) -> None:
@@ -353,8 +353,7 @@ class _Sweep:
             if self._drop_cancelled(run_id) or self._deadline is not None:
                 return  # as it was asked to
             if self._ledger.read_term() > self._term:
-                folder = self._ledger.folder
-                taken = f"{folder}: another driver has taken over. This one has ended."
+                taken = f"{self._ledger.folder}: another driver has taken over. This one has ended."
                 self._wind_down(LockedError(taken))
                 return
             what = "its worker was told to end (SIGTERM)"

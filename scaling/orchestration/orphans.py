@@ -16,20 +16,30 @@ import socket
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import list_orphans
 from scaling.ledger.locking import is_alive
+from scaling.ledger.marked import end_marked, name_mark
 from scaling.ledger.signs import Heartbeat
+from scaling.ledger.trainer_code import holds_code
 
 
 def end_attempt(ledger: Ledger, run_id: str, attempt_id: str) -> None:
     """Kill the process that works on an attempt, if it is on this machine and not this one."""
     heartbeat = ledger.read_heartbeat(run_id, attempt_id)
+    end_trainer(ledger, run_id, attempt_id)
     if heartbeat is not None and heartbeat.host == socket.gethostname():
         _end_process(heartbeat)
 
 
 def end_orphans(ledger: Ledger) -> None:
-    """Kill what is left on this machine of older terms."""
+    """Kill what is left on this machine of older terms, and of trainers whose worker is gone."""
+    end_trainer(ledger)
     for _, heartbeat in list_orphans(ledger):
         _end_process(heartbeat)
+
+
+def end_trainer(ledger: Ledger, run_id: str = "", attempt_id: str = "") -> None:
+    """Kill what somebody's own trainer started for an attempt, or for all of the folder, here."""
+    if holds_code(ledger.folder):
+        end_marked(name_mark(ledger.folder, run_id, attempt_id))
 
 
 def _end_process(heartbeat: Heartbeat) -> None:

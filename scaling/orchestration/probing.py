@@ -10,6 +10,7 @@ A probe that fails costs its value, never the run.
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ from scaling.ledger.probes import (
 )
 from scaling.ledger.results import RunInterrupted, RunResult
 from scaling.sweep.execution import Execution
-from scaling.sweep.probes import AskedProbe
+from scaling.sweep.probes import AskedProbe, Probe
 
 _CONTEXT = "scaling.training.probing"  # needs torch: imported where a probe is measured
 
@@ -75,6 +76,26 @@ def describe_measured(left: Sequence[AskedProbe], why: str) -> str:
         return "probes measured"
     names = ", ".join(one.probe.name for one in left)
     return f"without a value of {names}{f': {why}' if why else ''}"
+
+
+def commit_reported(ledger: Ledger, result: RunResult) -> None:
+    """Seal what somebody's own trainer reported beside its loss: whatever it calls it."""
+    if REPORTED_FILE not in result.files or result.status != "finished":
+        return
+    path = ledger.attempt_folder(result.run.run_id, result.attempt_id) / REPORTED_FILE
+    facts = json.loads(path.read_bytes())
+    for name, (value, error) in read_reported(ledger, result).items():
+        probe = Probe(
+            name=name,
+            version=1,
+            unit=str(facts[name].get("unit", "")),
+            direction="higher" if facts[name].get("higher_is_better") else "lower",
+            meaning="",
+            measure="",
+            bound=facts[name].get("bound"),
+            needs_weights=False,
+        )
+        commit_probe(ledger, result, AskedProbe(probe), value, error)
 
 
 def settle_probes(

@@ -10,6 +10,7 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.signs import FailureCause, Heartbeat
 from scaling.orchestration.attempt import AttemptOutcome
 from scaling.orchestration.executors import AttemptEnded
+from scaling.orchestration.orphans import end_trainer
 from scaling.orchestration.progress import Snapshot
 from scaling.sweep.runspec import RunSpec
 
@@ -99,6 +100,7 @@ class UnderWay:
             return AttemptOutcome(kind="failed", cause=self.killed, message=self.why_killed)
         if ended.outcome is not None:
             return ended.outcome
+        end_trainer(ledger, self.run.run_id, ended.attempt_id)  # its worker cannot any more
         failure = ledger.read_failure(self.run.run_id, ended.attempt_id)
         if failure is None:
             return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)

@@ -111,8 +111,8 @@ class AnswerTable:
 def tabulate_answers(
     fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
 ) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above; None where none can be had, or
-    where the report has no answer. Losses are in the unit in which page.js interpolates."""
+    """Answers from half a decade below the data to three above, losses in a unit (page.js
+    interpolates in it); None where none can be had, or where the report has no answer."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:

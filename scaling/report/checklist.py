@@ -163,7 +163,9 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         (
             "On which data? Is any repeated?",
             f"{format_count(data.get_facts().train_tokens)} unique training tokens, digest "
-            f"{data.get_facts().digest[:12]}; {repeated}",
+            f"{data.get_facts().digest[:12]}; {repeated}"
+            if data.get_facts().is_known
+            else "on data that its trainer alone knows (trainer.data of the sweep file)",
         ),
         (
             "What is the largest run?",
@@ -173,7 +175,10 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "How are size, data and compute counted?",
-            f"N {count} (the answer under the other counts stands in this report); D tokens "
+            f"N as the trainer counts it ({data.fit.convention or 'not said what'}); D tokens "
+            "seen; C = D · FLOPs per token, as the sweep file states them"
+            if data.is_listed
+            else f"N {count} (the answer under the other counts stands in this report); D tokens "
             "seen; C = D · (6N + 12 · layers · width · context), attention not halved",
         ),
         (
@@ -186,15 +191,19 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
         ),
         (
             "What else is decided, and does it change with scale?",
-            "width and depth: one fixed ladder on which both grow; every run's shape stands in its "
-            "row. Initialisation follows width; optimiser, schedule, context and text are those of "
-            "every run",
+            "what its trainer decides is not known here"
+            if data.get_spec().trainer is not None
+            else "width and depth: one fixed ladder on which both grow; every run's shape stands "
+            "in its row. Initialisation follows width; optimiser, schedule, context and text are "
+            "those of every run",
         ),
     )
 
 
 def _describe_recipe(data: ReportData) -> str:
     """What the sweep file states itself, and what the rules decide."""
+    if not data.get_spec().asks_recipe:
+        return "by the trainer, which is not part of this project: see its files"
     stated = sorted(data.get_spec().recipe.model_fields_set)
     rules = (
         "batch, learning rate, warmup and decay follow N and D by published rules with constants "
@@ -222,7 +231,9 @@ def _describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
             f"mean cross-entropy in {data.scale.label} on "
             f"{format_count(facts.validation_tokens)} held-out tokens of "
             f"{facts.validation_documents} documents, the same for every run; "
-            f"{format_share(facts.overlap)} of their 32-byte spans occur in training",
+            f"{format_share(facts.overlap)} of their 32-byte spans occur in training"
+            if facts.is_known and data.get_spec().trainer is None
+            else "the loss that its own trainer reports, on data that it alone knows",
         ),
         (
             "Is the metric changed before fitting?",

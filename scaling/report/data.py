@@ -15,6 +15,7 @@ from scaling.report.sensitivity import Variant
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.counting import CountConvention
+from scaling.sweep.families.listed import LISTED
 from scaling.tables.facts import TableFacts
 from scaling.tables.filters import FilterEffect
 from scaling.tables.run_table import RunTable
@@ -118,6 +119,11 @@ class ReportData:
         """The plan of a sweep's report."""
         assert self.plan is not None
         return self.plan
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its models are those that a sweep file lists, each with the one N it states."""
+        return self.spec is not None and self.spec.family == LISTED.name
 
     def get_spec(self) -> SweepSpec:
         """The sweep file of a sweep's report."""

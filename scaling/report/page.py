@@ -172,7 +172,9 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "conventions": compare_conventions(
             data.allocations_by_count, fit.convention or "matmul", data.facts, data.scale
         ),
-        "counting": describe_count(fit, data.origin is not None),
+        "counting": "as its trainer counts it"
+        if data.is_listed
+        else describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
     }
 
@@ -214,8 +216,7 @@ def _write_equation(fit: Fit, scale: LossScale) -> Markup | str:
     """The law's formula; empty without one, and for an ensemble, whose members have theirs."""
     if fit.law is None or fit.members:
         return ""
-    law = fit.law.rewrite(fit.law.find_scale(scale))
-    equation = find_family(law.family).equation
+    equation = find_family(fit.law.rewrite(fit.law.find_scale(scale)).family).equation
     return Markup(f"L(N, D) = {write_formula(equation)}")  # its own text, escaped there
 
 

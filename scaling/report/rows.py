@@ -129,9 +129,15 @@ def _describe_run(
     tail = (
         describe_shape(run.shape).label,
         str(run.seed),
-        format_plain(run.recipe.learning_rate),
-        str(run.recipe.batch_sequences * run.shape.seq_len),
-        str(run.recipe.steps),
+        *(
+            (
+                format_plain(run.recipe.learning_rate),
+                str(run.recipe.batch_sequences * run.shape.seq_len),
+                str(run.recipe.steps),
+            )
+            if run.has_recipe
+            else (ABSENT, ABSENT, ABSENT)
+        ),
     )
     if result is None:
         middle = (format_count(run.tokens), format_flops(run.flops), *3 * (ABSENT,))
@@ -176,7 +182,9 @@ def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
 
 def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     """(field, value or range over the plan, meaning)."""
-    recipes = [cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES]
+    recipes = [
+        cell.run.recipe for cell in plan.cells if cell.role in FITTED_ROLES and cell.run.has_recipe
+    ]
     if not recipes:
         return []
     rows = []
@@ -217,9 +225,7 @@ def list_minima(data: MeasuredRuns) -> list[tuple[str, str, str, str]]:
         if curve.vertex is not None and not curve.rejection:
             at = format_count(math.exp(curve.centre + curve.vertex))
         budget = format_flops(curve.budget.flops)
-        lowest = ABSENT
-        if not curve.rejection:
-            lowest = format_loss(data.scale.to_or_none(curve.lowest))
+        lowest = ABSENT if curve.rejection else format_loss(data.scale.to_or_none(curve.lowest))
         verdict = curve.sentence.removeprefix(f"budget {budget}: ") or "inside the sizes tried"
         rows.append((budget, at, lowest, verdict))
     return rows

@@ -96,6 +96,8 @@ def list_vocabularies(compared: VocabularyComparison | None) -> list[tuple[str, 
 
 def describe_corpus(facts: CorpusFacts) -> list[tuple[str, str]]:
     """(term, value) rows of the corpus."""
+    if not facts.is_known:
+        return [("Text", "known to its own trainer alone"), ("Digest of its name", facts.digest)]
     return [
         (
             "Training text",

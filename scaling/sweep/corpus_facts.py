@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
-from scaling.sweep.tokenizer_names import BYTES
+from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
@@ -27,6 +29,8 @@ class CorpusFacts:
         unigram_entropy: Entropy of the training tokens' frequencies [nats/token].
         overlap: Share of held-out 32-byte spans that occur in the training split.
         tokenizer: Its name in the sweep file; `none` for tokens that came as they are.
+        code: Digest of the files of somebody's own trainer, as they are now; it is no part of what
+            identifies a results folder.
         bayes_loss: Lowest loss that any model can have on the held-out windows [nats/token]; None
             where nobody knows it (all but `synthetic`).
 
@@ -44,6 +48,34 @@ class CorpusFacts:
     overlap: float
     tokenizer: str = BYTES
     bayes_loss: float | None = None
+    code: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What identifies a results folder, as it is stored."""
+        fields = dataclasses.asdict(self)
+        del fields["code"]
+        return fields
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the data lies here; else its trainer alone knows it, and numbers of it are 0."""
+        return self.train_tokens > 0
+
+
+def name_data(name: str, *, vocab_size: int | None) -> CorpusFacts:
+    """Data that only somebody's own trainer knows: its name is all there is to it here."""
+    return CorpusFacts(
+        digest=hashlib.sha256(b"data" + name.encode("utf-8")).hexdigest(),
+        vocab_size=vocab_size or 0,
+        train_tokens=0,
+        validation_tokens=0,
+        train_bytes=0,
+        validation_bytes=0,
+        validation_documents=0,
+        unigram_entropy=0.0,
+        overlap=0.0,
+        tokenizer=NO_TOKENIZER,
+    )
 
 
 def decide_seq_len(spec: SweepSpec, facts: CorpusFacts) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
@@ -36,6 +37,9 @@ Tokenizers = Annotated[
 ]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
+
+
+NO_SOURCE = "none"  # of a sweep whose trainer alone knows its data; no file may name it
 
 
 class CorpusSpec(SpecModel):
@@ -74,15 +78,21 @@ class CorpusSpec(SpecModel):
     @property
     def epochs_allowed(self) -> float:
         """Passes over the training tokens that a cell may make."""
+        if self.source == NO_SOURCE:
+            return math.inf
         return min(1.0, self.max_epochs) if SOURCES[self.source].once else self.max_epochs
 
     @property
     def knows_bytes(self) -> bool:
         """Whether the bytes of text behind its tokens are known."""
+        if self.source == NO_SOURCE:
+            return False
         return SOURCES[self.source].kind == "text" or self.bytes_per_token is not None
 
     @model_validator(mode="after")
     def _keys_fit_source(self) -> Self:
+        if self.source == NO_SOURCE:
+            return self
         source = SOURCES[self.source]
         for key in CorpusSpec.model_fields:
             given, takes = key in self.model_fields_set, key in (*_OF_ALL, *source.keys)
@@ -99,3 +109,6 @@ class CorpusSpec(SpecModel):
                     {"source": self.source, "key": key},
                 )
         return self
+
+
+NO_CORPUS = CorpusSpec.model_construct(source=NO_SOURCE)

@@ -63,7 +63,10 @@ def count_evaluated_windows(vocab_size: int, seq_len: int) -> int:
 
 
 def estimate_memory(run: RunSpec) -> int:
-    """Bytes one training process needs, rounded up; float32 throughout."""
+    """Bytes one training process needs, rounded up; float32 throughout. 0 for a trainer of one's
+    own, of which nothing is known."""
+    if run.own is not None:
+        return 0
     shape, tokens = run.shape, run.recipe.batch_sequences * run.shape.seq_len
     activations = family_of(shape).activation_bytes(
         shape, tokens, device="cpu", precision="float32"

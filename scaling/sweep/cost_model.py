@@ -3,7 +3,7 @@
     C = κ(N) · N · D,   κ(N) interpolated linearly in log N, constant beyond its ends.
 
 Three kinds, one form: `6ND` (κ = 6), `ladder` (the exact FLOPs of this project's shapes), `table`
-(κ of the rows of a foreign table that state C).
+(κ of the rows of a foreign table that state C, or of the models that a sweep file lists).
 
 On the ladder κ is smoothed: depth and width step one at a time, so κ of neighbouring rungs
 alternates by up to ±15 % at the smallest widths, and a frontier minimised along the saw's teeth
@@ -102,6 +102,15 @@ def make_table_cost(params: FloatArray, tokens: FloatArray, flops: FloatArray) -
         knots = (float(log_params[0]), float(log_params[-1]))
         return CostModel(name="table", log_params=knots, log_kappa=(flat, flat))
     return _smooth("table", log_params, mean)
+
+
+def make_models_cost(models: tuple[ModelShape, ...]) -> CostModel:
+    """The cost of models that a sweep file lists: 6ND where it says nothing else."""
+    params = np.array([count_params(one, "matmul") for one in models], dtype=np.float64)
+    per_token = np.array([count_flops_per_token(one) for one in models], dtype=np.float64)
+    if np.array_equal(per_token, FLOPS_PER_PARAM_TOKEN * params):
+        return SIX_ND
+    return make_table_cost(params, np.ones_like(params), per_token)
 
 
 def _smooth(name: CostModelName, log_params: FloatArray, log_kappa: FloatArray) -> CostModel:

@@ -14,6 +14,25 @@ from scaling.units import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnExecution:
+    """How somebody's own trainer is run.
+
+    Attributes:
+        env: (variable, value) that it has beside the usual ones; None: as it is here.
+        grace: Seconds between SIGTERM and SIGKILL.
+        tolerance: Share by which D may differ from what was asked for.
+        loss_unit: Of the loss it reports, per token: nats, bits or ppl.
+        cpus: Cores of one run.
+    """
+
+    env: tuple[tuple[str, str | None], ...] = ()
+    grace: float = 30.0
+    tolerance: float = 0.01
+    loss_unit: str = "nats"
+    cpus: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
     """How a run is computed.
 
@@ -23,6 +42,7 @@ class Execution:
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         keep_weights: Whether the final weights stay beside the result.
         time_limit: Seconds for one attempt; None: no limit.
+        own: Of somebody's own trainer; None: the built-in one.
     """
 
     precision: Precision = "float32"
@@ -30,3 +50,4 @@ class Execution:
     micro_batch: int | None = None
     keep_weights: bool = True
     time_limit: float | None = None
+    own: OwnExecution | None = None

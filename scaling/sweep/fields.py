@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from scaling.sweep.ladder import LARGEST_PARAMS
@@ -50,7 +50,22 @@ Params = Annotated[
     BeforeValidator(_read_amount),
 ]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
-GpuShare = Annotated[float, Field(strict=True, gt=0, le=1, allow_inf_nan=False)]
+
+
+def _share_or_whole(value: float) -> float:
+    if value > 1 and not value.is_integer():
+        raise PydanticCustomError(
+            "gpus", "expected a share of one GPU, or a whole number of them, got {value}.",
+            {"value": f"{value:g}"},
+        )  # fmt: skip
+    return value
+
+
+GpuShare = Annotated[
+    float,
+    Field(strict=True, gt=0, le=4096, allow_inf_nan=False),
+    AfterValidator(_share_or_whole),
+]
 AskedPrecision = Annotated[
     Literal["auto", "float32", "mixed"],
     BeforeValidator(lambda value: "float32" if value == "fp32" else value),

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from typing import Any
 
 from scaling.sweep.counting import count_matmul_params
-from scaling.sweep.families.registry import MODEL_FAMILIES, list_settings
+from scaling.sweep.families.registry import find_family, list_settings
 from scaling.sweep.shapes import ModelShape
 
 LARGEST_PARAMS = 1e13  # of a rung: beyond any model trained; the ladder to it has 3000 rungs
 
 
 def iterate_ladder(
-    vocab_size: int, seq_len: int, *, family: str = "transformer", **settings: int
+    vocab_size: int, seq_len: int, *, family: str = "transformer", **settings: Any
 ) -> Iterator[ModelShape]:
-    """The rungs in ascending N, without end."""
-    return MODEL_FAMILIES[family].iterate_ladder(vocab_size, seq_len, settings)
+    """The rungs in ascending N; those of a family that is built here have no end."""
+    return find_family(family).iterate_ladder(vocab_size, seq_len, settings)
 
 
 @functools.lru_cache(maxsize=8)  # its cost model and the answers take the same one
@@ -31,22 +32,22 @@ def list_ladder(
     *,
     max_params: float,
     family: str = "transformer",
-    **settings: int,
+    **settings: Any,
 ) -> tuple[ModelShape, ...]:
     """The rungs with at most `max_params` matmul parameters, ascending."""
     rungs: list[ModelShape] = []
     for shape in iterate_ladder(vocab_size, seq_len, family=family, **settings):
         if count_matmul_params(shape) > max_params:
-            return tuple(rungs)
+            break
         rungs.append(shape)
-    raise AssertionError("the ladder has no end")
+    return tuple(rungs)
 
 
 def is_first(shape: ModelShape) -> bool:
     """Whether a shape is the first rung of its ladder."""
     settings = list_settings(shape)
     ladder = iterate_ladder(shape.vocab_size, shape.seq_len, family=shape.family, **settings)
-    return next(ladder) == shape
+    return next(ladder, None) == shape
 
 
 def list_ladder_of(shape: ModelShape) -> tuple[ModelShape, ...]:

@@ -25,7 +25,7 @@ from scaling.sweep.own_ladder import list_rungs
 from scaling.sweep.plan_warnings import find_warnings
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import NO_RECIPE, OwnTrainer, Recipe, RunSpec
 from scaling.sweep.shapes import ModelShape
 from scaling.sweep.wishes import Wish, find_rung
 from scaling.units import format_count
@@ -119,6 +119,8 @@ def plan_forecast(
 
 def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
     """Why a cell cannot be trained; empty if it can."""
+    if not facts.is_known:
+        return _find_few_steps(wish, spec)
     seq_len = wish.shape.seq_len
     if seq_len + 1 > min(facts.train_tokens, facts.validation_tokens):
         return (
@@ -138,8 +140,12 @@ def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
             f"{format_count(facts.train_tokens)}, and corpus.max_epochs is "
             f"{spec.corpus.max_epochs:g}; add text, ask for less, or raise it"
         )
+    return _find_few_steps(wish, spec)
+
+
+def _find_few_steps(wish: Wish, spec: SweepSpec) -> str:
     steps = _decide_recipe(wish, spec).steps
-    if steps < MIN_STEPS:
+    if spec.asks_recipe and steps < MIN_STEPS:
         return (
             f"{format_count(wish.tokens)} tokens make {steps} optimiser steps, too few to warm up "
             f"and cool down (at least {MIN_STEPS})"
@@ -148,15 +154,29 @@ def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
 
 
 def _make_run(wish: Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> RunSpec:
+    recipe = _decide_recipe(wish, spec)
+    if spec.trainer is None:
+        return RunSpec(shape=wish.shape, recipe=recipe, data_digest=facts.digest, seed=seed)
+    tokens = recipe.steps * recipe.batch_sequences * wish.shape.seq_len
+    own = OwnTrainer(
+        command=spec.trainer.identity,
+        files=facts.code,
+        version=spec.trainer.version,
+        tokens=tokens if spec.asks_recipe else max(1, round(wish.tokens)),
+    )
     return RunSpec(
         shape=wish.shape,
-        recipe=_decide_recipe(wish, spec),
+        recipe=recipe,
         data_digest=facts.digest,
         seed=seed,
+        numerics_version=0,
+        own=own,
     )
 
 
 def _decide_recipe(wish: Wish, spec: SweepSpec) -> Recipe:
+    if not spec.asks_recipe:
+        return NO_RECIPE
     horizon = None
     if spec.schedule.trunk:
         horizon = spec.schedule.trunk_tokens_per_param * count_matmul_params(wish.shape)
@@ -169,11 +189,11 @@ def _list_replicates(
     runs = [_make_run(wish, spec, facts, 0) for wish in accepted]
     # Two wishes may come to one run; the first one's budget is its replicate's.
     budgets = {
-        (run.shape, run.recipe): wish.budget
+        (run.shape, run.recipe, run.tokens): wish.budget
         for run, wish in reversed(list(zip(runs, accepted, strict=True)))
     }
     return [
-        Cell(run=run, budget=budgets[run.shape, run.recipe], role="replicate")
+        Cell(run=run, budget=budgets[run.shape, run.recipe, run.tokens], role="replicate")
         for run in choose_replicates(runs, spec.replicates, seeds=spec.seeds, recorded=recorded)
     ]
 

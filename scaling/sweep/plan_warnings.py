@@ -46,8 +46,9 @@ def find_corpus_warnings(facts: CorpusFacts) -> list[str]:
 def find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) -> tuple[str, ...]:
     from scaling.sweep.grids import IsoflopGrid
 
-    warnings = find_corpus_warnings(facts)
-    repeated = [cell for cell in cells if cell.run.tokens > facts.train_tokens]
+    warnings = find_corpus_warnings(facts) if facts.is_known else []
+    known = facts.is_known  # else the trainer alone knows how much text there is
+    repeated = [cell for cell in cells if known and cell.run.tokens > facts.train_tokens]
     if repeated:
         worst = max(cell.run.tokens for cell in repeated) / facts.train_tokens
         warnings.append(

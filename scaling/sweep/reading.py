@@ -21,6 +21,8 @@ from scaling.errors import SpecError
 from scaling.sweep.grids import Grid, choose_grid
 from scaling.sweep.spec import SweepSpec
 from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_yaml
+from scaling.sweep.trainer_files import find_file_problems
+from scaling.sweep.trainer_spec import find_word_problems
 
 _OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its value
 
@@ -39,11 +41,16 @@ def load_sweep(path: Path) -> SweepSpec:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise SpecError([f"{path}: cannot be read ({error.strerror})."]) from error
-    return parse_sweep(content, source=str(path))
+    return parse_sweep(content, source=str(path), base=path.resolve().parent)
 
 
-def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
-    """The SweepSpec in the bytes of a sweep file; `source` names it in messages.
+def parse_sweep(content: bytes, *, source: str, base: Path | None = None) -> SweepSpec:
+    """The SweepSpec in the bytes of a sweep file.
+
+    Args:
+        content: The file.
+        source: Names it in messages.
+        base: Its folder, where a trainer's files are looked for; None: they are not.
 
     Raises:
         SpecError: With every problem of the file.
@@ -56,6 +63,12 @@ def parse_sweep(content: bytes, *, source: str) -> SweepSpec:
             sentence = f"a sweep file is a mapping (name:, corpus:, grid:), this holds {seen}."
             problems.append((1, 1, sentence))
         raise SpecError(_format(problems, source))
+    trainer = document.value.get("trainer")
+    outside = [] if base is None else find_file_problems(trainer, base)
+    for at, sentence in (*find_word_problems(trainer), *outside):
+        path = ("trainer", *at)
+        place = document.places.get(path, _nearest(document, path))
+        problems.append((*place, f"{'.'.join(map(str, path))}: {sentence}"))
     refused = {(line, column) for line, column, _ in problems}
     try:
         spec = SweepSpec.model_validate(document.value)
@@ -122,6 +135,9 @@ _OWN_SENTENCES = frozenset(
         "schedule",
         "recipes",
         "probe",
+        "gpus",
+        "trainer",
+        "reach",
     }
 )
 _WANTED = {

@@ -4,7 +4,8 @@ The run_id is the first 16 hex digits of the SHA-256 of the run's canonical JSON
 spaces, shortest round-trip floats). It covers shape (with family and seq_len), recipe, data digest,
 seed and NUMERICS_VERSION, and nothing else: no resources, precision, micro-batch, budget or sibling
 cells. A field that is None is left out of it, so that a field added with the default None changes
-no run_id.
+no run_id. Of a run that somebody's own trainer trains it covers what is trained (`OwnTrainer`), and
+a recipe only where the sweep file asks for one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 
 from scaling.files.sealed import canonical_json
 from scaling.sweep.counting import count_flops_per_token
-from scaling.sweep.families.registry import MODEL_FAMILIES, AnyShape
+from scaling.sweep.families.registry import AnyShape, find_family
 
 # Raise by hand when the trainer would give another loss for the same RunSpec; tests/training
 # holds a tiny golden run that notices when it was forgotten.
@@ -57,19 +58,62 @@ class Recipe:
     init_scale: float
 
 
+# Of a run whose trainer decides all of it: nothing is known here, and no JSON holds it.
+NO_RECIPE = Recipe(
+    batch_sequences=0, steps=0, learning_rate=0.0, base_width=0, base_depth=0, warmup_steps=0,
+    decay_steps=0, beta1=0.0, beta2=0.0, epsilon=0.0, weight_decay=0.0, clip_norm=0.0,
+    init_scale=0.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnTrainer:
+    """What trains a run that the built-in trainer does not, and for how long.
+
+    Attributes:
+        command: The command as the sweep file has it, placeholders unfilled, as canonical JSON; or
+            `module:function`.
+        files: SHA-256 of the names and contents of its files; empty without any.
+        version: As stated, for what no file shows.
+        tokens: D that is asked for.
+    """
+
+    command: str
+    files: str
+    version: str
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """One training run, fully decided."""
+    """One training run, fully decided.
+
+    Attributes:
+        shape: The model.
+        recipe: Hyperparameters; `NO_RECIPE` where they are the affair of `own`.
+        data_digest: Of the corpus, or of the name of data that only the trainer knows.
+        seed: Of the initialisation and the order of the data.
+        numerics_version: Of the built-in trainer; 0 with `own`.
+        own: Somebody's own trainer; None: the built-in one.
+    """
 
     shape: AnyShape
-    recipe: Recipe
+    recipe: Recipe = NO_RECIPE
     data_digest: str
     seed: int
     numerics_version: int = NUMERICS_VERSION
+    own: OwnTrainer | None = None
+
+    @property
+    def has_recipe(self) -> bool:
+        """Whether the rules here decided its hyperparameters."""
+        return self.recipe != NO_RECIPE
 
     @property
     def tokens(self) -> int:
         """D: tokens seen in training."""
+        if self.own is not None:
+            return self.own.tokens
         return self.recipe.steps * self.recipe.batch_sequences * self.shape.seq_len
 
     @property
@@ -84,8 +128,13 @@ class RunSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain mapping of every field that is not None, readable back by `from_json`."""
-        rest = _read_fields(self)
-        return rest | {"shape": _read_fields(self.shape), "recipe": _read_fields(self.recipe)}
+        fields = _read_fields(self) | {"shape": _read_fields(self.shape)}
+        if self.own is not None:
+            fields["own"] = _read_fields(self.own)
+        fields["recipe"] = _read_fields(self.recipe)
+        if self.own is not None and not self.has_recipe:
+            del fields["recipe"]
+        return fields
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> RunSpec:
@@ -97,9 +146,13 @@ class RunSpec:
         """
         fields = dict(value)
         shape = fields.pop("shape")
-        recipe = Recipe(**fields.pop("recipe"))
-        family = MODEL_FAMILIES[shape["family"]]
-        return RunSpec(shape=family.shape(**shape), recipe=recipe, **fields)
+        if "own" in fields:
+            fields["own"] = OwnTrainer(**fields["own"])
+        elif "recipe" not in fields:
+            raise TypeError("a run without a recipe")
+        if "recipe" in fields:
+            fields["recipe"] = Recipe(**fields["recipe"])
+        return RunSpec(shape=find_family(shape["family"]).shape(**shape), **fields)
 
 
 def _read_fields(value: Any) -> dict[str, Any]:

@@ -36,6 +36,31 @@ class TransformerShape(ModelShape):
         return self.n_heads * self.head_size
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedModel(ModelShape):
+    """A model that a trainer of one's own builds: what the sweep file says of it.
+
+    Vocabulary, width and depth are the trainer's own affair and 0 here; `seq_len` is 1 where no
+    recipe is asked for.
+
+    Attributes:
+        name: In the sweep file.
+        params: N, as the trainer counts it.
+        training_flops: FLOPs per token of training.
+        settings: What `set` hands to the trainer, as canonical JSON.
+    """
+
+    family: str = "listed"
+    vocab_size: int = 0
+    seq_len: int = 1
+    d_model: int = 0
+    n_layers: int = 0
+    name: str
+    params: int
+    training_flops: int
+    settings: str = "{}"
+
+
 def make_shape(
     vocab_size: int, seq_len: int, *, d_model: int, n_layers: int, head_size: int = 16
 ) -> TransformerShape:

@@ -23,7 +23,7 @@ def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
     """The sweeps of a file, in its order; the sweep itself where it names one of each."""
     if spec.recipes:
         return tuple(_take_recipe(spec, name) for name in spec.recipes)
-    if len(spec.corpus.tokenizer) > 1:
+    if spec.has_corpus and len(spec.corpus.tokenizer) > 1:
         return tuple(_take_tokenizer(spec, name) for name in spec.corpus.tokenizer)
     return (spec,)
 

@@ -12,7 +12,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from scaling.sweep.corpus_spec import CorpusSpec
+from scaling.sweep.corpus_spec import NO_CORPUS, NO_SOURCE, CorpusSpec
+from scaling.sweep.families.listed import LISTED
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.fields import (
     AskedPrecision,
@@ -30,6 +31,8 @@ from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
+from scaling.sweep.trainer_reach import find_unreached
+from scaling.sweep.trainer_spec import TrainerSpec
 
 MAX_CELLS = 10_000
 _SETTINGS = {"head_size"}  # keys of `model` that mean something for some families only
@@ -89,8 +92,8 @@ class ResourcesSpec(SpecModel):
     )
     gpus_per_run: GpuShare | None = Field(
         None,
-        description="share of a GPU, and of its memory, reserved per run; 0.25: four runs on each. "
-        "Not set: runs are computed on the processor",
+        description="share of a GPU, and of its memory, reserved per run; 0.25: four runs on each; "
+        "a whole number for a trainer of your own. Not set: runs are computed on the processor",
     )
     precision: AskedPrecision = Field(
         "auto",
@@ -104,6 +107,9 @@ class SweepSpec(SpecModel):
 
     name: Name = Field(description="folder of results and report: a-z, 0-9, - and _, at most 64")
     corpus: CorpusSpec
+    trainer: TrainerSpec | None = Field(
+        None, description="your own training code, in place of the built-in trainer"
+    )
     model: ModelSpec = ModelSpec()
     grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
@@ -135,6 +141,57 @@ class SweepSpec(SpecModel):
         (),
         description="probes measured of every finished run, each a name or {name: {option: value}}",
     )
+
+    @property
+    def family(self) -> str:
+        """Name of the family of its models."""
+        listed = self.trainer is not None and self.trainer.models
+        return LISTED.name if listed else self.model.family
+
+    @property
+    def ladder_settings(self) -> dict[str, Any]:
+        """What the ladder follows from, beside vocabulary and context."""
+        if self.trainer is None or not self.trainer.models:
+            return dict(self.model.settings)
+        seq_len = self.model.seq_len if self.asks_recipe else 1
+        return {"models": tuple(one.make_shape(seq_len) for one in self.trainer.models)}
+
+    @property
+    def asks_recipe(self) -> bool:
+        """Whether the rules here decide batch and learning rate: of a trainer of one's own, only
+        where a recipe stands in the file."""
+        named = bool({"recipe", "recipes"} & self.model_fields_set)
+        return self.trainer is None or named
+
+    @property
+    def has_corpus(self) -> bool:
+        """Whether its data is prepared here."""
+        return self.corpus.source != NO_SOURCE
+
+    @model_validator(mode="before")
+    @classmethod
+    def _data_of_a_trainer(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("trainer") is not None and "corpus" not in value:
+            return {**value, "corpus": NO_CORPUS}
+        return value
+
+    @model_validator(mode="after")
+    def _trainer_has_all(self) -> Self:
+        if self.trainer is None:
+            if (self.resources.gpus_per_run or 0) > 1:
+                raise PydanticCustomError(
+                    "gpus",
+                    "the built-in trainer computes a run on one GPU at most. Say 1 or a share.",
+                    {"at": ("resources", "gpus_per_run")},
+                )
+            return self
+        why, at = _find_trainer_problem(self, self.trainer)
+        if why:
+            raise PydanticCustomError("trainer", "{why}", {"why": why, "at": at})
+        if unreached := find_unreached(self.grid, self.extra_cells, self.trainer.models):
+            place, sentence = unreached
+            raise PydanticCustomError("reach", "{why}", {"why": sentence, "at": place})
+        return self
 
     @model_validator(mode="after")
     def _measurable(self) -> Self:
@@ -206,6 +263,35 @@ class SweepSpec(SpecModel):
         return self
 
 
+def _find_trainer_problem(spec: SweepSpec, trainer: TrainerSpec) -> tuple[str, tuple[Any, ...]]:
+    """What does not go with a trainer of one's own, and where; empty if all does."""
+    here, own_data = spec.has_corpus, ("trainer", "data")
+    known = here or trainer.vocab_size is not None or bool(trainer.models)
+    bracket = spec.bracket and not spec.asks_recipe
+    rules: tuple[tuple[object, str, tuple[Any, ...]], ...] = (
+        (here and trainer.data, "data and corpus name two data. Remove one.", own_data),
+        (not here and not trainer.data, "name the data, or give a corpus.", own_data),
+        (
+            not known,
+            "list models, or say vocab_size for the shapes of model.family.",
+            ("trainer", "models"),
+        ),
+        (
+            here and trainer.vocab_size,
+            "the corpus has its own vocabulary. Remove it.",
+            ("trainer", "vocab_size"),
+        ),
+        (
+            spec.schedule.trunk,
+            "only the built-in trainer shares trunks. Remove it.",
+            ("schedule", "trunk"),
+        ),
+        (bracket, "it varies a recipe, and none is asked for. Add one.", ("bracket",)),
+        (spec.evaluate, "your own trainer reports its probes. Remove it.", ("evaluate",)),
+    )
+    return next(((why, at) for wrong, why, at in rules if wrong), ("", ()))
+
+
 def count_cells(spec: SweepSpec) -> int:
     """Cells the grid asks for, by arithmetic alone."""
     return (spec.grid.count() + len(spec.extra_cells)) * len(spec.seeds) + spec.replicates
@@ -213,9 +299,10 @@ def count_cells(spec: SweepSpec) -> int:
 
 def describe_schema() -> dict[str, Any]:
     """The JSON Schema of a sweep file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | (
-        SweepSpec.model_json_schema()
-    )
+    schema = SweepSpec.model_json_schema()
+    schema["required"] = [key for key in schema["required"] if key != "corpus"]
+    schema["anyOf"] = [{"required": ["corpus"]}, {"required": ["trainer"]}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
 if __name__ == "__main__":  # writes sweeps/schema.json: python -m scaling.sweep.spec

@@ -65,8 +65,7 @@ class ReadOptions:
         where: (column, value) of the file; only rows that match all of them are read.
         loss_unit: For notes only.
         needed: Columns that must be there, in every row.
-        metrics: Further columns of finite numbers that must be there, each with its `_se` if there
-            is one.
+        metrics: Further columns of finite numbers that must be there; and their `_se`, if any.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -198,10 +197,8 @@ class _Reader:
 
     def finish(self) -> Cells:
         size = len(self.numbers)
-        values = {
-            name: np.concatenate(parts) if parts else np.empty(0)
-            for name, parts in self.parts.items()
-        }
+        parts = self.parts.items()
+        values = {name: np.concatenate(some) if some else np.empty(0) for name, some in parts}
         notes: list[str] = []
         faults = self._settle(values, notes)
         columns: dict[str, FloatArray] = {}
@@ -273,8 +270,7 @@ class _Reader:
         if not finished:
             self.unfinished.append(row)
             return False
-        long = self._find_long_name(row.cells)
-        if long:
+        if long := self._find_long_name(row.cells):
             self._spoil(row, long)
             return False
         self.numbers.append(self.read)

@@ -168,8 +168,8 @@ def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str
         and loss.text.strip('"`') == loss.columns[0]
         and (stated := _find_loss_unit(loss.columns[0]))
     ):
-        notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it is "
-                     f"{stated[0]}, say --loss-unit {stated[1]}")  # fmt: skip
+        notes.append(f"the loss is read from {loss.columns[0]!r} in nats per token; if it "
+                     f"is {stated[0]}, say --loss-unit {stated[1]}")  # fmt: skip
     for column in ("N", "D", "C", "budget", "U"):
         found = where.get(column)
         if found is None or not found.is_column:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from scaling.units import FloatArray, IntArray
+from scaling.units.losses import LossScale
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,3 +109,11 @@ class MetricFacts:
             "higher_is_better": self.higher_is_better,
             "bound": self.bound,
         }
+
+
+LOSS = MetricFacts(name="loss", unit="nats/token", higher_is_better=False, bound=None)
+
+
+def name_quantity(metric: MetricFacts | None, scale: LossScale) -> MetricFacts:
+    """What is printed: the metric, or the loss in a unit."""
+    return metric or replace(LOSS, unit=scale.label)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
-from scaling.tables.metrics import MetricFacts
+from scaling.tables.metrics import MetricFacts, name_quantity
 from scaling.terminal.questions import describe_asked, list_assumptions, list_costs, list_trade_offs
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from scaling.fitting.fitted import Check, Fit, Frontier, Interval, MemberScore
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
-
-# What stands in an answer: the loss in a unit, or a metric in its place.
-Quantity: TypeAlias = "MetricFacts | LossScale"
 
 _NEGLIGIBLE = 5e-4  # of the compute: below what is printed
 
@@ -45,8 +42,7 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
         what = "L(N, D)"
         if fit.metric is not None:
             what, unit = fit.metric.symbol, fit.metric.unit
-        written = f"   [{unit}]" if unit else ""
-        lines += ["", f"{what} = {find_law(law.family).equation}{written}"]
+        lines += ["", f"{what} = {find_law(law.family).equation}{unit and f'   [{unit}]'}"]
         lines += _list_members(fit.members)
         for name, value in () if fit.members else law.params.items():
             interval = (law.intervals or {}).get(name)
@@ -157,10 +153,10 @@ def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
     return f"{line}\n  at {format_flops(ends[0])} FLOPs {', '.join(answers)}"
 
 
-def _format_measured(found: Measurement, said: Quantity) -> str:
+def _format_measured(found: Measurement, said: MetricFacts, scale: LossScale) -> str:
     """What is known; the forecast stands below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
-    value = _format_value(found.loss, said)
+    value = _format_value(found.loss, said, scale)
     return (
         f"measured at {format_flops(found.flops)} FLOPs: {value} ({best}: "
         f"N {format_count(found.params)}, D {format_count(found.tokens)})"
@@ -174,8 +170,8 @@ def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
         return []
     if plain is None or not _are_apart(answer, plain):
         return [f"  answered by {answer.family}"]
-    said = answer.metric or scale
-    value = None if plain.loss is None else said.to_metric(plain.loss)
+    said = name_quantity(answer.metric, scale)
+    value = None if plain.loss is None else said.to_metric(scale.to(plain.loss))
     loss = "" if value is None else f", {said.name} {value:.4f}"
     return [
         f"  answered by {answer.family}; Chinchilla's law alone says "
@@ -205,9 +201,9 @@ def format_allocation(
 
     Checks that were `said` already, with the fit, are not said again.
     """
-    quantity = answer.metric or scale
-    measured = answer.measured
-    lines = [] if measured is None else [_format_measured(measured, quantity), "forecast:"]
+    quantity = name_quantity(answer.metric, scale)
+    known = answer.measured
+    lines = [] if known is None else [_format_measured(known, quantity, scale), "forecast:"]
     lines += [
         f"{describe_asked(answer, scale)} "
         f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
@@ -218,8 +214,8 @@ def format_allocation(
     ]
     if answer.loss is not None:
         lines.append(
-            f"  {quantity.name:<7} {quantity.to_metric(answer.loss):>8.4f}  "
-            f"{_format_ends(answer.loss_interval, quantity)}{quantity.suffix}"
+            f"  {quantity.name:<7} {quantity.to_metric(scale.to(answer.loss)):>8.4f}  "
+            f"{_format_ends(answer.loss_interval, quantity, scale)}{quantity.suffix}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
     lines += _describe_law(answer, scale)
@@ -247,7 +243,7 @@ def format_members(
     found: MemberAnswers, scale: LossScale = NATS, metric: MetricFacts | None = None
 ) -> str:
     """Each member's answer, how far apart they are, and how far the weights reach."""
-    said = metric or scale
+    said = name_quantity(metric, scale)
     rows: list[tuple[str, ...]] = [("member", "weight", "N*", "D*", said.name)]
     rows += [
         (
@@ -255,7 +251,7 @@ def format_members(
             f"{one.weight:.2f}",
             format_count(one.params),
             format_count(one.tokens),
-            f"{said.to_metric(one.loss):.4f}",
+            f"{said.to_metric(scale.to(one.loss)):.4f}",
         )
         for one in (*found.members, found.equal)
     ]
@@ -275,19 +271,21 @@ def format_members(
 
 def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
     """The loss, or a metric, of one (N, D)."""
-    said, measured = answer.metric or scale, answer.measured
-    lines = [] if measured is None else [_format_measured(measured, said), "forecast:"]
+    said, known = name_quantity(answer.metric, scale), answer.measured
+    lines = [] if known is None else [_format_measured(known, said, scale), "forecast:"]
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
-        f"{said.name} {_format_value(answer.loss, said)}",
-        f"  the law's value  {_format_ends(answer.mean_interval, said)}".rstrip(),
-        f"  one new run      {_format_ends(answer.new_run_interval, said)}".rstrip(),
+        f"{said.name} {_format_value(answer.loss, said, scale)}",
+        f"  the law's value  {_format_ends(answer.mean_interval, said, scale)}".rstrip(),
+        f"  one new run      {_format_ends(answer.new_run_interval, said, scale)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
-        lines.append(f"  answered by {answer.family}")
+        beside = ""
         if plain is not None and plain.loss is not None:
-            lines[-1] += f"; Chinchilla's law alone says {said.to_metric(plain.loss):.4f}"
+            value = said.to_metric(scale.to(plain.loss))
+            beside = f"; Chinchilla's law alone says {value:.4f}"
+        lines.append(f"  answered by {answer.family}{beside}")
     return "\n".join(lines + _format_checks(answer.checks, scale))
 
 
@@ -433,14 +431,14 @@ def _format_checks(checks: Iterable[Check], scale: LossScale = NATS) -> list[str
     return ["", *lines] if lines else []
 
 
-def _format_value(loss: float, said: Quantity) -> str:
-    return f"{said.to_metric(loss):.4f}{said.suffix}"
+def _format_value(loss: float, said: MetricFacts, scale: LossScale) -> str:
+    return f"{said.to_metric(scale.to(loss)):.4f}{said.suffix}"
 
 
-def _format_ends(interval: Interval | None, said: Quantity) -> str:
+def _format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) -> str:
     if interval is None:
         return ""
-    low, high = said.to_ends(interval.low, interval.high)
+    low, high = said.to_ends(scale.to(interval.low), scale.to(interval.high))
     return f"[{low:.4f}, {high:.4f}] ({interval.level:.0%})"
 
 

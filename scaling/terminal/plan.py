@@ -59,11 +59,13 @@ def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
         *(format_count(cell["counts"][name]) for name in ("matmul", "total", "non_embedding")),
         format_count(cell["tokens"]),
         format_flops(cell["flops"]),
-        str(cell["batch_sequences"]),
-        str(cell["steps"]),
-        f"{cell['learning_rate']:.3g}",
+        *(
+            (str(cell["batch_sequences"]), str(cell["steps"]), f"{cell['learning_rate']:.3g}")
+            if cell["steps"]
+            else ("–", "–", "–")  # its own trainer decides
+        ),
         "–" if cell["seconds"] is None else format_seconds(cell["seconds"]),
-        _format_bytes(cell["memory_bytes"]),
+        _format_bytes(cell["memory_bytes"]) if cell["memory_bytes"] else "–",
         _say_state(cell),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from scaling.tables.metrics import LOSS
 from scaling.units import align_columns, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 
@@ -79,7 +80,7 @@ def list_assumptions(answer: Allocation) -> list[str]:
 
 
 def _name_quantity(answer: Allocation) -> str:
-    return (answer.metric or NATS).name
+    return (answer.metric or LOSS).name
 
 
 def _list_sizes(traded: TradeOffs, what: str) -> list[str]:

@@ -45,36 +45,18 @@ class LossScale:
     Attributes:
         unit: Its name.
         bytes_per_token: Of `bpb`, where losses are nats per token inside; 1: they are per byte.
+        is_loss: False: a metric stands in the place of losses, in whatever unit; sentences name
+            none.
     """
 
     unit: LossUnit = "nats"
     bytes_per_token: float = 1.0
+    is_loss: bool = True
 
     @property
     def label(self) -> str:
         """As it stands behind a number and on an axis."""
         return _LABELS[self.unit]
-
-    # What a `tables.metrics.MetricFacts` says too: printers take either.
-    name = "loss"
-
-    @property
-    def symbol(self) -> str:
-        """What a law gives."""
-        return "L*"
-
-    @property
-    def suffix(self) -> str:
-        """The unit behind a number."""
-        return f" {self.label}"
-
-    def to_metric(self, nats: float) -> float:
-        """As `to`."""
-        return self.to(float(nats))
-
-    def to_ends(self, low: float, high: float) -> tuple[float, float]:
-        """Ends of an interval."""
-        return self.to_metric(low), self.to_metric(high)
 
     @property
     def inner_label(self) -> str:
@@ -133,6 +115,8 @@ class LossScale:
     def reword(self, sentence: str) -> str:
         """A sentence with its losses in this unit; letters of laws stay in nats where losses are
         perplexities."""
+        if not self.is_loss:
+            return _SAID.sub(lambda found: found[0].split(" nats")[0], sentence)
         if self.unit == "nats":
             return sentence
         if self.factor is not None:  # E of a law's name; that of a law of ln ppl stays in nats
@@ -155,7 +139,9 @@ class LossScale:
     def to_contract(self) -> dict[str, Any]:
         """The head of JSON whose losses are in this unit: with another than nats the numbers of
         the first version mean something else."""
-        return {"schema_version": 1 if self.unit == "nats" else 2, "loss_unit": self.unit}
+        version = {"schema_version": 1 if self.unit == "nats" else 2}
+        return version | ({"loss_unit": self.unit} if self.is_loss else {})
 
 
 NATS = LossScale()
+METRIC = LossScale(is_loss=False)

@@ -21,7 +21,6 @@ from scaling.verbs.curves import (
 )
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import (
-    describe_head,
     list_groups,
     naming_units,
     obtain_answerer,
@@ -92,7 +91,7 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
             groups[key] = obtain_fit(source, part, compare=True)[0]
         if as_json:
             contracts = [{"key": key, **one.to_contract(scale)} for key, one in groups.items()]
-            click.echo(dump_json(describe_head(scale, options) | {"groups": contracts}))
+            click.echo(dump_json(scale.to_contract() | {"groups": contracts}))
         else:
             fits = {key: one.fit for key, one in groups.items()}
             click.echo(format_groups(group_by, fits, scale))
@@ -166,11 +165,9 @@ def allocate(
 
     def format_one(one: _Told) -> str:
         text = format_allocation(one.answer, scale)
-        return (
-            text
-            if one.members is None
-            else f"{text}\n{format_members(one.members, scale, one.answer.metric)}"
-        )
+        if one.members is None:
+            return text
+        return f"{text}\n{format_members(one.members, scale, one.answer.metric)}"
 
     return _answer(source, group_by, options, as_json, "answers", answer, format_one, scale)
 
@@ -381,7 +378,7 @@ def _answer(
             answers = answer(fitted, ladder)
         if as_json:
             told = [one.to_contract(scale) for one in answers]
-            click.echo(dump_json(describe_head(scale, options) | {key: told}))
+            click.echo(dump_json(scale.to_contract() | {key: told}))
         else:
             click.echo("\n\n".join(format_one(one) for one in answers))
         return DAMAGED if damaged() else 0
@@ -401,7 +398,7 @@ def _answer(
             groups.append({"key": name, key: [one.to_contract(scale) for one in answers]})
             texts.append("\n\n".join([f"{group_by} = {name}:", *map(format_one, answers)]))
     if as_json:
-        click.echo(dump_json(describe_head(scale, options) | {"groups": groups}))
+        click.echo(dump_json(scale.to_contract() | {"groups": groups}))
     else:
         click.echo("\n\n".join(texts))
     return code

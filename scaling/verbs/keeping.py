@@ -58,13 +58,12 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
 
     Fit again where needed and write reports/<sweep>/index.html; of a table of runs
     reports/<its name>/index.html, without what only a sweep can show. Of a --metric: <metric>.md
-    with the law, answers and checks.
+    beside it, with the law, answers and checks.
     """
     from scaling.ledger.contents import holds_sweep
 
     reading = {name: options.pop(name) for name in _READING}
-    read_metric(reading)
-    if reading["metric"] is not None:
+    if read_metric(reading) is not None:
         return write_metric_report(source, root, options=options, reading=reading)
     if source.exists() and not holds_sweep(source):
         return write_table_report(source, root, options=options, reading=reading, form=form)
@@ -166,6 +165,28 @@ def write_report_page(
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
 
 
+def write_metric_report(
+    source: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
+) -> int:
+    """Write reports/<stem>/<metric>.md of a folder or a table below `root`; prints its path."""
+    from scaling.files.durable import make_folder, write_durably
+    from scaling.workflow.table_reporting import describe_metric
+
+    text, fitted = describe_metric(
+        source,
+        read_how(reading | {"count": "matmul"}),
+        family=options["family"],
+        filters=make_filters(options),
+        backtest=options["backtest"],
+    )
+    name = re.sub(r"[^\w.-]", "_", reading["metric"])
+    page = root / "reports" / source.name.split(".")[0] / f"{name}.md"
+    make_folder(page.parent)
+    write_durably(page, text.encode("utf-8"))
+    click.echo(str(page))
+    return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
 def write_table_report(
     table: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any], form: Any
 ) -> int:
@@ -196,26 +217,3 @@ def write_table_report(
     )
     click.echo(str(page))
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
-
-
-def write_metric_report(
-    source: Path, root: Path, *, options: dict[str, Any], reading: dict[str, Any]
-) -> int:
-    """Write reports/<stem>/<metric>.md of the law of a metric; prints its path."""
-    from scaling.files.durable import make_folder, write_durably
-    from scaling.workflow.table_reporting import describe_metric_fit
-
-    settle_unit(source, options | reading)
-    text, status = describe_metric_fit(
-        source,
-        read_how(reading | {"count": "matmul"}),
-        family=options["family"],
-        filters=make_filters(options),
-        backtest=options["backtest"],
-    )
-    name = re.sub(r"[^\w.-]", "_", reading["metric"])
-    page = root / "reports" / source.name.split(".")[0] / f"{name}.md"
-    make_folder(page.parent)
-    write_durably(page, text.encode("utf-8"))
-    click.echo(str(page))
-    return NO_USABLE_FIT if status in ("failed", "not_converged") else 0

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from scaling.units import clean_line
-from scaling.units.losses import NATS
-from scaling.verbs.options import make_filters, make_fit_options, read_how
+from scaling.units.losses import METRIC, NATS
+from scaling.verbs.options import make_filters, make_fit_options, read_how, read_metric
 from scaling.verbs.output import dump_json
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def obtain_fit(
     `contents`: the folder's files, if they are read already."""
     from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
-    from scaling.workflow.stored import find_loss_scale, read_runs
+    from scaling.workflow.stored import read_runs
 
-    scale = find_loss_scale(source, options["loss_unit"])
+    scale, _ = settle_unit(source, options)
     table, stored = read_runs(source, contents=contents, **read_how(options))
     filters = make_filters(options)
     found = fit_filtered(table, stored, make_fit_options(options), filters, compare=compare)
@@ -126,26 +126,21 @@ def refusal_as_json(
 
 
 def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[str, Any]]:
-    """The unit of losses, and the options with the losses among them in nats."""
+    """The unit of losses, and the options with the losses among them in nats.
+
+    Raises:
+        click.UsageError: A unit of losses is asked for, and a metric in their place.
+    """
     from scaling.laws.registry import rescale_name
     from scaling.workflow.stored import find_loss_scale
 
+    if read_metric(options) is not None:
+        return METRIC, options
     scale = find_loss_scale(source, options["loss_unit"])
-    if scale.unit != "nats" and options.get("metric") is not None:
-        raise click.UsageError("--loss-unit is of the loss; leave it or --metric out.")
     family = options.get("family")
     if family is None or scale.unit == "nats":
         return scale, options
     return scale, options | {"family": rescale_name(family, scale, into_nats=True)}
-
-
-def describe_head(scale: LossScale, options: dict[str, Any]) -> dict[str, Any]:
-    """The head of JSON: its version and, unless another metric stands in its place, the unit of
-    the loss."""
-    head = scale.to_contract()
-    if options.get("metric") is not None:
-        del head["loss_unit"]
-    return head
 
 
 @contextlib.contextmanager

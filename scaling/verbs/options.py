@@ -281,7 +281,7 @@ def metric_options(function: _F) -> _F:
             help="Of a --metric: fit ln(bound − metric). A probe knows its own direction.",
         ),
         click.option(
-            "--bound", type=float, default=None, help="What no model can pass: 1 for a share."
+            "--bound", type=Real(), default=None, help="What no model can pass: 1 for a share."
         ),
     ]
     return _decorate(function, options)
@@ -363,15 +363,13 @@ def make_filters(options: dict[str, Any]) -> Filters:
 
 def list_given(options: dict[str, Any]) -> list[str]:
     """The words of a command line that say the same as `options`; what is not given is left out."""
-    words = []
-    for name, value in options.items():
-        option = f"--{name.replace('_', '-')}"
-        if value is True:
-            words.append(option)
-        elif value is not None and value is not False:
-            for one in value if isinstance(value, tuple) else (value,):  # repeated
-                words += [option, str(one)]
-    return words
+    return [
+        word
+        for name, value in options.items()
+        if value is not None and value is not False
+        for one in (value if isinstance(value, tuple) else (value,))  # repeated
+        for word in (f"--{name.replace('_', '-')}", *([] if one is True else [str(one)]))
+    ]
 
 
 def count_refits(options: dict[str, Any]) -> int | None:

@@ -14,7 +14,7 @@ from scaling.ledger.results import RunResult
 from scaling.sweep.cells import Cell
 from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
-from scaling.sweep.families.registry import MODEL_FAMILIES
+from scaling.sweep.families.registry import find_family
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
 
@@ -56,7 +56,7 @@ def describe_plan(
             price_per_hour=price_per_hour,
         )
     tokenizer = sweep.corpus.facts.tokenizer
-    reference = MODEL_FAMILIES[sweep.spec.model.family].reference
+    reference = find_family(sweep.spec.family).reference
     cells = [
         cell | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
         for cell in _describe_cells(sweep.plan.cells, finished, expected)
@@ -82,7 +82,9 @@ def describe_plan(
         "rejected": [dataclasses.asdict(cell) for cell in sweep.plan.rejected],
         "warnings": list(sweep.plan.warnings),
         "reference": (
-            f"recipe reference point: width {reference.width}, depth {reference.depth}, "
+            f"trained by {sweep.spec.trainer.python or (sweep.spec.trainer.command or ('',))[0]}"
+            if sweep.spec.trainer is not None and not sweep.spec.asks_recipe
+            else f"recipe reference point: width {reference.width}, depth {reference.depth}, "
             f"{reference.tokens:.3g} tokens, batch {reference.batch_tokens:g} tokens, "
             f"learning rate {reference.learning_rate:g}"
         ),

@@ -58,9 +58,7 @@ class FilteredFit:
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
-        found = self.fit.to_contract(scale)
-        if self.fit.metric is None:
-            found |= scale.to_contract()
+        found = self.fit.to_contract(scale) | scale.to_contract()
         if not self.effects:
             return found
         whole = None if self.unfiltered is None else self.unfiltered.to_contract(scale)

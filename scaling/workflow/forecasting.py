@@ -71,7 +71,7 @@ def forecast_run(
     """
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
-    if answer.shape is None or fit.convention is None or fit.law is None or fit.covered is None:
+    if answer.shape is None or fit.law is None or fit.covered is None:
         raise NoFitError(f"{fit.source}: this fit names no model that could be built.")
     shape = answer.shape.shape
     run = plan_forecast(stored.spec, stored.facts, shape=shape, tokens=answer.shape.tokens)
@@ -89,7 +89,7 @@ def forecast_run(
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
             return one  # the same words said twice are one forecast
-    params = float(count_params(shape, fit.convention))
+    params = float(count_params(shape, fit.convention or "matmul"))
     said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
     loss, interval = said.loss, said.new_run_interval
     if near is not None:
@@ -101,7 +101,7 @@ def forecast_run(
         budget=flops,
         run=run,
         params=params,
-        count=fit.convention,
+        count=fit.convention or "matmul",
         loss=loss,
         low=interval.low,
         high=interval.high,

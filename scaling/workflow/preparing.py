@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from scaling.ledger.contents import holds_sweep
 from scaling.ledger.forecasts import read_forecasts
 from scaling.sweep.cells import Plan
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.workflow.devices import check_device
 from scaling.workflow.stored import list_validations
 
@@ -78,10 +80,12 @@ def prepare_sweep(
 
     spec = select_sibling(load_sweep(path), name, source=str(path))
     text = path.read_text(encoding="utf-8")
+    base, cache = path.resolve().parent, root / "results" / ".cache" / "corpora"
     with _placing(text, path, ("corpus", "paths")):
-        corpus = prepare_source(
-            spec, base=path.resolve().parent, cache=root / "results" / ".cache" / "corpora"
-        )
+        corpus = prepare_source(spec, base=base, cache=cache)
+    if spec.trainer is not None:
+        code = digest_code(digest_files(spec.trainer.files, base))
+        corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, code=code))
     folder = root / "results" / spec.name
     recorded = (
         Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
@@ -96,7 +100,7 @@ def prepare_sweep(
             recorded=[result.run for result in recorded.values()],
             validations=validations,
         )
-    if runs_here:
+    if runs_here and spec.trainer is None:
         with _placing(text, path, ("resources", "gpus_per_run")):
             plan = check_device(spec, plan)
     return Sweep(path=path, text=text, spec=spec, corpus=corpus, plan=plan)

@@ -18,6 +18,7 @@ from scaling.ledger.forecasts import ForecastRecord, judge_forecasts
 from scaling.ledger.results import RunResult
 from scaling.ledger.sweep_table import render_index
 from scaling.sweep.counting import COUNT_CONVENTIONS, CountConvention
+from scaling.sweep.families.listed import LISTED
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
@@ -127,6 +128,8 @@ def _answer_by_count(
     """The first answer under each way of counting N; `allocations` are those of the one that is
     asked for. The others are point fits: the page shows no interval of them."""
     answers: dict[CountConvention, Allocation | None] = {}
+    if stored.spec.family == LISTED.name:  # one count was stated
+        return answers
     for count in COUNT_CONVENTIONS:
         if count != options.count:
             few = dataclasses.replace(options, count=count, bootstrap=None)

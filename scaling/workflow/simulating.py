@@ -109,6 +109,11 @@ def find_prior(
         UsageError, NoFitError: The source has no law or no noise to draw from.
     """
     if source is None:
+        if not facts.is_known:
+            raise UsageError(
+                "nothing is known of the data of your own trainer, so that no law can be assumed "
+                "for it.\nRun the sweep, and ask its results folder."
+            )
         expected = spec.grid.prior if isinstance(spec.grid, IsoflopGrid) else PriorSpec()
         costs = [cell.run.flops for cell in plan.cells]
         middle = (min(costs) * max(costs)) ** 0.5

@@ -7,6 +7,7 @@ A command opens a folder once and hands the value on.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,7 +126,7 @@ def tabulate_sweep(
 ) -> RunTable:
     """The finished runs of an opened folder; `count` and `head_flops` as for `read_runs`."""
     cost = make_sweep_cost(stored.spec, stored.facts, count, head_flops=head_flops)
-    return tabulate(
+    table = tabulate(
         stored.ledger,
         stored.results,
         stored.plan.cells,
@@ -133,6 +134,11 @@ def tabulate_sweep(
         cost=cost,
         head_flops=head_flops,
     )
+    trainer = stored.spec.trainer
+    if trainer is None or not trainer.models:
+        return table
+    counted = None if trainer.counting == "unknown" else trainer.counting
+    return dataclasses.replace(table, convention=counted)
 
 
 def read_runs(

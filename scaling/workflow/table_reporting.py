@@ -12,7 +12,7 @@ from scaling.tables.cells import ReadOptions
 from scaling.tables.facts import describe_table
 from scaling.tables.filters import Filters
 from scaling.units import clean_text
-from scaling.units.losses import LossScale
+from scaling.units.losses import METRIC, LossScale
 from scaling.words.commands import quote_command
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.reporting import ReportForm, list_versions
@@ -20,7 +20,7 @@ from scaling.workflow.stored import read_runs
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
-    from scaling.fitting.fitted import Fit, FitStatus
+    from scaling.fitting.fitted import Fit
 
 # Of the largest budget of the data: what a table knows, and the decade that is asked for next.
 _BUDGETS = (1.0, 10.0)
@@ -101,25 +101,13 @@ def report_table(
     return write(data, folder), fit
 
 
-def describe_metric_fit(
-    path: Path,
-    how: Mapping[str, Any],
-    *,
-    family: str | None,
-    filters: Filters,
-    backtest: bool,
-) -> tuple[str, FitStatus]:
-    """What a folder or table says of a metric, as Markdown, and the status of its fit: what the
-    verbs print, in one file.
-
-    Args:
-        path: The folder or table.
-        how: How it is read, as `read_runs` takes it.
-        family: Of the law; None: the ensemble answers.
-        filters: Which rows are fitted.
-        backtest: Also score several laws by their forecasts (seconds).
-    """
+def describe_metric(
+    path: Path, how: Mapping[str, Any], *, family: str | None, filters: Filters, backtest: bool
+) -> tuple[str, Fit]:
+    """What a folder or a table says of a metric, as Markdown, and the fit: what the verbs print, in
+    one file. The arguments are those of `report_table`."""
     from scaling.allocation import allocate
+    from scaling.fitting.backtest import DEFAULT_FAMILIES
     from scaling.terminal.answers import (
         format_allocation,
         format_backtest,
@@ -130,25 +118,23 @@ def describe_metric_fit(
     table, _ = read_runs(path, **how)
     found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
     fit = found.fit
-    notes = [f"- {note}" for note in (*fit.notes, *table.rejected)]
+    notes = [f"- {METRIC.reword(note)}" for note in (*fit.notes, *table.rejected)]
     parts = [f"# {path.name}", "\n".join([f"{len(found.table)} runs are fitted.", "", *notes])]
-    if fit.covered is not None and fit.frontier is not None:
-        said = []
-        for budget in (times * fit.covered.flops[1] for times in _BUDGETS):
-            try:
-                said.append(format_allocation(allocate(fit, budget), said=fit.checks))
-            except (NoFitError, QueryError) as error:
-                said.append(f"For {budget:.3g} FLOPs: {error}")
+    said = []
+    for budget in _list_budgets(fit):
+        try:
+            said.append(format_allocation(allocate(fit, budget), METRIC, said=fit.checks))
+        except (NoFitError, QueryError) as error:
+            said.append(f"For {budget:.3g} FLOPs: {METRIC.reword(str(error))}")
+    if said and fit.frontier is not None:
         parts.append("## Answers\n\n```\n" + "\n\n".join(said) + "\n```")
-    parts.append(f"## Law and checks\n\n```\n{format_fit(fit)}\n```")
+    parts.append(f"## Law and checks\n\n```\n{format_fit(fit, METRIC)}\n```")
     if found.unfiltered is not None:
-        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit)}\n```")
+        parts.append(f"```\n{format_unfiltered(found.unfiltered, fit, METRIC)}\n```")
     if backtest:
-        from scaling.fitting.backtest import DEFAULT_FAMILIES
-
-        scored = backtest_table(found.table, DEFAULT_FAMILIES)
-        parts.append(f"## Forecasts of held-out runs\n\n```\n{format_backtest(scored)}\n```")
-    return clean_text("\n\n".join(parts) + "\n"), fit.status
+        scored = format_backtest(backtest_table(found.table, DEFAULT_FAMILIES))
+        parts.append(f"## Forecasts of held-out runs\n\n```\n{scored}\n```")
+    return clean_text("\n\n".join(parts) + "\n"), fit
 
 
 def _answer_largest(fit: Fit) -> tuple[Allocation, ...]:
@@ -156,11 +142,15 @@ def _answer_largest(fit: Fit) -> tuple[Allocation, ...]:
     from scaling.allocation import allocate
 
     answers: list[Allocation] = []
-    if fit.covered is None:
-        return ()
-    for times in _BUDGETS:
+    for budget in _list_budgets(fit):
         try:
-            answers.append(allocate(fit, float(f"{times * fit.covered.flops[1]:.3g}")))
+            answers.append(allocate(fit, budget))
         except (NoFitError, QueryError):
             continue  # the page says of the fit why it has no answer
     return tuple(answers)
+
+
+def _list_budgets(fit: Fit) -> list[float]:
+    if fit.covered is None:
+        return []
+    return [float(f"{times * fit.covered.flops[1]:.3g}") for times in _BUDGETS]

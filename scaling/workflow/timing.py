@@ -39,7 +39,7 @@ def obtain_throughput(
     Raises:
         EnvironmentFault: The cache cannot be written.
     """
-    if not is_present(sweep.spec.resources):
+    if sweep.spec.trainer is not None or not is_present(sweep.spec.resources):
         return None, 0
     results = root / "results"
     device = name_device(sweep.spec, sweep.corpus.facts, precision=precision)
@@ -84,7 +84,7 @@ def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[s
     most were computed in; empty where that was never measured."""
     results = tuple(results)
     facts, folder = stored.ledger.corpus, stored.ledger.folder.parent
-    if not is_present(stored.spec.resources):
+    if stored.spec.trainer is not None or not is_present(stored.spec.resources):
         return {}
     planned = [cell.run for cell in stored.plan.cells]
     chosen = settle_precision(

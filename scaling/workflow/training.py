@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import RunResult
+from scaling.ledger.trainer_code import store_code
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
-from scaling.sweep.execution import Execution
+from scaling.sweep.execution import Execution, OwnExecution
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from scaling.orchestration.outcome import SweepOutcome
     from scaling.sweep.spec import SweepSpec
     from scaling.trackers.protocol import TrackerName
+
+_OWN_TRAINER = "scaling.training.own.command:train_run"
+_END_SECONDS = 5.0  # to kill what did not stop, and to say so
 
 
 def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
@@ -40,6 +44,10 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
         corpus=sweep.corpus.facts,
         sweep_yaml=sweep.text,
     )
+    if (trainer := sweep.spec.trainer) is not None:
+        base, code = sweep.path.resolve().parent, sweep.corpus.facts.code
+        store_code(ledger.folder, trainer.files, base, code)
+        ledger = Ledger.open(ledger.folder)
     outdated = find_outdated(ledger, sweep.plan.cells)
     if outdated and not retrain:
         raise UsageError(
@@ -95,7 +103,9 @@ def train_sweep(
     )
     if left and address is None:
         require_device(sweep.spec.resources)
-        if sweep.spec.resources.gpus_per_run is not None:  # its peak, while nothing else runs
+        if (
+            sweep.spec.resources.gpus_per_run is not None and sweep.spec.trainer is None
+        ):  # its peak, while nothing else runs
             measure_apart((), sweep.spec.resources, cache=ledger.folder.parent / ".cache")
     progress = open_progress()
     with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:
@@ -109,6 +119,7 @@ def train_sweep(
             kind.open(_list_needs(sweep, ledger, address)),
             corpus=sweep.corpus.folder,
             settings=DriverSettings(
+                **_name_trainer(sweep.spec),
                 execution=decide_execution(sweep.spec, chosen.precision),
                 share_trunks=sweep.spec.schedule.trunk,
                 stall_limit=sweep.spec.resources.stall_limit,
@@ -126,7 +137,31 @@ def decide_execution(spec: SweepSpec, precision: Precision) -> Execution:
         gpus=spec.resources.gpus_per_run,
         keep_weights=spec.keep_weights,
         time_limit=spec.resources.time_limit,
+        own=_decide_own(spec),
     )
+
+
+def _decide_own(spec: SweepSpec) -> OwnExecution | None:
+    if spec.trainer is None:
+        return None
+    return OwnExecution(
+        env=tuple(spec.trainer.env.items()),
+        grace=spec.trainer.grace,
+        tolerance=spec.trainer.tolerance,
+        loss_unit=spec.trainer.loss_unit,
+        cpus=spec.resources.cpus_per_run,
+    )
+
+
+def _name_trainer(spec: SweepSpec) -> dict[str, Any]:
+    """Settings of a driver whose runs have a trainer of their own, which may take its time to
+    stop."""
+    from scaling.orchestration.outcome import DriverSettings
+
+    if spec.trainer is None:
+        return {}
+    grace = max(DriverSettings().grace, spec.trainer.grace + _END_SECONDS)
+    return {"trainer": _OWN_TRAINER, "grace": grace}
 
 
 def settle_precision(
@@ -138,7 +173,10 @@ def settle_precision(
     folder: Path,
     measure: bool = True,
 ) -> PrecisionChoice:
-    """In which precision a sweep's runs to come are trained; see `choose_precision`."""
+    """In which precision a sweep's runs to come are trained; see `choose_precision`. A trainer of
+    one's own decides it itself."""
+    if spec.trainer is not None:
+        return PrecisionChoice(precision="float32")
     return choose_precision(
         spec.resources,
         runs,
@@ -155,7 +193,7 @@ def _list_needs(sweep: Sweep, ledger: Ledger, address: str | None) -> Needs:
     return Needs(
         cpus_per_run=sweep.spec.resources.cpus_per_run,
         gpus_per_run=sweep.spec.resources.gpus_per_run,
-        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells),
+        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells) or None,
         address=address,
         shared=(ledger.folder, sweep.corpus.folder),
     )

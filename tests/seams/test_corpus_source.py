@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from scaling.data.documents import Document
-from scaling.data.shards import (
-    Draft,
-    PreparedCorpus,
-    is_prepared,
-    name_folder,
-    open_shards,
-    store_shards,
-)
+from scaling.data.shards import Draft, open_shards, prepare_once
 from scaling.data.sources import prepare_source
 from scaling.errors import SpecError
 from scaling.sweep.corpus_sources import SOURCES, Source, describe_sources
@@ -31,18 +24,13 @@ def read_lines(*, paths, field, base):
 
 def prepare_counting(corpus, *, base, cache, seq_len):
     """0, 1, 2, … again and again."""
-    folder = name_folder(cache, ["counting", corpus.vocab_size, corpus.tokens])
-    if not is_prepared(folder):
-        ids = np.arange(corpus.tokens, dtype=np.uint16) % corpus.vocab_size
-        store_shards(
-            folder,
-            Draft(
-                name="counting", vocab_size=corpus.vocab_size, train=ids, validation=ids[:1000],
-                validation_documents=np.array([0, 500]), train_bytes=0, validation_bytes=0,
-                overlap=1.0, tokenizer="none",
-            ),
-        )  # fmt: skip
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+    ids = np.arange(corpus.tokens, dtype=np.uint16) % corpus.vocab_size
+    draft = Draft(
+        name="counting", vocab_size=corpus.vocab_size, train=ids, validation=ids[:1000],
+        validation_documents=np.array([0, 500]), train_bytes=0, validation_bytes=0,
+        overlap=1.0, tokenizer="none",
+    )  # fmt: skip
+    return prepare_once(cache, ["counting", corpus.vocab_size, corpus.tokens], lambda: draft)
 
 
 LINES = Source(

@@ -88,6 +88,8 @@ def test_a_fit_of_a_metric_says_what_its_law_gives(path):
     assert "nats" not in said.output
     contract = json.loads(say("fit", path, *HIGHER, "--no-bootstrap", "--json").stdout)
     assert contract["metric"]["name"] == "accuracy"
+    assert "loss_unit" not in contract
+    assert "nats" not in json.dumps(contract)
     checks = {one["code"]: one for one in contract["checks"]}
     for code in ("above_unigram", "diverged_cells"):
         assert checks[code]["passed"] is None
@@ -130,6 +132,17 @@ def test_what_no_law_can_be_of_is_refused(path, words, parts):
     assert getattr(said.exception, "exit_code", said.exit_code) == 2, said.output
     for part in parts:
         assert part in f"{said.output}{said.exception}"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("allocate", "--flops", "1e20"), ("predict", "--params", "2e9", "--tokens", "2e11"),
+     ("report",)],
+)  # fmt: skip
+def test_a_metric_has_no_unit_of_losses(path, words):
+    said = say(words[0], path, *HIGHER, *words[1:], "--loss-unit", "ppl")
+    assert said.exit_code == 2
+    assert "--loss-unit is of the loss; leave it or --metric out." in said.output
 
 
 def test_a_target_of_a_metric_is_refused(path):

@@ -64,11 +64,9 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
             )
     if np.ptp(np.log(table.loss)) > math.log(_MAX_LOSS_RATIO):
         facts = table.metric_facts
-        what, kind, unit = "Losses", "cross-entropies", " nats/token"
-        if facts is not None:
-            what, kind, unit = facts.symbol, "values", ""
+        what, kind = ("Losses", "cross-entropies") if facts is None else (facts.symbol, "values")
         return (
-            f"{what} span {table.loss.min():.3g} … {table.loss.max():.3g}{unit}; these are no "
+            f"{what} span {table.loss.min():.3g} … {table.loss.max():.3g} nats/token; these are no "
             f"{kind} of one task. Correct or leave out the odd rows."
         )
     slope, spread = _measure_line(table)

@@ -22,14 +22,14 @@ class Needs:
     Attributes:
         cpus_per_run: Cores that one attempt occupies.
         gpus_per_run: Share of a GPU that one attempt occupies; None: none.
-        memory_per_run: Bytes that the largest attempt occupies.
+        memory_per_run: Bytes that the largest attempt occupies; None: not known.
         address: Of a cluster to join; None: none.
         shared: The results folder and the corpus, which every worker must see.
     """
 
     cpus_per_run: int
     gpus_per_run: float | None
-    memory_per_run: int
+    memory_per_run: int | None
     address: str | None
     shared: tuple[Path, Path]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from scaling.sweep.shapes import ModelShape
 from scaling.units import Precision
@@ -101,10 +101,11 @@ class ModelFamily(Protocol[ShapeT]):
     def reference(self) -> ReferencePoint: ...
 
     def iterate_ladder(
-        self, vocab_size: int, seq_len: int, settings: Mapping[str, int]
+        self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
     ) -> Iterator[ShapeT]:
         """The models that a sweep may build, in ascending N (matmul), without end; neighbours are
-        at most ×3 apart. Depends on nothing else: sweeps that share these share their rungs.
+        at most ×3 apart (a list of models that a sweep file gives has an end, and any gaps).
+        Depends on nothing else: sweeps that share these share their rungs.
 
         Args:
             vocab_size, seq_len: Of the sweep's tokens.

@@ -8,15 +8,26 @@ from typing import Annotated, Any
 from scaling.errors import IntegrityError
 from scaling.files.sealed import build_value
 from scaling.sweep.families import ModelFamily, ShapeWords
+from scaling.sweep.families.listed import LISTED
 from scaling.sweep.families.transformer import TRANSFORMER
 from scaling.sweep.shapes import ModelShape
 
+# Those that the built-in trainer builds, which `model.family` of a sweep file may name.
 MODEL_FAMILIES: dict[str, ModelFamily[Any]] = {family.name: family for family in (TRANSFORMER,)}
+
+
+def find_family(name: object) -> ModelFamily[Any]:
+    """The family of that name, or that of models which a sweep file lists.
+
+    Raises:
+        KeyError: It is not known here.
+    """
+    return LISTED if name == LISTED.name else MODEL_FAMILIES[str(name)]
 
 
 def family_of(shape: ModelShape) -> ModelFamily[Any]:
     """The family of a shape."""
-    return MODEL_FAMILIES[shape.family]
+    return find_family(shape.family)
 
 
 def describe_shape(shape: ModelShape) -> ShapeWords:
@@ -36,10 +47,12 @@ def read_shape(value: object, where: str) -> ModelShape:
         IntegrityError: It is of no family that is known here, or not one of its shapes.
     """
     name = value.get("family") if isinstance(value, Mapping) else None
-    if name not in MODEL_FAMILIES:
+    try:
+        family = find_family(name)
+    except KeyError as error:
         known = ", ".join(MODEL_FAMILIES)
-        raise IntegrityError(f"{where} is of family {str(name)[:40]!r}; known: {known}")
-    shape: ModelShape = build_value(MODEL_FAMILIES[str(name)].shape, value, where)
+        raise IntegrityError(f"{where} is of family {str(name)[:40]!r}; known: {known}") from error
+    shape: ModelShape = build_value(family.shape, value, where)
     return shape
 
 

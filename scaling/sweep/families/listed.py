@@ -1,0 +1,73 @@
+"""Models that a sweep file lists, for a trainer of one's own: the ladder is that list.
+
+What such a model counts and costs is what the file says of it, under every convention: one number
+was stated, and no integers are known that another count could be made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from scaling.errors import UsageError
+from scaling.sweep.families import Counts, ParameterRule, ShapeWords
+from scaling.sweep.families.transformer import TRANSFORMER
+from scaling.sweep.shapes import NamedModel
+from scaling.units import Precision
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class ListedFamily:
+    """The family; it has no state. Its ladder is the setting `models`."""
+
+    name = "listed"
+    shape = NamedModel
+    settings = ()
+    reference = TRANSFORMER.reference  # where a recipe that is asked for starts from
+
+    def iterate_ladder(
+        self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
+    ) -> Iterator[NamedModel]:
+        """See ModelFamily; it ends where the list does, and neighbours may be far apart."""
+        models: tuple[NamedModel, ...] = settings.get("models", ())
+        return iter(sorted(models, key=lambda one: (one.params, one.name)))
+
+    def counts(self, shape: NamedModel) -> Counts:
+        """See ModelFamily: the stated N."""
+        return Counts(matmul=shape.params, non_embedding=shape.params, total=shape.params)
+
+    def flops_per_token(self, shape: NamedModel, *, head_flops: bool = True) -> int:
+        """See ModelFamily: as stated; the head's share is not known."""
+        return shape.training_flops
+
+    def activation_bytes(
+        self,
+        shape: NamedModel,
+        tokens: int,
+        *,
+        device: Literal["cpu", "cuda"],
+        precision: Precision,
+    ) -> int:
+        """See ModelFamily; not known, 0."""
+        return 0
+
+    def words(self, shape: NamedModel) -> ShapeWords:
+        """See ModelFamily."""
+        return ShapeWords(label=shape.name, line=shape.name, full=shape.name)
+
+    def build(self, shape: NamedModel, *, width: float, depth: float, half: bool) -> nn.Module:
+        """See ModelFamily.
+
+        Raises:
+            UsageError: Always: only its own trainer can build it.
+        """
+        raise UsageError(f"model {shape.name} is built by its own trainer alone.")
+
+    def parameter_rule(self, name: str) -> ParameterRule:
+        """See ModelFamily."""
+        return ParameterRule(kind="hidden", start="as_built")
+
+
+LISTED = ListedFamily()

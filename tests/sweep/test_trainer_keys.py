@@ -1,0 +1,155 @@
+"""The key trainer: what it asks for, what of it a run_id holds, and every problem at once."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from scaling.errors import SpecError
+from scaling.sweep.corpus_facts import CorpusFacts, name_data
+from scaling.sweep.plan import plan_sweep
+from scaling.sweep.reading import load_sweep, parse_sweep
+from scaling.sweep.runspec import RunSpec
+from scaling.sweep.trainer_files import digest_code, digest_files
+from scaling.sweep.trainer_spec import fill_command
+
+SWEEP = """\
+name: mine
+trainer:
+  command: [python, train.py, "{run_file}"]
+  data: shelf
+  models:
+    - {name: small, params: 10e6, set: {n_layer: 6}}
+    - {name: large, params: 40e6, flops_per_token: 3e8}
+grid: {budgets: [1e17], span: 4}
+"""
+FACTS = name_data("shelf", vocab_size=None)
+
+
+def plan(text: str = SWEEP, facts: CorpusFacts = FACTS) -> list[RunSpec]:
+    spec = parse_sweep(text.encode(), source="a.yaml")
+    return [cell.run for cell in plan_sweep(spec, facts).cells]
+
+
+def test_models_are_the_ladder_and_tokens_follow_from_their_flops() -> None:
+    by_name = {run.shape.name: run for run in plan()}
+    assert by_name["small"].tokens == round(1e17 / (6 * 10e6))  # 6N where nothing is said
+    assert by_name["large"].tokens == round(1e17 / 3e8)
+    assert not by_name["small"].has_recipe
+    assert all(RunSpec.from_json(run.to_json()) == run for run in plan())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ("train.py", "other.py"),
+        ("n_layer: 6", "n_layer: 7"),
+        ("10e6", "10.1e6"),
+        ("[1e17]", "[1.1e17]"),
+        ("data: shelf", "data: shelf\n  version: '2'"),
+        ("span: 4}", "span: 4}\nseeds: [1]"),
+    ],
+    ids=lambda change: change[1],
+)
+def test_what_is_trained_makes_another_run(change: tuple[str, str]) -> None:
+    before = next(run for run in plan() if run.shape.name == "small")
+    after = next(run for run in plan(SWEEP.replace(*change)) if run.shape.name == "small")
+    assert before.run_id != after.run_id
+
+
+def test_data_and_files_make_other_runs() -> None:
+    ids = {run.run_id for run in plan()}
+    assert ids.isdisjoint(run.run_id for run in plan(facts=name_data("b", vocab_size=None)))
+    edited = dataclasses.replace(FACTS, code="0" * 64)
+    assert ids.isdisjoint(run.run_id for run in plan(facts=edited))
+
+
+def test_resources_make_no_other_run() -> None:
+    more = "resources: {gpus_per_run: 4, cpus_per_run: 8, time_limit: 9}\n"
+    asked = "data: shelf\n  tolerance: 0.1\n  grace: 1\n  env: {A: b}\n  counting: total"
+    assert plan(SWEEP.replace("data: shelf", asked) + more) == plan()
+
+
+def test_a_recipe_is_decided_only_where_it_is_asked_for() -> None:
+    run = plan(SWEEP + "recipe: {batch_sequences: 64}\nmodel: {seq_len: 1024}\n")[0]
+    assert run.recipe.batch_sequences == 64
+    assert run.tokens == run.recipe.steps * 64 * 1024
+
+
+def test_shapes_of_the_built_in_ladder_need_a_vocabulary() -> None:
+    head, _, rest = SWEEP.partition("  models:")
+    text = head + "  vocab_size: 256\n" + rest.partition("\ngrid")[2].join(["grid", ""])
+    facts = name_data("shelf", vocab_size=256)
+    shapes = {run.shape.family for run in plan(text.replace("1e17", "1e12"), facts)}
+    assert shapes == {"transformer"}
+
+
+def test_every_problem_of_a_trainer_is_said_at_once_with_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(
+        SWEEP.replace("python, train.py", "no-such-command, '{bogus}'")
+        .replace("name: large", "name: small")
+        .replace("data: shelf", "data: shelf\n  files: [absent.py, ../x]")
+        + "resources: {gpus_per_run: 2.5}\n"
+    )
+    with pytest.raises(SpecError) as refusal:
+        load_sweep(path)
+    said = [line.removeprefix(f"{path}:") for line in refusal.value.problems]
+    assert [line.partition(": ")[0] for line in said] == [
+        "3:13", "3:30", "5:11", "5:22", "8:14", "10:27",
+    ]  # fmt: skip
+    assert "no-such-command is not found" in said[0]
+    assert "{bogus} is unknown; known: {run_file}, {run_dir}" in said[1]
+    assert "absent.py is not there" in said[2]
+    assert "outside the sweep file's folder" in said[3]
+    assert "the model small is listed twice" in said[4]
+    assert "a whole number of them, got 2.5" in said[5]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("[1e17]", "[1e12]"), "no model lies within ×4 of the 63.2k parameters expected at 1e12"),
+        (("budgets: [1e17], span: 4", "params: [1e9], tokens: [1e9]"), "the nearest is large"),
+        (("data: shelf", "version: '1'"), "name the data, or give a corpus"),
+        (("grid", "corpus: {source: novels}\ngrid"), "data and corpus name two data"),
+        (("grid", "bracket: true\ngrid"), "it varies a recipe"),
+        (("grid", "schedule: {trunk: true}\ngrid"), "only the built-in trainer shares trunks"),
+        (("grid", "evaluate: [tail_loss]\ngrid"), "your own trainer reports its probes"),
+        (("data:", "python: a:b\n  data:"), "say one of the two"),
+        (("data:", "env: {SCALING_X: a}\n  data:"), "'SCALING_X' is no variable that can be set"),
+    ],
+    ids=lambda value: value[1] if isinstance(value, tuple) else "",
+)
+def test_what_does_not_go_together_is_refused(change: tuple[str, str], why: str) -> None:
+    with pytest.raises(SpecError, match=why):
+        plan(SWEEP.replace(*change))
+
+
+def test_several_gpus_are_for_trainers_of_ones_own() -> None:
+    text = "name: a\ncorpus: {source: novels}\ngrid: {budgets: [1e12]}\n"
+    with pytest.raises(SpecError, match=r"4:27: resources\.gpus_per_run: the built-in trainer"):
+        parse_sweep((text + "resources: {gpus_per_run: 2}\n").encode(), source="a.yaml")
+
+
+def test_a_sweep_without_corpus_or_trainer_lacks_its_corpus() -> None:
+    with pytest.raises(SpecError, match="corpus: this key is required and missing"):
+        parse_sweep(b"name: a\ngrid: {budgets: [1e12]}\n", source="a.yaml")
+
+
+def test_a_value_stays_one_word_whatever_it_holds() -> None:
+    words = fill_command('["a","--x={model}","{other}"]', {"model": "b; rm -rf $HOME '"})
+    assert words == ["a", "--x=b; rm -rf $HOME '", "{other}"]
+
+
+def test_an_edited_file_has_another_digest(tmp_path: Path) -> None:
+    (tmp_path / "configs").mkdir()
+    for name in ("train.py", "configs/a.yaml", "configs/b.yaml"):
+        (tmp_path / name).write_text(name)
+    listed = digest_files(["train.py", "configs/*.yaml", "train.py"], tmp_path)
+    assert list(listed) == ["configs/a.yaml", "configs/b.yaml", "train.py"]
+    (tmp_path / "configs/a.yaml").write_text("edited")
+    assert digest_code(digest_files(["train.py", "configs/*.yaml"], tmp_path)) != digest_code(
+        listed
+    )
+    assert digest_code({}) == ""
