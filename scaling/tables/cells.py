@@ -29,8 +29,7 @@ from scaling.tables.states import (
     StateRule,
     StateTally,
     describe_unfinished,
-    is_flag_column,
-    is_state_column,
+    find_state_column,
 )
 from scaling.units import FloatArray, IntArray
 from scaling.units.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
@@ -238,13 +237,9 @@ class _Reader:
         rule = self.options.states
         if rule.column is not None:
             return self._find(rule.column, "--state"), StateTally(rule.column, rule)
-        places = [
-            (is_flag_column(name), at, name)
-            for at, name in enumerate(self.raw.header)
-            if is_state_column(name) and name not in used
-        ]
-        _, at, name = min(places, default=(False, 0, ""))  # words say more than true and false
-        return (at, StateTally(name, rule)) if places else None
+        header = list(self.raw.header)
+        name = find_state_column([one for one in header if one not in used])
+        return None if name is None else (header.index(name), StateTally(name, rule))
 
     def _admit(self, row: Row) -> bool:
         """Whether the cells of a row are judged at all."""

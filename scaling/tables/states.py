@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -91,6 +92,13 @@ def is_state_column(name: str) -> bool:
 def is_flag_column(name: str) -> bool:
     """Whether it does so by true or false."""
     return name.strip().lower() in FLAG_COLUMNS
+
+
+def find_state_column(names: Sequence[str]) -> str | None:
+    """The column that says how runs ended: the first by words, which say more than true and false,
+    else the first by those; None without any."""
+    found = [name for name in names if is_state_column(name)]
+    return min(found, key=is_flag_column, default=None)
 
 
 @dataclass(frozen=True, slots=True)
