@@ -353,8 +353,7 @@ class _Sweep:
             if self._drop_cancelled(run_id) or self._deadline is not None:
                 return  # as it was asked to
             if self._ledger.read_term() > self._term:
-                folder = self._ledger.folder
-                taken = f"{folder}: another driver has taken over. This one has ended."
+                taken = f"{self._ledger.folder}: another driver has taken over. This one has ended."
                 self._wind_down(LockedError(taken))
                 return
             what = "its worker was told to end (SIGTERM)"

@@ -1,5 +1,6 @@
 """A lack of memory is named as one by either engine, and a smaller micro-batch needs less."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,5 +38,6 @@ def test_an_allocation_that_fails_is_a_lack_of_memory(name: str, kind: str) -> N
         capture_output=True,
         text=True,
         cwd=Path(__file__).parent,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
     )
     assert done.stdout.split() == ["out_of_memory", "trained"], done.stderr
