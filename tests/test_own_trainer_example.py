@@ -9,7 +9,7 @@ from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.training import open_ledger, train_sweep
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "plain_pytorch"
-SHORT = "grid: {cells: [{params: 4784, tokens: 2e4}, {params: 22976, tokens: 2e4}]}\n"
+SHORT = "grid: {cells: [{params: 4784, tokens: 51200}, {params: 22976, tokens: 51200}]}\n"
 
 
 def test_the_example_trains(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-CONTEXT, BATCH, VOCABULARY, EVERY = 32, 16, 256, 50
+CONTEXT, BATCH, VOCABULARY, EVERY = 16, 64, 256, 50
 
 
 class Model(nn.Module):
@@ -28,8 +28,9 @@ class Model(nn.Module):
 
 
 def loss_of(model, windows):
-    logits = model(windows[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1), windows[:, 1:].flatten())
+    logits = model(windows[:, :-1]).flatten(0, 1)
+    each = F.cross_entropy(logits, windows[:, 1:].flatten(), reduction="none")
+    return each.view(len(windows), -1).mean(1)
 
 
 def draw(text, random):
@@ -57,9 +58,10 @@ stopping = []
 signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
 
 for step in range(first, steps):
-    rate = 3e-3 * min(1, (step + 1) / 50, 2 * (1 - step / steps))  # warmup, then down to zero
+    rate = 3e-3 * min(1, (step + 1) / 20, 2 * (1 - step / steps))  # warmup, then down to zero
     optimizer.param_groups[0]["lr"] = rate
     loss = loss_of(model, draw(train, torch.Generator().manual_seed(run["seed"] * steps + step)))
+    loss = loss.mean()
     optimizer.zero_grad(), loss.backward(), optimizer.step()
     if step % EVERY == EVERY - 1 or stopping:
         row = {"step": step, "tokens": (step + 1) * BATCH * CONTEXT, "loss": loss.item()}
@@ -71,9 +73,9 @@ for step in range(first, steps):
     if stopping:
         sys.exit(0)
 
-windows = held_out[: len(held_out) // (CONTEXT + 1) * (CONTEXT + 1)].view(-1, CONTEXT + 1)[:400]
+windows = held_out[: len(held_out) // (CONTEXT + 1) * (CONTEXT + 1)].view(-1, CONTEXT + 1)[:2000]
 with torch.no_grad():
-    losses = torch.stack([loss_of(model, one[None]) for one in windows])
+    losses = loss_of(model, windows)
 measured = {
     "loss": losses.mean().item(), "loss_se": (losses.std() / len(losses) ** 0.5).item(),
     "tokens": steps * BATCH * CONTEXT, "params": params,
