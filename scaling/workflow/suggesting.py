@@ -241,10 +241,20 @@ def write_sweep(found: SuggestedCells, *, question: str) -> str:
         "# Expect: an error of the forecast's loss of about "
         f"{found.suggestion.error_after:.2%} (root mean square), model error included.",
     ]
+    return "\n".join([*lines, *list_keys(spec)]) + "\n"
+
+
+def list_keys(spec: SweepSpec) -> list[str]:
+    """Lines of YAML that `parse_sweep` reads as this sweep again.
+
+    A JSON value is a YAML value: nothing to quote, nothing to mistake.
+    """
     content = spec.model_dump(mode="json", exclude_defaults=True)
-    # A JSON value is a YAML value: nothing to quote, nothing to mistake.
-    lines += [f"{key}: {json.dumps(value)}" for key, value in content.items()]
-    return "\n".join(lines) + "\n"
+    if not spec.has_corpus:  # what stands for data that only the trainer knows
+        del content["corpus"]
+    if "recipe" in spec.model_fields_set:  # an empty one too asks for batch and rate
+        content.setdefault("recipe", {})
+    return [f"{key}: {json.dumps(value)}" for key, value in content.items()]
 
 
 def _describe(

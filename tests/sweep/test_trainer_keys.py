@@ -12,6 +12,7 @@ from scaling.sweep.reading import load_sweep, parse_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.sweep.trainer_spec import fill_command
+from scaling.workflow.suggesting import list_keys
 
 SWEEP = """\
 name: mine
@@ -153,3 +154,11 @@ def test_an_edited_file_has_another_digest(tmp_path: Path) -> None:
         listed
     )
     assert digest_code({}) == ""
+
+
+@pytest.mark.parametrize("recipe", ["", "recipe: {}\n"])
+def test_a_suggested_sweep_reads_back_as_the_one_it_came_from(recipe: str) -> None:
+    spec = parse_sweep((SWEEP + recipe).encode(), source="a.yaml")
+    again = parse_sweep("\n".join(list_keys(spec)).encode(), source="b.yaml")
+    assert again == spec
+    assert again.asks_recipe == spec.asks_recipe == bool(recipe)
