@@ -48,6 +48,7 @@ class LawPart:
 
 
 def fit_law(work: Work, delta: float) -> LawPart:
+    """The law of all runs with its draws, intervals and checks, or why there is none."""
     table, family = work.table, work.family
     problem = find_law_problem(table, family)
     if problem is not None:

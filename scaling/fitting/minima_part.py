@@ -48,6 +48,7 @@ class MinimaPart:
 
 
 def fit_minima(work: Work, law: LawPart, sigma: float | None) -> MinimaPart:
+    """Minima of budgets by parabolas and by the curves beside them, joined to frontiers."""
     table = work.table
     budgets = group_budgets(table) if len(table) else ()
     curves = fit_curves(table, budgets)

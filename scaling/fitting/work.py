@@ -37,6 +37,7 @@ def make_frontier(
     span: tuple[float, float],
     level: float,
 ) -> Frontier:
+    """A frontier from its line (a, ln k_n, b, ln k_d) and those of its draws, shape (draws, 4)."""
     intervals: Mapping[str, Interval] | None = None
     if len(lines) >= 2:
         by_name = {}
@@ -66,4 +67,5 @@ def exp_finite(logs: FloatArray | float) -> FloatArray:
 
 
 def to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
+    """An array of shape (n, m) as n tuples, as a frozen value holds it."""
     return tuple(map(tuple, values.tolist()))

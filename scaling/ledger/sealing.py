@@ -18,6 +18,11 @@ from scaling.sweep.runspec import RunSpec
 
 
 def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
+    """The digest of each file that a result rests on, after it is on the disk.
+
+    Raises:
+        IntegrityError: One of them is not there, or its name is not plain.
+    """
     files: dict[str, str] = {}
     for name in sorted(names):
         check_file_name(name)
@@ -35,6 +40,7 @@ def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
 def make_result(
     run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
 ) -> RunResult:
+    """The result that is committed: what was measured, of which run, resting on which files."""
     taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     numerics = dict(measured.numerics)
     realised = {"tokens": measured.tokens or run.tokens, "flops": measured.flops or run.flops}

@@ -96,10 +96,13 @@ class OneOf:
 
 
 class SpecModel(BaseModel):
+    """A section of a sweep file: unknown keys are refused, values are strict and frozen."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ...]:
+    """The values, unless one is given twice; `what` names them in the message."""
     seen: set[_Number] = set()
     for value in values:
         if value in seen:
