@@ -1,6 +1,7 @@
 """Imports point one way, heavy libraries stay in their rooms, names are not used twice."""
 
 import ast
+import functools
 import graphlib
 import subprocess
 import sys
@@ -60,6 +61,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache  # every file is asked about once for each library
 def imports_of(path: Path) -> set[str]:
     """Every module that a file imports, wherever in it, type checking included."""
     found = set()
@@ -88,21 +90,17 @@ def test_imports_point_one_way(path: Path) -> None:
             assert not (here in island and there in other), f"{path} crosses over to {name}"
 
 
-def find_modules(name: str) -> set[str]:
-    """The module of the package that an import of `name` loads: its own, or its parent's."""
-    known = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in MODULES}
-    known |= {name.removesuffix(".__init__") for name in known}
-    return {one for one in (name, name.rpartition(".")[0]) if one in known} or set()
+def name_module(path: Path) -> str:
+    dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    return dotted.removesuffix(".__init__")
 
 
 def test_no_imports_run_in_a_circle() -> None:
-    graph = {}
+    graph: dict[str, set[str]] = {name_module(path): set() for path in MODULES}
     for path in MODULES:
-        here = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-        here = here.removesuffix(".__init__")
-        graph[here] = {
-            there for name in imports_of(path) for there in find_modules(name) if there != here
-        }
+        here = name_module(path)
+        for name in imports_of(path):  # of a module, or of a name in one
+            graph[here] |= {name, name.rpartition(".")[0]} & graph.keys() - {here}
     order = tuple(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the circle
     assert set(order) == set(graph)
 
@@ -117,8 +115,8 @@ def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
 
 
 def test_no_file_is_longer_than_a_reader_can_hold() -> None:
-    long = {path.name: len(path.read_text().splitlines()) for path in MODULES}
-    assert {name: lines for name, lines in long.items() if lines > 500} == {}
+    long = {path: len(path.read_text().splitlines()) for path in MODULES}
+    assert {path: lines for path, lines in long.items() if lines > 500} == {}
 
 
 @pytest.mark.parametrize("library", ROOMS)

@@ -13,7 +13,7 @@ import numpy as np
 from scaling.errors import TableError
 from scaling.tables.cells import Cells, ReadOptions, read_cells
 from scaling.tables.columns import TABLE_COLUMNS
-from scaling.tables.reading import judge_table, read_table
+from scaling.tables.reading import assemble_table, judge_table
 from scaling.tables.run_table import RunTable
 from scaling.units.losses import LossScale, LossUnit
 
@@ -99,10 +99,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
     problems = list(cells.problems)
     if cells.rows.size:
         try:
-            table = read_table(
-                path, columns=options.columns, loss_unit=loss_unit, drop_bad=True,
-                states=options.states, where=options.where, anyway=True,
-            )  # fmt: skip
+            table = assemble_table(cells, str(path), loss_unit)
         except TableError as error:
             problems += error.problems
     doubts = (

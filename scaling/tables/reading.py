@@ -94,7 +94,7 @@ def read_table(
         raise TableError(shorten_problems(cells.problems, name))
     if not cells.rows.size:
         raise TableError([f"{name}: {_describe_empty(cells)}; nothing is left to fit"])
-    table = _assemble(cells, name, loss_unit, count, metrics)
+    table = assemble_table(cells, name, loss_unit, count, metrics)
     mixed = [doubt for doubt in judge_table(table) if doubt.mixed]
     if mixed and not anyway:
         raise TableError([f"{name}: {doubt} (--anyway fits them as they are)" for doubt in mixed])
@@ -123,14 +123,18 @@ def _describe_empty(cells: Cells) -> str:
     return f"{bad} malformed rows and no other ({first})"
 
 
-def _assemble(
+def assemble_table(
     cells: Cells,
     name: str,
-    loss_unit: LossUnit,
-    count: CountConvention,
-    asked: Sequence[str],
+    loss_unit: LossUnit = "nats",
+    count: CountConvention = "matmul",
+    asked: Sequence[str] = (),
 ) -> RunTable:
-    """Units, missing C and the cost model; notes say what was done."""
+    """The table of what was read: units, missing C and the cost model; notes say what was done.
+
+    Raises:
+        TableError: A column cannot be what it is taken for.
+    """
     columns = dict(cells.columns)
     metrics = [
         Metric(name=one, values=columns.pop(one), errors=columns.pop(f"{one}_se", None))

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import datetime
 import tempfile
 import time
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from scaling.data.shards import Shards, open_shards
 from scaling.ledger.results import RunInterrupted
+from scaling.ledger.signs import name_now
 from scaling.sweep.execution import Execution
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.throughput import StepTime, Throughput
@@ -57,8 +57,7 @@ def measure_throughput(
     find_peak(claim_device(execution.gpus), execution.precision, cache=None)
     execution = dataclasses.replace(execution, keep_weights=False)
     points = tuple(_time_configuration(run, corpus, shards, execution) for run in runs)
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return Throughput(device=device, measured_at=now, points=points)
+    return Throughput(device=device, measured_at=name_now(), points=points)
 
 
 def _time_configuration(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 from pathlib import Path
+from typing import Any
 
 from scaling._version import __version__
 from scaling.allocation import allocate, predict
@@ -20,6 +20,7 @@ from scaling.ledger.forecasts import (
     read_forecasts,
     register_forecast,
 )
+from scaling.ledger.signs import name_now
 from scaling.ledger.table_forecasts import (
     TableForecast,
     TableOutcome,
@@ -94,25 +95,12 @@ def forecast_run(
     loss, interval = said.loss, said.new_run_interval
     if near is not None:
         loss, interval = _forecast_by(near, fit, params=params, tokens=float(run.tokens))
-    if interval is None:
-        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
     forecast = Forecast(
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         budget=flops,
         run=run,
         params=params,
         count=fit.convention or "matmul",
-        loss=loss,
-        low=interval.low,
-        high=interval.high,
-        level=interval.level,
-        law=law,
-        fit_status=fit.status,
-        fit_digest=fit_digest,
-        table_digest=fit.table_digest,
-        fitted_runs=fit.n,
-        largest_flops=fit.covered.flops[1],
-        version=__version__,
+        **_describe_basis(fit, interval, loss=loss, law=law, fit_digest=fit_digest),
     )
     return register_forecast(stored.folder, forecast)
 
@@ -152,9 +140,8 @@ def forecast_table_run(
     loss, interval = said.loss, said.new_run_interval
     if near:
         loss, interval = _forecast_by(rows, fit, params=answer.params, tokens=answer.tokens)
-    if interval is None or fit.covered is None:
-        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
+    basis = _describe_basis(fit, interval, loss=loss, law=law, fit_digest=fit_digest)
     for one in read_judged(root, table)[0]:
         before = one.forecast
         if (before.fit_digest, before.flops, before.law) == (fit_digest, flops, law):
@@ -163,23 +150,12 @@ def forecast_table_run(
         root,
         table,
         TableForecast(
-            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             table=table.name,
-            table_digest=fit.table_digest,
             params=answer.params,
             tokens=answer.tokens,
             flops=flops,
-            loss=loss,
-            low=interval.low,
-            high=interval.high,
-            level=interval.level,
-            law=law,
-            fit_status=fit.status,
-            fit_digest=fit_digest,
-            fitted_runs=fit.n,
-            largest_flops=fit.covered.flops[1],
-            version=__version__,
             loss_unit=rows.loss_unit,
+            **basis,
         ),
     )
 
@@ -210,12 +186,34 @@ def tell_table_outcome(
             f"{root / name_home(table)}: no forecast of {flops:g} FLOPs waits for an outcome "
             f"({done})."
         )
-    outcome = TableOutcome(
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        forecast=left[-1].digest,
-        loss=loss,
-    )
+    outcome = TableOutcome(created=name_now(), forecast=left[-1].digest, loss=loss)
     tell_outcome(root, table, outcome, name=left[-1].name)
+
+
+def _describe_basis(
+    fit: Fit, interval: Interval | None, *, loss: float, law: str, fit_digest: str
+) -> dict[str, Any]:
+    """What a forecast says of either kind of run: its loss, and the fit that it rests on.
+
+    Raises:
+        UsageError: The fit has no intervals.
+    """
+    if interval is None or fit.covered is None:
+        raise UsageError("A forecast needs an interval: leave out --no-bootstrap.")
+    return {
+        "created": name_now(),
+        "loss": loss,
+        "low": interval.low,
+        "high": interval.high,
+        "level": interval.level,
+        "law": law,
+        "fit_status": fit.status,
+        "fit_digest": fit_digest,
+        "table_digest": fit.table_digest,
+        "fitted_runs": fit.n,
+        "largest_flops": fit.covered.flops[1],
+        "version": __version__,
+    }
 
 
 def _forecast_by(

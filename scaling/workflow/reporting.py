@@ -82,12 +82,11 @@ def report_sweep(
     allocations = answer_forecast(stored, fit)
     source = str(stored.folder)
     vocabulary, recipes = compare_siblings(open_siblings(stored) if siblings is None else siblings)
-    more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
     data = ReportData(
         name=stored.spec.name,
         sweep_yaml=stored.contents.text,
         spec=stored.whole,
-        command=quote_command(["scaling", "report", source, *asked, *more]),
+        command=name_command(source, asked, backtest=backtest, form=form),
         plan=stored.plan,
         facts=stored.facts,
         results=dict(results),
@@ -99,7 +98,7 @@ def report_sweep(
         allocations=allocations,
         allocations_by_count=_answer_by_count(stored, options, filters, allocations),
         versions=list_versions(),
-        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        created=name_minute(),
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
@@ -117,6 +116,17 @@ def report_sweep(
     if form == "md":
         return write_markdown(data, folder), fit, allocations
     return write_report(data, folder, keep_current=keep_current), fit, allocations
+
+
+def name_command(source: str, asked: Sequence[str], *, backtest: bool, form: ReportForm) -> str:
+    """The command that writes a report again; `asked` are its words for family and filters."""
+    words = ["scaling", "report", source, *asked, *(["--backtest"] if backtest else [])]
+    return quote_command([*words, *(["--format", form] if form != "html" else [])])
+
+
+def name_minute() -> str:
+    """The present minute, as a report prints it."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _answer_by_count(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,8 @@ from scaling.tables.facts import describe_table
 from scaling.tables.filters import Filters
 from scaling.units import clean_text
 from scaling.units.losses import METRIC, LossScale
-from scaling.words.commands import quote_command
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
-from scaling.workflow.reporting import ReportForm, list_versions
+from scaling.workflow.reporting import ReportForm, list_versions, name_command, name_minute
 from scaling.workflow.stored import read_runs
 
 if TYPE_CHECKING:
@@ -67,12 +65,11 @@ def report_table(
     found = fit_filtered(table, None, FitOptions(family=family), filters, compare=True)
     fit, answers = found.fit, _answer_largest(found.fit)
     name = path.name.split(".")[0] or "table"
-    more = [*(["--backtest"] if backtest else []), *(["--format", form] if form != "html" else [])]
     data = ReportData(
         name=name,
         sweep_yaml="",
         spec=None,
-        command=quote_command(["scaling", "report", str(path), *asked, *more]),
+        command=name_command(str(path), asked, backtest=backtest, form=form),
         plan=None,
         facts=None,
         results={},
@@ -84,7 +81,7 @@ def report_table(
         allocations=answers,
         allocations_by_count={},
         versions=list_versions(),
-        created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        created=name_minute(),
         filters=found.effects,
         left_out=tuple(sorted(set(table.run) - set(found.table.run))),
         unfiltered=found.unfiltered,
