@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
@@ -64,6 +65,9 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
 
     reading = {name: options.pop(name) for name in _READING}
     if read_metric(reading) is not None:
+        given = click.get_current_context().get_parameter_source("form")
+        if form == "html" and given is ParameterSource.COMMANDLINE:
+            raise click.UsageError("a --metric has no page: say --format md, or leave it out.")
         return write_metric_report(source, root, options=options, reading=reading)
     if source.exists() and not holds_sweep(source):
         return write_table_report(source, root, options=options, reading=reading, form=form)

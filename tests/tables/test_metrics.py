@@ -98,6 +98,15 @@ def test_a_fit_of_a_metric_says_what_its_law_gives(path):
     assert "not judged" in checks["implausible_units"]["seen"]
 
 
+def test_a_page_of_a_metric_is_refused(path, tmp_path):
+    words = ("report", path, *HIGHER, "--root", tmp_path, "--format")
+    asked = say(*words, "html")
+    assert asked.exit_code == 2
+    assert "--format md" in asked.stderr
+    assert not list(tmp_path.rglob("reports"))
+    assert say(*words, "md").stdout.strip().endswith("accuracy.md")
+
+
 def test_a_report_of_a_metric_is_named_after_it(path, tmp_path):
     said = say("report", path, *HIGHER, "--root", tmp_path)
     assert said.exit_code == 0
