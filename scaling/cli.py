@@ -22,6 +22,7 @@ from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
+from scaling.verbs.sampling import sample
 from scaling.verbs.siblings import recipes, tokenizers
 from scaling.verbs.starting import init
 from scaling.verbs.streams import settle_streams
@@ -70,6 +71,6 @@ def cli() -> None:
 for verb in (
     *(init, plan, suggest, run, submit),
     *(read, fit, allocate, predict, forecast, backtest, compare, tokenizers, recipes, report),
-    *(status, logs, cancel, retry, verify, track),
+    *(sample, status, logs, cancel, retry, verify, track),
 ):
     cli.add_command(verb)

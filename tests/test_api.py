@@ -17,6 +17,7 @@ VERBS = (
         "compare",
         "tokenizers",
         "report",
+        "sample",
         "status",
         "logs",
         "cancel",

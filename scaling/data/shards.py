@@ -178,6 +178,29 @@ def open_shards(folder: Path) -> Shards:
     )
 
 
+def find_prepared(cache: Path, digest: str) -> Path | None:
+    """The folder of the corpus with that digest, among all that are prepared; None: it is gone."""
+    for manifest in sorted(cache.glob(f"*/{MANIFEST}")):
+        try:
+            if json.loads(manifest.read_bytes())["facts"]["digest"] == digest:
+                return manifest.parent
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged: whoever opens it says so
+    return None
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """What the ids of a prepared corpus mean.
+
+    Raises:
+        IntegrityError: A file is not what was written.
+        UsageError: An extra is not installed.
+    """
+    name = open_shards(folder).facts.tokenizer
+    stored = folder / _TOKENIZER_FILE
+    return read_tokenizer(name, stored.read_bytes() if stored.is_file() else b"{}")
+
+
 def store_shards(folder: Path, draft: Draft) -> None:
     """Write shards whole or not at all; where another process was first, its shards stay.
 
