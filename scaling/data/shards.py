@@ -66,12 +66,14 @@ class Shards:
         train, validation: Token ids, memory-mapped, shape (tokens,).
         validation_documents: Start of each held-out document in `validation`, ascending.
         facts: What the manifest says of them.
+        name: Of a source that makes its tokens, with all that decides them; else the tokenizer's.
     """
 
     train: Tokens
     validation: Tokens
     validation_documents: IntArray
     facts: CorpusFacts
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +177,7 @@ def open_shards(folder: Path) -> Shards:
         validation=np.memmap(folder / "validation.bin", dtype=dtype, mode="r"),
         validation_documents=np.fromfile(folder / "validation_documents.bin", dtype="<i8"),
         facts=facts,
+        name=str(manifest.get("tokenizer", "")),
     )
 
 

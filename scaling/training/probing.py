@@ -13,11 +13,12 @@ from typing import Any
 
 from torch import nn
 
-from scaling.data.shards import Shards
+from scaling.data.shards import Shards, open_tokenizer
+from scaling.data.tokenizers import Tokenizer
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
-from scaling.sweep.probes import Option
+from scaling.sweep.probe_demands import Option
 from scaling.training.device import claim_device
 from scaling.training.engines import build_engine
 from scaling.training.engines.protocol import Engine
@@ -59,6 +60,11 @@ class TrainedRun:
     def shards(self) -> Shards:
         """The prepared corpus: training and held-out tokens."""
         return open_corpus(self.run, self._corpus)
+
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What the corpus's ids mean; of a corpus of text."""
+        return open_tokenizer(self._corpus)
 
     @property
     def model(self) -> nn.Module:

@@ -138,7 +138,7 @@ RNN = RecurrentFamily(
     kept=3,
     padded=4,
     reference=ReferencePoint(
-        width=32, depth=LAYERS, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.005
+        width=32, depth=LAYERS, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.01
     ),
 )
 LSTM = RecurrentFamily(
@@ -152,6 +152,6 @@ LSTM = RecurrentFamily(
         tokens=340_000.0,
         batch_tokens=200.0,
         learning_rate=0.02,
-        init_scale=2.0,
+        init_scale=3.0,
     ),
 )
