@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from test_bad_input import RUNS, Said, run
-from test_security import REFERENCE, REPOSITORY
+from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 
@@ -230,7 +230,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
                 enumerate(RUNS)]  # fmt: skip
     (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")
-    shutil.copytree(REFERENCE, tmp_path / "code")
+    shutil.copytree(CODE, tmp_path / "code")
     return tmp_path
 
 
