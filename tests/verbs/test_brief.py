@@ -20,6 +20,10 @@ def ask(*words: object) -> str:
     return done.stdout
 
 
+def fail(code: str) -> Check:
+    return Check(code=code, passed=False, seen="", advice="")
+
+
 def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> None:
     said = ask("fit", CODE, *FEW)
     whole = ask("fit", CODE, *FEW, "--verbose")
@@ -35,7 +39,8 @@ def test_parameters_and_exponents_are_those_of_the_whole_text() -> None:
     said, whole = (ask("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
     alpha = re.search(r"alpha (\S+) \[(\S+), (\S+)\]", said)
     full = re.search(r"alpha +(\S+) +\[(\S+), (\S+)\]", whole)
-    assert alpha is not None and full is not None
+    assert alpha is not None
+    assert full is not None
     # Four digits of five.
     assert [float(one) for one in alpha.groups()] == pytest.approx(
         [float(one) for one in full.groups()], rel=1e-3
@@ -46,14 +51,14 @@ def test_parameters_and_exponents_are_those_of_the_whole_text() -> None:
 
 
 def test_the_gravest_check_stands_first() -> None:
-    checks = [Check(code, False, "", "") for code in ("seed_spread", "new_one", "not_converged")]
+    checks = [fail(code) for code in ("seed_spread", "new_one", "not_converged")]
     codes = [check.code for check in sort_by_gravity(checks)]
     assert codes == ["not_converged", "seed_spread", "new_one"]
 
 
 def test_every_check_says_what_its_failure_means() -> None:
     for code, words in CHECK_WORDS.items():
-        said = describe_failure(Check(code, False, "", ""))
+        said = describe_failure(fail(code))
         assert said.startswith(words.fails)
         assert words.consequence.endswith(".")
         assert len(said) <= 160
