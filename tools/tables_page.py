@@ -40,7 +40,17 @@ _COLUMNS = """\
 
 `--columns` gives each of these the file's own name, or an expression of its columns. A name with a
 comma stands in backticks; an empty one leaves an optional column out (`lr=`). Missing N or D are
-never guessed: the error says from which columns they follow.
+never guessed: the error says from which columns they follow. What a table does not state is not
+checked: with `loss_se`, `batch_tokens`, `steps`, `warmup_steps`, `decay_steps`, `corpus` and
+`numerics` it is checked as a sweep of this package is ([checks](checks.md)).
+
+```bash
+# W&B: the runs table saved as CSV from its page, or runs from the API written as JSON lines
+scaling fit wandb_export.csv --columns N=n_params,D=tokens,loss=val/loss
+scaling fit runs.jsonl --columns N=config.n_params,D=config.tokens,loss=summary.val/loss
+# MLflow: mlflow experiments csv -x 1 -o runs.csv
+scaling fit runs.csv --columns N=params.N,D=params.D,loss=metrics.loss
+```
 """
 _EXPRESSIONS = """\
 ## Expressions and units
@@ -99,7 +109,31 @@ _RULES = """
 `--where COLUMN=VALUE` (repeated: all of them; numbers compare as numbers) reads only some rows;
 `--group-by COLUMN` fits one law for each value. Rows that share their value in one of {runs}
 and their N, each with its own D, are points along a run: `--last-of-run` keeps the end of each.
-`--best-recipe` keeps the lowest loss of each (N, D), with the other seeds of its recipe.
+
+Rows leave a fit only by a rule that you declare: `--flops-range 1e18:1e21`, `--first-epoch`
+(D ≤ U), `--min-ratio 4` (tokens per parameter), `--last-of-run`, `--best-recipe` (the lowest loss
+of each (N, D), with the other seeds of its recipe). Each says how many rows it left out, and `fit`
+prints the law of all rows beside that of the rest. `report` takes the same rules.
+"""
+_ALONG_RUNS = """\
+## Points along runs
+
+Rows that share a `run` are points along one training run. They compare with finished runs, and
+Chinchilla's Approach 1 (the envelope of training curves) can be drawn, only where `schedule` says
+why, with one word in every row:
+
+- `cooldown`: each row is the end of a decay of its own, branched from the run's constant phase;
+- `constant`: the rate decays nowhere. Law and frontier are then those of undecayed loss, and every
+  answer says so.
+
+```bash
+scaling fit branches.csv --columns run=trunk,N=params,D=tokens,loss=val_loss
+scaling allocate branches.csv --columns run=trunk,N=params,D=tokens --approach envelope --flops 1e21
+```
+
+Rows of one run share its noise, so runs, not rows, are resampled. Under any other schedule a point
+in the middle is not what a shorter run would have reached: the check `mid_run_points` fails, and
+there is no envelope, as on tables of finished runs.
 """
 _UNITS = """\
 ## Units
@@ -128,6 +162,7 @@ def write_table_page() -> str:
         _STATES.format(columns=_quote(STATE_COLUMNS))
         + "\n" + _tabulate(("program", "finished", "unfinished", "says neither"), states)
         + _RULES.format(runs=_quote(RUN_COLUMNS)),
+        _ALONG_RUNS,
         _UNITS + "\n" + _tabulate(("quantity", "range"), RANGES),
     ]  # fmt: skip
     return "\n".join(parts)
