@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import scaling.cli
 from scaling.cli import cli
+from tools.commands_page import write_command_page
 from tools.key_page import write_key_page
 from tools.laws_table import write_laws_table
 from tools.tables_page import write_table_page
@@ -49,6 +51,15 @@ def test_the_page_of_keys_is_the_schema_s() -> None:
 def test_the_page_of_tables_is_the_readers() -> None:
     seen = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert seen == write_table_page(), "python -m tools.tables_page > docs/tables.md"
+
+
+def test_the_page_of_commands_is_the_command_line_s() -> None:
+    seen = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert seen == write_command_page(), "python -m tools.commands_page > docs/commands.md"
+    assert re.findall(r"^## scaling (\w+)$", seen, flags=re.M) == list(cli.commands)
+    _, _, said = (scaling.cli.__doc__ or "").partition("Exit codes:")
+    codes = re.findall(r"^\| (\d+) \| ", seen.partition("## Exit codes")[2], flags=re.M)
+    assert codes == re.findall(r"\d+", said)
 
 
 def test_the_table_of_laws_is_what_the_laws_say() -> None:
