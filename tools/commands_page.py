@@ -17,6 +17,7 @@ import click
 from scaling.cli import cli
 from scaling.errors import EnvironmentFault, LockedError, ScalingError, UsageError
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT, SIGNAL_BASE, SOME_RUNS_FAILED
+from tools.markdown import escape, tabulate
 
 _HEAD = """\
 # Commands
@@ -73,19 +74,19 @@ def write_command_page() -> str:
     count = Counter(row for some in rows.values() for row in some)
     shared = [row for row, times in count.items() if times >= _SHARED_BY]
     listed = [
-        (f"[`{name}`](#scaling-{name})", _escape(verb.short_help or ""))
+        (f"[`{name}`](#scaling-{name})", escape(verb.short_help or ""))
         for name, verb in cli.commands.items()
     ]
-    parts = [_HEAD, _tabulate(("verb", "what it does"), listed)]
+    parts = [_HEAD, tabulate(("verb", "what it does"), listed)]
     for name, verb in cli.commands.items():
         parts += _describe(name, verb, rows[name], shared)
     users = {
         row: ", ".join(f"`{name}`" for name in cli.commands if row in rows[name]) for row in shared
     }
     parts.append(_SHARED)
-    parts.append(_tabulate((*_HEADINGS, "verbs"), [(*row, users[row]) for row in shared]))
+    parts.append(tabulate((*_HEADINGS, "verbs"), [(*row, users[row]) for row in shared]))
     codes = [(str(code), words) for code, words in _CODES]
-    return "\n".join([*parts, _EXITS, _tabulate(("code", "meaning"), codes), _LEAVES])
+    return "\n".join([*parts, _EXITS, tabulate(("code", "meaning"), codes), _LEAVES])
 
 
 _HEADINGS = ("option", "default", "meaning")
@@ -99,13 +100,13 @@ def _describe(name: str, verb: click.Command, rows: list[_Row], shared: list[_Ro
     prose = [" ".join(one.split()) for one in words.split("\n\n")]
     parts = [
         f"## scaling {name}\n",
-        *(f"{_escape(one)}\n" for one in prose),
+        *(f"{escape(one)}\n" for one in prose),
         f"```\nscaling {name} {usage}\n```\n",
         f"```bash\n{textwrap.dedent(examples)}\n```\n",
     ]
     own = [row for row in rows if row not in shared]
     if own:
-        parts.append(_tabulate(_HEADINGS, own))
+        parts.append(tabulate(_HEADINGS, own))
     if others := [row[0].split()[0].strip("`,") for row in rows if row in shared]:
         named = ", ".join(f"`{one}`" for one in others)
         parts.append(f"{'Also' if own else 'Options'}: {named} ([below](#shared-options)).\n")
@@ -124,20 +125,7 @@ def _list_options(name: str, verb: click.Command) -> Iterable[_Row]:
         default = ", ".join(
             f"`{one}`" if re.search("[<>]", one) else one.removeprefix("default: ") for one in facts
         )
-        yield f"`{record[0]}`".replace("|", "\\|"), _escape(default), _escape(words)
-
-
-def _escape(text: str) -> str:
-    """What Markdown would take for markup or a cell's end; code stays as it is."""
-    parts = re.split(r"(`[^`]*`)", text)
-    return "".join(
-        part if part.startswith("`") else re.sub(r"([<|*])", r"\\\1", part) for part in parts
-    )
-
-
-def _tabulate(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
+        yield f"`{record[0]}`".replace("|", "\\|"), escape(default), escape(words)
 
 
 if __name__ == "__main__":

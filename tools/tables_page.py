@@ -4,7 +4,7 @@ python -m tools.tables_page > docs/tables.md
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.opening import FORMATS, RUN_COLUMNS
@@ -12,6 +12,7 @@ from scaling.tables.shapes import SHAPES
 from scaling.tables.states import STATE_COLUMNS, TRACKERS
 from scaling.tables.units import RANGES
 from scaling.units.numbers import EXAMPLES, read_number
+from tools.markdown import tabulate
 
 _HEAD = """\
 # Tables of runs
@@ -152,29 +153,24 @@ def write_table_page() -> str:
     numbers = [(f"`{text}`", f"{read_number(text):.10g}") for text in EXAMPLES]
     parts = [
         _HEAD,
-        "## Files\n\n" + _tabulate(("suffix", "read as"), FORMATS),
-        "## Shapes\n\n" + _tabulate(("what it looks like", "how it is understood"), SHAPES),
-        _COLUMNS + "\n" + _tabulate(("column", "unit", "", "meaning"), columns),
+        "## Files\n\n" + tabulate(("suffix", "read as"), FORMATS),
+        "## Shapes\n\n" + tabulate(("what it looks like", "how it is understood"), SHAPES),
+        _COLUMNS + "\n" + tabulate(("column", "unit", "", "meaning"), columns),
         _EXPRESSIONS,
-        _NUMBERS + "\n" + _tabulate(("written", "read as"), numbers) + _COMMAS,
+        _NUMBERS + "\n" + tabulate(("written", "read as"), numbers) + _COMMAS,
         _LOSSES,
         _METRICS,
         _STATES.format(columns=_quote(STATE_COLUMNS))
-        + "\n" + _tabulate(("program", "finished", "unfinished", "says neither"), states)
+        + "\n" + tabulate(("program", "finished", "unfinished", "says neither"), states)
         + _RULES.format(runs=_quote(RUN_COLUMNS)),
         _ALONG_RUNS,
-        _UNITS + "\n" + _tabulate(("quantity", "range"), RANGES),
+        _UNITS + "\n" + tabulate(("quantity", "range"), RANGES),
     ]  # fmt: skip
     return "\n".join(parts)
 
 
 def _quote(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def _tabulate(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
 
 
 if __name__ == "__main__":
