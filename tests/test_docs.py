@@ -84,6 +84,14 @@ def test_a_public_docstring_has_every_argument_and_what_comes_back(name: str) ->
     assert not is_function or "Returns" in sections
 
 
+def test_answers_to_frequent_questions_are_short_and_lead_on() -> None:
+    _, *answers = re.split(r"^## .*\n\n", (DOCS / "faq.md").read_text(), flags=re.M)
+    assert len(answers) >= 12
+    for answer in answers:
+        assert len(answer.strip().splitlines()) <= 6, answer
+        assert "](" in answer or "`" in answer, answer
+
+
 def test_the_table_of_laws_is_what_the_laws_say() -> None:
     seen = (REPOSITORY / "docs" / "science.md").read_text()
     assert write_laws_table() in seen, "python -m tools.laws_table"
