@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -191,7 +192,12 @@ def draw_compute(
         low, high = scale.to(said.low), scale.to(said.high)
         flops = said.run.flops
         ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
-        dash = {"marker": "_", "markersize": 13, "markeredgewidth": 2.2, "color": ACCENT}
+        dash: dict[str, Any] = {
+            "marker": "_",
+            "markersize": 13,
+            "markeredgewidth": 2.2,
+            "color": ACCENT,
+        }
         ax.plot([flops], [scale.to(said.loss)], linestyle="none", zorder=4, **dash)
         shown.append(np.array([low, high]))
         if outcome.measured is not None:
