@@ -50,7 +50,7 @@ def test_a_frame_and_a_file_of_the_same_rows_give_the_same_fit(tmp_path: Path) -
     assert mine.fit.law == file.fit.law
     assert mine.table.source == "DataFrame"
     assert not any(str(tmp_path) in note or "/tmp" in note for note in mine.table.notes)
-    with pytest.raises(scaling.ScalingError, match="^DataFrame:1: N: no such column"):
+    with pytest.raises(scaling.ScalingError, match=r"^DataFrame:1: N: no such column"):
         scaling.fit(frame)
 
 
