@@ -23,26 +23,25 @@ Every name of `scaling.__all__`, with its signature and what its docstring says.
 written from them: `python -m tools.api_page > docs/api.md`.
 
 ```python
-from pathlib import Path
+import scaling
 
-from scaling import allocate, fit_runs, predict, read_runs
-
-table, _ = read_runs(Path("results/reference"))  # or any table: read_runs(Path("runs.csv"), ...)
-fit = fit_runs(table)
-answer = allocate(fit, 1e15)
+fit = scaling.fit("results/reference")  # or a table of runs, a DataFrame, a RunTable
+answer = fit.allocate(flops=1e15)
 answer.params, answer.params_interval, [check.code for check in answer.checks if not check.passed]
-predict(fit, params=3e6, tokens=4e7).new_run_interval
+fit.predict(params=3e6, tokens=4e7).new_run_interval
+fit.to_frame("frontier")
 ```
 
 N is in parameters, D in tokens, C in FLOPs and the loss in nats per token unless something else is
 said. Errors are subclasses of `ScalingError`. Importing `scaling` loads neither torch nor Ray.
 """
 _GROUPS = {
-    "From runs to a fit": (
+    "Fit and ask": ("fit", "run_sweep", "Fitted", "Answer"),
+    "From runs to a fit, step by step": (
         *("read_runs", "read_table", "make_table", "RunTable"),
         *("apply_filters", "Filters", "fit_runs", "Fit"),
     ),
-    "From a fit to an answer": (
+    "From a fit to an answer, step by step": (
         *("allocate", "Question", "Hardware", "find_device", "DEVICES", "Allocation"),
         *("predict", "Prediction", "compare_tables", "Comparison"),
     ),
@@ -58,7 +57,7 @@ _CONSTANTS = {
     "DEVICES": "Accelerators by name: peak [FLOP/s, dense BF16], and where it is printed.",
     "__version__": "The package's version.",
 }
-_REPOSITORY = Path(scaling.__file__).parents[1]
+_REPOSITORY = Path(__file__).parents[1]
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Raises|Source):[ \n]", flags=re.M)
 _LONGEST_DEFAULT = 40
 
@@ -123,6 +122,8 @@ def _write_signature(name: str, thing: Any) -> str:
     signature = inspect.signature(thing)
     lines, named = [], False
     for one in signature.parameters.values():
+        if one.name == "self":
+            continue
         if one.kind is one.KEYWORD_ONLY and not named:
             lines.append("    *,")
             named = True
@@ -135,18 +136,25 @@ def _write_signature(name: str, thing: Any) -> str:
     return "\n".join((f"{name}(", *lines, f"){result}"))
 
 
-def _list_members(thing: type) -> list[str]:
-    """Public properties and methods that have a docstring, one line each."""
-    rows = []
-    for name, member in vars(thing).items():
+def _list_members(owner: type) -> list[str]:
+    """Public properties and methods that have a docstring: a line each, or all that it says where
+    there are arguments."""
+    rows, parts = [], []
+    for name, member in vars(owner).items():
         function = member.fget if isinstance(member, property) else member
         function = getattr(function, "__func__", function)
         if name.startswith("_") or not inspect.isfunction(function) or not function.__doc__:
             continue
-        called = "" if isinstance(member, property) else "()"
-        summary = " ".join(split_docstring(function)[""].split())
-        rows.append(f"- `.{name}{called}`: {escape(summary)}")
-    return ["**Also**:\n", *rows, ""] if rows else []
+        sections = split_docstring(function)
+        if "Args" in sections:
+            parts += [f"#### `{owner.__name__}.{name}`\n"]
+            parts.append(f"```python\n{_write_signature(name, function)}\n```\n")
+            for heading, text in sections.items():
+                parts += _write_section(heading, text)
+        else:
+            called = "" if isinstance(member, property) else "()"
+            rows.append(f"- `.{name}{called}`: {escape(' '.join(sections[''].split()))}")
+    return [*(["**Also**:\n", *rows, ""] if rows else []), *parts]
 
 
 if __name__ == "__main__":
