@@ -75,7 +75,7 @@ from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, li
 from scaling.units import format_count, format_flops
 from scaling.units.losses import LossScale
 from scaling.words.checks import name_entry
-from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.forecasts import describe_score, list_checked, list_forecast_rows
 from scaling.words.letters import write_formula
 from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
@@ -160,6 +160,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "status": status.page,
         "question": _find_question(data.sweep_yaml),
         "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
+        "checked": [] if data.forecasts is None else list_checked(data.forecasts, data.scale),
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
         "table_of_answers": list_answers(fit, data.allocations, data.scale),
