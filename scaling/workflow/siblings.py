@@ -134,11 +134,11 @@ def compare_families(sweeps: Sequence[StoredSweep]) -> list[Comparison]:
     Raises:
         NoFitError: One of them has no law yet.
     """
-    from scaling.compare.multiplier import compare
+    from scaling.compare.multiplier import compare_tables
 
     first, *others = (tabulate_sweep(one) for one in sweeps)
     same = len({one.facts.digest for one in sweeps}) == 1
-    return [compare(first, other, same_text=same) for other in others]
+    return [compare_tables(first, other, same_text=same) for other in others]
 
 
 def open_siblings(stored: StoredSweep) -> list[StoredSweep]:
