@@ -105,7 +105,7 @@ def register_probe(probe: Probe) -> Probe:
 
 _WHERE = "scaling.training.probes"
 _GRADIENT: dict[str, Any] = {
-    "options": {"lags": 64, "windows": 32},
+    "options": {"lags": 64, "windows": 16},
     "unit": "1/token",
     "direction": "lower",
 }
@@ -176,7 +176,7 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
       "demands": (source("pairs"), count("samples"), pairs_fit)}),
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",
-     {"options": {"lag": 32, "samples": 128}, "unit": "nats/token", "direction": "higher",
+     {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",
       "demands": (fit_twice("lag"), count("samples"))}),
 )  # fmt: skip
 for _name, _function, _meaning, _facts in _SHIPPED:
