@@ -58,7 +58,7 @@ evaluate: [gradient_decay, {copy_gain: {lag: 64}}, tail_loss]
     with pytest.raises(SpecError) as caught:
         prepare_sweep(path, root=tmp_path)
     first, second = str(caught.value).splitlines()
-    assert first.startswith(f"{path}:5:1: evaluate: gradient_decay: lags 64 does not fit")
+    assert first.startswith(f"{path}:5:11: evaluate: gradient_decay: lags 64 does not fit")
     assert "copy_gain: lag 64 does not fit twice" in second
 
 
