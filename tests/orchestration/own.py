@@ -6,12 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+from scaling.errors import ScalingError
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
 from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest, run_attempt
+from scaling.orchestration.guardian import guard
 from scaling.sweep.runspec import RunSpec
 from scaling.workflow.preparing import Sweep, prepare_sweep
-from scaling.workflow.training import decide_execution, open_ledger
+from scaling.workflow.training import decide_execution, open_ledger, train_sweep
 
 HEAD = """\
 import json, os, signal, sys, time
@@ -80,7 +82,20 @@ def make_request(sweep: Sweep, ledger: Ledger, run: RunSpec, term: int) -> Attem
     )
 
 
-if __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
+def drive(root: Path) -> int:
+    """Train the sweep in a folder with Ray; an exit code."""
+    try:
+        sweep = prepare_sweep(root / "sweep.yaml", root=root)
+        outcome = train_sweep(sweep, open_ledger(sweep, root=root, retrain=False))
+    except ScalingError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
+
+
+if __name__ == "__main__" and sys.argv[2:] == ["drive"]:  # a sweep that may be killed
+    sys.exit(guard(lambda: drive(Path(sys.argv[1])), resume="the same command"))
+elif __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
     root = Path(sys.argv[1])
     ledger = Ledger.open(root / "results" / "mine")
     sys.stdout.write(str(attempt(prepare_sweep(root / "sweep.yaml", root=root), ledger).cause))

@@ -259,16 +259,23 @@ def test_gloo_between_two_machines(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_text(path.read_text().replace('"{run_file}"', WORDS))
     houses = Houses()
+    address = f"{HEAD}:{PORT}"
+    joined = f"""
+import ray, time
+ray.init(address={address!r}, log_to_driver=False)
+while sum(node["Alive"] for node in ray.nodes()) < 2:
+    time.sleep(0.2)
+"""
     try:
-        words = [sys.executable, "-m", "scaling", "run", "sweep.yaml"]
-        done = subprocess.run(
-            houses.inside(0, [*words, "--address", f"{HEAD}:{PORT}"]),
-            env=houses.environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
-        )  # fmt: skip
+        for words in (["-c", joined], ["-m", "scaling", "run", "sweep.yaml", "--address", address]):
+            done = subprocess.run(
+                houses.inside(0, [sys.executable, *words]),
+                env=houses.environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+            )  # fmt: skip
     finally:
         houses.close()
+    assert "finished, loss" in done.stderr, done.stderr
     run_id, (attempt,) = read_only_run(ledger)
-    assert ledger.has_result(run_id), done.stderr
     folder = ledger.attempt_folder(run_id, attempt)
     assert json.loads((folder / "probes.json").read_text()) == {"sum": {"value": 3.0}}
     everyone = json.loads((folder / "run" / "everyone").read_text())

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scaling.data.shards import open_shards
 from scaling.files.durable import blaming_machine
 from scaling.ledger.marked import end_marked, name_mark
 from scaling.ledger.probes import REPORTED_FILE
@@ -25,6 +26,7 @@ from scaling.ledger.results import Measurement, RunInterrupted, TrainerFault
 from scaling.ledger.team import NodeEnd, Team
 from scaling.ledger.trainer_code import copy_code
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.execution import Execution, OwnExecution
 from scaling.sweep.runspec import RunSpec
 from scaling.training.own.ending import describe_end, explain_failure
@@ -67,6 +69,7 @@ def train_run(
     Raises:
         RunInterrupted: It was asked to stop, and did.
         TrainerFault: It broke a promise of docs/own-trainer.md.
+        IntegrityError: A file of its corpus was changed.
         EnvironmentFault: The disk is full.
     """
     begun, how = time.monotonic(), execution.own or OwnExecution()
@@ -94,7 +97,9 @@ def train_run(
     is_lost = curve.is_lost and code is not None and code > 0 and ends[0].cause == "exception"
     _judge(run, attempt, process, code, {} if is_lost else ends, should_stop())
     reported = None if is_lost else read_measured(attempt / RUN_FOLDER, run, how, tail=ends[0].tail)
-    return _measure(run, attempt, reported, time.monotonic() - begun)
+    # Digests last: an edit before the first step is seen, and one meanwhile.
+    facts = open_shards(corpus).facts if described["corpus"] else None
+    return _measure(run, attempt, reported, time.monotonic() - begun, facts)
 
 
 def _prepare(
@@ -157,7 +162,21 @@ def _end_all(
     return {0: own, **team.list_ends()}
 
 
-def _measure(run: RunSpec, attempt: Path, reported: Reported | None, seconds: float) -> Measurement:
+def _measure(
+    run: RunSpec,
+    attempt: Path,
+    reported: Reported | None,
+    seconds: float,
+    facts: CorpusFacts | None,
+) -> Measurement:
+    """What the run measured; of data that only the trainer knows every token counts as a new one.
+
+    Args:
+        run, attempt: Which.
+        reported: What its trainer said; None: its loss is not finite.
+        seconds: Of this attempt.
+        facts: Of its corpus, where that was prepared here.
+    """
     history = read_rows(attempt, _HISTORY_FILE)
     rows = join_rows(history, read_rows(attempt / RUN_FOLDER))
     files = [METRICS_FILE]
@@ -187,8 +206,8 @@ def _measure(run: RunSpec, attempt: Path, reported: Reported | None, seconds: fl
         reason="" if finished else "the loss is not finite",
         numerics={"trainer": run.own.command[:200], "version": run.own.version},
         files=tuple(files),
-        unique_tokens=tokens,
-        epochs=1.0,
+        unique_tokens=min(tokens, facts.train_tokens) if facts else tokens,
+        epochs=tokens / facts.train_tokens if facts else 1.0,
         tokens=tokens,
         flops=flops,
     )
