@@ -38,7 +38,7 @@ trainer:
   command: [%s, train.py, "{run_file}"]
   files: [train.py]
   data: shelf
-  grace: 0.3
+  grace: %g
 %s  models:
     - {name: a, params: 10e6, set: {n_layer: 2}}
     - {name: b, params: 20e6}
@@ -51,12 +51,12 @@ MANY = "grid: {budgets: [1e17, 3e17, 1e18], sizes: 4, span: 4}\nforecast: [1e19]
 
 
 def prepare(
-    folder: Path, body: str = GOOD, *, keys: str = "", rest: str = ONE
+    folder: Path, body: str = GOOD, *, keys: str = "", rest: str = ONE, grace: float = 0.3
 ) -> tuple[Sweep, Ledger]:
     """A sweep whose trainer does `body`, and its results folder."""
     (folder / "train.py").write_text(HEAD + body)
     path = folder / "sweep.yaml"
-    path.write_text(SWEEP % (json.dumps(sys.executable), keys, rest))
+    path.write_text(SWEEP % (json.dumps(sys.executable), grace, keys, rest))
     sweep = prepare_sweep(path, root=folder)
     return sweep, open_ledger(sweep, root=folder, retrain=False)
 
