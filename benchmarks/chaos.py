@@ -292,7 +292,7 @@ class OwnSweep(Sweep):
         (self.folder / "train.py").write_text(OWN_TRAINER % (STEPS, STEP_SECONDS, STEPS))
 
     def words(self) -> list[str]:
-        return [str(TESTS / "own.py"), str(self.folder), "drive"]
+        return [str(TESTS / "own.py"), str(self.folder), "ray"]
 
     def list_cells(self) -> list[Cell]:
         return list(prepare_sweep(self.folder / "sweep.yaml", root=self.folder).plan.cells)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -82,19 +83,22 @@ def make_request(sweep: Sweep, ledger: Ledger, run: RunSpec, term: int) -> Attem
     )
 
 
-def drive(root: Path) -> int:
-    """Train the sweep in a folder with Ray; an exit code."""
+def drive(root: Path, executor: str) -> int:
+    """Train the sweep in a folder; an exit code."""
     try:
         sweep = prepare_sweep(root / "sweep.yaml", root=root)
-        outcome = train_sweep(sweep, open_ledger(sweep, root=root, retrain=False))
+        outcome = train_sweep(
+            sweep, open_ledger(sweep, root=root, retrain=False), executor=executor
+        )
     except ScalingError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
 
 
-if __name__ == "__main__" and sys.argv[2:] == ["drive"]:  # a sweep that may be killed
-    sys.exit(guard(lambda: drive(Path(sys.argv[1])), resume="the same command"))
+if __name__ == "__main__" and sys.argv[2:]:  # a sweep that may be killed: own.py FOLDER EXECUTOR
+    work = functools.partial(drive, Path(sys.argv[1]), sys.argv[2])
+    sys.exit(guard(work, resume="the same command") if sys.argv[2] == "ray" else work())
 elif __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
     root = Path(sys.argv[1])
     ledger = Ledger.open(root / "results" / "mine")
