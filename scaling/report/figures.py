@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve
+from scaling.ledger.forecasts import ForecastOutcome
 from scaling.report.axes import (
     draw_markers,
     format_power,
@@ -37,6 +39,7 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 
 _NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
+_DOT = 1.2  # in C: room for half a dot
 _MOST_LINES = 30  # of the law: more run into each other
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
@@ -161,6 +164,52 @@ def draw_frontier(
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
 
 
+def draw_compute(
+    data: MeasuredRuns,
+    ax: Axes,
+    *,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    outcomes: Sequence[ForecastOutcome] = (),
+) -> None:
+    """Loss against C: every run, the loss of the best run at each C, answers, and registered
+    forecasts with what their runs reached."""
+    scale, loss = data.scale, data.scale.to(data.loss)
+    band = None if lines.band is None else lines.band["loss"]
+    ends = None if band is None else (scale.to(band[0]), scale.to(band[1]))
+    best = scale.to(lines.best["loss"])
+    draw_line(ax, lines, best, ends)
+    draw_dots(ax, data, data.flops, loss)
+    shown = [loss, best]
+    for one in allocations:
+        interval = one.loss_interval
+        if interval is not None:
+            low, high = scale.to(interval.low), scale.to(interval.high)
+            ax.plot([one.flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+            shown.append(np.array([low, high]))
+    for outcome in outcomes:
+        said = outcome.registered.forecast
+        low, high = scale.to(said.low), scale.to(said.high)
+        flops = said.run.flops
+        ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+        dash: dict[str, Any] = {
+            "marker": "_",
+            "markersize": 13,
+            "markeredgewidth": 2.2,
+            "color": ACCENT,
+        }
+        ax.plot([flops], [scale.to(said.loss)], linestyle="none", zorder=4, **dash)
+        shown.append(np.array([low, high]))
+        if outcome.measured is not None:
+            reached = np.array([scale.to(outcome.measured)])
+            draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
+            shown.append(reached)
+    set_log_axis(ax, "x", lines.flops[0] / _DOT, lines.flops[-1], words=format_power)
+    _set_loss_axis(ax, np.concatenate(shown))
+    shade_data(ax, lines, at=(0.03, 0.08))
+    ax.set_ylabel(label_loss(data))
+
+
 def draw_line(
     ax: Axes, lines: FrontierLines, best: FloatArray, band: tuple[FloatArray, FloatArray] | None
 ) -> list[FloatArray]:
@@ -174,10 +223,10 @@ def draw_line(
     return [best, *(band or ())]
 
 
-def shade_data(ax: Axes, lines: FrontierLines) -> None:
-    """The budgets of the data, on an axis of C."""
+def shade_data(ax: Axes, lines: FrontierLines, *, at: tuple[float, float] = (0.03, 0.97)) -> None:
+    """The budgets of the data, on an axis of C; its words begin `at` a place in axes fractions."""
     ax.axvspan(lines.flops[0], lines.edge, color=SHADE, zorder=0, linewidth=0)
-    note(ax, 0.03, 0.97, "within the data")
+    note(ax, *at, "within the data")
     ax.set_xlabel(FLOPS_LABEL)
 
 
@@ -262,9 +311,11 @@ def draw_training(
     data: MeasuredRuns,
     ax: Axes,
     *,
+    against: Literal["tokens", "flops"] = "tokens",
     diverged: Sequence[str] = (),
 ) -> None:
-    """Training loss against tokens seen, averaged in equal steps of ln D; diverged runs dotted."""
+    """Training loss against tokens seen or FLOPs spent, averaged in equal steps of ln D; diverged
+    runs dotted, and only against tokens, as they are in no table of costs."""
     known = {name: index for index, name in enumerate(data.run)}
     last: dict[int, tuple[float, float]] = {}
     everything: list[FloatArray] = []
@@ -272,12 +323,16 @@ def draw_training(
         points = np.array([p for p in curves[run_id] if p[0] > 0 and np.isfinite(p[1])])
         if points.size == 0:
             continue
+        index = known.get(run_id)
+        if against == "flops":
+            if index is None:
+                continue
+            points[:, 0] *= data.flops[index] / data.tokens[index]
         tokens, loss = _average(points)
         loss = data.scale.to(loss)
         if run_id in diverged:
             ax.plot(tokens, loss, color=ACCENT, linewidth=1.0, linestyle=":", zorder=3)
         else:
-            index = known.get(run_id)
             position = math.nan if index is None else data.position[index]
             ax.plot(tokens, loss, color=choose_color(position), linewidth=0.9, alpha=0.85)
             own = -1 if index is None else int(data.rank[index])
@@ -288,11 +343,12 @@ def draw_training(
         return
     every = np.concatenate(everything, axis=1)
     low, high = span_of(every[0], margin=0.02)
-    set_log_axis(ax, "x", low, leave_room(ax, low, high))
+    words = format_count if against == "tokens" else format_power
+    set_log_axis(ax, "x", low, leave_room(ax, low, high), words=words)
     bottom, top = np.percentile(every[1], [0.0, 99.5])
     set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
     label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])
-    ax.set_xlabel("tokens seen")
+    ax.set_xlabel("tokens seen" if against == "tokens" else "FLOPs spent")
     ax.set_ylabel(f"training loss [{data.scale.label}]")
 
 

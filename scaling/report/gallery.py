@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,8 @@ from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
-from scaling.report import figures, landscape
+from scaling.ledger.forecasts import ForecastOutcome
+from scaling.report import clouds, figures, landscape
 from scaling.report.canvas import render_svg
 from scaling.report.landscape import Surface
 from scaling.report.measured import FrontierLines, MeasuredRuns
@@ -41,6 +43,7 @@ def draw_pictures(
     *,
     lines: FrontierLines | None,
     surface: Surface | None,
+    outcomes: Sequence[ForecastOutcome] = (),
 ) -> dict[str, Picture]:
     """Every figure that the data allow, by section."""
     pictures = {}
@@ -57,10 +60,15 @@ def draw_pictures(
             "fitted law at each model size, dashed where that size has no run.",
         )
         pictures["residuals"] = _picture_residuals(data, fit)
+        pictures["predicted"] = _picture_predicted(data, fit, outcomes)
+    if clouds.has_exponents(fit) and clouds.has_optima(fit):
+        pictures["cloud"] = _picture_cloud(fit, allocations)
     if surface is not None:
         pictures["surface"] = _picture_surface(data, surface, color)
     if lines is not None:
         pictures["frontier"] = _picture_frontier(data, fit, lines, allocations)
+        if "loss" in lines.best:
+            pictures["compute"] = _picture_compute(data, fit, lines, allocations, outcomes)
         pictures["ratio"] = _picture_ratio(data, fit, lines, allocations)
     if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
         pictures["backcast"] = _picture(
@@ -75,8 +83,11 @@ def draw_pictures(
     if any(len(points) for points in curves.values()):
         pictures["training"] = _picture(
             "training",
-            [partial(figures.draw_training, curves, data, diverged=diverged)],
-            alt=f"Training loss against tokens seen for {len(curves)} runs.",
+            [
+                partial(figures.draw_training, curves, data, diverged=diverged),
+                partial(figures.draw_training, curves, data, against="flops"),
+            ],
+            alt=f"Training loss against tokens seen and FLOPs spent for {len(curves)} runs.",
             caption="Training loss while training, averaged over short stretches; colour: "
             f"{color}. The drop at the end of each line is the decay of the learning rate.",
         )
@@ -158,6 +169,81 @@ def _picture_frontier(
             for quantity in ("params", "tokens")
         ],
         alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status].page}",
+        caption=caption,
+        height=430,
+    )
+
+
+def _picture_predicted(
+    data: MeasuredRuns, fit: Fit, outcomes: Sequence[ForecastOutcome]
+) -> Picture:
+    done = sum(one.measured is not None and not one.late for one in outcomes)
+    caption = "Measured loss against the loss of the law that answers: on the line it is right."
+    if done:
+        caption += " Stars: registered forecasts and what their runs reached; they are in no fit."
+    return _picture(
+        "predicted",
+        [partial(clouds.draw_predicted, data, fit, outcomes=outcomes)],
+        alt=f"Measured against predicted loss of {len(data)} fitted runs and {done} forecasts.",
+        caption=caption,
+        height=400,
+    )
+
+
+def _picture_cloud(fit: Fit, allocations: Sequence[Allocation]) -> Picture:
+    assert fit.frontier is not None  # of a fit with draws
+    flops = allocations[0].flops if allocations else fit.frontier.range[1]
+    count = len(fit.draws)
+    return _picture(
+        "cloud",
+        [partial(clouds.draw_exponents, fit), partial(clouds.draw_optima, fit, flops)],
+        alt=f"{count} bootstrap draws of the exponents alpha and beta, and of the best size and "
+        f"data at {format_flops(flops)} FLOPs.",
+        caption=f"What {count} bootstrap draws leave open: the exponents of the law that is "
+        f"quoted, and the best size and data for {format_flops(flops)} FLOPs by what answers. "
+        "Diamonds are the estimates. Model error beyond the data is in the intervals, not here.",
+        height=380,
+    )
+
+
+def _picture_compute(
+    data: MeasuredRuns,
+    fit: Fit,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    outcomes: Sequence[ForecastOutcome],
+) -> Picture:
+    level = format_share(fit.level)
+    caption = (
+        "Held-out loss against compute: dots are runs, the line is the law's loss at the best "
+        "size, solid within the trained budgets, dashed beyond."
+    )
+    if lines.band is not None:
+        caption += f" Band: {level} interval of the fit alone."
+    if allocations:
+        caption += f" Red bars: {level} intervals of the answers."
+    reached = [one for one in outcomes if one.measured is not None]
+    if outcomes:
+        caption += " Red bars with a dash: forecasts registered before their run was trained"
+        caption += "; stars: what the runs reached." if reached else "."
+    told = "; ".join(
+        f"{format_flops(one.registered.forecast.run.flops)} FLOPs: forecast "
+        f"{data.scale.to(one.registered.forecast.loss):.3f}, "
+        f"measured {data.scale.to(one.measured or math.nan):.3f}"
+        for one in reached
+    )
+    return _picture(
+        "compute",
+        [
+            partial(
+                figures.draw_compute,
+                data,
+                lines=lines,
+                allocations=allocations,
+                outcomes=outcomes,
+            )
+        ],
+        alt=f"Loss of {len(data)} runs against training compute, with the law's frontier. {told}",
         caption=caption,
         height=430,
     )

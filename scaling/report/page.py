@@ -74,7 +74,7 @@ from scaling.report.sources import (
 from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, list_table_runs
 from scaling.units import format_count, format_flops
 from scaling.units.losses import LossScale
-from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.forecasts import describe_score, list_checked, list_forecast_rows
 from scaling.words.letters import write_formula
 from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
@@ -159,6 +159,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "status": status.page,
         "question": _find_question(data.sweep_yaml),
         "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
+        "checked": [] if data.forecasts is None else list_checked(data.forecasts, data.scale),
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
         "table_of_answers": list_answers(fit, data.allocations, data.scale),
@@ -189,7 +190,10 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
 
     fit = data.fit
     runs = collect_runs(data.table, data.plan, data.scale)
-    furthest = max((one.flops for one in data.allocations), default=0.0)
+    outcomes = () if data.forecasts is None else data.forecasts.outcomes
+    asked = [one.flops for one in data.allocations]
+    asked += [one.registered.forecast.run.flops for one in outcomes]
+    furthest = max(asked, default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)
     drawn = _list_planned(data).difference(data.left_out)
@@ -201,6 +205,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
         _list_diverged(data),
         lines=lines,
         surface=surface,
+        outcomes=outcomes,
     )
     return {
         "pictures": pictures,

@@ -339,7 +339,7 @@ def test_types_of_a_report_do_not_load_matplotlib() -> None:
 def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
     page = cut_scripts(page)
     pictures = re.findall(r"<svg ([^>]*)>", page)
-    assert len(pictures) == 16  # eight figures, each for wide and narrow pages
+    assert len(pictures) == 22  # eleven figures, each for wide and narrow pages
     assert all(re.search(r'role="img" aria-label="[^"]{30,}"', one) for one in pictures)
     assert page.count("<figcaption>") == 8
     headings = [int(level) for level in re.findall(r"<h([1-6])", page)]
