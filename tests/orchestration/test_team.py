@@ -16,6 +16,7 @@ from scaling.orchestration.cluster import count_teams
 from scaling.training.own.member import join_run
 from scaling.workflow.preparing import Sweep, prepare_sweep
 from scaling.workflow.training import open_ledger
+from scaling.workflow.watching import read_log
 
 TWO = "grid: {params: [10e6], tokens: [1e6]}\nresources: {nodes_per_run: 2}\n"
 ASKED = """\
@@ -81,6 +82,7 @@ def test_only_the_first_measures_and_all_are_told_where_to_meet(tmp_path: Path) 
     assert address == "127.0.0.1"
     assert second.strip() == f"{address} {port} ['2', '1', '{address}', '{port}']"
     assert f"{address} {port} ['2', '0', '{address}', '{port}']" in first
+    assert f"node 1: {second.strip()}" in list(read_log(ledger, result.run))
     assert not list_asked(ledger)
 
 
