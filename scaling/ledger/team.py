@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scaling.errors import IntegrityError
 from scaling.files.durable import read_plain, write_durably
@@ -148,8 +149,8 @@ class Team:
     def _write(self, name: str, content: dict[str, object]) -> None:
         write_durably(self._folder / name, json.dumps(content).encode(), sync=False)
 
-    def _read(self, name: str) -> dict[str, object] | None:
+    def _read(self, name: str) -> dict[str, Any] | None:
         with contextlib.suppress(OSError, IntegrityError, ValueError):
-            read: dict[str, object] = json.loads(read_plain(self._folder, name, limit=_LIMIT_BYTES))
+            read: dict[str, Any] = json.loads(read_plain(self._folder, name, limit=_LIMIT_BYTES))
             return read
         return None
