@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 
-CONTEXT, BATCH, VOCABULARY, EVERY = 8, 1024, 256, 20
+CONTEXT, BATCH, VOCABULARY, EVERY = 8, 2048, 256, 20
 
 
 class Model(nn.Module):

@@ -230,7 +230,9 @@ if resume:
     start = int(open(resume + "/checkpoint").read())
 for at in range(start + 1, 401):
     step(at, of=400)
-    open(folder + "/checkpoint", "w").write(str(at))
+    with open(folder + "/new", "w") as file:
+        file.write(str(at))
+    os.rename(folder + "/new", folder + "/checkpoint")
     %s
 measured()
 """
