@@ -1,11 +1,10 @@
 """GPUs that are not here: what a plan says of them, refuses, and asks Ray for."""
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import call
 
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
@@ -50,11 +49,6 @@ def write_sweep(folder: Path, *, params: str = "2e4", share: str = "0.25") -> Pa
     return path
 
 
-def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scaling", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=root)
-
-
 # --- memory -----------------------------------------------------------------------------------
 
 
@@ -89,18 +83,18 @@ def test_the_plan_refuses_what_its_share_cannot_hold(tmp_path: Path, gpu: None) 
 
 def test_a_plan_without_the_gpu_says_what_it_leaves_out(tmp_path: Path) -> None:
     write_sweep(tmp_path)
-    done = run_cli(tmp_path, "plan", "a.yaml")
-    assert done.returncode == 0, done.stderr
-    assert "warning: no GPU is seen here" in done.stdout
-    assert "time: not measured" in done.stdout
+    done = call("plan", "a.yaml", cwd=tmp_path)
+    assert done.code == 0, done.errors
+    assert "warning: no GPU is seen here" in done.out
+    assert "time: not measured" in done.out
 
 
 @pytest.mark.parametrize("executor", ["ray", "inline"])
 def test_a_run_without_the_gpu_ends_before_anything_is_started(tmp_path, executor) -> None:
     write_sweep(tmp_path)
-    done = run_cli(tmp_path, "run", "a.yaml", "--executor", executor)
-    assert done.returncode == 5
-    assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.stderr
+    done = call("run", "a.yaml", "--executor", executor, cwd=tmp_path)
+    assert done.code == 5
+    assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.errors
     assert not list(tmp_path.glob("results/a/runs/*"))
 
 

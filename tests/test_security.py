@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import start
 
 from scaling.ledger.sweep_table import render_index
 from scaling.workflow.stored import open_results
@@ -318,8 +319,7 @@ def test_names_in_a_table_or_a_folder_do_not_command_the_terminal(tmp_path: Path
         ("status", "reference"),
         ("verify", "reference"),
     ):
-        command = [sys.executable, "-m", "scaling", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert "Traceback" not in done.stderr
-        said = done.stdout + done.stderr
+        done = start(*words, cwd=tmp_path)
+        assert "Traceback" not in done.errors
+        said = done.out + done.errors
         assert not any(one in said for one in ("\x1b", "\x07", "\x9b", "\u202e")), words
