@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from commands import Said, call
 from test_bad_input import RUNS
-from test_security import REFERENCE, REPOSITORY
+from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 
@@ -131,7 +131,7 @@ def list_cases() -> list[Case]:
     add("report", ("mixed.csv", "--root", "."), "--anyway")
     add("report", ("t.csv", "--root", "."), "--last-of-run")  # refused
 
-    folder = ("reference", "--root", ".")
+    folder = ("code", "--root", ".")
     add("report", folder, "--family", "tied")
     add("report", folder, "--flops-range", "3e10:")
     add("report", folder, "--first-epoch")
@@ -140,9 +140,9 @@ def list_cases() -> list[Case]:
     add("report", folder, "--format", "md")
     add("report", (*folder, "--format", "md"), "--backtest")
     add("report", folder, "--backtest")
-    add("report", ("reference",), "--root", "elsewhere")
-    add("verify", ("reference",), "--json")
-    add("status", ("reference",), "--json")
+    add("report", ("code",), "--root", "elsewhere")
+    add("verify", ("code",), "--json")
+    add("status", ("code",), "--json")
 
     draft = ("mine", "--output", "mine.yaml")
     add("init", draft, "--run-flops", "3e11", instead=("--total-flops", "5e12"))
@@ -159,7 +159,7 @@ def list_cases() -> list[Case]:
     add("plan", sweep, "--cpus", "2")  # refused, as is the next
     add("plan", sweep, "--price-per-hour", "1")
     add("plan", sweep, "--validate")
-    add("plan", sweep, "--prior-law", "reference")
+    add("plan", sweep, "--prior-law", "code")
     add("plan", sweep, "--noise", "0.01")
     return cases
 
@@ -268,8 +268,8 @@ def observe_without(folder: Path, case: Case) -> Seen:
     "case", CASES, ids=lambda case: f"{case.verb} {' '.join(case.given)} {len(case.needs)}"
 )
 def test_an_option_has_an_effect_or_is_refused(folder: Path, case: Case) -> None:
-    if "reference" in (*case.needs, *case.given):
-        shutil.copytree(REFERENCE, folder / "reference")
+    if "code" in (*case.needs, *case.given):
+        shutil.copytree(CODE, folder / "code")
     without, before = observe_without(folder, case)
     for made in ("reports", "mine.yaml", "other.yaml", "sweeps"):
         path = folder / made

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve
+from scaling.ledger.forecasts import ForecastOutcome
 from scaling.report.axes import (
     draw_markers,
     format_power,
@@ -159,6 +160,48 @@ def draw_frontier(
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
     shade_data(ax, lines)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
+
+
+def draw_compute(
+    data: MeasuredRuns,
+    ax: Axes,
+    *,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    outcomes: Sequence[ForecastOutcome] = (),
+) -> None:
+    """Loss against C: every run, the loss of the best run at each C, answers, and registered
+    forecasts with what their runs reached."""
+    scale, loss = data.scale, data.scale.to(data.loss)
+    band = None if lines.band is None else lines.band["loss"]
+    ends = None if band is None else (scale.to(band[0]), scale.to(band[1]))
+    best = scale.to(lines.best["loss"])
+    draw_line(ax, lines, best, ends)
+    draw_dots(ax, data, data.flops, loss)
+    shown = [loss, best]
+    for one in allocations:
+        interval = one.loss_interval
+        if interval is not None:
+            low, high = scale.to(interval.low), scale.to(interval.high)
+            ax.plot([one.flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+            shown.append(np.array([low, high]))
+    for outcome in outcomes:
+        said = outcome.registered.forecast
+        low, high = scale.to(said.low), scale.to(said.high)
+        flops = said.run.flops
+        ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+        at = np.array([flops]), np.array([scale.to(said.loss)])
+        draw_markers(ax, *at, [ACCENT], marker="_", size=120, zorder=5)
+        shown.append(np.array([low, high]))
+        if outcome.measured is not None:
+            reached = np.array([scale.to(outcome.measured)])
+            draw_markers(ax, at[0], reached, [INK], marker="*", size=130, zorder=8)
+            shown.append(reached)
+    every = np.concatenate(shown)
+    set_log_axis(ax, "x", lines.flops[0], lines.flops[-1], words=format_power)
+    set_log_axis(ax, "y", *span_of(every, margin=0.06), words=lambda value: f"{value:g}")
+    shade_data(ax, lines)
+    ax.set_ylabel(label_loss(data))
 
 
 def draw_line(

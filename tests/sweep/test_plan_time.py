@@ -9,7 +9,7 @@ from scaling.ledger.commit import Ledger
 from scaling.sweep.cost import estimate_disk, estimate_time
 from scaling.sweep.counting import count_total_params
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+CODE = Path(__file__).parents[2] / "results" / "code"
 
 
 def test_the_price_is_that_of_the_machine_for_the_makespan() -> None:
@@ -29,9 +29,9 @@ def test_a_finished_plan_takes_no_time() -> None:
 
 
 def test_disk_of_a_finished_sweep_is_what_was_estimated() -> None:
-    runs = [one.run for one in Ledger.open(REFERENCE).read_results().results.values()]
-    found = sum(p.stat().st_size for p in (REFERENCE / "runs").rglob("*") if p.is_file())
-    blocks = 4096 * sum(1 for path in (REFERENCE / "runs").rglob("*") if path.is_dir())
+    runs = [one.run for one in Ledger.open(CODE).read_results().results.values()]
+    found = sum(p.stat().st_size for p in (CODE / "runs").rglob("*") if p.is_file())
+    blocks = 4096 * sum(1 for path in (CODE / "runs").rglob("*") if path.is_dir())
     kept = estimate_disk(runs, keep_weights=False, slots=0)
     # Lengths of curves differ by the digits of their numbers.
     assert kept == pytest.approx(found + blocks, rel=0.15)
