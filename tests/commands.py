@@ -12,6 +12,10 @@ from scaling import cli
 from scaling.verbs.exits import find_exit_code
 
 
+# What Python shows nobody but who runs tests.
+SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
+
 @dataclass(frozen=True)
 class Said:
     """What a process would have ended with and written."""
@@ -31,6 +35,8 @@ def call(*words: object, cwd: Path | str = ".") -> Said:
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("default")
+        for silent in SILENT:
+            warnings.simplefilter("ignore", silent)
         warnings.showwarning = cli._show_warning
         code = find_exit_code(lambda: cli.cli.main([str(w) for w in words], standalone_mode=False))
     return Said(code, out.getvalue(), errors.getvalue())

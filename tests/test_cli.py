@@ -180,7 +180,7 @@ def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> 
         "name: Bad Name\ncorpus: {source: python-stdlib}\n"
         "grid: {budgts: [1e10], sizes: 5}\nseeds: [0, 0]\n"
     )
-    done = call("run", "bad.yaml", cwd=tmp_path)
+    done = start("run", "bad.yaml", cwd=tmp_path)
     assert done.code == 2
     places = [line.split(": ")[0] for line in done.errors.splitlines()]
     assert places == ["bad.yaml:1:7", "bad.yaml:3:1", "bad.yaml:3:8", "bad.yaml:4:8"]

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from commands import call
+from commands import call, start
 
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
@@ -92,7 +92,7 @@ def test_a_plan_without_the_gpu_says_what_it_leaves_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("executor", ["ray", "inline"])
 def test_a_run_without_the_gpu_ends_before_anything_is_started(tmp_path, executor) -> None:
     write_sweep(tmp_path)
-    done = call("run", "a.yaml", "--executor", executor, cwd=tmp_path)
+    done = start("run", "a.yaml", "--executor", executor, cwd=tmp_path)
     assert done.code == 5
     assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.errors
     assert not list(tmp_path.glob("results/a/runs/*"))
