@@ -11,7 +11,6 @@ from pathlib import Path
 from scaling import cli
 from scaling.verbs.exits import find_exit_code
 
-
 # What Python shows nobody but who runs tests.
 SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 

@@ -169,7 +169,7 @@ class FakeRay:
     def shutdown(self): ...
 
 
-def start(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
+def start_ray(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
     fake = FakeRay(resources)
     monkeypatch.setattr(ray_module.importlib, "import_module", lambda name: fake)
     executor = RayExecutor(cpus=4, gpus_per_run=gpus)
@@ -181,25 +181,25 @@ def start(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple
 
 
 def test_a_share_of_a_gpu_is_asked_of_ray(monkeypatch) -> None:
-    fake, capacity = start(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
+    fake, capacity = start_ray(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
     assert fake.started["num_gpus"] is None  # as many as Ray finds
     assert (fake.asked["num_gpus"], fake.asked["max_calls"]) == (0.25, ATTEMPTS_PER_WORKER)
     assert capacity == 4
 
 
 def test_a_worker_is_not_used_again_where_ray_might_give_it_another_gpu(monkeypatch) -> None:
-    fake, _ = start(monkeypatch, {"CPU": 4.0, "GPU": 2.0}, 0.5)
+    fake, _ = start_ray(monkeypatch, {"CPU": 4.0, "GPU": 2.0}, 0.5)
     assert fake.asked["max_calls"] == 1
 
 
 def test_a_sweep_without_gpus_asks_for_none(monkeypatch) -> None:
-    fake, _ = start(monkeypatch, {"CPU": 4.0}, None)
+    fake, _ = start_ray(monkeypatch, {"CPU": 4.0}, None)
     assert (fake.started["num_gpus"], fake.asked["num_gpus"]) == (0, 0)
 
 
 def test_a_ray_that_finds_no_gpu_is_not_waited_for(monkeypatch) -> None:
     with pytest.raises(EnvironmentFault, match=r"needs 1 CPU core and 0\.25 of a GPU.*0 GPUs"):
-        start(monkeypatch, {"CPU": 4.0}, 0.25)
+        start_ray(monkeypatch, {"CPU": 4.0}, 0.25)
 
 
 def test_shares_do_not_reach_over_two_gpus() -> None:

@@ -11,8 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import huber
 
 from scaling.allocation import allocate, predict
-from scaling.fitting import cubic
-from scaling.fitting.akima import find_minima
+from scaling.fitting import akima, cubic
 from scaling.fitting.budgets import group_budgets, list_flops
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
@@ -456,9 +455,9 @@ def read_porian(source):
     ("find", "within"),
     [
         # The table's meta: Akima and ordinary least squares end within .008 of the published a.
-        (find_minima, 0.0085),
+        (akima.draw_minima, 0.0085),
         # Parabolas end within .028 (decision 0042); cubics within .023 here.
-        (cubic.find_minima, 0.025),
+        (cubic.draw_minima, 0.025),
     ],
     ids=["akima", "cubics"],
 )
