@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -38,6 +39,7 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 
 _NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
+_DOT = 1.2  # in C: room for half a dot
 _MOST_LINES = 30  # of the law: more run into each other
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
@@ -190,16 +192,20 @@ def draw_compute(
         low, high = scale.to(said.low), scale.to(said.high)
         flops = said.run.flops
         ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
-        at = np.array([flops]), np.array([scale.to(said.loss)])
-        draw_markers(ax, *at, [ACCENT], marker="_", size=120, zorder=5)
+        dash: dict[str, Any] = {
+            "marker": "_",
+            "markersize": 13,
+            "markeredgewidth": 2.2,
+            "color": ACCENT,
+        }
+        ax.plot([flops], [scale.to(said.loss)], linestyle="none", zorder=4, **dash)
         shown.append(np.array([low, high]))
         if outcome.measured is not None:
             reached = np.array([scale.to(outcome.measured)])
-            draw_markers(ax, at[0], reached, [INK], marker="*", size=130, zorder=8)
+            draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
             shown.append(reached)
-    every = np.concatenate(shown)
-    set_log_axis(ax, "x", lines.flops[0], lines.flops[-1], words=format_power)
-    set_log_axis(ax, "y", *span_of(every, margin=0.06), words=lambda value: f"{value:g}")
+    set_log_axis(ax, "x", lines.flops[0] / _DOT, lines.flops[-1], words=format_power)
+    _set_loss_axis(ax, np.concatenate(shown))
     shade_data(ax, lines)
     ax.set_ylabel(label_loss(data))
 

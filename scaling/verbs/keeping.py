@@ -188,7 +188,8 @@ def _say_answers(fitted: Fit, answers: Sequence[Allocation]) -> str:
 
     if not answers:
         return format_fit_briefly(fitted)
-    told = {check.code: check for one in (fitted, *answers) for check in one.checks}
+    every = [*fitted.checks, *(check for one in answers for check in one.checks)]
+    told = {check.code: check for check in every}
     parts = [format_answer_briefly(one) for one in answers]
     return "\n".join([*parts, format_growth(fitted), *list_failures(told.values())])
 
