@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 from commands import call, start
+from known_run import plan_run
 
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
@@ -14,10 +15,7 @@ from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.gpu_memory import check_gpu_memory, estimate_gpu_memory
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import load_sweep, parse_sweep
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import make_shape
 from scaling.training import device, gain
 from scaling.workflow import devices
 from scaling.workflow.preparing import prepare_sweep
@@ -32,9 +30,7 @@ resources: {gpus_per_run: %s}
 
 
 def make_run(width: int, layers: int, *, sequences: int = 8) -> RunSpec:
-    shape = make_shape(256, 128, d_model=width, n_layers=layers)
-    recipe = decide_recipe(shape, 1e7, RecipeSpec(batch_sequences=sequences))
-    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
+    return plan_run(width, layers, 1e7, batch_sequences=sequences)
 
 
 @pytest.fixture
