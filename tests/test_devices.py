@@ -39,6 +39,12 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "find_gpu", lambda: found)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the corpus is prepared once; nothing is trained here."""
+    return tmp_path_factory.mktemp("devices")
+
+
 def write_sweep(folder: Path, *, params: str = "2e4", share: str = "0.25") -> Path:
     path = folder / "a.yaml"
     path.write_text(SWEEP % (params, share))
@@ -67,31 +73,31 @@ def test_a_share_that_is_too_small_is_refused_with_one_that_is_not() -> None:
         check_gpu_memory([run], "mixed", share=1.0, memory=need // 2, name="G")
 
 
-def test_the_plan_refuses_what_its_share_cannot_hold(tmp_path: Path, gpu: None) -> None:
-    prepare_sweep(write_sweep(tmp_path), root=tmp_path)
-    path = write_sweep(tmp_path, share="0.05")  # 0.8 GiB: less than CUDA itself takes
+def test_the_plan_refuses_what_its_share_cannot_hold(root: Path, gpu: None) -> None:
+    prepare_sweep(write_sweep(root), root=root)
+    path = write_sweep(root, share="0.05")  # 0.8 GiB: less than CUDA itself takes
     with pytest.raises(SpecError, match=r"a\.yaml:5:27: resources\.gpus_per_run: a model of 2"):
-        prepare_sweep(path, root=tmp_path)
+        prepare_sweep(path, root=root)
 
 
 # --- where there is none ----------------------------------------------------------------------
 
 
-def test_a_plan_without_the_gpu_says_what_it_leaves_out(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-    done = call("plan", "a.yaml", cwd=tmp_path)
+def test_a_plan_without_the_gpu_says_what_it_leaves_out(root: Path) -> None:
+    write_sweep(root)
+    done = call("plan", "a.yaml", cwd=root)
     assert done.code == 0, done.errors
     assert "warning: no GPU is seen here" in done.out
     assert "time: not measured" in done.out
 
 
 @pytest.mark.parametrize("executor", ["ray", "inline"])
-def test_a_run_without_the_gpu_ends_before_anything_is_started(tmp_path, executor) -> None:
-    write_sweep(tmp_path)
-    done = start("run", "a.yaml", "--executor", executor, cwd=tmp_path)
+def test_a_run_without_the_gpu_ends_before_anything_is_started(root, executor) -> None:
+    write_sweep(root)
+    done = start("run", "a.yaml", "--executor", executor, cwd=root)
     assert done.code == 5
     assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.errors
-    assert not list(tmp_path.glob("results/a/runs/*"))
+    assert not list(root.glob("results/a/runs/*"))
 
 
 @pytest.mark.parametrize("share", ["0", "1.5", "-1", "true"])
@@ -103,8 +109,8 @@ def test_a_share_is_above_zero_and_at_most_one(share: str) -> None:
 # --- time and throughput ----------------------------------------------------------------------
 
 
-def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(tmp_path: Path, gpu: None) -> None:
-    sweep = prepare_sweep(write_sweep(tmp_path), root=tmp_path)
+def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(root: Path, gpu: None) -> None:
+    sweep = prepare_sweep(write_sweep(root), root=root)
     on_gpu = devices.name_device(sweep.spec, sweep.corpus.facts, precision="mixed")
     assert on_gpu.processor == "NVIDIA Test"
     bare = sweep.spec.model_copy(
