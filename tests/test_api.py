@@ -30,6 +30,12 @@ def test_every_public_name_exists() -> None:
         assert getattr(scaling, name) is not None
 
 
+def test_no_public_name_is_hidden_by_a_room() -> None:
+    """Importing a subpackage binds its name in the package, over whatever is public there."""
+    rooms = {path.stem for path in (REPOSITORY / "scaling").iterdir()}
+    assert rooms.isdisjoint(scaling.__all__)
+
+
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         scaling.nothing  # noqa: B018
