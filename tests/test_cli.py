@@ -99,6 +99,8 @@ def test_the_same_command_again_trains_nothing(root: Path) -> None:
     assert list_results(root) == before
     assert (root / "reports" / "tiny" / "index.html").stat().st_mtime_ns == page
     assert again.out == (root / "said.txt").read_text()
+    whole = call("run", "tiny.yaml", "--executor", "inline", "--verbose", cwd=root)
+    assert len(whole.out) > len(again.out)
 
 
 def test_added_budgets_train_only_what_is_new(root: Path) -> None:

@@ -112,6 +112,7 @@ def list_cases() -> list[Case]:
         add("allocate", (*quiet, "--flops", "1e16", *more), option, value)
     add("allocate", quiet, "--target-loss", "3", instead=("--target-loss", "3.1"))
     add("allocate", (*quiet, "--flops", "1e16"), "--verbose")
+    add("fit", ("t.csv", *NO), "--verbose")
     timed = (*DEVICE, *NO, "--json")
     deadline = (*timed, "--devices", "1", "--days", "0.001")
     for option, value in (("--devices", "2"), ("--days", "0.002"), ("--mfu", "0.2")):
@@ -175,6 +176,7 @@ ELSEWHERE = {
     ("run", "--address"): "tests/orchestration/test_clusters.py::address",
     ("run", "--track"): "tests/trackers/test_trackers.py::track",
     ("run", "--retrain"): "tests/ledger/test_commit.py::find_outdated",
+    ("run", "--verbose"): "tests/test_cli.py::--verbose",
     ("run", "--validate"): "tests/test_forecasting.py::--validate",
     ("submit", "*"): "tests/orchestration/test_clusters.py::submit",
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",

@@ -231,8 +231,8 @@ grid: {cells: [{params: 4e3, tokens: 3e4}, {params: 8e3, tokens: 3e4}]}
 def run_sweep(folder: Path, *words: str, prefix: tuple[str, ...] = ()) -> str:
     (folder / "tiny.yaml").write_text(SWEEP)
     rng = random.Random(0)
-    words = ("".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(40_000))
-    (folder / "words.txt").write_text(" ".join(words))
+    text = ("".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(40_000))
+    (folder / "words.txt").write_text(" ".join(text))
     secrets = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "WANDB_API_KEY", "PGPASSWORD", "MY_COMPANY_KEY")
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "scaling", "run", "tiny.yaml", *words],
