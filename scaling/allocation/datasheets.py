@@ -89,10 +89,16 @@ _PUNCTUATION = str.maketrans("", "", " -_")
 
 
 def find_device(name: str) -> Device:
-    """The device of that name; case, spaces and dashes do not matter.
+    """The device of a name.
+
+    Args:
+        name: One of `DEVICES`, e.g. `h100`; case, spaces and dashes do not matter.
+
+    Returns:
+        The device, with its peak [FLOP/s, dense BF16] and the peak's source.
 
     Raises:
-        QueryError: There is none; the nearest names are said.
+        QueryError: There is none of that name; the nearest is said.
     """
     known = {_simplify(one): device for one, device in DEVICES.items()}
     asked = _simplify(name.casefold().removeprefix("nvidia").removeprefix("amd"))

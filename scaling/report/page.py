@@ -74,6 +74,7 @@ from scaling.report.sources import (
 from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, list_table_runs
 from scaling.units import format_count, format_flops
 from scaling.units.losses import LossScale
+from scaling.words.checks import name_entry
 from scaling.words.forecasts import describe_score, list_checked, list_forecast_rows
 from scaling.words.letters import write_formula
 from scaling.words.plain import FORECAST_HEADINGS, format_share
@@ -177,6 +178,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         if data.is_listed
         else describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
+        "name_entry": name_entry,
     }
 
 
