@@ -205,17 +205,20 @@ def read_log(ledger: Ledger, run: RunSpec, *, follow: bool = False) -> Iterator[
 def _read_attempt(ledger: Ledger, run: RunSpec, attempt: str, *, follow: bool) -> Iterator[str]:
     yield f"attempt {attempt}"
     base = f"runs/{run.run_id}/attempts/{attempt}"
+    folder = ledger.attempt_folder(run.run_id, attempt)
     files = dict.fromkeys(("log.txt", "metrics.jsonl"), 0)
     while True:
         beat = ledger.read_heartbeat(run.run_id, attempt)
         running = beat is not None and _is_running(beat, time.time())
         failure = ledger.read_failure(run.run_id, attempt)
         done = failure is not None or _is_done(ledger, run) or not running
+        files |= {one.name: files.get(one.name, 0) for one in sorted(folder.glob("log-*.txt"))}
         for name in files:
+            node = f"node {name[4:-4]}: " if name.startswith("log-") else ""
             text = _read_rest(ledger.folder, f"{base}/{name}", files[name], whole=done)
             files[name] += len(text)
             for line in text.decode("utf-8", errors="replace").splitlines():
-                yield _describe_row(line) if name == "metrics.jsonl" else line
+                yield _describe_row(line) if name == "metrics.jsonl" else node + line
         if not follow or done:
             break
         time.sleep(_POLL_SECONDS)
