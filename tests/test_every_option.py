@@ -157,6 +157,11 @@ def list_cases() -> list[Case]:
     add("plan", sweep, "--root", "elsewhere")
     add("plan", sweep, "--cpus", "2")  # refused, as is the next
     add("plan", sweep, "--price-per-hour", "1")
+    there = ("s.yaml", "--devices", "8")
+    add("plan", there, "--target", "h100", instead=("--target", "a100"))
+    add("plan", there, "--peak-flops", "1e15", instead=("--target", "h100"))
+    add("plan", ("s.yaml", "--target", "h100"), "--devices", "8")  # refused without
+    add("plan", (*there, "--target", "h100"), "--mfu", "0.3")
     add("plan", sweep, "--validate")
     add("plan", sweep, "--prior-law", "reference")
     add("plan", sweep, "--noise", "0.01")

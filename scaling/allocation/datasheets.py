@@ -85,11 +85,16 @@ DEVICES: Mapping[str, Device] = {
     )
 }
 
+_MEASURED = ', and "measured": the machine that trained a results folder'
 _PUNCTUATION = str.maketrans("", "", " -_")
 
 
-def find_device(name: str) -> Device:
+def find_device(name: str, *, also: str = _MEASURED) -> Device:
     """The device of that name; case, spaces and dashes do not matter.
+
+    Args:
+        name: What is asked for.
+        also: What an error says may stand in place of a name.
 
     Raises:
         QueryError: There is none; the nearest names are said.
@@ -103,8 +108,8 @@ def find_device(name: str) -> Device:
     close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
     raise QueryError(
-        f'device {name!r} is unknown.{hint} There are {", ".join(DEVICES)}, and "measured": the '
-        "machine that trained a results folder. Or state its speed: --peak-flops."
+        f"device {name!r} is unknown.{hint} There are {', '.join(DEVICES)}{also}. Or state its "
+        "speed: --peak-flops."
     )
 
 
