@@ -1,6 +1,6 @@
 """What a dry run promises against what the runs then deliver: expected over delivered half-width.
 
-    python benchmarks/expectation.py [--results results/reference …] [--worlds 3] [--draws 10]
+    python benchmarks/expectation.py [--results results/code …] [--worlds 3] [--draws 10]
 
 Of a results folder, its own cells are simulated from the ensemble fitted to them
 (`plan --simulate --prior-law`), and the expected interval of each forecast budget (a decade beyond

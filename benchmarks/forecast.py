@@ -1,6 +1,6 @@
 """How well the default and each of its members forecast: error, coverage, score, width.
 
-    python benchmarks/forecast.py --tables ../shared/data [--results results/reference …]
+    python benchmarks/forecast.py --tables ../shared/data [--results results/code …]
         [--sweeps population.csv] [--draws 200] [--default-only] [--derive]
 
 Cases, each a set of runs that is fitted and one that is forecast:

@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--repeats 11]
 
-`allocate` on the results folder of the reference sweep, first without a stored fit, then with one;
+`allocate` on the results folder of the sweep on code, first without a stored fit, then with one;
 beside it what no such process can avoid, Python itself and numpy. With SCALING_TABLES set also
 `allocate` on Epoch's table (a table has no stored fit) and its fit with 4000 refits. Wall and
 processor seconds of the process, medians; machines are shared, so quote ratios.
@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-REFERENCE = Path(__file__).resolve().parents[1] / "results" / "reference"
+CODE = Path(__file__).resolve().parents[1] / "results" / "code"
 
 
 def measure(name: str, words: list[str], repeats: int) -> None:
@@ -43,8 +43,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=11)
     repeats = parser.parse_args().repeats
     with tempfile.TemporaryDirectory() as root:
-        folder = Path(root) / "reference"
-        shutil.copytree(REFERENCE, folder, ignore=shutil.ignore_patterns("fits"))
+        folder = Path(root) / "code"
+        shutil.copytree(CODE, folder, ignore=shutil.ignore_patterns("fits"))
         words = ["-m", "scaling", "allocate", str(folder), "--flops", "6e12"]
         measure("python", ["-c", ""], repeats)
         measure("python, import numpy", ["-c", "import numpy"], repeats)

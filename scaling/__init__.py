@@ -1,11 +1,10 @@
 """scaling: from a sweep file to a compute-optimal model size and token count, with intervals.
 
-    from pathlib import Path
     import scaling
 
-    table, sweep = scaling.read_runs(Path("results/quickstart"))
-    fit = scaling.fit_runs(table)
-    print(scaling.allocate(fit, 6e12))
+    fit = scaling.fit("results/reference")       # or a table of runs, or a DataFrame
+    print(fit, fit.allocate(flops=1.3e14), sep="\n")
+    fit.plot("isoflop")
 
 Names are loaded when they are first used: importing `scaling` imports none of torch, ray, scipy,
 pandas or matplotlib.
@@ -20,10 +19,12 @@ from scaling._version import __version__
 
 _HOMES = {
     "Allocation": "scaling.allocation",
+    "Answer": "scaling.notebook.fitted",
     "Comparison": "scaling.compare.multiplier",
     "DEVICES": "scaling.allocation",
     "Filters": "scaling.tables.filters",
     "Fit": "scaling.fitting.fitted",
+    "Fitted": "scaling.notebook.fitted",
     "Hardware": "scaling.allocation",
     "Measured": "scaling.training.own.function",
     "ModelShape": "scaling.sweep.shapes",
@@ -41,6 +42,7 @@ _HOMES = {
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",
     "find_device": "scaling.allocation",
+    "fit": "scaling.notebook.asking",
     "fit_runs": "scaling.fitting.every_approach",
     "forecast_run": "scaling.workflow.forecasting",
     "load_sweep": "scaling.sweep.reading",
@@ -51,6 +53,7 @@ _HOMES = {
     "read_runs": "scaling.workflow.stored",
     "read_table": "scaling.tables.reading",
     "review_forecasts": "scaling.workflow.forecasting",
+    "run_sweep": "scaling.notebook.asking",
     "simulate_sweep": "scaling.workflow.simulating",
     "suggest_cells": "scaling.workflow.suggesting",
     "train_sweep": "scaling.workflow.training",

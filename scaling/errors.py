@@ -6,6 +6,7 @@ ScalingError                      1   our own mistake if raised bare
 │   ├── TableError                    a table of runs (carries every rejected row)
 │   ├── CorpusError                   text that cannot become tokens
 │   └── QueryError                    a question to a fit that has no answer
+├── RunsFailedError              3   a sweep ended without some of its runs
 ├── NoFitError                    4   valid runs, but no law that can be used
 ├── EnvironmentFault              5   disk, memory, Ray, permissions
 ├── LockedError                   6   another driver works on this sweep
@@ -55,6 +56,12 @@ class CorpusError(UsageError):
 
 class QueryError(UsageError):
     """A question to a fit that has no answer (budget not positive, too far from the data)."""
+
+
+class RunsFailedError(ScalingError):
+    """A sweep ended, and some of its runs failed; those that finished are kept."""
+
+    exit_code = 3
 
 
 class NoFitError(ScalingError):

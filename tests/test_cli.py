@@ -91,8 +91,9 @@ def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
 
 def test_the_answer_names_parameters_and_tokens(root: Path) -> None:
     said = (root / "said.txt").read_text()
-    assert "L(N, D) = E + A/N^alpha + B/D^beta" in said
     assert "For 1e10 FLOPs" in said
+    assert "N* grows as C^" in said
+    assert len(said.splitlines()) <= 15
     assert f"report: {Path('reports/tiny/index.html')}" in said
 
 

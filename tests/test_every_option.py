@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from test_bad_input import RUNS, Said, run
-from test_security import REFERENCE, REPOSITORY
+from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 
@@ -130,7 +130,7 @@ def list_cases() -> list[Case]:
     add("report", ("mixed.csv", "--root", "."), "--anyway")
     add("report", ("t.csv", "--root", "."), "--last-of-run")  # refused
 
-    folder = ("reference", "--root", ".")
+    folder = ("code", "--root", ".")
     add("report", folder, "--family", "tied")
     add("report", folder, "--flops-range", "3e10:")
     add("report", folder, "--first-epoch")
@@ -139,9 +139,9 @@ def list_cases() -> list[Case]:
     add("report", folder, "--format", "md")
     add("report", (*folder, "--format", "md"), "--backtest")
     add("report", folder, "--backtest")
-    add("report", ("reference",), "--root", "elsewhere")
-    add("verify", ("reference",), "--json")
-    add("status", ("reference",), "--json")
+    add("report", ("code",), "--root", "elsewhere")
+    add("verify", ("code",), "--json")
+    add("status", ("code",), "--json")
 
     draft = ("mine", "--output", "mine.yaml")
     add("init", draft, "--run-flops", "3e11", instead=("--total-flops", "5e12"))
@@ -163,7 +163,7 @@ def list_cases() -> list[Case]:
     add("plan", ("s.yaml", "--target", "h100"), "--devices", "8")  # refused without
     add("plan", (*there, "--target", "h100"), "--mfu", "0.3")
     add("plan", sweep, "--validate")
-    add("plan", sweep, "--prior-law", "reference")
+    add("plan", sweep, "--prior-law", "code")
     add("plan", sweep, "--noise", "0.01")
     return cases
 
@@ -235,7 +235,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
                 enumerate(RUNS)]  # fmt: skip
     (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")
-    shutil.copytree(REFERENCE, tmp_path / "reference")
+    shutil.copytree(CODE, tmp_path / "code")
     return tmp_path
 
 

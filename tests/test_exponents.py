@@ -234,7 +234,7 @@ def test_flops_without_the_head_are_those_of_the_blocks() -> None:
 
 
 def test_a_folder_is_read_with_and_without_the_head() -> None:
-    folder = Path(__file__).parents[1] / "results" / "reference"
+    folder = Path(__file__).parents[1] / "results" / "code"
     whole, _ = read_runs(folder)
     headless, stored = read_runs(folder, count="non_embedding", head_flops=False)
     assert stored is not None

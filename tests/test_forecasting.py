@@ -25,15 +25,15 @@ from scaling.ledger.results import Measurement
 from scaling.verbs.exits import DAMAGED
 from scaling.workflow.stored import open_results, read_runs
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The reference results without their forecasts and the runs of those."""
-    copy = tmp_path / "results" / "reference"
-    checked = {one.forecast.run.run_id for one in read_forecasts(REFERENCE).forecasts}
-    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
+    """The results on code without their forecasts and the runs of those."""
+    copy = tmp_path / "results" / "code"
+    checked = {one.forecast.run.run_id for one in read_forecasts(CODE).forecasts}
+    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
     return copy
 
 
@@ -115,7 +115,7 @@ def test_a_renamed_forecast_is_damaged(folder: Path) -> None:
 
 
 def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> None:
-    record = judge(REFERENCE)
+    record = judge(CODE)
     assert record.damaged == ()
     assert record.scored == len(record.outcomes) == 4
     furthest = max(one.registered.forecast.budget for one in record.outcomes)
@@ -262,7 +262,7 @@ def test_the_report_shows_forecast_interval_and_outcome(folder: Path, tmp_path: 
     (one,) = read_forecasts(folder).forecasts
     finish(folder, one, loss=1.235)
     assert call("report", str(folder), "--root", str(tmp_path)).exit_code == 0
-    page = (tmp_path / "reports" / "reference" / "index.html").read_text()
+    page = (tmp_path / "reports" / "code" / "index.html").read_text()
     section = page.split('id="forecasts"')[1].split("</section>")[0]
     said = one.forecast
     for shown in (f"{said.loss:.3f}", f"{said.low:.3f} to {said.high:.3f}", "1.235", "outside"):
@@ -319,7 +319,7 @@ def test_a_link_for_a_folder_of_forecasts_is_not_followed(folder: Path, tmp_path
 def test_no_forecast_is_written_through_a_link_or_over_a_file(
     folder: Path, tmp_path: Path, link: bool
 ) -> None:
-    (one,) = read_forecasts(REFERENCE).forecasts[:1]
+    (one,) = read_forecasts(CODE).forecasts[:1]
     outside = tmp_path / "outside"
     outside.mkdir()
     if link:

@@ -16,22 +16,22 @@ REPOSITORY = Path(__file__).parents[1]
 
 @pytest.fixture
 def grown(tmp_path: Path) -> Path:
-    """A root with the reference's results and its sweep file, which has one more budget."""
-    shutil.copytree(REPOSITORY / "results" / "reference", tmp_path / "results" / "reference")
-    text = (REPOSITORY / "sweeps" / "reference.yaml").read_text()
+    """A root with the results on code and its sweep file, which has one more budget."""
+    shutil.copytree(REPOSITORY / "results" / "code", tmp_path / "results" / "code")
+    text = (REPOSITORY / "sweeps" / "code.yaml").read_text()
     assert "budgets: [2e10," in text
     text = text.replace("budgets: [2e10,", "budgets: [1.2e10, 2e10,")
-    (tmp_path / "reference.yaml").write_text(text)
-    (tmp_path / "results" / "reference" / "sweep.yaml").write_text(text)
+    (tmp_path / "code.yaml").write_text(text)
+    (tmp_path / "results" / "code" / "sweep.yaml").write_text(text)
     return tmp_path
 
 
 def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
-    folder = grown / "results" / "reference"
+    folder = grown / "results" / "code"
     ledger = Ledger.open(folder)
     corpus = PreparedCorpus(folder=grown, facts=ledger.corpus)
     monkeypatch.setattr(shards, "prepare_corpus", lambda *_, **__: corpus)
-    asked = preparing.prepare_sweep(grown / "reference.yaml", root=grown).plan
+    asked = preparing.prepare_sweep(grown / "code.yaml", root=grown).plan
     assert open_results(folder).plan == asked
     finished = ledger.read_results().results.keys()
     assert len(finished) == 42 + 4  # and those that checked forecasts

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_security import REFERENCE, REPOSITORY
+from test_security import CODE, REPOSITORY
 
 from scaling.cli import cli
 from scaling.verbs.exits import find_exit_code
@@ -23,7 +23,7 @@ corpus: {source: text, paths: [words.txt]}
 model: {seq_len: 32}
 grid: {cells: [{params: 4e3, tokens: 3e4}, {params: 8e3, tokens: 3e4}]}
 """
-ALLOCATE = ("allocate", str(REFERENCE), "--flops", "1e11", "--no-bootstrap")
+ALLOCATE = ("allocate", str(CODE), "--flops", "1e11", "--no-bootstrap")
 
 
 def run(*words: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[bytes]:
@@ -120,7 +120,7 @@ def test_a_root_that_is_not_utf_8_is_a_root(tmp_path: Path) -> None:
         ("status", "LONG"),
         ("fit", "LONG"),
         ("plan", "LONG"),
-        ("report", str(REFERENCE), "--root", "LONG"),
+        ("report", str(CODE), "--root", "LONG"),
         ("init", "a", "--total-flops", "5e12", "--output", "LONG"),
     ],
     ids=lambda words: words[0],

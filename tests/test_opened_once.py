@@ -16,14 +16,14 @@ from scaling.ledger.commit import Ledger
 from scaling.sweep import reading
 from scaling.workflow import stored
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 FEW = ("--bootstrap", "20")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    copy = tmp_path / "reference"
-    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("fits"))
+    copy = tmp_path / "code"
+    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
     return copy
 
 

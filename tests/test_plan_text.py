@@ -17,13 +17,13 @@ from scaling.workflow import preparing, training
 from scaling.workflow.describing import describe_plan
 from scaling.workflow.preparing import Sweep
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 def make_sweep(folder: Path, grid: str) -> Sweep:
     path = folder / "a.yaml"
     path.write_text(f"name: a\ncorpus: {{source: python-stdlib}}\ngrid: {grid}\n")
-    spec, facts = load_sweep(path), Ledger.open(REFERENCE).corpus
+    spec, facts = load_sweep(path), Ledger.open(CODE).corpus
     corpus = PreparedCorpus(folder=folder, facts=facts)
     plan = plan_sweep(spec, facts)
     return Sweep(path=path, text=path.read_text(), spec=spec, corpus=corpus, plan=plan)

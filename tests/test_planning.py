@@ -22,14 +22,14 @@ from scaling.workflow.simulating import list_forecasts, simulate_sweep
 from scaling.workflow.stored import open_results
 from scaling.workflow.suggesting import suggest_cells, write_sweep
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 GRID = "{budgets: [2e10, 4e10, 8e10], sizes: 5, span: 6}"
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("results") / "reference"
-    shutil.copytree(REFERENCE, folder)
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("results") / "code"
+    shutil.copytree(CODE, folder)
     return folder
 
 
@@ -37,10 +37,10 @@ def invoke(*words: object) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words])
 
 
-def test_a_suggested_sweep_keeps_every_finished_run(reference: Path) -> None:
-    found = suggest_cells(reference, spend=2e11, forecast=3.2e12, root=reference.parent)
+def test_a_suggested_sweep_keeps_every_finished_run(code: Path) -> None:
+    found = suggest_cells(code, spend=2e11, forecast=3.2e12, root=code.parent)
     text = write_sweep(found, question="what next?")
-    stored = open_results(reference)
+    stored = open_results(code)
     spec = parse_sweep(text.encode(), source="next.yaml")
     recorded = [result.run for result in stored.ledger.read_results().results.values()]
     planned = plan_sweep(spec, stored.ledger.corpus, recorded=recorded).cells
@@ -54,10 +54,10 @@ def test_a_suggested_sweep_keeps_every_finished_run(reference: Path) -> None:
 
 @pytest.mark.parametrize(("spend", "forecast"), [(2e11, 3.2e12), (2e12, 6e12), (3e15, 1e17)])
 def test_what_is_suggested_can_be_trained_and_no_gate_faults_it(
-    reference: Path, spend: float, forecast: float
+    code: Path, spend: float, forecast: float
 ) -> None:
-    found = suggest_cells(reference, spend=spend, forecast=forecast, root=reference.parent)
-    facts = Ledger.open(reference).corpus
+    found = suggest_cells(code, spend=spend, forecast=forecast, root=code.parent)
+    facts = Ledger.open(code).corpus
     asked = found.spec.model_copy(update={"replicates": 0})
     plan = plan_sweep(asked, facts, memory_bytes=find_run_memory())
     assert plan.rejected == ()
@@ -72,16 +72,16 @@ def test_what_is_suggested_can_be_trained_and_no_gate_faults_it(
     assert max(run.tokens for run in added) <= facts.train_tokens
 
 
-def test_a_spend_that_only_pays_for_too_few_steps_says_what_to_do(reference: Path) -> None:
+def test_a_spend_that_only_pays_for_too_few_steps_says_what_to_do(code: Path) -> None:
     with pytest.raises(
         QueryError, match=r"a spend of 1e8 FLOPs(.|\n)*takes 1000 steps(.|\n)*smaller context"
     ):
-        suggest_cells(reference, spend=1e8, forecast=1e12, root=reference.parent)
+        suggest_cells(code, spend=1e8, forecast=1e12, root=code.parent)
 
 
-def test_a_suggestion_from_results_lowers_the_expected_error(reference: Path) -> None:
+def test_a_suggestion_from_results_lowers_the_expected_error(code: Path) -> None:
     small, large = (
-        suggest_cells(reference, spend=spend, forecast=3.2e12, root=reference.parent).suggestion
+        suggest_cells(code, spend=spend, forecast=3.2e12, root=code.parent).suggestion
         for spend in (2e11, 3e12)
     )
     assert small.error_before is not None
@@ -91,29 +91,29 @@ def test_a_suggestion_from_results_lowers_the_expected_error(reference: Path) ->
 
 
 @pytest.mark.parametrize("words", [("0", "1e12"), ("1e12", "-1"), ("nan", "1e12"), ("1e400", "1")])
-def test_a_spend_that_is_no_budget_exits_2(reference: Path, words: tuple[str, str]) -> None:
-    done = invoke("suggest", reference, f"--spend={words[0]}", f"--forecast={words[1]}")
+def test_a_spend_that_is_no_budget_exits_2(code: Path, words: tuple[str, str]) -> None:
+    done = invoke("suggest", code, f"--spend={words[0]}", f"--forecast={words[1]}")
     assert done.exception is not None
     assert "positive number" in str(done.exception)
     assert getattr(done.exception, "exit_code", None) == 2
 
 
-def test_a_spend_below_the_cheapest_run_says_so(reference: Path) -> None:
-    done = invoke("suggest", reference, "--spend", 1e3, "--forecast", 3.2e12)
+def test_a_spend_below_the_cheapest_run_says_so(code: Path) -> None:
+    done = invoke("suggest", code, "--spend", 1e3, "--forecast", 3.2e12)
     assert getattr(done.exception, "exit_code", None) == 2
     assert "a spend of 1e3 FLOPs leaves no run" in str(done.exception)
 
 
-def test_a_file_that_is_there_is_not_overwritten(reference: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_there_is_not_overwritten(code: Path, tmp_path: Path) -> None:
     kept = tmp_path / "next.yaml"
     kept.write_text("mine")
-    done = invoke("suggest", reference, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
+    done = invoke("suggest", code, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
     assert getattr(done.exception, "exit_code", None) == 2
     assert kept.read_text() == "mine"
 
 
-def test_suggest_speaks_json(reference: Path) -> None:
-    words = ("suggest", reference, "--spend", 2e11, "--forecast", 3.2e12)
+def test_suggest_speaks_json(code: Path) -> None:
+    words = ("suggest", code, "--spend", 2e11, "--forecast", 3.2e12)
     done = invoke(*words, "--json")
     said = json.loads(done.stdout)
     assert said["schema_version"] == 1
@@ -121,14 +121,14 @@ def test_suggest_speaks_json(reference: Path) -> None:
     assert "expected error of the loss" in done.stderr
 
 
-def test_the_plan_says_what_its_sweep_will_say(tmp_path: Path, reference: Path) -> None:
+def test_the_plan_says_what_its_sweep_will_say(tmp_path: Path, code: Path) -> None:
     sweep = make_sweep(tmp_path, GRID)
     assert list_forecasts(sweep.spec, sweep.plan) == (
         10.0 * max(cell.run.flops for cell in sweep.plan.cells),
     )
-    said = simulate_sweep(sweep, prior_law=reference, noise=0.006).to_contract()
+    said = simulate_sweep(sweep, prior_law=code, noise=0.006).to_contract()
     assert said["prior"]["noise"] == 0.006
-    assert str(reference.name) in said["prior"]["source"]
+    assert str(code.name) in said["prior"]["source"]
     json.dumps(said, allow_nan=False)
     plan = {
         "cells": [],

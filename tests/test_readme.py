@@ -100,7 +100,7 @@ def test_links_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("command", ["fit", "allocate"])
 def test_the_answer_shown_is_what_the_reference_says(command: str) -> None:
-    words = re.search(rf"^\$ scaling ({command} results/reference.*)$", README, flags=re.M)
+    words = re.search(rf"^\$ scaling ({command} results/code.*)$", README, flags=re.M)
     assert words is not None
     shown = README[words.end() + 1 :].split("```")[0].split("$ scaling")[0].strip()
     done = subprocess.run(

@@ -15,15 +15,15 @@ from scaling.files.sealed import open_document, seal_document
 from scaling.ledger.contents import read_contents
 from scaling.verbs.exits import DAMAGED
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the reference results, asked once: a note lies beside the stored fit."""
-    copy = tmp_path / "reference"
-    shutil.copytree(REFERENCE, copy, ignore=shutil.ignore_patterns("fits"))
+    """A copy of the results on code, asked once: a note lies beside the stored fit."""
+    copy = tmp_path / "code"
+    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
     assert ask(copy).exit_code == 0
     assert len(list((copy / "fits" / "known").iterdir())) == 1
     return copy

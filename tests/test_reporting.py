@@ -19,7 +19,7 @@ from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, read_runs
 from scaling.workflow.variants import compare_variants
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 
 
 def ask(words: list[str]) -> Result:
@@ -30,7 +30,7 @@ def ask(words: list[str]) -> Result:
 
 @pytest.fixture(scope="module")
 def fit() -> Fit:
-    table, stored = read_runs(REFERENCE)
+    table, stored = read_runs(CODE)
     return fit_filtered(table, stored, FitOptions(), Filters()).fit
 
 
@@ -38,7 +38,7 @@ def fit() -> Fit:
 def variants(fit: Fit) -> tuple[Variant, ...]:
     from scaling.workflow.reporting import answer_forecast
 
-    table, stored = read_runs(REFERENCE)
+    table, stored = read_runs(CODE)
     assert stored is not None
     return compare_variants(table, stored, fit, answer_forecast(stored, fit), Filters(), ())
 
@@ -62,16 +62,16 @@ def test_every_choice_is_what_its_command_answers(variants: tuple[Variant, ...])
 
 
 def test_report_in_markdown_names_the_command_that_makes_it(tmp_path: Path) -> None:
-    done = ask(["report", str(REFERENCE), "--root", str(tmp_path), "--format", "md"])
-    path = tmp_path / "reports" / "reference" / "report.md"
+    done = ask(["report", str(CODE), "--root", str(tmp_path), "--format", "md"])
+    path = tmp_path / "reports" / "code" / "report.md"
     assert done.stdout.strip() == str(path)
     text = path.read_text(encoding="utf-8")
-    assert f"scaling report {REFERENCE} --format md" in text
+    assert f"scaling report {CODE} --format md" in text
     assert "The same question under other choices" in text
 
 
 def test_the_page_s_csv_is_a_table_that_fit_reads(tmp_path: Path) -> None:
-    stored = open_results(REFERENCE)
+    stored = open_results(CODE)
     page, fit, _ = report_sweep(stored, root=tmp_path)
     found = re.search(r'href="data:text/csv;base64,([^"]*)"', page.read_text(encoding="utf-8"))
     assert found is not None

@@ -16,7 +16,7 @@ from scaling.ledger.sweep_table import render_index
 from scaling.workflow.stored import open_results
 
 REPOSITORY = Path(__file__).parents[1]
-REFERENCE = REPOSITORY / "results" / "reference"
+CODE = REPOSITORY / "results" / "code"
 
 # --- nothing stored is executed ---------------------------------------------------------------
 
@@ -189,8 +189,8 @@ def list_files(folder: Path) -> dict[str, bytes]:
 def test_a_strangers_folder_opens_writes_and_starts_nothing_outside_it(
     tmp_path: Path, make: Callable[[Path, Path], None], layer: tuple[str, ...]
 ) -> None:
-    folder, outside, record = (tmp_path / name for name in ("reference", "outside", "record"))
-    shutil.copytree(REFERENCE, folder)
+    folder, outside, record = (tmp_path / name for name in ("code", "outside", "record"))
+    shutil.copytree(CODE, folder)
     (folder / "fits" / "known").mkdir(parents=True, exist_ok=True)
     outside.mkdir()
     (outside / "secret.txt").write_text(SECRET)
@@ -292,7 +292,7 @@ def test_no_cell_of_a_table_begins_like_a_formula(start: str) -> None:
 
 
 def test_the_index_holds_no_text_that_a_spreadsheet_runs() -> None:
-    stored = open_results(REFERENCE)
+    stored = open_results(CODE)
     text = render_index(stored.ledger, stored.ledger.read_results(), stored.plan.cells)
     cells = [cell for line in text.splitlines() for cell in line.split(",")]
     assert [cell for cell in cells if cell[:1] in ("=", "+", "@")] == []
@@ -308,15 +308,15 @@ def test_names_in_a_table_or_a_folder_do_not_command_the_terminal(tmp_path: Path
         for copy in (1, 2)
     ]
     (tmp_path / "runs.csv").write_text(f"N,D,loss,{hostile}\n" + "\n".join(rows) + "\n")
-    shutil.copytree(REFERENCE, tmp_path / "reference")
-    (tmp_path / "reference" / "runs" / hostile).mkdir()
+    shutil.copytree(CODE, tmp_path / "code")
+    (tmp_path / "code" / "runs" / hostile).mkdir()
     for words in (
         ("fit", "runs.csv", "--columns", f"group={hostile}", "--no-bootstrap"),
         ("fit", "runs.csv", "--columns", f"run={hostile}", "--no-bootstrap"),
         ("fit", "runs.csv", "--columns", "N=absent"),
-        ("fit", "reference", "--no-bootstrap", "--approach", "parametric"),
-        ("status", "reference"),
-        ("verify", "reference"),
+        ("fit", "code", "--no-bootstrap", "--approach", "parametric"),
+        ("status", "code"),
+        ("verify", "code"),
     ):
         command = [sys.executable, "-m", "scaling", *words]
         done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

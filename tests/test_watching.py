@@ -24,17 +24,17 @@ from scaling.workflow.keeping import renew_runs
 from scaling.workflow.stored import open_results
 from scaling.workflow.watching import SweepWatch, find_run, is_over, read_log
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 KEPT = 43  # of its 46 runs, 4 of which checked forecasts
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The reference sweep with its three longest runs not done."""
-    shutil.copytree(REFERENCE, tmp_path / "reference")
-    for run in list_longest(tmp_path / "reference", 3):
-        shutil.rmtree(tmp_path / "reference" / "runs" / run.run_id)
-    return tmp_path / "reference"
+    """The sweep on code with its three longest runs not done."""
+    shutil.copytree(CODE, tmp_path / "code")
+    for run in list_longest(tmp_path / "code", 3):
+        shutil.rmtree(tmp_path / "code" / "runs" / run.run_id)
+    return tmp_path / "code"
 
 
 def list_longest(folder: Path, count: int) -> list[RunSpec]:
@@ -106,7 +106,7 @@ def test_a_watch_notices_a_new_result_and_its_end(folder: Path) -> None:
     watch = SweepWatch(folder)
     assert not is_over(watch.describe())
     shutil.rmtree(ledger.attempt_folder(run.run_id, attempt).parent.parent)
-    shutil.copytree(REFERENCE / "runs" / run.run_id, folder / "runs" / run.run_id)
+    shutil.copytree(CODE / "runs" / run.run_id, folder / "runs" / run.run_id)
     after = watch.describe()
     assert after["counts"] == {"finished": KEPT + 1, "missing": 2}
     assert is_over(after)

@@ -13,7 +13,7 @@ from scaling.tables.filters import Filters
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import read_runs
 
-REFERENCE = Path(__file__).parents[1] / "results" / "reference"
+CODE = Path(__file__).parents[1] / "results" / "code"
 POINT = FitOptions(bootstrap=None, approach="parametric")
 
 
@@ -37,8 +37,8 @@ def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_filter_has_a_stored_fit_of_its_own(tmp_path: Path) -> None:
-    folder = tmp_path / "reference"
-    shutil.copytree(REFERENCE, folder)
+    folder = tmp_path / "code"
+    shutil.copytree(CODE, folder)
     shutil.rmtree(folder / "fits", ignore_errors=True)
     table, stored = read_runs(folder)
     # The third leaves nothing out, and still says so in its notes.

@@ -25,7 +25,7 @@ from scaling.laws.registry import find_law, read_law
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
-# Seeds of one cell of the reference sweep (results/reference, 7 replicates): 1.345 sigma = .0162.
+# Seeds of one cell of the reference sweep (results/code, 7 replicates): 1.345 sigma = .0162.
 DEFAULT_NOISE = 0.012
 PUBLISHED_EXPONENTS = (0.34731, 0.36717)
 _FLOOR_SHARE = 0.707

@@ -14,7 +14,8 @@ from scaling.sweep.counting import CountConvention
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import bits_per_byte, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
-from scaling.words.plain import ABSENT, format_interval, format_loss, format_share, name_check
+from scaling.words.checks import name_check
+from scaling.words.plain import ABSENT, format_interval, format_loss, format_share
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
 _ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation

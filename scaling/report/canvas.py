@@ -12,7 +12,8 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from html import escape
 from typing import Any
 
@@ -20,6 +21,7 @@ import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -97,23 +99,49 @@ def render_svg(
         size: Width and height [CSS pixels].
         grid: Rows and columns of axes.
     """
-    font = _FONT["wide" if size[0] > 500 else "narrow"]
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        settings: Any = matplotlib.rcParams  # its keys' type changes with matplotlib's version
-        settings.update({**_RULES, "font.size": font, "svg.hashsalt": key})
-        settings.update(dict.fromkeys(_SIZES, font))
-        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72, frameon=False)
-        canvas: Any = FigureCanvasSVG(figure)
-        axes = list(figure.subplots(*grid, squeeze=False).ravel())
-        for index, ax in enumerate(axes):
-            ax.set_position(_place(index, size, grid, font))
-            ax.patch.set_visible(False)
-        draw(axes)
-        file = io.StringIO()
+    file = io.StringIO()
+    with _styled(size, salt=key):
+        canvas: Any = FigureCanvasSVG(_compose(draw, size, grid, frame=False))
         # Not savefig: it would draw everything twice.
         canvas.print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(file.getvalue(), key, alt, size)
+
+
+def render_png(draw: Draw, *, size: tuple[int, int], grid: tuple[int, int], dpi: int) -> bytes:
+    """The same in the light colours as a PNG, at `dpi` of which 72 make a CSS pixel a pixel."""
+    file = io.BytesIO()
+    with _styled(size, salt=""):
+        canvas: Any = FigureCanvasAgg(_compose(draw, size, grid, frame=True))
+        canvas.figure.set_dpi(dpi)
+        canvas.print_png(file, metadata={"Software": None})
+    return file.getvalue()
+
+
+@contextmanager
+def _styled(size: tuple[int, int], *, salt: str) -> Iterator[None]:
+    """matplotlib's own defaults and the rules of this file, whatever the user's."""
+    font = _find_font(size)
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        settings: Any = matplotlib.rcParams  # its keys' type changes with matplotlib's version
+        settings.update({**_RULES, "font.size": font, "svg.hashsalt": salt})
+        settings.update(dict.fromkeys(_SIZES, font))
+        yield
+
+
+def _compose(draw: Draw, size: tuple[int, int], grid: tuple[int, int], *, frame: bool) -> Figure:
+    figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72, frameon=frame)
+    FigureCanvasAgg(figure)  # what is drawn may ask how wide its text comes out
+    axes = list(figure.subplots(*grid, squeeze=False).ravel())
+    for index, ax in enumerate(axes):
+        ax.set_position(_place(index, size, grid, _find_font(size)))
+        ax.patch.set_visible(False)
+    draw(axes)
+    return figure
+
+
+def _find_font(size: tuple[int, int]) -> float:
+    return _FONT["wide" if size[0] > 500 else "narrow"]
 
 
 def _place(

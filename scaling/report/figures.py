@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.axes import Axes
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.fitting.isoflop import Curve
+from scaling.ledger.forecasts import ForecastOutcome
 from scaling.report.axes import (
     draw_markers,
     format_power,
@@ -37,6 +39,7 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 
 _NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
+_DOT = 1.2  # in C: room for half a dot
 _MOST_LINES = 30  # of the law: more run into each other
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
@@ -159,6 +162,52 @@ def draw_frontier(
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
     shade_data(ax, lines)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
+
+
+def draw_compute(
+    data: MeasuredRuns,
+    ax: Axes,
+    *,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    outcomes: Sequence[ForecastOutcome] = (),
+) -> None:
+    """Loss against C: every run, the loss of the best run at each C, answers, and registered
+    forecasts with what their runs reached."""
+    scale, loss = data.scale, data.scale.to(data.loss)
+    band = None if lines.band is None else lines.band["loss"]
+    ends = None if band is None else (scale.to(band[0]), scale.to(band[1]))
+    best = scale.to(lines.best["loss"])
+    draw_line(ax, lines, best, ends)
+    draw_dots(ax, data, data.flops, loss)
+    shown = [loss, best]
+    for one in allocations:
+        interval = one.loss_interval
+        if interval is not None:
+            low, high = scale.to(interval.low), scale.to(interval.high)
+            ax.plot([one.flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+            shown.append(np.array([low, high]))
+    for outcome in outcomes:
+        said = outcome.registered.forecast
+        low, high = scale.to(said.low), scale.to(said.high)
+        flops = said.run.flops
+        ax.plot([flops] * 2, [low, high], color=ACCENT, linewidth=2.2, zorder=4)
+        dash: dict[str, Any] = {
+            "marker": "_",
+            "markersize": 13,
+            "markeredgewidth": 2.2,
+            "color": ACCENT,
+        }
+        ax.plot([flops], [scale.to(said.loss)], linestyle="none", zorder=4, **dash)
+        shown.append(np.array([low, high]))
+        if outcome.measured is not None:
+            reached = np.array([scale.to(outcome.measured)])
+            draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
+            shown.append(reached)
+    set_log_axis(ax, "x", lines.flops[0] / _DOT, lines.flops[-1], words=format_power)
+    _set_loss_axis(ax, np.concatenate(shown))
+    shade_data(ax, lines)
+    ax.set_ylabel(label_loss(data))
 
 
 def draw_line(

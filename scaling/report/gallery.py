@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
+from scaling.ledger.forecasts import ForecastOutcome
 from scaling.report import figures, landscape
 from scaling.report.canvas import render_svg
 from scaling.report.landscape import Surface
@@ -41,6 +43,7 @@ def draw_pictures(
     *,
     lines: FrontierLines | None,
     surface: Surface | None,
+    outcomes: Sequence[ForecastOutcome] = (),
 ) -> dict[str, Picture]:
     """Every figure that the data allow, by section."""
     pictures = {}
@@ -61,6 +64,8 @@ def draw_pictures(
         pictures["surface"] = _picture_surface(data, surface, color)
     if lines is not None:
         pictures["frontier"] = _picture_frontier(data, fit, lines, allocations)
+        if "loss" in lines.best:
+            pictures["compute"] = _picture_compute(data, fit, lines, allocations, outcomes)
         pictures["ratio"] = _picture_ratio(data, fit, lines, allocations)
     if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
         pictures["backcast"] = _picture(
@@ -158,6 +163,49 @@ def _picture_frontier(
             for quantity in ("params", "tokens")
         ],
         alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status].page}",
+        caption=caption,
+        height=430,
+    )
+
+
+def _picture_compute(
+    data: MeasuredRuns,
+    fit: Fit,
+    lines: FrontierLines,
+    allocations: Sequence[Allocation],
+    outcomes: Sequence[ForecastOutcome],
+) -> Picture:
+    level = format_share(fit.level)
+    caption = (
+        "Held-out loss against compute: dots are runs, the line is the law's loss at the best "
+        "size, solid within the trained budgets, dashed beyond."
+    )
+    if lines.band is not None:
+        caption += f" Band: {level} interval of the fit alone."
+    if allocations:
+        caption += f" Red bars: {level} intervals of the answers."
+    reached = [one for one in outcomes if one.measured is not None]
+    if outcomes:
+        caption += " Red bars with a dash: forecasts registered before their run was trained"
+        caption += "; stars: what the runs reached." if reached else "."
+    told = "; ".join(
+        f"{format_flops(one.registered.forecast.run.flops)} FLOPs: forecast "
+        f"{data.scale.to(one.registered.forecast.loss):.3f}, "
+        f"measured {data.scale.to(one.measured or math.nan):.3f}"
+        for one in reached
+    )
+    return _picture(
+        "compute",
+        [
+            partial(
+                figures.draw_compute,
+                data,
+                lines=lines,
+                allocations=allocations,
+                outcomes=outcomes,
+            )
+        ],
+        alt=f"Loss of {len(data)} runs against training compute, with the law's frontier. {told}",
         caption=caption,
         height=430,
     )

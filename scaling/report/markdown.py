@@ -20,8 +20,9 @@ from scaling.report.citation import cite_report
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
 from scaling.report.table_rows import COLUMNS, list_columns, list_headings, list_table_runs
+from scaling.words.checks import name_check
 from scaling.words.forecasts import describe_score, list_forecast_rows
-from scaling.words.plain import FORECAST_HEADINGS, format_share, name_check, replace_unprintable
+from scaling.words.plain import FORECAST_HEADINGS, format_share, replace_unprintable
 from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from scaling.units.losses import NATS, LossScale
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-_QUANTITIES = ("params", "tokens")
+_QUANTITIES = ("params", "tokens", "loss")
 _BUDGETS = 70  # points of a frontier's line
 _MARGIN = 1.02
 
@@ -123,12 +123,12 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontierLines:
-    """N*(C) and D*(C) of the approach that answers.
+    """N*(C), D*(C) and L*(C) of what answers.
 
     Attributes:
         flops: Budgets C [FLOP], shape (k,), ascending.
         edge: Largest budget of the data [FLOP]; one of `flops`.
-        best: "params" and "tokens" at each budget.
+        best: "params" and "tokens" at each budget, and the "loss" [nats/token] of a law there.
         band: Their (low, high) at the fit's level; None without a bootstrap.
     """
 
@@ -148,13 +148,17 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     edge = max([frontier.range[1], *data.flops])
     flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
     flops = np.unique(np.append(flops, edge))
+    best: tuple[FloatArray, ...]
+    draws: tuple[FloatArray, ...] | None
     if fit.asked == "parametric" and fit.law is not None:
         family, letters = read_law(fit.law.family, fit.law.params)
-        best = find_frontier(family, letters, flops=flops, cost=fit.cost)
+        params, tokens = find_frontier(family, letters, flops=flops, cost=fit.cost)
+        best = params, tokens, family.loss(letters, params, tokens)
         draws = None
         if fit.draws:
             each = np.array(fit.draws)[:, None, :]
-            draws = find_frontier(family, each, flops=flops[None, :], cost=fit.cost)
+            params, tokens = find_frontier(family, each, flops=flops[None, :], cost=fit.cost)
+            draws = params, tokens, family.loss(each, params, tokens)
     else:
         best = frontier.k_n * flops**frontier.a, frontier.k_d * flops**frontier.b
         draws = None
@@ -166,6 +170,6 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     if draws is not None:
         tail = 50.0 * (1.0 - fit.level)
         ends = [np.percentile(each, [tail, 100.0 - tail], axis=0) for each in draws]
-        band = {name: (low, high) for name, (low, high) in zip(_QUANTITIES, ends, strict=True)}
-    lines = dict(zip(_QUANTITIES, best, strict=True))
+        band = {name: (low, high) for name, (low, high) in zip(_QUANTITIES, ends, strict=False)}
+    lines = dict(zip(_QUANTITIES, best, strict=False))  # no loss without a law
     return FrontierLines(flops=flops, edge=edge, best=lines, band=band)

@@ -189,7 +189,10 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
 
     fit = data.fit
     runs = collect_runs(data.table, data.plan, data.scale)
-    furthest = max((one.flops for one in data.allocations), default=0.0)
+    outcomes = () if data.forecasts is None else data.forecasts.outcomes
+    asked = [one.flops for one in data.allocations]
+    asked += [one.registered.forecast.run.flops for one in outcomes]
+    furthest = max(asked, default=0.0)
     lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
     surface = trace_surface(runs, fit, lines)
     drawn = _list_planned(data).difference(data.left_out)
@@ -201,6 +204,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
         _list_diverged(data),
         lines=lines,
         surface=surface,
+        outcomes=outcomes,
     )
     return {
         "pictures": pictures,

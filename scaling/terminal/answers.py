@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from scaling.sweep.families.registry import describe_shape
@@ -50,7 +50,7 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
             if name == "E" and fit.floor is not None:
                 low, high = own.to(fit.floor.low), own.to(fit.floor.high)
                 profile = f"  profile [{low:.4g}, {high:.4g}]"
-            ends = _format_interval(interval, ".4g")
+            ends = format_interval(interval, ".4g")
             lines.append(f"  {name:<6} {value:<12.5g} {ends}{profile}".rstrip())
     if fit.objective is not None:
         lines.append(
@@ -73,7 +73,7 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
         lines += [
             "",
             f"{name}: N* = {frontier.k_n:.4g} · C^{frontier.a:.3f} "
-            f"{_format_interval(interval, '.3f')}".rstrip(),
+            f"{format_interval(interval, '.3f')}".rstrip(),
             f"  D* = {frontier.k_d:.4g} · C^{frontier.b:.3f}; C counted as {frontier.cost_model}, "
             f"{format_flops(low)} to {format_flops(high)}",
         ]
@@ -82,8 +82,14 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
     return "\n".join(lines + _format_checks(fit.checks, scale))
 
 
-def format_groups(column: str, fits: Mapping[str, Fit], scale: LossScale = NATS) -> str:
-    """One line for each group's law; below, each group's fit."""
+def format_groups(
+    column: str,
+    fits: Mapping[str, Fit],
+    scale: LossScale = NATS,
+    *,
+    say: Callable[[Fit, LossScale], str],
+) -> str:
+    """One line for each group's law; below, what is to be said of each group's fit."""
     ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
     top = min(ends, default=None)
     laws = {key: one.law.rewrite(one.law.find_scale(scale)) for key, one in fits.items() if one.law}
@@ -99,7 +105,7 @@ def format_groups(column: str, fits: Mapping[str, Fit], scale: LossScale = NATS)
             at = one.frontier.k_n * top**one.frontier.a
             row += [f"{one.frontier.a:.3f}", format_count(at)]
         rows.append(row)
-    parts = [f"{column} = {key}:\n{format_fit(one, scale)}" for key, one in fits.items()]
+    parts = [f"{column} = {key}:\n{say(one, scale)}" for key, one in fits.items()]
     return "\n\n".join(["\n".join(align_columns(rows)), *parts])
 
 
@@ -206,16 +212,16 @@ def format_allocation(
     lines = [] if known is None else [_format_measured(known, quantity, scale), "forecast:"]
     lines += [
         f"{describe_asked(answer, scale)} "
-        f"({_format_distance(answer.extrapolation_decades)}, {answer.approach}):",
+        f"({describe_distance(answer.extrapolation_decades)}, {answer.approach}):",
         f"  params  {format_count(answer.params):>8}  "
-        f"{_format_interval(answer.params_interval, None)}".rstrip(),
+        f"{format_interval(answer.params_interval, None)}".rstrip(),
         f"  tokens  {format_count(answer.tokens):>8}  "
-        f"{_format_interval(answer.tokens_interval, None)}".rstrip(),
+        f"{format_interval(answer.tokens_interval, None)}".rstrip(),
     ]
     if answer.loss is not None:
         lines.append(
             f"  {quantity.name:<7} {quantity.to_metric(scale.to(answer.loss)):>8.4f}  "
-            f"{_format_ends(answer.loss_interval, quantity, scale)}{quantity.suffix}"
+            f"{format_ends(answer.loss_interval, quantity, scale)}{quantity.suffix}"
         )
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
     lines += _describe_law(answer, scale)
@@ -276,8 +282,8 @@ def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
     lines += [
         f"N {format_count(answer.params)}, D {format_count(answer.tokens)}: "
         f"{said.name} {_format_value(answer.loss, said, scale)}",
-        f"  the law's value  {_format_ends(answer.mean_interval, said, scale)}".rstrip(),
-        f"  one new run      {_format_ends(answer.new_run_interval, said, scale)}".rstrip(),
+        f"  the law's value  {format_ends(answer.mean_interval, said, scale)}".rstrip(),
+        f"  one new run      {format_ends(answer.new_run_interval, said, scale)}".rstrip(),
     ]
     plain = answer.chinchilla
     if answer.family != "chinchilla":
@@ -413,7 +419,7 @@ def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
     if interval is None:
         return said
     if interval.low > 0.0 and interval.high < math.inf:
-        return f"{said} {_format_interval(interval, '.3g')}"
+        return f"{said} {format_interval(interval, '.3g')}"
     ends = f"from ×{interval.low:.3g}" if interval.low > 0.0 else "from any amount"
     ends += f" to ×{interval.high:.3g}" if interval.high < math.inf else ", with no upper end"
     return f"{said} ({interval.level:.0%} interval {ends})"
@@ -435,14 +441,14 @@ def _format_value(loss: float, said: MetricFacts, scale: LossScale) -> str:
     return f"{said.to_metric(scale.to(loss)):.4f}{said.suffix}"
 
 
-def _format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) -> str:
+def format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) -> str:
     if interval is None:
         return ""
     low, high = said.to_ends(scale.to(interval.low), scale.to(interval.high))
     return f"[{low:.4f}, {high:.4f}] ({interval.level:.0%})"
 
 
-def _format_interval(interval: Interval | None, spec: str | None) -> str:
+def format_interval(interval: Interval | None, spec: str | None) -> str:
     if interval is None:
         return ""
     low, high = (
@@ -458,5 +464,5 @@ def _format_penalty(penalty: float | None) -> str:
     return f", {penalty:.1%} more compute than the best size between the rungs"
 
 
-def _format_distance(decades: float) -> str:
+def describe_distance(decades: float) -> str:
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"

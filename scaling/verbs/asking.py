@@ -60,10 +60,18 @@ if TYPE_CHECKING:
 @group_option
 @metric_options
 @curve_options
+@click.option("--verbose", is_flag=True, help="Every member, frontier and check in full.")
 @click.option("--far", is_flag=True, help="With --at: even beyond three decades from the data.")
 @fit_options
 @json_option
-def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options: Any) -> int:
+def fit(
+    source: Path,
+    group_by: str | None,
+    verbose: bool,
+    far: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """\b
     scaling fit results/quickstart
     scaling fit runs.csv --columns N=params,D=tokens,loss=val_loss --json
@@ -71,6 +79,9 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
     Laws, intervals, checks.
     """
     from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
+    from scaling.terminal.brief import format_fit_briefly
+
+    say = format_fit if verbose else format_fit_briefly
 
     curve = {name: options.pop(name) for name in CURVE_NAMES}
     refuse_ignored(
@@ -94,7 +105,7 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
             click.echo(dump_json(scale.to_contract() | {"groups": contracts}))
         else:
             fits = {key: one.fit for key, one in groups.items()}
-            click.echo(format_groups(group_by, fits, scale))
+            click.echo(format_groups(group_by, fits, scale, say=say))
         bad = any(one.fit.status in ("failed", "not_converged") for one in groups.values())
         return NO_USABLE_FIT if bad else 0
     found, stored = obtain_fit(source, options, compare=True)
@@ -102,7 +113,7 @@ def fit(source: Path, group_by: str | None, far: bool, as_json: bool, **options:
     if as_json:
         click.echo(dump_json(found.to_contract(scale)))
     else:
-        click.echo(format_fit(fitted, scale))
+        click.echo(say(fitted, scale))
         if found.unfiltered is not None:
             click.echo("\n" + format_unfiltered(found.unfiltered, fitted, scale))
     if say_damage(stored):

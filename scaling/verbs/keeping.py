@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -28,6 +29,10 @@ from scaling.verbs.options import (
     source_argument,
 )
 from scaling.verbs.output import dump_json
+
+if TYPE_CHECKING:
+    from scaling.allocation import Allocation
+    from scaling.fitting.fitted import Fit
 
 _UNREAD = {
     "columns": "", "loss_unit": "nats", "drop_bad": False, "state": None, "where": (),
@@ -135,10 +140,15 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool)
 
 
 def write_report_page(
-    results: Path, root: Path, *, options: dict[str, Any] | None = None, form: Any = "html"
+    results: Path,
+    root: Path,
+    *,
+    options: dict[str, Any] | None = None,
+    form: Any = "html",
+    verbose: bool = False,
 ) -> int:
-    """Write the page; without options, as after a run: only where it shows something else."""
-    from scaling.terminal.answers import format_allocation, format_fit
+    """Write the page; without options, as after a run: only where it shows something else, and the
+    answers are printed, all that is known of them where `verbose`."""
     from scaling.workflow.reporting import report_sweep
     from scaling.workflow.stored import open_results
 
@@ -160,13 +170,35 @@ def write_report_page(
         }
     page, fitted, answers = report_sweep(stored, root=root, keep_current=after_run, **choices)
     if after_run:
-        click.echo(format_fit(fitted))
-        for answer in answers:
-            click.echo("\n" + format_allocation(answer, said=fitted.checks))
+        click.echo((_say_everything if verbose else _say_answers)(fitted, answers))
     click.echo(f"\nreport: {page}" if after_run else str(page))
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0
+
+
+def _say_answers(fitted: Fit, answers: Sequence[Allocation]) -> str:
+    """The answer, how sure, how far, and the failed checks."""
+    from scaling.terminal.brief import (
+        format_answer_briefly,
+        format_fit_briefly,
+        format_growth,
+        list_failures,
+    )
+
+    if not answers:
+        return format_fit_briefly(fitted)
+    every = [*fitted.checks, *(check for one in answers for check in one.checks)]
+    told = {check.code: check for check in every}
+    parts = [format_answer_briefly(one) for one in answers]
+    return "\n".join([*parts, format_growth(fitted), *list_failures(told.values())])
+
+
+def _say_everything(fitted: Fit, answers: Sequence[Allocation]) -> str:
+    from scaling.terminal.answers import format_allocation, format_fit
+
+    parts = [format_allocation(one, said=fitted.checks) for one in answers]
+    return "\n\n".join([format_fit(fitted), *parts])
 
 
 def write_metric_report(

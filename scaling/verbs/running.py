@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 @click.option(
     "--validate", is_flag=True, help="Also train the runs that registered forecasts speak of."
 )
+@click.option("--verbose", is_flag=True, help="Print all that is known of fit and answers.")
 def run(sweep_file: Path, root: Path, **asked: Any) -> int:
     """\b
     scaling run sweeps/quickstart.yaml
@@ -117,6 +118,7 @@ def _run_one(
     track: tuple[Any, ...],
     retrain: bool,
     validate: bool,
+    verbose: bool,
 ) -> int:
     """Plan, train, fit and report one of the file's sweeps; the exit code of that."""
     from scaling.ledger.locking import refuse_driven
@@ -158,7 +160,7 @@ def _run_one(
     if outcome.interrupted_by is not None:
         _say_how_to_continue(f"stopped; {len(outcome.finished)} runs are kept.")
         return SIGNAL_BASE + outcome.interrupted_by
-    code = write_report_page(ledger.folder, root)
+    code = write_report_page(ledger.folder, root, verbose=verbose)
     if outcome.damaged:
         return DAMAGED
     some = outcome.failed or outcome.diverged or outcome.cancelled

@@ -1,4 +1,4 @@
-"""What the ledger hands to the gates: the reference sweep is judged on all of them."""
+"""What the ledger hands to the gates: the sweep on code is judged on all of them."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ import pytest
 from scaling.fitting.checks.training import check_training
 from scaling.workflow.stored import read_runs
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+CODE = Path(__file__).parents[2] / "results" / "code"
 
 
 @pytest.fixture(scope="module")
 def table():
-    return read_runs(REFERENCE)[0]
+    return read_runs(CODE)[0]
 
 
 def test_an_own_sweep_states_what_every_training_gate_needs(table):
@@ -24,7 +24,7 @@ def test_an_own_sweep_states_what_every_training_gate_needs(table):
 
 
 def test_the_schedule_is_that_of_the_index(table):
-    index = pd.read_csv(REFERENCE / "index" / "runs.csv").set_index("run_id").loc[list(table.run)]
+    index = pd.read_csv(CODE / "index" / "runs.csv").set_index("run_id").loc[list(table.run)]
     assert np.array_equal(table.steps, index.steps)
     assert np.array_equal(table.batch_tokens, index.batch_tokens)
     # Warmup, a constant part and the decay make up the run.

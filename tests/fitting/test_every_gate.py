@@ -18,7 +18,7 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.brackets import Bracket
 from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
-from scaling.words.plain import name_check
+from scaling.words.checks import name_check
 
 # Every code that a fit may show.
 GATES = {

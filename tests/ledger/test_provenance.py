@@ -13,17 +13,17 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.documents import read_result
 
 REPOSITORY = Path(__file__).parents[2]
-REFERENCE = REPOSITORY / "results" / "reference"
+CODE = REPOSITORY / "results" / "code"
 
 
 def test_results_of_older_versions_are_read_and_their_seals_hold() -> None:
-    stored = Ledger.open(REFERENCE).read_results()
+    stored = Ledger.open(CODE).read_results()
     assert stored.damaged == ()
     assert {one.versions for one in stored.results.values()} == {None}
 
 
 def test_versions_are_sealed_and_change_no_run_id() -> None:
-    path = next(REFERENCE.glob("runs/*/result.json"))
+    path = next(CODE.glob("runs/*/result.json"))
     body = json.loads(path.read_text())
     del body["sha256"]
     versions = provenance.describe_versions()

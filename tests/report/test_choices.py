@@ -162,11 +162,11 @@ def test_what_an_attacker_names_is_escaped() -> None:
 
 
 def test_the_verb_writes_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
-    words = ["report", str(REPOSITORY / "results" / "reference"), "--root", str(tmp_path)]
+    words = ["report", str(REPOSITORY / "results" / "code"), "--root", str(tmp_path)]
     asked = ["--flops-range", "3e10:", "--backtest"]
     done = CliRunner().invoke(cli, [*words, *asked], standalone_mode=False)
     assert done.exception is None
-    page = (tmp_path / "reports" / "reference" / "index.html").read_text()
+    page = (tmp_path / "reports" / "code" / "index.html").read_text()
     text = read_text(page)
     assert "C ≥ 3e10 8 of 42 runs" in text
     assert "How well each law forecasts held-out runs" in text

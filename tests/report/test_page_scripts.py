@@ -20,7 +20,7 @@ By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
 
 REPOSITORY = Path(__file__).parents[2]
-REFERENCE = REPOSITORY / "results" / "reference"
+CODE = REPOSITORY / "results" / "code"
 WIDE, PHONE = (1280, 900), (390, 844)
 SWITCHES = (
     "--headless=new",
@@ -36,10 +36,10 @@ SWITCHES = (
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("report")
-    words = ["report", str(REFERENCE), "--root", str(root)]
+    words = ["report", str(CODE), "--root", str(root)]
     done = CliRunner().invoke(cli, words, standalone_mode=False)
     assert done.exception is None
-    return root / "reports" / "reference" / "index.html"
+    return root / "reports" / "code" / "index.html"
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_pointing_at_a_run_names_it(browser: Any, page: Path, key: str) -> None:
         ".map((one) => one.textContent).join(' ')",
         figure,
     )
-    known = {folder.name for folder in (REFERENCE / "runs").iterdir()}
+    known = {folder.name for folder in (CODE / "runs").iterdir()}
     assert any(run_id in words for run_id in known)
 
 

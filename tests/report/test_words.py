@@ -5,7 +5,7 @@ import dataclasses
 from simulated import standard_data
 
 from scaling.fitting.fitted import Check
-from scaling.words.plain import name_check
+from scaling.words.checks import name_check
 
 
 def test_every_gate_of_a_fit_is_named_in_plain_words() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from scaling.sweep.runspec import RunSpec
 
-RUNS = sorted((Path(__file__).parents[2] / "results" / "reference" / "runs").iterdir())
+RUNS = sorted((Path(__file__).parents[2] / "results" / "code" / "runs").iterdir())
 
 
 def read_run(folder: Path) -> RunSpec:

@@ -11,7 +11,7 @@ from scaling.sweep.counting import count_total_params
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.target import Target
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+CODE = Path(__file__).parents[2] / "results" / "code"
 
 
 def estimate(run: RunSpec, first_step: int) -> float:
@@ -47,9 +47,9 @@ def test_on_a_target_a_branch_takes_the_share_of_steps_that_is_left() -> None:
 
 
 def test_disk_of_a_finished_sweep_is_what_was_estimated() -> None:
-    runs = [one.run for one in Ledger.open(REFERENCE).read_results().results.values()]
-    found = sum(p.stat().st_size for p in (REFERENCE / "runs").rglob("*") if p.is_file())
-    blocks = 4096 * sum(1 for path in (REFERENCE / "runs").rglob("*") if path.is_dir())
+    runs = [one.run for one in Ledger.open(CODE).read_results().results.values()]
+    found = sum(p.stat().st_size for p in (CODE / "runs").rglob("*") if p.is_file())
+    blocks = 4096 * sum(1 for path in (CODE / "runs").rglob("*") if path.is_dir())
     kept = estimate_disk(runs, keep_weights=False, slots=0)
     # Lengths of curves differ by the digits of their numbers.
     assert kept == pytest.approx(found + blocks, rel=0.15)

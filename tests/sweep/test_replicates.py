@@ -141,7 +141,7 @@ def test_more_replicates_than_cells_take_further_seeds():
 
 
 @pytest.mark.parametrize(
-    ("name", "places"), [("quickstart", [3, 9, 15, 21]), ("reference", [2, 7, 12, 17, 22, 27, 32])]
+    ("name", "places"), [("quickstart", [3, 9, 15, 21]), ("code", [2, 7, 12, 17, 22, 27, 32])]
 )
 def test_shipped_sweeps_spread_their_replicates_evenly(name, places):
     spec = load_sweep(SWEEPS / f"{name}.yaml")

@@ -11,7 +11,7 @@ from scaling.errors import ScalingError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.speed import measure_speed
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference"
+CODE = Path(__file__).parents[2] / "results" / "code"
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_memory_is_read_with_its_unit(table, said, bytes_):
 
 def test_the_machine_that_trained_a_folder_is_a_device():
     words = ("--device", "measured", "--devices", "2", "--days", "0.001", "--count", "matmul")
-    (answer,) = ask_json(REFERENCE, *words)
-    speed = measure_speed(Ledger.open(REFERENCE))
+    (answer,) = ask_json(CODE, *words)
+    speed = measure_speed(Ledger.open(CODE))
     assert answer["flops"] == pytest.approx(2 * 86.4 * speed)
     assert answer["shape"]["params"] > 0
 
 
 def test_memory_counts_every_stored_parameter_of_a_sweeps_shapes():
-    (answer,) = ask_json(REFERENCE, "--flops", "1e12", "--serving-memory", "60kB")
+    (answer,) = ask_json(CODE, "--flops", "1e12", "--serving-memory", "60kB")
     assert answer["binding"] == ["serving_memory", "flops"]
     shape = answer["shape"]
     # Blocks 12·d² a layer, two embeddings, norm gains: within the memory at two bytes each.
@@ -148,5 +148,5 @@ def test_what_the_fit_cannot_answer_exits_4(table, words, said):
 
 def test_memory_below_the_smallest_model_of_a_sweep_is_refused():
     with pytest.raises(ScalingError, match="the smallest that can be built stores") as caught:
-        ask(REFERENCE, "--flops", "1e12", "--serving-memory", "1kB")
+        ask(CODE, "--flops", "1e12", "--serving-memory", "1kB")
     assert caught.value.exit_code == 2

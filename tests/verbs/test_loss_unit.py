@@ -13,7 +13,7 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from test_security import REFERENCE
+from test_security import CODE
 
 from scaling.cli import cli
 from scaling.ledger.commit import Ledger
@@ -200,9 +200,9 @@ def test_a_registered_forecast_and_its_outcome_are_in_the_unit(tmp_path, ask, un
 
 
 def test_an_own_sweep_answers_in_bits_per_byte_of_its_held_out_text() -> None:
-    facts = Ledger.open(REFERENCE).corpus
+    facts = Ledger.open(CODE).corpus
     per_token = facts.validation_bytes / facts.validation_tokens
-    words = ["predict", str(REFERENCE), "--params", "1e5", "--tokens", "1e7", "--no-bootstrap"]
+    words = ["predict", str(CODE), "--params", "1e5", "--tokens", "1e7", "--no-bootstrap"]
     words += ["--family", "chinchilla", "--json"]
     nats, bits, bpb = (
         json.loads(CliRunner().invoke(cli, [*words, "--loss-unit", unit]).stdout)["predictions"][0]

@@ -1,0 +1,64 @@
+"""What `fit` prints by default: fifteen lines that name every failed check."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from scaling.cli import cli
+from scaling.fitting.fitted import Check
+from scaling.words.checks import CHECK_WORDS, describe_failure, sort_by_gravity
+
+CODE = Path(__file__).parents[2] / "results" / "code"
+FEW = ("--bootstrap", "20")
+
+
+def ask(*words: object) -> str:
+    done = CliRunner().invoke(cli, [str(word) for word in words], standalone_mode=False)
+    assert done.exception is None, done.output
+    return done.stdout
+
+
+def fail(code: str) -> Check:
+    return Check(code=code, passed=False, seen="", advice="")
+
+
+def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> None:
+    said = ask("fit", CODE, *FEW)
+    whole = ask("fit", CODE, *FEW, "--verbose")
+    failed = set(re.findall(r"^  ! (\w+): ", whole, flags=re.M))
+    assert len(failed) > 4  # more than have a line of their own
+    assert len(said.splitlines()) <= 15
+    assert all(code in said for code in failed)
+    assert "held-out error" in whole
+    assert "\nprojection: N* = " in whole
+
+
+def test_parameters_and_exponents_are_those_of_the_whole_text() -> None:
+    said, whole = (ask("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
+    alpha = re.search(r"alpha (\S+) \[(\S+), (\S+)\]", said)
+    full = re.search(r"alpha +(\S+) +\[(\S+), (\S+)\]", whole)
+    assert alpha is not None
+    assert full is not None
+    # Four digits of five.
+    assert [float(one) for one in alpha.groups()] == pytest.approx(
+        [float(one) for one in full.groups()], rel=1e-3
+    )
+    slopes = dict(re.findall(r"^(\w+): N\* = \S+ · C\^(\S+) ", whole, flags=re.M))
+    shown = dict(re.findall(r"^(\w+) +(0\.\d{3})  \[", said, flags=re.M))
+    assert shown == {name: one for name, one in slopes.items() if name != "projection"}
+
+
+def test_the_gravest_check_stands_first() -> None:
+    checks = [fail(code) for code in ("seed_spread", "new_one", "not_converged")]
+    codes = [check.code for check in sort_by_gravity(checks)]
+    assert codes == ["not_converged", "seed_spread", "new_one"]
+
+
+def test_every_check_says_what_its_failure_means() -> None:
+    for code, words in CHECK_WORDS.items():
+        said = describe_failure(fail(code))
+        assert said.startswith(words.fails)
+        assert words.consequence.endswith(".")
+        assert len(said) <= 160
