@@ -50,7 +50,7 @@ def test_help_lists_every_verb() -> None:
 
 
 def test_the_list_of_verbs_says_what_each_does_not_how_it_is_typed() -> None:
-    listed = run_cli("--help").stdout.partition("Commands:")[2]
+    listed = run_cli("--help").stdout.partition("Common:")[2]
     assert "scaling " not in listed.replace("`scaling run`", "")
     assert "Write a commented sweep file" in listed
 

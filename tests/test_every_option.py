@@ -185,6 +185,7 @@ ELSEWHERE = {
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",
     ("status", "--watch"): "tests/test_watching.py::--watch",
+    ("status", "--verbose"): "tests/test_watching.py::verbose=True",
     ("logs", "--follow"): "tests/test_watching.py::follow",
     ("retry", "--failed"): "tests/test_watching.py::--failed",
     ("retry", "--diverged"): "tests/test_watching.py::--diverged",
