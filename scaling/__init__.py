@@ -37,7 +37,7 @@ _HOMES = {
     "ScalingError": "scaling.errors",
     "SweepSpec": "scaling.sweep.spec",
     "allocate": "scaling.allocation",
-    "compare": "scaling.compare.multiplier",
+    "compare_tables": "scaling.compare.multiplier",
     "apply_filters": "scaling.tables.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from scaling.compare.multiplier import compare
+from scaling.compare.multiplier import compare_tables
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Interval
 from scaling.fitting.noise import join_clusters
@@ -34,7 +34,7 @@ def simulate(
 
 
 def test_the_multiplier_of_a_known_advantage_is_found() -> None:
-    answer = compare(simulate(), simulate(efficiency=1.2, seed=1), flops=1e20, bootstrap=200)
+    answer = compare_tables(simulate(), simulate(efficiency=1.2, seed=1), flops=1e20, bootstrap=200)
     # 1.2 in N and in D: the same loss for C / 1.44.
     assert answer.shared
     assert answer.multiplier == pytest.approx(1 / 1.44, rel=0.05)
@@ -47,13 +47,13 @@ def test_the_multiplier_of_a_known_advantage_is_found() -> None:
 
 def test_noise_free_advantages_are_exact() -> None:
     first, second = simulate(noise=0.0), simulate(efficiency=1.5, noise=0.0)
-    answer = compare(first, second, flops=1e20, bootstrap=None)
+    answer = compare_tables(first, second, flops=1e20, bootstrap=None)
     assert answer.multiplier == pytest.approx(1 / 2.25, rel=1e-5)
     assert answer.multiplier_interval is None
 
 
 def test_equal_recipes_are_not_told_apart() -> None:
-    answer = compare(simulate(seed=2), simulate(seed=3), flops=1e20, bootstrap=200)
+    answer = compare_tables(simulate(seed=2), simulate(seed=3), flops=1e20, bootstrap=200)
     interval = answer.multiplier_interval
     assert interval is not None
     assert interval.low < 1.0 < interval.high
@@ -62,7 +62,7 @@ def test_equal_recipes_are_not_told_apart() -> None:
 
 def test_what_would_tell_them_apart_has_its_price() -> None:
     first, second = simulate(seed=2), simulate(efficiency=1.004, seed=4)
-    answer = compare(first, second, flops=1e20, bootstrap=200)
+    answer = compare_tables(first, second, flops=1e20, bootstrap=200)
     assert answer.more_runs is not None
     assert answer.more_runs > 1.0
     spent = float(sum(np.sum(6.0 * one.params * one.tokens) for one in (first, second)))
@@ -70,7 +70,7 @@ def test_what_would_tell_them_apart_has_its_price() -> None:
 
 
 def measure_width(first: RunTable, second: RunTable) -> float:
-    interval = compare(first, second, flops=1e20, bootstrap=200).multiplier_interval
+    interval = compare_tables(first, second, flops=1e20, bootstrap=200).multiplier_interval
     assert interval is not None
     return float(np.log(interval.high / interval.low))
 
@@ -92,7 +92,7 @@ def test_noise_that_cells_share_cancels_between_laws_of_their_own(cells: int) ->
         errors = second.loss / CHINCHILLA.loss(LETTERS, second.params, second.tokens)
         loss = CHINCHILLA.loss(steeper, second.params, second.tokens) * errors
         tables.append((first, make_table(second.params, second.tokens, loss=loss)))
-    assert not compare(*tables[0], flops=1e20, bootstrap=None).shared
+    assert not compare_tables(*tables[0], flops=1e20, bootstrap=None).shared
     # √(1 − .9) = .32 of it; how much is shared is itself known to a third from 16 cells.
     assert measure_width(*tables[1]) < 0.6 * measure_width(*tables[0])
 
@@ -116,7 +116,7 @@ def test_other_exponents_are_noticed_and_a_crossing_found() -> None:
     second = make_table(
         first.params, first.tokens, loss=loss * np.exp(0.001 * rng.standard_normal(loss.size))
     )
-    answer = compare(simulate(noise=0.001), second, flops=1e19, bootstrap=100)
+    answer = compare_tables(simulate(noise=0.001), second, flops=1e19, bootstrap=100)
     assert not answer.shared
     checks = {check.code: check for check in answer.checks}
     assert checks["exponents_shared"].passed is False
@@ -127,26 +127,26 @@ def test_other_exponents_are_noticed_and_a_crossing_found() -> None:
 
 def test_swapped_tables_swap_the_verdict() -> None:
     first, second = simulate(), simulate(efficiency=1.3, seed=4)
-    there = compare(first, second, flops=1e20, bootstrap=None)
-    back = compare(second, first, flops=1e20 * there.multiplier, bootstrap=None)
+    there = compare_tables(first, second, flops=1e20, bootstrap=None)
+    back = compare_tables(second, first, flops=1e20 * there.multiplier, bootstrap=None)
     assert there.multiplier * back.multiplier == pytest.approx(1.0, rel=1e-6)
 
 
 def test_other_text_is_said() -> None:
-    answer = compare(simulate(), simulate(seed=1), bootstrap=None, same_text=False)
+    answer = compare_tables(simulate(), simulate(seed=1), bootstrap=None, same_text=False)
     assert next(check for check in answer.checks if check.code == "same_text").passed is False
 
 
 @pytest.mark.parametrize("flops", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_budget_that_is_none_is_refused(flops: float) -> None:
     with pytest.raises(QueryError, match="positive"):
-        compare(simulate(), simulate(seed=1), flops=flops, bootstrap=None)
+        compare_tables(simulate(), simulate(seed=1), flops=flops, bootstrap=None)
 
 
 def test_a_table_that_carries_no_law_is_named() -> None:
     few = make_table([1e8, 2e8], [1e9, 2e9], loss=[3.0, 2.9], source="few.csv")
     with pytest.raises(NoFitError, match=r"few\.csv"):
-        compare(simulate(), few)
+        compare_tables(simulate(), few)
 
 
 def test_a_recipe_whose_law_says_nothing_of_size_is_not_compared() -> None:
@@ -155,13 +155,13 @@ def test_a_recipe_whose_law_says_nothing_of_size_is_not_compared() -> None:
     loss = 1.5 + 900 / first.tokens**0.3 * np.exp(0.002 * rng.standard_normal(len(first)))
     second = make_table(first.params, first.tokens, loss=loss, source="flat.csv")
     with pytest.raises(NoFitError, match=r"flat\.csv: a term of its law has vanished"):
-        compare(first, second, bootstrap=None)
+        compare_tables(first, second, bootstrap=None)
 
 
 def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
     first = simulate(noise=0.001)
     worse = make_table(first.params, first.tokens, loss=first.loss + 1.0)
-    answer = compare(first, worse, flops=1e20, bootstrap=100)
+    answer = compare_tables(first, worse, flops=1e20, bootstrap=100)
     reach = next(check for check in answer.checks if check.code == "within_reach")
     assert reach.passed is False
     assert answer.multiplier == np.inf
@@ -186,7 +186,7 @@ def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
 def test_a_multiplier_without_an_end_is_said_in_words(
     multiplier: float, ends: tuple[float, float], says: str
 ) -> None:
-    answer = compare(simulate(), simulate(seed=1), bootstrap=None)
+    answer = compare_tables(simulate(), simulate(seed=1), bootstrap=None)
     interval = Interval(low=ends[0], high=ends[1], level=0.9)
     changed = dataclasses.replace(answer, multiplier=multiplier, multiplier_interval=interval)
     said = " ".join(format_comparison(changed).split())
@@ -196,5 +196,8 @@ def test_a_multiplier_without_an_end_is_said_in_words(
 
 def test_a_budget_far_from_the_data_is_refused_until_insisted_on() -> None:
     with pytest.raises(QueryError, match="--far"):
-        compare(simulate(), simulate(seed=1), flops=1e28, bootstrap=None)
-    assert compare(simulate(), simulate(seed=1), flops=1e28, far=True, bootstrap=None).flops == 1e28
+        compare_tables(simulate(), simulate(seed=1), flops=1e28, bootstrap=None)
+    assert (
+        compare_tables(simulate(), simulate(seed=1), flops=1e28, far=True, bootstrap=None).flops
+        == 1e28
+    )

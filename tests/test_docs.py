@@ -1,5 +1,7 @@
 """The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
 
+import dataclasses
+import inspect
 import re
 import shutil
 import subprocess
@@ -10,7 +12,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import scaling.cli
 from scaling.cli import cli
+from tools.api_page import list_entries, split_docstring, write_api_page
+from tools.commands_page import write_command_page
 from tools.key_page import write_key_page
 from tools.laws_table import write_laws_table
 from tools.tables_page import write_table_page
@@ -50,6 +55,42 @@ def test_the_page_of_keys_is_the_schema_s() -> None:
 def test_the_page_of_tables_is_the_readers() -> None:
     seen = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert seen == write_table_page(), "python -m tools.tables_page > docs/tables.md"
+
+
+def test_the_page_of_commands_is_the_command_line_s() -> None:
+    seen = (DOCS / "commands.md").read_text(encoding="utf-8")
+    assert seen == write_command_page(), "python -m tools.commands_page > docs/commands.md"
+    assert re.findall(r"^## scaling (\w+)$", seen, flags=re.M) == list(cli.commands)
+    _, _, said = (scaling.cli.__doc__ or "").partition("Exit codes:")
+    codes = re.findall(r"^\| (\d+) \| ", seen.partition("## Exit codes")[2], flags=re.M)
+    assert codes == re.findall(r"\d+", said)
+
+
+def test_the_page_of_python_is_the_docstrings() -> None:
+    seen = (DOCS / "api.md").read_text(encoding="utf-8")
+    assert seen == write_api_page(), "python -m tools.api_page > docs/api.md"
+    assert sorted(re.findall(r"^### `(\w+)`$", seen, flags=re.M)) == sorted(scaling.__all__)
+
+
+@pytest.mark.parametrize("name", scaling.__all__)
+def test_a_public_docstring_has_every_argument_and_what_comes_back(name: str) -> None:
+    thing = getattr(scaling, name)
+    is_function = inspect.isfunction(thing)
+    if not (is_function or dataclasses.is_dataclass(thing)):
+        return
+    sections = split_docstring(thing)
+    listed = list_entries(sections["Args" if is_function else "Attributes"])
+    named = {one.strip() for names, _ in listed for one in names.split(",")}
+    assert set(inspect.signature(thing).parameters) - named == set()
+    assert not is_function or "Returns" in sections
+
+
+def test_answers_to_frequent_questions_are_short_and_lead_on() -> None:
+    _, *answers = re.split(r"^## .*\n\n", (DOCS / "faq.md").read_text(), flags=re.M)
+    assert len(answers) >= 12
+    for answer in answers:
+        assert len(answer.strip().splitlines()) <= 6, answer
+        assert "](" in answer or "`" in answer, answer
 
 
 def test_the_table_of_laws_is_what_the_laws_say() -> None:

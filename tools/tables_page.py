@@ -4,7 +4,7 @@ python -m tools.tables_page > docs/tables.md
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from scaling.tables.columns import OPTIONAL, REQUIRED
 from scaling.tables.opening import FORMATS, RUN_COLUMNS
@@ -12,6 +12,7 @@ from scaling.tables.shapes import SHAPES
 from scaling.tables.states import STATE_COLUMNS, TRACKERS
 from scaling.tables.units import RANGES
 from scaling.units.numbers import EXAMPLES, read_number
+from tools.markdown import tabulate
 
 _HEAD = """\
 # Tables of runs
@@ -40,7 +41,17 @@ _COLUMNS = """\
 
 `--columns` gives each of these the file's own name, or an expression of its columns. A name with a
 comma stands in backticks; an empty one leaves an optional column out (`lr=`). Missing N or D are
-never guessed: the error says from which columns they follow.
+never guessed: the error says from which columns they follow. What a table does not state is not
+checked: with `loss_se`, `batch_tokens`, `steps`, `warmup_steps`, `decay_steps`, `corpus` and
+`numerics` it is checked as a sweep of this package is ([checks](checks.md)).
+
+```bash
+# W&B: the runs table saved as CSV from its page, or runs from the API written as JSON lines
+scaling fit wandb_export.csv --columns N=n_params,D=tokens,loss=val/loss
+scaling fit runs.jsonl --columns N=config.n_params,D=config.tokens,loss=summary.val/loss
+# MLflow: mlflow experiments csv -x 1 -o runs.csv
+scaling fit runs.csv --columns N=params.N,D=params.D,loss=metrics.loss
+```
 """
 _EXPRESSIONS = """\
 ## Expressions and units
@@ -99,7 +110,31 @@ _RULES = """
 `--where COLUMN=VALUE` (repeated: all of them; numbers compare as numbers) reads only some rows;
 `--group-by COLUMN` fits one law for each value. Rows that share their value in one of {runs}
 and their N, each with its own D, are points along a run: `--last-of-run` keeps the end of each.
-`--best-recipe` keeps the lowest loss of each (N, D), with the other seeds of its recipe.
+
+Rows leave a fit only by a rule that you declare: `--flops-range 1e18:1e21`, `--first-epoch`
+(D ≤ U), `--min-ratio 4` (tokens per parameter), `--last-of-run`, `--best-recipe` (the lowest loss
+of each (N, D), with the other seeds of its recipe). Each says how many rows it left out, and `fit`
+prints the law of all rows beside that of the rest. `report` takes the same rules.
+"""
+_ALONG_RUNS = """\
+## Points along runs
+
+Rows that share a `run` are points along one training run. They compare with finished runs, and
+Chinchilla's Approach 1 (the envelope of training curves) can be drawn, only where `schedule` says
+why, with one word in every row:
+
+- `cooldown`: each row is the end of a decay of its own, branched from the run's constant phase;
+- `constant`: the rate decays nowhere. Law and frontier are then those of undecayed loss, and every
+  answer says so.
+
+```bash
+scaling fit branches.csv --columns run=trunk,N=params,D=tokens,loss=val_loss
+scaling allocate branches.csv --columns run=trunk,N=params,D=tokens --approach envelope --flops 1e21
+```
+
+Rows of one run share its noise, so runs, not rows, are resampled. Under any other schedule a point
+in the middle is not what a shorter run would have reached: the check `mid_run_points` fails, and
+there is no envelope, as on tables of finished runs.
 """
 _UNITS = """\
 ## Units
@@ -118,28 +153,24 @@ def write_table_page() -> str:
     numbers = [(f"`{text}`", f"{read_number(text):.10g}") for text in EXAMPLES]
     parts = [
         _HEAD,
-        "## Files\n\n" + _tabulate(("suffix", "read as"), FORMATS),
-        "## Shapes\n\n" + _tabulate(("what it looks like", "how it is understood"), SHAPES),
-        _COLUMNS + "\n" + _tabulate(("column", "unit", "", "meaning"), columns),
+        "## Files\n\n" + tabulate(("suffix", "read as"), FORMATS),
+        "## Shapes\n\n" + tabulate(("what it looks like", "how it is understood"), SHAPES),
+        _COLUMNS + "\n" + tabulate(("column", "unit", "", "meaning"), columns),
         _EXPRESSIONS,
-        _NUMBERS + "\n" + _tabulate(("written", "read as"), numbers) + _COMMAS,
+        _NUMBERS + "\n" + tabulate(("written", "read as"), numbers) + _COMMAS,
         _LOSSES,
         _METRICS,
         _STATES.format(columns=_quote(STATE_COLUMNS))
-        + "\n" + _tabulate(("program", "finished", "unfinished", "says neither"), states)
+        + "\n" + tabulate(("program", "finished", "unfinished", "says neither"), states)
         + _RULES.format(runs=_quote(RUN_COLUMNS)),
-        _UNITS + "\n" + _tabulate(("quantity", "range"), RANGES),
+        _ALONG_RUNS,
+        _UNITS + "\n" + tabulate(("quantity", "range"), RANGES),
     ]  # fmt: skip
     return "\n".join(parts)
 
 
 def _quote(words: Iterable[str]) -> str:
     return ", ".join(f"`{word}`" for word in words)
-
-
-def _tabulate(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(row) + " |\n" for row in lines)
 
 
 if __name__ == "__main__":

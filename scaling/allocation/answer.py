@@ -165,29 +165,29 @@ class Allocation:
     """The answer to one question.
 
     Attributes:
-        flops: Training compute C: the budget, or what the question comes to.
-        params, tokens: N*, D*.
-        loss: Predicted loss at the optimum [nats/token]; None where the approach cannot say.
-        level: Of the intervals.
-        params_interval, tokens_interval, loss_interval: None without bootstrap (loss: or without
-            a loss).
+        flops: Training compute C [FLOPs]: the budget, or what the question comes to.
+        params, tokens: N* in the fit's convention, and D*.
+        loss: Predicted loss there [nats/token]; None where the approach cannot say.
+        level: Probability with which each interval should hold the truth.
+        params_interval, tokens_interval, loss_interval: Intervals of N*, D* and the loss; None
+            without bootstrap.
         flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
             loss; None where it is not known.
-        compute_penalty: What `flat_basin` was computed for.
-        shape: None where the table names no ladder.
-        extrapolation_decades: log10 of C above the largest fitted C, or of the smallest over C
-            (0 inside).
-        approach: Which approach answers.
-        checks: Gates of this answer, the fit's failed ones among them.
+        compute_penalty: Extra compute of `flat_basin`, as a fraction.
+        shape: The nearest model that can be built; None without a ladder.
+        extrapolation_decades: log10 of C over the largest fitted C, or of the smallest over C; 0
+            inside the data.
+        approach: Approach that answers.
+        checks: Checks of this answer, the fit's failed ones among them.
         question: What was asked.
         binding: Conditions of the question that hold with equality, in its words.
-        flops_interval: Of the compute that a target loss takes; None where C is given.
+        flops_interval: Interval of the compute for a target loss [FLOPs]; None where C is given.
         epochs: D over the unique tokens; None where those are not said.
-        spending: What it costs.
+        spending: Cost of training and service; None where it was not computed.
         trade_offs: What the same loss costs at other sizes; None without a law that has a frontier.
         notes: Which assumptions the answer rests on, one sentence each.
         family: Name of the law that answers, `ensemble` for several; None where a line does.
-        chinchilla: What Chinchilla's law says; None where the fit has none or it cannot answer.
+        chinchilla: Answer of Chinchilla's law alone; None where the fit has none or it cannot say.
         measured: The best run at this very budget; None where none is trained, or where the
             question says more than a budget.
         metric: What stands in the place of the loss; None: the loss itself.
@@ -271,15 +271,15 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """The loss of one (N, D).
+    """The predicted loss of one (N, D).
 
     Attributes:
-        params, tokens: The question.
+        params, tokens: N and D that were asked for.
         loss: L(N, D) [nats/token].
-        level: Of the intervals.
-        mean_interval: Of the law's value; None without bootstrap.
-        new_run_interval: Of one further run, seed noise included; None without bootstrap.
-        checks: Gates of this answer, the fit's failed ones among them.
+        level: Probability with which each interval should hold the truth.
+        mean_interval: Interval of the law's value [nats/token]; None without bootstrap.
+        new_run_interval: Interval of one further run, seed noise included; None without bootstrap.
+        checks: Checks of this answer, the fit's failed ones among them.
         family: Name of the law that answers, `ensemble` for several.
         chinchilla: What Chinchilla's law says; None where the fit has none.
         measured: Runs of this very (N, D); None where none is trained.

@@ -207,8 +207,19 @@ def predict(
     far: bool = False,
     anyway: bool = False,
 ) -> Prediction:
-    """The loss of a model of `params` parameters (the fit's convention) after `tokens` tokens, of
-    which `unique_tokens` are new (None: all).
+    """The loss of a model of N parameters trained on D tokens.
+
+    Args:
+        fit: A fit with a law.
+        params: N, in the fit's convention.
+        tokens: D.
+        unique_tokens: Different tokens among D; None: all of them.
+        far: Answer beyond three decades from the data.
+        anyway: Answer from a fit that is not converged.
+
+    Returns:
+        The loss by the fit's ensemble, or by its law where that was asked for, with the interval of
+        the law's value and that of one new run.
 
     Raises:
         QueryError: Params or tokens are not positive and finite, or too far from the data.

@@ -85,19 +85,20 @@ DEVICES: Mapping[str, Device] = {
     )
 }
 
-_MEASURED = ', and "measured": the machine that trained a results folder'
 _PUNCTUATION = str.maketrans("", "", " -_")
 
 
-def find_device(name: str, *, also: str = _MEASURED) -> Device:
-    """The device of that name; case, spaces and dashes do not matter.
+def find_device(name: str) -> Device:
+    """The device of a name.
 
     Args:
-        name: What is asked for.
-        also: What an error says may stand in place of a name.
+        name: One of `DEVICES`, e.g. `h100`; case, spaces and dashes do not matter.
+
+    Returns:
+        The device, with its peak [FLOP/s, dense BF16] and the peak's source.
 
     Raises:
-        QueryError: There is none; the nearest names are said.
+        QueryError: There is none of that name; the nearest is said.
     """
     known = {_simplify(one): device for one, device in DEVICES.items()}
     asked = _simplify(name.casefold().removeprefix("nvidia").removeprefix("amd"))
@@ -108,8 +109,8 @@ def find_device(name: str, *, also: str = _MEASURED) -> Device:
     close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
     raise QueryError(
-        f"device {name!r} is unknown.{hint} There are {', '.join(DEVICES)}{also}. Or state its "
-        "speed: --peak-flops."
+        f"device {name!r} is unknown.{hint} There are {', '.join(DEVICES)}. Or state its speed: "
+        "--peak-flops."
     )
 
 

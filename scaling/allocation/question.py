@@ -38,12 +38,17 @@ class Hardware:
     """What trains, and how much of it there is.
 
     Attributes:
-        name: Of the device.
-        flops_per_second: What one device achieves in training: its peak times MFU, or measured.
-        count: Devices; with `days` a deadline.
-        days: Until training has to end.
-        price_per_hour: Of one device [dollars/hour].
-        dollars: To be spent on training; with `price_per_hour` a cap.
+        name: The device's name, for messages.
+        flops_per_second: What one device achieves in training [FLOP/s]: its peak times MFU, or
+            what was measured.
+        count: Number of devices; with `days` a deadline.
+        days: Days until training has to end.
+        price_per_hour: Price of one device [dollars/hour].
+        dollars: Money for training; with `price_per_hour` a cap on C.
+
+    Raises:
+        QueryError: A number is not positive and finite, or `days` lacks `count`, or `dollars` lacks
+            `price_per_hour`.
     """
 
     name: str
@@ -78,16 +83,19 @@ class Question:
     """What is asked; anything may be combined with anything.
 
     Attributes:
-        flops: Training compute C.
-        hardware: Money, devices and deadline.
-        params: N, in the fit's convention.
-        tokens: D.
-        tokens_per_param: D / N.
+        flops: Cap on training compute C [FLOPs].
+        hardware: Money, devices and deadline; what they pay for caps C too.
+        params: N is given, in the fit's convention.
+        tokens: D is given.
+        tokens_per_param: D / N is given.
         target_loss: Loss to reach [nats/token].
         inference_tokens: Tokens the model will process in service.
         unique_tokens: Different tokens there are to train on; a larger D repeats them.
-        serving_memory: For the weights of the served model [bytes].
-        bytes_per_param: Of the served model.
+        serving_memory: Memory for the weights of the served model [bytes].
+        bytes_per_param: Memory of one parameter of the served model [bytes].
+
+    Raises:
+        QueryError: A number is not positive and finite.
     """
 
     flops: float | None = None

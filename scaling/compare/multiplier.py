@@ -61,22 +61,22 @@ class Comparison:
     """Two recipes at one budget.
 
     Attributes:
-        names: Of the tables, A and B.
-        flops: The budget C given to A.
+        names: Names of the tables, A and B.
+        flops: Budget C given to A [FLOPs].
         loss: Lowest loss of each with C [nats/token].
         multiplier: m(C); inf where B never gets there, 0 where any compute of B is enough.
-        level: Of the intervals.
-        multiplier_interval: None without bootstrap.
+        level: Probability with which each interval should hold the truth.
+        multiplier_interval: Interval of the multiplier; None without bootstrap.
         shared: Whether both were fitted with shared exponents.
         exponents: α and β of A and B.
-        crossing: Budget at which the better recipe changes, within the data and a decade beyond;
-            None: it does not.
+        crossing: Budget at which the better recipe changes, within the data and a decade beyond
+            [FLOPs]; None if it does not.
         order_kept: Share of the draws in which no such change happens; None without bootstrap.
         more_runs: How many times as many runs would tell the recipes apart; 1 where they are
             told apart, None without bootstrap or where nothing differs.
         more_flops: What training those that are missing would cost, at the mean cost of the runs
             there are [FLOPs]; None likewise.
-        checks: Gates.
+        checks: Checks of the comparison.
     """
 
     names: tuple[str, str]
@@ -126,7 +126,7 @@ class _Recipe:
     cost: CostModel
 
 
-def compare(
+def compare_tables(
     first: RunTable,
     second: RunTable,
     *,
@@ -138,21 +138,25 @@ def compare(
     seed: int = 0,
     same_text: bool | None = None,
 ) -> Comparison:
-    """Compare the recipes behind two tables.
+    """How much of A's compute B needs for the same loss.
 
     Args:
         first, second: A and B; losses must be of the same text under the same tokenizer.
-        flops: Budget C; None: the smaller of the two largest budgets.
+        flops: Budget C of A [FLOPs]; None: the smaller of the two largest budgets.
         far: Answer even beyond three decades from the data.
-        huber_delta: Threshold on log residuals; None: see `choose_delta`.
-        bootstrap: Draws; None: no intervals.
-        level: Of the intervals.
-        seed: Of the draws.
-        same_text: Whether both were evaluated on the same tokens; None: nobody knows.
+        huber_delta: Threshold on log residuals; None: as `fit_runs` chooses it.
+        bootstrap: Number of draws; None: no intervals.
+        level: Probability with which each interval should hold the truth.
+        seed: Seed of the draws.
+        same_text: Whether both were evaluated on the same tokens; None if unknown.
+
+    Returns:
+        The multiplier of compute with its interval, and whether it holds at other budgets.
 
     Raises:
         NoFitError: A table cannot carry a law, or a fit is not proven.
         QueryError: The budget is no positive number, or too far from the data.
+        UsageError: Fewer than two draws are asked for.
     """
     tables = sort_rows(first), sort_rows(second)
     for table in tables:

@@ -73,10 +73,11 @@ def fit_runs(
         approach: Which approaches to try; under `all` the answers come from the parametric one.
         family: Name of the law that answers, one of `laws.registry`, or `ensemble`; None:
             Chinchilla's law is the fit's, and the ensemble answers (laws/ensemble.py).
-        huber_delta: Threshold on log residuals; None: see `choose_delta`.
-        bootstrap: Draws; None: no intervals.
-        level: Of every interval.
-        seed: Of the draws.
+        huber_delta: Threshold on residuals of ln L; None: 1.345 σ of the seeds of one (N, D), at
+            least 1e-3, and 1e-3 without such seeds.
+        bootstrap: Number of draws; None: no intervals.
+        level: Probability with which each interval should hold the truth.
+        seed: Seed of the draws.
 
     Returns:
         The Fit; where the design cannot carry one, with status `failed`, no law and the reason.

@@ -334,34 +334,34 @@ class Fit:
     Attributes:
         status: What can be said of the optimum that was found.
         reason: One sentence behind the status.
-        n: Rows fitted.
-        law: None where no law could be fitted.
-        level: Of every interval in the fit.
-        objective: None where no law could be fitted.
+        n: Number of rows fitted.
+        law: The law and its parameters; None where none could be fitted.
+        level: Probability with which each interval should hold the truth.
+        objective: What was minimised, at its optimum; None where no law could be fitted.
         approaches: Frontier by approach; a missing key could not be had.
-        asked: The approach the answers come from (`parametric` where all were asked for).
+        asked: Approach that answers (`parametric` where all were asked for).
         covered: Range of the fitted data.
-        residual_sigma: Robust standard deviation of log residuals.
-        replicate_sigma: Standard deviation of log loss between seeds of one cell; None without
+        residual_sigma: Robust standard deviation of residuals of ln L.
+        replicate_sigma: Standard deviation of ln L between seeds of one (N, D); None without
             replicates.
         draws: Bootstrap draws of the law's parameters with recipe error (fitting/bracket.py), one
             row each, columns in the order of `law.params`; empty without bootstrap.
-        checks: Every gate that was considered.
-        backcast: None where there are too few budgets.
+        checks: Every check that was considered.
+        backcast: The largest budget predicted by a fit of the others; None where there are too few.
         convention: How N was counted; None if a foreign table does not say.
         cost: FLOPs per token as a function of N.
         notes: What a reader should know of how the table was read and the fit was made (a loss per
             byte, C filled in, intervals that are not a bootstrap).
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
-        members: Of a law that is an ensemble; empty for one law.
+        members: Members of a law that is an ensemble; empty for one law.
         answer: The ensemble that answers in place of the law; None where the law was asked for.
         measured: Finished runs, also those that no fit takes: where one stands at a question's
             budget or (N, D), the answer leads with it.
         discrepancy: Model error of what answers, beyond the data; None without bootstrap.
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
             on the same documents; None where it is not stated.
-        floor: Profile interval of E, at the level of the gates; None where the law fits none.
+        floor: Profile interval of E [nats/token]; None where the law fits none.
         metric: What stands in the place of the loss; None: the loss itself.
     """
 

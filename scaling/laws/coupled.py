@@ -42,7 +42,8 @@ class Coupled(NumericAnswers):
     equation = "E + (A/N^alpha + B/D^beta)^k"
     parent = "chinchilla"
     words = LawWords(
-        origin="arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together"
+        origin="arXiv:2608.07222: the two amounts of Hoffmann et al. raised to one power together",
+        title="the coupled law",
     )
     param_names = ("E", "A", "B", "alpha", "beta", "k")
     theta_names = param_names

@@ -36,6 +36,7 @@ class Kaplan(Formula):
     words = LawWords(
         origin="Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5: a power law of two power laws, "
         "without a floor",
+        title="Kaplan's law",
         beside="Kaplan's form",
     )
     param_names = ("ln_N_c", "ln_D_c", "alpha_N", "alpha_D")

@@ -52,9 +52,9 @@ def fit(
     Args:
         source: A results folder, a table of runs (any file `scaling read` understands), a pandas
             DataFrame, or a RunTable.
-        columns: Of a table: what stands for N, D, loss and the rest, as in
+        columns: What stands in a table for N, D, loss and the rest, as in
             {"N": "params", "D": "steps*batch_tokens"}.
-        loss_unit: Of the table's losses and of every answer: "nats", "bits" (per token), "bpb"
+        loss_unit: Unit of the table's losses and of every answer: "nats", "bits" (per token), "bpb"
             (bits per byte) or "ppl".
         drop_bad: Leave malformed rows out instead of refusing the table.
         state: Which rows count by how their run ended, as in "status=done".
@@ -64,10 +64,13 @@ def fit(
         family: Law that answers alone; None: the ensemble answers, Chinchilla's law beside it.
         approach: "parametric", "isoflop", "envelope" or "all".
         count: How N of a results folder is counted.
-        huber_delta: Of the objective; None: by the noise of repeated seeds.
-        bootstrap: Refits for intervals; None: a point fit.
-        level: Of the intervals.
-        seed: Of the draws.
+        huber_delta: Threshold on residuals of ln L; None: by the noise of repeated seeds.
+        bootstrap: Number of draws; None: no intervals.
+        level: Probability with which each interval should hold the truth.
+        seed: Seed of the draws.
+
+    Returns:
+        The fit, with methods that answer, draw and tabulate.
 
     Raises:
         TableError: The table cannot be read; every problem in it.
@@ -118,7 +121,10 @@ def run_sweep(
         path: The sweep file; it makes one sweep (no list of tokenizers or recipes).
         root: Where results/ lies.
         executor: "ray" (all cores) or "inline" (one run after another in this process).
-        address: Of a Ray cluster to join.
+        address: Address of a Ray cluster to join; None: Ray on this machine.
+
+    Returns:
+        The fit of all its finished runs.
 
     Raises:
         SpecError, UsageError: The file is no sweep, or makes several.

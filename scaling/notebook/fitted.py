@@ -69,9 +69,12 @@ class Fitted:
             target_loss: Loss to reach, in the fit's unit.
             inference_tokens: Tokens the model will process in service.
             unique_tokens: Different tokens there are to train on.
-            serving_memory: For the weights in service [bytes].
-            far: Even beyond three decades from the data.
-            anyway: Even from a fit that did not converge.
+            serving_memory: Memory for the weights in service [bytes].
+            far: Answer beyond three decades from the data.
+            anyway: Answer from a fit that did not converge.
+
+        Returns:
+            The answer; its numbers are attributes, as `params` and `params_interval`.
 
         Raises:
             QueryError: Conditions contradict each other, or the answer lies too far from the data.
@@ -107,6 +110,16 @@ class Fitted:
     ) -> Answer:
         """The loss of a model of N parameters trained on D tokens.
 
+        Args:
+            params: N, as the fit counts it.
+            tokens: D.
+            unique_tokens: Different tokens among D; None: all of them.
+            far: Answer beyond three decades from the data.
+            anyway: Answer from a fit that did not converge.
+
+        Returns:
+            The answer; its numbers are attributes, as `loss` and `new_run_interval`.
+
         Raises:
             QueryError, NoFitError: As for `allocate`.
         """
@@ -125,6 +138,16 @@ class Fitted:
     def plot(self, name: PlotName = "isoflop", ax: Axes | None = None) -> Axes:
         """A figure of the report on axes of yours, or on new ones.
 
+        Args:
+            name: "isoflop": loss against N, a parabola per budget; "law": loss against D with the
+                law; "residuals": what the law misses, against N; "params", "tokens", "ratio": N*,
+                D* and D*/N* against C; "compute": loss against C with registered forecasts and
+                their outcomes; "backcast": the largest budget as the smaller ones forecast it.
+            ax: Axes to draw on; None: those of a new figure.
+
+        Returns:
+            The axes.
+
         Raises:
             UsageError: The name is of no figure, or the runs do not allow it.
         """
@@ -139,6 +162,9 @@ class Fitted:
             name: "runs": the fitted rows, columns as tables name them, losses in the fit's unit;
                 "draws": bootstrap draws of the law's parameters, in nats; "frontier": a row for
                 each approach; "checks": a row for each check.
+
+        Returns:
+            The frame.
 
         Raises:
             UsageError: The name is of no frame, or the fit has no draws.

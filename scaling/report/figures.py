@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -206,7 +206,7 @@ def draw_compute(
             shown.append(reached)
     set_log_axis(ax, "x", lines.flops[0] / _DOT, lines.flops[-1], words=format_power)
     _set_loss_axis(ax, np.concatenate(shown))
-    shade_data(ax, lines)
+    shade_data(ax, lines, at=(0.03, 0.08))
     ax.set_ylabel(label_loss(data))
 
 
@@ -223,10 +223,10 @@ def draw_line(
     return [best, *(band or ())]
 
 
-def shade_data(ax: Axes, lines: FrontierLines) -> None:
-    """The budgets of the data, on an axis of C."""
+def shade_data(ax: Axes, lines: FrontierLines, *, at: tuple[float, float] = (0.03, 0.97)) -> None:
+    """The budgets of the data, on an axis of C; its words begin `at` a place in axes fractions."""
     ax.axvspan(lines.flops[0], lines.edge, color=SHADE, zorder=0, linewidth=0)
-    note(ax, 0.03, 0.97, "within the data")
+    note(ax, *at, "within the data")
     ax.set_xlabel(FLOPS_LABEL)
 
 
@@ -311,9 +311,11 @@ def draw_training(
     data: MeasuredRuns,
     ax: Axes,
     *,
+    against: Literal["tokens", "flops"] = "tokens",
     diverged: Sequence[str] = (),
 ) -> None:
-    """Training loss against tokens seen, averaged in equal steps of ln D; diverged runs dotted."""
+    """Training loss against tokens seen or FLOPs spent, averaged in equal steps of ln D; diverged
+    runs dotted, and only against tokens, as they are in no table of costs."""
     known = {name: index for index, name in enumerate(data.run)}
     last: dict[int, tuple[float, float]] = {}
     everything: list[FloatArray] = []
@@ -321,12 +323,16 @@ def draw_training(
         points = np.array([p for p in curves[run_id] if p[0] > 0 and np.isfinite(p[1])])
         if points.size == 0:
             continue
+        index = known.get(run_id)
+        if against == "flops":
+            if index is None:
+                continue
+            points[:, 0] *= data.flops[index] / data.tokens[index]
         tokens, loss = _average(points)
         loss = data.scale.to(loss)
         if run_id in diverged:
             ax.plot(tokens, loss, color=ACCENT, linewidth=1.0, linestyle=":", zorder=3)
         else:
-            index = known.get(run_id)
             position = math.nan if index is None else data.position[index]
             ax.plot(tokens, loss, color=choose_color(position), linewidth=0.9, alpha=0.85)
             own = -1 if index is None else int(data.rank[index])
@@ -337,11 +343,12 @@ def draw_training(
         return
     every = np.concatenate(everything, axis=1)
     low, high = span_of(every[0], margin=0.02)
-    set_log_axis(ax, "x", low, leave_room(ax, low, high))
+    words = format_count if against == "tokens" else format_power
+    set_log_axis(ax, "x", low, leave_room(ax, low, high), words=words)
     bottom, top = np.percentile(every[1], [0.0, 99.5])
     set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
     label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])
-    ax.set_xlabel("tokens seen")
+    ax.set_xlabel("tokens seen" if against == "tokens" else "FLOPs spent")
     ax.set_ylabel(f"training loss [{data.scale.label}]")
 
 

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.ledger.forecasts import ForecastOutcome
-from scaling.report import figures, landscape
+from scaling.report import clouds, figures, landscape
 from scaling.report.canvas import render_svg
 from scaling.report.landscape import Surface
 from scaling.report.measured import FrontierLines, MeasuredRuns
@@ -60,6 +60,9 @@ def draw_pictures(
             "fitted law at each model size, dashed where that size has no run.",
         )
         pictures["residuals"] = _picture_residuals(data, fit)
+        pictures["predicted"] = _picture_predicted(data, fit, outcomes)
+    if clouds.has_exponents(fit) and clouds.has_optima(fit):
+        pictures["cloud"] = _picture_cloud(fit, allocations)
     if surface is not None:
         pictures["surface"] = _picture_surface(data, surface, color)
     if lines is not None:
@@ -80,8 +83,11 @@ def draw_pictures(
     if any(len(points) for points in curves.values()):
         pictures["training"] = _picture(
             "training",
-            [partial(figures.draw_training, curves, data, diverged=diverged)],
-            alt=f"Training loss against tokens seen for {len(curves)} runs.",
+            [
+                partial(figures.draw_training, curves, data, diverged=diverged),
+                partial(figures.draw_training, curves, data, against="flops"),
+            ],
+            alt=f"Training loss against tokens seen and FLOPs spent for {len(curves)} runs.",
             caption="Training loss while training, averaged over short stretches; colour: "
             f"{color}. The drop at the end of each line is the decay of the learning rate.",
         )
@@ -165,6 +171,38 @@ def _picture_frontier(
         alt=f"Optimal model size and data against budget. {answers or STATUSES[fit.status].page}",
         caption=caption,
         height=430,
+    )
+
+
+def _picture_predicted(
+    data: MeasuredRuns, fit: Fit, outcomes: Sequence[ForecastOutcome]
+) -> Picture:
+    done = sum(one.measured is not None and not one.late for one in outcomes)
+    caption = "Measured loss against the loss of the law that answers: on the line it is right."
+    if done:
+        caption += " Stars: registered forecasts and what their runs reached; they are in no fit."
+    return _picture(
+        "predicted",
+        [partial(clouds.draw_predicted, data, fit, outcomes=outcomes)],
+        alt=f"Measured against predicted loss of {len(data)} fitted runs and {done} forecasts.",
+        caption=caption,
+        height=400,
+    )
+
+
+def _picture_cloud(fit: Fit, allocations: Sequence[Allocation]) -> Picture:
+    assert fit.frontier is not None  # of a fit with draws
+    flops = allocations[0].flops if allocations else fit.frontier.range[1]
+    count = len(fit.draws)
+    return _picture(
+        "cloud",
+        [partial(clouds.draw_exponents, fit), partial(clouds.draw_optima, fit, flops)],
+        alt=f"{count} bootstrap draws of the exponents alpha and beta, and of the best size and "
+        f"data at {format_flops(flops)} FLOPs.",
+        caption=f"What {count} bootstrap draws leave open: the exponents of the law that is "
+        f"quoted, and the best size and data for {format_flops(flops)} FLOPs by what answers. "
+        "Diamonds are the estimates. Model error beyond the data is in the intervals, not here.",
+        height=380,
     )
 
 

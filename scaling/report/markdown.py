@@ -20,7 +20,7 @@ from scaling.report.citation import cite_report
 from scaling.report.rows import RUN_HEADINGS, list_coefficients, list_runs
 from scaling.report.sensitivity import describe_spread, list_variants
 from scaling.report.table_rows import COLUMNS, list_columns, list_headings, list_table_runs
-from scaling.words.checks import name_check
+from scaling.words.checks import name_check, name_entry
 from scaling.words.forecasts import describe_score, list_forecast_rows
 from scaling.words.plain import FORECAST_HEADINGS, format_share, replace_unprintable
 from scaling.words.statuses import STATUSES
@@ -102,6 +102,7 @@ def render_markdown(data: ReportData) -> str:
     marks = {True: "passed", False: "**failed**", None: "not judged"}
     lines += [
         f"- {marks[check.passed]}: {_plain(name_check(check))} {_plain(check.seen)}"
+        + (f" What to do: {name_entry(check)}" if check.passed is False else "")
         for check in fit.checks
     ] + [""]
     lines += ["## Checklist (Li et al. 2025, arXiv:2502.18969)", ""]

@@ -204,10 +204,16 @@ function writeCommand(table, asked) {
 
 function describeDistance(flops, [low, high]) {
   const beyond = Math.max(Math.log10(flops / high), Math.log10(low / flops));
-  if (beyond <= 0.005) return "inside the trained budgets";
+  if (beyond <= 0.005) return { tone: "good", text: "inside the trained budgets" };
   const span = Math.log10(high / low);
-  const grade = beyond > span ? ", further out than they are wide" : beyond > span / 2 ? ", more than half of their span" : "";
-  return `${Number(beyond.toPrecision(2))} decades beyond the trained budgets${grade}`;
+  const far = beyond > span, half = beyond > span / 2;
+  const grade = far ? ", further out than they are wide" : half ? ", more than half of their span" : "";
+  const decades = Number(beyond.toPrecision(2));
+  const side = flops > high ? "above" : "below";
+  return {
+    tone: far ? "red" : half ? "amber" : "good",
+    text: `${decades} ${decades === 1 ? "decade" : "decades"} ${side} the trained budgets${grade}`,
+  };
 }
 
 function describeMoney(table, asked, one) {
@@ -226,13 +232,15 @@ function startCalculator() {
   const asked = { served: 0, unique: null };
 
   const update = () => {
-    const one = answer(table, asked);
-    show("command", writeCommand(table, asked));
+    const one = asked.refused ? null : answer(table, asked);
+    show("command", asked.refused ? "–" : writeCommand(table, asked));
     find("refusal").hidden = one !== null;
     document.getElementById("calculator-answer").hidden = one === null;
-    show("distance", describeDistance(asked.flops, table.covered));
+    const distance = asked.refused ? { tone: "", text: "–" } : describeDistance(asked.flops, table.covered);
+    show("distance", distance.text);
+    find("distance").dataset.tone = distance.tone;
     if (one === null) {
-      show("refusal", "No answer here: the text would be repeated more than four times, which only runs that repeat theirs can judge, or the question lies beyond this table.");
+      show("refusal", asked.refused || "No answer here: the text would be repeated more than four times, which only runs that repeat theirs can judge, or the question lies beyond this table.");
       for (const name of ["loss", "ratio", "money", "epochs"]) show(name, "–");
       for (const name of ["params", "tokens", "loss"]) delete box.dataset[name];
       return;
@@ -264,7 +272,8 @@ function startSliders(box, asked, update) {
     const typed = box.querySelector(`[data-types="${name}"]`);
     const [low, high] = [Number(slider.dataset.low), Number(slider.dataset.high)];
     const set = (value, from) => {
-      asked[name] = Math.min(high, Math.max(low, value));
+      asked[name] = value;
+      asked.refused = "";
       const words = asked[name] < 1e5 ? threeDigits(asked[name]) : plainFlops(asked[name]);
       if (from !== slider) slider.value = Number(slider.max) * Math.log(asked[name] / low) / Math.log(high / low);
       if (from !== typed || asked[name] !== value) typed.value = words;
@@ -278,8 +287,14 @@ function startSliders(box, asked, update) {
     });
     typed.addEventListener("change", () => {
       const value = readNumber(typed.value);
-      if (value > 0 && Number.isFinite(value)) { set(value, typed); update(); }
-      else typed.setAttribute("aria-invalid", "true");
+      const ends = `${plainFlops(low)} to ${plainFlops(high)}`;
+      if (!(value > 0 && Number.isFinite(value))) {
+        asked.refused = `“${typed.value}” is no number: write 1e21, 10^21, 70M, 10T or 5 PFLOPs.`;
+      } else if (value < low / 1.01 || value > high * 1.01) {
+        asked.refused = `This page answers from ${ends}; the command line answers further.`;
+      } else set(Math.min(high, Math.max(low, value)), typed);
+      typed.setAttribute("aria-invalid", String(asked.refused !== ""));
+      update();
     });
     set(Number(slider.dataset.start), null);
   }
@@ -317,5 +332,64 @@ function startStops(box, conditions, asked, update) {
   }
 }
 
+// --- figures to take along -----------------------------------------------------------------------
+
+// The drawn figure as a file of its own, in the light colours that stand in it as fallbacks.
+function writeSvg(figure) {
+  const drawn = [...figure.querySelectorAll(".wide svg, .narrow svg")];
+  const svg = (drawn.find((one) => one.getClientRects().length) ?? drawn[0]).cloneNode(true);
+  const [, , width, height] = svg.getAttribute("viewBox").split(" ");
+  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  svg.setAttribute("font-family", "DejaVu Sans, Helvetica, Arial, sans-serif");
+  const sheet = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  for (const [name, value] of [["width", width], ["height", height], ["fill", "#ffffff"]]) sheet.setAttribute(name, value);
+  svg.prepend(sheet);
+  const text = new XMLSerializer().serializeToString(svg);
+  return { text: text.replace(/var\(--[\w-]+, (#[0-9a-f]{6})\)/g, "$1"), width: Number(width), height: Number(height) };
+}
+
+function asAddress({ text }) {
+  return `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+}
+
+function asPng(drawing) {
+  return new Promise((resolve) => {
+    const image = new Image();
+    image.onload = () => {
+      const canvas = document.createElement("canvas");
+      [canvas.width, canvas.height] = [3 * drawing.width, 3 * drawing.height];
+      canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+      resolve(canvas.toDataURL("image/png"));
+    };
+    image.src = asAddress(drawing);
+  });
+}
+
+function startDownloads() {
+  for (const figure of document.querySelectorAll("figure[data-key]")) {
+    const offer = (form, make) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = form;
+      button.setAttribute("aria-label", `Save this figure as ${form}`);
+      button.addEventListener("click", async () => {
+        const link = document.createElement("a");
+        link.href = await make(writeSvg(figure));
+        link.download = `${document.title.split(" ")[0]}-${figure.dataset.key}.${form.toLowerCase()}`;
+        figure.dataset.saved = link.href.slice(0, 40);
+        link.click();
+      });
+      return button;
+    };
+    const row = document.createElement("span");
+    row.className = "save";
+    row.append(offer("SVG", asAddress), offer("PNG", asPng));
+    figure.querySelector("figcaption").append(row);
+  }
+}
+
 startCalculator();
 startFigures();
+startDownloads();

@@ -74,7 +74,8 @@ from scaling.report.sources import (
 from scaling.report.table_rows import MOST_ROWS, list_columns, list_headings, list_table_runs
 from scaling.units import format_count, format_flops
 from scaling.units.losses import LossScale
-from scaling.words.forecasts import describe_score, list_forecast_rows
+from scaling.words.checks import name_entry
+from scaling.words.forecasts import describe_score, list_checked, list_forecast_rows
 from scaling.words.letters import write_formula
 from scaling.words.plain import FORECAST_HEADINGS, format_share
 from scaling.words.recipes import list_recipes, say_step
@@ -159,6 +160,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "status": status.page,
         "question": _find_question(data.sweep_yaml),
         "answers": [describe_answer(one, fit, data.facts, data.scale) for one in data.allocations],
+        "checked": [] if data.forecasts is None else list_checked(data.forecasts, data.scale),
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
         "table_of_answers": list_answers(fit, data.allocations, data.scale),
@@ -176,6 +178,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         if data.is_listed
         else describe_count(fit, data.origin is not None),
         "checks": group_checks(fit, data.allocations),
+        "name_entry": name_entry,
     }
 
 

@@ -44,7 +44,13 @@ class RejectedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a sweep trains, longest first, and what it does not."""
+    """What a sweep trains, and what it does not.
+
+    Attributes:
+        cells: Runs to train, longest first.
+        rejected: Grid points that will not be trained, each with its reason.
+        warnings: What to know before training, one sentence each.
+    """
 
     cells: tuple[Cell, ...]
     rejected: tuple[RejectedCell, ...]

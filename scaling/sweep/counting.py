@@ -43,7 +43,16 @@ def count_total_params(shape: ModelShape) -> int:
 
 
 def count_params(shape: ModelShape, convention: CountConvention) -> int:
-    """Parameters of `shape` under the named convention."""
+    """Parameters of a model under a convention.
+
+    Args:
+        shape: The model.
+        convention: `matmul` (every parameter in a matrix product), `total` (every stored one) or
+            `non_embedding` (neither lookup embedding nor head).
+
+    Returns:
+        Number of parameters.
+    """
     counts = family_of(shape).counts(shape)
     match convention:
         case "matmul":
@@ -61,5 +70,11 @@ def count_flops_per_token(shape: ModelShape, *, head_flops: bool = True) -> int:
         shape: The model.
         head_flops: Whether the head's products count; False as Kaplan et al. 2020,
             arXiv:2001.08361, did (Porian et al. 2024, arXiv:2406.19146, sec. 3.1).
+
+    Returns:
+        FLOPs of one training token; C = D times that.
+
+    Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 2.1; full attention: Hoffmann et al. 2022,
+    arXiv:2203.15556, appendix F.
     """
     return family_of(shape).flops_per_token(shape, head_flops=head_flops)

@@ -47,12 +47,15 @@ def plan_sweep(
     """Everything the sweep trains, longest first.
 
     Args:
-        spec: What the user asked.
-        facts: What the prepared corpus is.
-        memory_bytes: Memory that one run may use; None: not checked.
+        spec: What the sweep file asks for.
+        facts: Size, vocabulary and digest of the prepared corpus.
+        memory_bytes: Memory that one run may use [bytes]; None: not checked.
         recorded: Runs of the sweep's ledger that have a result. Replicates among them stay
             (`replicates.py` says what is promised); nothing else of the plan depends on them.
         validations: Runs that registered forecasts speak of; one that is a cell already stays that.
+
+    Returns:
+        Cells, rejected grid points and warnings.
 
     Raises:
         SpecError: No cell of the grid can be trained, or one would not fit into memory.

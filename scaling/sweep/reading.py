@@ -30,8 +30,14 @@ _OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its valu
 def load_sweep(path: Path) -> SweepSpec:
     """Read and check a sweep file.
 
+    Args:
+        path: A YAML file of the keys in docs/sweep-file.md.
+
+    Returns:
+        What it asks for; nothing is prepared or planned yet.
+
     Raises:
-        SpecError: With every problem of the file.
+        SpecError: The file is wrong; every problem is named, one line each.
     """
     try:
         if not path.is_file():  # a folder, a FIFO or nothing

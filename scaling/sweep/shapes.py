@@ -13,6 +13,13 @@ class ModelShape:
     """The integers that every model has; a family that needs more adds them in a subclass.
 
     What is countable of a model follows from its shape alone: `families` says how.
+
+    Attributes:
+        family: Name of the family of models, e.g. `transformer`.
+        vocab_size: Distinct tokens.
+        seq_len: Context [tokens].
+        d_model: Width of the residual stream.
+        n_layers: Number of layers.
     """
 
     family: str

@@ -103,7 +103,10 @@ class ResourcesSpec(SpecModel):
 
 
 class SweepSpec(SpecModel):
-    """What the user asks: grid × model × recipe × data × seeds × resources."""
+    """What a sweep file asks for: grid × model × recipe × data × seeds × resources.
+
+    Its fields are the keys of the file (docs/sweep-file.md).
+    """
 
     name: Name = Field(description="folder of results and report: a-z, 0-9, - and _, at most 64")
     corpus: CorpusSpec

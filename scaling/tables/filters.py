@@ -28,7 +28,7 @@ _WHOLE_EPOCH = 1.0 + 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """What is asked for; the defaults leave nothing out.
+    """Rules that leave rows out of a fit; the defaults leave nothing out.
 
     Attributes:
         flops_range: Lowest and highest C [FLOPs] kept, both included; None: no such end.
@@ -69,10 +69,15 @@ class FilterEffect:
 
 
 def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[FilterEffect, ...]]:
-    """The table without the rows that a rule leaves out, and one effect for each rule asked for.
+    """Leave out the rows that declared rules name.
 
-    The effects stand in the table's notes, the rules in its digest; cost model and diverged runs
-    are those of the whole table.
+    Args:
+        table: Runs, one row each.
+        filters: The rules.
+
+    Returns:
+        The other rows, and one effect for each rule asked for. The effects stand in the table's
+        notes, the rules in its digest; cost model and diverged runs are those of the whole table.
 
     Raises:
         UsageError: A rule is out of its range, needs a column that the table lacks, or leaves no

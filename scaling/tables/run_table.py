@@ -69,7 +69,8 @@ class RunTable:
         names: (contract's name, what the file's columns make it of), for messages.
         loss_unit: What the loss column held; `loss` is in nats whatever it was.
         metrics: Further quantities of the rows; `metric_table.fit_metric` fits one.
-        metric_facts: Of the metric in the place of the loss; None: it is the loss.
+        metric_facts: Name, unit and direction of what is fitted in place of the loss; None: the
+            loss itself.
     """
 
     run: tuple[str, ...]
@@ -139,10 +140,14 @@ def make_table(
     the cost model. It leaves out names, notes and the path.
 
     Args:
-        params, tokens, loss: N, D and held-out loss [nats/token].
+        params, tokens, loss: N, D and held-out loss [nats/token], each of shape (n,).
         run: Name of each row; None: its number.
-        cost: FLOPs per token; None: what the rows' C says.
-        more: Any other column of `columns.KEPT` or fact of RunTable, by its attribute.
+        cost: FLOPs per token as a function of N; None: what the rows' C says.
+        more: Any other column of `columns.KEPT` (docs/tables.md), of shape (n,), or fact of
+            RunTable, by its attribute.
+
+    Returns:
+        The table; its rows are in the order given.
 
     Raises:
         TableError: Lengths differ, or N, D, loss or C is not positive and finite.

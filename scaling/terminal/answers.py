@@ -11,6 +11,7 @@ from scaling.tables.metrics import MetricFacts, name_quantity
 from scaling.terminal.questions import describe_asked, list_assumptions, list_costs, list_trade_offs
 from scaling.units import align_columns, clean_line, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
+from scaling.words.checks import CATALOGUE
 from scaling.words.statuses import STATUSES
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
         ]
         unused = "not used" if name == "envelope" else "no minimum used"
         lines += [f"  {unused}: {line}" for line in frontier.rejected]
-    return "\n".join(lines + _format_checks(fit.checks, scale))
+    lines += _format_checks(fit.checks, scale)
+    if any(check.passed is False for check in fit.checks):
+        lines.append(f"  What to do about each: {CATALOGUE}")
+    return "\n".join(lines)
 
 
 def format_groups(

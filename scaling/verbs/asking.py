@@ -307,7 +307,7 @@ def compare(
 
     How much of A's compute B needs for the same loss. Both are results folders or tables of runs.
     """
-    from scaling.compare.multiplier import compare as compare_recipes
+    from scaling.compare.multiplier import compare_tables
     from scaling.errors import NoFitError
     from scaling.terminal.answers import format_comparison
 
@@ -328,7 +328,7 @@ def compare(
     if stored_one and stored_two:
         same = stored_one.facts.digest == stored_two.facts.digest
     try:
-        answer = compare_recipes(
+        answer = compare_tables(
             one,
             two,
             flops=flops,

@@ -122,7 +122,7 @@ sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), m
 
 def _describe_columns() -> str:
     needed, more = (", ".join(one.name for one in some) for some in (REQUIRED, OPTIONAL))
-    return f"Needed: {needed}. Optional: {more} (README)."
+    return f"Needed: {needed}. Optional: {more} (docs/tables.md)."
 
 
 def filter_options(function: _F) -> _F:
@@ -192,7 +192,7 @@ def fit_options(function: _F) -> _F:
             default="all",
             show_default=True,
             help="Which of Chinchilla's approaches answers; all: parametric, beside the others; "
-            "envelope: only where points along runs compare (README, Points along runs).",
+            "envelope: only where points along runs compare (docs/tables.md).",
         ),
         family_option,
         _count_option,

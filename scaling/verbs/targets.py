@@ -90,7 +90,7 @@ def read_target(
         )
     name, peak, source = "", peak_flops, ""
     if target is not None:
-        device = find_device(target, also="")
+        device = find_device(target)
         name, peak, source = device.name, device.peak_flops, device.source
     if peak is None or not 0.0 < peak < math.inf:
         raise click.UsageError(f"--peak-flops is {peak:g}; say the FLOP/s of one, as in 9.9e14.")

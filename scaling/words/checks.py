@@ -90,6 +90,16 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Some IsoFLOP curves do not bend upwards",
         "Those budgets are left out of Approach 2: noise or the recipe hides the minimum.",
     ),
+    "target_out_of_reach": CheckWords(
+        "Some compute reaches the loss asked for",
+        "The loss asked for may be out of reach",
+        "The target lies within the uncertainty of E: its compute has no upper bound.",
+    ),
+    "repeats_not_measured": CheckWords(
+        "The answer repeats no text",
+        "The answer repeats text, and these runs did not",
+        "What a repeated token is worth is published, not measured on these runs.",
+    ),
     "too_few_cells": CheckWords(
         "There are enough runs for the law",
         "Too few runs for the law",
@@ -195,7 +205,29 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Much held-out text occurs in training",
         "Copied text rewards memory, in large models most.",
     ),
+    # Of two tables.
+    "same_text": CheckWords(
+        "Both tables were evaluated on the same tokens",
+        "The tables were evaluated on different tokens",
+        "Losses of two tasks do not compare.",
+    ),
+    "within_reach": CheckWords(
+        "B reaches A's loss with some compute",
+        "B never reaches A's loss, or reaches it with any compute",
+        "The tables' losses hardly overlap: the multiplier has no end.",
+    ),
+    "exponents_shared": CheckWords(
+        "Both recipes fit one pair of exponents",
+        "The recipes have different exponents",
+        "The multiplier holds at this budget only.",
+    ),
+    "order_kept": CheckWords(
+        "One recipe is better at every budget",
+        "The recipes may change places along C",
+        "Which recipe is better depends on the budget, or is not known.",
+    ),
 }
+CATALOGUE = "docs/checks.md"  # what to do about each
 
 
 def name_check(check: Check) -> str:
@@ -213,6 +245,11 @@ def describe_failure(check: Check) -> str:
     if words is None:
         return f"{check.seen} {check.advice}".strip()
     return f"{words.fails}. {words.consequence}"
+
+
+def name_entry(check: Check) -> str:
+    """Where the catalogue says what to do about a check."""
+    return f"{CATALOGUE}#{check.code}"
 
 
 def sort_by_gravity(checks: Iterable[Check]) -> list[Check]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from scaling.ledger.forecasts import ForecastOutcome, ForecastRecord
 from scaling.units import format_count, format_flops
 from scaling.units.losses import NATS, LossScale
@@ -32,6 +34,32 @@ def describe_verdict(outcome: ForecastOutcome) -> str:
     within = "within" if outcome.inside else "outside"
     late = "; made after its run had ended, not scored" if outcome.late else ""
     return f"{abs(outcome.error):.2%} {side} the forecast, {within} the interval{late}"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedForecast:
+    """A forecast whose run is trained, in a sentence, and whether the interval held it."""
+
+    words: str
+    inside: bool
+
+
+def list_checked(record: ForecastRecord, scale: LossScale = NATS) -> list[CheckedForecast]:
+    """Every forecast that was made before its run ended and can be judged."""
+    checked = []
+    for outcome in record.outcomes:
+        if outcome.measured is None or outcome.error is None or outcome.late:
+            continue
+        said = outcome.registered.forecast
+        loss, low, high = (scale.to(one) for one in (said.loss, said.low, said.high))
+        words = (
+            f"Checked: for {format_flops(said.run.flops)} FLOPs, "
+            f"{said.run.flops / said.largest_flops:.3g} times the largest budget fitted, "
+            f"{loss:.3f} ({low:.3f} to {high:.3f}) {scale.label} was forecast before the run was "
+            f"trained; it reached {scale.to(outcome.measured):.3f}."
+        )
+        checked.append(CheckedForecast(words, bool(outcome.inside)))
+    return checked
 
 
 def list_forecast_rows(record: ForecastRecord, scale: LossScale = NATS) -> list[tuple[str, ...]]:

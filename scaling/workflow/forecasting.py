@@ -53,8 +53,8 @@ def forecast_run(
     """Predict the loss of the nearest buildable run at a budget's optimum, and register that.
 
     Args:
-        stored: The sweep.
-        fit: Of its runs, with bootstrap draws.
+        stored: An opened results folder, as `read_runs` returns it.
+        fit: A fit of its runs, with bootstrap draws.
         flops: Budget C [FLOPs].
         near: The fit's own rows; the loss is then forecast by those near the run
             (design/nearness.py), which is what suggestions are made for. None: by the fit's law.
@@ -240,6 +240,12 @@ def _forecast_by(
 
 
 def review_forecasts(stored: StoredSweep) -> ForecastRecord:
-    """Every registered forecast of a sweep as of now, its outcome where there is one, and the
-    score."""
+    """Every registered forecast of a sweep as of now, with its outcome where there is one.
+
+    Args:
+        stored: An opened results folder, as `read_runs` returns it.
+
+    Returns:
+        Forecasts, outcomes and the score; a folder without forecasts gives an empty record.
+    """
     return judge_forecasts(read_forecasts(stored.folder), stored.results.results)

@@ -68,11 +68,13 @@ def prepare_sweep(
             a cluster are checked there.
         validate: Also plan the runs that the sweep's registered forecasts speak of.
 
+    Returns:
+        The sweep with its corpus and its plan; nothing is trained.
+
     Raises:
-        UsageError: There is no forecast to validate.
-        SpecError: With every problem of the file, or no cell of it can be trained.
+        UsageError: There is no forecast to validate, or an extra is not installed.
+        SpecError: The file is wrong (every problem is named), or no cell of it can be trained.
         CorpusError: The text cannot be read.
-        UsageError: An extra is not installed.
     """
     from scaling.data.sources import prepare_source
     from scaling.sweep.reading import load_sweep

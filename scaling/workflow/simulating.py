@@ -68,10 +68,13 @@ def simulate_sweep(
     """Draw a sweep's losses from a prior law and fit them, many times.
 
     Args:
-        sweep: What is planned.
+        sweep: The planned sweep, as `prepare_sweep` returns it.
         prior_law: Results folder whose fit is believed; None: a published law.
         noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
-        level: Of the intervals.
+        level: Probability with which each interval should hold the truth.
+
+    Returns:
+        Expected intervals of the sweep's forecasts, failed checks, and what changes would do.
 
     Raises:
         UsageError, NoFitError: The prior has no law or no noise to draw from.

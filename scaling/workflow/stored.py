@@ -163,11 +163,18 @@ def read_runs(
         count: How N is counted; a table that is no export of a folder states its own.
         head_flops: Whether a folder's C holds the head's products, as it should. Without them
             runs of one budget do not cost the same, and have none.
-        columns, loss_unit, drop_bad, states, where, anyway: Of a table; a folder is in nats.
+        columns, loss_unit, drop_bad, states, where, anyway: How a table is read, as in
+            `read_table`; a folder is in nats and needs none of them.
         metric: What stands in the place of the loss; None: the loss.
 
     Returns:
         The table, and the sweep it came from (None for a table).
+
+    Raises:
+        UsageError: There is no such folder or file, or it is of another version.
+        SpecError: The folder's sweep file does not make the sweep that it is named after.
+        IntegrityError: What identifies the folder is damaged.
+        TableError: The table is wrong; every problem is named.
     """
     if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
         if columns or drop_bad or where or states != USUAL:

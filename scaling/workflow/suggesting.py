@@ -83,10 +83,13 @@ def suggest_cells(
         source: A results folder, opened or not, whose runs count as done and whose law is
             believed; or a sweep file, of which nothing is done yet and whose own grid is not
             looked at.
-        spend: FLOPs at most.
+        spend: What the cells may cost in all [FLOPs].
         forecast: Budget whose lowest loss is to be forecast [FLOPs].
         root: Where results/.cache lies, for the corpus of a sweep file.
         noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
+
+    Returns:
+        The cells, the sweep that holds them, and the forecast's expected error before and after.
 
     Raises:
         QueryError: Spend or forecast is no budget, or the spend pays for too little.

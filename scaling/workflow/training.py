@@ -69,11 +69,14 @@ def train_sweep(
     """Train every planned run that the ledger does not have.
 
     Args:
-        sweep: What to train.
-        ledger: Where results are and go.
-        executor: Where runs are trained, by its name in the registry.
-        address: Of a Ray cluster to join.
+        sweep: The planned sweep, as `prepare_sweep` returns it.
+        ledger: The results folder, read and written.
+        executor: Where runs are trained, by its name in the registry: `ray` or `inline`.
+        address: Address of a Ray cluster to join; None: Ray on this machine.
         track: Trackers that are told of every committed run.
+
+    Returns:
+        Which runs finished, diverged or failed, and how the sweep ended.
 
     Raises:
         UsageError: A tracker is not installed, or there is no such executor.

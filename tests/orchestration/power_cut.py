@@ -129,7 +129,7 @@ class Houses:
 
 
 def start_driver(houses: Houses, folder: Path, count: int, steps: int) -> subprocess.Popen[str]:
-    words = [str(HERE / "join.py"), str(folder), str(count), str(steps), f"{HEAD}:{PORT}"]
+    words = [str(HERE / "drive.py"), str(folder), str(count), f"{HEAD}:{PORT}", str(steps)]
     return subprocess.Popen(
         houses.inside(0, [sys.executable, *words]),
         env=houses.environment,

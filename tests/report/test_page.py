@@ -20,9 +20,11 @@ from scaling.allocation import Allocation
 from scaling.fitting.fitted import Check, FitStatus, Interval
 from scaling.report.answers import mark_distance
 from scaling.report.data import ReportData
+from scaling.report.markdown import render_markdown
 from scaling.report.page import render_page, write_report
 from scaling.sweep.cells import RejectedCell
 from scaling.units import format_count, format_flops
+from scaling.words.checks import CATALOGUE, name_entry
 from scaling.words.statuses import STATUSES
 
 PAYLOADS = (
@@ -200,6 +202,19 @@ def test_every_run_id_and_check_is_on_the_page(page: str) -> None:
         assert " ".join(check.seen.split()) in text
 
 
+def test_failed_checks_alone_name_what_to_do(page: str) -> None:
+    data = standard_data()
+    failed = {name_entry(check) for check in data.fit.checks if check.passed is False}
+    assert failed
+    assert (
+        failed
+        <= set(re.findall(rf"{CATALOGUE}#\w+", page))
+        <= failed
+        | {name_entry(check) for check in data.allocations[0].checks if check.passed is False}
+    )
+    assert all(f"What to do: {one}\n" in render_markdown(data) for one in failed)
+
+
 def test_page_needs_nothing_from_outside(page: str) -> None:
     page = cut_scripts(page)
     assert "http" not in page.replace("http-equiv", "")
@@ -339,7 +354,7 @@ def test_types_of_a_report_do_not_load_matplotlib() -> None:
 def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
     page = cut_scripts(page)
     pictures = re.findall(r"<svg ([^>]*)>", page)
-    assert len(pictures) == 16  # eight figures, each for wide and narrow pages
+    assert len(pictures) == 22  # eleven figures, each for wide and narrow pages
     assert all(re.search(r'role="img" aria-label="[^"]{30,}"', one) for one in pictures)
     assert page.count("<figcaption>") == 8
     headings = [int(level) for level in re.findall(r"<h([1-6])", page)]

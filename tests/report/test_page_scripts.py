@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 selenium = pytest.importorskip("selenium.webdriver", reason="selenium is in the extra dev")
 By = pytest.importorskip("selenium.webdriver.common.by").By
 Keys = pytest.importorskip("selenium.webdriver.common.keys").Keys
+WebDriverWait = pytest.importorskip("selenium.webdriver.support.ui").WebDriverWait
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = REPOSITORY / "results" / "code"
@@ -135,6 +136,43 @@ def test_what_the_command_line_refuses_the_calculator_refuses(browser: Any, page
     assert "--unique-tokens" in command
     assert browser.find_element(By.CSS_SELECTOR, "[data-show=refusal]").is_displayed()
     assert not browser.find_element(By.ID, "calculator-answer").is_displayed()
+
+
+def show(browser: Any, name: str) -> str:
+    return browser.find_element(By.CSS_SELECTOR, f"[data-show={name}]").text
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("many", "is no number"), ("-3", "is no number"), ("10T10", "is no number"), ("1e30", "from")],
+)
+def test_what_cannot_be_answered_is_said_and_no_old_answer_stays(
+    browser: Any, page: Path, typed: str, words: str
+) -> None:
+    open_page(browser, page)
+    browser.execute_script(ASK, typed, None, None)
+    assert words in show(browser, "refusal")
+    assert not browser.find_element(By.ID, "calculator-answer").is_displayed()
+    assert (show(browser, "loss"), show(browser, "command")) == ("–", "–")
+    browser.execute_script(ASK, "3e11", None, None)  # and the next question is answered
+    assert browser.find_element(By.ID, "calculator-answer").is_displayed()
+
+
+def test_a_distance_says_its_side(browser: Any, page: Path) -> None:
+    open_page(browser, page)
+    for typed, words in (("3.2e12", "1 decade above"), ("1e11", "inside")):
+        browser.execute_script(ASK, typed, None, None)
+        assert words in show(browser, "distance")
+
+
+@pytest.mark.parametrize(("form", "kind"), [("SVG", "image/svg+xml"), ("PNG", "image/png")])
+def test_a_figure_can_be_taken_along(browser: Any, page: Path, form: str, kind: str) -> None:
+    open_page(browser, page)
+    figure = browser.find_element(By.CSS_SELECTOR, "[data-key=compute]")
+    button = figure.find_element(By.XPATH, f".//button[text()='{form}']")
+    browser.execute_script("arguments[0].click()", button)
+    WebDriverWait(browser, 20).until(lambda _: figure.get_attribute("data-saved"))
+    assert figure.get_attribute("data-saved").startswith(f"data:{kind}")
 
 
 def test_sliders_answer_the_keyboard(browser: Any, page: Path) -> None:

@@ -32,6 +32,7 @@ def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> N
     assert len(said.splitlines()) <= 15
     assert all(code in said for code in failed)
     assert "held-out error" in whole
+    assert whole.rstrip().endswith("What to do about each: docs/checks.md")
     assert "\nprojection: N* = " in whole
 
 
