@@ -48,7 +48,7 @@ def test_help_lists_every_verb() -> None:
 
 
 def test_the_list_of_verbs_says_what_each_does_not_how_it_is_typed() -> None:
-    listed = call("--help").out.partition("Commands:")[2]
+    listed = call("--help").out.partition("Common:")[2]
     assert "scaling " not in listed.replace("`scaling run`", "")
     assert "Write a commented sweep file" in listed
 

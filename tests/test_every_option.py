@@ -159,6 +159,11 @@ def list_cases() -> list[Case]:
     add("plan", sweep, "--root", "elsewhere")
     add("plan", sweep, "--cpus", "2")  # refused, as is the next
     add("plan", sweep, "--price-per-hour", "1")
+    there = ("s.yaml", "--devices", "8")
+    add("plan", there, "--target", "h100", instead=("--target", "a100"))
+    add("plan", there, "--peak-flops", "1e15", instead=("--target", "h100"))
+    add("plan", ("s.yaml", "--target", "h100"), "--devices", "8")  # refused without
+    add("plan", (*there, "--target", "h100"), "--mfu", "0.3")
     add("plan", sweep, "--validate")
     add("plan", sweep, "--prior-law", "code")
     add("plan", sweep, "--noise", "0.01")
@@ -183,6 +188,7 @@ ELSEWHERE = {
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",
     ("status", "--watch"): "tests/test_watching.py::--watch",
+    ("status", "--verbose"): "tests/test_watching.py::verbose=True",
     ("logs", "--follow"): "tests/test_watching.py::follow",
     ("retry", "--failed"): "tests/test_watching.py::--failed",
     ("retry", "--diverged"): "tests/test_watching.py::--diverged",

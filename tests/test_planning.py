@@ -139,9 +139,10 @@ def test_the_plan_says_what_its_sweep_will_say(
         "cells": [],
         "totals": {
             "runs": 0, "flops": 0, "flops_spent": 0, "tokens": 0, "cached": 0, "peak_bytes": 0,
-            "disk_bytes": 0,
+            "disk_bytes": 0, "device_memory_bytes": None,
         },
-        "throughput": None, "rejected": [], "warnings": [], "reference": "", "simulation": said,
+        "target": None, "throughput": None, "rejected": [], "warnings": [], "reference": "",
+        "simulation": said,
     }  # fmt: skip
     text = format_plan(plan)
     assert "expected 90% intervals" in text

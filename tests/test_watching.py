@@ -18,10 +18,13 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement
 from scaling.ledger.signs import Heartbeat
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import make_shape
 from scaling.terminal.status import format_status
+from scaling.units import format_count
+from scaling.words.runs import name_run
 from scaling.workflow.keeping import renew_runs
 from scaling.workflow.stored import open_results
-from scaling.workflow.watching import SweepWatch, find_run, is_over, read_log
+from scaling.workflow.watching import SweepWatch, find_newest_run, find_run, is_over, read_log
 
 CODE = Path(__file__).parents[1] / "results" / "code"
 KEPT = 43  # of its 46 runs, 4 of which checked forecasts
@@ -79,7 +82,9 @@ def test_a_running_run_is_shown_with_tokens_rate_and_time_left(folder: Path) -> 
     others = sum(one.flops for one in list_longest(folder, 3)) - run.flops
     left = others + run.flops - live["tokens"] * run.flops / run.tokens
     assert status["seconds_left"] == pytest.approx(left / (1000 * run.flops / run.tokens))
-    assert f"{run.run_id} running: 25% of" in format_status(status)
+    name = name_run(run)
+    assert f"\n  {name} running: 25% of" in format_status(status)
+    assert f"\n  {run.run_id} {name} running: 25% of" in format_status(status, verbose=True)
     assert json.dumps(status, allow_nan=False)
 
 
@@ -148,6 +153,32 @@ def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
 
 
 # --- logs -------------------------------------------------------------------------------------
+
+
+def test_logs_without_a_run_show_the_one_that_wrote_last(folder: Path) -> None:
+    ledger, runs = Ledger.open(folder), list_longest(folder, 3)
+    attempts = [(run, begin_attempt(ledger, run)) for run in runs]
+    for at, (run, attempt) in enumerate(attempts):  # the second wrote last
+        path = ledger.attempt_folder(run.run_id, attempt)
+        os.utime(path, (4e9 - abs(at - 1), 4e9 - abs(at - 1)))
+    assert find_newest_run(folder)[1] == runs[1]
+    done = call("logs", folder)
+    assert done.out.startswith(f"attempt {attempts[1][1]}\n")
+    assert f"run {runs[1].run_id}: {name_run(runs[1])}" in done.errors
+
+
+def test_logs_of_a_sweep_that_has_not_begun_say_so(folder: Path) -> None:
+    shutil.rmtree(folder / "runs")
+    done = call("logs", folder)
+    assert (done.code, done.out) == (2, "")
+    assert "no run has begun yet" in done.errors
+
+
+def test_a_run_is_named_by_its_model_and_its_size(folder: Path) -> None:
+    run = dataclasses.replace(list_longest(folder, 1)[0], seed=3)
+    shape = make_shape(256, 128, d_model=48, n_layers=3)
+    named = name_run(dataclasses.replace(run, shape=shape))
+    assert named == f"48×3, 95.2k on {format_count(run.tokens)}, seed 3"
 
 
 def test_logs_end_with_the_traceback_of_a_failure(folder: Path) -> None:

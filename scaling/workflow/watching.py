@@ -9,6 +9,7 @@ Nothing is asked of the driver, so this works while it is busy, and after it has
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -27,6 +28,7 @@ from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.units import format_count
+from scaling.words.runs import name_run
 from scaling.workflow.stored import open_results
 from scaling.workflow.timing import describe_time
 
@@ -90,7 +92,8 @@ class SweepWatch:
             ),
             "seconds_left": left / rate if rate and left else None,
             "runs": [
-                {"run_id": run_id, "state": one.state, "why": one.why}
+                {"run_id": run_id, "name": name_run(self._runs[run_id])}
+                | {"state": one.state, "why": one.why}
                 | {"live": self._describe_live(run_id, one, now)}
                 for run_id, one in seen.items()
             ],
@@ -176,6 +179,25 @@ def find_run(folder: Path, prefix: str) -> tuple[Ledger, RunSpec]:
     raise UsageError(
         f'{folder}: {what} with {prefix[:40]!r}. "scaling status {folder} --json" lists them.'
     )
+
+
+def find_newest_run(folder: Path) -> tuple[Ledger, RunSpec]:
+    """The planned run whose attempt has written last.
+
+    Raises:
+        UsageError: None has begun.
+    """
+    stored = open_results(folder)
+    ledger, newest, found = stored.ledger, -1.0, None
+    for run in {cell.run.run_id: cell.run for cell in stored.plan.cells}.values():
+        for attempt in ledger.list_attempts(run.run_id)[:1]:
+            # Heartbeats are renamed into place, which is seen in the folder's time.
+            with contextlib.suppress(FileNotFoundError):
+                written = ledger.attempt_folder(run.run_id, attempt).stat().st_mtime
+                newest, found = max((newest, found), (written, run), key=lambda pair: pair[0])
+    if found is None:
+        raise UsageError(f"{folder}: no run has begun yet.")
+    return ledger, found
 
 
 def read_log(ledger: Ledger, run: RunSpec, *, follow: bool = False) -> Iterator[str]:
