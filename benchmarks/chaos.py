@@ -2,6 +2,7 @@
 
     python benchmarks/chaos.py                                  every victim, 20 strikes each
     python benchmarks/chaos.py --victims gcs raylet --kills 5   some of it
+    python benchmarks/chaos.py --victims own --kills 100        somebody's own trainer
     python benchmarks/chaos.py --race                           four drivers, no lock, 500 runs
     python benchmarks/chaos.py --locked                         50 drivers that come second
     python benchmarks/chaos.py --limits                         20 hung runs, 20 past their time
@@ -14,11 +15,13 @@ was there is gone or another one, every result hashes clean down to its files, a
 left. In the end every run has the result it would have had without the blows, and `verify` finds
 nothing.
 
-Processes are killed in a synthetic sweep on Ray; "inline" is a driver that trains by itself, which
-costs a second a kill and can be had by the hundred. Signals are sent to `scaling run` itself, with
-the real trainer: beside the above, each attempt under way must leave a checkpoint no older than its
-last sign of life, the command that continues must be printed, and no traceback. Its losses are
-compared with those of the same sweep left alone, bit by bit.
+Of "own" each blow strikes a trainer, its worker, the driver or the raylet, at random; every trainer
+has started a daemon, and its loss is made of all its steps. Other processes are killed in a
+synthetic sweep on Ray; "inline" is a driver that trains by itself, which costs a second a kill and
+can be had by the hundred. Signals are sent to `scaling run` itself, with the real trainer: beside
+the above, each attempt under way must leave a checkpoint no older than its last sign of life, the
+command that continues must be printed, and no traceback. Its losses are compared with those of the
+same sweep left alone, bit by bit.
 """
 
 import argparse
@@ -51,6 +54,7 @@ from synthetic import SETTINGS, expected_loss, make_cells, make_corpus, make_led
 
 from scaling.ledger.commit import Ledger  # noqa: E402
 from scaling.ledger.integrity import verify  # noqa: E402
+from scaling.ledger.marked import list_marked, name_mark  # noqa: E402
 from scaling.orchestration.driver import run_cells  # noqa: E402
 from scaling.orchestration.executors.ray import RayExecutor  # noqa: E402
 from scaling.sweep.cells import Cell  # noqa: E402
@@ -70,7 +74,10 @@ CODES = {
     "gcs": (0, 5),
     "worker+driver": (5,),
     "inline": (-9,),
+    "own": (0, 5),
 }
+OF_OWN = ("trainer", "worker", "driver", "raylet")
+GO_ON = ("trainer", "worker")  # what is struck again while the sweep goes on
 # Negative: before Python has set up a handler the signal itself ends it; a shell says 130 and 143.
 SIGNALS = {"sigint": (130, -2), "sigint twice": (130, -2), "sigterm": (143, -15)}
 WORDS_OF_RUN = "To continue:"
@@ -79,6 +86,34 @@ name: struck
 corpus: {source: python-stdlib, tokenizer: bytes}
 model: {seq_len: 128}
 grid: {budgets: [3e10, 6.5e10, 1.4e11], sizes: 5, span: 6}
+"""
+OWN_SWEEP = """\
+name: own
+trainer:
+  command: [%s, train.py]
+  files: [train.py]
+  data: none
+  models: [{name: a, params: 1000}]
+grid: {cells: [%s]}
+"""
+OWN_TRAINER = """\
+import json, os, subprocess, time
+run = json.load(open(os.environ["SCALING_RUN_FILE"]))
+folder, resume = run["folder"], run["resume_folder"]
+helper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+state = json.load(open(resume + "/checkpoint")) if resume else {"step": 0, "sum": 0}
+for step in range(state["step"] + 1, %d + 1):
+    time.sleep(%g)
+    state = {"step": step, "sum": (31 * state["sum"] + step * run["tokens"]) %% 1000003}
+    with open(folder + "/new", "w") as file:
+        json.dump(state, file)
+    os.rename(folder + "/new", folder + "/checkpoint")
+    row = {"step": step, "tokens": run["tokens"] * step / %d, "loss": 3.0}
+    with open(folder + "/metrics.jsonl", "a") as file:
+        file.write(json.dumps(row) + "\\n")
+helper.kill(), helper.wait()
+said = {"loss": 1 + state["sum"] / 1e6, "tokens": run["tokens"], "params": run["params"]}
+json.dump(said, open(folder + "/measured.json", "w"))
 """
 RUNS_PER_INLINE_KILL = 4
 RACING, RACE_RUNS = 4, 500
@@ -93,6 +128,7 @@ class Tally:
 
     kills: int = 0
     codes: Counter[int] = field(default_factory=Counter)
+    blows: Counter[str] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     lost: int = 0
     changed: int = 0
@@ -245,8 +281,51 @@ class RealSweep(Sweep):
         return behind
 
 
-def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
-    """One blow; False where its victim is not there (yet)."""
+class OwnSweep(Sweep):
+    """A sweep of somebody's own trainer, which is a command."""
+
+    name = "own"
+
+    def prepare(self) -> None:
+        each = ", ".join(f"{{params: 1000, tokens: {1000 + at}}}" for at in range(self.runs))
+        (self.folder / "sweep.yaml").write_text(OWN_SWEEP % (sys.executable, each))
+        (self.folder / "train.py").write_text(OWN_TRAINER % (STEPS, STEP_SECONDS, STEPS))
+
+    def words(self) -> list[str]:
+        return [str(TESTS / "own.py"), str(self.folder), "ray"]
+
+    def list_cells(self) -> list[Cell]:
+        return list(prepare_sweep(self.folder / "sweep.yaml", root=self.folder).plan.cells)
+
+    def expect_loss(self, run: RunSpec) -> float:
+        total = 0
+        for step in range(1, STEPS + 1):
+            total = (31 * total + step * run.tokens) % 1000003
+        return 1 + total / 1e6
+
+    def trainers(self) -> list[psutil.Process]:
+        """They and their daemons have sessions of their own, and a mark."""
+        return list_marked(name_mark(self.folder / "results" / self.name))
+
+    def family(self) -> Iterator[psutil.Process]:
+        seen = set()
+        for process in (*super().family(), *self.trainers()):
+            if process.pid not in seen:
+                seen.add(process.pid)
+                yield process
+
+
+def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> str:
+    """One blow; what it struck, empty where its victim is not there (yet)."""
+    if isinstance(sweep, OwnSweep):
+        victim = random.choice(OF_OWN)
+        if victim == "trainer":
+            there = [one for one in sweep.trainers() if _name(one) != "sleep"]
+            return victim if _kill(random.sample(there, min(1, len(there)))) else ""
+    return victim if _strike(victim, process, sweep) else ""
+
+
+def _strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
     if victim in ("command", "inline"):
         process.kill()
         return True
@@ -265,7 +344,8 @@ def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
 
 def torment(victim: str, kills: int, folder: Path) -> Tally:
     inline = ("inline", RUNS_PER_INLINE_KILL * kills) if victim == "inline" else ()
-    sweep, tally = Sweep(folder, *inline), Tally()
+    sweep = OwnSweep(folder) if victim == "own" else Sweep(folder, *inline)
+    tally = Tally()
     while tally.kills < kills:
         begun = time.time()
         process = sweep.start()
@@ -355,26 +435,27 @@ def _strike_until_ended(
     victim: str, kills: int, process: subprocess.Popen[str], sweep: Sweep, tally: Tally
 ) -> bool:
     """Workers are struck as often as there is time, everything else once; False: not at all."""
-    hit = False
+    hit = ""
     struck = time.monotonic()
     while tally.kills < kills and process.poll() is None:
         sweep.note_sessions(process)
         with contextlib.suppress(psutil.Error, IndexError):
-            if strike(victim, process, sweep):
-                hit, struck = True, time.monotonic()
+            if blow := strike(victim, process, sweep):
+                hit, struck = blow, time.monotonic()
                 tally.kills += 1
-        if hit and victim in ("raylet", "gcs") and is_alive_after(process, NOTICED_SECONDS):
+                tally.blows[blow] += 1
+        if hit in ("raylet", "gcs") and is_alive_after(process, NOTICED_SECONDS):
             tally.survived += 1  # it was starting, and started again
             time.sleep(random.uniform(0.0, 5.0))
             continue
-        if hit and victim != "worker":
+        if hit and hit not in GO_ON:
             break
-        time.sleep(random.uniform(0.3, 1.5) if victim == "worker" else 0.05)
+        time.sleep(random.uniform(0.3, 1.5) if hit or victim == "worker" else 0.05)
     said, _ = process.communicate()
     sweep.check(tally)
     if not hit:
         return process.returncode != 0
-    if victim != "worker" and process.returncode:
+    if hit not in GO_ON and process.returncode:
         tally.seconds.append(time.monotonic() - struck)
     tally.codes[process.returncode] += 1
     if process.returncode not in CODES[victim]:
@@ -383,6 +464,12 @@ def _strike_until_ended(
         wait_while(lambda: bool(list(sweep.family())), 10.0)
     tally.left += len(list(sweep.family()))
     return True
+
+
+def _name(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
 
 
 def _kill(processes: list[psutil.Process]) -> bool:
@@ -587,6 +674,8 @@ def report(victim: str, tally: Tally, seconds: float) -> None:
     )
     if tally.survived:
         print(f"    {tally.survived} times Ray was starting, and was started again")
+    if victim == "own":
+        print(f"    struck: {', '.join(f'{what} {times}' for what, times in tally.blows.items())}")
     if victim in SIGNALS:
         print(
             f"    {tally.attempts} attempts were under way; {tally.behind} left no checkpoint of "

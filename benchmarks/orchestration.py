@@ -8,6 +8,8 @@
     ray N        N runs on two Ray workers: wall-clock and driver CPU per run once both work
     busy N       N runs of 5 s on two workers: share of the time that they spend in the trainer
     tasks N      N empty Ray tasks, two workers: what Ray itself costs
+    own N        N runs of a trainer that is a command, inline: CPU beside that of the bare
+                 command, of a run and of each second that it is waited for
     tune N       N empty trials of Ray Tune as it is by default: a process per trial
 
 Each part runs in a process of its own, so that its peak memory is its own. Machines are shared:
@@ -30,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SYNTHETIC = ROOT / "tests" / "orchestration"
 sys.path.insert(0, str(SYNTHETIC))
 
+import own  # noqa: E402
 from synthetic import SETTINGS, make_cells, make_corpus, make_ledger, train_run  # noqa: E402
 
 from scaling.ledger.integrity import verify  # noqa: E402
@@ -48,6 +51,7 @@ TABLE = (
     *(("ray", count) for count in (100, 1000)),
     ("busy", 16),
     ("tasks", 1000),
+    ("own", 20),
     ("tune", 12),
 )
 
@@ -162,6 +166,50 @@ def measure_tasks(count: int) -> dict[str, float]:
     return {"ms a task": 1e3 * whole / count, "driver ms CPU a task": 1e3 * cpu / count}
 
 
+def measure_own(count: int) -> dict[str, float]:
+    """CPU of this process and of all it starts, less that of the commands alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        sweep, ledger = own.prepare(Path(folder), own.GOOD + "time.sleep(run['seed'])\n")
+        run, command = sweep.plan.cells[0].run, [sys.executable, "train.py"]
+
+        def train(seconds: int) -> None:
+            own.attempt(sweep, ledger, dataclasses.replace(run, seed=seconds))
+
+        def train_many() -> None:
+            for at in range(count):  # of another N each, and no seed, which it would sleep for
+                other = dataclasses.replace(run.shape, name=f"m{at}")
+                own.attempt(sweep, ledger, dataclasses.replace(run, shape=other))
+
+        train(1)  # imports
+        (attempt,) = ledger.folder.glob("runs/*/attempts/*")
+        environment = os.environ | {
+            "SCALING_RUN_FILE": str(attempt / "run" / "run.json"),
+            "SCALING_RUN_DIR": folder,
+            "SCALING_RESUME_DIR": "",
+        }
+
+        def command_many() -> None:
+            for _ in range(count):
+                subprocess.run(command, cwd=folder, env=environment, check=True)
+
+        many, bare = time_all_cpu(train_many), time_all_cpu(command_many)
+        ten = time_all_cpu(lambda: train(10))
+    return {
+        "s CPU of a run": many / count,
+        "of the bare command": bare / count,
+        "overhead": (many - bare) / count,
+        "a second of waiting": (ten - many / count) / 10,
+    }
+
+
+def time_all_cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this process and of the children it has waited for."""
+    before = os.times()
+    work()
+    after = os.times()
+    return sum(after[:4]) - sum(before[:4])
+
+
 def measure_tune(count: int) -> dict[str, float]:
     executor = RayExecutor(cpus=WORKERS)
     executor.start()
@@ -205,6 +253,7 @@ PARTS: dict[str, Callable[[int], dict[str, float]]] = {
     "ray": measure_ray,
     "busy": measure_busy,
     "tasks": measure_tasks,
+    "own": measure_own,
     "tune": measure_tune,
 }
 

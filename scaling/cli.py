@@ -30,6 +30,13 @@ from scaling.verbs.submitting import submit
 from scaling.verbs.suggesting import suggest
 from scaling.verbs.watching import cancel, logs, status, track
 
+_GROUPS: dict[str, tuple[click.Command, ...]] = {
+    "Common": (init, plan, run, fit, allocate, report),
+    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, sample),
+    "Train more, or elsewhere": (suggest, submit),
+    "Watch and keep": (status, logs, cancel, retry, verify, track),
+}
+
 
 def main() -> NoReturn:
     """Entry point of the console script."""
@@ -55,6 +62,14 @@ class _Commands(click.Group):
         cmd.short_help = " ".join(words.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
         super().add_command(cmd, name)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The verbs in groups, the common ones first."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, verbs in _GROUPS.items():
+            rows = [(str(verb.name), verb.get_short_help_str(width)) for verb in verbs]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="scaling")
@@ -68,9 +83,5 @@ def cli() -> None:
     """
 
 
-for verb in (
-    *(init, plan, suggest, run, submit),
-    *(read, fit, allocate, predict, forecast, backtest, compare, tokenizers, recipes, report),
-    *(sample, status, logs, cancel, retry, verify, track),
-):
+for verb in (verb for verbs in _GROUPS.values() for verb in verbs):
     cli.add_command(verb)

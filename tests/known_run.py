@@ -1,10 +1,13 @@
-"""A recipe and a corpus for tests to which it does not matter which."""
+"""A recipe, a corpus and runs for tests to which it does not matter which."""
 
 import dataclasses
 from typing import Any
 
 from scaling.sweep.corpus_facts import CorpusFacts
-from scaling.sweep.runspec import Recipe
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
+from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.shapes import make_shape
 
 RECIPE = Recipe(
     batch_sequences=1,
@@ -33,6 +36,13 @@ FACTS = CorpusFacts(
     unigram_entropy=3.23,
     overlap=0.03,
 )
+
+
+def plan_run(width: int, layers: int, tokens: float, **recipe: Any) -> RunSpec:
+    """A transformer of bytes with the recipe that the rules decide; `recipe` as in a sweep file."""
+    shape = make_shape(256, 128, d_model=width, n_layers=layers)
+    decided = decide_recipe(shape, tokens, RecipeSpec(**recipe))
+    return RunSpec(shape=shape, recipe=decided, data_digest=FACTS.digest, seed=0)
 
 
 def change_recipe(**changes: Any) -> Recipe:

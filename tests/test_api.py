@@ -1,15 +1,13 @@
 """The public names, the verbs and their exit codes."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import call
 
 import scaling
 
-REPOSITORY = Path(__file__).parents[1]
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
     *(
@@ -28,12 +26,6 @@ VERBS = (
 )
 
 
-def run_cli(*words: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=cwd
-    )
-
-
 def test_every_public_name_exists() -> None:
     for name in scaling.__all__:
         assert getattr(scaling, name) is not None
@@ -41,7 +33,7 @@ def test_every_public_name_exists() -> None:
 
 def test_no_public_name_is_hidden_by_a_room() -> None:
     """Importing a subpackage binds its name in the package, over whatever is public there."""
-    rooms = {path.stem for path in (REPOSITORY / "scaling").iterdir()}
+    rooms = {path.stem for path in Path(scaling.__file__).parent.iterdir()}
     assert rooms.isdisjoint(scaling.__all__)
 
 
@@ -51,48 +43,48 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 
 def test_help_lists_every_verb() -> None:
-    done = run_cli("--help")
-    assert done.returncode == 0
-    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+    done = call("--help")
+    assert done.code == 0
+    assert all(f"  {verb} " in done.out for verb in VERBS)
 
 
 def test_the_list_of_verbs_says_what_each_does_not_how_it_is_typed() -> None:
-    listed = run_cli("--help").stdout.partition("Commands:")[2]
+    listed = call("--help").out.partition("Common:")[2]
     assert "scaling " not in listed.replace("`scaling run`", "")
     assert "Write a commented sweep file" in listed
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_of_a_verb_begins_with_two_examples(verb: str) -> None:
-    lines = run_cli(verb, "--help").stdout.split("\n")
+    lines = call(verb, "--help").out.split("\n")
     body = [line.strip() for line in lines[1:] if line.strip()]
     assert body[0].startswith(f"scaling {verb} ")
     assert body[1].startswith(f"scaling {verb} ")
 
 
 def test_unknown_verb_exits_2() -> None:
-    assert run_cli("trian").returncode == 2
+    assert call("trian").code == 2
 
 
 def test_missing_table_exits_2_and_says_so(tmp_path: Path) -> None:
-    done = run_cli("fit", str(tmp_path / "nothing.csv"))
-    assert done.returncode == 2
-    assert "nothing.csv" in done.stderr
-    assert "Traceback" not in done.stderr
+    done = call("fit", str(tmp_path / "nothing.csv"))
+    assert done.code == 2
+    assert "nothing.csv" in done.errors
+    assert "Traceback" not in done.errors
 
 
 def test_folder_without_results_exits_2(tmp_path: Path) -> None:
-    done = run_cli("allocate", str(tmp_path), "--flops", "1e20")
-    assert done.returncode == 2
-    assert "sweep.json" in done.stderr
+    done = call("allocate", str(tmp_path), "--flops", "1e20")
+    assert done.code == 2
+    assert "sweep.json" in done.errors
 
 
 def test_a_table_of_one_run_exits_4_with_json(tmp_path: Path) -> None:
     table = tmp_path / "one.csv"
     table.write_text("N,D,loss\n1e8,2e9,3.1\n")
-    done = run_cli("fit", str(table), "--json")
-    assert done.returncode == 4
-    answer = json.loads(done.stdout)
+    done = call("fit", str(table), "--json")
+    assert done.code == 4
+    answer = json.loads(done.out)
     assert answer["law"] is None
     assert answer["status"] == "failed"
 
@@ -100,9 +92,9 @@ def test_a_table_of_one_run_exits_4_with_json(tmp_path: Path) -> None:
 def test_malformed_rows_exit_2_naming_each(tmp_path: Path) -> None:
     table = tmp_path / "bad.csv"
     table.write_text("N,D,loss\n1e8,2e9,3.1\n-1,2e9,3\n1e8,nan,3\n1e8,2e9,x\n")
-    done = run_cli("fit", str(table))
-    assert done.returncode == 2
-    assert all(f"bad.csv:{line}" in done.stderr for line in (3, 4, 5))
+    done = call("fit", str(table))
+    assert done.code == 2
+    assert all(f"bad.csv:{line}" in done.errors for line in (3, 4, 5))
 
 
 @pytest.mark.parametrize("flops", ["0", "-1", "nan", "1e400"])
@@ -114,6 +106,6 @@ def test_a_budget_that_is_no_budget_exits_2(flops: str, tmp_path: Path) -> None:
         for d in (2e9, 4e9, 8e9, 2e10)
     ]
     table.write_text("N,D,loss\n" + "\n".join(rows) + "\n")
-    done = run_cli("allocate", str(table), "--no-bootstrap", f"--flops={flops}")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    done = call("allocate", str(table), "--no-bootstrap", f"--flops={flops}")
+    assert done.code == 2
+    assert "Traceback" not in done.errors

@@ -1,17 +1,12 @@
 """Whatever is asked wrongly: exit 2, what and where in a line each, all at once, no traceback."""
 
-import contextlib
-import io
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-from scaling.cli import cli
-from scaling.verbs.exits import find_exit_code
+from commands import Said, call
 
 SWEEP = "name: a\ncorpus: {source: text, paths: [data]}\ngrid: {budgets: [1e8]}\n"
 RUNS = [
@@ -20,13 +15,6 @@ RUNS = [
     for tokens in (1e8, 3e8, 1e9, 3e9)
 ]
 TABLE = "N,D,loss\n" + "".join(f"{n!r},{d!r},{loss!r}\n" for n, d, loss in RUNS)
-
-
-@dataclass(frozen=True)
-class Said:
-    code: int
-    out: str
-    errors: str
 
 
 @pytest.fixture
@@ -50,13 +38,6 @@ def _no_hang() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-
-
-def run(*words: object) -> Said:
-    out, errors = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
-        code = find_exit_code(lambda: cli.main([str(w) for w in words], standalone_mode=False))
-    return Said(code, out.getvalue(), errors.getvalue())
 
 
 def check_refusal(said: Said, *parts: str) -> None:
@@ -92,7 +73,7 @@ def test_text_that_cannot_be_read_is_said_at_its_place(
     (root / "magic.bin").write_bytes(b"\x93NUMPY\0\xff")
     (root / "s.yaml").write_text(SWEEP.replace("[data]", paths))
     for verb in (["plan"], ["run", "--executor", "inline"]):
-        said = run(*verb, "s.yaml")
+        said = call(*verb, "s.yaml")
         check_refusal(said, *parts)
         assert all(
             line.startswith("s.yaml:2:31: corpus.paths: ") for line in said.errors.splitlines()
@@ -119,7 +100,7 @@ def test_a_grid_that_cannot_be_trained_is_said_at_its_place(
     root: Path, sweep: str, says: str
 ) -> None:
     (root / "s.yaml").write_text(sweep)
-    said = run("plan", "s.yaml")
+    said = call("plan", "s.yaml")
     check_refusal(said, says)
     assert said.errors.startswith("s.yaml:3:7: grid: ")
 
@@ -128,7 +109,7 @@ def test_every_key_of_the_resources_is_checked_at_once(root: Path) -> None:
     (root / "s.yaml").write_text(
         SWEEP + "resources: {time_limit: 0, stall_limit: -3, cpus_per_run: 2.5, cpus_per_rn: 1}\n"
     )
-    said = run("plan", "s.yaml")
+    said = call("plan", "s.yaml")
     check_refusal(said, "Did you mean 'cpus_per_run'?")
     assert [line.split(": ")[0] for line in said.errors.splitlines()] == [
         "s.yaml:4:25", "s.yaml:4:41", "s.yaml:4:59", "s.yaml:4:64",
@@ -144,7 +125,7 @@ def test_what_is_no_sweep_file_is_refused_without_reading_it(root: Path, kind: s
     if kind == "large":
         with path.open("wb") as file:
             file.truncate(100 * 2**20)
-    check_refusal(run("plan", path), str(path))
+    check_refusal(call("plan", path), str(path))
 
 
 # --- tables and questions ---------------------------------------------------------------------
@@ -181,12 +162,12 @@ def test_what_is_no_sweep_file_is_refused_without_reading_it(root: Path, kind: s
 )
 def test_every_bad_row_of_a_table_is_listed(root: Path, table: str, parts: list[str]) -> None:
     (root / "t.csv").write_text(table)
-    check_refusal(run("fit", "t.csv", "--no-bootstrap"), *parts)
+    check_refusal(call("fit", "t.csv", "--no-bootstrap"), *parts)
 
 
 def test_bad_rows_are_left_out_when_asked_and_duplicates_are_kept(root: Path) -> None:
     (root / "t.csv").write_text(TABLE + "1e6,1e8,nan\n" + TABLE.split("\n", 1)[1])
-    said = run("fit", "t.csv", "--no-bootstrap", "--drop-bad")
+    said = call("fit", "t.csv", "--no-bootstrap", "--drop-bad")
     assert said.code == 0
     assert "fit of 40 runs" in said.out
     assert "nan is not a finite number" in said.errors
@@ -208,7 +189,7 @@ def test_bad_rows_are_left_out_when_asked_and_duplicates_are_kept(root: Path) ->
 )
 def test_a_question_without_an_answer_is_a_usage_error(root: Path, words: tuple[str, ...]) -> None:
     (root / "t.csv").write_text(TABLE)
-    check_refusal(run(*words, "--no-bootstrap"))
+    check_refusal(call(*words, "--no-bootstrap"))
 
 
 @pytest.mark.parametrize("verb", ["fit", "allocate", "predict", "report", "status", "verify"])
@@ -220,4 +201,4 @@ def test_what_is_neither_results_nor_table_is_named(root: Path, verb: str, kind:
     if kind == "pipe":
         os.mkfifo(path)
     more = {"allocate": ["--flops", "1e9"], "predict": ["--params", "1e6", "--tokens", "1e9"]}
-    check_refusal(run(verb, path, *more.get(verb, [])), path.split("\x1b")[0])
+    check_refusal(call(verb, path, *more.get(verb, [])), path.split("\x1b")[0])

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import call, start
 
 SWEEP = """\
 name: tiny
@@ -19,12 +20,6 @@ grid: {budgets: [1.8e9, 3.6e9, 7.2e9], sizes: 4, span: 2.1, prior: {params: 8400
 forecast: [1e10]
 """
 CELLS = 12
-
-
-def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *words], capture_output=True, text=True, cwd=root
-    )
 
 
 def start_sweep(root: Path) -> subprocess.Popen[str]:
@@ -71,9 +66,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert said == ""
     assert "scaling run tiny.yaml --executor inline" in errors
 
-    done = run_cli(folder, "run", "tiny.yaml", "--executor", "inline")
-    assert done.returncode in (0, 4), done.stderr
-    (folder / "said.txt").write_text(done.stdout)
+    done = start("run", "tiny.yaml", "--executor", "inline", cwd=folder)
+    assert done.code in (0, 4), done.errors
+    (folder / "said.txt").write_text(done.out)
     after = list_results(folder)
     assert before.items() <= after.items()
     assert len(after) == CELLS
@@ -84,9 +79,9 @@ def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
     kept = json.loads((root / "kept.json").read_text())
     attempts = {run: len(list(root.glob(f"results/tiny/runs/{run}/attempts/*"))) for run in kept}
     assert set(attempts.values()) == {1}
-    run_cli(root, "verify", "results/tiny", "--repair")  # a kill may have left temporary files
-    verified = run_cli(root, "verify", "results/tiny")
-    assert (verified.returncode, verified.stdout) == (0, "results/tiny: 0 finding(s)\n")
+    call("verify", "results/tiny", "--repair", cwd=root)  # a kill may have left temporary files
+    verified = call("verify", "results/tiny", cwd=root)
+    assert (verified.code, verified.out) == (0, "results/tiny: 0 finding(s)\n")
 
 
 def test_the_answer_names_parameters_and_tokens(root: Path) -> None:
@@ -100,10 +95,12 @@ def test_the_answer_names_parameters_and_tokens(root: Path) -> None:
 def test_the_same_command_again_trains_nothing(root: Path) -> None:
     before = list_results(root)
     page = (root / "reports" / "tiny" / "index.html").stat().st_mtime_ns
-    again = run_cli(root, "run", "tiny.yaml", "--executor", "inline")
+    again = start("run", "tiny.yaml", "--executor", "inline", cwd=root)
     assert list_results(root) == before
     assert (root / "reports" / "tiny" / "index.html").stat().st_mtime_ns == page
-    assert again.stdout == (root / "said.txt").read_text()
+    assert again.out == (root / "said.txt").read_text()
+    whole = call("run", "tiny.yaml", "--executor", "inline", "--verbose", cwd=root)
+    assert len(whole.out) > len(again.out)
 
 
 def test_added_budgets_train_only_what_is_new(root: Path) -> None:
@@ -111,7 +108,7 @@ def test_added_budgets_train_only_what_is_new(root: Path) -> None:
     more = SWEEP.replace("7.2e9]", "7.2e9, 9e9]")
     (root / "tiny.yaml").write_text(more)
     try:
-        planned = json.loads(run_cli(root, "plan", "tiny.yaml", "--no-benchmark", "--json").stdout)
+        planned = json.loads(call("plan", "tiny.yaml", "--no-benchmark", "--json", cwd=root).out)
         assert sum(cell["cached"] for cell in planned["cells"]) == CELLS
         assert len(planned["cells"]) == CELLS + 4
     finally:
@@ -120,14 +117,14 @@ def test_added_budgets_train_only_what_is_new(root: Path) -> None:
 
 
 def test_a_device_is_measured_once_and_status_compares(root: Path) -> None:
-    assert "scaling plan measures" in run_cli(root, "status", "results/tiny").stdout
-    first, second = (run_cli(root, "plan", "tiny.yaml", "--json") for _ in range(2))
-    assert "measured the throughput" in first.stderr
-    assert second.stderr == ""
-    assert json.loads(first.stdout) == json.loads(second.stdout)
-    cells = json.loads(first.stdout)["cells"]
+    assert "scaling plan measures" in call("status", "results/tiny", cwd=root).out
+    first, second = (call("plan", "tiny.yaml", "--json", cwd=root) for _ in range(2))
+    assert "measured the throughput" in first.errors
+    assert second.errors == ""
+    assert json.loads(first.out) == json.loads(second.out)
+    cells = json.loads(first.out)["cells"]
     assert all(cell["cached"] and cell["predicted_seconds"] > 0 for cell in cells)
-    time = json.loads(run_cli(root, "status", "results/tiny", "--json").stdout)["time"]
+    time = json.loads(call("status", "results/tiny", "--json", cwd=root).out)["time"]
     # One run was killed, another stopped: what they had done before is not in their time.
     assert CELLS - 2 <= time["compared_runs"] <= CELLS
     assert time["ratio"] > 0
@@ -151,17 +148,17 @@ def test_reading_verbs_speak_json(root: Path) -> None:
         ("verify", "results/tiny"),
         ("plan", "tiny.yaml", "--no-benchmark"),
     ):
-        done = run_cli(root, *words, "--json")
-        assert done.returncode in (0, 4), (words, done.stderr)
-        assert json.loads(done.stdout)["schema_version"] == 1, words
+        done = call(*words, "--json", cwd=root)
+        assert done.code in (0, 4), (words, done.errors)
+        assert json.loads(done.out)["schema_version"] == 1, words
 
 
 def test_a_fault_of_the_machine_ends_with_the_command_that_continues(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SWEEP + "resources: {cpus_per_run: 4096}\n")
-    done = run_cli(tmp_path, "run", "tiny.yaml")
-    assert (done.returncode, done.stdout) == (5, "")
-    assert "one run needs 4096 CPU cores, this machine has" in done.stderr
-    assert done.stderr.endswith("To continue:\n  scaling run tiny.yaml\n")
+    done = start("run", "tiny.yaml", cwd=tmp_path)
+    assert (done.code, done.out) == (5, "")
+    assert "one run needs 4096 CPU cores, this machine has" in done.errors
+    assert done.errors.endswith("To continue:\n  scaling run tiny.yaml\n")
 
 
 def test_ctrl_c_during_the_imports_ends_it_without_a_traceback(tmp_path: Path) -> None:
@@ -185,9 +182,9 @@ def test_a_broken_sweep_file_is_answered_with_all_its_errors(tmp_path: Path) -> 
         "name: Bad Name\ncorpus: {source: python-stdlib}\n"
         "grid: {budgts: [1e10], sizes: 5}\nseeds: [0, 0]\n"
     )
-    done = run_cli(tmp_path, "run", "bad.yaml")
-    assert done.returncode == 2
-    places = [line.split(": ")[0] for line in done.stderr.splitlines()]
+    done = start("run", "bad.yaml", cwd=tmp_path)
+    assert done.code == 2
+    places = [line.split(": ")[0] for line in done.errors.splitlines()]
     assert places == ["bad.yaml:1:7", "bad.yaml:3:1", "bad.yaml:3:8", "bad.yaml:4:8"]
-    assert "Did you mean 'budgets'?" in done.stderr
+    assert "Did you mean 'budgets'?" in done.errors
     assert not (tmp_path / "results").exists()

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from sibling_sweeps import run_cli, train_siblings
+from commands import call, start
+from sibling_sweeps import train_siblings
 
 SWEEP = """\
 name: pair
@@ -49,27 +50,27 @@ def test_runs_are_trained_with_the_recipe_of_their_folder(root: Path) -> None:
 
 
 def test_a_plan_names_the_sweep_of_every_cell(root: Path) -> None:
-    plan = json.loads(run_cli(root, "plan", "pair.yaml", "--json", "--no-benchmark").stdout)
+    plan = json.loads(call("plan", "pair.yaml", "--json", "--no-benchmark", cwd=root).out)
     assert {cell["sweep"] for cell in plan["cells"]} == {"pair-warm", "pair-rules"}
     assert all(cell["cached"] for cell in plan["cells"])
 
 
 def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
-    assert run_cli(root, "verify", "results/pair-warm").returncode == 0
-    assert "finished" in run_cli(root, "status", "results/pair-rules").stdout
+    assert call("verify", "results/pair-warm", cwd=root).code == 0
+    assert "finished" in call("status", "results/pair-rules", cwd=root).out
 
 
 def test_two_runs_each_are_too_few_to_compare_and_say_so(root: Path) -> None:
-    done = run_cli(root, "recipes", "results/pair-warm", "results/pair-rules")
-    assert done.returncode == 2
-    assert "0 of 2 recipes have a frontier; two are needed" in done.stderr
+    done = call("recipes", "results/pair-warm", "results/pair-rules", cwd=root)
+    assert done.code == 2
+    assert "0 of 2 recipes have a frontier; two are needed" in done.errors
     assert "recipes are not compared: 0 of 2" in (root / "said.txt").read_text()
 
 
 def test_sweeps_of_other_cells_are_not_compared(root: Path) -> None:
     other = SWEEP.replace("6e8", "9e8").replace("name: pair", "name: other")
     (root / "other.yaml").write_text(other)
-    assert run_cli(root, "run", "other.yaml", "--executor", "inline").returncode == 4
-    done = run_cli(root, "recipes", "results/pair-warm", "results/other-rules")
-    assert done.returncode == 2
-    assert "differ in more than the recipe" in done.stderr
+    assert start("run", "other.yaml", "--executor", "inline", cwd=root).code == 4
+    done = call("recipes", "results/pair-warm", "results/other-rules", cwd=root)
+    assert done.code == 2
+    assert "differ in more than the recipe" in done.errors

@@ -5,7 +5,8 @@ import math
 from pathlib import Path
 
 import pytest
-from sibling_sweeps import run_cli, train_siblings
+from commands import call, start
+from sibling_sweeps import train_siblings
 
 SWEEP = """\
 name: pair
@@ -29,7 +30,7 @@ def test_each_tokenizer_has_results_and_a_page(root: Path) -> None:
 
 
 def test_a_plan_names_the_tokenizer_of_every_cell(root: Path) -> None:
-    plan = json.loads(run_cli(root, "plan", "pair.yaml", "--json").stdout)
+    plan = json.loads(call("plan", "pair.yaml", "--json", cwd=root).out)
     assert {cell["tokenizer"] for cell in plan["cells"]} == {"bytes", "words:400"}
     assert all(cell["cached"] for cell in plan["cells"])
     runs = {cell["run_id"] for cell in plan["cells"]}
@@ -41,24 +42,24 @@ def test_a_plan_names_the_tokenizer_of_every_cell(root: Path) -> None:
 
 def test_running_again_trains_nothing(root: Path) -> None:
     before = {p: p.read_bytes() for p in (root / "results").glob("*/runs/*/result.json")}
-    again = run_cli(root, "run", "pair.yaml", "--executor", "inline")
-    assert again.returncode == 4
+    again = start("run", "pair.yaml", "--executor", "inline", cwd=root)
+    assert again.code == 4
     assert {p: p.read_bytes() for p in (root / "results").glob("*/runs/*/result.json")} == before
 
 
 def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
     folder = "results/pair-words-400"
-    fitted = run_cli(root, "fit", folder, "--json", "--no-bootstrap")
-    assert fitted.returncode == 4  # one run has no law
-    assert json.loads(fitted.stdout)["n"] == 1
-    assert run_cli(root, "verify", folder).returncode == 0
-    assert "finished" in run_cli(root, "status", folder).stdout
+    fitted = call("fit", folder, "--json", "--no-bootstrap", cwd=root)
+    assert fitted.code == 4  # one run has no law
+    assert json.loads(fitted.out)["n"] == 1
+    assert call("verify", folder, cwd=root).code == 0
+    assert "finished" in call("status", folder, cwd=root).out
 
 
 def test_one_run_each_is_too_little_to_compare_and_says_so(root: Path) -> None:
-    done = run_cli(root, "tokenizers", "results/pair-bytes", "results/pair-words-400")
-    assert done.returncode == 2
-    assert "0 of 2 tokenizers have a law; two are needed" in done.stderr
+    done = call("tokenizers", "results/pair-bytes", "results/pair-words-400", cwd=root)
+    assert done.code == 2
+    assert "0 of 2 tokenizers have a law; two are needed" in done.errors
     assert "tokenizers are not compared: 0 of 2" in (root / "said.txt").read_text()
 
 
@@ -72,6 +73,6 @@ def test_bits_per_byte_are_per_byte_of_the_same_text(root: Path) -> None:
 
 
 def test_what_is_no_results_folder_does_not_compare(root: Path) -> None:
-    done = run_cli(root, "tokenizers", "results/pair-bytes", "pair.yaml")
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    done = call("tokenizers", "results/pair-bytes", "pair.yaml", cwd=root)
+    assert done.code == 2
+    assert "Traceback" not in done.errors

@@ -1,11 +1,11 @@
 """GPUs that are not here: what a plan says of them, refuses, and asks Ray for."""
 
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from commands import call, start
+from known_run import plan_run
 
 from scaling.errors import EnvironmentFault, SpecError
 from scaling.orchestration.cluster import Need, check_fit
@@ -15,10 +15,7 @@ from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.gpu_memory import check_gpu_memory, estimate_gpu_memory
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import load_sweep, parse_sweep
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import make_shape
 from scaling.training import device, gain
 from scaling.workflow import devices
 from scaling.workflow.preparing import prepare_sweep
@@ -33,9 +30,7 @@ resources: {gpus_per_run: %s}
 
 
 def make_run(width: int, layers: int, *, sequences: int = 8) -> RunSpec:
-    shape = make_shape(256, 128, d_model=width, n_layers=layers)
-    recipe = decide_recipe(shape, 1e7, RecipeSpec(batch_sequences=sequences))
-    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
+    return plan_run(width, layers, 1e7, batch_sequences=sequences)
 
 
 @pytest.fixture
@@ -44,15 +39,16 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "find_gpu", lambda: found)
 
 
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the corpus is prepared once; nothing is trained here."""
+    return tmp_path_factory.mktemp("devices")
+
+
 def write_sweep(folder: Path, *, params: str = "2e4", share: str = "0.25") -> Path:
     path = folder / "a.yaml"
     path.write_text(SWEEP % (params, share))
     return path
-
-
-def run_cli(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scaling", *words]
-    return subprocess.run(command, capture_output=True, text=True, cwd=root)
 
 
 # --- memory -----------------------------------------------------------------------------------
@@ -77,31 +73,31 @@ def test_a_share_that_is_too_small_is_refused_with_one_that_is_not() -> None:
         check_gpu_memory([run], "mixed", share=1.0, memory=need // 2, name="G")
 
 
-def test_the_plan_refuses_what_its_share_cannot_hold(tmp_path: Path, gpu: None) -> None:
-    prepare_sweep(write_sweep(tmp_path), root=tmp_path)
-    path = write_sweep(tmp_path, share="0.05")  # 0.8 GiB: less than CUDA itself takes
+def test_the_plan_refuses_what_its_share_cannot_hold(root: Path, gpu: None) -> None:
+    prepare_sweep(write_sweep(root), root=root)
+    path = write_sweep(root, share="0.05")  # 0.8 GiB: less than CUDA itself takes
     with pytest.raises(SpecError, match=r"a\.yaml:5:27: resources\.gpus_per_run: a model of 2"):
-        prepare_sweep(path, root=tmp_path)
+        prepare_sweep(path, root=root)
 
 
 # --- where there is none ----------------------------------------------------------------------
 
 
-def test_a_plan_without_the_gpu_says_what_it_leaves_out(tmp_path: Path) -> None:
-    write_sweep(tmp_path)
-    done = run_cli(tmp_path, "plan", "a.yaml")
-    assert done.returncode == 0, done.stderr
-    assert "warning: no GPU is seen here" in done.stdout
-    assert "time: not measured" in done.stdout
+def test_a_plan_without_the_gpu_says_what_it_leaves_out(root: Path) -> None:
+    write_sweep(root)
+    done = call("plan", "a.yaml", cwd=root)
+    assert done.code == 0, done.errors
+    assert "warning: no GPU is seen here" in done.out
+    assert "time: not measured" in done.out
 
 
 @pytest.mark.parametrize("executor", ["ray", "inline"])
-def test_a_run_without_the_gpu_ends_before_anything_is_started(tmp_path, executor) -> None:
-    write_sweep(tmp_path)
-    done = run_cli(tmp_path, "run", "a.yaml", "--executor", executor)
-    assert done.returncode == 5
-    assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.stderr
-    assert not list(tmp_path.glob("results/a/runs/*"))
+def test_a_run_without_the_gpu_ends_before_anything_is_started(root, executor) -> None:
+    write_sweep(root)
+    done = start("run", "a.yaml", "--executor", executor, cwd=root)
+    assert done.code == 5
+    assert "gpus_per_run is 0.25, and no CUDA GPU is seen here" in done.errors
+    assert not list(root.glob("results/a/runs/*"))
 
 
 @pytest.mark.parametrize("share", ["0", "1.5", "-1", "true"])
@@ -113,8 +109,8 @@ def test_a_share_is_above_zero_and_at_most_one(share: str) -> None:
 # --- time and throughput ----------------------------------------------------------------------
 
 
-def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(tmp_path: Path, gpu: None) -> None:
-    sweep = prepare_sweep(write_sweep(tmp_path), root=tmp_path)
+def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(root: Path, gpu: None) -> None:
+    sweep = prepare_sweep(write_sweep(root), root=root)
     on_gpu = devices.name_device(sweep.spec, sweep.corpus.facts, precision="mixed")
     assert on_gpu.processor == "NVIDIA Test"
     bare = sweep.spec.model_copy(
@@ -175,7 +171,7 @@ class FakeRay:
     def shutdown(self): ...
 
 
-def start(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
+def start_ray(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple[FakeRay, int]:
     fake = FakeRay(resources)
     monkeypatch.setattr(ray_module.importlib, "import_module", lambda name: fake)
     executor = RayExecutor(cpus=4, gpus_per_run=gpus)
@@ -187,25 +183,25 @@ def start(monkeypatch, resources: dict[str, float], gpus: float | None) -> tuple
 
 
 def test_a_share_of_a_gpu_is_asked_of_ray(monkeypatch) -> None:
-    fake, capacity = start(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
+    fake, capacity = start_ray(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
     assert fake.started["num_gpus"] is None  # as many as Ray finds
     assert (fake.asked["num_gpus"], fake.asked["max_calls"]) == (0.25, ATTEMPTS_PER_WORKER)
     assert capacity == 4
 
 
 def test_a_worker_is_not_used_again_where_ray_might_give_it_another_gpu(monkeypatch) -> None:
-    fake, _ = start(monkeypatch, {"CPU": 4.0, "GPU": 2.0}, 0.5)
+    fake, _ = start_ray(monkeypatch, {"CPU": 4.0, "GPU": 2.0}, 0.5)
     assert fake.asked["max_calls"] == 1
 
 
 def test_a_sweep_without_gpus_asks_for_none(monkeypatch) -> None:
-    fake, _ = start(monkeypatch, {"CPU": 4.0}, None)
+    fake, _ = start_ray(monkeypatch, {"CPU": 4.0}, None)
     assert (fake.started["num_gpus"], fake.asked["num_gpus"]) == (0, 0)
 
 
 def test_a_ray_that_finds_no_gpu_is_not_waited_for(monkeypatch) -> None:
     with pytest.raises(EnvironmentFault, match=r"needs 1 CPU core and 0\.25 of a GPU.*0 GPUs"):
-        start(monkeypatch, {"CPU": 4.0}, 0.25)
+        start_ray(monkeypatch, {"CPU": 4.0}, 0.25)
 
 
 def test_shares_do_not_reach_over_two_gpus() -> None:

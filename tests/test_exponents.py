@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ SIZES = (4e4, 2e6)
 LADDER = list_ladder(256, 128, max_params=1e9)
 
 
+@cache
 def train(
     recipe: str,
     *,
@@ -79,7 +81,12 @@ def train(
     )
 
 
-GOOD, POOR = train("matched"), train("long-warmup", penalty=0.1)
+def train_good() -> Trained:
+    return train("matched")
+
+
+def train_poor() -> Trained:
+    return train("long-warmup", penalty=0.1)
 
 
 def find_true_exponent(vocab_size: int, head_flops: bool, span: tuple[float, float]) -> float:
@@ -125,7 +132,7 @@ def test_what_counting_the_head_does_is_found_by_minima(vocab_size: int) -> None
 
 def test_a_penalty_on_few_tokens_raises_the_exponent_and_the_steps_say_by_how_much() -> None:
     """Minima follow it; a law's powers of N and D cannot, and take most of it for a larger B."""
-    compared = compare_exponents([POOR, GOOD])
+    compared = compare_exponents([train_poor(), train_good()])
     poor, good = compared.points
     assert poor.law.value > good.law.value + 0.005
     assert poor.minima is not None
@@ -144,16 +151,16 @@ def test_the_law_that_made_the_runs_comes_back() -> None:
     noise-free law gives the exponent of its own frontier."""
     cost = make_ladder_cost(LADDER, "matmul")
     expected = estimate_exponent(CHINCHILLA, LAW, cost, (1e13, 3e14))
-    (point, _) = compare_exponents([GOOD, POOR]).points
+    (point, _) = compare_exponents([train_good(), train_poor()]).points
     assert point.law.value == pytest.approx(float(expected[0]), abs=2e-3)
 
 
 def test_minima_at_equal_c_are_those_of_the_budgets_where_the_head_counts() -> None:
     """Reading sizes off along their tokens does not move the exponent of a grid of budgets."""
-    assert GOOD.counted is not None
-    line = GOOD.fit.approaches["isoflop"]
-    assert GOOD.counted[0].a == pytest.approx(line.a, abs=0.02)
-    assert GOOD.counted[0].flops == pytest.approx((1e13, 3e14), rel=0.02)
+    assert train_good().counted is not None
+    line = train_good().fit.approaches["isoflop"]
+    assert train_good().counted[0].a == pytest.approx(line.a, abs=0.02)
+    assert train_good().counted[0].flops == pytest.approx((1e13, 3e14), rel=0.02)
 
 
 def test_runs_of_few_sizes_carry_no_minima_under_either_count() -> None:
@@ -195,17 +202,18 @@ def test_the_head_is_a_sure_step_where_the_recipe_is_not() -> None:
 
 def test_a_recipe_without_a_frontier_is_left_out_and_named() -> None:
     lost = dataclasses.replace(
-        POOR, fit=dataclasses.replace(POOR.fit, approaches={}, reason="too few runs")
+        train_poor(),
+        fit=dataclasses.replace(train_poor().fit, approaches={}, reason="too few runs"),
     )
-    compared = compare_exponents([lost, GOOD, train("again")])
+    compared = compare_exponents([lost, train_good(), train("again")])
     assert compared.left_out == {"long-warmup": "too few runs"}
     assert "left out: long-warmup: too few runs" in format_exponents(compared)
     with pytest.raises(UsageError, match="1 of 2 recipes have a frontier"):
-        compare_exponents([lost, GOOD])
+        compare_exponents([lost, train_good()])
 
 
 def test_text_json_and_page_hold_the_same_exponents() -> None:
-    compared = compare_exponents([POOR, GOOD])
+    compared = compare_exponents([train_poor(), train_good()])
     contract = json.loads(json.dumps(compared.to_contract(), allow_nan=False))
     assert contract["schema_version"] == 1
     assert contract["flops"] == pytest.approx(3e14)

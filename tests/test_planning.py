@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import parse_sweep
 from scaling.terminal.plan import format_plan
-from scaling.workflow import preparing
+from scaling.workflow import preparing, simulating
 from scaling.workflow.preparing import find_run_memory
 from scaling.workflow.simulating import list_forecasts, simulate_sweep
 from scaling.workflow.stored import open_results
@@ -121,7 +122,11 @@ def test_suggest_speaks_json(code: Path) -> None:
     assert "expected error of the loss" in done.stderr
 
 
-def test_the_plan_says_what_its_sweep_will_say(tmp_path: Path, code: Path) -> None:
+def test_the_plan_says_what_its_sweep_will_say(
+    tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = partial(simulating.simulate_design, draws=4)  # what is said hangs on no number of draws
+    monkeypatch.setattr(simulating, "simulate_design", few)
     sweep = make_sweep(tmp_path, GRID)
     assert list_forecasts(sweep.spec, sweep.plan) == (
         10.0 * max(cell.run.flops for cell in sweep.plan.cells),
@@ -134,9 +139,10 @@ def test_the_plan_says_what_its_sweep_will_say(tmp_path: Path, code: Path) -> No
         "cells": [],
         "totals": {
             "runs": 0, "flops": 0, "flops_spent": 0, "tokens": 0, "cached": 0, "peak_bytes": 0,
-            "disk_bytes": 0,
+            "disk_bytes": 0, "device_memory_bytes": None,
         },
-        "throughput": None, "rejected": [], "warnings": [], "reference": "", "simulation": said,
+        "target": None, "throughput": None, "rejected": [], "warnings": [], "reference": "",
+        "simulation": said,
     }  # fmt: skip
     text = format_plan(plan)
     assert "expected 90% intervals" in text

@@ -4,15 +4,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from known_run import plan_run
 
 from scaling.errors import SpecError
 from scaling.ledger.machine import Device
 from scaling.ledger.results import RunResult
 from scaling.sweep.reading import parse_sweep
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import make_shape
 from scaling.sweep.spec import ResourcesSpec
 from scaling.training import gain
 from scaling.units import Precision
@@ -35,10 +33,8 @@ resources: {precision: %s}
 """
 
 
-def make_run(width: int, layers: int = 2) -> RunSpec:
-    shape = make_shape(256, 128, d_model=width, n_layers=layers)
-    recipe = decide_recipe(shape, 1e6, RecipeSpec())
-    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
+def make_run(width: int) -> RunSpec:
+    return plan_run(width, 2, 1e6)
 
 
 RUNS = [make_run(64), make_run(96), make_run(128)]

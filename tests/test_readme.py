@@ -13,7 +13,6 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from scaling.sweep import grids, spec
-from scaling.tables.columns import REQUIRED, TABLE_COLUMNS
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text()
@@ -59,18 +58,6 @@ def show_default(value: Any, *, absent: str) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read_block(language: str, containing: str) -> str:
-    """The fenced block of that language that holds a text."""
-    blocks = re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
-    return next(block for block in blocks if containing in block)
-
-
-def read_table(first: str) -> list[str]:
-    """The rows of the table whose header begins with that word."""
-    _, _, below = README.partition(f"\n| {first} | ")
-    return below.split("\n\n")[0].splitlines()[2:]
-
-
 def test_every_key_of_a_sweep_file_is_documented() -> None:
     assert "](docs/sweep-file.md)" in README
     rows = {f"| `{key}` | {default} | {text} |" for key, default, text in list_keys(spec.SweepSpec)}
@@ -78,17 +65,8 @@ def test_every_key_of_a_sweep_file_is_documented() -> None:
     assert {"|".join(line.split("|")[:4]) + "|" for line in written} == rows
 
 
-def test_every_column_of_a_table_is_documented() -> None:
-    rows = [
-        f"| `{one.name}` | {one.unit} | {'needed; ' if one in REQUIRED else ''}{one.meaning} |"
-        for one in TABLE_COLUMNS
-    ]
-    assert read_table("column") == rows, "the table should be\n" + "\n".join(rows)
-
-
-def test_the_sweep_file_shown_is_the_one_that_ships() -> None:
-    shipped = (REPOSITORY / "sweeps" / "quickstart.yaml").read_text()
-    assert read_block("yaml", "name: quickstart") == shipped
+def test_it_is_read_in_a_few_minutes() -> None:
+    assert len(README.splitlines()) <= 120
 
 
 def test_links_lead_somewhere() -> None:
@@ -98,9 +76,8 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in local if not (REPOSITORY / link).exists()] == []
 
 
-@pytest.mark.parametrize("command", ["fit", "allocate"])
-def test_the_answer_shown_is_what_the_reference_says(command: str) -> None:
-    words = re.search(rf"^\$ scaling ({command} results/code.*)$", README, flags=re.M)
+def test_the_answer_shown_is_what_the_reference_says() -> None:
+    words = re.search(r"^\$ scaling (fit results/reference.*)$", README, flags=re.M)
     assert words is not None
     shown = README[words.end() + 1 :].split("```")[0].split("$ scaling")[0].strip()
     done = subprocess.run(

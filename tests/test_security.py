@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from commands import start
 
 from scaling.ledger.sweep_table import render_index
 from scaling.workflow.stored import open_results
@@ -230,8 +231,8 @@ grid: {cells: [{params: 4e3, tokens: 3e4}, {params: 8e3, tokens: 3e4}]}
 def run_sweep(folder: Path, *words: str, prefix: tuple[str, ...] = ()) -> str:
     (folder / "tiny.yaml").write_text(SWEEP)
     rng = random.Random(0)
-    words = ("".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(40_000))
-    (folder / "words.txt").write_text(" ".join(words))
+    text = ("".join(rng.choices("abcdefgh", k=rng.randint(2, 7))) for _ in range(40_000))
+    (folder / "words.txt").write_text(" ".join(text))
     secrets = ("AWS_SECRET_ACCESS_KEY", "HF_TOKEN", "WANDB_API_KEY", "PGPASSWORD", "MY_COMPANY_KEY")
     done = subprocess.run(
         [*prefix, sys.executable, "-m", "scaling", "run", "tiny.yaml", *words],
@@ -318,8 +319,7 @@ def test_names_in_a_table_or_a_folder_do_not_command_the_terminal(tmp_path: Path
         ("status", "code"),
         ("verify", "code"),
     ):
-        command = [sys.executable, "-m", "scaling", *words]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert "Traceback" not in done.stderr
-        said = done.stdout + done.stderr
+        done = start(*words, cwd=tmp_path)
+        assert "Traceback" not in done.errors
+        said = done.out + done.errors
         assert not any(one in said for one in ("\x1b", "\x07", "\x9b", "\u202e")), words

@@ -8,9 +8,7 @@ import math
 import re
 
 import pytest
-from click.testing import CliRunner
-
-from scaling.cli import cli
+from commands import call
 
 E, A, B, ALPHA, BETA = 1.69, 406.4, 410.7, 0.34, 0.28  # Hoffmann et al. 2022, eq. 10
 RUNS = [
@@ -31,16 +29,16 @@ def table(tmp_path):
 
 
 def ask(*words):
-    done = CliRunner().invoke(cli, list(map(str, words)), standalone_mode=False)
-    assert done.exception is None, done.exception
-    return done
+    done = call(*words)
+    assert done.code == 0, done.errors
+    return done.out
 
 
 def test_a_table_has_a_report(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
     done = ask(*words, "--format", "md")
     page = tmp_path / "reports" / "runs" / "report.md"
-    assert done.stdout.strip() == str(page)
+    assert done.strip() == str(page)
     text = page.read_text()
     assert "size: 20 cells are read as people write numbers: '70M' is 70000000" in text
     assert re.search(r"\| E \| 1\.69 \|", text)
@@ -71,7 +69,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
     done = ask("report", path, "--root", tmp_path, "--family", "chinchilla", "--loss-unit", unit)
     page = tmp_path / "reports" / "runs" / "index.html"
-    assert done.stdout.strip() == str(page)
+    assert done.strip() == str(page)
     text = page.read_text()
     body = re.sub(r"<svg.*?</svg>|<script.*?</script>|<style.*?</style>", "", text, flags=re.S)
     # The largest budget, 6 · 2.8e9 · 1e11, and its answer in closed form.
@@ -111,7 +109,7 @@ def test_rows_left_out_stand_on_the_page_with_what_left_them_out(table, tmp_path
 
 def test_a_table_has_a_suggestion(table):
     words = ("--spend", "1e21", "--forecast", "1e22", "--noise", "0.003", "--json")
-    found = json.loads(ask("suggest", table, "--columns", "N=size,D=tokens", *words).stdout)
+    found = json.loads(ask("suggest", table, "--columns", "N=size,D=tokens", *words))
     assert sum(cell["flops"] for cell in found["cells"]) <= 1e21
     assert found["expected_error"]["after"] < found["expected_error"]["before"]
     for cell in found["cells"]:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from functools import cache
 from pathlib import Path
 
 import known_run
@@ -53,15 +54,17 @@ def make_candidate(
     return Candidate(facts=facts, seq_len=round(128 / per_token), fit=fit, lowest=lowest)
 
 
-EXACT = (
-    make_candidate("bpe:1024", 1024, per_token=3.0, bits=0.97),
-    make_candidate("bytes", 256, per_token=1.0, bits=1.0),
-    make_candidate("bpe:512", 512, per_token=2.0, bits=0.95),
-)
+@cache  # not at import, where every worker of pytest would fit them
+def make_exact() -> tuple[Candidate, ...]:
+    return (
+        make_candidate("bpe:1024", 1024, per_token=3.0, bits=0.97),
+        make_candidate("bytes", 256, per_token=1.0, bits=1.0),
+        make_candidate("bpe:512", 512, per_token=2.0, bits=0.95),
+    )
 
 
 def test_the_lowest_law_in_bits_per_byte_is_the_best() -> None:
-    compared = compare_vocabularies(EXACT, budgets=BUDGETS)
+    compared = compare_vocabularies(make_exact(), budgets=BUDGETS)
     assert [choice.flops for choice in compared.choices] == list(BUDGETS)
     for choice in compared.choices:
         assert [point.vocab_size for point in choice.points] == [256, 512, 1024]
@@ -72,19 +75,19 @@ def test_the_lowest_law_in_bits_per_byte_is_the_best() -> None:
 
 
 def test_losses_per_token_would_name_another_best() -> None:
-    by_token = min(EXACT, key=lambda one: one.lowest[1e11])
+    by_token = min(make_exact(), key=lambda one: one.lowest[1e11])
     assert by_token.facts.tokenizer == "bytes"
 
 
 def test_text_read_is_counted_in_bytes() -> None:
-    (choice, *_) = compare_vocabularies(EXACT, budgets=BUDGETS).choices
+    (choice, *_) = compare_vocabularies(make_exact(), budgets=BUDGETS).choices
     for point, per_token in zip(choice.points, (1, 2, 3), strict=True):
         assert point.text_bytes == pytest.approx(point.tokens * per_token, rel=1e-3)
         assert point.measured == pytest.approx(point.bits, rel=0.01)  # the grid is centred there
 
 
 def test_the_best_at_the_end_of_those_tried_says_so() -> None:
-    (choice, *_) = compare_vocabularies(EXACT[1:], budgets=BUDGETS).choices
+    (choice, *_) = compare_vocabularies(make_exact()[1:], budgets=BUDGETS).choices
     assert choice.at_edge
     assert "it is the largest tried, so the best may lie beyond" in say_best(choice)
 
@@ -110,7 +113,7 @@ def test_a_difference_within_the_noise_is_no_certainty() -> None:
 
 
 def test_a_budget_outside_the_data_says_so() -> None:
-    inside, outside = compare_vocabularies(EXACT, budgets=[1e11, 1e13]).choices
+    inside, outside = compare_vocabularies(make_exact(), budgets=[1e11, 1e13]).choices
     assert "beyond the trained budgets" not in say_best(inside)
     assert "beyond the trained budgets" in say_best(outside)
 
@@ -118,42 +121,42 @@ def test_a_budget_outside_the_data_says_so() -> None:
 @pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
 def test_a_budget_that_is_none_is_refused(budget: float) -> None:
     with pytest.raises(QueryError, match="positive number of FLOPs"):
-        compare_vocabularies(EXACT, budgets=[budget])
+        compare_vocabularies(make_exact(), budgets=[budget])
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
+def test_what_does_not_compare_is_refused() -> None:
+    _, plain, other = make_exact()
+    facts = dataclasses.replace(other.facts, validation_bytes=400_000)
+    for change, says in (
         ({"seq_len": 128}, "windows hold different amounts of text"),
-        ({"facts": dataclasses.replace(EXACT[2].facts, validation_bytes=400_000)}, "other texts"),
-    ],
-)
-def test_what_does_not_compare_is_refused(change, says) -> None:
-    with pytest.raises(UsageError, match=says):
-        compare_vocabularies([EXACT[1], dataclasses.replace(EXACT[2], **change)], budgets=[1e11])
+        ({"facts": facts}, "other texts"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            compare_vocabularies([plain, dataclasses.replace(other, **change)], budgets=[1e11])
 
 
 def test_tokens_without_text_do_not_compare() -> None:
     nothing = dataclasses.replace(FACTS, train_bytes=0, validation_bytes=0)
     with pytest.raises(UsageError, match="tokens whose text is not known"):
         compare_vocabularies(
-            [dataclasses.replace(one, facts=nothing) for one in EXACT], budgets=[1e11]
+            [dataclasses.replace(one, facts=nothing) for one in make_exact()], budgets=[1e11]
         )
 
 
 def test_a_tokenizer_without_a_law_is_left_out_and_named() -> None:
     lost = dataclasses.replace(
-        EXACT[0], fit=dataclasses.replace(EXACT[0].fit, law=None, reason="too few runs")
+        make_exact()[0],
+        fit=dataclasses.replace(make_exact()[0].fit, law=None, reason="too few runs"),
     )
-    compared = compare_vocabularies([lost, *EXACT[1:]], budgets=[1e11])
+    compared = compare_vocabularies([lost, *make_exact()[1:]], budgets=[1e11])
     assert compared.left_out == {"bpe:1024": "too few runs"}
     assert "left out: bpe:1024: too few runs" in format_vocabulary(compared)
     with pytest.raises(UsageError, match="1 of 2 tokenizers have a law"):
-        compare_vocabularies([lost, EXACT[1]], budgets=[1e11])
+        compare_vocabularies([lost, make_exact()[1]], budgets=[1e11])
 
 
 def test_text_json_and_page_name_the_same_best() -> None:
-    compared = compare_vocabularies(EXACT, budgets=[1e11])
+    compared = compare_vocabularies(make_exact(), budgets=[1e11])
     contract = json.loads(json.dumps(compared.to_contract(), allow_nan=False))
     assert contract["schema_version"] == 1
     assert contract["budgets"][0]["best"] == "bpe:512"
@@ -185,7 +188,7 @@ def test_a_wide_profile_is_not_called_identified() -> None:
 
 
 def test_a_narrow_profile_says_whether_it_holds_the_floor() -> None:
-    exact = EXACT[1].fit
+    exact = make_exact()[1].fit
     assert exact.law is not None
     near = exact.law.params["E"]
     # Noise-free: the profile has no width to speak of.

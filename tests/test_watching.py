@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import psutil
 import pytest
+from commands import call
 
 from scaling.errors import LockedError, UsageError
 from scaling.ledger.cancelling import cancel_run, cancel_sweep, is_cancelled, is_sweep_cancelled
@@ -19,10 +18,13 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.results import Measurement
 from scaling.ledger.signs import Heartbeat
 from scaling.sweep.runspec import RunSpec
+from scaling.sweep.shapes import make_shape
 from scaling.terminal.status import format_status
+from scaling.units import format_count
+from scaling.words.runs import name_run
 from scaling.workflow.keeping import renew_runs
 from scaling.workflow.stored import open_results
-from scaling.workflow.watching import SweepWatch, find_run, is_over, read_log
+from scaling.workflow.watching import SweepWatch, find_newest_run, find_run, is_over, read_log
 
 CODE = Path(__file__).parents[1] / "results" / "code"
 KEPT = 43  # of its 46 runs, 4 of which checked forecasts
@@ -64,12 +66,6 @@ def begin_attempt(
     return attempt
 
 
-def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True
-    )
-
-
 # --- status -----------------------------------------------------------------------------------
 
 
@@ -86,7 +82,9 @@ def test_a_running_run_is_shown_with_tokens_rate_and_time_left(folder: Path) -> 
     others = sum(one.flops for one in list_longest(folder, 3)) - run.flops
     left = others + run.flops - live["tokens"] * run.flops / run.tokens
     assert status["seconds_left"] == pytest.approx(left / (1000 * run.flops / run.tokens))
-    assert f"{run.run_id} running: 25% of" in format_status(status)
+    name = name_run(run)
+    assert f"\n  {name} running: 25% of" in format_status(status)
+    assert f"\n  {run.run_id} {name} running: 25% of" in format_status(status, verbose=True)
     assert json.dumps(status, allow_nan=False)
 
 
@@ -126,15 +124,15 @@ def test_the_driver_of_a_sweep_is_named_while_it_lives(folder: Path) -> None:
 def test_a_damaged_result_has_its_state_and_the_exit_code(folder: Path) -> None:
     path = next(folder.glob("runs/*/result.json"))
     path.write_text(path.read_text().replace('"loss": ', '"loss": 1'))
-    done = run_cli("status", folder, "--json")
-    assert done.returncode == 7
-    assert json.loads(done.stdout)["counts"]["damaged"] == 1
+    done = call("status", folder, "--json")
+    assert done.code == 7
+    assert json.loads(done.out)["counts"]["damaged"] == 1
 
 
 def test_watch_writes_one_object_a_line_and_ends_when_nothing_runs(folder: Path) -> None:
-    done = run_cli("status", folder, "--watch", "--json")
-    assert done.returncode == 0, done.stderr
-    (line,) = done.stdout.splitlines()
+    done = call("status", folder, "--watch", "--json")
+    assert done.code == 0, done.errors
+    (line,) = done.out.splitlines()
     assert json.loads(line)["counts"] == {"finished": KEPT, "missing": 3}
 
 
@@ -149,12 +147,38 @@ def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
     holder = {"pid": os.getpid(), "started": 1e9, "host": hostile, "since": hostile}
     (folder / ".lock-holder").write_text(json.dumps(holder))
     for words in (("status", folder), ("logs", folder, run.run_id)):
-        said = run_cli(*words).stdout
+        said = call(*words).out
         assert "owned" in said
         assert not any(character in said for character in "\x1b\x07\x9b\u202e")
 
 
 # --- logs -------------------------------------------------------------------------------------
+
+
+def test_logs_without_a_run_show_the_one_that_wrote_last(folder: Path) -> None:
+    ledger, runs = Ledger.open(folder), list_longest(folder, 3)
+    attempts = [(run, begin_attempt(ledger, run)) for run in runs]
+    for at, (run, attempt) in enumerate(attempts):  # the second wrote last
+        path = ledger.attempt_folder(run.run_id, attempt)
+        os.utime(path, (4e9 - abs(at - 1), 4e9 - abs(at - 1)))
+    assert find_newest_run(folder)[1] == runs[1]
+    done = call("logs", folder)
+    assert done.out.startswith(f"attempt {attempts[1][1]}\n")
+    assert f"run {runs[1].run_id}: {name_run(runs[1])}" in done.errors
+
+
+def test_logs_of_a_sweep_that_has_not_begun_say_so(folder: Path) -> None:
+    shutil.rmtree(folder / "runs")
+    done = call("logs", folder)
+    assert (done.code, done.out) == (2, "")
+    assert "no run has begun yet" in done.errors
+
+
+def test_a_run_is_named_by_its_model_and_its_size(folder: Path) -> None:
+    run = dataclasses.replace(list_longest(folder, 1)[0], seed=3)
+    shape = make_shape(256, 128, d_model=48, n_layers=3)
+    named = name_run(dataclasses.replace(run, shape=shape))
+    assert named == f"48×3, 95.2k on {format_count(run.tokens)}, seed 3"
 
 
 def test_logs_end_with_the_traceback_of_a_failure(folder: Path) -> None:
@@ -172,10 +196,10 @@ def test_logs_end_with_the_traceback_of_a_failure(folder: Path) -> None:
 
 def test_logs_of_a_finished_run_show_its_curve_and_its_loss(folder: Path) -> None:
     run = list_longest(folder, 6)[-1]
-    done = run_cli("logs", folder, run.run_id[:12])
-    assert done.returncode == 0, done.stderr
-    assert "step " in done.stdout
-    assert "nats/token" in done.stdout.splitlines()[-1]
+    done = call("logs", folder, run.run_id[:12])
+    assert done.code == 0, done.errors
+    assert "step " in done.out
+    assert "nats/token" in done.out.splitlines()[-1]
 
 
 def test_logs_say_how_fast_a_run_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +257,7 @@ def test_cancelling_a_sweep_without_a_driver_ends_what_a_dead_one_left(folder: P
 
 def test_a_cancelled_run_stays_so_until_retry(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
-    assert run_cli("cancel", folder, run.run_id).returncode == 0
+    assert call("cancel", folder, run.run_id).code == 0
     assert SweepWatch(folder).describe()["counts"]["cancelled"] == 1
     renewed = renew_runs(folder, failed=True)
     assert renewed.allowed == (run.run_id,)
@@ -243,14 +267,14 @@ def test_a_cancelled_run_stays_so_until_retry(folder: Path) -> None:
 def test_a_run_is_cancelled_where_the_folder_of_runs_is_gone(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
     shutil.rmtree(folder / "runs")
-    assert run_cli("cancel", folder, run.run_id).returncode == 0
+    assert call("cancel", folder, run.run_id).code == 0
     assert is_cancelled(ledger, run.run_id)
 
 
 def test_a_run_with_a_result_is_not_cancelled(folder: Path) -> None:
     run = list_longest(folder, 6)[-1]
-    done = run_cli("cancel", folder, run.run_id)
-    assert "has its result already" in done.stderr
+    done = call("cancel", folder, run.run_id)
+    assert "has its result already" in done.errors
     assert not is_cancelled(Ledger.open(folder), run.run_id)
 
 
@@ -258,9 +282,9 @@ def test_retry_failed_names_what_the_next_run_tries_again(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
     attempt = begin_attempt(ledger, run)
     ledger.fail(run.run_id, attempt, ValueError("no"), "exception")
-    done = run_cli("retry", folder, "--failed")
-    assert done.returncode == 0, done.stderr
-    assert f"{run.run_id} will be tried again" in done.stderr
+    done = call("retry", folder, "--failed")
+    assert done.code == 0, done.errors
+    assert f"{run.run_id} will be tried again" in done.errors
 
 
 def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) -> None:
@@ -276,9 +300,9 @@ def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) 
     values |= {"status": "diverged", "reason": "not finite", "loss": None}
     values |= {"files": ("metrics.jsonl",), "flops_spent": 1}
     ledger.commit(run, attempt_id, Measurement(**values))
-    done = run_cli("retry", folder, "--diverged")
-    assert done.returncode == 0, done.stderr
-    assert "1 result(s) set aside" in done.stderr
+    done = call("retry", folder, "--diverged")
+    assert done.code == 0, done.errors
+    assert "1 result(s) set aside" in done.errors
     assert ledger.find_result(run.run_id) is None
     assert ledger.find_result(kept.run_id) is not None
 
@@ -287,9 +311,9 @@ def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) 
     "words", [("../../x",), ("0" * 16,), ("--failed", "0" * 16), ("--diverged", "0" * 16)]
 )
 def test_retry_of_what_is_no_run_exits_2(folder: Path, words: tuple[str, ...]) -> None:
-    done = run_cli("retry", folder, *words)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+    done = call("retry", folder, *words)
+    assert done.code == 2
+    assert "Traceback" not in done.errors
 
 
 def test_results_are_not_set_aside_under_a_driver(folder: Path) -> None:

@@ -2,12 +2,11 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import call
 
 from scaling.tables.filters import Filters
 from scaling.workflow.fits import FitOptions, fit_filtered
@@ -28,12 +27,6 @@ def bent_table(tmp_path: Path) -> Path:
     path = tmp_path / "runs.csv"
     path.write_text("N,D,loss\n" + "".join(f"{n!r},{d!r},{one!r}\n" for n, d, one in rows))
     return path
-
-
-def run_cli(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True
-    )
 
 
 def test_each_filter_has_a_stored_fit_of_its_own(tmp_path: Path) -> None:
@@ -66,22 +59,22 @@ def test_the_unfiltered_law_stands_beside_the_filtered(bent_table: Path) -> None
 
 def test_fit_says_in_json_what_filters_did(bent_table: Path) -> None:
     words = ("fit", bent_table, "--no-bootstrap", "--json")
-    plain = json.loads(run_cli(*words).stdout)
+    plain = json.loads(call(*words).out)
     assert plain.keys().isdisjoint({"filters", "unfiltered"})
-    done = run_cli(*words, "--min-ratio", 4, "--flops-range", "1e15:")
-    said = json.loads(done.stdout)
+    done = call(*words, "--min-ratio", 4, "--flops-range", "1e15:")
+    said = json.loads(done.out)
     names = [one["name"] for one in said["filters"]]
     assert names == ["flops_range", "min_ratio"]
     assert said["n"] + sum(one["left_out"] for one in said["filters"]) == plain["n"]
     assert said["unfiltered"]["law"]["params"] == plain["law"]["params"]
     assert said["unfiltered"]["frontier"]["a"] == plain["frontier"]["a"]
     assert any("filter min_ratio (D/N >= 4)" in note for note in said["notes"])
-    assert "filter min_ratio (D/N >= 4)" in done.stderr
+    assert "filter min_ratio (D/N >= 4)" in done.errors
 
 
 def test_fit_says_in_text_what_filters_changed(bent_table: Path) -> None:
-    done = run_cli("fit", bent_table, "--no-bootstrap", "--min-ratio", 4)
-    last = done.stdout.strip().split("\n")[-2:]
+    done = call("fit", bent_table, "--no-bootstrap", "--min-ratio", 4)
+    last = done.out.strip().split("\n")[-2:]
     assert last[0].startswith("without filters (36 runs): ")
     assert "E 1." in last[0]
     assert "without filters, N* = " in last[1]
@@ -95,17 +88,17 @@ def test_every_verb_that_fits_takes_filters(
     bent_table: Path, verb: str, words: tuple[object, ...]
 ) -> None:
     asked = (verb, bent_table, *words, "--no-bootstrap", "--json")
-    plain, filtered = run_cli(*asked), run_cli(*asked, "--min-ratio", 4)
-    assert plain.returncode == filtered.returncode == 0, filtered.stderr
-    assert "filter min_ratio" in filtered.stderr
-    assert json.loads(plain.stdout) != json.loads(filtered.stdout)
+    plain, filtered = call(*asked), call(*asked, "--min-ratio", 4)
+    assert plain.code == filtered.code == 0, filtered.errors
+    assert "filter min_ratio" in filtered.errors
+    assert json.loads(plain.out) != json.loads(filtered.out)
 
 
 @pytest.mark.parametrize(
     "words", [("--min-ratio", 0), ("--flops-range", "1e9"), ("--first-epoch",)]
 )
 def test_filters_that_cannot_act_exit_2(bent_table: Path, words: tuple[object, ...]) -> None:
-    done = run_cli("fit", bent_table, "--no-bootstrap", *words)
-    assert done.returncode == 2
-    assert words[0].strip("-").replace("-", "_") in done.stderr.replace("-", "_")
-    assert "Traceback" not in done.stderr
+    done = call("fit", bent_table, "--no-bootstrap", *words)
+    assert done.code == 2
+    assert words[0].strip("-").replace("-", "_") in done.errors.replace("-", "_")
+    assert "Traceback" not in done.errors

@@ -109,8 +109,8 @@ def find_device(name: str) -> Device:
     close = difflib.get_close_matches(asked, known, n=1, cutoff=0.5)
     hint = f' Did you mean "{known[close[0]].name}"?' if close else ""
     raise QueryError(
-        f'device {name!r} is unknown.{hint} There are {", ".join(DEVICES)}, and "measured": the '
-        "machine that trained a results folder. Or state its speed: --peak-flops."
+        f"device {name!r} is unknown.{hint} There are {', '.join(DEVICES)}. Or state its speed: "
+        "--peak-flops."
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.interpolate import Akima1DInterpolator
 
 from scaling.fitting.budgets import Budget, average_sizes
-from scaling.fitting.isoflop import Optima, draw_lines
+from scaling.fitting.isoflop import Optima
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
@@ -24,7 +24,7 @@ _POINTS = 25  # between neighbouring sizes
 _MIN_SIZES = 5  # Akima's slopes look at two neighbours on either side
 
 
-def find_minima(
+def draw_minima(
     table: RunTable,
     budgets: tuple[Budget, ...],
     cost: CostModel,
@@ -33,19 +33,7 @@ def find_minima(
     count: int = 0,
     seed: int = 0,
 ) -> tuple[Optima, FloatArray]:
-    """The minima of the budgets that have one inside, and redrawn frontiers.
-
-    Args:
-        table: Runs.
-        budgets: Of the table.
-        cost: FLOPs per token.
-        sigma: Standard deviation of ln loss of one run, for the draws.
-        count: Draws; 0: none.
-        seed: Of the draws.
-
-    Returns:
-        (optima, lines): lines are (a, ln k_n, b, ln k_d) of the draws, shape (≤ count, 4).
-    """
+    """As `cubic.draw_minima`; `sigma` is the standard deviation of ln loss around every curve."""
     rng = np.random.default_rng(seed)
     flops, minima, losses, redrawn = [], [], [], []
     for budget in budgets:
@@ -74,5 +62,4 @@ def find_minima(
     spent = np.array(flops)
     tokens = spent / cost.flops_per_token(params) if minima else spent
     optima = Optima(flops=spent, params=params, tokens=tokens, loss=np.array(losses))
-    log_params = np.stack(redrawn, axis=1) if redrawn else np.empty((count, 0))
-    return optima, draw_lines(np.log(spent), log_params, cost)
+    return optima, np.stack(redrawn, axis=1) if redrawn else np.empty((count, 0))

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from scaling.fitting.budgets import Budget, average_sizes
-from scaling.fitting.isoflop import Optima, choose_reach, draw_lines
+from scaling.fitting.isoflop import Optima, choose_reach
 from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
@@ -47,7 +47,7 @@ class _Valley:
     rest: FloatArray  # and what they do not, shape (m,)
 
 
-def find_minima(
+def draw_minima(
     table: RunTable,
     budgets: tuple[Budget, ...],
     cost: CostModel,
@@ -56,7 +56,7 @@ def find_minima(
     count: int = 0,
     seed: int = 0,
 ) -> tuple[Optima, FloatArray]:
-    """The minima of the budgets that have one inside, and redrawn frontiers.
+    """The minima of the budgets that have one inside, and those of redrawn curves.
 
     Args:
         table: Runs.
@@ -68,23 +68,9 @@ def find_minima(
         seed: Of the draws.
 
     Returns:
-        (optima, lines): lines are (a, ln k_n, b, ln k_d) of the draws, shape (≤ count, 4).
+        (optima, drawn): ln N* of each draw and minimum, shape (count, k); NaN where a draw has
+        none inside.
     """
-    optima, drawn = draw_minima(table, budgets, cost, sigma=sigma, count=count, seed=seed)
-    return optima, draw_lines(np.log(optima.flops), drawn, cost)
-
-
-def draw_minima(
-    table: RunTable,
-    budgets: tuple[Budget, ...],
-    cost: CostModel,
-    *,
-    sigma: float | None = None,
-    count: int = 0,
-    seed: int = 0,
-) -> tuple[Optima, FloatArray]:
-    """As `find_minima`, with ln N* of each draw and minimum in place of the lines, shape
-    (count, k); NaN where a draw has none inside."""
     rng = np.random.default_rng(seed)
     valleys = [one for one in (_make_valley(table, budget) for budget in budgets) if one]
     freedom = sum(one.x.size - 3 for one in valleys) - 1

@@ -20,6 +20,7 @@ from scaling.fitting.isoflop import (
     MIN_OPTIMA,
     Curve,
     Optima,
+    draw_lines,
     fit_curves,
     fit_power_line,
     locate_optima,
@@ -31,8 +32,8 @@ from scaling.units import FloatArray
 
 # Beside the parabola of Approach 2.
 _OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
-    "akima": akima.find_minima,
-    "cubic": cubic.find_minima,
+    "akima": akima.draw_minima,
+    "cubic": cubic.draw_minima,
 }
 
 
@@ -79,8 +80,9 @@ def fit_minima(work: Work, law: LawPart, sigma: float | None) -> MinimaPart:
     count = 0 if noise is None or work.bootstrap is None else work.bootstrap
     others = []
     for name, find in _OTHER_CURVES.items():
-        crossed, lines = find(table, budgets, table.cost, sigma=noise, count=count, seed=work.seed)
+        crossed, drawn = find(table, budgets, table.cost, sigma=noise, count=count, seed=work.seed)
         if crossed.flops.size >= MIN_OPTIMA:
+            lines = draw_lines(np.log(crossed.flops), drawn, table.cost)
             others.append(_join_minima(name, crossed, lines, work))
     return MinimaPart(
         frontier=dataclasses.replace(frontier, rejected=sentences),

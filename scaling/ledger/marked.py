@@ -23,25 +23,33 @@ def name_mark(folder: Path, run_id: str = "", attempt_id: str = "") -> str:
     return "/".join([str(folder.absolute()), "", *([run_id, attempt_id] if run_id else [""])])
 
 
-def list_marked(mark: str) -> list[psutil.Process]:
-    """Living processes whose mark begins so, this one left out."""
+def list_marked(mark: str, *, but: str | None = None) -> list[psutil.Process]:
+    """Living processes whose mark begins so, this one left out, and those whose begins as `but`."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
+            if process.pid == os.getpid():
+                continue
+            theirs = process.environ().get(VARIABLE, "")
             if (
-                process.pid != os.getpid()
-                and process.environ().get(VARIABLE, "").startswith(mark)
+                theirs.startswith(mark)
+                and not (but is not None and theirs.startswith(but))
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
                 found.append(process)
     return found
 
 
-def end_marked(mark: str) -> list[str]:
-    """Kill them, and those they start meanwhile; their names."""
+def end_marked(mark: str, *, but: str | None = None) -> list[str]:
+    """Kill them, and those they start meanwhile; their names.
+
+    Args:
+        mark: As their marks begin.
+        but: As the marks of those begin that stay.
+    """
     names: list[str] = []
     deadline = time.monotonic() + _GONE_SECONDS
-    while (living := list_marked(mark)) and time.monotonic() < deadline:
+    while (living := list_marked(mark, but=but)) and time.monotonic() < deadline:
         for process in living:
             with contextlib.suppress(psutil.Error):
                 names.append(process.name())

@@ -146,7 +146,7 @@ def run_attempt(
     Returns:
         How it ended. A failure of the run is an outcome, not an exception.
     """
-    if blind := _find_unseen(request, node):
+    if blind := find_unseen(request, node):
         return blind
     watch = _Watch(request, tick or _do_nothing, node)
     try:
@@ -161,7 +161,7 @@ def run_attempt(
             return AttemptOutcome(kind="failed", cause="time_limit", message=message)
         return AttemptOutcome(kind="interrupted", message=str(stop))
     except Exception as error:
-        if blind := _find_unseen(request, node):
+        if blind := find_unseen(request, node):
             return blind
         cause, message = classify_failure(error, request.ledger)
         watch.ledger.fail(request.run_id, request.attempt_id, error, cause)
@@ -171,8 +171,13 @@ def run_attempt(
         watch.ledger.stop_beating(request.run_id, request.attempt_id)
 
 
-def _find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
-    """The outcome where this machine does not see the folders, which is no fault of the run."""
+def find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
+    """The outcome where this machine does not see the folders, which is no fault of the run.
+
+    Args:
+        request: Names them.
+        node: Of a cluster, on which this process runs.
+    """
     try:
         Ledger.open(Path(request.ledger))
         os.stat(request.corpus)

@@ -61,12 +61,14 @@ class Need:
     Attributes:
         cpus: Cores.
         memory: Bytes; None: not asked for.
-        gpus: Share of a GPU; None: none.
+        gpus: Share of a GPU, or how many; None: none.
+        nodes: How many nodes it runs on; each has the rest.
     """
 
     cpus: int
     memory: int | None = None
     gpus: float | None = None
+    nodes: int = 1
 
     def fits(self, resources: Mapping[str, float]) -> bool:
         """Whether an empty node has it; a resource that the node does not state is not checked."""
@@ -85,8 +87,24 @@ class Need:
 
     def __str__(self) -> str:
         memory = f" and {self.memory / _GIB:.1f} GiB of memory" if self.memory else ""
-        gpus = f" and {self.gpus:g} of a GPU" if self.gpus else ""
-        return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}{gpus}"
+        gpus = ""
+        if self.gpus:
+            gpus = f" and {self.gpus:g} {'of a GPU' if self.gpus <= 1 else 'GPUs'}"
+        where = f" on each of {self.nodes} nodes" if self.nodes > 1 else ""
+        return f"{self.cpus} CPU core{'s' if self.cpus > 1 else ''}{memory}{gpus}{where}"
+
+
+def count_teams(rooms: Sequence[int], nodes: int) -> int:
+    """How many attempts on `nodes` nodes each find room at a time.
+
+    Args:
+        rooms: Of each node: how many workers it carries.
+        nodes: Different ones that an attempt needs.
+    """
+    count = sum(rooms) // nodes  # k attempts use a node at most k times, each once
+    while count and sum(min(room, count) for room in rooms) < count * nodes:
+        count -= 1
+    return count
 
 
 def find_address(address: str) -> str:
@@ -178,8 +196,25 @@ def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
     )
 
 
+def describe_health_checks() -> str:
+    """When a cluster gives up a node that vanishes, by the settings this process knows."""
+    try:
+        known = importlib.import_module("ray._raylet").Config
+        delay, period, timeout = (
+            getattr(known, f"health_check_{name}_ms")() / 1000
+            for name in ("initial_delay", "period", "timeout")
+        )
+        bound = delay + (period + timeout) * known.health_check_failure_threshold()
+    except (AttributeError, TypeError):  # private: a version without it says nothing
+        return ""
+    return (
+        f"a node that vanishes without a word is given up by this cluster within {bound:.0f} s "
+        "(docs/clusters.md has settings for less)"
+    )
+
+
 def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: bool) -> None:
-    """Refuse a request that no node can satisfy, instead of waiting for ever.
+    """Refuse a request that no nodes can satisfy, instead of waiting for ever.
 
     Args:
         need: Of one attempt.
@@ -187,20 +222,26 @@ def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: b
         autoscaled: Others may come, of a size that is not known here.
 
     Raises:
-        EnvironmentFault: Naming what is needed and what there is.
+        UsageError: Several GPUs or nodes for one run, which are not there.
+        EnvironmentFault: Anything else that one run needs. Both name what is needed and what there
+            is.
     """
-    if autoscaled or any(need.fits(node) for node in nodes):
+    if autoscaled or sum(need.fits(node) for node in nodes) >= need.nodes:
         return
     cpus = max((node.get("CPU", 0.0) for node in nodes), default=0.0)
     memory = max((node.get("memory", 0.0) for node in nodes), default=0.0)
+    gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
     has = f"{cpus:g} CPU cores" + (f" and {memory / _GIB:.1f} GiB" if need.memory else "")
+    has += f" and {gpus:g} GPUs" if need.gpus else ""
     advice = "Lower resources.cpus_per_run in the sweep file, or ask for smaller models."
-    if need.gpus:
-        gpus = max((node.get("GPU", 0.0) for node in nodes), default=0.0)
-        has += f" and {gpus:g} GPUs"
-        if gpus < 1:
-            advice = "Run where there is a GPU, or leave resources.gpus_per_run out."
-    raise EnvironmentFault(
+    if need.gpus and gpus < 1:
+        advice = "Run where there is a GPU, or leave resources.gpus_per_run out."
+    elif need.gpus and gpus < need.gpus:
+        advice = "Lower resources.gpus_per_run in the sweep file: a run's GPUs are of one node."
+    elif need.nodes > len(nodes):
+        advice = "Lower resources.nodes_per_run in the sweep file, or join a larger cluster."
+    several = need.nodes > 1 or (need.gpus or 0) > 1
+    raise (UsageError if several else EnvironmentFault)(
         f"one run needs {need}, the cluster has {len(nodes)} node(s), the largest with {has}. "
         f"{advice}"
     )
@@ -216,7 +257,9 @@ class Preflight:
     """
 
     def __init__(self, ray: Any, folder: Path, corpus: Path) -> None:
-        self._ray, self._folder, self._corpus = ray, folder.absolute(), corpus.absolute()
+        self._ray, self._folder = ray, folder.absolute()
+        empty = not any(corpus.iterdir())  # it stands for data that only the trainer knows
+        self._corpus = corpus.absolute() if empty else corpus.absolute() / "manifest.json"
         self._asked: dict[Any, Mapping[str, Any]] = {}
         self._known: set[str] = set()
         self._probe: Path | None = None
@@ -338,7 +381,7 @@ def examine_node(probe: str, nonce: str, node_id: str, corpus: str) -> NodeAnswe
         if not _wait_for_text(folder, _NONCE, nonce):
             what = f"does not see {folder.parent} as the driver does; {_SHARED}"
             return _with_problem(say, what)
-        if not os.access(Path(corpus, "manifest.json"), os.R_OK):
+        if not os.access(corpus, os.R_OK):
             return _with_problem(say, f"does not see the corpus in {corpus}; {_SHARED}")
         write_durably(folder / f"{node_id}.tmp", mine.encode())
         won = link_exclusively(folder / f"{node_id}.tmp", folder / _WINNER)

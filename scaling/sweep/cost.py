@@ -1,5 +1,5 @@
-"""What a plan costs: FLOPs, memory and disk by arithmetic, time and money only from a measured
-throughput."""
+"""What a plan costs: FLOPs, memory and disk by arithmetic, time and money from seconds per run,
+which a measured throughput gives, or a datasheet (`target.py`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from scaling.sweep.counting import count_total_params
 from scaling.sweep.families.registry import family_of
-from scaling.sweep.makespan import find_makespan
+from scaling.sweep.makespan import Estimate, find_makespan
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.throughput import Throughput
 from scaling.sweep.trunks import count_spent_flops
 
 _FLOAT_BYTES = 4
@@ -87,6 +86,8 @@ class PlanTime:
         flops: That will be computed; less than the sum of theirs where a trunk is shared.
         seconds: Of all of them, one after another, each from nothing.
         makespan_seconds: From the first start to the last end.
+        critical_path_seconds: That of the longest run, its trunk included: the makespan if there
+            were a slot for every run.
         price: Of the machine for that long; None where no price per hour is given.
     """
 
@@ -95,14 +96,14 @@ class PlanTime:
     flops: int
     seconds: float
     makespan_seconds: float
+    critical_path_seconds: float
     price: float | None
 
 
 def estimate_time(
     runs: Iterable[RunSpec],
-    throughput: Throughput,
+    estimate: Estimate,
     *,
-    held_out: int,
     slots: int,
     share_trunks: bool = False,
     price_per_hour: float | None = None,
@@ -111,24 +112,23 @@ def estimate_time(
 
     Args:
         runs: What is to be trained; a run named twice is trained once.
-        throughput: Of the device.
-        held_out: Held-out tokens, all of which every run is evaluated on.
+        estimate: Seconds of a run that starts from a step.
         slots: Runs at the same time.
         share_trunks: Whether runs with the same prefix train it once.
         price_per_hour: Of the machine, whatever the currency.
     """
     distinct = tuple({run.run_id: run for run in runs}.values())
-
-    def estimate(run: RunSpec, first_step: int) -> float:
-        return throughput.estimate_seconds(run, held_out=held_out, first_step=first_step)
-
-    makespan = find_makespan(distinct, estimate, slots=slots, share_trunks=share_trunks)
+    makespan, critical = (
+        find_makespan(distinct, estimate, slots=count, share_trunks=share_trunks)
+        for count in (slots, max(1, len(distinct)))
+    )
     return PlanTime(
         slots=slots,
         runs=len(distinct),
         flops=sum_costs(distinct, share_trunks=share_trunks).flops_spent,
         seconds=sum(estimate(run, 0) for run in distinct),
         makespan_seconds=makespan,
+        critical_path_seconds=critical,
         price=None if price_per_hour is None else price_per_hour * makespan / 3600.0,
     )
 

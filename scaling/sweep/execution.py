@@ -22,7 +22,9 @@ class OwnExecution:
         grace: Seconds between SIGTERM and SIGKILL.
         tolerance: Share by which D may differ from what was asked for.
         loss_unit: Of the loss it reports, per token: nats, bits or ppl.
-        cpus: Cores of one run.
+        cpus: Cores of one run, on each node.
+        nodes: How many it runs on.
+        address: Of the first of them, as the others reach it.
     """
 
     env: tuple[tuple[str, str | None], ...] = ()
@@ -30,6 +32,8 @@ class OwnExecution:
     tolerance: float = 0.01
     loss_unit: str = "nats"
     cpus: int = 1
+    nodes: int = 1
+    address: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

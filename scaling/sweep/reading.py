@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import math
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +82,9 @@ def parse_sweep(content: bytes, *, source: str, base: Path | None = None) -> Swe
         for details in error.errors(include_url=False):
             if details["type"] == "too_short" and details["input"]:
                 continue  # pydantic counts valid items only; the invalid ones are listed
-            place, sentence = _explain(details, document)
-            if place not in refused:  # already refused by the reader: one sentence is enough
-                problems.append((*place, sentence))
+            for place, sentence in _explain_all(details, document):
+                if place not in refused:  # already refused by the reader: one sentence is enough
+                    problems.append((*place, sentence))
         raise SpecError(_format(problems, source)) from None
     if problems:
         raise SpecError(_format(problems, source))
@@ -101,6 +101,18 @@ def name_place(text: str, source: str, path: KeyPath) -> str:
 def _format(problems: Iterable[tuple[int, int, str]], source: str) -> list[str]:
     ordered = sorted(set(problems))
     return [f"{source}:{line}:{column}: {sentence}" for line, column, sentence in ordered]
+
+
+def _explain_all(
+    details: ErrorDetails, document: YamlDocument
+) -> Iterator[tuple[tuple[int, int], str]]:
+    """Place and sentence of a problem, or of the several that one rule found."""
+    if details["type"] != "several":
+        yield _explain(details, document)
+        return
+    for path, why in details["ctx"]["all"]:
+        place = document.places.get(path, _nearest(document, path))
+        yield place, f"{'.'.join(map(str, path))}: {why}"
 
 
 def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, int], str]:
@@ -143,7 +155,6 @@ _OWN_SENTENCES = frozenset(
         "probe",
         "gpus",
         "trainer",
-        "reach",
     }
 )
 _WANTED = {

@@ -32,7 +32,7 @@ from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
-from scaling.sweep.trainer_reach import find_unreached
+from scaling.sweep.trainer_reach import Problem, list_unreached
 from scaling.sweep.trainer_spec import TrainerSpec
 
 MAX_CELLS = 10_000
@@ -97,6 +97,11 @@ class ResourcesSpec(SpecModel):
         None,
         description="share of a GPU, and of its memory, reserved per run; 0.25: four runs on each; "
         "a whole number for a trainer of your own. Not set: runs are computed on the processor",
+    )
+    nodes_per_run: Annotated[Count, Field(le=4096)] = Field(
+        1,
+        description="nodes of a cluster reserved per run of a trainer of your own, each with "
+        "cpus_per_run and gpus_per_run; its command is started once on each",
     )
     precision: AskedPrecision = Field(
         "auto",
@@ -196,19 +201,14 @@ class SweepSpec(SpecModel):
     @model_validator(mode="after")
     def _trainer_has_all(self) -> Self:
         if self.trainer is None:
-            if (self.resources.gpus_per_run or 0) > 1:
-                raise PydanticCustomError(
-                    "gpus",
-                    "the built-in trainer computes a run on one GPU at most. Say 1 or a share.",
-                    {"at": ("resources", "gpus_per_run")},
-                )
-            return self
-        why, at = _find_trainer_problem(self, self.trainer)
-        if why:
-            raise PydanticCustomError("trainer", "{why}", {"why": why, "at": at})
-        if unreached := find_unreached(self.grid, self.extra_cells, self.trainer.models):
-            place, sentence = unreached
-            raise PydanticCustomError("reach", "{why}", {"why": sentence, "at": place})
+            problems = list(_list_resource_problems(self.resources))
+        else:
+            problems = [
+                *_list_trainer_problems(self, self.trainer),
+                *list_unreached(self.grid, self.extra_cells, self.trainer.models),
+            ]
+        if problems:
+            raise PydanticCustomError("several", "{all}", {"all": problems})
         return self
 
     @model_validator(mode="after")
@@ -297,8 +297,18 @@ class SweepSpec(SpecModel):
         return self
 
 
-def _find_trainer_problem(spec: SweepSpec, trainer: TrainerSpec) -> tuple[str, tuple[Any, ...]]:
-    """What does not go with a trainer of one's own, and where; empty if all does."""
+def _list_resource_problems(resources: ResourcesSpec) -> Iterator[Problem]:
+    """What the built-in trainer cannot use."""
+    if (resources.gpus_per_run or 0) > 1:
+        why = "the built-in trainer computes a run on one GPU at most. Say 1 or a share."
+        yield ("resources", "gpus_per_run"), why
+    if resources.nodes_per_run > 1:
+        why = "the built-in trainer computes a run on one node. Say 1."
+        yield ("resources", "nodes_per_run"), why
+
+
+def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Problem]:
+    """What does not go with a trainer of one's own."""
     here, own_data = spec.has_corpus, ("trainer", "data")
     known = here or trainer.vocab_size is not None or bool(trainer.models)
     bracket = spec.bracket and not spec.asks_recipe
@@ -325,7 +335,7 @@ def _find_trainer_problem(spec: SweepSpec, trainer: TrainerSpec) -> tuple[str, t
         (spec.families, "families are the built-in trainer's. Remove them.", ("families",)),
         (spec.rates, "rates are the built-in trainer's. Remove them.", ("rates",)),
     )
-    return next(((why, at) for wrong, why, at in rules if wrong), ("", ()))
+    yield from ((at, why) for wrong, why, at in rules if wrong)
 
 
 def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]]:

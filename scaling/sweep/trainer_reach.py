@@ -11,14 +11,15 @@ from scaling.units import format_count, format_flops
 
 # Rungs of the built-in ladder are at most ×3 apart: no wish there is farther from its model.
 FARTHEST = 3.0
+Problem = tuple[tuple[str | int, ...], str]  # path in the sweep file, what is wrong there
 
 
-def find_unreached(
+def list_unreached(
     grid: Grid, extra_cells: Sequence[CellSpec], models: Sequence[NamedModelSpec]
-) -> tuple[tuple[str | int, ...], str] | None:
-    """The first wish of a grid that no listed model is near to, as (path, sentence)."""
+) -> Iterator[Problem]:
+    """The wishes of a grid that no listed model is near to."""
     if not models:
-        return None
+        return
     for path, params, reach, wish in _list_centres(grid, extra_cells):
         nearest = min(models, key=lambda one: abs(math.log(one.params / params)))
         if abs(math.log(nearest.params / params)) > math.log(reach) * (1 + 1e-9):
@@ -27,8 +28,7 @@ def find_unreached(
                 f"the nearest is {nearest.name} with {format_count(nearest.params)}. List others, "
                 "or ask for other sizes (grid.span, grid.prior)."
             )
-            return path, sentence
-    return None
+            yield path, sentence
 
 
 def _list_centres(

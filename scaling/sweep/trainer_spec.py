@@ -17,7 +17,7 @@ from scaling.sweep.shapes import NamedModel
 
 PLACEHOLDERS = (
     "run_file", "run_dir", "resume_dir", "run_id", "model", "params", "tokens", "seed", "gpus",
-    "cpus",
+    "cpus", "nodes", "node_rank", "master_addr", "master_port",
 )  # fmt: skip
 OwnLossUnit = Literal["nats", "bits", "ppl"]
 Counting = Literal["matmul", "total", "non_embedding", "unknown"]

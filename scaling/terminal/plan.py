@@ -23,11 +23,12 @@ def format_plan(plan: Mapping[str, Any]) -> str:
         f"{totals['runs']} runs, {format_flops(totals['flops'])} FLOPs"
         f"{_format_saved(totals['flops'], totals['flops_spent'])}, "
         f"{format_count(totals['tokens'])} tokens; {totals['cached']} already done; "
-        f"up to {_format_bytes(totals['peak_bytes'])} of memory a run, "
-        f"{_format_bytes(totals['disk_bytes'])} of disk"
+        f"{_format_peak(totals)}{_format_bytes(totals['disk_bytes'])} of disk"
     )
     lines += _format_validations(plan["cells"])
-    if plan["throughput"] is None:
+    if plan["target"] is not None:
+        lines += _format_target(plan["target"], totals)
+    elif plan["throughput"] is None:
         lines.append("time: not measured on this device (leave --no-benchmark)")
     else:
         lines += _format_left(totals["left"], plan["throughput"])
@@ -53,6 +54,7 @@ def _fold_rows(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
 
 
 def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    memory = cell["device_memory_bytes"] or cell["memory_bytes"]
     return (
         "–" if cell["budget"] is None else format_flops(cell["budget"]),
         describe_shape(read_shape(cell["shape"], "shape")).label.replace(" ", ""),
@@ -65,7 +67,7 @@ def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
             else ("–", "–", "–")  # its own trainer decides
         ),
         "–" if cell["seconds"] is None else format_seconds(cell["seconds"]),
-        _format_bytes(cell["memory_bytes"]) if cell["memory_bytes"] else "–",
+        _format_bytes(memory) if memory else "–",
         _say_state(cell),
     )
 
@@ -108,6 +110,56 @@ def _format_left(left: Mapping[str, Any], throughput: Mapping[str, Any]) -> list
         line += f"; price: {left['price']:.2g}"
     measured = f"{throughput['configurations']} configurations on {throughput['device']}"
     return [line, f"  by the throughput of {measured}, {throughput['measured_at']}"]
+
+
+def _format_target(target: Mapping[str, Any], totals: Mapping[str, Any]) -> list[str]:
+    """Time, money and memory on machines that are not here, and what that assumes."""
+    left, devices = totals["left"], target["devices"]
+    per_run, held, used = target["devices_per_run"], left["held_device_hours"], left["device_hours"]
+    alike = f"{per_run} for each run"
+    lines = ["time: nothing is left to train"]
+    if left["runs"]:
+        lines = [
+            f"time on {devices} × {target['device']}, {alike}: "
+            f"{format_seconds(left['makespan_seconds'])} for {left['runs']} runs, "
+            f"{left['slots']} at a time",
+            f"  critical path: {format_seconds(left['critical_path_seconds'])} (the longest run; "
+            "more devices do not shorten it, more for each run do)",
+            f"  device-hours: {format_count(used)} of training, {used / held:.0%} of the "
+            f"{format_count(held)} until the last run ends",
+        ]
+    if left["runs"] and left["price"] is not None:
+        lines.append(
+            f"price: {format_count(left['price'])} for all devices until the last run ends, "
+            f"{format_count(left['price'] * used / held)} for the device-hours of training alone"
+        )
+    lines += _format_device_memory(totals, per_run)
+    share = f"MFU {target['mfu']:g} of {format_flops(target['peak_flops'])} FLOP/s a device"
+    lines.append(f"assumed: {share}; no time for start-up, evaluation, checkpoints or failures")
+    if target["mfu_source"]:
+        lines.append(f"  MFU {target['mfu_source']}. Say yours with --mfu.")
+    return lines
+
+
+def _format_device_memory(totals: Mapping[str, Any], per_run: int) -> list[str]:
+    whole, sharded = totals["device_memory_bytes"], totals["sharded_memory_bytes"]
+    if sharded is None:
+        return [f"memory of one device: up to {_format_bytes(whole)}"]
+    line = f"memory of one device: up to {_format_bytes(whole)} of weights, gradients and moments"
+    if per_run > 1:
+        line += f", {_format_bytes(sharded)} if the {per_run} of a run shard them"
+    return [
+        line,
+        "  at 16 bytes a parameter (AdamW); your trainer's activations, logits and buffers come on "
+        "top; disk: float32 weights of each run, two checkpoints of those that train",
+    ]
+
+
+def _format_peak(totals: Mapping[str, Any]) -> str:
+    """Memory of a process here; a plan for other machines says it by the device, further down."""
+    if totals["device_memory_bytes"] is not None:
+        return ""
+    return f"up to {_format_bytes(totals['peak_bytes'])} of memory a run, "
 
 
 def _format_saved(flops: int, spent: int) -> str:

@@ -3,7 +3,7 @@
 quickstart: 12 finished, 2 running, 15 missing
   driven by process 4242 on node-3 since 2026-01-01T00:00:00+00:00
   81.2k tokens/s · 1 min 40 s left
-  0123456789abcdef running: 45 % of 1.2M tokens, 40.1k tokens/s, 16 s left, heartbeat .4 s ago
+  48×3, 95.2k on 1.2M running: 45 % of 1.2M tokens, 40.1k tokens/s, 16 s left, heartbeat .4 s ago
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from scaling.units import clean_line, format_count, format_seconds
 _MISSING_SHOWN = 20  # of a sweep of thousands; --json has them all
 
 
-def format_status(status: Mapping[str, Any]) -> str:
-    """The text at the head of this file, of a described status."""
+def format_status(status: Mapping[str, Any], *, verbose: bool = False) -> str:
+    """The text at the head of this file, of a described status; `verbose`: with run_ids."""
     counts = ", ".join(f"{n} {state}" for state, n in status["counts"].items())
     lines = [f"{status['name']}: {counts}"]
     if (driver := status["driver"]) is not None:
@@ -31,8 +31,12 @@ def format_status(status: Mapping[str, Any]) -> str:
     lines += _format_time(status["time"])
     missing = [run for run in status["runs"] if run["state"] == "missing"]
     listed = [run for run in status["runs"] if run["state"] not in ("finished", "missing")]
-    lines += [f"  {run['run_id']} {_describe_run(run)}" for run in listed]
-    lines += [f"  {run['run_id']} missing" for run in missing[:_MISSING_SHOWN]]
+    names = {
+        run["run_id"]: f"{run['run_id']} {run['name']}" if verbose else run["name"]
+        for run in status["runs"]
+    }
+    lines += [f"  {names[run['run_id']]} {_describe_run(run)}" for run in listed]
+    lines += [f"  {names[run['run_id']]} missing" for run in missing[:_MISSING_SHOWN]]
     if len(missing) > _MISSING_SHOWN:
         lines.append(f"  and {len(missing) - _MISSING_SHOWN} more missing")
     lines += [f"  damaged: {line}" for line in status["damaged"]]

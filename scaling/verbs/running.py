@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -30,6 +30,11 @@ from scaling.verbs.options import (
 )
 from scaling.verbs.output import dump_json
 from scaling.verbs.siblings import report_siblings
+from scaling.verbs.targets import read_target, target_options
+
+if TYPE_CHECKING:
+    from scaling.sweep.throughput import Throughput
+    from scaling.workflow.preparing import Sweep
 
 
 @click.command()
@@ -171,8 +176,12 @@ def _run_one(
 @click.option(
     "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
 )
+@target_options
 @click.option(
-    "--price-per-hour", type=FiniteRange(0), default=None, help="Of the machine, in any currency."
+    "--price-per-hour",
+    type=FiniteRange(0),
+    default=None,
+    help="Of the machine, in any currency; of one device with --target.",
 )
 @click.option(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
@@ -200,14 +209,18 @@ def plan(
     prior_law: Path | None,
     noise: float | None,
     as_json: bool,
+    **machines: Any,
 ) -> None:
     """\b
     scaling plan sweeps/quickstart.yaml
     scaling plan sweeps/quickstart.yaml --price-per-hour 0.09 --simulate
+    scaling plan sweep.yaml --target h100 --devices 64 --price-per-hour 2.5
 
     Every cell: N, D, FLOPs, steps, time, memory, cached or not and why. Trains nothing; writes
     nothing but results/.cache. The first plan of a device measures its throughput, in a few
     seconds. With --validate, also what "run --validate" would train.
+
+    With --target, time and memory on machines that are not here, by the peak of the device.
 
     With --simulate, what the sweep will be able to say: its losses are drawn from a law and fitted,
     many times.
@@ -218,28 +231,27 @@ def plan(
         raise click.UsageError(
             "--cpus and --price-per-hour speak of time and money, which --no-benchmark leaves out."
         )
+    given = {"--cpus": cpus is not None, "--no-benchmark": no_benchmark}
+    target = read_target(**machines, here=tuple(name for name, said in given.items() if said))
     from scaling.terminal.plan import format_plan
     from scaling.workflow.describing import describe_plan, join_plans
     from scaling.workflow.devices import count_slots
     from scaling.workflow.preparing import list_sweeps, prepare_sweep
-    from scaling.workflow.timing import obtain_throughput, settle_plan
 
     plans = {}
     for name in list_sweeps(sweep_file):
-        sweep = prepare_sweep(sweep_file, root=root, name=name, validate=validate)
-        throughput = None
-        if not no_benchmark:
-            precision = settle_plan(sweep, root=root)
-            throughput, measured = obtain_throughput(sweep, root=root, precision=precision)
-            if measured:
-                what = f"{measured} configuration" + "s" * (measured > 1)
-                click.echo(f"measured the throughput of {what} on this device", err=True)
+        sweep = prepare_sweep(
+            sweep_file, root=root, name=name, runs_here=target is None, validate=validate
+        )
+        there = None if target is None else target.share(sweep.spec.resources)
+        machines_paid = 1 if there is None else there.devices
         described = describe_plan(
             sweep,
             root=root,
-            slots=count_slots(sweep.spec, cpus=cpus),
-            throughput=throughput,
-            price_per_hour=price_per_hour,
+            slots=count_slots(sweep.spec, cpus=cpus) if there is None else there.slots,
+            throughput=None if there or no_benchmark else _measure_here(sweep, root),
+            target=there,
+            price_per_hour=None if price_per_hour is None else machines_paid * price_per_hour,
         )
         if simulate:
             from scaling.workflow.simulating import simulate_sweep
@@ -252,6 +264,18 @@ def plan(
         return
     for name, described in plans.items():
         click.echo((f"{name}:\n" if len(plans) > 1 else "") + format_plan(described))
+
+
+def _measure_here(sweep: Sweep, root: Path) -> Throughput | None:
+    """The throughput of this machine, and what was measured for it said."""
+    from scaling.workflow.timing import obtain_throughput, settle_plan
+
+    precision = settle_plan(sweep, root=root)
+    throughput, measured = obtain_throughput(sweep, root=root, precision=precision)
+    if measured:
+        what = f"{measured} configuration" + "s" * (measured > 1)
+        click.echo(f"measured the throughput of {what} on this device", err=True)
+    return throughput
 
 
 def _say_how_to_continue(what: str) -> None:

@@ -21,8 +21,9 @@ _CLEAR = "\x1b[H\x1b[2J"
 @click.command()
 @results_argument
 @click.option("--watch", is_flag=True, help="Look again every 2 s until nothing runs any more.")
+@click.option("--verbose", "-v", is_flag=True, help="With the run_id of each run.")
 @json_option
-def status(results: Path, watch: bool, as_json: bool) -> int:
+def status(results: Path, watch: bool, verbose: bool, as_json: bool) -> int:
     """\b
     scaling status results/quickstart
     scaling status results/quickstart --watch
@@ -38,11 +39,14 @@ def status(results: Path, watch: bool, as_json: bool) -> int:
     while True:
         described = sweep.describe()
         if not watch:
-            click.echo(dump_json(described) if as_json else format_status(described))
+            click.echo(
+                dump_json(described) if as_json else format_status(described, verbose=verbose)
+            )
         elif as_json:
             click.echo(json.dumps(described, allow_nan=False))
         else:
-            click.echo((_CLEAR if sys.stdout.isatty() else "") + format_status(described))
+            text = format_status(described, verbose=verbose)
+            click.echo((_CLEAR if sys.stdout.isatty() else "") + text)
         if not watch or is_over(described):
             return DAMAGED if described["damaged"] else 0
         time.sleep(_WATCH_SECONDS)
@@ -50,20 +54,23 @@ def status(results: Path, watch: bool, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.argument("run_id", metavar="RUN")
+@click.argument("run_id", required=False, metavar="[RUN]")
 @click.option("--follow", is_flag=True, help="Go on until the run ends.")
-def logs(results: Path, run_id: str, follow: bool) -> None:
+def logs(results: Path, run_id: str | None, follow: bool) -> None:
     """\b
-    scaling logs results/quickstart 0123456789abcdef
+    scaling logs results/quickstart
     scaling logs results/quickstart 0123 --follow
 
     What the newest attempt of a run has said: its log, its training curve, and how it ended, with
-    the traceback of a failure. The beginning of a run_id is enough.
+    the traceback of a failure. Without a run_id, the run that wrote last; the beginning of a run_id
+    is enough ("scaling status -v" lists them).
     """
     from scaling.units import clean_line
-    from scaling.workflow.watching import find_run, read_log
+    from scaling.words.runs import name_run
+    from scaling.workflow.watching import find_newest_run, find_run, read_log
 
-    ledger, run = find_run(results, run_id)
+    ledger, run = find_newest_run(results) if run_id is None else find_run(results, run_id)
+    click.echo(clean_line(f"run {run.run_id}: {name_run(run)}"), err=True)
     for line in read_log(ledger, run, follow=follow):
         click.echo(clean_line(line))
 

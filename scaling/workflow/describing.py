@@ -12,11 +12,22 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.contents import holds_sweep
 from scaling.ledger.results import RunResult
 from scaling.sweep.cells import Cell
-from scaling.sweep.cost import estimate_disk, estimate_memory, estimate_time, sum_costs
+from scaling.sweep.cost import (
+    PlanTime,
+    estimate_disk,
+    estimate_memory,
+    estimate_time,
+    sum_costs,
+)
 from scaling.sweep.counting import COUNT_CONVENTIONS, count_params
 from scaling.sweep.families.registry import find_family
+from scaling.sweep.makespan import Estimate
+from scaling.sweep.target import DeviceMemory, Target, estimate_device_memory
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
+
+# Totals of which siblings, trained one after another, need the largest and not the sum.
+_AT_ONCE = {"peak_bytes", "slots", "device_memory_bytes", "sharded_memory_bytes"}
 
 
 def describe_plan(
@@ -25,6 +36,7 @@ def describe_plan(
     root: Path,
     slots: int,
     throughput: Throughput | None = None,
+    target: Target | None = None,
     price_per_hour: float | None = None,
 ) -> dict[str, Any]:
     """The contract's JSON of `scaling plan`.
@@ -33,35 +45,36 @@ def describe_plan(
         sweep: What is planned.
         root: Where its results lie or will lie.
         slots: Runs at the same time.
-        throughput: Of the device; None: nothing is said of time and money.
-        price_per_hour: Of the machine.
+        throughput: Of the device here. None, without a target: time and money are unknown.
+        target: Machines elsewhere, in place of a throughput.
+        price_per_hour: Of the machine; of all devices of a target.
     """
     folder = root / "results" / sweep.spec.name
     stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
     finished = {} if stored is None else stored.results
     share = sweep.spec.schedule.trunk
-    held_out = sweep.corpus.facts.validation_tokens
+    runs = [cell.run for cell in sweep.plan.cells]
+    estimate = _choose_estimate(throughput, target, held_out=sweep.corpus.facts.validation_tokens)
     expected: dict[str, float] = {}
     time = None
-    if throughput is not None:
-        for cell in sweep.plan.cells:
-            seconds = throughput.estimate_seconds(cell.run, held_out=held_out)
-            expected[cell.run.run_id] = seconds
+    if estimate is not None:
+        expected = {run.run_id: estimate(run, 0) for run in runs}
         time = estimate_time(
-            (cell.run for cell in sweep.plan.cells if cell.run.run_id not in finished),
-            throughput,
-            held_out=held_out,
+            (run for run in runs if run.run_id not in finished),
+            estimate,
             slots=slots,
             share_trunks=share,
             price_per_hour=price_per_hour,
         )
+    memory = {} if target is None else _estimate_memories(sweep, target)
     tokenizer = sweep.corpus.facts.tokenizer
     reference = find_family(sweep.spec.family).reference
     cells = [
-        cell | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
+        cell
+        | {"sweep": sweep.spec.name, "tokenizer": tokenizer}
+        | _describe_memory(memory.get(cell["run_id"]))
         for cell in _describe_cells(sweep.plan.cells, finished, expected)
     ]
-    runs = [cell.run for cell in sweep.plan.cells]
     return {
         "schema_version": SCHEMA_VERSION,
         "cells": cells,
@@ -70,8 +83,10 @@ def describe_plan(
             "cached": sum(cell["cached"] and not cell["repeats"] for cell in cells),
             "seconds": sum(expected.values()) if expected else None,
             "disk_bytes": estimate_disk(runs, keep_weights=sweep.spec.keep_weights, slots=slots),
-            "left": None if time is None else dataclasses.asdict(time),
-        },
+            "left": None if time is None else _describe_left(time, target),
+        }
+        | _describe_memory(max(memory.values(), key=lambda one: one.whole, default=None)),
+        "target": None if target is None else dataclasses.asdict(target),
         "throughput": None
         if throughput is None
         else {
@@ -89,6 +104,45 @@ def describe_plan(
             f"learning rate {reference.learning_rate:g}"
         ),
     }
+
+
+def _choose_estimate(
+    throughput: Throughput | None, target: Target | None, *, held_out: int
+) -> Estimate | None:
+    """Seconds of a run that starts from a step; None if no device is known."""
+    if target is not None:
+        return target.estimate_seconds
+    if throughput is None:
+        return None
+    return lambda run, first_step: throughput.estimate_seconds(
+        run, held_out=held_out, first_step=first_step
+    )
+
+
+def _estimate_memories(sweep: Sweep, target: Target) -> dict[str, DeviceMemory]:
+    mixed = sweep.spec.resources.precision == "mixed"
+    runs = {cell.run.run_id: cell.run for cell in sweep.plan.cells}
+    return {
+        run_id: estimate_device_memory(run, target, mixed=mixed) for run_id, run in runs.items()
+    }
+
+
+def _describe_memory(memory: DeviceMemory | None) -> dict[str, Any]:
+    """Bytes on one device of a target; None without a target."""
+    return {
+        "device_memory_bytes": None if memory is None else memory.whole,
+        "sharded_memory_bytes": None if memory is None else memory.sharded,
+    }
+
+
+def _describe_left(time: PlanTime, target: Target | None) -> dict[str, Any]:
+    """What is left to train; of a target also its hours: those that train, and those that pass
+    until the last run ends."""
+    used, held = None, None
+    if target is not None:
+        used = target.count_device_hours(time.flops)
+        held = target.devices * time.makespan_seconds / 3600.0
+    return dataclasses.asdict(time) | {"device_hours": used, "held_device_hours": held}
 
 
 def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -114,7 +168,7 @@ def _join_totals(totals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif isinstance(values[0], Mapping):
             joined[key] = _join_totals(values)
         else:
-            joined[key] = max(values) if key in ("peak_bytes", "slots") else sum(values)
+            joined[key] = max(values) if key in _AT_ONCE else sum(values)
     return joined
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from scaling.errors import EnvironmentFault
+from scaling.errors import EnvironmentFault, UsageError
 from scaling.ledger.machine import Device, find_device
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
@@ -47,12 +47,19 @@ def require_device(resources: ResourcesSpec) -> None:
     """Before anything is started.
 
     Raises:
+        UsageError: One run asks for more GPUs than there are here.
         EnvironmentFault: Runs ask for a GPU, and there is none here.
     """
     if not is_present(resources):
         raise EnvironmentFault(
             f"resources.gpus_per_run is {resources.gpus_per_run:g}, and no CUDA GPU is seen here. "
             "Run it where there is one, join a cluster (--address), or leave gpus_per_run out."
+        )
+    gpu, asked = _find_gpu(resources), resources.gpus_per_run or 0
+    if gpu is not None and asked > gpu.count:
+        raise UsageError(
+            f"resources.gpus_per_run is {asked:g}, and this machine has {gpu.count}: GPUs of a run "
+            "are of one node. Lower it, or join a cluster (--address)."
         )
 
 

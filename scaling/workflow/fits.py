@@ -14,6 +14,7 @@ from scaling.errors import IntegrityError, ScalingError, ScalingWarning
 from scaling.files.sealed import canonical_json
 from scaling.sweep.counting import CountConvention, count_params
 from scaling.sweep.own_ladder import list_sweep_ladder
+from scaling.sweep.shapes import NamedModel
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
 from scaling.units.losses import NATS, LossScale
@@ -178,10 +179,12 @@ def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str
     fingerprint = stored.contents.fingerprint
     if found.path is None or fingerprint is None:
         return
+    first, *others = list_sweep_ladder(stored.spec, stored.facts)
     note = Note(
         fit=found.path.name,
         table_digest=found.fit.table_digest,
-        rung=list_sweep_ladder(stored.spec, stored.facts)[0],
+        rung=first,
+        listed=tuple(others) if isinstance(first, NamedModel) else (),
     )
     note_fit(stored.folder, fingerprint, question, note)
 

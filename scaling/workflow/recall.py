@@ -25,12 +25,12 @@ from scaling.files.sealed import build_value, canonical_json, open_document, sea
 from scaling.fitting.fitted import Fit
 from scaling.fitting.store import FORMAT_VERSION, read_fit
 from scaling.ledger.contents import Contents
-from scaling.sweep.families.registry import AnyShape
+from scaling.sweep.families.registry import AnyShape, AnyShapes
 from scaling.sweep.ladder import is_first, list_ladder_of
-from scaling.sweep.shapes import ModelShape
+from scaling.sweep.shapes import ModelShape, NamedModel
 
 _FOLDER = "fits/known"
-_NOTE_BYTES = 10_000
+_NOTE_BYTES = 2**20  # a list of models is of any length
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,13 @@ class Note:
         fit: Name of its file in fits/.
         table_digest: Of the rows it rests on.
         rung: The first of the sweep's ladder, which the others follow from.
+        listed: The others, where a sweep file lists its models, and nothing else says them.
     """
 
     fit: str
     table_digest: str
     rung: AnyShape
+    listed: AnyShapes = ()
 
 
 def recall_fit(
@@ -67,9 +69,13 @@ def recall_fit(
         fit = read_fit(folder / "fits" / Path(note.fit).name)
     except (OSError, ScalingError):
         return None
+    if fit.table_digest != note.table_digest:
+        return None
+    if isinstance(note.rung, NamedModel):
+        return fit, (note.rung, *note.listed)
     # Of a stranger's folder: a ladder that never ends must not be walked.
     integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
-    if fit.table_digest != note.table_digest or min(integers) < 1 or not is_first(note.rung):
+    if min(integers) < 1 or not is_first(note.rung):
         return None
     return fit, list_ladder_of(note.rung)
 

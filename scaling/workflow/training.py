@@ -153,6 +153,7 @@ def _decide_own(spec: SweepSpec) -> OwnExecution | None:
         tolerance=spec.trainer.tolerance,
         loss_unit=spec.trainer.loss_unit,
         cpus=spec.resources.cpus_per_run,
+        nodes=spec.resources.nodes_per_run,
     )
 
 
@@ -196,6 +197,7 @@ def _list_needs(sweep: Sweep, ledger: Ledger, address: str | None) -> Needs:
     return Needs(
         cpus_per_run=sweep.spec.resources.cpus_per_run,
         gpus_per_run=sweep.spec.resources.gpus_per_run,
+        nodes_per_run=sweep.spec.resources.nodes_per_run,
         memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells) or None,
         address=address,
         shared=(ledger.folder, sweep.corpus.folder),

@@ -9,6 +9,7 @@ Nothing is asked of the driver, so this works while it is busy, and after it has
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -28,6 +29,7 @@ from scaling.ledger.locking import Holder, find_holder, is_alive
 from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.units import format_count
+from scaling.words.runs import name_run
 from scaling.workflow.stored import StoredSweep, open_results
 from scaling.workflow.timing import describe_time
 
@@ -91,7 +93,8 @@ class SweepWatch:
             ),
             "seconds_left": left / rate if rate and left else None,
             "runs": [
-                {"run_id": run_id, "state": one.state, "why": one.why}
+                {"run_id": run_id, "name": name_run(self._runs[run_id])}
+                | {"state": one.state, "why": one.why}
                 | {"live": self._describe_live(run_id, one, now)}
                 for run_id, one in seen.items()
             ],
@@ -191,6 +194,25 @@ def match_run(stored: StoredSweep, prefix: str) -> RunSpec:
     )
 
 
+def find_newest_run(folder: Path) -> tuple[Ledger, RunSpec]:
+    """The planned run whose attempt has written last.
+
+    Raises:
+        UsageError: None has begun.
+    """
+    stored = open_results(folder)
+    ledger, newest, found = stored.ledger, -1.0, None
+    for run in {cell.run.run_id: cell.run for cell in stored.plan.cells}.values():
+        for attempt in ledger.list_attempts(run.run_id)[:1]:
+            # Heartbeats are renamed into place, which is seen in the folder's time.
+            with contextlib.suppress(FileNotFoundError):
+                written = ledger.attempt_folder(run.run_id, attempt).stat().st_mtime
+                newest, found = max((newest, found), (written, run), key=lambda pair: pair[0])
+    if found is None:
+        raise UsageError(f"{folder}: no run has begun yet.")
+    return ledger, found
+
+
 def read_log(ledger: Ledger, run: RunSpec, *, follow: bool = False) -> Iterator[str]:
     """What the newest attempt of a run has said: lines of its log and of its curve, and how it
     ended; with `follow`, goes on with newer attempts until the run has a result or nobody is left
@@ -218,17 +240,20 @@ def read_log(ledger: Ledger, run: RunSpec, *, follow: bool = False) -> Iterator[
 def _read_attempt(ledger: Ledger, run: RunSpec, attempt: str, *, follow: bool) -> Iterator[str]:
     yield f"attempt {attempt}"
     base = f"runs/{run.run_id}/attempts/{attempt}"
+    folder = ledger.attempt_folder(run.run_id, attempt)
     files = dict.fromkeys(("log.txt", "metrics.jsonl"), 0)
     while True:
         beat = ledger.read_heartbeat(run.run_id, attempt)
         running = beat is not None and _is_running(beat, time.time())
         failure = ledger.read_failure(run.run_id, attempt)
         done = failure is not None or _is_done(ledger, run) or not running
+        files |= {one.name: files.get(one.name, 0) for one in sorted(folder.glob("log-*.txt"))}
         for name in files:
+            node = f"node {name[4:-4]}: " if name.startswith("log-") else ""
             text = _read_rest(ledger.folder, f"{base}/{name}", files[name], whole=done)
             files[name] += len(text)
             for line in text.decode("utf-8", errors="replace").splitlines():
-                yield _describe_row(line) if name == "metrics.jsonl" else line
+                yield _describe_row(line) if name == "metrics.jsonl" else node + line
         if not follow or done:
             break
         time.sleep(_POLL_SECONDS)

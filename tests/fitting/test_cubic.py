@@ -5,8 +5,8 @@ import pytest
 from known_law import NOISE, TRUTH, design_isoflop, simulate
 
 from scaling.fitting.budgets import group_budgets
-from scaling.fitting.cubic import find_minima
-from scaling.fitting.isoflop import fit_curves, fit_power_line, locate_optima
+from scaling.fitting.cubic import draw_minima
+from scaling.fitting.isoflop import draw_lines, fit_curves, fit_power_line, locate_optima
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
@@ -17,7 +17,8 @@ LOPSIDED = np.array([0.6, 0.5 * 1e4**0.5, 1.0 * 5e5**0.25, 0.5, 0.25])
 
 
 def find(table, **options):
-    return find_minima(table, group_budgets(table), table.cost, **options)
+    optima, drawn = draw_minima(table, group_budgets(table), table.cost, **options)
+    return optima, draw_lines(np.log(optima.flops), drawn, table.cost)
 
 
 def make_valleys(skew, shift=0.2, sizes=7):

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from known_law import NOISE, TRUTH, design_isoflop, simulate
+from known_law import NOISE, TRUTH, design_isoflop, fit_law, simulate
 
 from scaling.errors import UsageError
 from scaling.fitting.every_approach import fit_runs
@@ -32,7 +32,7 @@ def make_grid(law, params_ends, tokens_ends, side=7):
 def test_noise_free_law_is_recovered(name):
     law, params_ends, tokens_ends = LAWS[name]
     params, tokens, loss = make_grid(law, params_ends, tokens_ends)
-    fit = fit_runs(make_table(params, tokens, loss=loss), bootstrap=None)
+    fit = fit_law(make_table(params, tokens, loss=loss))
     assert fit.status == "converged"
     found = np.array([fit.law.params[key] for key in CHINCHILLA.param_names])
     np.testing.assert_allclose(found, law, rtol=1e-5)
@@ -43,7 +43,8 @@ def test_noise_free_law_is_recovered(name):
 
 
 def test_noisy_law_lies_within_its_intervals():
-    fit = fit_runs(simulate(NOISE, seed=3, budgets=7, sizes=9, ends=(3e10, 3e12)), level=0.99)
+    table = simulate(NOISE, seed=3, budgets=7, sizes=9, ends=(3e10, 3e12))
+    fit = fit_law(table, bootstrap=1000, level=0.99)
     for at, name in enumerate(CHINCHILLA.param_names):
         interval = fit.law.intervals[name]
         assert interval.low <= TRUTH[at] <= interval.high, name
@@ -69,12 +70,12 @@ def test_units_of_loss_and_tokens_scale_through():
     table = simulate()
     bits = make_table(table.params, table.tokens, loss=table.loss / math.log(2.0))
     plain = make_table(table.params, table.tokens, loss=table.loss)
-    one, two = fit_runs(plain, bootstrap=None), fit_runs(bits, bootstrap=None)
+    one, two = fit_law(plain), fit_law(bits)
     assert two.law.params["E"] == pytest.approx(one.law.params["E"] / math.log(2.0), rel=1e-6)
     assert two.law.params["alpha"] == pytest.approx(one.law.params["alpha"], rel=1e-6)
     assert two.objective.sum == pytest.approx(one.objective.sum, rel=1e-9)
     billions = make_table(table.params, table.tokens / 1e9, loss=table.loss)
-    three = fit_runs(billions, bootstrap=None)
+    three = fit_law(billions)
     assert three.law.params["alpha"] == pytest.approx(one.law.params["alpha"], rel=1e-6)
     assert three.objective.sum == pytest.approx(one.objective.sum, rel=1e-9)
 
@@ -82,7 +83,7 @@ def test_units_of_loss_and_tokens_scale_through():
 def test_one_huge_outlier_hardly_moves_the_law():
     params, tokens, loss = make_grid(*LAWS["hoffmann"])
     loss[10] = 900.0
-    fit = fit_runs(make_table(params, tokens, loss=loss), bootstrap=None)
+    fit = fit_law(make_table(params, tokens, loss=loss))
     # One of 49 rows pulls with at most δ: exponents move by less than a thousandth.
     assert fit.law.params["alpha"] == pytest.approx(0.34, abs=1e-3)
     assert fit.law.params["beta"] == pytest.approx(0.28, abs=1e-3)
@@ -93,7 +94,7 @@ def test_a_law_without_a_floor_hits_the_bound_and_says_so():
     params, tokens = params.ravel(), tokens.ravel()
     rng = np.random.default_rng(1)
     loss = (40 / params**0.05 + 410 / tokens**0.28) * np.exp(0.01 * rng.standard_normal(36))
-    fit = fit_runs(make_table(params, tokens, loss=loss), bootstrap=20)
+    fit = fit_law(make_table(params, tokens, loss=loss), bootstrap=20)
     assert fit.status == "bound_hit"
     assert fit.law.params["E"] == 0.0
     assert "E = 0" in fit.reason
@@ -108,15 +109,15 @@ def test_delta_comes_from_replicates_wherever_the_runs_lie():
     seeds = np.repeat([0, 1], 25)
     own = make_table(params, tokens, loss=loss, seed=seeds, convention="matmul")
     foreign = make_table(params, tokens, loss=loss, seed=seeds)
-    fit = fit_runs(own, bootstrap=None)
+    fit = fit_law(own)
     pairs = NOISE * (noise[:25] - noise[25:])
     assert fit.replicate_sigma == pytest.approx(math.sqrt(np.mean(pairs**2) / 2), rel=1e-9)
     assert fit.objective.delta == pytest.approx(1.345 * fit.replicate_sigma)
-    assert fit_runs(foreign, bootstrap=None).objective == fit.objective
+    assert fit_law(foreign).objective == fit.objective
     unsaid = make_table(params, tokens, loss=loss, convention="matmul")  # seeds, or doubled rows?
-    assert fit_runs(unsaid, bootstrap=None).objective.delta == 1e-3
+    assert fit_law(unsaid).objective.delta == 1e-3
     other = make_table(params, tokens, loss=loss, seed=seeds, batch_tokens=1e4 * (1.0 + seeds))
-    assert fit_runs(other, bootstrap=None).objective.delta == 1e-3  # they differ in more than seed
+    assert fit_law(other).objective.delta == 1e-3  # they differ in more than seed
 
 
 def degenerate():
@@ -204,7 +205,7 @@ def test_options_out_of_range_are_refused(option):
 
 
 def test_frontier_keeps_to_the_budget():
-    fit = fit_runs(simulate(), bootstrap=None)
+    fit = fit_law(simulate())
     for one in fit.approaches.values():
         assert one.a + one.b == pytest.approx(1.0, abs=1e-9)  # C = 6ND: N* and D* share C
         assert 6 * one.k_n * one.k_d == pytest.approx(1.0, rel=1e-6)

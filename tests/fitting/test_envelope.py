@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from known_law import TRUTH
+from known_law import TRUTH, fit_law
 
 from scaling.allocation import allocate
 from scaling.errors import UsageError
@@ -115,14 +115,14 @@ def test_rows_of_one_run_are_one_cluster():
     apart = noisy.replace(trajectory=None, schedule=None)
     widths = []
     for one in (noisy, apart):
-        interval = fit_runs(one, approach="parametric", bootstrap=200).law.intervals["alpha"]
+        interval = fit_law(one, approach="parametric", bootstrap=200).law.intervals["alpha"]
         widths.append(interval.high - interval.low)
     # 24 points share each run's noise: taken as independent they look √24 times as sure.
     assert widths[0] > 2.0 * widths[1]
 
 
 def test_all_three_approaches_stand_side_by_side():
-    fit = fit_runs(simulate(seeds=2, noise=0.002), bootstrap=100)
+    fit = fit_law(simulate(seeds=2, noise=0.002), bootstrap=100)
     contract = json.loads(json.dumps(fit.to_contract(), allow_nan=False))
     envelope = contract["approaches"]["envelope"]
     assert envelope["a"] == pytest.approx(SLOPE, abs=0.05)
@@ -147,7 +147,7 @@ def test_the_envelope_can_answer_alone():
 
 
 def test_a_constant_rate_says_that_every_loss_is_undecayed():
-    fit = fit_runs(simulate(schedule="Constant"), bootstrap=None)
+    fit = fit_law(simulate(schedule="Constant"))
     assert "envelope" in fit.approaches
     (found,) = [one for one in fit.checks if one.code == "undercooled"]
     assert found.passed is False
@@ -156,7 +156,7 @@ def test_a_constant_rate_says_that_every_loss_is_undecayed():
 
 
 def test_cooldown_branches_are_not_called_undecayed():
-    fit = fit_runs(simulate(), bootstrap=None)
+    fit = fit_law(simulate())
     assert [one.passed for one in fit.checks if one.code == "undercooled"] == [None]
     assert [one.passed for one in fit.checks if one.code == "mid_run_points"] == [True]
 
@@ -164,7 +164,7 @@ def test_cooldown_branches_are_not_called_undecayed():
 def test_the_order_of_rows_changes_nothing():
     table = simulate(noise=NOISE)
     mixed = _pick(table, np.random.default_rng(0).permutation(len(table)))
-    first, second = (fit_runs(one, bootstrap=50).to_contract() for one in (table, mixed))
+    first, second = (fit_law(one, bootstrap=50).to_contract() for one in (table, mixed))
     assert first == second
 
 
@@ -181,7 +181,7 @@ def refuse(table):
 def test_finished_runs_have_no_envelope():
     table = simulate().replace(trajectory=None, schedule=None)
     assert "Each row is a finished run of its own" in refuse(table)
-    assert "envelope" not in fit_runs(table, bootstrap=None).approaches
+    assert "envelope" not in fit_law(table).approaches
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_points_that_do_not_compare_have_no_envelope(schedule, decay, said):
     steps = None if decay is None else np.full(len(table), decay)
     table = table.replace(schedule=words, decay_steps=steps)
     assert said in refuse(table)
-    fit = fit_runs(table, bootstrap=None)
+    fit = fit_law(table)
     assert "envelope" not in fit.approaches
     (found,) = [one for one in fit.checks if one.code == "mid_run_points"]
     assert found.passed is False

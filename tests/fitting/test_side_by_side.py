@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from known_law import TRUTH, design_isoflop, simulate
+from known_law import TRUTH, design_isoflop, fit_law, simulate
 
 from scaling.fitting.every_approach import fit_runs
 from scaling.laws.chinchilla import CHINCHILLA
@@ -30,13 +30,13 @@ def test_approaches_name_the_cost_model_they_share(cost: str) -> None:
         budget=budget,
         cost=ladder if cost == "ladder" else None,
     )
-    fit = fit_runs(table, bootstrap=None)
+    fit = fit_law(table)
     assert set(fit.approaches) == SIDES
     assert {one.cost_model for one in fit.approaches.values()} == {cost}
 
 
 def test_variable_projection_arrives_where_newton_does() -> None:
-    fit = fit_runs(simulate(), bootstrap=None)
+    fit = fit_law(simulate())
     newton, projection = fit.approaches["parametric"], fit.approaches["projection"]
     # Objectives agree to 2e-3 or the fit is not converged; slopes then agree far within noise.
     assert projection.a == pytest.approx(newton.a, abs=0.005)

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from known_law import simulate
+from known_law import fit_law, simulate
 
 from scaling.errors import EnvironmentFault, IntegrityError
 from scaling.fitting.every_approach import fit_runs
@@ -29,7 +29,7 @@ def test_a_failed_fit_comes_back_equal(tmp_path):
 
 def test_an_edited_number_is_noticed(tmp_path):
     path = tmp_path / "fit.json"
-    write_fit(path, fit_runs(simulate(), bootstrap=None))
+    write_fit(path, fit_law(simulate()))
     fit = read_fit(path)
     assert fit.law is not None
     stated = json.dumps(fit.law.params["E"])
@@ -47,7 +47,7 @@ def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
 
 
 def test_a_stored_fit_is_one_json_document(tmp_path):
-    fit = fit_runs(simulate(), bootstrap=None)
+    fit = fit_law(simulate())
     write_fit(tmp_path / "fit.json", fit)
     whole = json.loads((tmp_path / "fit.json").read_text())
     assert whole["fit"]["law"]["params"] == dict(fit.law.params)

@@ -5,9 +5,8 @@ import json
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve, truncate_runs
 from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable, make_table, sort_rows
@@ -92,14 +91,14 @@ def test_the_verb_shows_it_and_takes_no_option_that_does_nothing(tmp_path) -> No
     path = tmp_path / "runs.csv"
     path.write_text("\n".join(["N,D,loss,C", *lines]) + "\n")
     words = ["backtest", str(path), "--families", "chinchilla"]
-    answer = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)["truncation"]
+    answer = json.loads(call(*words, "--json").out)["truncation"]
     assert answer["law"] == "chinchilla"
     assert [one["drops"] for one in answer["curves"]] == ["sizes", "budgets", "largest"]
     assert answer["held"] == 7
-    said = CliRunner().invoke(cli, words).stdout
+    said = call(*words).out
     assert "How small may the others be?" in said
     assert f"{answer['curves'][0]['steps'][0]['error']:.2%} ±" in said
     assert "largest budget: C ≤" in said
     for option in ("--bootstrap", "--level", "--family", "--approach", "--seed"):
-        assert "No such option" in CliRunner().invoke(cli, [*words, option, "1"]).output
-    assert CliRunner().invoke(cli, [*words, "--huber-delta", "0"]).exit_code != 0
+        assert "No such option" in call(*words, option, "1").errors
+    assert call(*words, "--huber-delta", "0").code != 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from known_run import FACTS, change_recipe
 
 from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageError
 from scaling.files import durable
@@ -21,34 +22,18 @@ from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import Measurement, RunStatus
 from scaling.ledger.sweep_table import IndexedRun, render_index, tabulate, write_index
 from scaling.sweep.cells import Cell
-from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost_model import SIX_ND
-from scaling.sweep.runspec import Recipe, RunSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.tables.columns import COLUMNS
-
-FACTS = CorpusFacts(
-    digest="ab" * 32,
-    vocab_size=256,
-    train_tokens=10**6,
-    validation_tokens=10**4,
-    train_bytes=10**6,
-    validation_bytes=10**4,
-    validation_documents=10,
-    unigram_entropy=3.0,
-    overlap=0.0,
-)
-
 
 CURVE = "".join(f'{{"step": {step}}}\n' for step in range(1, 9))
 
 
 def make_run(seed: int = 0, *, n_heads: int = 1, version: int = 1) -> RunSpec:
-    values: dict[str, Any] = {field.name: 0.5 for field in dataclasses.fields(Recipe)}
-    values |= {"batch_sequences": 2, "steps": 8, "warmup_steps": 1, "decay_steps": 2}
     return RunSpec(
         shape=make_shape(256, 32, d_model=16 * n_heads, n_layers=1),
-        recipe=Recipe(**values | {"base_width": 16, "base_depth": 1}),
+        recipe=change_recipe(batch_sequences=2, steps=8, warmup_steps=1, decay_steps=2),
         data_digest=FACTS.digest,
         seed=seed,
         numerics_version=version,

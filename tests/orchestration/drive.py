@@ -1,6 +1,6 @@
 """Drive a synthetic sweep from its own process, so that tests can kill it.
 
-usage: drive.py FOLDER COUNT EXECUTOR STEPS
+usage: drive.py FOLDER COUNT EXECUTOR STEPS, where EXECUTOR is inline, ray, or a cluster's address
 """
 
 import contextlib
@@ -22,18 +22,26 @@ from scaling.orchestration.guardian import guard
 from scaling.orchestration.progress import open_progress
 
 
+def make_executor(name: str, folder: Path) -> Executor:
+    if name == "inline":
+        return InlineExecutor()
+    if name == "ray":
+        return RayExecutor(cpus=2)
+    shared = (make_ledger(folder).folder, folder / "corpus")
+    return RayExecutor(address=name, memory_per_run=2**26, shared=shared, cpus_per_run=1)
+
+
 def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
     without = os.environ.get("SCALING_TEST_WITHOUT", "").split("+")
     if "lock" in without:  # as on a file system that has none
         Ledger.lock = lambda self: contextlib.nullcontext()  # type: ignore[method-assign]
     if "term" in without:  # no driver gives way to a later one
         Ledger.advance_term = lambda self: 1  # type: ignore[method-assign]
-    executor: Executor = RayExecutor(cpus=2) if executor_name == "ray" else InlineExecutor()
     try:
         outcome = run_cells(
             make_cells(count, steps=steps),
             make_ledger(folder),
-            executor,
+            make_executor(executor_name, folder),
             corpus=folder / "corpus",
             settings=SETTINGS,
             progress=open_progress(),

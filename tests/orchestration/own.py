@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from pathlib import Path
 
+from scaling.errors import ScalingError
 from scaling.files.sealed import canonical_json
 from scaling.ledger.commit import Ledger
 from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest, run_attempt
+from scaling.orchestration.guardian import guard
 from scaling.sweep.runspec import RunSpec
 from scaling.workflow.preparing import Sweep, prepare_sweep
-from scaling.workflow.training import decide_execution, open_ledger
+from scaling.workflow.training import decide_execution, open_ledger, train_sweep
 
 HEAD = """\
 import json, os, signal, sys, time
@@ -36,7 +39,7 @@ trainer:
   command: [%s, train.py, "{run_file}"]
   files: [train.py]
   data: shelf
-  grace: 0.3
+  grace: %g
 %s  models:
     - {name: a, params: 10e6, set: {n_layer: 2}}
     - {name: b, params: 20e6}
@@ -49,12 +52,12 @@ MANY = "grid: {budgets: [1e17, 3e17, 1e18], sizes: 4, span: 4}\nforecast: [1e19]
 
 
 def prepare(
-    folder: Path, body: str = GOOD, *, keys: str = "", rest: str = ONE
+    folder: Path, body: str = GOOD, *, keys: str = "", rest: str = ONE, grace: float = 0.3
 ) -> tuple[Sweep, Ledger]:
     """A sweep whose trainer does `body`, and its results folder."""
     (folder / "train.py").write_text(HEAD + body)
     path = folder / "sweep.yaml"
-    path.write_text(SWEEP % (json.dumps(sys.executable), keys, rest))
+    path.write_text(SWEEP % (json.dumps(sys.executable), grace, keys, rest))
     sweep = prepare_sweep(path, root=folder)
     return sweep, open_ledger(sweep, root=folder, retrain=False)
 
@@ -80,7 +83,23 @@ def make_request(sweep: Sweep, ledger: Ledger, run: RunSpec, term: int) -> Attem
     )
 
 
-if __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
+def drive(root: Path, executor: str) -> int:
+    """Train the sweep in a folder; an exit code."""
+    try:
+        sweep = prepare_sweep(root / "sweep.yaml", root=root)
+        outcome = train_sweep(
+            sweep, open_ledger(sweep, root=root, retrain=False), executor=executor
+        )
+    except ScalingError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
+
+
+if __name__ == "__main__" and sys.argv[2:]:  # a sweep that may be killed: own.py FOLDER EXECUTOR
+    work = functools.partial(drive, Path(sys.argv[1]), sys.argv[2])
+    sys.exit(guard(work, resume="the same command") if sys.argv[2] == "ray" else work())
+elif __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
     root = Path(sys.argv[1])
     ledger = Ledger.open(root / "results" / "mine")
     sys.stdout.write(str(attempt(prepare_sweep(root / "sweep.yaml", root=root), ledger).cause))

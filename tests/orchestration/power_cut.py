@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
@@ -50,9 +50,14 @@ def _ip(*words: str) -> None:
 
 
 class Houses:
-    """The two namespaces, a cluster over both, until `close`."""
+    """The two namespaces, a cluster over both, until `close`.
 
-    def __init__(self) -> None:
+    Args:
+        settings: Of Ray's health checks; none: its own, which are patient.
+    """
+
+    def __init__(self, settings: Mapping[str, str] = SETTINGS) -> None:
+        self._settings = settings
         self._names = [f"rc{os.getpid()}{side}" for side in "ab"]
         # Short, for paths of sockets are.
         self._folder = tempfile.mkdtemp(prefix="pc-", dir="/tmp")
@@ -93,7 +98,7 @@ class Houses:
     def environment(self) -> dict[str, str]:
         path = os.pathsep.join([str(HERE.parents[1]), str(HERE)])
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": self._folder, "PYTHONPATH": path}
-        return os.environ | SETTINGS | quiet
+        return os.environ | dict(self._settings) | quiet
 
     def inside(self, side: int, words: list[str]) -> list[str]:
         """A command line, in the first or the second namespace."""
@@ -129,7 +134,7 @@ class Houses:
 
 
 def start_driver(houses: Houses, folder: Path, count: int, steps: int) -> subprocess.Popen[str]:
-    words = [str(HERE / "join.py"), str(folder), str(count), str(steps), f"{HEAD}:{PORT}"]
+    words = [str(HERE / "drive.py"), str(folder), str(count), f"{HEAD}:{PORT}", str(steps)]
     return subprocess.Popen(
         houses.inside(0, [sys.executable, *words]),
         env=houses.environment,

@@ -25,6 +25,8 @@ from scaling.orchestration.cluster import (
     find_address,
     is_autoscaled,
 )
+from scaling.orchestration.executors import Needs
+from scaling.orchestration.executors.registry import find_executor
 from scaling.orchestration.jobs import JobRequest, SubmittedJob, submit_job
 
 SETTINGS_FRAME = bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # RFC 9113, section 6.5
@@ -52,6 +54,33 @@ def test_what_fits_no_single_node_is_refused_with_both_sides() -> None:
     with pytest.raises(EnvironmentFault, match=r"needs 16 CPU cores and 4.0 GiB of memory, the cl"):
         check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=False)
     check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=True)
+
+
+def test_several_gpus_or_nodes_that_are_not_there_are_the_sweep_files_to_mend() -> None:
+    nodes = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0}]
+    check_fit(Need(cpus=8, gpus=4, nodes=2), nodes, autoscaled=False)
+    for need, said in (
+        (
+            Need(cpus=8, gpus=8),
+            "needs 8 CPU cores and 8 GPUs, the cluster has 3 node.s., the large",
+        ),
+        (Need(cpus=8, gpus=8), "4 GPUs. Lower resources.gpus_per_run in the sweep file: a run's G"),
+        (Need(cpus=8, gpus=4, nodes=3), "8 CPU cores and 4 GPUs on each of 3 nodes"),
+        (Need(cpus=1, nodes=4), "Lower resources.nodes_per_run in the sweep file, or join a large"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            check_fit(need, nodes, autoscaled=False)
+    assert [Need(cpus=2, gpus=2).count(node) for node in nodes] == [2, 2, 0]
+
+
+@pytest.mark.parametrize("name", ["ray", "inline"])
+def test_several_nodes_are_of_a_cluster(name: str, tmp_path: Path) -> None:
+    needs = Needs(
+        cpus_per_run=1, gpus_per_run=None, memory_per_run=None, address=None,
+        shared=(tmp_path, tmp_path), nodes_per_run=2,
+    )  # fmt: skip
+    with pytest.raises(UsageError, match="one run is for 2 nodes"):
+        find_executor(name).open(needs)
 
 
 def test_nodes_of_an_autoscaler_are_known_by_their_label() -> None:
@@ -164,7 +193,7 @@ def probe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def ask(probe: Path, node: str = "a") -> cluster.NodeAnswer:
-    return examine_node(str(probe), "nonce", node, str(probe.parents[1]))
+    return examine_node(str(probe), "nonce", node, str(probe.parents[1] / "manifest.json"))
 
 
 def test_of_nodes_that_see_one_folder_one_wins(probe: Path) -> None:

@@ -56,7 +56,7 @@ def cluster() -> Iterator[Any]:
 
 
 def start_driver(folder: Path, count: int, steps: int, address: str) -> subprocess.Popen[str]:
-    words = [str(HERE / "join.py"), str(folder), str(count), str(steps), address]
+    words = [str(HERE / "drive.py"), str(folder), str(count), address, str(steps)]
     return subprocess.Popen(
         [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -216,7 +216,7 @@ one.shutdown()
         assert head.stdout is not None
         address = head.stdout.readline().strip()
         prepare(tmp_path)
-        words = [str(HERE / "join.py"), str(tmp_path), "1", "1", address]
+        words = [str(HERE / "drive.py"), str(tmp_path), "1", address, "1"]
         variables = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "b" * 64}
         done = subprocess.run(
             [sys.executable, *words], capture_output=True, text=True, env=os.environ | variables

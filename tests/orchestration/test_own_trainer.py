@@ -12,8 +12,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from own import GOOD, MANY, attempt, prepare
 
+from scaling.cli import cli
 from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
@@ -21,6 +23,7 @@ from scaling.ledger.marked import list_marked, name_mark
 from scaling.ledger.probes import read_probes
 from scaling.ledger.results import RunResult
 from scaling.orchestration.orphans import end_orphans
+from scaling.workflow.keeping import renew_runs
 from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.stored import open_results, read_runs
 from scaling.workflow.training import open_ledger, train_sweep
@@ -227,7 +230,9 @@ if resume:
     start = int(open(resume + "/checkpoint").read())
 for at in range(start + 1, 401):
     step(at, of=400)
-    open(folder + "/checkpoint", "w").write(str(at))
+    with open(folder + "/new", "w") as file:
+        file.write(str(at))
+    os.rename(folder + "/new", folder + "/checkpoint")
     %s
 measured()
 """
@@ -255,6 +260,34 @@ def test_a_trainer_is_asked_to_stop_and_may_checkpoint(tmp_path: Path) -> None:
     outcome = attempt(sweep, ledger)
     assert (outcome.kind, outcome.cause) == ("failed", "time_limit")
     assert not living(ledger)
+
+
+def test_a_running_trainer_is_cancelled_and_later_goes_on(tmp_path: Path) -> None:
+    asked = (
+        "signal.signal(signal.SIGTERM, lambda *_: [open(folder + '/asked', 'w'), sys.exit(0)])\n"
+    )
+    body = asked + LONG.replace("401", "101").replace("400", "100") % (
+        "time.sleep(0 if resume or N == 20000000 else 0.1)"
+    )
+    rest = "grid: {params: [10e6, 20e6], tokens: [1e6]}"
+    sweep, ledger = prepare(tmp_path, body, rest=rest, grace=20)
+    (slow,) = (c.run.run_id for c in sweep.plan.cells if c.run.shape.name == "a")
+    words = [sys.executable, Path(__file__).with_name("own.py"), tmp_path, "inline"]
+    driver = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not list(ledger.folder.glob(f"runs/{slow}/attempts/*/run/checkpoint")):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert CliRunner().invoke(cli, ["cancel", str(ledger.folder), slow]).exit_code == 0
+    _, said = driver.communicate(timeout=120)
+    assert driver.returncode == 0, said
+    assert list(ledger.folder.glob(f"runs/{slow}/attempts/*/run/asked"))
+    assert set(ledger.read_results().results) == {c.run.run_id for c in sweep.plan.cells} - {slow}
+    assert not living(ledger)
+    assert renew_runs(ledger.folder, failed=True).allowed == (slow,)
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    result = ledger.read_results().results[slow]
+    assert result.flops_spent < result.flops
 
 
 def test_sigterm_that_is_ignored_is_followed_by_sigkill(tmp_path: Path) -> None:

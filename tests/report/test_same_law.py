@@ -13,10 +13,9 @@ import re
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from commands import call
 from simulated import FACTS, make_result
 
-from scaling.cli import cli
 from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Fit
 from scaling.ledger.commit import Ledger
@@ -73,8 +72,8 @@ def make_folder(folder: Path, sweep: str) -> Path:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = make_folder(tmp_path_factory.mktemp("root") / "results" / "everything", SWEEP)
     words = ["forecast", str(made), "--flops", "1e12", "--bootstrap", "20"]
-    done = CliRunner().invoke(cli, words, standalone_mode=False)
-    assert done.exit_code == 0, done.output
+    done = call(*words)
+    assert done.code == 0, done.errors
     ledger = Ledger.open(made)
     for one in read_forecasts(made).forecasts:
         commit(ledger, one.forecast.run)
@@ -87,8 +86,8 @@ def report_csv(folder: Path) -> Path:
     """The CSV that a reader saves from the report."""
     root = folder.parents[1]
     words = ["report", str(folder), "--root", str(root)]
-    done = CliRunner().invoke(cli, words, standalone_mode=False)
-    assert done.exit_code == 0, done.output
+    done = call(*words)
+    assert done.code == 0, done.errors
     page = (root / "reports" / "everything" / "index.html").read_text()
     found = re.search(r'href="data:text/csv;base64,([^"]*)"', page)
     assert found is not None
@@ -150,8 +149,7 @@ def test_the_command_line_prints_the_same_law(folder: Path) -> None:
     said = []
     for source in (folder, folder / INDEX_PATH):
         words = ["fit", str(source), "--no-bootstrap", "--json", "--family", "tied"]
-        done = CliRunner().invoke(cli, words)
-        said.append({**json.loads(done.stdout), "notes": None})
+        said.append({**json.loads(call(*words).out), "notes": None})
     assert said[0] == said[1]
 
 

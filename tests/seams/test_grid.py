@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from known_run import FACTS
 from pydantic import Field
 
 from scaling.errors import SpecError
-from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.fields import Count, Params, Positive
 from scaling.sweep.grids import GRIDS, Grid
 from scaling.sweep.plan import plan_sweep
@@ -46,13 +46,6 @@ name: outside
 corpus: {source: python-stdlib}
 grid: {from_params: 10e3, from_tokens: 5e5, steps: 3}
 """
-
-
-FACTS = CorpusFacts(
-    digest="0" * 24, vocab_size=256, train_tokens=10_000_000, validation_tokens=530_000,
-    train_bytes=10_000_000, validation_bytes=530_000, validation_documents=60, unigram_entropy=3.2,
-    overlap=0.1,
-)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import call
 
-from scaling.cli import cli
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import LawWords
 from scaling.laws.power_sum import PowerSum, Term
@@ -48,8 +47,7 @@ def table(tmp_path: Path) -> Path:
 
 
 def ask(*words: object) -> dict:
-    done = CliRunner().invoke(cli, [*map(str, words), "--json"], standalone_mode=False)
-    return json.loads(done.stdout)
+    return json.loads(call(*words, "--json").out)
 
 
 def test_a_law_of_an_outsider_is_fitted_and_asked(table: Path) -> None:

@@ -6,23 +6,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from known_corpus import FACTS
 
-from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.reading import load_sweep, parse_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
-FACTS = CorpusFacts(
-    digest="a8e40923e81ab5ad9a992a8e",
-    vocab_size=256,
-    train_tokens=9_378_447,
-    validation_tokens=530_155,
-    train_bytes=9_377_899,
-    validation_bytes=530_097,
-    validation_documents=58,
-    unigram_entropy=3.14,
-    overlap=0.1,
-)
 
 
 def plan(grid, *, seeds=(0,), replicates=0, recorded=()):

@@ -3,21 +3,14 @@
 import dataclasses
 
 import pytest
+from known_run import plan_run
 
 from scaling.sweep.counting import count_flops_per_token
-from scaling.sweep.recipe import decide_recipe
-from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import ModelShape, make_shape
+from scaling.sweep.shapes import ModelShape
 from scaling.sweep.throughput import MAX_PIVOTS, StepTime, Throughput, choose_pivots
 
 HELD_OUT = 500_000
-
-
-def make_run(width: int, layers: int, tokens: float = 3e5) -> RunSpec:
-    shape = make_shape(256, 128, d_model=width, n_layers=layers)
-    recipe = decide_recipe(shape, tokens, RecipeSpec())
-    return RunSpec(shape=shape, recipe=recipe, data_digest="ab" * 32, seed=0)
 
 
 def time_step(shape: ModelShape, batch: int) -> float:
@@ -41,12 +34,12 @@ def measure(run: RunSpec) -> StepTime:
     )
 
 
-RUNS = [make_run(w, n, d) for w, n in ((8, 2), (16, 3), (32, 2), (48, 4)) for d in (2e5, 1e6)]
+RUNS = [plan_run(w, n, d) for w, n in ((8, 2), (16, 3), (32, 2), (48, 4)) for d in (2e5, 1e6)]
 KNOWN = Throughput(device="a device", measured_at="2026-01-01", points=tuple(map(measure, RUNS)))
 
 
 def test_a_device_that_follows_the_form_is_predicted_exactly() -> None:
-    run = make_run(24, 5, 4e6)
+    run = plan_run(24, 5, 4e6)
     recipe = run.recipe
     expected = (
         0.02
@@ -69,11 +62,11 @@ def test_steps_that_a_trunk_has_trained_cost_nothing() -> None:
 
 
 def test_odd_measurements_predict_no_negative_time() -> None:
-    small, large = measure(make_run(8, 2)), measure(make_run(64, 4))
+    small, large = measure(plan_run(8, 2, 3e5)), measure(plan_run(64, 4, 3e5))
     # A small step slower than a large one: a neighbour was at work.
     odd = dataclasses.replace(small, step_seconds=10 * large.step_seconds)
     throughput = dataclasses.replace(KNOWN, points=(odd, large))
-    for run in (*RUNS, make_run(256, 16, 1e8)):
+    for run in (*RUNS, plan_run(256, 16, 1e8)):
         assert throughput.estimate_seconds(run, held_out=0) > 0
 
 
@@ -87,7 +80,7 @@ def test_one_measured_configuration_predicts_itself() -> None:
 
 
 def test_pivots_hold_the_cheapest_and_the_dearest_step() -> None:
-    runs = [make_run(8 * at, 2) for at in range(1, 20)]
+    runs = [plan_run(8 * at, 2, 3e5) for at in range(1, 20)]
     pivots = choose_pivots([*runs, *runs])
     assert len(pivots) == MAX_PIVOTS
     assert {runs[0].shape, runs[-1].shape} <= {run.shape for run in pivots}

@@ -127,10 +127,38 @@ def test_what_does_not_go_together_is_refused(change: tuple[str, str], why: str)
         plan(SWEEP.replace(*change))
 
 
-def test_several_gpus_are_for_trainers_of_ones_own() -> None:
+def list_problems(text: str) -> list[str]:
+    with pytest.raises(SpecError) as refusal:
+        parse_sweep(text.encode(), source="a.yaml")
+    return [line.removeprefix("a.yaml:") for line in refusal.value.problems]
+
+
+def test_several_gpus_and_nodes_are_for_trainers_of_ones_own() -> None:
     text = "name: a\ncorpus: {source: novels}\ngrid: {budgets: [1e12]}\n"
-    with pytest.raises(SpecError, match=r"4:27: resources\.gpus_per_run: the built-in trainer"):
-        parse_sweep((text + "resources: {gpus_per_run: 2}\n").encode(), source="a.yaml")
+    gpus, nodes = list_problems(text + "resources: {gpus_per_run: 2, nodes_per_run: 3}\n")
+    assert gpus.startswith("4:27: resources.gpus_per_run: the built-in trainer computes a run on o")
+    assert nodes.startswith("4:45: resources.nodes_per_run: the built-in trainer computes a run on")
+    only = list_problems(SWEEP + "resources: {gpus_per_run: 2.5, nodes_per_run: 0}\n")
+    assert [line.partition(":")[0] for line in only] == ["9", "9"]
+    assert "a share of one GPU, or a whole number of them, got 2.5" in only[0]
+    assert "resources.nodes_per_run: expected at least 1, got 0" in only[1]
+
+
+def test_everything_that_does_not_go_together_is_said_at_once() -> None:
+    text = SWEEP.replace("data: shelf", "version: '1'").replace("{run_file}", "{runfile}")
+    text = text.replace("large, params: 40e6", "small, params: 40e6")
+    text = text.replace("[1e17]", "[1e12, 1e17, 1e20]")
+    text += "schedule: {trunk: true}\nbracket: true\nevaluate: [tail_loss]\n"
+    said = list_problems(text)
+    assert [line.partition(": ")[0] for line in said] == [
+        "2:1", "3:31", "7:14", "8:18", "8:30", "9:19", "10:10", "11:11",
+    ]  # fmt: skip
+    assert "name the data, or give a corpus" in said[0]
+    assert "{runfile} is unknown; known: {run_file}, " in said[1]
+    assert "{master_port}." in said[1]
+    assert "the model small is listed twice" in said[2]
+    assert "no model lies within ×4 of the 63.2k parameters expected at 1e12 FLOPs" in said[3]
+    assert "expected at 1e20 FLOPs" in said[4]
 
 
 def test_a_sweep_without_corpus_or_trainer_lacks_its_corpus() -> None:

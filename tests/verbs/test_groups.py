@@ -3,9 +3,7 @@
 import json
 
 import pytest
-from click.testing import CliRunner
-
-from scaling.cli import cli
+from commands import call
 
 SIZES, COUNTS = (7e7, 1.6e8, 4.1e8, 1e9, 2.8e9), (2e9, 1e10, 3e10, 1e11)
 LAWS = {"c4": (1.69, 406.4, 410.7, 0.34, 0.28), "comma": (1.8, 500.0, 2000.0, 0.35, 0.36)}
@@ -25,13 +23,13 @@ def table(tmp_path):
 
 
 def ask(verb, *words):
-    done = CliRunner().invoke(cli, [verb, *map(str, words), "--no-bootstrap"])
-    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
-    return done
+    done = call(verb, *words, "--no-bootstrap")
+    assert done.code == 0, done.errors
+    return done.out
 
 
 def test_each_group_has_its_law(table):
-    groups = json.loads(ask("fit", table, "--group-by", "data", "--json").stdout)["groups"]
+    groups = json.loads(ask("fit", table, "--group-by", "data", "--json"))["groups"]
     assert [one["key"] for one in groups] == ["c4", "comma"]
     for one in groups:
         law = one["law"]["params"]
@@ -40,14 +38,14 @@ def test_each_group_has_its_law(table):
 
 
 def test_groups_stand_side_by_side_in_text(table):
-    said = ask("fit", table, "--group-by", "data").stdout.splitlines()
+    said = ask("fit", table, "--group-by", "data").splitlines()
     assert said[0].split()[:3] == ["data", "runs", "E"]
     assert [line.split()[0] for line in said[1:3]] == ["c4", "comma"]
 
 
 def test_each_group_answers(table):
     words = ("--group-by", "data", "--params", "1e9", "--tokens", "3e10", "--json")
-    groups = json.loads(ask("predict", table, *words).stdout)["groups"]
+    groups = json.loads(ask("predict", table, *words))["groups"]
     for one in groups:
         (answer,) = one["predictions"]
         assert answer["loss"] == pytest.approx(evaluate(LAWS[one["key"]], 1e9, 3e10), rel=1e-6)
@@ -60,5 +58,5 @@ def test_a_table_of_other_names_is_compared(table, tmp_path):
     same = tmp_path / "same.csv"
     same.write_text("\n".join(["N,D,loss", *lines]) + "\n")
     words = ("--columns-b", "N=size,D=tokens,loss=val", "--flops", "1e20", "--json")
-    answer = json.loads(ask("compare", same, other, *words).stdout)
+    answer = json.loads(ask("compare", same, other, *words))
     assert answer["multiplier"] == pytest.approx(1.0, rel=1e-6)

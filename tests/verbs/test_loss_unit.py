@@ -12,10 +12,9 @@ import re
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from commands import call
 from test_security import CODE
 
-from scaling.cli import cli
 from scaling.ledger.commit import Ledger
 from scaling.units.losses import LOSS_UNITS, LossScale
 
@@ -58,11 +57,9 @@ def ask(tmp_path):
         law = () if "--family" in words else ("--family", "chinchilla")
         few = () if "--no-bootstrap" in words else ("--bootstrap", "30")
         fixed = [verb, str(path), *flag, *law, *few]
-        done = CliRunner().invoke(cli, [*fixed, *words])
-        if isinstance(done.exception, Exception):
-            return str(done.exception)
-        assert done.exit_code == code, done.output
-        return done.stdout
+        done = call(*fixed, *words)
+        assert done.code == code, done.errors
+        return done.out or done.errors
 
     return run
 
@@ -142,7 +139,7 @@ def test_a_held_floor_is_said_in_the_unit(tmp_path, ask, unit: str) -> None:
     words = ["fit", str(tmp_path / f"{unit}.csv"), "--no-bootstrap", "--json"]
     words += ["--family", f"floor:{WRITE[unit](E)!r}"]
     words += [] if unit == "nats" else ["--loss-unit", unit]
-    found = json.loads(CliRunner().invoke(cli, words).stdout)
+    found = json.loads(call(*words).out)
     family = found["law"]["family"]
     assert unit == "ppl" or family == f"floor:{WRITE[unit](E):.12g}"
     assert all(family in note for note in found["notes"] if "floor:" in note)
@@ -169,14 +166,14 @@ def test_a_law_of_one_variable_is_in_the_unit(tmp_path, unit: str) -> None:
     path.write_text("C,loss\n" + "".join(f"{c!r},{loss!r}\n" for c, loss in rows))
     right = 1.2 + 1853.0 * 1e26**-0.186
     words = ["fit", str(path), "--of", "C", "--at", "1e26", "--far", "--loss-unit", unit]
-    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    found = json.loads(call(*words, "--json").out)
     assert found["forecasts"][0]["loss"] == pytest.approx(WRITE[unit](right), rel=CLOSE)
     law = WRITE["nats" if unit == "ppl" else unit]
     assert found["law"]["params"]["E"] == pytest.approx(law(1.2), rel=CLOSE)
     held = [*words, "--json", "--floor", repr(WRITE[unit](1.2))]
-    again = json.loads(CliRunner().invoke(cli, held).stdout)
+    again = json.loads(call(*held).out)
     assert again["law"]["params"]["E"] == pytest.approx(law(1.2), rel=1e-12)
-    assert f"{WRITE[unit](right):.4f} {LABEL[unit]}" in CliRunner().invoke(cli, words).stdout
+    assert f"{WRITE[unit](right):.4f} {LABEL[unit]}" in call(*words).out
 
 
 @pytest.mark.parametrize("unit", ["bits", "bpb", "ppl"])
@@ -188,13 +185,11 @@ def test_a_registered_forecast_and_its_outcome_are_in_the_unit(tmp_path, ask, un
     (told,) = json.loads(ask(unit, "forecast", *words, "--outcome", repr(right)))["forecasts"]
     assert told["outcome"]["loss"] == pytest.approx(right, rel=1e-12)
     assert f"{right:.4f}" in ask(unit, "forecast", "--root", str(tmp_path))
-    other = CliRunner().invoke(
-        cli, ["forecast", str(tmp_path / f"{unit}.csv"), "--root", str(tmp_path), "--json"]
-    )
-    (plain,) = json.loads(other.stdout)["forecasts"] or [None]
+    other = call("forecast", str(tmp_path / f"{unit}.csv"), "--root", str(tmp_path), "--json")
+    (plain,) = json.loads(other.out)["forecasts"] or [None]
     if unit == "bpb":  # nats per byte are no nats per token
         assert plain is None
-        assert "--loss-unit bpb" in other.stderr
+        assert "--loss-unit bpb" in other.errors
     else:
         assert plain["loss"] == pytest.approx(evaluate(*find_best(1e22)), rel=CLOSE)
 
@@ -205,7 +200,7 @@ def test_an_own_sweep_answers_in_bits_per_byte_of_its_held_out_text() -> None:
     words = ["predict", str(CODE), "--params", "1e5", "--tokens", "1e7", "--no-bootstrap"]
     words += ["--family", "chinchilla", "--json"]
     nats, bits, bpb = (
-        json.loads(CliRunner().invoke(cli, [*words, "--loss-unit", unit]).stdout)["predictions"][0]
+        json.loads(call(*words, "--loss-unit", unit).out)["predictions"][0]
         for unit in ("nats", "bits", "bpb")
     )
     assert bits["loss"] == pytest.approx(nats["loss"] / math.log(2), rel=1e-12)
@@ -233,12 +228,12 @@ def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
     path.write_text("\n".join(["N,D,loss,recipe", *rows]) + "\n")
     words = ["predict", str(path), "--params", "3e9", "--tokens", "6e10", "--group-by", "recipe"]
     words += ["--loss-unit", unit, "--family", "chinchilla", "--no-bootstrap"]
-    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    found = json.loads(call(*words, "--json").out)
     assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
     for one, more in zip(found["groups"], (0.0, 0.1), strict=True):
         right = WRITE[unit](evaluate(3e9, 6e10) + more)
         assert one["predictions"][0]["loss"] == pytest.approx(right, rel=CLOSE)
-    assert CliRunner().invoke(cli, words).stdout.count(LABEL[unit]) == 2
+    assert call(*words).out.count(LABEL[unit]) == 2
 
 
 @units
@@ -249,12 +244,12 @@ def test_what_compares_two_tables_is_in_the_unit(tmp_path, unit: str) -> None:
         (tmp_path / f"{name}.csv").write_text("\n".join(["N,D,loss", *rows]) + "\n")
     words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--flops", "1e21"]
     words += ["--loss-unit", unit, "--no-bootstrap"]
-    found = json.loads(CliRunner().invoke(cli, [*words, "--json"]).stdout)
+    found = json.loads(call(*words, "--json").out)
     right = WRITE[unit](evaluate(*find_best(1e21)))
     assert found["loss"] == pytest.approx([right, right], rel=CLOSE)
     assert found["multiplier"] == pytest.approx(1.0, rel=1e-4)
     assert found["loss_unit"] == unit
-    assert f"{right:.4f} {LABEL[unit]}" in CliRunner().invoke(cli, words).stdout
+    assert f"{right:.4f} {LABEL[unit]}" in call(*words).out
 
 
 @units
@@ -263,8 +258,7 @@ def test_what_is_read_of_a_table_is_shown_in_the_unit(tmp_path, unit: str) -> No
     losses = [WRITE[unit](loss) for *_, loss in RUNS]
     rows = [f"{n},{d},{loss!r}" for (n, d, _), loss in zip(RUNS, losses, strict=True)]
     path.write_text("\n".join(["N,D,loss", *rows]) + "\n")
-    done = CliRunner().invoke(cli, ["read", str(path), "--loss-unit", unit, "--json"])
-    found = json.loads(done.stdout)
+    found = json.loads(call("read", str(path), "--loss-unit", unit, "--json").out)
     (column,) = [one for one in found["columns"] if one["name"] == "loss"]
     assert column["values"] == [min(losses), max(losses)]
     assert column["unit"] == LABEL[unit]

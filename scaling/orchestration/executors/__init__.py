@@ -22,6 +22,7 @@ class Needs:
     Attributes:
         cpus_per_run: Cores that one attempt occupies.
         gpus_per_run: Share of a GPU that one attempt occupies; None: none.
+        nodes_per_run: Nodes that one attempt runs on; what it occupies, it occupies on each.
         memory_per_run: Bytes that the largest attempt occupies; None: not known.
         address: Of a cluster to join; None: none.
         shared: The results folder and the corpus, which every worker must see.
@@ -32,6 +33,7 @@ class Needs:
     memory_per_run: int | None
     address: str | None
     shared: tuple[Path, Path]
+    nodes_per_run: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,15 @@ def open_executor(needs: Needs) -> InlineExecutor:
     """An executor in this process.
 
     Raises:
-        UsageError: A cluster is to be joined.
+        UsageError: A cluster is to be joined, or a run is for several nodes.
     """
     if needs.address is not None:
         raise UsageError("--address joins a Ray cluster; it does not go with inline.")
+    if needs.nodes_per_run > 1:
+        raise UsageError(
+            f"one run is for {needs.nodes_per_run} nodes, and inline is one process here. Join a "
+            "cluster: --executor ray --address."
+        )
     return InlineExecutor()
 
 

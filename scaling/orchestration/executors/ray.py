@@ -23,13 +23,13 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from scaling.errors import EnvironmentFault, ScalingError
+from scaling.errors import EnvironmentFault, ScalingError, UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.signs import FailureCause
 from scaling.orchestration.attempt import (
@@ -42,6 +42,8 @@ from scaling.orchestration.cluster import (
     Need,
     Preflight,
     check_fit,
+    count_teams,
+    describe_health_checks,
     explain_refusal,
     find_address,
     is_autoscaled,
@@ -52,12 +54,15 @@ from scaling.orchestration.executors.ray_processes import (
     DaemonDiedError,
     DaemonWatch,
     children,
+    count_oom_kills,
     descendants,
     end_processes,
     name_of,
+    quieten,
     remove_folder,
     remove_stale_folders,
 )
+from scaling.orchestration.executors.ray_teams import RayTeam, name_address
 from scaling.orchestration.guardian import FOLDER_PREFIX
 from scaling.orchestration.orphans import end_attempt
 
@@ -77,10 +82,20 @@ logger = logging.getLogger(__name__)
 
 
 def open_executor(needs: Needs) -> RayExecutor:
-    """An executor of a Ray of our own, or in the cluster at `needs.address`."""
+    """An executor of a Ray of our own, or in the cluster at `needs.address`.
+
+    Raises:
+        UsageError: A run is for several nodes, and no cluster is named.
+    """
+    if needs.nodes_per_run > 1 and needs.address is None:
+        raise UsageError(
+            f"one run is for {needs.nodes_per_run} nodes (resources.nodes_per_run), and this "
+            "machine is one. Join a cluster: --address."
+        )
     return RayExecutor(
         cpus_per_run=needs.cpus_per_run,
         gpus_per_run=needs.gpus_per_run,
+        nodes_per_run=needs.nodes_per_run,
         address=needs.address,
         memory_per_run=needs.memory_per_run,
         shared=needs.shared,
@@ -93,7 +108,9 @@ class RayExecutor:
     Args:
         cpus: Cores of our own Ray; None: those this process may use. Ignored with `address`.
         cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
-        gpus_per_run: Share of a GPU that one attempt occupies; None: none.
+        gpus_per_run: Share of a GPU, or how many, that one attempt occupies; None: none.
+        nodes_per_run: Nodes that one attempt runs on, of a cluster that is joined; what it
+            occupies, it occupies on each.
         address: None: our own Ray. `auto` or `host:port`: join that cluster.
         memory_per_run: Bytes one attempt occupies; asked for in a cluster that is joined.
         shared: The results folder and the corpus, which every node of a joined cluster must see.
@@ -107,6 +124,7 @@ class RayExecutor:
         cpus: int | None = None,
         cpus_per_run: int = 1,
         gpus_per_run: float | None = None,
+        nodes_per_run: int = 1,
         address: str | None = None,
         memory_per_run: int | None = None,
         shared: tuple[Path, Path] | None = None,
@@ -115,12 +133,13 @@ class RayExecutor:
         self._cpus_per_run = cpus_per_run
         self._address = address
         memory = memory_per_run if address else None
-        self._need = Need(cpus=cpus_per_run, memory=memory, gpus=gpus_per_run)
+        self._need = Need(cpus=cpus_per_run, memory=memory, gpus=gpus_per_run, nodes=nodes_per_run)
         self._shared = shared
         self._preflight: Preflight | None = None
         self._ray: Any = None
         self._task: Any = None
         self._running: dict[Any, AttemptRequest] = {}
+        self._teams: dict[str, RayTeam] = {}  # by attempt, of runs on several nodes
         self._folder: Path | None = None
         self._environment: dict[str, str | None] = {}
         self._daemons: DaemonWatch | None = None
@@ -148,7 +167,7 @@ class RayExecutor:
             if self._address is None and self._dead:
                 self._ray.shutdown()  # what is left of the one that died
                 self._dead = False
-            _quieten(importlib.import_module("ray._private.worker"))
+            quieten(importlib.import_module("ray._private.worker"))
             self._connect()
             if self._address is None and self._need.gpus:  # which only Ray's start finds
                 nodes = [node["Resources"] for node in self._list_nodes()]
@@ -156,7 +175,7 @@ class RayExecutor:
         except BaseException:
             self.close()
             raise
-        self._oom_kills = _count_oom_kills()
+        self._oom_kills = count_oom_kills()
         self._task = self._ray.remote(
             num_cpus=self._cpus_per_run,
             num_gpus=self._need.gpus or 0,
@@ -170,19 +189,7 @@ class RayExecutor:
         this process knows them."""
         if self._address is None:
             return ""
-        try:
-            known = importlib.import_module("ray._raylet").Config
-            delay, period, timeout = (
-                getattr(known, f"health_check_{name}_ms")() / 1000
-                for name in ("initial_delay", "period", "timeout")
-            )
-            bound = delay + (period + timeout) * known.health_check_failure_threshold()
-        except (AttributeError, TypeError):  # private: a version without it says nothing
-            return ""
-        return (
-            f"a node that vanishes without a word is given up by this cluster within {bound:.0f} s "
-            "(docs/clusters.md has settings for less)"
-        )
+        return describe_health_checks()
 
     def capacity(self) -> int:
         """Attempts the cluster has room for, looked up every few seconds: nodes come and go.
@@ -192,7 +199,8 @@ class RayExecutor:
         looked, known = self._capacity
         if time.monotonic() - looked > _CAPACITY_SECONDS:
             nodes = [one for one in self._list_nodes() if one["NodeID"] not in self._avoided]
-            known = max(1, sum(self._need.count(node["Resources"]) for node in nodes))
+            rooms = [self._need.count(node["Resources"]) for node in nodes]
+            known = max(1, count_teams(rooms, self._need.nodes))
             if self._address is not None:  # what waits in Ray is what its autoscaler acts upon
                 known += max(_LEAST_PENDING, known)
             if self._preflight is not None:
@@ -202,9 +210,13 @@ class RayExecutor:
 
     def submit(self, request: AttemptRequest) -> None:
         """Hand an attempt to Ray."""
-        task = self._task
-        if self._avoided:
-            selector = {_NODE_LABEL: f"!in({','.join(sorted(self._avoided))})"}
+        task, avoided = self._task, ",".join(sorted(self._avoided))
+        selector = {_NODE_LABEL: f"!in({avoided})"} if avoided else None
+        if self._need.nodes > 1:
+            team = RayTeam(self._ray, self._need, request, selector)
+            self._teams[request.attempt_id] = team
+            task = team.place(task, 0)
+        elif selector:
             task = task.options(label_selector=selector)
         self._running[task.remote(request)] = request
 
@@ -220,6 +232,8 @@ class RayExecutor:
             ready, _ = self._ray.wait(refs, num_returns=1, timeout=timeout)
             if ready:
                 ready, _ = self._ray.wait(refs, num_returns=len(refs), timeout=0)
+            for attempt_id in [one for one, team in self._teams.items() if team.poll()]:
+                self._teams.pop(attempt_id).release()
         except self._ray.exceptions.RayError as error:
             raise _describe_death(str(error)) from error
         return tuple(self._collect(ref) for ref in ready)
@@ -250,6 +264,7 @@ class RayExecutor:
         for ref, request in list(self._running.items()):
             if request.attempt_id == attempt_id:
                 del self._running[ref]
+                self._end_team(attempt_id)
 
     def close(self, *, at_once: bool = False) -> None:
         """End Ray and everything it started.
@@ -267,6 +282,9 @@ class RayExecutor:
         if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
             end_processes([p for p in ours if name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
+        for team in self._teams.values():
+            team.release()
+        self._teams.clear()
         if self._preflight is not None:
             self._preflight.close()
         if self._ray is not None and not dead:  # it would wait for what is gone
@@ -390,6 +408,15 @@ class RayExecutor:
                 "Lower resources.cpus_per_run in the sweep file."
             )
 
+    def _end_team(self, attempt_id: str) -> AttemptOutcome | None:
+        """The other nodes of an attempt that is over are to end; what a node that cannot take part
+        says of itself."""
+        team = self._teams.get(attempt_id)
+        if team is None:
+            return None
+        team.begin_end()
+        return team.blind
+
     def _list_nodes(self) -> list[Any]:
         return [node for node in self._ray.nodes() if node["Alive"]]
 
@@ -402,6 +429,8 @@ class RayExecutor:
 
     def _collect(self, ref: Any) -> AttemptEnded:
         request = self._running.pop(ref)
+        if blind := self._end_team(request.attempt_id):
+            return AttemptEnded(attempt_id=request.attempt_id, outcome=blind)
         exceptions = self._ray.exceptions
         try:
             outcome: AttemptOutcome = self._ray.get(ref)
@@ -409,7 +438,7 @@ class RayExecutor:
             return _ended(request, "out_of_memory", error)
         except exceptions.WorkerCrashedError:
             # Ray's own text names log files that are gone when it is read.
-            known, self._oom_kills = self._oom_kills, _count_oom_kills()
+            known, self._oom_kills = self._oom_kills, count_oom_kills()
             if self._oom_kills > known:
                 what = "its worker was killed by the kernel, which was out of memory"
                 return AttemptEnded(
@@ -429,7 +458,9 @@ class RayExecutor:
 def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
     """What a worker does: the attempt, and its own end after a failure that is on file."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
-    node = importlib.import_module("ray").get_runtime_context().get_node_id()
+    ray = importlib.import_module("ray")
+    node = ray.get_runtime_context().get_node_id()
+    request = name_address(ray, request, node)
     outcome = run_attempt(request, node=node)
     if outcome.kind == "failed" and outcome.cause != "unseen":
         ledger = Ledger.open(Path(request.ledger))
@@ -443,16 +474,6 @@ def _make_token() -> str:
     """One for the life of this process: Ray reads it once, and would refuse a second Ray another
     one (a sweep file with several tokenizers starts several, one after the other)."""
     return secrets.token_hex(32)
-
-
-def _quieten(ray_worker: Any) -> None:
-    """Messages of the raylet go to the log: Ray writes them to standard output, which is for
-    answers, and has no setting for it (2.60). Private, so a version without it loses nothing."""
-
-    def log_message(data: Mapping[str, Any], **_: Any) -> None:
-        logger.info("%s", " ".join(str(line) for line in data.get("lines", ())))
-
-    ray_worker.print_to_stdstream = log_message
 
 
 def _ended(request: AttemptRequest, cause: FailureCause, error: Exception) -> AttemptEnded:
@@ -474,12 +495,3 @@ def _first_line(error: BaseException) -> str:
 
 def _end_worker(request: AttemptRequest) -> None:
     end_attempt(Ledger.open(Path(request.ledger)), request.run_id, request.attempt_id)
-
-
-def _count_oom_kills() -> int:
-    """Processes that this machine's kernel has killed for lack of memory; 0 where it keeps none."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/vmstat").read_text().splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0

@@ -20,8 +20,9 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -190,3 +191,22 @@ def _is_gone(pid: int) -> bool:
         return is_dead(psutil.Process(pid))
     except psutil.NoSuchProcess:
         return True
+
+
+def count_oom_kills() -> int:
+    """Processes that this machine's kernel has killed for lack of memory; 0 where it keeps none."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def quieten(ray_worker: Any) -> None:
+    """Messages of the raylet go to the log: Ray writes them to standard output, which is for
+    answers, and has no setting for it (2.60). Private, so a version without it loses nothing."""
+
+    def log_message(data: Mapping[str, Any], **_: Any) -> None:
+        logger.info("%s", " ".join(str(line) for line in data.get("lines", ())))
+
+    ray_worker.print_to_stdstream = log_message

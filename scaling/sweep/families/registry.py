@@ -58,5 +58,17 @@ def read_shape(value: object, where: str) -> ModelShape:
     return shape
 
 
+def read_shapes(value: object, where: str) -> tuple[ModelShape, ...]:
+    """The shapes in a JSON list.
+
+    Raises:
+        IntegrityError: One of them is none.
+    """
+    if not isinstance(value, list):
+        raise IntegrityError(f"{where} is no list of models")
+    return tuple(read_shape(one, f"{where}.{at}") for at, one in enumerate(value))
+
+
 # The shape of any family, as a field of what is read from JSON (`build_value`).
 AnyShape = Annotated[ModelShape, read_shape]
+AnyShapes = Annotated[tuple[ModelShape, ...], read_shapes]

@@ -4,7 +4,8 @@
     attempt/run/    run.json for it; metrics.jsonl, measured.json and checkpoints of its own
 
 An attempt that is resumed reads the newest earlier `run/` that holds more than those three files.
-A function is called by a process of its own (`function.py`), so that both kinds are one here.
+A function is called by a process of its own (`function.py`), so that both kinds are one here. Of a
+run on several nodes this is the first; the others are in `member.py`.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from scaling.errors import EnvironmentFault
+from scaling.data.shards import open_shards
 from scaling.files.durable import blaming_machine
-from scaling.ledger.marked import VARIABLE, end_marked, name_mark
+from scaling.ledger.marked import end_marked, name_mark
 from scaling.ledger.probes import REPORTED_FILE
 from scaling.ledger.results import Measurement, RunInterrupted, TrainerFault
+from scaling.ledger.team import NodeEnd, Team
 from scaling.ledger.trainer_code import copy_code
 from scaling.ledger.trunk_cache import TrunkCache
+from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.execution import Execution, OwnExecution
 from scaling.sweep.runspec import RunSpec
-from scaling.sweep.shapes import NamedModel
-from scaling.sweep.trainer_spec import fill_command
-from scaling.training.own.process import TrainerProcess, make_environment
+from scaling.training.own.ending import describe_end, explain_failure
+from scaling.training.own.process import TrainerProcess
 from scaling.training.own.protocol import (
     MEASURED_FILE,
     METRICS_FILE,
@@ -43,11 +44,10 @@ from scaling.training.own.protocol import (
     read_rows,
     write_rows,
 )
+from scaling.training.own.starting import RUN_FOLDER, WORK_FOLDER, start_trainer
 
-WORK_FOLDER, RUN_FOLDER = "work", "run"
 _HISTORY_FILE = "history.jsonl"  # the curve of the attempts that this one continues
-_DISK_FULL = "No space left on device"
-_CALLER = "scaling.training.own.function"
+_END_SECONDS = 5.0  # to kill what did not stop, on another node, and to say so
 
 _journal = logging.getLogger("scaling.journal")
 
@@ -69,12 +69,45 @@ def train_run(
     Raises:
         RunInterrupted: It was asked to stop, and did.
         TrainerFault: It broke a promise of docs/own-trainer.md.
+        IntegrityError: A file of its corpus was changed.
         EnvironmentFault: The disk is full.
     """
-    assert run.own is not None
     begun, how = time.monotonic(), execution.own or OwnExecution()
-    folder, earlier = attempt / RUN_FOLDER, _find_resumable(resume)
     end_marked(name_mark(attempt.parents[3], run.run_id))  # of an attempt whose worker is gone
+    described = _prepare(run, attempt, resume, corpus, execution)
+    team = Team(attempt, how.nodes)
+    try:
+        process = start_trainer(run, attempt, described, how, team.open(how.address))
+    except OSError as error:
+        raise TrainerFault(f"its command cannot be started: {error}") from error
+    curve = _Curve(attempt / RUN_FOLDER / METRICS_FILE, report)
+
+    def is_over() -> bool:
+        curve.look()
+        if over := should_stop() or team.has_failed():
+            team.stop()
+        return over
+
+    try:
+        code = process.wait(is_over, grace=how.grace)
+        curve.look()
+    finally:
+        left = process.end()
+    ends = _end_all(team, process, describe_end(process, code, left), grace=how.grace)
+    is_lost = curve.is_lost and code is not None and code > 0 and ends[0].cause == "exception"
+    _judge(run, attempt, process, code, {} if is_lost else ends, should_stop())
+    reported = None if is_lost else read_measured(attempt / RUN_FOLDER, run, how, tail=ends[0].tail)
+    # Digests last: an edit before the first step is seen, and one meanwhile.
+    facts = open_shards(corpus).facts if described["corpus"] else None
+    return _measure(run, attempt, reported, time.monotonic() - begun, facts)
+
+
+def _prepare(
+    run: RunSpec, attempt: Path, resume: Sequence[Path], corpus: Path, execution: Execution
+) -> dict[str, Any]:
+    """Make the attempt's folders; the content of run.json in them."""
+    assert run.own is not None
+    folder, earlier = attempt / RUN_FOLDER, _find_resumable(resume)
     with blaming_machine(attempt):
         copy_code(attempt.parents[3], run.own.files, attempt / WORK_FOLDER)
         folder.mkdir()
@@ -87,52 +120,63 @@ def train_run(
             execution=execution,
         )
         (folder / RUN_FILE).write_text(json.dumps(described, indent=1))
-    try:
-        process = _start(run, attempt, described, how)
-    except OSError as error:
-        raise TrainerFault(f"its command cannot be started: {error}") from error
-    curve = _Curve(folder / METRICS_FILE, report)
-    try:
-        code = process.wait(lambda: curve.look() or should_stop(), grace=how.grace)
-        curve.look()
-    finally:
-        left = process.end()
-    return _judge(run, attempt, execution, process, code, left, curve, time.monotonic() - begun)
+    return described
 
 
 def _judge(
     run: RunSpec,
     attempt: Path,
-    execution: Execution,
     process: TrainerProcess,
     code: int | None,
-    left: Sequence[str],
-    curve: _Curve,
-    seconds: float,
-) -> Measurement:
-    """What its end means."""
-    folder, tail = attempt / RUN_FOLDER, process.read_tail()
-    if code is None or (code == 0 and process.was_asked and not (folder / MEASURED_FILE).exists()):
+    ends: Mapping[int, NodeEnd],
+    told: bool,
+) -> None:
+    """Raise what its end means, unless that is a measurement.
+
+    Args:
+        run, attempt: Which.
+        process: That of this node.
+        code: Its exit code, as `TrainerProcess.wait` gives it.
+        ends: Of every node, by rank; none where the run is lost.
+        told: Whether the whole run was to stop.
+    """
+    wrong = {rank: end for rank, end in ends.items() if end.why}
+    measured = (attempt / RUN_FOLDER / MEASURED_FILE).exists()
+    stopped = code is None or (code == 0 and process.was_asked and not measured)
+    if stopped and (told or not wrong):
         how = "ignored SIGTERM and was killed" if process.ignored_sigterm else "has stopped"
         raise RunInterrupted(f"run {run.run_id}: its trainer {how}")
-    if code != 0 and _DISK_FULL in tail:
-        raise EnvironmentFault(f"{attempt}: the trainer says {_DISK_FULL!r}.")
-    if code < 0:
-        what = f"its trainer was ended by signal {-code}"
-        raise TrainerFault(what, tail=tail, cause="crash")
-    if code > 0 and not curve.is_lost:
-        raise TrainerFault(f"its trainer ended with exit code {code}", tail=tail)
-    if code == 0 and left:
-        names = ", ".join(sorted(set(left)))[:100]
-        what = f"its trainer left processes behind, which were killed: {names}"
-        raise TrainerFault(what, tail=tail)
-    reported = None
-    if code == 0:
-        reported = read_measured(folder, run, execution.own or OwnExecution(), tail=tail)
-    return _measure(run, attempt, reported, seconds)
+    if wrong:
+        raise explain_failure(wrong, max(ends) + 1, attempt)
 
 
-def _measure(run: RunSpec, attempt: Path, reported: Reported | None, seconds: float) -> Measurement:
+def _end_all(
+    team: Team, process: TrainerProcess, own: NodeEnd, *, grace: float
+) -> dict[int, NodeEnd]:
+    """How the trainer ended on each node, once it has on all. Where it ended well here, the others
+    have their grace to end by themselves."""
+    if own.why or process.was_asked or not team.wait_for_ends(grace):
+        team.stop()
+    if not team.wait_for_ends(grace + _END_SECONDS):
+        _journal.warning("not every node has said how its trainer ended")
+    return {0: own, **team.list_ends()}
+
+
+def _measure(
+    run: RunSpec,
+    attempt: Path,
+    reported: Reported | None,
+    seconds: float,
+    facts: CorpusFacts | None,
+) -> Measurement:
+    """What the run measured; of data that only the trainer knows every token counts as a new one.
+
+    Args:
+        run, attempt: Which.
+        reported: What its trainer said; None: its loss is not finite.
+        seconds: Of this attempt.
+        facts: Of its corpus, where that was prepared here.
+    """
     history = read_rows(attempt, _HISTORY_FILE)
     rows = join_rows(history, read_rows(attempt / RUN_FOLDER))
     files = [METRICS_FILE]
@@ -162,41 +206,10 @@ def _measure(run: RunSpec, attempt: Path, reported: Reported | None, seconds: fl
         reason="" if finished else "the loss is not finite",
         numerics={"trainer": run.own.command[:200], "version": run.own.version},
         files=tuple(files),
-        unique_tokens=tokens,
-        epochs=1.0,
+        unique_tokens=min(tokens, facts.train_tokens) if facts else tokens,
+        epochs=tokens / facts.train_tokens if facts else 1.0,
         tokens=tokens,
         flops=flops,
-    )
-
-
-def _start(
-    run: RunSpec, attempt: Path, described: dict[str, object], how: OwnExecution
-) -> TrainerProcess:
-    assert run.own is not None
-    folder, resume = attempt / RUN_FOLDER, described["resume_folder"] or ""
-    values = described | {
-        "run_file": folder / RUN_FILE,
-        "run_dir": folder,
-        "resume_dir": resume,
-        "gpus": f"{described['gpus']:g}",
-        "model": run.shape.name if isinstance(run.shape, NamedModel) else run.shape.family,
-    }
-    if run.own.command.startswith("["):
-        words = fill_command(run.own.command, values)
-    else:
-        words = [sys.executable, "-m", _CALLER, run.own.command]
-    own = {
-        "SCALING_RUN_FILE": str(folder / RUN_FILE),
-        "SCALING_RUN_DIR": str(folder),
-        "SCALING_RESUME_DIR": str(resume),
-        VARIABLE: name_mark(attempt.parents[3], run.run_id, attempt.name),
-    }
-    environment = make_environment(how.env, own, cpus=how.cpus)
-    package = str(Path(__file__).parents[3])
-    paths = [package, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    return TrainerProcess(
-        words, cwd=attempt / WORK_FOLDER, environment=environment, log=attempt / "log.txt"
     )
 
 

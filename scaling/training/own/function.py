@@ -49,6 +49,8 @@ class OwnRun:
     Attributes:
         folder: Where checkpoints go.
         resume_folder: Where those of an earlier attempt lie; None: there are none.
+        gpus, cpus: Reserved for it, on each node.
+        node_rank: Which of `nodes` this is; what the first one returns is the measurement.
     """
 
     run_id: str
@@ -67,15 +69,20 @@ class OwnRun:
     corpus: Path | None
     gpus: float
     cpus: int
+    nodes: int
+    node_rank: int
 
     def __init__(self, described: Mapping[str, Any]) -> None:
         folders = ("folder", "resume_folder", "corpus")
         for name, value in described.items():
             setattr(self, name, Path(value) if name in folders and value else value)
+        self.node_rank = int(os.environ.get("NODE_RANK", "0"))
         self._stopping = False
 
     def report(self, step: int, tokens: int, loss: float) -> None:
-        """A row of the curve, and a sign of life."""
+        """A row of the curve, and a sign of life; on other nodes than the first, nothing."""
+        if self.node_rank:
+            return
         row = json.dumps({"step": int(step), "tokens": int(tokens), "loss": float(loss)})
         with (self.folder / "metrics.jsonl").open("a") as file:
             file.write(row + "\n")
@@ -99,6 +106,8 @@ def call_function(name: str) -> int:
     found = getattr(importlib.import_module(module), function)(run)
     if found is None and run.should_stop():
         return _STOPPED
+    if run.node_rank:
+        return 0
     if not isinstance(found, Measured):
         sys.stderr.write(f"{name} returned {type(found).__name__}, not scaling.Measured\n")
         return 1

@@ -28,7 +28,7 @@ PASSED_ON = frozenset(
         *("SSL_CERT_FILE", "SSL_CERT_DIR", "HF_HOME", "TORCH_HOME", "XDG_CACHE_HOME"),
     }
 )
-PASSED_ON_PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "NCCL_", "ROCR_", "HIP_")
+PASSED_ON_PREFIXES = ("LC_", "CONDA_", "CUDA_", "NVIDIA_", "NCCL_", "GLOO_", "ROCR_", "HIP_")
 
 
 def make_environment(

@@ -86,6 +86,7 @@ def describe_run(
         "corpus": None if corpus is None else str(corpus),
         "gpus": execution.gpus or 0,
         "cpus": own.cpus,
+        "nodes": own.nodes,
     }
 
 

@@ -1,0 +1,49 @@
+"""The command line from a test: in this process, or in one of its own where that is the claim."""
+
+import contextlib
+import io
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaling import cli
+from scaling.verbs.exits import find_exit_code
+
+# What Python shows nobody but who runs tests.
+SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a process would have ended with and written."""
+
+    code: int
+    out: str
+    errors: str
+
+
+def call(*words: object, cwd: Path | str = ".") -> Said:
+    """`scaling WORDS` in `cwd`, without the start of a process."""
+    out, errors = io.StringIO(), io.StringIO()
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(errors),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("default")
+        for silent in SILENT:
+            warnings.simplefilter("ignore", silent)
+        warnings.showwarning = cli._show_warning
+        code = find_exit_code(lambda: cli.cli.main([str(w) for w in words], standalone_mode=False))
+    return Said(code, out.getvalue(), errors.getvalue())
+
+
+def start(*words: object, cwd: Path | str = ".") -> Said:
+    """`scaling WORDS` in `cwd`, as a process, to its end."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True, cwd=cwd
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
