@@ -8,6 +8,8 @@
     python benchmarks/calibrate.py --tokenizer bpe:2048 --seq-len 40 --cells 16x2@2e10 \
         --learning-rate-factor 0.5 1 2
 
+    python benchmarks/calibrate.py --family lstm --cells 32x2@5e10 --learning-rate 0.004 0.008
+
 A cell is WIDTHxLAYERS@FLOPS. Prints one row per cell and setting: mean and standard deviation of
 the held-out loss over the seeds, the change against the cell's first setting with its standard
 error (seeds paired), the share of steps clipped after warmup, and CPU seconds per run. It gave
@@ -36,6 +38,7 @@ from scaling.ledger.machine import name_processor
 from scaling.ledger.results import Measurement
 from scaling.sweep.counting import count_flops_per_token, count_matmul_params
 from scaling.sweep.execution import Execution
+from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.recipe_spec import RecipeSpec
 from scaling.sweep.runspec import RunSpec
@@ -146,6 +149,7 @@ def main() -> None:
     parser.add_argument("--cells", type=_parse_cell, nargs="+", default=[(32, 2, 1e11)])
     parser.add_argument("--text", nargs="*", default=[], help="files and folders; none: python's")
     parser.add_argument("--tokenizer", default="bytes")
+    parser.add_argument("--family", choices=MODEL_FAMILIES, default="transformer")
     parser.add_argument("--seq-len", type=int, default=128, help="tokens")
     parser.add_argument("--head-size", type=int, nargs="*", default=[16])
     parser.add_argument(
@@ -173,6 +177,8 @@ def main() -> None:
                 shape = make_shape(
                     vocabulary, asked.seq_len, d_model=width, n_layers=layers, head_size=head
                 )
+                if asked.family != shape.family:
+                    shape = _make_other(asked.family, shape)
                 for spec in _list_recipes(asked, shape, flops):
                     futures[head, precision, spec.model_dump_json()] = [
                         pool.submit(
@@ -198,6 +204,17 @@ def main() -> None:
                     f"| {statistics.mean(row.seconds for row in rows):.1f} |",
                     flush=True,
                 )
+
+
+def _make_other(family: str, like: ModelShape) -> ModelShape:
+    """The shape of a family without settings that has the width and depth of another's."""
+    return ModelShape(
+        family=family,
+        vocab_size=like.vocab_size,
+        seq_len=like.seq_len,
+        d_model=like.d_model,
+        n_layers=like.n_layers,
+    )
 
 
 def _list_recipes(asked: argparse.Namespace, shape: ModelShape, flops: float) -> list[RecipeSpec]:

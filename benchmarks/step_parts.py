@@ -63,9 +63,15 @@ class PlainBlock(nn.Module):
 def make_plain_step(
     shape: ModelShape, device: str, *, autocast: bool = False
 ) -> Callable[[np.ndarray], None]:
-    """A training step of PlainGPT on ids of shape (b, t + 1); with `autocast` bfloat16 and AdamW
+    """A training step of PlainGPT; see `make_module_step`."""
+    return make_module_step(PlainGPT(shape).to(device), device, autocast=autocast)
+
+
+def make_module_step(
+    model: nn.Module, device: str, *, autocast: bool = False
+) -> Callable[[np.ndarray], None]:
+    """A training step of a module on ids of shape (b, t + 1); with `autocast` bfloat16 and AdamW
     fused, as a first script for a GPU has them."""
-    model = PlainGPT(shape).to(device)
     adamw = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=autocast)
 
     def step(tokens: np.ndarray) -> None:

@@ -22,6 +22,7 @@ from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
+from scaling.verbs.sampling import sample
 from scaling.verbs.siblings import recipes, tokenizers
 from scaling.verbs.starting import init
 from scaling.verbs.streams import settle_streams
@@ -31,7 +32,7 @@ from scaling.verbs.watching import cancel, logs, status, track
 
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
-    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes),
+    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, sample),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track),
 }

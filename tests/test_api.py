@@ -15,6 +15,7 @@ VERBS = (
         "compare",
         "tokenizers",
         "report",
+        "sample",
         "status",
         "logs",
         "cancel",

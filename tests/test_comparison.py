@@ -45,6 +45,16 @@ def test_the_multiplier_of_a_known_advantage_is_found() -> None:
     assert answer.crossing is None
 
 
+def test_families_are_named_where_they_differ() -> None:
+    first, second = (simulate(seed=at).replace(family=family)
+                     for at, family in enumerate(("transformer", "lstm")))  # fmt: skip
+    answer = compare_tables(first, second, bootstrap=None)
+    assert answer.to_contract()["families"] == ["transformer", "lstm"]
+    assert "A: <arrays> (transformer)\nB: <arrays> (lstm)\n" in format_comparison(answer)
+    alike = compare_tables(first, simulate(seed=2).replace(family="transformer"), bootstrap=None)
+    assert "A: <arrays>\n" in format_comparison(alike)
+
+
 def test_noise_free_advantages_are_exact() -> None:
     first, second = simulate(noise=0.0), simulate(efficiency=1.5, noise=0.0)
     answer = compare_tables(first, second, flops=1e20, bootstrap=None)

@@ -186,6 +186,7 @@ ELSEWHERE = {
     ("submit", "*"): "tests/orchestration/test_clusters.py::submit",
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
+    ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",
     ("status", "--watch"): "tests/test_watching.py::--watch",
     ("status", "--verbose"): "tests/test_watching.py::verbose=True",

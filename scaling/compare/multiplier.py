@@ -62,6 +62,7 @@ class Comparison:
 
     Attributes:
         names: Names of the tables, A and B.
+        families: Families of their models; None where a table does not say.
         flops: Budget C given to A [FLOPs].
         loss: Lowest loss of each with C [nats/token].
         multiplier: m(C); inf where B never gets there, 0 where any compute of B is enough.
@@ -80,6 +81,7 @@ class Comparison:
     """
 
     names: tuple[str, str]
+    families: tuple[str | None, str | None]
     flops: float
     loss: tuple[float, float]
     multiplier: float
@@ -102,6 +104,7 @@ class Comparison:
         return {
             "schema_version": SCHEMA_VERSION,
             "tables": list(self.names),
+            "families": list(self.families),
             "flops": self.flops,
             "loss": [scale.to_or_none(value) for value in self.loss],
             "multiplier": finite_or_none(self.multiplier),
@@ -242,6 +245,7 @@ def _answer(
     ]
     return Comparison(
         names=(tables[0].source, tables[1].source),
+        families=(tables[0].family, tables[1].family),
         flops=flops,
         loss=(losses[0], losses[1]),
         multiplier=multiplier,

@@ -8,6 +8,7 @@ state is kept between steps, so a resumed run sees exactly the batches it would 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from scaling.data.shards import Shards
 from scaling.data.tokenizers import Tokens
@@ -45,6 +46,16 @@ class BatchOrder:
             starts = np.concatenate((starts, more))
         batch: IntArray = self._tokens[starts[:, None] + self._window].astype(np.int64)
         return batch
+
+    def mark_read(self, steps: int) -> NDArray[np.bool_]:
+        """Which tokens of the training stream the first `steps` steps read, shape (tokens,)."""
+        read = np.zeros(len(self._tokens), dtype=np.bool_)
+        left, epoch = steps * self._batch, 0
+        while left > 0 and not read.all():
+            starts = self._starts_of(epoch)[:left]
+            read[(starts[:, None] + self._window).ravel()] = True
+            left, epoch = left - len(starts), epoch + 1
+        return read
 
     def _starts_of(self, epoch: int) -> IntArray:
         if epoch != self._epoch:

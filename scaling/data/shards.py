@@ -66,12 +66,14 @@ class Shards:
         train, validation: Token ids, memory-mapped, shape (tokens,).
         validation_documents: Start of each held-out document in `validation`, ascending.
         facts: What the manifest says of them.
+        name: Of a source that makes its tokens, with all that decides them; else the tokenizer's.
     """
 
     train: Tokens
     validation: Tokens
     validation_documents: IntArray
     facts: CorpusFacts
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +177,31 @@ def open_shards(folder: Path) -> Shards:
         validation=np.memmap(folder / "validation.bin", dtype=dtype, mode="r"),
         validation_documents=np.fromfile(folder / "validation_documents.bin", dtype="<i8"),
         facts=facts,
+        name=str(manifest.get("tokenizer", "")),
     )
+
+
+def find_prepared(cache: Path, digest: str) -> Path | None:
+    """The folder of the corpus with that digest, among all that are prepared; None: it is gone."""
+    for manifest in sorted(cache.glob(f"*/{MANIFEST}")):
+        try:
+            if json.loads(manifest.read_bytes())["facts"]["digest"] == digest:
+                return manifest.parent
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # damaged: whoever opens it says so
+    return None
+
+
+def open_tokenizer(folder: Path) -> Tokenizer:
+    """What the ids of a prepared corpus mean.
+
+    Raises:
+        IntegrityError: A file is not what was written.
+        UsageError: An extra is not installed.
+    """
+    name = open_shards(folder).facts.tokenizer
+    stored = folder / _TOKENIZER_FILE
+    return read_tokenizer(name, stored.read_bytes() if stored.is_file() else b"{}")
 
 
 def store_shards(folder: Path, draft: Draft) -> None:

@@ -35,6 +35,7 @@ from scaling.sweep.counting import (
     count_params,
     count_total_params,
 )
+from scaling.sweep.families.listed import LISTED
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
 from scaling.sweep.trunks import list_trunks
@@ -84,7 +85,8 @@ def tabulate(
         for run_id, cell in planned.items()
         if run_id in stored.results and cell.role in FITTED_ROLES
     ]
-    finished = [result for result in present if result.status == "finished"]
+    trained = [result for result in present if result.status == "finished"]
+    finished, tried = choose_rates(trained)
     groups = _list_groups([result.run for result in finished])
     rows = [
         IndexedRun(
@@ -97,14 +99,16 @@ def tabulate(
         for result, group in zip(finished, groups, strict=True)
     ]
     diverged = [result for result in present if result.status == "diverged"]
+    families = {_name_family(result.run.shape) for result in finished}
     return RunTable(
         run=tuple(result.run.run_id for result in finished),
         columns=collect_rows(rows),
         diverged=tuple(result.run.run_id for result in diverged),
-        notes=_write_notes(stored, planned),
+        notes=(*_write_notes(stored, planned), *tried),
         convention=convention,
         cost=cost,
         source=str(ledger.folder),
+        family=families.pop() if len(families) == 1 else None,
         digest=_digest_rows(stored, planned, convention, head_flops),
         overlap=ledger.corpus.overlap if ledger.corpus.is_known else None,
         unigram_entropy=ledger.corpus.unigram_entropy or None,
@@ -112,6 +116,38 @@ def tabulate(
         brackets=_list_brackets(stored, planned, convention),
         metrics=tabulate_probes(ledger, stored.results, [result.run.run_id for result in finished]),
     )
+
+
+def choose_rates(results: Sequence[RunResult]) -> tuple[list[RunResult], tuple[str, ...]]:
+    """Of each configuration (shape and tokens) the runs at the learning rate of the lowest loss,
+    with every seed of it; a note where a sweep tried several rates.
+
+    A minimum of noisy losses lies below the loss of its rate: alike in every cell that has as many.
+    """
+    cells: dict[str, list[RunResult]] = {}
+    for one in results:
+        cells.setdefault(name_configuration(one.run), []).append(one)
+    best = {
+        name: min(runs, key=lambda one: (_need(one.loss), one.run.run_id)).run.recipe.learning_rate
+        for name, runs in cells.items()
+    }
+    kept = [
+        one for one in results if one.run.recipe.learning_rate == best[name_configuration(one.run)]
+    ]
+    if len(kept) == len(results):
+        return kept, ()
+    ends = 0
+    for name, runs in cells.items():
+        rates = sorted({one.run.recipe.learning_rate for one in runs})
+        ends += len(rates) > 1 and best[name] in (rates[0], rates[-1])
+    several = f"the best learning rate of each cell is kept: {len(results) - len(kept)} of "
+    several += f"{len(results)} runs left out; it is an end of those tried in {ends} of "
+    return kept, (f"{several}{len(cells)} cells",)
+
+
+def _need(loss: float | None) -> float:
+    assert loss is not None  # of a finished run
+    return loss
 
 
 def _count_flops(result: RunResult, head_flops: bool) -> int:
@@ -230,6 +266,7 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
     "epochs": lambda one: one.result.epochs,
     "seed": lambda one: one.run.seed,
     "group": lambda one: one.group,
+    "family": lambda one: _name_family(one.shape),
     "vocab_size": lambda one: one.shape.vocab_size or None,
     "seq_len": lambda one: (one.run.has_recipe and one.shape.seq_len) or None,
     "head_size": lambda one: getattr(one.shape, "head_size", None),
@@ -262,6 +299,11 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
 }
 
 
+def _name_family(shape: ModelShape) -> str | None:
+    """None of a model that a sweep file lists: its own trainer knows what it is."""
+    return None if shape.family == LISTED.name else shape.family
+
+
 def _estimate_rate(result: RunResult) -> float | None:
     """Tokens per second of a result that does not state it, evaluation included."""
     trained = result.tokens * result.flops_spent / result.flops
@@ -284,7 +326,9 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
         and run_id in stored.results
         and stored.results[run_id].status == "finished"
     ]
-    groups = dict(zip([run.run_id for run in fitted], _list_groups(fitted), strict=True))
+    kept = [one.run for one in choose_rates([stored.results[run.run_id] for run in fitted])[0]]
+    worse = {run.run_id for run in fitted} - {run.run_id for run in kept}
+    groups = dict(zip([run.run_id for run in kept], _list_groups(kept), strict=True))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ids = sorted(stored.results)
@@ -295,7 +339,7 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
         place, result = places.get(run_id), stored.results[run_id]
         row = IndexedRun(
             result=result,
-            role=place.role if place else None,
+            role="rate" if run_id in worse else place.role if place else None,
             budget=place.budget if place else None,
             group=groups.get(run_id) or name_configuration(result.run),
             varied=(place and place.varied) or (None, None, None),

@@ -8,7 +8,7 @@ from typing import Literal
 from scaling.sweep.bracket import Varied
 from scaling.sweep.runspec import RunSpec
 
-CellRole = Literal["grid", "replicate", "bracket", "validation"]
+CellRole = Literal["grid", "replicate", "bracket", "validation", "rate"]
 # What a fit sees; the others measure the recipe, or check a forecast.
 FITTED_ROLES: tuple[CellRole, ...] = ("grid", "replicate")
 
@@ -22,7 +22,8 @@ class Cell:
         budget: The declared budget the run belongs to [FLOPs]; None where a grid has no budgets.
         role: `grid`, `replicate` for a cell trained again with another seed, `bracket` for one
             with another recipe, or `validation` for one that a registered forecast speaks of; no
-            fit sees the last two.
+            fit sees the last two. An index calls `rate` what was trained at a learning rate that
+            is not the best of its cell.
         varied: What a bracket run varies, of which run_id, by which factor; None for the others.
     """
 

@@ -81,6 +81,15 @@ SOURCES: dict[str, Source] = {
             name="synthetic", kind="tokens", keys=("tokens", "seed"), needs=("tokens",),
             reader="scaling.data.sources:prepare_synthetic", once=True,
         ),
+        Source(
+            name="brackets", kind="tokens", keys=("tokens", "seed"), needs=("tokens",),
+            reader="scaling.data.brackets:prepare_brackets", once=True,
+        ),
+        Source(
+            name="pairs", kind="tokens", keys=("tokens", "seed", "vocab_size", "pairs"),
+            needs=("tokens", "vocab_size", "pairs"),
+            reader="scaling.data.pairs:prepare_pairs", once=True,
+        ),
     )
 }  # fmt: skip
 

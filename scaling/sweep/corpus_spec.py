@@ -55,11 +55,11 @@ class CorpusSpec(SpecModel):
     )
     max_epochs: Positive = Field(
         4.0,
-        description="cells that would pass over the text more often are rejected; `synthetic`: 1",
+        description="cells that would pass over the text more often are rejected; made tokens: 1",
     )
     held_out: Paths = Field((), description="`shards`: files to evaluate on")
     vocab_size: Annotated[Count, Field(le=2**31)] | None = Field(
-        None, description="`shards`: ids are below it"
+        None, description=f"{name_takers('vocab_size')}: ids are below it"
     )
     header: Literal["none", "llm.c"] = Field(
         "none", description="`shards`: `none` is nanoGPT's uint16, `llm.c` begins with 256 int32"
@@ -71,9 +71,13 @@ class CorpusSpec(SpecModel):
         None, description="`shards`: of the held-out text; without it, no bits per byte"
     )
     tokens: Annotated[Count, Field(ge=10_000, le=2**34)] | None = Field(
-        None, description="`synthetic`: how many are made to train on; none is seen twice"
+        None,
+        description=f"{name_takers('tokens')}: how many are made to train on; none is seen twice",
     )
-    seed: Seed = Field(0, description="`synthetic`: of the source and its tokens")
+    seed: Seed = Field(0, description=f"{name_takers('seed')}: of the source and its tokens")
+    pairs: Annotated[Count, Field(le=2**14)] | None = Field(
+        None, description="`pairs`: of keys and values in an example of 4 · pairs + 1 tokens"
+    )
 
     @property
     def epochs_allowed(self) -> float:

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 from scaling.sweep.ladder import LARGEST_PARAMS
 from scaling.units.numbers import NumberError, read_number
 
-_Number = TypeVar("_Number", int, float)
+_Value = TypeVar("_Value", int, float, str)
 
 LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
 
@@ -101,9 +101,9 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def refuse_doubles(values: tuple[_Number, ...], what: str) -> tuple[_Number, ...]:
+def refuse_doubles(values: tuple[_Value, ...], what: str) -> tuple[_Value, ...]:
     """The values, unless one is given twice; `what` names them in the message."""
-    seen: set[_Number] = set()
+    seen: set[_Value] = set()
     for value in values:
         if value in seen:
             raise PydanticCustomError(

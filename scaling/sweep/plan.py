@@ -82,9 +82,11 @@ def plan_sweep(
             ]
         )
     cells = [
-        Cell(run=_make_run(wish, spec, facts, seed), budget=wish.budget, role="grid")
+        Cell(run=_scale_rate(run, factor), budget=wish.budget, role="grid")
         for wish in accepted
         for seed in spec.seeds
+        for run in (_make_run(wish, spec, facts, seed),)
+        for factor in spec.rates or (1.0,)
     ]
     cells += _list_replicates(accepted, spec, facts, recorded)
     if spec.bracket:
@@ -210,9 +212,7 @@ def _list_brackets(accepted: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts
     for corner in choose_corners(list(wishes)):
         wish, recipe = wishes[corner], corner.recipe
         for factor in LEARNING_RATE_FACTORS:
-            rate = float(f"{factor * recipe.learning_rate:.4g}")
-            asked = dataclasses.replace(recipe, learning_rate=rate)
-            run = dataclasses.replace(corner, recipe=asked)
+            run = _scale_rate(corner, factor)
             varied: tuple[Varied, str, float] = ("learning_rate", corner.run_id, factor)
             yield Cell(run=run, budget=wish.budget, role="bracket", varied=varied)
         for factor in BATCH_FACTORS:
@@ -224,6 +224,14 @@ def _list_brackets(accepted: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts
             varied = ("batch", corner.run_id, factor)
             if run.recipe.steps >= MIN_STEPS:
                 yield Cell(run=run, budget=wish.budget, role="bracket", varied=varied)
+
+
+def _scale_rate(run: RunSpec, factor: float) -> RunSpec:
+    """The run at a multiple of its learning rate."""
+    if factor == 1:
+        return run
+    rate = float(f"{factor * run.recipe.learning_rate:.4g}")
+    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, learning_rate=rate))
 
 
 def _with_batch(spec: SweepSpec, batch: int, *, horizon: RunSpec) -> SweepSpec:

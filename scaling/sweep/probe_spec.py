@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, NoReturn
 
 from pydantic import PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from scaling.errors import SpecError
+from scaling.sweep.probe_demands import Ground, list_unmet
 from scaling.sweep.probes import PROBES, AskedProbe
 
 
@@ -37,6 +39,17 @@ def read_asked(value: Any) -> AskedProbe:
             _refuse(f"expected a number such as {default!r}, got {str(one)[:40]!r}.", name, key)
     changed = {key: one for key, one in (options or {}).items() if one != probe.options[key]}
     return AskedProbe(probe, changed)
+
+
+def check_demands(asked: Sequence[AskedProbe], ground: Ground) -> None:
+    """Refuse probes that a sweep cannot answer.
+
+    Raises:
+        SpecError: With every one of them.
+    """
+    unmet = [(one.probe.name, list_unmet(one.probe.demands, one.options, ground)) for one in asked]
+    if problems := [f"{name}: {why}" for name, why in unmet if why]:
+        raise SpecError(problems)
 
 
 def _advise(name: str, known: Mapping[str, Any]) -> str:

@@ -17,7 +17,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Option = bool | int | float | str
+from scaling.sweep.probe_demands import (
+    Demand,
+    Option,
+    count,
+    fit_context,
+    fit_twice,
+    pairs_fit,
+    positive,
+    rising,
+    source,
+    text,
+)
+
 Direction = Literal["lower", "higher"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -37,6 +49,7 @@ class Probe:
         bound: What no model can pass, which a law of a higher-is-better quantity needs.
         needs_weights: Whether the function looks at the model.
         options: Those it has, with their defaults.
+        demands: What it asks of a sweep (`probe_demands`).
     """
 
     name: str
@@ -48,6 +61,7 @@ class Probe:
     bound: float | None = None
     needs_weights: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
+    demands: tuple[Demand, ...] = ()
 
     def load(self) -> Callable[[Any], tuple[float, float | None]]:
         """The function, imported now.
@@ -89,14 +103,82 @@ def register_probe(probe: Probe) -> Probe:
     return probe
 
 
-register_probe(
-    Probe(
-        name="tail_loss",
-        version=1,
-        unit="nats/token",
-        direction="lower",
-        meaning="held-out loss on the last part of the context (`share`, a quarter)",
-        measure="scaling.training.probes.tail_loss:measure_tail_loss",
-        options={"share": 0.25},
-    )
-)
+_WHERE = "scaling.training.probes"
+_GRADIENT: dict[str, Any] = {
+    "options": {"lags": 64, "windows": 16},
+    "unit": "1/token",
+    "direction": "lower",
+}
+_GRADIENT |= {"demands": (fit_context("lags", beyond=1), count("windows"))}
+_CODE: dict[str, Any] = {
+    "options": {"samples": 64, "lines": 1, "context": 48, "order": 5},
+    "demands": (
+        text,
+        fit_context("context", beyond=8),
+        count("samples"),
+        count("lines", least=1),
+        count("order"),
+    ),
+    "direction": "higher",
+    "bound": 1.0,
+}
+_MATCH: dict[str, Any] = {
+    "options": {"samples": 32}, "demands": (count("samples"),), "unit": "tokens",
+    "direction": "lower",
+}  # fmt: skip
+_GRAMMAR: dict[str, Any] = {
+    "options": {"samples": 256, "tokens": 16},
+    "demands": (source("brackets"), fit_context("tokens"), count("samples")),
+    "direction": "higher",
+    "bound": 1.0,
+}
+_LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
+# (name, its function in `training/probes`, meaning, facts)
+_SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("tail_loss", "tail_loss:measure_tail_loss",
+     "held-out loss on the last part of the context (`share`, a quarter)",
+     {"options": {"share": 0.25}, "unit": "nats/token", "direction": "lower"}),
+    ("context_floor", "positions:measure_floor",
+     "a of L(T) = a + b·T^−c, the loss by position T in the context", _LAW),
+    ("context_rise", "positions:measure_rise", "b of it", _LAW),
+    ("context_exponent", "positions:measure_exponent", "c of it",
+     {**_LAW, "direction": "higher", "unit": ""}),
+    ("context_gain", "positions:measure_context_gain",
+     "loss near position `early` less that near `late`",
+     {**_LAW, "direction": "higher", "options": {"early": 32, "late": 120},
+      "demands": (fit_context("early"), fit_context("late"), rising("early", "late"))}),
+    ("gradient_decay", "gradients:measure_decay",
+     "rate at which a loss's gradient falls with distance, over `lags` tokens", _GRADIENT),
+    ("gradient_decay_start", "gradients:measure_decay_at_start",
+     "the same before the first step", {**_GRADIENT, "needs_weights": False}),
+    ("longest_match", "matches:measure_match",
+     "longest stretch of generated text that was trained on, mean", _MATCH),
+    ("longest_match_control", "matches:measure_control",
+     "the same of held-out text of equal length", _MATCH),
+    ("source_precision", "known_source:measure_precision",
+     "cross-entropy of generated text under the known source, above its floor",
+     {"options": {"samples": 64, "temperature": 1.0}, "unit": "nats/token", "direction": "lower",
+      "demands": (source("synthetic"), count("samples"), positive("temperature"))}),
+    ("source_recall", "known_source:measure_recall", "loss above the floor of the known source",
+     {**_LAW, "demands": (source("synthetic"),)}),
+    ("grammar_accepted", "grammar:measure_accepted",
+     "share of generated strings of `tokens` tokens that the grammar accepts", _GRAMMAR),
+    ("grammar_bound", "grammar:measure_bound",
+     "what that share cannot be below: exp(−(L − E)·tokens)", _GRAMMAR),
+    ("code_valid", "python_code:measure_valid",
+     "share of `lines` generated lines of code that Python parses", _CODE),
+    ("code_valid_ngram", "python_code:measure_ngram",
+     "the same of n-grams of order `order`, of equal length", _CODE),
+    ("code_valid_text", "python_code:measure_text", "the same of the held-out text there", _CODE),
+    ("recall_accuracy", "recalling:measure_accuracy",
+     "share of values recalled, of `pairs` pairs (0: the corpus's)",
+     {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,
+      "demands": (source("pairs"), count("samples"), pairs_fit)}),
+    ("copy_gain", "copying:measure_gain",
+     "loss that a repetition `lag` tokens later saves, on the same text",
+     {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",
+      "demands": (fit_twice("lag"), count("samples"))}),
+)  # fmt: skip
+for _name, _function, _meaning, _facts in _SHIPPED:
+    _said = {"version": 1, "unit": "", **_facts}
+    register_probe(Probe(name=_name, meaning=_meaning, measure=f"{_WHERE}.{_function}", **_said))

@@ -83,7 +83,7 @@ def decide_recipe(
         # Bergsma's rule (arXiv:2505.13738) needs a corpus far larger than a CPU sweep's; 0 there.
         weight_decay=_default(asked.weight_decay, 0.0),
         clip_norm=_default(asked.clip_norm, 1.0),
-        init_scale=_default(asked.init_scale, 1.0),
+        init_scale=_default(asked.init_scale, reference.init_scale),
     )
 
 

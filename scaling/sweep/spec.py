@@ -42,7 +42,9 @@ _SETTINGS = {"head_size"}  # keys of `model` that mean something for some famili
 class ModelSpec(SpecModel):
     """What is trained; sizes are rungs of one fixed ladder."""
 
-    family: Annotated[str, OneOf(MODEL_FAMILIES)] = Field("transformer", description="decoder-only")
+    family: Annotated[str, OneOf(MODEL_FAMILIES)] = Field(
+        "transformer", description="decoder-only; recurrent ones start every window at zero"
+    )
     seq_len: Annotated[Count, Field(ge=MIN_SEQ_LEN, le=MAX_SEQ_LEN)] = Field(
         128, description="tokens [context]"
     )
@@ -120,6 +122,13 @@ class SweepSpec(SpecModel):
         None, description="your own training code, in place of the built-in trainer"
     )
     model: ModelSpec = ModelSpec()
+    families: Annotated[tuple[Annotated[str, OneOf(MODEL_FAMILIES)], ...], Field(strict=False)] = (
+        Field(
+            (),
+            description="several families in place of model.family; one sweep of each, and a "
+            "comparison",
+        )
+    )
     grid: AnyGrid
     extra_cells: Annotated[tuple[CellSpec, ...], Field(strict=False)] = Field(
         (), description="more cells, each {params, tokens}; `scaling suggest` writes them"
@@ -130,6 +139,11 @@ class SweepSpec(SpecModel):
         description="several recipes by name, each {keys of `recipe`} beside what `recipe` sets; "
         "one sweep of each, and a comparison",
         json_schema_extra={"additionalProperties": False},
+    )
+    rates: Annotated[tuple[Positive, ...], Field(strict=False)] = Field(
+        (),
+        description="train every cell at each of these multiples of its learning rate; a fit takes "
+        "the best of each cell",
     )
     schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
@@ -236,6 +250,22 @@ class SweepSpec(SpecModel):
             )
         return self
 
+    @field_validator("rates")
+    @classmethod
+    def _distinct_rates(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        return refuse_doubles(value, "rate")
+
+    @field_validator("families")
+    @classmethod
+    def _distinct_families(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return refuse_doubles(value, "family")
+
+    @model_validator(mode="after")
+    def _axes_fit(self) -> Self:
+        for why, at in _list_axis_problems(self):
+            raise PydanticCustomError("axis", "{why}", {"why": why, "at": at})
+        return self
+
     @model_validator(mode="after")
     def _recipes_compare(self) -> Self:
         if len(self.recipes) == 1:
@@ -302,13 +332,37 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
         ),
         (bracket, "it varies a recipe, and none is asked for. Add one.", ("bracket",)),
         (spec.evaluate, "your own trainer reports its probes. Remove it.", ("evaluate",)),
+        (spec.families, "families are the built-in trainer's. Remove them.", ("families",)),
+        (spec.rates, "rates are the built-in trainer's. Remove them.", ("rates",)),
     )
     yield from ((at, why) for wrong, why, at in rules if wrong)
 
 
+def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What does not go with several families, or with several learning rates, and where."""
+    if spec.families:
+        if len(spec.families) == 1:
+            yield "one family is nothing to compare. Write it as model.family.", ("families",)
+        if "family" in spec.model.model_fields_set:
+            yield "families and model.family are two. Remove one.", ("model", "family")
+        if spec.recipes or len(spec.corpus.tokenizer) > 1:
+            yield (
+                "families are compared alone. Name one tokenizer and no recipes beside them.",
+                ("families",),
+            )
+    if spec.rates:
+        if len(spec.rates) == 1:
+            yield "one rate is no choice. Set recipe.learning_rate, or name more.", ("rates",)
+        if spec.replicates:
+            yield "rates leave no replicate its cell. Say seeds: [0, 1].", ("replicates",)
+        if spec.bracket:
+            yield "rates vary the learning rate of every cell. Remove bracket.", ("bracket",)
+
+
 def count_cells(spec: SweepSpec) -> int:
     """Cells the grid asks for, by arithmetic alone."""
-    return (spec.grid.count() + len(spec.extra_cells)) * len(spec.seeds) + spec.replicates
+    cells = (spec.grid.count() + len(spec.extra_cells)) * len(spec.seeds)
+    return cells * max(1, len(spec.rates)) + spec.replicates
 
 
 def describe_schema() -> dict[str, Any]:

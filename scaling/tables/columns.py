@@ -67,7 +67,10 @@ OPTIONAL = (
         "numerics", "text", "", "what the row was computed with: version, device, dtype", "numerics"
     ),
     Column("run", "text", "", "training run of which the row is a point", "trajectory"),
-    Column("role", "text", "", "`bracket` and `validation`: in no fit; `grid` and `replicate` are"),
+    Column(
+        "role", "text", "",
+        "`bracket`, `rate` and `validation`: in no fit; `grid` and `replicate` are",
+    ),
     Column(
         "schedule", "text", "", "`constant` or `cooldown`: how points of a run compare", "schedule"
     ),
@@ -90,6 +93,7 @@ OF_INDEX = (
     Column("varied_factor", "positive", "", "by which factor"),
     Column("overlap", "not_negative", "", "share of held-out spans found in the training text"),
     Column("unigram_entropy", "positive", "nats/token", "entropy of the tokens' frequencies"),
+    Column("family", "text", "", "family of the model; `transformer` where there is no column"),
     *OF_SHAPES,
 )
 COLUMNS = (

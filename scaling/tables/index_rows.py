@@ -5,9 +5,11 @@ either. A fit of the folder sees the grid and its replicates, so a fit of the ro
 another role, outside the plan or unfinished are left out and counted. What a folder knows beside
 the contract's columns stands in columns of their own, `columns.OF_INDEX`.
 
-Shapes are believed where N and C of every row are what the counter gives for transformers of them.
-The runs are then of this project's ladder: the convention of N is known, and so is the cost of any
-other N. Rows name no family: those of another one are read as any table's are, by their N and C.
+Shapes are believed where N and C of every row are what the counter gives for models of them, of the
+family that the row names (a transformer, where an older index has no such column). The runs are
+then of one of this project's ladders: the convention of N is known, and so is the cost of any other
+N. Rows of several families, or of one that has more integers than these columns, are read as any
+table's are, by their N and C.
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ from scaling.sweep.counting import (
     count_flops_per_token,
     count_params,
 )
-from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, TransformerShape, make_shape
+from scaling.sweep.families.registry import find_family, list_settings
+from scaling.sweep.families.transformer import TRANSFORMER
+from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN, ModelShape, make_shape
 from scaling.tables.brackets import Bracket
 from scaling.tables.columns import OF_INDEX, OF_SHAPES
 from scaling.units import FloatArray
 
 SHAPE_COLUMNS = tuple(one.name for one in OF_SHAPES)
 INDEX_COLUMNS = tuple(one.name for one in OF_INDEX)
-_ROLES_LEFT_OUT = ("bracket", "validation")
+_ROLES_LEFT_OUT = ("bracket", "rate", "validation")
 _OUTSIDE = "outside the plan"
 _DIGITS = 1e-12  # of C: a spreadsheet keeps fifteen
 _LARGEST_HEAD = 256  # the sweep file allows no larger one; it is even, for a rung is half a head
@@ -131,7 +135,7 @@ class IndexRows:
 
     def read_shapes(
         self, rows: Sequence[int], params: FloatArray, *, tokens: FloatArray, flops: FloatArray
-    ) -> tuple[list[TransformerShape], CountConvention] | None:
+    ) -> tuple[list[ModelShape], CountConvention] | None:
         """The shape of each row and how N is counted; None unless N and C follow from shapes of
         one ladder.
 
@@ -141,15 +145,19 @@ class IndexRows:
         """
         if not set(SHAPE_COLUMNS) <= self.where.keys():
             return None
-        made: dict[tuple[str, ...], TransformerShape | None] = {}
+        made: dict[tuple[str, ...], ModelShape | None] = {}
         shapes = []
         for row in rows:
-            key = tuple(self._text(row, one) for one in SHAPE_COLUMNS)
-            shape = made[key] if key in made else made.setdefault(key, _make_shape(key))
+            key = (self._name_family(row), *(self._text(row, one) for one in SHAPE_COLUMNS))
+            shape = made[key] if key in made else made.setdefault(key, _make_shape(*key))
             if shape is None:
                 return None
             shapes.append(shape)
-        if len({(one.vocab_size, one.seq_len, one.head_size) for one in shapes}) != 1:
+        ladders = {
+            (one.family, one.vocab_size, one.seq_len, *list_settings(one).values())
+            for one in shapes
+        }
+        if len(ladders) != 1:
             return None
         costs = zip(shapes, tokens.tolist(), flops.tolist(), strict=True)
         for shape, seen, spent in costs:
@@ -160,6 +168,16 @@ class IndexRows:
             if all(count_params(shape, convention) == size for shape, size in pairs):
                 return shapes, convention
         return None
+
+    def read_family(self, rows: Sequence[int], notes: list[str]) -> str | None:
+        """The family of the models, where every row names the same; several are noted."""
+        if not self.names_runs:
+            return None
+        named = sorted({self._name_family(row) for row in rows} - {""})
+        if len(named) > 1:
+            notes.append(f"models of several families: {', '.join(named)}; a law is of one. "
+                         f"Choose it: --where family={named[0]}")  # fmt: skip
+        return named[0] if len(named) == 1 else None
 
     def list_brackets(
         self,
@@ -214,6 +232,12 @@ class IndexRows:
         tried.append((what, factor, loss if finished else None))
         return ""
 
+    def _name_family(self, row: int) -> str:
+        if "family" in self.own:
+            return self._text(row, "family")
+        shaped = "d_model" in self.own and self._text(row, "d_model")
+        return TRANSFORMER.name if shaped else ""
+
     def _read(self, cells: Sequence[str], column: str) -> str:
         return cells[self.where[column]].strip() if column in self.where else ""
 
@@ -233,15 +257,31 @@ def open_index(header: Sequence[str], known: Mapping[str, int]) -> IndexRows:
     return IndexRows(where=dict(known) | {one: header.index(one) for one in own}, own=own)
 
 
-def _make_shape(key: tuple[str, ...]) -> TransformerShape | None:
-    """The ladder's shape of these texts; None where they are no integers of one."""
-    values = [_read_float(text) for text in key]
-    if any(one is None or one != math.floor(one) or not 1 <= one < 2**31 for one in values):
+def _make_shape(family: str, *texts: str) -> ModelShape | None:
+    """The ladder's shape of these texts, in the order of SHAPE_COLUMNS; None where they are no
+    integers of one."""
+    *common, head_size = map(_read_whole, texts)
+    if any(one is None for one in common):
         return None
-    vocab_size, seq_len, d_model, n_layers, head_size = (int(one) for one in values if one)
-    if not MIN_SEQ_LEN <= seq_len <= MAX_SEQ_LEN or head_size % 2 or head_size > _LARGEST_HEAD:
+    sizes = dict(zip(SHAPE_COLUMNS, (one for one in common if one is not None), strict=False))
+    if not MIN_SEQ_LEN <= sizes["seq_len"] <= MAX_SEQ_LEN:
         return None
-    return make_shape(vocab_size, seq_len, d_model=d_model, n_layers=n_layers, head_size=head_size)
+    if family == TRANSFORMER.name:
+        if head_size is None or head_size % 2 or head_size > _LARGEST_HEAD:
+            return None
+        return make_shape(**sizes, head_size=head_size)
+    try:
+        known = find_family(family).shape is ModelShape
+    except KeyError:
+        return None
+    return ModelShape(family=family, **sizes) if known else None
+
+
+def _read_whole(text: str) -> int | None:
+    value = _read_float(text)
+    if value is None or value != math.floor(value) or not 1 <= value < 2**31:
+        return None
+    return int(value)
 
 
 def _read_float(text: str) -> float | None:

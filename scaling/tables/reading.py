@@ -182,6 +182,7 @@ def assemble_table(
         notes=notes,
         convention=convention,
         cost=cost,
+        family=cells.index.read_family(rows.tolist(), notes),
         overlap=cells.index.read_corpus_fact("overlap", rows.tolist(), most=1.0),
         unigram_entropy=cells.index.read_corpus_fact(
             "unigram_entropy", rows.tolist(), most=math.log(2.0**31)

@@ -382,7 +382,12 @@ def _format_share(value: float, error: float | None, sign: str = "") -> str:
 
 def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
     """Which recipe needs less compute, by how much."""
-    first, second = answer.names
+    # What both have in common need not be said.
+    alike = len(set(answer.families)) == 1
+    first, second = (
+        name if alike or family is None else f"{name} ({family})"
+        for name, family in zip(answer.names, answer.families, strict=True)
+    )
     losses = [scale.to(one) for one in answer.loss]
     interval = answer.multiplier_interval
     lines = [

@@ -7,26 +7,23 @@ looks.
 from __future__ import annotations
 
 import functools
-import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from scaling.data.shards import Shards
-from scaling.errors import IntegrityError
-from scaling.files.durable import digest_file
+from scaling.data.shards import Shards, open_tokenizer
+from scaling.data.tokenizers import Tokenizer
 from scaling.ledger.commit import Ledger
-from scaling.ledger.probes import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
 from scaling.sweep.execution import Execution
-from scaling.sweep.probes import Option
+from scaling.sweep.probe_demands import Option
 from scaling.training.device import claim_device
 from scaling.training.engines import build_engine
 from scaling.training.engines.protocol import Engine
 from scaling.training.trainer import open_corpus
+from scaling.training.weights import read_weights
 from scaling.units import FloatArray, IntArray
 
 
@@ -64,6 +61,11 @@ class TrainedRun:
         """The prepared corpus: training and held-out tokens."""
         return open_corpus(self.run, self._corpus)
 
+    @functools.cached_property
+    def tokenizer(self) -> Tokenizer:
+        """What the corpus's ids mean; of a corpus of text."""
+        return open_tokenizer(self._corpus)
+
     @property
     def model(self) -> nn.Module:
         """The trained model, on its device."""
@@ -84,10 +86,6 @@ class TrainedRun:
     def _engine(self) -> Engine:
         device = claim_device(self._execution.gpus)
         engine = build_engine(self.run, precision=self._execution.precision, device=device)
-        path = f"runs/{self.run.run_id}/attempts/{self.result.attempt_id}/{WEIGHTS_FILE}"
-        if digest_file(self._ledger.folder, path) != self.result.files[WEIGHTS_FILE]:
-            raise IntegrityError(f"{path} was changed or torn")
-        content = io.BytesIO((self._ledger.folder / path).read_bytes())
-        engine.model.load_state_dict(torch.load(content, weights_only=True, map_location="cpu"))
+        engine.model.load_state_dict(read_weights(self._ledger, self.result))
         engine.model.eval()
         return engine

@@ -56,12 +56,18 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
 
 def report_siblings(sweep_file: Path, root: Path) -> None:
     """Write the pages of every sibling again, now that all can be compared; print the answer."""
-    from scaling.errors import UsageError
+    from scaling.errors import NoFitError, UsageError
     from scaling.sweep.reading import load_sweep
+    from scaling.terminal.answers import format_comparison
     from scaling.terminal.exponents import format_exponents
     from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow.reporting import report_sweep
-    from scaling.workflow.siblings import compare_recipes, compare_tokenizers, list_sibling_folders
+    from scaling.workflow.siblings import (
+        compare_families,
+        compare_recipes,
+        compare_tokenizers,
+        list_sibling_folders,
+    )
     from scaling.workflow.stored import open_results
 
     spec = load_sweep(sweep_file)
@@ -69,11 +75,13 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
     for stored in sweeps:
         report_sweep(stored, root=root, siblings=sweeps, keep_current=True)
     try:
-        if spec.recipes:
+        if spec.families:
+            said = "\n\n".join(map(format_comparison, compare_families(sweeps)))
+        elif spec.recipes:
             said = format_exponents(compare_recipes(sweeps))
         else:
             said = format_vocabulary(compare_tokenizers(sweeps))
         click.echo("\n" + said)
-    except UsageError as error:
-        what = "recipes" if spec.recipes else "tokenizers"
+    except (UsageError, NoFitError) as error:
+        what = "families" if spec.families else "recipes" if spec.recipes else "tokenizers"
         click.echo(f"{what} are not compared: {error}", err=True)

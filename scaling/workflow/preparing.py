@@ -14,7 +14,9 @@ from scaling.ledger.commit import Ledger
 from scaling.ledger.contents import holds_sweep
 from scaling.ledger.forecasts import read_forecasts
 from scaling.sweep.cells import Plan
+from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.plan import plan_sweep
+from scaling.sweep.probe_demands import Ground
 from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.workflow.devices import check_device
 from scaling.workflow.stored import list_validations
@@ -77,6 +79,7 @@ def prepare_sweep(
         CorpusError: The text cannot be read.
     """
     from scaling.data.sources import prepare_source
+    from scaling.sweep.probe_spec import check_demands
     from scaling.sweep.reading import load_sweep
     from scaling.sweep.siblings import select_sibling
 
@@ -85,6 +88,16 @@ def prepare_sweep(
     base, cache = path.resolve().parent, root / "results" / ".cache" / "corpora"
     with _placing(text, path, ("corpus", "paths")):
         corpus = prepare_source(spec, base=base, cache=cache)
+    with _placing(text, path, ("evaluate",)):
+        check_demands(
+            spec.evaluate,
+            Ground(
+                seq_len=decide_seq_len(spec, corpus.facts),
+                vocab_size=corpus.facts.vocab_size,
+                source=spec.corpus.source,
+                tokenizer=corpus.facts.tokenizer,
+            ),
+        )
     if spec.trainer is not None:
         code = digest_code(digest_files(spec.trainer.files, base))
         corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, code=code))

@@ -1,4 +1,4 @@
-"""Sweeps that one file made: tokenizers and recipes compared."""
+"""Sweeps that one file made: tokenizers, recipes and families compared."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from scaling.workflow.stored import StoredSweep, open_results, tabulate_sweep
 
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison, Trained
+    from scaling.compare.multiplier import Comparison
     from scaling.compare.vocabularies import VocabularyComparison
     from scaling.sweep.spec import SweepSpec
     from scaling.tables.run_table import RunTable
@@ -127,6 +128,19 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
     return lowest
 
 
+def compare_families(sweeps: Sequence[StoredSweep]) -> list[Comparison]:
+    """The first family of a file against each of the others: how much compute they need.
+
+    Raises:
+        NoFitError: One of them has no law yet.
+    """
+    from scaling.compare.multiplier import compare_tables
+
+    first, *others = (tabulate_sweep(one) for one in sweeps)
+    same = len({one.facts.digest for one in sweeps}) == 1
+    return [compare_tables(first, other, same_text=same) for other in others]
+
+
 def open_siblings(stored: StoredSweep) -> list[StoredSweep]:
     """The sweeps of a results folder's file, as far as they are there, in its order."""
     return [
@@ -139,7 +153,7 @@ def compare_siblings(
     siblings: Sequence[StoredSweep],
 ) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
     """The comparison a page shows; None where there is nothing to compare yet."""
-    if len(siblings) < 2:
+    if len(siblings) < 2 or siblings[0].whole.families:
         return None, None
     try:
         if siblings[0].whole.recipes:

@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from scaling.ledger.signs import Failure, Heartbeat
 from scaling.sweep.runspec import RunSpec
 from scaling.units import format_count
 from scaling.words.runs import name_run
-from scaling.workflow.stored import open_results
+from scaling.workflow.stored import StoredSweep, open_results
 from scaling.workflow.timing import describe_time
 
 STATES = ("finished", "diverged", "failed", "damaged", "cancelled", "running", "missing")
@@ -165,19 +166,31 @@ def is_over(status: dict[str, Any]) -> bool:
 
 
 def find_run(folder: Path, prefix: str) -> tuple[Ledger, RunSpec]:
-    """The planned run whose run_id begins with `prefix`.
+    """The planned run whose run_id begins with `prefix`, and its ledger.
 
     Raises:
         UsageError: None does, or several do.
     """
     stored = open_results(folder)
+    return stored.ledger, match_run(stored, prefix)
+
+
+def match_run(stored: StoredSweep, prefix: str) -> RunSpec:
+    """The planned run whose run_id begins with `prefix`.
+
+    Raises:
+        UsageError: None does, or several do.
+    """
     runs = {cell.run.run_id: cell.run for cell in stored.plan.cells}
     matches = [run_id for run_id in runs if prefix and run_id.startswith(prefix)]
     if len(matches) == 1:
-        return stored.ledger, runs[matches[0]]
+        return runs[matches[0]]
     what = f"{len(matches)} runs begin" if matches else "no planned run begins"
+    near = get_close_matches(prefix, {run_id[: len(prefix)]: run_id for run_id in runs}, n=1)
+    advice = f" Did you mean {near[0]}?" if near and not matches else ""
     raise UsageError(
-        f'{folder}: {what} with {prefix[:40]!r}. "scaling status {folder} --json" lists them.'
+        f'{stored.folder}: {what} with {prefix[:40]!r}.{advice} "scaling status {stored.folder} '
+        '--json" lists them.'
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from scaling.data.documents import Document
 from scaling.data.shards import choose_dtype, open_shards, prepare_corpus
-from scaling.data.tokenizers import Tokenizer, read_tokenizer, train_tokenizer
+from scaling.data.tokenizers import read_tokenizer, train_tokenizer
 from scaling.errors import CorpusError, IntegrityError, UsageError
 from scaling.sweep.tokenizer_names import find_name_problem
 
@@ -95,13 +95,6 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused_with_the_size_that_it
     advice = str(caught.value).partition("Ask for ")[2]
     largest = int(advice.split(":")[1].split()[0])
     assert train_tokenizer(f"{name.partition(':')[0]}:{largest}", TEXTS).vocab_size == largest
-
-
-def open_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer stored with the shards of a corpus."""
-    name = open_shards(folder).facts.tokenizer
-    stored = folder / "tokenizer.json"
-    return read_tokenizer(name, stored.read_bytes() if stored.is_file() else b"{}")
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"words": 5}', b"\xff"])

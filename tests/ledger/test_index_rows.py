@@ -3,6 +3,10 @@
 import pytest
 from test_tables import refuse, write
 
+from scaling.sweep.cost_model import make_ladder_cost
+from scaling.sweep.counting import count_flops_per_token, count_params
+from scaling.sweep.families.registry import MODEL_FAMILIES
+from scaling.sweep.ladder import LARGEST_PARAMS, list_ladder
 from scaling.tables.reading import read_table
 
 HEAD = "run_id,role,status,N,D,loss,varied,varied_run,varied_factor\n"
@@ -66,3 +70,47 @@ def test_an_index_of_an_older_version_says_what_may_differ(tmp_path):
 def test_no_row_of_a_fitted_role_is_no_table(tmp_path):
     (problem,) = refuse(tmp_path, HEAD + "c,validation,finished,4e6,2e7,2.8,,,\n")
     assert "no run of a role that is fitted" in problem
+
+
+SHAPES = "run_id,role,status,N,D,C,loss,vocab_size,seq_len,d_model,n_layers,head_size"
+
+
+def write_index(tmp_path, families, *, column=True):
+    """Two runs of each family's ladder, as an index states them."""
+    lines = [SHAPES + (",family" if column else "")]
+    for family in families:
+        for shape in list_ladder(256, 128, family=family, max_params=1e5)[-2:]:
+            size, tokens = count_params(shape, "matmul"), 1e6
+            head = getattr(shape, "head_size", "")
+            cells = [f"r{len(lines)}", "grid", "finished", size, tokens,
+                     tokens * count_flops_per_token(shape), 3.0,
+                     256, 128, shape.d_model, shape.n_layers, head]  # fmt: skip
+            lines.append(",".join(map(str, cells + [family] * column)))
+    return read_table(write(tmp_path, "\n".join(lines) + "\n"))
+
+
+@pytest.mark.parametrize("family", MODEL_FAMILIES)
+def test_an_index_is_of_the_ladder_of_its_family(tmp_path, family):
+    table = write_index(tmp_path, [family])
+    assert (table.family, table.convention) == (family, "matmul")
+    ladder = list_ladder(256, 128, family=family, max_params=LARGEST_PARAMS)
+    assert table.cost == make_ladder_cost(ladder, "matmul")
+
+
+def test_an_index_without_a_family_is_of_transformers(tmp_path):
+    table = write_index(tmp_path, ["transformer"], column=False)
+    assert (table.family, table.convention) == ("transformer", "matmul")
+    # Integers of an LSTM do not give a transformer's N and C: they are not believed.
+    assert write_index(tmp_path, ["lstm"], column=False).convention is None
+
+
+def test_rows_of_several_families_are_read_by_their_n_and_c_and_noted(tmp_path):
+    table = write_index(tmp_path, ["lstm", "transformer"])
+    assert (table.family, table.convention) == (None, None)
+    assert any("several families: lstm, transformer" in note for note in table.notes)
+
+
+def test_a_family_nobody_knows_is_named_and_nothing_is_believed(tmp_path):
+    path = write(tmp_path, SHAPES + ",family\na,grid,finished,1e4,1e6,6e10,3,256,128,8,2,,mamba\n")
+    table = read_table(path)
+    assert (table.family, table.convention) == ("mamba", None)

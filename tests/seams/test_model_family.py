@@ -131,5 +131,5 @@ def test_a_key_of_another_family_is_refused(sweep: Path) -> None:
 
 
 def test_an_unknown_family_is_refused_with_those_there_are() -> None:
-    with pytest.raises(SpecError, match="expected 'transformer', got 'gru'"):
+    with pytest.raises(SpecError, match="expected 'transformer', 'lstm' or 'rnn', got"):
         parse_sweep(SWEEP.encode(), source="s.yaml")

@@ -34,7 +34,7 @@ def test_a_probe_is_a_name_or_a_name_with_options():
     ("more", "place", "part"),
     [
         ("evaluate: [tail_los]\n", "4:12", "Did you mean 'tail_loss'?"),
-        ("evaluate: [poetry]\n", "4:12", "Known: tail_loss."),
+        ("evaluate: [poetry]\n", "4:12", "Known: tail_loss, context_floor, "),
         ("evaluate: [{tail_loss: {shar: 0.5}}]\n", "4:31", "Did you mean 'share'?"),
         ("evaluate: [{tail_loss: {share: half}}]\n", "4:32", "expected a number such as 0.25"),
         ("evaluate: [{tail_loss: {share: true}}]\n", "4:32", "got 'True'"),

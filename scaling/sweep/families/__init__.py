@@ -58,6 +58,8 @@ class ReferencePoint:
         tokens: D0.
         batch_tokens: B0 [tokens per step].
         learning_rate: η0.
+        init_scale: s of the table in `training/parametrization.py`: std of hidden matrices times
+            sqrt(fan_in).
     """
 
     width: int
@@ -65,6 +67,7 @@ class ReferencePoint:
     tokens: float
     batch_tokens: float
     learning_rate: float
+    init_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,11 +9,13 @@ from scaling.errors import IntegrityError
 from scaling.files.sealed import build_value
 from scaling.sweep.families import ModelFamily, ShapeWords
 from scaling.sweep.families.listed import LISTED
+from scaling.sweep.families.recurrent import LSTM, RNN
 from scaling.sweep.families.transformer import TRANSFORMER
 from scaling.sweep.shapes import ModelShape
 
 # Those that the built-in trainer builds, which `model.family` of a sweep file may name.
-MODEL_FAMILIES: dict[str, ModelFamily[Any]] = {family.name: family for family in (TRANSFORMER,)}
+_BUILT: tuple[ModelFamily[Any], ...] = (TRANSFORMER, LSTM, RNN)
+MODEL_FAMILIES: dict[str, ModelFamily[Any]] = {family.name: family for family in _BUILT}
 
 
 def find_family(name: object) -> ModelFamily[Any]:

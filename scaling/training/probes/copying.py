@@ -1,0 +1,44 @@
+"""What a model gains from having read the very same text `lag` tokens earlier.
+
+    copy        s_1 … s_lag  s_1 … s_lag        loss on the second s
+    control     r_1 … r_lag  s_1 … s_lag        loss on the same tokens after another text
+    copy_gain   control − copy [nats/token]     0: nothing is carried over the lag
+
+Segments are held-out text; r is that of another sample. Both losses are over the second segment
+alone; what is left of a window is filled up. Source: induction and copying,
+Olsson et al. 2022, arXiv:2209.11895.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray, IntArray
+
+
+def measure_gain(trained: TrainedRun) -> tuple[float, float | None]:
+    """Loss that the repetition saves [nats/token], and its standard error over segments."""
+    lag, count = int(trained.options["lag"]), int(trained.options["samples"])
+    text = trained.shards.validation
+    starts = np.linspace(0, len(text) - lag, count).astype(np.int64)
+    segments = text[starts[:, None] + np.arange(lag)].astype(np.int64)
+    copies, controls = make_windows(segments, trained.run.shape.seq_len + 1)
+    both: list[FloatArray] = []
+    for windows in (controls, copies):
+        # The last token of the first segment predicts the second one's beginning.
+        losses = trained.measure_losses(windows)[:, lag - 1 : 2 * lag - 1]
+        both.append(losses.mean(axis=1))
+        trained.look_up()
+    gain = both[0] - both[1]
+    return float(gain.mean()), float(gain.std(ddof=1)) / math.sqrt(count)
+
+
+def make_windows(segments: IntArray, length: int) -> tuple[IntArray, IntArray]:
+    """(copies, controls) of segments (n, lag), each of shape (n, length); the second segment is
+    repeated where two do not fill a window."""
+    second = np.tile(segments, (1, -(-length // segments.shape[1])))
+    others = np.roll(segments, 1, axis=0)
+    return second[:, :length], np.concatenate((others, second), axis=1)[:, :length]

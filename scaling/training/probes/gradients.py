@@ -1,0 +1,115 @@
+"""How the gradient of a loss falls with the distance to what it depends on.
+
+    g(j) = E ‖∂L_t / ∂x_{t−j}‖₂        x: input embeddings, t: the last position of a window
+    g(j) ∝ e^(−decay · j)              fitted to ln g over j = 1 … lags, every lag alike
+
+Through a saturating recurrence g falls exponentially (Bengio et al. 1994; Pascanu et al. 2013,
+arXiv:1211.5063), through the cell of an LSTM more slowly, and attention reaches every position in
+one step: decay is then the slope of a curve that is no exponential, near 0.
+
+At the start the head and, of a transformer, what leaves each block are zero: no gradient goes
+anywhere. There they are drawn as hidden matrices are, with a seed of their own, so that what is
+measured is the architecture. The expectation is over held-out windows, evenly spread.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from scaling.data.batches import list_validation_windows
+from scaling.sweep.families.registry import family_of
+from scaling.sweep.runspec import RunSpec
+from scaling.training.parametrization import build_model
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray, IntArray
+
+_AT_ONCE = 8  # windows
+_SMALLEST = 1e-300  # a gradient that underflowed to zero has no logarithm
+
+
+def measure_decay(trained: TrainedRun) -> tuple[float, float | None]:
+    """Decay of the trained model [1/token], and its standard error over windows."""
+    return _measure(trained, trained.model)
+
+
+def measure_decay_at_start(trained: TrainedRun) -> tuple[float, float | None]:
+    """Decay before the first step [1/token], and its standard error over windows."""
+    return _measure(trained, build_start(trained.run))
+
+
+def build_start(run: RunSpec) -> nn.Module:
+    """The model as it starts, with numbers in place of the zeros."""
+    model, rule = build_model(run), family_of(run.shape).parameter_rule
+    generator = torch.Generator().manual_seed(run.seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if rule(name).start == "zero":
+                std = run.recipe.init_scale / math.sqrt(parameter.shape[1])
+                parameter.normal_(0.0, std, generator=generator)
+    return model
+
+
+def find_gradients(model: nn.Module, run: RunSpec, tokens: IntArray) -> FloatArray:
+    """Norm of the gradient of the last loss of each window, by lag, shape (windows, t).
+
+    Args:
+        model: From ids to logits.
+        run: Whose family says which parameter is the embedding.
+        tokens: Windows of ids, shape (windows, t + 1).
+    """
+    rule = family_of(run.shape).parameter_rule
+    (name,) = (one for one, _ in model.named_parameters() if rule(one).kind == "embedding")
+    seen: list[Tensor] = []
+
+    def cut(module: nn.Module, given: object, embedded: Tensor) -> Tensor:
+        seen.append(embedded.detach().requires_grad_())
+        return seen[-1]
+
+    handle = model.get_submodule(name.rpartition(".")[0]).register_forward_hook(cut)
+    try:
+        device = next(model.parameters()).device
+        ids = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(device)
+        logits_bv = model(ids[:, :-1])[:, -1]
+        loss = F.cross_entropy(logits_bv.float(), ids[:, -1], reduction="sum")
+        (found,) = torch.autograd.grad(loss, seen)
+    finally:
+        handle.remove()
+    norms: FloatArray = found.double().norm(dim=-1).flip(-1).cpu().numpy()
+    return norms
+
+
+def fit_decay(norms: FloatArray, lags: int) -> tuple[float, float | None]:
+    """(decay [1/token], standard error) of norms by lag, shape (windows, more than `lags`); the
+    error is that of a jackknife over windows."""
+    part = norms[:, 1 : lags + 1]
+    whole = part.sum(axis=0)
+    if len(part) < 2:
+        return _slope(whole), None
+    without = np.array([_slope(whole - one) for one in part])
+    count = len(without)
+    spread = float(np.sum((without - without.mean()) ** 2)) * (count - 1) / count
+    return _slope(whole), math.sqrt(spread)
+
+
+def _slope(norms: FloatArray) -> float:
+    lag = np.arange(1, len(norms) + 1)
+    logs = np.log(np.maximum(norms, _SMALLEST))
+    return -float(np.polyfit(lag, logs, 1)[0])
+
+
+def _measure(trained: TrainedRun, model: nn.Module) -> tuple[float, float | None]:
+    count, seq_len = int(trained.options["windows"]), trained.run.shape.seq_len
+    starts, _ = list_validation_windows(trained.shards, seq_len=seq_len)
+    chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(np.int64)]
+    norms = []
+    for first in range(0, len(chosen), _AT_ONCE):
+        where = chosen[first : first + _AT_ONCE, None] + np.arange(seq_len + 1)
+        windows = trained.shards.validation[where].astype(np.int64)
+        norms.append(find_gradients(model, trained.run, windows))
+        trained.look_up()
+    return fit_decay(np.concatenate(norms), int(trained.options["lags"]))

@@ -1,0 +1,71 @@
+"""Whether generated strings belong to a grammar that is known, and what their loss promises.
+
+    grammar_accepted    share of samples of n tokens that no rule of the grammar forbids
+    grammar_bound       exp(−(L − E) · n), which that share cannot be below
+
+L is the model's loss and E that of the grammar itself, per token over n tokens after an end of a
+string, on strings drawn for this from the grammar; samples follow the same end. The bound is the
+data-processing inequality: with p the grammar, q the model and A what it accepts, p(A) = 1, so
+(L − E) · n = KL(p ‖ q) ≥ p(A) ln(p(A) / q(A)) = −ln q(A). A model whose errors are spread thin
+writes valid strings far more often than the bound says; one that errs in the last decimal of the
+loss and always at one place comes near it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from scaling.data import brackets
+from scaling.errors import UsageError
+from scaling.training.generation import Choice, generate
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray, IntArray
+
+
+def measure_accepted(trained: TrainedRun) -> tuple[float, float | None]:
+    """Share of samples that the grammar accepts, and its standard error."""
+    _refuse_others(trained)
+    count, tokens = int(trained.options["samples"]), int(trained.options["tokens"])
+    parts: list[IntArray] = []
+    prompt = np.full((count, 1), brackets.END_TOKEN, dtype=np.int64)
+    for one in generate(
+        trained.model, prompt, tokens=tokens, choice=Choice(), seed=trained.run.seed
+    ):
+        parts.append(one)
+        trained.look_up()
+    accepted = np.isfinite(brackets.judge_strings(np.stack(parts, axis=1)).sum(axis=1))
+    share = float(accepted.mean())
+    return share, math.sqrt(share * (1.0 - share) / count)
+
+
+def measure_bound(trained: TrainedRun) -> tuple[float, float | None]:
+    """exp(−KL) of the model over as many tokens, and its standard error."""
+    _refuse_others(trained)
+    count, tokens = int(trained.options["samples"]), int(trained.options["tokens"])
+    rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 3]))
+    seq_len = trained.run.shape.seq_len
+    drawn = brackets.draw_strings(rng, chains=count, length=seq_len)
+    windows = np.concatenate((np.full((count, 1), brackets.END_TOKEN), drawn), axis=1)
+    excess = find_excess(trained.measure_losses(windows)[:, :tokens], drawn[:, :tokens])
+    trained.look_up()
+    bound = math.exp(-float(excess.mean()))
+    return bound, bound * float(excess.std(ddof=1)) / math.sqrt(count)
+
+
+def find_excess(losses: FloatArray, drawn: IntArray) -> FloatArray:
+    """What a model loses on strings beyond what the grammar itself does [nats], shape (strings,).
+
+    Args:
+        losses: Of every token [nats], shape (strings, tokens).
+        drawn: The strings, which follow an end.
+    """
+    return np.asarray((losses + brackets.judge_strings(drawn)).sum(axis=1), dtype=np.float64)
+
+
+def _refuse_others(trained: TrainedRun) -> None:
+    if trained.shards.name.partition(" ")[0] != brackets.NAME:
+        raise UsageError(
+            f"the grammar of this corpus is not known. Set corpus.source to {brackets.NAME}."
+        )

@@ -1,0 +1,123 @@
+"""Loss by position in the context, as a power law of it.
+
+    L(T) = a + b · T^−c        T = 1 … seq_len tokens read before the one that is predicted
+
+a is the loss with any amount of context, b what the first token lacks, c how fast context is used
+up. A recurrent network stops gaining where its state is full: its curve is flat from there, and c
+says little of it. The curve is the one that the trainer wrote after its evaluation, over every
+held-out window; nothing is computed again.
+
+Positions count 1/T each, so that every doubling of the context counts alike, as in bins that are
+even in ln T. For a given c, (a, b) is linear least squares; c is searched. Standard errors are
+those of the linearised fit, from the scatter of the positions around it. Source of the form: Kaplan
+et al. 2020, arXiv:2001.08361, appendix D.5.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from scaling.errors import IntegrityError
+from scaling.files.durable import digest_file
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray
+
+POSITIONS_FILE = "positions.json"
+_SLOWEST, _FASTEST = 0.02, 5.0  # exponents that are looked at; beyond them a curve is no power law
+_GRID, _HALVINGS = 60, 60
+_NEAR = 1.2  # positions so near to one are averaged with it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionLaw:
+    """a, b [nats/token] and c, with standard errors; an error is None where c is at an end."""
+
+    values: tuple[float, float, float]
+    errors: tuple[float, float, float] | None
+
+
+def fit_positions(losses: FloatArray) -> PositionLaw:
+    """The law of a curve, shape (seq_len,), of at least 8 positions [nats/token]."""
+    position = np.arange(1, len(losses) + 1, dtype=np.float64)
+    root = np.sqrt(1.0 / position)  # of the weights
+    solved = np.log(np.geomspace(_SLOWEST, _FASTEST, _GRID))
+    misses = [_solve(losses, position, root, math.exp(one))[1] for one in solved]
+    best = int(np.argmin(misses))
+    low, high = solved[max(0, best - 1)], solved[min(_GRID - 1, best + 1)]
+    golden = (math.sqrt(5.0) - 1.0) / 2.0
+    for _ in range(_HALVINGS):
+        first, second = high - golden * (high - low), low + golden * (high - low)
+        left, right = (_solve(losses, position, root, math.exp(one))[1] for one in (first, second))
+        low, high = (low, second) if left < right else (first, high)
+    c = math.exp(0.5 * (low + high))
+    (a, b), _ = _solve(losses, position, root, c)
+    if best in (0, _GRID - 1) or len(losses) <= 3:
+        return PositionLaw(values=(a, b, c), errors=None)
+    power = position**-c
+    slopes = np.stack((np.ones_like(power), power, -b * power * np.log(position)), axis=1)
+    weighted = slopes * root[:, None]
+    # Weights say how much a position counts, not how noisy it is: the sandwich allows for that.
+    inverse = np.linalg.pinv(weighted.T @ weighted)
+    residual = losses - (a + b * power)
+    scatter = float(np.sum(residual**2)) / (len(losses) - 3)
+    meat = (weighted * root[:, None]).T @ (weighted * root[:, None]) * scatter
+    spread = np.sqrt(np.diag(inverse @ meat @ inverse))
+    return PositionLaw(values=(a, b, c), errors=(*map(float, spread),))  # type: ignore[arg-type]
+
+
+def measure_floor(trained: TrainedRun) -> tuple[float, float | None]:
+    """a [nats/token]."""
+    return _measure(trained, 0)
+
+
+def measure_rise(trained: TrainedRun) -> tuple[float, float | None]:
+    """b [nats/token]."""
+    return _measure(trained, 1)
+
+
+def measure_exponent(trained: TrainedRun) -> tuple[float, float | None]:
+    """c."""
+    return _measure(trained, 2)
+
+
+def measure_context_gain(trained: TrainedRun) -> tuple[float, float | None]:
+    """Loss at position `early` less that at `late` [nats/token]: what the context between them is
+    worth. Each is the mean over the positions within a fifth of it. Source: the in-context learning
+    score of Olsson et al. 2022, arXiv:2209.11895, with the other sign."""
+    curve = _read_curve(trained)
+    position = np.arange(1, len(curve) + 1)
+
+    def average(where: float) -> float:
+        near = (position >= where / _NEAR) & (position <= where * _NEAR)
+        return float(curve[near].mean())
+
+    return average(float(trained.options["early"])) - average(float(trained.options["late"])), None
+
+
+def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
+    law: PositionLaw = trained.share("position law", lambda: fit_positions(_read_curve(trained)))
+    return law.values[which], None if law.errors is None else law.errors[which]
+
+
+def _read_curve(trained: TrainedRun) -> FloatArray:
+    known = trained.result.files.get(POSITIONS_FILE)
+    if known is None:
+        raise IntegrityError(f"the trainer left no {POSITIONS_FILE}")
+    if digest_file(trained.folder, POSITIONS_FILE) != known:
+        raise IntegrityError(f"{POSITIONS_FILE} was changed or torn")
+    content = json.loads((trained.folder / POSITIONS_FILE).read_bytes())
+    return np.array(content["loss"], dtype=np.float64)
+
+
+def _solve(
+    losses: FloatArray, position: FloatArray, root: FloatArray, c: float
+) -> tuple[tuple[float, float], float]:
+    """((a, b), weighted squared misfit) of a given c."""
+    design = np.stack((np.ones_like(position), position**-c), axis=1) * root[:, None]
+    (a, b), *_ = np.linalg.lstsq(design, losses * root, rcond=None)
+    miss = float(np.sum((design @ np.array([a, b]) - losses * root) ** 2))
+    return (float(a), float(b)), miss

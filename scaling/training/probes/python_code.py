@@ -1,0 +1,185 @@
+"""Whether generated lines are Python, against n-grams and against the text itself.
+
+    code_valid            share of samples that `ast.parse` accepts
+    code_valid_ngram      the same of n-grams of equal length: what local statistics alone give
+    code_valid_text       the same of the held-out text there: what is valid at this length at all
+
+A sample goes on from held-out text that ends where a line begins, up to `lines` lines; it counts
+where those lines, with their common indentation taken off, parse and hold a statement (blank lines
+and comments are no achievement). Lines that end with a colon are given a body, `pass`. A sample
+that has not ended its lines where its n-gram control and the context end is not valid.
+
+The n-gram control is drawn from the text that the run read: the token that followed a random place
+where the last `order` − 1 tokens stood, or fewer where they stood nowhere.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+import textwrap
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scaling.data.batches import BatchOrder
+from scaling.data.tokenizers import Tokenizer
+from scaling.errors import UsageError
+from scaling.training.generation import Choice, generate
+from scaling.training.probing import TrainedRun
+from scaling.units import IntArray
+
+_NEWLINE = b"\n"
+
+
+def measure_valid(trained: TrainedRun) -> tuple[float, float | None]:
+    """Share of the model's samples that parse, and its standard error."""
+    return _measure(trained, 0)
+
+
+def measure_ngram(trained: TrainedRun) -> tuple[float, float | None]:
+    """Share of n-gram samples that parse, and its standard error."""
+    return _measure(trained, 1)
+
+
+def measure_text(trained: TrainedRun) -> tuple[float, float | None]:
+    """Share of held-out stretches that parse, and its standard error."""
+    return _measure(trained, 2)
+
+
+def is_python(text: bytes, lines: int) -> bool:
+    """Whether the first so many lines of a text, all of them ended, are Python statements."""
+    parts = text.split(_NEWLINE)
+    if len(parts) <= lines:
+        return False
+    code = textwrap.dedent(b"\n".join(parts[:lines]).decode(errors="replace"))
+    if code.rstrip().endswith(":"):
+        last = code.rstrip().split("\n")[-1]
+        code = code.rstrip() + "\n" + " " * (len(last) - len(last.lstrip()) + 1) + "pass"
+    try:
+        with warnings.catch_warnings():  # of an escape in a string
+            warnings.simplefilter("ignore")
+            return bool(ast.parse(code).body)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class NGrams:
+    """Every context of a text, sorted: the latest token is the first digit, so that a shorter
+    context is a range of keys.
+
+    Attributes:
+        keys: Shape (places,), ascending.
+        follows: The token after each.
+        base: Digits of a key: the vocabulary.
+        length: Tokens of a context.
+    """
+
+    keys: NDArray[np.uint64]
+    follows: IntArray
+    base: int
+    length: int
+
+    def draw(self, context: Sequence[int], rng: np.random.Generator) -> int:
+        """A token that followed the longest end of the context that the text holds."""
+        for length in range(min(self.length, len(context)), 0, -1):
+            low = 0
+            for one in [*reversed(context[len(context) - length :]), *[0] * (self.length - length)]:
+                low = low * self.base + int(one)
+            high = low + self.base ** (self.length - length)
+            first, end = np.searchsorted(self.keys, np.array([low, high], dtype=np.uint64))
+            if end > first:
+                return int(self.follows[rng.integers(first, end)])
+        return int(self.follows[rng.integers(len(self.follows))])
+
+
+def count_ngrams(text: NDArray[np.integer], vocab_size: int, order: int) -> NGrams:
+    """The n-grams of a text; `order` tokens, or as many as 63 bits hold."""
+    length = max(1, min(order - 1, int(63 / math.log2(vocab_size)), len(text) - 1))
+    keys = np.zeros(len(text) - length, dtype=np.uint64)
+    for back in range(length):  # the latest token first
+        keys = keys * np.uint64(vocab_size) + text[length - 1 - back : -1 - back].astype(np.uint64)
+    order_of = np.argsort(keys, kind="stable")
+    follows = text[length:][order_of].astype(np.int64)
+    return NGrams(keys=keys[order_of], follows=follows, base=vocab_size, length=length)
+
+
+def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
+    names = ("samples", "lines", "context", "order")
+    asked = {name: int(trained.options[name]) for name in names}
+    key = f"python {sorted(asked.items())}"
+    shares: tuple[float, ...] = trained.share(key, lambda: _measure_all(trained, **asked))
+    share = shares[which]
+    return share, math.sqrt(share * (1.0 - share) / asked["samples"])
+
+
+def _measure_all(
+    trained: TrainedRun, *, samples: int, lines: int, context: int, order: int
+) -> tuple[float, ...]:
+    tokenizer, text = trained.tokenizer, trained.shards.validation
+    tokens = trained.run.shape.seq_len - context
+    starts = _find_line_starts(text, tokenizer, context=context, tokens=tokens, count=samples)
+    prompts = text[starts[:, None] - context + np.arange(context)].astype(np.int64)
+    steps = []
+    for one in generate(
+        trained.model, prompts, tokens=tokens, choice=Choice(), seed=trained.run.seed
+    ):
+        steps.append(one)
+        trained.look_up()
+    recipe = trained.run.recipe
+    batches = BatchOrder(
+        trained.shards,
+        seq_len=trained.run.shape.seq_len,
+        batch_sequences=recipe.batch_sequences,
+        seed=trained.run.seed,
+    )
+    read: IntArray = trained.shards.train[batches.mark_read(recipe.steps)].astype(np.int64)
+    ngrams = count_ngrams(read, trained.run.shape.vocab_size, order)
+    rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 4]))
+    controls = np.empty((samples, tokens), dtype=np.int64)
+    for row, prompt in enumerate(prompts.tolist()):
+        history = list(prompt)
+        for at in range(tokens):
+            history.append(ngrams.draw(history, rng))
+            controls[row, at] = history[-1]
+        trained.look_up()
+    real = text[starts[:, None] + np.arange(tokens)].astype(np.int64)
+    return tuple(
+        sum(is_python(_decode(tokenizer, row), lines) for row in part.tolist()) / samples
+        for part in (np.stack(steps, axis=1), controls, real)
+    )
+
+
+def _decode(tokenizer: Tokenizer, ids: Sequence[int]) -> bytes:
+    try:
+        return tokenizer.decode(ids)
+    except ValueError:  # a character whose digits are none: no text, so no Python
+        return b""
+
+
+def _find_line_starts(
+    text: NDArray[np.integer], tokenizer: Tokenizer, *, context: int, tokens: int, count: int
+) -> IntArray:
+    """Places right after a token that ends a line, evenly spread, with room on either side."""
+    ends = [one for one in range(tokenizer.vocab_size) if _ends_line(tokenizer, one)]
+    places = np.flatnonzero(np.isin(text, ends)) + 1
+    places = places[(places >= context) & (places + tokens <= len(text))]
+    if len(places) < count:
+        raise UsageError(
+            f"the held-out text has {len(places)} lines with {context} tokens before them; "
+            f"{count} samples are asked for. Ask for fewer, or add text."
+        )
+    return places[np.linspace(0, len(places) - 1, count).astype(np.int64)]
+
+
+def _ends_line(tokenizer: Tokenizer, token: int) -> bool:
+    if token == tokenizer.separator:
+        return False
+    try:
+        return tokenizer.decode([token]).endswith(_NEWLINE)
+    except ValueError:  # a digit of a character that is spelled
+        return False

@@ -1,0 +1,56 @@
+"""Share of the values that a model recalls from the same example (`data/pairs.py`).
+
+    recall_accuracy    argmax of the logits is the value, where a key is asked for the second time
+
+Examples are drawn for this with a stream of their own: none was trained on but by chance, and each
+is read by itself. `pairs: 0` asks for as many
+pairs as the corpus has. Guessing among the values that an example named gives 1/pairs.
+"""
+
+from __future__ import annotations
+
+import ast
+import math
+
+import numpy as np
+import torch
+
+from scaling.data import pairs
+from scaling.errors import UsageError
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray, IntArray
+
+_AT_ONCE = 16  # windows
+
+
+def measure_accuracy(trained: TrainedRun) -> tuple[float, float | None]:
+    """Share of values recalled, and its standard error over examples."""
+    kind, _, key = trained.shards.name.partition(" ")
+    if kind != pairs.NAME:
+        raise UsageError(f"this corpus asks for no values. Set corpus.source to {pairs.NAME}.")
+    *_, vocab_size, of_corpus = ast.literal_eval(key)
+    asked, count = int(trained.options["pairs"]) or of_corpus, int(trained.options["samples"])
+    rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 5]))
+    examples = pairs.draw_examples(rng, count, pairs=asked, vocab_size=vocab_size)
+    parts = []
+    for first in range(0, count, _AT_ONCE):
+        part = examples[first : first + _AT_ONCE]
+        with torch.inference_mode():
+            device = next(trained.model.parameters()).device
+            logits = trained.model(torch.from_numpy(part[:, :-1]).to(device))
+        parts.append(score_examples(logits.argmax(dim=-1).cpu().numpy(), part))
+        trained.look_up()
+    shares = np.concatenate(parts)
+    return float(shares.mean()), float(shares.std(ddof=1)) / math.sqrt(count)
+
+
+def score_examples(predicted: IntArray, examples: IntArray) -> FloatArray:
+    """Share of each example's values that are predicted, shape (examples,).
+
+    Args:
+        predicted: Of the token after each but the last, shape (examples, 4 · pairs).
+        examples: Ids, shape (examples, 4 · pairs + 1).
+    """
+    asked = slice(examples.shape[1] // 2 + 1, None, 2)  # places of the keys' second mention
+    right = predicted[:, asked] == examples[:, 1:][:, asked]
+    return np.asarray(right.mean(axis=1), dtype=np.float64)

@@ -1,0 +1,55 @@
+"""Examples of associative recall: each value is told once and asked for once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling.data.pairs import draw_examples
+from scaling.data.shards import open_shards
+from scaling.data.sources import prepare_source
+from scaling.errors import CorpusError
+from scaling.sweep.reading import parse_sweep
+
+
+def prepare(tmp_path: Path, corpus: str, seq_len: int = 64):
+    text = f"name: a\ncorpus: {{source: pairs, tokens: 20e3, {corpus}}}\n"
+    text += f"model: {{seq_len: {seq_len}}}\ngrid: {{params: [1e4], tokens: [1e4]}}\n"
+    spec = parse_sweep(text.encode(), source="s.yaml")
+    return prepare_source(spec, base=tmp_path, cache=tmp_path)
+
+
+def test_every_value_that_is_asked_for_was_told() -> None:
+    examples = draw_examples(np.random.default_rng(0), 200, pairs=5, vocab_size=21)
+    assert examples.shape == (200, 21)
+    assert not examples[:, 0].any()
+    for row in examples[:, 1:].reshape(200, 10, 2).tolist():
+        told, asked = dict(row[:5]), dict(row[5:])
+        assert len(told) == 5  # distinct keys
+        assert told == asked
+        assert all(1 <= key <= 10 < value < 21 for key, value in row)
+    orders = {tuple(np.argsort(row[11::2])) for row in examples}
+    assert len(orders) > 50  # of 120: asked for in any order
+
+
+def test_the_held_out_stream_begins_with_examples_and_none_was_trained_on(tmp_path: Path) -> None:
+    shards = open_shards(prepare(tmp_path, "vocab_size: 512, pairs: 4").folder)
+    assert set(shards.validation[shards.validation_documents].tolist()) == {0}
+    rows = np.asarray(shards.validation[: 17 * 1000]).reshape(-1, 17)
+    train = np.asarray(shards.train)
+    trained = {train[at : at + 17].tobytes() for at in np.flatnonzero(train == 0)}
+    # 256⁴ values alone: a chance of 1e-4 that any example stands in both.
+    assert not trained & {row.astype(train.dtype).tobytes() for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("corpus", "seq_len", "sentence"),
+    [
+        ("vocab_size: 8, pairs: 4", 64, "8. Raise it to 9 or more, or ask for fewer pairs"),
+        ("vocab_size: 64, pairs: 16", 64, "Set model.seq_len to 65 or more, or ask for at most 15"),
+    ],
+)
+def test_pairs_that_do_not_fit_are_refused(tmp_path, corpus, seq_len, sentence) -> None:
+    with pytest.raises(CorpusError) as caught:
+        prepare(tmp_path, corpus, seq_len)
+    assert sentence in str(caught.value)

@@ -1,0 +1,138 @@
+"""`scaling sample`: what it prints, and every request that it refuses."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from scaling.cli import cli
+from scaling.errors import IntegrityError, UsageError
+from scaling.workflow.preparing import prepare_sweep
+from scaling.workflow.training import open_ledger, train_sweep
+
+SWEEPS = {
+    "text": """\
+corpus: {source: text, paths: [text.txt], tokenizer: characters}
+model: {seq_len: 16, head_size: 8}
+grid: {params: [1300], tokens: [15e3, 16e3]}
+""",
+    "ids": """\
+corpus: {source: synthetic, tokens: 40e3}
+model: {family: lstm, seq_len: 16}
+grid: {params: [1300], tokens: [15e3]}
+""",
+    "bare": """\
+corpus: {source: text, paths: [text.txt]}
+model: {seq_len: 16, family: rnn}
+grid: {params: [1300], tokens: [15e3]}
+keep_weights: false
+""",
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sampled")
+    (folder / "text.txt").write_text("\n\n".join(f"{at} and {at + at}." for at in range(3000)))
+    for name, text in SWEEPS.items():
+        path = folder / f"{name}.yaml"
+        path.write_text(f"name: {name}\n{text}")
+        sweep = prepare_sweep(path, root=folder)
+        ledger = open_ledger(sweep, root=folder, retrain=False)
+        assert not train_sweep(sweep, ledger, executor="inline").failed
+    return folder
+
+
+def ask(root: Path, name: str, *words: str):
+    done = CliRunner().invoke(
+        cli, ["sample", str(root / "results" / name), *words], standalone_mode=False
+    )
+    if done.exception:
+        raise done.exception
+    return done
+
+
+def test_text_follows_the_prompt_and_is_the_same_again(root: Path) -> None:
+    words = ("--prompt", "12 and ", "--tokens", "8")
+    first, again = (ask(root, "text", *words) for _ in range(2))
+    assert first.stdout.startswith("12 and ")
+    assert first.stdout == again.stdout
+    assert "the lowest loss of" in first.stderr
+    told = json.loads(ask(root, "text", *words, "--json").stdout)
+    assert len(told["tokens"]) <= 8
+    assert first.stdout == "12 and " + told["text"] + "\n"
+    others = [ask(root, "text", *words, "--seed", str(seed)).stdout for seed in range(1, 6)]
+    assert any(one != first.stdout for one in others)
+
+
+def test_greedy_text_is_that_of_the_likeliest_token_alone(root: Path) -> None:
+    words = ("--prompt", "12 a", "--json")
+    greedy = ask(root, "text", *words, "--temperature", "0").stdout
+    (told, alone) = (
+        json.loads(one) for one in (greedy, ask(root, "text", *words, "--top-k", "1").stdout)
+    )
+    assert told["tokens"] == alone["tokens"]
+    narrow = json.loads(ask(root, "text", *words, "--top-p", "1e-9", "--seed", "4").stdout)
+    assert told["tokens"] == narrow["tokens"]
+
+
+def test_the_next_token_is_told_with_probabilities(root: Path) -> None:
+    told = json.loads(ask(root, "text", "--prompt", "12 a", "--top", "1000", "--json").stdout)
+    shares = [one["probability"] for one in told["next"]]
+    assert sum(shares) == pytest.approx(1.0, abs=1e-9)
+    assert shares == sorted(shares, reverse=True)
+    first = told["next"][0]
+    lines = ask(root, "text", "--prompt", "12 a", "--top", "2").stdout.splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[:2] == [str(first["id"]), repr(first["text"])]
+    greedy = ("--prompt", "12 a", "--temperature", "0", "--tokens", "1", "--json")
+    assert json.loads(ask(root, "text", *greedy).stdout)["tokens"] == [first["id"]]
+
+
+def test_a_corpus_without_text_is_asked_and_answers_in_ids(root: Path) -> None:
+    said = ask(root, "ids", "--prompt", "3 1", "--tokens", "5").stdout
+    assert said.startswith("3 1")
+    told = json.loads(ask(root, "ids", "--prompt", "3 1", "--tokens", "5", "--json").stdout)
+    assert told["text"].split() == [str(one) for one in told["tokens"]]
+    assert len(told["tokens"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("text", ("--run", "zz"), "no planned run begins with 'zz'"),
+        ("text", ("--prompt", "1234567890123456"), "Shorten the prompt to at most 15 tokens"),
+        ("text", ("--prompt", "1234", "--tokens", "13"), "Ask for --tokens 12 at most"),
+        ("text", ("--top", "3", "--tokens", "2"), "leave --tokens out"),
+        ("ids", (), "the prompt is empty"),
+        ("ids", ("--prompt", "3 99"), "'99' is no id"),
+        ("bare", (), "keep_weights is false in its sweep file.\nSet it to true, then"),
+    ],
+)
+def test_a_request_that_cannot_be_met_says_what_to_do(root, name, words, sentence) -> None:
+    with pytest.raises((UsageError, click.UsageError)) as caught:  # either exits 2
+        ask(root, name, *words)
+    assert sentence in str(caught.value)
+
+
+def test_an_unknown_run_is_answered_by_the_nearest(root: Path) -> None:
+    (run_id, _) = sorted(path.name for path in (root / "results" / "text" / "runs").iterdir())
+    near = run_id[:3] + ("0" if run_id[3] != "0" else "1") + run_id[4:]
+    with pytest.raises(UsageError, match=f"Did you mean {run_id}"):
+        ask(root, "text", "--run", near)
+    assert json.loads(ask(root, "text", "--run", run_id[:8], "--json").stdout)["run_id"] == run_id
+
+
+def test_what_a_sample_needs_and_is_gone_is_named(root: Path) -> None:
+    cache = root / "results" / ".cache" / "corpora"
+    cache.rename(cache.with_name("away"))
+    with pytest.raises(UsageError, match=r'not here.\n"scaling plan SWEEP.yaml" prepares it again'):
+        ask(root, "text")
+    cache.with_name("away").rename(cache)
+    weights = sorted((root / "results" / "ids").glob("runs/*/attempts/*/weights.pt"))[0]
+    weights.rename(weights.with_suffix(".away"))
+    with pytest.raises(IntegrityError, match=r"weights\.pt"):
+        ask(root, "ids", "--prompt", "1")
+    weights.with_suffix(".away").rename(weights)
