@@ -5,7 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
-from sibling_sweeps import run_cli, train_siblings
+from commands import start
+from sibling_sweeps import train_siblings
 
 SWEEP = """\
 name: pair
@@ -60,12 +61,12 @@ def test_cells_too_few_for_a_law_are_not_compared_and_it_is_said(root: Path) -> 
 def test_every_family_samples(root: Path) -> None:
     for family in ("transformer", "rnn"):
         words = ("--prompt", "w00", "--tokens", "6", "--json")
-        told = json.loads(run_cli(root, "sample", f"results/pair-{family}", *words).stdout)
+        told = json.loads(start("sample", f"results/pair-{family}", *words, cwd=root).out)
         assert 1 <= len(told["tokens"]) <= 6
 
 
 def test_a_plan_and_a_fit_know_the_family(root: Path) -> None:
-    plan = json.loads(run_cli(root, "plan", "pair.yaml", "--json", "--no-benchmark").stdout)
+    plan = json.loads(start("plan", "pair.yaml", "--json", "--no-benchmark", cwd=root).out)
     assert {cell["sweep"] for cell in plan["cells"]} == {"pair-transformer", "pair-rnn"}
     assert all(cell["cached"] for cell in plan["cells"])
-    assert run_cli(root, "verify", "results/pair-rnn").returncode == 0
+    assert start("verify", "results/pair-rnn", cwd=root).code == 0

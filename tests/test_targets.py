@@ -92,6 +92,18 @@ def test_the_schedule_is_longest_first_on_what_fits_at_a_time(own: Path) -> None
     assert left["price"] == pytest.approx(2 * left["held_device_hours"])
 
 
+def test_a_run_on_several_nodes_has_the_devices_of_all(own: Path) -> None:
+    own.write_text(OWN.replace("gpus_per_run: 4", "gpus_per_run: 4, nodes_per_run: 2"))
+    plan = describe(own, "--target", "h100", "--devices", 16, "--mfu", 0.3)
+    found = max(cell["seconds"] for cell in plan["cells"])
+    assert found == pytest.approx(8e18 / (2 * 4 * PEAK * 0.3), rel=1e-12)
+    assert plan["totals"]["left"]["slots"] == 2
+    assert plan["totals"]["sharded_memory_bytes"] == 16 * 10**9 / 8
+    few = ask(own, "--target", "h100", "--devices", 7)
+    assert few.code == 2
+    assert "one run asks for 8 GPUs (resources.gpus_per_run × nodes_per_run)" in few.errors
+
+
 def test_the_mfu_that_is_assumed_is_said_with_its_source(own: Path) -> None:
     plan = describe(own, "--target", "h100", "--devices", 4)
     assert plan["target"]["mfu"] == ASSUMED_MFU

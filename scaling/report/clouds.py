@@ -18,6 +18,7 @@ from scaling.report.measured import MeasuredRuns, evaluate_law
 from scaling.units import FloatArray
 
 _EXPONENTS = ("alpha", "beta")
+MOST_DOTS = 250  # of a cloud: each is 150 bytes of the page, four times
 _INNER = 0.98  # share of the draws that an axis shows in full
 
 
@@ -37,7 +38,7 @@ def draw_exponents(fit: Fit, ax: Axes) -> None:
     assert fit.law is not None  # has_exponents
     names = list(fit.law.params)
     draws = np.array(fit.draws)[:, [names.index(one) for one in _EXPONENTS]]
-    ax.plot(draws[:, 0], draws[:, 1], ".", color=MUTED, markersize=2.5, alpha=0.6, zorder=2)
+    _draw_dots(ax, draws[:, 0], draws[:, 1])
     at = [np.array([fit.law.params[one]]) for one in _EXPONENTS]
     draw_markers(ax, at[0], at[1], [ACCENT], marker="D", size=58, zorder=5)
     for which, column in zip(("x", "y"), draws.T, strict=True):
@@ -57,7 +58,7 @@ def draw_optima(fit: Fit, flops: float, ax: Axes) -> None:
     draws = find_frontier(family, each[:, None, :], flops=budget[None, :], cost=mine.cost)
     best = find_frontier(family, letters, flops=budget, cost=mine.cost)
     params, tokens = (one.ravel() for one in draws)
-    ax.plot(params, tokens, ".", color=MUTED, markersize=2.5, alpha=0.6, zorder=2)
+    _draw_dots(ax, params, tokens)
     draw_markers(ax, best[0], best[1], [ACCENT], marker="D", size=58, zorder=5)
     for which, column in (("x", params), ("y", tokens)):
         low, high = np.exp(_hold(np.log(column)))
@@ -88,6 +89,12 @@ def draw_predicted(
     set_linear_axis(ax, "y", low, high)
     ax.set_xlabel(f"predicted loss [{scale.label}]")
     ax.set_ylabel(f"measured loss [{scale.label}]")
+
+
+def _draw_dots(ax: Axes, x: FloatArray, y: FloatArray) -> None:
+    """The first draws: they come in no order."""
+    shown = slice(MOST_DOTS)
+    ax.plot(x[shown], y[shown], ".", color=MUTED, markersize=3.0, alpha=0.7, zorder=2)
 
 
 def _hold(values: FloatArray) -> tuple[float, float]:

@@ -193,7 +193,7 @@ def _picture_predicted(
 def _picture_cloud(fit: Fit, allocations: Sequence[Allocation]) -> Picture:
     assert fit.frontier is not None  # of a fit with draws
     flops = allocations[0].flops if allocations else fit.frontier.range[1]
-    count = len(fit.draws)
+    count = min(len(fit.draws), clouds.MOST_DOTS)
     return _picture(
         "cloud",
         [partial(clouds.draw_exponents, fit), partial(clouds.draw_optima, fit, flops)],

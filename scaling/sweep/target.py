@@ -60,17 +60,20 @@ class Target:
     devices_per_run: int = 1
 
     def share(self, resources: ResourcesSpec) -> Target:
-        """These machines for a sweep: each run has `gpus_per_run` devices, at least 1. Runs that
-        share a device count as one at a time, since nobody has measured what sharing gains there.
+        """These machines for a sweep: each run has `gpus_per_run` devices, at least 1, on each of
+        its `nodes_per_run` nodes. Runs that share a device count as one at a time, since nobody has
+        measured what sharing gains there.
 
         Raises:
             UsageError: One run asks for more devices than there are.
         """
-        per_run = math.ceil(resources.gpus_per_run or 1)
+        nodes = resources.nodes_per_run
+        per_run = nodes * math.ceil(resources.gpus_per_run or 1)
         if per_run > self.devices:
+            keys = "resources.gpus_per_run" + (" × nodes_per_run" if nodes > 1 else "")
             raise UsageError(
-                f"one run asks for {per_run} GPUs (resources.gpus_per_run), and --devices is "
-                f"{self.devices}. Plan for at least {per_run}."
+                f"one run asks for {per_run} GPUs ({keys}), and --devices is {self.devices}. Plan "
+                f"for at least {per_run}."
             )
         return dataclasses.replace(self, devices_per_run=per_run)
 

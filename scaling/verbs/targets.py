@@ -42,7 +42,7 @@ _OPTIONS = (
         "--devices",
         type=WholeRange(1, _MOST_DEVICES),
         default=None,
-        help="How many; each run takes resources.gpus_per_run of them.",
+        help="How many; each run takes gpus_per_run × nodes_per_run of them.",
     ),
     click.option(
         "--mfu",
