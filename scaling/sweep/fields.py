@@ -49,6 +49,24 @@ Params = Annotated[
     Field(strict=True, gt=0, le=LARGEST_PARAMS, allow_inf_nan=False),
     BeforeValidator(_read_amount),
 ]
+
+
+def _read_bytes(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return read_number(value, of="bytes")
+    except NumberError:
+        raise PydanticCustomError(
+            "bytes", "expected an amount of memory such as 60GB, got {text}.", {"text": repr(value)}
+        ) from None
+
+
+Bytes = Annotated[
+    float,
+    Field(strict=True, ge=1e6, lt=1e18, allow_inf_nan=False),
+    BeforeValidator(_read_bytes),
+]
 Share = Annotated[float, Field(strict=True, ge=0, lt=1, allow_inf_nan=False)]
 
 

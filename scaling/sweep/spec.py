@@ -18,6 +18,7 @@ from scaling.sweep.families.listed import LISTED
 from scaling.sweep.families.registry import MODEL_FAMILIES
 from scaling.sweep.fields import (
     AskedPrecision,
+    Bytes,
     Count,
     GpuShare,
     Name,
@@ -102,6 +103,11 @@ class ResourcesSpec(SpecModel):
         1,
         description="nodes of a cluster reserved per run of a trainer of your own, each with "
         "cpus_per_run and gpus_per_run; its command is started once on each",
+    )
+    memory_per_run: Bytes | None = Field(
+        None,
+        description="memory reserved per run of a trainer of your own, on each node: 6e10, 60GB, "
+        "60GiB; runs of the built-in trainer know theirs",
     )
     precision: AskedPrecision = Field(
         "auto",
@@ -305,6 +311,9 @@ def _list_resource_problems(resources: ResourcesSpec) -> Iterator[Problem]:
     if resources.nodes_per_run > 1:
         why = "the built-in trainer computes a run on one node. Say 1."
         yield ("resources", "nodes_per_run"), why
+    if resources.memory_per_run is not None:
+        why = "the built-in trainer knows its memory. Leave it out."
+        yield ("resources", "memory_per_run"), why
 
 
 def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Problem]:

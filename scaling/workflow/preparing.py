@@ -115,6 +115,16 @@ def prepare_sweep(
             recorded=[result.run for result in recorded.values()],
             validations=validations,
         )
+    stated = spec.resources.memory_per_run
+    if runs_here and stated is not None and stated > find_run_memory():
+        with _placing(text, path, ("resources", "memory_per_run")):
+            raise SpecError(
+                [
+                    f"{stated:.3g} bytes a run, and a run on this machine may use "
+                    f"{find_run_memory():.3g}. Join a cluster (--address), or price it by "
+                    '"scaling plan --target".'
+                ]
+            )
     if runs_here and spec.trainer is None:
         with _placing(text, path, ("resources", "gpus_per_run")):
             plan = check_device(spec, plan)

@@ -194,11 +194,14 @@ def settle_precision(
 def _list_needs(sweep: Sweep, ledger: Ledger, address: str | None) -> Needs:
     from scaling.orchestration.executors import Needs
 
+    stated = sweep.spec.resources.memory_per_run
+    known = max(estimate_memory(cell.run) for cell in sweep.plan.cells) or None
     return Needs(
         cpus_per_run=sweep.spec.resources.cpus_per_run,
         gpus_per_run=sweep.spec.resources.gpus_per_run,
         nodes_per_run=sweep.spec.resources.nodes_per_run,
-        memory_per_run=max(estimate_memory(cell.run) for cell in sweep.plan.cells) or None,
+        memory_per_run=known if stated is None else int(stated),
+        reserves_memory=stated is not None,
         address=address,
         shared=(ledger.folder, sweep.corpus.folder),
     )

@@ -356,7 +356,7 @@ def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
     pictures = re.findall(r"<svg ([^>]*)>", page)
     assert len(pictures) == 22  # eleven figures, each for wide and narrow pages
     assert all(re.search(r'role="img" aria-label="[^"]{30,}"', one) for one in pictures)
-    assert page.count("<figcaption>") == 8
+    assert page.count("<figcaption>") == 11
     headings = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert headings[0] == 1
     assert headings.count(1) == 1

@@ -12,6 +12,7 @@ from scaling.sweep.reading import load_sweep, parse_sweep
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.sweep.trainer_spec import fill_command
+from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.suggesting import list_keys
 
 SWEEP = """\
@@ -66,9 +67,41 @@ def test_data_and_files_make_other_runs() -> None:
 
 
 def test_resources_make_no_other_run() -> None:
-    more = "resources: {gpus_per_run: 4, cpus_per_run: 8, time_limit: 9}\n"
+    more = "resources: {gpus_per_run: 4, cpus_per_run: 8, time_limit: 9, memory_per_run: 60GB}\n"
     asked = "data: shelf\n  tolerance: 0.1\n  grace: 1\n  env: {A: b}\n  counting: total"
     assert plan(SWEEP.replace("data: shelf", asked) + more) == plan()
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"), [("60GB", 6e10), ("60GiB", 60 * 2**30), ("6e10", 6e10)]
+)
+def test_memory_is_written_as_people_write_it(text: str, amount: float) -> None:
+    asked = SWEEP + f"resources: {{memory_per_run: {text}}}\n"
+    assert parse_sweep(asked.encode(), source="a.yaml").resources.memory_per_run == amount
+
+
+@pytest.mark.parametrize("text", ["lots", "60", "-1e9"])
+def test_what_is_no_memory_is_refused(text: str) -> None:
+    asked = SWEEP + f"resources: {{memory_per_run: {text}}}\n"
+    with pytest.raises(SpecError, match=r"a\.yaml:9:29: resources\.memory_per_run: expected"):
+        parse_sweep(asked.encode(), source="a.yaml")
+
+
+def test_the_built_in_trainer_knows_its_memory() -> None:
+    text = "name: q\ncorpus: {source: novels}\ngrid: {params: [1000], tokens: [20000]}\n"
+    with pytest.raises(SpecError, match="the built-in trainer knows its memory"):
+        parse_sweep(f"{text}resources: {{memory_per_run: 6e10}}\n".encode(), source="a.yaml")
+
+
+def test_more_memory_than_this_machine_has_is_refused_where_runs_are_trained_here(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.yaml"
+    (tmp_path / "train.py").touch()
+    path.write_text(SWEEP + "resources: {memory_per_run: 1e17}\n")
+    with pytest.raises(SpecError, match=r"a\.yaml:9:\d+: resources\.memory_per_run: 1e\+17 bytes"):
+        prepare_sweep(path, root=tmp_path)
+    assert prepare_sweep(path, root=tmp_path, runs_here=False).plan.cells
 
 
 def test_a_recipe_is_decided_only_where_it_is_asked_for() -> None:

@@ -24,6 +24,8 @@ class Needs:
         gpus_per_run: Share of a GPU that one attempt occupies; None: none.
         nodes_per_run: Nodes that one attempt runs on; what it occupies, it occupies on each.
         memory_per_run: Bytes that the largest attempt occupies; None: not known.
+        reserves_memory: Whether somebody stated them, to be reserved on one machine too, where an
+            estimate only bounds what is planned.
         address: Of a cluster to join; None: none.
         shared: The results folder and the corpus, which every worker must see.
     """
@@ -34,6 +36,7 @@ class Needs:
     address: str | None
     shared: tuple[Path, Path]
     nodes_per_run: int = 1
+    reserves_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,6 +98,7 @@ def open_executor(needs: Needs) -> RayExecutor:
         nodes_per_run=needs.nodes_per_run,
         address=needs.address,
         memory_per_run=needs.memory_per_run,
+        reserves_memory=needs.reserves_memory,
         shared=needs.shared,
     )
 
@@ -113,6 +114,7 @@ class RayExecutor:
             occupies, it occupies on each.
         address: None: our own Ray. `auto` or `host:port`: join that cluster.
         memory_per_run: Bytes one attempt occupies; asked for in a cluster that is joined.
+        reserves_memory: Ask for them of our own Ray too.
         shared: The results folder and the corpus, which every node of a joined cluster must see.
     """
 
@@ -127,12 +129,13 @@ class RayExecutor:
         nodes_per_run: int = 1,
         address: str | None = None,
         memory_per_run: int | None = None,
+        reserves_memory: bool = False,
         shared: tuple[Path, Path] | None = None,
     ) -> None:
         self._cpus = cpus or len(os.sched_getaffinity(0))
         self._cpus_per_run = cpus_per_run
         self._address = address
-        memory = memory_per_run if address else None
+        memory = memory_per_run if address or reserves_memory else None
         self._need = Need(cpus=cpus_per_run, memory=memory, gpus=gpus_per_run, nodes=nodes_per_run)
         self._shared = shared
         self._preflight: Preflight | None = None
@@ -169,7 +172,7 @@ class RayExecutor:
                 self._dead = False
             quieten(importlib.import_module("ray._private.worker"))
             self._connect()
-            if self._address is None and self._need.gpus:  # which only Ray's start finds
+            if self._address is None and (self._need.gpus or self._need.memory):  # Ray finds them
                 nodes = [node["Resources"] for node in self._list_nodes()]
                 check_fit(self._need, nodes, autoscaled=False)
         except BaseException:
