@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -42,9 +43,12 @@ def cluster() -> Iterator[Any]:
     os.environ["RAY_TMPDIR"] = folder
     Path(folder, "ray").mkdir()
     cluster_utils = importlib.import_module("ray.cluster_utils")
+    with socket.socket() as free:  # the usual one is that of any other Ray on this machine
+        free.bind(("127.0.0.1", 0))
+        agent = free.getsockname()[1]
+    head = {"num_cpus": 1, "include_dashboard": JOBS, "dashboard_port": 0}
     one = cluster_utils.Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "include_dashboard": JOBS, "dashboard_port": 0},
+        initialize_head=True, head_node_args=head | {"dashboard_agent_listen_port": agent}
     )
     for _ in range(2):
         one.add_node(num_cpus=1)
@@ -184,8 +188,8 @@ def test_another_version_of_ray_is_said_plainly(cluster: Any, tmp_path: Path) ->
 import ray, sys, pathlib
 ray.__version__ = "2.59.0"
 sys.path.insert(0, {str(HERE)!r})
-import join
-sys.exit(join.main(pathlib.Path({str(tmp_path)!r}), 1, 1, {cluster.address!r}))
+import drive
+sys.exit(drive.main(pathlib.Path({str(tmp_path)!r}), 1, {cluster.address!r}, 1))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 5, done.stderr
