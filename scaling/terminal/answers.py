@@ -451,6 +451,7 @@ def _format_value(loss: float, said: MetricFacts, scale: LossScale) -> str:
 
 
 def format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) -> str:
+    """The ends of a loss or a metric in its unit, with the level; empty without an interval."""
     if interval is None:
         return ""
     low, high = said.to_ends(scale.to(interval.low), scale.to(interval.high))
@@ -458,6 +459,7 @@ def format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) 
 
 
 def format_interval(interval: Interval | None, spec: str | None) -> str:
+    """The ends by `spec`, or as counts where that is None, with the level; empty without one."""
     if interval is None:
         return ""
     low, high = (
@@ -474,4 +476,5 @@ def _format_penalty(penalty: float | None) -> str:
 
 
 def describe_distance(decades: float) -> str:
+    """How far beyond the data [decades of C] a question lies."""
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"

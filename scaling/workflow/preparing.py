@@ -115,16 +115,9 @@ def prepare_sweep(
             recorded=[result.run for result in recorded.values()],
             validations=validations,
         )
-    stated = spec.resources.memory_per_run
-    if runs_here and stated is not None and stated > find_run_memory():
+    if runs_here:
         with _placing(text, path, ("resources", "memory_per_run")):
-            raise SpecError(
-                [
-                    f"{stated:.3g} bytes a run, and a run on this machine may use "
-                    f"{find_run_memory():.3g}. Join a cluster (--address), or price it by "
-                    '"scaling plan --target".'
-                ]
-            )
+            _refuse_memory(spec.resources.memory_per_run)
     if runs_here and spec.trainer is None:
         with _placing(text, path, ("resources", "gpus_per_run")):
             plan = check_device(spec, plan)
@@ -141,6 +134,18 @@ def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
     except (CorpusError, SpecError) as error:
         place = name_place(text, str(path), keys)
         raise SpecError([f"{place}: {line}" for line in str(error).splitlines()]) from error
+
+
+def _refuse_memory(stated: float | None) -> None:
+    """Refuse runs that are said to need more than this machine has [bytes]."""
+    if stated is not None and stated > find_run_memory():
+        raise SpecError(
+            [
+                f"{stated:.3g} bytes a run, and a run on this machine may use "
+                f"{find_run_memory():.3g}. Join a cluster (--address), or price it by "
+                '"scaling plan --target".'
+            ]
+        )
 
 
 def find_run_memory() -> int:
