@@ -10,36 +10,22 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
+import scaling
 from scaling.report.canvas import render_png
-from scaling.report.figures import draw_compute, draw_isoflop
-from scaling.report.measured import collect_runs, evaluate_frontier
-from scaling.tables.filters import Filters
-from scaling.workflow.fits import FitOptions, fit_filtered
-from scaling.workflow.forecasting import review_forecasts
-from scaling.workflow.stored import open_results, tabulate_sweep
 
-REFERENCE = Path("results/reference")
 _SIZE = (1000, 400)  # [CSS pixels]
 
 
-def draw_reference(folder: Path = REFERENCE) -> bytes:
-    """The figure as a PNG."""
-    stored = open_results(folder)
-    table = tabulate_sweep(stored, count="matmul")
-    fit = fit_filtered(table, stored, FitOptions(), Filters()).fit
-    runs = collect_runs(table, stored.plan)
-    outcomes = review_forecasts(stored).outcomes
-    furthest = max(one.registered.forecast.run.flops for one in outcomes)
-    lines = evaluate_frontier(runs, fit, furthest=furthest)
-    if lines is None:
-        raise SystemExit(f"{folder}: the fit has no frontier.")
+def draw_reference(folder: Path) -> bytes:
+    """The figure of a results folder as a PNG."""
+    fit = scaling.fit(folder)
 
     def draw(axes: Sequence[Axes]) -> None:
-        draw_isoflop(runs, fit, axes[0])
-        draw_compute(runs, axes[1], lines=lines, allocations=(), outcomes=outcomes)
+        fit.plot("isoflop", ax=axes[0])
+        fit.plot("compute", ax=axes[1])
 
     return render_png(draw, size=_SIZE, grid=(1, 2), dpi=144)
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(draw_reference())
+    sys.stdout.buffer.write(draw_reference(Path("results/reference")))

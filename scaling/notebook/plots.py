@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Literal, get_args
 
 from scaling.errors import UsageError
 from scaling.fitting.fitted import Fit
-from scaling.report.measured import FrontierLines, collect_runs, evaluate_frontier
+from scaling.report.measured import collect_runs, evaluate_frontier
 from scaling.tables.run_table import RunTable
 from scaling.units.losses import LossScale
 from scaling.workflow.forecasting import review_forecasts
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PlotName = Literal[
     "isoflop", "law", "residuals", "params", "tokens", "ratio", "compute", "backcast"
 ]
+_OF_FRONTIER = ("params", "tokens", "ratio", "compute")
 
 
 def plot_fit(
@@ -47,41 +49,30 @@ def plot_fit(
     if name not in get_args(PlotName):
         raise UsageError(f"{name!r} is no figure; there are {', '.join(get_args(PlotName))}.")
     runs = collect_runs(table, None if stored is None else stored.plan, scale)
-    outcomes = () if stored is None else review_forecasts(stored).outcomes
-    furthest = max((one.registered.forecast.run.flops for one in outcomes), default=0.0)
-    lines = evaluate_frontier(runs, fit, furthest=furthest) if len(runs) else None
-
-    def draw_frontier(quantity: str) -> Callable[[Axes], None]:
-        return lambda ax: figures.draw_frontier(
-            runs, fit, ax, lines=_require(lines), quantity=quantity, allocations=()
-        )
-
-    allowed = {
-        "isoflop": bool(runs.budgets),
-        "law": fit.law is not None,
-        "residuals": fit.law is not None,
-        "params": lines is not None,
-        "tokens": lines is not None,
-        "ratio": lines is not None,
-        "compute": lines is not None and "loss" in lines.best,
-        "backcast": fit.backcast is not None,
-    }
-    if not allowed[name]:
+    draw: dict[str, Callable[[Axes], None]] = {}
+    if runs.budgets:
+        draw["isoflop"] = partial(figures.draw_isoflop, runs, fit)
+    if fit.law is not None:
+        draw["law"] = partial(figures.draw_law, runs, fit)
+        draw["residuals"] = partial(figures.draw_residuals, runs, fit, against="params")
+    if fit.backcast is not None:
+        draw["backcast"] = partial(figures.draw_backcast, runs, fit)
+    if name in _OF_FRONTIER and len(runs):  # a thousand frontiers, one of each draw
+        outcomes = () if stored is None else review_forecasts(stored).outcomes
+        furthest = max((one.registered.forecast.run.flops for one in outcomes), default=0.0)
+        lines = evaluate_frontier(runs, fit, furthest=furthest)
+        if lines is not None:
+            for one in ("params", "tokens"):
+                draw[one] = partial(
+                    figures.draw_frontier, runs, fit, lines=lines, quantity=one, allocations=()
+                )
+            draw["ratio"] = partial(landscape.draw_ratio, runs, fit, lines=lines, allocations=())
+            if "loss" in lines.best:
+                draw["compute"] = partial(
+                    figures.draw_compute, runs, lines=lines, allocations=(), outcomes=outcomes
+                )
+    if name not in draw:
         raise UsageError(f"{fit.source}: these runs give no figure {name!r}.")
-    draw: dict[str, Callable[[Axes], None]] = {
-        "isoflop": lambda ax: figures.draw_isoflop(runs, fit, ax),
-        "law": lambda ax: figures.draw_law(runs, fit, ax),
-        "residuals": lambda ax: figures.draw_residuals(runs, fit, ax, against="params"),
-        "params": draw_frontier("params"),
-        "tokens": draw_frontier("tokens"),
-        "ratio": lambda ax: landscape.draw_ratio(
-            runs, fit, ax, lines=_require(lines), allocations=()
-        ),
-        "compute": lambda ax: figures.draw_compute(
-            runs, ax, lines=_require(lines), allocations=(), outcomes=outcomes
-        ),
-        "backcast": lambda ax: figures.draw_backcast(runs, fit, ax),
-    }
     axes = _make_axes() if ax is None else ax
     draw[name](axes)
     return axes
@@ -92,8 +83,3 @@ def _make_axes() -> Axes:
 
     _, ax = plt.subplots(figsize=(7.0, 4.4))
     return ax
-
-
-def _require(lines: FrontierLines | None) -> FrontierLines:
-    assert lines is not None  # `allowed` says so
-    return lines

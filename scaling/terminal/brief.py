@@ -50,14 +50,16 @@ def format_answer_briefly(answer: Allocation, scale: LossScale = NATS) -> str:
             f"  measured there: {value:.4f}{said.suffix} at N {format_count(known.params)}, "
             f"D {format_count(known.tokens)}"
         )
+    params_ends = format_interval(answer.params_interval, None)
+    tokens_ends = format_interval(answer.tokens_interval, None)
     lines += [
-        f"  params {format_count(answer.params)} {format_interval(answer.params_interval, None)}, "
-        f"tokens {format_count(answer.tokens)} {format_interval(answer.tokens_interval, None)}"
+        f"  params {_join(format_count(answer.params), params_ends)}, "
+        f"tokens {_join(format_count(answer.tokens), tokens_ends)}"
     ]
     if answer.loss is not None:
         value = said.to_metric(scale.to(answer.loss))
         ends = format_ends(answer.loss_interval, said, scale)
-        lines.append(f"  {said.name} {value:.4f} {ends}{said.suffix}")
+        lines.append(f"  {said.name} {_join(f'{value:.4f}', ends)}{said.suffix}")
     if answer.flat_basin is not None:
         low, high = (format_count(end) for end in answer.flat_basin)
         lines.append(
@@ -93,6 +95,11 @@ def list_failures(checks: Iterable[Check], scale: LossScale = NATS) -> list[str]
     if rest := [check.code for check in failed[len(shown) :]]:
         lines.append(f"  ! also {', '.join(rest)}")
     return lines
+
+
+def _join(value: str, ends: str) -> str:
+    """A number and its interval, if it has one."""
+    return f"{value} {ends}".rstrip()
 
 
 def _list_law(fit: Fit, scale: LossScale) -> list[str]:

@@ -187,7 +187,7 @@ def _run_one(
     "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
 )
 @click.option(
-    "--simulate", is_flag=True, help="Expected intervals, gates, and what to change (30 s)."
+    "--simulate", is_flag=True, help="Expected intervals, checks, and what to change (30 s)."
 )
 @click.option(
     "--prior-law",
