@@ -25,9 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling.data.batches import list_windows
-from scaling.data.shards import Draft, PreparedCorpus, prepare_once
-from scaling.data.split import measure_overlap
-from scaling.sweep.tokenizer_names import NO_TOKENIZER
+from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
 from scaling.units import FloatArray, IntArray
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -153,16 +151,12 @@ def prepare_brackets(
         rest = draw_strings(held_out, chains=1, length=_HELD_OUT_TOKENS).ravel().astype(np.uint8)
         blocks = np.linspace(0, len(rest), _BLOCKS, endpoint=False)
         windows = list_windows(rest, seq_len=seq_len)
-        return Draft(
-            name=f"{NAME} {key}",
+        return draft_drawn(
+            f"{NAME} {key}",
             vocab_size=VOCABULARY,
             train=train,
             validation=rest,
-            validation_documents=blocks.astype(np.int64),
-            train_bytes=0,
-            validation_bytes=0,
-            overlap=measure_overlap(train.tobytes(), rest.tobytes()),
-            tokenizer=NO_TOKENIZER,
+            documents=blocks.astype(np.int64),
             bayes_loss=float(filter_stacks(windows).mean()),
         )
 

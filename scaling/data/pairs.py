@@ -17,10 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling.data.shards import Draft, PreparedCorpus, prepare_once
-from scaling.data.split import measure_overlap
+from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
 from scaling.errors import CorpusError
-from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import IntArray
 
 if TYPE_CHECKING:  # pydantic, which training does not need
@@ -87,16 +85,12 @@ def prepare_pairs(
         train, held_out = parts
         # Blocks begin where an example does: they are the documents of the standard error.
         examples = np.linspace(0, len(held_out) // length, _BLOCKS, endpoint=False)
-        return Draft(
-            name=f"{NAME} {key}",
+        return draft_drawn(
+            f"{NAME} {key}",
             vocab_size=vocab_size,
             train=train,
             validation=held_out,
-            validation_documents=examples.astype(np.int64) * length,
-            train_bytes=0,
-            validation_bytes=0,
-            overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-            tokenizer=NO_TOKENIZER,
+            documents=examples.astype(np.int64) * length,
         )
 
     key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, pairs]

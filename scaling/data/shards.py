@@ -38,7 +38,7 @@ from scaling.files import faults
 from scaling.files.durable import blaming_machine, digest_file, write_durably
 from scaling.files.sealed import canonical_json
 from scaling.sweep.corpus_facts import CorpusFacts
-from scaling.sweep.tokenizer_names import BYTES, split_name
+from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
 from scaling.units import IntArray
 
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
@@ -104,6 +104,35 @@ class Draft:
     stored: bytes | None = None
     bayes_loss: float | None = None
     documents: int | None = None
+
+
+def draft_drawn(
+    name: str,
+    *,
+    vocab_size: int,
+    train: Tokens,
+    validation: Tokens,
+    documents: IntArray,
+    bayes_loss: float | None = None,
+) -> Draft:
+    """The draft of ids that were drawn at random and stand for no text.
+
+    Args:
+        name, vocab_size, train, validation, bayes_loss: See `Draft`.
+        documents: Start of each held-out document.
+    """
+    return Draft(
+        name=name,
+        vocab_size=vocab_size,
+        train=train,
+        validation=validation,
+        validation_documents=documents,
+        train_bytes=0,
+        validation_bytes=0,
+        overlap=measure_overlap(train.tobytes(), validation.tobytes()),
+        tokenizer=NO_TOKENIZER,
+        bayes_loss=bayes_loss,
+    )
 
 
 def prepare_corpus(

@@ -12,15 +12,14 @@ from scaling.data.batches import list_windows
 from scaling.data.shards import (
     Draft,
     PreparedCorpus,
+    draft_drawn,
     prepare_corpus,
     prepare_once,
     remove_abandoned,
 )
-from scaling.data.split import measure_overlap
 from scaling.files.durable import make_folder
 from scaling.sweep.corpus_facts import name_data
 from scaling.sweep.corpus_sources import SOURCES
-from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
@@ -89,16 +88,12 @@ def prepare_synthetic(
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)
         blocks = np.linspace(0, len(held_out), synthetic.HELD_OUT_BLOCKS, endpoint=False)
-        return Draft(
-            name=f"synthetic {key}",
+        return draft_drawn(
+            f"synthetic {key}",
             vocab_size=synthetic.VOCABULARY,
             train=train,
             validation=held_out,
-            validation_documents=blocks.astype(np.int64),
-            train_bytes=0,
-            validation_bytes=0,
-            overlap=measure_overlap(train.tobytes(), held_out.tobytes()),
-            tokenizer=NO_TOKENIZER,
+            documents=blocks.astype(np.int64),
             bayes_loss=float(synthetic.filter_windows(source, windows).mean()),
         )
 

@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from scaling.data.batches import BatchOrder
 from scaling.data.shards import Shards, open_tokenizer
 from scaling.data.tokenizers import Tokenizer
 from scaling.ledger.commit import Ledger
@@ -89,3 +92,15 @@ class TrainedRun:
         engine.model.load_state_dict(read_weights(self._ledger, self.result))
         engine.model.eval()
         return engine
+
+
+def mark_read(trained: TrainedRun) -> NDArray[np.bool_]:
+    """Which tokens of the training stream a run read, shape (tokens,)."""
+    recipe = trained.run.recipe
+    order = BatchOrder(
+        trained.shards,
+        seq_len=trained.run.shape.seq_len,
+        batch_sequences=recipe.batch_sequences,
+        seed=trained.run.seed,
+    )
+    return order.mark_read(recipe.steps)

@@ -23,9 +23,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.data.batches import BatchOrder
 from scaling.training.probes.samples import write_samples
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, mark_read
 from scaling.units import FloatArray, IntArray
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: golden ratio in 64 bits, Knuth vol. 3, sec. 6.4
@@ -125,14 +124,5 @@ def _measure_both(trained: TrainedRun) -> tuple[FloatArray, ...]:
         temperature=1.0,
     )
     trained.look_up()
-    recipe = trained.run.recipe
-    order = BatchOrder(
-        trained.shards,
-        seq_len=trained.run.shape.seq_len,
-        batch_sequences=recipe.batch_sequences,
-        seed=trained.run.seed,
-    )
-    longest = find_longest(
-        np.concatenate(both), trained.shards.train, order.mark_read(recipe.steps)
-    )
+    longest = find_longest(np.concatenate(both), trained.shards.train, mark_read(trained))
     return tuple(np.asarray(one, dtype=np.float64) for one in np.split(longest, 2))

@@ -25,11 +25,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scaling.data.batches import BatchOrder
 from scaling.data.tokenizers import Tokenizer
 from scaling.errors import UsageError
 from scaling.training.generation import Choice, generate
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, mark_read
 from scaling.units import IntArray
 
 _NEWLINE = b"\n"
@@ -130,14 +129,7 @@ def _measure_all(
     ):
         steps.append(one)
         trained.look_up()
-    recipe = trained.run.recipe
-    batches = BatchOrder(
-        trained.shards,
-        seq_len=trained.run.shape.seq_len,
-        batch_sequences=recipe.batch_sequences,
-        seed=trained.run.seed,
-    )
-    read: IntArray = trained.shards.train[batches.mark_read(recipe.steps)].astype(np.int64)
+    read: IntArray = trained.shards.train[mark_read(trained)].astype(np.int64)
     ngrams = count_ngrams(read, trained.run.shape.vocab_size, order)
     rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 4]))
     controls = np.empty((samples, tokens), dtype=np.int64)
