@@ -39,7 +39,8 @@ from scaling.files.durable import blaming_machine, digest_file, write_durably
 from scaling.files.sealed import canonical_json
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
-from scaling.units import IntArray
+from scaling.units import IntArray, format_count
+from scaling.units.stages import stage
 
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
@@ -158,7 +159,8 @@ def prepare_corpus(
         UsageError: An extra is not installed.
         EnvironmentFault: The cache cannot be written.
     """
-    documents = read_documents(source, paths=paths, field=field, base=base)
+    with stage(f"preparing corpus {source}: reading"):
+        documents = read_documents(source, paths=paths, field=field, base=base)
     key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
     return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
 
@@ -171,8 +173,12 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
     """
     folder = cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
     if not is_prepared(folder):
-        store_shards(folder, draft())
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+        drafted = draft()
+        with stage("preparing the corpus: writing shards"):
+            store_shards(folder, drafted)
+    with stage("checking the corpus's digests"):
+        facts = open_shards(folder).facts
+    return PreparedCorpus(folder=folder, facts=facts)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -326,12 +332,16 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         _check_text((*train, *validation), name)
     if split_name(name)[0] == "bpe":
         _check_runs((*train, *validation), name)
-    trained = train_tokenizer(name, sides[0])
-    content = trained.to_json()
+    size = f"{format_count(sum(map(len, sides[0])))} bytes of text"
+    with stage(f"preparing the corpus: training the tokenizer {name} on {size}"):
+        content = train_tokenizer(name, sides[0]).to_json()
     tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
-    train_ids, _ = _encode(sides[0], tokenizer)
-    validation_ids, starts = _encode(sides[1], tokenizer)
-    _check_lossless(validation, validation_ids, starts, tokenizer)
+    with stage(f"preparing the corpus: tokenizing {size}"):
+        train_ids, _ = _encode(sides[0], tokenizer)
+        validation_ids, starts = _encode(sides[1], tokenizer)
+        _check_lossless(validation, validation_ids, starts, tokenizer)
+    with stage("preparing the corpus: comparing the held-out text with the training text"):
+        overlap = measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1]))
     return Draft(
         name=name,
         vocab_size=tokenizer.vocab_size,
@@ -340,7 +350,7 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         validation_documents=starts,
         train_bytes=sum(map(len, sides[0])),
         validation_bytes=sum(map(len, sides[1])),
-        overlap=measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1])),
+        overlap=overlap,
         tokenizer=name,
         stored=None if name == BYTES else content,
         documents=len(train) + len(validation),

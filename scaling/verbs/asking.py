@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from scaling.laws.registry import list_scored
+from scaling.units.stages import stage
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
     CURVE_NAMES,
@@ -327,18 +328,20 @@ def compare(
     same = None
     if stored_one and stored_two:
         same = stored_one.facts.digest == stored_two.facts.digest
+    refits = count_refits(options)
     try:
-        answer = compare_tables(
-            one,
-            two,
-            flops=flops,
-            far=far,
-            huber_delta=options["huber_delta"],
-            bootstrap=count_refits(options),
-            level=options["level"],
-            seed=options["seed"],
-            same_text=same,
-        )
+        with stage(f"fitting both, {refits} refits" if refits else "fitting both"):
+            answer = compare_tables(
+                one,
+                two,
+                flops=flops,
+                far=far,
+                huber_delta=options["huber_delta"],
+                bootstrap=refits,
+                level=options["level"],
+                seed=options["seed"],
+                same_text=same,
+            )
     except NoFitError as error:
         if as_json:
             nothing = {"multiplier": None, "reason": scale.reword(str(error))}

@@ -22,6 +22,7 @@ from scaling.sweep.families.listed import LISTED
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
+from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.siblings import compare_siblings, open_siblings
@@ -36,6 +37,7 @@ ReportForm = Literal["html", "md"]
 _CURVE_BYTES = 16 * 2**20
 
 
+@stage("writing the report")
 def report_sweep(
     stored: StoredSweep,
     *,

@@ -25,6 +25,7 @@ from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
 from scaling.units import IntArray
+from scaling.units.stages import stage
 from scaling.workflow.stored import StoredSweep, open_results
 from scaling.workflow.watching import match_run
 
@@ -104,6 +105,7 @@ class Sampler:
         return np.array([self.prompt], dtype=np.int64)
 
 
+@stage("loading the model")
 def open_sampler(
     folder: Path, *, run: str | None, prompt: str, tokens: int | None = None
 ) -> Sampler:
