@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,6 +43,20 @@ def test_work_that_lasts_is_named_once(told: Told) -> None:
     with stage("reading"), stage("fitting"):
         told.wait()
     assert told.lines == ["reading …", "fitting …"]
+
+
+def test_the_share_that_is_done_follows_every_ten_seconds(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    show_stages(told, after=0.0)
+    with stage("tokenizing") as note:
+        told.wait()
+        for second in range(0, 25, 5):
+            now[0] = float(second)
+            note(second / 25)
+    assert told.lines == ["tokenizing …", "tokenizing: 40%", "tokenizing: 80%"]
 
 
 def list_waiting() -> list[str]:
@@ -88,6 +103,9 @@ class Record:
         self.names.append(what)
 
     def leave(self) -> None:
+        """Nothing."""
+
+    def note(self, share: float) -> None:
         """Nothing."""
 
 

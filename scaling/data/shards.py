@@ -336,8 +336,8 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
     with stage(f"preparing the corpus: training the tokenizer {name} on {size}"):
         content = train_tokenizer(name, sides[0]).to_json()
     tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
-    with stage(f"preparing the corpus: tokenizing {size}"):
-        train_ids, _ = _encode(sides[0], tokenizer)
+    with stage(f"preparing the corpus: tokenizing {size}") as note:
+        train_ids, _ = _encode(sides[0], tokenizer, note)
         validation_ids, starts = _encode(sides[1], tokenizer)
         _check_lossless(validation, validation_ids, starts, tokenizer)
     with stage("preparing the corpus: comparing the held-out text with the training text"):
@@ -404,12 +404,16 @@ def _list_kinds() -> NDArray[np.uint8]:
 _KINDS = _list_kinds()
 
 
-def _encode(texts: Sequence[bytes], tokenizer: Tokenizer) -> tuple[Tokens, IntArray]:
-    """All documents' ids, a separator after each, and where each begins."""
+def _encode(
+    texts: Sequence[bytes], tokenizer: Tokenizer, note: Callable[[float], None] = lambda share: None
+) -> tuple[Tokens, IntArray]:
+    """All documents' ids, a separator after each, and where each begins; `note` hears the share of
+    documents that is done."""
     dtype = choose_dtype(tokenizer.vocab_size)
     separator = np.array([tokenizer.separator], dtype=dtype)
     parts, starts, position = [], [], 0
-    for text in texts:
+    for at, text in enumerate(texts):
+        note(at / len(texts))
         ids = tokenizer.encode(text).astype(dtype)
         starts.append(position)
         parts += [ids, separator]

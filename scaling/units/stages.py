@@ -1,20 +1,25 @@
 """Work that may take a while, named, so that nobody waits before a silent terminal.
 
-    with stage("training the tokenizer bpe:4096"):
-        ...
+    with stage("tokenizing 27M bytes of text") as note:
+        for at, text in enumerate(texts):
+            note(at / len(texts))
+            ...
 
 A library call says nothing by itself. The command line asks to be told (`show_stages`) and prints
-the name of each stage that is still at work after a second. Inside an inner stage the outer one
-waits: only the innermost is named.
+the name of each stage that is still at work after a second and, where the share that is done is
+noted, that share every ten seconds. Inside an inner stage the outer one waits: only the innermost
+is named.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 _PATIENCE_SECONDS = 1.0
+_SHARE_SECONDS = 10.0  # as often as the plain lines of a sweep that trains
 
 
 class _Watch:
@@ -25,6 +30,7 @@ class _Watch:
         self._said: set[str] = set()  # a stage that is entered again is not told again
         self._timer: threading.Timer | None = None
         self._open: list[str] = []
+        self._told = time.monotonic()
 
     def enter(self, what: str) -> None:
         self._open.append(what)
@@ -34,18 +40,27 @@ class _Watch:
         self._open.pop()
         self._restart()
 
+    def note(self, share: float) -> None:
+        """How much of the innermost stage is done, 0 to 1."""
+        if self._open[-1] in self._said and time.monotonic() - self._told >= _SHARE_SECONDS:
+            self._tell(f"{self._open[-1]}: {share:.0%}")
+
     def _restart(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         if self._open and self._open[-1] not in self._said:
-            self._timer = threading.Timer(self._after, self._tell, [self._open[-1]])
+            self._timer = threading.Timer(self._after, self._name, [self._open[-1]])
             self._timer.daemon = True
             self._timer.start()
 
-    def _tell(self, what: str) -> None:
+    def _name(self, what: str) -> None:
         self._said.add(what)
-        self._show(f"{what} …")
+        self._tell(f"{what} …")
+
+    def _tell(self, line: str) -> None:
+        self._told = time.monotonic()
+        self._show(line)
 
 
 _watch: _Watch | None = None
@@ -61,14 +76,14 @@ def show_stages(show: Callable[[str], None] | None, *, after: float = _PATIENCE_
 
 
 @contextlib.contextmanager
-def stage(what: str) -> Iterator[None]:
-    """Name the work in this block."""
+def stage(what: str) -> Iterator[Callable[[float], None]]:
+    """Name the work in this block; what it yields takes the share that is done, 0 to 1."""
     watch = _watch
     if watch is None:
-        yield
+        yield lambda share: None
         return
     watch.enter(what)
     try:
-        yield
+        yield watch.note
     finally:
         watch.leave()

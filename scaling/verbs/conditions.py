@@ -12,6 +12,7 @@ import click
 from scaling.errors import QueryError
 from scaling.units import format_flops
 from scaling.units.numbers import NumberError, read_number
+from scaling.verbs.completing import complete_device
 from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount, Real
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ def condition_options(function: _F) -> _F:
     """Budgets in other terms, and conditions on the model."""
     for name, kind, text in reversed(_OPTIONS):
         names = (name, *_ALIASES.get(name, ()))
-        function = click.option(*names, type=kind, default=None, help=text)(function)
+        complete = complete_device if name == "--device" else None
+        option = click.option(*names, type=kind, default=None, help=text, shell_complete=complete)
+        function = option(function)
     return function
 
 

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
+from scaling.verbs.completing import complete_run
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage, settle_unit
 from scaling.verbs.options import (
@@ -112,7 +113,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...", shell_complete=complete_run)
 @click.option("--failed", is_flag=True, help="Also what failed, diverged or was cancelled.")
 @click.option("--diverged", is_flag=True, help="Also what diverged.")
 def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool) -> None:

@@ -16,6 +16,7 @@ from scaling.tables.expressions import split_mapping
 from scaling.tables.states import read_state_rule
 from scaling.units import clean_line
 from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, read_number
+from scaling.verbs.completing import complete_family, complete_sweep
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
@@ -108,6 +109,7 @@ results_argument = click.argument("results", type=click.Path(path_type=Path), me
 family_option = click.option(
     "--family",
     default=None,
+    shell_complete=complete_family,
     help=f"Answer by one law alone: {name_families()}.  [default: by an ensemble of laws weighted "
     "by held-out error, Chinchilla's law beside it]",
 )
@@ -117,7 +119,12 @@ noise_option = click.option(
     default=None,
     help="Standard deviation of ln loss of one run.  [default: of the runs of the prior]",
 )
-sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+sweep_argument = click.argument(
+    "sweep_file",
+    type=click.Path(path_type=Path),
+    metavar="SWEEP.yaml",
+    shell_complete=complete_sweep,
+)
 
 
 def _describe_columns() -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.units import format_flops
+from scaling.verbs.completing import complete_device
 from scaling.verbs.options import FLOPS, FiniteRange, WholeRange
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _OPTIONS = (
         "--target",
         default=None,
         metavar="DEVICE",
+        shell_complete=complete_device,
         help="Plan for machines that are not here: a100, h100, tpu-v5p, ...; with --devices.",
     ),
     click.option(

@@ -117,7 +117,8 @@ def report_sweep(
     folder = root / "reports" / stored.spec.name
     if form == "md":
         return write_markdown(data, folder), fit, allocations
-    return write_report(data, folder, keep_current=keep_current), fit, allocations
+    with stage("drawing the page"):
+        return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
 def name_command(source: str, asked: Sequence[str], *, backtest: bool, form: ReportForm) -> str:
@@ -160,6 +161,7 @@ def _judge_forecasts(stored: StoredSweep) -> ForecastRecord | None:
     return judge_forecasts(found, stored.results.results)
 
 
+@stage("answering the forecast budgets")
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
     """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
     refuses (no usable fit, too far from the data) is warned about."""

@@ -97,7 +97,8 @@ def report_table(
     )
     folder = root / "reports" / name
     write = write_markdown if form == "md" else write_report
-    return write(data, folder), fit
+    with stage("drawing the page"):
+        return write(data, folder), fit
 
 
 def describe_metric(
