@@ -176,7 +176,9 @@ def repeat_sweeps(folders: list[Path], law: Path | None, repeats: int) -> None:
     warnings.simplefilter("ignore", ScalingWarning)
     for folder in folders:
         table, _ = read_runs(folder)
-        believed = fit_runs(read_runs(law)[0] if law else table, family="chinchilla", bootstrap=None)
+        believed = fit_runs(
+            read_runs(law)[0] if law else table, family="chinchilla", bootstrap=None
+        )
         assert believed.law is not None and believed.replicate_sigma is not None
         letters = np.array(list(believed.law.params.values()))
         expected = CHINCHILLA.loss(letters, table.params, table.tokens)
