@@ -7,9 +7,10 @@
 `alarms`: sweeps as the quickstart (5 budgets × 5 sizes, 4 second seeds) and the reference (5 × 7,
 7) plan them. `divergence`: models of 8 × 2 and 16 × 2 on 8000 tokens of the synthetic text, 250
 steps of 32 tokens, at multiples of the recipe's rate: how many are above the unigram entropy half
-way and at the end, and how many count as diverged. `repeats`: the runs of a results folder with losses drawn from
-Chinchilla's law as fitted to the folder's own runs or to those of `--law`, with Gaussian noise of
-that fit's seeds: in how many repeats each check of `fit` fails.
+way and at the end, and how many count as diverged. `repeats`: the runs of a
+results folder with losses drawn from Chinchilla's law as fitted to the folder's own runs or to
+those of `--law`, with Gaussian noise of that fit's seeds: in how many repeats each check of `fit`
+fails.
 """
 
 import argparse
@@ -179,7 +180,8 @@ def repeat_sweeps(folders: list[Path], law: Path | None, repeats: int) -> None:
         believed = fit_runs(
             read_runs(law)[0] if law else table, family="chinchilla", bootstrap=None
         )
-        assert believed.law is not None and believed.replicate_sigma is not None
+        assert believed.law is not None
+        assert believed.replicate_sigma is not None
         letters = np.array(list(believed.law.params.values()))
         expected = CHINCHILLA.loss(letters, table.params, table.tokens)
         failed: Counter[str] = Counter()
