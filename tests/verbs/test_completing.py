@@ -56,6 +56,7 @@ def test_laws_are_completed(verb: str) -> None:
         ("cancel", str(CODE)),
         ("retry", str(CODE)),
         ("sample", str(CODE), "--run"),
+        ("export", str(CODE), "--run"),
     ],
 )
 def test_runs_of_the_folder_are_completed(words: tuple[str, ...]) -> None:
