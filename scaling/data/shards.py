@@ -68,7 +68,7 @@ class Shards:
         train, validation: Token ids, memory-mapped, shape (tokens,).
         validation_documents: Start of each held-out document in `validation`, ascending.
         facts: What the manifest says of them.
-        name: Of a source that makes its tokens, with all that decides them; else the tokenizer's.
+        name: What decides the tokens: a token source with its settings, or the tokenizer.
     """
 
     train: Tokens
@@ -86,7 +86,7 @@ class Draft:
         name: Tokenizer or source; part of the content's digest.
         train, validation: Token ids below `vocab_size`.
         validation_documents: Start of each held-out document.
-        train_bytes, validation_bytes: Of the text they stand for; 0 where no text is known.
+        train_bytes, validation_bytes: Bytes of the text behind them; 0 if no text is known.
         overlap: See `CorpusFacts`.
         tokenizer: Name in the facts.
         stored: The tokenizer as it is stored; None where bytes say what ids mean, or nobody does.

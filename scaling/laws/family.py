@@ -134,7 +134,7 @@ class LawFamily(Law, Protocol):
         parent: Name of the simpler law it is compared with; None: none.
         words: What it is called, and where it comes from.
         scored: Whether a backtest scores it where no laws are named.
-        theta_names: Of the coordinates, for messages; the letters where they correspond.
+        theta_names: Names of the coordinates, for messages; those of parameters where they match.
         weights: Indices of the coordinates of the terms in N and D: at their lower bound a term has
             vanished, and nothing says how to split a budget.
         floor: Index of E [nats/token]; None where the law has none that is fitted.

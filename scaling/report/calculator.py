@@ -47,7 +47,7 @@ class AnswerTable:
             does not know it everywhere.
         ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
         covered: Budgets of the data behind the answers [FLOP].
-        level: Of the intervals.
+        level: Probability of each interval.
         curves: Answers under service and repeated text; empty where the approach knows neither.
         scale: The unit of losses.
     """

@@ -48,7 +48,7 @@ def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
         training = describe_training(data.table)
         collection = describe_collection(data)
     return (
-        ChecklistGroup("What is given away", _describe_open(data)),
+        ChecklistGroup("Openness", _describe_open(data)),
         ChecklistGroup("The form of the law (section 3)", _describe_form(data)),
         ChecklistGroup("Training (section 4)", training),
         ChecklistGroup("Data taken from training (section 5)", collection),

@@ -121,9 +121,9 @@ def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
 
 
 def _picture_residuals(data: MeasuredRuns, fit: Fit) -> Picture:
-    caption = "What the law misses, in percent of the loss; above zero the run was worse."
+    caption = "Residuals of the law, in percent of the loss; above zero the run was worse."
     if fit.replicate_sigma is not None:
-        caption += " The shaded band is ±2 σ of repeated seeds: misses inside it are noise."
+        caption += " The shaded band is ±2 σ of repeated seeds: residuals inside it are noise."
     return _picture(
         "residuals",
         [

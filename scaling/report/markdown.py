@@ -81,7 +81,7 @@ def render_markdown(data: ReportData) -> str:
     lines += ["## The law", ""]
     if unit := describe_law_unit(fit, scale):
         lines += [f"In {unit}.", ""]
-    headings = ["coefficient", "estimate", f"{format_share(fit.level)} interval"]
+    headings = ["parameter of the law", "estimate", f"{format_share(fit.level)} interval"]
     lines += _table(headings, list_coefficients(fit, scale))
     groups = list_variants(data.variants, scale)
     if groups and data.allocations:
@@ -91,7 +91,7 @@ def render_markdown(data: ReportData) -> str:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
     if data.forecasts is not None:
-        lines += ["## Forecasts, and what became of them", ""]
+        lines += ["## Pre-registered forecasts and outcomes", ""]
         lines += [_plain(describe_score(data.forecasts)), ""]
         lines += _table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts, scale))
     headings, scored = list_backtest(data.backtest)

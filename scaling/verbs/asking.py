@@ -89,9 +89,7 @@ def fit(
         curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
     )
     if far and not curve["at"]:
-        raise click.UsageError(
-            "--far says how far --at may reach; name --of and --at, or leave it."
-        )
+        raise click.UsageError("--far is an option of --at; add --of and --at, or leave it out.")
     scale, options = settle_unit(source, options)
     if curve["of"] is not None:
         law, forecasts = fit_one_variable([source], curve, options, scale, far=far)
@@ -288,7 +286,7 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     "--columns-b",
     default=None,
     metavar="N=params,...",
-    help="Of B, where its columns have other names.  [default: as --columns]",
+    help="Column names of B, where they differ.  [default: as --columns]",
 )
 @curve_options
 @fit_options
@@ -380,8 +378,8 @@ def _answer(
     """Answer a question by the fit of a source, or by that of each group of its rows.
 
     Args:
-        source, group_by, options, as_json: Of the command line.
-        key: Of the answers in the JSON.
+        source, group_by, options, as_json: From the command line.
+        key: Key of the answers in the JSON.
         answer: The answers of one fit; each has `to_contract`.
         format_one: An answer as text.
         scale: The unit of its losses.

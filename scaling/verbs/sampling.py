@@ -29,7 +29,7 @@ from scaling.verbs.output import dump_json
 @click.option("--top-p", type=FiniteRange(0, 1, min_open=True), default=1.0,
               help="Draw from the fewest tokens that hold so much of the probability.")  # fmt: skip
 @click.option("--seed", type=WholeRange(0, 2**32 - 1), default=0, show_default=True,
-              help="Of the draws.")  # fmt: skip
+              help="Seed of the draws.")  # fmt: skip
 @click.option("--top", type=WholeRange(1), default=None,
               help="Print so many of the likeliest next tokens in place of a text.")  # fmt: skip
 @json_option

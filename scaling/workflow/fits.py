@@ -45,7 +45,7 @@ class FilteredFit:
     """A fit of the rows that declared filters keep.
 
     Attributes:
-        fit: Of those rows.
+        fit: Fit of those rows.
         table: Those rows, with the effects in its notes.
         effects: What each filter left out; empty without filters.
         unfiltered: Point fit of all rows; None without filters, or where it was not asked for.

@@ -59,7 +59,7 @@ def report_sweep(
         siblings: The sweeps of its file, if they are opened already.
         asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
-        family: Of the law that answers alone; None: the ensemble answers.
+        family: The law that answers alone; None: the ensemble answers.
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.

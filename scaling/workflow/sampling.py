@@ -65,7 +65,7 @@ class Sampler:
         Args:
             tokens: At most; None: what is left of the context.
             choice: How each is chosen.
-            seed: Of the draws.
+            seed: Seeds the draws.
         """
         from scaling.training.generation import generate
 

@@ -85,8 +85,8 @@ def compare_recipes(sweeps: Sequence[StoredSweep]) -> RecipeComparison:
 
     if len({_name_cells(stored) for stored in sweeps}) > 1:
         raise UsageError(
-            "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
-            "Name folders with one corpus, model, grid and seeds."
+            "these sweeps differ in more than the recipe, so their exponents do not compare "
+            "recipes. Name folders with one corpus, model, grid and seeds."
         )
     order = {one.name: at for at, one in enumerate(list_siblings(sweeps[0].whole))}
     if all(stored.spec.name in order for stored in sweeps):

@@ -30,7 +30,7 @@ class Simulation:
     """What a sweep will be able to say, and what would let it say more.
 
     Attributes:
-        expectation: Of the sweep as it is.
+        expectation: What the sweep as it is will be able to say.
         changes: Tried, with their effect at `changed_for` [FLOPs].
     """
 

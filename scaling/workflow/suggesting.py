@@ -70,7 +70,7 @@ class SuggestedCells:
         return described | {"sweep": self.spec.model_dump(mode="json", exclude_defaults=True)}
 
 
-@stage("looking for the cells that say most")
+@stage("looking for the most informative cells")
 def suggest_cells(
     source: Path | StoredSweep,
     *,
@@ -178,7 +178,7 @@ class SuggestedRuns:
         return _describe(self.cells, self.suggestion, self.forecast, self.prior)
 
 
-@stage("looking for the runs that say most")
+@stage("looking for the most informative runs")
 def suggest_beside(
     table: RunTable, *, spend: float, forecast: float, noise: float | None = None
 ) -> SuggestedRuns:

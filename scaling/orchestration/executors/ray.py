@@ -355,7 +355,7 @@ class RayExecutor:
                 why = "one of its daemons died" if died else _first_line(error)
                 if self._daemons.late:
                     why = (
-                        f"nothing of it answered within {_START_SECONDS:g} s, as where memory is "
+                        f"it did not answer within {_START_SECONDS:g} s, as where memory is "
                         'limited ("ulimit -v")'
                     )
                 late = time.monotonic() - begun > _LAST_TRY_AFTER_SECONDS
