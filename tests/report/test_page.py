@@ -151,7 +151,10 @@ def test_runs_that_failed_diverged_or_are_missing_are_all_shown() -> None:
     )
     text = read_text(page)
     assert all(run_id in text for run_id in ids)
-    assert f"{len(ids) - 3} of {len(ids)} runs finished, 1 diverged" in text
+    counted = (
+        f"{len(ids)} runs: {len(ids) - 3} fitted, 1 diverged, 1 failed, 1 without a result yet"
+    )
+    assert counted in text
     for words in ("out of memory", "no result yet", "not finite by step 7", "x.json: torn"):
         assert words in text
     assert_no_absent_number(text)
