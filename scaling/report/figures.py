@@ -89,8 +89,9 @@ def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tu
 def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against D: one line of the law per model size, dashed where that size has no run."""
     low, high = span_of(data.tokens, margin=0.05)
-    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=9))
+    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=10))
     ends: list[tuple[float, float, str]] = []
+    starts = []
     for params in _choose_sizes(data.params):
         own = data.tokens[data.params == params]
         inside = np.geomspace(own.min(), own.max(), 50)
@@ -102,11 +103,14 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         line, further = data.scale.to(line), data.scale.to(further)
         ax.plot(beyond, further, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         ax.plot(inside, line, color=MUTED, linewidth=1.6, zorder=2)
+        starts.append(float(line[0]))
         ends.append((high, float(further[-1]), f"N = {format_count(params)}"))
     draw_dots(ax, data, data.tokens, data.scale.to(data.loss))
     ax.set_xlabel(TOKENS_LABEL)
     ax.set_ylabel(label_loss(data))
-    _set_loss_axis(ax, np.append(data.scale.to(data.loss), [loss for _, loss, _ in ends]))
+    _set_loss_axis(
+        ax, np.append(data.scale.to(data.loss), [*starts, *(loss for _, loss, _ in ends)])
+    )
     label_ends(ax, ends, thin=True)
 
 
@@ -274,7 +278,8 @@ def _draw_answers(
 
 
 def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
-    """The largest budget's runs against N: measured, and predicted from the smaller budgets."""
+    """The largest budget's runs against N: measured, and predicted from the smaller budgets, joined
+    where each size has one run."""
     known = {name: index for index, name in enumerate(data.run)}
     if fit.backcast is None:
         return
@@ -290,7 +295,10 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=8))
     _set_loss_axis(ax, np.concatenate((measured, predicted)))
     ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
-    ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
+    if np.unique(params).size == params.size:
+        ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
+    else:
+        ax.plot(params, predicted, color=INK, marker="_", markersize=9, linestyle="none", zorder=2)
     colors = [choose_color(position) for position in data.position[where]]
     draw_markers(ax, params, measured, colors)
     last = int(np.argmax(params))

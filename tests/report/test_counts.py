@@ -90,7 +90,7 @@ def test_the_legend_names_every_budget_in_its_colour() -> None:
 def count_turns(values: np.ndarray) -> int:
     """How often a line changes between bending up and bending down."""
     bends = np.diff(values, 2)
-    return int(np.sum(np.diff(np.sign(bends[np.abs(bends) > 1e-6])) != 0))
+    return int(np.sum(np.diff(np.sign(bends[np.abs(bends) > 1e-4])) != 0))
 
 
 def test_a_ladder_s_frontier_is_drawn_without_steps() -> None:
