@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, the answer first.
 
-No address outside the file, no colour of its own in a figure, two scripts known by their digests
-(page.js, and plotly, vendored): a content security policy in the page forbids everything else. What
+No address outside the file, no colour of its own in a figure, scripts known by their digests (those
+of this folder, and plotly, vendored): a content security policy in the page forbids all else. What
 scripts add stands over what is there without them. Text from outside (names, reasons, the sweep
 file) is escaped by the template engine and stripped of control characters; scripts are given
 numbers and run ids alone. What is absent prints as a dash. Equal ReportData give equal bytes.
