@@ -56,9 +56,9 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Trust N*, not the loss, beyond one decade.",
     ),
     "parameter_at_bound": CheckWords(
-        "No parameter of the law is at its bound",
-        "A parameter of the law is at its bound",
-        "The best law of this form lies beyond the bound: its exponents mean little.",
+        "No parameter of the law sits on its bound",
+        "A parameter of the law sits on its bound",
+        "The best law of this form lies outside: its exponents mean little.",
     ),
     "methods_disagree": CheckWords(
         "Two independent approaches agree within their intervals",

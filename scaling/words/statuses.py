@@ -35,9 +35,9 @@ STATUSES: Mapping[FitStatus, StatusWords] = {
     ),
     "bound_hit": StatusWords(
         "amber",
-        "a parameter at its bound",
+        "a parameter of the law on its bound",
         "a parameter is at its bound",
-        "The fit ended with a parameter of the law at its bound: read the answer as a rough guide.",
+        "The fit ended with a parameter of the law on its bound: read the answer as a rough guide.",
     ),
     "not_identified": StatusWords(
         "amber",
