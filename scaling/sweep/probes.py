@@ -15,7 +15,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from scaling.sweep.probe_demands import (
     Demand,
@@ -35,6 +35,29 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeCurve:
+    """What a value sums up: y at each x, as a page draws it; no law is fitted to it.
+
+    Attributes:
+        x_label, y_label: With their units.
+        x: Ascending, above 0: it is drawn on a logarithmic axis.
+        y: As many.
+        errors: Standard errors of y; None: not known.
+        y_log: Whether y is drawn on a logarithmic axis.
+    """
+
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    errors: tuple[float, ...] | None = None
+    y_log: bool = False
+
+
+Measured: TypeAlias = tuple[float, float | None] | tuple[float, float | None, ProbeCurve]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A quantity, and what measures it.
 
@@ -44,8 +67,9 @@ class Probe:
         unit: Of the value; empty: a share or a count.
         direction: Which of two values is better.
         meaning: In words.
-        measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value
-            and its standard error (None: not known). Empty: only a trainer reports it.
+        measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value,
+            its standard error (None: not known) and, if there is one, the curve that it sums up.
+            Empty: only a trainer reports it.
         bound: What no model can pass, which a law of a higher-is-better quantity needs.
         needs_weights: Whether the function looks at the model.
         options: Those it has, with their defaults.
@@ -63,16 +87,14 @@ class Probe:
     options: Mapping[str, Option] = field(default_factory=dict)
     demands: tuple[Demand, ...] = ()
 
-    def load(self) -> Callable[[Any], tuple[float, float | None]]:
+    def load(self) -> Callable[[Any], Measured]:
         """The function, imported now.
 
         Raises:
             ImportError, AttributeError: There is none of that name.
         """
         module, _, function = self.measure.partition(":")
-        found: Callable[[Any], tuple[float, float | None]] = getattr(
-            importlib.import_module(module), function
-        )
+        found: Callable[[Any], Measured] = getattr(importlib.import_module(module), function)
         return found
 
 

@@ -87,11 +87,25 @@ def test_the_gain_of_context_is_the_difference_of_two_places(tmp_path) -> None:
     (tmp_path / "positions.json").write_bytes(content)
     result = SimpleNamespace(files={"positions.json": hashlib.sha256(content).hexdigest()})
     trained = make_trained(options={"early": 32, "late": 120}, result=result, folder=tmp_path)
-    gain, error = positions.measure_context_gain(trained)
+    gain, error, drawn = positions.measure_context_gain(trained)
     at = np.arange(1, 129)
     early, late = (curve[(at >= where / 1.2) & (at <= where * 1.2)].mean() for where in (32, 120))
     assert gain == pytest.approx(early - late, rel=1e-12)
-    assert error is None
+    assert error == pytest.approx(0.0, abs=1e-12)  # a line has no scatter
+    # A mean of a line over positions is the line at their mean, which lies above the geometric one.
+    assert drawn.y[0] == curve[0]
+    assert np.all(np.array(drawn.y) <= np.interp(drawn.x, at, curve) + 1e-12)
+
+
+def test_the_error_of_a_gain_is_as_large_as_gains_scatter() -> None:
+    rng = np.random.default_rng(0)
+    curve = 1.2 + 2.5 * np.arange(1.0, 257.0) ** -0.6
+    found = [
+        positions._average_near(curve + 0.02 * rng.standard_normal(256), 50) for _ in range(400)
+    ]
+    values, errors = np.array(found).T
+    # A standard deviation of 400 draws is known to 3.5 %; three of those.
+    assert np.sqrt((errors**2).mean()) == pytest.approx(values.std(), rel=0.11)
 
 
 # --- gradients -------------------------------------------------------------------------------
@@ -399,10 +413,11 @@ def test_a_model_that_copies_gains_all_and_one_without_memory_nothing() -> None:
 
     shards = SimpleNamespace(validation=text)
     asked = {"options": {"lag": lag, "samples": 50}, "shards": shards}
-    gain, error = copying.measure_gain(make_trained(**asked, measure_losses=copy))
+    gain, error, curve = copying.measure_gain(make_trained(**asked, measure_losses=copy))
     # Tokens of the control repeat themselves by chance, one of 32.
     assert gain == pytest.approx((1 - 1 / vocab) * np.log(vocab), abs=4 * error + 1e-9)
     assert copying.measure_gain(make_trained(**asked, measure_losses=forget))[0] == 0.0
+    assert (curve.x, curve.y, curve.errors) == ((8.0,), (gain,), (error,))
 
 
 # --- prompts ---------------------------------------------------------------------------------

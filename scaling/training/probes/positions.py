@@ -15,6 +15,7 @@ et al. 2020, arXiv:2001.08361, appendix D.5.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ import numpy as np
 
 from scaling.errors import IntegrityError
 from scaling.files.durable import digest_file
+from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray
 
 POSITIONS_FILE = "positions.json"
 _SLOWEST, _FASTEST = 0.02, 5.0  # exponents that are looked at; beyond them a curve is no power law
 _GRID, _HALVINGS = 60, 60
+_BINS = 16  # of a drawn curve
 _NEAR = 1.2  # positions so near to one are averaged with it
 
 
@@ -84,18 +87,45 @@ def measure_exponent(trained: TrainedRun) -> tuple[float, float | None]:
     return _measure(trained, 2)
 
 
-def measure_context_gain(trained: TrainedRun) -> tuple[float, float | None]:
+def measure_context_gain(trained: TrainedRun) -> Measured:
     """Loss at position `early` less that at `late` [nats/token]: what the context between them is
-    worth. Each is the mean over the positions within a fifth of it. Source: the in-context learning
-    score of Olsson et al. 2022, arXiv:2209.11895, with the other sign."""
+    worth, with its standard error, and the curve. Each is the mean over the positions within a
+    fifth of it. Source: the in-context learning score of Olsson et al. 2022, arXiv:2209.11895, with
+    the other sign."""
     curve = _read_curve(trained)
-    position = np.arange(1, len(curve) + 1)
+    places = [_average_near(curve, float(trained.options[name])) for name in ("early", "late")]
+    (early, early_error), (late, late_error) = places
+    error = math.hypot(early_error, late_error)
+    return early - late, error if math.isfinite(error) else None, draw_positions(curve)
 
-    def average(where: float) -> float:
-        near = (position >= where / _NEAR) & (position <= where * _NEAR)
-        return float(curve[near].mean())
 
-    return average(float(trained.options["early"])) - average(float(trained.options["late"])), None
+def draw_positions(losses: FloatArray) -> ProbeCurve:
+    """The curve in bins that are even in ln T, at the geometric mean of their positions."""
+    position = np.arange(1, len(losses) + 1)
+    edges = np.geomspace(1, len(losses) + 1, _BINS + 1)
+    bins = [
+        chosen for low, high in itertools.pairwise(edges)
+        if len(chosen := np.flatnonzero((position >= low) & (position < high)))
+    ]  # fmt: skip
+    return ProbeCurve(
+        x_label="tokens of context",
+        y_label="loss [nats/token]",
+        x=tuple(float(np.exp(np.log(position[one]).mean())) for one in bins),
+        y=tuple(float(losses[one].mean()) for one in bins),
+    )
+
+
+def _average_near(losses: FloatArray, where: float) -> tuple[float, float]:
+    """Mean loss near a position, and its standard error: each position is other tokens, so errors
+    are the scatter of positions around a line."""
+    position = np.arange(1, len(losses) + 1)
+    near = (position >= where / _NEAR) & (position <= where * _NEAR)
+    mean, count = float(losses[near].mean()), int(near.sum())
+    if count < 3:
+        return mean, math.nan
+    design = np.stack((np.ones(count), position[near]), axis=1)
+    residual = losses[near] - design @ np.linalg.lstsq(design, losses[near], rcond=None)[0]
+    return mean, math.sqrt(float(residual @ residual) / (count - 2) / count)
 
 
 def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
