@@ -136,7 +136,8 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
     unit = f" [{first.unit}]" if first.unit else ""
     reads: list[Read] = [partial(_read_probe, name) for name in names]
     draws = [partial(draw_values, beyond, reads, first.name + unit)]
-    caption = "; ".join(f"{one.name}: {one.meaning}" for one in known) or first.name
+    meanings = "; ".join(f"{one.name}: {one.meaning}" for one in known) or first.name
+    caption = meanings.replace("`", "")
     if len(names) > 1:
         caption += f". Dashed: {', '.join(names[1:])}"
     curved = [one.name for one in group if one.curve is not None]
