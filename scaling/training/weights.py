@@ -26,7 +26,8 @@ def read_weights(ledger: Ledger, result: RunResult) -> dict[str, Any]:
         seen = digest_file(ledger.folder, path)
     except FileNotFoundError:
         raise IntegrityError(
-            f"{path} is not here: copy it from where the sweep was trained, or train the sweep again in another folder"
+            f"{path} is not here. Copy it from where the sweep was trained, or train it again with "
+            "another --root."
         ) from None
     if seen != result.files[WEIGHTS_FILE]:
         raise IntegrityError(f"{path} was changed or torn")
