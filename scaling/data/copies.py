@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from scaling.sweep.tokenizer_names import BYTES
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
 
+Ids = TypeVar("Ids", bound="NDArray[np.integer[Any]]")
+
 COPIES_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copies"
 LAGS = (64, 400)  # bytes from a copy back to what it repeats, both included
@@ -34,13 +36,13 @@ LENGTHS = (32, 96)  # bytes of a span, both included; a copy ends where it would
 _HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as of `synthetic`
 
 
-def weave_copies(rng: np.random.Generator, text: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """`size` ids: spans of a text in its order, each but the first followed by a copy.
+def weave_copies(rng: np.random.Generator, text: Ids, size: int) -> Ids:
+    """`size` ids: spans of a text in its order, each followed by a copy.
 
     Raises:
         CorpusError: The text is too short.
     """
-    woven = np.empty(size, dtype=np.uint8)
+    woven = np.empty_like(text, shape=size)
     at, read = 0, 0
     while at < size:
         length = int(rng.integers(LENGTHS[0], LENGTHS[1] + 1)) if at else LAGS[1]
