@@ -11,6 +11,7 @@ arXiv:2312.04927; queries follow at once here, where theirs stand at random gaps
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,19 +98,21 @@ def prepare_pairs(
         parts = []
         for stream, size in ((1, tokens + 2 * seq_len), (2, _HELD_OUT_TOKENS)):
             rng = np.random.Generator(np.random.Philox(key=[corpus.seed, stream]))
-            drawn = draw_stream(rng, size, pairs=pairs, vocab_size=vocab_size)
-            parts.append(drawn.astype(np.uint32))
+            stretch = draw_stream(rng, size, pairs=pairs, vocab_size=vocab_size)
+            parts.append(stretch.astype(np.uint32))
         train, held_out = parts
         # Blocks begin where a round does: they are the documents of the standard error.
         length = sum(map(count_example, list_round(pairs)))
         rounds = np.linspace(0, len(held_out) // length, _BLOCKS, endpoint=False)
-        return draft_drawn(
+        drawn = draft_drawn(
             f"{NAME} {key}",
             vocab_size=vocab_size,
             train=train,
             validation=held_out,
             documents=rounds.astype(np.int64) * length,
         )
+        # Short examples recur by chance: there is nothing in them to remember.
+        return dataclasses.replace(drawn, overlap=0.0)
 
     key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, list(pairs)]
     return prepare_once(cache, key, draw)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 
 from scaling.ledger.probes import ProbeValue
 from scaling.report.axes import (
+    draw_markers,
     format_power,
     label_ends,
     leave_room,
@@ -78,8 +79,8 @@ def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> 
     runs = [run for sweep in beyond.sweeps for run in sweep.runs]
     low, high = span_of(np.array([one.params for one in runs]), margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=_LETTERS))
-    found = [read(run) for read in reads for run in runs]
-    _set_value_axis(ax, np.array([one[0] for one in found if one is not None]))
+    found = [told for read in reads for run in runs if (told := read(run)) is not None]
+    _set_value_axis(ax, np.array([value for value, _ in found]))
     ends: list[tuple[float, float, str]] = []
     for at, sweep in enumerate(beyond.sweeps):
         color = _color_of(at, len(beyond.sweeps))
@@ -92,9 +93,8 @@ def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> 
                     continue
                 x, y, errors = zip(*points, strict=True)
                 width = _HEAVY if longest else _THIN
-                ax.plot(
-                    x, y, color=color, linewidth=width, linestyle=dashes, marker="o", ms=2 * width
-                )
+                ax.plot(x, y, color=color, linewidth=width, linestyle=dashes)
+                draw_markers(ax, np.array(x), np.array(y), [color] * len(x), size=20 * width)
                 if longest and dashes == "-":
                     spread = [error or 0.0 for error in errors]
                     ax.errorbar(x, y, spread, fmt="none", ecolor=color, elinewidth=1.0)
