@@ -7,6 +7,7 @@ drawn beside, its control. Curves are those of the heavy line's runs, heavy the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
@@ -80,7 +81,8 @@ def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> 
     low, high = span_of(np.array([one.params for one in runs]), margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=_LETTERS))
     found = [told for read in reads for run in runs if (told := read(run)) is not None]
-    _set_value_axis(ax, np.array([value for value, _ in found]))
+    reach = [value + sign * (error or 0.0) for value, error in found for sign in (-1, 1)]
+    _set_value_axis(ax, np.array([value for value, _ in found]), reach=np.array(reach))
     ends: list[tuple[float, float, str]] = []
     for at, sweep in enumerate(beyond.sweeps):
         color = _color_of(at, len(beyond.sweeps))
@@ -132,12 +134,11 @@ def draw_curves(beyond: Beyond, names: Sequence[str], ax: Axes) -> None:
 
 def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
     first, names = group[0], [one.name for one in group]
-    known = [PROBES[name] for name in names if name in PROBES]
     unit = f" [{first.unit}]" if first.unit else ""
     reads: list[Read] = [partial(_read_probe, name) for name in names]
     draws = [partial(draw_values, beyond, reads, first.name + unit)]
-    meanings = "; ".join(f"{one.name}: {one.meaning}" for one in known) or first.name
-    caption = meanings.replace("`", "")
+    meanings = [_describe(one) for one in group if one.name in PROBES]
+    caption = "; ".join(meanings) or first.name
     if len(names) > 1:
         caption += f". Dashed: {', '.join(names[1:])}"
     curved = [one.name for one in group if one.curve is not None]
@@ -152,6 +153,15 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
         caption=f"{caption}.",
         height=360,
     )
+
+
+def _describe(value: ProbeValue) -> str:
+    """What a probe is, with the values of its options."""
+    probe, meaning = PROBES[value.name], PROBES[value.name].meaning
+    for option, default in probe.options.items():
+        given = json.loads(value.options[option]) if option in value.options else default
+        meaning = meaning.replace(f"`{option}`", str(given))
+    return f"{value.name}: {meaning}"
 
 
 def _list_curves(
@@ -181,12 +191,17 @@ def _read_probe(name: str, run: ProbedRun) -> tuple[float, float | None] | None:
     return None if value is None else (value.value, value.standard_error)
 
 
-def _set_value_axis(ax: Axes, values: FloatArray, *, log: bool = False) -> None:
+def _set_value_axis(
+    ax: Axes, values: FloatArray, *, reach: FloatArray | None = None, log: bool = False
+) -> None:
+    """An axis of values, logarithmic if they span decades; linear ones hold their error bars."""
     low, high = float(values.min()), float(values.max())
     if log or (low > 0 and high > low * 10**_DECADES):
         words = format_power if high > 1e4 * low else _write
         set_log_axis(ax, "y", *span_of(values, margin=0.06), words=words)
         return
+    if reach is not None:
+        low, high = float(reach.min()), float(reach.max())
     pad = 0.08 * (high - low) or 0.05 * abs(high) or 0.05
     set_linear_axis(ax, "y", low - pad, high + pad)
 

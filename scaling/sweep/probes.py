@@ -192,7 +192,7 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "what that share cannot be below: exp(−(L − E)·tokens)",
      {**_GRAMMAR, "beside": "grammar_accepted"}),
     ("code_valid", "python_code:measure_valid",
-     "share of `lines` generated lines of code that Python parses", _CODE),
+     "share of generated stretches of `lines` lines that Python parses", _CODE),
     ("code_valid_ngram", "python_code:measure_ngram",
      "the same of n-grams of order `order`, of equal length", {**_CODE, "beside": "code_valid"}),
     ("code_valid_text", "python_code:measure_text", "the same of the held-out text there",
