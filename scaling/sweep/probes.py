@@ -169,7 +169,7 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      {**_LAW, "direction": "higher", "unit": ""}),
     ("context_gain", "positions:measure_context_gain",
      "loss near position `early` less that near `late`",
-     {**_LAW, "direction": "higher", "options": {"early": 32, "late": 120},
+     {**_LAW, "version": 2, "direction": "higher", "options": {"early": 32, "late": 120},
       "demands": (fit_context("early"), fit_context("late"), rising("early", "late"))}),
     ("gradient_decay", "gradients:measure_decay",
      "rate at which a loss's gradient falls with distance, over `lags` tokens", _GRADIENT),
