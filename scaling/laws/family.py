@@ -44,6 +44,11 @@ class Axes:
         )
 
 
+# L = F + (G + A/N'^alpha + B/D'^beta)^k, the form that most laws share. N' and D' saturate with
+# R_N and R_D as in data_constrained.py; where those are infinite, N' = N and D' = D.
+JOINED = ("F", "G", "ln_A", "alpha", "ln_B", "beta", "k", "R_D", "R_N")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawWords:
     """A law in words, for page and terminal.
@@ -124,6 +129,10 @@ class Law(Protocol):
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
         """N* where C = κ·N·D with one κ for every N."""
+        ...
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """The law in the letters of JOINED, shape (..., 9); None where it has another form."""
         ...
 
 

@@ -51,13 +51,13 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Do not extrapolate: no power law has rising local exponents.",
     ),
     "not_identified": CheckWords(
-        "The runs determine every coefficient",
-        "The runs do not determine every coefficient",
+        "The runs determine every parameter of the law",
+        "The runs do not determine every parameter of the law",
         "Trust N*, not the loss, beyond one decade.",
     ),
     "parameter_at_bound": CheckWords(
-        "No coefficient sits on its bound",
-        "A coefficient sits on its bound",
+        "No parameter of the law sits on its bound",
+        "A parameter of the law sits on its bound",
         "The best law of this form lies outside: its exponents mean little.",
     ),
     "methods_disagree": CheckWords(
