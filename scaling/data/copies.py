@@ -11,23 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.documents import Document, digest_documents
 from scaling.data.novels import read_novels
+from scaling.data.plain_tokenizers import ByteTokenizer
 from scaling.data.shards import Draft, PreparedCorpus, prepare_once
 from scaling.data.split import measure_overlap, split_documents
-from scaling.data.tokenizers import ByteTokenizer
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import BYTES
 
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
-
-Ids = TypeVar("Ids", bound="NDArray[np.integer[Any]]")
 
 COPIES_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copies"
@@ -36,7 +34,7 @@ LENGTHS = (32, 96)  # bytes of a span, both included; a copy ends where it would
 _HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as of `synthetic`
 
 
-def weave_copies(rng: np.random.Generator, text: Ids, size: int) -> Ids:
+def weave_copies(rng: np.random.Generator, text: NDArray[Any], size: int) -> NDArray[Any]:
     """`size` ids: spans of a text in its order, each followed by a copy.
 
     Raises:

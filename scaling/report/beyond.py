@@ -102,7 +102,7 @@ def list_probe_rows(beyond: Beyond) -> list[tuple[str, ...]]:
 
 def list_family_rows(compared: Sequence[Comparison], scale: LossScale) -> list[tuple[str, ...]]:
     """A row for each comparison."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in compared:
         interval = one.multiplier_interval
         first, second = (name or "?" for name in one.families)
