@@ -86,6 +86,10 @@ SOURCES: dict[str, Source] = {
             reader="scaling.data.brackets:prepare_brackets", once=True,
         ),
         Source(
+            name="copies", kind="tokens", keys=("tokens", "seed"), needs=("tokens",),
+            reader="scaling.data.copies:prepare_copies", once=True,
+        ),
+        Source(
             name="pairs", kind="tokens", keys=("tokens", "seed", "vocab_size", "pairs"),
             needs=("tokens", "vocab_size", "pairs"),
             reader="scaling.data.pairs:prepare_pairs", once=True,
