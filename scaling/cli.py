@@ -18,6 +18,7 @@ from scaling._version import __version__
 from scaling.units import clean_text
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
+from scaling.verbs.exporting import export
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.reading import read
@@ -34,7 +35,7 @@ _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, sample),
     "Train more, or elsewhere": (suggest, submit),
-    "Watch and keep": (status, logs, cancel, retry, verify, track),
+    "Watch and keep": (status, logs, cancel, retry, verify, track, export),
 }
 
 

@@ -48,6 +48,8 @@ ROOMS = {
     "pyarrow": {"tables/parquet_rows.py", "data/columnar.py"},
     "datasets": {"data/columnar.py"},
     "tokenizers": {"data/tokenizers.py"},
+    "transformers": {"training/huggingface"},
+    "safetensors": {"training/huggingface/files.py"},
     "pydantic": {"sweep"},
     "yaml": {"sweep/strict_yaml.py"},
     "click": {"cli.py", "verbs"},

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import Shards
-from scaling.data.tokenizers import Tokens
 from scaling.units import IntArray
 
 

@@ -31,8 +31,9 @@ from numpy.typing import NDArray
 
 from scaling.data.corpora import read_documents, refuse
 from scaling.data.documents import Document, digest_documents
+from scaling.data.plain_tokenizers import Tokens
 from scaling.data.split import measure_overlap, split_documents
-from scaling.data.tokenizers import Tokenizer, Tokens, read_tokenizer, train_tokenizer
+from scaling.data.tokenizers import Tokenizer, read_tokenizer, train_tokenizer
 from scaling.errors import CorpusError, IntegrityError
 from scaling.files import faults
 from scaling.files.durable import blaming_machine, digest_file, write_durably

@@ -21,9 +21,9 @@ import numpy as np
 
 from scaling.data.corpora import refuse
 from scaling.data.files import list_files
+from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import Draft, PreparedCorpus, prepare_once
 from scaling.data.split import measure_overlap
-from scaling.data.tokenizers import Tokens
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import IntArray

@@ -16,23 +16,24 @@ Source of BPE: Sennrich et al. 2016, arXiv:1508.07909; over bytes: Radford et al
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from scaling.data.plain_tokenizers import (
+    BYTE_TOKENS,
+    PIECES,
+    SPACE,
+    ByteTokenizer,
+    CharacterTokenizer,
+    Tokens,
+    WordTokenizer,
+)
 from scaling.errors import CorpusError, IntegrityError, UsageError
 from scaling.sweep.tokenizer_names import BYTES, CHARACTERS, split_name
 
-Tokens: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
-
-_PIECES = re.compile(rb"\s+|\S+")  # of bytes: white space is ASCII's
-_SPACE = b" "
-_BYTE_TOKENS = 256
-_HEX_TOKENS = 16
 # A pair or word that stands once in the training text would be a token hardly ever trained.
 _LEAST_COUNT = 2
 
@@ -106,115 +107,6 @@ def read_tokenizer(name: str, content: bytes) -> Tokenizer:
         raise IntegrityError(f"not a stored tokenizer {name!r} ({error!r:.80})") from error
 
 
-class ByteTokenizer:
-    """One token per byte; byte 0, which text does not contain, separates documents."""
-
-    name = BYTES
-    vocab_size = _BYTE_TOKENS
-    separator = 0
-
-    def encode(self, text: bytes) -> Tokens:
-        return np.frombuffer(text, dtype=np.uint8)
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        return bytes(ids)
-
-    def to_json(self) -> bytes:
-        return b"{}"
-
-
-class CharacterTokenizer:
-    """One token per known character.
-
-    Ids: 0 the separator, 1 to 16 hexadecimal digits, then the characters in their order.
-    """
-
-    name = CHARACTERS
-    separator = 0
-
-    def __init__(self, characters: str) -> None:
-        self._characters = characters
-        self._codes = np.array([ord(one) for one in characters], dtype=np.uint32)
-        self.vocab_size = 1 + _HEX_TOKENS + len(characters)
-
-    def encode(self, text: bytes) -> Tokens:
-        codes = np.frombuffer(text.decode().encode("utf-32-le"), dtype="<u4")
-        place = np.searchsorted(self._codes, codes)
-        known = self._codes[np.minimum(place, len(self._codes) - 1)] == codes
-        ids = (place + 1 + _HEX_TOKENS).astype(np.uint32)
-        parts, start = [], 0
-        for at in np.flatnonzero(~known).tolist():
-            digits = [int(digit, 16) + 1 for digit in chr(codes[at]).encode().hex()]
-            parts += [ids[start:at], np.array(digits, dtype=np.uint32)]
-            start = at + 1
-        return np.concatenate([*parts, ids[start:]])
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        text, digits = bytearray(), ""
-        for one in ids:
-            if one <= _HEX_TOKENS:
-                digits += f"{one - 1:x}"
-                continue
-            text += bytes.fromhex(digits) + self._characters[one - 1 - _HEX_TOKENS].encode()
-            digits = ""
-        return bytes(text) + bytes.fromhex(digits)
-
-    def to_json(self) -> bytes:
-        return json.dumps({"characters": self._characters}).encode()
-
-
-class WordTokenizer:
-    """One token per known word or run of white space, one per byte of any other.
-
-    Ids: 0 to 255 bytes (0 is the separator), then the words in their order. With `implied_space` a
-    single space between two words is not written, unless both are spelled: their bytes would run
-    into one another.
-    """
-
-    separator = 0
-
-    def __init__(self, words: Sequence[bytes], *, implied_space: bool) -> None:
-        self._words = tuple(words)
-        self._ids = {word: _BYTE_TOKENS + index for index, word in enumerate(words)}
-        self._implied = implied_space
-        self.vocab_size = _BYTE_TOKENS + len(words)
-        kind = "words" if implied_space else "words+space"
-        self.name = f"{kind}:{self.vocab_size}"
-
-    def encode(self, text: bytes) -> Tokens:
-        pieces = _PIECES.findall(text)
-        known = [self._ids.get(piece) for piece in pieces]
-        ids: list[int] = []
-        last = len(pieces) - 1
-        for at, (piece, one) in enumerate(zip(pieces, known, strict=True)):
-            if one is not None:
-                ids.append(one)
-            elif not (
-                self._implied
-                and piece == _SPACE
-                and 0 < at < last
-                and (known[at - 1] is not None or known[at + 1] is not None)
-            ):
-                ids.extend(piece)
-        return np.array(ids, dtype=np.uint32)
-
-    def decode(self, ids: Sequence[int]) -> bytes:
-        return b"".join(self._join(ids))
-
-    def _join(self, ids: Iterable[int]) -> Iterator[bytes]:
-        before = None  # "known" or "spelled" after a word, None after white space
-        for one in ids:
-            piece = bytes([one]) if one < _BYTE_TOKENS else self._words[one - _BYTE_TOKENS]
-            here = None if piece.isspace() else "spelled" if one < _BYTE_TOKENS else "known"
-            if self._implied and before and here and (before, here) != ("spelled", "spelled"):
-                yield _SPACE
-            yield piece
-            before = here
-
-    def to_json(self) -> bytes:
-        return json.dumps({"words": [word.decode() for word in self._words]}).encode()
-
-
 class BpeTokenizer:
     """Byte-level BPE of the tokenizers library; the token of byte 0 separates documents."""
 
@@ -222,6 +114,7 @@ class BpeTokenizer:
         self._inner = inner
         self.vocab_size = int(inner.get_vocab_size())
         self.name = f"bpe:{self.vocab_size}"
+        self.separator_token = _NUL
         self.separator = int(inner.token_to_id(_NUL))
 
     def encode(self, text: bytes) -> Tokens:
@@ -264,11 +157,11 @@ def _read_bpe(content: str) -> BpeTokenizer:
 def _collect_words(texts: Sequence[bytes], size: int, *, implied_space: bool) -> WordTokenizer:
     counts: Counter[bytes] = Counter()
     for text in texts:
-        counts.update(_PIECES.findall(text))
+        counts.update(PIECES.findall(text))
     if implied_space:
-        del counts[_SPACE]  # rarely written, and then by its byte
+        del counts[SPACE]  # rarely written, and then by its byte
     frequent = [(-count, word) for word, count in counts.items() if count >= _LEAST_COUNT]
-    words = [word for _, word in sorted(frequent)[: size - _BYTE_TOKENS]]
+    words = [word for _, word in sorted(frequent)[: size - BYTE_TOKENS]]
     tokenizer = WordTokenizer(words, implied_space=implied_space)
     asked = f"{tokenizer.name.partition(':')[0]}:{size}"
     _check_filled(asked, size, tokenizer.vocab_size, len(texts))

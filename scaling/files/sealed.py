@@ -113,6 +113,9 @@ def _check_value(hint: Any, value: object, where: str) -> Any:
     if origin is Literal:
         if isinstance(value, str) and value in typing.get_args(hint):
             return value
+    elif hint is bool:
+        if isinstance(value, bool):
+            return value
     elif hint is int:
         if type(value) is int and abs(value) <= _INT_LIMIT:
             return value

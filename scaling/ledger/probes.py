@@ -34,7 +34,6 @@ FOLDER = "probes"
 # A file of this name that a trainer leaves, and its result rests on, reports values:
 # {"accuracy": {"value": 0.81, "standard_error": 0.01}}.
 REPORTED_FILE = "probes.json"
-WEIGHTS_FILE = "weights.pt"
 _LIMIT_BYTES = 100_000
 _LIMIT_FILES = 1_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}-[0-9]{1,9}(-[0-9a-f]{8})?\.json")

@@ -75,6 +75,7 @@ class Probe:
         needs_weights: Whether the function looks at the model.
         options: Those it has, with their defaults.
         demands: What it asks of a sweep (`probe_demands`).
+        beside: The probe that it is the control of, or the bound, and is drawn beside.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Probe:
     needs_weights: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     demands: tuple[Demand, ...] = ()
+    beside: str = ""
 
     def load(self) -> Callable[[Any], Measured]:
         """The function, imported now.
@@ -167,8 +169,8 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      {"options": {"share": 0.25}, "unit": "nats/token", "direction": "lower"}),
     ("context_floor", "positions:measure_floor",
      "a of L(T) = a + b·T^−c, the loss by position T in the context", _LAW),
-    ("context_rise", "positions:measure_rise", "b of it", _LAW),
-    ("context_exponent", "positions:measure_exponent", "c of it",
+    ("context_rise", "positions:measure_rise", "b of L(T) = a + b·T^−c", _LAW),
+    ("context_exponent", "positions:measure_exponent", "c of L(T) = a + b·T^−c",
      {**_LAW, "direction": "higher", "unit": ""}),
     ("context_gain", "positions:measure_context_gain",
      "loss near position `early` less that near `late`",
@@ -177,26 +179,29 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("gradient_decay", "gradients:measure_decay",
      "rate at which a loss's gradient falls with distance, over `lags` tokens", _GRADIENT),
     ("gradient_decay_start", "gradients:measure_decay_at_start",
-     "the same before the first step", {**_GRADIENT, "needs_weights": False}),
+     "the same before the first step",
+     {**_GRADIENT, "needs_weights": False, "beside": "gradient_decay"}),
     ("longest_match", "matches:measure_match",
      "longest stretch of generated text that was trained on, mean", _MATCH),
     ("longest_match_control", "matches:measure_control",
-     "the same of held-out text of equal length", _MATCH),
+     "the same of held-out text of equal length", {**_MATCH, "beside": "longest_match"}),
     ("source_precision", "known_source:measure_precision",
      "cross-entropy of generated text under the known source, above its floor",
      {"options": {"samples": 64, "temperature": 1.0}, "unit": "nats/token", "direction": "lower",
       "demands": (source("synthetic"), count("samples"), positive("temperature"))}),
     ("source_recall", "known_source:measure_recall", "loss above the floor of the known source",
-     {**_LAW, "demands": (source("synthetic"),)}),
+     {**_LAW, "demands": (source("synthetic"),), "beside": "source_precision"}),
     ("grammar_accepted", "grammar:measure_accepted",
      "share of generated strings of `tokens` tokens that the grammar accepts", _GRAMMAR),
     ("grammar_bound", "grammar:measure_bound",
-     "what that share cannot be below: exp(−(L − E)·tokens)", _GRAMMAR),
+     "what that share cannot be below: exp(−(L − E)·tokens)",
+     {**_GRAMMAR, "beside": "grammar_accepted"}),
     ("code_valid", "python_code:measure_valid",
      "share of `lines` generated lines of code that Python parses", _CODE),
     ("code_valid_ngram", "python_code:measure_ngram",
-     "the same of n-grams of order `order`, of equal length", _CODE),
-    ("code_valid_text", "python_code:measure_text", "the same of the held-out text there", _CODE),
+     "the same of n-grams of order `order`, of equal length", {**_CODE, "beside": "code_valid"}),
+    ("code_valid_text", "python_code:measure_text", "the same of the held-out text there",
+     {**_CODE, "beside": "code_valid"}),
     ("recall_accuracy", "recalling:measure_accuracy",
      "share of values recalled, of `pairs` pairs (0: the corpus's)",
      {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,

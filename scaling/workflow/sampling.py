@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from scaling.data.plain_tokenizers import ByteTokenizer
 from scaling.data.shards import find_prepared, open_tokenizer
-from scaling.data.tokenizers import ByteTokenizer, Tokenizer
+from scaling.data.tokenizers import Tokenizer
 from scaling.errors import UsageError
-from scaling.ledger.probes import WEIGHTS_FILE
+from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
@@ -120,7 +121,7 @@ def open_sampler(
             prompt and tokens are longer than its context.
     """
     stored = open_results(folder)
-    result = _choose_run(stored, run)
+    result = choose_run(stored, run)
     language, separator = _open_language(stored.facts, folder)
     ids = language.encode(prompt)
     if not ids:
@@ -143,7 +144,16 @@ def open_sampler(
     )
 
 
-def _choose_run(stored: StoredSweep, prefix: str | None) -> RunResult:
+def choose_run(stored: StoredSweep, prefix: str | None) -> RunResult:
+    """The run with kept weights that `prefix` names.
+
+    Args:
+        stored: The results.
+        prefix: How its run_id begins; None: the finished run of the lowest loss.
+
+    Raises:
+        UsageError: There is none, or its weights are not here.
+    """
     results = stored.results.results
     if prefix is None:
         finished = [one for one in results.values() if one.status == "finished"]
@@ -186,16 +196,25 @@ def _open_language(facts: CorpusFacts, folder: Path) -> tuple[_Language, int | N
     """How prompts are read, and which id ends a document."""
     if facts.tokenizer == NO_TOKENIZER:
         return _Ids(facts.vocab_size), None
-    tokenizer: Tokenizer = ByteTokenizer()
-    if facts.tokenizer != BYTES:
-        prepared = find_prepared(folder.parent / ".cache" / "corpora", facts.digest)
-        if prepared is None:
-            raise UsageError(
-                f"{folder}: tokenizer {facts.tokenizer} lies with the prepared corpus, which is "
-                'not here.\n"scaling plan SWEEP.yaml" prepares it again.'
-            )
-        tokenizer = open_tokenizer(prepared)
+    tokenizer = find_tokenizer(facts, folder)
     return _Text(tokenizer), tokenizer.separator
+
+
+def find_tokenizer(facts: CorpusFacts, folder: Path) -> Tokenizer:
+    """The tokenizer of the text that a results folder's runs read.
+
+    Raises:
+        UsageError: It lies with the prepared corpus, which is not here.
+    """
+    if facts.tokenizer == BYTES:
+        return ByteTokenizer()
+    prepared = find_prepared(folder.parent / ".cache" / "corpora", facts.digest)
+    if prepared is None:
+        raise UsageError(
+            f"{folder}: tokenizer {facts.tokenizer} lies with the prepared corpus, which is "
+            'not here.\n"scaling plan SWEEP.yaml" prepares it again.'
+        )
+    return open_tokenizer(prepared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,11 +231,7 @@ class _Text:
                              f"{self.tokenizer.name} needs.") from None  # fmt: skip
 
     def decode(self, ids: Sequence[int]) -> str:
-        try:
-            text = self.tokenizer.decode(list(ids))
-        except ValueError:  # a character that is spelled by its digits ends in their middle
-            return self.decode(ids[:-1])
-        return codecs.decode(text, errors="replace")
+        return codecs.decode(self.tokenizer.decode(list(ids)), errors="replace")
 
 
 @dataclass(frozen=True, slots=True)

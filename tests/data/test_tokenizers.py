@@ -71,6 +71,13 @@ def test_an_unknown_character_costs_two_digits_for_each_of_its_bytes() -> None:
     assert tokenizer.vocab_size == 1 + 16 + len(set(b"".join(TEXTS).decode()))
 
 
+def test_a_digit_that_spells_no_byte_is_no_text() -> None:
+    tokenizer = read_tokenizer("characters", b'{"characters": "ab"}')
+    digit, a = 1 + 0xC, 17
+    assert tokenizer.decode([a, digit, a]) == b"a\xffa"
+    assert tokenizer.decode([a, tokenizer.separator, digit, digit]) == b"a\0\xcc"
+
+
 def test_a_space_between_known_words_is_a_token_only_where_it_was_asked_for() -> None:
     text = b"w01 w02 w03"
     assert len(TRAINED["words:290"].encode(text)) == 3

@@ -141,16 +141,9 @@ def _measure_all(
         trained.look_up()
     real = text[starts[:, None] + np.arange(tokens)].astype(np.int64)
     return tuple(
-        sum(is_python(_decode(tokenizer, row), lines) for row in part.tolist()) / samples
+        sum(is_python(tokenizer.decode(row), lines) for row in part.tolist()) / samples
         for part in (np.stack(steps, axis=1), controls, real)
     )
-
-
-def _decode(tokenizer: Tokenizer, ids: Sequence[int]) -> bytes:
-    try:
-        return tokenizer.decode(ids)
-    except ValueError:  # a character whose digits are none: no text, so no Python
-        return b""
 
 
 def _find_line_starts(
@@ -171,7 +164,4 @@ def _find_line_starts(
 def _ends_line(tokenizer: Tokenizer, token: int) -> bool:
     if token == tokenizer.separator:
         return False
-    try:
-        return tokenizer.decode([token]).endswith(_NEWLINE)
-    except ValueError:  # a digit of a character that is spelled
-        return False
+    return tokenizer.decode([token]).endswith(_NEWLINE)
