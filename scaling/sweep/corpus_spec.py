@@ -88,6 +88,15 @@ class CorpusSpec(SpecModel):
         description="`pairs`: pairs of key and value in an example of 4 · pairs + 1 tokens; of a "
         "list, examples have each of its numbers in turn",
     )
+    length: Annotated[Count, Field(le=2**14)] | None = Field(
+        None, description="`copying`: letters of a string, of which an example has 2 · length + 2"
+    )
+    digits: Annotated[Count, Field(le=6)] | None = Field(
+        None, description="`arithmetic`: of an operand; a sum is 3 · digits + 4 tokens"
+    )
+    examples: Annotated[Count, Field(ge=20, le=10**7)] | None = Field(
+        None, description="`arithmetic`: how many sums are trained on; a pass sees each once"
+    )
 
     @property
     def epochs_allowed(self) -> float:

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeAlias
 from scaling.sweep.probe_demands import (
     Demand,
     Option,
+    asking,
     count,
     fit_context,
     fit_twice,
@@ -156,6 +157,10 @@ _GRAMMAR: dict[str, Any] = {
     "direction": "higher",
     "bound": 1.0,
 }
+_ANSWER: dict[str, Any] = {
+    "options": {"questions": 512}, "demands": (asking, count("questions")), "direction": "higher",
+    "bound": 1.0,
+}  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
 # (name, its function in `training/probes`, meaning, facts)
 _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
@@ -201,6 +206,23 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "share of values recalled, of `pairs` pairs (0: the corpus's)",
      {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,
       "demands": (source("pairs"), count("samples"), pairs_fit)}),
+    ("answer_exact", "answers:measure_exact",
+     "share of `questions` held-out questions whose whole answer is right", _ANSWER),
+    ("answer_accuracy", "answers:measure_accuracy",
+     "share of tokens of the answers that are right, each after the right ones before it",
+     _ANSWER),
+    ("answer_accuracy_free", "answers:measure_accuracy_free",
+     "the same after what the model itself wrote", _ANSWER),
+    ("answer_null", "answers:measure_null",
+     "answer_accuracy to the power of an answer's tokens: exact answers if tokens erred "
+     "independently", _ANSWER),
+    ("answer_probability", "answers:measure_probability",
+     "probability of the whole right answer, mean", _ANSWER),
+    ("answer_loss", "answers:measure_loss", "loss on the tokens of the answers",
+     {**_ANSWER, "unit": "nats/token", "direction": "lower", "bound": None}),
+    ("answer_brier", "answers:measure_brier",
+     "squared distance of the predicted probabilities from the right token, mean",
+     {**_ANSWER, "direction": "lower", "bound": None}),
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",
      {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",
