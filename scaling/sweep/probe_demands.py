@@ -92,7 +92,7 @@ def source(name: str) -> Demand:
     return check
 
 
-def asking(options: Mapping[str, Option], ground: Ground) -> str:
+def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
     """A corpus that can ask questions."""
     able = [one.name for one in SOURCES.values() if one.questions]
     if ground.source in able:

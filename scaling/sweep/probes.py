@@ -20,7 +20,7 @@ from typing import Any, Literal, TypeAlias
 from scaling.sweep.probe_demands import (
     Demand,
     Option,
-    asking,
+    asks_questions,
     count,
     fit_context,
     fit_twice,
@@ -158,7 +158,7 @@ _GRAMMAR: dict[str, Any] = {
     "bound": 1.0,
 }
 _ANSWER: dict[str, Any] = {
-    "options": {"questions": 512}, "demands": (asking, count("questions")), "direction": "higher",
+    "options": {"questions": 512}, "demands": (asks_questions, count("questions")), "direction": "higher",
     "bound": 1.0,
 }  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
