@@ -158,8 +158,8 @@ _GRAMMAR: dict[str, Any] = {
     "bound": 1.0,
 }
 _ANSWER: dict[str, Any] = {
-    "options": {"questions": 512}, "demands": (asks_questions, count("questions")), "direction": "higher",
-    "bound": 1.0,
+    "options": {"questions": 512}, "demands": (asks_questions, count("questions")),
+    "direction": "higher", "bound": 1.0,
 }  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
 # (name, its function in `training/probes`, meaning, facts)
