@@ -24,6 +24,7 @@ from scaling.units.losses import NATS, LossScale
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
     from scaling.compare.vocabularies import VocabularyComparison
+    from scaling.fitting.abilities.ability import Ability
     from scaling.fitting.backtest import Backtest
     from scaling.sweep.spec import SweepSpec
 
@@ -73,6 +74,7 @@ class ReportData:
         csv: Every result as CSV; empty where there is none.
         vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
         recipes: The file's recipes compared; None likewise.
+        abilities: The sweep's abilities, judged.
         origin: The table of runs behind the report; None for a sweep.
         scale: The unit of losses, in all that is shown; values here are in nats.
     """
@@ -104,6 +106,7 @@ class ReportData:
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
     recipes: RecipeComparison | None = None
+    abilities: tuple[Ability, ...] = ()
     origin: TableSource | None = None
     scale: LossScale = NATS
 

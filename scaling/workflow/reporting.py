@@ -23,6 +23,7 @@ from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
 from scaling.words.commands import quote_command
+from scaling.workflow.abilities import judge_stored
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.siblings import compare_siblings, open_siblings
 from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
@@ -110,6 +111,7 @@ def report_sweep(
         csv=render_index(stored.ledger, stored.results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
+        abilities=judge_stored(stored, found.table),
         scale=scale,
     )
     folder = root / "reports" / stored.spec.name

@@ -35,8 +35,9 @@ EARLY = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredCell:
-    """What the runs of one (N, D) scored: means over seeds, and how many lie in the lowest quarter,
-    the middle half and the highest quarter between chance and ceiling."""
+    """What the runs of one (N, D) scored: means over seeds (`successful`: over those that succeed),
+    and how many lie in the lowest quarter, the middle half and the highest quarter between chance
+    and ceiling."""
 
     params: float
     tokens: float
@@ -44,6 +45,7 @@ class ScoredCell:
     sharp: float
     smooth: float | None
     null: float | None
+    successful: float | None
     low: int
     middle: int
     high: int
@@ -57,6 +59,7 @@ class ScoredCell:
             "sharp": self.sharp,
             "smooth": self.smooth,
             "null": self.null,
+            "sharp_of_successful": self.successful,
             "quarters": {"low": self.low, "middle": self.middle, "high": self.high},
         }
 
@@ -105,6 +108,11 @@ class Ability:
     predictability: Predictability
     null: NullComparison
     progress: float | None
+
+    @property
+    def fitted(self) -> bool:
+        """Whether anything could be fitted: P(success), or both steps of a forecast."""
+        return self.success.midpoint is not None or self.two_steps is not None
 
     @property
     def rises(self) -> bool:
@@ -205,6 +213,7 @@ def write_contract(abilities: tuple[Ability, ...], source: str, reason: str = ""
 
 def _list_cells(scores: Scores) -> tuple[ScoredCell, ...]:
     ends, count = count_ends(scores), scores.count()
+    won = np.where(scores.score >= scores.threshold, scores.score, np.nan)
     columns = zip(
         scores.params.tolist(),
         scores.tokens.tolist(),
@@ -212,12 +221,14 @@ def _list_cells(scores: Scores) -> tuple[ScoredCell, ...]:
         scores.average(scores.score).tolist(),
         _average(scores, scores.smooth),
         _average(scores, scores.null),
+        _average(scores, won),
         ends.low.tolist(),
         ends.middle.tolist(),
         ends.high.tolist(),
         strict=True,
     )
-    names = ("params", "tokens", "runs", "sharp", "smooth", "null", "low", "middle", "high")
+    names = ("params", "tokens", "runs", "sharp", "smooth", "null", "successful")
+    names += ("low", "middle", "high")
     return tuple(ScoredCell(**dict(zip(names, row, strict=True))) for row in columns)
 
 

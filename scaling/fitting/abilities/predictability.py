@@ -259,12 +259,12 @@ def _judge_modes(scores: Scores) -> Criterion:
     fewest = int(count.min())
     chance = find_chance_of_ends(ends.rarer, ends.middle)
     split = np.flatnonzero(ends.rarer)
-    where = ", ".join(
-        f"{format_count(scores.size[at])}: {ends.low[at]} low, {ends.middle[at]} between, "
-        f"{ends.high[at]} high"
+    where = "; ".join(
+        f"of {format_count(scores.size[at])}, {ends.low[at]} seeds are low, {ends.middle[at]} between "
+        f"and {ends.high[at]} high"
         for at in split[np.argsort(-ends.rarer[split], kind="stable")][:2]
     )
-    seen = f"p = {chance:.2g}" + (f" ({where})" if where else ": no size has seeds at both ends")
+    seen = f"{where or 'no size has seeds at both ends'} (p = {chance:.2g})"
     passed: bool | None = chance >= MAX_ALARM
     if passed and fewest < FEWEST_SEEDS:
         passed = None
