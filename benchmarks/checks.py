@@ -2,17 +2,23 @@
 
     python benchmarks/checks.py alarms [--sweeps 1000]      # simulated sweeps of a known law
     python benchmarks/checks.py divergence [--seeds 6]      # short runs of the trainer, high rates
+    python benchmarks/checks.py repeats --results results/reference … [--repeats 20]
 
 `alarms`: sweeps as the quickstart (5 budgets × 5 sizes, 4 second seeds) and the reference (5 × 7,
 7) plan them. `divergence`: models of 8 × 2 and 16 × 2 on 8000 tokens of the synthetic text, 250
 steps of 32 tokens, at multiples of the recipe's rate: how many are above the unigram entropy half
-way and at the end, and how many count as diverged.
+way and at the end, and how many count as diverged. `repeats`: the runs of a
+results folder with losses drawn from Chinchilla's law as fitted to the folder's own runs or to
+those of `--law`, with Gaussian noise of that fit's seeds: in how many repeats each check of `fit`
+fails.
 """
 
 import argparse
 import statistics
 import sys
 import tempfile
+import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +26,18 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "fitting"))
 from known_law import NOISE, TRUTH, bend_frontier, design_isoflop
 
+from scaling.errors import ScalingWarning
 from scaling.fitting.budgets import group_budgets
 from scaling.fitting.checks.regime import check_regime
 from scaling.fitting.checks.seed_spread import check_seed_spread
 from scaling.fitting.checks.training import check_training
+from scaling.fitting.every_approach import fit_runs
 from scaling.fitting.fitted import Check
 from scaling.fitting.isoflop import fit_curves
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
+from scaling.workflow.stored import read_runs
 
 # Budgets, sizes, ends [FLOPs], second seeds.
 DESIGNS = {"quickstart": (5, 5, (3e10, 6.5e11), 4), "reference": (5, 7, (2e10, 3.2e11), 7)}
@@ -163,15 +172,45 @@ def measure_divergence(seeds: int) -> None:
                 )
 
 
+def repeat_sweeps(folders: list[Path], law: Path | None, repeats: int) -> None:
+    """Print in how many simulated repeats of each folder's runs each check fails."""
+    warnings.simplefilter("ignore", ScalingWarning)
+    for folder in folders:
+        table, _ = read_runs(folder)
+        believed = fit_runs(
+            read_runs(law)[0] if law else table, family="chinchilla", bootstrap=None
+        )
+        assert believed.law is not None
+        assert believed.replicate_sigma is not None
+        letters = np.array(list(believed.law.params.values()))
+        expected = CHINCHILLA.loss(letters, table.params, table.tokens)
+        failed: Counter[str] = Counter()
+        for repeat in range(repeats):
+            noise = np.random.default_rng(repeat).normal(size=len(table))
+            drawn = table.replace(loss=expected * np.exp(believed.replicate_sigma * noise))
+            fit = fit_runs(drawn, bootstrap=100, seed=repeat)
+            failed.update(one.code for one in fit.checks if one.passed is False)
+        told = ", ".join(f"{code} {count}" for code, count in failed.most_common()) or "none"
+        print(
+            f"{folder.name}, σ {believed.replicate_sigma:.2%}, {repeats} repeats; failed: {told}",
+            flush=True,
+        )
+
+
 def main() -> None:
     """Read the options and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["alarms", "divergence"])
+    parser.add_argument("what", choices=["alarms", "divergence", "repeats"])
+    parser.add_argument("--results", type=Path, nargs="*", default=[])
+    parser.add_argument("--law", type=Path)
+    parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--sweeps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, default=6)
     asked = parser.parse_args()
     if asked.what == "alarms":
         count_alarms(asked.sweeps)
+    elif asked.what == "repeats":
+        repeat_sweeps(asked.results, asked.law, asked.repeats)
     else:
         measure_divergence(asked.seeds)
 

@@ -5,9 +5,9 @@
         french='CORPORA/eltec_fra/*.txt' c='/usr/include/**/*.h'
 
 A text is NAME=SOURCE; a SOURCE is `novels`, `python-stdlib`, `synthetic:SEED`, or globs of text
-files joined by commas. Files are taken in the order of their SHA-256 until 24 MB are full, so that
-a sample does not follow the alphabet; the recipe of every text (files, bytes, digest of the
-prepared corpus) is written beside the CSV as JSON.
+files joined by commas, which may be compressed (.gz). Files are taken in the order of their
+SHA-256 until 24 MB are full, so that a sample does not follow the alphabet; the recipe of every
+text (files, bytes, digest of the prepared corpus) is written beside the CSV as JSON.
 
 Each text gets two sweeps in FOLDER: `NAME` (5 budgets of 7e10 to 6.5e11 FLOPs, 5 sizes, 4
 replicates: the quickstart's grid) and `NAME-far` (5 sizes within ×3 of 150k parameters at 6.5e12).
@@ -17,6 +17,7 @@ loss, loss_se, seed. A text whose CSV rows are written is not trained again.
 
 import argparse
 import glob
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -28,7 +29,9 @@ from scaling.workflow.stored import read_runs
 from scaling.workflow.training import open_ledger, train_sweep
 
 TEXT_BYTES = 24_000_000
-GRID = "{budgets: [7e10, 1.2e11, 2.1e11, 3.7e11, 6.5e11], sizes: 5, span: 4}"
+GRID = (
+    "{budgets: [7e10, 1.2e11, 2.1e11, 3.7e11, 6.5e11], sizes: 5, span: 4, prior: {params: 15000}}"
+)
 FAR = "{budgets: [6.5e12], sizes: 5, span: 3, prior: {params: 150000, flops: 6.5e12}}"
 SWEEP = """\
 name: {name}
@@ -37,7 +40,7 @@ model: {{family: transformer, seq_len: 128}}
 grid: {grid}
 seeds: [0]
 replicates: {replicates}
-resources: {{cpus_per_run: 1}}
+resources: {{cpus_per_run: 1, precision: mixed}}
 keep_weights: false
 """
 
@@ -51,6 +54,8 @@ def choose_files(patterns: list[str]) -> list[tuple[Path, bytes]]:
             if not path.is_file() or path.is_symlink():
                 continue
             content = path.read_bytes()
+            if path.suffix == ".gz":
+                content = gzip.decompress(content)
             try:
                 content.decode("utf-8")
             except UnicodeDecodeError:

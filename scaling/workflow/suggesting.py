@@ -104,8 +104,8 @@ def suggest_cells(
         spec, facts, plan = source.spec, source.facts, source.plan
         cost = make_sweep_cost(spec, facts, "matmul")
         table = tabulate_sweep(source)
-        fit = fit_table(table, source, FitOptions(family="chinchilla"))
-        prior = read_prior(fit, sigma=noise)
+        fit = fit_table(table, source, FitOptions())
+        prior = read_prior(fit, sigma=noise, answering=True)
         done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
         laws, rate = _list_laws(fit), measure_rate(fit)
     else:
@@ -194,7 +194,7 @@ def suggest_beside(
         if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
             raise QueryError(f"--{name} is {value} FLOPs; give a positive number below 1e40.")
     fit = fit_table(table, None, FitOptions())
-    prior = read_prior(fit, sigma=noise)
+    prior = read_prior(fit, sigma=noise, answering=True)
     done = Points(params=table.params, tokens=table.tokens, flops=list_flops(table))
     _verify_reach(forecast, spend=spend, trained=done.flops.tolist())
     largest = min(spend, forecast)
@@ -290,7 +290,9 @@ def _add_cells(
 
 
 def _list_laws(fit: Fit) -> FloatArray:
-    """A few laws that a fit believes: its own, and draws evenly through its bootstrap."""
+    """A few laws whose slopes a fit believes: Chinchilla's own, and draws evenly through its
+    bootstrap. Where a forecast lies and how far it may err is the ensemble's affair (`read_prior`);
+    what a run tells of it is much the same under every member."""
     assert fit.law is not None
     if fit.law.family != "chinchilla":
         raise UsageError(
