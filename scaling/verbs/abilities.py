@@ -87,6 +87,8 @@ def abilities(
 
     how = read_how(options | {"count": "matmul"})
     how.pop("metric")
+    if options["loss_unit"] != "nats" and source.is_dir():
+        raise click.UsageError("--loss-unit says how a table is read; a folder is in nats.")
     try:
         table, stored, names = read_abilities(source, how, sharp=sharp, smooth=smooth, null=null)
     except NoFitError as error:

@@ -200,7 +200,8 @@ def _say_doubt(ability: Ability) -> str:
     if ability.null.agreement == "no_null":
         return f"{ability.names.sharp} has no null (p^L) here"
     if ability.null.agreement == "agrees":
-        return f"no run states {ability.names.smooth}"
+        unstated = all(one.smooth is None for one in ability.cells)
+        return f"no run states {ability.names.smooth}" if unstated else "no size is at chance"
     return "noise, or too few sizes between chance and bound, hide the difference from p^L"
 
 

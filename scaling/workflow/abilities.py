@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.errors import NoFitError, TableError, UsageError
-from scaling.fitting.abilities.names import AbilityNames, list_abilities, name_companions
+from scaling.fitting.abilities.names import (
+    LOSS,
+    AbilityNames,
+    list_abilities,
+    name_companions,
+)
 from scaling.ledger.contents import holds_sweep
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
@@ -15,6 +20,7 @@ from scaling.workflow.stored import StoredSweep, read_runs
 
 if TYPE_CHECKING:
     from scaling.fitting.abilities.ability import Ability
+    from scaling.fitting.abilities.scores import Scores
 
 
 def read_abilities(
@@ -48,9 +54,9 @@ def read_abilities(
                 f"{source} is a table: say which column is the ability (--sharp), and what stands "
                 "beside it (--smooth, --null)."
             )
-        names = AbilityNames(sharp, smooth or "loss", null)
-        asked = [one for one in (names.sharp, names.smooth, names.null) if one and one != "loss"]
-        return read_table(source, metrics=asked, **how), None, (names,)
+        names = AbilityNames(sharp, smooth or LOSS, null)
+        asked = dict.fromkeys(one for one in (sharp, names.smooth, null) if one and one != LOSS)
+        return read_table(source, metrics=tuple(asked), **how), None, (names,)
     given = {key: one for key, one in how.items() if key != "count"}
     table, stored = read_runs(source, **given)
     return table, stored, name_abilities(table, sharp=sharp, smooth=smooth, null=null)
@@ -103,7 +109,8 @@ def judge_abilities(
     from scaling.fitting.abilities.ability import judge_ability
     from scaling.fitting.abilities.scores import gather_scores
 
-    gathered, problems = [], []
+    gathered: list[Scores] = []
+    problems: list[str] = []
     for one in names:
         guessed = find_chance(stored, one.sharp) if chance is None else chance
         try:
@@ -119,7 +126,7 @@ def judge_abilities(
 
 def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
     """The abilities of a sweep that its page shows; those that cannot be judged are left out."""
-    judged = []
+    judged: list[Ability] = []
     for one in list_abilities(table):
         try:
             judged += judge_abilities(table, (one,), stored=stored)

@@ -21,7 +21,12 @@ from scaling.fitting.abilities.predictability import (
 )
 from scaling.fitting.abilities.scores import Axis, Scores
 from scaling.fitting.abilities.success import SuccessLaw, fit_success
-from scaling.fitting.abilities.two_steps import TwoSteps, forecast_largest, split_sizes
+from scaling.fitting.abilities.two_steps import (
+    DRAWS,
+    TwoSteps,
+    forecast_largest,
+    split_sizes,
+)
 from scaling.fitting.fitted import finite_or_none
 from scaling.units import FloatArray
 
@@ -168,12 +173,12 @@ class Ability:
         }
 
 
-def judge_ability(scores: Scores, *, seed: int = 0) -> Ability:
+def judge_ability(scores: Scores, *, seed: int = 0, count: int = DRAWS) -> Ability:
     """Everything about an ability.
 
     Args:
         scores: Its runs.
-        seed: Of the draws behind the intervals of forecasts.
+        seed, count: Of the draws behind the intervals of forecasts.
     """
     fitted, held = split_sizes(scores)
     first = judge_sizes(scores.take_cells(fitted) if held.size else scores)
@@ -181,7 +186,7 @@ def judge_ability(scores: Scores, *, seed: int = 0) -> Ability:
     refused = "; ".join(f"{one.code}: {one.seen}" for one in failed)
     steps: TwoSteps | None = None
     if not failed:
-        steps, refused = forecast_largest(scores, level=LEVEL, seed=seed)
+        steps, refused = forecast_largest(scores, level=LEVEL, seed=seed, count=count)
     last = judge_held_out(None if steps is None else steps.error, scores, "nothing was forecast")
     return Ability(
         names=scores.names,
@@ -227,8 +232,8 @@ def _list_cells(scores: Scores) -> tuple[ScoredCell, ...]:
         ends.high.tolist(),
         strict=True,
     )
-    names = ("params", "tokens", "runs", "sharp", "smooth", "null", "successful")
-    names += ("low", "middle", "high")
+    means = ("sharp", "smooth", "null", "successful")
+    names = ("params", "tokens", "runs", *means, "low", "middle", "high")
     return tuple(ScoredCell(**dict(zip(names, row, strict=True))) for row in columns)
 
 

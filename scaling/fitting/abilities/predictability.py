@@ -260,8 +260,8 @@ def _judge_modes(scores: Scores) -> Criterion:
     chance = find_chance_of_ends(ends.rarer, ends.middle)
     split = np.flatnonzero(ends.rarer)
     where = "; ".join(
-        f"of {format_count(scores.size[at])}, {ends.low[at]} seeds are low, {ends.middle[at]} between "
-        f"and {ends.high[at]} high"
+        f"of {format_count(scores.size[at])}, {ends.low[at]} seeds are low, {ends.middle[at]} "
+        f"between, {ends.high[at]} high"
         for at in split[np.argsort(-ends.rarer[split], kind="stable")][:2]
     )
     seen = f"{where or 'no size has seeds at both ends'} (p = {chance:.2g})"

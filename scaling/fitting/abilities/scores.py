@@ -182,6 +182,8 @@ def _find_metrics(table: RunTable, names: AbilityNames) -> tuple[dict[str, Metri
             found[name] = find_metric(table, name)
         except TableError as error:
             problems += error.problems
+    if len(set(asked)) < len(asked):
+        problems.append(f"{table.source}: {', '.join(asked)}: name three different scores")
     if LOSS in (names.sharp, names.null):
         problems.append(f"{table.source}: loss is no share: it can only be the smooth score")
     return found, problems

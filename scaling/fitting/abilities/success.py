@@ -282,7 +282,8 @@ class _Profile:
         return math.inf if step else self.slope, _raise(ends[0]), _raise(ends[1])
 
     def is_step(self) -> bool:
-        return self.best - self.at_slope(self.steepest) < _EQUAL
+        """Whether outcomes are separated (ℓ = 0), or but for one size."""
+        return self.best > -_EQUAL or self.best - self.at_slope(self.steepest) < _EQUAL
 
     def _find_end(self, start: float, side: float, cut: float) -> float:
         """Far away a logistic is flat, and at least (to the left) or at most one half."""

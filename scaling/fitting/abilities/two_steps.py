@@ -44,7 +44,7 @@ HELD_OUT = 2
 # A law of one variable has three coefficients; one size more shows whether it fits.
 FEWEST_FITTED = 4
 # Ends of a 90 % interval are the fifth of each side; a refit of the first step takes 8 ms.
-_DRAWS = 100
+DRAWS = 100
 _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
 
@@ -147,13 +147,14 @@ def split_sizes(scores: Scores) -> tuple[IntArray, IntArray]:
 
 
 def forecast_largest(
-    scores: Scores, *, level: float = 0.9, seed: int = 0
+    scores: Scores, *, level: float = 0.9, seed: int = 0, count: int = DRAWS
 ) -> tuple[TwoSteps | None, str]:
     """Forecast the two largest sizes from the smaller ones.
 
     Args:
         scores: All runs.
-        level, seed: Of the intervals, of their draws.
+        level: Of the intervals.
+        seed, count: Of their draws.
 
     Returns:
         The forecasts, or None and why there are none.
@@ -168,11 +169,11 @@ def forecast_largest(
     below = scores.take_cells(fitted)
     try:
         table, rows = below.make_smooth_table()
-        law, draws, equation, letters = _fit_smooth(table, scores, seed)
+        law, draws, equation, letters = _fit_smooth(table, scores, seed, count)
     except ScalingError as error:
         return None, str(error).splitlines()[0]
-    if len(draws) < _DRAWS // 2:
-        return None, f"{_DRAWS - len(draws)} of {_DRAWS} refits of {scores.names.smooth} failed"
+    if len(draws) < count // 2:
+        return None, f"{count - len(draws)} of {count} refits of {scores.names.smooth} failed"
     facts = table.metric_facts
     link = _Link(scores, table.loss, below.score[rows], below.cell[rows])
     if not link.rises:
@@ -184,7 +185,7 @@ def forecast_largest(
     links = [link.draw(rng) for _ in range(len(draws))]
     assert scores.smooth is not None  # or there is no table of it
     improved = scores.smooth if facts is None else np.asarray(facts.to_loss(scores.smooth))
-    smooth, mean, count = scores.average(improved), scores.average(scores.score), scores.count()
+    smooth, mean, runs = scores.average(improved), scores.average(scores.score), scores.count()
     outcomes = []
     for at in held.tolist():
         n, d = scores.params[at : at + 1], scores.tokens[at : at + 1]
@@ -196,7 +197,7 @@ def forecast_largest(
             Outcome(
                 params=float(n[0]),
                 tokens=float(d[0]),
-                runs=int(count[at]),
+                runs=int(runs[at]),
                 smooth=said,
                 smooth_measured=float(smooth[at]),
                 forecast=link(said),
@@ -221,7 +222,7 @@ def _find_error(scores: Scores, cell: int) -> float:
 
 
 def _fit_smooth(
-    table: RunTable, scores: Scores, seed: int
+    table: RunTable, scores: Scores, seed: int, count: int
 ) -> tuple[_Predict, list[_Predict], str, dict[str, float]]:
     """The smooth score's law, draws of it, its equation and letters.
 
@@ -233,7 +234,7 @@ def _fit_smooth(
         delta = choose_delta(estimate_replicate_sigma(table))
         fit = fit_parametric(table, CHINCHILLA, delta=delta)
         if fit.converged:
-            drawn = draw_laws(table, fit, count=_DRAWS, seed=seed).coefficients
+            drawn = draw_laws(table, fit, count=count, seed=seed).coefficients
             names = CHINCHILLA.param_names
             letters = dict(zip(names, fit.coefficients.tolist(), strict=True))
             return (
@@ -244,7 +245,7 @@ def _fit_smooth(
             )
     axis = scores.axis
     x = table.params if axis == "N" else table.tokens
-    curve = fit_curve([x], [table.loss], variable=axis, bootstrap=_DRAWS, seed=seed)
+    curve = fit_curve([x], [table.loss], variable=axis, bootstrap=count, seed=seed)
 
     def along(law: Any) -> _Predict:
         return lambda n, d: np.asarray(law.loss(n if axis == "N" else d))
