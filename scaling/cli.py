@@ -16,6 +16,7 @@ import click
 
 from scaling._version import __version__
 from scaling.units import clean_text
+from scaling.units.stages import show_stages
 from scaling.verbs.abilities import abilities
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
@@ -45,11 +46,16 @@ def main() -> NoReturn:
     settle_streams()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     warnings.showwarning = _show_warning
+    show_stages(_show_stage)
     sys.exit(find_exit_code(lambda: cli.main(standalone_mode=False)))
 
 
 def _show_warning(message: Warning | str, *rest: object, **more: object) -> None:
     click.echo(clean_text(f"warning: {message}"), err=True)
+
+
+def _show_stage(words: str) -> None:
+    click.echo(clean_text(words), err=True)
 
 
 class _Commands(click.Group):

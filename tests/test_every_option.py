@@ -146,12 +146,16 @@ def list_cases() -> list[Case]:
     add("status", ("code",), "--json")
 
     draft = ("mine", "--output", "mine.yaml")
-    add("init", draft, "--run-flops", "3e11", instead=("--total-flops", "5e12"))
-    add("init", draft, "--total-flops", "5e12", instead=("--total-flops", "6e12"))
-    add("init", (*draft, "--total-flops", "5e12"), "--forecast", "1e15")
-    add("init", (*draft, "--total-flops", "5e12"), "--text", "t.csv")
-    add("init", ("mine", "--total-flops", "5e12"), "--output", "other.yaml")
-    add("init", ("mine", "--total-flops", "5e12", "--output", "t.csv"), "--force")
+    text = ("--text", "text")
+    draft = (*draft, *text)
+    add("init", draft, "--minutes", "0.001", instead=("--total-flops", "1e11"))  # refused
+    add("init", (*draft, "--total-flops", "1e11"), "--root", "elsewhere")
+    add("init", draft, "--run-flops", "2e10", instead=("--total-flops", "1e11"))
+    add("init", draft, "--total-flops", "1e11", instead=("--total-flops", "2e11"))
+    add("init", (*draft, "--total-flops", "1e11"), "--forecast", "1e15")
+    add("init", ("mine", "--total-flops", "1e11", *text), "--text", "t.csv")
+    add("init", ("mine", *text, "--total-flops", "1e11"), "--output", "other.yaml")
+    add("init", ("mine", *text, "--total-flops", "1e11", "--output", "t.csv"), "--force")
 
     sweep = ("s.yaml", "--no-benchmark")
     add("plan", ("s.yaml",), "--no-benchmark")
@@ -238,6 +242,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "name: a\ncorpus: {source: synthetic, tokens: 300000}\nmodel: {seq_len: 32}\n"
         "grid: {cells: [{params: 8e3, tokens: 3e4}]}\n"
     )
+    (tmp_path / "text").mkdir()
+    for at in range(64):
+        words = "".join(f"{at} {(at + 1) * line * line} words of a text\n" for line in range(200))
+        (tmp_path / "text" / f"{at}.txt").write_text(words)
     millions = [f"{n / 1e6 if at % 2 else n!r},{d!r},{loss!r}" for at, (n, d, loss) in
                 enumerate(RUNS)]  # fmt: skip
     (tmp_path / "mixed.csv").write_text("\n".join(["N,D,loss", *millions]) + "\n")

@@ -240,7 +240,7 @@ def test_what_is_trained_already_is_no_forecast(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts
     finish(folder, one, loss=1.3)
-    with pytest.raises(ScalingError, match="what is known is no forecast") as caught:
+    with pytest.raises(ScalingError, match="so it cannot be forecast") as caught:
         call("forecast", str(folder), "--bootstrap", "20", "--seed", "1", "--flops", "1e12")
     assert caught.value.exit_code == 2
 

@@ -35,9 +35,9 @@ def test_two_wishes_for_one_run_say_so(tmp_path: Path) -> None:
     )
     assert len({cell["run_id"] for cell in described["cells"]}) == 2
     repeats = [cell for cell in described["cells"] if cell["repeats"]]
-    assert [cell["why"] for cell in repeats] == ["the row above again: two wishes come to one run"]
+    assert [cell["why"] for cell in repeats] == ["same run as the row above"]
     assert described["totals"]["runs"] == 2
-    assert format_plan(described).count("the row above again") == 1
+    assert format_plan(described).count("same run as the row above") == 1
 
 
 def test_a_finished_run_that_two_wishes_share_is_done_once(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_finished_run_that_two_wishes_share_is_done_once(tmp_path: Path) -> No
     done = [cell | {"cached": True} for cell in (first, second)]
     lines = format_plan(described | {"cells": done}).splitlines()
     assert lines[1].endswith("done")
-    assert lines[2].endswith("two wishes come to one run")
+    assert lines[2].endswith("same run as the row above")
 
 
 def test_bracket_rows_are_marked(tmp_path: Path) -> None:

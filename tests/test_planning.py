@@ -146,7 +146,7 @@ def test_the_plan_says_what_its_sweep_will_say(
     }  # fmt: skip
     text = format_plan(plan)
     assert "expected 90% intervals" in text
-    assert "gates that would fail" in text
+    assert "checks that would fail" in text
     assert "every cell with another seed" in text
 
 

@@ -191,8 +191,8 @@ def test_a_share_of_a_device_counts_as_one_run_at_a_time(tmp_path: Path) -> None
         ("--peak-flops inf --devices 8", "say the FLOP/s of one"),
         ("--devices 8", "name a --target"),
         ("--mfu 0.4", "name a --target"),
-        ("--target h100 --devices 8 --cpus 2", "--cpus speaks of this machine"),
-        ("--target h100 --devices 8 --no-benchmark", "--no-benchmark speaks of this machine"),
+        ("--target h100 --devices 8 --cpus 2", "--cpus describes this machine"),
+        ("--target h100 --devices 8 --no-benchmark", "--no-benchmark describes this machine"),
     ],
 )
 def test_what_cannot_be_asked_exits_2(own: Path, words: str, said: str) -> None:

@@ -93,7 +93,8 @@ def _describe(name: str, thing: Any) -> list[str]:
     parts = [f"### `{name}`\n"]
     if name in _CONSTANTS:
         return [*parts, f"{_CONSTANTS[name]}\n"]
-    home = Path(inspect.getsourcefile(thing) or "").relative_to(_REPOSITORY).as_posix()
+    source = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "")  # not of a decorator
+    home = source.relative_to(_REPOSITORY).as_posix()
     parts.append(f"[{home}](../{home})\n")
     if inspect.isfunction(thing) or dataclasses.is_dataclass(thing):
         parts.append(f"```python\n{_write_signature(name, thing)}\n```\n")

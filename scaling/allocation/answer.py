@@ -73,7 +73,7 @@ class ParetoRow:
         pays_from_tokens: Tokens served from which it costs less in all than the model that is
             cheapest to train; 0 for that one.
         dollars: For training; None without a price.
-        serving_bytes: Of its weights in service.
+        serving_bytes: Memory of its weights when served [bytes].
     """
 
     params: float
@@ -128,9 +128,9 @@ class Spending:
 
     Attributes:
         serving_flops_per_token: A forward pass: a third of training on a token (2N where C = 6ND).
-        inference_flops, lifetime_flops: Of the inference tokens asked for, and with training.
-        device_hours, days, dollars: Of training; None without hardware, count or price.
-        serving_bytes: Of the weights in service, at the question's bytes per parameter.
+        inference_flops, lifetime_flops: FLOPs of the inference tokens, alone and with training.
+        device_hours, days, dollars: Cost of training; None without hardware, count or price.
+        serving_bytes: Memory of the served weights, at the question's bytes per parameter.
     """
 
     serving_flops_per_token: float

@@ -104,7 +104,7 @@ def follow_route(
     """(N, D) of every law of the problem, each of shape (b,); inf where its loss is out of reach.
 
     Args:
-        route: Of the question.
+        route: How the question is solved.
         problem: The laws.
         loss: Target of each [nats/token], shape (b,); not looked at where there is none.
         near: As in `choose_route`.

@@ -183,7 +183,7 @@ def fill_ladder(params: FloatArray, per_token: FloatArray) -> tuple[FloatArray, 
     several per cent, either way.
 
     Args:
-        params, per_token: Of the rungs, params ascending, shape (n,).
+        params, per_token: N and FLOPs per token of the rungs, N ascending, shape (n,).
     """
     order = np.argsort(params, kind="stable")
     x, y = np.log(params[order]), np.log(per_token[order])

@@ -36,8 +36,8 @@ class Trained:
     Attributes:
         recipe: Its name.
         sets: What it does not leave to the rules: key -> value.
-        fit: Of its runs.
-        headless: Of the same runs, N counted without embeddings and head, C without the head's
+        fit: Fit of its runs.
+        headless: The same runs fitted with N without embeddings and head, C without the head's
             FLOPs, as Kaplan et al. did.
         counted: Exponents by minima at equal C under both counts, the whole one first; None where
             the runs carry none.
@@ -77,7 +77,7 @@ class RecipePoint:
         headless_minima: The same by minima at equal C; None where the runs carry none.
         params: N* of the law at the largest budget all recipes share.
         measured: Lowest measured loss of that budget [nats/token]; None where there is none.
-        failed: Gates that failed, by code.
+        failed: Codes of the checks that failed.
     """
 
     recipe: str
@@ -130,7 +130,7 @@ class RecipeComparison:
         points: One for each recipe with a law.
         steps: Counting the head for the first of them, then each recipe in place of the one before.
         flops: Largest budget that all share; None where they declare none.
-        level: Of the intervals.
+        level: Probability of each interval.
         left_out: Recipes without a frontier, and why.
     """
 
@@ -182,7 +182,7 @@ def compare_exponents(trained: Sequence[Trained], *, seed: int = 0) -> RecipeCom
 
     Args:
         trained: Sweeps of the same cells and corpus, in the order of the steps.
-        seed: Of the pairing of draws.
+        seed: Seeds the pairing of draws.
 
     Raises:
         UsageError: Fewer than two have a law with a frontier.

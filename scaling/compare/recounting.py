@@ -33,7 +33,7 @@ class CountedExponent:
 
     Attributes:
         a: The exponent.
-        draws: Of it with other noise, shape (count,); NaN where too few minima were left.
+        draws: Draws with other noise, shape (count,); NaN where too few minima were left.
         flops: Lowest and highest C that has a minimum [FLOPs].
     """
 
@@ -50,7 +50,7 @@ def count_both_ways(
     Args:
         table, other: The same runs in the same order, with other N and C.
         draws: Redraws of the runs' noise, the same for both.
-        seed: Of the noise.
+        seed: Seeds the noise.
     """
     assert table.run == other.run
     sizes = np.unique(table.params, return_inverse=True)[1].ravel()

@@ -35,9 +35,9 @@ class Candidate:
     """One tokenizer's sweep.
 
     Attributes:
-        facts: Of its corpus.
+        facts: Facts of its corpus.
         seq_len: Tokens per window.
-        fit: Of its runs.
+        fit: Fit of its runs.
         lowest: Declared budget [FLOPs] -> lowest measured loss there [nats/token].
     """
 
@@ -59,10 +59,10 @@ class VocabularyPoint:
     Attributes:
         tokenizer, vocab_size: Which.
         bits: At its own optimum, by its law [bits/byte].
-        interval: Of `bits`; None without bootstrap.
+        interval: Interval of `bits`; None without bootstrap.
         measured: Lowest loss of a run of this budget [bits/byte]; None where there is none.
         params, tokens: Its optimum N*, D*.
-        text_bytes: Of training text in D*.
+        text_bytes: Bytes of training text in D*.
     """
 
     tokenizer: str
@@ -83,7 +83,7 @@ class BudgetChoice:
         flops: C.
         points: One for each.
         best: Tokenizer of the lowest bits per byte by law.
-        share: Of the draws in which it is the lowest; None without bootstrap.
+        share: Share of the draws in which it is the lowest; None without bootstrap.
         at_edge: It is the smallest or the largest that was tried.
         beyond: C lies outside the budgets that were trained.
     """
@@ -102,7 +102,7 @@ class VocabularyComparison:
 
     Attributes:
         choices: By ascending budget.
-        level: Of the intervals.
+        level: Probability of each interval.
         context_bytes: Tokenizer -> bytes of text in a window, on average.
         left_out: Tokenizers without a law, and why.
     """
@@ -141,7 +141,7 @@ def compare_vocabularies(
     Args:
         candidates: Sweeps that differ in the tokenizer alone.
         budgets: C [FLOPs].
-        seed: Of the pairing of draws.
+        seed: Seeds the pairing of draws.
 
     Raises:
         UsageError: Texts or contexts differ, or fewer than two candidates have a law.

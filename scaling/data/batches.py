@@ -22,7 +22,7 @@ class BatchOrder:
         shards: Opened corpus.
         seq_len: Tokens per window.
         batch_sequences: Windows per step.
-        seed: Of the data order.
+        seed: Seeds the data order.
     """
 
     def __init__(self, shards: Shards, *, seq_len: int, batch_sequences: int, seed: int) -> None:

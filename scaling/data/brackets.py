@@ -47,7 +47,7 @@ class Stacks:
     """The process over stacks; the first is the empty one after an end, the second after a string.
 
     Attributes:
-        probability: Of a token after a stack, shape (stacks, VOCABULARY).
+        probability: Probability of a token after a stack, shape (stacks, VOCABULARY).
         after: The stack that follows; −1 where the token may not stand there.
         step: Joint probability of a token and the next stack, shape (VOCABULARY, stacks, stacks).
         stationary: Share of the tokens after which each stack is there, shape (stacks,).

@@ -144,7 +144,7 @@ def refuse_size(what: str, size: int) -> None:
 
     Args:
         what: A file or a path, for the message.
-        size: Of the text or the tokens up to there [bytes].
+        size: Size of the text or tokens up to there [bytes].
 
     Raises:
         CorpusError: It is beyond a quarter of the machine's memory.

@@ -40,7 +40,8 @@ from scaling.files.durable import blaming_machine, digest_file, write_durably
 from scaling.files.sealed import canonical_json
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
-from scaling.units import IntArray
+from scaling.units import IntArray, format_count
+from scaling.units.stages import stage
 
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
@@ -67,7 +68,7 @@ class Shards:
         train, validation: Token ids, memory-mapped, shape (tokens,).
         validation_documents: Start of each held-out document in `validation`, ascending.
         facts: What the manifest says of them.
-        name: Of a source that makes its tokens, with all that decides them; else the tokenizer's.
+        name: What decides the tokens: a token source with its settings, or the tokenizer.
     """
 
     train: Tokens
@@ -85,7 +86,7 @@ class Draft:
         name: Tokenizer or source; part of the content's digest.
         train, validation: Token ids below `vocab_size`.
         validation_documents: Start of each held-out document.
-        train_bytes, validation_bytes: Of the text they stand for; 0 where no text is known.
+        train_bytes, validation_bytes: Bytes of the text behind them; 0 if no text is known.
         overlap: See `CorpusFacts`.
         tokenizer: Name in the facts.
         stored: The tokenizer as it is stored; None where bytes say what ids mean, or nobody does.
@@ -159,7 +160,8 @@ def prepare_corpus(
         UsageError: An extra is not installed.
         EnvironmentFault: The cache cannot be written.
     """
-    documents = read_documents(source, paths=paths, field=field, base=base)
+    with stage(f"preparing corpus {source}: reading"):
+        documents = read_documents(source, paths=paths, field=field, base=base)
     key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
     return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
 
@@ -172,8 +174,12 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
     """
     folder = cache / hashlib.sha256(canonical_json(list(key))).hexdigest()[:24]
     if not is_prepared(folder):
-        store_shards(folder, draft())
-    return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
+        drafted = draft()
+        with stage("preparing the corpus: writing shards"):
+            store_shards(folder, drafted)
+    with stage("checking the corpus's digests"):
+        facts = open_shards(folder).facts
+    return PreparedCorpus(folder=folder, facts=facts)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -327,12 +333,16 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         _check_text((*train, *validation), name)
     if split_name(name)[0] == "bpe":
         _check_runs((*train, *validation), name)
-    trained = train_tokenizer(name, sides[0])
-    content = trained.to_json()
+    size = f"{format_count(sum(map(len, sides[0])))} bytes of text"
+    with stage(f"preparing the corpus: training the tokenizer {name} on {size}"):
+        content = train_tokenizer(name, sides[0]).to_json()
     tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
-    train_ids, _ = _encode(sides[0], tokenizer)
-    validation_ids, starts = _encode(sides[1], tokenizer)
-    _check_lossless(validation, validation_ids, starts, tokenizer)
+    with stage(f"preparing the corpus: tokenizing {size}") as note:
+        train_ids, _ = _encode(sides[0], tokenizer, note)
+        validation_ids, starts = _encode(sides[1], tokenizer)
+        _check_lossless(validation, validation_ids, starts, tokenizer)
+    with stage("preparing the corpus: comparing the held-out text with the training text"):
+        overlap = measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1]))
     return Draft(
         name=name,
         vocab_size=tokenizer.vocab_size,
@@ -341,7 +351,7 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         validation_documents=starts,
         train_bytes=sum(map(len, sides[0])),
         validation_bytes=sum(map(len, sides[1])),
-        overlap=measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1])),
+        overlap=overlap,
         tokenizer=name,
         stored=None if name == BYTES else content,
         documents=len(train) + len(validation),
@@ -395,12 +405,16 @@ def _list_kinds() -> NDArray[np.uint8]:
 _KINDS = _list_kinds()
 
 
-def _encode(texts: Sequence[bytes], tokenizer: Tokenizer) -> tuple[Tokens, IntArray]:
-    """All documents' ids, a separator after each, and where each begins."""
+def _encode(
+    texts: Sequence[bytes], tokenizer: Tokenizer, note: Callable[[float], None] = lambda share: None
+) -> tuple[Tokens, IntArray]:
+    """All documents' ids, a separator after each, and where each begins; `note` hears the share of
+    documents that is done."""
     dtype = choose_dtype(tokenizer.vocab_size)
     separator = np.array([tokenizer.separator], dtype=dtype)
     parts, starts, position = [], [], 0
-    for text in texts:
+    for at, text in enumerate(texts):
+        note(at / len(texts))
         ids = tokenizer.encode(text).astype(dtype)
         starts.append(position)
         parts += [ids, separator]

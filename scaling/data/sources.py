@@ -20,6 +20,7 @@ from scaling.data.shards import (
 from scaling.files.durable import make_folder
 from scaling.sweep.corpus_facts import name_data
 from scaling.sweep.corpus_sources import SOURCES
+from scaling.units.stages import stage
 
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
@@ -45,9 +46,10 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
         return _name_data(spec, cache)
     source = SOURCES[corpus.source]
     if source.kind == "tokens":
-        prepared: PreparedCorpus = source.load_reader()(
-            corpus, base=base, cache=cache, seq_len=spec.model.seq_len
-        )
+        with stage(f"preparing corpus {corpus.source}"):
+            prepared: PreparedCorpus = source.load_reader()(
+                corpus, base=base, cache=cache, seq_len=spec.model.seq_len
+            )
         return prepared
     (tokenizer,) = corpus.tokenizer
     return prepare_corpus(

@@ -27,6 +27,7 @@ from scaling.data.split import measure_overlap
 from scaling.errors import CorpusError
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 from scaling.units import IntArray
+from scaling.units.stages import stage
 
 if TYPE_CHECKING:  # pydantic, which training does not need
     from scaling.sweep.corpus_spec import CorpusSpec
@@ -57,22 +58,24 @@ def prepare_token_files(
     """
     problems: list[str] = []
     assert corpus.vocab_size is not None
-    sides = [
-        [
-            read_token_file(path, corpus.vocab_size, corpus.header, problems)
-            for path in list_files(paths, base, problems, suffix=".bin")
+    with stage(f"preparing corpus {corpus.source}: reading"):
+        sides = [
+            [
+                read_token_file(path, corpus.vocab_size, corpus.header, problems)
+                for path in list_files(paths, base, problems, suffix=".bin")
+            ]
+            for paths in (corpus.paths, corpus.held_out)
         ]
-        for paths in (corpus.paths, corpus.held_out)
-    ]
-    refuse(problems)
-    train, held_out = (_join(side) for side in sides)
+        refuse(problems)
+        train, held_out = (_join(side) for side in sides)
     if len(train) < 2 or len(held_out) < 2:
         raise CorpusError(
             f"corpus shards: {len(train)} tokens to train on and {len(held_out)} held out; "
             "both need at least two."
         )
     asked = [corpus.vocab_size, corpus.separator, corpus.bytes_per_token]
-    digests = [_digest(train), _digest(held_out)]
+    with stage(f"preparing corpus {corpus.source}: digesting"):
+        digests = [_digest(train), _digest(held_out)]
     per_token, vocab_size = corpus.bytes_per_token or 0.0, corpus.vocab_size
     return prepare_once(
         cache,

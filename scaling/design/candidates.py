@@ -47,8 +47,8 @@ def list_candidates(
     (the forecast, or what the text feeds, where that is less), down to a ten thousandth of that.
 
     A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
-    is one offered that a gate would fault: too few steps, text that repeats, more memory than there
-    is.
+    is one offered that a check would fault: too few steps, repeated text, or more memory than the
+    machine has.
     """
     largest = min(spend, forecast, _find_fed_budget(prior, cost, facts))
     budgets = np.geomspace(largest / SMALLEST_SHARE, largest, BUDGETS)

@@ -78,11 +78,11 @@ def try_changes(
     Args:
         spec: The sweep as it is.
         prior: What losses are drawn from.
-        facts: Of its corpus.
+        facts: Facts of its corpus.
         cost: FLOPs per token of its ladder.
         flops: Budget to answer for.
         discrepancy: Model error beyond the data, the same for every design.
-        level: Of the intervals.
+        level: Probability of each interval.
 
     Returns:
         The changes whose design has an answer; none where the sweep as it is has none.

@@ -1,10 +1,10 @@
 """What a design will be able to say: its losses drawn from a prior law, through the actual fitter.
 
-    losses ~ law · exp(σ·noise)   →   fit_runs   →   allocate   →   interval, gates      many times
+    losses ~ law · exp(σ·noise)   →   fit_runs   →   allocate   →   interval, checks     many times
 
 The expected interval is the median, over the draws, of the intervals that `allocate` would print,
 laid around the prior's own answer; beside it stands how often they hold that answer, and which
-gates would fail how often. Losses drawn from a law show neither how wrong the law is beyond the
+checks would fail how often. Losses drawn from a law show neither how wrong the law is beyond the
 data nor the error of the held-out set: the draws' intervals hold both as the prior's own runs
 showed them, where there are such runs.
 """
@@ -34,7 +34,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
-# 20 draws know a gate's share to ±.11 and a median width to a few percent, at 1 to 2 s each.
+# 20 draws know a check's share to ±.11 and a median width to a few percent, at 1 to 2 s each.
 DRAWS = 20
 _BOOTSTRAP = 100
 _QUANTITIES = ("params", "tokens", "loss")
@@ -84,9 +84,9 @@ class Expectation:
         prior: What was believed.
         draws: How often the losses were drawn.
         answered: Share of the draws that gave a usable fit.
-        level: Of the intervals.
+        level: Probability of each interval.
         answers: One for each budget asked for.
-        gates: Share of the draws in which a gate fails, by code; those that never do are left out.
+        gates: Share of the draws in which a check fails, by code; those that never do are left out.
         discrepancy: Model error beyond the data, as the fits measured it, pooled.
     """
 
@@ -107,7 +107,7 @@ def tabulate_expected(
     Args:
         cells: The plan's; brackets enter no fit, and a run named twice counts once.
         prior: Gives the losses; N counted as `matmul`.
-        facts: Of the corpus.
+        facts: Facts of the corpus.
         cost: FLOPs per token of the sweep's ladder.
     """
     distinct: dict[str, Cell] = {}
@@ -160,11 +160,11 @@ def simulate_design(
     """Draw the losses of a design and fit them, as often as asked.
 
     Args:
-        table: Of `tabulate_expected`: the design, its losses without noise.
+        table: From `tabulate_expected`: the design, with losses without noise.
         prior: What losses are drawn from.
         flops: Budgets to answer for [FLOPs].
-        level: Of the intervals.
-        seed: Of the draws.
+        level: Probability of each interval.
+        seed: Seeds the draws.
         draws: How many.
     """
     rng = np.random.default_rng(seed)

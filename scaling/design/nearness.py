@@ -89,12 +89,12 @@ def forecast_nearby(
     """The loss of a run of N parameters on D tokens, by the runs there are.
 
     Args:
-        params, tokens, loss: Of the runs [count, count, nats/token], shape (n,); a thousand of
+        params, tokens, loss: N, D and loss of the runs [nats/token], shape (n,); a thousand of
             them take some 100 MB for a moment.
         at: (N, D) of the forecast.
         sigma: Noise of ln loss of one run, positive.
         rate: Model error of ln loss per root decade of compute.
-        level: Of the interval.
+        level: Probability of the interval.
     """
     mean, spread = _forecast(
         params, tokens, loss, np.array([at[0]]), np.array([at[1]]), sigma=sigma, rate=rate

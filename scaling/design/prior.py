@@ -43,8 +43,7 @@ class PriorLaw:
         sigma: Standard deviation of ln loss of one run.
         source: Where the law comes from, for people.
         noise_source: Where sigma comes from.
-        evaluation_error: Of the prior's runs, all alike, as a standard deviation of ln loss; None
-            where it is not known.
+        evaluation_error: Error of ln loss that the prior's runs share; None if unknown.
         discrepancy: Model error beyond the data, as the prior's runs showed it; None where there
             are none.
     """
@@ -77,7 +76,7 @@ def scale_published_law(
         params: N expected to be best ...
         flops: ... at this budget, the middle of the sweep [FLOPs].
         cost: FLOPs per token as a function of N.
-        unigram_entropy: Of the corpus [nats/token].
+        unigram_entropy: Unigram entropy of the corpus [nats/token].
         sigma: Noise as stated; None: `DEFAULT_NOISE`.
     """
     alpha, beta = PUBLISHED_EXPONENTS
@@ -112,7 +111,7 @@ def read_prior(fit: Fit, *, sigma: float | None, answering: bool = False) -> Pri
     """What a fit so far says.
 
     Args:
-        fit: Of runs that are done.
+        fit: Fit of the finished runs.
         sigma: Noise as stated; None: of its replicates, else of its residuals.
         answering: Whether the ensemble that answers is believed in place of the law.
 

@@ -61,7 +61,7 @@ class Suggestion:
 
     Attributes:
         chosen: Rows of the candidates, cheapest first.
-        flops: Of them together.
+        flops: Total FLOPs.
         error_before, error_after: Expected relative error of the forecast's loss, root mean square;
             before: None where nothing is done yet.
     """

@@ -122,7 +122,7 @@ def backtest_families(table: RunTable, names: tuple[str, ...], *, delta: float) 
 
     Args:
         table: Rows in canonical order.
-        names: Of families in the registry.
+        names: Names of families in the registry.
         delta: Huber's threshold on log residuals.
     """
     values: dict[Axis, FloatArray] = {

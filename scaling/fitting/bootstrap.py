@@ -71,7 +71,7 @@ def draw_laws(
         table: Rows in the fit's order.
         fit: Its optimum.
         count: Draws.
-        seed: Of the generator.
+        seed: Seeds the generator.
         weights: How often each row was drawn, shape (count, n), where clusters are drawn at all;
             None: drawn here.
     """
@@ -110,10 +110,10 @@ def draw_together(
     20 clusters to the same noise, in which a cluster has its share in all tables alike.
 
     Args:
-        fits: Of the tables, rows in their order.
-        cluster: Of each row of all tables, one after the other (`join_clusters`).
+        fits: Fits of the tables, rows in their order.
+        cluster: Cluster of each row, all tables one after the other (`join_clusters`).
         count: Draws.
-        seed: Of the generator.
+        seed: Seeds the generator.
 
     Returns:
         Letters of each law, shape (≤ count, p): row for row of one draw, those left out in which a
@@ -178,7 +178,7 @@ def draw_minima(
         freedom: Degrees of freedom that sigma was estimated with: each draw has a sigma of its own,
             which makes its noise a t-distribution. None: sigma is known.
         count: Draws.
-        seed: Of the generator.
+        seed: Seeds the generator.
 
     Returns:
         (a, ln k_n, b, ln k_d) of the draws that keep three minima, shape (≤ count, 4).
@@ -206,10 +206,10 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
     """Refit the law to `count` redraws of Gaussian noise around itself: what a design can tell.
 
     Args:
-        fit: Of the design's losses without noise.
+        fit: Fit of the design's losses without noise.
         sigma: Standard deviation of ln loss of one run.
         count: Draws.
-        seed: Of the generator.
+        seed: Seeds the generator.
     """
     rng = np.random.default_rng(seed)
     expected = fit.task.target + fit.residuals

@@ -80,7 +80,7 @@ def draw_recipe_error(
         table: What was fitted, with its brackets.
         fit: Its optimum.
         drawn: Draws without recipe error.
-        seed: Of the draws.
+        seed: Seeds the draws.
 
     Returns:
         (coefficients', answers'), each of shape (b, p): what brackets measured moves both, what is
@@ -106,7 +106,7 @@ def measure_recipe_error(
         table: With its brackets.
         sigma: Standard deviation of ln loss between seeds; None: assumed.
         count: Draws.
-        seed: Of the draws.
+        seed: Seeds the draws.
     """
     brackets = sorted(table.brackets, key=_find_ratio)
     if not _is_measured(table):

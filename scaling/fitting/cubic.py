@@ -60,12 +60,12 @@ def draw_minima(
 
     Args:
         table: Runs.
-        budgets: Of the table.
+        budgets: Budgets of the table.
         cost: FLOPs per token.
         sigma: Standard deviation of ln loss of one run, for the draws; used where the curves leave
             fewer than three degrees of freedom to tell.
         count: Draws; 0: none.
-        seed: Of the draws.
+        seed: Seeds the draws.
 
     Returns:
         (optima, drawn): ln N* of each draw and minimum, shape (count, k); NaN where a draw has

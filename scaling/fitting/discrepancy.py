@@ -72,7 +72,7 @@ class DriftPrior:
     """What is believed of τ before a table is looked at, where it is not 0.
 
     Attributes:
-        median, log_width: Of its log-normal distribution.
+        median, log_width: Parameters of its log-normal distribution.
         below: Probability that runs come out below the forecast.
     """
 

@@ -70,7 +70,7 @@ class _Curves:
         log_loss: ln loss of each run, NaN where it was not trained to, shape (r, g).
         size: Which of `log_params` each run has, shape (r,).
         log_params: ln N of the sizes, ascending, shape (s,).
-        cluster: Of each run, for the bootstrap, shape (r,).
+        cluster: Cluster of each run, for the bootstrap, shape (r,).
     """
 
     log_c: FloatArray
@@ -95,7 +95,7 @@ def fit_envelope(table: RunTable, *, count: int = 0, seed: int = 0) -> Envelope:
     Args:
         table: With a `trajectory`.
         count: Resamplings of the runs; 0: none.
-        seed: Of the resamplings.
+        seed: Seeds the resamplings.
     """
     curves, left_out = _draw_curves(table)
     if curves is None:
@@ -220,7 +220,7 @@ def _read_losses(found: _Handovers, loss: FloatArray, curves: _Curves) -> FloatA
     Args:
         found: Where.
         loss: ln loss of each size on the grid, inf where it was not trained to, shape (s, g).
-        curves: Of the same sizes.
+        curves: Curves of the same sizes.
     """
     losses = []
     for log_c, middle in zip(found.log_c, found.log_params, strict=True):

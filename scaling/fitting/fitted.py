@@ -46,7 +46,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
-    """One validity gate.
+    """One validity check.
 
     Attributes:
         code: Machine-readable name, e.g. `interior_minimum`.
@@ -268,14 +268,14 @@ class MemberScore:
     """A member of the ensemble: its weight, and how well it forecast held-out runs.
 
     Attributes:
-        name: Of the member.
+        name: Name of the member.
         weight: In the ensemble, 0 to 1.
         errors: Mean absolute error of ln L of each window's forecast; None where it could not be
             made.
         biases: Mean of ln forecast − ln measured of the same.
         budgets: Distinct C among each window's held-out runs.
         reach: C of each window's held-out runs over the largest fitted one.
-        weight_interval: Of the weight, over the draws; None without bootstrap.
+        weight_interval: Interval of the weight over the draws; None without bootstrap.
         rows: Runs that it was fitted to; 0 where it takes no part.
         letters: How many it fits.
         converged: Whether its fit is proven; None where it takes no part.
@@ -304,7 +304,7 @@ class EnsembleEstimate:
 
     Attributes:
         law: Its letters: those of each member, and the weights.
-        frontier: Of the ensemble.
+        frontier: Frontier of the ensemble.
         members: Weights and scores.
         draws: Bootstrap draws, one row each, columns in the order of `law.params`.
         residual_sigma: Robust standard deviation of log residuals.

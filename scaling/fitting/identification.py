@@ -71,7 +71,7 @@ def identify(
         fit: A finished fit.
         cost: FLOPs per token.
         flops: Range of budgets over which a is taken.
-        level: Of the intervals.
+        level: Probability of each interval.
         shared: What each row shares noise with, as an index of shape (n,); None: nothing.
     """
     family, axes = fit.task.family, fit.task.axes
@@ -160,7 +160,7 @@ def _profile(
         fit: The optimum.
         which: Coordinates.
         covariance: Says how far to look; of a coordinate on its bound too.
-        quantile: Of the level.
+        quantile: Student's t quantile of the level.
         spread: By which shared noise makes variances larger.
     """
     family, theta = fit.task.family, fit.theta

@@ -26,7 +26,7 @@ from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_flops
 
-# The gates speak of 90 % (decision 0041), whatever level the answer's intervals have.
+# The checks use 90 % (decision 0041), whatever level the answer's intervals have.
 GATE_LEVEL = 0.9
 
 
@@ -136,10 +136,11 @@ def _note_parent(work: Work, fit: ParametricFit) -> None:
         return
     parent = fit_parametric(work.table, find_family(family.parent), delta=fit.task.delta)
     gain = weigh_letters(fit, parent)
-    verdict = "it is worth its letters" if gain > 0.0 else "the simpler law says as much"
+    verdict = "the extra parameters are justified" if gain > 0.0 else "the simpler law fits as well"
     work.notes.append(
-        f"{family.name} ({fit.theta.size} letters) against {family.parent} ({parent.theta.size}): "
-        f"objective {fit.objective:.4g} and {parent.objective:.4g}, BIC {abs(gain):.1f} "
+        f"{family.name} ({fit.theta.size} parameters) against {family.parent} "
+        f"({parent.theta.size}): objective {fit.objective:.4g} and {parent.objective:.4g}, "
+        f"BIC {abs(gain):.1f} "
         f"{'lower' if gain > 0.0 else 'higher'}, so on these runs {verdict}; scaling backtest "
         "compares their forecasts"
     )

@@ -86,7 +86,7 @@ class CurveFit:
         objective: Sum of Huber's function.
         covered: Lowest and highest x of all tables.
         runs: How many runs each table has.
-        level: Of intervals.
+        level: Probability of each interval.
     """
 
     variable: Variable
@@ -178,12 +178,12 @@ def fit_curve(
     """Fit L(x) = E + A/x^α to one table, or to two whose E and α are shared.
 
     Args:
-        x, loss: Of each table, positive, shape (n,); loss in nats/token.
+        x, loss: Variable and loss of each table, positive, shape (n,); loss in nats/token.
         variable: What x is.
         floor: E [nats/token], 0 for none; None: fitted.
         exponent: α; None: fitted.
         bootstrap: Refits behind the intervals; None: no intervals.
-        level, seed: Of the intervals, of their draws.
+        level, seed: Probability of the intervals; seed of their draws.
 
     Raises:
         NoFitError: Fewer points, or distinct x, than the law has coefficients.

@@ -61,7 +61,7 @@ class Truncated:
         flops: Their C together [FLOPs].
         error, bias: Mean absolute and mean error of ln L over the held-out runs; None where the
             law could not be fitted to what is left, or is not proven.
-        standard_error: Of `error`.
+        standard_error: Standard error of `error`.
         change: `error` less that of the fit of all runs; None where either is missing.
         change_error: Standard error of `change`.
     """
@@ -129,9 +129,9 @@ def truncate_runs(table: RunTable, name: str, *, delta: float, seed: int = 0) ->
 
     Args:
         table: Rows in canonical order, one at least.
-        name: Of a family in the registry.
+        name: Name of a family in the registry.
         delta: Huber's threshold on log residuals.
-        seed: Of the redraws of noise.
+        seed: Seeds the redraws of noise.
     """
     joined = join_budgets(table)
     held = hold_out(joined, above=HELD_FROM)

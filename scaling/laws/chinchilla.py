@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from scaling.laws.family import LawWords
+from scaling.laws.numeric import stack_joined
 from scaling.laws.power_sum import PowerSum, Term
 from scaling.units import FloatArray
 
@@ -76,6 +77,12 @@ class Chinchilla(PowerSum):
         alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
         a, b = coefficients[..., self._first], coefficients[..., self._first + 1]
         return split_budget(alpha, beta, a, b, np.log(flops) - np.log(kappa))
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law: G = 0 and k = 1."""
+        log_a, log_b = (np.log(coefficients[..., self._first + at]) for at in (0, 1))
+        alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
+        return stack_joined(self._floor_value(coefficients), 0.0, log_a, alpha, log_b, beta, 1.0)
 
     @property
     def _at_tokens(self) -> int:

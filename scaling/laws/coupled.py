@@ -23,7 +23,7 @@ import numpy as np
 
 from scaling.laws.chinchilla import split_budget
 from scaling.laws.family import Axes, Basis, LawWords
-from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
+from scaling.laws.numeric import NumericAnswers, give_up_lost, stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -143,6 +143,11 @@ class Coupled(NumericAnswers):
         """See LawFamily: Chinchilla's, for L grows with what stands inside the power."""
         _, big_a, big_b, alpha, beta, _ = np.moveaxis(coefficients, -1, 0)
         return split_budget(alpha, beta, big_a, big_b, np.log(flops) - np.log(kappa))
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law: G = 0."""
+        floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
+        return stack_joined(floor, 0.0, np.log(big_a), alpha, np.log(big_b), beta, k)
 
 
 def _evaluate(theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray, FloatArray]:

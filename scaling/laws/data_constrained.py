@@ -25,7 +25,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
-from scaling.laws.numeric import take_logs
+from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -156,6 +156,16 @@ class DataConstrained(Formula):
         log_d, log_n = _saturate(np.log(params), log_d, unique, fed, r_d, r_n)
         n_term = np.exp(np.log(big_a) - alpha * log_n)
         return np.asarray(floor + n_term + np.exp(np.log(big_b) - beta * log_d), dtype=np.float64)
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law: R_D and R_N are its own."""
+        letters = coefficients
+        if self._base is not None:
+            base = np.broadcast_to(self._base, (*coefficients.shape[:-1], 5))
+            letters = np.concatenate((base, coefficients), axis=-1)
+        floor, big_a, big_b, alpha, beta, r_d, r_n = np.moveaxis(letters, -1, 0)
+        log_a, log_b = np.log(big_a), np.log(big_b)
+        return stack_joined(floor, 0.0, log_a, alpha, log_b, beta, 1.0, r_d, r_n)
 
     def _log_held(self, r_d: Number, r_n: Number, axes: Axes) -> Number:
         """ln L − centre[2] of the held base."""

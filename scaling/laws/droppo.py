@@ -22,7 +22,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet
-from scaling.laws.numeric import take_logs
+from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -101,6 +101,12 @@ class Droppo(Formula):
             by_params = np.exp((log_n_c - log_n) * alpha_n / alpha)
             by_tokens = np.exp((log_d_c - log_d) * alpha_d / alpha)
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law: everything is inside the power."""
+        floor, log_n_c, log_d_c, alpha_n, alpha_d, k = np.moveaxis(coefficients, -1, 0)
+        p, r = alpha_n / k, alpha_d / k
+        return stack_joined(0.0, floor ** (1.0 / k), p * log_n_c, p, r * log_d_c, r, k)
 
 
 DROPPO = Droppo()

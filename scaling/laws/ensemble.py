@@ -38,7 +38,7 @@ class Member:
     """One law on some of the runs.
 
     Attributes:
-        name: Of the member.
+        name: Name of the member.
         family: Its law.
         min_ratio: Tokens per parameter from which runs count; 0: all.
     """

@@ -44,6 +44,11 @@ class Axes:
         )
 
 
+# L = F + (G + A/N'^alpha + B/D'^beta)^k, the form that most laws share. N' and D' saturate with
+# R_N and R_D as in data_constrained.py; where those are infinite, N' = N and D' = D.
+JOINED = ("F", "G", "ln_A", "alpha", "ln_B", "beta", "k", "R_D", "R_N")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawWords:
     """A law in words, for page and terminal.
@@ -126,6 +131,10 @@ class Law(Protocol):
         """N* where C = κ·N·D with one κ for every N."""
         ...
 
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """The law in the letters of JOINED, shape (..., 9); None where it has another form."""
+        ...
+
 
 class LawFamily(Law, Protocol):
     """A law as it is fitted; p parameters, K parameter vectors at once.
@@ -134,7 +143,7 @@ class LawFamily(Law, Protocol):
         parent: Name of the simpler law it is compared with; None: none.
         words: What it is called, and where it comes from.
         scored: Whether a backtest scores it where no laws are named.
-        theta_names: Of the coordinates, for messages; the letters where they correspond.
+        theta_names: Names of the coordinates, for messages; those of parameters where they match.
         weights: Indices of the coordinates of the terms in N and D: at their lower bound a term has
             vanished, and nothing says how to split a budget.
         floor: Index of E [nats/token]; None where the law has none that is fitted.

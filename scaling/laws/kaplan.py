@@ -19,7 +19,7 @@ import numpy as np
 from scaling.laws.family import Axes, Basis, LawWords
 from scaling.laws.formula import Formula
 from scaling.laws.jets import Jet, add_exponentials
-from scaling.laws.numeric import take_logs
+from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
@@ -91,6 +91,12 @@ class Kaplan(Formula):
         p = alpha_n / alpha_d
         log_params = (np.log(p) + p * log_n_c - log_d_c + np.log(flops) - np.log(kappa)) / (1.0 + p)
         return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law: N_c^p and D_c for A and B, p = α_N/α_D and 1 for the exponents, k = α_D."""
+        log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
+        p = alpha_n / alpha_d
+        return stack_joined(0.0, 0.0, p * log_n_c, p, log_d_c, 1.0, alpha_d)
 
 
 KAPLAN = Kaplan()

@@ -32,6 +32,12 @@ def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
     log_loss[lost], gradient[lost] = _LOST, 0.0
 
 
+def stack_joined(*letters: FloatArray | float) -> FloatArray:
+    """Letters of JOINED side by side, shape (..., 9); R_D and R_N may be left out: infinite."""
+    each = (*letters, math.inf, math.inf)[:9]
+    return np.stack(np.broadcast_arrays(*each), axis=-1).astype(np.float64)
+
+
 class NumericAnswers:
     """Mixin of a LawFamily; needs `_find_loss` or `loss`, and `hold` the bounds."""
 
@@ -45,6 +51,10 @@ class NumericAnswers:
         """theta within the bounds, shape (K, p)."""
         held: FloatArray = np.clip(theta, self.lower, self.upper)
         return held
+
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        """See Law; of another form."""
+        return None
 
     def loss(
         self,

@@ -63,6 +63,9 @@ class OverTraining(Chinchilla):
     ) -> FloatArray:
         return TIED.optimal_params(_to_tied(coefficients), flops, kappa)
 
+    def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
+        return TIED.join_powers(_to_tied(coefficients))
+
 
 def _to_tied(coefficients: FloatArray) -> FloatArray:
     """(E, a, b, η) as (E, A, B, α)."""

@@ -43,7 +43,7 @@ class Term:
     """One power law.
 
     Attributes:
-        letter: Of its weight.
+        letter: Name of its weight.
         factors: (letter of the exponent, what it is an exponent of), each once.
         group: The recipe whose rows it holds for; None: every row.
     """

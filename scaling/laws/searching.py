@@ -57,10 +57,10 @@ def find_lowest(
     side.
 
     Args:
-        value: Of an array of shape (..., k) where centre has shape (...).
+        value: Function of an array of shape (..., k) where centre has shape (...).
         centre: Middle of the first grid, shape (...).
         reach: From it to either end.
-        points: Of the first grid, and of the others.
+        points: Sizes of the first grid and of the others.
         zooms: How many others.
     """
     for count in (points[0], *[points[1]] * zooms):

@@ -61,12 +61,12 @@ class Forecast:
         loss: Predicted [nats/token].
         low, high, level: Interval of one new run.
         law: Family behind it.
-        fit_status: Of the fit.
+        fit_status: Status of the fit.
         fit_digest: SHA-256 of the fit: law, frontier, checks.
         table_digest: SHA-256 of the rows it rests on.
         fitted_runs: How many.
         largest_flops: The largest C among them.
-        version: Of this program.
+        version: Version of this program.
     """
 
     created: str
@@ -121,12 +121,12 @@ class ForecastOutcome:
 
     Attributes:
         registered: The forecast.
-        status: Of its run; None: not trained yet.
+        status: Status of its run; None: not trained yet.
         measured: Loss [nats/token]; None without one.
         late: The run had ended before the forecast was made.
         error: ln measured − ln predicted; None without a finished run.
         inside: Whether the interval held it.
-        interval_score: Of ln loss.
+        interval_score: Interval score of ln loss.
     """
 
     registered: RegisteredForecast
@@ -146,7 +146,7 @@ class ForecastRecord:
         outcomes: Oldest first.
         scored: How many have a score.
         covered: How many of those intervals held the outcome.
-        mean_interval_score, mean_abs_error, bias: Of ln loss; None where none is scored. A positive
+        mean_interval_score, mean_abs_error, bias: In ln loss; None if none is scored. A positive
             bias: runs ended higher than forecast.
         damaged: Files that are not what was written.
     """

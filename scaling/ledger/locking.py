@@ -88,7 +88,7 @@ def _take_lock(folder: Path) -> FileLock:
             lock.acquire()
     except Timeout as error:
         raise LockedError(
-            f"{folder} is being driven by {_describe_holder(folder)}. "
+            f"{folder} is in use by another `scaling run`: {_describe_holder(folder)}. "
             "Wait for it to end, or end it."
         ) from error
     except IsADirectoryError as error:
@@ -130,5 +130,5 @@ def _read_holder(folder: Path) -> Holder | None:
 def _describe_holder(folder: Path) -> str:
     holder = _read_holder(folder)
     if holder is None:
-        return "another process (it has not yet said which)"
+        return "another process (not yet named)"
     return clean_line(f"process {holder.pid} on {holder.host[:100]}")

@@ -36,10 +36,10 @@ class Device:
     Attributes:
         processor: Model name; a GPU's where runs are computed on one.
         torch, python: Versions.
-        family: Of shapes: its name and what its ladder follows from.
+        family: Name of the family and the settings of its ladder.
         trainer: Digest of the trainer's source.
         engine: Which of its engines the environment asks for; empty: the trainer's choice.
-        precision: Of products; `auto` where that is what is to be found out.
+        precision: Precision of products; `auto` where that is what is to be found out.
     """
 
     processor: str
@@ -69,7 +69,7 @@ def find_device(
 
     Args:
         family, vocab_size, seq_len, settings: What the ladder of shapes follows from.
-        precision: Of products.
+        precision: Precision of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
     import importlib.metadata  # .02 s, which reading a folder need not spend

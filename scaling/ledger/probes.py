@@ -46,7 +46,7 @@ class ProbeValue:
 
     Attributes:
         run_id, attempt_id: The run, and the attempt whose result counts.
-        name, version, unit, direction, bound: Of the probe; see `sweep.probes.Probe`.
+        name, version, unit, direction, bound: As in `sweep.probes.Probe`.
         options: Those that are not by default, as JSON.
         value, standard_error: In its unit; the error None where it is not known.
         measured_at: ISO 8601, UTC.
@@ -208,7 +208,7 @@ def _read_value(ledger: Ledger, result: RunResult, name: str) -> ProbeValue:
     body, _ = open_document(read_document(ledger.folder, path, limit=_LIMIT_BYTES))
     value: ProbeValue = build_value(ProbeValue, body, "probe")
     if value.run_id != result.run.run_id or value.file != name:
-        raise IntegrityError("it is of another run or probe than its name says")
+        raise IntegrityError("it belongs to another run or probe than its name says")
     if value.attempt_id != result.attempt_id:
         raise IntegrityError("it was measured on a result that does not count any more")
     if value.standard_error is not None and value.standard_error < 0:

@@ -124,7 +124,7 @@ class TrainerFault(ScalingError):
     Args:
         what: How, in a line: equal where the same happens again.
         tail: Last lines of its log, for failed.json.
-        cause: Of the failure, as retries weigh it.
+        cause: Cause of the failure, as retries weigh it.
     """
 
     def __init__(self, what: str, *, tail: str = "", cause: FailureCause = "exception") -> None:

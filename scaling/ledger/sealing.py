@@ -31,7 +31,7 @@ def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
             files[name] = digest_file(attempt, name)
         except FileNotFoundError as error:
             raise IntegrityError(
-                f"{attempt / name}: the trainer says its result rests on it, but it is not there."
+                f"{attempt / name}: the trainer's result names it, but it is not there."
             ) from error
     sync_folder(attempt)
     return files

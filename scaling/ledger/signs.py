@@ -55,7 +55,7 @@ class Heartbeat:
         seconds: Since the attempt began.
         tokens_per_second: Since its first step here; None before it is known.
         at: When it was written [s since the epoch, by the clock of that host].
-        node: Of the cluster, as its executor names it; None where there is none.
+        node: Node of the cluster, as its executor names it; None where there is none.
     """
 
     host: str

@@ -218,7 +218,7 @@ class IndexedRun:
         convention: How `N` is counted.
         group: What it shares noise with.
         varied: What a bracket run varies, of which run_id, by which factor.
-        overlap, unigram_entropy: Of its corpus.
+        overlap, unigram_entropy: Overlap and unigram entropy of its corpus.
         head_flops: Whether `C` holds the head's products.
     """
 

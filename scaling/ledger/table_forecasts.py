@@ -41,8 +41,8 @@ class TableForecast:
         params, tokens, flops: N, D and C of the run, counted as the table counts them.
         loss: Predicted [nats/token; nats/byte of a table in bits per byte].
         low, high, level: Interval of one new run.
-        law, fit_status, fit_digest, fitted_runs, largest_flops: Of the fit.
-        version: Of this program.
+        law, fit_status, fit_digest, fitted_runs, largest_flops: The fit that forecasts.
+        version: Version of this program.
         loss_unit: That of the table.
     """
 
@@ -79,11 +79,11 @@ class JudgedForecast:
     """A forecast as it lies in the folder, and its outcome where it has one.
 
     Attributes:
-        name, digest: Of its file; the SHA-256 in it.
+        name, digest: Name of its file and the SHA-256 in it.
         forecast, outcome: What they say.
         error: ln measured − ln predicted; None without an outcome.
         inside: Whether the interval held it.
-        interval_score: Of ln loss.
+        interval_score: Interval score of ln loss.
     """
 
     name: str

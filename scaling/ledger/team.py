@@ -33,7 +33,7 @@ class Rendezvous:
     """Where the processes of an attempt meet, and which of them one is.
 
     Attributes:
-        address, port: Of node 0; the port was free there when it was chosen.
+        address, port: Address and port of node 0; the port was free there when it was chosen.
         nodes: How many there are.
         rank: This one.
     """

@@ -46,7 +46,7 @@ def store_code(folder: Path, patterns: tuple[str, ...], base: Path, code: str) -
     """Keep the files of a trainer, and call them the current ones.
 
     Args:
-        folder: Of the results.
+        folder: The results folder.
         patterns, base: Where the files are.
         code: Their digest.
 

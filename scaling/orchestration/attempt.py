@@ -141,7 +141,7 @@ def run_attempt(
     Args:
         request: What to do.
         tick: Called now and then between steps, where the caller has no thread of its own.
-        node: Of a cluster, on which this process runs.
+        node: Node of a cluster, on which this process runs.
 
     Returns:
         How it ended. A failure of the run is an outcome, not an exception.
@@ -176,7 +176,7 @@ def find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
 
     Args:
         request: Names them.
-        node: Of a cluster, on which this process runs.
+        node: Node of a cluster, on which this process runs.
     """
     try:
         Ledger.open(Path(request.ledger))

@@ -98,7 +98,7 @@ def count_teams(rooms: Sequence[int], nodes: int) -> int:
     """How many attempts on `nodes` nodes each find room at a time.
 
     Args:
-        rooms: Of each node: how many workers it carries.
+        rooms: How many workers each node can run.
         nodes: Different ones that an attempt needs.
     """
     count = sum(rooms) // nodes  # k attempts use a node at most k times, each once
@@ -217,7 +217,7 @@ def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: b
     """Refuse a request that no nodes can satisfy, instead of waiting for ever.
 
     Args:
-        need: Of one attempt.
+        need: What one attempt needs.
         nodes: Resources of the nodes that are there.
         autoscaled: Others may come, of a size that is not known here.
 

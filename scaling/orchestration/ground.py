@@ -47,8 +47,8 @@ class Ground:
         """
         if not self.has_results():
             raise EnvironmentFault(
-                f"{self._results}: the folder is gone (renamed, removed, or its mount). What is "
-                "finished lies where it went: bring it back; the same command then continues."
+                f"{self._results}: the folder is gone (renamed, removed or unmounted). Finished "
+                "runs are where it went: bring it back; the same command then continues."
             )
         for name, state in self._files.items():
             path = self._corpus / name

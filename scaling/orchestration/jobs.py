@@ -29,7 +29,7 @@ class JobRequest:
     """What is to run where.
 
     Attributes:
-        address: Of Ray Jobs, `http://host:8265`.
+        address: Address of Ray Jobs, `http://host:8265`.
         sweep_file: As the head node sees it.
         root: Folder of results/ and reports/, as every node sees it.
         python: The interpreter to run it with there.
@@ -51,7 +51,7 @@ class SubmittedJob:
     """A job that Ray Jobs has taken.
 
     Args:
-        client: Of Ray Jobs.
+        client: Ray Jobs client.
         job_id: Its submission id.
     """
 

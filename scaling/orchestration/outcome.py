@@ -66,7 +66,7 @@ class SweepOutcome:
         failed: Given up.
         damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
         left: Neither: not begun, or interrupted.
-        cancelled: Of those left, the ones that were asked not to be trained.
+        cancelled: Unfinished runs that somebody cancelled.
         unmeasured: (probe, how many of `finished` have no value of it), where there are any.
         trained: How many of finished and diverged this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
@@ -100,7 +100,7 @@ def summarize_sweep(
         planned: run_ids.
         results, failed: By run_id.
         ledger: Where they are.
-        damaged, trained, interrupted_by: Of the outcome.
+        damaged, trained, interrupted_by: As in `SweepOutcome`.
         probes: That were asked for.
     """
     lost = {damage.run_id for damage in damaged}

@@ -150,13 +150,16 @@ class LiveProgress:
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=None)
-        self._bar.start()
+        self._drawn = False  # until there is something to say beside it
 
     def show(self, snapshot: Snapshot) -> None:
         self._meter.add(snapshot)
         done = snapshot.flops / max(1.0, snapshot.flops + snapshot.flops_left)
         text = self._meter.describe()
         with contextlib.suppress(OSError):
+            if not self._drawn:
+                self._drawn = True
+                self._bar.start()
             self._bar.update(self._task, description=text, total=1.0, completed=done)
 
     def say(self, line: str) -> None:
@@ -165,4 +168,5 @@ class LiveProgress:
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
-            self._bar.stop()
+            if self._drawn:
+                self._bar.stop()

@@ -20,7 +20,7 @@ class TrunkSchedule:
 
     Args:
         runs: Every planned run, finished ones too: a state they stored still serves.
-        folder: Of the results; states are under `trunks/`.
+        folder: The results folder; states are under `trunks/`.
     """
 
     def __init__(self, runs: Iterable[RunSpec], folder: Path) -> None:

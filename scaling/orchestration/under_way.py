@@ -60,7 +60,7 @@ class UnderWay:
         """Whether the attempt is to be killed: past its time limit, or without a sign of life.
 
         Args:
-            now: Of `time.monotonic`.
+            now: A value of `time.monotonic`.
             time_limit: Seconds for one attempt; None: no limit.
             stall_limit: Seconds without a sign of life after which a worker may be called hung.
         """
@@ -83,7 +83,7 @@ class UnderWay:
         """Why the executor will not report the end of the attempt; None where it still may.
 
         Args:
-            now: Of `time.monotonic`.
+            now: A value of `time.monotonic`.
             lost: Nodes that are gone.
             just_lost: Those that went since the last look.
         """

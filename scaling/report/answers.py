@@ -56,7 +56,7 @@ class Answer:
 
     Attributes:
         flops, params, tokens: The sentence's numbers.
-        level: Of the intervals.
+        level: Probability of each interval.
         params_interval, tokens_interval: In words; empty where there is none.
         facts: (term, description) pairs below the sentence.
         marker: Distance beyond the data.

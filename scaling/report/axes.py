@@ -114,6 +114,8 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
             va="center",
             color=MUTED,
             annotation_clip=False,
+            zorder=9,
+            bbox={"facecolor": SURFACE, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
         )
 
 

@@ -1,140 +1,214 @@
-"""The table of answers behind the page's calculator.
+"""What the page's calculator is given: the law that answers, its draws, and the data's range.
 
-page.js interpolates linearly in logarithms between neighbouring budgets; nothing else of the law is
-known to it. Nodes are placed where that needs them: every gap is halved until the answer in its
-middle is met to ACCURACY, so that three digits agree with `scaling allocate`.
+solver.js asks the law the same questions as `scaling allocate`, of the same bootstrap draws: it
+holds one form of law (`JOINED` of laws/family.py), the searches of allocation/ and no number of its
+own. Letters are rounded so that three digits of every answer and interval stay.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from scaling.allocation import Allocation, allocate
 from scaling.allocation.asked_fit import get_law
+from scaling.allocation.composite import MAX_EPOCHS
 from scaling.allocation.distance import count_decades
 from scaling.allocation.optimum import answer_by_law
-from scaling.allocation.problem import SERVING_SHARE
-from scaling.fitting.fitted import Fit
+from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SHARE
+from scaling.allocation.uncertainty import draw_evaluation, draw_loss_drift, draw_params_drift
+from scaling.fitting.fitted import MAX_DECADES, Fit
+from scaling.laws.ensemble import Ensemble
+from scaling.laws.family import Law
 from scaling.laws.frontier import find_frontier
-from scaling.laws.registry import read_law
-from scaling.report.sliders import ConditionCurve, list_stops, trace_conditions
+from scaling.report.answers import Marker, mark_distance
+from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN
 from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
 
-# Relative; half a unit of the third digit is 5e-4 to 5e-3.
-ACCURACY = 4e-4
+_POINT, _DRAW, _DRIFT = 10, 7, 4  # significant digits: an exponent is multiplied by ln D, up to 35
+_BELOW = 0.5  # decades below the data from which budgets are listed and sliders begin
+_SERVED_BEYOND = 300.0  # times the tokens of the largest run, where the slider of service ends
 
-_FIRST = 49  # nodes before any gap is halved
-_LEAST_GAP = 2e-3  # in ln C: where N* jumps from one dip of the ladder's cost to another
-_RANGES = 97  # intervals are smoother than answers, and cost a thousand refits each
-_DIGITS = 6
-# Decades below and above the data; further, `allocate` refuses without --far.
-_BELOW, _ABOVE = 0.5, 3.0 - 1e-6
+Parts = list[list[float]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AnswerTable:
-    """Answers over a range of budgets.
+def describe_calculator(
+    fit: Fit, allocations: tuple[Allocation, ...], command: str, scale: LossScale = NATS
+) -> dict[str, Any] | None:
+    """What solver.js and calculator.js read; None without an answer, or where no law answers of the
+    form that they know.
 
-    Attributes:
-        flops: Budgets [FLOP], ascending, shape (k,).
-        params, tokens, loss: N*, D*, loss [in `scale`] at each; loss is None where the approach
-            does not know it everywhere.
-        ranges: Answers with their intervals over the same budgets; empty without a bootstrap.
-        covered: Budgets of the data behind the answers [FLOP].
-        level: Of the intervals.
-        curves: Answers under service and repeated text; empty where the approach knows neither.
+    Args:
+        fit: The report's.
+        allocations: Its answers; the first is where the calculator begins.
+        command: Asks the same on a command line but for the conditions.
         scale: The unit of losses.
     """
+    fit = fit.answering
+    found = _find_span(fit, allocations)
+    if found is None or fit.covered is None or fit.asked != "parametric":
+        return None
+    law = _list_law(fit)
+    if law is None:
+        return None
+    covered, known = fit.covered, found[0]
+    knots = fit.cost.log_params
+    return {
+        **law,
+        "cost": {
+            "ends": [knots[0], knots[-1]] if knots else [0.0, 0.0],
+            "kappa": _round(fit.cost.log_kappa or (math.log(FLOPS_PER_PARAM_TOKEN),), _POINT),
+        },
+        "covered": {
+            "C": list(known),
+            "N": list(covered.params),
+            "D": list(covered.tokens),
+            "D/N": covered.ratio and list(covered.ratio),
+        },
+        "share": SERVING_SHARE,
+        "worths": [PUBLISHED_WORTH, *OTHER_WORTHS],
+        "epochs": MAX_EPOCHS,
+        "decades": MAX_DECADES,
+        "level": fit.level,
+        "unit": scale.label,
+        "factor": scale.factor,
+        "command": command,
+        "fields": _list_fields(fit, allocations[0], found, scale),
+    }
 
-    flops: FloatArray
-    params: FloatArray
-    tokens: FloatArray
-    loss: FloatArray | None
-    ranges: tuple[Allocation, ...]
-    covered: tuple[float, float]
-    level: float
-    curves: tuple[ConditionCurve, ...]
-    scale: LossScale = NATS
 
-    def describe_budgets(self) -> dict[str, float]:
-        """Lowest and highest budget, and the one to start from [FLOP], to three digits inwards."""
-        low, high = (float(f"{end:.3g}") for end in (self.flops[0], self.flops[-1]))
-        return {
-            "low": low if low >= self.flops[0] else float(f"{1.006 * low:.3g}"),
-            "high": high if high <= self.flops[-1] else float(f"{high / 1.006:.3g}"),
-        }
+def _list_law(fit: Fit) -> dict[str, Any] | None:
+    """The law as parts, each its weight and the letters of JOINED, and each draw as the same."""
+    law, letters = get_law(fit)
+    point = _list_parts(law, letters[None], _POINT)
+    if point is None:
+        return None
+    draws = _list_parts(law, np.array(fit.draws), _DRAW) if fit.draws else []
+    count = len(fit.draws)
+    # At one decade; at others it grows with the root (allocation/uncertainty.py).
+    drift = {
+        "loss": np.log(draw_loss_drift(fit, count, 1.0)),
+        "params": np.log(draw_params_drift(fit, count, 1.0)),
+        "evaluation": np.log(draw_evaluation(fit, count)),
+    }
+    return {
+        "law": point[0],
+        "draws": draws,
+        "drift": {name: _round(each, _DRIFT) for name, each in drift.items()},
+    }
 
-    def to_json(self, command: str) -> dict[str, Any]:
-        """What page.js reads; `command` asks the same on a command line but for the budget."""
-        best = {"flops": self.flops, "params": self.params, "tokens": self.tokens}
-        if self.loss is not None:
-            best["loss"] = self.loss
-        ranges: dict[str, Any] = {}
-        if self.ranges:
-            ranges["flops"] = _round([one.flops for one in self.ranges])
-            for name in ("params", "tokens", "loss"):
-                ends = [getattr(one, f"{name}_interval") for one in self.ranges]
-                if name == "loss":
-                    ends = [end and end.rewrite(self.scale) for end in ends]
-                if all(end is not None and end.low > 0 and np.isfinite(end.high) for end in ends):
-                    ranges[name] = [_round([e.low for e in ends]), _round([e.high for e in ends])]
-        return {
-            "best": {name: _round(values) for name, values in best.items()},
-            "ranges": ranges or None,
-            "covered": list(self.covered),
-            "unit": self.scale.label,
-            "command": command,
-            "conditions": self._list_conditions(),
-        }
 
-    def _list_conditions(self) -> dict[str, Any] | None:
-        """Stops of the sliders, and the curve of each pair of them: by served, then by unique."""
-        if not self.curves:
+def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | None:
+    """Rows of letters as [weight, letters of JOINED] of every member with a weight."""
+    if not isinstance(law, Ensemble):
+        joined = law.join_powers(letters)
+        return None if joined is None else [[_list_part(1.0, row, digits)] for row in joined]
+    rows: list[Parts] = [[] for _ in letters]
+    weights = letters[:, -len(law.members) :]
+    for at, (member, part) in enumerate(zip(law.members, law.slices, strict=True)):
+        there = np.flatnonzero(weights[:, at] > 0.0)
+        joined = member.family.join_powers(letters[there, part])
+        if joined is None:
             return None
-        found = {(one.served, one.unique): one.to_json() for one in self.curves}
-        served = sorted({one.served for one in self.curves})
-        unique = sorted({one.unique for one in self.curves if one.unique is not None})
-        return {
-            "served": served,
-            "unique": [*unique, None],
-            "share": SERVING_SHARE,
-            "curves": [[found.get((t, u)) for u in (*unique, None)] for t in served],
-        }
+        for row, own in zip(there.tolist(), joined, strict=True):
+            rows[row].append(_list_part(float(weights[row, at]), own, digits))
+    return rows
 
 
-def tabulate_answers(
+def _list_part(weight: float, joined: FloatArray, digits: int) -> list[float]:
+    """Infinite letters (R_D and R_N where nothing saturates) are left out."""
+    return _round([weight, *joined[np.isfinite(joined)].tolist()], digits)
+
+
+def _list_fields(
+    fit: Fit,
+    first: Allocation,
+    span: tuple[tuple[float, float], float, float],
+    scale: LossScale,
+) -> dict[str, dict[str, float]]:
+    """Ends of each slider, and where it begins; `served` and `unique` begin at none."""
+    covered = fit.covered
+    assert covered is not None  # of a fit with a span
+    known, low, high = span
+    reach = high / known[1]
+    ends: dict[str, tuple[float, float, float | None]] = {
+        "flops": (low, high, first.flops),
+        "params": (covered.params[0] / 10.0**_BELOW, covered.params[1] * reach, first.params),
+        "tokens": (covered.tokens[0] / 10.0**_BELOW, covered.tokens[1] * reach, first.tokens),
+        "served": (covered.tokens[0], _SERVED_BEYOND * covered.tokens[1], None),
+        "unique": (covered.tokens[0], covered.tokens[1] * reach, None),
+    }
+    if first.loss is not None:
+        law, letters = get_law(fit)
+        n, d = find_frontier(law, letters, flops=np.array([high]), cost=fit.cost)
+        lowest = float(law.loss(letters, n, d)[0])
+        losses = (scale.to(lowest), scale.to(covered.loss[1]), scale.to(first.loss))
+        ends["loss"] = losses
+    return {
+        name: {"low": _shorten(low), "high": _shorten(high)}
+        | ({} if start is None else {"start": _shorten(start)})
+        for name, (low, high, start) in ends.items()
+    }
+
+
+def _shorten(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def list_answers(
     fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
-) -> AnswerTable | None:
-    """Answers from half a decade below the data to three above, losses in a unit (page.js
-    interpolates in it); None where none can be had, or where the report has no answer."""
+) -> list[tuple[tuple[str, ...], Marker]]:
+    """(budget, N*, D*, D*/N*, loss), with intervals, and the distance of two budgets a decade, for
+    readers without scripts; losses in a unit."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
-        return None
-    known, low, high = found
-    nodes, answers = _place_nodes(fit, np.log(low), np.log(high), scale)
-    columns = np.exp(answers)
-    ranges: tuple[Allocation, ...] = ()
-    if allocations[0].params_interval is not None:
-        budgets = np.geomspace(low, high, _RANGES)
-        ranges = tuple(_find_range(fit, float(one), known) for one in budgets)
-    return AnswerTable(
-        flops=np.exp(nodes),
-        params=columns[0],
-        tokens=columns[1],
-        loss=columns[2] if np.isfinite(columns[2]).all() else None,
-        ranges=ranges,
-        covered=known,
-        level=fit.level,
-        curves=trace_conditions(fit, low=float(low), high=float(high), scale=scale),
-        scale=scale,
-    )
+        return []
+    known, _, high = found
+    shown = [_find_range(fit, one, known) for one in list_stops(known[0], high)]
+    return [
+        (
+            (
+                format_flops(one.flops),
+                _join(format_count(one.params), format_interval(one.params_interval, format_count)),
+                _join(format_count(one.tokens), format_interval(one.tokens_interval, format_count)),
+                format_count(one.tokens_per_param),
+                _join(
+                    format_loss(scale.to_or_none(one.loss)),
+                    format_interval(
+                        one.loss_interval and one.loss_interval.rewrite(scale), format_loss
+                    ),
+                ),
+            ),
+            _mark_row(one, fit, known),
+        )
+        for one in shown
+    ]
+
+
+def _mark_row(one: Allocation, fit: Fit, known: tuple[float, float]) -> Marker:
+    """How far beyond the data a row lies, short enough for a cell."""
+    tone = mark_distance(one, fit).tone
+    if not one.extrapolation_decades:
+        return Marker(tone, "inside")
+    largest = one.flops > known[1]
+    times = one.flops / known[1] if largest else known[0] / one.flops
+    return Marker(tone, f"{times:.3g}× {'above' if largest else 'below'}")
+
+
+def list_stops(low: float, high: float) -> list[float]:
+    """1 and 3 times powers of ten from low to high."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    every = [float(f"{m}e{power}") for power in powers for m in (1, 3)]
+    return [one for one in every if low <= one <= high]
+
+
+def _join(value: str, interval: str) -> str:
+    return f"{value} ({interval})" if interval else value
 
 
 def _find_span(
@@ -148,65 +222,11 @@ def _find_span(
     known = fit.covered.flops if fit.asked == "parametric" else frontier.range
     asked = [one.flops for one in allocations]
     low = min([known[0] * 10.0**-_BELOW, *asked])
-    return known, low, max([known[1] * 10.0**_ABOVE, *asked])
-
-
-def list_answers(
-    fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
-) -> list[tuple[str, str, str, str, str]]:
-    """(budget, N*, D*, D*/N*, loss), with intervals, of two budgets a decade, for readers without
-    scripts; `fit` and `allocations` as for `tabulate_answers`, losses in a unit."""
-    fit = fit.answering
-    found = _find_span(fit, allocations)
-    if found is None:
-        return []
-    known, _, high = found
-    shown = [_find_range(fit, one, known) for one in list_stops(known[0], high)]
-    return [
-        (
-            format_flops(one.flops),
-            _join(format_count(one.params), format_interval(one.params_interval, format_count)),
-            _join(format_count(one.tokens), format_interval(one.tokens_interval, format_count)),
-            format_count(one.tokens_per_param),
-            _join(
-                format_loss(scale.to_or_none(one.loss)),
-                format_interval(
-                    one.loss_interval and one.loss_interval.rewrite(scale), format_loss
-                ),
-            ),
-        )
-        for one in shown
-    ]
-
-
-def _join(value: str, interval: str) -> str:
-    return f"{value} ({interval})" if interval else value
-
-
-def _place_nodes(
-    fit: Fit, low: float, high: float, scale: LossScale
-) -> tuple[FloatArray, FloatArray]:
-    """ln C, shape (k,), and (ln N*, ln D*, ln loss) there, shape (3, k)."""
-    nodes = np.linspace(low, high, _FIRST)
-    answers = _answer(fit, nodes, scale)
-    halved = np.ones(nodes.size - 1, dtype=bool)
-    while halved.any():
-        left = np.flatnonzero(halved)
-        middles = (nodes[left] + nodes[left + 1]) / 2.0
-        truth = _answer(fit, middles, scale)
-        between = (answers[:, left] + answers[:, left + 1]) / 2.0
-        missed = np.nan_to_num(np.abs(truth - between)).max(axis=0) > ACCURACY
-        again = missed & (nodes[left + 1] - nodes[left] > 2 * _LEAST_GAP)
-        nodes = np.insert(nodes, left + 1, middles)
-        answers = np.insert(answers, left + 1, truth, axis=1)
-        places = left + np.arange(left.size)  # of the left halves after inserting
-        halved = np.zeros(nodes.size - 1, dtype=bool)
-        halved[places] = halved[places + 1] = again
-    return nodes, answers
+    return known, low, max([known[1] * 10.0**MAX_DECADES, *asked])
 
 
 def _find_range(fit: Fit, flops: float, known: tuple[float, float]) -> Allocation:
-    """The answer to a budget for its intervals' sake."""
+    """The answer to a budget with its intervals."""
     if fit.asked == "parametric":
         return answer_by_law(
             fit, get_law(fit), flops, count_decades(flops, known), with_basin=False
@@ -214,19 +234,5 @@ def _find_range(fit: Fit, flops: float, known: tuple[float, float]) -> Allocatio
     return allocate(fit, flops, far=True)
 
 
-def _answer(fit: Fit, log_flops: FloatArray, scale: LossScale) -> FloatArray:
-    """(ln N*, ln D*, ln of the loss as it is written) of many budgets at once, as `allocate` finds
-    each; NaN: no loss."""
-    frontier = fit.frontier
-    assert frontier is not None
-    if fit.asked == "parametric" and fit.law is not None:
-        family, letters = read_law(fit.law.family, fit.law.params)
-        params, tokens = find_frontier(family, letters, flops=np.exp(log_flops), cost=fit.cost)
-        return np.log([params, tokens, scale.to(family.loss(letters, params, tokens))])
-    log_n = math.log(frontier.k_n) + frontier.a * log_flops
-    log_d = math.log(frontier.k_d) + frontier.b * log_flops
-    return np.stack((log_n, log_d, np.full(log_flops.size, np.nan)))
-
-
-def _round(values: FloatArray | list[float]) -> list[float]:
-    return [float(f"{value:.{_DIGITS}g}") for value in np.asarray(values).tolist()]
+def _round(values: FloatArray | list[float] | tuple[float, ...], digits: int) -> list[float]:
+    return [float(f"{value:.{digits}g}") for value in np.asarray(values).tolist()]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from scaling.laws.registry import find_family, find_law
 from scaling.report.answers import describe_law_unit
 from scaling.report.choices import list_filters
+from scaling.report.counts import count_runs
 from scaling.report.table_rows import describe_collection, describe_training
 from scaling.sweep.counting import count_params
 from scaling.units import format_count, format_flops
@@ -48,7 +49,7 @@ def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
         training = describe_training(data.table)
         collection = describe_collection(data)
     return (
-        ChecklistGroup("What is given away", _describe_open(data)),
+        ChecklistGroup("Openness", _describe_open(data)),
         ChecklistGroup("The form of the law (section 3)", _describe_form(data)),
         ChecklistGroup("Training (section 4)", training),
         ChecklistGroup("Data taken from training (section 5)", collection),
@@ -309,13 +310,7 @@ def _describe_fitting(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 
 def _count_points(data: ReportData) -> str:
-    if data.origin is not None:
-        return f"{data.fit.n} of the {len(data.origin.rows)} rows that were read"
-    finished = sum(one.status == "finished" for one in data.results.values())
-    return (
-        f"{data.fit.n} of {finished} finished runs; brackets, validations and runs outside the "
-        "plan do not"
-    )
+    return count_runs(data).describe()
 
 
 def _describe_forecasts(data: ReportData) -> str:

@@ -118,7 +118,7 @@ def list_backtest(scored: Backtest | None) -> tuple[list[str], list[tuple[str, .
         )
         for one in scored.scores
     ]
-    return ["law", "letters", "score", *heads], rows
+    return ["law", "parameters", "score", *heads], rows
 
 
 def describe_backtest(scored: Backtest | None) -> str:
@@ -129,7 +129,10 @@ def describe_backtest(scored: Backtest | None) -> str:
 
     best = "No law could be scored on these runs."
     if scored.chosen is not None:
-        best = f"Of the laws within 5\u00a0% of the best score, {scored.chosen} has fewest letters."
+        best = (
+            f"Of the laws within 5\u00a0% of the best score, {scored.chosen} has the fewest "
+            "parameters."
+        )
     if scored.margin is not None:
         rival, ratio = scored.margin
         best += f" {rival}, the best of the others, misses by ×{ratio:.2f} as much."

@@ -23,8 +23,8 @@ def write_bibtex(*, name: str, version: str, digest: str, created: str) -> str:
     """One @misc entry; characters that BibTeX or TeX would read are left out.
 
     Args:
-        name: Of the sweep.
-        version: Of scaling.
+        name: Name of the sweep.
+        version: Version of scaling.
         digest: SHA-256 of the fitted rows.
         created: "YYYY-MM-DD ...".
     """

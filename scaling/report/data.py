@@ -47,17 +47,17 @@ class ReportData:
     """Everything a report shows.
 
     Attributes:
-        name: Of the sweep, or of the table.
+        name: Name of the sweep, or of the table.
         sweep_yaml: Text of the sweep file; empty for a table.
         spec: The same, parsed; None for a table.
         command: What rebuilds the report, ready to paste.
         plan: Cells, rejected cells, warnings; None for a table.
-        facts: Of the corpus; None for a table.
+        facts: Facts of the corpus; None for a table.
         results: By run_id; runs outside the plan are listed as such.
         failures: run_id -> cause, of planned runs without a result.
         damaged: Sentences about stored results that are not what was written.
         curves: run_id -> (tokens, training loss [nats/token]) points.
-        fit: Of the plan's finished runs.
+        fit: Fit of the plan's finished runs.
         table: Those runs, without what filters left out, N counted as the fit counts.
         allocations: One per forecast budget that has an answer.
         allocations_by_count: The first forecast budget's answer under each way of counting N.

@@ -39,7 +39,7 @@ TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 
 _NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
-_DOT = 1.2  # in C: room for half a dot
+DOT = 1.2  # in C: room for half a dot
 _MOST_LINES = 30  # of the law: more run into each other
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
@@ -47,14 +47,14 @@ _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against N, one parabola per budget, its minimum marked or marked as rejected."""
     low, high = span_of(data.params, margin=0.06)
-    set_log_axis(ax, "x", low, leave_room(ax, low, high))
+    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=12))
     loss = data.scale.to(data.loss)
     _set_loss_axis(ax, loss)
     ends = []
     for curve in data.curves:
         color = choose_color(data.position[curve.rows[0]])
         x_end, y_end = _draw_parabola(ax, data, curve, color)
-        ends.append((x_end, y_end, format_power(curve.budget.flops)))
+        ends.append((x_end, y_end, f"{format_power(curve.budget.flops)} FLOP"))
     draw_dots(ax, data, data.params, loss)
     ax.set_xlabel(PARAMS_LABEL)
     ax.set_ylabel(label_loss(data))
@@ -89,8 +89,9 @@ def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tu
 def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     """Loss against D: one line of the law per model size, dashed where that size has no run."""
     low, high = span_of(data.tokens, margin=0.05)
-    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=9))
+    set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=10))
     ends: list[tuple[float, float, str]] = []
+    starts = []
     for params in _choose_sizes(data.params):
         own = data.tokens[data.params == params]
         inside = np.geomspace(own.min(), own.max(), 50)
@@ -102,12 +103,14 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
         line, further = data.scale.to(line), data.scale.to(further)
         ax.plot(beyond, further, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=1)
         ax.plot(inside, line, color=MUTED, linewidth=1.6, zorder=2)
-        name = format_count(params)
-        ends.append((high, float(further[-1]), name if ends else f"N = {name}"))
+        starts.append(float(line[0]))
+        ends.append((high, float(further[-1]), f"N = {format_count(params)}"))
     draw_dots(ax, data, data.tokens, data.scale.to(data.loss))
     ax.set_xlabel(TOKENS_LABEL)
     ax.set_ylabel(label_loss(data))
-    _set_loss_axis(ax, np.append(data.scale.to(data.loss), [loss for _, loss, _ in ends]))
+    _set_loss_axis(
+        ax, np.append(data.scale.to(data.loss), [*starts, *(loss for _, loss, _ in ends)])
+    )
     label_ends(ax, ends, thin=True)
 
 
@@ -158,7 +161,7 @@ def draw_frontier(
     shown = draw_line(ax, lines, lines.best[quantity], band)
     shown.append(draw_minima(ax, data, fit, lambda optima: optima[:, 1 + column]))
     shown.append(_draw_answers(ax, allocations, quantity, ends=(flops[0], flops[-1])))
-    set_log_axis(ax, "x", flops[0], flops[-1], words=format_power)
+    set_log_axis(ax, "x", flops[0] / DOT, flops[-1], words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.06))
     shade_data(ax, lines)
     ax.set_ylabel("best " + (PARAMS_LABEL if column == 0 else TOKENS_LABEL))
@@ -204,7 +207,7 @@ def draw_compute(
             reached = np.array([scale.to(outcome.measured)])
             draw_markers(ax, np.array([flops]), reached, [INK], marker="*", size=130, zorder=8)
             shown.append(reached)
-    set_log_axis(ax, "x", lines.flops[0] / _DOT, lines.flops[-1], words=format_power)
+    set_log_axis(ax, "x", lines.flops[0] / DOT, lines.flops[-1], words=format_power)
     _set_loss_axis(ax, np.concatenate(shown))
     shade_data(ax, lines, at=(0.03, 0.08))
     ax.set_ylabel(label_loss(data))
@@ -275,7 +278,8 @@ def _draw_answers(
 
 
 def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
-    """The largest budget's runs against N: measured, and predicted from the smaller budgets."""
+    """The largest budget's runs against N: measured, and predicted from the smaller budgets, joined
+    where each size has one run."""
     known = {name: index for index, name in enumerate(data.run)}
     if fit.backcast is None:
         return
@@ -291,7 +295,10 @@ def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=8))
     _set_loss_axis(ax, np.concatenate((measured, predicted)))
     ax.vlines(params, measured, predicted, color=MUTED, linewidth=1.0, zorder=1)
-    ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
+    if np.unique(params).size == params.size:
+        ax.plot(params, predicted, color=INK, linewidth=1.6, linestyle="--", zorder=2)
+    else:
+        ax.plot(params, predicted, color=INK, marker="_", markersize=9, linestyle="none", zorder=2)
     colors = [choose_color(position) for position in data.position[where]]
     draw_markers(ax, params, measured, colors)
     last = int(np.argmax(params))
@@ -317,7 +324,6 @@ def draw_training(
     """Training loss against tokens seen or FLOPs spent, averaged in equal steps of ln D; diverged
     runs dotted, and only against tokens, as they are in no table of costs."""
     known = {name: index for index, name in enumerate(data.run)}
-    last: dict[int, tuple[float, float]] = {}
     everything: list[FloatArray] = []
     for run_id in sorted(curves):
         points = np.array([p for p in curves[run_id] if p[0] > 0 and np.isfinite(p[1])])
@@ -335,19 +341,15 @@ def draw_training(
         else:
             position = math.nan if index is None else data.position[index]
             ax.plot(tokens, loss, color=choose_color(position), linewidth=0.9, alpha=0.85)
-            own = -1 if index is None else int(data.rank[index])
-            if own >= 0 and tokens[-1] > last.get(own, (0.0, 0.0))[0]:
-                last[own] = (float(tokens[-1]), float(loss[-1]))
         everything.append(np.stack((tokens, loss)))
     if not everything:
         return
     every = np.concatenate(everything, axis=1)
     low, high = span_of(every[0], margin=0.02)
     words = format_count if against == "tokens" else format_power
-    set_log_axis(ax, "x", low, leave_room(ax, low, high), words=words)
+    set_log_axis(ax, "x", low, high, words=words)
     bottom, top = np.percentile(every[1], [0.0, 99.5])
     set_log_axis(ax, "y", 0.96 * bottom, 1.06 * top, words=lambda value: f"{value:g}")
-    label_ends(ax, [(*last[own], format_power(data.budgets[own])) for own in sorted(last)])
     ax.set_xlabel("tokens seen" if against == "tokens" else "FLOPs spent")
     ax.set_ylabel(f"training loss [{data.scale.label}]")
 

@@ -77,7 +77,7 @@ def draw_pictures(
             alt="Measured loss of the largest budget's runs beside what the smaller budgets "
             "predict for them.",
             caption="The largest budget's runs (dots), and what a law fitted to the smaller "
-            "budgets alone predicts for them (dashed).",
+            "budgets alone predicts for them (dashes).",
             height=380,
         )
     if any(len(points) for points in curves.values()):
@@ -89,7 +89,8 @@ def draw_pictures(
             ],
             alt=f"Training loss against tokens seen and FLOPs spent for {len(curves)} runs.",
             caption="Training loss while training, averaged over short stretches; colour: "
-            f"{color}. The drop at the end of each line is the decay of the learning rate.",
+            f"{color}. The drop at the end of each line is the decay of the learning rate."
+            + (" Grey: runs that are not fitted." if set(curves) - {*data.run, *diverged} else ""),
         )
     return pictures
 
@@ -121,9 +122,9 @@ def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
 
 
 def _picture_residuals(data: MeasuredRuns, fit: Fit) -> Picture:
-    caption = "What the law misses, in percent of the loss; above zero the run was worse."
+    caption = "Residuals of the law, in percent of the loss; above zero the run was worse."
     if fit.replicate_sigma is not None:
-        caption += " The shaded band is ±2 σ of repeated seeds: misses inside it are noise."
+        caption += " The shaded band is ±2 σ of repeated seeds: residuals inside it are noise."
     return _picture(
         "residuals",
         [

@@ -16,7 +16,7 @@ from scaling.ledger.results import RunResult
 from scaling.report.axes import format_power
 from scaling.report.canvas import name_variable
 from scaling.report.figures import PARAMS_LABEL, TOKENS_LABEL, label_loss
-from scaling.report.landscape import Surface
+from scaling.report.landscape import Surface, label_level
 from scaling.report.measured import MeasuredRuns
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import FloatArray, IntArray, format_count, format_flops
@@ -47,7 +47,7 @@ def list_live_figures(
             "traces": [
                 *(
                     _trace("line", params, tokens, color="--muted", words=f"loss {loss:g}")
-                    | {"label": f"{loss:g}"}
+                    | {"label": label_level(data, surface, loss)}
                     for loss, params, tokens in surface.levels
                 ),
                 *(
@@ -88,7 +88,7 @@ def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
         loss = data.scale.to(curve.lowest + curve.bend * (x - curve.vertex) ** 2)
         kind: Kind = "dotted" if curve.rejection else "line"
         line = _trace(kind, np.exp(curve.centre + x), loss, color=color, words=name)
-        traces.append(line | {"label": format_power(curve.budget.flops)})
+        traces.append(line | {"label": f"{format_power(curve.budget.flops)} FLOP"})
         if not curve.rejection:
             at = np.exp(np.array([curve.centre + curve.vertex]))
             lowest = np.array([data.scale.to(curve.lowest)])

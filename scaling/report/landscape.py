@@ -24,6 +24,7 @@ from scaling.report.axes import (
 )
 from scaling.report.canvas import ACCENT, INK, MUTED, choose_color
 from scaling.report.figures import (
+    DOT,
     PARAMS_LABEL,
     TOKENS_LABEL,
     draw_dots,
@@ -39,6 +40,7 @@ CHINCHILLA_RATIO = 20.0
 
 _LEVELS = 9  # lines of equal loss, about
 _SIZES = 60  # points of each line
+_LEAST_LABELLED = 9  # points: a label is as wide
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,11 @@ def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
         ax.plot(params, tokens, color=color, linewidth=1.1, linestyle=(0, (4, 3)), zorder=2)
     for loss, params, tokens in surface.levels:
         ax.plot(params, tokens, color=MUTED, linewidth=1.2, zorder=1)
+        if (label := label_level(data, surface, loss)) is None:
+            continue
         middle = len(params) // 2
         ax.annotate(
-            f"{loss:g}",
+            label,
             (params[middle], tokens[middle]),
             ha="center",
             va="center",
@@ -126,6 +130,15 @@ def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
     draw_dots(ax, data, data.params, data.tokens)
     ax.set_xlabel(PARAMS_LABEL)
     ax.set_ylabel(TOKENS_LABEL)
+
+
+def label_level(data: MeasuredRuns, surface: Surface, loss: float) -> str | None:
+    """A line's number, of the middle line with its unit; None of a line in a corner, where it would
+    stand on the axis."""
+    long = [one for one, params, _ in surface.levels if len(params) >= _LEAST_LABELLED]
+    if loss not in long:
+        return None
+    return f"{loss:g} {data.scale.label}" if loss == long[len(long) // 2] else f"{loss:g}"
 
 
 def draw_ratio(
@@ -151,8 +164,9 @@ def draw_ratio(
         values = np.array([one.tokens_per_param for one in allocations])
         draw_markers(ax, at, values, [ACCENT] * len(at), size=64, zorder=7)
         shown.append(values)
-    right = leave_room(ax, flops[0], flops[-1], letters=14)
-    set_log_axis(ax, "x", flops[0], right, words=format_power)
+    left = flops[0] / DOT
+    right = leave_room(ax, left, flops[-1], letters=14)
+    set_log_axis(ax, "x", left, right, words=format_power)
     set_log_axis(ax, "y", *span_of(np.concatenate(shown), margin=0.08))
     shade_data(ax, lines)
     label_ends(ax, [(float(flops[-1]), CHINCHILLA_RATIO, "Chinchilla: 20")])

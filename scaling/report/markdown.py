@@ -75,13 +75,17 @@ def render_markdown(data: ReportData) -> str:
     lines += [STATUSES[fit.status].page, ""]
     lines += [_bullet(name, check) for name, check in list_failed(fit.checks)] + [""]
     lines += [f"- Damaged, and left out: {_plain(sentence)}" for sentence in data.damaged]
-    table = list_answers(fit, data.allocations, scale)
+    table = [(*row, far.text) for row, far in list_answers(fit, data.allocations, scale)]
     if table:
-        lines += ["## Other budgets", "", *_table(["C", "N*", "D*", "D*/N*", "loss"], table)]
+        lines += [
+            "## Other budgets",
+            "",
+            *_table(["C", "N*", "D*", "D*/N*", "loss", "distance"], table),
+        ]
     lines += ["## The law", ""]
     if unit := describe_law_unit(fit, scale):
         lines += [f"In {unit}.", ""]
-    headings = ["coefficient", "estimate", f"{format_share(fit.level)} interval"]
+    headings = ["parameter", "estimate", f"{format_share(fit.level)} interval"]
     lines += _table(headings, list_coefficients(fit, scale))
     groups = list_variants(data.variants, scale)
     if groups and data.allocations:
@@ -91,7 +95,7 @@ def render_markdown(data: ReportData) -> str:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
     if data.forecasts is not None:
-        lines += ["## Forecasts, and what became of them", ""]
+        lines += ["## Pre-registered forecasts and outcomes", ""]
         lines += [_plain(describe_score(data.forecasts)), ""]
         lines += _table(FORECAST_HEADINGS, list_forecast_rows(data.forecasts, scale))
     headings, scored = list_backtest(data.backtest)

@@ -26,6 +26,9 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 _QUANTITIES = ("params", "tokens", "loss")
 _BUDGETS = 70  # points of a frontier's line
+# Of the kernel that a ladder's frontier is drawn with, in ln C: its cost has a knot every .115 in
+# ln N, and N* rests on knots, in steps of about a percent, every .23 in ln C.
+_SMOOTHING = 0.35
 _MARGIN = 1.02
 
 
@@ -128,7 +131,8 @@ class FrontierLines:
     Attributes:
         flops: Budgets C [FLOP], shape (k,), ascending.
         edge: Largest budget of the data [FLOP]; one of `flops`.
-        best: "params" and "tokens" at each budget, and the "loss" [nats/token] of a law there.
+        best: "params" and "tokens" at each budget, and the "loss" [nats/token] of a law there;
+            without the steps of about 1 % that the knots of a ladder's cost leave in N*.
         band: Their (low, high) at the fit's level; None without a bootstrap.
     """
 
@@ -148,11 +152,16 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     edge = max([frontier.range[1], *data.flops])
     flops = np.geomspace(low / _MARGIN, 1.6 * max(edge, furthest), _BUDGETS)
     flops = np.unique(np.append(flops, edge))
+    stepped = False
     best: tuple[FloatArray, ...]
     draws: tuple[FloatArray, ...] | None
     if fit.asked == "parametric" and fit.law is not None:
         family, letters = read_law(fit.law.family, fit.law.params)
-        params, tokens = find_frontier(family, letters, flops=flops, cost=fit.cost)
+        params = find_frontier(family, letters, flops=flops, cost=fit.cost)[0]
+        stepped = len(set(fit.cost.log_kappa)) > 1
+        if stepped:
+            params = np.exp(_smooth(np.log(flops), np.log(params)))
+        tokens = flops / fit.cost.flops_per_token(params)
         best = params, tokens, family.loss(letters, params, tokens)
         draws = None
         if fit.draws:
@@ -170,6 +179,17 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
     if draws is not None:
         tail = 50.0 * (1.0 - fit.level)
         ends = [np.percentile(each, [tail, 100.0 - tail], axis=0) for each in draws]
+        if stepped:
+            ends = [np.exp(_smooth(np.log(flops), np.log(each))) for each in ends]
         band = {name: (low, high) for name, (low, high) in zip(_QUANTITIES, ends, strict=False)}
     lines = dict(zip(_QUANTITIES, best, strict=False))  # no loss without a law
     return FrontierLines(flops=flops, edge=edge, best=lines, band=band)
+
+
+def _smooth(x: FloatArray, y: FloatArray) -> FloatArray:
+    """y of shape (..., k) by a local-linear kernel in x: straight lines stay as they are."""
+    gap = x[None, :] - x[:, None]
+    weight = np.exp(-0.5 * (gap / _SMOOTHING) ** 2)
+    first, second = (weight * gap).sum(axis=1), (weight * gap**2).sum(axis=1)
+    kernel = weight * (second[:, None] - first[:, None] * gap)
+    return np.asarray(y @ (kernel / kernel.sum(axis=1, keepdims=True)).T, dtype=np.float64)

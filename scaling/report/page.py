@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, the answer first.
 
-No address outside the file, no colour of its own in a figure, two scripts known by their digests
-(page.js, and plotly, vendored): a content security policy in the page forbids everything else. What
+No address outside the file, no colour of its own in a figure, scripts known by their digests (those
+of this folder, and plotly, vendored): a content security policy in the page forbids all else. What
 scripts add stands over what is there without them. Text from outside (names, reasons, the sweep
 file) is escaped by the template engine and stripped of control characters; scripts are given
 numbers and run ids alone. What is absent prints as a dash. Equal ReportData give equal bytes.
@@ -31,7 +31,7 @@ from scaling.report.answers import (
     group_checks,
     list_failed,
 )
-from scaling.report.calculator import list_answers, tabulate_answers
+from scaling.report.calculator import describe_calculator, list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import (
     compare_unfiltered,
@@ -43,6 +43,7 @@ from scaling.report.choices import (
     list_members,
 )
 from scaling.report.citation import cite_report
+from scaling.report.counts import count_runs
 from scaling.report.data import ReportData
 from scaling.report.embedding import (
     embed_csv,
@@ -136,7 +137,7 @@ def render_page(data: ReportData) -> str:
         digest=digest,
         fit=data.fit,
         unit=data.scale.label,
-        page_script=embed_script("page.js"),
+        scripts=[embed_script(f"{name}.js") for name in ("solver", "calculator", "page")],
         plotly_script=embed_script("vendor/plotly-basic.min.js"),
         share=format_share,
         count=format_count,
@@ -153,8 +154,9 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
     """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
     fit = data.fit
     status = STATUSES[fit.status]
-    table = tabulate_answers(fit, data.allocations, data.scale)
     asking = " ".join(map(shlex.quote, (data.source, *data.options)))
+    command = f"scaling allocate {asking}"
+    calculator = describe_calculator(fit, data.allocations, command, data.scale)
     return {
         "tone": status.tone,
         "status": status.page,
@@ -164,11 +166,10 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
         "weaknesses": list_failed(fit.checks),
         "explained": any(c.passed is False and c.seen in fit.reason for c in fit.checks),
         "table_of_answers": list_answers(fit, data.allocations, data.scale),
-        "calculator": table and embed_json(table.to_json(f"scaling allocate {asking}")),
-        "slider": table and table.describe_budgets(),
+        "calculator": calculator and embed_json(calculator),
         "ask_fit": f"scaling fit {asking}",
         "ask_predict": f"scaling predict {asking} {_name_point(fit)}",
-        "ask_allocate": f"scaling allocate {asking}",
+        "ask_allocate": command,
         "variants": list_variants(data.variants, data.scale),
         "spread": describe_spread(data.variants, data.allocations[0]) if data.allocations else "",
         "conventions": compare_conventions(
@@ -190,6 +191,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.gallery import draw_pictures
     from scaling.report.interactive import list_live_figures
     from scaling.report.landscape import trace_surface
+    from scaling.report.legend import make_legend
 
     fit = data.fit
     runs = collect_runs(data.table, data.plan, data.scale)
@@ -213,6 +215,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     return {
         "pictures": pictures,
         "abilities": show_abilities(data.abilities),
+        "legend": make_legend(runs),
         "live": embed_json(list_live_figures(runs, data.results, surface)),
         "minima": list_minima(runs),
         "backcast": list_backcast(runs, fit),
@@ -257,6 +260,7 @@ def _gather_law(data: ReportData) -> dict[str, Any]:
 
 def _gather_runs(data: ReportData) -> dict[str, Any]:
     """Every run, and what became of the plan; of a table its rows."""
+    counts = count_runs(data)
     if data.origin is not None:
         rows = data.origin.rows
         return {
@@ -265,8 +269,8 @@ def _gather_runs(data: ReportData) -> dict[str, Any]:
             "more_rows": max(0, len(rows) - MOST_ROWS),
             "columns": list_columns(data.origin.facts),
             "versions": list_versions({}, data.versions),
-            "planned": len(rows),
-            "finished": len(rows),
+            "counts": counts,
+            "finished": counts.finished,
             "diverged": [],
             "rejected": [],
             "recipe": [],
@@ -284,12 +288,8 @@ def _gather_runs(data: ReportData) -> dict[str, Any]:
         "recipe": list_recipe(plan),
         "numerics": list_numerics(data.results),
         "versions": list_versions(data.results, data.versions),
-        "planned": len(planned),
-        "finished": sum(
-            data.results[run_id].status == "finished"
-            for run_id in planned
-            if run_id in data.results
-        ),
+        "counts": counts,
+        "finished": counts.finished,
         "diverged": [run_id for run_id in _list_diverged(data) if run_id in planned],
     }
 

@@ -68,15 +68,16 @@ class CorpusSpec(SpecModel):
         None, description="`shards`: id that ends a document; without one, blocks are documents"
     )
     bytes_per_token: Positive | None = Field(
-        None, description="`shards`: of the held-out text; without it, no bits per byte"
+        None,
+        description="`shards`: bytes per token of the held-out text; without it, no bits per byte",
     )
     tokens: Annotated[Count, Field(ge=10_000, le=2**34)] | None = Field(
         None,
         description=f"{name_takers('tokens')}: how many are made to train on; none is seen twice",
     )
-    seed: Seed = Field(0, description=f"{name_takers('seed')}: of the source and its tokens")
+    seed: Seed = Field(0, description=f"{name_takers('seed')}: seed of the source and its tokens")
     pairs: Annotated[Count, Field(le=2**14)] | None = Field(
-        None, description="`pairs`: of keys and values in an example of 4 · pairs + 1 tokens"
+        None, description="`pairs`: pairs of key and value in an example of 4 · pairs + 1 tokens"
     )
 
     @property

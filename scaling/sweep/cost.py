@@ -84,11 +84,11 @@ class PlanTime:
         slots: Runs at the same time.
         runs: To be trained.
         flops: That will be computed; less than the sum of theirs where a trunk is shared.
-        seconds: Of all of them, one after another, each from nothing.
+        seconds: Sum over the runs, each from the start.
         makespan_seconds: From the first start to the last end.
         critical_path_seconds: That of the longest run, its trunk included: the makespan if there
             were a slot for every run.
-        price: Of the machine for that long; None where no price per hour is given.
+        price: Price of the machine for that long; None where no price per hour is given.
     """
 
     slots: int
@@ -115,7 +115,7 @@ def estimate_time(
         estimate: Seconds of a run that starts from a step.
         slots: Runs at the same time.
         share_trunks: Whether runs with the same prefix train it once.
-        price_per_hour: Of the machine, whatever the currency.
+        price_per_hour: Price per hour of the machine, whatever the currency.
     """
     distinct = tuple({run.run_id: run for run in runs}.values())
     makespan, critical = (

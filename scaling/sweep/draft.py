@@ -34,7 +34,7 @@ class Wish:
     """What a user says of a sweep that does not exist yet.
 
     Attributes:
-        name: Of the sweep.
+        name: The sweep's name.
         paths: Text files, folders or globs, relative to the sweep file; empty: the source code of
             Python's standard library.
         run_flops: What the largest run may take [FLOP]; None: by `total_flops`.
@@ -49,20 +49,23 @@ class Wish:
     forecast: float | None = None
 
 
-def draft_sweep(wish: Wish, *, schema: str | None = None) -> str:
+def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str] = ()) -> str:
     """The text of a commented sweep file.
 
     Args:
         wish: What is wanted.
         schema: Path of the JSON schema for editors, relative to the file; None: none.
+        assumed: What the compute was chosen by, one comment line each.
 
     Raises:
-        UsageError: The compute is missing, given twice, or no number that a sweep can have.
+        UsageError: The compute is missing, given twice, or no number that a sweep can have; every
+            problem is named.
     """
+    if problems := list_problems(wish):
+        raise UsageError("\n".join(problems))
     largest = _choose_largest(wish)
     budgets = [_round(largest * _APART**-k) for k in reversed(range(BUDGETS))]
     forecast = 10.0 * budgets[-1] if wish.forecast is None else wish.forecast
-    _verify("the forecast", forecast)
     text = "Python source code" if not wish.paths else ", ".join(wish.paths)
     modeline = [] if schema is None else [f"# yaml-language-server: $schema={schema}"]
     distance = math.log10(forecast / budgets[-1])
@@ -79,6 +82,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None) -> str:
         'FLOPs in all; "scaling plan" lists every one.',
         "# Expect: N* and D* grow with C; interval and failed checks say how far to trust them.",
         *modeline,
+        *(f"# {line}" for line in assumed),
         f"name: {wish.name}  # names results/{wish.name} and reports/{wish.name}",
         "",
         "# What the models read. Whole documents are held out for evaluation.",
@@ -105,29 +109,32 @@ def draft_sweep(wish: Wish, *, schema: str | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _choose_largest(wish: Wish) -> float:
+def list_problems(wish: Wish) -> list[str]:
+    """What is wrong with the numbers of a wish, a sentence or two each; empty if nothing is."""
     given = {"--run-flops": wish.run_flops, "--total-flops": wish.total_flops}
     named = [name for name, value in given.items() if value is not None]
+    problems = []
     if len(named) != 1:
         seen = "both are given" if named else "neither is given"
-        raise UsageError(
-            f"How much compute? Say --run-flops (of the largest run) or --total-flops (of the "
-            f"whole sweep); {seen}."
+        problems.append(
+            "How much compute? Say --minutes (on this machine), --run-flops (of the largest run) "
+            f"or --total-flops (of the whole sweep); of the last two {seen}."
         )
+    given["--forecast"] = wish.forecast
+    problems += [
+        f"{name} is {flops:g} FLOPs; a sweep can be drafted for {_LEAST:g} to {_MOST:g}, e.g. "
+        "2e11 a run: minutes on a laptop."
+        for name, flops in given.items()
+        if flops is not None and not _LEAST <= flops <= _MOST
+    ]
+    return problems
+
+
+def _choose_largest(wish: Wish) -> float:
     if wish.run_flops is not None:
-        _verify("--run-flops", wish.run_flops)
         return wish.run_flops
-    assert wish.total_flops is not None
-    _verify("--total-flops", wish.total_flops)
+    assert wish.total_flops is not None  # of a wish without problems
     return wish.total_flops / SHARE
-
-
-def _verify(what: str, flops: float) -> None:
-    if not _LEAST <= flops <= _MOST:
-        raise UsageError(
-            f"{what} is {flops:g} FLOPs; a sweep can be drafted for {_LEAST:g} to {_MOST:g}, e.g. "
-            "2e11 a run: minutes on a laptop."
-        )
 
 
 def _draft_corpus(paths: Sequence[str]) -> list[str]:

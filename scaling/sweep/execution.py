@@ -21,10 +21,10 @@ class OwnExecution:
         env: (variable, value) that it has beside the usual ones; None: as it is here.
         grace: Seconds between SIGTERM and SIGKILL.
         tolerance: Share by which D may differ from what was asked for.
-        loss_unit: Of the loss it reports, per token: nats, bits or ppl.
+        loss_unit: Unit of the loss it reports, per token: nats, bits or ppl.
         cpus: Cores of one run, on each node.
         nodes: How many it runs on.
-        address: Of the first of them, as the others reach it.
+        address: Where the others reach the first of them.
     """
 
     env: tuple[tuple[str, str | None], ...] = ()
@@ -46,7 +46,7 @@ class Execution:
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         keep_weights: Whether the final weights stay beside the result.
         time_limit: Seconds for one attempt; None: no limit.
-        own: Of somebody's own trainer; None: the built-in one.
+        own: Settings of a user's trainer; None: the built-in one.
     """
 
     precision: Precision = "float32"

@@ -49,8 +49,8 @@ def check_gpu_memory(
 
     Args:
         runs: What will be trained.
-        precision: Of products.
-        share: Of the GPU, that each may use.
+        precision: Precision of products.
+        share: Share of the GPU that each may use.
         memory: The GPU's [bytes].
         name: The GPU's.
 

@@ -134,7 +134,7 @@ class ProductGrid(Grid):
     heading = "grid: {params, tokens}"
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
-        description="wished-for N [matmul parameters]; the nearest rung is built"
+        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
     )
     tokens: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         description="D [tokens]"
@@ -166,7 +166,7 @@ class RatioGrid(Grid):
     heading = "grid: {params, tokens_per_param}"
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
-        description="wished-for N [matmul parameters]; the nearest rung is built"
+        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
     )
     tokens_per_param: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         description="D / N"
@@ -196,7 +196,7 @@ class RatioGrid(Grid):
 class CellSpec(SpecModel):
     """One (N, D)."""
 
-    params: Params = Field(description="wished-for N [matmul parameters]")
+    params: Params = Field(description="desired N [matmul parameters]")
     tokens: Positive = Field(description="D [tokens]")
 
 

@@ -52,7 +52,7 @@ def plan_sweep(
         memory_bytes: Memory that one run may use [bytes]; None: not checked.
         recorded: Runs of the sweep's ledger that have a result. Replicates among them stay
             (`replicates.py` says what is promised); nothing else of the plan depends on them.
-        validations: Runs that registered forecasts speak of; one that is a cell already stays that.
+        validations: Runs that check registered forecasts; one that is a cell already stays that.
 
     Returns:
         Cells, rejected grid points and warnings.
@@ -77,7 +77,7 @@ def plan_sweep(
                 f"no cell of the grid can be trained; the first of {len(rejected)}: "
                 f"{rejected[0].reason}"
                 if rejected
-                else "the grid has no cell: no model that can be built lies within its span. "
+                else "the grid has no cell: no buildable model lies within its span. "
                 "Widen the span, or change the prior or the budgets."
             ]
         )

@@ -39,9 +39,9 @@ class Probe:
     """A quantity, and what measures it.
 
     Attributes:
-        name: Of the quantity: its column in tables, and `--metric NAME`.
+        name: Name of the quantity: its column in tables, and `--metric NAME`.
         version: Raised when the same run would give another value.
-        unit: Of the value; empty: a share or a count.
+        unit: Unit of the value; empty: a share or a count.
         direction: Which of two values is better.
         meaning: In words.
         measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value

@@ -21,11 +21,13 @@ class RecipeSpec(SpecModel):
     batch_sequences: Count | None = Field(None, description="sequences per optimiser step")
     base_width: Count | None = Field(None, description="width at which learning_rate holds")
     base_depth: Count | None = Field(None, description="depth at which learning_rate holds")
-    warmup_fraction: Share | None = Field(None, description="of all steps")
+    warmup_fraction: Share | None = Field(None, description="share of all steps")
     warmup_tokens: Positive | None = Field(
         None, description="the same in every run, up to its decay; in place of warmup_fraction"
     )
-    decay_fraction: Share | None = Field(None, description="of all steps, to zero as 1 − sqrt")
+    decay_fraction: Share | None = Field(
+        None, description="share of all steps, to zero as 1 − sqrt"
+    )
     beta1: Share | None = Field(None, description="AdamW's momentum")
     beta2: Share | None = Field(None, description="AdamW's memory of squared gradients")
     epsilon: Positive | None = Field(None, description="AdamW's, at the base width")

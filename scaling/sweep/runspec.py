@@ -91,9 +91,9 @@ class RunSpec:
     Attributes:
         shape: The model.
         recipe: Hyperparameters; `NO_RECIPE` where they are the affair of `own`.
-        data_digest: Of the corpus, or of the name of data that only the trainer knows.
-        seed: Of the initialisation and the order of the data.
-        numerics_version: Of the built-in trainer; 0 with `own`.
+        data_digest: Digest of the corpus, or of the name of data that only the trainer knows.
+        seed: Seeds the initialisation and the order of the data.
+        numerics_version: Version of the built-in trainer; 0 with `own`.
         own: Somebody's own trainer; None: the built-in one.
     """
 

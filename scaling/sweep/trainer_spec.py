@@ -36,7 +36,7 @@ class NamedModelSpec(SpecModel):
     name: ModelName = Field(description="the trainer's; `{model}` in its command")
     params: Annotated[Count, Field(le=LARGEST_PARAMS)] = Field(description="N [parameters]")
     flops_per_token: Annotated[Count, Field(le=10**18)] | None = Field(
-        None, description="of training [FLOP]; 6N unless said"
+        None, description="training FLOPs per token [FLOP]; 6N unless stated"
     )
     set: dict[str, JsonValue] = Field(
         {}, description="handed to the trainer as it stands, in run.json"
@@ -76,7 +76,9 @@ class TrainerSpec(SpecModel):
         "`model.family`",
     )
     version: str = Field(
-        "", max_length=100, description="of what no file shows; another makes other runs"
+        "",
+        max_length=100,
+        description="version of what no file shows; another version makes other runs",
     )
     data: str = Field(
         "",
@@ -87,7 +89,7 @@ class TrainerSpec(SpecModel):
         None, description="with `data` and without `models`: tokens of the vocabulary"
     )
     counting: Counting = Field("unknown", description="what the N of `models` counts")
-    loss_unit: OwnLossUnit = Field("nats", description="of the loss it reports, per token")
+    loss_unit: OwnLossUnit = Field("nats", description="unit of the loss it reports, per token")
     tolerance: Share = Field(
         0.01, description="share by which the tokens trained on may differ from those asked for"
     )
@@ -169,7 +171,7 @@ def fill_command(identity: str, values: dict[str, object]) -> list[str]:
 
     Args:
         identity: The command as canonical JSON.
-        values: Of every name in PLACEHOLDERS.
+        values: A value for every name in PLACEHOLDERS.
     """
     return [
         _PLACEHOLDER.sub(lambda match: str(values.get(match[1], match[0])), word)

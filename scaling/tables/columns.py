@@ -18,9 +18,9 @@ class Column:
     Attributes:
         name: In files, and as `--columns` maps it.
         kind: Which cells it may hold; a number of any kind is finite.
-        unit: Of a number; empty for one without a unit and for text.
+        unit: Unit of a number; empty for one without a unit and for text.
         meaning: In words.
-        attribute: Of `RunTable`, which keeps it; empty: for the reader or for people only.
+        attribute: Field of `RunTable` that keeps it; empty: for the reader or for people only.
     """
 
     name: str

@@ -54,7 +54,7 @@ class Expression:
 
     Attributes:
         text: As it was written.
-        columns: Of the file, in the order in which they occur.
+        columns: Columns of the file, in the order in which they occur.
         evaluate: Values of those columns -> values of the expression; not finite where it divides
             by 0 or overflows, NaN where a column is NaN.
     """
@@ -74,7 +74,7 @@ def parse_expression(text: str, names: Collection[str]) -> Expression:
 
     Args:
         text: What `--columns` says after the first `=`.
-        names: Of the file's columns.
+        names: Names of the file's columns.
 
     Raises:
         ExpressionError: A column is missing, or something else is no expression.

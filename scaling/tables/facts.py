@@ -37,9 +37,9 @@ class ColumnFacts:
     """A column of the contract as it was read.
 
     Attributes:
-        name: Of the contract.
+        name: Column of the contract.
         source: What the file's columns make it of.
-        unit: Of the contract.
+        unit: Unit of the contract.
         stated: Rows that state it.
         values: Lowest and highest, or up to three words.
     """

@@ -34,11 +34,11 @@ class Filters:
         flops_range: Lowest and highest C [FLOPs] kept, both included; None: no such end.
         first_epoch: Keep rows that saw no text twice: D <= U.
         min_ratio: Lowest tokens per parameter kept.
-        best_recipe: Of each (N, D) keep the row of the lowest loss; where seeds and some of the
+        best_recipe: For each (N, D) keep the row of the lowest loss; where seeds and some of the
             recipe (`RECIPE`) are stated, also the other seeds of its recipe. Rows that differ from
             it in a stated part, or that share its seed, are of another recipe that the table does
             not state, or doubles: they are left out.
-        last_of_run: Of points along a training run keep the one of the most tokens.
+        last_of_run: Of the points along a training run keep the one of the most tokens.
     """
 
     flops_range: tuple[float | None, float | None] | None = None

@@ -97,7 +97,7 @@ def locate_columns(
     """Contract name -> what it is made of; an empty mapping leaves an optional column out.
 
     Args:
-        header: Of the file.
+        header: Header of the file.
         mapping: Contract name -> what it is made of, where that is not the column of its name.
         needed: Columns that must be there.
         more: Names beside the contract's.

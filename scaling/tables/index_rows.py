@@ -76,7 +76,7 @@ class IndexRows:
         """Whether a fit takes the row, or what is wrong with it.
 
         Args:
-            cells: Of the next row of the file.
+            cells: Cells of the next row of the file.
             finished: What the table says of the run's end.
         """
         self.texts.append(tuple(self._read(cells, one) for one in self.own))
@@ -140,7 +140,7 @@ class IndexRows:
         one ladder.
 
         Args:
-            rows: Of the file, counted from 1.
+            rows: Rows of the file, counted from 1.
             params, tokens, flops: N, D and C of those rows, shape (n,).
         """
         if not set(SHAPE_COLUMNS) <= self.where.keys():
@@ -249,7 +249,7 @@ def open_index(header: Sequence[str], known: Mapping[str, int]) -> IndexRows:
     """An index of no rows yet.
 
     Args:
-        header: Of the file.
+        header: Header of the file.
         known: Positions of the contract's columns; one that is mapped is no column of an index.
     """
     own = tuple(one for one in INDEX_COLUMNS if one in header)

@@ -23,8 +23,8 @@ class Metric:
     """A quantity as a table holds it.
 
     Attributes:
-        name, unit: Of the quantity; the unit is empty where none is known.
-        values, errors: Of each row and its standard error, shape (n,), NaN where not stated; no
+        name, unit: Name and unit of the quantity; the unit is empty where none is known.
+        values, errors: Value and standard error of each row, shape (n,), NaN where not stated; no
             errors: None.
         higher_is_better, bound: As the probe says that measured it; None: not said.
     """
@@ -53,7 +53,7 @@ class AskedMetric:
     """Which metric a law is asked of, and what is said of it.
 
     Attributes:
-        name: Of the metric.
+        name: Name of the metric.
         higher_is_better: Said of one whose probe says nothing.
         bound: What no model can pass; None: the probe's.
     """
@@ -68,7 +68,7 @@ class MetricFacts:
     """What stands in the place of the loss of a table, a fit or an answer.
 
     Attributes:
-        name, unit: Of the metric.
+        name, unit: Name and unit of the metric.
         higher_is_better: Whether it was subtracted from its bound.
         bound: B; None where lower is better.
     """

@@ -61,7 +61,7 @@ class RunTable:
         cost: FLOPs per token as a function of N, for the frontier.
         source: Path, for messages.
         digest: SHA-256 of the rows, names a stored fit.
-        family: Of the models, where every row is of one; None: not stated, or of several.
+        family: Family of the models, where every row is of one; None: not stated, or of several.
         overlap: Share of held-out spans that occur in the training text; None where unknown.
         unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None where unknown.
         stopped: Those of `diverged` that an older rule stopped above the unigram entropy, whether

@@ -69,7 +69,7 @@ class Melt:
         kept: Positions of the columns that every new row repeats.
         spread: Positions of the columns of which each makes a row.
         labels: What the row says of each of those.
-        names: Of the two new columns: the label's, the cell's.
+        names: Names of the two new columns: the label's, the cell's.
         note, remedy: As of `Records`.
     """
 

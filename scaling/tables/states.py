@@ -20,7 +20,7 @@ class Tracker:
     """The words of one program.
 
     Attributes:
-        name: Of the program.
+        name: Name of the program.
         finished: A run with such a word reached its end.
         unfinished: It did not, or not yet.
         unclear: The word says neither; such rows are kept, and a note names them.
@@ -106,7 +106,7 @@ class StateRule:
     """Which rows count by how their run ended.
 
     Attributes:
-        column: Of the file; None: the first of the usual names, if there is one.
+        column: Column of the file; None: the first of the usual names, if there is one.
         accepted: Words of rows that count, folded; None: those that no tracker calls unfinished.
         any: Every row counts, whatever its word.
     """

@@ -303,7 +303,7 @@ def format_backtest(scored: Backtest) -> str:
     """Errors of each law's forecasts, and the law to forecast with."""
     first = scored.scores[0].forecasts if scored.scores else ()
     heads = [f"{one.axis} {one.fitted_up_to:.0%}" for one in first]
-    rows: list[tuple[str, ...]] = [("law", "letters", *heads, "score")]
+    rows: list[tuple[str, ...]] = [("law", "parameters", *heads, "score")]
     for score in scored.scores:
         errors = ["–" if one.error is None else f"{one.error:.2%}" for one in score.forecasts]
         mean = "–" if score.score is None else f"{score.score:.2%}"
@@ -318,7 +318,9 @@ def format_backtest(scored: Backtest) -> str:
     if scored.chosen is None:
         lines.append("No law could be scored: too few runs below the held-out ones.")
     else:
-        lines.append(f"forecast with: {scored.chosen} (the fewest letters within 5 % of the best)")
+        lines.append(
+            f"forecast with: {scored.chosen} (the fewest parameters within 5 % of the best)"
+        )
     if scored.margin is not None:
         rival, ratio = scored.margin
         lines.append(f"{rival}, the best of the others, misses by ×{ratio:.2f} as much")
@@ -442,7 +444,7 @@ def _format_checks(checks: Iterable[Check], scale: LossScale = NATS) -> list[str
         if check.passed is False
     ]
     if unjudged := [check.code for check in given if check.passed is None]:
-        lines.append(f"  ? could not be judged (--json says why): {', '.join(unjudged)}")
+        lines.append(f"  ? not checked (--json says why): {', '.join(unjudged)}")
     return ["", *lines] if lines else []
 
 

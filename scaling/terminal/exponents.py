@@ -17,7 +17,7 @@ _SETS = 1  # column of what a recipe sets, too wide for a table of text
 
 
 def format_exponents(compared: RecipeComparison) -> str:
-    """A table of recipes, what each step from one to the next did, and which gates failed."""
+    """A table of recipes, what each step from one to the next did, and which checks failed."""
     rows = list_recipes(compared)
     lines = [
         f"The exponent a of N* ∝ C^a under each recipe, with {compared.level:.0%} intervals;",
@@ -32,6 +32,6 @@ def format_exponents(compared: RecipeComparison) -> str:
     lines += ["", *(f"{row[0]} sets {row[_SETS]}" for row in rows)]
     for point in compared.points:
         if point.failed:
-            lines.append(f"{point.recipe}: gates that failed: {', '.join(point.failed)}")
+            lines.append(f"{point.recipe}: checks that failed: {', '.join(point.failed)}")
     lines += [f"left out: {name}: {why}" for name, why in compared.left_out.items()]
     return "\n".join(lines)

@@ -29,7 +29,7 @@ def format_plan(plan: Mapping[str, Any]) -> str:
     if plan["target"] is not None:
         lines += _format_target(plan["target"], totals)
     elif plan["throughput"] is None:
-        lines.append("time: not measured on this device (leave --no-benchmark)")
+        lines.append("time: not measured on this device (drop --no-benchmark to measure it)")
     else:
         lines += _format_left(totals["left"], plan["throughput"])
     for cell in plan["rejected"]:
@@ -179,7 +179,7 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
     if prior["family"] == "ensemble":
         letters = "the ensemble that answers"
     lines = [
-        f"What this sweep will say, by {found['draws']} simulated sweeps",
+        f"What to expect of this sweep, by {found['draws']} simulated sweeps",
         f"  of {prior['source']}: {letters}",
         f"  with a noise of {prior['noise']:.2%}, {prior['noise_source']}",
     ]
@@ -197,8 +197,8 @@ def _format_simulation(found: Mapping[str, Any]) -> list[str]:
             )
     if found["answered"] < 1:
         lines.append(f"  {1 - found['answered']:.0%} of the simulated sweeps give no usable law")
-    gates = [f"{code} {share:.0%}" for code, share in found["gates"].items()]
-    lines.append("  gates that would fail: " + (", ".join(gates) or "none"))
+    failing = [f"{code} {share:.0%}" for code, share in found["gates"].items()]
+    lines.append("  checks that would fail: " + (", ".join(failing) or "none"))
     if not found["changes"]:
         return [*lines, "  no change of the sweep could be judged"]
     lines.append(f"  what to change, for {format_flops(found['changed_for'])} FLOPs:")

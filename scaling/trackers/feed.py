@@ -31,7 +31,7 @@ class Feed:
     """One tracker of one sweep, until `close`.
 
     Args:
-        name: Of the tracker.
+        name: Name of the tracker.
         ledger: What is sent.
         say: Where a warning goes.
     """

@@ -16,7 +16,7 @@ class TrackedRun:
 
     Attributes:
         run_id: Also its name and identity there.
-        digest: Of its result.
+        digest: Digest of its result.
         diverged: Whether it counts as a failed run there.
         config: What was decided before it began.
         curve: (step, metric -> value), ascending.

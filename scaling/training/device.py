@@ -23,8 +23,8 @@ class Gpu:
 
     Attributes:
         name: As its maker calls it.
-        memory: Of one [bytes].
-        count: Of all, which are taken to be alike.
+        memory: Memory of one GPU [bytes].
+        count: Number of GPUs, assumed alike.
     """
 
     name: str

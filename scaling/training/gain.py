@@ -48,7 +48,7 @@ def measure_gain(run: RunSpec, *, gpus: float | None = None) -> float:
     falls on both.
 
     Args:
-        run: Of whose shape and batch.
+        run: Gives the shape and the batch.
         gpus: See `train_run`.
 
     Raises:

@@ -30,8 +30,8 @@ class Choice:
 
     Attributes:
         temperature: 0: the likeliest, of equal ones the first id.
-        top_k: Of how many tokens; None: of all.
-        top_p: Of which share of the probability, above 0 and at most 1.
+        top_k: Draw from so many tokens; None: from all.
+        top_p: Draw from this share of the probability, above 0 and at most 1.
     """
 
     temperature: float = 1.0
@@ -120,7 +120,7 @@ def generate(
         prompt: Ids, shape (b, t), at least one a row; with `tokens` within the model's context.
         tokens: How many follow each.
         choice: How each is chosen.
-        seed: Of the draws; row and place of a token decide its number.
+        seed: Seeds the draws; row and place of a token decide its number.
         cached: See Reader.
 
     Yields:

@@ -35,7 +35,7 @@ class TrainedRun:
 
     Attributes:
         result, run: What was trained, and what it came to.
-        options: Of the probe that is being measured.
+        options: Options of the probe that is being measured.
         look_up: To call now and then; raises where the attempt is asked to stop.
     """
 

@@ -44,7 +44,7 @@ class LossScale:
 
     Attributes:
         unit: Its name.
-        bytes_per_token: Of `bpb`, where losses are nats per token inside; 1: they are per byte.
+        bytes_per_token: For `bpb` when losses are stored per token; 1: they are per byte.
         is_loss: False: a metric stands in the place of losses, in whatever unit; sentences name
             none.
     """

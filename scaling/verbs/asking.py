@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from scaling.laws.registry import list_scored
+from scaling.units.stages import stage
 from scaling.verbs.conditions import CONDITION_NAMES, condition_options, make_questions
 from scaling.verbs.curves import (
     CURVE_NAMES,
@@ -88,9 +89,7 @@ def fit(
         curve, {"--group-by": group_by is not None, "--metric": options["metric"] is not None}
     )
     if far and not curve["at"]:
-        raise click.UsageError(
-            "--far says how far --at may reach; name --of and --at, or leave it."
-        )
+        raise click.UsageError("--far is an option of --at; add --of and --at, or leave it out.")
     scale, options = settle_unit(source, options)
     if curve["of"] is not None:
         law, forecasts = fit_one_variable([source], curve, options, scale, far=far)
@@ -287,7 +286,7 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     "--columns-b",
     default=None,
     metavar="N=params,...",
-    help="Of B, where its columns have other names.  [default: as --columns]",
+    help="Column names of B, where they differ.  [default: as --columns]",
 )
 @curve_options
 @fit_options
@@ -327,18 +326,20 @@ def compare(
     same = None
     if stored_one and stored_two:
         same = stored_one.facts.digest == stored_two.facts.digest
+    refits = count_refits(options)
     try:
-        answer = compare_tables(
-            one,
-            two,
-            flops=flops,
-            far=far,
-            huber_delta=options["huber_delta"],
-            bootstrap=count_refits(options),
-            level=options["level"],
-            seed=options["seed"],
-            same_text=same,
-        )
+        with stage(f"fitting both, {refits} refits" if refits else "fitting both"):
+            answer = compare_tables(
+                one,
+                two,
+                flops=flops,
+                far=far,
+                huber_delta=options["huber_delta"],
+                bootstrap=refits,
+                level=options["level"],
+                seed=options["seed"],
+                same_text=same,
+            )
     except NoFitError as error:
         if as_json:
             nothing = {"multiplier": None, "reason": scale.reword(str(error))}
@@ -377,8 +378,8 @@ def _answer(
     """Answer a question by the fit of a source, or by that of each group of its rows.
 
     Args:
-        source, group_by, options, as_json: Of the command line.
-        key: Of the answers in the JSON.
+        source, group_by, options, as_json: From the command line.
+        key: Key of the answers in the JSON.
         answer: The answers of one fit; each has `to_contract`.
         format_one: An answer as text.
         scale: The unit of its losses.

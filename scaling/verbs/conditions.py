@@ -12,6 +12,7 @@ import click
 from scaling.errors import QueryError
 from scaling.units import format_flops
 from scaling.units.numbers import NumberError, read_number
+from scaling.verbs.completing import complete_device
 from scaling.verbs.options import FLOPS, PARAMS, TOKENS, Amount, Real
 
 if TYPE_CHECKING:
@@ -31,13 +32,15 @@ def condition_options(function: _F) -> _F:
     """Budgets in other terms, and conditions on the model."""
     for name, kind, text in reversed(_OPTIONS):
         names = (name, *_ALIASES.get(name, ()))
-        function = click.option(*names, type=kind, default=None, help=text)(function)
+        complete = complete_device if name == "--device" else None
+        option = click.option(*names, type=kind, default=None, help=text, shell_complete=complete)
+        function = option(function)
     return function
 
 
 _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--dollars", Amount(), "Money for training; with --price-per-hour and --device."),
-    ("--price-per-hour", Real(), "Of one device [dollars/hour]."),
+    ("--price-per-hour", Real(), "Price of one device [dollars/hour]."),
     (
         "--device",
         str,
@@ -51,10 +54,10 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--tokens", TOKENS, "D is given."),
     ("--tokens-per-param", Real(), "D / N is given."),
     ("--target-loss", Real(), "Loss to reach at the least cost, in --loss-unit."),
-    ("--inference-tokens", TOKENS, "Tokens the model will process in service."),
+    ("--inference-tokens", TOKENS, "Tokens the model will process when served."),
     ("--unique-tokens", TOKENS, "Different tokens there are to train on."),
-    ("--serving-memory", str, "For the weights in service: 8e10, 80GB, 80GiB."),
-    ("--bytes-per-param", Real(), "In service.  [default: 2, BF16]"),
+    ("--serving-memory", str, "Memory for the served weights: 8e10, 80GB, 80GiB."),
+    ("--bytes-per-param", Real(), "Bytes of a served parameter.  [default: 2, BF16]"),
 )
 _ALIASES = {"--unique-tokens": ("--unique",)}  # predict's name of it
 CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
@@ -75,7 +78,7 @@ def make_questions(
         asked["serving_memory"] = _read_bytes(said["serving_memory"])
     if said["bytes_per_param"] is not None:
         if said["serving_memory"] is None and said["inference_tokens"] is None:
-            raise QueryError("--bytes-per-param speaks of service: say --serving-memory as well.")
+            raise QueryError("--bytes-per-param is about serving: add --serving-memory.")
         asked["bytes_per_param"] = said["bytes_per_param"]
     hardware = _make_hardware(source, said)
     budgets: tuple[float | None, ...] = flops or (None,)
@@ -94,7 +97,7 @@ def _read_bytes(text: str) -> float:
         )
     if 0.0 < number < _FEWEST_BYTES and text.strip()[-1:].isdigit():
         raise QueryError(
-            f"--serving-memory {text} is {number:g} bytes, which hold no model; say the unit, as "
+            f"--serving-memory {text} is {number:g} bytes, too few for a model; add the unit, as "
             f"in {number:g}GB."
         )
     return number
@@ -136,7 +139,9 @@ def _make_stated(said: dict[str, Any]) -> Hardware:
     """Hardware of which the peak is said, not the name."""
     peak, mfu = said["peak_flops"], said["mfu"]
     if said["device"] is not None:
-        raise QueryError("--device and --peak-flops both say how fast one is; leave one out.")
+        raise QueryError(
+            "--device and --peak-flops both give the speed of a device; leave one out."
+        )
     if not (math.isfinite(peak) and peak > 0):
         raise QueryError(f"--peak-flops is {peak:g}; say the FLOP/s of one device, as in 9.9e14.")
     if mfu is None or not 0.0 < mfu <= 1.0:

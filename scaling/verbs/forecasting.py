@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     "--outcome",
     type=Real(),
     default=None,
-    help="Of a table: the loss that the run of --flops came to, in --loss-unit; never replaced.",
+    help="For a table: the measured loss of the run of --flops, in --loss-unit; never replaced.",
 )
 @root_option
 @fit_options
@@ -79,9 +79,7 @@ def forecast(
     if options["approach"] not in ("all", "parametric"):
         raise UsageError(f"--approach {options['approach']} forecasts no loss; leave it out.")
     if (near or far or options["anyway"]) and not flops:
-        raise UsageError(
-            "--near, --far and --anyway say how to forecast a budget; name it with --flops."
-        )
+        raise UsageError("--near, --far and --anyway need a budget; name it with --flops.")
     scale, options = settle_unit(source, options)
     if source.exists() and not holds_sweep(source):
         return _forecast_table(

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.units import clean_line
+from scaling.verbs.completing import complete_run
 from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
 from scaling.verbs.obtaining import say_damage, settle_unit
 from scaling.verbs.options import (
@@ -72,7 +73,9 @@ def report(source: Path, root: Path, form: Any, **options: Any) -> int:
     if read_metric(reading) is not None:
         given = click.get_current_context().get_parameter_source("form")
         if form == "html" and given is ParameterSource.COMMANDLINE:
-            raise click.UsageError("a --metric has no page: say --format md, or leave it out.")
+            raise click.UsageError(
+                "a --metric has no page: give --format md, or leave --format out."
+            )
         return write_metric_report(source, root, options=options, reading=reading)
     if source.exists() and not holds_sweep(source):
         return write_table_report(source, root, options=options, reading=reading, form=form)
@@ -112,7 +115,7 @@ def verify(results: Path, repair: bool, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.argument("run_ids", nargs=-1, metavar="[RUN]...")
+@click.argument("run_ids", nargs=-1, metavar="[RUN]...", shell_complete=complete_run)
 @click.option("--failed", is_flag=True, help="Also what failed, diverged or was cancelled.")
 @click.option("--diverged", is_flag=True, help="Also what diverged.")
 def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool) -> None:
@@ -127,7 +130,7 @@ def retry(results: Path, run_ids: tuple[str, ...], failed: bool, diverged: bool)
     from scaling.workflow.keeping import renew_runs
 
     if (failed or diverged) and run_ids:
-        raise UsageError("Name runs, or say --failed or --diverged, not both.")
+        raise UsageError("Name runs, or give --failed or --diverged, not both.")
     renewed = renew_runs(results, run_ids, failed=failed, diverged=diverged)
     for path in renewed.aside:
         click.echo(str(path))

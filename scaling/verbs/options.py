@@ -16,6 +16,7 @@ from scaling.tables.expressions import split_mapping
 from scaling.tables.states import read_state_rule
 from scaling.units import clean_line
 from scaling.units.numbers import NumberError, Quantity, has_foreign_digits, read_number
+from scaling.verbs.completing import complete_family, complete_sweep
 
 if TYPE_CHECKING:
     from scaling.tables.filters import Filters
@@ -108,6 +109,7 @@ results_argument = click.argument("results", type=click.Path(path_type=Path), me
 family_option = click.option(
     "--family",
     default=None,
+    shell_complete=complete_family,
     help=f"Answer by one law alone: {name_families()}.  [default: by an ensemble of laws weighted "
     "by held-out error, Chinchilla's law beside it]",
 )
@@ -117,7 +119,12 @@ noise_option = click.option(
     default=None,
     help="Standard deviation of ln loss of one run.  [default: of the runs of the prior]",
 )
-sweep_argument = click.argument("sweep_file", type=click.Path(path_type=Path), metavar="SWEEP.yaml")
+sweep_argument = click.argument(
+    "sweep_file",
+    type=click.Path(path_type=Path),
+    metavar="SWEEP.yaml",
+    shell_complete=complete_sweep,
+)
 
 
 def _describe_columns() -> str:
@@ -146,12 +153,12 @@ def filter_options(function: _F) -> _F:
         click.option(
             "--best-recipe",
             is_flag=True,
-            help="Of each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
+            help="For each (N, D) fit only the lowest loss, with the other seeds of its recipe.",
         ),
         click.option(
             "--last-of-run",
             is_flag=True,
-            help="Of points along training runs fit only the end of each run.",
+            help="For points along training runs fit only the end of each run.",
         ),
     ]
     return _decorate(function, options)
@@ -168,7 +175,8 @@ _delta_option = click.option(
     "--huber-delta",
     type=Real(),
     default=None,
-    help="On log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; else 1e-3]",
+    help="Huber's δ on log loss.  [default: 1.345 sigma of seeds of one (N, D), at least 1e-3; "
+    "else 1e-3]",
 )
 _anyway_option = click.option(
     "--anyway",
@@ -210,14 +218,14 @@ def fit_options(function: _F) -> _F:
             type=RealRange(0, 1, min_open=True, max_open=True),
             default=0.9,
             show_default=True,
-            help="Of every interval.",
+            help="Probability of every interval.",
         ),
         click.option(
             "--seed",
             type=WholeRange(0, 2**32 - 1),
             default=0,
             show_default=True,
-            help="Of the bootstrap.",
+            help="Seed of the bootstrap.",
         ),
         reading_options,
         filter_options,
@@ -278,10 +286,13 @@ def metric_options(function: _F) -> _F:
         click.option(
             "--higher-is-better",
             is_flag=True,
-            help="Of a --metric: fit ln(bound − metric). A probe knows its own direction.",
+            help="For --metric: fit ln(bound − metric). A probe knows its own direction.",
         ),
         click.option(
-            "--bound", type=Real(), default=None, help="What no model can pass: 1 for a share."
+            "--bound",
+            type=Real(),
+            default=None,
+            help="The metric's bound, which no model can pass: 1 for a share.",
         ),
     ]
     return _decorate(function, options)
@@ -299,7 +310,9 @@ def read_metric(options: dict[str, Any]) -> AskedMetric | None:
     name = options.get("metric")
     if name is None:
         if higher or bound is not None:
-            raise click.UsageError("--higher-is-better and --bound are of a --metric; name it.")
+            raise click.UsageError(
+                "--higher-is-better and --bound are options of --metric; name it."
+            )
         return None
     if options["loss_unit"] != "nats":
         raise click.UsageError("--loss-unit is of the loss; leave it or --metric out.")

@@ -32,7 +32,7 @@ def read(table: Path, as_json: bool, **options: Any) -> int:
     from scaling.tables.facts import describe_table
 
     if holds_sweep(table):
-        raise click.UsageError(f"{table} is a results folder: scaling status says what it holds.")
+        raise click.UsageError(f"{table} is a results folder: scaling status shows what it holds.")
     how = read_how(options | {"count": "matmul", "anyway": False})
     asked = ReadOptions(
         columns=how["columns"], states=how["states"], where=how["where"], loss_unit=how["loss_unit"]

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 )
 @click.option("--retrain", is_flag=True, help="Train runs of an older trainer version again.")
 @click.option(
-    "--validate", is_flag=True, help="Also train the runs that registered forecasts speak of."
+    "--validate", is_flag=True, help="Also train the runs that check registered forecasts."
 )
 @click.option("--verbose", is_flag=True, help="Print all that is known of fit and answers.")
 def run(sweep_file: Path, root: Path, **asked: Any) -> int:
@@ -82,7 +82,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
             _say_how_to_continue(str(refusal))
             return refusal.exit_code
         except KeyboardInterrupt:  # before runs were begun, or when all had ended
-            _say_how_to_continue("interrupted; finished runs are kept.")
+            _say_how_to_continue("Interrupted: finished runs are kept.")
             return SIGNAL_BASE + signal.SIGINT
 
     if not EXECUTORS[asked["executor"]].guarded:
@@ -158,7 +158,8 @@ def _run_one(
     for damage in outcome.damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)
     if outcome.interrupted_by is not None:
-        _say_how_to_continue(f"stopped; {len(outcome.finished)} runs are kept.")
+        done = f"{len(outcome.finished)} runs are finished"
+        _say_how_to_continue(f"Stopped: {done}, the others resume from their checkpoints.")
         return SIGNAL_BASE + outcome.interrupted_by
     code = write_report_page(ledger.folder, root, verbose=verbose)
     if outcome.damaged:
@@ -171,7 +172,9 @@ def _run_one(
 @sweep_argument
 @root_option
 @click.option(
-    "--no-benchmark", is_flag=True, help="Measure no throughput: nothing is said of time and money."
+    "--no-benchmark",
+    is_flag=True,
+    help="Measure no throughput; the plan then has no time and no price.",
 )
 @click.option(
     "--cpus", type=WholeRange(1, 100_000), default=None, help="Cores.  [default: all here]"
@@ -181,10 +184,10 @@ def _run_one(
     "--price-per-hour",
     type=FiniteRange(0),
     default=None,
-    help="Of the machine, in any currency; of one device with --target.",
+    help="Price of the machine in any currency; with --target, of one device.",
 )
 @click.option(
-    "--validate", is_flag=True, help="Also plan the runs that registered forecasts speak of."
+    "--validate", is_flag=True, help="Also plan the runs that check registered forecasts."
 )
 @click.option(
     "--simulate", is_flag=True, help="Expected intervals, checks, and what to change (30 s)."
@@ -226,10 +229,10 @@ def plan(
     many times.
     """
     if not simulate and (prior_law is not None or noise is not None):
-        raise click.UsageError("--prior-law and --noise say how to --simulate; ask for that too.")
+        raise click.UsageError("--prior-law and --noise are options of --simulate; add it.")
     if no_benchmark and (cpus is not None or price_per_hour is not None):
         raise click.UsageError(
-            "--cpus and --price-per-hour speak of time and money, which --no-benchmark leaves out."
+            "--cpus and --price-per-hour need a time, which --no-benchmark leaves out."
         )
     given = {"--cpus": cpus is not None, "--no-benchmark": no_benchmark}
     target = read_target(**machines, here=tuple(name for name, said in given.items() if said))

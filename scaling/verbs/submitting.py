@@ -12,7 +12,7 @@ from scaling.verbs.options import root_option, sweep_argument
 @click.command()
 @sweep_argument
 @root_option
-@click.option("--address", required=True, help="Of Ray Jobs, such as http://head:8265.")
+@click.option("--address", required=True, help="Address of Ray Jobs, such as http://head:8265.")
 @click.option("--no-wait", is_flag=True, help="End once the job is taken; do not show its output.")
 @click.option(
     "--python", default="python", show_default=True, help="Interpreter to use on the head node."

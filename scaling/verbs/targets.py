@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from scaling.units import format_flops
+from scaling.verbs.completing import complete_device
 from scaling.verbs.options import FLOPS, FiniteRange, WholeRange
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _OPTIONS = (
         "--target",
         default=None,
         metavar="DEVICE",
+        shell_complete=complete_device,
         help="Plan for machines that are not here: a100, h100, tpu-v5p, ...; with --devices.",
     ),
     click.option(
@@ -77,16 +79,18 @@ def read_target(
     if target is None and peak_flops is None:
         if devices is not None or mfu is not None:
             raise click.UsageError(
-                "--devices and --mfu speak of machines that are not here; name a --target."
+                "--devices and --mfu describe machines elsewhere; name a --target."
             )
         return None
     if target is not None and peak_flops is not None:
-        raise click.UsageError("--target and --peak-flops both say how fast one is; leave one.")
+        raise click.UsageError(
+            "--target and --peak-flops both give the speed of a device; leave one out."
+        )
     if devices is None:
         raise click.UsageError("how many devices are there? Say e.g. --devices 64.")
     if here:
         raise click.UsageError(
-            f"{' and '.join(here)} speaks of this machine; leave it or --target out."
+            f"{' and '.join(here)} describes this machine; leave it or --target out."
         )
     name, peak, source = "", peak_flops, ""
     if target is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from scaling.verbs.completing import complete_run
 from scaling.verbs.exits import DAMAGED
 from scaling.verbs.options import json_option, results_argument
 from scaling.verbs.output import dump_json
@@ -54,7 +55,7 @@ def status(results: Path, watch: bool, verbose: bool, as_json: bool) -> int:
 
 @click.command()
 @results_argument
-@click.argument("run_id", required=False, metavar="[RUN]")
+@click.argument("run_id", required=False, metavar="[RUN]", shell_complete=complete_run)
 @click.option("--follow", is_flag=True, help="Go on until the run ends.")
 def logs(results: Path, run_id: str | None, follow: bool) -> None:
     """\b
@@ -77,7 +78,7 @@ def logs(results: Path, run_id: str | None, follow: bool) -> None:
 
 @click.command()
 @results_argument
-@click.argument("run_id", required=False, metavar="[RUN]")
+@click.argument("run_id", required=False, metavar="[RUN]", shell_complete=complete_run)
 def cancel(results: Path, run_id: str | None) -> None:
     """\b
     scaling cancel results/quickstart

@@ -51,13 +51,13 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Do not extrapolate: no power law has rising local exponents.",
     ),
     "not_identified": CheckWords(
-        "The runs determine every coefficient",
-        "The runs do not determine every coefficient",
+        "The runs determine every parameter of the law",
+        "The runs do not determine every parameter of the law",
         "Trust N*, not the loss, beyond one decade.",
     ),
     "parameter_at_bound": CheckWords(
-        "No coefficient sits on its bound",
-        "A coefficient sits on its bound",
+        "No parameter of the law sits on its bound",
+        "A parameter of the law sits on its bound",
         "The best law of this form lies outside: its exponents mean little.",
     ),
     "methods_disagree": CheckWords(
@@ -72,7 +72,7 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
     ),
     "lack_of_fit": CheckWords(
         "No misfit beyond seed noise was shown",
-        "The law misses the runs by more than their noise",
+        "The law's error exceeds the noise of the runs",
         "More seeds will not help: trust forecasts less than their intervals say.",
     ),
     "extrapolation_distance": CheckWords(
@@ -118,7 +118,7 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
     "influence": CheckWords(
         "No single budget moves the exponent a by more than 0.1",
         "A single budget decides the answer",
-        "Check those runs, or add budgets beside them.",
+        "Check those runs, or add budgets near them.",
     ),
     "eval_noise": CheckWords(
         "Evaluation noise moves the exponent a by at most 0.1",

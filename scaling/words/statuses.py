@@ -35,15 +35,15 @@ STATUSES: Mapping[FitStatus, StatusWords] = {
     ),
     "bound_hit": StatusWords(
         "amber",
-        "a coefficient on its bound",
+        "a parameter of the law on its bound",
         "a parameter is at its bound",
-        "The fit ended with a coefficient on its bound: read the answer as a rough guide.",
+        "The fit ended with a parameter of the law on its bound: read the answer as a rough guide.",
     ),
     "not_identified": StatusWords(
         "amber",
         "several laws fit alike",
         "not identified: several laws fit these runs equally well",
-        "The runs do not pin down every coefficient of the law: read the interval, not the point.",
+        "The runs do not pin down every parameter of the law: read the interval, not the point.",
     ),
     "not_converged": StatusWords(
         "red",

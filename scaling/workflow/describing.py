@@ -45,9 +45,9 @@ def describe_plan(
         sweep: What is planned.
         root: Where its results lie or will lie.
         slots: Runs at the same time.
-        throughput: Of the device here. None, without a target: time and money are unknown.
+        throughput: Speed of this machine. None, without a target: time and price are unknown.
         target: Machines elsewhere, in place of a throughput.
-        price_per_hour: Of the machine; of all devices of a target.
+        price_per_hour: Price per hour of the machine; of all devices of a target.
     """
     folder = root / "results" / sweep.spec.name
     stored = Ledger.open(folder).read_results(check="result") if holds_sweep(folder) else None
@@ -181,7 +181,7 @@ def _describe_cells(
         one = _describe_cell(cell, finished, expected)
         repeats = one["run_id"] in seen
         if repeats:
-            one["why"] = "the row above again: two wishes come to one run"
+            one["why"] = "same run as the row above"
         described.append(one | {"repeats": repeats})
         seen.add(one["run_id"])
     return described

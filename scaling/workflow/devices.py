@@ -19,6 +19,7 @@ from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts, decide_seq_len
 from scaling.sweep.gpu_memory import check_gpu_memory
 from scaling.sweep.runspec import RunSpec
+from scaling.units.stages import stage
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import ResourcesSpec, SweepSpec
@@ -97,6 +98,7 @@ def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
     return max(1, slots)
 
 
+@stage("measuring the speed of a training step in both precisions")
 def measure_apart(runs: Sequence[RunSpec], resources: ResourcesSpec, *, cache: Path) -> list[float]:
     """What `mixed` gains in a step of each run; of a GPU also its peak, kept in the cache. A GPU is
     measured whole, before any run has a share of it, and in a process with which its memory goes.

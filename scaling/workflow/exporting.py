@@ -50,7 +50,7 @@ class Exported:
     """An exported model.
 
     Attributes:
-        run_id: Of the run.
+        run_id: The run.
         folder: Where its files lie.
         files: Their names, sorted.
     """

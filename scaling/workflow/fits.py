@@ -18,6 +18,7 @@ from scaling.sweep.shapes import NamedModel
 from scaling.tables.filters import FilterEffect, Filters, apply_filters
 from scaling.tables.run_table import RunTable
 from scaling.units.losses import NATS, LossScale
+from scaling.units.stages import stage
 from scaling.workflow.stored import StoredSweep
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class FilteredFit:
     """A fit of the rows that declared filters keep.
 
     Attributes:
-        fit: Of those rows.
+        fit: Fit of those rows.
         table: Those rows, with the effects in its notes.
         effects: What each filter left out; empty without filters.
         unfiltered: Point fit of all rows; None without filters, or where it was not asked for.
@@ -87,7 +88,8 @@ def backtest_table(
     for name in names:
         find_family(name)
     delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
-    return backtest_families(sort_rows(table), tuple(names), delta=delta)
+    with stage(f"scoring {len(names)} laws by runs that they were not fitted to"):
+        return backtest_families(sort_rows(table), tuple(names), delta=delta)
 
 
 def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
@@ -98,7 +100,8 @@ def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = Non
     from scaling.tables.run_table import sort_rows
 
     delta = choose_delta(estimate_replicate_sigma(table), huber_delta)
-    return truncate_runs(sort_rows(table), law, delta=delta)
+    with stage(f"forecasting by {law} from ever fewer runs"):
+        return truncate_runs(sort_rows(table), law, delta=delta)
 
 
 def fit_filtered(
@@ -143,17 +146,19 @@ def _find_or_fit(
             return read_fit(path), path
         except IntegrityError as error:  # derived: made again from the runs, and said
             warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
-    from scaling.fitting.every_approach import fit_runs
+    refits = f", {options.bootstrap} refits" if options.bootstrap else ""
+    with stage(f"fitting {len(table)} runs{refits}"):
+        from scaling.fitting.every_approach import fit_runs
 
-    fit = fit_runs(
-        table,
-        approach=options.approach,
-        family=options.family,
-        huber_delta=options.huber_delta,
-        bootstrap=options.bootstrap,
-        level=options.level,
-        seed=options.seed,
-    )
+        fit = fit_runs(
+            table,
+            approach=options.approach,
+            family=options.family,
+            huber_delta=options.huber_delta,
+            bootstrap=options.bootstrap,
+            level=options.level,
+            seed=options.seed,
+        )
     fit = dataclasses.replace(fit, measured=(*fit.measured, *validated))
     if path is not None:
         from scaling.fitting.store import write_fit

@@ -79,8 +79,8 @@ def forecast_run(
     done = stored.results.recorded.get(run.run_id)
     if done is not None:
         raise UsageError(
-            f"run {run.run_id} is trained already (loss {done.loss}): what is known is no forecast."
-            "\nAsk for another budget."
+            f"run {run.run_id} is trained already (loss {done.loss}), so it cannot be "
+            "forecast.\nAsk for another budget."
         )
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
     answering = fit.answering.law
@@ -121,7 +121,7 @@ def forecast_table_run(
     Args:
         root: Where forecasts/ lies.
         table: The file or folder that was fitted.
-        fit: Of its rows, with bootstrap draws.
+        fit: Fit of its rows, with bootstrap draws.
         flops: Budget C [FLOPs].
         rows: The fit's own.
         near: Forecast by the rows near the run, in place of the fit's law.
@@ -167,7 +167,7 @@ def tell_table_outcome(
 
     Args:
         root, table: As for `forecast_table_run`.
-        flops: Of the forecast.
+        flops: Budget of the forecast.
         loss: Positive, in nats; per byte where `unit` is bits per byte.
         unit: In which it was said.
 
@@ -226,7 +226,9 @@ def _forecast_by(
     """
     sigma = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
     if sigma <= 0.0:
-        raise UsageError(f"{fit.source}: its runs show no noise, so none can be told from another.")
+        raise UsageError(
+            f"{fit.source}: its runs show no noise, so no run can be told from another."
+        )
     said = forecast_nearby(
         near.params,
         near.tokens,

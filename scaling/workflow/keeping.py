@@ -13,12 +13,14 @@ from scaling.errors import EnvironmentFault, ScalingError, UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.documents import RUN_NAME
 from scaling.ledger.sweep_table import write_index
+from scaling.units.stages import stage
 from scaling.workflow.stored import list_failures, open_results
 
 if TYPE_CHECKING:
     from scaling.trackers.protocol import TrackerName
 
 
+@stage("sending runs to the tracker")
 def send_to_tracker(folder: Path, name: TrackerName) -> int:
     """Send every result that a tracker does not have; returns how many.
 
@@ -44,6 +46,7 @@ def send_to_tracker(folder: Path, name: TrackerName) -> int:
         ) from error
 
 
+@stage("checking every file against its digest")
 def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
     """Every finding of `integrity.verify`, as plain mappings."""
     from scaling.ledger.integrity import verify
@@ -68,6 +71,7 @@ class Renewed:
     failed: tuple[str, ...]
 
 
+@stage("looking for runs to train again")
 def renew_runs(
     folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False, diverged: bool = False
 ) -> Renewed:

@@ -124,7 +124,7 @@ def _describe_change(chosen: Precision, kept: Counter[Precision]) -> str:
         return ""
     return (
         f"{kept[other]} results of this sweep were computed in {other}, runs to come will be in "
-        f"{chosen}: the gate numerics_changed fails. Set resources.precision to auto, or train "
+        f"{chosen}: the check numerics_changed fails. Set resources.precision to auto, or train "
         "them again under another name."
     )
 

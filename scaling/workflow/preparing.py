@@ -18,6 +18,7 @@ from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.plan import plan_sweep
 from scaling.sweep.probe_demands import Ground
 from scaling.sweep.trainer_files import digest_code, digest_files
+from scaling.units.stages import stage
 from scaling.workflow.devices import check_device
 from scaling.workflow.stored import list_validations
 
@@ -40,6 +41,7 @@ class Sweep:
     plan: Plan
 
 
+@stage("reading the sweep file")
 def list_sweeps(path: Path) -> tuple[str, ...]:
     """Names of the sweeps that a file makes: one, or one for each tokenizer or recipe it names.
 
@@ -52,6 +54,7 @@ def list_sweeps(path: Path) -> tuple[str, ...]:
     return tuple(one.name for one in list_siblings(load_sweep(path)))
 
 
+@stage("planning the sweep")
 def prepare_sweep(
     path: Path,
     *,

@@ -39,7 +39,7 @@ class Note:
 
     Attributes:
         fit: Name of its file in fits/.
-        table_digest: Of the rows it rests on.
+        table_digest: Digest of the fitted rows.
         rung: The first of the sweep's ladder, which the others follow from.
         listed: The others, where a sweep file lists its models, and nothing else says them.
     """

@@ -22,6 +22,7 @@ from scaling.sweep.families.listed import LISTED
 from scaling.sweep.own_ladder import list_sweep_ladder
 from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
+from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
@@ -37,6 +38,7 @@ ReportForm = Literal["html", "md"]
 _CURVE_BYTES = 16 * 2**20
 
 
+@stage("writing the report")
 def report_sweep(
     stored: StoredSweep,
     *,
@@ -58,7 +60,7 @@ def report_sweep(
         siblings: The sweeps of its file, if they are opened already.
         asked: Words of the command line that ask for family and filters.
         keep_current: Leave a page alone that shows the same.
-        family: Of the law that answers alone; None: the ensemble answers.
+        family: The law that answers alone; None: the ensemble answers.
         filters: Which rows are fitted; None: all.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
@@ -117,7 +119,8 @@ def report_sweep(
     folder = root / "reports" / stored.spec.name
     if form == "md":
         return write_markdown(data, folder), fit, allocations
-    return write_report(data, folder, keep_current=keep_current), fit, allocations
+    with stage("drawing the page"):
+        return write_report(data, folder, keep_current=keep_current), fit, allocations
 
 
 def name_command(source: str, asked: Sequence[str], *, backtest: bool, form: ReportForm) -> str:
@@ -160,6 +163,7 @@ def _judge_forecasts(stored: StoredSweep) -> ForecastRecord | None:
     return judge_forecasts(found, stored.results.results)
 
 
+@stage("answering the forecast budgets")
 def answer_forecast(stored: StoredSweep, fit: Fit) -> tuple[Allocation, ...]:
     """An allocation for each forecast budget of the sweep that the fit can answer; a budget it
     refuses (no usable fit, too far from the data) is warned about."""

@@ -26,6 +26,7 @@ from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
 from scaling.units import IntArray
+from scaling.units.stages import stage
 from scaling.workflow.stored import StoredSweep, open_results
 from scaling.workflow.watching import match_run
 
@@ -64,7 +65,7 @@ class Sampler:
         Args:
             tokens: At most; None: what is left of the context.
             choice: How each is chosen.
-            seed: Of the draws.
+            seed: Seeds the draws.
         """
         from scaling.training.generation import generate
 
@@ -105,6 +106,7 @@ class Sampler:
         return np.array([self.prompt], dtype=np.int64)
 
 
+@stage("loading the model")
 def open_sampler(
     folder: Path, *, run: str | None, prompt: str, tokens: int | None = None
 ) -> Sampler:

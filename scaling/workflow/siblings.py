@@ -13,6 +13,7 @@ from scaling.errors import UsageError
 from scaling.ledger.contents import holds_sweep
 from scaling.sweep.corpus_facts import decide_seq_len
 from scaling.sweep.siblings import list_siblings
+from scaling.units.stages import stage
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.stored import StoredSweep, open_results, tabulate_sweep
 
@@ -35,6 +36,7 @@ def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
     return [results / name for name in names if holds_sweep(results / name)]
 
 
+@stage("comparing the tokenizers")
 def compare_tokenizers(
     sweeps: Sequence[StoredSweep], *, budgets: Sequence[float] = ()
 ) -> VocabularyComparison:
@@ -68,6 +70,7 @@ def compare_tokenizers(
     return compare_vocabularies(candidates, budgets=tuple(budgets) or tuple(declared))
 
 
+@stage("comparing the recipes")
 def compare_recipes(sweeps: Sequence[StoredSweep]) -> RecipeComparison:
     """Compare the recipes of several sweeps by the exponents of their frontiers.
 
@@ -82,8 +85,8 @@ def compare_recipes(sweeps: Sequence[StoredSweep]) -> RecipeComparison:
 
     if len({_name_cells(stored) for stored in sweeps}) > 1:
         raise UsageError(
-            "these sweeps differ in more than the recipe: their exponents would say nothing of it. "
-            "Name folders with one corpus, model, grid and seeds."
+            "these sweeps differ in more than the recipe, so their exponents do not compare "
+            "recipes. Name folders with one corpus, model, grid and seeds."
         )
     order = {one.name: at for at, one in enumerate(list_siblings(sweeps[0].whole))}
     if all(stored.spec.name in order for stored in sweeps):
@@ -128,6 +131,7 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
     return lowest
 
 
+@stage("comparing the families")
 def compare_families(sweeps: Sequence[StoredSweep]) -> list[Comparison]:
     """The first family of a file against each of the others: how much compute they need.
 

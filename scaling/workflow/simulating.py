@@ -16,6 +16,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.sweep.grids import IsoflopGrid, PriorSpec
 from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.spec import SweepSpec
+from scaling.units.stages import stage
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import read_runs
@@ -29,7 +30,7 @@ class Simulation:
     """What a sweep will be able to say, and what would let it say more.
 
     Attributes:
-        expectation: Of the sweep as it is.
+        expectation: What the sweep as it is will be able to say.
         changes: Tried, with their effect at `changed_for` [FLOPs].
     """
 
@@ -84,16 +85,18 @@ def simulate_sweep(
     prior = find_prior(sweep.spec, facts, cost, sweep.plan, source=prior_law, noise=noise)
     table = tabulate_expected(sweep.plan.cells, prior, facts=facts, cost=cost)
     budgets = list_forecasts(sweep.spec, sweep.plan)
-    expected = simulate_design(table, prior, flops=budgets, level=level)
-    changes = try_changes(
-        sweep.spec,
-        prior,
-        facts=facts,
-        cost=cost,
-        flops=budgets[-1],
-        discrepancy=expected.discrepancy,
-        level=level,
-    )
+    with stage(f"simulating the sweep: fitting losses drawn for its {len(table)} runs"):
+        expected = simulate_design(table, prior, flops=budgets, level=level)
+    with stage("simulating changes of the sweep"):
+        changes = try_changes(
+            sweep.spec,
+            prior,
+            facts=facts,
+            cost=cost,
+            flops=budgets[-1],
+            discrepancy=expected.discrepancy,
+            level=level,
+        )
     return Simulation(expectation=expected, changes=changes, changed_for=budgets[-1])
 
 

@@ -35,6 +35,7 @@ from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.tables.states import USUAL, StateRule
 from scaling.units.losses import NATS, LossScale, LossUnit
+from scaling.units.stages import stage
 
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
@@ -94,7 +95,8 @@ def open_results(folder: Path) -> StoredSweep:
         SpecError: Its sweep file does not make the sweep that it is named after.
         IntegrityError: What identifies it is damaged.
     """
-    return plan_contents(read_contents(folder))
+    with stage(f"reading {folder}"):
+        return plan_contents(read_contents(folder))
 
 
 def plan_contents(contents: Contents) -> StoredSweep:
@@ -183,19 +185,21 @@ def read_runs(
                 "--group-by are for tables."
             )
         stored = open_results(source) if contents is None else plan_contents(contents)
-        table = tabulate_sweep(stored, count=count, head_flops=head_flops)
+        with stage(f"reading {source}"):
+            table = tabulate_sweep(stored, count=count, head_flops=head_flops)
         return (table if metric is None else fit_metric(table, metric)), stored
-    table = read_table(
-        source,
-        columns=columns or {},
-        loss_unit=loss_unit,
-        drop_bad=drop_bad,
-        states=states,
-        where=where,
-        anyway=anyway,
-        count=count,
-        metrics=() if metric is None else (metric.name,),
-    )
+    with stage(f"reading {source}"):
+        table = read_table(
+            source,
+            columns=columns or {},
+            loss_unit=loss_unit,
+            drop_bad=drop_bad,
+            states=states,
+            where=where,
+            anyway=anyway,
+            count=count,
+            metrics=() if metric is None else (metric.name,),
+        )
     if count != "matmul" and table.convention != count:
         raise UsageError(
             f"{source} is a table and states its own N: --count is for results folders and their "

@@ -37,6 +37,7 @@ from scaling.sweep.own_ladder import make_sweep_cost
 from scaling.sweep.spec import SweepSpec
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_flops
+from scaling.units.stages import stage
 from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.preparing import find_run_memory, prepare_sweep
 from scaling.workflow.simulating import find_prior
@@ -69,6 +70,7 @@ class SuggestedCells:
         return described | {"sweep": self.spec.model_dump(mode="json", exclude_defaults=True)}
 
 
+@stage("looking for the most informative cells")
 def suggest_cells(
     source: Path | StoredSweep,
     *,
@@ -176,6 +178,7 @@ class SuggestedRuns:
         return _describe(self.cells, self.suggestion, self.forecast, self.prior)
 
 
+@stage("looking for the most informative runs")
 def suggest_beside(
     table: RunTable, *, spend: float, forecast: float, noise: float | None = None
 ) -> SuggestedRuns:

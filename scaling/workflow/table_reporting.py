@@ -12,6 +12,7 @@ from scaling.tables.facts import describe_table
 from scaling.tables.filters import Filters
 from scaling.units import clean_text
 from scaling.units.losses import METRIC, LossScale
+from scaling.units.stages import stage
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.reporting import ReportForm, list_versions, name_command, name_minute
 from scaling.workflow.stored import read_runs
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _BUDGETS = (1.0, 10.0)
 
 
+@stage("writing the report")
 def report_table(
     path: Path,
     how: Mapping[str, Any],
@@ -95,7 +97,8 @@ def report_table(
     )
     folder = root / "reports" / name
     write = write_markdown if form == "md" else write_report
-    return write(data, folder), fit
+    with stage("drawing the page"):
+        return write(data, folder), fit
 
 
 def describe_metric(

@@ -16,6 +16,7 @@ from scaling.ledger.machine import join_points, read_throughput, write_throughpu
 from scaling.ledger.results import RunResult
 from scaling.sweep.throughput import Throughput, choose_pivots
 from scaling.units import Precision
+from scaling.units.stages import stage
 from scaling.workflow.devices import is_present, name_device
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import StoredSweep
@@ -52,14 +53,16 @@ def obtain_throughput(
     ]
     if known is not None and not missing:
         return known, 0
-    from scaling.training.throughput import measure_throughput
+    what = f"{len(missing)} configuration" + "s" * (len(missing) > 1)
+    with stage(f"measuring the throughput of {what} on this device"):
+        from scaling.training.throughput import measure_throughput
 
-    fresh = measure_throughput(
-        missing,
-        corpus=sweep.corpus.folder,
-        device=device.sentence,
-        execution=decide_execution(sweep.spec, precision),
-    )
+        fresh = measure_throughput(
+            missing,
+            corpus=sweep.corpus.folder,
+            device=device.sentence,
+            execution=decide_execution(sweep.spec, precision),
+        )
     joined = join_points(known, fresh)
     write_throughput(results, device, joined)
     return joined, len(missing)

@@ -17,6 +17,7 @@ from scaling.sweep.cost import estimate_memory
 from scaling.sweep.execution import Execution, OwnExecution
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
+from scaling.units.stages import stage
 from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
 from scaling.workflow.precision import PrecisionChoice, choose_precision
 from scaling.workflow.preparing import Sweep
@@ -168,6 +169,7 @@ def _name_trainer(spec: SweepSpec) -> dict[str, Any]:
     return {"trainer": _OWN_TRAINER, "grace": grace}
 
 
+@stage("deciding the precision")
 def settle_precision(
     spec: SweepSpec,
     facts: CorpusFacts,

@@ -14,12 +14,14 @@ from scaling.laws.registry import FAMILIES
 from scaling.report.sensitivity import Group, Variant
 from scaling.tables.filters import Filters
 from scaling.tables.run_table import RunTable
+from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.words.plain import APPROACH_WORDS
 from scaling.workflow.fits import FitOptions, fit_filtered
 from scaling.workflow.stored import StoredSweep
 
 
+@stage("fitting other laws and fewer runs, for the page")
 def compare_variants(
     table: RunTable,
     stored: StoredSweep | None,

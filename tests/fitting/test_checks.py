@@ -1,6 +1,6 @@
-"""Thresholds of the gates on a table's points and on its curves, and what is no fault.
+"""Thresholds of the checks of a table's points and on its curves, and what is no fault.
 
-tests/fitting/test_every_gate.py has one sweep for each gate that fires.
+tests/fitting/test_every_check.py has one sweep for each check that fires.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""What the ledger hands to the gates: the sweep on code is judged on all of them."""
+"""What the ledger hands to the checks: the sweep on code is judged on all of them."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Gates on how runs were trained: each fires, passes, and says when it cannot know."""
+"""Checks of how runs were trained: each fires, passes, and says when it cannot know."""
 
 import numpy as np
 import pytest

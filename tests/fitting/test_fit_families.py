@@ -94,8 +94,8 @@ def test_a_power_of_nothing_is_a_point_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("letters", "verdict"),
     [
-        ([1.7, 400.0, 1500.0, 0.34, 0.33, 1.0], "the simpler law says as much"),
-        ([1.7, 400.0, 1500.0, 0.34, 0.33, 0.5], "it is worth its letters"),
+        ([1.7, 400.0, 1500.0, 0.34, 0.33, 1.0], "the simpler law fits as well"),
+        ([1.7, 400.0, 1500.0, 0.34, 0.33, 0.5], "the extra parameters are justified"),
     ],
 )
 def test_a_law_that_is_asked_for_is_weighed_against_its_parent(
@@ -110,7 +110,7 @@ def test_a_law_that_is_asked_for_is_weighed_against_its_parent(
         make_table(table.params, table.tokens, loss=bent), family=family.name, bootstrap=None
     )
     (note,) = [one for one in fit.notes if "against chinchilla" in one]
-    assert note.startswith("droppo (6 letters) against chinchilla (5): objective ")
+    assert note.startswith("droppo (6 parameters) against chinchilla (5): objective ")
     assert verdict in note
 
 

@@ -1,4 +1,4 @@
-"""Claims about what a table may state beside N, D and loss, and the gates that then speak."""
+"""Claims about what a table may state beside N, D and loss, and the checks that then apply."""
 
 import math
 
@@ -13,7 +13,7 @@ from scaling.tables.reading import read_table
 from scaling.tables.run_table import select_rows
 
 SCHEDULE = ("loss_se", "batch_tokens", "steps", "warmup_steps", "decay_steps")
-GATES = (
+CODES = (
     "eval_noise", "too_few_steps", "warmup_too_long", "undercooled", "mixed_tokenisers",
     "numerics_changed", "residual_trend",
 )  # fmt: skip
@@ -143,7 +143,7 @@ def test_errors_that_could_explain_the_residuals_fire_where_windows_may_differ(t
     assert judge(tmp_path, "eval_noise", **noisy, corpus="pile").passed is False
 
 
-@pytest.mark.parametrize("code", GATES)
+@pytest.mark.parametrize("code", CODES)
 def test_a_gate_is_silent_without_its_column(tmp_path, code):
     lines = [",".join(line.split(",")[:3]) for line in make_rows().splitlines()]
     table = read_table(write(tmp_path, "\n".join(lines) + "\n"))

@@ -8,95 +8,90 @@ import numpy as np
 import pytest
 from simulated import standard_data
 
-from scaling.allocation import Question, allocate
-from scaling.report.calculator import AnswerTable, list_answers, tabulate_answers
+from scaling.laws.family import JOINED
+from scaling.laws.registry import find_law
+from scaling.report.calculator import describe_calculator, list_answers, list_stops
 from scaling.report.interactive import list_live_figures
 from scaling.report.landscape import trace_surface
 from scaling.report.measured import collect_runs, evaluate_frontier, evaluate_law
-from scaling.report.sliders import list_stops
 
 
-@pytest.fixture(scope="module")
-def table() -> AnswerTable:
-    found = tabulate_answers(standard_data().fit, standard_data().allocations)
-    assert found is not None
-    return found
+def evaluate_joined(joined: np.ndarray, params: float, tokens: float) -> np.ndarray:
+    """L of the letters of JOINED, as solver.js computes it where nothing saturates."""
+    floor, inner, log_a, alpha, log_b, beta, k, _, _ = np.moveaxis(joined, -1, 0)
+    terms = np.exp(log_a - alpha * np.log(params)) + np.exp(log_b - beta * np.log(tokens))
+    return floor + (inner + terms) ** k
 
 
-def interpolate(nodes: np.ndarray, values: np.ndarray, at: float) -> float:
-    """As page.js does it: linearly in logarithms."""
-    return float(np.exp(np.interp(np.log(at), np.log(nodes), np.log(values))))
+@pytest.mark.parametrize(
+    ("name", "letters"),
+    [
+        ("chinchilla", (1.8, 480.0, 2100.0, 0.35, 0.37)),
+        ("tied", (1.8, 400.0, 900.0, 0.35)),
+        ("no_floor", (40.0, 60.0, 0.2, 0.2)),
+        ("floor:1.5", (480.0, 2100.0, 0.35, 0.37)),
+        ("over_training", (1.8, 100.0, 120.0, 0.17)),
+        ("kaplan", (31.8, 30.6, 0.076, 0.103)),
+        ("droppo", (1.2, 20.0, 22.0, 0.1, 0.12, 0.6)),
+        ("coupled", (1.1, 3400.0, 8800.0, 0.7, 0.56, 0.29)),
+        # Where its data feed the model, nothing saturates and it is Chinchilla's.
+        ("data_constrained", (1.8, 480.0, 2100.0, 0.35, 0.37, 15.0, 5.0)),
+    ],
+)
+def test_a_law_joined_is_the_law(name: str, letters: tuple[float, ...]) -> None:
+    law = find_law(name)
+    each = np.array([letters, letters]) * np.array([[1.0], [1.01]])
+    joined = law.join_powers(each)
+    assert joined is not None
+    assert joined.shape == (2, len(JOINED))
+    found = evaluate_joined(joined, 3e8, 4e10)
+    wanted = law.loss(each, np.array(3e8), np.array(4e10))
+    assert found == pytest.approx(wanted, rel=1e-12)  # rounding of exp and log
 
 
-def test_between_the_nodes_three_digits_agree_with_allocate(table: AnswerTable) -> None:
-    fit = dataclasses.replace(standard_data().fit, draws=())
-    assert table.loss is not None
-    for flops in np.geomspace(2e10, 6e14, 60):
-        one = allocate(fit, float(flops), far=True)
-        for name in ("params", "tokens", "loss"):
-            shown = interpolate(table.flops, getattr(table, name), float(flops))
-            # Half a unit of the third digit of 1.00, where N* jumps between dips of the cost.
-            assert shown == pytest.approx(getattr(one, name), rel=5e-3)
-
-
-def test_the_table_holds_the_report_s_own_answers(table: AnswerTable) -> None:
-    for one in standard_data().allocations:
-        assert interpolate(table.flops, table.params, one.flops) == pytest.approx(
-            one.params, rel=1e-3
-        )
-
-
-def test_curves_under_conditions_agree_with_allocate(table: AnswerTable) -> None:
-    fit = dataclasses.replace(standard_data().fit, draws=())
-    rng = np.random.default_rng(0)
-    compared = 0
-    for curve in (table.curves[at] for at in rng.permutation(len(table.curves))[:12]):
-        if curve.flops.size < 3:
-            continue
-        flops = float(np.sqrt(curve.flops[1] * curve.flops[-2]))
-        asked = Question(
-            flops=flops, inference_tokens=curve.served or None, unique_tokens=curve.unique
-        )
-        one = allocate(fit, asked, far=True, anyway=True)
-        for name in ("params", "tokens", "loss"):
-            shown = interpolate(curve.flops, getattr(curve, name), flops)
-            assert shown == pytest.approx(getattr(one, name), rel=5e-3)
-        compared += 1
-    assert compared >= 6
-
-
-def test_curves_end_where_text_would_be_repeated_too_often(table: AnswerTable) -> None:
-    limited = [one for one in table.curves if one.unique is not None and one.flops.size]
-    assert limited
-    for one in limited:
-        assert one.unique is not None
-        assert np.all(one.tokens[1:-1] <= 4.0 * one.unique)
-
-
-def test_there_is_a_curve_for_every_pair_of_stops(table: AnswerTable) -> None:
-    conditions = table.to_json("scaling allocate x")["conditions"]
-    assert conditions["served"][0] == 0
-    assert conditions["unique"][-1] is None
-    assert [len(row) for row in conditions["curves"]] == [len(conditions["unique"])] * len(
-        conditions["served"]
+def test_a_law_of_another_form_has_a_table_and_no_calculator() -> None:
+    data = standard_data()
+    fit = dataclasses.replace(data.fit, answer=None, members=(), draws=())
+    assert fit.law is not None
+    letters = dict.fromkeys(find_law("farseer").param_names, 0.1)
+    other = dataclasses.replace(
+        fit, law=dataclasses.replace(fit.law, family="farseer", params=letters)
     )
-    missing = [one is None for row in conditions["curves"] for one in row]
-    assert missing.count(True) == 1  # no condition at all: the table of budgets itself
-    json.dumps(conditions, allow_nan=False)
+    assert find_law("farseer").join_powers(np.ones((1, 9))) is None
+    assert describe_calculator(other, data.allocations, "") is None
+
+
+def test_what_the_page_holds_is_json_of_every_draw() -> None:
+    data = standard_data()
+    found = describe_calculator(data.fit, data.allocations, "scaling allocate x")
+    assert found is not None
+    assert len(json.dumps(found, allow_nan=False)) < 150_000
+    count = len(data.fit.answering.draws)
+    assert [len(found["draws"]), *map(len, found["drift"].values())] == [count] * 4
+    assert sum(part[0] for part in found["law"]) == pytest.approx(1.0)
+
+
+def test_rows_of_the_table_say_how_far_they_are_in_their_colour() -> None:
+    data = standard_data()
+    rows = list_answers(data.fit, data.allocations)
+    assert rows[0][1].text == "inside"
+    assert rows[-1][1].text.endswith("× above")
+    tones = [marker.tone for _, marker in rows]
+    assert tones == sorted(tones, key=("good", "amber", "red").index)
+    assert set(tones) == {"good", "amber", "red"}
 
 
 def test_without_an_answer_there_is_no_calculator() -> None:
-    assert tabulate_answers(standard_data().fit, ()) is None
+    assert describe_calculator(standard_data().fit, (), "") is None
     assert list_answers(standard_data().fit, ()) == []
 
 
-def test_without_a_bootstrap_the_table_has_no_ranges() -> None:
+def test_without_a_bootstrap_there_are_no_draws() -> None:
     data = standard_data()
     point = dataclasses.replace(data.fit.answering, draws=())
-    answers = tuple(allocate(point, one.flops) for one in data.allocations)
-    found = tabulate_answers(point, answers)
+    found = describe_calculator(point, data.allocations, "")
     assert found is not None
-    assert found.to_json("")["ranges"] is None
+    assert found["draws"] == []
 
 
 def test_stops_are_one_and_three_times_powers_of_ten() -> None:

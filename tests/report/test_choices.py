@@ -123,7 +123,7 @@ def test_a_backtest_is_a_table_with_the_law_to_forecast_with() -> None:
     text = read_text(render_page(dataclasses.replace(standard_data(), backtest=backtest())))
     assert "chinchilla 5 3.1 % 3.1 % –" in text
     assert "tied (chosen) 4" in text
-    assert "tied has fewest letters" in text
+    assert "tied has the fewest parameters" in text
     none = dataclasses.replace(standard_data(), backtest=backtest(None))
     assert "No law could be scored" in read_text(render_page(none))
 

@@ -41,7 +41,7 @@ PAYLOADS = (
 SCRIPT = re.compile(r"<script[^>]*>(.*?)</script>", flags=re.S)
 OWN_SCRIPTS = {
     (Path(scaling.report.__file__).parent / name).read_text(encoding="utf-8")
-    for name in ("page.js", "vendor/plotly-basic.min.js")
+    for name in ("solver.js", "calculator.js", "page.js", "vendor/plotly-basic.min.js")
 }
 
 
@@ -151,7 +151,10 @@ def test_runs_that_failed_diverged_or_are_missing_are_all_shown() -> None:
     )
     text = read_text(page)
     assert all(run_id in text for run_id in ids)
-    assert f"{len(ids) - 3} of {len(ids)} runs finished, 1 diverged" in text
+    counted = (
+        f"{len(ids)} runs: {len(ids) - 3} fitted, 1 diverged, 1 failed, 1 without a result yet"
+    )
+    assert counted in text
     for words in ("out of memory", "no result yet", "not finite by step 7", "x.json: torn"):
         assert words in text
     assert_no_absent_number(text)
@@ -227,7 +230,7 @@ def test_page_needs_nothing_from_outside(page: str) -> None:
     assert "default-src 'none'" in page
 
 
-def test_only_the_two_scripts_of_the_package_run(page: str) -> None:
+def test_only_the_package_s_own_scripts_run(page: str) -> None:
     assert all(not re.search(r"\bsrc\b", tag) for tag in re.findall(r"<script[^>]*>", page))
     policy = re.search(r"script-src ([^;]*);", page)
     assert policy is not None

@@ -1,4 +1,4 @@
-"""Every gate has words of its own, for passing and for failing."""
+"""Every check has words of its own, for passing and for failing."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ from scaling.fitting.fitted import Check
 from scaling.words.checks import name_check
 
 
-def test_every_gate_of_a_fit_is_named_in_plain_words() -> None:
+def test_every_check_of_a_fit_is_named_in_plain_words() -> None:
     fit = standard_data().fit
     assert fit is not None
     unnamed = [one.code for one in fit.checks if _falls_back(one)]

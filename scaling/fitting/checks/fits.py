@@ -1,4 +1,4 @@
-"""Validity gates of a finished fit: convergence, bounds, what is identified, agreement."""
+"""Validity checks of a finished fit: convergence, bounds, what is identified, agreement."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_convergence(fit: ParametricFit) -> Check:
 
 
 def check_bounds(fit: ParametricFit) -> Check:
-    """Whether a coefficient lies on the edge of what is allowed."""
+    """Whether a parameter of the law is at the edge of what is allowed."""
     family = fit.task.family
     words = []
     for name in fit.at_bound:
@@ -43,10 +43,12 @@ def check_bounds(fit: ParametricFit) -> Check:
             words.append(f"the term of {name} vanishes")
         else:
             words.append(f"{name} = {fit.theta[at]:.3g}")
-    seen = "No coefficient lies at a bound."
+    seen = "No parameter of the law is at a bound."
     if words:
         seen = f"At its bound: {', '.join(words)}."
-    advice = "The free optimum lies outside; widen the ranges of N and D, or look for bad runs."
+    advice = (
+        "The free optimum lies beyond the bound; widen the ranges of N and D, or look for bad runs."
+    )
     return pass_if(not fit.at_bound, "parameter_at_bound", seen, advice)
 
 
@@ -58,7 +60,7 @@ def check_identification(
     Args:
         known: Profiles of the full fit.
         floors: E of the full fit and without the lowest block [nats/token]; None: not evaluated.
-        lowest_loss: Of the fitted rows [nats/token].
+        lowest_loss: Lowest loss of the fitted rows [nats/token].
     """
     problems = list(known.problems)
     if floors is not None and abs(floors[1] - floors[0]) > MAX_FLOOR_WIDTH * lowest_loss:
@@ -94,14 +96,14 @@ def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, .
     Args:
         slope: a of the full fit.
         slopes: a without each block; None: not evaluated.
-        names: Of the blocks.
+        names: Names of the blocks.
     """
     if slopes is None:
         return pass_if(None, "influence", "Not evaluated: too few or too many runs.", "")
     worst = int(np.argmax(np.abs(slopes - slope)))
     moved = float(abs(slopes[worst] - slope))
     seen = f"Without {names[worst]} a becomes {slopes[worst]:.3g} instead of {slope:.3g}."
-    advice = "One block of runs decides the answer: check them, or add budgets beside it."
+    advice = "One block of runs decides the answer: check those runs, or add budgets near them."
     return pass_if(moved <= _MAX_INFLUENCE, "influence", seen, advice)
 
 
@@ -134,8 +136,6 @@ def _compare_frontiers(parametric: Frontier, other: Frontier) -> Check:
         f"N* = {format_count(sizes[1])}."
     )
     if apart and not known and not far:
-        return pass_if(
-            None, code, f"{seen} Without intervals nobody can tell if that is noise.", ""
-        )
+        return pass_if(None, code, f"{seen} Without intervals this may be noise.", "")
     advice = "Trust neither beyond the data: look at the residuals and at the rejected curves."
     return pass_if(not far, code, seen, advice)

@@ -1,7 +1,7 @@
-"""Validity gates that concern the points and the design: what is fitted, before how it fits.
+"""Validity checks of the points and the design: what is fitted, before how it fits.
 
-Each gate is a Check: a code, whether it passed (None: could not be evaluated), what was seen in a
-sentence with its numbers, and what to do. tests/fitting/test_every_gate.py lists the codes.
+Each is a Check: a code, whether it passed (None: could not be evaluated), what was seen in a
+sentence with its numbers, and what to do. tests/fitting/test_every_check.py lists the codes.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
     if cells < wanted:
         what = f"{len(table)} of {total} runs are usable, in {cells} distinct (N, D)"
         return (
-            f"{what}; a parametric law of {coefficients} coefficients needs at least {wanted}. "
+            f"{what}; a law of {coefficients} parameters needs at least {wanted}. "
             f"Add model sizes and token counts."
         )
     for letter, values, noun in (
@@ -104,7 +104,7 @@ def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
 
 
 def check_points(table: RunTable, coefficients: int = 5) -> tuple[Check, ...]:
-    """Gates on which rows there are, for a law of so many coefficients."""
+    """Checks of the rows there are, for a law of so many parameters."""
     return (
         _check_cells(table, coefficients),
         _check_diverged(table),
@@ -116,7 +116,7 @@ def check_points(table: RunTable, coefficients: int = 5) -> tuple[Check, ...]:
 
 
 def check_trajectories(table: RunTable) -> tuple[Check, ...]:
-    """Whether points along runs compare with finished runs; no gate where each row is a run."""
+    """Whether points along runs compare with finished runs; no check where each row is a run."""
     if table.trajectory is None:
         return ()
     schedule, problem = read_schedule(table)
@@ -128,12 +128,12 @@ def check_trajectories(table: RunTable) -> tuple[Check, ...]:
         "cooldown": "each the end of a decay of its own",
         "constant": "none of them decayed",
     }[schedule]
-    sure = "Gates of the law that count rows (not_identified, design_imprecise) are too sure."
+    sure = "Checks of the law that count rows (not_identified, design_imprecise) are too sure."
     return (pass_if(True, "mid_run_points", f"{seen}, {what}. {sure}", ""),)
 
 
 def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tuple[Check, ...]:
-    """Gates on the IsoFLOP curves; not evaluated where the table has none."""
+    """Checks of the IsoFLOP curves; not evaluated where the table has none."""
     return (
         _check_budgets(budgets, curves),
         _check_minima(curves),
@@ -166,7 +166,7 @@ def _check_cells(table: RunTable, coefficients: int) -> Check:
     return pass_if(
         cells >= CELLS_A_COEFFICIENT * coefficients,
         "too_few_cells",
-        f"{len(table)} runs in {cells} distinct (N, D); the law has {coefficients} coefficients.",
+        f"{len(table)} runs in {cells} distinct (N, D); the law has {coefficients} parameters.",
         f"Have at least {CELLS_A_COEFFICIENT * coefficients} distinct (N, D); below "
         f"{2 * coefficients} nothing is fitted.",
     )
@@ -279,8 +279,10 @@ def _check_repeats(table: RunTable) -> Check:
     advice = "Repeated tokens are worth less than new ones; fit runs of at most one epoch apart."
     if worst > 4.0:
         advice = "Above 4 epochs this law does not hold: leave those runs out."
-    most = format_count(worst)
-    seen = f"{many} of {epochs.size} runs saw their text more than once, up to {most} times."
+    seen = "No run repeated data."
+    if many:
+        most = format_count(worst)
+        seen = f"{many} of {epochs.size} runs repeated data, up to {most} epochs."
     return pass_if(many == 0, code, seen, advice)
 
 
@@ -312,7 +314,7 @@ def _check_minima(curves: tuple[Curve, ...]) -> Check:
     if not judged:
         return pass_if(None, code, "There are no IsoFLOP curves.", "")
     bad = [curve.sentence for curve in judged if curve.rejection == "edge"]
-    seen = f"{len(judged) - len(bad)} of {len(judged)} IsoFLOP curves have no minimum at an edge."
+    seen = f"{len(bad)} of {len(judged)} IsoFLOP curves have their minimum at an edge."
     advice = "Widen the range of sizes on that side; the curve is left out of Approach 2."
     return pass_if(not bad, code, " ".join([seen, *bad]), advice)
 

@@ -1,4 +1,4 @@
-"""Validity gates on what the law leaves over: against replicates, against axes, against evaluation.
+"""Validity checks of the residuals: against replicates, against axes, against evaluation.
 
 Residuals are r = ln L − ln loss: positive where a run lies below the law. Both tests ask what the
 law could not have absorbed. Its tangent space at the optimum (the gradient of ln L by coefficient)
@@ -22,7 +22,7 @@ from scaling.fitting.parametric import HUBER_EFFICIENCY, ParametricFit
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-# Some thirty gates are read together: at .05 sound fits would fail one or two by chance (ours).
+# Some thirty checks are read together: at .05 sound fits would fail one or two by chance (ours).
 _MAX_CHANCE = 0.01
 # Runs that went wrong, not noise: seeds differ by .1 to .7 % (3.6 % at most in the reference
 # sweep), starved runs of real tables lie 5 to 9 % off their law (ours).
@@ -85,7 +85,11 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
     left = left - tangent @ (tangent.T @ left)
     freedom = left.size - tangent.shape[1]
     if freedom < 1 or pure < _NOISE_FREE**2:
-        seen = "No more cells than coefficients." if freedom < 1 else "Replicates do not differ."
+        seen = (
+            "No more cells than parameters of the law."
+            if freedom < 1
+            else "Replicates do not differ."
+        )
         return pass_if(None, code, seen, "")
     missed = float(left @ left) / freedom
     ratio = missed / pure
@@ -159,7 +163,7 @@ def check_trend(table: RunTable, fit: ParametricFit) -> Check:
     side = "below" if worst.size > 0 else "above"
     seen = (
         f"The {worst.runs} lie {abs(worst.size):.1%} {side} the law (median; "
-        f"p = {min(1.0, worst.chance * len(trends)):.1g}, {len(trends)} quantities tested)."
+        f"p = {min(1.0, worst.chance * len(trends)):.1g}, corrected for {len(trends)} tests)."
     )
     advice = (
         "The law cannot follow these runs: look for what differs in their recipe or shape, or fit "
@@ -179,7 +183,7 @@ def check_evaluation(table: RunTable, fit: ParametricFit, *, slope_width: float)
 
     Args:
         table: With or without `loss_se` [nats/token].
-        fit: Of that table.
+        fit: Fit of that table.
         slope_width: Width of the interval of a that its residuals lead to; NaN without one.
     """
     code = "eval_noise"

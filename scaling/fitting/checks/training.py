@@ -1,4 +1,4 @@
-"""Validity gates on how the runs were trained: schedule, corpus and numerics.
+"""Validity checks of how the runs were trained: schedule, corpus and numerics.
 
 A foreign table seldom says; what it does not state is not evaluated. Thresholds are the recipe's
 own (sweep/recipe.py) with room for choices that do no harm.
@@ -53,7 +53,7 @@ MAX_OVERLAP = 0.20
 
 
 def check_training(table: RunTable) -> tuple[Check, ...]:
-    """Every gate of this file."""
+    """Every check of this file."""
     return (
         _check_steps(table),
         _check_warmup(table),

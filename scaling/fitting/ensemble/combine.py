@@ -40,7 +40,7 @@ class EnsembleFit:
     Attributes:
         coefficients: Letters of ENSEMBLE, shape (p,).
         draws: Bootstrap draws of them, shape (b, p); empty without bootstrap.
-        weights: Of the members, shape (members,).
+        weights: Weights of the members, shape (members,).
         fitted: Each member's law; None where it takes no part.
         members: The same for a reader, with scores.
         converged: Whether every member with a weight is proven.
@@ -63,8 +63,8 @@ def fit_ensemble(
         table: Rows in canonical order, a design that passed `find_design_problem`.
         plain: Chinchilla's law on all rows, no term vanished: the member that is always there.
         bootstrap: Draws; None: none.
-        level: Of the weights' intervals.
-        seed: Of the draws.
+        level: Level of the weights' intervals.
+        seed: Seeds the draws.
     """
     delta = plain.task.delta
     first = FittedMember(

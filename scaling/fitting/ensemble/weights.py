@@ -124,7 +124,7 @@ def weigh_members(
 
     Args:
         table: Rows in canonical order.
-        windows: Of it.
+        windows: The windows to score.
         counts: How often each row was drawn, shape (b, n); None: the table itself.
     """
     draws = 1 if counts is None else len(counts)

@@ -26,7 +26,7 @@ class Needs:
         memory_per_run: Bytes that the largest attempt occupies; None: not known.
         reserves_memory: Whether somebody stated them, to be reserved on one machine too, where an
             estimate only bounds what is planned.
-        address: Of a cluster to join; None: none.
+        address: Address of a cluster to join; None: none.
         shared: The results folder and the corpus, which every worker must see.
     """
 

@@ -65,6 +65,7 @@ from scaling.orchestration.executors.ray_processes import (
 from scaling.orchestration.executors.ray_teams import RayTeam, name_address
 from scaling.orchestration.guardian import FOLDER_PREFIX
 from scaling.orchestration.orphans import end_attempt
+from scaling.units.stages import stage
 
 ATTEMPTS_PER_WORKER = 250
 
@@ -152,6 +153,7 @@ class RayExecutor:
         self._capacity: tuple[float, int] = (-math.inf, 1)
         self._avoided: set[str] = set()
 
+    @stage("starting Ray")
     def start(self) -> None:
         """Start or join Ray.
 
@@ -162,7 +164,11 @@ class RayExecutor:
         if self._ray is not None:
             return
         if self._address is None:
-            self._require(self._cpus, f"this machine has {self._cpus}")
+            if self._cpus_per_run > self._cpus:
+                raise EnvironmentFault(
+                    f"one run needs {self._cpus_per_run} CPU cores, this machine has {self._cpus}. "
+                    "Lower resources.cpus_per_run in the sweep file."
+                )
             remove_stale_folders()
         self._set_environment()
         try:
@@ -349,7 +355,7 @@ class RayExecutor:
                 why = "one of its daemons died" if died else _first_line(error)
                 if self._daemons.late:
                     why = (
-                        f"nothing of it answered within {_START_SECONDS:g} s, as where memory is "
+                        f"it did not answer within {_START_SECONDS:g} s, as where memory is "
                         'limited ("ulimit -v")'
                     )
                 late = time.monotonic() - begun > _LAST_TRY_AFTER_SECONDS
@@ -403,13 +409,6 @@ class RayExecutor:
         would give its next task any: on a node with several each attempt has a new process."""
         several = any(node["Resources"].get("GPU", 0.0) > 1 for node in self._list_nodes())
         return 1 if self._need.gpus and several else ATTEMPTS_PER_WORKER
-
-    def _require(self, largest: float, has: str) -> None:
-        if self._cpus_per_run > largest:
-            raise EnvironmentFault(
-                f"one run needs {self._cpus_per_run} CPU cores, {has}. "
-                "Lower resources.cpus_per_run in the sweep file."
-            )
 
     def _end_team(self, attempt_id: str) -> AttemptOutcome | None:
         """The other nodes of an attempt that is over are to end; what a node that cannot take part

@@ -18,7 +18,7 @@ class ExecutorKind:
     """An executor before it is opened.
 
     Attributes:
-        name: Of `--executor`.
+        name: As given to `--executor`.
         words: Where it trains, for `--help`.
         guarded: Whether its processes may outlive the driver, so that the command line runs it
             under the guardian.

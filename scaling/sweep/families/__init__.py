@@ -111,7 +111,7 @@ class ModelFamily(Protocol[ShapeT]):
         Depends on nothing else: sweeps that share these share their rungs.
 
         Args:
-            vocab_size, seq_len: Of the sweep's tokens.
+            vocab_size, seq_len: Vocabulary and context of the sweep.
             settings: Values of `settings`; one that is left out has its default.
         """
         ...

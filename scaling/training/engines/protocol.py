@@ -38,7 +38,7 @@ class Engine(Protocol):
 
         Args:
             tokens: Ids, shape (b, t + 1): the last of a row is only predicted.
-            share: Of these sequences in the step's batch.
+            share: Share of these sequences in the step's batch.
         """
 
     def update(self, multiplier: float) -> Tensor | float:

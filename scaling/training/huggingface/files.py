@@ -29,7 +29,7 @@ def list_files(
     Args:
         run: What was trained, of one of FAMILIES.
         weights: Tensors by name, as training left them.
-        tokenizer: Of its corpus; None: the corpus came as tokens.
+        tokenizer: Tokenizer of its corpus; None: the corpus came as tokens.
 
     Raises:
         UsageError: The library that writes weights is not installed.

@@ -137,7 +137,7 @@ def _judge(
         run, attempt: Which.
         process: That of this node.
         code: Its exit code, as `TrainerProcess.wait` gives it.
-        ends: Of every node, by rank; none where the run is lost.
+        ends: How each node ended, by rank; none where the run is lost.
         told: Whether the whole run was to stop.
     """
     wrong = {rank: end for rank, end in ends.items() if end.why}
@@ -174,8 +174,8 @@ def _measure(
     Args:
         run, attempt: Which.
         reported: What its trainer said; None: its loss is not finite.
-        seconds: Of this attempt.
-        facts: Of its corpus, where that was prepared here.
+        seconds: Seconds of this attempt.
+        facts: Facts of its corpus, where that was prepared here.
     """
     history = read_rows(attempt, _HISTORY_FILE)
     rows = join_rows(history, read_rows(attempt / RUN_FOLDER))

@@ -28,7 +28,7 @@ class Measured:
         loss: Held-out loss per token, in `trainer.loss_unit`; not finite: the run diverged.
         tokens, params: D and N that were trained.
         loss_se: Standard error of `loss`.
-        train_loss: Of the last steps, if it is known.
+        train_loss: Training loss of the last steps, if known.
         flops: C; None: by the sweep's count.
         probes: More quantities by name: a number, or {"value", "standard_error", "unit",
             "higher_is_better", "bound"}.

@@ -37,7 +37,7 @@ def make_environment(
     """The environment of a trainer.
 
     Args:
-        given: Of trainer.env: a value, or None to pass on what is set here.
+        given: Entries of trainer.env: a value, or None to pass on what is set here.
         own: What only this run has.
         cpus: Threads of its libraries.
     """

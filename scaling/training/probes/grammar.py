@@ -58,7 +58,7 @@ def find_excess(losses: FloatArray, drawn: IntArray) -> FloatArray:
     """What a model loses on strings beyond what the grammar itself does [nats], shape (strings,).
 
     Args:
-        losses: Of every token [nats], shape (strings, tokens).
+        losses: Losses of every token [nats], shape (strings, tokens).
         drawn: The strings, which follow an end.
     """
     return np.asarray((losses + brackets.judge_strings(drawn)).sum(axis=1), dtype=np.float64)

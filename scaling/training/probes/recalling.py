@@ -48,7 +48,7 @@ def score_examples(predicted: IntArray, examples: IntArray) -> FloatArray:
     """Share of each example's values that are predicted, shape (examples,).
 
     Args:
-        predicted: Of the token after each but the last, shape (examples, 4 · pairs).
+        predicted: Prediction of the token after each but the last, shape (examples, 4 · pairs).
         examples: Ids, shape (examples, 4 · pairs + 1).
     """
     asked = slice(examples.shape[1] // 2 + 1, None, 2)  # places of the keys' second mention

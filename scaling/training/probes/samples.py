@@ -17,8 +17,8 @@ def write_samples(
 
     Args:
         trained: Whose model writes.
-        count: Of samples.
-        tokens: Of each, prompt included.
+        count: Number of samples.
+        tokens: Tokens of each sample, prompt included.
         prompt: How many of them are the window's own.
         temperature: See Choice.
 

@@ -1,4 +1,4 @@
-"""Every gate is seen firing and seen passing, with advice where it fires.
+"""Every check is seen firing and seen passing, with advice where it fires.
 
 One sweep that is right in everything, and sweeps that are each wrong in one thing; thresholds, and
 what is no fault, have tests of their own beside this file.
@@ -20,7 +20,7 @@ from scaling.units import FloatArray
 from scaling.words.checks import name_check
 
 # Every code that a fit may show.
-GATES = {
+CHECKS = {
     "interior_minimum", "positive_curvature", "off_centre_grid", "too_few_cells",
     "too_few_budgets", "design_imprecise", "parameter_at_bound", "not_identified",
     "not_converged", "methods_disagree", "lr_at_edge", "batch_at_edge", "undercooled",
@@ -156,7 +156,7 @@ def blur() -> RunTable:
     return table.replace(loss_se=0.02 * table.loss)
 
 
-# What is wrong, the gates that it fires (others may fire too), and what the first says it saw.
+# What is wrong, the checks that it fires (others may fire too), and what the first says it saw.
 WRONG: dict[str, tuple[Callable[[], RunTable], str] | tuple[Callable[[], RunTable], str, str]] = {
     "lowest budget without small models": (
         drop_minima, "interior_minimum", "budget 3e10: lowest at its smallest model",
@@ -247,7 +247,7 @@ def is_sentence(check: Check) -> bool:
     return check.seen[:1] not in ("", " ") and check.seen.endswith(".")
 
 
-@pytest.mark.parametrize("code", sorted(GATES))
+@pytest.mark.parametrize("code", sorted(CHECKS))
 def test_a_gate_passes_where_nothing_is_wrong(code: str) -> None:
     check = judge_right()[code]
     assert check.passed is True, check.seen
@@ -300,5 +300,5 @@ def test_a_question_far_away_fires() -> None:
 def test_no_gate_lacks_its_sweep() -> None:
     fired = {code for _, codes, *_ in WRONG.values() for code in codes.split()}
     fired |= {"not_converged", "extrapolation_distance"}  # the two tests above
-    assert fired == GATES
-    assert set(judge_right()) == GATES
+    assert fired == CHECKS
+    assert set(judge_right()) == CHECKS
