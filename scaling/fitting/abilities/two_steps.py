@@ -7,11 +7,11 @@
 
 The second step is fitted to the smaller sizes' runs by quasi-likelihood (`logistic`), the first to
 their smooth scores by the package's own fits. Published links are linear in s, which gives a model
-without any loss a score below the ceiling; in ln s it is the ceiling. What independent errors
-would give, e^{−L·s}, lies between. Intervals: refits of the law by its own draws and of either
-logistic to runs drawn anew within each cell, paired at random, and the noise of a mean of as many
-runs as were trained. Averaging over seeds goes through the mean of s, which supposes that seeds of
-one size are unimodal; `predictability` refuses the rest.
+without any loss a score below the ceiling; in ln s it is the ceiling. In simulated worlds the mean
+of both has the smallest worst error (benchmarks/abilities.py). Intervals: refits of the law by its
+own draws and of either logistic to runs drawn anew within each cell, paired at random, and the
+noise of a mean of as many runs as were trained. Averaging over seeds goes through the mean of s,
+which supposes that seeds of one size are unimodal; `predictability` refuses the rest.
 
 Source: Bhagia et al. 2024, arXiv:2412.04403, sec. 3 (task loss as a power law, accuracy as a
 sigmoid of it); Grattafiori et al. 2024, arXiv:2407.21783, sec. 3.2.1; the second logistic is ours.
