@@ -18,6 +18,7 @@ from typing import Any
 from scaling._version import __version__
 
 _HOMES = {
+    "Ability": "scaling.fitting.abilities.ability",
     "Allocation": "scaling.allocation",
     "Answer": "scaling.notebook.fitted",
     "Comparison": "scaling.compare.multiplier",
@@ -41,6 +42,7 @@ _HOMES = {
     "apply_filters": "scaling.tables.filters",
     "count_flops_per_token": "scaling.sweep.counting",
     "count_params": "scaling.sweep.counting",
+    "find_abilities": "scaling.notebook.abilities",
     "find_device": "scaling.allocation",
     "fit": "scaling.notebook.asking",
     "fit_runs": "scaling.fitting.every_approach",

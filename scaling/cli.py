@@ -17,6 +17,7 @@ import click
 from scaling._version import __version__
 from scaling.units import clean_text
 from scaling.units.stages import show_stages
+from scaling.verbs.abilities import abilities
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
 from scaling.verbs.exporting import export
@@ -34,7 +35,7 @@ from scaling.verbs.watching import cancel, logs, status, track
 
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
-    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, sample),
+    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, abilities, sample),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),
 }

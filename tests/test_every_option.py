@@ -189,6 +189,7 @@ ELSEWHERE = {
     ("run", "--validate"): "tests/test_forecasting.py::--validate",
     ("submit", "*"): "tests/orchestration/test_clusters.py::submit",
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",
+    ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",

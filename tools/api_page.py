@@ -50,6 +50,7 @@ _GROUPS = {
         *("train_sweep", "RunSpec", "RunResult", "suggest_cells", "Measured"),
     ),
     "Forecasts": ("forecast_run", "review_forecasts"),
+    "Abilities": ("find_abilities", "Ability"),
     "Count a model": ("ModelShape", "count_params", "count_flops_per_token"),
     "The rest": (),  # whatever has no place above
 }

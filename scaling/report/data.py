@@ -25,6 +25,7 @@ from scaling.units.losses import NATS, LossScale
 if TYPE_CHECKING:
     from scaling.compare.exponents import RecipeComparison
     from scaling.compare.vocabularies import VocabularyComparison
+    from scaling.fitting.abilities.ability import Ability
     from scaling.fitting.backtest import Backtest
     from scaling.sweep.spec import SweepSpec
 
@@ -75,6 +76,7 @@ class ReportData:
         vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
         recipes: The file's recipes compared; None likewise.
         beyond: What was measured beside the loss, and families compared; None where nothing was.
+        abilities: The sweep's abilities, judged.
         origin: The table of runs behind the report; None for a sweep.
         scale: The unit of losses, in all that is shown; values here are in nats.
     """
@@ -107,6 +109,7 @@ class ReportData:
     vocabulary: VocabularyComparison | None = None
     recipes: RecipeComparison | None = None
     beyond: Beyond | None = None
+    abilities: tuple[Ability, ...] = ()
     origin: TableSource | None = None
     scale: LossScale = NATS
 

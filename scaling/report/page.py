@@ -194,6 +194,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
 def _gather_figures(data: ReportData) -> dict[str, Any]:
     """Pictures, what scripts make of them, their colours, and the tables beside them."""
     # Here, not above: what imports a report's types should not pay for matplotlib.
+    from scaling.report.abilities import show_abilities
     from scaling.report.canvas import list_variables
     from scaling.report.gallery import draw_pictures
     from scaling.report.interactive import list_live_figures
@@ -221,6 +222,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     )
     return {
         "pictures": pictures,
+        "abilities": show_abilities(data.abilities),
         "legend": make_legend(runs),
         "live": embed_json(list_live_figures(runs, data.results, surface)),
         "minima": list_minima(runs),

@@ -24,6 +24,7 @@ from scaling.tables.filters import Filters
 from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
 from scaling.words.commands import quote_command
+from scaling.workflow.abilities import judge_stored
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
@@ -115,6 +116,7 @@ def report_sweep(
         vocabulary=vocabulary,
         recipes=recipes,
         beyond=gather_beyond(stored, siblings),
+        abilities=judge_stored(stored, found.table),
         scale=scale,
     )
     folder = root / "reports" / stored.spec.name

@@ -1,0 +1,190 @@
+"""Is the jump the metric's? A sharp score beside what it would be if tokens erred independently.
+
+    null = p^L,  p the share of tokens right, L the tokens of an answer
+
+Exact match that equals its null has no jump of its own: p rises, and a power of it jumps (Schaeffer
+et al. 2023, arXiv:2304.15004, sec. 2). Above the null, tokens are right together; below, errors are
+spread, as carries of an addition spread them. Differences are means over seeds; `MARGIN` of the
+range counts as equal (two one-sided tests: Schuirmann 1987, J. Pharmacokin. Biopharm. 15:657).
+Only cells between chance and ceiling say anything: at either end both scores agree by being there.
+
+    progress   share of the smooth score's whole improvement that is made by sizes at which the
+               sharp score has not left chance yet
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from scaling.fitting.abilities.predictability import LEAST_SPAN, MAX_ALARM
+from scaling.fitting.abilities.scores import Scores
+from scaling.fitting.fitted import Interval
+from scaling.units import FloatArray
+
+Agreement = Literal["agrees", "exceeds", "lags", "mixed", "unclear", "no_null"]
+
+# Of the range: nobody would call a twentieth a jump.
+MARGIN = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NullCell:
+    """Sharp score less its null in one cell: mean over seeds, p of no difference (two-sided, None:
+    one run without errors)."""
+
+    params: float
+    tokens: float
+    runs: int
+    difference: float
+    chance: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "runs": self.runs,
+            "difference": self.difference,
+            "p": self.chance,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NullComparison:
+    """The sharp score against p^L.
+
+    Attributes:
+        agreement: `agrees`: equal within `MARGIN`; `exceeds`, `lags`: above or below in some cells;
+            `mixed`: both; `unclear`: noise hides it, or no cell lies between the ends.
+        difference: Mean over the runs of cells between the ends; None without any.
+        interval: Of it.
+        margin: What counts as equal, in the score's unit.
+        cells: Those between the ends.
+    """
+
+    agreement: Agreement
+    difference: float | None
+    interval: Interval | None
+    margin: float
+    cells: tuple[NullCell, ...]
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "agreement": self.agreement,
+            "difference": self.difference,
+            "interval": None if self.interval is None else self.interval.to_contract(),
+            "margin": self.margin,
+            "cells": [one.to_contract() for one in self.cells],
+        }
+
+
+def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
+    """The sharp score of an ability against its null."""
+    margin = MARGIN * scores.range
+    if scores.null is None:
+        return NullComparison(
+            agreement="no_null", difference=None, interval=None, margin=margin, cells=()
+        )
+    both = np.isfinite(scores.null)
+    sharp = scores.average(np.where(both, scores.score, np.nan))
+    null = scores.average(scores.null)
+    low, high = scores.chance + margin, scores.ceiling - margin
+    between = (np.maximum(sharp, null) > low) & (np.minimum(sharp, null) < high)
+    cells, pooled = [], []
+    for at in np.flatnonzero(between):
+        rows = np.flatnonzero((scores.cell == at) & both)
+        gaps = scores.score[rows] - scores.null[rows]
+        pooled.append(gaps)
+        cells.append(
+            NullCell(
+                params=float(scores.params[at]),
+                tokens=float(scores.tokens[at]),
+                runs=int(rows.size),
+                difference=float(gaps.mean()),
+                chance=_test_gap(gaps, _find_errors(scores, int(rows[0]))),
+            )
+        )
+    if not cells:
+        return NullComparison(
+            agreement="unclear", difference=None, interval=None, margin=margin, cells=()
+        )
+    gaps = np.concatenate(pooled)
+    interval = _bound_mean(gaps, level)
+    return NullComparison(
+        agreement=_judge(cells, interval, margin),
+        difference=float(gaps.mean()),
+        interval=interval,
+        margin=margin,
+        cells=tuple(cells),
+    )
+
+
+def measure_progress(scores: Scores) -> float | None:
+    """Share of the smooth score's improvement made while the sharp score is at chance; None without
+    a smooth score, without an improvement, or where no cell is at chance."""
+    if scores.smooth is None:
+        return None
+    mean = scores.average(scores.smooth)
+    at_chance = scores.average(scores.score) < scores.chance + LEAST_SPAN * scores.range
+    stated = np.isfinite(mean)
+    if not (at_chance & stated).any():
+        return None
+    first = float(mean[stated][0])
+    ends = mean[stated]
+    best = float(ends.min() if first - ends.min() >= ends.max() - first else ends.max())
+    if best == first:
+        return None
+    reached = (first - mean[at_chance & stated]) / (first - best)
+    return float(max(0.0, reached.max()))
+
+
+def _judge(cells: list[NullCell], interval: Interval | None, margin: float) -> Agreement:
+    limit = MAX_ALARM / len(cells)
+    sure = [
+        one.difference
+        for one in cells
+        if one.chance is not None and one.chance < limit and abs(one.difference) > margin
+    ]
+    above, below = any(one > 0.0 for one in sure), any(one < 0.0 for one in sure)
+    if above or below:
+        return "mixed" if above and below else "exceeds" if above else "lags"
+    if interval is None:
+        return "unclear"
+    if interval.low > margin or interval.high < -margin:
+        return "exceeds" if interval.low > 0.0 else "lags"
+    return "agrees" if -margin <= interval.low and interval.high <= margin else "unclear"
+
+
+def _find_errors(scores: Scores, row: int) -> float | None:
+    """Standard error of one run's difference by the errors of its evaluation, as if independent."""
+    parts = [one[row] for one in (scores.error, scores.null_error) if one is not None]
+    if not parts or not np.isfinite(parts).all():
+        return None
+    return math.hypot(*parts)
+
+
+def _test_gap(gaps: FloatArray, error: float | None) -> float | None:
+    """Two-sided p of a mean of 0: by the spread of seeds, or one run's own errors."""
+    if gaps.size == 1:
+        if not error:
+            return None
+        return math.erfc(abs(float(gaps[0])) / error / math.sqrt(2.0))
+    spread = float(gaps.std(ddof=1)) / math.sqrt(gaps.size)
+    if spread == 0.0:
+        return 1.0 if gaps.mean() == 0.0 else 0.0
+    return float(2.0 * stdtr(gaps.size - 1, -abs(float(gaps.mean())) / spread))
+
+
+def _bound_mean(gaps: FloatArray, level: float) -> Interval | None:
+    """Student's interval of the mean; None of one run."""
+    if gaps.size < 2:
+        return None
+    middle, error = float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(gaps.size)
+    half = float(stdtrit(gaps.size - 1, 0.5 + 0.5 * level)) * error
+    return Interval(low=middle - half, high=middle + half, level=level)

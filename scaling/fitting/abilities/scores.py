@@ -1,0 +1,239 @@
+"""Scores: the runs that state an ability, and the cells (N, D) that their seeds share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from scaling.errors import TableError
+from scaling.fitting.abilities.names import LOSS, AbilityNames
+from scaling.tables.metric_table import find_metric, fit_metric
+from scaling.tables.metrics import AskedMetric, Metric
+from scaling.tables.run_table import RunTable, select_rows
+from scaling.units import FloatArray, IntArray
+
+Axis = Literal["N", "D"]
+_ROUNDING = 1e-9
+THRESHOLD = 0.9  # of the ceiling: a run that fails every tenth question has not learnt to answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """The runs of one ability; arrays of shape (n,), those of cells (k,).
+
+    Attributes:
+        names: Of the three scores.
+        table: The runs, which all state the sharp score.
+        score: Sharp score.
+        smooth, null: NaN where a run does not state it; None: no run does.
+        error, null_error: Standard errors of the evaluation; None: not stated.
+        chance: Score of guessing.
+        ceiling: What no model can pass.
+        threshold: Sharp score from which a run succeeds.
+        unit: Of the smooth score.
+        cell: Index of each run's cell; cells ascend in N, then D.
+        params, tokens: N and D of each cell.
+    """
+
+    names: AbilityNames
+    table: RunTable
+    score: FloatArray
+    smooth: FloatArray | None
+    null: FloatArray | None
+    error: FloatArray | None
+    null_error: FloatArray | None
+    chance: float
+    ceiling: float
+    threshold: float
+    unit: str
+    cell: IntArray
+    params: FloatArray
+    tokens: FloatArray
+
+    @property
+    def axis(self) -> Axis:
+        """Along which sizes are held out: N where it varies, else D."""
+        return "N" if np.unique(self.params).size > 1 else "D"
+
+    @property
+    def size(self) -> FloatArray:
+        """N (or D, see `axis`) of each cell."""
+        return self.params if self.axis == "N" else self.tokens
+
+    @property
+    def range(self) -> float:
+        """From chance to ceiling."""
+        return self.ceiling - self.chance
+
+    def average(self, values: FloatArray) -> FloatArray:
+        """Mean of each cell, over the runs that state a value; NaN without any. Shape (k,)."""
+        stated = np.isfinite(values)
+        total = np.bincount(self.cell[stated], values[stated], minlength=self.params.size)
+        count = np.bincount(self.cell[stated], minlength=self.params.size)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def count(self) -> IntArray:
+        """Runs of each cell, shape (k,)."""
+        return np.bincount(self.cell, minlength=self.params.size).astype(np.int64)
+
+    def take_cells(self, chosen: IntArray) -> Scores:
+        """The runs of the given cells alone."""
+        rows = np.flatnonzero(np.isin(self.cell, chosen))
+        return _arrange(
+            self.names,
+            select_rows(self.table, rows),
+            chance=self.chance,
+            ceiling=self.ceiling,
+            threshold=self.threshold,
+            unit=self.unit,
+            columns={
+                name: None if one is None else one[rows]
+                for name, one in (
+                    ("score", self.score),
+                    ("smooth", self.smooth),
+                    ("null", self.null),
+                    ("error", self.error),
+                    ("null_error", self.null_error),
+                )
+            },
+        )
+
+    def make_smooth_table(self) -> tuple[RunTable, IntArray]:
+        """The runs that state the smooth score, with it in the place of the loss, and their rows.
+
+        Raises:
+            TableError: No run states it, or one lies where its law has no logarithm.
+            UsageError: It is higher-is-better and has no bound.
+        """
+        if self.smooth is None:
+            raise TableError([f"{self.table.source}: no run states {self.names.smooth}"])
+        rows = np.flatnonzero(np.isfinite(self.smooth))
+        kept = select_rows(self.table, rows)
+        if self.names.smooth != LOSS:
+            kept = fit_metric(kept, AskedMetric(name=self.names.smooth))
+        return kept, rows
+
+
+def gather_scores(
+    table: RunTable,
+    names: AbilityNames,
+    *,
+    chance: float = 0.0,
+    ceiling: float | None = None,
+    threshold: float | None = None,
+) -> Scores:
+    """The runs that state an ability.
+
+    Args:
+        table: Runs with their metrics.
+        names: Which of them; `loss` is the table's own.
+        chance: Score of guessing.
+        ceiling: What no model can pass; None: the probe's bound, else 1.
+        threshold: Score from which a run succeeds; None: .9 of the ceiling.
+
+    Raises:
+        TableError: The table lacks a metric, no run states the sharp one, scores lie above the
+            ceiling, or chance, threshold and ceiling are out of order; every problem.
+    """
+    found, problems = _find_metrics(table, names)
+    sharp = found.get(names.sharp)
+    bound = None if sharp is None else sharp.bound
+    top = ceiling if ceiling is not None else bound if bound is not None else 1.0
+    least = THRESHOLD * top if threshold is None else threshold
+    if not 0.0 <= chance < least <= top < np.inf:
+        problems.append(
+            f"{names.sharp}: chance is {chance:g}, success from {least:g}, the bound {top:g}; they "
+            "ascend from 0 on: see --chance, --threshold and --bound"
+        )
+    rows = np.empty(0, np.int64) if sharp is None else np.flatnonzero(np.isfinite(sharp.values))
+    if sharp is not None:
+        problems += _find_strays(table, sharp, rows, top)
+    if problems:
+        raise TableError(problems)
+    assert sharp is not None  # or it is among the problems
+    smooth = table.loss if names.smooth == LOSS else found[names.smooth].values
+    null = None if names.null is None else found[names.null]
+    return _arrange(
+        names,
+        select_rows(table, rows),
+        chance=chance,
+        ceiling=top,
+        threshold=least,
+        unit="nats/token" if names.smooth == LOSS else found[names.smooth].unit,
+        columns={
+            "score": sharp.values[rows],
+            "smooth": _keep(smooth, rows),
+            "null": None if null is None else _keep(null.values, rows),
+            "error": _keep(sharp.errors, rows),
+            "null_error": None if null is None else _keep(null.errors, rows),
+        },
+    )
+
+
+def _find_metrics(table: RunTable, names: AbilityNames) -> tuple[dict[str, Metric], list[str]]:
+    """The metrics by name, and what is wrong with those that are missing."""
+    found: dict[str, Metric] = {}
+    problems: list[str] = []
+    asked = [names.sharp, names.smooth, *([names.null] if names.null else [])]
+    for name in dict.fromkeys(one for one in asked if one != LOSS):
+        try:
+            found[name] = find_metric(table, name)
+        except TableError as error:
+            problems += error.problems
+    if len(set(asked)) < len(asked):
+        problems.append(f"{table.source}: {', '.join(asked)}: name three different scores")
+    if LOSS in (names.sharp, names.null):
+        problems.append(f"{table.source}: loss is no share: it can only be the smooth score")
+    return found, problems
+
+
+def _find_strays(table: RunTable, sharp: Metric, rows: IntArray, top: float) -> list[str]:
+    """Whether no run states a score, or some lie outside its range."""
+    if not rows.size:
+        return [f"{table.source}: no run states {sharp.name}"]
+    values = sharp.values[rows]
+    off = rows[(values < 0.0) | (values > top + _ROUNDING)]
+    if not off.size:
+        return []
+    return [
+        f"{table.source}: {sharp.name}: {off.size} of {rows.size} rows lie outside 0 … {top:g} "
+        f"({table.run[off[0]]}: {sharp.values[off[0]]:g}); say --bound, 100 for percent"
+    ]
+
+
+def _keep(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
+    """Values of the rows; None where none states one."""
+    if values is None or not np.isfinite(values[rows]).any():
+        return None
+    return values[rows]
+
+
+def _arrange(
+    names: AbilityNames,
+    table: RunTable,
+    *,
+    chance: float,
+    ceiling: float,
+    threshold: float,
+    unit: str,
+    columns: dict[str, FloatArray | None],
+) -> Scores:
+    pairs = np.stack((table.params, table.tokens), axis=1)
+    cells, cell = np.unique(pairs, axis=0, return_inverse=True)
+    score = columns.pop("score")
+    assert score is not None  # every row states it
+    return Scores(
+        names=names,
+        table=table,
+        score=score,
+        chance=chance,
+        ceiling=ceiling,
+        threshold=threshold,
+        unit=unit,
+        cell=cell.ravel().astype(np.int64),
+        params=cells[:, 0],
+        tokens=cells[:, 1],
+        **columns,
+    )

@@ -1,0 +1,330 @@
+"""A sharp score forecast through a smooth one: the two largest sizes from the smaller.
+
+    s(N, D) = E + A/N^α + B/D^β         the smooth score by Chinchilla's law where N and D vary,
+                                        E + A/x^α in the one that varies otherwise
+    y = c + (u − c) / (1 + e^η)         the sharp score, chance c and ceiling u given:
+                                        the mean of η = (s − s½)/w and η = ln(s/s½)/w
+
+The second step is fitted to the smaller sizes' runs by quasi-likelihood (`logistic`), the first to
+their smooth scores by the package's own fits. Published links are linear in s, which gives a model
+without any loss a score below the ceiling; in ln s it is the ceiling. In simulated worlds the mean
+of both has the smallest worst error (benchmarks/abilities.py). Intervals: refits of the law by its
+own draws and of either logistic to runs drawn anew within each cell, paired at random, and the
+noise of a mean of as many runs as were trained. Averaging over seeds goes through the mean of s,
+which supposes that seeds of one size are unimodal; `predictability` refuses the rest.
+
+Source: Bhagia et al. 2024, arXiv:2412.04403, sec. 3 (task loss as a power law, accuracy as a
+sigmoid of it); Grattafiori et al. 2024, arXiv:2407.21783, sec. 3.2.1; the second logistic is ours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.errors import ScalingError
+from scaling.fitting.abilities.logistic import Trials, maximise
+from scaling.fitting.abilities.scores import Scores
+from scaling.fitting.bootstrap import draw_laws
+from scaling.fitting.checks.points import find_law_problem
+from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.intervals import find_interval
+from scaling.fitting.noise import estimate_replicate_sigma
+from scaling.fitting.one_variable import fit_curve
+from scaling.fitting.parametric import choose_delta, fit_parametric
+from scaling.laws.chinchilla import CHINCHILLA
+from scaling.tables.run_table import RunTable, sort_rows
+from scaling.units import FloatArray, IntArray
+
+HELD_OUT = 2
+# A law of one variable has three coefficients; one size more shows whether it fits.
+FEWEST_FITTED = 4
+# Ends of a 90 % interval are the fifth of each side; a refit of the first step takes 8 ms.
+DRAWS = 100
+_Predict = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A cell of the two largest sizes: what was forecast, and what came.
+
+    Attributes:
+        params, tokens, runs: N, D, and how many runs were trained there.
+        smooth, smooth_measured: The smooth score as the law of its loss has it (a
+            higher-is-better score as its distance to the bound).
+        forecast: Sharp score.
+        interval: Of the mean of `runs` runs.
+        measured: Mean sharp score.
+        linked: Sharp score that the logistic gives at the measured smooth one: with it right and
+            `forecast` wrong, the law of the smooth score is to blame.
+    """
+
+    params: float
+    tokens: float
+    runs: int
+    smooth: float
+    smooth_measured: float
+    forecast: float
+    interval: Interval
+    measured: float
+    linked: float
+
+    @property
+    def error(self) -> float:
+        """Measured less forecast."""
+        return self.measured - self.forecast
+
+    @property
+    def inside(self) -> bool:
+        return self.interval.low <= self.measured <= self.interval.high
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "runs": self.runs,
+            "smooth_forecast": finite_or_none(self.smooth),
+            "smooth_measured": finite_or_none(self.smooth_measured),
+            "forecast": finite_or_none(self.forecast),
+            "interval": self.interval.to_contract(),
+            "measured": self.measured,
+            "error": finite_or_none(self.error),
+            "inside": self.inside,
+            "forecast_from_measured_smooth": finite_or_none(self.linked),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoSteps:
+    """Both steps, and the forecasts of the two largest sizes.
+
+    Attributes:
+        equation: Of the smooth score.
+        letters: Its coefficients.
+        links: s½ and w of either logistic; w of the second is in ln s.
+        runs: How many were fitted.
+        outcomes: One for each cell of the two largest sizes.
+    """
+
+    equation: str
+    letters: dict[str, float]
+    links: tuple[tuple[float, float], tuple[float, float]]
+    runs: int
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def error(self) -> float:
+        """Mean |error|."""
+        return float(np.mean([abs(one.error) for one in self.outcomes]))
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "law": {"equation": self.equation, "params": self.letters},
+            "logistics": [
+                {"of": name, "middle": middle, "width": width}
+                for name, (middle, width) in zip(("s", "ln s"), self.links, strict=True)
+            ],
+            "n": self.runs,
+            "mean_abs_error": self.error,
+            "outcomes": [one.to_contract() for one in self.outcomes],
+        }
+
+
+def split_sizes(scores: Scores) -> tuple[IntArray, IntArray]:
+    """(cells to fit, cells of the two largest sizes); none held out where sizes are too few."""
+    sizes = np.unique(scores.size)
+    every = np.arange(scores.size.size, dtype=np.int64)
+    if sizes.size < FEWEST_FITTED + HELD_OUT:
+        return every, every[:0]
+    held = scores.size >= sizes[-HELD_OUT]
+    return every[~held], every[held]
+
+
+def forecast_largest(
+    scores: Scores, *, level: float = 0.9, seed: int = 0, count: int = DRAWS
+) -> tuple[TwoSteps | None, str]:
+    """Forecast the two largest sizes from the smaller ones.
+
+    Args:
+        scores: All runs.
+        level: Of the intervals.
+        seed, count: Of their draws.
+
+    Returns:
+        The forecasts, or None and why there are none.
+    """
+    fitted, held = split_sizes(scores)
+    sizes = np.unique(scores.size).size
+    if not held.size:
+        return None, (
+            f"{sizes} sizes; {FEWEST_FITTED + HELD_OUT} are needed: {FEWEST_FITTED} to fit, "
+            f"{HELD_OUT} to forecast"
+        )
+    below = scores.take_cells(fitted)
+    try:
+        table, rows = below.make_smooth_table()
+        law, draws, equation, letters = _fit_smooth(table, scores, seed, count)
+    except ScalingError as error:
+        return None, str(error).splitlines()[0]
+    if len(draws) < count // 2:
+        return None, f"{count - len(draws)} of {count} refits of {scores.names.smooth} failed"
+    facts = table.metric_facts
+    link = _Link(scores, table.loss, below.score[rows], below.cell[rows])
+    if not link.rises:
+        return None, (
+            f"{scores.names.sharp} does not rise as {scores.names.smooth} improves among the "
+            "smaller sizes"
+        )
+    rng = np.random.default_rng(seed)
+    links = [link.draw(rng) for _ in range(len(draws))]
+    assert scores.smooth is not None  # or there is no table of it
+    improved = scores.smooth if facts is None else np.asarray(facts.to_loss(scores.smooth))
+    smooth, mean, runs = scores.average(improved), scores.average(scores.score), scores.count()
+    outcomes = []
+    for at in held.tolist():
+        n, d = scores.params[at : at + 1], scores.tokens[at : at + 1]
+        said = float(law(n, d)[0])
+        steps = [float(each(n, d)[0]) for each in draws]
+        drawn = np.array([one(step) for one, step in zip(links, steps, strict=True)])
+        drawn = drawn + _find_error(scores, at) * rng.standard_normal(drawn.size)
+        outcomes.append(
+            Outcome(
+                params=float(n[0]),
+                tokens=float(d[0]),
+                runs=int(runs[at]),
+                smooth=said,
+                smooth_measured=float(smooth[at]),
+                forecast=link(said),
+                interval=find_interval(drawn, level, answer=link(said)),
+                measured=float(mean[at]),
+                linked=link(float(smooth[at])),
+            )
+        )
+    return TwoSteps(
+        equation=f"{scores.names.smooth if facts is None else facts.symbol} = {equation}",
+        letters=letters,
+        links=link.letters,
+        runs=int(rows.size),
+        outcomes=tuple(outcomes),
+    ), ""
+
+
+def _find_error(scores: Scores, cell: int) -> float:
+    """Standard error of a cell's mean score; 0 of one run."""
+    own = scores.score[scores.cell == cell]
+    return float(own.std(ddof=1) / math.sqrt(own.size)) if own.size > 1 else 0.0
+
+
+def _fit_smooth(
+    table: RunTable, scores: Scores, seed: int, count: int
+) -> tuple[_Predict, list[_Predict], str, dict[str, float]]:
+    """The smooth score's law, draws of it, its equation and letters.
+
+    Raises:
+        NoFitError: Too few sizes state the smooth score.
+    """
+    table = sort_rows(table)
+    if find_law_problem(table, CHINCHILLA) is None:
+        delta = choose_delta(estimate_replicate_sigma(table))
+        fit = fit_parametric(table, CHINCHILLA, delta=delta)
+        if fit.converged:
+            drawn = draw_laws(table, fit, count=count, seed=seed).coefficients
+            names = CHINCHILLA.param_names
+            letters = dict(zip(names, fit.coefficients.tolist(), strict=True))
+            return (
+                _by_law(fit.coefficients),
+                [_by_law(one) for one in drawn],
+                (CHINCHILLA.equation),
+                letters,
+            )
+    axis = scores.axis
+    x = table.params if axis == "N" else table.tokens
+    curve = fit_curve([x], [table.loss], variable=axis, bootstrap=count, seed=seed)
+
+    def along(law: Any) -> _Predict:
+        return lambda n, d: np.asarray(law.loss(n if axis == "N" else d))
+
+    letters = curve.law.list_letters()
+    return along(curve.law), [along(one) for one in curve.draws], f"E + A/{axis}^alpha", letters
+
+
+def _by_law(letters: FloatArray) -> _Predict:
+    return lambda n, d: np.asarray(CHINCHILLA.loss(letters, n, d))
+
+
+class _Link:
+    """Either logistic of the smooth score, fitted to runs."""
+
+    def __init__(
+        self, scores: Scores, smooth: FloatArray, score: FloatArray, cell: IntArray
+    ) -> None:
+        self.chance, self.range, self.cell = scores.chance, scores.range, cell
+        self.share = np.clip((score - scores.chance) / scores.range, 0.0, 1.0)
+        self.along = [_Scaled.of(smooth, name) for name in ("s", "ln s")]
+        self.beta = self._fit(np.arange(smooth.size))
+
+    @property
+    def rises(self) -> bool:
+        """Whether the sharp score rises as the smooth one falls, by both."""
+        return all(beta[1] > 0.0 for beta in self.beta)
+
+    @property
+    def letters(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """(s½, w) of each."""
+        plain, log = (
+            (one.centre + one.scale * float(beta[0] / beta[1]), one.scale / float(beta[1]))
+            for one, beta in zip(self.along, self.beta, strict=True)
+        )
+        return plain, (math.exp(log[0]), log[1])
+
+    def __call__(self, smooth: float) -> float:
+        """The mean of both."""
+        return 0.5 * sum(self._evaluate(at, self.beta[at], smooth) for at in (0, 1))
+
+    def draw(self, rng: np.random.Generator) -> Callable[[float], float]:
+        """Either of them, by lot, of runs drawn anew within each cell."""
+        rows = np.concatenate(
+            [
+                rng.choice(own, own.size)
+                for own in (np.flatnonzero(self.cell == at) for at in np.unique(self.cell))
+            ]
+        )
+        at = int(rng.integers(2))
+        beta = self._fit(rows)[at]
+        return lambda smooth: self._evaluate(at, beta, smooth)
+
+    def _fit(self, rows: IntArray) -> list[FloatArray]:
+        """Of each: ln odds at the centre, and their rise as s falls by its standard deviation."""
+        trials = Trials(self.share[rows], np.ones(rows.size))
+        designs = [np.stack((np.ones(rows.size), -one.values[rows]), axis=1) for one in self.along]
+        return [maximise(design, trials)[0] for design in designs]
+
+    def _evaluate(self, at: int, beta: FloatArray, smooth: float) -> float:
+        eta = float(beta[0] - beta[1] * self.along[at].place(smooth))
+        return float(self.chance + self.range * np.exp(-np.logaddexp(0.0, -eta)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Scaled:
+    """s or ln s of runs, less their mean, in standard deviations."""
+
+    log: bool
+    values: FloatArray
+    centre: float
+    scale: float
+
+    @classmethod
+    def of(cls, smooth: FloatArray, name: str) -> _Scaled:
+        along = np.log(smooth) if name == "ln s" else smooth
+        centre, scale = float(along.mean()), float(along.std()) or 1.0
+        return cls(name == "ln s", (along - centre) / scale, centre, scale)
+
+    def place(self, smooth: float) -> float:
+        along = math.log(smooth) if self.log else smooth
+        return (along - self.centre) / self.scale

@@ -1,0 +1,144 @@
+"""From a results folder or a table to its abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling.errors import NoFitError, TableError, UsageError
+from scaling.fitting.abilities.names import (
+    LOSS,
+    AbilityNames,
+    list_abilities,
+    name_companions,
+)
+from scaling.ledger.contents import holds_sweep
+from scaling.tables.reading import read_table
+from scaling.tables.run_table import RunTable
+from scaling.workflow.stored import StoredSweep, read_runs
+
+if TYPE_CHECKING:
+    from scaling.fitting.abilities.ability import Ability
+    from scaling.fitting.abilities.scores import Scores
+
+
+def read_abilities(
+    source: Path,
+    how: Mapping[str, Any],
+    *,
+    sharp: str | None = None,
+    smooth: str | None = None,
+    null: str | None = None,
+) -> tuple[RunTable, StoredSweep | None, tuple[AbilityNames, ...]]:
+    """The runs of a folder or a table, and the abilities that are asked of them.
+
+    Args:
+        source: The folder or the table.
+        how: How a table is read, as `read_table` takes it; a folder needs none of it.
+        sharp: The ability; None: every one that a folder has.
+        smooth: The smooth score beside it; None: its companion, else the loss.
+        null: Its null; None: its companion, of a folder.
+
+    Raises:
+        UsageError: A table does not say which column is asked about, or a companion is named
+            without the ability.
+        NoFitError: The folder has no ability.
+        TableError: The table is wrong; every problem is named.
+    """
+    if sharp is None and (smooth is not None or null is not None):
+        raise UsageError("--smooth and --null stand beside an ability: name it by --sharp.")
+    if not holds_sweep(source) and not source.is_dir():
+        if sharp is None:
+            raise UsageError(
+                f"{source} is a table: say which column is the ability (--sharp), and what stands "
+                "beside it (--smooth, --null)."
+            )
+        names = AbilityNames(sharp, smooth or LOSS, null)
+        asked = dict.fromkeys(one for one in (sharp, names.smooth, null) if one and one != LOSS)
+        return read_table(source, metrics=tuple(asked), **how), None, (names,)
+    given = {key: one for key, one in how.items() if key != "count"}
+    table, stored = read_runs(source, **given)
+    return table, stored, name_abilities(table, sharp=sharp, smooth=smooth, null=null)
+
+
+def name_abilities(
+    table: RunTable, *, sharp: str | None = None, smooth: str | None = None, null: str | None = None
+) -> tuple[AbilityNames, ...]:
+    """The abilities that are asked of runs with their metrics; see `read_abilities`.
+
+    Raises:
+        NoFitError: They have none.
+    """
+    here = {one.name for one in table.metrics}
+    if sharp is not None:
+        known = name_companions(sharp, here)
+        return (AbilityNames(sharp, smooth or known.smooth, null or known.null),)
+    found = list_abilities(table)
+    if not found:
+        has = ", ".join(sorted(here)) or "none"
+        raise NoFitError(
+            f"{table.source}: no metric is a share with a bound; the runs have {has}. Name "
+            'abilities under "evaluate" in the sweep file and run it again.'
+        )
+    return found
+
+
+def judge_abilities(
+    table: RunTable,
+    names: tuple[AbilityNames, ...],
+    *,
+    stored: StoredSweep | None = None,
+    chance: float | None = None,
+    bound: float | None = None,
+    threshold: float | None = None,
+) -> tuple[Ability, ...]:
+    """Each ability of some runs, judged.
+
+    Args:
+        table: The runs with their metrics.
+        names: Which.
+        stored: The sweep they are of; None: a table.
+        chance: Score of guessing; None: as far as the corpus tells, else 0.
+        bound: What no model can pass; None: the probe's, else 1.
+        threshold: Score from which a run succeeds; None: .9 of the bound.
+
+    Raises:
+        TableError: A metric is missing or out of its range; every problem of every ability.
+    """
+    from scaling.fitting.abilities.ability import judge_ability
+    from scaling.fitting.abilities.scores import gather_scores
+
+    gathered: list[Scores] = []
+    problems: list[str] = []
+    for one in names:
+        guessed = find_chance(stored, one.sharp) if chance is None else chance
+        try:
+            gathered.append(
+                gather_scores(table, one, chance=guessed, ceiling=bound, threshold=threshold)
+            )
+        except TableError as error:
+            problems += error.problems
+    if problems:
+        raise TableError(problems)
+    return tuple(judge_ability(one) for one in gathered)
+
+
+def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
+    """The abilities of a sweep that its page shows; those that cannot be judged are left out."""
+    judged: list[Ability] = []
+    for one in list_abilities(table):
+        try:
+            judged += judge_abilities(table, (one,), stored=stored)
+        except TableError:  # e.g. no run of this plan states it; `scaling abilities` says why
+            continue
+    return tuple(judged)
+
+
+def find_chance(stored: StoredSweep | None, sharp: str) -> float:
+    """Score of guessing as far as a sweep tells it: one of the pairs of a recall, else 0."""
+    if stored is None or sharp != "recall_accuracy" or stored.spec.corpus is None:
+        return 0.0
+    asked = next((one for one in stored.spec.evaluate if one.probe.name == sharp), None)
+    pairs = (int(float(asked.options["pairs"])) if asked else 0) or stored.spec.corpus.pairs
+    return 1.0 / pairs if pairs else 0.0
