@@ -84,7 +84,7 @@ def test_text_that_cannot_be_read_is_said_at_its_place(
 @pytest.mark.parametrize(
     ("sweep", "says"),
     [
-        (SWEEP + "model: {seq_len: 65536}\n", "the grid has no cell: no model"),
+        (SWEEP + "model: {seq_len: 65536}\n", "the grid has no cell: no buildable model"),
         (SWEEP.replace("budgets: [1e8]", "params: [1e4], tokens: [64]"), "too few to warm up"),
         (SWEEP.replace("budgets: [1e8]", "params: [1e4], tokens: [1e15]"), "max_epochs is 4"),
         (

@@ -192,6 +192,7 @@ ELSEWHERE = {
     ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
+    ("export", "*"): "tests/verbs/test_exporting.py::--output",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",
     ("status", "--watch"): "tests/test_watching.py::--watch",
     ("status", "--verbose"): "tests/test_watching.py::verbose=True",

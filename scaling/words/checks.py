@@ -58,7 +58,7 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
     "parameter_at_bound": CheckWords(
         "No parameter of the law sits on its bound",
         "A parameter of the law sits on its bound",
-        "The best law of this form lies outside: its exponents mean little.",
+        "The best law of this form lies beyond the bound: its exponents mean little.",
     ),
     "methods_disagree": CheckWords(
         "Two independent approaches agree within their intervals",

@@ -150,7 +150,9 @@ def test_a_result_that_rests_on_a_missing_file_is_not_committed(ledger: Ledger) 
     run = make_run()
     attempt_id = ledger.name_attempt(run.run_id, term=1)
     ledger.create_attempt(run.run_id, attempt_id)
-    with pytest.raises(IntegrityError, match=r"metrics.jsonl: the trainer says .* not there"):
+    with pytest.raises(
+        IntegrityError, match=r"metrics.jsonl: the trainer's result names it, .* not there"
+    ):
         ledger.commit(run, attempt_id, make_measurement())
 
 

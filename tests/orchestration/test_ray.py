@@ -295,7 +295,7 @@ def test_a_ray_that_does_not_answer_is_not_waited_for(
             pass
 
     monkeypatch.setattr(importlib, "import_module", lambda name: Mute())
-    with pytest.raises(EnvironmentFault, match=r"nothing of it answered .*ulimit -v.* inline"):
+    with pytest.raises(EnvironmentFault, match=r"it did not answer .*ulimit -v.* inline"):
         RayExecutor(cpus=2).start()
     assert not list_ray_folders()
 

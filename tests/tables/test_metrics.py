@@ -129,7 +129,7 @@ def test_a_report_of_a_metric_is_named_after_it(path, tmp_path):
             ("--metric", "accuracy"),
             ("1 of 49 rows are not above 0", "(1: -0.079", "--higher-is-better"),
         ),
-        (("--bound", "1"), ("are of a --metric",)),
+        (("--bound", "1"), ("are options of --metric",)),
         (("--metric", "loss"), ("name a column that is not of the contract",)),
         (("--metric", "error", "--loss-unit", "bits"), ("--loss-unit is of the loss",)),
         (("--metric", "error", "--of", "C"), ("--metric does not go with --of",)),
