@@ -11,7 +11,9 @@ arXiv:2312.04927; queries follow at once here, where theirs stand at random gaps
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,23 @@ def draw_examples(rng: np.random.Generator, count: int, *, pairs: int, vocab_siz
     return np.concatenate((np.zeros((count, 1), dtype=np.int64), both), axis=1)
 
 
+def draw_stream(
+    rng: np.random.Generator, size: int, *, pairs: Sequence[int], vocab_size: int
+) -> IntArray:
+    """`size` tokens of examples, round after round (`list_round`)."""
+    counts = list_round(pairs)
+    rounds = math.ceil(size / sum(map(count_example, counts)))
+    parts = [draw_examples(rng, rounds, pairs=one, vocab_size=vocab_size) for one in counts]
+    return np.concatenate(parts, axis=1).ravel()[:size]
+
+
+def list_round(pairs: Sequence[int]) -> tuple[int, ...]:
+    """Pairs of the examples of a round: as many of each number as the largest holds it, so that
+    each has about as many tokens."""
+    most = max(pairs)
+    return tuple(one for one in pairs for _ in range(most // one))
+
+
 def prepare_pairs(
     corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
 ) -> PreparedCorpus:
@@ -62,16 +81,16 @@ def prepare_pairs(
     tokens, vocab_size, pairs = corpus.tokens, corpus.vocab_size, corpus.pairs
     assert tokens is not None
     assert vocab_size is not None
-    assert pairs is not None
-    if pairs > count_keys(vocab_size):
+    most = max(pairs)
+    if most > count_keys(vocab_size):
         raise CorpusError(
-            f"{pairs} pairs need {2 * pairs + 1} ids, half of them keys; corpus.vocab_size is "
-            f"{vocab_size}. Raise it to {2 * pairs + 1} or more, or ask for fewer pairs."
+            f"{most} pairs need {2 * most + 1} ids, half of them keys; corpus.vocab_size is "
+            f"{vocab_size}. Raise it to {2 * most + 1} or more, or ask for fewer pairs."
         )
-    length = count_example(pairs)
-    if length > seq_len:
+    if count_example(most) > seq_len:
+        length = count_example(most)
         raise CorpusError(
-            f"an example of {pairs} pairs has {length} tokens, more than the context of {seq_len}. "
+            f"an example of {most} pairs has {length} tokens, more than the context of {seq_len}. "
             f"Set model.seq_len to {length} or more, or ask for at most {(seq_len - 1) // 4} pairs."
         )
 
@@ -79,19 +98,21 @@ def prepare_pairs(
         parts = []
         for stream, size in ((1, tokens + 2 * seq_len), (2, _HELD_OUT_TOKENS)):
             rng = np.random.Generator(np.random.Philox(key=[corpus.seed, stream]))
-            count = math.ceil(size / length)
-            drawn = draw_examples(rng, count, pairs=pairs, vocab_size=vocab_size)
-            parts.append(drawn.ravel()[:size].astype(np.uint32))
+            stretch = draw_stream(rng, size, pairs=pairs, vocab_size=vocab_size)
+            parts.append(stretch.astype(np.uint32))
         train, held_out = parts
-        # Blocks begin where an example does: they are the documents of the standard error.
-        examples = np.linspace(0, len(held_out) // length, _BLOCKS, endpoint=False)
-        return draft_drawn(
+        # Blocks begin where a round does: they are the documents of the standard error.
+        length = sum(map(count_example, list_round(pairs)))
+        rounds = np.linspace(0, len(held_out) // length, _BLOCKS, endpoint=False)
+        drawn = draft_drawn(
             f"{NAME} {key}",
             vocab_size=vocab_size,
             train=train,
             validation=held_out,
-            documents=examples.astype(np.int64) * length,
+            documents=rounds.astype(np.int64) * length,
         )
+        # Short examples recur by chance: there is nothing in them to remember.
+        return dataclasses.replace(drawn, overlap=0.0)
 
-    key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, pairs]
+    key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, list(pairs)]
     return prepare_once(cache, key, draw)

@@ -113,6 +113,9 @@ def _check_value(hint: Any, value: object, where: str) -> Any:
     if origin is Literal:
         if isinstance(value, str) and value in typing.get_args(hint):
             return value
+    elif hint is bool:
+        if isinstance(value, bool):
+            return value
     elif hint is int:
         if type(value) is int and abs(value) <= _INT_LIMIT:
             return value
@@ -124,6 +127,9 @@ def _check_value(hint: Any, value: object, where: str) -> Any:
             return value
     elif origin is collections.abc.Mapping and isinstance(value, dict):
         return _check_mapping(value, where)
+    elif origin is tuple and isinstance(value, list) and len(value) <= _MAPPING_LIMIT:
+        item = typing.get_args(hint)[0]
+        return tuple(_check_value(item, one, f"{where}[{at}]") for at, one in enumerate(value))
     raise IntegrityError(f"{where} is {str(value)[:40]!r}, which is not {_name_of(hint)}")
 
 

@@ -17,6 +17,7 @@ from scaling.files.sealed import build_value, open_document
 from scaling.ledger.results import RunResult
 
 RESULT_FILE = "result.json"
+WEIGHTS_FILE = "weights.pt"
 CURVE_SUFFIX = ".jsonl"
 RESULT_LIMIT_BYTES = 10 * 2**20
 CURVE_LIMIT_BYTES = 256 * 2**20  # a row of 100 bytes for each of two million steps

@@ -1,6 +1,7 @@
 """What must hold of a results folder, checked file by file; what can be derived is made anew.
 
-    result      every result hashes clean, down to the weights it rests on, and is of its folder
+    result      every result hashes clean, down to the weights it rests on (which a copy of the
+                folder may leave out), and is of its folder
     duplicate   a run has one result: no other beside it, and none that differs from its winner's
     index       the index is what the results give
     lost        no run that the index names, or that an attempt once won, is without a result

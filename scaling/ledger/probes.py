@@ -27,14 +27,13 @@ from scaling.ledger.forecasts import write_sealed
 from scaling.ledger.found import Damage
 from scaling.ledger.results import RunResult
 from scaling.ledger.signs import name_now
-from scaling.sweep.probes import AskedProbe, Direction
+from scaling.sweep.probes import AskedProbe, Direction, ProbeCurve
 from scaling.tables.metrics import Metric
 
 FOLDER = "probes"
 # A file of this name that a trainer leaves, and its result rests on, reports values:
 # {"accuracy": {"value": 0.81, "standard_error": 0.01}}.
 REPORTED_FILE = "probes.json"
-WEIGHTS_FILE = "weights.pt"
 _LIMIT_BYTES = 100_000
 _LIMIT_FILES = 1_000
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}-[0-9]{1,9}(-[0-9a-f]{8})?\.json")
@@ -50,6 +49,7 @@ class ProbeValue:
         options: Those that are not by default, as JSON.
         value, standard_error: In its unit; the error None where it is not known.
         measured_at: ISO 8601, UTC.
+        curve: What the value sums up; None: nothing.
     """
 
     run_id: str
@@ -63,6 +63,7 @@ class ProbeValue:
     value: float
     standard_error: float | None
     measured_at: str
+    curve: ProbeCurve | None = None
 
     @property
     def file(self) -> str:
@@ -89,6 +90,7 @@ def commit_probe(
     asked: AskedProbe,
     value: float,
     standard_error: float | None,
+    curve: ProbeCurve | None = None,
 ) -> bool:
     """Store a value of a run, if it has none yet; whether this call did.
 
@@ -109,9 +111,13 @@ def commit_probe(
         value=float(value),
         standard_error=None if standard_error is None else float(standard_error),
         measured_at=name_now(),
+        curve=curve,
     )
+    body = dataclasses.asdict(found)
+    if curve is None:
+        del body["curve"]
     try:
-        data = seal_document(dataclasses.asdict(found))
+        data = seal_document(body)
     except ValueError as error:
         raise IntegrityError(f"probe {probe.name}: {value} is not finite") from error
     home = f"runs/{result.run.run_id}/{FOLDER}"

@@ -18,9 +18,9 @@ from typing import Any
 
 from scaling.errors import EnvironmentFault
 from scaling.ledger.commit import Ledger
+from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.probes import (
     REPORTED_FILE,
-    WEIGHTS_FILE,
     commit_probe,
     has_probe,
     read_reported,

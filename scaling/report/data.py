@@ -11,6 +11,7 @@ from scaling.allocation import Allocation
 from scaling.fitting.fitted import Fit
 from scaling.ledger.forecasts import ForecastRecord
 from scaling.ledger.results import RunResult
+from scaling.report.beyond import Beyond
 from scaling.report.sensitivity import Variant
 from scaling.sweep.cells import Plan
 from scaling.sweep.corpus_facts import CorpusFacts
@@ -74,6 +75,7 @@ class ReportData:
         csv: Every result as CSV; empty where there is none.
         vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
         recipes: The file's recipes compared; None likewise.
+        beyond: What was measured beside the loss, and families compared; None where nothing was.
         abilities: The sweep's abilities, judged.
         origin: The table of runs behind the report; None for a sweep.
         scale: The unit of losses, in all that is shown; values here are in nats.
@@ -106,6 +108,7 @@ class ReportData:
     csv: str = ""
     vocabulary: VocabularyComparison | None = None
     recipes: RecipeComparison | None = None
+    beyond: Beyond | None = None
     abilities: tuple[Ability, ...] = ()
     origin: TableSource | None = None
     scale: LossScale = NATS

@@ -51,7 +51,7 @@ def draw_pictures(
     if len(data) and data.budgets:
         pictures["isoflop"] = _picture_isoflop(data, fit)
     if len(data) and fit.law is not None:
-        pictures["law"] = _picture(
+        pictures["law"] = compose_picture(
             "law",
             [partial(figures.draw_law, data, fit)],
             alt=f"Held-out loss against tokens for {len(data)} runs, with the law's line for each "
@@ -71,7 +71,7 @@ def draw_pictures(
             pictures["compute"] = _picture_compute(data, fit, lines, allocations, outcomes)
         pictures["ratio"] = _picture_ratio(data, fit, lines, allocations)
     if fit.backcast is not None and set(fit.backcast.run) & set(data.run):
-        pictures["backcast"] = _picture(
+        pictures["backcast"] = compose_picture(
             "backcast",
             [partial(figures.draw_backcast, data, fit)],
             alt="Measured loss of the largest budget's runs beside what the smaller budgets "
@@ -81,7 +81,7 @@ def draw_pictures(
             height=380,
         )
     if any(len(points) for points in curves.values()):
-        pictures["training"] = _picture(
+        pictures["training"] = compose_picture(
             "training",
             [
                 partial(figures.draw_training, curves, data, diverged=diverged),
@@ -111,7 +111,7 @@ def _picture_isoflop(data: MeasuredRuns, fit: Fit) -> Picture:
         caption += " Dotted curves have no minimum that can be used."
     if any(curve.rejection and curve.vertex is not None for curve in data.curves):
         caption += " A cross marks where one was rejected."
-    return _picture(
+    return compose_picture(
         "isoflop",
         [partial(figures.draw_isoflop, data, fit)],
         alt=f"Loss against model size for {len(data.budgets)} budgets; {accepted} of "
@@ -125,7 +125,7 @@ def _picture_residuals(data: MeasuredRuns, fit: Fit) -> Picture:
     caption = "Residuals of the law, in percent of the loss; above zero the run was worse."
     if fit.replicate_sigma is not None:
         caption += " The shaded band is ±2 σ of repeated seeds: residuals inside it are noise."
-    return _picture(
+    return compose_picture(
         "residuals",
         [
             partial(figures.draw_residuals, data, fit, against=name)
@@ -156,7 +156,7 @@ def _picture_frontier(
     if any(one.params_interval is not None for one in allocations):
         caption += f" Bars: {level} interval of the answer, which adds the noise of a new run "
         caption += "and model error that grows with the distance."
-    return _picture(
+    return compose_picture(
         "frontier",
         [
             partial(
@@ -182,7 +182,7 @@ def _picture_predicted(
     caption = "Measured loss against the loss of the law that answers: on the line it is right."
     if done:
         caption += " Stars: registered forecasts and what their runs reached; they are in no fit."
-    return _picture(
+    return compose_picture(
         "predicted",
         [partial(clouds.draw_predicted, data, fit, outcomes=outcomes)],
         alt=f"Measured against predicted loss of {len(data)} fitted runs and {done} forecasts.",
@@ -195,7 +195,7 @@ def _picture_cloud(fit: Fit, allocations: Sequence[Allocation]) -> Picture:
     assert fit.frontier is not None  # of a fit with draws
     flops = allocations[0].flops if allocations else fit.frontier.range[1]
     count = min(len(fit.draws), clouds.MOST_DOTS)
-    return _picture(
+    return compose_picture(
         "cloud",
         [partial(clouds.draw_exponents, fit), partial(clouds.draw_optima, fit, flops)],
         alt=f"{count} bootstrap draws of the exponents alpha and beta, and of the best size and "
@@ -233,7 +233,7 @@ def _picture_compute(
         f"measured {data.scale.to(one.measured or math.nan):.3f}"
         for one in reached
     )
-    return _picture(
+    return compose_picture(
         "compute",
         [
             partial(
@@ -259,7 +259,7 @@ def _picture_surface(data: MeasuredRuns, surface: Surface, color: str) -> Pictur
     )
     caption += ", dashed lines share a budget" if surface.budgets else ""
     caption += ", the heavy line is the best of each budget." if surface.best[0].size > 1 else "."
-    return _picture(
+    return compose_picture(
         "surface",
         [partial(landscape.draw_surface, data, surface)],
         alt=f"Map of the law over model size and data: lines of equal loss{ends} "
@@ -280,7 +280,7 @@ def _picture_ratio(
     )
     if lines.band is not None:
         caption += f" Band: {format_share(fit.level)} interval of the fit alone."
-    return _picture(
+    return compose_picture(
         "ratio",
         [partial(landscape.draw_ratio, data, fit, lines=lines, allocations=allocations)],
         alt=f"Optimal tokens per parameter against budget: {format_count(float(ratio[0]))} at "
@@ -291,7 +291,7 @@ def _picture_ratio(
     )
 
 
-def _picture(
+def compose_picture(
     key: str, draws: Sequence[partial[None]], *, alt: str, caption: str, height: int = 440
 ) -> Picture:
     """Panels side by side on a wide page, one below the other on a phone."""

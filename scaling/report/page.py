@@ -31,6 +31,13 @@ from scaling.report.answers import (
     group_checks,
     list_failed,
 )
+from scaling.report.beyond import (
+    FAMILY_HEADINGS,
+    PROBE_HEADINGS,
+    describe_lost,
+    list_family_rows,
+    list_probe_rows,
+)
 from scaling.report.calculator import describe_calculator, list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import (
@@ -146,6 +153,7 @@ def render_page(data: ReportData) -> str:
         **_gather_figures(data),
         **_gather_law(data),
         **_gather_runs(data),
+        **_gather_beyond(data),
         **_gather_rest(data),
     )
 
@@ -291,6 +299,24 @@ def _gather_runs(data: ReportData) -> dict[str, Any]:
         "counts": counts,
         "finished": counts.finished,
         "diverged": [run_id for run_id in _list_diverged(data) if run_id in planned],
+    }
+
+
+def _gather_beyond(data: ReportData) -> dict[str, Any]:
+    """What was measured beside the loss, and families compared."""
+    beyond = data.beyond
+    if beyond is None:
+        return {"beyond": None}
+    from scaling.report.beyond_figures import draw_beyond
+
+    return {
+        "beyond": draw_beyond(beyond, data.scale),
+        "family_headings": FAMILY_HEADINGS,
+        "families": list_family_rows(beyond.compared, data.scale),
+        "not_compared": data.scale.reword(beyond.refused),
+        "probe_headings": PROBE_HEADINGS,
+        "probes": list_probe_rows(beyond),
+        "lost": describe_lost(beyond),
     }
 
 

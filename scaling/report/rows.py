@@ -46,6 +46,7 @@ _RECIPE_WORDS: Mapping[str, str] = {
     "weight_decay": "decoupled, not on norms and embeddings",
     "clip_norm": "global gradient norm",
     "init_scale": "hidden std · sqrt(fan-in)",
+    "output_scale": "the same of head and output projections",
 }
 
 
@@ -190,6 +191,8 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
     rows = []
     for field in dataclasses.fields(Recipe):
         values = [getattr(recipe, field.name) for recipe in recipes]
+        if set(values) == {None}:
+            continue
         if all(is_number(value) for value in values):
             text = format_range(min(values), max(values))
         else:

@@ -31,6 +31,7 @@ class Source:
         reader: `module:function`.
         holds: What its `paths` hold, where the name does not say it.
         once: Whether none of its tokens may be seen twice.
+        questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
     """
 
     name: str
@@ -40,12 +41,21 @@ class Source:
     reader: str
     holds: str = ""
     once: bool = False
+    questions: str = ""
+
+    def load_questions(self) -> Callable[..., Any]:
+        """The function that asks; see the class."""
+        return _load(self.questions)
 
     def load_reader(self) -> Callable[..., Any]:
         """The function that reads it; see the module."""
-        module, _, function = self.reader.partition(":")
-        reader: Callable[..., Any] = getattr(importlib.import_module(module), function)
-        return reader
+        return _load(self.reader)
+
+
+def _load(place: str) -> Callable[..., Any]:
+    module, _, function = place.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 _SHARDS = ("paths", "held_out", "vocab_size", "header", "separator", "bytes_per_token")
@@ -86,9 +96,23 @@ SOURCES: dict[str, Source] = {
             reader="scaling.data.brackets:prepare_brackets", once=True,
         ),
         Source(
+            name="copies", kind="tokens", keys=("tokens", "seed"), needs=("tokens",),
+            reader="scaling.data.copies:prepare_copies", once=True,
+        ),
+        Source(
             name="pairs", kind="tokens", keys=("tokens", "seed", "vocab_size", "pairs"),
             needs=("tokens", "vocab_size", "pairs"),
             reader="scaling.data.pairs:prepare_pairs", once=True,
+        ),
+        Source(
+            name="copying", kind="tokens", keys=("tokens", "seed", "vocab_size", "length"),
+            needs=("tokens", "vocab_size", "length"), once=True,
+            reader="scaling.data.copying:prepare_copying", questions="scaling.data.copying:ask",
+        ),
+        Source(
+            name="arithmetic", kind="tokens", keys=("seed", "digits", "examples"),
+            needs=("digits", "examples"), reader="scaling.data.arithmetic:prepare_arithmetic",
+            questions="scaling.data.arithmetic:ask",
         ),
     )
 }  # fmt: skip

@@ -35,6 +35,13 @@ Tokenizers = Annotated[
     BeforeValidator(_read_tokenizers),
     WithJsonSchema(_ANY_TOKENIZERS),
 ]
+_Pairs = Annotated[Count, Field(le=2**14)]
+AllPairs = Annotated[
+    tuple[_Pairs, ...],
+    Field(strict=False),
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -76,8 +83,19 @@ class CorpusSpec(SpecModel):
         description=f"{name_takers('tokens')}: how many are made to train on; none is seen twice",
     )
     seed: Seed = Field(0, description=f"{name_takers('seed')}: seed of the source and its tokens")
-    pairs: Annotated[Count, Field(le=2**14)] | None = Field(
-        None, description="`pairs`: pairs of key and value in an example of 4 · pairs + 1 tokens"
+    pairs: AllPairs = Field(
+        (),
+        description="`pairs`: pairs of key and value in an example of 4 · pairs + 1 tokens; of a "
+        "list, examples have each of its numbers in turn",
+    )
+    length: Annotated[Count, Field(le=2**14)] | None = Field(
+        None, description="`copying`: letters of a string, of which an example has 2 · length + 2"
+    )
+    digits: Annotated[Count, Field(le=6)] | None = Field(
+        None, description="`arithmetic`: of an operand; a sum is 3 · digits + 4 tokens"
+    )
+    examples: Annotated[Count, Field(ge=20, le=10**7)] | None = Field(
+        None, description="`arithmetic`: how many sums are trained on; a pass sees each once"
     )
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.tokenizer_names import NO_TOKENIZER
 
 Option = bool | int | float | str
@@ -89,6 +90,14 @@ def source(name: str) -> Demand:
         return f"it needs corpus.source {name}, and this is {ground.source}. Leave it out."
 
     return check
+
+
+def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
+    """A corpus that can ask questions."""
+    able = [one.name for one in SOURCES.values() if one.questions]
+    if ground.source in able:
+        return ""
+    return f"it needs corpus.source {' or '.join(able)}, and this is {ground.source}. Leave it out."
 
 
 def text(options: Mapping[str, Option], ground: Ground) -> str:

@@ -15,11 +15,12 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from scaling.sweep.probe_demands import (
     Demand,
     Option,
+    asks_questions,
     count,
     fit_context,
     fit_twice,
@@ -35,6 +36,29 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeCurve:
+    """What a value sums up: y at each x, as a page draws it; no law is fitted to it.
+
+    Attributes:
+        x_label, y_label: With their units.
+        x: Ascending, above 0: it is drawn on a logarithmic axis.
+        y: As many.
+        errors: Standard errors of y; None: not known.
+        y_log: Whether y is drawn on a logarithmic axis.
+    """
+
+    x_label: str
+    y_label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    errors: tuple[float, ...] | None = None
+    y_log: bool = False
+
+
+Measured: TypeAlias = tuple[float, float | None] | tuple[float, float | None, ProbeCurve]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A quantity, and what measures it.
 
@@ -44,12 +68,14 @@ class Probe:
         unit: Unit of the value; empty: a share or a count.
         direction: Which of two values is better.
         meaning: In words.
-        measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value
-            and its standard error (None: not known). Empty: only a trainer reports it.
+        measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value,
+            its standard error (None: not known) and, if there is one, the curve that it sums up.
+            Empty: only a trainer reports it.
         bound: What no model can pass, which a law of a higher-is-better quantity needs.
         needs_weights: Whether the function looks at the model.
         options: Those it has, with their defaults.
         demands: What it asks of a sweep (`probe_demands`).
+        beside: The probe that it is the control of, or the bound, and is drawn beside.
     """
 
     name: str
@@ -62,17 +88,16 @@ class Probe:
     needs_weights: bool = True
     options: Mapping[str, Option] = field(default_factory=dict)
     demands: tuple[Demand, ...] = ()
+    beside: str = ""
 
-    def load(self) -> Callable[[Any], tuple[float, float | None]]:
+    def load(self) -> Callable[[Any], Measured]:
         """The function, imported now.
 
         Raises:
             ImportError, AttributeError: There is none of that name.
         """
         module, _, function = self.measure.partition(":")
-        found: Callable[[Any], tuple[float, float | None]] = getattr(
-            importlib.import_module(module), function
-        )
+        found: Callable[[Any], Measured] = getattr(importlib.import_module(module), function)
         return found
 
 
@@ -132,6 +157,10 @@ _GRAMMAR: dict[str, Any] = {
     "direction": "higher",
     "bound": 1.0,
 }
+_ANSWER: dict[str, Any] = {
+    "options": {"questions": 512}, "demands": (asks_questions, count("questions")),
+    "direction": "higher", "bound": 1.0,
+}  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
 # (name, its function in `training/probes`, meaning, facts)
 _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
@@ -140,40 +169,60 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      {"options": {"share": 0.25}, "unit": "nats/token", "direction": "lower"}),
     ("context_floor", "positions:measure_floor",
      "a of L(T) = a + b·T^−c, the loss by position T in the context", _LAW),
-    ("context_rise", "positions:measure_rise", "b of it", _LAW),
-    ("context_exponent", "positions:measure_exponent", "c of it",
+    ("context_rise", "positions:measure_rise", "b of L(T) = a + b·T^−c", _LAW),
+    ("context_exponent", "positions:measure_exponent", "c of L(T) = a + b·T^−c",
      {**_LAW, "direction": "higher", "unit": ""}),
     ("context_gain", "positions:measure_context_gain",
      "loss near position `early` less that near `late`",
-     {**_LAW, "direction": "higher", "options": {"early": 32, "late": 120},
+     {**_LAW, "version": 2, "direction": "higher", "options": {"early": 32, "late": 120},
       "demands": (fit_context("early"), fit_context("late"), rising("early", "late"))}),
     ("gradient_decay", "gradients:measure_decay",
      "rate at which a loss's gradient falls with distance, over `lags` tokens", _GRADIENT),
     ("gradient_decay_start", "gradients:measure_decay_at_start",
-     "the same before the first step", {**_GRADIENT, "needs_weights": False}),
+     "the same before the first step",
+     {**_GRADIENT, "needs_weights": False, "beside": "gradient_decay"}),
     ("longest_match", "matches:measure_match",
      "longest stretch of generated text that was trained on, mean", _MATCH),
     ("longest_match_control", "matches:measure_control",
-     "the same of held-out text of equal length", _MATCH),
+     "the same of held-out text of equal length", {**_MATCH, "beside": "longest_match"}),
     ("source_precision", "known_source:measure_precision",
      "cross-entropy of generated text under the known source, above its floor",
      {"options": {"samples": 64, "temperature": 1.0}, "unit": "nats/token", "direction": "lower",
       "demands": (source("synthetic"), count("samples"), positive("temperature"))}),
     ("source_recall", "known_source:measure_recall", "loss above the floor of the known source",
-     {**_LAW, "demands": (source("synthetic"),)}),
+     {**_LAW, "demands": (source("synthetic"),), "beside": "source_precision"}),
     ("grammar_accepted", "grammar:measure_accepted",
      "share of generated strings of `tokens` tokens that the grammar accepts", _GRAMMAR),
     ("grammar_bound", "grammar:measure_bound",
-     "what that share cannot be below: exp(−(L − E)·tokens)", _GRAMMAR),
+     "what that share cannot be below: exp(−(L − E)·tokens)",
+     {**_GRAMMAR, "beside": "grammar_accepted"}),
     ("code_valid", "python_code:measure_valid",
-     "share of `lines` generated lines of code that Python parses", _CODE),
+     "share of generated stretches of `lines` lines that Python parses", _CODE),
     ("code_valid_ngram", "python_code:measure_ngram",
-     "the same of n-grams of order `order`, of equal length", _CODE),
-    ("code_valid_text", "python_code:measure_text", "the same of the held-out text there", _CODE),
+     "the same of n-grams of order `order`, of equal length", {**_CODE, "beside": "code_valid"}),
+    ("code_valid_text", "python_code:measure_text", "the same of the held-out text there",
+     {**_CODE, "beside": "code_valid"}),
     ("recall_accuracy", "recalling:measure_accuracy",
      "share of values recalled, of `pairs` pairs (0: the corpus's)",
      {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,
       "demands": (source("pairs"), count("samples"), pairs_fit)}),
+    ("answer_exact", "answers:measure_exact",
+     "share of `questions` held-out questions whose whole answer is right", _ANSWER),
+    ("answer_accuracy", "answers:measure_accuracy",
+     "share of tokens of the answers that are right, each after the right ones before it",
+     _ANSWER),
+    ("answer_accuracy_free", "answers:measure_accuracy_free",
+     "the same after what the model itself wrote", _ANSWER),
+    ("answer_null", "answers:measure_null",
+     "answer_accuracy to the power of an answer's tokens: exact answers if tokens erred "
+     "independently", _ANSWER),
+    ("answer_probability", "answers:measure_probability",
+     "probability of the whole right answer, mean", _ANSWER),
+    ("answer_loss", "answers:measure_loss", "loss on the tokens of the answers",
+     {**_ANSWER, "unit": "nats/token", "direction": "lower", "bound": None}),
+    ("answer_brier", "answers:measure_brier",
+     "squared distance of the predicted probabilities from the right token, mean",
+     {**_ANSWER, "direction": "lower", "bound": None}),
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",
      {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",

@@ -84,6 +84,7 @@ def decide_recipe(
         weight_decay=_default(asked.weight_decay, 0.0),
         clip_norm=_default(asked.clip_norm, 1.0),
         init_scale=_default(asked.init_scale, reference.init_scale),
+        output_scale=asked.output_scale,
     )
 
 

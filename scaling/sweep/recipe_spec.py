@@ -36,6 +36,9 @@ class RecipeSpec(SpecModel):
     )
     clip_norm: Positive | None = Field(None, description="global gradient norm")
     init_scale: Positive | None = Field(None, description="hidden std · sqrt(fan_in)")
+    output_scale: Positive | None = Field(
+        None, description="the same of head and output projections; not set: they start at zero"
+    )
 
     @model_validator(mode="after")
     def _schedule_fits(self) -> Self:

@@ -41,6 +41,7 @@ class Recipe:
         weight_decay: Decoupled; not applied to norms and embeddings.
         clip_norm: Global gradient norm above which gradients are scaled down.
         init_scale: Hidden matrices start with standard deviation init_scale / sqrt(fan_in).
+        output_scale: The same of the matrices that start at zero; None: they do.
     """
 
     batch_sequences: int
@@ -56,6 +57,7 @@ class Recipe:
     weight_decay: float
     clip_norm: float
     init_scale: float
+    output_scale: float | None = None
 
 
 # Of a run whose trainer decides all of it: nothing is known here, and no JSON holds it.

@@ -12,8 +12,9 @@ With width multiplier m_N = d_model / base_width and depth multiplier m_L = n_la
 
 Which row a parameter has and what starts otherwise, its family says (`parameter_rule`). A
 transformer's output projections of each block and its head start at zero, so that a model starts at
-the uniform prediction. Source: Dey et al. 2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466.
-Zero heads and zero output projections: arXiv:2203.03466, appendix D.2.
+the uniform prediction; with `output_scale` o they start at o / sqrt(fan_in). Source: Dey et al.
+2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466. Zero heads and zero output projections:
+arXiv:2203.03466, appendix D.2.
 """
 
 from __future__ import annotations
@@ -134,14 +135,16 @@ def _initialise(name: str, parameter: Tensor, run: RunSpec) -> None:
     rule = family_of(run.shape).parameter_rule(name)
     if rule.start == "one":
         parameter.fill_(1.0)
-    elif rule.start == "zero":
+    elif rule.start == "zero" and run.recipe.output_scale is None:
         parameter.zero_()
-    elif rule.start == "drawn":
+    elif rule.start in ("zero", "drawn"):
         digest = hashlib.sha256(f"{run.seed}/{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
         std = _EMBEDDING_STD
         if rule.kind != "embedding":
-            std = run.recipe.init_scale / math.sqrt(parameter.shape[1])
+            scale = run.recipe.init_scale if rule.start == "drawn" else run.recipe.output_scale
+            assert scale is not None
+            std = scale / math.sqrt(parameter.shape[1])
         parameter.normal_(0.0, std, generator=generator)
 
 

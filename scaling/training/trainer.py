@@ -25,6 +25,7 @@ from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.execution import Execution
+from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.trunks import find_branch_step
 from scaling.training.checkpoint import (
@@ -45,10 +46,6 @@ from scaling.units import FloatArray, Precision, bits_per_byte
 
 CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
 _REPORT_SECONDS = 1.0
-_DTYPES: dict[Precision, str] = {
-    "float32": "float32",
-    "mixed": "float32, products and attention in bfloat16",
-}
 _CURVE_POINTS = 100
 
 
@@ -137,7 +134,7 @@ def train_run(
         numerics=describe_device(device)
         | {
             "torch": torch.__version__,
-            "dtype": _DTYPES[precision],
+            "dtype": _describe_dtype(run, precision),
             "engine": engine.name + (", compiled" if compiled else ""),
             "micro_batch": "batch" if micro_batch is None else str(micro_batch),
         },
@@ -145,6 +142,12 @@ def train_run(
         peak=peak,
         clipped_after_warmup=training.measure_clipping(),
     )
+
+
+def _describe_dtype(run: RunSpec, precision: Precision) -> str:
+    if precision == "float32":
+        return "float32"
+    return f"float32, {family_of(run.shape).halved} in bfloat16"
 
 
 def open_corpus(run: RunSpec, corpus: Path) -> Shards:

@@ -10,7 +10,7 @@ import torch
 from scaling.errors import IntegrityError
 from scaling.files.durable import digest_file
 from scaling.ledger.commit import Ledger
-from scaling.ledger.probes import WEIGHTS_FILE
+from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
 
 
@@ -25,7 +25,10 @@ def read_weights(ledger: Ledger, result: RunResult) -> dict[str, Any]:
     try:
         seen = digest_file(ledger.folder, path)
     except FileNotFoundError:
-        raise IntegrityError(f"{path} is gone; restore it from a copy") from None
+        raise IntegrityError(
+            f"{path} is not here. Copy it from where the sweep was trained, or train it again with "
+            "another --root."
+        ) from None
     if seen != result.files[WEIGHTS_FILE]:
         raise IntegrityError(f"{path} was changed or torn")
     content = io.BytesIO((ledger.folder / path).read_bytes())

@@ -152,7 +152,8 @@ def _run_one(
     for probe, count in outcome.unmeasured:
         click.echo(
             f"probe {probe}: {count} of {len(outcome.finished)} finished runs have no value (it "
-            "failed, see log.txt of their attempts, or their weights were not kept)",
+            "failed, see log.txt of their attempts, or their weights are not here: train the sweep "
+            "again with another --root)",
             err=True,
         )
     for damage in outcome.damaged:

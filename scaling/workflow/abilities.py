@@ -136,9 +136,11 @@ def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
 
 
 def find_chance(stored: StoredSweep | None, sharp: str) -> float:
-    """Score of guessing as far as a sweep tells it: one of the pairs of a recall, else 0."""
+    """Score of guessing as far as a sweep tells it: one of the pairs of a recall, each number of
+    pairs alike, else 0."""
     if stored is None or sharp != "recall_accuracy" or stored.spec.corpus is None:
         return 0.0
     asked = next((one for one in stored.spec.evaluate if one.probe.name == sharp), None)
-    pairs = (int(float(asked.options["pairs"])) if asked else 0) or stored.spec.corpus.pairs
-    return 1.0 / pairs if pairs else 0.0
+    pairs = int(float(asked.options["pairs"])) if asked else 0
+    numbers = (pairs,) if pairs else tuple(set(stored.spec.corpus.pairs))
+    return sum(1.0 / one for one in numbers) / len(numbers) if numbers else 0.0

@@ -26,6 +26,7 @@ from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
+from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
 from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
 
@@ -84,7 +85,8 @@ def report_sweep(
         scored = backtest_table(found.table, DEFAULT_FAMILIES)
     allocations = answer_forecast(stored, fit)
     source = str(stored.folder)
-    vocabulary, recipes = compare_siblings(open_siblings(stored) if siblings is None else siblings)
+    siblings = open_siblings(stored) if siblings is None else siblings
+    vocabulary, recipes = compare_siblings(siblings)
     data = ReportData(
         name=stored.spec.name,
         sweep_yaml=stored.contents.text,
@@ -113,6 +115,7 @@ def report_sweep(
         csv=render_index(stored.ledger, stored.results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
+        beyond=gather_beyond(stored, siblings),
         abilities=judge_stored(stored, found.table),
         scale=scale,
     )

@@ -21,7 +21,7 @@ from scaling.data.plain_tokenizers import ByteTokenizer
 from scaling.data.shards import find_prepared, open_tokenizer
 from scaling.data.tokenizers import Tokenizer
 from scaling.errors import UsageError
-from scaling.ledger.probes import WEIGHTS_FILE
+from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.data.pairs import draw_examples
+from scaling.data.pairs import count_example, draw_examples, draw_stream, list_round
 from scaling.data.shards import open_shards
 from scaling.data.sources import prepare_source
 from scaling.errors import CorpusError
@@ -40,6 +40,20 @@ def test_the_held_out_stream_begins_with_examples_and_none_was_trained_on(tmp_pa
     trained = {train[at : at + 17].tobytes() for at in np.flatnonzero(train == 0)}
     # 256⁴ values alone: a chance of 1e-4 that any example stands in both.
     assert not trained & {row.astype(train.dtype).tobytes() for row in rows}
+
+
+def test_numbers_of_pairs_take_turns_and_have_as_many_tokens_each() -> None:
+    counts = list_round([1, 2, 8])
+    assert counts == (1,) * 8 + (2,) * 4 + (8,)
+    length = sum(map(count_example, counts))
+    stream = draw_stream(np.random.default_rng(0), 3 * length, pairs=[1, 2, 8], vocab_size=21)
+    starts = np.flatnonzero(stream == 0)
+    assert np.diff(starts, append=len(stream)).tolist() == [count_example(p) for p in counts] * 3
+
+
+def test_one_number_is_a_list_of_one(tmp_path: Path) -> None:
+    one, listed = (prepare(tmp_path, f"vocab_size: 512, pairs: {text}") for text in ("4", "[4]"))
+    assert one.facts.digest == listed.facts.digest
 
 
 @pytest.mark.parametrize(

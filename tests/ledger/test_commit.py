@@ -17,6 +17,7 @@ from scaling.errors import EnvironmentFault, IntegrityError, LockedError, UsageE
 from scaling.files import durable
 from scaling.files.sealed import seal_document
 from scaling.ledger.commit import Ledger
+from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.integrity import verify
 from scaling.ledger.outdated import find_outdated
 from scaling.ledger.results import Measurement, RunStatus
@@ -199,6 +200,20 @@ def test_changed_weights_are_found_by_verify_and_not_by_reading(ledger: Ledger) 
     assert not ledger.read_results().damaged
     found = [finding for finding in verify(ledger) if finding.kind == "result"]
     assert "weights.bin, which was changed or torn" in found[0].what
+
+
+def test_a_copy_may_leave_out_weights_but_not_change_them(ledger: Ledger) -> None:
+    run = make_run()
+    attempt_id = ledger.name_attempt(run.run_id, term=1)
+    attempt = ledger.create_attempt(run.run_id, attempt_id)
+    for name in ("metrics.jsonl", WEIGHTS_FILE):
+        (attempt / name).write_text(CURVE)
+    measured = dataclasses.replace(make_measurement(), files=("metrics.jsonl", WEIGHTS_FILE))
+    ledger.commit(run, attempt_id, measured)
+    (attempt / WEIGHTS_FILE).write_bytes(b"other")
+    assert "changed or torn" in ledger.read_results(check="files").damaged[0].what
+    (attempt / WEIGHTS_FILE).unlink()
+    assert not ledger.read_results(check="files").damaged
 
 
 def test_a_damaged_result_that_is_set_aside_can_be_committed_again(ledger: Ledger) -> None:

@@ -25,6 +25,7 @@ from scaling.workflow.stored import read_runs
 
 class GruFamily:
     name, shape, settings = "gru", ModelShape, ()
+    halved = "nothing"
     reference = TRANSFORMER.reference
 
     def iterate_ladder(self, vocab_size, seq_len, settings):

@@ -37,6 +37,7 @@ def ask(name: str, ground: Ground, **changed) -> str:
         ("recall_accuracy", MADE, {}, ""),
         ("code_valid", MADE, {}, "it needs a corpus of text, and pairs has none"),
         ("code_valid", TEXT, {}, ""),
+        ("answer_exact", MADE, {}, "it needs corpus.source copying or arithmetic, and this is"),
     ],
 )
 def test_what_is_missing_is_named_with_the_remedy(name, ground, changed, sentence) -> None:

@@ -7,9 +7,14 @@ from test_trainer import corpus, curve, load_weights, make_run, train
 
 from scaling.ledger.results import RunInterrupted
 from scaling.sweep.execution import Execution
+from scaling.sweep.ladder import list_ladder
+from scaling.sweep.recipe import decide_recipe
+from scaling.sweep.recipe_spec import RecipeSpec
+from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import make_shape
 from scaling.training import trainer
 from scaling.training.engines import build_engine
+from scaling.training.parametrization import build_model
 
 __all__ = ["corpus"]  # a fixture
 
@@ -82,6 +87,24 @@ def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
     assert single.loss != mixed.loss
     # Seeds of so short a run differ by some percent; rounding factors to 2^-9 must stay below.
     assert mixed.loss == pytest.approx(single.loss, rel=0.02)
+
+
+def test_a_recurrence_stays_in_float32_and_the_numerics_say_so():
+    for family in ("rnn", "lstm"):
+        (shape, *_) = list_ladder(64, 16, family=family, max_params=1e4)
+        run = RunSpec(
+            shape=shape,
+            recipe=decide_recipe(shape, 1e4, RecipeSpec()),
+            data_digest="0" * 24,
+            seed=0,
+        )
+        said = trainer._describe_dtype(run, "mixed")
+        assert said == "float32, the head's products in bfloat16"
+        halved = [
+            name for name, part in build_model(run, half=True).named_modules()
+            if getattr(part, "half_factors", False)
+        ]  # fmt: skip
+        assert halved == ["head"]
 
 
 @pytest.mark.parametrize("learning_rate", [0.01, 1000.0])

@@ -77,6 +77,26 @@ def test_a_model_starts_at_the_uniform_prediction():
     assert float(loss.detach()) == pytest.approx(np.log(64), rel=1e-6)
 
 
+def test_output_scale_starts_outputs_like_hidden_matrices_and_moves_nothing_else():
+    plain, scaled = (
+        dict(build_model(make_run(**more)).named_parameters())
+        for more in ({}, {"output_scale": 2.0})
+    )
+    for name, parameter in scaled.items():
+        if not name.endswith(("attention_out.weight", "mlp_out.weight", "head.weight")):
+            assert torch.equal(parameter, plain[name])
+            continue
+        assert not plain[name].any()
+        # A standard deviation of n draws is known to 1/sqrt(2n); four of those.
+        expected, n = 2.0 / parameter.shape[1] ** 0.5, parameter.numel()
+        assert float(parameter.detach().std()) == pytest.approx(expected, rel=4 / (2 * n) ** 0.5)
+
+
+def test_a_run_without_output_scale_is_named_as_before_it_was_thought_of():
+    assert "output_scale" not in make_run().to_json()["recipe"]
+    assert RunSpec.from_json(make_run(output_scale=1.0).to_json()) == make_run(output_scale=1.0)
+
+
 def test_initialisation_depends_on_the_seed_alone():
     one, two, other = (build_model(make_run(seed=seed)) for seed in (0, 0, 1))
     for (name, a), b, c in zip(

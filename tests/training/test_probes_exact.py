@@ -81,17 +81,46 @@ def test_a_flat_curve_has_no_exponent_and_says_so() -> None:
     assert found.errors is None
 
 
-def test_the_gain_of_context_is_the_difference_of_two_places(tmp_path) -> None:
-    curve = np.linspace(3.0, 1.0, 128)
+def make_positions(tmp_path, curve, **more):
     content = json.dumps({"loss": curve.tolist()}).encode()
     (tmp_path / "positions.json").write_bytes(content)
-    result = SimpleNamespace(files={"positions.json": hashlib.sha256(content).hexdigest()})
-    trained = make_trained(options={"early": 32, "late": 120}, result=result, folder=tmp_path)
-    gain, error = positions.measure_context_gain(trained)
+    files = {"positions.json": hashlib.sha256(content).hexdigest()}
+    result = SimpleNamespace(files=files | more.pop("files", {}))
+    options = {"early": 32, "late": 120}
+    return make_trained(options=options, result=result, folder=tmp_path, **more)
+
+
+def test_the_gain_of_context_is_the_difference_of_two_places(tmp_path) -> None:
+    curve = np.linspace(3.0, 1.0, 128)
+    gain, error, drawn = positions.measure_context_gain(make_positions(tmp_path, curve))
     at = np.arange(1, 129)
     early, late = (curve[(at >= where / 1.2) & (at <= where * 1.2)].mean() for where in (32, 120))
     assert gain == pytest.approx(early - late, rel=1e-12)
-    assert error is None
+    assert error is None  # no weights were kept
+    # A mean of a line over positions is the line at their mean, which lies above the geometric one.
+    assert drawn.y[0] == curve[0]
+    assert np.all(np.array(drawn.y) <= np.interp(drawn.x, at, curve) + 1e-12)
+
+
+def test_the_error_of_a_gain_is_that_of_windows_and_not_of_positions(tmp_path) -> None:
+    """Losses that are one number for each half of a window: a curve without any scatter."""
+    rng, count = np.random.default_rng(0), 400
+    first = rng.standard_normal(8192)
+
+    def measure_losses(tokens):
+        losses = np.zeros((len(tokens), 128))
+        losses[:, :64] = first[tokens[:, :1]]
+        return losses
+
+    text = np.arange(count * 128 + 1).astype(np.uint16)  # a window begins with its own number
+    shards = SimpleNamespace(validation=text % 8192, validation_documents=np.arange(count) * 128)
+    trained = make_positions(
+        tmp_path, np.ones(128), files={"weights.pt": ""}, shards=shards,
+        measure_losses=measure_losses,
+    )  # fmt: skip
+    _, error, _ = positions.measure_context_gain(trained)
+    # A standard deviation of 128 windows is known to 6 %; three of those.
+    assert error == pytest.approx(1.0 / count**0.5, rel=0.19)
 
 
 # --- gradients -------------------------------------------------------------------------------
@@ -399,10 +428,11 @@ def test_a_model_that_copies_gains_all_and_one_without_memory_nothing() -> None:
 
     shards = SimpleNamespace(validation=text)
     asked = {"options": {"lag": lag, "samples": 50}, "shards": shards}
-    gain, error = copying.measure_gain(make_trained(**asked, measure_losses=copy))
+    gain, error, curve = copying.measure_gain(make_trained(**asked, measure_losses=copy))
     # Tokens of the control repeat themselves by chance, one of 32.
     assert gain == pytest.approx((1 - 1 / vocab) * np.log(vocab), abs=4 * error + 1e-9)
     assert copying.measure_gain(make_trained(**asked, measure_losses=forget))[0] == 0.0
+    assert (curve.x, curve.y, curve.errors) == ((8.0,), (gain,), (error,))
 
 
 # --- prompts ---------------------------------------------------------------------------------

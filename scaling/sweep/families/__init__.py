@@ -92,6 +92,7 @@ class ModelFamily(Protocol[ShapeT]):
         settings: Keys of `model` in a sweep file, beside the context, that its ladder follows from;
             its shapes have attributes of the same names.
         reference: Where its recipe was calibrated.
+        halved: What mixed precision computes in bfloat16, in words.
     """
 
     @property
@@ -102,6 +103,8 @@ class ModelFamily(Protocol[ShapeT]):
     def settings(self) -> tuple[str, ...]: ...
     @property
     def reference(self) -> ReferencePoint: ...
+    @property
+    def halved(self) -> str: ...
 
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]

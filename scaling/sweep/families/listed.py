@@ -25,6 +25,7 @@ class ListedFamily:
     name = "listed"
     shape = NamedModel
     settings = ()
+    halved = ""
     reference = TRANSFORMER.reference  # where a recipe that is asked for starts from
 
     def iterate_ladder(

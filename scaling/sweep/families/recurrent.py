@@ -54,6 +54,7 @@ class RecurrentFamily:
 
     shape = ModelShape
     settings = ()
+    halved = "the head's products"
 
     def __init__(
         self, name: str, *, gates: int, kept: int, padded: int, reference: ReferencePoint

@@ -51,6 +51,7 @@ class TransformerFamily:
     name = "transformer"
     shape = TransformerShape
     settings = ("head_size",)
+    halved = "products and attention"
     # Calibrated at CPU scale (measurements/recipe-constants.md).
     reference = ReferencePoint(
         width=32, depth=2, tokens=340_000.0, batch_tokens=200.0, learning_rate=0.0075

@@ -15,13 +15,29 @@ import math
 
 import numpy as np
 
+from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
 
 
-def measure_gain(trained: TrainedRun) -> tuple[float, float | None]:
-    """Loss that the repetition saves [nats/token], and its standard error over segments."""
-    lag, count = int(trained.options["lag"]), int(trained.options["samples"])
+def measure_gain(trained: TrainedRun) -> Measured:
+    """Loss that the repetition saves [nats/token], its standard error over segments, and both for
+    lags from 8 tokens to half of the context."""
+    lag, most = int(trained.options["lag"]), trained.run.shape.seq_len // 2
+    lags = sorted({lag, *(2**power for power in range(3, most.bit_length()))})
+    found = {one: _measure(trained, one) for one in lags}
+    curve = ProbeCurve(
+        x_label="lag [tokens]",
+        y_label="loss saved [nats/token]",
+        x=tuple(map(float, lags)),
+        y=tuple(found[one][0] for one in lags),
+        errors=tuple(found[one][1] for one in lags),
+    )
+    return *found[lag], curve
+
+
+def _measure(trained: TrainedRun, lag: int) -> tuple[float, float]:
+    count = int(trained.options["samples"])
     text = trained.shards.validation
     starts = np.linspace(0, len(text) - lag, count).astype(np.int64)
     segments = text[starts[:, None] + np.arange(lag)].astype(np.int64)

@@ -1,7 +1,8 @@
 """How the gradient of a loss falls with the distance to what it depends on.
 
     g(j) = E ‖∂L_t / ∂x_{t−j}‖₂        x: input embeddings, t: the last position of a window
-    g(j) ∝ e^(−decay · j)              fitted to ln g over j = 1 … lags, every lag alike
+    g(j) ∝ e^(−decay · j)              fitted to ln g over j = 1 … lags, every lag alike, up to
+                                       where g is below what float32 can hold
 
 Through a saturating recurrence g falls exponentially (Bengio et al. 1994; Pascanu et al. 2013,
 arXiv:1211.5063), through the cell of an LSTM more slowly, and attention reaches every position in
@@ -22,23 +23,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from scaling.data.batches import list_validation_windows
+from scaling.errors import UsageError
 from scaling.sweep.families.registry import family_of
+from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 8  # windows
-_SMALLEST = 1e-300  # a gradient that underflowed to zero has no logarithm
+_POINTS = 24  # of a drawn curve
+_SMALLEST = float(np.finfo(np.float32).tiny)  # smaller ones have lost digits, or are zero
+_FEWEST = 4  # lags that a slope is fitted to
 
 
-def measure_decay(trained: TrainedRun) -> tuple[float, float | None]:
-    """Decay of the trained model [1/token], and its standard error over windows."""
+def measure_decay(trained: TrainedRun) -> Measured:
+    """Decay of the trained model [1/token], its standard error over windows, and g(j)."""
     return _measure(trained, trained.model)
 
 
-def measure_decay_at_start(trained: TrainedRun) -> tuple[float, float | None]:
-    """Decay before the first step [1/token], and its standard error over windows."""
+def measure_decay_at_start(trained: TrainedRun) -> Measured:
+    """Decay before the first step [1/token], its standard error over windows, and g(j)."""
     return _measure(trained, build_start(trained.run))
 
 
@@ -85,8 +90,19 @@ def find_gradients(model: nn.Module, run: RunSpec, tokens: IntArray) -> FloatArr
 
 def fit_decay(norms: FloatArray, lags: int) -> tuple[float, float | None]:
     """(decay [1/token], standard error) of norms by lag, shape (windows, more than `lags`); the
-    error is that of a jackknife over windows."""
+    error is that of a jackknife over windows.
+
+    Raises:
+        UsageError: Gradients vanish within a few tokens.
+    """
     part = norms[:, 1 : lags + 1]
+    lost = np.flatnonzero(part.mean(axis=0) < _SMALLEST)
+    part = part[:, : lost[0]] if lost.size else part
+    if part.shape[1] < min(lags, _FEWEST):
+        raise UsageError(
+            f"the gradient is zero at a distance of {part.shape[1] + 1} tokens: this model has "
+            "not learnt to use what it reads. Train it for longer, or at another rate."
+        )
     whole = part.sum(axis=0)
     if len(part) < 2:
         return _slope(whole), None
@@ -102,7 +118,7 @@ def _slope(norms: FloatArray) -> float:
     return -float(np.polyfit(lag, logs, 1)[0])
 
 
-def _measure(trained: TrainedRun, model: nn.Module) -> tuple[float, float | None]:
+def _measure(trained: TrainedRun, model: nn.Module) -> Measured:
     count, seq_len = int(trained.options["windows"]), trained.run.shape.seq_len
     starts, _ = list_validation_windows(trained.shards, seq_len=seq_len)
     chosen = starts[np.linspace(0, len(starts) - 1, min(count, len(starts))).astype(np.int64)]
@@ -112,4 +128,21 @@ def _measure(trained: TrainedRun, model: nn.Module) -> tuple[float, float | None
         windows = trained.shards.validation[where].astype(np.int64)
         norms.append(find_gradients(model, trained.run, windows))
         trained.look_up()
-    return fit_decay(np.concatenate(norms), int(trained.options["lags"]))
+    lags = int(trained.options["lags"])
+    every = np.concatenate(norms)
+    return *fit_decay(every, lags), draw_gradients(every, lags)
+
+
+def draw_gradients(norms: FloatArray, lags: int) -> ProbeCurve:
+    """g(j) at up to so many lags, evenly spread in ln j, with its standard error over windows."""
+    chosen = np.unique(np.rint(np.geomspace(1, lags, _POINTS)).astype(np.int64))
+    part = norms[:, chosen]
+    errors = part.std(axis=0, ddof=1) / math.sqrt(len(part)) if len(part) > 1 else None
+    return ProbeCurve(
+        x_label="distance j [tokens]",
+        y_label="gradient of the loss",
+        x=tuple(map(float, chosen)),
+        y=tuple(map(float, part.mean(axis=0))),
+        errors=None if errors is None else tuple(map(float, errors)),
+        y_log=True,
+    )

@@ -15,20 +15,30 @@ et al. 2020, arXiv:2001.08361, appendix D.5.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
+from scaling.data.batches import list_validation_windows
 from scaling.errors import IntegrityError
 from scaling.files.durable import digest_file
+from scaling.ledger.documents import WEIGHTS_FILE
+from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray
+
+BoolArray: TypeAlias = NDArray[np.bool_]
 
 POSITIONS_FILE = "positions.json"
 _SLOWEST, _FASTEST = 0.02, 5.0  # exponents that are looked at; beyond them a curve is no power law
 _GRID, _HALVINGS = 60, 60
+_BINS = 16  # of a drawn curve
+_WINDOWS, _AT_ONCE = 128, 16  # that show the scatter: to 6 %, at a tenth of an evaluation's cost
 _NEAR = 1.2  # positions so near to one are averaged with it
 
 
@@ -84,18 +94,54 @@ def measure_exponent(trained: TrainedRun) -> tuple[float, float | None]:
     return _measure(trained, 2)
 
 
-def measure_context_gain(trained: TrainedRun) -> tuple[float, float | None]:
+def measure_context_gain(trained: TrainedRun) -> Measured:
     """Loss at position `early` less that at `late` [nats/token]: what the context between them is
-    worth. Each is the mean over the positions within a fifth of it. Source: the in-context learning
-    score of Olsson et al. 2022, arXiv:2209.11895, with the other sign."""
+    worth, its standard error where weights were kept, and the curve. Each is the mean over the
+    positions within a fifth of it. Source: the in-context learning score of Olsson et al. 2022,
+    arXiv:2209.11895, with the other sign."""
     curve = _read_curve(trained)
-    position = np.arange(1, len(curve) + 1)
+    places = [_find_near(len(curve), float(trained.options[name])) for name in ("early", "late")]
+    early, late = (float(curve[near].mean()) for near in places)
+    return early - late, _measure_gain_error(trained, *places), draw_positions(curve)
 
-    def average(where: float) -> float:
-        near = (position >= where / _NEAR) & (position <= where * _NEAR)
-        return float(curve[near].mean())
 
-    return average(float(trained.options["early"])) - average(float(trained.options["late"])), None
+def draw_positions(losses: FloatArray) -> ProbeCurve:
+    """The curve in bins that are even in ln T, at the geometric mean of their positions."""
+    position = np.arange(1, len(losses) + 1)
+    edges = np.geomspace(1, len(losses) + 1, _BINS + 1)
+    bins = [
+        chosen for low, high in itertools.pairwise(edges)
+        if len(chosen := np.flatnonzero((position >= low) & (position < high)))
+    ]  # fmt: skip
+    return ProbeCurve(
+        x_label="tokens of context",
+        y_label="loss [nats/token]",
+        x=tuple(float(np.exp(np.log(position[one]).mean())) for one in bins),
+        y=tuple(float(losses[one].mean()) for one in bins),
+    )
+
+
+def _find_near(length: int, where: float) -> BoolArray:
+    position = np.arange(1, length + 1)
+    return np.asarray((position >= where / _NEAR) & (position <= where * _NEAR))
+
+
+def _measure_gain_error(trained: TrainedRun, early: BoolArray, late: BoolArray) -> float | None:
+    """How far the gains of windows scatter, over the root of their number: positions of one window
+    are of one text, so that the curve alone does not show it."""
+    if WEIGHTS_FILE not in trained.result.files:
+        return None
+    starts, _ = list_validation_windows(trained.shards, seq_len=len(early))
+    chosen = starts[np.linspace(0, len(starts) - 1, min(_WINDOWS, len(starts))).astype(np.int64)]
+    gains = []
+    for first in range(0, len(chosen), _AT_ONCE):
+        where = chosen[first : first + _AT_ONCE, None] + np.arange(len(early) + 1)
+        losses = trained.measure_losses(trained.shards.validation[where].astype(np.int64))
+        gains.append(losses[:, early].mean(axis=1) - losses[:, late].mean(axis=1))
+        trained.look_up()
+    if len(chosen) < 2:
+        return None
+    return float(np.concatenate(gains).std(ddof=1)) / math.sqrt(len(starts))
 
 
 def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:

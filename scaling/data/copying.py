@@ -1,0 +1,96 @@
+"""Strings of random letters, each said twice: the simplest ability that needs the context.
+
+    0  x_1 … x_n  1  x_1 … x_n        2n + 2 tokens
+
+Letters are any of the ids from 2 on. Everything is drawn afresh, so that the second half can be
+known from the first alone. Source: random repeated tokens as the test of induction, Olsson et al.
+2022, arXiv:2209.11895.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scaling.data.questions import Questions
+from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.errors import CorpusError
+from scaling.units import IntArray
+
+if TYPE_CHECKING:  # pydantic, which training does not need
+    from scaling.sweep.corpus_spec import CorpusSpec
+
+COPYING_VERSION = 1  # raise when the same seed would give other tokens
+NAME = "copying"
+BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
+_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64  # as of `pairs`
+
+
+def count_example(length: int) -> int:
+    """Tokens of a string said twice."""
+    return 2 * length + 2
+
+
+def draw_examples(rng: np.random.Generator, count: int, *, length: int, letters: int) -> IntArray:
+    """Strings said twice, shape (count, 2 · length + 2)."""
+    drawn = FIRST_LETTER + rng.integers(letters, size=(count, length))
+    begin, again = np.full((count, 1), BEGIN), np.full((count, 1), AGAIN)
+    return np.concatenate((begin, drawn, again, drawn), axis=1)
+
+
+def prepare_copying(
+    corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
+) -> PreparedCorpus:
+    """Draw the corpus.
+
+    Raises:
+        CorpusError: There is no letter, or an example is longer than the context.
+    """
+    tokens, vocab_size, length = corpus.tokens, corpus.vocab_size, corpus.length
+    assert tokens is not None
+    assert vocab_size is not None
+    assert length is not None
+    if vocab_size < FIRST_LETTER + 2:
+        raise CorpusError(
+            f"copying needs two letters beside its two marks; corpus.vocab_size is {vocab_size}. "
+            f"Raise it to {FIRST_LETTER + 2} or more."
+        )
+    if count_example(length) > seq_len:
+        raise CorpusError(
+            f"a string of {length} letters said twice has {count_example(length)} tokens, more "
+            f"than the context of {seq_len}. Set model.seq_len to {count_example(length)} or more, "
+            f"or ask for at most {(seq_len - 2) // 2} letters."
+        )
+
+    def draw() -> Draft:
+        parts = []
+        for stream, size in ((1, tokens + 2 * seq_len), (2, _HELD_OUT_TOKENS)):
+            rng = np.random.Generator(np.random.Philox(key=[corpus.seed, stream]))
+            count = -(-size // count_example(length))
+            drawn = draw_examples(rng, count, length=length, letters=vocab_size - FIRST_LETTER)
+            parts.append(drawn.ravel()[:size].astype(np.uint32))
+        train, held_out = parts
+        whole = len(held_out) // count_example(length)
+        blocks = np.linspace(0, whole, _BLOCKS, endpoint=False)
+        return draft_drawn(
+            f"{NAME} {key}",
+            vocab_size=vocab_size,
+            train=train,
+            validation=held_out,
+            documents=blocks.astype(np.int64) * count_example(length),
+        )
+
+    key = [NAME, COPYING_VERSION, corpus.seed, tokens, seq_len, vocab_size, length]
+    return prepare_once(cache, key, draw)
+
+
+def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
+    """See `questions.ask_questions`."""
+    vocab_size, length = key[-2:]
+    letters = vocab_size - FIRST_LETTER
+    asked = draw_examples(rng, count, length=length, letters=letters)
+    return Questions(
+        prompts=asked[:, : length + 2], answers=asked[:, length + 2 :], chance=1.0 / letters
+    )

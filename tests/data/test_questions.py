@@ -1,0 +1,117 @@
+"""Corpora that ask: every answer is right, and no question was trained on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling.data import arithmetic, copying
+from scaling.data.questions import ask_questions
+from scaling.data.shards import PreparedCorpus, open_shards
+from scaling.data.sources import prepare_source
+from scaling.errors import CorpusError, UsageError
+from scaling.sweep.reading import parse_sweep
+
+
+def prepare(tmp_path: Path, corpus: str, seq_len: int = 64) -> PreparedCorpus:
+    text = f"name: a\ncorpus: {{{corpus}}}\n"
+    text += f"model: {{seq_len: {seq_len}}}\ngrid: {{params: [1e4], tokens: [1e4]}}\n"
+    spec = parse_sweep(text.encode(), source="s.yaml")
+    return prepare_source(spec, base=tmp_path, cache=tmp_path)
+
+
+def read_sums(tokens: np.ndarray, digits: int) -> tuple[list[int], list[int], list[int]]:
+    """Operands and sum of each row, by the digits as they are written."""
+    parts = (tokens[:, 1 : 1 + digits], tokens[:, 2 + digits : 2 + 2 * digits])
+    first, second = ([int("".join(str(one - 1) for one in row)) for row in part] for part in parts)
+    total = tokens[:, 3 + 2 * digits :]
+    return first, second, [int("".join(str(one - 1) for one in row[::-1])) for row in total]
+
+
+@pytest.mark.parametrize(("digits", "examples"), [(1, 60), (2, 3000), (3, 10_000), (5, 2000)])
+def test_every_sum_is_right_and_sums_of_each_number_of_carries_are_as_many(
+    digits: int, examples: int
+) -> None:
+    train, held_out = arithmetic.draw_sums(0, digits, examples)
+    assert len(train) == examples
+    assert train.shape[1] == arithmetic.count_example(digits)
+    for part in (train, held_out):
+        assert not part[:, 0].any()
+        assert np.all(part[:, 1 + digits] == arithmetic.PLUS)
+        assert np.all(part[:, 2 + 2 * digits] == arithmetic.EQUALS)
+        first, second, total = read_sums(part, digits)
+        assert [a + b for a, b in zip(first, second, strict=True)] == total
+        carries = [
+            sum(a % 10**k + b % 10**k >= 10**k for k in range(1, digits + 1))
+            for a, b in zip(first, second, strict=True)
+        ]
+        counts = np.bincount(carries, minlength=digits + 1)
+        assert counts.max() - counts.min() <= 1
+
+
+def test_no_pair_of_operands_that_is_asked_was_trained_on() -> None:
+    train, held_out = arithmetic.draw_sums(3, 2, 6000)
+    asked = set(zip(*read_sums(held_out, 2)[:2], strict=True))
+    assert len(asked) == len(held_out) == 1000
+    assert not asked & set(zip(*read_sums(train, 2)[:2], strict=True))
+
+
+def test_the_stream_is_the_sums_and_questions_are_of_the_held_out_ones(tmp_path: Path) -> None:
+    prepared = prepare(tmp_path, "source: arithmetic, digits: 2, examples: 3000, seed: 5")
+    shards = open_shards(prepared.folder)
+    train, held_out = arithmetic.draw_sums(5, 2, 3000)
+    np.testing.assert_array_equal(shards.train, train.ravel())
+    np.testing.assert_array_equal(shards.validation, held_out.ravel())
+    asked = ask_questions(shards.name, np.random.default_rng(0), 300)
+    whole = np.concatenate((asked.prompts, asked.answers), axis=1)
+    np.testing.assert_array_equal(whole, held_out[:300])
+    assert asked.answers.shape == (300, 3)
+    others = arithmetic.draw_sums(6, 2, 3000)[1]
+    assert not np.array_equal(others, held_out)
+
+
+def test_copies_are_of_fresh_letters(tmp_path: Path) -> None:
+    prepared = prepare(
+        tmp_path, "source: copying, tokens: 20e3, vocab_size: 12, length: 7, seed: 5"
+    )
+    shards = open_shards(prepared.folder)
+    asked = ask_questions(shards.name, np.random.default_rng(0), 400)
+    assert asked.chance == 0.1
+    assert np.all(asked.prompts[:, 0] == copying.BEGIN)
+    assert np.all(asked.prompts[:, 8] == copying.AGAIN)
+    np.testing.assert_array_equal(asked.prompts[:, 1:8], asked.answers)
+    assert set(np.unique(asked.answers)) == set(range(2, 12))
+    width = copying.count_example(7)
+    whole = np.asarray(shards.train[: len(shards.train) // width * width]).reshape(-1, width)
+    np.testing.assert_array_equal(whole[:, 1:8], whole[:, 9:])
+    # 10⁷ strings: a chance of .05 that one of 1260 is one of 400.
+    trained = {row.tobytes() for row in whole[:, 1:8].astype(np.int64)}
+    assert sum(row.tobytes() in trained for row in asked.answers) <= 1
+
+
+@pytest.mark.parametrize(
+    ("corpus", "seq_len", "sentence"),
+    [
+        ("source: arithmetic, digits: 2, examples: 9000", 64, "Set corpus.examples to 6423"),
+        ("source: arithmetic, digits: 4, examples: 500", 12, "Set model.seq_len to 16 or more"),
+        ("source: arithmetic, digits: 1, examples: 20", 64, "less than three contexts of 64"),
+        ("source: copying, tokens: 2e4, vocab_size: 3, length: 4", 64, "Raise it to 4 or more"),
+        ("source: copying, tokens: 2e4, vocab_size: 9, length: 40", 64, "at most 31 letters"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_the_remedy(tmp_path, corpus, seq_len, sentence) -> None:
+    with pytest.raises(CorpusError) as caught:
+        prepare(tmp_path, corpus, seq_len)
+    assert sentence in str(caught.value)
+
+
+def test_as_many_sums_as_the_refusal_names_are_there() -> None:
+    with pytest.raises(CorpusError) as caught:
+        arithmetic.draw_sums(0, 2, 9000)
+    most = int(str(caught.value).partition("Set corpus.examples to ")[2].split()[0])
+    assert len(arithmetic.draw_sums(0, 2, most)[0]) == most
+
+
+def test_a_corpus_that_asks_nothing_says_so() -> None:
+    with pytest.raises(UsageError, match="asks no questions"):
+        ask_questions("pairs [1]", np.random.default_rng(0), 10)

@@ -1,0 +1,109 @@
+"""The section of what was measured beside the loss: which runs, which lines, which words."""
+
+import dataclasses
+import json
+
+import pytest
+
+from scaling.files.sealed import build_value, open_document, seal_document
+from scaling.ledger.probes import ProbeValue
+from scaling.report.beyond import (
+    Beyond,
+    ProbedRun,
+    ProbedSweep,
+    describe_lost,
+    list_probe_rows,
+)
+from scaling.report.beyond_figures import draw_beyond, group_probes
+from scaling.sweep.probes import PROBES, ProbeCurve
+from scaling.units.losses import NATS
+
+CURVE = ProbeCurve(
+    x_label="distance j [tokens]",
+    y_label="g",
+    x=(1.0, 2.0, 4.0),
+    y=(1.0, 1e-3, 0.0),
+    errors=(0.1, 1e-4, 0.0),
+    y_log=True,
+)
+
+
+def make_value(name, value, *, curve=None):
+    probe = PROBES.get(name)
+    return ProbeValue(
+        run_id="0" * 16, attempt_id="1-1-00000000", name=name, version=1,
+        unit=probe.unit if probe else "", direction="lower", bound=None, options={}, value=value,
+        standard_error=0.1, measured_at="2026-11-29T00:00:00+00:00", curve=curve,
+    )  # fmt: skip
+
+
+def make_sweep(name, values=("gradient_decay_start", "gradient_decay")):
+    runs = tuple(
+        ProbedRun(params=params, tokens=tokens, loss=3.0 - params * 1e-5, series=tokens,
+                  values={one: make_value(one, params * 1e-4, curve=CURVE) for one in values})
+        for params in (1e4, 3e4)
+        for tokens in (1e5, 4e5)
+    )  # fmt: skip
+    return ProbedSweep(name=name, runs=runs)
+
+
+def test_lines_join_runs_of_equal_tokens_and_the_last_has_the_most() -> None:
+    series = make_sweep("rnn").list_series()
+    assert [[(one.params, one.tokens) for one in row] for row in series] == [
+        [(1e4, 1e5), (3e4, 1e5)],
+        [(1e4, 4e5), (3e4, 4e5)],
+    ]
+
+
+def test_a_control_is_drawn_beside_what_it_controls() -> None:
+    names = ("code_valid_text", "longest_match_control", "code_valid", "code_valid_ngram")
+    beyond = Beyond(sweeps=(make_sweep("a", names),), lost={})
+    groups = [[one.name for one in group] for group in group_probes(beyond)]
+    # Without longest_match its control stands alone.
+    assert groups == [
+        ["longest_match_control"],
+        ["code_valid", "code_valid_ngram", "code_valid_text"],
+    ]
+    for probe in PROBES.values():
+        assert not probe.beside or probe.beside in PROBES
+
+
+def test_families_and_probes_are_drawn_with_their_curves() -> None:
+    beyond = Beyond(sweeps=tuple(map(make_sweep, ("transformer", "lstm"))), lost={})
+    families, probe = draw_beyond(beyond, NATS)
+    assert "best learning rate of each size" in families.caption
+    for picture in (families, probe):
+        for svg in (picture.wide, picture.narrow):
+            assert svg.count(">transformer<") >= 1
+            assert svg.count(">lstm<") >= 1
+    assert "Dashed: gradient_decay_start" in probe.caption
+    assert "distance j [tokens]" in probe.wide
+    assert draw_beyond(beyond, NATS) == [families, probe]  # byte for byte
+
+
+def test_one_sweep_has_no_figure_of_families_and_colours_curves_by_size() -> None:
+    (probe,) = draw_beyond(Beyond(sweeps=(make_sweep("a"),), lost={}), NATS)
+    assert ">10k<" in probe.wide
+    assert ">30k<" in probe.wide
+
+
+def test_a_probe_that_only_a_trainer_knows_is_drawn_by_its_name() -> None:
+    (picture,) = draw_beyond(Beyond(sweeps=(make_sweep("a", ("accuracy",)),), lost={}), NATS)
+    assert picture.caption.startswith("accuracy.")
+
+
+def test_every_value_is_a_row_and_what_is_lost_is_named_with_the_remedy() -> None:
+    beyond = Beyond(sweeps=(make_sweep("rnn"),), lost={"copy_gain": 4})
+    rows = list_probe_rows(beyond)
+    assert len(rows) == 8
+    assert rows[0] == ("gradient_decay", "rnn", "10k", "100k", "1 ± 0.1", "1/token")
+    assert "copy_gain (4)" in describe_lost(beyond)
+    assert '"scaling run"' in describe_lost(beyond)
+    assert describe_lost(Beyond(sweeps=(), lost={})) == ""
+
+
+@pytest.mark.parametrize("curve", [None, CURVE])
+def test_a_value_is_read_as_it_was_written(curve) -> None:
+    value = make_value("gradient_decay", 0.5, curve=curve)
+    body, _ = open_document(json.loads(seal_document(dataclasses.asdict(value))))
+    assert build_value(ProbeValue, body, "probe") == value
