@@ -215,13 +215,16 @@ def test_a_page_shows_what_can_be_judged(folder: Path) -> None:
     assert judge_stored(other, tabulate_sweep(other)) == ()
 
 
-def test_a_recall_is_guessed_once_in_as_many_pairs(folder: Path) -> None:
-    """Of a corpus without pairs, and of another ability, guessing is worth nothing."""
+@pytest.mark.parametrize(("pairs", "chance"), [((8,), 1 / 8), ((2, 8), 5 / 16)])
+def test_a_recall_is_guessed_once_in_as_many_pairs(
+    folder: Path, pairs: tuple[int, ...], chance: float
+) -> None:
+    """Of several numbers of pairs the mean; of another ability, or a corpus without pairs, 0."""
     stored = open_results(folder)
     assert stored.spec.corpus is not None
-    corpus = stored.spec.corpus.model_copy(update={"pairs": 8})
+    corpus = stored.spec.corpus.model_copy(update={"pairs": pairs})
     spec = stored.spec.model_copy(update={"corpus": corpus})
     recall = dataclasses.replace(stored, spec=spec)
-    assert find_chance(recall, "recall_accuracy") == pytest.approx(1 / 8)
+    assert find_chance(recall, "recall_accuracy") == pytest.approx(chance)
     assert find_chance(recall, "answer_exact") == 0.0
     assert find_chance(stored, "recall_accuracy") == 0.0
