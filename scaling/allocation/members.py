@@ -106,7 +106,7 @@ def ask_members(fit: Fit, flops: float) -> MemberAnswers | None:
 
 
 def _find_optima(fit: Fit, letters: FloatArray, flops: float) -> FloatArray:
-    """(N*, D*, L*) of each row of letters, shape (k, 3)."""
+    """(N*, D*, L*) of each row of parameters, shape (k, 3)."""
     params, tokens = find_frontier(ENSEMBLE, letters, flops=np.array([flops]), cost=fit.cost)
     return np.stack((params, tokens, ENSEMBLE.loss(letters, params, tokens)), axis=1)
 

@@ -122,7 +122,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Recipe:
-    """One table's law: letters (E, A, B, α, β), shape (5,), and draws of them, (b, 5)."""
+    """One table's law: parameters (E, A, B, α, β), shape (5,), and draws of them, (b, 5)."""
 
     letters: FloatArray
     draws: FloatArray
@@ -321,7 +321,7 @@ def _keep_apart(
 
 
 def _lowest_loss(letters: FloatArray, recipe: _Recipe, flops: FloatArray) -> FloatArray:
-    """L*(C), shape (draws, budgets), for letters (draws, 5) and C (budgets,) or (draws, 1)."""
+    """L*(C), shape (draws, budgets), for parameters (draws, 5) and C (budgets,) or (draws, 1)."""
     wide = letters[:, None, :]
     budgets = flops if flops.ndim == 2 else flops[None, :]
     params, tokens = find_frontier(CHINCHILLA, wide, flops=budgets, cost=recipe.cost)

@@ -39,7 +39,7 @@ class PriorLaw:
 
     Attributes:
         family: Name of the law.
-        coefficients: Its letters, in the order of the law.
+        coefficients: Its parameters, in the order of the law.
         sigma: Standard deviation of ln loss of one run.
         source: Where the law comes from, for people.
         noise_source: Where sigma comes from.

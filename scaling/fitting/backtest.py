@@ -3,9 +3,9 @@
 The most expensive, the largest and the longest runs (top 15 % of the table in C, N or D) are held
 out in turn; a law is fitted to the runs at or below the 40, 55 and 70 % quantile of that quantity
 and forecasts them. Its score is the geometric mean of its mean absolute errors of ln L over the
-windows in C, which is how laws are used; N and D are shown beside it. Chosen is the law with the
-fewest letters whose score is within 5 % of the best: a difference that size is chance in tables of
-a hundred runs.
+windows in C, which is how laws are used; N and D are shown beside it. The law chosen is the one
+with the fewest parameters whose score is within 5 % of the best: a difference that size is chance
+in tables of a hundred runs.
 """
 
 from __future__ import annotations

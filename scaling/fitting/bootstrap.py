@@ -46,7 +46,7 @@ class Draws:
 
     Attributes:
         theta: Optimiser's coordinates, one row each, shape (b, p).
-        coefficients: Letters of the law, shape (b, p).
+        coefficients: Parameters of the law, shape (b, p).
         method: `clusters`, `noise` or `normal`.
         failed: Refits left out because they did not converge.
     """
@@ -116,8 +116,8 @@ def draw_together(
         seed: Seeds the generator.
 
     Returns:
-        Letters of each law, shape (≤ count, p): row for row of one draw, those left out in which a
-        refit did not converge.
+        Parameters of each law, shape (≤ count, p): row for row of one draw, without those in which
+        a refit did not converge.
     """
     rng = np.random.default_rng(seed)
     ends = np.cumsum([fit.residuals.size for fit in fits])[:-1]

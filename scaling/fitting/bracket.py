@@ -84,8 +84,8 @@ def draw_recipe_error(
 
     Returns:
         (coefficients', answers'), each of shape (b, p): what brackets measured moves both, what is
-        assumed without them answers alone. A letter's interval is then that of published ones: what
-        other runs, trained alike, would give.
+        assumed without them answers alone. A parameter's interval is then that of published ones:
+        what other runs, trained alike, would give.
     """
     count = len(drawn.theta)
     sigma = estimate_replicate_sigma(table)

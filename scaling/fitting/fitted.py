@@ -80,8 +80,8 @@ class LawEstimate:
     intervals: Mapping[str, Interval] | None
 
     def find_scale(self, scale: LossScale) -> LossScale:
-        """The unit its letters can be written in: that of losses, or nats where they do not follow
-        it (a perplexity; letters that hold the loss inside a power)."""
+        """The unit its parameters can be written in: that of losses, or nats where they do not
+        follow it (a perplexity; parameters that hold the loss inside a power)."""
         from scaling.laws.registry import find_law
 
         if scale.unit == "nats":
@@ -90,7 +90,7 @@ class LawEstimate:
         return scale if follows else NATS
 
     def rewrite(self, scale: LossScale) -> LawEstimate:
-        """The same law with its letters in a unit of `find_scale`."""
+        """The same law with its parameters in a unit of `find_scale`."""
         from scaling.laws.registry import find_law, rescale_name
 
         if scale.unit == "nats":
@@ -110,7 +110,7 @@ class LawEstimate:
         )
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of a law; beside another unit than nats, that of its letters."""
+        """The contract's JSON of a law; beside another unit than nats, that of its parameters."""
         own = self.find_scale(scale)
         law = self.rewrite(own)
         return {

@@ -45,7 +45,7 @@ class Identification:
 
     Attributes:
         floor: Profile interval of E [nats/token]; None where the law fits none.
-        exponents: Profile interval of each exponent, by letter.
+        exponents: Profile interval of each exponent, by parameter.
         slope_width: Predicted width of the interval of a, at the fit's level; NaN without one.
         problems: One sentence for each condition of the rule that fails (before a budget is left
             out).
@@ -136,8 +136,8 @@ def measure_scale(fit: ParametricFit) -> tuple[float, float]:
 
 def weigh_letters(fit: ParametricFit, parent: ParametricFit) -> float:
     """By how much the law is better than its parent on the same rows, in units of BIC: the fall of
-    the objective as a likelihood ratio (see the module), less ln n for each further letter. Below 0
-    the parent says as much with fewer.
+    the objective as a likelihood ratio (see the module), less ln n for each further parameter.
+    Below 0 the parent says as much with fewer.
 
     Source: Schwarz 1978, Ann. Statist. 6, 461; a robust form with the scale of the larger law:
     Ronchetti 1985, Stat. Probab. Lett. 3, 21.

@@ -57,12 +57,12 @@ class ParametricFit:
     Attributes:
         task: What was fitted.
         theta: Optimiser's coordinates, shape (p,).
-        coefficients: Letters of the law, shape (p,).
+        coefficients: Parameters of the law, shape (p,).
         objective: Σ ρ_δ.
         gradient_norm: Largest projected gradient component / (n·δ).
         basin_starts, starts: How many starts ended in the best basin, of how many.
         projection_gap: Objective of variable projection / objective − 1.
-        projected: Letters where variable projection ended, shape (p,); from at most 1500 rows.
+        projected: Parameters where variable projection ended, shape (p,); from at most 1500 rows.
         converged: All three proofs hold.
         at_bound: Coordinates that lie on a bound, by name.
         vanished: A term in N or in D has no weight: nothing then says how to split a budget.

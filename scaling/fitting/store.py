@@ -37,7 +37,7 @@ from scaling.tables.metrics import MetricFacts
 
 FORMAT = "scaling-fit"
 _BODY = b',"fit":'
-_LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 letters, with 17 digits each
+_LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 parameters, with 17 digits each
 FORMAT_VERSION = 11  # raised whenever an older fit would be read as something else
 
 

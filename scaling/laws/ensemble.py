@@ -10,10 +10,10 @@ apart, neither has a claim to all the weight. Averaging forecasts of which none 
 Bates & Granger 1969, doi:10.1057/jors.1969.103. How weights are found: fitting/ensemble. On
 published tables: docs/decisions/0066-ensemble.md.
 
-Letters: those of each member, named member.letter, and member.weight. A bootstrap draw has the
-letters of one member, and each member has draws in proportion to its weight, so that draws spread
-as much as the members disagree. A member's E and k are effective: they stand for what its form
-leaves out.
+Parameters: those of each member, named member.parameter, and member.weight. A bootstrap draw has
+the parameters of one member, and each member has draws in proportion to its weight, so that draws
+spread as much as the members disagree. A member's E and k are effective: they stand for what its
+form leaves out.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class Ensemble(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None,
     ) -> FloatArray:
-        """The loss by one set of letters, every member at every point."""
+        """The loss by one set of parameters, every member at every point."""
         weights = coefficients[..., -len(self.members) :].ravel().tolist()
         logs = [
             weight * np.log(member.family.loss(coefficients[..., part], params, tokens))

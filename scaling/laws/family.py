@@ -1,6 +1,6 @@
 """LawFamily: what a law of L(N, D) must offer to be fitted, and the registry of those there are.
 
-A family is a formula with two coordinate systems: *coefficients*, the published letters that are
+A family is a formula with two coordinate systems: *coefficients*, the published parameters that are
 stored and printed, and *theta*, the optimiser's, in which the problem is well scaled. Data enter
 centred (`Axes`), so that theta of one table is of order one whatever its units.
 
@@ -85,10 +85,10 @@ class Law(Protocol):
     Attributes:
         name: Machine-readable name.
         equation: As it is printed.
-        param_names: Letters of the coefficients, in the order of every array of them.
+        param_names: Parameters of the coefficients, in the order of every array of them.
         has_frontier: Whether a best N exists for a budget.
-        loss_letters: Letters that are proportional to the loss, so that they follow its unit; None
-            where other letters depend on it too, or some do otherwise.
+        loss_letters: Parameters that are proportional to the loss, so that they follow its unit;
+            None where other parameters depend on it too, or some do otherwise.
     """
 
     @property
@@ -109,7 +109,7 @@ class Law(Protocol):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """L(N, D) [nats/token]; the last axis of `coefficients` holds the letters, the rest
+        """L(N, D) [nats/token]; the last axis of `coefficients` holds the parameters, the rest
         broadcasts against N and D. U matters to laws of repeated data only; None: all unique."""
         ...
 
@@ -132,7 +132,7 @@ class Law(Protocol):
         ...
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """The law in the letters of JOINED, shape (..., 9); None where it has another form."""
+        """The law in the parameters of JOINED, shape (..., 9); None where it has another form."""
         ...
 
 
@@ -198,7 +198,7 @@ class LawFamily(Law, Protocol):
         ...
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """Published letters, (K, p) -> (K, p)."""
+        """Published parameters, (K, p) -> (K, p)."""
         ...
 
     def to_theta(self, coefficients: FloatArray, axes: Axes) -> FloatArray:

@@ -6,9 +6,9 @@ Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972,
 below are quoted from memory and only say where to look; no fit depends on them.
 
 Either sign of a and of the power is a decreasing function of N, and the published constants have
-a3 < 0 with γ > 0 but a2 > 0 with β < 0. In the letters the two branches meet only at infinity, so
-each a·N^γ + b is fitted by its value c and slope s at the data's centre and its power, in Box and
-Cox's form (1964, J. R. Stat. Soc. B 26, 211), which passes through γ = 0, a plain power of N:
+a3 < 0 with γ > 0 but a2 > 0 with β < 0. In these parameters the two branches meet only at infinity,
+so each a·N^γ + b is fitted by its value c and slope s at the data's centre and its power, in Box
+and Cox's form (1964, J. R. Stat. Soc. B 26, 211), which passes through γ = 0, a plain power of N:
 
     a·N^γ + b = c + s·(e^(γ·x) − 1)/γ,    x = ln N − mean
 
@@ -41,7 +41,8 @@ _POWERS = (1.0, 3.0)
 # Published slopes at N = 1e9: floor −.12, coefficient −1.1, exponent −.20, all per e-fold of N.
 _SLOPE_SHIFT = 5.0
 _SLOPES = (1.0, 7.0)
-_SMALLEST_POWER = 1e-6  # letters of a power nearer to zero would cancel to fewer than nine digits
+# Nearer to zero the parameters of a power would cancel to fewer than nine digits.
+_SMALLEST_POWER = 1e-6
 _NEAR = 0.1
 _SERIES = np.poly1d([1.0 / math.factorial(k + 1) for k in reversed(range(11))])
 _MOST = 600.0  # of an exponent: beyond it a draw is infinitely poor, and still a double

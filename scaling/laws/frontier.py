@@ -30,7 +30,7 @@ def find_frontier(
 
     Args:
         family: The law.
-        coefficients: Its letters, shape (..., p), loss in nats/token.
+        coefficients: Its parameters, shape (..., p), loss in nats/token.
         flops: Budgets C [FLOPs], positive, broadcast against coefficients[..., 0].
         cost: FLOPs per token as a function of N.
 

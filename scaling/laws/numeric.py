@@ -33,7 +33,7 @@ def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
 
 
 def stack_joined(*letters: FloatArray | float) -> FloatArray:
-    """Letters of JOINED side by side, shape (..., 9); R_D and R_N may be left out: infinite."""
+    """Parameters of JOINED side by side, shape (..., 9); R_D and R_N may be left out: infinite."""
     each = (*letters, math.inf, math.inf)[:9]
     return np.stack(np.broadcast_arrays(*each), axis=-1).astype(np.float64)
 
@@ -69,7 +69,7 @@ class NumericAnswers:
         return np.asarray(loss, dtype=np.float64)
 
     def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
-        """L [nats/token] from the letters along the first axis."""
+        """L [nats/token] from the parameters along the first axis."""
         raise NotImplementedError
 
     def loss_elasticity(

@@ -3,7 +3,7 @@
     L(C, M) = E + (a·M^η + b·M^−η) · C^−η        [nats/token],   C = 6·N·D
 
 Source: Gadre et al. 2024, arXiv:2403.08540, eq. 4. With C = 6·N·D it is Chinchilla's law with tied
-exponents in other letters, and is fitted as that:
+exponents in other parameters, and is fitted as that:
 
     C^−η·M^η = 6^−η·N^−2η,   C^−η·M^−η = 6^−η·D^−2η,   so α = 2η, A = a·6^−η, B = b·6^−η
 """
@@ -19,7 +19,7 @@ from scaling.units import FloatArray
 
 
 class OverTraining(Chinchilla):
-    """The tied law under the letters E, a, b, eta."""
+    """The tied law under the parameters E, a, b, eta."""
 
     def __init__(self) -> None:
         equation = "E + (a*M^eta + b*M^-eta)*C^-eta, M = D/N, C = 6*N*D"

@@ -44,7 +44,7 @@ class Term:
 
     Attributes:
         letter: Name of its weight.
-        factors: (letter of the exponent, what it is an exponent of), each once.
+        factors: (parameter of the exponent, what it is an exponent of), each once.
         group: The recipe whose rows it holds for; None: every row.
     """
 

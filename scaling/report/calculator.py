@@ -2,7 +2,7 @@
 
 solver.js asks the law the same questions as `scaling allocate`, of the same bootstrap draws: it
 holds one form of law (`JOINED` of laws/family.py), the searches of allocation/ and no number of its
-own. Letters are rounded so that three digits of every answer and interval stay.
+own. Parameters are rounded so that three digits of every answer and interval stay.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def describe_calculator(
 
 
 def _list_law(fit: Fit) -> dict[str, Any] | None:
-    """The law as parts, each its weight and the letters of JOINED, and each draw as the same."""
+    """The law as parts, each its weight and the parameters of JOINED, and each draw as the same."""
     law, letters = get_law(fit)
     point = _list_parts(law, letters[None], _POINT)
     if point is None:
@@ -103,7 +103,7 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
 
 
 def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | None:
-    """Rows of letters as [weight, letters of JOINED] of every member with a weight."""
+    """Rows of parameters as [weight, parameters of JOINED] of every member with a weight."""
     if not isinstance(law, Ensemble):
         joined = law.join_powers(letters)
         return None if joined is None else [[_list_part(1.0, row, digits)] for row in joined]
@@ -120,7 +120,7 @@ def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | Non
 
 
 def _list_part(weight: float, joined: FloatArray, digits: int) -> list[float]:
-    """Infinite letters (R_D and R_N where nothing saturates) are left out."""
+    """Infinite parameters (R_D and R_N where nothing saturates) are left out."""
     return _round([weight, *joined[np.isfinite(joined)].tolist()], digits)
 
 

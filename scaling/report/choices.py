@@ -105,7 +105,7 @@ def describe_windows(fit: Fit) -> str:
 
 
 def list_backtest(scored: Backtest | None) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Headings, and a row per law: letters, misses by window, score; empty without a backtest."""
+    """Headings, a row per law: parameters, errors by window, score; empty without a backtest."""
     if scored is None or not scored.scores:
         return [], []
     heads = [f"{one.axis} {format_share(one.fitted_up_to)}" for one in scored.scores[0].forecasts]

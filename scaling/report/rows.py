@@ -202,8 +202,8 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str, str]]:
-    """(letter, value, interval) of the law and the exponents of the frontier that answers; letters
-    in the unit of losses where they follow it."""
+    """(parameter, value, interval) of the law and the exponents of the frontier that answers;
+    parameters in the unit of losses where they follow it."""
     rows = []
     if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
         law = fit.law.rewrite(fit.law.find_scale(scale))

@@ -8,8 +8,8 @@ the way out. Bits per byte of a table that states nothing else are nats per byte
 them has the same N* and D*, so that the bytes of a token need not be known. Those of an own sweep
 are nats per token inside, and the bytes of its held-out tokens are counted.
 
-A sentence that holds a loss writes it with its unit behind, as "2.31 nats/token"; a letter of a law
-or a difference is "0.12 nats". `reword` finds both: sentences are stored in nats like the numbers.
+A sentence that holds a loss writes it with its unit behind, as "2.31 nats/token"; a parameter of a
+law or a difference is "0.12 nats". `reword` finds both: sentences are stored in nats like the numbers.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ class LossScale:
         return error / (value if self.factor is None else self.factor)
 
     def describe_law(self, own: LossScale) -> str:
-        """What a law gives whose letters are in the unit `own`, where losses are in this one."""
+        """What a law gives whose parameters are in the unit `own`, where losses are in this one."""
         if own is self:
             return self.label
         if self.unit == "ppl":
@@ -113,7 +113,7 @@ class LossScale:
         return error * (self.to(nats) if self.factor is None else self.factor)
 
     def reword(self, sentence: str) -> str:
-        """A sentence with its losses in this unit; letters of laws stay in nats where losses are
+        """A sentence with its losses in this unit; parameters of laws stay in nats where losses are
         perplexities."""
         if not self.is_loss:
             return _SAID.sub(lambda found: found[0].split(" nats")[0], sentence)

@@ -224,7 +224,7 @@ def _find_error(scores: Scores, cell: int) -> float:
 def _fit_smooth(
     table: RunTable, scores: Scores, seed: int, count: int
 ) -> tuple[_Predict, list[_Predict], str, dict[str, float]]:
-    """The smooth score's law, draws of it, its equation and letters.
+    """The smooth score's law, draws of it, its equation and parameters.
 
     Raises:
         NoFitError: Too few sizes state the smooth score.

@@ -38,7 +38,7 @@ class EnsembleFit:
     """A fitted ensemble.
 
     Attributes:
-        coefficients: Letters of ENSEMBLE, shape (p,).
+        coefficients: Parameters of ENSEMBLE, shape (p,).
         draws: Bootstrap draws of them, shape (b, p); empty without bootstrap.
         weights: Weights of the members, shape (members,).
         fitted: Each member's law; None where it takes no part.
