@@ -9,7 +9,8 @@ them has the same N* and D*, so that the bytes of a token need not be known. Tho
 are nats per token inside, and the bytes of its held-out tokens are counted.
 
 A sentence that holds a loss writes it with its unit behind, as "2.31 nats/token"; a parameter of a
-law or a difference is "0.12 nats". `reword` finds both: sentences are stored in nats like the numbers.
+law or a difference is "0.12 nats". `reword` finds both: sentences are stored in nats, like the
+numbers.
 """
 
 from __future__ import annotations
