@@ -47,7 +47,11 @@ _CHECKPOINT_EVERY = 4
 
 def make_run(seed: int = 0, *, steps: int = 10, n_heads: int = 1) -> RunSpec:
     # What a recipe holds does not matter here; what it is called may change.
-    values: dict[str, Any] = {field.name: 0.5 for field in dataclasses.fields(Recipe)}
+    values: dict[str, Any] = {
+        field.name: 0.5
+        for field in dataclasses.fields(Recipe)
+        if field.default is dataclasses.MISSING
+    }
     values |= {"batch_sequences": 2, "steps": steps, "warmup_steps": 1, "decay_steps": 2}
     recipe = Recipe(**values | {"base_width": 16, "base_depth": 1})
     shape = make_shape(256, 32, d_model=16 * n_heads, n_layers=1)
