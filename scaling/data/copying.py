@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from scaling.data.questions import Questions
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, draft_examples, prepare_once
 from scaling.errors import CorpusError
 from scaling.units import IntArray
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 COPYING_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copying"
 BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
-_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64  # as of `pairs`
+_HELD_OUT_TOKENS = 256 * 1024  # as of `pairs`
 
 
 def count_example(length: int) -> int:
@@ -64,26 +64,24 @@ def prepare_copying(
             f"or ask for at most {(seq_len - 2) // 2} letters."
         )
 
-    def draw() -> Draft:
-        parts = []
-        for stream, size in ((1, tokens + 2 * seq_len), (2, _HELD_OUT_TOKENS)):
-            rng = np.random.Generator(np.random.Philox(key=[corpus.seed, stream]))
-            count = -(-size // count_example(length))
-            drawn = draw_examples(rng, count, length=length, letters=vocab_size - FIRST_LETTER)
-            parts.append(drawn.ravel()[:size].astype(np.uint32))
-        train, held_out = parts
-        whole = len(held_out) // count_example(length)
-        blocks = np.linspace(0, whole, _BLOCKS, endpoint=False)
-        return draft_drawn(
+    def draw(rng: np.random.Generator, size: int) -> IntArray:
+        count = -(-size // count_example(length))
+        examples = draw_examples(rng, count, length=length, letters=vocab_size - FIRST_LETTER)
+        return examples.ravel()[:size]
+
+    def draft() -> Draft:
+        return draft_examples(
             f"{NAME} {key}",
+            draw,
+            seed=corpus.seed,
             vocab_size=vocab_size,
-            train=train,
-            validation=held_out,
-            documents=blocks.astype(np.int64) * count_example(length),
+            train=tokens + 2 * seq_len,
+            validation=_HELD_OUT_TOKENS,
+            block=count_example(length),
         )
 
     key = [NAME, COPYING_VERSION, corpus.seed, tokens, seq_len, vocab_size, length]
-    return prepare_once(cache, key, draw)
+    return prepare_once(cache, key, draft)
 
 
 def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:

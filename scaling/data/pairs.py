@@ -12,6 +12,7 @@ arXiv:2312.04927; queries follow at once here, where theirs stand at random gaps
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.shards import Draft, PreparedCorpus, draft_examples, prepare_once
 from scaling.errors import CorpusError
 from scaling.units import IntArray
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 
 PAIRS_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "pairs"
-_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64
+_HELD_OUT_TOKENS = 256 * 1024
 
 
 def count_example(pairs: int) -> int:
@@ -94,25 +95,18 @@ def prepare_pairs(
             f"Set model.seq_len to {length} or more, or ask for at most {(seq_len - 1) // 4} pairs."
         )
 
-    def draw() -> Draft:
-        parts = []
-        for stream, size in ((1, tokens + 2 * seq_len), (2, _HELD_OUT_TOKENS)):
-            rng = np.random.Generator(np.random.Philox(key=[corpus.seed, stream]))
-            stretch = draw_stream(rng, size, pairs=pairs, vocab_size=vocab_size)
-            parts.append(stretch.astype(np.uint32))
-        train, held_out = parts
-        # Blocks begin where a round does: they are the documents of the standard error.
-        length = sum(map(count_example, list_round(pairs)))
-        rounds = np.linspace(0, len(held_out) // length, _BLOCKS, endpoint=False)
-        drawn = draft_drawn(
+    def draft() -> Draft:
+        drawn = draft_examples(
             f"{NAME} {key}",
+            functools.partial(draw_stream, pairs=pairs, vocab_size=vocab_size),
+            seed=corpus.seed,
             vocab_size=vocab_size,
-            train=train,
-            validation=held_out,
-            documents=rounds.astype(np.int64) * length,
+            train=tokens + 2 * seq_len,
+            validation=_HELD_OUT_TOKENS,
+            block=sum(map(count_example, list_round(pairs))),
         )
         # Short examples recur by chance: there is nothing in them to remember.
         return dataclasses.replace(drawn, overlap=0.0)
 
     key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, list(pairs)]
-    return prepare_once(cache, key, draw)
+    return prepare_once(cache, key, draft)

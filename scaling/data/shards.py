@@ -43,6 +43,7 @@ from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
 from scaling.units import IntArray, format_count
 from scaling.units.stages import stage
 
+_EXAMPLE_BLOCKS = 64  # held-out documents of drawn examples, for the standard error
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
 _TOKENIZER_FILE = "tokenizer.json"
@@ -134,6 +135,39 @@ def draft_drawn(
         overlap=measure_overlap(train.tobytes(), validation.tobytes()),
         tokenizer=NO_TOKENIZER,
         bayes_loss=bayes_loss,
+    )
+
+
+def draft_examples(
+    name: str,
+    draw: Callable[[np.random.Generator, int], IntArray],
+    *,
+    seed: int,
+    vocab_size: int,
+    train: int,
+    validation: int,
+    block: int,
+) -> Draft:
+    """The draft of two streams of examples, each drawn with random numbers of its own.
+
+    Args:
+        name, vocab_size: See `Draft`.
+        draw: Random numbers and how many ids -> that many ids.
+        seed: Of the corpus.
+        train, validation: Ids of each stream.
+        block: Ids after which examples begin anew: held-out documents start at multiples of it.
+    """
+    streams = [
+        draw(np.random.Generator(np.random.Philox(key=[seed, stream])), size).astype(np.uint32)
+        for stream, size in ((1, train), (2, validation))
+    ]
+    starts = np.linspace(0, validation // block, _EXAMPLE_BLOCKS, endpoint=False)
+    return draft_drawn(
+        name,
+        vocab_size=vocab_size,
+        train=streams[0],
+        validation=streams[1],
+        documents=starts.astype(np.int64) * block,
     )
 
 

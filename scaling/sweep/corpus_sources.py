@@ -45,14 +45,19 @@ class Source:
 
     def load_questions(self) -> Callable[..., Any]:
         """The function that asks; see the class."""
-        return _load(self.questions)
+        return load_function(self.questions)
 
     def load_reader(self) -> Callable[..., Any]:
         """The function that reads it; see the module."""
-        return _load(self.reader)
+        return load_function(self.reader)
 
 
-def _load(place: str) -> Callable[..., Any]:
+def load_function(place: str) -> Callable[..., Any]:
+    """The function at `module:function`, imported now.
+
+    Raises:
+        ImportError, AttributeError: There is none of that name.
+    """
     module, _, function = place.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
     return found

@@ -11,12 +11,12 @@ A sweep asks for probes under `evaluate`; they are no part of a run's identity.
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from scaling.sweep.corpus_sources import load_function
 from scaling.sweep.probe_demands import (
     Demand,
     Option,
@@ -96,9 +96,7 @@ class Probe:
         Raises:
             ImportError, AttributeError: There is none of that name.
         """
-        module, _, function = self.measure.partition(":")
-        found: Callable[[Any], Measured] = getattr(importlib.import_module(module), function)
-        return found
+        return load_function(self.measure)
 
 
 @dataclass(frozen=True, slots=True)
