@@ -209,4 +209,4 @@ def test_the_notebook_runs() -> None:
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS)}}
     ).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert any("42 runs" in out.get("text", "") for out in outputs)
+    assert any("48 runs" in out.get("text", "") for out in outputs)
