@@ -150,7 +150,7 @@ def _answer_budget(
     cap = question.list_caps()[0]
     flops = cap.flops
     frontier = get_frontier(fit, approach, anyway)
-    # A line through minima extrapolates from the budgets that had one, not from all runs.
+    # A line extrapolates from the budgets that had a minimum, not from all runs.
     known = get_coverage(fit).flops if approach == "parametric" else frontier.range
     distance = check_distance({"C": (flops, known)}, far)
     decades = count_decades(flops, known)

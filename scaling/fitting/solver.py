@@ -37,7 +37,8 @@ _DECREMENT_FLOOR = 1e-24
 # Elements of one (K, n) array of a batch: six to eight such arrays fit in 1 MiB of L2 cache.
 _BATCH_ELEMENTS = 16_384
 _MAX_DAMPING = 1e12
-# A continuation in δ starts at the size of the residuals; each stage shrinks δ by this factor.
+# A continuation in δ starts at the size of the residuals; each stage is a third to a tenth of the
+# last.
 _CONTINUATION_FACTOR = 0.2
 # Tolerance of a stage: 1e-4 left 2 of 3 starts stuck at δ = 1e-7 on 245 points.
 _STAGE_SHARE = 1e-8

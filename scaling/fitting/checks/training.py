@@ -35,8 +35,8 @@ _WARMUP_COST = 0.037
 # Loss that a recipe may cost at one end of D and not at the other, as in `residual_trend`.
 _MAX_BEND = 0.01
 # Cells with a fifth of their steps clipped (16 to 24 %) and cells with at most 5 % change alike
-# without clipping: by −.2 ± .2 % of the loss, on code and on novels (decision 0058). Uneven
-# clipping up to a fifth is therefore harmless.
+# without clipping: the difference is −.2 ± .2 % of the loss, on code and on novels (decision
+# 0058). Uneven clipping up to a fifth is therefore harmless.
 MAX_UNEVEN_CLIPPING = 0.20
 # Shares scatter by 30 % between runs, as between seeds; then one fifth of the runs seldom has twice
 # another's by chance (simulated: docs/measurements/recipe-checks.md).

@@ -71,8 +71,8 @@ ATTEMPTS_PER_WORKER = 250
 
 _START_TRIES = 3
 _LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and all together must stay below 60 s
-# For all tries together. Measured: 2 to 5 s, and 20 s on a machine loaded ten times over. If it
-# executes no Python meanwhile, the process is ended 8 s later: a start is decided within 60 s.
+# For all tries together. Measured: 2 to 5 s, and 20 s on a machine loaded ten times over. If the
+# process executes no Python meanwhile, it is ended 8 s later: a start is decided within 60 s.
 _START_SECONDS = 45.0
 _CAPACITY_SECONDS = 5.0
 _NODE_LABEL = "ray.io/node-id"  # Ray puts it on every node
