@@ -271,8 +271,7 @@ class Ledger:
             target = attempt.parent.parent / RESULT_FILE
             won = link_exclusively(source, target)
             faults.reach("commit.linked")
-            # This second name tells `verify` that the run had a result, should the first be lost.
-            if won:
+            if won:  # by this second name `verify` notices if the first is lost
                 os.replace(source, attempt / RESULT_FILE)
             else:
                 source.unlink()
@@ -450,8 +449,7 @@ class Ledger:
                 limit = CURVE_LIMIT_BYTES if name.endswith(CURVE_SUFFIX) else None
                 found = digest_file(self.folder, path, limit=limit)
             except FileNotFoundError as error:
-                # A copied folder may lack weights; no number depends on them.
-                if name == WEIGHTS_FILE:
+                if name == WEIGHTS_FILE:  # a copy may lack them; no number depends on them
                     continue
                 raise IntegrityError(f"it rests on {path}, which is missing") from error
             if found != stated:

@@ -271,8 +271,7 @@ class _Sweep:
         faults.reach("driver.stopping")
         if self._term and not isinstance(self._fault, LockedError):  # another driver holds the term
             gone = self._ground is not None and not self._ground.has_results()
-            # e.g. a full disk; the deadline still ends the runs.
-            with contextlib.suppress(ScalingError, OSError):
+            with contextlib.suppress(ScalingError, OSError):  # a full disk; the deadline ends them
                 if not gone:
                     self._ledger.advance_term()
 
@@ -429,8 +428,7 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
-        # An inline run calls this too; a fault here is not the run's.
-        with self._stopping_in_order():
+        with self._stopping_in_order():  # inline runs call this too: not their failure
             self._look_around(now)
 
     def _stands(self) -> bool:
