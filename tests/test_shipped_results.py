@@ -1,4 +1,4 @@
-"""The results in the tree are whole, and the sweep files name those that made them."""
+"""The shipped results are complete, and each was made by a shipped sweep file."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ FOLDERS = sorted(path.parent for path in REPOSITORY.glob("results/*/sweep.json")
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-def test_every_stored_byte_is_as_it_was_written(folder: Path) -> None:
+def test_shipped_results_pass_verification(folder: Path) -> None:
     assert verify_results(folder, repair=False) == []
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
-def test_a_shipped_sweep_made_it(folder: Path) -> None:
+def test_shipped_results_come_from_a_shipped_sweep(folder: Path) -> None:
     texts = [path.read_bytes() for path in (REPOSITORY / "sweeps").glob("*.yaml")]
     assert (folder / "sweep.yaml").read_bytes() in texts
 
