@@ -22,11 +22,11 @@ class BuildableShape:
     """The rung of the ladder nearest in loss to the optimum.
 
     Attributes:
-        shape: Its integers.
+        shape: Its dimensions.
         params: N under the fit's convention.
         tokens: C / flops_per_token(shape), exact.
-        compute_penalty: Extra compute, as a fraction, that with this shape reaches the lowest loss
-            of any size, those between the rungs included; None where the loss is not known.
+        compute_penalty: Extra compute, as a fraction, with which this shape reaches the lowest
+            loss of any size, sizes between rungs included; None if the loss is not known.
     """
 
     shape: ModelShape
@@ -35,7 +35,7 @@ class BuildableShape:
     compute_penalty: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """The contract's JSON of a shape: its integers, and what they come to."""
+        """The contract's JSON of a shape: its dimensions and the counts they imply."""
         penalty = finite_or_none(self.compute_penalty)
         return {
             **dataclasses.asdict(self.shape),
@@ -52,7 +52,7 @@ class OtherSize:
     Attributes:
         factor: Its N over the answer's.
         params, tokens: N and D; D is None where no amount of data reaches the loss.
-        extra_compute: What it costs beyond the answer, as a fraction; None as `tokens`.
+        extra_compute: What it costs beyond the answer, as a fraction; None if `tokens` is.
     """
 
     factor: float
@@ -67,12 +67,12 @@ class ParetoRow:
 
     Attributes:
         params, tokens: N and D.
-        flops: To train it.
-        serving_flops_per_token: To process one token in service.
-        lifetime_flops: Training, and the inference tokens asked for; None without those.
-        pays_from_tokens: Tokens served from which it costs less in all than the model that is
-            cheapest to train; 0 for that one.
-        dollars: For training; None without a price.
+        flops: FLOPs to train it.
+        serving_flops_per_token: FLOPs to process one token in service.
+        lifetime_flops: FLOPs of training and of the inference tokens asked for; None without those.
+        pays_from_tokens: Number of served tokens beyond which its total cost is below that of the
+            model that is cheapest to train; 0 for that model.
+        dollars: Price of training; None without a price.
         serving_bytes: Memory of its weights when served [bytes].
     """
 
@@ -91,12 +91,12 @@ class TradeOffs:
     """What the same loss costs at other sizes.
 
     Attributes:
-        of: Which compute is compared: of training, or of training and service.
-        extra_compute: What the answer costs beyond the cheapest way to its loss, as a fraction
-            (0 where nothing holds N away from it).
-        cheapest_params: N of that way.
-        other_sizes: Halves and doubles of the answer's N.
-        pareto: From the model that is cheapest to train to ones that are cheaper to serve.
+        of: Which compute is compared: training alone, or training and service.
+        extra_compute: What the answer costs beyond the cheapest model of its loss, as a fraction
+            (0 if no condition holds N away from that model).
+        cheapest_params: N of that cheapest model.
+        other_sizes: Models of 1/4 to 4 times the answer's N.
+        pareto: Models from the cheapest to train to ones that are cheaper to serve.
     """
 
     of: Literal["training", "lifetime"]
@@ -148,7 +148,7 @@ class Spending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlainAnswer:
-    """What Chinchilla's law alone says to the same question: N, D and loss [nats/token]."""
+    """Answer of Chinchilla's law alone to the same question: N, D and loss [nats/token]."""
 
     params: float
     tokens: float
@@ -165,9 +165,9 @@ class Allocation:
     """The answer to one question.
 
     Attributes:
-        flops: Training compute C [FLOPs]: the budget, or what the question comes to.
+        flops: Training compute C [FLOPs]: the budget, or what the other conditions require.
         params, tokens: N* in the fit's convention, and D*.
-        loss: Predicted loss there [nats/token]; None where the approach cannot say.
+        loss: Predicted loss there [nats/token]; None if the approach cannot predict it.
         level: Probability with which each interval should hold the truth.
         params_interval, tokens_interval, loss_interval: Intervals of N*, D* and the loss; None
             without bootstrap.
@@ -178,19 +178,19 @@ class Allocation:
         extrapolation_decades: log10 of C over the largest fitted C, or of the smallest over C; 0
             inside the data.
         approach: Approach that answers.
-        checks: Checks of this answer, the fit's failed ones among them.
-        question: What was asked.
-        binding: Conditions of the question that hold with equality, in its words.
+        checks: Checks of this answer, the fit's failed checks included.
+        question: The question.
+        binding: Conditions of the question that hold with equality, in the question's words.
         flops_interval: Interval of the compute for a target loss [FLOPs]; None where C is given.
-        epochs: D over the unique tokens; None where those are not said.
+        epochs: D over the unique tokens; None if their number is not given.
         spending: Cost of training and service; None where it was not computed.
         trade_offs: What the same loss costs at other sizes; None without a law that has a frontier.
-        notes: Which assumptions the answer rests on, one sentence each.
-        family: Name of the law that answers, `ensemble` for several; None where a line does.
-        chinchilla: Answer of Chinchilla's law alone; None where the fit has none or it cannot say.
-        measured: The best run at this very budget; None where none is trained, or where the
-            question says more than a budget.
-        metric: What stands in the place of the loss; None: the loss itself.
+        notes: Assumptions behind the answer, one sentence each.
+        family: Name of the law that answers, `ensemble` for several; None if a line answers.
+        chinchilla: Answer of Chinchilla's law alone; None if the fit has none or it cannot answer.
+        measured: The best run at exactly this budget; None if there is none, or if the question
+            sets more than a budget.
+        metric: The metric that was fitted in place of the loss; None for the loss itself.
     """
 
     flops: float
@@ -225,7 +225,7 @@ class Allocation:
         return self.tokens / self.params
 
     def reword(self, scale: LossScale) -> Allocation:
-        """The same with its sentences in a unit of losses; its numbers stay in nats."""
+        """Return the answer with its sentences in a unit of losses; its numbers stay in nats."""
         return dataclasses.replace(
             self,
             checks=tuple(check.reword(scale) for check in self.checks),
@@ -233,7 +233,7 @@ class Allocation:
         )
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """One of `answers` in the JSON of `scaling allocate`."""
+        """Return an entry of `answers` in the JSON of `scaling allocate`."""
         basin = None
         if self.flat_basin is not None:
             ends = [finite_or_none(end) for end in self.flat_basin]
@@ -274,16 +274,16 @@ class Prediction:
     """The predicted loss of one (N, D).
 
     Attributes:
-        params, tokens: N and D that were asked for.
+        params, tokens: The N and D asked for.
         loss: L(N, D) [nats/token].
         level: Probability with which each interval should hold the truth.
         mean_interval: Interval of the law's value [nats/token]; None without bootstrap.
         new_run_interval: Interval of one further run, seed noise included; None without bootstrap.
-        checks: Checks of this answer, the fit's failed ones among them.
+        checks: Checks of this answer, the fit's failed checks included.
         family: Name of the law that answers, `ensemble` for several.
-        chinchilla: What Chinchilla's law says; None where the fit has none.
-        measured: Runs of this very (N, D); None where none is trained.
-        metric: What stands in the place of the loss; None: the loss itself.
+        chinchilla: Prediction of Chinchilla's law; None if the fit has none.
+        measured: Runs of exactly this (N, D); None if there are none.
+        metric: The metric that was fitted in place of the loss; None for the loss itself.
     """
 
     params: float
@@ -299,7 +299,7 @@ class Prediction:
     metric: MetricFacts | None = None
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """One of `predictions` in the JSON of `scaling predict`."""
+        """Return an entry of `predictions` in the JSON of `scaling predict`."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -322,7 +322,7 @@ class Prediction:
 def _describe_metric(
     metric: MetricFacts | None, loss: float | None, **intervals: Interval | None
 ) -> dict[str, Any]:
-    """`metric` of an answer: what it is, and the value and intervals that the law's L comes to."""
+    """Return `metric` of an answer: its description, and the law's L as its value and intervals."""
     if metric is None:
         return {}
     ends = {

@@ -1,4 +1,4 @@
-"""What a fit may be asked: its law, its frontiers, the box of its data, or why there is none."""
+"""Access to the parts of a fit that answers need: law, frontier, data range; errors say why not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def verify_status(fit: Fit, anyway: bool) -> None:
     """Refuse a fit that no answer should rest on.
 
     Raises:
-        NoFitError: It failed, or did not converge (unless `anyway`).
+        NoFitError: The fit failed, or did not converge (unless `anyway`).
     """
     if fit.status == "not_converged" and not anyway:
         raise NoFitError(
@@ -30,7 +30,7 @@ def get_frontier(fit: Fit, approach: Approach, anyway: bool) -> Frontier:
     """The frontier of an approach.
 
     Raises:
-        NoFitError: The fit has none, or see `verify_status`.
+        NoFitError: The fit has none, or `verify_status` refuses the fit.
     """
     if approach == "parametric" or approach not in fit.approaches:
         verify_status(fit, anyway)
@@ -52,11 +52,11 @@ def _explain_no_frontier(fit: Fit, approach: Approach) -> str:
 
 
 def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArray]:
-    """The law and its coefficients; of a stock of unique tokens, where one is given.
+    """The law and its coefficients, limited to a stock of unique tokens if one is given.
 
     Raises:
         NoFitError: No law was fitted.
-        QueryError: The stock is no number, or the law knows nothing of repeated tokens.
+        QueryError: The stock is not a number, or the law does not model repeated tokens.
     """
     if fit.law is None:
         raise NoFitError(
@@ -77,7 +77,7 @@ def get_law(fit: Fit, unique_tokens: float | None = None) -> tuple[Law, FloatArr
 
 
 def get_coverage(fit: Fit) -> Coverage:
-    """The box of the fitted runs.
+    """The ranges of N, D, C and loss that the fitted runs cover.
 
     Raises:
         NoFitError: The fit rests on no runs.

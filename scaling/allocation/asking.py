@@ -50,16 +50,16 @@ def allocate(
         question: A budget C [FLOPs], or any combination of conditions.
         ladder: Shapes that can be built, ascending; needs a fit that knows how N is counted.
         approach: Which approach answers; None: the one the fit was asked for.
-        unique_tokens: Short for the question's.
+        unique_tokens: Shorthand for the question's `unique_tokens`.
         far: Answer beyond three decades from the data.
-        anyway: Answer from a fit that is not converged, and with data repeated more often than
+        anyway: Answer from a fit that has not converged, and with data repeated more often than
             its law can judge.
 
     Returns:
-        The answer of the fit's ensemble, or of its law where that was asked for, the fit's failed
-        checks among its checks, and what Chinchilla's law says beside it. Under `isoflop` and
-        `envelope` the loss is interpolated between the minima (handovers) in log C, and None
-        beyond them; its basin is not known.
+        The answer of the fit's ensemble, or of its law if that was asked for. Its checks include
+        the fit's failed ones, and Chinchilla's answer stands beside it. Under `isoflop` and
+        `envelope` the loss is interpolated between the minima (handovers) in log C and is None
+        beyond them; the basin is not known.
 
     Raises:
         QueryError: A number is not positive and finite, conditions contradict each other or leave
@@ -101,8 +101,8 @@ def allocate(
 
 
 def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
-    """Why N* stands at an end of its interval, where it does: without noise only the allowance for
-    recipes is left, and that goes one way (fitting/bracket.py)."""
+    """Explain an N* at an end of its interval: without noise only the allowance for recipe error
+    is left, and that is one-sided (fitting/bracket.py)."""
     interval = answer.params_interval
     untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
     if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
@@ -119,8 +119,8 @@ def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
 def _answer_plainly(
     fit: Fit, question: Question, answer: Allocation, *, far: bool
 ) -> PlainAnswer | None:
-    """Chinchilla's answer to the question; None where the fit has no such law, or that law cannot
-    answer: a target may lie below its floor."""
+    """Chinchilla's answer to the question; None if the fit has no such law, or the law cannot
+    answer because, for example, the target lies below its floor."""
     if fit.law is None or fit.law.family != CHINCHILLA.name:
         return None
     if fit.answer is not None:
@@ -146,7 +146,7 @@ def _answer_budget(
     far: bool,
     anyway: bool,
 ) -> Allocation:
-    """The tightest cap on training compute, and no other condition: every approach can answer."""
+    """Answer the tightest cap on training compute, with no other condition, by any approach."""
     cap = question.list_caps()[0]
     flops = cap.flops
     frontier = get_frontier(fit, approach, anyway)
@@ -192,7 +192,7 @@ def _widen(
     asked: dict[str, tuple[float, tuple[float, float]]],
     far: bool,
 ) -> Check:
-    """The distance of an answer in its tokens per parameter too."""
+    """Return the distance check with the answer's tokens per parameter taken into account."""
     if fit.covered is None:
         return distance
     return check_distance(add_ratio(asked, answer.params, answer.tokens, fit.covered.ratio), far)
@@ -213,12 +213,12 @@ def predict(
         fit: A fit with a law.
         params: N, in the fit's convention.
         tokens: D.
-        unique_tokens: Different tokens among D; None: all of them.
+        unique_tokens: Distinct tokens among D; None: all of them.
         far: Answer beyond three decades from the data.
         anyway: Answer from a fit that is not converged.
 
     Returns:
-        The loss by the fit's ensemble, or by its law where that was asked for, with the interval of
+        The loss by the fit's ensemble, or by its law if that was asked for, with the interval of
         the law's value and that of one new run.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The answer to a question with conditions, by a law: N and D, how sure, and what it rests on."""
+"""Answers to questions with conditions, by a law: N and D, their intervals and assumptions."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ _FREE = ("budget", "loss", "loss_within")
 def answer_question(
     fit: Fit, question: Question, *, ladder: Sequence[ModelShape] | None, far: bool, anyway: bool
 ) -> Allocation:
-    """N and D under the question's conditions.
+    """Find N and D under the question's conditions.
 
     Raises:
-        QueryError: They contradict each other, leave something open, or lead too far from the data.
+        QueryError: Conditions contradict each other, leave N or D open, or lead too far from the
+            data.
         NoFitError: The fit has no law, or none that splits a budget where N and D are free; or
             the answer repeats its data more often than a law of fresh tokens can judge.
     """
@@ -89,7 +90,7 @@ def answer_question(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Posed:
-    """A question as it is solved: by which law, from where, under which ceiling.
+    """A question ready to be solved: the law, the range of the data and the limit of memory.
 
     Attributes:
         problem: The law itself, b = 1.
@@ -105,12 +106,12 @@ class _Posed:
 
     @property
     def near(self) -> float:
-        """Some budget of the data's [FLOPs]."""
+        """A budget within the data [FLOPs]."""
         return self.covered.flops[1]
 
 
 def _verify_fit(fit: Fit, question: Question, anyway: bool) -> None:
-    """Raises NoFitError where the fit cannot answer such a question."""
+    """Raise NoFitError if the fit cannot answer such a question."""
     conditions = (question.params, question.tokens, question.tokens_per_param)
     if all(one is None for one in conditions):
         get_frontier(fit, "parametric", anyway)
@@ -139,7 +140,7 @@ def _pose(fit: Fit, question: Question, ladder: Sequence[ModelShape] | None) -> 
 def _list_distances(
     posed: _Posed, route: Route, flops: float, params: float, tokens: float
 ) -> dict[str, tuple[float, tuple[float, float]]]:
-    """What the answer asks of C, N and D beside what the data cover."""
+    """The answer's C, N and D, each beside the range that the data cover."""
     asked = {"C": (flops, posed.covered.flops)}
     # On the frontier N and D follow from C, as for a plain budget, so C alone measures distance.
     if route.kind not in ("budget", "loss") or posed.problem.served > 0.0:
@@ -151,7 +152,7 @@ def _list_distances(
 def describe_budget(
     fit: Fit, law: tuple[Law, FloatArray], answer: Allocation, ladder: Sequence[ModelShape] | None
 ) -> Allocation:
-    """The answer to a plain budget with what it costs and what other sizes cost."""
+    """Return the answer to a plain budget with its cost and the cost of other sizes."""
     family, coefficients = law
     question = answer.question or Question()
     problem = Problem(law=family, coefficients=coefficients[None], cost=fit.cost)
@@ -168,7 +169,7 @@ def _describe_costs(
     serving: Serving,
     ladder: Sequence[ModelShape] | None,
 ) -> Allocation:
-    """The answer with what it costs, what other sizes cost, its basin and its shape."""
+    """Return the answer with its cost, the cost of other sizes, its basin and its shape."""
     question = answer.question or Question()
     trade_offs, basin, shape = None, answer.flat_basin, answer.shape
     if "parametric" in fit.approaches and answer.loss is not None:
@@ -194,7 +195,7 @@ def _describe_costs(
 def _draw_intervals(
     fit: Fit, problem: Problem, route: Route, answer: Allocation, near: float
 ) -> Allocation:
-    """Every draw of the law asked the same question; what is stated has no interval."""
+    """Put the question to every draw of the law; quantities that it fixes get no interval."""
     if not fit.draws or answer.loss is None or answer.question is None:
         return answer
     coefficients = np.array(fit.draws)
@@ -231,7 +232,7 @@ def _draw_intervals(
 
 
 def _find_open_interval(draws: FloatArray, level: float, answer: float) -> Interval:
-    """As find_interval; draws without an answer lie above all others."""
+    """The interval of draws as `find_interval` takes it; draws without an answer rank highest."""
     lost = ~np.isfinite(draws)
     some = bool(lost.any())  # infinite draws cannot be averaged
     return find_interval(np.where(lost, np.inf, draws), level, answer=answer, as_drawn=some)
@@ -253,10 +254,10 @@ def _check_reached(flops: FloatArray, answer: Allocation) -> tuple[Check, ...]:
 
 
 def _verify_epochs(posed: _Posed, question: Question, tokens: float) -> None:
-    """Whether a law of fresh tokens may judge an answer that repeats its data so often.
+    """Refuse an answer that repeats its data too often for a law of fresh tokens.
 
     Raises:
-        NoFitError: It may not; how many unique tokens would do is said.
+        NoFitError: It repeats too often; the message says how many unique tokens are enough.
     """
     problem, unique = posed.problem, question.unique_tokens
     if unique is None or isinstance(problem.law, DataConstrained):

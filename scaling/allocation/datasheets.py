@@ -6,11 +6,11 @@ appendix B). Vendors often print the number with 2:4 sparsity, which is twice as
 training does not reach; it is halved here. Cards for games are named with FP16 accumulation too,
 again twice as large.
 
-Beside the vendor's page stands where its number was read a second time: [t] torchtitan,
+Each source names the vendor's page and where the number was confirmed: [t] torchtitan,
 torchtitan/tools/utils.py (commit 0258167); [l] Lightning, fabric/utilities/throughput.py (commit
 0810121); [g] Google Cloud's pages of each TPU; [n] AWS Neuron's pages of each chip; [h] Intel's
 talk at Hot Chips 2024; [s] at least one public table of specifications. [–] marks a number that was
-not read a second time.
+not confirmed.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Device:
     """One accelerator.
 
     Attributes:
-        name: As it is asked for.
-        peak_flops: FLOP/s of one device.
+        name: The name to ask for.
+        peak_flops: Peak of one device [FLOP/s].
         source: Where that number is printed.
     """
 
@@ -89,7 +89,7 @@ _PUNCTUATION = str.maketrans("", "", " -_")
 
 
 def find_device(name: str) -> Device:
-    """The device of a name.
+    """Find a device by name.
 
     Args:
         name: One of `DEVICES`, e.g. `h100`; case, spaces and dashes do not matter.
@@ -98,7 +98,7 @@ def find_device(name: str) -> Device:
         The device, with its peak [FLOP/s, dense BF16] and the peak's source.
 
     Raises:
-        QueryError: There is none of that name; the nearest is said.
+        QueryError: No device has that name; the message suggests the nearest.
     """
     known = {_simplify(one): device for one, device in DEVICES.items()}
     asked = _simplify(name.casefold().removeprefix("nvidia").removeprefix("amd"))

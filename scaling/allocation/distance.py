@@ -30,7 +30,7 @@ def count_decades(value: float, covered: tuple[float, float]) -> float:
 
 
 def check_distance(asked: dict[str, tuple[float, tuple[float, float]]], far: bool) -> Check:
-    """How far beyond the data the question lies, measured by the span of the data.
+    """Check how far beyond the data the question lies, measured by the span of the data.
 
     Raises:
         QueryError: Beyond MAX_DECADES without `far`, or beyond FARTHEST_DECADES.
@@ -74,7 +74,7 @@ def add_ratio(
     tokens: float,
     covered: tuple[float, float] | None,
 ) -> dict[str, tuple[float, tuple[float, float]]]:
-    """What is asked, and its tokens per parameter where the data's are known."""
+    """Add tokens per parameter to what is asked, if the data's range of them is known."""
     return asked if covered is None else asked | {RATIO: (tokens / params, covered)}
 
 

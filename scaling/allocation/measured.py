@@ -1,4 +1,4 @@
-"""What was measured where a question asks: what is known beats what is forecast."""
+"""Measurements at the place a question asks about: a measured loss beats a forecast."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Measurement:
 
     Attributes:
         params, tokens, flops: N, D and C of that run.
-        loss: What it reached [nats/token]; the mean of the seeds of one (N, D).
+        loss: Its loss [nats/token]; the mean over seeds of one (N, D).
         runs: How many runs there are at that budget, or (N, D).
     """
 
@@ -30,7 +30,7 @@ class Measurement:
     runs: int
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """`measured` of an answer's JSON."""
+        """Return `measured` of an answer's JSON."""
         return asdict(self) | {"loss": scale.to(self.loss)}
 
 

@@ -1,4 +1,4 @@
-"""What each member of the ensemble answers to a budget, and how far apart they are."""
+"""The answer of each member of the ensemble to a budget, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class MemberAnswers:
     """Every member's answer to a budget.
 
     Attributes:
-        members: Those with a weight.
-        equal: What equal weights would say; its weight is that of each member.
+        members: Answers of the members with a weight.
+        equal: The answer under equal weights; its `weight` is that of each member.
         within, between: Variance of (ln N*, ln L*) over the draws of a member, on average, and of
             the members' means; None without draws.
-        reach: C of the held-out runs that the weights come from over the largest fitted, by window.
+        reach: C of the held-out runs behind the weights over the largest fitted C, by window.
         asked: C of the question over the largest C of the data.
     """
 
@@ -114,8 +114,8 @@ def _find_optima(fit: Fit, letters: FloatArray, flops: float) -> FloatArray:
 def _split_variance(
     values: FloatArray, member: FloatArray
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Of both columns: the mean variance within members, and the variance of their means, by the
-    law of total variance."""
+    """Split the variance of both columns into the mean variance within members and the variance
+    of their means, by the law of total variance."""
     shares, means, inner = [], [], []
     for at in np.unique(member):
         rows = values[member == at]

@@ -30,8 +30,8 @@ _RUNGS_ABOVE = 1000.0  # times N*: such a model has next to no tokens left to le
 def answer_by_law(
     fit: Fit, law: tuple[Law, FloatArray], flops: float, decades: float, *, with_basin: bool = True
 ) -> Allocation:
-    """N*, D* and loss of the law, minimised along the fit's cost model; its flat basin where that
-    is wanted, which takes most of the time."""
+    """N*, D* and loss of the law, minimised along the fit's cost model; the flat basin only on
+    request, since it takes most of the time."""
     family, coefficients = law
     budget = np.array([flops])
     params, tokens = find_frontier(family, coefficients, flops=budget, cost=fit.cost)
@@ -121,8 +121,8 @@ def find_shape(
     answer: Allocation,
     ladder: Sequence[ModelShape],
 ) -> BuildableShape:
-    """The rung with the lowest loss at this budget, by its own cost; nearest in ln N where there is
-    no law."""
+    """The rung with the lowest loss at this budget, by its own cost; without a law, the nearest
+    in ln N."""
     counted = fit.convention or "matmul"
     params = np.array([count_params(rung, counted) for rung in ladder], dtype=np.float64)
     per_token = np.array([count_flops_per_token(rung) for rung in ladder], dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Problem: a law on a cost model, with what its tokens are worth and what it will serve.
+"""Problem: a law on a cost model, with the worth of repeated tokens and the tokens to serve.
 
     training   C = D · c(N),        c(N) = flops_per_token(N)
     service    S = D_inf · c(N) / 3
@@ -61,7 +61,7 @@ class Problem:
         cost: FLOPs per token as a function of N.
         served: D_inf [tokens], of all or of each, shape (b,); 0 without.
         unique: U [tokens], of all or of each, shape (b,); None: every token is fresh.
-        worth: R of each law, shape (b,); only where the law itself knows nothing of repeats.
+        worth: R of each law, shape (b,); only for laws that do not model repeats themselves.
     """
 
     law: Law
@@ -72,7 +72,7 @@ class Problem:
     worth: FloatArray | None = None
 
     def ignore_service(self) -> Problem:
-        """The same without inference."""
+        """The same problem without inference."""
         return dataclasses.replace(self, served=0.0)
 
     def find_loss(self, params: FloatArray, tokens: FloatArray) -> FloatArray:
@@ -86,8 +86,8 @@ class Problem:
         return np.where(there, loss, np.inf)
 
     def find_tokens(self, params: FloatArray, loss: FloatArray) -> FloatArray:
-        """D at which models of N parameters reach a loss (broadcast to params' shape); inf where
-        none does."""
+        """D at which models of N parameters reach a loss (broadcast to params' shape); inf if no D
+        does."""
         wanted = np.broadcast_to(loss if loss.ndim == params.ndim else loss[:, None], params.shape)
         if self.unique is None or not self._knows_repeats:
             fresh = self.law.tokens_for_loss(self._widen(params), params, wanted)
@@ -111,13 +111,13 @@ class Problem:
         return self.find_training(params, tokens + SERVING_SHARE * _align(self.served, params))
 
     def is_reached(self, params: FloatArray, loss: FloatArray, total: FloatArray) -> BoolArray:
-        """Whether C + S = `total` [FLOPs] reaches a loss with N parameters; no search is needed."""
+        """True where C + S = `total` [FLOPs] reaches a loss with N parameters; needs no search."""
         tokens = total / self.cost.flops_per_token(params)
         tokens = tokens - SERVING_SHARE * _align(self.served, params)
         return np.less_equal(self.find_loss(params, tokens), loss)
 
     def find_cost_of_loss(self, params: FloatArray, loss: FloatArray) -> FloatArray:
-        """C + S of reaching a loss with N parameters; inf where none does."""
+        """C + S of reaching a loss with N parameters; inf if no D reaches it."""
         return self.find_cost(params, self.find_tokens(params, loss))
 
     @property
@@ -128,7 +128,7 @@ class Problem:
         return self.coefficients[:, None, :] if params.ndim == 2 else self.coefficients
 
     def _discount(self, tokens: FloatArray) -> FloatArray:
-        """D' of D."""
+        """D' as a function of D."""
         if self.unique is None:
             return tokens
         assert self.worth is not None  # set together with `unique`
@@ -138,7 +138,7 @@ class Problem:
         return np.minimum(tokens, unique) + more
 
     def _undo_discount(self, fresh: FloatArray) -> FloatArray:
-        """D of D'; inf where no number of epochs is worth that much."""
+        """D as a function of D'; inf if no number of epochs is worth that much."""
         if self.unique is None:
             return fresh
         assert self.worth is not None
@@ -150,7 +150,7 @@ class Problem:
 
 
 def _align(of_each: float | FloatArray, values: FloatArray) -> FloatArray:
-    """A number of each problem beside values of shape (b,) or (b, k)."""
+    """Shape one number per problem to broadcast against values of shape (b,) or (b, k)."""
     found = np.asarray(of_each, dtype=np.float64)
     return found[:, None] if found.ndim == 1 and values.ndim == 2 else found
 
@@ -167,8 +167,8 @@ def find_best_params(problem: Problem, total: FloatArray) -> FloatArray:
 
 
 def find_cheapest_params(problem: Problem, loss: FloatArray, near: FloatArray) -> FloatArray:
-    """N of the least training and service that reach a loss [nats/token], shape (b,); inf where
-    nothing does. The search begins at the optimum of `near`, some budget of the data's [FLOPs]."""
+    """N that reaches a loss [nats/token] with the least training and service, shape (b,); inf if
+    none does. The search begins at the optimum of `near`, a budget within the data [FLOPs]."""
 
     def cost_at(log_params: FloatArray) -> FloatArray:
         return problem.find_cost_of_loss(np.exp(log_params), loss)
@@ -178,9 +178,9 @@ def find_cheapest_params(problem: Problem, loss: FloatArray, near: FloatArray) -
 
 
 def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
-    """N of the model that training compute C = flops makes cheapest over its life: of all models
-    that cost least, trained and served, for the loss they reach, the one whose training takes
-    exactly `flops`. Without service it is the compute-optimal one."""
+    """N of the model that is cheapest over its life and takes C = `flops` to train. Each loss has
+    one model that is cheapest to train and serve; this is the one whose training takes exactly
+    `flops`. Without service it is the compute-optimal model."""
     if not np.any(problem.served):
         return find_best_params(problem, flops)
     shared = SERVING_SHARE * np.asarray(problem.served)
@@ -200,7 +200,7 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
 def find_params_for_loss(
     problem: Problem, loss: FloatArray, tokens_of: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
-    """The smallest N that reaches a loss with D = tokens_of(N), shape (b,); inf where none does."""
+    """The smallest N that reaches a loss with D = tokens_of(N), shape (b,); inf if none does."""
 
     def reached(log_params: FloatArray) -> BoolArray:
         params = np.exp(log_params)
@@ -214,7 +214,7 @@ def find_params_for_loss(
 def find_params_for_training(
     problem: Problem, flops: float, tokens_of: Callable[[FloatArray], FloatArray]
 ) -> float:
-    """N at which D = tokens_of(N) takes `flops` to train on."""
+    """N at which training on D = tokens_of(N) takes `flops`."""
 
     def too_much(log_params: FloatArray) -> BoolArray:
         params = np.exp(log_params)

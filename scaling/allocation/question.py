@@ -1,4 +1,4 @@
-"""Question: what is asked of a fit, in the terms of whoever asks; absent is None.
+"""Question: what is asked of a fit, in the user's terms; what is not asked is None.
 
 Caps on training compute C, of which the tightest binds:
 
@@ -8,7 +8,7 @@ Caps on training compute C, of which the tightest binds:
 
 Conditions on the model: N = params, D = tokens, D / N = tokens_per_param, L(N, D) = target_loss,
 N · bytes_per_param ≤ serving_memory. Circumstances: unique_tokens (more tokens than that repeat),
-inference_tokens (the model will serve so many; solving.py says what is minimised then).
+inference_tokens (how many the model will serve; solving.py says what is minimised then).
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _NAMES = {"flops": "The budget [FLOPs]", "count": "The number of devices"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What trains, and how much of it there is.
+    """The devices that train: their speed, number, price and deadline.
 
     Attributes:
         name: The device's name, for messages.
-        flops_per_second: What one device achieves in training [FLOP/s]: its peak times MFU, or
-            what was measured.
+        flops_per_second: Speed of one device in training [FLOP/s]: its peak times MFU, or a
+            measured speed.
         count: Number of devices; with `days` a deadline.
         days: Days until training has to end.
         price_per_hour: Price of one device [dollars/hour].
@@ -71,7 +71,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cap:
-    """A limit on training compute [FLOPs], and what it follows from."""
+    """A limit on training compute [FLOPs], and the condition behind it."""
 
     name: CapName
     flops: float
@@ -80,17 +80,17 @@ class Cap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What is asked; anything may be combined with anything.
+    """A question to a fit; all conditions may be combined.
 
     Attributes:
         flops: Cap on training compute C [FLOPs].
-        hardware: Money, devices and deadline; what they pay for caps C too.
-        params: N is given, in the fit's convention.
-        tokens: D is given.
-        tokens_per_param: D / N is given.
+        hardware: Money, devices and deadline, which cap C too.
+        params: Given N, in the fit's convention.
+        tokens: Given D.
+        tokens_per_param: Given D / N.
         target_loss: Loss to reach [nats/token].
         inference_tokens: Tokens the model will process in service.
-        unique_tokens: Different tokens there are to train on; a larger D repeats them.
+        unique_tokens: Distinct tokens available for training; a larger D repeats them.
         serving_memory: Memory for the weights of the served model [bytes].
         bytes_per_param: Memory of one parameter of the served model [bytes].
 
@@ -114,7 +114,7 @@ class Question:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it caps training compute and says nothing else: every approach can answer."""
+        """True if it only caps training compute, which every approach can answer."""
         conditions = (
             self.params,
             self.tokens,
@@ -130,7 +130,7 @@ class Question:
         """Every limit on training compute, the tightest first.
 
         Raises:
-            QueryError: One is beyond any sane range.
+            QueryError: A limit is beyond any sane range.
         """
         caps = []
         if self.flops is not None:
@@ -142,7 +142,7 @@ class Question:
         return tuple(sorted(caps, key=lambda cap: cap.flops))
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """JSON of what was asked, without what was not."""
+        """Return the conditions that were set, as JSON."""
         asked = {name: value for name, value in dataclasses.asdict(self).items() if value}
         if self.serving_memory is None:
             del asked["bytes_per_param"]
@@ -175,10 +175,10 @@ def _list_caps(hardware: Hardware) -> list[Cap]:
 
 
 def _verify_positive(asked: Question | Hardware) -> None:
-    """Every number that is said is positive, finite and of this world.
+    """Verify that every given number is positive, finite and within a sane range.
 
     Raises:
-        QueryError: One is not.
+        QueryError: A number is not.
     """
     for field in dataclasses.fields(asked):
         value = getattr(asked, field.name)

@@ -1,8 +1,8 @@
-"""How many bytes a model of N parameters takes in service, and how many parameters fit.
+"""Memory that a model of N parameters takes in service, and the largest N that fits.
 
-Weights only: the cache of keys and values grows with the requests served at once, and is not in
-it. Where the ladder of shapes is known, every stored parameter counts (lookup embeddings too),
-interpolated in log N between its rungs; a table says no more than its N.
+Weights only: the key-value cache grows with the number of concurrent requests and is not counted.
+If the ladder of shapes is known, every stored parameter counts (lookup embeddings too),
+interpolated in log N between its rungs; of a table only N is known.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ class Serving:
     """Bytes of the weights as a function of N.
 
     Attributes:
-        bytes_per_param: In service.
-        log_params, log_stored: ln N and ln of stored parameters of each rung; empty: the same.
+        bytes_per_param: Bytes of one parameter in service.
+        log_params, log_stored: ln N and ln of stored parameters of each rung; if empty, all N
+            parameters are stored.
     """
 
     bytes_per_param: float
@@ -33,7 +34,7 @@ class Serving:
     log_stored: tuple[float, ...] = ()
 
     def find_bytes(self, params: FloatArray) -> FloatArray:
-        """Of models of N parameters."""
+        """Bytes of the weights of models of N parameters."""
         if not self.log_params:
             return self.bytes_per_param * params
         stored = _interpolate(np.log(params), self.log_params, self.log_stored)
@@ -80,7 +81,7 @@ def make_serving(
 
 
 def _interpolate(at: FloatArray, known: tuple[float, ...], values: tuple[float, ...]) -> FloatArray:
-    """Linear between the knots, and beyond them by the difference at the nearest end."""
+    """Interpolate linearly between knots; beyond them keep the difference at the nearest end."""
     inside = np.interp(at, known, values)
     beyond = np.minimum(at - known[0], 0.0) + np.maximum(at - known[-1], 0.0)
     return np.asarray(inside + beyond, dtype=np.float64)

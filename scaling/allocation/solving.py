@@ -1,4 +1,4 @@
-"""From conditions to N and D: which of them bind, and which two contradict each other.
+"""From conditions to N and D: which conditions bind, and which two contradict each other.
 
     a budget, N and D free         min L(N, D)   subject to   C ≤ budget
     a target loss                  min C + S     subject to   L(N, D) = target, C ≤ budget
@@ -44,11 +44,12 @@ class Route:
     """How the conditions of a question lead to N and D.
 
     Attributes:
-        kind: `stated`: to numbers; `budget`: to the best N for `flops`; `loss`: to the cheapest
-            way to the target; `loss_within`: to the cheapest whose training takes `flops`;
-            `loss_at_params`, `loss_at_tokens`, `loss_at_ratio`: to the target with that given.
+        kind: `stated`: N and D are given; `budget`: the best N for `flops`; `loss`: the cheapest
+            way to the target; `loss_within`: the cheapest whose training takes `flops`;
+            `loss_at_params`, `loss_at_tokens`, `loss_at_ratio`: the target, with that quantity
+            given.
         binding: Conditions that hold with equality.
-        params, tokens, ratio, flops: The numbers that `kind` speaks of.
+        params, tokens, ratio, flops: The numbers that `kind` needs.
     """
 
     kind: Literal[
@@ -70,16 +71,16 @@ class Route:
 def choose_route(
     problem: Problem, question: Question, *, ceiling: float | None, near: float
 ) -> Route:
-    """Which conditions decide.
+    """Choose the conditions that decide N and D.
 
     Args:
         problem: The law itself, b = 1.
         question: The conditions.
         ceiling: Largest N that its serving memory holds; None without.
-        near: Some budget of the data's [FLOPs].
+        near: A budget within the data [FLOPs].
 
     Raises:
-        QueryError: They contradict each other, or leave N or D open.
+        QueryError: Conditions contradict each other, or leave N or D open.
     """
     given = _find_given(question)
     if ceiling is not None and given.params is not None:
@@ -101,12 +102,12 @@ def choose_route(
 def follow_route(
     route: Route, problem: Problem, *, loss: FloatArray, near: float
 ) -> tuple[FloatArray, FloatArray]:
-    """(N, D) of every law of the problem, each of shape (b,); inf where its loss is out of reach.
+    """(N, D) of every law of the problem, each of shape (b,); inf if its loss is out of reach.
 
     Args:
         route: How the question is solved.
         problem: The laws.
-        loss: Target of each [nats/token], shape (b,); not looked at where there is none.
+        loss: Target of each [nats/token], shape (b,); ignored by routes without a target.
         near: As in `choose_route`.
     """
     one = np.ones(len(problem.coefficients))
@@ -141,7 +142,7 @@ def follow_route(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Given:
-    """N, D and D/N as far as they are said or follow, and the conditions that say so."""
+    """N, D and D/N as far as they are given or implied, and the conditions that give them."""
 
     params: float | None
     tokens: float | None
@@ -180,7 +181,7 @@ def _verify_memory(given: _Given, ceiling: float) -> None:
 
 
 def _check_stated(problem: Problem, question: Question, given: _Given) -> Route:
-    """N and D are both given: caps and target are verified."""
+    """Route for N and D both given; verifies them against caps and target."""
     params, tokens = _need(given.params), _need(given.tokens)
     n, d = np.array([params]), np.array([tokens])
     flops = float(problem.find_training(n, d)[0])
@@ -214,7 +215,7 @@ def _check_stated(problem: Problem, question: Question, given: _Given) -> Route:
 
 
 def _route_to_budget(problem: Problem, given: _Given, cap: Cap, ceiling: float | None) -> Route:
-    """The budget is spent, unless memory holds a smaller model than D or D/N asks for."""
+    """Route that spends the budget, unless serving memory limits N below what D or D/N asks for."""
     flops = cap.flops
     if given.params is not None:
         tokens = flops / float(problem.cost.flops_per_token(np.array([given.params]))[0])
@@ -240,7 +241,7 @@ def _route_to_budget(problem: Problem, given: _Given, cap: Cap, ceiling: float |
 def _route_to_loss(
     problem: Problem, question: Question, given: _Given, ceiling: float | None, near: float
 ) -> Route:
-    """The target is met at the least cost; caps and memory may move that, or forbid it."""
+    """Route that meets the target at the least cost; caps and memory may shift or forbid it."""
     target = _need(question.target_loss)
     loss = np.array([target])
     caps = question.list_caps()
@@ -291,7 +292,7 @@ def _route_by_given(given: _Given) -> Route:
 def _route_within(
     problem: Problem, question: Question, given: _Given, route: Route, cap: Cap, near: float
 ) -> Route:
-    """The way to the target takes more training than a cap allows: another way, or none."""
+    """Replace a route to the target that takes more training than a cap allows, or refuse."""
     loss = np.array([_need(question.target_loss)])
     if route.kind == "loss" and problem.served > 0.0:
         params = find_cheapest_params(problem.ignore_service(), loss, np.array([near]))
@@ -324,7 +325,7 @@ def _find_lowest_loss(problem: Problem, given: _Given, route: Route, flops: floa
 
 
 def _refuse_target(problem: Problem, given: _Given, target: float, near: float) -> QueryError:
-    """Nothing reaches the target."""
+    """Return the error for a target that nothing reaches."""
     far = 1e15 * near  # beyond every answer, and small enough to cube in double precision
     if given.names:
         what = " and ".join(given.names)
@@ -360,7 +361,7 @@ def _stay_within(problem: Problem, loss: FloatArray, flops: float, near: FloatAr
 
 
 def _get_tokens_of(given: _Given) -> Callable[[FloatArray], FloatArray] | None:
-    """D as a function of N, where D or D/N is given."""
+    """D as a function of N; None if neither D nor D/N is given."""
     if given.tokens is not None:
         tokens = given.tokens
         return lambda params: np.full(params.shape, tokens)

@@ -1,12 +1,12 @@
-"""What the same loss costs at other sizes: the flat basin, halves and doubles, cost of training
-against cost of service, and the shapes that can be built.
+"""What the same loss costs at other sizes: the flat basin, half and twice the size, the cost of
+training against the cost of service, and the shapes that can be built.
 
 Everything is compared at one loss ℓ, so that every penalty is compute:
 
     cost(N) = c(N) · (D(N, ℓ) + D_inf / 3),   D(N, ℓ) the tokens with which N parameters reach ℓ.
 
-A model smaller than the cheapest to train costs more to train and less to serve; larger ones cost
-more of both. So the Pareto table goes from the cheapest to train downwards.
+A model smaller than the cheapest to train costs more to train and less to serve; a larger one costs
+more to do both. So the Pareto table goes downwards from the model that is cheapest to train.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _PARETO_REACH = 12.0
 
 
 def find_basin(problem: Problem, params: float, loss: float, least: float) -> tuple[float, float]:
-    """N below and above `params` at which `loss` costs COMPUTE_PENALTY more than there, where it
-    costs `least` [FLOPs]."""
+    """N below and above `params` at which `loss` costs COMPUTE_PENALTY more than `least` [FLOPs],
+    its cost at `params`."""
     centre, wanted = np.full(2, params), np.full(2, loss)
     most = np.full(2, (1.0 + COMPUTE_PENALTY) * least)
     edge = find_edge(problem, wanted, most, centre, centre * np.exp([-_BASIN_REACH, _BASIN_REACH]))
@@ -68,7 +68,7 @@ def weigh_sizes(
         question: What was asked.
         answer: N, D, C and loss.
         serving: Bytes of a served model.
-        is_free: Whether nothing but budget or target led to the answer's N, so that it is the
+        is_free: Whether budget or target alone decided the answer's N, so that it is the
             cheapest.
     """
     if answer.loss is None:
@@ -110,7 +110,7 @@ def weigh_sizes(
 def count_spending(
     problem: Problem, question: Question, answer: Allocation, serving: Serving
 ) -> Spending:
-    """What the answer costs in the question's own units."""
+    """Compute what the answer costs in the question's own units."""
     per_token = SERVING_SHARE * _count_per_token(problem, answer.params)
     served = None if question.inference_tokens is None else question.inference_tokens * per_token
     hours = days = dollars = None
@@ -140,9 +140,9 @@ def choose_shape(
     ladder: Sequence[ModelShape],
     convention: CountConvention,
 ) -> BuildableShape | None:
-    """The rung that reaches the answer's loss at the least cost, of those that memory holds; where
-    the question says N, D or D/N, the one nearest to the answer's N (within the budget where D is
-    given). None where none fits."""
+    """The rung that reaches the answer's loss at the least cost, of those that fit the memory. If
+    the question gives N, D or D/N, the rung nearest to the answer's N (within the budget if D is
+    given). None if no rung fits."""
     rungs = [rung for rung in ladder if _fits(rung, question, answer)]
     if not rungs or answer.loss is None:
         return None
@@ -177,10 +177,10 @@ def choose_shape(
 
 
 def fill_ladder(params: FloatArray, per_token: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Sizes between the rungs, and what a token costs there [FLOP] if the rungs' own costs are
-    joined by straight lines in the logarithms; the rungs themselves are among them.
+    """Rungs and sizes between them, with the cost of a token [FLOP] interpolated linearly between
+    the rungs' own costs in log-log space.
 
-    What a shape is compared with: the cost model's smooth course differs from a shape's own cost by
+    A shape is compared with these, since the smooth cost model differs from a shape's own cost by
     several per cent, either way.
 
     Args:
@@ -201,7 +201,7 @@ def _list_pareto(
     least: float,
     serving: Serving,
 ) -> tuple[ParetoRow, ...]:
-    """Rows from N `cheapest`, whose training reaches the loss for `least` FLOPs, downwards."""
+    """Rows downwards from N = `cheapest`, whose training reaches the loss for `least` FLOPs."""
     if not math.isfinite(cheapest):
         return ()
     flops, wanted = least * np.array(_PARETO), np.full(len(_PARETO), loss)
@@ -237,7 +237,7 @@ def _list_pareto(
 
 
 def _fits(rung: ModelShape, question: Question, answer: Allocation) -> bool:
-    """Whether memory holds the rung, and the budget its training where D is given."""
+    """Return whether the rung fits the memory and, if D is given, its training fits the budget."""
     memory, caps = question.serving_memory, question.list_caps()
     if memory is not None and count_total_params(rung) * question.bytes_per_param > memory:
         return False
