@@ -1,10 +1,10 @@
 """How a recipe moves the exponent: sweeps of one grid compared by a in N* ∝ C^a.
 
 Kaplan et al. (2001.08361) found a = .73, Hoffmann et al. (2203.15556) .50. Porian et al.
-(2406.19146) walked from the one to the other: .835 as Kaplan counted and trained, .706 with the
+(2406.19146) bridged the two in steps: .835 as Kaplan counted and trained, .706 with the
 head's FLOPs, .602 with a short warmup, .571 with a decay that ends where the run does, .497 tuned.
-Here each recipe is a sweep of its own over the same cells, so whatever moves a is the recipe; and
-the first step, the head, is a matter of counting: the same runs, N and C with it and without.
+Here each recipe is a sweep of its own over the same cells, so only the recipe can move a. The first
+step, the head, is a matter of counting: the same runs, with the head in N and C and without it.
 
     a(C_low, C_high) = ln(N*(C_high) / N*(C_low)) / ln(C_high / C_low)    of each law's frontier
 """
@@ -35,12 +35,12 @@ class Trained:
 
     Attributes:
         recipe: Its name.
-        sets: What it does not leave to the rules: key -> value.
+        sets: Settings that it fixes instead of leaving them to the rules: key -> value.
         fit: Fit of its runs.
         headless: The same runs fitted with N without embeddings and head, C without the head's
             FLOPs, as Kaplan et al. did.
-        counted: Exponents by minima at equal C under both counts, the whole one first; None where
-            the runs carry none.
+        counted: Exponents by minima at equal C under both counts, the full count first; None if
+            the runs have too few minima.
         lowest: Declared budget [FLOPs] -> lowest measured loss there [nats/token].
     """
 
@@ -67,16 +67,16 @@ class Exponent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipePoint:
-    """What one recipe's runs say.
+    """Results of one recipe's runs.
 
     Attributes:
-        recipe, sets: Which.
+        recipe, sets: Its name and the settings it fixes.
         law: a of the law's frontier (Approach 3).
-        minima: a of the line through the IsoFLOP minima (Approach 2); None where they carry none.
+        minima: a of the line through the IsoFLOP minima (Approach 2); None if there are too few.
         headless: a of the law's frontier with N and C counted without the head; None without one.
-        headless_minima: The same by minima at equal C; None where the runs carry none.
+        headless_minima: The same by minima at equal C; None if there are too few.
         params: N* of the law at the largest budget all recipes share.
-        measured: Lowest measured loss of that budget [nats/token]; None where there is none.
+        measured: Lowest measured loss of that budget [nats/token]; None if no run has it.
         failed: Codes of the checks that failed.
     """
 
@@ -93,11 +93,11 @@ class RecipePoint:
 
 @dataclass(frozen=True, slots=True)
 class ExponentChange(Exponent):
-    """How far a moves, by one method: a after, less a before, and its interval."""
+    """Change of a by one method: a after the step minus a before it, and its interval."""
 
     @property
     def sure(self) -> bool | None:
-        """Whether the interval leaves out zero; None without one."""
+        """True if the interval excludes zero; None without an interval."""
         return None if self.interval is None else self.interval.low * self.interval.high > 0.0
 
     def to_contract(self) -> dict[str, Any]:
@@ -107,13 +107,13 @@ class ExponentChange(Exponent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """From one way to the next.
+    """A step from one recipe, or way of counting, to the next.
 
     Attributes:
         before, after: Names of recipes; for the first step, of ways of counting.
-        law: ExponentChange of a by the laws.
-        minima: By the IsoFLOP minima, which follow an error that is no power of N or D where a law
-            cannot; None where one of the two has none.
+        law: Change of a by the laws.
+        minima: Change of a by the IsoFLOP minima, which can follow an error that is not a power
+            of N or D, as a law cannot; None if one of the two recipes has none.
     """
 
     before: str
@@ -129,7 +129,7 @@ class RecipeComparison:
     Attributes:
         points: One for each recipe with a law.
         steps: Counting the head for the first of them, then each recipe in place of the one before.
-        flops: Largest budget that all share; None where they declare none.
+        flops: Largest budget that all share; None if they declare none.
         level: Probability of each interval.
         left_out: Recipes without a frontier, and why.
     """
@@ -258,7 +258,7 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
 
 
 def _compare_counts(one: Trained) -> ExponentChange | None:
-    """What counting the head does by minima at equal C, both counts with the same noise."""
+    """Change of a that counting the head makes, by minima at equal C, with the same noise."""
     if one.counted is None:
         return None
     whole, headless = one.counted
@@ -267,7 +267,7 @@ def _compare_counts(one: Trained) -> ExponentChange | None:
 
 
 def _compare(line: Frontier, other: Frontier, shuffle: int | None) -> ExponentChange:
-    """From one line to another; draws are paired as they are, or at random by the seed."""
+    """Change from one line to another; draws are paired in order, or shuffled by the seed."""
     value = other.a - line.a
     count = min(len(line.draws), len(other.draws))
     if count < 2 or line.intervals is None:

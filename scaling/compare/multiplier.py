@@ -11,7 +11,7 @@ better recipe. L* is the lowest loss along each table's own cost model.
 
 Where the tables share cells (the same N and D, or a group), a bootstrap draw takes a cell in both
 or in neither, so that noise which both runs of it have (initialisation, order of the data) cancels
-in m: at a correlation of .9 the interval is less than half as wide (benchmarks/pairs.py).
+in m. At a correlation of .9 the interval is less than half as wide (benchmarks/pairs.py).
 
 Whether the exponents are shared is a likelihood-ratio test in the Huber objective's units
 (identification.py): 2·ΔF/τ is χ² with two degrees of freedom, whose tail is e^(−ΔF/τ).
@@ -62,10 +62,10 @@ class Comparison:
 
     Attributes:
         names: Names of the tables, A and B.
-        families: Families of their models; None where a table does not say.
+        families: Families of their models; None if a table does not state it.
         flops: Budget C given to A [FLOPs].
         loss: Lowest loss of each with C [nats/token].
-        multiplier: m(C); inf where B never gets there, 0 where any compute of B is enough.
+        multiplier: m(C); inf if B never reaches A's loss, 0 if any compute of B is enough.
         level: Probability with which each interval should hold the truth.
         multiplier_interval: Interval of the multiplier; None without bootstrap.
         shared: Whether both were fitted with shared exponents.
@@ -73,10 +73,10 @@ class Comparison:
         crossing: Budget at which the better recipe changes, within the data and a decade beyond
             [FLOPs]; None if it does not.
         order_kept: Share of the draws in which no such change happens; None without bootstrap.
-        more_runs: How many times as many runs would tell the recipes apart; 1 where they are
-            told apart, None without bootstrap or where nothing differs.
-        more_flops: What training those that are missing would cost, at the mean cost of the runs
-            there are [FLOPs]; None likewise.
+        more_runs: Factor by which the number of runs must grow to resolve the difference; 1 if it
+            is resolved, None without bootstrap or if nothing differs.
+        more_flops: Cost of training the missing runs, at the mean cost of the existing ones
+            [FLOPs]; None likewise.
         checks: Checks of the comparison.
     """
 
@@ -96,7 +96,7 @@ class Comparison:
     checks: tuple[Check, ...]
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The JSON of `scaling compare`; losses in a unit."""
+        """Return the JSON of `scaling compare`, with losses in the unit of `scale`."""
         interval = self.multiplier_interval
         ends = (
             None if interval is None else [finite_or_none(e) for e in (interval.low, interval.high)]
@@ -301,8 +301,8 @@ def _split_joint(
 def _keep_apart(
     fits: list[ParametricFit], tables: tuple[RunTable, RunTable], bootstrap: int | None, seed: int
 ) -> tuple[_Recipe, ...]:
-    """A law for each. Draws take the cells that the tables share in both or in neither; where there
-    are none, each table is drawn by itself."""
+    """Each table's own law. Draws take a shared cell in both tables or in neither; without shared
+    cells each table is drawn by itself."""
     draws = [np.empty((0, fit.coefficients.size)) for fit in fits]
     if bootstrap is not None:
         cluster = join_clusters(*tables)
@@ -331,7 +331,7 @@ def _lowest_loss(letters: FloatArray, recipe: _Recipe, flops: FloatArray) -> Flo
 def _find_multiplier(
     letters: list[FloatArray], recipes: tuple[_Recipe, ...], flops: float
 ) -> FloatArray:
-    """m of each draw: a search in ln C_B, as L* falls with C."""
+    """m of each draw, by a search in ln C_B, since L* falls with C."""
     target = _lowest_loss(letters[0], recipes[0], np.array([flops]))
     centre = math.log(flops)
     low = np.full(target.shape, centre - _REACH)
@@ -359,7 +359,7 @@ def _find_gap(
 
 
 def _count_more_runs(multiplier: float, interval: Interval) -> float | None:
-    """Intervals shrink with the root of the number of runs: (half width / |ln m|)²."""
+    """Factor of runs needed, (half width / |ln m|)²: intervals shrink as 1/√runs."""
     if not (math.isfinite(multiplier) and 0 < interval.low < math.inf):
         return None
     if not math.isfinite(interval.high):

@@ -1,15 +1,15 @@
-"""One set of runs, two ways of counting: the exponent of N*(C) by minima at equal C under either.
+"""The exponent of N*(C) under two ways of counting the same runs, by minima at equal C.
 
-Runs of one budget cost the same only as the grid counted C. Under another count their C differ, and
-no parabola goes through them. So the losses of each size are interpolated along its own tokens, and
-read off at the same C for all sizes (as Porian et al. 2024, arXiv:2406.19146, sec. 3, read training
-curves; here from finished runs):
+Runs of one budget cost the same only under the grid's own count of C. Under another count their C
+differ, and no parabola goes through them. So the losses of each size are interpolated along its own
+tokens and read off at the same C for all sizes (Porian et al. 2024, arXiv:2406.19146, sec. 3, do so
+with training curves; here from finished runs):
 
     ln L of one size = quadratic in ln C          fitted to its runs, read between them only
     ln L at one C    = quadratic in ln N          lowest at N*(C), sizes as in Approach 2
     ln N*(C)         = a · ln C + constant        over several C
 
-Both counts go through the same steps with the same noise, so what lies between them is counting.
+Both counts go through the same steps with the same noise, so they differ by the counting alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class CountedExponent:
 
     Attributes:
         a: The exponent.
-        draws: Draws with other noise, shape (count,); NaN where too few minima were left.
+        draws: a under redrawn noise, shape (count,); NaN where too few minima were left.
         flops: Lowest and highest C that has a minimum [FLOPs].
     """
 
@@ -45,7 +45,7 @@ class CountedExponent:
 def count_both_ways(
     table: RunTable, other: RunTable, *, draws: int, seed: int = 0
 ) -> tuple[CountedExponent, CountedExponent] | None:
-    """The exponents of the same runs under two counts; None where either has too few minima.
+    """The exponents of the same runs under two counts; None if either has too few minima.
 
     Args:
         table, other: The same runs in the same order, with other N and C.
@@ -72,7 +72,7 @@ def count_both_ways(
 def _trace(
     log_n: FloatArray, log_c: FloatArray, losses: FloatArray, sizes: IntArray
 ) -> tuple[FloatArray, tuple[float, float]]:
-    """a for each row of losses, shape (k,), and the range of C behind the first."""
+    """a for each row of losses, shape (k,), and the range of C behind the first row's."""
     members = [np.flatnonzero(sizes == size) for size in range(int(sizes.max()) + 1)]
     members = [rows for rows in members if np.unique(log_c[rows]).size > 1]
     if len(members) < _MIN_SIZES:
@@ -114,7 +114,7 @@ def _find_minimum(
 
 
 def _read_off(at: float, log_c: FloatArray) -> FloatArray:
-    """Weights of the runs of one size in its quadratic (line, with two C) at `at`."""
+    """Weights of the runs of one size in its quadratic (a line for two C), evaluated at `at`."""
     degree = min(2, np.unique(log_c).size - 1)
     powers = np.arange(degree + 1)
     centre = log_c.mean()

@@ -58,10 +58,10 @@ class VocabularyPoint:
     """One vocabulary at one budget.
 
     Attributes:
-        tokenizer, vocab_size: Which.
-        bits: At its own optimum, by its law [bits/byte].
+        tokenizer, vocab_size: The vocabulary's tokenizer and size.
+        bits: Loss at its own optimum, by its law [bits/byte].
         interval: Interval of `bits`; None without bootstrap.
-        measured: Lowest loss of a run of this budget [bits/byte]; None where there is none.
+        measured: Lowest loss of a run of this budget [bits/byte]; None if there is none.
         params, tokens: Its optimum N*, D*.
         text_bytes: Bytes of training text in D*.
     """
@@ -81,12 +81,12 @@ class BudgetChoice:
     """The vocabularies at one budget, ascending in size.
 
     Attributes:
-        flops: C.
-        points: One for each.
+        flops: Budget C [FLOPs].
+        points: One for each vocabulary.
         best: Tokenizer of the lowest bits per byte by law.
-        share: Share of the draws in which it is the lowest; None without bootstrap.
-        at_edge: It is the smallest or the largest that was tried.
-        beyond: C lies outside the budgets that were trained.
+        share: Share of the draws in which `best` is the lowest; None without bootstrap.
+        at_edge: Whether `best` is the smallest or the largest that was tried.
+        beyond: Whether C lies outside the trained budgets.
     """
 
     flops: float
@@ -102,7 +102,7 @@ class VocabularyComparison:
     """Tokenizers compared over budgets.
 
     Attributes:
-        choices: By ascending budget.
+        choices: One for each budget, ascending.
         level: Probability of each interval.
         context_bytes: Tokenizer -> bytes of text in a window, on average.
         left_out: Tokenizers without a law, and why.
@@ -199,8 +199,8 @@ def _evaluate(one: Candidate, flops: FloatArray) -> tuple[FloatArray, FloatArray
 
 
 def _draw(one: Candidate, flops: FloatArray, seed: int) -> FloatArray | None:
-    """Bits per byte of each bootstrap draw, shape (draws, budgets), in an order of its own: those
-    of two sweeps were made with the same weights, and must not look as if they shared noise."""
+    """Bits per byte of each bootstrap draw, shape (draws, budgets), shuffled by the seed: draws of
+    two sweeps use the same weights and must not look as if they shared noise."""
     if not one.fit.draws:
         return None
     assert one.fit.law is not None
