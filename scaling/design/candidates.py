@@ -43,12 +43,13 @@ def list_candidates(
     prior: PriorLaw,
     cost: CostModel,
 ) -> list[RunSpec]:
-    """What could be trained for a forecast: rungs around the optimum of budgets up to the spend
-    (the forecast, or what the text feeds, where that is less), down to a ten thousandth of that.
+    """List runs that could be trained for a forecast: rungs around the optimum of each budget, from
+    the largest (the least of the spend, the forecast and what the text feeds) down to a ten
+    thousandth of it.
 
-    A candidate has the recipe and is refused for the reasons that the sweep's own cells have. Nor
-    is one offered that a check would fault: too few steps, repeated text, or more memory than the
-    machine has.
+    A candidate has the sweep's recipe and is refused for the same reasons as the sweep's own cells.
+    Candidates that a check would fault are left out too: those with too few steps, repeated text,
+    or more memory than the machine has.
     """
     largest = min(spend, forecast, _find_fed_budget(prior, cost, facts))
     budgets = np.geomspace(largest / SMALLEST_SHARE, largest, BUDGETS)
@@ -104,7 +105,7 @@ def _find_fed_budget(prior: PriorLaw, cost: CostModel, facts: CorpusFacts) -> fl
 
 
 def place_runs(runs: Sequence[RunSpec], *, times: int) -> Points:
-    """Runs as places that cost what `times` seeds of them cost."""
+    """Turn runs into points; each costs as much as `times` seeds of the run."""
     return Points(
         params=np.array([count_matmul_params(run.shape) for run in runs], dtype=np.float64),
         tokens=np.array([run.tokens for run in runs], dtype=np.float64),
@@ -113,8 +114,8 @@ def place_runs(runs: Sequence[RunSpec], *, times: int) -> Points:
 
 
 def list_targets(prior: PriorLaw, forecast: float, cost: CostModel) -> Points:
-    """The optimum at the forecast budget, and models half and twice as large there: what decides
-    its loss and its N*."""
+    """The optimum at the forecast budget, and models half and twice as large at that budget: these
+    decide its loss and its N*."""
     best = float(find_truth(prior, [forecast], cost)[0][0])
     params = best * np.array([0.5, 1.0, 2.0])
     return Points(

@@ -1,10 +1,10 @@
 """What to change in a sweep so that it can say more, and what that costs.
 
-A declared set of changes is tried, each up to `MOST` times over: another budget above, below, two
+A fixed set of changes is tried, each up to `MOST` times: another budget above, another below, two
 more sizes per budget, every cell with another seed, a wider span (×1.5). A changed sweep is planned
-as the sweep is, so that what cannot be trained is not counted, and its interval is that of
+like the sweep itself, so that runs that cannot be trained are not counted. Its interval is that of
 `allocate` on refits of its losses with redrawn noise. These refits start at the law they were drawn
-from and are not bootstrapped: quick, and compared with the unchanged sweep treated alike.
+from and are not bootstrapped: this is quick, and the unchanged sweep is treated alike.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ class Change:
 
     Attributes:
         name: What is changed, for people.
-        times: How often over.
+        times: How many times the change is applied.
         extra_flops: Training FLOPs of the runs that it adds.
-        extra_runs: How many.
+        extra_runs: How many runs it adds.
         params_ratio, loss_ratio: Width of the interval of N* and of the loss, over that of the
             sweep as it is.
     """
@@ -59,7 +59,7 @@ class Change:
     loss_ratio: float
 
     def to_contract(self) -> dict[str, Any]:
-        """One of `changes` in the JSON of `scaling plan --simulate`."""
+        """Return an entry of `changes` in the JSON of `scaling plan --simulate`."""
         return dataclasses.asdict(self)
 
 
@@ -73,7 +73,7 @@ def try_changes(
     discrepancy: Discrepancy,
     level: float = 0.9,
 ) -> tuple[Change, ...]:
-    """Every declared change, in the order of this file, fewest times first.
+    """Try every change, in the order of this file, fewest times first.
 
     Args:
         spec: The sweep as it is.
@@ -85,7 +85,7 @@ def try_changes(
         level: Probability of each interval.
 
     Returns:
-        The changes whose design has an answer; none where the sweep as it is has none.
+        The changes whose design has an answer; none if the sweep as it is has no answer.
     """
     cells = plan_sweep(spec, facts).cells
     before = {cell.run.run_id: cell.run for cell in cells}
@@ -122,7 +122,7 @@ def try_changes(
 
 
 def list_changes(spec: SweepSpec) -> Iterator[tuple[str, int, SweepSpec]]:
-    """(name, times, the changed sweep); a grid that is not of budgets is only seeded again."""
+    """Yield (name, times, changed sweep); a grid without budgets only gets further seeds."""
     for times in range(1, MOST + 1):
         free = [seed for seed in range(times + len(spec.seeds)) if seed not in spec.seeds]
         seeds = (*spec.seeds, *free[:times])
@@ -160,7 +160,7 @@ def find_halving(changes: Sequence[Change], quantity: str) -> Change | None:
 def _answer(
     table: RunTable, prior: PriorLaw, flops: float, discrepancy: Discrepancy, level: float
 ) -> Allocation | None:
-    """What `allocate` says of a design; None where it carries no law."""
+    """Answer of `allocate` for a design; None if the design carries no law."""
     delta = max(DEFAULT_DELTA, HUBER_EFFICIENCY * prior.sigma)
     fit = fit_runs(
         table,

@@ -1,12 +1,12 @@
-"""What a design will be able to say: its losses drawn from a prior law, through the actual fitter.
+"""What a design can be expected to tell: its losses are drawn from a prior law and fitted.
 
     losses ~ law · exp(σ·noise)   →   fit_runs   →   allocate   →   interval, checks     many times
 
 The expected interval is the median, over the draws, of the intervals that `allocate` would print,
-laid around the prior's own answer; beside it stands how often they hold that answer, and which
-checks would fail how often. Losses drawn from a law show neither how wrong the law is beyond the
-data nor the error of the held-out set: the draws' intervals hold both as the prior's own runs
-showed them, where there are such runs.
+centred on the prior's own answer. Reported beside it: how often the intervals hold that answer, and
+how often each check fails. Losses drawn from a law show neither how wrong the law is beyond the
+data nor the error of the held-out set, so the draws' intervals take both from the prior's own runs
+if there are any.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _QUANTITIES = ("params", "tokens", "loss")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedAnswer:
-    """What the design will say of one budget.
+    """What the design is expected to tell about one budget.
 
     Attributes:
         flops: The budget.
         params, tokens, loss: The prior law's own answer.
-        intervals: Expected interval by quantity; None where no draw had one.
+        intervals: Expected interval by quantity; None if no draw had one.
         held: Share of the draws whose interval holds the answer, by quantity.
-        widths: Median of ln high − ln low, by quantity; None as in `intervals`.
+        widths: Median of ln high − ln low, by quantity; None if no draw had an interval.
     """
 
     flops: float
@@ -61,7 +61,7 @@ class ExpectedAnswer:
     widths: dict[str, float | None]
 
     def to_contract(self) -> dict[str, Any]:
-        """One of `answers` in the JSON of `scaling plan --simulate`."""
+        """Return an entry of `answers` in the JSON of `scaling plan --simulate`."""
         return {
             "flops": self.flops,
             "params": self.params,
@@ -78,16 +78,17 @@ class ExpectedAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """What a design will be able to say.
+    """What a design can be expected to tell.
 
     Attributes:
-        prior: What was believed.
+        prior: The prior law.
         draws: How often the losses were drawn.
         answered: Share of the draws that gave a usable fit.
         level: Probability of each interval.
         answers: One for each budget asked for.
-        gates: Share of the draws in which a check fails, by code; those that never do are left out.
-        discrepancy: Model error beyond the data, as the fits measured it, pooled.
+        gates: Share of the draws in which a check fails, by code; checks that never fail are left
+            out.
+        discrepancy: Model error beyond the data as measured by the fits, pooled.
     """
 
     prior: PriorLaw
@@ -102,11 +103,11 @@ class Expectation:
 def tabulate_expected(
     cells: Sequence[Cell], prior: PriorLaw, *, facts: CorpusFacts, cost: CostModel
 ) -> RunTable:
-    """The table that a plan's finished runs would make, were there no noise.
+    """The table that a plan's finished runs would make without noise.
 
     Args:
-        cells: The plan's; brackets enter no fit, and a run named twice counts once.
-        prior: Gives the losses; N counted as `matmul`.
+        cells: The plan's cells; brackets enter no fit, and a run named twice counts once.
+        prior: Law that gives the losses; N counted as `matmul`.
         facts: Facts of the corpus.
         cost: FLOPs per token of the sweep's ladder.
     """
@@ -137,7 +138,7 @@ def tabulate_expected(
 
 
 def _list_recipes(runs: Sequence[RunSpec]) -> dict[str, Any]:
-    """Columns of what the recipe decided."""
+    """The columns that the recipe decides."""
     columns = {
         "learning_rate": [run.recipe.learning_rate for run in runs],
         "batch_tokens": [run.recipe.batch_sequences * run.shape.seq_len for run in runs],
@@ -157,15 +158,15 @@ def simulate_design(
     seed: int = 0,
     draws: int = DRAWS,
 ) -> Expectation:
-    """Draw the losses of a design and fit them, as often as asked.
+    """Draw the losses of a design and fit them, `draws` times.
 
     Args:
-        table: From `tabulate_expected`: the design, with losses without noise.
-        prior: What losses are drawn from.
+        table: The design with noise-free losses, from `tabulate_expected`.
+        prior: Law and noise that losses are drawn from.
         flops: Budgets to answer for [FLOPs].
         level: Probability of each interval.
         seed: Seeds the draws.
-        draws: How many.
+        draws: Number of draws.
     """
     rng = np.random.default_rng(seed)
     truth = find_truth(prior, flops, table.cost)
@@ -200,7 +201,7 @@ def find_truth(
 
 
 def pool_discrepancies(fits: Sequence[Fit]) -> Discrepancy:
-    """Rates of model error of several fits, as one distribution."""
+    """Pool the rates of model error of several fits into one distribution."""
     found = [fit.discrepancy for fit in fits if fit.discrepancy]
     rates = sorted(rate for one in found for rate in one.rates)
     below = float(np.mean([one.below for one in found])) if found else 0.5
@@ -208,7 +209,7 @@ def pool_discrepancies(fits: Sequence[Fit]) -> Discrepancy:
 
 
 def _believe(fit: Fit, prior: PriorLaw) -> Fit:
-    """The fit of a draw with what the prior's runs say and no draw can."""
+    """The fit of a draw, with the errors that only the prior's runs can show."""
     return dataclasses.replace(
         fit,
         evaluation_error=prior.evaluation_error or fit.evaluation_error,
@@ -217,7 +218,7 @@ def _believe(fit: Fit, prior: PriorLaw) -> Fit:
 
 
 def _ask(fit: Fit, flops: float) -> Allocation | None:
-    """The answer; None where the fit has none."""
+    """The answer at a budget; None if the fit has none."""
     try:
         return allocate(fit, flops, approach="parametric", far=True)
     except NoFitError:

@@ -1,4 +1,4 @@
-"""A forecast by the runs near it: Chinchilla's law, each run weighted by how far it lies away.
+"""A forecast by the runs near it: Chinchilla's law with each run weighted by its distance.
 
 A run at x is believed to measure ln L(x) with variance
 
@@ -6,14 +6,14 @@ A run at x is believed to measure ln L(x) with variance
 
 where σ is the noise of a run, t the place of the forecast and τ the rate of model error, in ln L
 per root decade of compute (a decade of N or of D counts as two of compute;
-fitting/discrepancy.py). Far runs still say how losses bend, near ones how high they lie. So
-weighted, with Huber's loss and with a prior on both exponents,
+fitting/discrepancy.py). Far runs still inform the curvature of the loss, near runs its level. With
+these weights, Huber's loss and a prior on both exponents,
 
     ln α, ln β ~ Normal(ln .35, .3),
 
 the law is fitted on a grid of exponents: at each node E, A and B follow linearly, none negative.
-The forecast is the mean over nodes by their posterior weight; no single law is behind it, and no
-split of a budget follows from it.
+The forecast is the mean over nodes by their posterior weight. It corresponds to no single law and
+gives no split of a budget.
 
 Chosen on seven public tables (benchmarks/suggest.py; decision 0080), where it forecasts
 better than an unweighted fit from the same runs, many or few. Errors are taken as independent: with
@@ -49,10 +49,10 @@ _LEAST_LOSS = 1e-12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NearForecast:
-    """What runs say of the loss at one place.
+    """Forecast of the loss at one place.
 
     Attributes:
-        loss: [nats/token].
+        loss: Forecast loss [nats/token].
         new_run: Interval of the loss of one run there.
     """
 
@@ -61,8 +61,8 @@ class NearForecast:
 
 
 def measure_rate(fit: Fit) -> float:
-    """Root mean square of the rates of model error that a fit's runs show; without, that of public
-    tables."""
+    """Root mean square of the rates of model error that a fit's runs show, or else of those of
+    public tables."""
     if fit.discrepancy is None:
         return DEFAULT_RATE
     return float(np.sqrt(np.mean(np.square(fit.discrepancy.rates))))
@@ -86,11 +86,11 @@ def forecast_nearby(
     rate: float,
     level: float = 0.9,
 ) -> NearForecast:
-    """The loss of a run of N parameters on D tokens, by the runs there are.
+    """Forecast the loss of a run of N parameters on D tokens from existing runs.
 
     Args:
         params, tokens, loss: N, D and loss of the runs [nats/token], shape (n,); a thousand of
-            them take some 100 MB for a moment.
+            them need some 100 MB temporarily.
         at: (N, D) of the forecast.
         sigma: Noise of ln loss of one run, positive.
         rate: Model error of ln loss per root decade of compute.
@@ -169,7 +169,7 @@ def _list_nodes() -> tuple[FloatArray, FloatArray, FloatArray]:
 
 
 def _list_columns(alpha: FloatArray, beta: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """What E, A and B are multiplied by at each place, the two scaled to 1 where x = y = 0; shape
+    """Factors of E, A and B at each place, those of A and B scaled to 1 at x = y = 0; shape
     (k, n, 3)."""
     ones = np.ones((alpha.size, x.size))
     return np.stack((ones, np.exp(-alpha[:, None] * x), np.exp(-beta[:, None] * y)), axis=2)

@@ -1,12 +1,12 @@
-"""PriorLaw: what is believed of the losses before they are measured, and of their noise.
+"""PriorLaw: the law and noise assumed for the losses before they are measured.
 
-Without runs it is a published law, moved to the scale of the sweep. Of the published law are kept
-the exponents and the parts of the loss at the middle of the data that it was fitted to: .707 floor,
+Without runs it is a published law, moved to the scale of the sweep. The exponents of the published
+law are kept, and the parts of the loss at the middle of the data that it was fitted to: .707 floor,
 .151 from N, .143 from D (E = 1.8172, A = 477.8, B = 2143.4, alpha = .3473, beta = .3672 at
-8.6e19 FLOPs, the geometric mean of its 240 runs). That middle is put where the sweep file expects
-the optimum of its middle budget (`grid.prior`). What matters for a design is the loss's relative
-course; its level, which sets nats alone, is .6 of the unigram entropy, as runs of 1e11 FLOPs on
-bytes of Python's library measured.
+8.6e19 FLOPs, the geometric mean of its 240 runs). That middle is moved to where the sweep file
+expects the optimum of its middle budget (`grid.prior`). A design depends on the relative course of
+the loss; its level, which only sets the nats, is .6 of the unigram entropy, as measured by runs of
+1e11 FLOPs on bytes of Python's library.
 
 Source: Besiroglu et al. 2024, arXiv:2404.10102, refitted (decision 0079) to Hoffmann et al. 2022.
 """
@@ -35,7 +35,7 @@ _STEP = 0.01  # step in ln N for the cost's slope
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorLaw:
-    """A law and its noise, as believed.
+    """An assumed law and its noise.
 
     Attributes:
         family: Name of the law.
@@ -44,8 +44,7 @@ class PriorLaw:
         source: Where the law comes from, for people.
         noise_source: Where sigma comes from.
         evaluation_error: Error of ln loss that the prior's runs share; None if unknown.
-        discrepancy: Model error beyond the data, as the prior's runs showed it; None where there
-            are none.
+        discrepancy: Model error beyond the data as shown by the prior's runs; None without runs.
     """
 
     family: str
@@ -70,7 +69,7 @@ class PriorLaw:
 def scale_published_law(
     *, params: float, flops: float, cost: CostModel, unigram_entropy: float, sigma: float | None
 ) -> PriorLaw:
-    """The published law moved to where a sweep is.
+    """The published law moved to the scale of a sweep.
 
     Args:
         params: N expected to be best ...
@@ -108,16 +107,16 @@ def scale_published_law(
 
 
 def read_prior(fit: Fit, *, sigma: float | None, answering: bool = False) -> PriorLaw:
-    """What a fit so far says.
+    """The prior law given by a fit of the runs finished so far.
 
     Args:
         fit: Fit of the finished runs.
         sigma: Noise as stated; None: of its replicates, else of its residuals.
-        answering: Whether the ensemble that answers is believed in place of the law.
+        answering: Whether to take the ensemble that answers in place of the law.
 
     Raises:
-        NoFitError: It has no law that losses could be drawn from.
-        UsageError: Its runs show no noise and none is stated.
+        NoFitError: The fit has no law that losses could be drawn from.
+        UsageError: The runs show no noise and none is stated.
     """
     fit = fit.answering if answering else fit
     if fit.law is None or fit.status in ("failed", "not_converged"):

@@ -1,18 +1,18 @@
 """Which runs to add: those that leave the forecast with the least expected squared error.
 
-The forecast is that of nearness.py: the law is fitted with weights, and a run counts the less the
-further it lies from the forecast, for laws bend. Of a set S of runs, linear in the coordinates θ of
-a law, its expected error is
+The forecast is that of nearness.py: the law is fitted with weights, and a run counts for less the
+further it lies from the forecast, since laws bend. The expected error after a set S of runs,
+linearised in the coordinates θ of a law, is
 
     error²(t; S) = g' (J' W J + Λ)⁻¹ g,    g = ∂ ln L(t) / ∂ θ,   J = ∂ ln L / ∂ θ at the runs
 
-with W the weights 1/(σ² + τ²·distance) and Λ the prior, averaged over targets t and laws that are
-believed. With τ = 0 this is V-optimality.
+with W the weights 1/(σ² + τ²·distance) and Λ the prior, averaged over the targets t and the assumed
+laws. With τ = 0 this is V-optimality.
 
-Chosen within a spend: one by one, always the run that lowers the error most, with money left for
-as many distinct cells as a fit needs; then runs are exchanged while that helps. Without model error
-the same search spends its budget on cheap runs far away: see `benchmarks/suggest.py` and
-docs/decisions/0080-suggest-near.md.
+Runs are chosen within a spend: first one by one, always the run that lowers the error most, keeping
+enough for as many distinct cells as a fit needs; then runs are exchanged while that lowers the
+error. Without model error the same search spends its budget on cheap runs far away: see
+`benchmarks/suggest.py` and docs/decisions/0080-suggest-near.md.
 
 Source: V-optimality and exchange, Atkinson, Donev & Tobias 2007, Optimum Experimental Designs,
 ch. 10 and 12; choosing runs for the error in a target region, Li et al. 2026, arXiv:2604.22753,
@@ -45,7 +45,7 @@ _ENOUGH = 1.0 - 1e-9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Points:
-    """Runs as places: N, D and C [FLOPs], each of shape (n,)."""
+    """Places of runs: N, D and C [FLOPs], each of shape (n,)."""
 
     params: FloatArray
     tokens: FloatArray
@@ -62,8 +62,8 @@ class Suggestion:
     Attributes:
         chosen: Rows of the candidates, cheapest first.
         flops: Total FLOPs.
-        error_before, error_after: Expected relative error of the forecast's loss, root mean square;
-            before: None where nothing is done yet.
+        error_before, error_after: Expected relative error of the forecast's loss, root mean square,
+            without and with the chosen runs; `error_before` is None if no run is finished.
     """
 
     chosen: tuple[int, ...]
@@ -82,16 +82,16 @@ def suggest_runs(
     rate: float = DEFAULT_RATE,
     done: Points | None = None,
 ) -> Suggestion:
-    """The candidates to train for a forecast.
+    """Choose the candidates to train for a forecast.
 
     Args:
-        candidates: What could be trained.
-        targets: Where the loss is forecast.
-        spend: FLOPs at most.
-        laws: Coefficients of Chinchilla laws, equally believed, shape (k, 5).
+        candidates: Runs that could be trained.
+        targets: Places where the loss is forecast.
+        spend: FLOPs to spend at most.
+        laws: Coefficients of Chinchilla laws, equally likely, shape (k, 5).
         sigma: Noise of ln loss of one run.
         rate: Model error per root decade.
-        done: Runs there are already.
+        done: Runs that are finished.
 
     Raises:
         QueryError: The spend pays for no run, or for fewer cells than a law needs.
@@ -111,7 +111,7 @@ def suggest_runs(
 
 
 class _Search:
-    """Sets of runs and their expected error. Rows: what is done first, then the candidates."""
+    """Sets of runs and their expected error. Rows are the finished runs, then the candidates."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class _Search:
         self._slopes, self._goals = slopes[:, : x.size], slopes[:, x.size :]
 
     def verify_spend(self) -> None:
-        """Raises QueryError where nothing can be chosen."""
+        """Raise QueryError if nothing can be chosen."""
         cheapest = float(self._flops[self._free].min(initial=math.inf))
         if cheapest > self._spend:
             raise QueryError(
@@ -156,15 +156,15 @@ class _Search:
             )
 
     def grow(self, chosen: Sequence[int] = ()) -> list[int]:
-        """Runs added one by one, always the one with the lowest error, while the spend pays for
-        one: no run does harm."""
+        """Add runs one by one, always the one that leaves the lowest error, while the spend allows:
+        no run does harm."""
         grown = list(chosen)
         while (others := self._list_open(grown)).size:
             grown.append(int(others[np.argmin(self.measure_each(grown, others))]))
         return grown
 
     def improve(self, chosen: list[int]) -> list[int]:
-        """Runs exchanged while the error falls; what an exchange saves is spent again."""
+        """Exchange runs while the error falls; FLOPs that an exchange saves are spent again."""
         error = self.measure(chosen)
         for _ in range(_PASSES):
             before = error
@@ -214,8 +214,7 @@ class _Search:
         return open_rows[self._flops[open_rows] <= left * (1.0 + 1e-12)]
 
     def _price_new_cells(self, chosen: Sequence[int], count: int) -> float:
-        """FLOPs of the `count` cheapest cells that are not there yet; infinite if there are
-        fewer."""
+        """FLOPs of the `count` cheapest cells not chosen yet; infinite if there are fewer."""
         have = set(self._cell[self._done + list(chosen)])
         price: dict[int, float] = {}
         for row in self._free:
