@@ -3,9 +3,9 @@
     replace:  write name.<uuid>.tmp · fsync · os.replace · fsync of the folder     last writer wins
     link:     write name.<uuid>.tmp · fsync · os.link    · fsync of the folder     first writer wins
 
-Both were measured to leave no torn file under SIGKILL, and the link to have exactly one winner
-among racing processes. Reads refuse links, anything that is not a plain file, and files that are
-larger than they have any reason to be, so that a stranger's folder can be opened.
+Measurements showed that neither leaves a torn file under SIGKILL, and that the link has exactly one
+winner among racing processes. Reads refuse links, anything that is not a plain file, and files that
+are unreasonably large, so that a stranger's folder can be opened.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, er
 
 
 def explain_fault(error: OSError, path: Path | str) -> EnvironmentFault | None:
-    """The EnvironmentFault behind an OSError; None where the machine is not to blame."""
+    """The EnvironmentFault behind an OSError; None if the machine is not to blame."""
     advice = _FAULTS_OF_THE_MACHINE.get(error.errno or 0)
     if advice is None:
         return None
@@ -55,7 +55,7 @@ def explain_fault(error: OSError, path: Path | str) -> EnvironmentFault | None:
 
 @contextlib.contextmanager
 def blaming_machine(path: Path | str) -> Iterator[None]:
-    """Turns "no space left", "read-only" and their like into an EnvironmentFault naming the path.
+    """Turn "no space left", "read-only" and the like into an EnvironmentFault naming the path.
 
     Raises:
         EnvironmentFault: In place of such an OSError; every other error passes unchanged.
@@ -70,7 +70,7 @@ def blaming_machine(path: Path | str) -> Iterator[None]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless it is there.
+    """Make a folder and its parents unless they exist.
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
@@ -89,7 +89,7 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
     Args:
         path: Final name; its folder exists.
         data: The whole content.
-        sync: False for advice that may be lost (heartbeats): atomic, but not flushed.
+        sync: False for data that may be lost (heartbeats): atomic, but not flushed.
 
     Raises:
         EnvironmentFault: The disk is full, read-only or failing.
@@ -110,10 +110,10 @@ def write_durably(path: Path, data: bytes, *, sync: bool = True) -> None:
 
 
 def link_exclusively(source: Path, target: Path) -> bool:
-    """Give the durable file `source` the name `target`; of all who try, one wins.
+    """Give the durable file `source` the name `target`; of all processes that try, one wins.
 
     Returns:
-        True if this call made `target`, False if it was there before.
+        True if this call made `target`, False if it existed before.
 
     Raises:
         EnvironmentFault: Disk trouble, or a file system without hard links. There is no fallback:
@@ -161,7 +161,7 @@ def digest_file(root: Path, relative: str, *, limit: int | None = None) -> str:
 
     Raises:
         IntegrityError: Not a plain file, reached through a link, or larger than `limit`.
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with _open_plain(root, relative) as descriptor:
@@ -178,7 +178,7 @@ def read_plain(root: Path, relative: str, *, limit: int, own: bool = False) -> b
         root: The results folder, trusted to be where it is.
         relative: Path below it, `/`-separated, without `..`.
         limit: Largest size [bytes] that is read.
-        own: Read only what no other user but root can have written.
+        own: Read only a file that no other user but root can have written.
 
     Raises:
         IntegrityError: Not a plain file, reached through a link, larger than `limit`, or not `own`.
@@ -209,7 +209,7 @@ def read_document(root: Path, relative: str, *, limit: int) -> dict[str, Any]:
 
 
 def refuse_links(root: Path, relative: str) -> None:
-    """Make sure that what is written to root/relative lands below `root`.
+    """Make sure that a file written to root/relative lands below `root`.
 
     Raises:
         IntegrityError: A part of the path below `root` is a link, or no folder.

@@ -1,9 +1,9 @@
-"""Named points in every write and every transition, at which a test may kill or fill the disk.
+"""Named points in every write and transition where a test may kill the process or fill the disk.
 
-    with faults.listening(listener): ...      listener("commit.linked") when the code is there
+    with faults.listening(listener): ...      listener("commit.linked") when the code gets there
 
-A test kills at each time each is reached, and finds the old state or the new one; a new point that
-it does not reach fails it.
+A test kills the process at each point, each time it is reached, and verifies that the old or the
+new state is left. The test fails if there is a point that it does not reach.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _listeners: list[Callable[[str], None]] = []
 
 
 def reach(point: str) -> None:
-    """Say that the code is here; nothing happens unless a test listens."""
+    """Report that the code has reached a point; does nothing unless a test listens."""
     for listener in _listeners:
         assert point in POINTS, point
         listener(point)

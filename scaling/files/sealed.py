@@ -45,7 +45,7 @@ def open_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Body and digest of a sealed document.
 
     Raises:
-        IntegrityError: It is not sealed, was changed since, or is of a newer version.
+        IntegrityError: The document is not sealed, was changed since, or is of a newer version.
     """
     body = dict(document)
     stated = body.pop("sha256", None)
@@ -62,8 +62,8 @@ def open_document(document: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def build_value(kind: type[Any], value: object, where: str) -> Any:
-    """The frozen dataclass `kind` from a JSON object, every field checked against its type; one of
-    type Annotated[..., build] is what `build(value, where)` makes of it.
+    """Build the frozen dataclass `kind` from a JSON object, checking every field against its type;
+    `build(value, where)` makes the value of a field of type Annotated[..., build].
 
     Raises:
         IntegrityError: A field without a default is missing, or one is unknown, of another type,
@@ -83,7 +83,7 @@ def build_value(kind: type[Any], value: object, where: str) -> Any:
 
 
 def _has_default(field: dataclasses.Field[Any]) -> bool:
-    """Whether documents written before the field was thought of may lack it."""
+    """Return whether documents written before the field existed may lack it."""
     return field.default is not dataclasses.MISSING
 
 
