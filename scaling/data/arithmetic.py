@@ -4,8 +4,8 @@
 
 Operands have n digits, the highest first and padded with zeros; the sum has n + 1, its units first,
 so that each digit follows from what stands before it and one carry. Ids: 0 begins a sum, 1 to 10
-are the digits, 11 is +, 12 is =. Sums of no carry, one, … n are equally many. Held-out sums share
-no pair of operands with those that are trained on. Source: Lee et al. 2023, arXiv:2307.03381
+are the digits, 11 is +, 12 is =. Each number of carries, 0 to n, has equally many sums. Held-out
+sums share no pair of operands with those trained on. Source: Lee et al. 2023, arXiv:2307.03381
 (reversed sums, balanced carries).
 """
 
@@ -36,12 +36,12 @@ _BLOCKS = 64
 
 
 def count_example(digits: int) -> int:
-    """Tokens of a sum."""
+    """Number of tokens of a sum."""
     return 3 * digits + 4
 
 
 def count_carries(first: IntArray, second: IntArray, *, digits: int) -> IntArray:
-    """Digits of each sum that carry into the next."""
+    """Number of digits in each sum that carry into the next."""
     carry, carries = np.zeros_like(first), np.zeros_like(first)
     for place in range(digits):
         unit = _BASE**place
@@ -135,7 +135,7 @@ def prepare_arithmetic(
 
 
 def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
-    """See `questions.ask_questions`: the first held-out sums, which are in a random order."""
+    """Questions for `questions.ask_questions`: the first held-out sums, already in random order."""
     seed, digits, examples = key[2:]
     _, held_out = draw_sums(seed, digits, examples)
     asked = held_out[:count]

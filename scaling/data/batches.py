@@ -48,7 +48,7 @@ class BatchOrder:
         return batch
 
     def mark_read(self, steps: int) -> NDArray[np.bool_]:
-        """Which tokens of the training stream the first `steps` steps read, shape (tokens,)."""
+        """Mask of the training tokens that the first `steps` steps read, shape (tokens,)."""
         read = np.zeros(len(self._tokens), dtype=np.bool_)
         left, epoch = steps * self._batch, 0
         while left > 0 and not read.all():
@@ -78,7 +78,7 @@ def list_validation_windows(shards: Shards, *, seq_len: int) -> tuple[IntArray, 
 
 
 def list_windows(tokens: Tokens, *, seq_len: int) -> IntArray:
-    """Those windows of a held-out stream, shape (windows, seq_len + 1)."""
+    """The validation windows of a held-out stream, shape (windows, seq_len + 1)."""
     starts = _list_starts(len(tokens), seq_len)
     return np.asarray(tokens[starts[:, None] + np.arange(seq_len + 1)], dtype=np.int64)
 

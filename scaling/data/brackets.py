@@ -1,4 +1,4 @@
-"""Strings of nested brackets: a grammar whose entropy and whose every sentence are known.
+"""Strings of nested brackets: a grammar of known entropy that can judge every string.
 
     0 ends a string      1 ( 2 ) 3 [ 4 ]      at most DEPTH open at once
 
@@ -6,8 +6,8 @@
     1 … DEPTH − 1      open with probability OPEN, or close what was opened last
     DEPTH open         close
 
-Which kind is opened is a coin. Given all that stands before it a token has a known probability; a
-window of the stream does not show which brackets were open at its start, so that its lowest loss is
+The kind that is opened is a coin flip. Given all tokens before it, a token has a known probability.
+A window of the stream does not show which brackets were open at its start, so its lowest loss is
 that of the filtered stack: α_0(s) ∝ π(s | x_0), α_t ∝ Σ_s α_{t−1}(s) p(x_t | s), π the stationary
 distribution. Source of the language: Chomsky &
 Schützenberger 1963; bounded depth as in Hewitt et al. 2020, arXiv:2010.07515.
@@ -48,9 +48,9 @@ class Stacks:
 
     Attributes:
         probability: Probability of a token after a stack, shape (stacks, VOCABULARY).
-        after: The stack that follows; −1 where the token may not stand there.
+        after: The stack that follows a token; −1 where the token is not allowed.
         step: Joint probability of a token and the next stack, shape (VOCABULARY, stacks, stacks).
-        stationary: Share of the tokens after which each stack is there, shape (stacks,).
+        stationary: Share of the tokens after which each stack occurs, shape (stacks,).
     """
 
     probability: FloatArray
@@ -93,8 +93,8 @@ def list_stacks() -> Stacks:
 
 
 def measure_entropy_rate() -> float:
-    """Entropy of a token given all before it [nats]: no model can be below it on text whose
-    beginning it sees."""
+    """Entropy of a token given all before it [nats], the lowest loss of any model that sees the
+    text from its beginning."""
     stacks = list_stacks()
     shares = stacks.probability
     each = -np.sum(np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-300)), 0.0), axis=1)
@@ -115,7 +115,7 @@ def draw_strings(rng: np.random.Generator, *, chains: int, length: int) -> IntAr
 
 
 def judge_strings(tokens: IntArray) -> FloatArray:
-    """ln p of tokens that follow an end, shape (chains, length): −inf where one may not stand."""
+    """ln p of tokens that follow an end, shape (chains, length); −inf where one is not allowed."""
     stacks = list_stacks()
     logs = np.full(tokens.shape, -np.inf)
     state = np.zeros(len(tokens), dtype=np.int64)
@@ -137,7 +137,7 @@ def filter_stacks(windows: IntArray) -> FloatArray:
 def prepare_brackets(
     corpus: CorpusSpec, *, seq_len: int, cache: Path, base: Path | None = None
 ) -> PreparedCorpus:
-    """Draw the corpus and filter its held-out windows, whose length is part of it."""
+    """Draw the corpus and filter its held-out windows; their length is part of the corpus."""
     tokens = corpus.tokens
     assert tokens is not None
     key = [NAME, BRACKETS_VERSION, corpus.seed, tokens, seq_len]
@@ -193,7 +193,7 @@ def _step(posterior: FloatArray, tokens: IntArray) -> FloatArray:
 
 
 def _find_stationary(step: FloatArray) -> FloatArray:
-    """π = π · step, by iteration; half of it stays where it is, since brackets have a parity."""
+    """Solve π = π · step by iteration; each step keeps half of π, since brackets have a parity."""
     here = np.full(len(step), 1.0 / len(step))
     for _ in range(100_000):
         mixed = 0.5 * (here + here @ step)

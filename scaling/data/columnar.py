@@ -17,7 +17,7 @@ _ROWS_AT_ONCE = 1000
 
 
 def read_parquet_column(path: Path, field: str, problems: list[str]) -> Iterator[tuple[int, Any]]:
-    """(row, value) of one column, rows from 1; what is wrong is added to `problems`.
+    """Yield (row, value) of one column, rows from 1; adds what is wrong to `problems`.
 
     Raises:
         UsageError: pyarrow is not installed.
@@ -49,7 +49,7 @@ def read_parquet_column(path: Path, field: str, problems: list[str]) -> Iterator
 
 
 def _find_size(metadata: Any, field: str) -> int:
-    """What a column takes at least, by the file's own account [bytes]."""
+    """Least size of a column, as the file itself states it [bytes]."""
     groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
     columns = (group.column(at) for group in groups for at in range(metadata.num_columns))
     ours = [one for one in columns if f"{one.path_in_schema}.".startswith(f"{field}.")]
@@ -58,7 +58,7 @@ def _find_size(metadata: Any, field: str) -> int:
 
 
 def _list_cells(column: Any) -> Iterator[Any]:
-    """The values of an Arrow column; those that stand in it once are one object."""
+    """The values of an Arrow column; a value stored once becomes one object."""
     if not hasattr(column, "dictionary"):
         yield from map(_read_cell, column)
         return
@@ -70,7 +70,7 @@ def _list_cells(column: Any) -> Iterator[Any]:
 
 
 def read_saved_column(folder: Path, field: str, problems: list[str]) -> Iterator[tuple[int, Any]]:
-    """(row, value) of one column of a folder that `Dataset.save_to_disk` wrote.
+    """Yield (row, value) of one column of a folder that `Dataset.save_to_disk` wrote.
 
     Raises:
         UsageError: datasets is not installed.
@@ -106,7 +106,7 @@ def read_saved_column(folder: Path, field: str, problems: list[str]) -> Iterator
 
 
 def _read_cell(cell: Any) -> Any:
-    """The value of an Arrow cell; bytes where its text is not UTF-8, which Arrow does not check."""
+    """The value of an Arrow cell; bytes if its text is not UTF-8, which Arrow does not check."""
     try:
         return cell.as_py()
     except UnicodeDecodeError:

@@ -1,9 +1,9 @@
-"""Novels in which every other span repeats one that stands some hundred bytes before it.
+"""Novels in which every other span repeats text from some hundred bytes before it.
 
     fresh span, copy of LENGTHS bytes from LAGS bytes back, fresh span, copy, …    half of the bytes
 
-What a copy holds is known from the context, to a network that still has it word for word. A fresh
-span goes on where the last one ended; held-out text is woven in the same way, of other novels.
+A network that keeps the context verbatim can predict a copy. A fresh span continues where the last
+one ended. Held-out text is woven in the same way, from other novels.
 Source: repeated text as a test of induction, Olsson et al. 2022, arXiv:2209.11895.
 """
 
@@ -35,7 +35,7 @@ _HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as in `synthetic`
 
 
 def weave_copies(rng: np.random.Generator, text: NDArray[Any], size: int) -> NDArray[Any]:
-    """`size` ids: spans of a text in its order, each followed by a copy.
+    """Return `size` ids: spans of a text in order, each followed by a copy.
 
     Raises:
         CorpusError: The text is too short.
@@ -103,5 +103,5 @@ def prepare_copies(
 
 
 def _join(novels: Sequence[Document]) -> NDArray[np.uint8]:
-    """Their bytes, which are their ids, with a separator after each."""
+    """Join the novels' bytes, which are their ids, with a separator after each novel."""
     return np.frombuffer(b"".join(one.text + b"\0" for one in novels), dtype=np.uint8)

@@ -1,9 +1,9 @@
-"""Strings of random letters, each said twice: the simplest ability that needs the context.
+"""Strings of random letters, each written twice: the simplest ability that needs the context.
 
     0  x_1 … x_n  1  x_1 … x_n        2n + 2 tokens
 
-Letters are any of the ids from 2 on. Everything is drawn afresh, so that the second half can be
-known from the first alone. Source: random repeated tokens as the test of induction, Olsson et al.
+Letters are any of the ids from 2 on. Every string is drawn afresh, so the second half can be known
+only from the first. Source: random repeated tokens as the test of induction, Olsson et al.
 2022, arXiv:2209.11895.
 """
 
@@ -29,12 +29,12 @@ _HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 
 
 def count_example(length: int) -> int:
-    """Tokens of a string said twice."""
+    """Number of tokens of a string written twice."""
     return 2 * length + 2
 
 
 def draw_examples(rng: np.random.Generator, count: int, *, length: int, letters: int) -> IntArray:
-    """Strings said twice, shape (count, 2 · length + 2)."""
+    """Strings written twice, shape (count, 2 · length + 2)."""
     drawn = FIRST_LETTER + rng.integers(letters, size=(count, length))
     begin, again = np.full((count, 1), BEGIN), np.full((count, 1), AGAIN)
     return np.concatenate((begin, drawn, again, drawn), axis=1)
@@ -85,7 +85,7 @@ def prepare_copying(
 
 
 def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
-    """See `questions.ask_questions`."""
+    """Questions for `questions.ask_questions`: strings drawn afresh."""
     vocab_size, length = key[-2:]
     letters = vocab_size - FIRST_LETTER
     asked = draw_examples(rng, count, length=length, letters=letters)

@@ -45,13 +45,13 @@ def read_documents(
 
     Args:
         source: One of kind `text` (`sweep/corpus_sources.py`).
-        paths: Files, folders or globs, relative to `base`; for sources that read them.
+        paths: Files, folders or globs, relative to `base`, for sources that read files.
         field: Key of the text in each JSON line, or its column.
         base: Folder that relative paths start from (the sweep file's).
 
     Raises:
-        CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text, every problem
-            at once; or it is more text than this machine can prepare.
+        CorpusError: Nothing matches, a file cannot be read or is not UTF-8 text (names every
+            problem), or there is more text than this machine can prepare.
     """
     documents = SOURCES[source].load_reader()(paths=paths, field=field, base=base)
     documents = [document for document in documents if document.text]
@@ -61,10 +61,10 @@ def read_documents(
 
 
 def refuse(problems: Sequence[str]) -> None:
-    """End with every problem, each once, at most twenty of them in full.
+    """Raise an error that names every problem once, at most twenty of them in full.
 
     Raises:
-        CorpusError: There is one.
+        CorpusError: There is a problem.
     """
     if problems:
         distinct = list(dict.fromkeys(problems))
@@ -93,7 +93,7 @@ def list_stdlib(**_: object) -> Iterator[Document]:
 
 
 def read_texts(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
-    """Each file a document."""
+    """Read each file as a document."""
 
     def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
         text = _read_text(path, problems)
@@ -104,7 +104,7 @@ def read_texts(*, paths: Sequence[str], field: str, base: Path) -> list[Document
 
 
 def read_json_lines(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
-    """Each line a document: the text under `field` of its object."""
+    """Read each line as a document: the text under `field` of its object."""
 
     def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
         text = _read_text(path, problems)
@@ -115,7 +115,7 @@ def read_json_lines(*, paths: Sequence[str], field: str, base: Path) -> list[Doc
 
 
 def read_parquet(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
-    """Each cell of the column `field` a document."""
+    """Read each cell of the column `field` as a document."""
 
     def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
         yield from _check_cells(name, field, read_parquet_column(path, field, problems), problems)
@@ -124,7 +124,7 @@ def read_parquet(*, paths: Sequence[str], field: str, base: Path) -> list[Docume
 
 
 def read_saved(*, paths: Sequence[str], field: str, base: Path) -> list[Document]:
-    """Each cell of the column `field` of a saved data set a document."""
+    """Read each cell of the column `field` of a saved data set as a document."""
 
     def read(path: Path, name: str, problems: list[str]) -> Iterator[Document]:
         yield from _check_cells(name, field, read_saved_column(path, field, problems), problems)
@@ -139,7 +139,7 @@ def _read_files(
     suffix: str,
     read: Callable[[Path, str, list[str]], Iterator[Document]],
 ) -> list[Document]:
-    """The documents of every file, read one by one; every problem at once."""
+    """The documents of every file, read one by one; reports every problem together."""
     problems: list[str] = []
     documents, held = [], 0
     for path in list_files(paths, base, problems, suffix=suffix):
@@ -194,7 +194,7 @@ def _split_json_lines(
 def _check_cells(
     name: str, field: str, cells: Iterable[tuple[int, Any]], problems: list[str]
 ) -> Iterator[Document]:
-    """The text in each numbered cell as a document."""
+    """Yield the text in each numbered cell as a document."""
     for number, content in cells:
         place = f"{name}:{number}"
         if isinstance(content, bytes):

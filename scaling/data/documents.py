@@ -14,7 +14,7 @@ class Document:
     Attributes:
         name: Its path or line.
         text: Its UTF-8 bytes.
-        held_out: Which side of the split it is on; None where the split decides.
+        held_out: Whether it is held out; None if the split decides.
     """
 
     name: str

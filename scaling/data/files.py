@@ -1,4 +1,4 @@
-"""The files that a corpus names, and how much of them is prepared: found before they are read."""
+"""The files that a corpus names, found and limited in size before they are read."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _MOST_OTHERS = 10**5
 def list_files(
     paths: Sequence[str], base: Path, problems: list[str], *, suffix: str
 ) -> tuple[Path, ...]:
-    """The files that paths name, sorted; of folders, those with the suffix. A folder that is a data
-    set of Hugging Face is one, whole.
+    """The files that paths name, sorted; in folders, those with the suffix. A folder that is a data
+    set of Hugging Face counts as one file.
 
     Raises:
-        CorpusError: They are more than can be prepared, by number or by size.
+        CorpusError: There are more files, or larger ones, than can be prepared.
     """
     found: set[Path] = set()
     walk = _Walk(suffix, problems)
@@ -72,17 +72,17 @@ def list_files(
 
 
 class _Walk:
-    """A walk over folders that ends where no corpus would."""
+    """A walk over folders that stops at more files than any corpus has."""
 
     def __init__(self, suffix: str, problems: list[str]) -> None:
         self._suffix, self._problems = suffix, problems
         self._entries = self._others = self._size = 0
 
     def counting(self, names: Iterable[str], pattern: str) -> Iterator[str]:
-        """Those names, as long as they are not too many.
+        """Yield the names, as long as there are not too many.
 
         Raises:
-            CorpusError: They are.
+            CorpusError: There are too many.
         """
         for name in names:
             self._entries += 1
@@ -94,10 +94,10 @@ class _Walk:
             yield name
 
     def _pass_over(self, count: int, pattern: str) -> None:
-        """Count what is no file of the corpus.
+        """Count files that do not belong to the corpus.
 
         Raises:
-            CorpusError: It is more than a folder of text holds.
+            CorpusError: There are more than a folder of text holds.
         """
         self._others += count
         if self._others > _MOST_OTHERS:
@@ -107,7 +107,7 @@ class _Walk:
             )
 
     def list_inside(self, folder: Path, pattern: str) -> Iterator[Path]:
-        """Plain files below a folder, not through links to other folders."""
+        """Yield plain files below a folder, without following links to other folders."""
         for here, folders, names in os.walk(folder, onerror=self._note):
             folders.sort()
             self._entries += len(folders)
@@ -119,10 +119,10 @@ class _Walk:
                     self._pass_over(1, pattern)
 
     def add_size(self, path: Path) -> None:
-        """Text and shards lie in memory as they are; of other files the rows are counted.
+        """Add a file's size: text and shards are held in memory whole; other files count by rows.
 
         Raises:
-            CorpusError: It is too much.
+            CorpusError: The total is too large.
         """
         if self._suffix in ("", ".bin"):
             with contextlib.suppress(OSError):  # reading the file will report the error
@@ -142,14 +142,14 @@ class _Walk:
 
 
 def refuse_size(what: str, size: int) -> None:
-    """Refuse what this machine cannot prepare, before it is read.
+    """Refuse data that this machine cannot prepare, before it is read.
 
     Args:
         what: A file or a path, for the message.
         size: Size of the text or tokens up to there [bytes].
 
     Raises:
-        CorpusError: It is beyond a quarter of the machine's memory.
+        CorpusError: The size exceeds a quarter of the machine's memory.
     """
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _COPIES
     if size > limit:

@@ -1,8 +1,8 @@
 """`corpus: {source: novels}`: English novels of 1840 to 1920, in the public domain, in the package.
 
-Whole books are trained on. Held out are excerpts of other authors' books, one from the middle of
-each, so that no book, and no author, stands on both sides. `novels/books.csv` says which book is
-which, `novels/LICENCE.md` where they come from; tools/pack_novels.py packed them.
+The training text is whole books. The held-out text is excerpts of other authors' books, one from
+the middle of each, so that no book and no author is on both sides. `novels/books.csv` lists the
+books, `novels/LICENCE.md` says where they come from, and tools/pack_novels.py packed them.
 
 Source: ELTeC-eng, edited by Lou Burnard (COST Action CA16204), doi:10.5281/zenodo.4662490.
 """

@@ -4,9 +4,9 @@
 
 Keys are distinct ids of the lower half of the vocabulary, values any of the upper half. Everything
 is drawn afresh in every example, so that a value can be known only from the example itself: its
-first mention is a coin of many sides, its second is certain. How many pairs a network recalls is
-how much its state holds. Source: multi-query associative recall, Arora et al. 2023,
-arXiv:2312.04927; queries follow at once here, where theirs stand at random gaps.
+first mention is uniformly random, its second is certain. The number of pairs that a network recalls
+measures what its state holds. Source: multi-query associative recall, Arora et al. 2023,
+arXiv:2312.04927; queries follow at once here, while theirs come after random gaps.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _HELD_OUT_TOKENS = 256 * 1024
 
 
 def count_example(pairs: int) -> int:
-    """Tokens of an example."""
+    """Number of tokens of an example."""
     return 4 * pairs + 1
 
 
 def count_keys(vocab_size: int) -> int:
-    """Keys there are: half of the ids that end no example."""
+    """Number of keys: half of the ids other than the separator."""
     return (vocab_size - 1) // 2
 
 
@@ -57,7 +57,7 @@ def draw_examples(rng: np.random.Generator, count: int, *, pairs: int, vocab_siz
 def draw_stream(
     rng: np.random.Generator, size: int, *, pairs: Sequence[int], vocab_size: int
 ) -> IntArray:
-    """`size` tokens of examples, round after round (`list_round`)."""
+    """Return `size` tokens of examples, round after round (`list_round`)."""
     counts = list_round(pairs)
     rounds = math.ceil(size / sum(map(count_example, counts)))
     parts = [draw_examples(rng, rounds, pairs=one, vocab_size=vocab_size) for one in counts]
@@ -65,8 +65,8 @@ def draw_stream(
 
 
 def list_round(pairs: Sequence[int]) -> tuple[int, ...]:
-    """Pairs of the examples of a round: as many of each number as the largest holds it, so that
-    each has about as many tokens."""
+    """Number of pairs of each example in a round. A number occurs as often as it fits into the
+    largest one, so that each has about equally many tokens."""
     most = max(pairs)
     return tuple(one for one in pairs for _ in range(most // one))
 

@@ -1,6 +1,6 @@
 """Tokenizers that need no library: bytes, characters, words.
 
-This file imports nothing of the package: it is laid beside exported weights as it stands
+This file imports nothing of the package, since it is copied beside exported weights unchanged
 (training/huggingface).
 """
 
@@ -66,7 +66,7 @@ class CharacterTokenizer:
         return np.concatenate([*parts, ids[start:]])
 
     def decode(self, ids: Sequence[int]) -> bytes:
-        """The text; a digit that spells no byte is FF, which is no UTF-8; the separator is NUL."""
+        """The text; a digit that spells no byte becomes FF, not valid UTF-8; separators are NUL."""
         text, digits = bytearray(), ""
         for one in ids:
             if 0 < one <= _HEX_TOKENS:
@@ -90,8 +90,8 @@ class WordTokenizer:
     """One token per known word or run of white space, one per byte of any other.
 
     Ids: 0 to 255 bytes (0 is the separator), then the words in their order. With `implied_space` a
-    single space between two words is not written, unless both are spelled: their bytes would run
-    into one another.
+    single space between two words is not written, unless both are spelled, since their bytes would
+    run together.
     """
 
     separator = 0

@@ -1,7 +1,7 @@
 """Questions with one right answer, about what a drawn corpus teaches.
 
-A source that can ask names the function that does (`corpus_sources.Source.questions`). A question
-and its answer are tokens, of one length each, and none was trained on.
+A source that can ask questions names the function that does (`corpus_sources.Source.questions`).
+Questions are token sequences of one length, and so are answers; none was trained on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scaling.units import IntArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
-    """Questions, and their answers.
+    """Questions and their answers.
 
     Attributes:
         prompts: Ids, shape (questions, p).
@@ -35,12 +35,12 @@ def ask_questions(corpus: str, rng: np.random.Generator, count: int) -> Question
     """Questions of a prepared corpus.
 
     Args:
-        corpus: Its name (`Shards.name`): the source, and what it was drawn from.
-        rng: For what is drawn afresh.
-        count: How many, at most: of held-out ones there may be fewer.
+        corpus: Its name (`Shards.name`), which holds the source and its settings.
+        rng: Random numbers for questions that are drawn afresh.
+        count: Number of questions at most; a source may hold out fewer.
 
     Raises:
-        UsageError: It asks nothing.
+        UsageError: The source asks no questions.
     """
     kind, _, key = corpus.partition(" ")
     source = SOURCES.get(kind)

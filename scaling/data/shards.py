@@ -3,8 +3,8 @@
     results/.cache/corpora/<key>/
         train.bin  validation.bin            token ids, little-endian uint8, uint16 or uint32
         validation_documents.bin             int64 start of each held-out document
-        tokenizer.json                       what the ids mean, where bytes do not say it
-        manifest.json                        SHA-256 of each file, and what they hold
+        tokenizer.json                       the tokenizer, unless ids are bytes
+        manifest.json                        SHA-256 of each file, and facts of the corpus
 
 The key covers every document's name and bytes (or every token), the tokenizer and the version of
 this preparation, so a changed corpus gets another folder and two sweeps over one corpus share
@@ -55,7 +55,7 @@ _COUNTED_AT_ONCE = 1 << 24  # tokens per bincount, which widens them to 8 bytes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedCorpus:
-    """A corpus on disk, ready to train on: where it lies and what planning needs to know of it."""
+    """A corpus on disk, ready to train on: its folder and the facts that planning needs."""
 
     folder: Path
     facts: CorpusFacts
@@ -68,7 +68,7 @@ class Shards:
     Attributes:
         train, validation: Token ids, memory-mapped, shape (tokens,).
         validation_documents: Start of each held-out document in `validation`, ascending.
-        facts: What the manifest says of them.
+        facts: Facts of the corpus, from the manifest.
         name: What decides the tokens: a token source with its settings, or the tokenizer.
     """
 
@@ -88,11 +88,11 @@ class Draft:
         train, validation: Token ids below `vocab_size`.
         validation_documents: Start of each held-out document.
         train_bytes, validation_bytes: Bytes of the text behind them; 0 if no text is known.
-        overlap: See `CorpusFacts`.
+        overlap: As in `CorpusFacts`.
         tokenizer: Name in the facts.
-        stored: The tokenizer as it is stored; None where bytes say what ids mean, or nobody does.
-        bayes_loss: See `CorpusFacts`.
-        documents: How many there were; None where nobody knows.
+        stored: The tokenizer as stored; None if ids are bytes or their meaning is unknown.
+        bayes_loss: As in `CorpusFacts`.
+        documents: Number of documents; None if unknown.
     """
 
     name: str
@@ -118,10 +118,10 @@ def draft_drawn(
     documents: IntArray,
     bayes_loss: float | None = None,
 ) -> Draft:
-    """The draft of ids that were drawn at random and stand for no text.
+    """Make a draft of ids that were drawn at random and represent no text.
 
     Args:
-        name, vocab_size, train, validation, bayes_loss: See `Draft`.
+        name, vocab_size, train, validation, bayes_loss: As in `Draft`.
         documents: Start of each held-out document.
     """
     return Draft(
@@ -148,14 +148,15 @@ def draft_examples(
     validation: int,
     block: int,
 ) -> Draft:
-    """The draft of two streams of examples, each drawn with random numbers of its own.
+    """Make a draft of two streams of examples, each drawn with its own random numbers.
 
     Args:
-        name, vocab_size: See `Draft`.
-        draw: Random numbers and how many ids -> that many ids.
-        seed: Of the corpus.
-        train, validation: Ids of each stream.
-        block: Ids after which examples begin anew: held-out documents start at multiples of it.
+        name, vocab_size: As in `Draft`.
+        draw: Function of a generator and a number of ids that returns that many ids.
+        seed: Seed of the corpus.
+        train, validation: Number of ids of each stream.
+        block: Number of ids after which examples begin anew; held-out documents start at its
+            multiples.
     """
     streams = [
         draw(np.random.Generator(np.random.Philox(key=[seed, stream])), size).astype(np.uint32)
@@ -184,8 +185,8 @@ def prepare_corpus(
 
     Args:
         source, paths, field, base: As for `read_documents`.
-        tokenizer: Its name; it is trained on the training split, whose documents do not depend on
-            it: the held-out text is the same for every tokenizer.
+        tokenizer: Its name; it is trained on the training split. The split does not depend on it,
+            so the held-out text is the same for every tokenizer.
         cache: Folder of all prepared corpora.
 
     Raises:
@@ -201,7 +202,7 @@ def prepare_corpus(
 
 
 def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
-    """The corpus that this key says everything about, drafted and stored unless it lies there.
+    """Return the corpus of a key that determines it fully; draft and store it unless it exists.
 
     Raises:
         EnvironmentFault: The cache cannot be written.
@@ -217,7 +218,7 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether shards were written there."""
+    """Return whether shards were written to a folder."""
     return (folder / MANIFEST).is_file()
 
 
@@ -252,7 +253,7 @@ def open_shards(folder: Path) -> Shards:
 
 
 def find_prepared(cache: Path, digest: str) -> Path | None:
-    """The folder of the corpus with that digest, among all that are prepared; None: it is gone."""
+    """The folder of the prepared corpus with that digest; None if it is gone."""
     for manifest in sorted(cache.glob(f"*/{MANIFEST}")):
         try:
             if json.loads(manifest.read_bytes())["facts"]["digest"] == digest:
@@ -263,7 +264,7 @@ def find_prepared(cache: Path, digest: str) -> Path | None:
 
 
 def open_tokenizer(folder: Path) -> Tokenizer:
-    """What the ids of a prepared corpus mean.
+    """Open the tokenizer of a prepared corpus.
 
     Raises:
         IntegrityError: A file is not what was written.
@@ -275,7 +276,7 @@ def open_tokenizer(folder: Path) -> Tokenizer:
 
 
 def store_shards(folder: Path, draft: Draft) -> None:
-    """Write shards whole or not at all; where another process was first, its shards stay.
+    """Write shards whole or not at all; if another process was first, its shards stay.
 
     Raises:
         EnvironmentFault: The cache cannot be written.
@@ -304,8 +305,8 @@ def store_shards(folder: Path, draft: Draft) -> None:
 
 
 def remove_abandoned(cache: Path) -> tuple[Path, ...]:
-    """Remove what killed preparations left, each as large as its corpus: of processes of this host
-    that are gone. Returns what was there."""
+    """Remove the folders, each as large as its corpus, that killed preparations of this host left
+    behind. Returns their paths."""
     found = []
     for path in sorted(cache.glob(f"{_PREPARING}{_name_host()}-*")):
         pid = path.name.removeprefix(f"{_PREPARING}{_name_host()}-").partition("-")[0]
@@ -344,7 +345,7 @@ def measure_entropy(tokens: Tokens, vocab_size: int) -> float:
 
 
 def _move_into_place(temporary: Path, folder: Path) -> None:
-    """Rename a whole folder; where another process was first, its folder stays."""
+    """Rename a whole folder; if another process was first, its folder stays."""
     if folder.exists() and not is_prepared(folder):
         shutil.rmtree(folder)  # incomplete: left by hand or by an older version, so not in use
     try:
@@ -407,8 +408,8 @@ def _check_text(documents: Sequence[Document], name: str) -> None:
 
 
 def _check_runs(documents: Sequence[Document], name: str) -> None:
-    """BPE takes a run of one kind of characters for a word, in time that grows as its square: 3 s
-    for 100,000 letters in a row (measured), a day for 20 million."""
+    """Refuse texts with very long words. BPE takes a run of one kind of characters for a word, in
+    time that grows as its square: 3 s for 100,000 letters (measured), a day for 20 million."""
     problems = []
     for document in documents:
         longest = find_longest_run(document.text)
@@ -421,8 +422,8 @@ def _check_runs(documents: Sequence[Document], name: str) -> None:
 
 
 def find_longest_run(text: bytes) -> int:
-    """Bytes of the longest run of letters (all beyond ASCII among them), digits, white space or
-    other signs: the words of byte-level BPE, or longer."""
+    """Bytes of the longest run of letters (all non-ASCII characters included), digits, white space
+    or other signs: at least as long as the longest word of byte-level BPE."""
     kinds = _KINDS[np.frombuffer(text, dtype=np.uint8)]
     edges = np.flatnonzero(np.diff(kinds)) + 1
     return int(np.diff(edges, prepend=0, append=len(text)).max())
@@ -443,8 +444,8 @@ _KINDS = _list_kinds()
 def _encode(
     texts: Sequence[bytes], tokenizer: Tokenizer, note: Callable[[float], None] = lambda share: None
 ) -> tuple[Tokens, IntArray]:
-    """All documents' ids, a separator after each, and where each begins; `note` hears the share of
-    documents that is done."""
+    """The ids of all documents, a separator after each, and the start of each; `note` is called
+    with the share of documents that is done."""
     dtype = choose_dtype(tokenizer.vocab_size)
     separator = np.array([tokenizer.separator], dtype=dtype)
     parts, starts, position = [], [], 0
@@ -460,7 +461,7 @@ def _encode(
 def _check_lossless(
     documents: Sequence[Document], ids: Tokens, starts: IntArray, tokenizer: Tokenizer
 ) -> None:
-    """Bits per byte of text that tokens do not give back would flatter the tokenizer."""
+    """Verify that tokens give back the text: bits per byte would flatter a lossy tokenizer."""
     for document, part in zip(documents, _cut(ids, starts), strict=True):
         assert tokenizer.decode(part.tolist()) == document.text, (
             f"tokenizer {tokenizer.name} loses text of {document.name}"

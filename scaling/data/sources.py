@@ -1,4 +1,4 @@
-"""The corpus a sweep asks for, prepared: text, tokens of others, or tokens of a known source."""
+"""Preparation of a sweep's corpus: text, ready-made tokens, or tokens of a known source."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
     """Prepare the corpus of a sweep with one tokenizer, or find that this was done before.
 
     Args:
-        spec: See `split_by_tokenizer`.
+        spec: The corpus with one tokenizer, from `split_by_tokenizer`.
         base: Folder that relative paths start from.
         cache: Folder of all prepared corpora.
 
     Raises:
-        CorpusError: It cannot become tokens.
+        CorpusError: The corpus cannot be tokenized.
         UsageError: An extra is not installed.
         EnvironmentFault: The cache cannot be written.
     """
@@ -63,7 +63,7 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
 
 
 def _name_data(spec: SweepSpec, cache: Path) -> PreparedCorpus:
-    """Data that somebody's own trainer reads: an empty folder stands for it here."""
+    """Represent data that a user's own trainer reads by an empty folder."""
     assert spec.trainer is not None
     facts = name_data(spec.trainer.data, vocab_size=spec.trainer.vocab_size)
     folder = cache / facts.digest[:24]

@@ -3,10 +3,10 @@
 Documents with the same text, but for space around it, are one group. Two others are near-duplicates
 when at least 30 % of the distinct long lines of the shorter one also stand in the other; groups are
 the connected components. A document of fewer than three long lines (most JSON lines) is compared by
-32-byte spans instead, a sixteenth of them by hash. What stands in more than 50 documents (licence
-headers, common imports) says nothing and is passed over. Groups are taken in the order of a hash of
-their first document's name until the target size is reached: the choice depends on names and
-contents only, never on a random state. A source that says itself what is held out is obeyed.
+32-byte spans instead, a sixteenth of them by hash. Lines or spans in more than 50 documents
+(licence headers, common imports) are ignored. Groups are taken in the order of a hash of their
+first document's name until the target size is reached: the choice depends on names and contents
+only, never on a random state. A source that states what is held out is obeyed.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def split_documents(
 ) -> tuple[tuple[Document, ...], tuple[Document, ...]]:
     """(training, held-out) documents.
 
-    Documents stay whole where at least 64 of them give a held-out set of the wished-for size and
-    of 16 documents or more; else the long ones are cut into sections first. Sections of one
-    document may stand on both sides of the split; their text never does.
+    Documents stay whole if there are at least 64 and they give a held-out set of the target size
+    with 16 documents or more; else the long ones are cut into sections first. Sections of one
+    document may be on both sides of the split; equal text never is.
     """
     if any(document.held_out is not None for document in documents):
         return (
@@ -62,8 +62,8 @@ def split_documents(
 
 
 def cut_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
-    """The documents; those above 16 kB, or above a 16th of what shall be held out where that is
-    less (4 kB at least), are cut at line ends into sections of about that size."""
+    """Cut documents at line ends into sections of about 16 kB, or a 16th of the held-out target if
+    that is less (at least 4 kB); shorter documents stay whole."""
     section = max(_SMALLEST_SECTION_BYTES, min(_SECTION_BYTES, int(_target_bytes(documents) / 16)))
     sections: list[Document] = []
     for document in documents:
@@ -86,10 +86,10 @@ def cut_documents(documents: Sequence[Document]) -> tuple[Document, ...]:
 def choose_validation(documents: Sequence[Document]) -> frozenset[int]:
     """Indices of the held-out documents: whole near-duplicate groups.
 
-    At least 512 kB, but at most about a tenth of the corpus. No group may fill more than a quarter
-    of that (a held-out set of two documents measures those two documents) unless the smaller ones
-    do not suffice; then the smallest of the larger follow, as long as they overshoot by no more
-    than a half. One group is held out in any case, if there are two.
+    The target is at least 512 kB, but at most about a tenth of the corpus. No group may fill more
+    than a quarter of it (a held-out set of two documents measures those two documents) unless the
+    smaller groups do not suffice; then the smallest of the larger ones follow, as long as they
+    overshoot by no more than half. One group is held out in any case, if there are two.
     """
     target = _target_bytes(documents)
     groups = _group_near_duplicates(documents)
@@ -132,7 +132,7 @@ def measure_overlap(train: bytes, validation: bytes) -> float:
 
 
 def _hash_in_chunks(text: bytes) -> Iterator[NDArray[np.uint64]]:
-    """`_hash_spans` of a text of any length, piece by piece."""
+    """Apply `_hash_spans` to a text of any length, piece by piece."""
     whole = np.frombuffer(text, dtype=np.uint8)
     for start in range(0, len(whole) - _SPAN + 1, _CHUNK):
         yield _hash_spans(whole[start : start + _CHUNK + _SPAN - 1])
@@ -196,7 +196,7 @@ def _find_near_duplicates(
 
 
 def _list_pieces(text: bytes) -> frozenset[bytes] | frozenset[int]:
-    """What a document is compared by: its distinct long lines, or spans where they are few."""
+    """The parts that a document is compared by: distinct long lines, or spans if these are few."""
     lines = frozenset(
         line.strip() for line in text.splitlines() if len(line.strip()) >= _MIN_LINE_BYTES
     )

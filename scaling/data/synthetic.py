@@ -6,8 +6,8 @@
            of three matrices: one that all states share, the topic's and the state's
 
 Vectors and matrices are small (RANK), so that a narrow model can hold them. A topic outlives a
-window of a few hundred tokens, so what was read long ago goes on helping. The best predictor of x_t
-from the tokens of its window is the posterior over z, filtered forward:
+window of a few hundred tokens, so tokens far back keep helping. The best predictor of x_t from the
+tokens of its window is the posterior over z, filtered forward:
 
     α_0(z) ∝ π(z, x_0),    p(x_t | x_0 … x_{t−1}) = Σ_z (α_{t−1} A)(z) · P_z[x_{t−1}, x_t]
 
@@ -82,14 +82,14 @@ def make_source(
 
 
 def draw_training(source: Source, seed: int, tokens: int) -> NDArray[np.uint8]:
-    """`tokens` tokens to train on."""
+    """Draw `tokens` tokens to train on."""
     length = -(-tokens // _STRETCHES)
     rng = _make_rng(seed, 1)
     return _draw(source, rng, chains=_STRETCHES, length=length).ravel()[:tokens]
 
 
 def draw_held_out(source: Source, seed: int, tokens: int = HELD_OUT_TOKENS) -> NDArray[np.uint8]:
-    """One stretch without a seam, so that every window of it is one of the process."""
+    """Draw one stretch without a seam, so that every window of it follows the process."""
     return _draw(source, _make_rng(seed, 2), chains=1, length=tokens).ravel()
 
 
@@ -133,7 +133,7 @@ def _draw_centred(rng: np.random.Generator, *shape: int) -> FloatArray:
 
 
 def _find_stationary(hidden: FloatArray, emission: FloatArray) -> FloatArray:
-    """π = π · step, by iteration from uniform; every step mixes tokens, so it converges fast."""
+    """Solve π = π · step by iteration from uniform; every step mixes, so it converges fast."""
     states, vocab_size, _ = emission.shape
     here = np.full((states, vocab_size), 1.0 / (states * vocab_size))
     for _ in range(100_000):
@@ -163,6 +163,6 @@ def _draw(
 
 
 def _draw_uniform(rng: np.random.Generator, length: int, chains: int) -> Iterator[FloatArray]:
-    """`length` times two rows of uniform numbers, shape (2, chains)."""
+    """Yield `length` times two rows of uniform numbers, shape (2, chains)."""
     for start in range(0, length, 4096):
         yield from rng.random((min(4096, length - start), 2, chains))

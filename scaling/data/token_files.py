@@ -1,12 +1,12 @@
-"""`.bin` shards that others tokenized: token ids one after the other, nothing else.
+"""Token shards made by other tools (`.bin`): a sequence of token ids and nothing else.
 
-    header: none     nanoGPT          uint16, from the first byte on; uint32 where the upper halves
+    header: none     nanoGPT          uint16, from the first byte on; uint32 if the upper halves
                                       of 32-bit words are those of the vocabulary, and .npy
     header: llm.c    llm.c, GPT-2     256 int32 (magic 20240520, version 1, count), then uint16
                      llm.c, Llama 3   the same with magic 20240801, version 7, then uint32
 
 Sources: data/openwebtext/prepare.py of nanoGPT; dev/data/data_common.py of llm.c.
-Ids above 65,535 do not fit into uint16 (numpy wraps them without a word): a headerless file of a
+Ids above 65,535 do not fit into uint16 (numpy wraps them silently), so a headerless file of a
 larger vocabulary is read as uint32 or refused.
 """
 
@@ -49,11 +49,11 @@ _LOOKED_AT = 1 << 20  # ids inspected to tell 16-bit from 32-bit files
 def prepare_token_files(
     corpus: CorpusSpec, *, base: Path, cache: Path, seq_len: int | None = None
 ) -> PreparedCorpus:
-    """Read and check shards, or find that this was done before; `seq_len` is not needed.
+    """Read and check shards, or find that this was done before; `seq_len` is ignored.
 
     Raises:
         CorpusError: A file cannot be read, has another header, or holds an id beyond the
-            vocabulary; every problem at once.
+            vocabulary; names every problem.
         EnvironmentFault: The cache cannot be written.
     """
     problems: list[str] = []
@@ -95,7 +95,7 @@ def prepare_token_files(
 
 
 def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str]) -> Tokens:
-    """The ids in one file; what is wrong with it is added to `problems`."""
+    """The ids in one file; adds what is wrong with it to `problems`."""
     nothing = np.empty(0, dtype=np.uint16)
     try:
         size = path.stat().st_size
@@ -141,8 +141,8 @@ def read_token_file(path: Path, vocab_size: int, header: str, problems: list[str
 
 
 def _is_wide(path: Path, vocab_size: int) -> bool:
-    """Whether a headerless file holds 32-bit ids: the upper half of every word is one that the
-    vocabulary has, as of 16-bit ids only a text of every second token below that would have."""
+    """Return whether a headerless file holds 32-bit ids: the upper half of each word is then one
+    that the vocabulary has, which 16-bit ids match only if every second one is that small."""
     words = np.fromfile(path, dtype="<u2", count=2 * _LOOKED_AT)
     if words.size < 4 or words.size % 2:
         return False
@@ -192,7 +192,7 @@ def _join(parts: Sequence[Tokens]) -> Tokens:
 
 
 def _find_documents(ids: Tokens, separator: int | None) -> IntArray:
-    """Start of each document: after every separator, or of equal blocks."""
+    """Start of each document: after every separator, or at the start of equal blocks."""
     if separator is None:
         return np.unique(np.linspace(0, len(ids), _BLOCKS, endpoint=False).astype(np.int64))
     ends = np.flatnonzero(ids == separator)

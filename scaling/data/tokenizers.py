@@ -6,9 +6,9 @@
     words+space:N   N            one per frequent word or run of white space
     bpe:N           N            byte-level BPE (Hugging Face tokenizers, extra `tokenizers`)
 
-What a vocabulary lacks is spelled, never replaced by one token for everything unknown: words by
-their bytes, characters by the hexadecimal digits of theirs. So the loss over a text always pays for
-every byte of it, and bits per byte compare. A vocabulary is made from the training split alone.
+Unknown words and characters are spelled, never replaced by one unknown token: words by their bytes,
+characters by the hexadecimal digits of their bytes. So the loss over a text always pays for every
+byte of it, and bits per byte compare. A vocabulary is made from the training split alone.
 
 Source of BPE: Sennrich et al. 2016, arXiv:1508.07909; over bytes: Radford et al. 2019 (GPT-2).
 """
@@ -39,10 +39,10 @@ _LEAST_COUNT = 2
 
 
 class Tokenizer(Protocol):
-    """What shards need of a tokenizer.
+    """The tokenizer interface that shards need.
 
     Attributes:
-        name: As in a sweep file.
+        name: Its name, as in a sweep file.
         vocab_size: Ids are in [0, vocab_size).
         separator: Id written after every document; no text contains it.
     """
@@ -60,15 +60,15 @@ class Tokenizer(Protocol):
         """The text of token ids."""
 
     def to_json(self) -> bytes:
-        """What `read_tokenizer` needs beside the name."""
+        """The content from which `read_tokenizer` restores it, given the name."""
 
 
 def train_tokenizer(name: str, texts: Sequence[bytes]) -> Tokenizer:
-    """The tokenizer of that name for these training texts; the same texts give the same one.
+    """Train the tokenizer of that name on training texts; equal texts give equal tokenizers.
 
     Args:
-        name: One of the sweep file's (`sweep/tokenizer_names.py`).
-        texts: Without NUL bytes; UTF-8 unless the tokenizer is `bytes`.
+        name: A name as in a sweep file (`sweep/tokenizer_names.py`).
+        texts: Texts without NUL bytes; UTF-8 unless the tokenizer is `bytes`.
 
     Raises:
         CorpusError: The texts cannot fill the vocabulary.
@@ -86,10 +86,10 @@ def train_tokenizer(name: str, texts: Sequence[bytes]) -> Tokenizer:
 
 
 def read_tokenizer(name: str, content: bytes) -> Tokenizer:
-    """The tokenizer whose `to_json` is stored beside its shards.
+    """Restore the tokenizer whose `to_json` is stored beside its shards.
 
     Raises:
-        IntegrityError: The content is something else.
+        IntegrityError: The content is not a stored tokenizer.
         UsageError: An extra is not installed.
     """
     kind, _ = split_name(name)
