@@ -22,23 +22,23 @@ _SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 
 
 def bits_per_byte(loss: float, *, tokens: int, bytes_: int) -> float | None:
-    """Loss [nats/token] over text of `tokens` tokens and `bytes_` bytes, in bits per byte; None
-    where nobody knows the bytes behind the tokens."""
+    """Loss [nats/token] over text of `tokens` tokens and `bytes_` bytes, in bits per byte; None if
+    the number of bytes is unknown."""
     return loss / math.log(2.0) * tokens / bytes_ if bytes_ else None
 
 
 def clean_line(text: str) -> str:
-    """One line that cannot command a terminal: whatever does not print becomes a space."""
+    """One line that is safe on a terminal: every unprintable character becomes a space."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 
 def clean_text(text: str) -> str:
-    """`clean_line` of every line."""
+    """Apply `clean_line` to every line."""
     return "\n".join(map(clean_line, text.split("\n")))
 
 
 def name_some(names: Sequence[str], most: int = 5) -> str:
-    """At most so many names, separated by commas, and how many more there are."""
+    """At most `most` names, separated by commas, and how many more there are."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 

@@ -1,16 +1,15 @@
-"""LossScale: the unit in which losses are read, asked for and written.
+"""LossScale: the unit in which losses are read and written.
 
     nats   L [nats/token]           bits   L / ln 2 [bits/token]
     bpb    L / (ln 2 · bytes per token) [bits/byte]          ppl    exp(L)
 
 Everything is computed and stored in nats; this is the one place that converts, on the way in and on
-the way out. Bits per byte of a table that states nothing else are nats per byte inside: a law of
-them has the same N* and D*, so that the bytes of a token need not be known. Those of an own sweep
-are nats per token inside, and the bytes of its held-out tokens are counted.
+the way out. A table in bits per byte that states nothing else is kept in nats per byte: a law of
+these has the same N* and D*, so the bytes per token need not be known. The losses of a sweep are
+kept in nats per token, since the bytes of its held-out tokens are counted.
 
-A sentence that holds a loss writes it with its unit behind, as "2.31 nats/token"; a parameter of a
-law or a difference is "0.12 nats". `reword` finds both: sentences are stored in nats, like the
-numbers.
+A sentence writes a loss with its unit, as "2.31 nats/token"; a parameter of a law or a difference
+is "0.12 nats". `reword` converts both, since sentences are stored in nats, like the numbers.
 """
 
 from __future__ import annotations
@@ -45,9 +44,10 @@ class LossScale:
 
     Attributes:
         unit: Its name.
-        bytes_per_token: For `bpb` when losses are stored per token; 1: they are per byte.
-        is_loss: False: a metric stands in the place of losses, in whatever unit; sentences name
-            none.
+        bytes_per_token: Bytes of a token, for `bpb` if losses are stored per token; 1 if they are
+            stored per byte.
+        is_loss: False if a metric takes the place of losses, in whatever unit; sentences then
+            name no unit.
     """
 
     unit: LossUnit = "nats"
@@ -56,24 +56,24 @@ class LossScale:
 
     @property
     def label(self) -> str:
-        """As it stands behind a number and on an axis."""
+        """The unit as written behind a number and on an axis."""
         return _LABELS[self.unit]
 
     @property
     def inner_label(self) -> str:
-        """What losses are inside."""
+        """The unit in which losses are stored."""
         per_byte = self.unit == "bpb" and self.bytes_per_token == 1.0
         return "nats/byte" if per_byte else _LABELS["nats"]
 
     @property
     def factor(self) -> float | None:
-        """What a loss in nats is multiplied by; None of a perplexity, which is no multiple."""
+        """Factor from nats to this unit; None for perplexity, which is not proportional to nats."""
         if self.unit == "ppl":
             return None
         return 1.0 if self.unit == "nats" else 1.0 / (math.log(2.0) * self.bytes_per_token)
 
     def to(self, nats: _Value) -> _Value:
-        """A loss as it is written; a perplexity beyond a double is infinite."""
+        """Convert a loss from nats to this unit; a perplexity beyond a double becomes infinite."""
         if self.factor is not None:
             return nats * self.factor
         if isinstance(nats, float):
@@ -82,14 +82,14 @@ class LossScale:
             return np.exp(nats)
 
     def to_or_none(self, nats: float | None) -> float | None:
-        """The same; None of what is absent or has no finite value."""
+        """Convert a loss as `to` does; None if it is absent or has no finite value."""
         if nats is None or not math.isfinite(nats):
             return None
         value = self.to(float(nats))
         return value if math.isfinite(value) else None
 
     def from_(self, value: _Value) -> _Value:
-        """A loss as it was written, in nats; −∞ or NaN of what is no perplexity."""
+        """Convert a loss from this unit to nats; −∞ or NaN for an impossible perplexity."""
         if self.factor is not None:
             return value / self.factor
         if isinstance(value, float):
@@ -98,11 +98,11 @@ class LossScale:
             return np.log(value)
 
     def error_from(self, error: FloatArray, value: FloatArray) -> FloatArray:
-        """Standard errors of written losses, in nats: of ln p that of p over p."""
+        """Convert standard errors of losses to nats; of ln p, the error is that of p over p."""
         return error / (value if self.factor is None else self.factor)
 
     def describe_law(self, own: LossScale) -> str:
-        """What a law gives whose parameters are in the unit `own`, where losses are in this one."""
+        """Describe the output of a law with parameters in the unit `own` and losses in this one."""
         if own is self:
             return self.label
         if self.unit == "ppl":
@@ -110,12 +110,12 @@ class LossScale:
         return f"{self.inner_label}: its letters do not follow the unit of losses"
 
     def write_error(self, error: float, nats: float) -> float:
-        """A standard error of a loss as it is written: that of exp(L) is its own, times exp(L)."""
+        """Convert a standard error from nats to this unit; that of exp(L) is error · exp(L)."""
         return error * (self.to(nats) if self.factor is None else self.factor)
 
     def reword(self, sentence: str) -> str:
-        """A sentence with its losses in this unit; parameters of laws stay in nats where losses are
-        perplexities."""
+        """Rewrite the losses in a sentence in this unit; parameters of laws stay in nats if losses
+        are perplexities."""
         if not self.is_loss:
             return _SAID.sub(lambda found: found[0].split(" nats")[0], sentence)
         if self.unit == "nats":
@@ -133,13 +133,13 @@ class LossScale:
         return f" {link} ".join(ends) + f" {label}"
 
     def _rewrite(self, text: str) -> str:
-        """A number in this unit, with a digit fewer than it had, and at least four."""
+        """Convert a written number to this unit, with one digit fewer but at least four."""
         digits = len(text.split("e")[0].lstrip("-0.").replace(".", ""))
         return f"{self.to(float(text)):.{max(4, digits - 1)}g}"
 
     def to_contract(self) -> dict[str, Any]:
-        """The head of JSON whose losses are in this unit: with another than nats the numbers of
-        the first version mean something else."""
+        """The head of JSON whose losses are in this unit; `schema_version` is 1 for nats only, as
+        numbers in another unit mean something else."""
         version = {"schema_version": 1 if self.unit == "nats" else 2}
         return version | ({"loss_unit": self.unit} if self.is_loss else {})
 

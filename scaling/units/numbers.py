@@ -56,7 +56,7 @@ _PF_DAYS = ("pf-day", "pf-days", "pfdays", "pfs-days", "pflop/s-days", "petaflop
 
 
 def _list_tails() -> dict[str, tuple[float, Quantity]]:
-    """What may follow a number, without its blanks and in lower case: (factor, quantity)."""
+    """Suffixes of a number, in lower case and without blanks -> (factor, quantity)."""
     tails: dict[str, tuple[float, Quantity]] = {"": (1.0, "")}
     tails |= {scale: (factor, "") for scale, factor in _SCALES.items()}
     for word, quantity in _WORDS.items():
@@ -74,7 +74,7 @@ _TAILS = _list_tails()
 
 
 class NumberError(ValueError):
-    """A text that is no number, or that may be two; the message says which and what to write."""
+    """A text that is not a number, or is ambiguous; the message says which and what to write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +82,9 @@ class Marks:
     """How numbers are written.
 
     Attributes:
-        decimal: Before the fraction.
-        thousands: Between groups of three digits, beside `_`, `'` and a blank; empty: unknown, so
-            that a single `1,234` may be either.
+        decimal: Mark before the fraction.
+        thousands: Mark between groups of three digits, beside `_`, `'` and a blank; empty if
+            unknown, so that a single `1,234` is ambiguous.
     """
 
     decimal: Literal[".", ","] = "."
@@ -95,15 +95,15 @@ PLAIN = Marks()
 
 
 def read_number(text: str, *, of: Quantity = "", marks: Marks = PLAIN) -> float:
-    """The number that a text stands for.
+    """Read the number in a text.
 
     Args:
-        text: As written.
-        of: What is asked for; another unit word is refused. Bytes alone may be written `B`.
+        text: The number as written.
+        of: Quantity asked for; the unit of another one is refused. Only bytes may be written `B`.
         marks: How the file writes numbers.
 
     Raises:
-        NumberError: It is no number, may be two, or is one of something else.
+        NumberError: The text is not a number, is ambiguous, or is in the unit of another quantity.
     """
     shown = text.strip()
     if len(shown) > _LONGEST:
@@ -128,12 +128,12 @@ def read_number(text: str, *, of: Quantity = "", marks: Marks = PLAIN) -> float:
 
 
 def has_foreign_digits(text: str) -> bool:
-    """Whether a text has decimal digits that are not 0 to 9: `float` takes those of any script."""
+    """True if a text has decimal digits other than 0 to 9: `float` accepts those of any script."""
     return any(char.isdecimal() and not char.isascii() for char in text)
 
 
 def find_marks(texts: Iterable[str]) -> Marks | str:
-    """How the cells of a file write numbers, or why nobody can say.
+    """Find how the cells of a file write numbers, or return why this cannot be told.
 
     A cell with two commas, or with a comma and then a point, has thousands; one whose only comma
     stands before other than three digits has a fraction. Cells without marks say nothing.
@@ -165,7 +165,7 @@ def _is_grouped(body: str, mark: str) -> bool:
 
 
 def _take_digits(text: str, marks: Marks) -> tuple[str | None, str]:
-    """(the number as Python writes it, what follows it); None where there is none."""
+    """(the number as Python writes it, the rest of the text); None if there is no number."""
     power = _POWER.match(text)
     if power:
         return f"{power[1] or '1'}e{power[2]}", text[power.end() :]
@@ -192,5 +192,5 @@ def _take_digits(text: str, marks: Marks) -> tuple[str | None, str]:
 
 
 def _ends_well(text: str, at: int) -> bool:
-    """No digit or mark goes on where the groups ended."""
+    """True if no digit or mark follows the last group."""
     return not re.match(r"[0-9.,_']", text[at:])

@@ -1,14 +1,13 @@
-"""Work that may take a while, named, so that nobody waits before a silent terminal.
+"""Named stages of work that may take a while, so that the terminal is never silent for long.
 
     with stage("tokenizing 27M bytes of text") as note:
         for at, text in enumerate(texts):
             note(at / len(texts))
             ...
 
-A library call says nothing by itself. The command line asks to be told (`show_stages`) and prints
-the name of each stage that is still at work after a second and, where the share that is done is
-noted, that share every ten seconds. Inside an inner stage the outer one waits: only the innermost
-is named.
+A library call prints nothing by itself. The command line subscribes (`show_stages`) and prints the
+name of each stage that lasts longer than a second and, if the stage notes the share that is done,
+that share every ten seconds. Of nested stages only the innermost is named.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _SHARE_SECONDS = 10.0  # as often as a sweep's plain progress lines
 
 
 class _Watch:
-    """Tells of one stage at a time, from a thread of its own."""
+    """Reports one stage at a time, from its own thread."""
 
     def __init__(self, show: Callable[[str], None], after: float) -> None:
         self._show, self._after = show, after
@@ -41,7 +40,7 @@ class _Watch:
         self._restart()
 
     def note(self, share: float) -> None:
-        """How much of the innermost stage is done, 0 to 1."""
+        """Note how much of the innermost stage is done, 0 to 1."""
         if self._open[-1] in self._said and time.monotonic() - self._told >= _SHARE_SECONDS:
             self._tell(f"{self._open[-1]}: {share:.0%}")
 
@@ -67,7 +66,7 @@ _watch: _Watch | None = None
 
 
 def show_stages(show: Callable[[str], None] | None, *, after: float = _PATIENCE_SECONDS) -> None:
-    """Tell `show` of every stage that lasts longer than `after` [s]; None: of no more stages.
+    """Call `show` for every stage that lasts longer than `after` [s]; None ends the reports.
 
     `show` is called from another thread than the one that works.
     """
