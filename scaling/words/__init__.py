@@ -1,1 +1,1 @@
-"""What the page and the terminal say alike: statuses, checks, recipes, forecasts, commands."""
+"""Wording shared by page and terminal: statuses, checks, recipes, forecasts, commands."""

@@ -1,4 +1,4 @@
-"""Abilities in words and rows: for the page and the terminal."""
+"""Abilities in words and rows, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ONSETS_NAMED = 4
 
 
 def say_verdict(ability: Ability) -> str:
-    """Whether what looks like emergence is the metric's, in a sentence or two."""
+    """Say in a sentence or two whether apparent emergence is an effect of the metric."""
     sharp, smooth = ability.names.sharp, ability.names.smooth
     early = say_progress(ability)
     if ability.verdict == "no_rise":
@@ -77,7 +77,7 @@ def say_null(ability: Ability) -> str:
 
 
 def say_success(law: SuccessLaw) -> str:
-    """Where success becomes likely, how fast, and how sure; or why nobody can say."""
+    """Say where success becomes likely, how fast and how sure that is, or why this is unknown."""
     if law.midpoint is None or law.interval is None or law.slope_interval is None:
         return f"P(score ≥ {law.threshold:g}): {law.reason}"
     letter = "D" if law.variables == "D" else "N"
@@ -97,7 +97,7 @@ def say_success(law: SuccessLaw) -> str:
 
 
 def say_seeds(law: SuccessLaw) -> str:
-    """How many seeds there are, and where more are wanted."""
+    """Say how many seeds there are, and where more are needed."""
     counts = [one.runs for one in law.cells]
     low, high = min(counts), max(counts)
     said = f"{low if low == high else f'{low} to {high}'} seeds per size"
@@ -112,7 +112,7 @@ def say_seeds(law: SuccessLaw) -> str:
 
 
 def say_onsets(onsets: tuple[Onset, ...]) -> str:
-    """Between which sizes most seeds begin to succeed; empty where nothing is known of it."""
+    """Say between which sizes most seeds begin to succeed; empty if unknown."""
     known = [one for one in onsets if one.below is not None and one.above is not None]
     said = [
         f"{one.variable} {format_count(one.below or 0.0)} … {format_count(one.above or 0.0)}"
@@ -124,7 +124,7 @@ def say_onsets(onsets: tuple[Onset, ...]) -> str:
 
 
 def list_forecasts(ability: Ability) -> list[tuple[str, ...]]:
-    """A row for each cell of the two largest sizes; empty where nothing was forecast."""
+    """A row for each cell of the two largest sizes; empty if nothing was forecast."""
     if ability.two_steps is None:
         return []
     return [
@@ -142,7 +142,7 @@ def list_forecasts(ability: Ability) -> list[tuple[str, ...]]:
 
 
 def say_flag(ability: Ability) -> str:
-    """Whether it can be forecast from smaller sizes, and if not, why."""
+    """Say whether the ability can be forecast from smaller sizes, and if not, why."""
     if ability.predictability.passed:
         return "predictable: every criterion holds"
     if ability.two_steps is None:
@@ -152,7 +152,7 @@ def say_flag(ability: Ability) -> str:
 
 
 def say_flag_briefly(ability: Ability) -> str:
-    """The same where the criteria stand in a table below."""
+    """The flag in brief, for a place with the table of criteria below it."""
     flag = ability.predictability
     if flag.passed:
         return "predictable: every criterion holds"
@@ -169,7 +169,7 @@ def say_flag_briefly(ability: Ability) -> str:
 
 
 def list_criteria(ability: Ability) -> list[tuple[str, str, str, str]]:
-    """(criterion, outcome, limit, what was seen and why the limit is there)."""
+    """A row for each criterion: its name, outcome, limit, what was seen and the limit's reason."""
     outcomes = {True: "holds", False: "fails", None: "not judged"}
     return [
         (
@@ -188,7 +188,7 @@ _LIMITS = {
 
 
 def upper_first(text: str) -> str:
-    """A sentence's beginning; the rest as it is."""
+    """Capitalise the first character and leave the rest as it is."""
     return text[:1].upper() + text[1:]
 
 

@@ -13,8 +13,8 @@ class CheckWords:
     """A check in words.
 
     Attributes:
-        holds: What is so where it passes.
-        fails: What is so where it fails.
+        holds: What is true if it passes.
+        fails: What is true if it fails.
         consequence: What a failure means for the answer, in one sentence.
     """
 
@@ -240,7 +240,7 @@ def name_check(check: Check) -> str:
 
 
 def describe_failure(check: Check) -> str:
-    """What failed and what follows, on one line; numbers and remedy stand in the check itself."""
+    """What failed and what follows, on one line; numbers and remedy are in the check itself."""
     words = CHECK_WORDS.get(check.code)
     if words is None:
         return f"{check.seen} {check.advice}".strip()
@@ -248,11 +248,11 @@ def describe_failure(check: Check) -> str:
 
 
 def name_entry(check: Check) -> str:
-    """Where the catalogue says what to do about a check."""
+    """The place in the catalogue that says what to do about a check."""
     return f"{CATALOGUE}#{check.code}"
 
 
 def sort_by_gravity(checks: Iterable[Check]) -> list[Check]:
-    """The gravest first; checks without an entry last, in their order."""
+    """Sort checks by gravity, the gravest first; checks without an entry come last, in order."""
     ranks = {code: rank for rank, code in enumerate(CHECK_WORDS)}
     return sorted(checks, key=lambda check: ranks.get(check.code, len(ranks)))

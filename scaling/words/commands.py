@@ -7,5 +7,5 @@ from collections.abc import Sequence
 
 
 def quote_command(words: Sequence[str]) -> str:
-    """A command line that can be pasted into a shell."""
+    """Quote words as a command line that can be pasted into a shell."""
     return " ".join(shlex.quote(word) for word in words)

@@ -1,4 +1,4 @@
-"""Registered forecasts and their outcomes, in the words that page and terminal share."""
+"""Registered forecasts and their outcomes, in words that page and terminal share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def describe_score(record: ForecastRecord) -> str:
 
 
 def describe_verdict(outcome: ForecastOutcome) -> str:
-    """What became of one forecast, in a few words."""
+    """The verdict on one forecast, in a few words."""
     if outcome.status is None:
         return "not trained yet"
     if outcome.error is None:

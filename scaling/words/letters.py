@@ -23,7 +23,7 @@ def write_formula(equation: str) -> str:
 
 
 def _raise(text: str) -> str:
-    """Every power as a superscript; the brackets around one are left out."""
+    """Write every power as a superscript, without the brackets around it."""
     before, mark, after = text.partition("^")
     if not mark:
         return text
@@ -35,7 +35,7 @@ def _raise(text: str) -> str:
 
 
 def _find_end(text: str) -> int:
-    """Where the power at the beginning of a text ends: after a name or number, or its brackets."""
+    """Index at which the power at the start of a text ends: after its name, number or brackets."""
     depth = 0
     for at, one in enumerate(text):
         if one == "(":

@@ -1,4 +1,4 @@
-"""Numbers and approaches in words; what is absent is a dash, never `None` or `nan`."""
+"""Numbers and approaches in words; a missing value is a dash, never `None` or `nan`."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ FORECAST_HEADINGS = (
 
 
 def replace_unprintable(text: str) -> str:
-    """The text with a mark in the place of every character that should not be printed."""
+    """Replace every character that should not be printed by a mark."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def is_number(value: object) -> bool:
-    """Whether it can be printed as a number."""
+    """Return whether a value can be printed as a number."""
     return isinstance(value, int | float) and math.isfinite(value)
 
 
@@ -64,7 +64,7 @@ def format_plain(value: float | None) -> str:
 
 
 def format_optional(value: float | None, words: Callable[[float], str] = format_count) -> str:
-    """By `words`, or a dash."""
+    """A value formatted by `words`, or a dash."""
     return ABSENT if value is None or not math.isfinite(value) else words(value)
 
 
@@ -77,7 +77,7 @@ def format_share(value: float | None) -> str:
 
 
 def format_interval(interval: Interval | None, words: Callable[[float], str]) -> str:
-    """'80k to 120k'; an end that is no number is unbounded; empty without an interval."""
+    """An interval as '80k to 120k'; an end that is not finite is unbounded; empty without one."""
     if interval is None:
         return ""
     low, high = interval.low, interval.high

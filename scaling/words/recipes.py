@@ -1,4 +1,4 @@
-"""Recipes compared by their exponents, in words and rows: for the page and the terminal."""
+"""Recipes compared by their exponents, in words and rows, for the page and the terminal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def list_recipes(compared: RecipeComparison | None) -> list[tuple[str, ...]]:
 
 
 def say_step(step: Step) -> str:
-    """One step in words: from where, to where, and how far by either method."""
+    """One step in words: from which recipe to which, and the change of a by either method."""
     said = f"{step.after} in place of {step.before}: {_say_change(step.law)} by the law"
     if step.minima is not None:
         said += f", {_say_change(step.minima)} by the minima"
@@ -45,13 +45,13 @@ def _say_change(change: ExponentChange) -> str:
 
 
 def say_settings(sets: Mapping[str, float]) -> str:
-    """What a recipe sets, as in the sweep file."""
+    """The settings of a recipe, written as in the sweep file."""
     listed = [f"{name}: {value:g}" for name, value in sets.items()]
     return ", ".join(listed) or "nothing: every hyperparameter is by rule"
 
 
 def format_exponent(exponent: Exponent | None) -> str:
-    """0.497 [0.491, 0.505]; a dash where there is none."""
+    """An exponent as '0.497 [0.491, 0.505]'; a dash if there is none."""
     if exponent is None:
         return ABSENT
     said = f"{exponent.value:.3f}"

@@ -1,4 +1,4 @@
-"""A run as people call it: `48×3, 95.2k on 7.6M`."""
+"""Names of runs for people: `48×3, 95.2k on 7.6M`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scaling.units import format_count
 
 
 def name_run(run: RunSpec) -> str:
-    """Its model, N [matmul parameters] on D [tokens], and its seed unless that is 0.
+    """Name a run by its model, N [matmul parameters] on D [tokens], and its seed unless that is 0.
 
     Runs that differ in the recipe alone have one name; their run_id tells them apart.
     """

@@ -15,8 +15,8 @@ class StatusWords:
 
     Attributes:
         tone: Colour of its mark on the page.
-        short: For a cell of a table.
-        line: For a line of text.
+        short: Wording for a cell of a table.
+        line: Wording for a line of text.
         page: What it means, in a sentence.
     """
 
