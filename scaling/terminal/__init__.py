@@ -1,1 +1,1 @@
-"""What is written for a terminal, one file a kind of answer."""
+"""Text for a terminal, one file for each kind of answer."""

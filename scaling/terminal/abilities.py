@@ -23,7 +23,7 @@ _FORECASTS_SHOWN = 6
 
 
 def format_ability(ability: Ability) -> str:
-    """The verdict, success over seeds, the flag, and what became of the forecasts."""
+    """The verdict, success over seeds, the flag, and the forecasts with their outcomes."""
     names, cells = ability.names, ability.cells
     sizes = [one.params if ability.axis == "N" else one.tokens for one in cells]
     lines = [

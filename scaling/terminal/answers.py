@@ -1,4 +1,4 @@
-"""Answers as text for a terminal: what `scaling fit`, `allocate`, `plan` and the rest print."""
+"""Answers as text for a terminal: the output of `scaling fit`, `allocate`, `plan` and others."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NEGLIGIBLE = 5e-4  # share of compute that rounds to zero when printed
 
 
 def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
-    """The law, its frontier by every approach, and the checks that did not pass; losses in a
-    unit."""
+    """The law, its frontier by every approach, and the checks that did not pass; losses in the
+    unit of `scale`."""
     from scaling.laws.registry import find_law
 
     lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
@@ -93,7 +93,7 @@ def format_groups(
     *,
     say: Callable[[Fit, LossScale], str],
 ) -> str:
-    """One line for each group's law; below, what is to be said of each group's fit."""
+    """One line for each group's law, and below them the notes on each group's fit."""
     ends = [one.frontier.range[1] for one in fits.values() if one.frontier is not None]
     top = min(ends, default=None)
     laws = {key: one.law.rewrite(one.law.find_scale(scale)) for key, one in fits.items() if one.law}
@@ -114,7 +114,7 @@ def format_groups(
 
 
 def _list_members(members: Iterable[MemberScore]) -> list[str]:
-    """A line per member: weight, its interval, rows, parameters, errors of each window."""
+    """A line for each member: weight and its interval, rows, parameters, error of each window."""
     lines = []
     for one in members:
         if one.converged is None:
@@ -136,7 +136,7 @@ def _list_members(members: Iterable[MemberScore]) -> list[str]:
 
 
 def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
-    """How far the forecasts reached that the weights come from."""
+    """Describe how far the forecasts behind the weights reached."""
     if not members or not members[0].reach:
         return ["  no runs could be held out: Chinchilla's law answers alone"]
     windows = zip(members[0].budgets, members[0].reach, strict=True)
@@ -145,8 +145,8 @@ def _describe_windows(members: Sequence[MemberScore]) -> list[str]:
 
 
 def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
-    """The law of all rows in two lines, beside that of the rows the filters kept; N* of both at
-    the largest budget fitted."""
+    """The law of all rows in two lines, to compare with that of the rows the filters kept; N* of
+    both at the largest budget fitted."""
     line = f"without filters ({whole.n} runs): {STATUSES[whole.status].line}"
     if whole.law is not None:
         law = whole.law.rewrite(whole.law.find_scale(scale))
@@ -164,7 +164,7 @@ def format_unfiltered(whole: Fit, fit: Fit, scale: LossScale = NATS) -> str:
 
 
 def _format_measured(found: Measurement, said: MetricFacts, scale: LossScale) -> str:
-    """What is known; the forecast stands below it."""
+    """The measured result; the forecast is printed below it."""
     best = "one run" if found.runs == 1 else f"the best of {found.runs} runs"
     value = _format_value(found.loss, said, scale)
     return (
@@ -174,7 +174,7 @@ def _format_measured(found: Measurement, said: MetricFacts, scale: LossScale) ->
 
 
 def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
-    """Which law answered; Chinchilla's answer beside it where they are far apart."""
+    """Name the law that answered; add Chinchilla's answer if the two are far apart."""
     plain = answer.chinchilla
     if answer.family is None or answer.family == "chinchilla":
         return []
@@ -190,7 +190,7 @@ def _describe_law(answer: Allocation, scale: LossScale) -> list[str]:
 
 
 def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
-    """Whether N*, D* or the loss differ by more than half of the answer's interval."""
+    """Return whether N*, D* or the loss differ by more than half of the answer's interval."""
     pairs = (
         (answer.params, plain.params, answer.params_interval),
         (answer.tokens, plain.tokens, answer.tokens_interval),
@@ -207,9 +207,9 @@ def _are_apart(answer: Allocation, plain: PlainAnswer) -> bool:
 def format_allocation(
     answer: Allocation, scale: LossScale = NATS, *, said: Collection[Check] = ()
 ) -> str:
-    """One answer: what to train, how sure, how far from the data.
+    """One answer: what to train, how sure that is, how far from the data.
 
-    Checks that were `said` already, with the fit, are not said again.
+    Checks that were already printed with the fit (`said`) are not repeated.
     """
     quantity = name_quantity(answer.metric, scale)
     known = answer.measured
@@ -331,7 +331,7 @@ def format_backtest(scored: Backtest) -> str:
 
 
 def format_truncation(cut: Truncation) -> str:
-    """How small the runs may be: what each part of them forecasts, and which part is enough."""
+    """How small runs may be: the forecast from each part of them, and which part is enough."""
     low, high = (format_flops(end) for end in cut.held_flops)
     span = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
     rows: list[tuple[str, ...]] = [("fitted", "runs", "FLOPs", "error", "bias", "change")]
@@ -383,7 +383,7 @@ def _format_share(value: float, error: float | None, sign: str = "") -> str:
 
 
 def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
-    """Which recipe needs less compute, by how much."""
+    """Say which recipe needs less compute, and by how much."""
     # Name the laws only if they differ.
     alike = len(set(answer.families)) == 1
     first, second = (
@@ -421,7 +421,7 @@ def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
 
 
 def _say_multiplier(multiplier: float, interval: Interval | None) -> str:
-    """How much of A's compute B needs; in words where there is no such amount."""
+    """Say what share of A's compute B needs, in words if there is no such share."""
     if multiplier == math.inf:
         return "No amount of compute takes B to that loss, by its law."
     if multiplier == 0.0:
@@ -461,7 +461,7 @@ def format_ends(interval: Interval | None, said: MetricFacts, scale: LossScale) 
 
 
 def format_interval(interval: Interval | None, spec: str | None) -> str:
-    """The ends by `spec`, or as counts where that is None, with the level; empty without one."""
+    """The ends by `spec`, or as counts if it is None, with the level; empty without an interval."""
     if interval is None:
         return ""
     low, high = (
@@ -478,5 +478,5 @@ def _format_penalty(penalty: float | None) -> str:
 
 
 def describe_distance(decades: float) -> str:
-    """How far beyond the data [decades of C] a question lies."""
+    """Describe how far beyond the data [decades of C] a question lies."""
     return "inside the data" if decades <= 0 else f"{decades:.2f} decades beyond the data"

@@ -1,5 +1,5 @@
-"""A fit and its answers in at most fifteen lines: what `scaling fit` and `run` print by default;
---verbose prints all of it."""
+"""A fit and its answers in at most fifteen lines, the default output of `scaling fit` and `run`;
+--verbose prints everything."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _MEMBERS_NAMED = 3
 
 
 def format_fit_briefly(fit: Fit, scale: LossScale = NATS) -> str:
-    """The law, how N* grows by every approach, each failed check in a line; losses in a unit."""
+    """The law, the growth of N* by every approach, and a line for each failed check; losses in the
+    unit of `scale`."""
     lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
     if fit.law is None and fit.reason:
         lines.append(f"  {scale.reword(fit.reason)}")
@@ -39,7 +40,7 @@ def format_fit_briefly(fit: Fit, scale: LossScale = NATS) -> str:
 
 
 def format_answer_briefly(answer: Allocation, scale: LossScale = NATS) -> str:
-    """What to train for a budget, how sure, and how far beyond the data; no checks."""
+    """What to train for a budget, how sure that is, and how far beyond the data; no checks."""
     said = name_quantity(answer.metric, scale)
     head = f"{describe_asked(answer, scale)} ({describe_distance(answer.extrapolation_decades)}):"
     lines = [head]
@@ -75,7 +76,7 @@ def format_answer_briefly(answer: Allocation, scale: LossScale = NATS) -> str:
 
 
 def format_growth(fit: Fit) -> str:
-    """How N* grows with C, in a line: by what answers, and the range of the approaches."""
+    """Growth of N* with C in a line: of the law that answers, and the range of all approaches."""
     slopes = [one.a for one in fit.approaches.values()]
     if fit.answer is None or not slopes:
         return ""

@@ -17,7 +17,7 @@ _SETS = 1  # column with the recipe's settings, too wide for a text table
 
 
 def format_exponents(compared: RecipeComparison) -> str:
-    """A table of recipes, what each step from one to the next did, and which checks failed."""
+    """A table of recipes, the effect of each step from one to the next, and the failed checks."""
     rows = list_recipes(compared)
     lines = [
         f"The exponent a of N* ∝ C^a under each recipe, with {compared.level:.0%} intervals;",

@@ -12,7 +12,7 @@ from scaling.words.forecasts import describe_score, describe_verdict
 
 
 def format_forecasts(record: ForecastRecord, scale: LossScale = NATS) -> str:
-    """One paragraph for each forecast, the score below."""
+    """One paragraph for each forecast, and the score below them."""
     lines = [line for outcome in record.outcomes for line in _format_outcome(outcome, scale)]
     lines += [f"left out, damaged: {what}" for what in record.damaged]
     lines.append(describe_score(record))
@@ -20,7 +20,7 @@ def format_forecasts(record: ForecastRecord, scale: LossScale = NATS) -> str:
 
 
 def describe_forecasts(record: ForecastRecord, scale: LossScale = NATS) -> dict[str, Any]:
-    """The JSON of `scaling forecast`; losses in a unit, scores of ln nats."""
+    """The JSON of `scaling forecast`; losses in the unit of `scale`, scores of ln nats."""
     return {
         **scale.to_contract(),
         "forecasts": [_describe_outcome(outcome, scale) for outcome in record.outcomes],

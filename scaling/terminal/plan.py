@@ -1,4 +1,4 @@
-"""A plan as text for a terminal: its cells, what they cost, what is rejected."""
+"""A plan as text for a terminal: its cells, their cost, and rejected cells."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADER = (
 
 
 def format_plan(plan: Mapping[str, Any]) -> str:
-    """The cells of a described plan (`scaling plan --json`) as a table, and what they come to."""
+    """The cells of a described plan (`scaling plan --json`) as a table, with totals."""
     lines = align_columns([_HEADER, *_fold_rows([_format_cell(cell) for cell in plan["cells"]])])
     totals = plan["totals"]
     lines.append(
@@ -45,7 +45,7 @@ def format_plan(plan: Mapping[str, Any]) -> str:
 
 
 def _fold_rows(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Equal rows (seeds of one cell) as one that says how many there are."""
+    """Merge equal rows (seeds of one cell) into one that says how many there are."""
     counts = Counter(rows)
     return [
         (*row[:-1], row[-1] if count == 1 else f"{row[-1]} ({count} runs alike)")
@@ -79,7 +79,7 @@ def _say_state(cell: Mapping[str, Any]) -> str:
 
 
 def _format_validations(cells: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What checking the registered forecasts costs beside the sweep; nothing where none is left."""
+    """Extra cost of checking the registered forecasts; empty if none is left to check."""
     left = [
         cell
         for cell in cells
@@ -98,7 +98,7 @@ def _format_validations(cells: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _format_left(left: Mapping[str, Any], throughput: Mapping[str, Any]) -> list[str]:
-    """Time and money of what is left to train."""
+    """Time and money for the runs left to train."""
     at_once = f"{left['slots']} at a time" if left["slots"] > 1 else "one after another"
     line = (
         f"time: {format_seconds(left['makespan_seconds'])} for {left['runs']} runs {at_once} "
@@ -113,7 +113,7 @@ def _format_left(left: Mapping[str, Any], throughput: Mapping[str, Any]) -> list
 
 
 def _format_target(target: Mapping[str, Any], totals: Mapping[str, Any]) -> list[str]:
-    """Time, money and memory on machines that are not here, and what that assumes."""
+    """Time, money and memory on the target machines, and the assumptions behind them."""
     left, devices = totals["left"], target["devices"]
     per_run, held, used = target["devices_per_run"], left["held_device_hours"], left["device_hours"]
     alike = f"{per_run} for each run"
@@ -156,7 +156,7 @@ def _format_device_memory(totals: Mapping[str, Any], per_run: int) -> list[str]:
 
 
 def _format_peak(totals: Mapping[str, Any]) -> str:
-    """Memory of a process here; a plan for other machines says it by the device, further down."""
+    """Memory of a process here; a plan for other machines gives it per device, further down."""
     if totals["device_memory_bytes"] is not None:
         return ""
     return f"up to {_format_bytes(totals['peak_bytes'])} of memory a run, "
@@ -173,7 +173,7 @@ def _format_bytes(count: float) -> str:
 
 
 def _format_simulation(found: Mapping[str, Any]) -> list[str]:
-    """What the sweep will be able to say, and what would let it say more."""
+    """What the sweep is expected to tell, and the changes that would make it tell more."""
     prior, level = found["prior"], f"{found['level']:.0%}"
     letters = ", ".join(f"{name} {value:.4g}" for name, value in prior["params"].items())
     if prior["family"] == "ensemble":
@@ -233,7 +233,7 @@ def _name_change(change: Mapping[str, Any]) -> str:
 
 
 def format_suggestion(found: Mapping[str, Any]) -> str:
-    """What the cells of a suggestion (`scaling suggest --json`) cost and bring."""
+    """Cost and benefit of the cells of a suggestion (`scaling suggest --json`)."""
     rows: list[tuple[str, ...]] = [("N", "D", "FLOPs")]
     rows += [
         (format_count(one["params"]), format_count(one["tokens"]), format_flops(one["flops"]))

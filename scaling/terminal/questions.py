@@ -1,4 +1,4 @@
-"""What an answer to a question in other terms adds to that to a budget, line by line."""
+"""Lines that an answer to a question with conditions adds to that to a plain budget."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MANY_TIMES, _NEARLY_ALL = 9.5, 0.995
 
 
 def describe_asked(answer: Allocation, scale: LossScale = NATS) -> str:
-    """The head of an answer: what it is for, and what decides it."""
+    """The head of an answer: the question, and the conditions that decide it."""
     question = answer.question
     if question is None or (question.is_plain and question.hardware is None):
         return f"For {format_flops(answer.flops)} FLOPs"
@@ -34,7 +34,7 @@ def describe_asked(answer: Allocation, scale: LossScale = NATS) -> str:
 
 
 def list_costs(answer: Allocation) -> list[str]:
-    """Training, service, repeats: what the answer costs in the question's terms."""
+    """Costs of the answer in the question's terms: training, service, repeats."""
     question, spending = answer.question, answer.spending
     if question is None or spending is None or (question.is_plain and question.hardware is None):
         return []
@@ -58,7 +58,7 @@ def list_costs(answer: Allocation) -> list[str]:
 
 
 def list_trade_offs(answer: Allocation) -> list[str]:
-    """What other sizes cost for the same loss; the Pareto table where service is asked about."""
+    """Costs of other sizes for the same loss; the Pareto table if the question is about service."""
     traded, question = answer.trade_offs, answer.question
     if traded is None or question is None:
         return []
@@ -76,7 +76,7 @@ def list_trade_offs(answer: Allocation) -> list[str]:
 
 
 def list_assumptions(answer: Allocation) -> list[str]:
-    """What the answer rests on that no run has measured."""
+    """Assumptions behind the answer that no run has measured."""
     return [f"  assumed: {note}" for note in answer.notes]
 
 
@@ -137,7 +137,7 @@ def _format_bytes(value: float) -> str:
 
 
 def _format_more(extra: float) -> str:
-    """33% more, 20% less, 12 times more."""
+    """A fraction in words: 33% more, 20% less, 12 times more."""
     if extra >= _MANY_TIMES:
         return f"{extra:,.0f} times more"
     share = abs(extra)

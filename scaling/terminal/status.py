@@ -1,4 +1,4 @@
-"""What `scaling status` prints: counts, what runs now, and every run that is not finished.
+"""The output of `scaling status`: counts, what runs now, and every run that is not finished.
 
 quickstart: 12 finished, 2 running, 15 missing
   driven by process 4242 on node-3 since 2026-01-01T00:00:00+00:00
@@ -17,7 +17,7 @@ _MISSING_SHOWN = 20  # a sweep may lack thousands; --json lists them all
 
 
 def format_status(status: Mapping[str, Any], *, verbose: bool = False) -> str:
-    """The text at the head of this file, of a described status; `verbose`: with run_ids."""
+    """Format a described status as the text at the head of this file; `verbose` adds run_ids."""
     counts = ", ".join(f"{n} {state}" for state, n in status["counts"].items())
     lines = [f"{status['name']}: {counts}"]
     if (driver := status["driver"]) is not None:

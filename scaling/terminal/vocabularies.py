@@ -13,7 +13,7 @@ _HEADINGS = ("tokenizer", "vocabulary", "bits/byte", "interval", "measured", "N*
 
 
 def format_vocabulary(compared: VocabularyComparison) -> str:
-    """A table for each budget, and which vocabulary is best there."""
+    """A table for each budget, and the best vocabulary there."""
     contexts = compared.context_bytes.values()
     lines = [
         "Bits per byte of the held-out text at each vocabulary's own optimum, by its law; windows "
@@ -27,7 +27,7 @@ def format_vocabulary(compared: VocabularyComparison) -> str:
 
 
 def say_best(choice: BudgetChoice) -> str:
-    """The best vocabulary, how sure, and whether smaller or larger ones may be better still."""
+    """The best vocabulary, how sure that is, and whether smaller or larger ones may be better."""
     said = choice.best
     if choice.share is not None:
         said += f", in {choice.share:.0%} of the draws"
