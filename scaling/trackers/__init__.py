@@ -1,8 +1,8 @@
-"""Experiment trackers, interchangeable siblings: finished runs, where a team looks at runs.
+"""Experiment trackers, interchangeable siblings: they show finished runs to a team.
 
-The ledger is the truth and a tracker a view of it: runs are sent from what was committed, once each
-(`sending.py`), by a process beside the driver (`feed.py`), so that a tracker that is down, slow or
-full neither fails nor delays a run.
+The ledger is the truth and a tracker a view of it. Committed runs are sent once each (`sending.py`)
+by a process beside the driver (`feed.py`), so that a tracker that is down, slow or full neither
+fails nor delays a run.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from scaling.trackers.protocol import Tracker, TrackerName
 
 
 def open_tracker(name: TrackerName, *, project: str, folder: Path) -> Tracker:
-    """The tracker of that name.
+    """Open the tracker of that name.
 
     Args:
-        name: Which.
+        name: Name of the tracker.
         project: The sweep's name.
-        folder: Where a tracker that is local keeps its files.
+        folder: Where a local tracker keeps its files.
     """
     if name == "wandb":
         from scaling.trackers.offline_wandb import OfflineWandb
@@ -32,10 +32,10 @@ def open_tracker(name: TrackerName, *, project: str, folder: Path) -> Tracker:
 
 
 def require_tracker(name: TrackerName) -> None:
-    """Find out before hours of training that a tracker is not installed.
+    """Verify before hours of training that a tracker is installed.
 
     Raises:
-        UsageError: Naming the extra.
+        UsageError: It is not; the message names the extra.
     """
     if importlib.util.find_spec(name) is None:
         raise UsageError(f"tracking with {name} needs its extra: pip install 'scaling[{name}]'")

@@ -16,7 +16,7 @@ from scaling.trackers.sending import find_folder, list_unsent, send_results
 
 
 def main(results: Path, name: str) -> int:
-    """Send the results that are named on standard input, then what is still unsent; 0 or 1."""
+    """Send the results named on standard input, then all that are still unsent; returns 0 or 1."""
     tracker_name = next(one for one in TRACKERS if one == name)
     ledger = Ledger.open(results)
     folder = find_folder(ledger, tracker_name)

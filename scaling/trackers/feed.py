@@ -1,11 +1,11 @@
-"""The driver's end of a tracker: a process beside it, told which runs have been committed.
+"""The driver's end of a tracker: a process beside it that receives the committed run_ids.
 
     driver ──run_id──► pipe ──► python -m scaling.trackers ──► tracker
 
-The pipe never blocks the driver: what does not fit is found by the process itself at the end. The
-process has a session of its own, so Ctrl-C reaches it through the driver alone, and no terminal. A
-tracker that fails ends it, which is said once; what was not sent is sent by the next call, or by
-`scaling track`.
+The pipe never blocks the driver: the process finds run_ids that did not fit by itself at the end.
+The process has its own session, so Ctrl-C reaches it only through the driver, and no terminal. A
+failing tracker ends the process, which is reported once; the next call, or `scaling track`, sends
+what was not sent.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Feed:
 
     Args:
         name: Name of the tracker.
-        ledger: What is sent.
-        say: Where a warning goes.
+        ledger: Ledger whose results are sent.
+        say: Called with a warning.
     """
 
     def __init__(self, name: TrackerName, ledger: Ledger, say: Callable[[str], None]) -> None:
@@ -55,7 +55,7 @@ class Feed:
         self._warned = False
 
     def send(self, run_id: str) -> None:
-        """Tell of a run that is committed; returns at once, whatever the tracker does."""
+        """Announce a committed run; returns at once, whatever the tracker does."""
         if self._process.poll() is not None:
             self._warn()
             return
@@ -100,7 +100,7 @@ class Feed:
 def feeding(
     names: Sequence[TrackerName], ledger: Ledger, say: Callable[[str], None]
 ) -> Iterator[Callable[[str], None]]:
-    """What to call with each run that is committed while the block runs."""
+    """Yield a function to call with each run that is committed while the block runs."""
     feeds = []
     for name in names:
         try:

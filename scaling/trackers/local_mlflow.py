@@ -27,7 +27,7 @@ class LocalMlflow:
 
     Args:
         project: Name of the experiment.
-        folder: Where `mlflow.db` lies unless MLFLOW_TRACKING_URI names another store.
+        folder: Folder of `mlflow.db`, unless MLFLOW_TRACKING_URI names another store.
     """
 
     def __init__(self, *, project: str, folder: Path) -> None:
@@ -41,7 +41,7 @@ class LocalMlflow:
         )
 
     def send(self, run: TrackedRun) -> None:
-        """Record the run, unless this very result is there whole; anything else of it goes."""
+        """Record the run unless exactly this result is stored whole; removes its other records."""
         query = f"tags.`{_TAG}` = '{run.run_id}'"
         for known in self._client.search_runs([self._experiment], query):
             whole = known.info.status in ("FINISHED", "FAILED")

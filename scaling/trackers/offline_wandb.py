@@ -20,14 +20,14 @@ class OfflineWandb:
 
     Args:
         project: Name of the project.
-        folder: Where `wandb/offline-run-*` go.
+        folder: Folder in which `wandb/offline-run-*` are written.
     """
 
     def __init__(self, *, project: str, folder: Path) -> None:
         self._project, self._folder = project, folder
 
     def send(self, run: TrackedRun) -> None:
-        """Write the run's folder; what an interrupted call left of it goes."""
+        """Write the run's folder, replacing what an interrupted call left of it."""
         for path in (self._folder / "wandb").glob(f"*run-*-{run.run_id}"):
             shutil.rmtree(path)
         settings = wandb.Settings(

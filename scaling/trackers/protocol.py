@@ -1,4 +1,4 @@
-"""What a tracker is, and what it is told of a run."""
+"""The interface of a tracker, and the record of a run that it receives."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ TRACKERS: tuple[TrackerName, ...] = ("wandb", "mlflow")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrackedRun:
-    """What a tracker is told of a run; nothing of the machine it ran on, and no environment.
+    """The record of a run for a tracker, without its machine or environment.
 
     Attributes:
-        run_id: Also its name and identity there.
+        run_id: The run's id, also its name and identity in the tracker.
         digest: Digest of its result.
-        diverged: Whether it counts as a failed run there.
-        config: What was decided before it began.
+        diverged: Whether it counts as a failed run in the tracker.
+        config: Settings fixed before it began.
         curve: (step, metric -> value), ascending.
-        summary: What it came to.
+        summary: Final values.
     """
 
     run_id: str
@@ -32,7 +32,7 @@ class TrackedRun:
 
 
 class Tracker(Protocol):
-    """Where runs are sent."""
+    """A tracker that runs are sent to."""
 
     def send(self, run: TrackedRun) -> None:
-        """Record a run, in the place of an earlier or half-sent record of it."""
+        """Record a run, replacing an earlier or partial record of it."""

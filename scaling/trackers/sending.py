@@ -2,9 +2,9 @@
 
     results/<sweep>/trackers/<name>/sent      "run_id digest" of every result that arrived
 
-A run is written down there after it arrived, so a crash between the two sends it again, and a
-tracker replaces what it has of that run. A result that was set aside and trained again has another
-digest, and is sent again.
+A run is noted there after it arrived, so a crash between the two sends it again, and the tracker
+replaces its record of that run. A result that was set aside and trained again has another digest
+and is sent again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def find_folder(ledger: Ledger, name: TrackerName) -> Path:
 
     Raises:
         IntegrityError: There is a link in its place.
-        EnvironmentFault: It cannot be made.
+        EnvironmentFault: The folder cannot be made.
     """
     folder = ledger.folder / "trackers" / name
     refuse_links(ledger.folder, f"trackers/{name}/sent")
@@ -54,7 +54,7 @@ def send_results(
     """Send the results of these runs that have not arrived; returns how many were sent.
 
     Raises:
-        Exception: Whatever the tracker raises; what was sent before stays noted.
+        Exception: Whatever the tracker raises; results sent before stay noted.
     """
     sent = _read_sent(ledger, name)
     path = find_folder(ledger, name) / "sent"
