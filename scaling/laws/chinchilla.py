@@ -1,4 +1,4 @@
-"""The Chinchilla law, Approach 3: a floor and two power laws; and the same with parts held.
+"""The Chinchilla law, Approach 3: a floor and two power laws; also with tied or held parameters.
 
     L(N, D) = E + A / N^α + B / D^β        [nats/token]
 
@@ -36,7 +36,7 @@ def split_budget(
 
 
 class Chinchilla(PowerSum):
-    """E + A/N^α + B/D^β with its closed forms; β may be α, E may be held."""
+    """E + A/N^α + B/D^β with its closed forms; β may be tied to α, and E may be held."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Chinchilla(PowerSum):
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily: D = (B / (L − E − A/N^α))^(1/β)."""
+        """D = (B / (L − E − A/N^α))^(1/β); implements LawFamily."""
         scale, beta = coefficients[..., self._first + 1], coefficients[..., self._at_tokens]
         n_term = self._value(coefficients, 0, np.log(params), np.zeros(()))
         gap = np.asarray(loss - self._floor_value(coefficients) - n_term, dtype=np.float64)
@@ -73,13 +73,13 @@ class Chinchilla(PowerSum):
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily and split_budget."""
+        """N* by `split_budget`; implements LawFamily."""
         alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
         a, b = coefficients[..., self._first], coefficients[..., self._first + 1]
         return split_budget(alpha, beta, a, b, np.log(flops) - np.log(kappa))
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law: G = 0 and k = 1."""
+        """The JOINED parameters with G = 0 and k = 1; implements Law."""
         log_a, log_b = (np.log(coefficients[..., self._first + at]) for at in (0, 1))
         alpha, beta = coefficients[..., self._at["alpha"]], coefficients[..., self._at_tokens]
         return stack_joined(self._floor_value(coefficients), 0.0, log_a, alpha, log_b, beta, 1.0)
@@ -125,7 +125,7 @@ NO_FLOOR = Chinchilla(
 
 
 def hold_floor(floor: float) -> Chinchilla:
-    """The law with E held at a value [nats/token], e.g. one that is known or published."""
+    """The law with E held at a given value [nats/token], e.g. a known or published one."""
     name, equation = f"floor:{floor!r}", f"{floor!r} + A/N^alpha + B/D^beta"
     words = LawWords(origin=f"{_SOURCE}, with E held at the stated value")
     return Chinchilla(name, equation=equation, parent="no_floor", floor=floor, words=words)

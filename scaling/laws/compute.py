@@ -2,8 +2,8 @@
 
     L = E + A / (N·D)^α        [nats/token];   with C = 6ND: E + A·6^α / C^α
 
-Source: Henighan et al. 2020, arXiv:2010.14701, eq. 1.1. It cannot tell how to split a budget: it
-has no frontier, and forecasts the loss of runs that split theirs as the table's did.
+Source: Henighan et al. 2020, arXiv:2010.14701, eq. 1.1. The law has no frontier and cannot split a
+budget; it forecasts the loss of runs that split theirs as the table's runs did.
 """
 
 from __future__ import annotations

@@ -4,7 +4,8 @@
 
 Source: arXiv:2608.07222. With k = 1 it is Chinchilla's law, with E = 0 and β = 1 Kaplan's; Droppo
 and Elibol's has the floor inside the power. Along the frontier the excess over E falls as
-C^(−k·αβ/(α+β)): k sets how lack of parameters passes into lack of data, apart from that rate.
+C^(−k·αβ/(α+β)). Apart from that rate, k sets how sharply the loss passes from being limited by
+parameters to being limited by data.
 
 Coordinates: theta = (ε, a, b, α, β, k):
 
@@ -12,7 +13,7 @@ Coordinates: theta = (ε, a, b, α, β, k):
 
 At fixed (ε, α, β, k) the law is linear in e^a and e^b inside the power, so ε is searched too. Its
 derivatives are written out: in Taylor arithmetic of six variables a refit takes ten times as long,
-and a thousand are wanted.
+and a fit needs a thousand.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class Coupled(NumericAnswers):
     def curvature(
         self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
     ) -> FloatArray:
-        """See LawFamily: ∇²L / L = e^g/L · (∇g ∇gᵀ + ∇²g)."""
+        """Curvature from ∇²L / L = e^g/L · (∇g ∇gᵀ + ∇²g); implements LawFamily."""
         with np.errstate(over="ignore", invalid="ignore"):
             power, slope, share = _evaluate(theta, axes)
             k = theta[:, 5:]
@@ -83,7 +84,7 @@ class Coupled(NumericAnswers):
         return np.asarray(np.nan_to_num(result, posinf=0.0, neginf=0.0), dtype=np.float64)
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily: (L/s − ε)^(1/k) is linear in e^a and e^b."""
+        """Basis of (L/s − ε)^(1/k), which is linear in e^a and e^b; implements LawFamily."""
         columns = np.empty((len(exponents), 2, axes.x.size))
         columns[:, 0] = np.exp(-exponents[:, 1:2] * axes.x)
         columns[:, 1] = np.exp(-exponents[:, 2:3] * axes.y)
@@ -94,7 +95,7 @@ class Coupled(NumericAnswers):
         return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: E = s·ε, A = s^(1/k)·exp(a + α·mean ln N), B likewise."""
+        """E = s·ε, A = s^(1/k)·exp(a + α·mean ln N), B likewise; implements LawFamily."""
         log_n, log_d, log_s = axes.centre
         floor, a, b, alpha, beta, k = theta.T
         letters = (
@@ -129,7 +130,7 @@ class Coupled(NumericAnswers):
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily: D = (B / ((L − E)^(1/k) − A/N^α))^(1/β)."""
+        """D = (B / ((L − E)^(1/k) − A/N^α))^(1/β); implements LawFamily."""
         floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             joined = np.maximum(loss - floor, 0.0) ** (1.0 / k)
@@ -140,12 +141,12 @@ class Coupled(NumericAnswers):
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily: Chinchilla's, for L grows with what stands inside the power."""
+        """N* of Chinchilla's law, since L grows with the sum in the power; implements LawFamily."""
         _, big_a, big_b, alpha, beta, _ = np.moveaxis(coefficients, -1, 0)
         return split_budget(alpha, beta, big_a, big_b, np.log(flops) - np.log(kappa))
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law: G = 0."""
+        """The JOINED parameters with G = 0; implements Law."""
         floor, big_a, big_b, alpha, beta, k = np.moveaxis(coefficients, -1, 0)
         return stack_joined(floor, 0.0, np.log(big_a), alpha, np.log(big_b), beta, k)
 

@@ -1,5 +1,5 @@
-"""The data-constrained law: repeated tokens, and parameters beyond what the unique ones can feed,
-are worth less and less.
+"""The data-constrained law: repeated tokens, and parameters in excess of the unique tokens, have
+diminishing value.
 
     L(N, D, U) = E + A / N'^α + B / D'^β                          [nats/token]
     D' = U_D + U_D·R_D·(1 − e^(−(D/U_D − 1)/R_D)),   U_D = min(D, U)
@@ -7,7 +7,7 @@ are worth less and less.
     N*(U_D) = G·(G·U_D)^(β/α),   G = (αA / βB)^(1/(α+β)):  the size that is best for U_D tokens
 
 Source: Muennighoff et al. 2023, arXiv:2305.16264, eq. 5 and appendix A; N* for given data follows
-from Hoffmann et al. 2022, eq. 4. Without U every token counts as unique, and N' = N where the
+from Hoffmann et al. 2022, eq. 4. Without U every token counts as unique, and N' = N if the
 model is not larger than its data can feed.
 
 Coordinates: theta = (ε, b, α, β, R_D, R_N, γ) with γ = ln N*(at the data's mean ln D) − mean ln N
@@ -88,7 +88,7 @@ class DataConstrained(Formula):
         return result
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily; a held base has no weight of its own."""
+        """Implements LawFamily; a held base has no weights."""
         one = np.ones((len(exponents), 1))
         if self._base is not None:
             r_d, r_n = exponents.T[:, :, None]
@@ -158,7 +158,7 @@ class DataConstrained(Formula):
         return np.asarray(floor + n_term + np.exp(np.log(big_b) - beta * log_d), dtype=np.float64)
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law: R_D and R_N are its own."""
+        """The JOINED parameters with the law's own R_D and R_N; implements Law."""
         letters = coefficients
         if self._base is not None:
             base = np.broadcast_to(self._base, (*coefficients.shape[:-1], 5))

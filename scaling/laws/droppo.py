@@ -3,8 +3,8 @@
     L(N, D) = [L_∞^(1/α) + (N_c/N)^(α_N/α) + (D_c/D)^(α_D/α)]^α        [nats/token]
 
 Source: Droppo & Elibol 2021, arXiv:2106.09488, eq. 5. With α = 1 it is Chinchilla's law, with
-L_∞ = 0 and α = α_D Kaplan's: how sharply a run passes from lacking parameters to lacking data is
-fitted instead of chosen.
+L_∞ = 0 and α = α_D Kaplan's: how sharply the loss passes from being limited by parameters to being
+limited by data is fitted instead of fixed.
 
 Coordinates: theta = (e, a, b, p, r, α), with p = α_N/α and r = α_D/α:
 
@@ -57,7 +57,7 @@ class Droppo(Formula):
         return alpha * (inner + (a - p * axes.x).exp() + (b - r * axes.y).exp()).log()
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily: (L/s)^(1/α) is linear in e, e^a and e^b."""
+        """Basis of (L/s)^(1/α), which is linear in e, e^a and e^b; implements LawFamily."""
         columns = np.ones((len(exponents), 3, axes.x.size))
         columns[:, 1] = np.exp(-exponents[:, :1] * axes.x)
         columns[:, 2] = np.exp(-exponents[:, 1:2] * axes.y)
@@ -68,7 +68,7 @@ class Droppo(Formula):
         return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: L_∞ = s·e^α, ln N_c = (a + ln s/α)/p + mean ln N, D_c likewise."""
+        """L_∞ = s·e^α, ln N_c = (a + ln s/α)/p + mean ln N, D_c likewise; implements LawFamily."""
         log_n, log_d, log_s = axes.centre
         inner, a, b, p, r, alpha = theta.T
         letters = (
@@ -103,7 +103,7 @@ class Droppo(Formula):
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law: everything is inside the power."""
+        """The JOINED parameters with all terms inside the power; implements Law."""
         floor, log_n_c, log_d_c, alpha_n, alpha_d, k = np.moveaxis(coefficients, -1, 0)
         p, r = alpha_n / k, alpha_d / k
         return stack_joined(0.0, floor ** (1.0 / k), p * log_n_c, p, r * log_d_c, r, k)

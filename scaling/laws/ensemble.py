@@ -1,19 +1,19 @@
-"""A forecast by several laws at once, weighted by how well each forecast held-out runs.
+"""A forecast by several laws at once, weighted by their errors on held-out runs.
 
     ln L(N, D) = Σ_i w_i · ln L_i(N, D),   Σ w_i = 1
 
-The members are declared, not searched for: Chinchilla's law, its simpler parent (tied exponents),
-its extension (the coupled law) and the other end, Kaplan's law without a floor; each is fitted to
-all runs and to those with at least four tokens per parameter. Chinchilla's law over-predicts most
-expensive runs and a floorless one under-predicts them; where held-out runs cannot tell the two
-apart, neither has a claim to all the weight. Averaging forecasts of which none is surely best:
-Bates & Granger 1969, doi:10.1057/jors.1969.103. How weights are found: fitting/ensemble. On
+The members are fixed in advance: Chinchilla's law, its simpler parent (tied exponents), its
+extension (the coupled law) and the opposite extreme, Kaplan's law without a floor. Each is fitted
+to all runs and to those with at least four tokens per parameter. Chinchilla's law over-predicts
+most expensive runs and a floorless law under-predicts them; if held-out runs cannot tell the two
+apart, neither deserves all the weight. Averaging forecasts of which none is surely best:
+Bates & Granger 1969, doi:10.1057/jors.1969.103. fitting/ensemble finds the weights. Results on
 published tables: docs/decisions/0066-ensemble.md.
 
 Parameters: those of each member, named member.parameter, and member.weight. A bootstrap draw has
 the parameters of one member, and each member has draws in proportion to its weight, so that draws
-spread as much as the members disagree. A member's E and k are effective: they stand for what its
-form leaves out.
+spread as much as the members disagree. A member's E and k are effective values: they also absorb
+what its form leaves out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Member:
     Attributes:
         name: Name of the member.
         family: Its law.
-        min_ratio: Tokens per parameter from which runs count; 0: all.
+        min_ratio: Least tokens per parameter of the runs it is fitted to; 0: all runs.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Member:
 
 
 class Ensemble(NumericAnswers):
-    """A Law of several; see the module."""
+    """A Law that averages several members, as the module's docstring describes."""
 
     name = "ensemble"
     equation = "product of the members' laws, each to the power of its weight"
@@ -102,7 +102,7 @@ class Ensemble(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None,
     ) -> FloatArray:
-        """The loss by one set of parameters, every member at every point."""
+        """The loss for one set of parameters, from every member at every point."""
         weights = coefficients[..., -len(self.members) :].ravel().tolist()
         logs = [
             weight * np.log(member.family.loss(coefficients[..., part], params, tokens))

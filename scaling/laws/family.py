@@ -1,10 +1,10 @@
-"""LawFamily: what a law of L(N, D) must offer to be fitted, and the registry of those there are.
+"""LawFamily: the interface that a law of L(N, D) must implement to be fitted.
 
 A family is a formula with two coordinate systems: *coefficients*, the published parameters that are
 stored and printed, and *theta*, the optimiser's, in which the problem is well scaled. Data enter
 centred (`Axes`), so that theta of one table is of order one whatever its units.
 
-Laws that are sums of power laws are a list of terms (power_sum.py); any other is its formula in
+Laws that are sums of power laws are a list of terms (power_sum.py). Other laws are a formula in
 second-order Taylor arithmetic (formula.py, jets.py), from which gradient and Hessian follow.
 """
 
@@ -55,8 +55,9 @@ class LawWords:
 
     Attributes:
         origin: Who published it, and what it assumes.
-        title: As its name stands on the page; empty: as on the command line.
-        beside: How it differs, where a point fit of it stands beside an answer; empty: none does.
+        title: Its name on the page; empty: as on the command line.
+        beside: How it differs from the law that answers, if its point fit is shown beside the
+            answer; empty if it is not shown.
     """
 
     origin: str = ""
@@ -80,15 +81,15 @@ class Basis:
 
 
 class Law(Protocol):
-    """One formula L(N, D) in nats/token, as it is asked.
+    """One formula L(N, D) in nats/token that can be evaluated.
 
     Attributes:
         name: Machine-readable name.
-        equation: As it is printed.
+        equation: Equation as printed.
         param_names: Parameters of the coefficients, in the order of every array of them.
         has_frontier: Whether a best N exists for a budget.
         loss_letters: Parameters that are proportional to the loss, so that they follow its unit;
-            None where other parameters depend on it too, or some do otherwise.
+            None if other parameters depend on the loss too, or in another way.
     """
 
     @property
@@ -122,17 +123,17 @@ class Law(Protocol):
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """D at which models of N parameters reach `loss`; inf where none does."""
+        """D at which models of N parameters reach `loss`; inf if none does."""
         ...
 
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """N* where C = κ·N·D with one κ for every N."""
+        """N* under C = κ·N·D with one κ for every N."""
         ...
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """The law in the parameters of JOINED, shape (..., 9); None where it has another form."""
+        """The law in the parameters of JOINED, shape (..., 9); None if it has another form."""
         ...
 
 
@@ -142,14 +143,14 @@ class LawFamily(Law, Protocol):
     Attributes:
         parent: Name of the simpler law it is compared with; None: none.
         words: What it is called, and where it comes from.
-        scored: Whether a backtest scores it where no laws are named.
+        scored: Whether a backtest scores it by default, when no laws are named.
         theta_names: Names of the coordinates, for messages; those of parameters where they match.
         weights: Indices of the coordinates of the terms in N and D: at their lower bound a term has
             vanished, and nothing says how to split a budget.
-        floor: Index of E [nats/token]; None where the law has none that is fitted.
+        floor: Index of E [nats/token]; None if the law has no fitted floor.
         exponents: Indices of the coordinates that variable projection searches; all are positive.
-        search: Where it looks for each of them (low, high), shape (q, 2), within the bounds.
-        needs_repeats: Whether it takes runs that repeat their data (D > U) to fit it.
+        search: Range (low, high) searched for each of them, shape (q, 2), within the bounds.
+        needs_repeats: Whether fitting it requires runs that repeat their data (D > U).
         rugged: Whether its objective has local minima on real tables: every start is then followed.
         lower, upper: Bounds of theta, shape (p,).
     """
@@ -190,7 +191,7 @@ class LawFamily(Law, Protocol):
         ...
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """What the law is at fixed exponents, shape (K, q)."""
+        """The law at fixed exponents of shape (K, q)."""
         ...
 
     def join(self, exponents: FloatArray, linear: FloatArray, axes: Axes) -> FloatArray:

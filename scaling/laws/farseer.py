@@ -3,7 +3,7 @@
     L(N, D) = e^(a3·N^γ + b3) + e^(a2·N^β + b2) · D^(−e^(a1·N^α + b1))        [nats/token]
 
 Source: Li et al. 2025, "Predictable Scale: Part II, Farseer", arXiv:2506.10972, eq. 3. Constants
-below are quoted from memory and only say where to look; no fit depends on them.
+below are quoted from memory and only set the search ranges; no fit depends on them.
 
 Either sign of a and of the power is a decreasing function of N, and the published constants have
 a3 < 0 with γ > 0 but a2 > 0 with β < 0. In these parameters the two branches meet only at infinity,
@@ -16,9 +16,9 @@ With u, v, w the three bends (e^(γ·x) − 1)/γ of γ, β, α and d the mean o
 
     L/s = e^(c3 + s3·u) + e^(c2 + s2·v + d·(q + q·s1·v − B) − y·B),    B = q·e^(s1·w)
 
-where what the exponent B alone does to the second term at D's centre is taken out of c2 and s2, or
-both would be extrapolations to D = 1. Slopes and powers are kept as positive numbers (above their
-lowest) because variable projection searches in logarithms.
+where the effect of the exponent B alone on the second term at D's centre is taken out of c2 and s2;
+otherwise both would be extrapolations to D = 1. Slopes and powers are kept as positive numbers
+(above their lowest) because variable projection searches in logarithms.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MOST = 600.0
 
 class Farseer(NumericAnswers):
     """The family; it has no state. Its derivatives are written out: in Taylor arithmetic of nine
-    variables a refit took .1 s, and a thousand are wanted."""
+    variables a refit took .1 s, and a fit needs a thousand."""
 
     has_frontier = True
     needs_repeats = rugged = False
@@ -99,7 +99,7 @@ class Farseer(NumericAnswers):
     def curvature(
         self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
     ) -> FloatArray:
-        """See LawFamily: each term brings Σ weight · share · (slope slopeᵀ + bend)."""
+        """Each term contributes Σ weight · share · (slope slopeᵀ + bend); implements LawFamily."""
         parts = _evaluate(theta, axes)
         result = np.zeros((len(theta), 9, 9))
         first = 0
@@ -120,7 +120,7 @@ class Farseer(NumericAnswers):
         return np.asarray(np.nan_to_num(ordered, posinf=0.0, neginf=0.0), dtype=np.float64)
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily: linear in e^c3 and e^c2."""
+        """Basis of the law, which is linear in e^c3 and e^c2; implements LawFamily."""
         theta = np.concatenate((np.zeros((len(exponents), 2)), exponents), axis=1)
         parts = _evaluate(theta, axes)
         columns = np.exp(np.clip(np.stack((parts.floor, parts.data), axis=1), -_MOST, _MOST))
@@ -130,7 +130,7 @@ class Farseer(NumericAnswers):
         return self.hold(np.concatenate((take_logs(linear), exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: a = s/(γ·N0^γ), b = c − s/γ."""
+        """a = s/(γ·N0^γ), b = c − s/γ; implements LawFamily."""
         log_n, log_d, log_s = axes.centre
         c3, c2, s3, gamma, s2, beta, q, s1, alpha = theta.T
         s3, s2, s1 = s3 - _SLOPE_SHIFT, s2 - _SLOPE_SHIFT, s1 - _SLOPE_SHIFT
@@ -176,7 +176,7 @@ class Farseer(NumericAnswers):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Parts:
     """Both terms at K points: logs (K, n), shares of L (K, 1, n), slopes of the logs by the term's
-    own coordinates (K, 3 or 6, n), and what second derivatives of the logs are not zero."""
+    own coordinates (K, 3 or 6, n), and the non-zero second derivatives of the logs."""
 
     log_loss: FloatArray
     floor: FloatArray
@@ -190,7 +190,7 @@ class _Parts:
 
 
 def _evaluate(theta: FloatArray, axes: Axes) -> _Parts:
-    """Coordinates of the floor: c3, s3, γ; of the data: c2, s2, β, q, s1, α."""
+    """Evaluate the floor, with coordinates c3, s3, γ, and the data term, c2, s2, β, q, s1, α."""
     c3, c2, s3, gamma, s2, beta, q, s1, alpha = theta.T[:, :, None]
     s3, s2, s1 = s3 - _SLOPE_SHIFT, s2 - _SLOPE_SHIFT, s1 - _SLOPE_SHIFT
     (u, u1, u2), (v, v1, v2), (w, w1, w2) = (
@@ -232,8 +232,8 @@ def _evaluate(theta: FloatArray, axes: Axes) -> _Parts:
 def _bend(power: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """(e^(power·x) − 1) / power, x where the power is 0, and two derivatives by the power.
 
-    Closed forms, and near 0, where those cancel, Σ z^k / (k + 1)! with z = power·x to its tenth
-    term, 1e-14 of the whole at |z| = .1.
+    Closed forms; near 0, where those cancel, the series Σ z^k / (k + 1)! with z = power·x up to its
+    tenth term, which is 1e-14 of the sum at |z| = .1.
     """
     z = power * x
     near = np.abs(z) < _NEAR

@@ -16,7 +16,7 @@ _ELEMENTS = 4_000_000
 class Formula(NumericAnswers):
     """A family given by `evaluate`, `basis`, `join`, `to_coefficients`, `to_theta` and `loss`.
 
-    Attributes: See LawFamily.
+    Attributes: As in LawFamily.
     """
 
     name: str
@@ -51,7 +51,7 @@ class Formula(NumericAnswers):
     def curvature(
         self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
     ) -> FloatArray:
-        """See LawFamily: ∇²L / L = ∇² ln L + g gᵀ."""
+        """Curvature from ∇²L / L = ∇² ln L + g gᵀ; implements LawFamily."""
         result = (gradient * weight[:, None]) @ gradient.transpose(0, 2, 1)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             for part in self._cut(theta, axes):

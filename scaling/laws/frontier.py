@@ -2,8 +2,8 @@
 
     N*(C), D*(C) = argmin L(N, D)   subject to   C = D · flops_per_token(N)
 
-The curve is minimised numerically along the cost model; a closed form assumes C = 6ND, which
-at this project's sizes overstates D* up to twice (docs/measurements/prototype.md).
+The loss is minimised numerically along the cost model. A closed form assumes C = 6ND, which at
+this project's sizes overstates D* by a factor of up to two (docs/measurements/prototype.md).
 """
 
 from __future__ import annotations

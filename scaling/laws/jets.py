@@ -73,7 +73,7 @@ class Jet:
         return self._invert() * other
 
     def exp(self) -> Jet:
-        """e to its power."""
+        """Exponential."""
         value = np.exp(self.value)
         return self._compose(value, value, value)
 
@@ -83,7 +83,7 @@ class Jet:
         return self._compose(np.log(self.value), inverse, -(inverse**2))
 
     def where(self, condition: NDArray[np.bool_], other: Jet) -> Jet:
-        """This where the condition holds, the other elsewhere: derivatives of the branch taken."""
+        """This jet where the condition holds, else the other; derivatives of that branch."""
 
         def choose(mine: FloatArray, theirs: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
             return np.asarray(np.where(mask, mine, theirs), dtype=np.float64)
@@ -99,7 +99,7 @@ class Jet:
         return self._compose(inverse, -(inverse**2), 2.0 * inverse**3)
 
     def _compose(self, value: FloatArray, slope: FloatArray, bend: FloatArray) -> Jet:
-        """f of this, from f, f' and f'' at its value."""
+        """Apply f to this jet, given f, f' and f'' at its value."""
         outer = self.gradient[:, :, None] * self.gradient[:, None]
         return Jet(
             value,
@@ -109,7 +109,7 @@ class Jet:
 
 
 def make_variables(theta: FloatArray) -> list[Jet]:
-    """The p variables of K points, theta of shape (K, p); n broadcasts."""
+    """Make the p variables of K points, theta of shape (K, p); n broadcasts."""
     count = theta.shape[1]
     zero = np.zeros((1, count, count, 1))
     unit = np.eye(count)

@@ -1,11 +1,11 @@
-"""Kaplan's law: a power law of two power laws, without a floor.
+"""Kaplan's law: two power laws inside a power, without a floor.
 
     L(N, D) = [(N_c / N)^(α_N / α_D) + D_c / D]^α_D        [nats/token]
 
 Source: Kaplan et al. 2020, arXiv:2001.08361, eq. 1.5.
 
-Coordinates: theta = (a, b, α_N, α_D), where e^a and e^b are the limits of L/s for endless data and
-for an endless model at the data's centre:
+Coordinates: theta = (a, b, α_N, α_D), where e^a and e^b are the limits of L/s for infinite data and
+for an infinite model at the data's centre:
 
     ln L/s = α_D · ln(e^((a − α_N·x)/α_D) + e^((b − α_D·y)/α_D))
 
@@ -52,7 +52,7 @@ class Kaplan(Formula):
         return alpha_d * add_exponentials((a - alpha_n * axes.x) / alpha_d, b / alpha_d - axes.y)
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily: (L/s)^(1/α_D) = weight · e^(−x·α_N/α_D) + weight · e^(−y)."""
+        """(L/s)^(1/α_D) = weight · e^(−x·α_N/α_D) + weight · e^(−y); implements LawFamily."""
         columns = np.empty((len(exponents), 2, axes.x.size))
         rate = exponents[:, :1] / exponents[:, 1:]
         columns[:, 0] = np.exp(np.clip(-rate * axes.x, -_FAR, _FAR))
@@ -64,7 +64,7 @@ class Kaplan(Formula):
         return self.hold(np.concatenate((logs, exponents), axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: (N_c/N)^α_N is e^a·s at the centre, (D_c/D)^α_D is e^b·s."""
+        """(N_c/N)^α_N is e^a·s at the centre, (D_c/D)^α_D is e^b·s; implements LawFamily."""
         log_n, log_d, log_s = axes.centre
         result = theta.copy()
         result[:, 0] = (theta[:, 0] + log_s) / theta[:, 2] + log_n
@@ -86,14 +86,14 @@ class Kaplan(Formula):
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily: (N_c/N)^p + D_c/D is least at N^(1+p) = p·N_c^p·C/(κ·D_c), p = α_N/α_D."""
+        """N^(1+p) = p·N_c^p·C/(κ·D_c), p = α_N/α_D, minimises (N_c/N)^p + D_c/D; see LawFamily."""
         log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
         p = alpha_n / alpha_d
         log_params = (np.log(p) + p * log_n_c - log_d_c + np.log(flops) - np.log(kappa)) / (1.0 + p)
         return np.asarray(np.exp(np.clip(log_params, -_FAR, _FAR)), dtype=np.float64)
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law: N_c^p and D_c for A and B, p = α_N/α_D and 1 for the exponents, k = α_D."""
+        """JOINED with A = N_c^p, B = D_c, exponents p = α_N/α_D and 1, k = α_D; implements Law."""
         log_n_c, log_d_c, alpha_n, alpha_d = np.moveaxis(coefficients, -1, 0)
         p = alpha_n / alpha_d
         return stack_joined(0.0, 0.0, p * log_n_c, p, log_d_c, 1.0, alpha_d)

@@ -1,4 +1,4 @@
-"""A law asked about a stock of unique tokens: what is trained beyond it repeats the stock.
+"""A law for a limited stock of unique tokens: training beyond the stock repeats it.
 
     L(N, D) = law(N, D, U),   U the stock
 
@@ -19,11 +19,11 @@ from scaling.units import FloatArray
 
 @dataclass(frozen=True, slots=True)
 class Limited(NumericAnswers):
-    """The Law of a stock of unique tokens.
+    """A law limited to a stock of unique tokens.
 
     Attributes:
-        law: One that knows what repeated tokens are worth.
-        stock: Unique tokens there are.
+        law: A law that models repeated tokens.
+        stock: Number of unique tokens.
     """
 
     law: Law
@@ -52,6 +52,6 @@ class Limited(NumericAnswers):
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See Law; the stock stands for U where none is given."""
+        """Implements Law; U defaults to the stock."""
         unique = np.asarray(self.stock) if unique_tokens is None else unique_tokens
         return self.law.loss(coefficients, params, tokens, unique)

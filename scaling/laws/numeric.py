@@ -1,4 +1,4 @@
-"""Answers that every law can give by evaluating itself; those with closed forms override them."""
+"""Numerical answers for every law, by evaluating it; laws with closed forms override them."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _LOST = 1e3  # ln L/s that stands for a point at which the formula overflows
 
 
 def take_logs(weights: FloatArray) -> FloatArray:
-    """ln of weights; that of a vanished term is −∞, to be held to its bound."""
+    """ln of weights; −∞ for a vanished term, to be clipped to its bound."""
     with np.errstate(divide="ignore"):
         return np.asarray(np.log(weights))
 
 
 def give_up_lost(log_loss: FloatArray, gradient: FloatArray) -> None:
-    """Steps may overshoot to where a formula has no value: infinitely poor, going nowhere. Writes
-    log_loss, shape (K, n), and gradient, (K, p, n), in place."""
+    """Mark points where a step overshot to where the formula has no value: infinite loss, zero
+    gradient. Writes log_loss, shape (K, n), and gradient, (K, p, n), in place."""
     lost = ~(np.isfinite(log_loss).all(axis=1) & np.isfinite(gradient).all(axis=(1, 2)))
     log_loss[lost], gradient[lost] = _LOST, 0.0
 
 
 def stack_joined(*letters: FloatArray | float) -> FloatArray:
-    """Parameters of JOINED side by side, shape (..., 9); R_D and R_N may be left out: infinite."""
+    """Stack the parameters of JOINED, shape (..., 9); R_D and R_N default to infinity."""
     each = (*letters, math.inf, math.inf)[:9]
     return np.stack(np.broadcast_arrays(*each), axis=-1).astype(np.float64)
 
@@ -53,7 +53,7 @@ class NumericAnswers:
         return held
 
     def join_powers(self, coefficients: FloatArray) -> FloatArray | None:
-        """See Law; of another form."""
+        """None: the law has another form; implements Law."""
         return None
 
     def loss(
@@ -63,7 +63,7 @@ class NumericAnswers:
         tokens: FloatArray,
         unique_tokens: FloatArray | None = None,
     ) -> FloatArray:
-        """See LawFamily; of laws that know nothing of repeats."""
+        """The loss of a law that does not model repeated tokens; implements LawFamily."""
         letters = np.moveaxis(coefficients, -1, 0)
         loss = self._find_loss(letters, np.log(params), np.log(tokens))
         return np.asarray(loss, dtype=np.float64)
@@ -75,7 +75,7 @@ class NumericAnswers:
     def loss_elasticity(
         self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily; by central differences."""
+        """Elasticities by central differences; implements LawFamily."""
         up, down = math.exp(_STEP), math.exp(-_STEP)
 
         def slope(high: FloatArray, low: FloatArray) -> FloatArray:
@@ -94,7 +94,7 @@ class NumericAnswers:
     def tokens_for_loss(
         self, coefficients: FloatArray, params: FloatArray, loss: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by search, as L falls with D."""
+        """D by a search, since L falls with D; implements LawFamily."""
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(loss))
         wide, n = coefficients[..., None, :], np.broadcast_to(params, shape)[..., None]
         wanted = np.broadcast_to(loss, shape)[..., None]
@@ -109,7 +109,7 @@ class NumericAnswers:
     def optimal_params(
         self, coefficients: FloatArray, flops: FloatArray, kappa: FloatArray
     ) -> FloatArray:
-        """See LawFamily; by search around √(C/κ), one token a parameter."""
+        """N* by a search around √(C/κ), one token per parameter; implements LawFamily."""
         budget = np.log(flops) - np.log(kappa)
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(budget))
         log_c = np.broadcast_to(budget, shape)[..., None]

@@ -6,9 +6,9 @@ The optimiser's coordinates are theta = (ε, w_1 … w_m, e_1 … e_q) with s = 
 
     L / s = ε + Σ_j exp(w_j − Σ_k e_k·z_k),   z_k = ln q_k − mean
 
-Centring takes the correlation between w and e away (the raw ln A is an extrapolation to N = 1).
+Centring removes the correlation between w and e (the raw ln A is an extrapolation to N = 1).
 ε is linear, not a logarithm as in published code: E = 0 is then an ordinary bound that an active
-set can hold, where ln E → −∞ would creep along a vanishing gradient and look converged. Within
+set can hold, whereas ln E → −∞ would creep along a vanishing gradient and look converged. Within
 the bounds no exponential overflows (|w − e·z| < 3·80 for any N, D below e^40 apart), so no maximum
 is subtracted before the sum.
 """
@@ -44,8 +44,8 @@ class Term:
 
     Attributes:
         letter: Name of its weight.
-        factors: (parameter of the exponent, what it is an exponent of), each once.
-        group: The recipe whose rows it holds for; None: every row.
+        factors: Pairs of an exponent's parameter and its base (N, D or N·D), each once.
+        group: The recipe whose rows it applies to; None: every row.
     """
 
     letter: str
@@ -54,13 +54,13 @@ class Term:
 
 
 class PowerSum(NumericAnswers):
-    """A family of this kind.
+    """A family that is a sum of power laws.
 
     Args:
-        name, equation, parent: See LawFamily.
+        name, equation, parent: As in LawFamily.
         terms: Its power laws.
-        floor: "fitted", or the value of E [nats/token] where it is held.
-        words, scored: See LawFamily.
+        floor: "fitted", or the value [nats/token] at which E is held.
+        words, scored: As in LawFamily.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class PowerSum(NumericAnswers):
         )
 
     def log_loss(self, theta: FloatArray, axes: Axes) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily. Each term is computed in the place where its share L_j / L will stand."""
+        """Implements LawFamily; each term is computed where its share L_j / L will be stored."""
         gradient = np.empty((len(theta), len(self.param_names), axes.x.size))
         total = np.zeros((len(theta), axes.x.size))
         for at, term in enumerate(self._terms, start=self._first):
@@ -136,7 +136,7 @@ class PowerSum(NumericAnswers):
     def curvature(
         self, theta: FloatArray, gradient: FloatArray, weight: FloatArray, axes: Axes
     ) -> FloatArray:
-        """See LawFamily. L is linear in ε; a term brings Σ share · (1, −z)(1, −z)ᵀ."""
+        """L is linear in ε; a term contributes Σ share · (1, −z)(1, −z)ᵀ. Implements LawFamily."""
         count = len(self.param_names)
         hessian = np.zeros((len(gradient), count, count))
         for at, term in enumerate(self._terms, start=self._first):
@@ -153,7 +153,7 @@ class PowerSum(NumericAnswers):
         return hessian
 
     def basis(self, exponents: FloatArray, axes: Axes) -> Basis:
-        """See LawFamily: 1, e^(−α·x), e^(−β·y) and so on."""
+        """Basis with the columns 1, e^(−α·x), e^(−β·y) and so on; implements LawFamily."""
         columns = np.ones((len(exponents), self._first + len(self._terms), axes.x.size))
         first = self.exponents[0]
         for at, term in enumerate(self._terms, start=self._first):
@@ -170,7 +170,7 @@ class PowerSum(NumericAnswers):
         return self.hold(np.concatenate(parts, axis=1))
 
     def to_coefficients(self, theta: FloatArray, axes: Axes) -> FloatArray:
-        """See LawFamily: E = s·ε, A = s·exp(a + α·mean ln N), others likewise."""
+        """E = s·ε, A = s·exp(a + α·mean ln N), others likewise; implements LawFamily."""
         result = theta.copy()
         result[:, : self._first] = theta[:, : self._first] * math.exp(axes.centre[2])
         for at in range(self._first, self._first + len(self._terms)):
@@ -200,7 +200,7 @@ class PowerSum(NumericAnswers):
     def loss_elasticity(
         self, coefficients: FloatArray, params: FloatArray, tokens: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
-        """See LawFamily: (−Σ e·L_j over the terms with N, likewise with D) / L."""
+        """(−Σ e·L_j over the terms with N, likewise with D) / L; implements LawFamily."""
         log_n, log_d = np.log(params), np.log(tokens)
         loss = self.loss(coefficients, params, tokens)
         along = {"N": np.zeros_like(loss), "D": np.zeros_like(loss)}
@@ -217,7 +217,7 @@ class PowerSum(NumericAnswers):
         return np.full(len(theta), self._held(axes))
 
     def _held(self, axes: Axes) -> float:
-        """The held floor over s."""
+        """The held floor divided by s."""
         return self._held_floor * math.exp(-axes.centre[2])
 
     def _floor_value(self, coefficients: FloatArray) -> FloatArray | float:
@@ -236,7 +236,7 @@ class PowerSum(NumericAnswers):
         return np.asarray(np.exp(power), dtype=np.float64)
 
     def _shift(self, values: FloatArray, at: int, axes: Axes) -> FloatArray:
-        """ln of a weight at the origin over its value at the data's centre."""
+        """ln of the ratio of a weight at the origin to its value at the data's centre."""
         log_n, log_d, log_s = axes.centre
         centre = {"N": log_n, "D": log_d, "ND": log_n + log_d}
         shift = np.full(len(values), log_s)

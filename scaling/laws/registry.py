@@ -1,4 +1,4 @@
-"""The families there are, by name: adding one is its file and one line here."""
+"""Registry of the families by name; a new family needs its file and one line here."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def find_family(name: str) -> LawFamily:
     """The family of that name; `floor:1.69` is Chinchilla's with E held at 1.69 nats/token.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No family has that name.
     """
     if name in FAMILIES:
         return FAMILIES[name]
@@ -66,7 +66,7 @@ def find_law(name: str) -> Law:
     """The law of a stored fit: a family, or the ensemble of several.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No law has that name.
     """
     return ENSEMBLE if name in (ENSEMBLE.name, ALIAS) else find_family(name)
 
@@ -77,7 +77,7 @@ def name_families() -> str:
 
 
 def list_scored() -> tuple[str, ...]:
-    """The laws that a backtest scores where none are named."""
+    """The laws that a backtest scores by default."""
     return tuple(name for name, family in FAMILIES.items() if family.scored)
 
 
@@ -88,12 +88,12 @@ def read_law(name: str, letters: Mapping[str, float]) -> tuple[Law, FloatArray]:
 
 
 def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str:
-    """The name of a law in a unit of losses: E of `floor:1.69` is a loss, other names hold none.
+    """Convert the name of a law to a unit of losses: only `floor:1.69` contains a loss, its E.
 
     Args:
-        name: As a user or a fit writes it; one that is no law stays as it is, to be refused.
+        name: The name as a user or a fit writes it; an unknown name is kept, to be refused later.
         scale: The unit.
-        into_nats: From the unit into nats, in place of the other way.
+        into_nats: Convert from the unit into nats instead of from nats into the unit.
     """
     if not name.startswith(_HELD):
         return name

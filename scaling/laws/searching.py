@@ -1,5 +1,5 @@
-"""Where a condition begins, and where a value is least: the two searches of what has no closed
-form. Both work on many problems at once, in the logarithm of what is looked for.
+"""Two searches for what has no closed form: where a condition begins, and where a value is
+lowest. Both work on many problems at once, in the logarithm of the unknown.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ _CELLS = 64
 def find_crossing(
     is_beyond: Condition, low: FloatArray, high: FloatArray, *, halvings: int, at_once: bool = False
 ) -> FloatArray:
-    """Where a condition begins that holds at `high` and not at `low`.
+    """Find where a condition begins that holds at `high` and not at `low`.
 
     Args:
-        is_beyond: The condition, of an array of low's shape; with `at_once` of one more axis.
+        is_beyond: The condition on an array of low's shape; with `at_once` of one more axis.
         low, high: Ends; `high` may lie below `low`.
-        halvings: The answer is good to |high − low| / 2^halvings.
-        at_once: Ask at many points together: of few problems in sixty-fourths, six halvings in one.
+        halvings: The answer is accurate to |high − low| / 2^halvings.
+        at_once: Evaluate many points together; few problems are cut into sixty-fourths, six
+            halvings in one.
 
     Returns:
         The nearest point found at which it holds, low's shape.
@@ -53,15 +54,15 @@ def find_lowest(
     points: tuple[int, int],
     zooms: int,
 ) -> FloatArray:
-    """Where a value is least, by nested grids: each reaches one step of the one before to either
-    side.
+    """Find where a value is lowest, by nested grids: each extends one step of the previous grid to
+    either side.
 
     Args:
         value: Function of an array of shape (..., k) where centre has shape (...).
         centre: Middle of the first grid, shape (...).
-        reach: From it to either end.
+        reach: Distance from the middle to either end.
         points: Sizes of the first grid and of the others.
-        zooms: How many others.
+        zooms: Number of the others.
     """
     for count in (points[0], *[points[1]] * zooms):
         grid = centre[..., None] + reach * np.linspace(-1.0, 1.0, count)

@@ -4,8 +4,8 @@
 
 Recipes change constants more than exponents (data: Shukor et al. 2025, arXiv:2507.09404;
 architectures and hyperparameters: Bi et al. 2024, arXiv:2401.02954, for the opposite finding), so
-what two small tables can tell together is told with fewer parameters; whether these two share
-theirs is tested (comparison.py). E_g is a term without factors: its logarithm is fitted.
+two small tables together need fewer parameters; compare/multiplier.py tests whether the two share
+their exponents. E_g is a term without factors: its logarithm is fitted.
 """
 
 from __future__ import annotations
