@@ -2,8 +2,7 @@
 
 ln loss is interpolated in ln N by Akima's piecewise cubics, which follow a lopsided valley where a
 parabola averages over it; its lowest point on a fine grid is N*(C), and counts only if it lies
-inside. It passes through the noise instead of smoothing it, so it stands beside the parabola as a
-cross-check.
+inside. It follows the noise instead of smoothing it, so it serves as a cross-check of the parabola.
 
 Source: Akima 1970, doi:10.1145/321607.321609; as used by Porian et al. 2024, arXiv:2406.19146,
 sec. 2, from whom the grid of 25 points between sizes is.
@@ -33,7 +32,8 @@ def draw_minima(
     count: int = 0,
     seed: int = 0,
 ) -> tuple[Optima, FloatArray]:
-    """As `cubic.draw_minima`; `sigma` is the standard deviation of ln loss around every curve."""
+    """Minima and their draws as in `cubic.draw_minima`; `sigma` is the standard deviation of ln
+    loss around every curve."""
     rng = np.random.default_rng(seed)
     flops, minima, losses, redrawn = [], [], [], []
     for budget in budgets:

@@ -1,4 +1,4 @@
-"""Blocks of budgets left out: what each holds up, and the largest predicted from the rest."""
+"""Refits with blocks of budgets left out: the influence of each, and a forecast of the largest."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_ROWS = 20_000
 
 
 def list_blocks(table: RunTable, budgets: tuple[Budget, ...]) -> tuple[IntArray, ...]:
-    """Rows by budget, ascending in C; tenths of the rows where the table is not made of budgets."""
+    """Rows by budget, ascending in C; tenths of the rows if the table is not made of budgets."""
     valid = [budget.rows for budget in budgets if not budget.problem]
     if len(valid) >= MIN_BLOCKS and sum(map(len, valid)) >= _COVERED * len(table):
         return tuple(valid)
@@ -49,7 +49,7 @@ def backcast_largest(
     """Fit every block but the largest, predict that one.
 
     Returns:
-        None with fewer than three blocks, or where the smaller ones carry no law.
+        None with fewer than three blocks, or if the smaller ones carry no law.
     """
     if len(blocks) < MIN_BLOCKS or len(table) > MAX_ROWS:
         return None

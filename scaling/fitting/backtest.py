@@ -1,11 +1,11 @@
-"""How well each law forecasts runs it has not seen: expanding windows in C, N and D.
+"""Errors of each law's forecasts of unseen runs: expanding windows in C, N and D.
 
 The most expensive, the largest and the longest runs (top 15 % of the table in C, N or D) are held
 out in turn; a law is fitted to the runs at or below the 40, 55 and 70 % quantile of that quantity
 and forecasts them. Its score is the geometric mean of its mean absolute errors of ln L over the
-windows in C, which is how laws are used; N and D are shown beside it. The law chosen is the one
-with the fewest parameters whose score is within 5 % of the best: a difference that size is chance
-in tables of a hundred runs.
+windows in C, the way laws are used; N and D are reported beside it. The chosen law is the one with
+the fewest parameters whose score is within 5 % of the best: a difference of that size is chance in
+tables of a hundred runs.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class HeldOut:
 
     Attributes:
         axis: Quantity by which runs were held out.
-        fitted_up_to: Quantile of it up to which runs were fitted.
-        fitted, held: How many runs.
-        error, bias: Mean absolute and mean error of ln L; None where the law could not be fitted
-            to so few runs, or is not proven.
+        fitted_up_to: Quantile of that quantity up to which runs were fitted.
+        fitted, held: Number of runs fitted, and held out.
+        error, bias: Mean absolute and mean error of ln L; None if the law could not be fitted
+            to so few runs, or its optimum is not proven.
     """
 
     axis: Axis
@@ -59,11 +59,11 @@ class FamilyScore:
     """A law's forecasts.
 
     Attributes:
-        family: Its name.
-        letters: How many it fits.
-        forecasts: In C, N and D.
+        family: Name of the law.
+        letters: Number of parameters that it fits.
+        forecasts: Forecasts of runs held out by C, N and D.
         score: Geometric mean error over the windows in C that every law could forecast; None
-            without one.
+            without such a window.
     """
 
     family: str
@@ -74,14 +74,14 @@ class FamilyScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backtest:
-    """Scores of several laws, and the one to forecast with; None where none could be scored."""
+    """Scores of several laws, and the law to forecast with; None if none could be scored."""
 
     scores: tuple[FamilyScore, ...]
     chosen: str | None
 
     @property
     def margin(self) -> tuple[str, float] | None:
-        """(the best of the other laws, its score over that of the chosen law); None without."""
+        """(best of the other laws, its score over that of the chosen law); None without one."""
         mine = [one.score for one in self.scores if one.family == self.chosen]
         others = [(one.score, one.family) for one in self.scores if one.family != self.chosen]
         scored = [(score, name) for score, name in others if score is not None]
@@ -92,7 +92,7 @@ class Backtest:
 
     @property
     def over_parent(self) -> tuple[str, float] | None:
-        """(parent of the chosen law, its score over that of the chosen one); None without."""
+        """(parent of the chosen law, its score over that of the chosen law); None without one."""
         parent = None if self.chosen is None else find_family(self.chosen).parent
         by_name = {one.family: one.score for one in self.scores}
         mine, other = by_name.get(self.chosen or ""), by_name.get(parent or "")

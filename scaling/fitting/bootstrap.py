@@ -1,15 +1,15 @@
-"""Draws of the law's coefficients and of both frontiers: what another set of such runs would give.
+"""Draws of the law's coefficients and of both frontiers, as other runs of the same kind would give.
 
-Law: clusters (the `group` of a row where given, else the run that it is a point of, else its (N, D)
+Law: clusters (the `group` of a row if given, else the run that it is a point of, else its (N, D)
 configuration) are drawn with replacement and enter as integer weights, all refits as one batch from
 the point fit. Not stratified by budget: simulated at nominal 90 %, one decade out, plain weights
 cover N* / loss in .89 / .89 of 5×5 grids and .91 / .85 of 5×7 grids at δ = 1.345·σ; random positive
 weights, which never drop a cell, cover .82 / .84 and .88 / .82. Below 20 clusters many draws hold
 fewer than eight distinct cells, and noise is drawn instead: Gaussian on ln loss, standard deviation
-of the residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution), split into
-what the rows of a group share and what they do not where groups are given. Above 20,000 clusters
-the bootstrap is its own limit, the normal distribution with the sandwich covariance, and is drawn
-from that.
+of the residuals with n − p degrees of freedom and a χ² draw of it (a t-distribution); if groups are
+given, it is split into a part that the rows of a group share and a part that they do not. Above
+20,000 clusters draws come from the bootstrap's limit, the normal distribution with the sandwich
+covariance.
 
 Frontier of Approach 2: dropping a cell of five would leave no parabola, so noise is drawn there
 too, around each accepted parabola; a draw's curve counts only if it bends up and its vertex lies
@@ -72,7 +72,7 @@ def draw_laws(
         fit: Its optimum.
         count: Draws.
         seed: Seeds the generator.
-        weights: How often each row was drawn, shape (count, n), where clusters are drawn at all;
+        weights: How often each row was drawn, shape (count, n), if clusters are drawn at all;
             None: drawn here.
     """
     rng = np.random.default_rng(seed)
@@ -106,8 +106,8 @@ def draw_laws(
 def draw_together(
     fits: Sequence[ParametricFit], cluster: IntArray, *, count: int, seed: int
 ) -> list[FloatArray]:
-    """Refit several laws, each of a table of its own, to the same resamplings of clusters; below
-    20 clusters to the same noise, in which a cluster has its share in all tables alike.
+    """Refit several laws, each to its own table, under the same resamplings of clusters; below
+    20 clusters under the same noise, of which a cluster has the same part in all tables.
 
     Args:
         fits: Fits of the tables, rows in their order.
@@ -116,8 +116,8 @@ def draw_together(
         seed: Seeds the generator.
 
     Returns:
-        Parameters of each law, shape (≤ count, p): row for row of one draw, without those in which
-        a refit did not converge.
+        Parameters of each law, shape (≤ count, p). Equal rows belong to one draw; draws in which a
+        refit did not converge are left out.
     """
     rng = np.random.default_rng(seed)
     ends = np.cumsum([fit.residuals.size for fit in fits])[:-1]
@@ -148,8 +148,8 @@ def draw_together(
 
 
 def move_draws(fit: ParametricFit, drawn: Draws, shift: FloatArray) -> Draws:
-    """The draws with an error that no resampling shows: shift, shape (count, p), is added to theta
-    and held to the bounds."""
+    """Add an error that no resampling shows to the draws: theta moves by `shift`, shape (count, p),
+    and is clipped to the bounds."""
     family = fit.task.family
     theta = np.clip(drawn.theta + shift[: len(drawn.theta)], family.lower, family.upper)
     return _make_draws(fit, theta, drawn.method, drawn.failed)
@@ -175,7 +175,7 @@ def draw_minima(
         curves: Every budget's parabola.
         cost: FLOPs per token.
         sigma: Standard deviation of ln loss of one run.
-        freedom: Degrees of freedom that sigma was estimated with: each draw has a sigma of its own,
+        freedom: Degrees of freedom that sigma was estimated with: each draw has its own sigma,
             which makes its noise a t-distribution. None: sigma is known.
         count: Draws.
         seed: Seeds the generator.
@@ -203,7 +203,7 @@ def draw_minima(
 
 
 def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> Draws:
-    """Refit the law to `count` redraws of Gaussian noise around itself: what a design can tell.
+    """Refit the law to `count` redraws of Gaussian noise around it, to see what a design can tell.
 
     Args:
         fit: Fit of the design's losses without noise.
@@ -221,7 +221,7 @@ def draw_around(fit: ParametricFit, *, sigma: float, count: int, seed: int) -> D
 
 
 def draw_noise(table: RunTable, fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
-    """Noise of ln loss as the fit's residuals have it, shape (count, n)."""
+    """Draw noise of ln loss like that of the fit's residuals, shape (count, n)."""
     rng = np.random.default_rng(seed)
     freedom = max(1, fit.residuals.size - fit.theta.size)
     named = None if find_shared(table) is None else list_clusters(table)
@@ -238,7 +238,7 @@ def refit_around(fit: ParametricFit, noise: FloatArray) -> FloatArray:
 
 
 def _refit(task: Task, starts: FloatArray, weights: FloatArray | None) -> Solutions:
-    """Every member from its start; those that stall once more, coming down in δ."""
+    """Solve every member from its start; solve those that stall again, coming down in δ."""
     solved = solve(task, starts, weights=weights)
     (stalled,) = np.nonzero(~solved.converged)
     if not stalled.size:
@@ -266,8 +266,8 @@ def _draw_noise(
     size: int,
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Fresh noise of ln loss, shape (size, n): of each row, and of each cluster where those are
-    given, in the shares that the residuals show."""
+    """Draw noise of ln loss, shape (size, n): one part for each row and, if clusters are given, one
+    for each cluster, in the proportion that the residuals show."""
     total = np.sum(residuals**2) / freedom
     common = 0.0 if cluster is None else estimate_common(residuals, cluster)
     spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # t-distributed
@@ -281,7 +281,7 @@ def _draw_noise(
 def _draw_normal(
     fit: ParametricFit, cluster: IntArray, count: int, rng: np.random.Generator
 ) -> FloatArray:
-    """theta from the normal limit, held to the bounds."""
+    """Draw theta from the normal limit, clipped to the bounds."""
     family = fit.task.family
     values, vectors = np.linalg.eigh(estimate_clustered_covariance(fit, cluster))
     spread = vectors * np.sqrt(np.maximum(values, 0.0))

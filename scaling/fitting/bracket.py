@@ -1,28 +1,29 @@
-"""Recipe error: what a better learning rate or batch would have gained at the corners of a grid,
-and what that does to a law.
+"""Recipe error: the gain of a better learning rate or batch at the corners of a grid, and its
+effect on a law.
 
-At each corner a parabola in log2 of the factor goes through ln loss; what the recipe in use lies
-above its lowest point (within the factors that were tried) is the excess there, e. Between corners
-e is interpolated, in ln D (as if rules of the horizon were wrong) or in ln N (as if rules of the
-size were): three corners cannot tell, so half of the draws take either. Correcting every run by −e
+At each corner a parabola in log2 of the factor is fitted to ln loss. The excess e of the recipe in
+use is its height above the lowest point (within the factors that were tried). Between corners e is
+interpolated, in ln D (as if rules of the horizon were wrong) or in ln N (as if rules of the size
+were wrong): three corners cannot tell, so half of the draws take either. Correcting every run by −e
 shifts the optimum of the fit by
 
     Δθ = Σ_corner  J_corner · e_corner,     J by a refit with a small e at one corner.
 
-Half of the draws of the law move by Δθ, with e drawn as the noise of runs has it: a run that is
-forecast may be trained with the grid's recipe or with the best one, and nothing in the grid says
-which. Residuals cannot show recipe error.
+Half of the draws of the law move by Δθ, with e drawn under the noise of runs: a run that is
+forecast may be trained with the grid's recipe or with the best one, and the grid cannot tell which.
+Residuals cannot show recipe error.
 
-Without a bracket its size is not known, but its sign is: a recipe tuned in the middle of a grid can
-only be worse at the ends. So half of the draws move then too, by the response to an excess
+Without a bracket the size of the error is unknown, but its sign is known: a recipe tuned in the
+middle of a grid can only be worse at the ends. So half of the draws move then too, by the response
+to an excess
 
     e(D) = p·z²,   z = −1 … 1 along ln D of the runs,   ln p ~ Uniform(ln .004, ln .018)
 
-A rate off by ×2 costs .4 to 1.8 % of the loss (docs/measurements/prototype.md). Along D, because
-warmup, decay, batch and rate are rules of the horizon: each of the corrections of Porian et al.
-2024 (arXiv:2406.19146) made them right at one end of it, and each lowered N* beyond the data, as
-this does; across sizes the parametrisation transfers (decision 0010). Approach 2's
-lines hold neither.
+A learning rate off by ×2 costs .4 to 1.8 % of the loss (docs/measurements/prototype.md). The excess
+runs along D because warmup, decay, batch and rate depend on the horizon: each of the corrections of
+Porian et al. 2024 (arXiv:2406.19146) made them right at one end of it, and each lowered N* beyond
+the data, as this does; across sizes the parametrisation transfers (decision 0010). The lines of
+Approach 2 include neither error.
 """
 
 from __future__ import annotations
@@ -59,11 +60,11 @@ _ASSUMED = (0.004, 0.018)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipeError:
-    """What was measured.
+    """The measured recipe error.
 
     Attributes:
         log_params, log_tokens: ln N and ln D of each corner, shape (k,).
-        draws: ln loss above the best recipe's there, under the runs' noise, shape (count, k).
+        draws: Excess of ln loss over the best recipe, under the runs' noise, shape (count, k).
     """
 
     log_params: FloatArray
@@ -74,18 +75,18 @@ class RecipeError:
 def draw_recipe_error(
     table: RunTable, fit: ParametricFit, drawn: Draws, *, seed: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Draws of the law with recipe error.
+    """Add recipe error to the draws of the law.
 
     Args:
-        table: What was fitted, with its brackets.
+        table: The fitted table, with its brackets.
         fit: Its optimum.
         drawn: Draws without recipe error.
         seed: Seeds the draws.
 
     Returns:
-        (coefficients', answers'), each of shape (b, p): what brackets measured moves both, what is
-        assumed without them answers alone. A parameter's interval is then that of published ones:
-        what other runs, trained alike, would give.
+        (draws for coefficients, draws for answers), each of shape (b, p): a measured error moves
+        both, an assumed one only the answers. A parameter's interval then means what published
+        intervals mean: the spread over other runs trained alike.
     """
     count = len(drawn.theta)
     sigma = estimate_replicate_sigma(table)
@@ -100,10 +101,10 @@ def draw_recipe_error(
 def measure_recipe_error(
     table: RunTable, *, sigma: float | None, count: int, seed: int
 ) -> RecipeError | None:
-    """The excess at each corner; None where no bracket finished enough runs to measure any.
+    """Measure the excess at each corner; None if no bracket finished enough runs.
 
     Args:
-        table: With its brackets.
+        table: The table with its brackets.
         sigma: Standard deviation of ln loss between seeds; None: assumed.
         count: Draws.
         seed: Seeds the draws.
@@ -122,7 +123,7 @@ def measure_recipe_error(
 
 
 def shift_draws(fit: ParametricFit, error: RecipeError, *, seed: int) -> FloatArray:
-    """How far each draw of the law moves, shape (count, p)."""
+    """Shift of each draw of the law by a measured recipe error, shape (count, p)."""
     axes = fit.task.axes
     along = (
         (axes.x + axes.centre[0], error.log_params),
@@ -139,7 +140,7 @@ def shift_draws(fit: ParametricFit, error: RecipeError, *, seed: int) -> FloatAr
 
 
 def assume_shift(fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
-    """How far each draw of the law moves where no bracket was trained, shape (count, p)."""
+    """Shift of each draw of the law if no bracket was trained, shape (count, p)."""
     log_tokens = fit.task.axes.y
     span = np.ptp(log_tokens)
     if span == 0.0:
@@ -154,7 +155,7 @@ def assume_shift(fit: ParametricFit, *, count: int, seed: int) -> FloatArray:
 
 
 def _respond(fit: ParametricFit, share: FloatArray) -> FloatArray:
-    """Change of theta per unit of ln loss taken from the runs in these shares, (k, n) to (k, p)."""
+    """Change of theta per unit of ln loss taken off the runs in these shares, (k, n) to (k, p)."""
     starts = np.repeat(fit.theta[None], len(share), axis=0)
     corrected = dataclasses.replace(fit.task, target=fit.task.target - _STEP * share)
     response: FloatArray = (solve(corrected, starts).theta - fit.theta) / _STEP
@@ -172,7 +173,7 @@ def _interpolate(values: FloatArray, corners: FloatArray) -> FloatArray:
 
 
 def check_recipe(table: RunTable, sigma: float | None) -> tuple[Check, ...]:
-    """`lr_at_edge` and `batch_at_edge`."""
+    """The checks `lr_at_edge` and `batch_at_edge`."""
     noise = ASSUMED_SIGMA if sigma is None else sigma
     return (
         _check_edge(table, "learning_rate", "lr_at_edge", noise),
@@ -255,7 +256,7 @@ def _find_excess(
     Args:
         factors: Shape (m,), 1 among them.
         losses: ln loss, shape (m,).
-        near: Which points count as the valley is decided by these; None: by `losses`.
+        near: Losses that decide which points belong to the valley; None: `losses`.
     """
     judged = losses if near is None else near
     valley = (judged <= judged.min() + _VALLEY) | (factors == 1.0)
@@ -273,7 +274,7 @@ def _find_excess(
 
 
 def _list_losses(bracket: Bracket, what: str) -> list[tuple[float, float]]:
-    """(factor, ln loss) of what did not diverge, the recipe's own among them."""
+    """(factor, ln loss) of the runs that did not diverge, the recipe's own included."""
     tried = bracket.learning_rates if what == "learning_rate" else bracket.batches
     finished = [(factor, math.log(loss)) for factor, loss in tried if loss is not None]
     return sorted([*finished, (1.0, math.log(bracket.loss))]) if finished else []

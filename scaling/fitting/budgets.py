@@ -1,8 +1,8 @@
 """Which runs share a budget: the curves of Approach 2 and the blocks left out one at a time.
 
-The declared `budget` column decides where there is one. Otherwise C is taken apart at its gaps:
-neighbours within 2 % belong together (marin: 85 distinct C, 7 budgets). A chain of such steps that
-drifts by more than 10 % from end to end is no budget.
+The `budget` column decides if it is declared. Otherwise C is split at its gaps: neighbours within
+2 % belong together (marin: 85 distinct C, 7 budgets). A chain of such steps that drifts by more
+than 10 % from end to end is not a budget.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Budget:
         flops: Declared budget, or the geometric mean of the runs' C [FLOPs].
         realised: Geometric mean of the runs' C [FLOPs].
         rows: Their rows in the table.
-        sizes: How many distinct N.
+        sizes: Number of distinct N.
         problem: Why it is not one budget; empty if it is.
     """
 
@@ -46,7 +46,7 @@ class Budget:
 
 
 def list_flops(table: RunTable) -> FloatArray:
-    """C of every row [FLOPs]: stated, or by the table's cost model. Shape (n,)."""
+    """C of every row [FLOPs], as stated or by the table's cost model. Shape (n,)."""
     if table.flops is not None:
         return table.flops
     return table.tokens * table.cost.flops_per_token(table.params)
@@ -104,8 +104,8 @@ def average_sizes(
 
 
 def join_budgets(table: RunTable) -> FloatArray:
-    """C of each row, one value for all runs of a budget [FLOPs]: what is cut by C then cuts between
-    budgets, and not by the rounding of their runs."""
+    """C of each row, one value for all runs of a budget [FLOPs]: a cut by C then falls between
+    budgets, and not within one because of rounding."""
     flops = list_flops(table).copy()
     for budget in group_budgets(table):
         if not budget.problem:

@@ -7,11 +7,11 @@ A parabola's vertex is off wherever α ≠ β: along C = 6ND, Chinchilla's law a
 
     L − L* = g·[(α + β)/2·u² + (β² − α²)/6·u³ + …],   u = ln N − ln N*,   g = αA/N*^α = βB/D*^β
 
-so the cubic term over the quadratic one is (β − α)/3 at every budget. One shared s takes the bias
-away for one coefficient in all; a cubic of its own for each budget takes it away too, but makes the
-interval of a two to three times as wide (benchmarks/minima.py). Sizes within ×8 of the lowest
-enter, five at least: beyond, the fourth order tells. Where FLOPs per token are no power of N, s
-varies a little with C; the interval does not hold that.
+so the cubic term over the quadratic one is (β − α)/3 at every budget. One shared s removes the bias
+with a single coefficient; a separate cubic for each budget removes it too, but makes the interval
+of a two to three times as wide (benchmarks/minima.py). Sizes within ×8 of the lowest enter, at
+least five: beyond them the fourth order matters. If FLOPs per token are not a power of N, s varies
+slightly with C; the interval does not include that.
 
 Source: derived here; the bias it removes is that of arXiv:2603.22339.
 """
@@ -36,7 +36,7 @@ _MIN_FREEDOM = 3  # with fewer, the caller's sigma is used
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Valley:
-    """One budget's rows: x and loss, shape (m,); what x³ leaves beside (1, x, x²)."""
+    """One budget's rows: x and loss, shape (m,); the part of x³ orthogonal to (1, x, x²)."""
 
     flops: float
     centre: float
@@ -56,20 +56,20 @@ def draw_minima(
     count: int = 0,
     seed: int = 0,
 ) -> tuple[Optima, FloatArray]:
-    """The minima of the budgets that have one inside, and those of redrawn curves.
+    """The minima of the budgets that have an interior one, and those of redrawn curves.
 
     Args:
         table: Runs.
         budgets: Budgets of the table.
         cost: FLOPs per token.
-        sigma: Standard deviation of ln loss of one run, for the draws; used where the curves leave
-            fewer than three degrees of freedom to tell.
+        sigma: Standard deviation of ln loss of one run, for the draws; used if the curves leave
+            fewer than three degrees of freedom to estimate it.
         count: Draws; 0: none.
         seed: Seeds the draws.
 
     Returns:
-        (optima, drawn): ln N* of each draw and minimum, shape (count, k); NaN where a draw has
-        none inside.
+        (optima, drawn): `drawn` is ln N* of each draw and minimum, shape (count, k); NaN where a
+        draw has no interior minimum.
     """
     rng = np.random.default_rng(seed)
     valleys = [one for one in (_make_valley(table, budget) for budget in budgets) if one]
@@ -104,7 +104,7 @@ def draw_minima(
 
 
 def _make_valley(table: RunTable, budget: Budget) -> _Valley | None:
-    """None where the lowest size is at an end."""
+    """The rows of a budget for the fit; None if the lowest size is at an end."""
     log_n = np.log(table.params[budget.rows])
     sizes, _, mean = average_sizes(table, budget, table.loss)
     lead = int(np.argmin(mean))
@@ -130,8 +130,8 @@ def _make_valley(table: RunTable, budget: Budget) -> _Valley | None:
 def _fit(
     valleys: list[_Valley], losses: list[FloatArray]
 ) -> tuple[list[FloatArray], list[FloatArray], list[FloatArray]]:
-    """Curves through losses (k, m) of each valley: fitted losses (k, m), ln N* and loss there (k,);
-    ln N* is NaN where there is no minimum between the sizes."""
+    """Fit curves to losses (k, m) of each valley: fitted losses (k, m), ln N* and loss there (k,);
+    ln N* is NaN if there is no minimum between the sizes."""
     plain = [loss @ one.inverse.T for one, loss in zip(valleys, losses, strict=True)]
     cubic = [loss @ one.rest for one, loss in zip(valleys, losses, strict=True)]
     skew = np.zeros(len(losses[0]))

@@ -1,8 +1,8 @@
 """How far runs beyond the data drift from the law: model error, estimated from the table itself.
 
-A law that fits is not therefore right where nothing was trained. So the law is fitted to the runs
-of lower C, N or D again and again and forecasts those of higher. A forecast's miss m (mean of
-ln measured − ln forecast) has three parts:
+A law that fits may still be wrong where nothing was trained. So the law is fitted repeatedly to the
+runs of lower C, N or D and forecasts those of higher. A forecast's miss m (mean of ln measured −
+ln forecast) has three parts:
 
     m ~ Normal(0,  s² + σ²/n) ∓ |Normal(0, τ²·d)|
 
@@ -10,9 +10,9 @@ where the second part is negative (the runs come out below the forecast) with pr
 one law: plain fits over-predict in 83 % of the forecasts of public tables. Here s is the
 standard error of that forecast, σ²/n the noise of the n runs forecast, d the mean decades of
 compute by which they lie beyond the fitted ones (a decade of N or D counts as two: C grows with
-both), and τ the rate of model error: the root mean square of ln L per root decade. The root, not
-the decades, because it makes the cuts of one table agree (decision 0051). τ is not one
-number, for a sweep shows little of it; it has a distribution, prior times likelihood:
+both), and τ the rate of model error: the root mean square of ln L per root decade. The root of the
+decades is used because it makes the cuts of one table agree (decision 0051). A sweep shows little
+of τ, so it is not one number but has a distribution, prior times likelihood:
 
     P(τ = 0) = ½,   else ln τ ~ Normal(ln .05, 1)
 
@@ -20,7 +20,7 @@ number, for a sweep shows little of it; it has a distribution, prior times likel
 the 17 of 20 forecasts of seven public tables that miss by more than they should
 (benchmarks/extrapolate.py). The ensemble misses by less, in 13 of 21 forecasts by a geometric mean
 of .022, spread .94, and from above in 85 % of them (benchmarks/forecast.py --derive). The mass at
-zero is what leaves the intervals of a right law alone (benchmarks/coverage.py). Windows of one axis
+zero keeps the intervals of a correct law unchanged (benchmarks/coverage.py). Windows of one axis
 share runs and count as one together.
 """
 
@@ -69,7 +69,7 @@ _VALUES = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftPrior:
-    """What is believed of τ before a table is looked at, where it is not 0.
+    """The prior of τ, given that it is not 0.
 
     Attributes:
         median, log_width: Parameters of its log-normal distribution.
@@ -87,8 +87,8 @@ SEVERAL_LAWS = DriftPrior(median=0.022, log_width=0.94, below=0.85)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriftMember:
-    """A law that takes part in the forecasts: its optimum, the places of its rows in the table, and
-    its weight among the laws."""
+    """A law that takes part in the forecasts: its optimum, the indices of its rows in the table,
+    and its weight among the laws."""
 
     fit: ParametricFit
     rows: IntArray
@@ -100,10 +100,10 @@ def measure_discrepancy(table: RunTable, members: tuple[DriftMember, ...]) -> Di
 
     Args:
         table: Rows in canonical order.
-        members: The laws whose weighted mean of ln L forecasts; one law alone has the weight 1.
+        members: The laws whose weighted mean of ln L forecasts; a single law has the weight 1.
 
     Returns:
-        Its distribution and the forecasts behind it; the prior where no forecast can be made.
+        Its distribution and the forecasts behind it; the prior if no forecast can be made.
     """
     prior = ONE_LAW if len(members) == 1 else SEVERAL_LAWS
     values: dict[Axis, FloatArray] = {"N": table.params}
@@ -120,7 +120,7 @@ def measure_discrepancy(table: RunTable, members: tuple[DriftMember, ...]) -> Di
 
 
 def assume_discrepancy() -> Discrepancy:
-    """The prior, where a table says nothing of model error."""
+    """The prior, for a table that shows nothing of model error."""
     return _conclude((), ONE_LAW)
 
 
@@ -130,7 +130,7 @@ def _conclude(windows: tuple[DriftWindow, ...], prior: DriftPrior) -> Discrepanc
 
 
 def _cut(column: FloatArray) -> Iterator[BoolArray]:
-    """The rows below each share of the runs, once where several shares fall between two values."""
+    """Yield the rows below each share of the runs, once if several shares give the same rows."""
     seen: set[int] = set()
     for share in _WINDOWS if column.size <= _MAX_ROWS else ():
         fitted = column <= np.quantile(column, share) * (1.0 + 1e-9)
@@ -145,7 +145,7 @@ def _join_misses(
     members: tuple[DriftMember, ...],
     by_member: Sequence[_Miss | None],
 ) -> DriftWindow | None:
-    """The forecast of the members together; None where too few of them make one."""
+    """The joint forecast of the members; None if too few of them can make one."""
     axis, column, fitted = cut
     found = [
         (member.weight, *one)
@@ -178,7 +178,7 @@ def _join_misses(
 def _list_misses(
     table: RunTable, member: DriftMember, cuts: Sequence[BoolArray]
 ) -> list[_Miss | None]:
-    """A member's miss of each cut's rows; None where it has no proven law of the fitted ones."""
+    """A member's miss for each cut; None if it has no proven law of the fitted rows."""
     inside = [np.flatnonzero(fitted[member.rows]) for fitted in cuts]
     lower = [select_rows(table, member.rows[rows]) for rows in inside]
     family = member.fit.task.family
@@ -195,7 +195,7 @@ def _list_misses(
 def _miss(
     table: RunTable, whole: ParametricFit, fit: ParametricFit, cluster: IntArray, held: IntArray
 ) -> _Miss:
-    """Of the held rows by a fit of others, whose clusters are given."""
+    """Miss on the held-out rows of a fit of other rows, whose clusters are given."""
     family = whole.task.family
     axes = whole.task.axes.take(held) if whole.task.axes.x.size == len(table) else None
     axes = locate_rows(whole.task, select_rows(table, held)) if axes is None else axes

@@ -1,18 +1,18 @@
-"""Approach 1: which size has the lowest loss at each C along training curves, and where it changes.
+"""Approach 1: the size of lowest loss at each C along training curves, and where it changes.
 
     ln loss of a run: shape-preserving cubics in ln D through its points, on a grid of ln C
     envelope(C) = lowest loss of the sizes that have been trained to C
     handover: two sizes reach the same loss at C;  ln N*(C) = (ln N_i + ln N_j) / 2
 
 Hoffmann et al. regress the size that holds the envelope, at each point of the grid, on ln C. That
-is a staircase, whose line is too flat by 1/m² for m whole steps, and more where the first and last
-step are cut by the ends of the data. The handovers lie on the frontier itself: in a valley of ln N
-the optimum is midway between two sizes of equal loss. So the line goes through them, and what the
-ends of runs or the smallest and largest size alone decide makes no handover. The loss there is read
-off a parabola in ln N through the nearest sizes: both that hand over lie above it (.4 % where sizes
-are ×2 apart).
+is a staircase, whose line is too flat by 1/m² for m whole steps, and more if the ends of the data
+cut the first and last step. The handovers lie on the frontier itself: in a valley of ln N the
+optimum is midway between two sizes of equal loss. So the line goes through them, and a change that
+is due only to the ends of runs or to the smallest and largest size is not a handover. The loss
+there is read off a parabola in ln N through the nearest sizes: both sizes of a handover lie above
+it (.4 % if sizes are ×2 apart).
 
-The envelope is drawn only where a table says that points along its runs compare
+The envelope is drawn only if a table says that points along its runs compare
 (`tables/trajectories.py`).
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.1.
@@ -51,7 +51,7 @@ class Envelope:
     Attributes:
         optima: C, N*, D* and the loss there at each handover, ascending in C.
         lines: (a, ln k_n, b, ln k_d) of the resamplings that keep three handovers, shape (≤ b, 4).
-        rejected: What is no handover and why; runs that were left out.
+        rejected: Changes that are not handovers, and why; runs that were left out.
         problem: Why there is no frontier; empty if there is one.
     """
 
@@ -67,8 +67,8 @@ class _Curves:
 
     Attributes:
         log_c: Grid of ln C, shape (g,).
-        log_loss: ln loss of each run, NaN where it was not trained to, shape (r, g).
-        size: Which of `log_params` each run has, shape (r,).
+        log_loss: ln loss of each run, NaN where it was not trained to that C, shape (r, g).
+        size: Index of each run's size in `log_params`, shape (r,).
         log_params: ln N of the sizes, ascending, shape (s,).
         cluster: Cluster of each run, for the bootstrap, shape (r,).
     """
@@ -82,7 +82,7 @@ class _Curves:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Handovers:
-    """ln C and ln N* of each, shape (k,), ascending in C; and changes that are none."""
+    """ln C and ln N* of each handover, shape (k,), ascending in C; and changes that are not one."""
 
     log_c: FloatArray
     log_params: FloatArray
@@ -93,7 +93,7 @@ def fit_envelope(table: RunTable, *, count: int = 0, seed: int = 0) -> Envelope:
     """The envelope of a table whose rows are comparable points along runs.
 
     Args:
-        table: With a `trajectory`.
+        table: Table with a `trajectory`.
         count: Resamplings of the runs; 0: none.
         seed: Seeds the resamplings.
     """
@@ -172,8 +172,8 @@ def _draw_curves(table: RunTable) -> tuple[_Curves | None, list[str]]:
 
 
 def _find_handovers(curves: _Curves, weight: FloatArray) -> _Handovers:
-    """Where the lowest size changes while both are trained; several crossings of one pair of
-    sizes (noise) are one, at their mean.
+    """Find where the lowest size changes while both are trained; several crossings of one pair of
+    sizes (noise) count as one, at their mean.
 
     Args:
         curves: Runs.
@@ -215,11 +215,11 @@ def _find_handovers(curves: _Curves, weight: FloatArray) -> _Handovers:
 
 def _read_losses(found: _Handovers, loss: FloatArray, curves: _Curves) -> FloatArray:
     """Loss at each (C, N*) on a parabola of ln loss in ln N through the nearest three or four
-    sizes; where only two were trained to C, what both reach.
+    sizes; if only two were trained to C, the loss that both reach.
 
     Args:
-        found: Where.
-        loss: ln loss of each size on the grid, inf where it was not trained to, shape (s, g).
+        found: The handovers.
+        loss: ln loss of each size on the grid, inf where it was not trained to C, shape (s, g).
         curves: Curves of the same sizes.
     """
     losses = []
@@ -234,7 +234,7 @@ def _read_losses(found: _Handovers, loss: FloatArray, curves: _Curves) -> FloatA
 
 
 def _average_sizes(curves: _Curves, weight: FloatArray) -> FloatArray:
-    """Mean ln loss of each size over its runs that reach C, inf where none does: (s, g)."""
+    """Mean ln loss of each size over its runs that reach C, inf if none does; shape (s, g)."""
     shape = (curves.log_params.size, curves.log_c.size)
     total, known = np.zeros(shape), np.zeros(shape)
     there = np.isfinite(curves.log_loss) & (weight[:, None] > 0)
@@ -257,7 +257,7 @@ def _resample(curves: _Curves, table: RunTable, *, count: int, seed: int) -> Flo
 
 
 def _fit_lines(log_c: FloatArray, log_params: FloatArray, table: RunTable) -> FloatArray:
-    """(a, ln k_n, b, ln k_d) through the handovers."""
+    """(a, ln k_n, b, ln k_d) of the lines through the handovers."""
     log_tokens = log_c - np.log(table.cost.flops_per_token(np.exp(log_params)))
     a, log_k_n = fit_power_line(log_c, log_params)
     b, log_k_d = fit_power_line(log_c, log_tokens)

@@ -1,7 +1,6 @@
 """fit_runs(table): every approach, its uncertainty and its checks, in one call.
 
-The rows are put in an order that depends on their values only, so the order of a file never
-changes a digit of the fit.
+The rows are sorted by their values alone, so the order of a file never changes a digit of the fit.
 """
 
 from __future__ import annotations
@@ -71,8 +70,8 @@ def fit_runs(
     Args:
         table: Runs, one row each.
         approach: Which approaches to try; under `all` the answers come from the parametric one.
-        family: Name of the law that answers, one of `laws.registry`, or `ensemble`; None:
-            Chinchilla's law is the fit's, and the ensemble answers (laws/ensemble.py).
+        family: Name of the law that answers, one of `laws.registry`, or `ensemble`; None: the
+            fit's law is Chinchilla's, and the ensemble answers (laws/ensemble.py).
         huber_delta: Threshold on residuals of ln L; None: 1.345 σ of the seeds of one (N, D), at
             least 1e-3, and 1e-3 without such seeds.
         bootstrap: Number of draws; None: no intervals.
@@ -80,7 +79,7 @@ def fit_runs(
         seed: Seed of the draws.
 
     Returns:
-        The Fit; where the design cannot carry one, with status `failed`, no law and the reason.
+        The Fit; if the design cannot carry one, its status is `failed`, with the reason and no law.
 
     Raises:
         UsageError: An option is out of its range.
@@ -148,7 +147,7 @@ def fit_runs(
 
 
 def _join_laws(work: Work, law: LawPart) -> EnsembleFit | None:
-    """The ensemble; None where Chinchilla's law, its first member, says nothing of a budget."""
+    """Fit the ensemble; None if Chinchilla's law, its first member, cannot split a budget."""
     if law.fit is None or law.fit.vanished:
         return None
     return fit_ensemble(
@@ -157,7 +156,7 @@ def _join_laws(work: Work, law: LawPart) -> EnsembleFit | None:
 
 
 def _stand_alone(fit: Fit) -> Fit:
-    """The ensemble that was asked for by name, without what Chinchilla's law alone has."""
+    """The fit of an ensemble asked for by name, without what only Chinchilla's law has."""
     approaches = dict(fit.answering.approaches)
     approaches.pop("projection", None)
     note = "checks of the law are those of Chinchilla's law on all runs"
@@ -194,8 +193,8 @@ def _estimate_ensemble(work: Work, ensemble: EnsembleFit, asked: str | None) -> 
 def _measure_discrepancy(
     work: Work, fit: ParametricFit | None, ensemble: EnsembleFit | None, delta: float
 ) -> Discrepancy:
-    """Model error of what answers; where only minima were asked for, of the law they stand
-    beside."""
+    """Model error of what answers; if only minima were asked for, that of the law fitted beside
+    them."""
     if ensemble is not None:
         members = zip(ensemble.fitted, ensemble.weights.tolist(), strict=True)
         return measure_discrepancy(

@@ -1,4 +1,4 @@
-"""Fit: a law with everything needed to trust or distrust it. Read without scipy or pandas.
+"""Fit: a law with everything needed to judge it. Reading it needs neither scipy nor pandas.
 
 A Fit is a value: `write_fit` and `read_fit` carry it through JSON unchanged, so that `allocate` on
 a stored fit answers at once.
@@ -34,7 +34,7 @@ class Interval:
     level: float
 
     def rewrite(self, scale: LossScale) -> Interval:
-        """An interval of a loss in a unit."""
+        """Convert an interval of a loss to a unit."""
         return Interval(low=scale.to(self.low), high=scale.to(self.high), level=self.level)
 
     def to_contract(self) -> list[float | None]:
@@ -48,7 +48,7 @@ class Check:
 
     Attributes:
         code: Machine-readable name, e.g. `interior_minimum`.
-        passed: None where it could not be evaluated.
+        passed: None if it could not be evaluated.
         seen: What was seen, with numbers.
         advice: What to do about it; empty if passed.
     """
@@ -59,7 +59,7 @@ class Check:
     advice: str
 
     def reword(self, scale: LossScale) -> Check:
-        """The same with its sentences in a unit of losses."""
+        """The check with its sentences in a unit of losses."""
         seen, advice = scale.reword(self.seen), scale.reword(self.advice)
         return dataclasses.replace(self, seen=seen, advice=advice)
 
@@ -71,15 +71,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawEstimate:
-    """Coefficients of L(N, D) [nats/token] by name, and their intervals where there are any."""
+    """Coefficients of L(N, D) [nats/token] by name, and their intervals if there are any."""
 
     family: str
     params: Mapping[str, float]
     intervals: Mapping[str, Interval] | None
 
     def find_scale(self, scale: LossScale) -> LossScale:
-        """The unit its parameters can be written in: that of losses, or nats where they do not
-        follow it (a perplexity; parameters that hold the loss inside a power)."""
+        """The unit its parameters can be written in: that of losses, or nats if they do not scale
+        with it (a perplexity; parameters that hold the loss inside a power)."""
         from scaling.laws.registry import find_law
 
         if scale.unit == "nats":
@@ -108,7 +108,7 @@ class LawEstimate:
         )
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of a law; beside another unit than nats, that of its parameters."""
+        """The contract's JSON of a law; states the parameters' unit if losses are not in nats."""
         own = self.find_scale(scale)
         law = self.rewrite(own)
         return {
@@ -121,7 +121,7 @@ class LawEstimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """What the fit minimised: sum over rows of the Huber loss of log residuals."""
+    """The objective of the fit: sum over rows of the Huber loss of log residuals."""
 
     name: str
     delta: float
@@ -133,15 +133,15 @@ class Frontier:
     """N*(C) = k_n · C^a and D*(C) = k_d · C^b, local over `range`.
 
     Attributes:
-        approach: Which approach it is.
+        approach: The approach it comes from.
         a, b, k_n, k_d: Log-log line over `range`.
-        cost_model: Which accounting of C.
+        cost_model: The accounting of C.
         range: Budgets [FLOPs] over which the line holds.
-        intervals: By name (a, b, k_n, k_d); None without bootstrap.
+        intervals: Intervals by name (a, b, k_n, k_d); None without bootstrap.
         optima: (C, N*, D*, loss) of each accepted IsoFLOP minimum or handover of the envelope;
             empty for parametric.
         rejected: One line for each IsoFLOP curve without a usable minimum, and for each change of
-            the envelope that is no handover.
+            the envelope that is not a handover.
         draws: Bootstrap draws of (a, log k_n, b, log k_d), one row each; empty if none.
     """
 
@@ -176,8 +176,8 @@ class Frontier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """The box of the data behind a fit: (low, high) of N, D, C, loss and D/N; the last None where a
-    fit was stored without it."""
+    """The ranges of the data behind a fit: (low, high) of N, D, C, loss and D/N; the last is None
+    if a fit was stored without it."""
 
     params: tuple[float, float]
     tokens: tuple[float, float]
@@ -203,7 +203,7 @@ class Backcast:
     Attributes:
         trained_below: The fit used runs of budgets below this [FLOPs].
         run, predicted, measured: Names, predicted and measured losses [nats/token].
-        mean_abs_relative_error, bias: Over those runs, relative.
+        mean_abs_relative_error, bias: Mean absolute and mean relative error over those runs.
     """
 
     trained_below: float
@@ -219,9 +219,9 @@ class DriftWindow:
     """One forecast of a table's larger runs by its smaller ones.
 
     Attributes:
-        axis: Quantity by which they were told apart.
-        fitted_up_to: Its largest value that was fitted [FLOPs, parameters or tokens].
-        fitted, held: How many runs were fitted, and forecast.
+        axis: Quantity by which runs were split.
+        fitted_up_to: Its largest fitted value [FLOPs, parameters or tokens].
+        fitted, held: Number of runs fitted, and forecast.
         decades: Mean decades of compute beyond the fitted ones (a decade of N or D counts twice).
         miss: Mean of ln measured - ln forecast.
         expected: Standard deviation of `miss` if the law were right.
@@ -243,8 +243,8 @@ class Discrepancy:
     Attributes:
         rates: Equally likely sizes of the error of ln L per root decade (its root mean square),
             ascending.
-        below: Probability that the error is one of over-prediction: loss below the law.
-        windows: The forecasts that speak of it; empty: the rates are the prior's.
+        below: Probability that the law over-predicts, so that the loss is below the law.
+        windows: The forecasts behind the rates; empty if the rates are the prior's.
     """
 
     rates: tuple[float, ...]
@@ -267,16 +267,16 @@ class MemberScore:
 
     Attributes:
         name: Name of the member.
-        weight: In the ensemble, 0 to 1.
-        errors: Mean absolute error of ln L of each window's forecast; None where it could not be
+        weight: Weight in the ensemble, 0 to 1.
+        errors: Mean absolute error of ln L of each window's forecast; None if it could not be
             made.
-        biases: Mean of ln forecast − ln measured of the same.
+        biases: Mean of ln forecast − ln measured of each window.
         budgets: Distinct C among each window's held-out runs.
         reach: C of each window's held-out runs over the largest fitted one.
         weight_interval: Interval of the weight over the draws; None without bootstrap.
-        rows: Runs that it was fitted to; 0 where it takes no part.
-        letters: How many it fits.
-        converged: Whether its fit is proven; None where it takes no part.
+        rows: Number of runs that it was fitted to; 0 if it takes no part.
+        letters: Number of parameters that it fits.
+        converged: Whether its optimum is proven; None if it takes no part.
     """
 
     name: str
@@ -291,22 +291,22 @@ class MemberScore:
     converged: bool | None
 
     def to_contract(self) -> dict[str, Any]:
-        """One of `members` in the JSON of `scaling fit`."""
+        """Return an entry of `members` in the JSON of `scaling fit`."""
         interval = None if self.weight_interval is None else self.weight_interval.to_contract()
         return {**dataclasses.asdict(self), "weight_interval": interval}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsembleEstimate:
-    """The ensemble that answers where no law was asked for by name.
+    """The ensemble that answers if no law was asked for by name.
 
     Attributes:
-        law: Its letters: those of each member, and the weights.
+        law: Its parameters: those of each member, and the weights.
         frontier: Frontier of the ensemble.
         members: Weights and scores.
         draws: Bootstrap draws, one row each, columns in the order of `law.params`.
         residual_sigma: Robust standard deviation of log residuals.
-        converged: Whether every member with a weight is proven.
+        converged: Whether the optimum of every member with a weight is proven.
     """
 
     law: LawEstimate
@@ -317,7 +317,7 @@ class EnsembleEstimate:
     converged: bool
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """`answer` in the JSON of `scaling fit`."""
+        """Return `answer` in the JSON of `scaling fit`."""
         return {
             "family": self.law.family,
             "members": [member.to_contract() for member in self.members],
@@ -330,14 +330,14 @@ class Fit:
     """A law, where it came from, and how far to trust it.
 
     Attributes:
-        status: What can be said of the optimum that was found.
+        status: Verdict on the optimum that was found.
         reason: One sentence behind the status.
         n: Number of rows fitted.
-        law: The law and its parameters; None where none could be fitted.
+        law: The law and its parameters; None if none could be fitted.
         level: Probability with which each interval should hold the truth.
-        objective: What was minimised, at its optimum; None where no law could be fitted.
-        approaches: Frontier by approach; a missing key could not be had.
-        asked: Approach that answers (`parametric` where all were asked for).
+        objective: The objective at its optimum; None if no law could be fitted.
+        approaches: Frontier by approach; one that could not be found is missing.
+        asked: Approach that answers (`parametric` if all were asked for).
         covered: Range of the fitted data.
         residual_sigma: Robust standard deviation of residuals of ln L.
         replicate_sigma: Standard deviation of ln L between seeds of one (N, D); None without
@@ -345,22 +345,22 @@ class Fit:
         draws: Bootstrap draws of the law's parameters with recipe error (fitting/bracket.py), one
             row each, columns in the order of `law.params`; empty without bootstrap.
         checks: Every check that was considered.
-        backcast: The largest budget predicted by a fit of the others; None where there are too few.
+        backcast: The largest budget predicted by a fit of the others; None if there are too few.
         convention: How N was counted; None if a foreign table does not say.
         cost: FLOPs per token as a function of N.
-        notes: What a reader should know of how the table was read and the fit was made (a loss per
-            byte, C filled in, intervals that are not a bootstrap).
+        notes: What a reader should know about how the table was read and the fit was made (a loss
+            per byte, C filled in, intervals that are not a bootstrap).
         table_digest: SHA-256 of the rows the fit rests on.
         source: Path of those rows, for messages.
         members: Members of a law that is an ensemble; empty for one law.
-        answer: The ensemble that answers in place of the law; None where the law was asked for.
-        measured: Finished runs, also those that no fit takes: where one stands at a question's
-            budget or (N, D), the answer leads with it.
+        answer: The ensemble that answers in place of the law; None if the law was asked for.
+        measured: Finished runs, including those that no fit uses: if one has a question's budget or
+            (N, D), the answer leads with it.
         discrepancy: Model error of what answers, beyond the data; None without bootstrap.
         evaluation_error: Standard deviation of ln loss that runs share because they were evaluated
-            on the same documents; None where it is not stated.
-        floor: Profile interval of E [nats/token]; None where the law fits none.
-        metric: What stands in the place of the loss; None: the loss itself.
+            on the same documents; None if not stated.
+        floor: Profile interval of E [nats/token]; None if the law fits no floor.
+        metric: The metric that was fitted in place of the loss; None for the loss itself.
     """
 
     status: FitStatus
@@ -397,7 +397,7 @@ class Fit:
 
     @property
     def answering(self) -> Fit:
-        """This fit as it answers: with the ensemble in the law's place where there is one."""
+        """This fit as it answers: with the ensemble in place of the law, if there is one."""
         if self.answer is None:
             return self
         one = self.answer
@@ -422,12 +422,12 @@ class Fit:
 
     @property
     def plain(self) -> Fit:
-        """This fit as its law alone answers, without intervals: they would hold the model error of
-        the ensemble."""
+        """This fit as its law alone answers, without intervals, since they would include the model
+        error of the ensemble."""
         return dataclasses.replace(self, answer=None, draws=())
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The JSON of `scaling fit`, plain values without NaN or Infinity; losses in a unit."""
+        """Return the JSON of `scaling fit`, without NaN or Infinity; losses in a unit."""
         objective = None
         if self.objective is not None:
             objective = {
@@ -458,7 +458,7 @@ class Fit:
 
 
 def finite_or_none(value: float | None) -> float | None:
-    """The number, or None where JSON has no word for it."""
+    """The number, or None if JSON cannot express it."""
     return None if value is None or not math.isfinite(value) else float(value)
 
 
@@ -471,5 +471,5 @@ def _list_intervals(
 
 
 def pass_if(passed: bool | None, code: str, seen: str, advice: str) -> Check:
-    """A Check; the advice is dropped where it passed."""
+    """Make a Check; a check that passed gets no advice."""
     return Check(code=code, passed=passed, seen=seen, advice="" if passed else advice)

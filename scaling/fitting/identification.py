@@ -1,20 +1,20 @@
-"""What the data can tell: covariance at the optimum, profiles of E and the exponents, the rule.
+"""How well the data determine a law: covariance, profiles of E and the exponents, the rule.
 
 A profile fixes one coordinate, refits the rest, and keeps the values whose objective is within
 ½·τ·t² of the lowest. τ = Σψ²/(n − p) / mean ρ'' turns a Huber objective into a likelihood's units
 (Huber 1981, Robust Statistics, sec. 7.6; for least squares it is the residual variance). Unlike a
-bootstrap interval it needs no draws, and it sees a ridge that bends. Where rows share noise (points
-along a run, a stated group) variances and what a profile is allowed grow by the design effect.
+bootstrap interval it needs no draws, and it follows a curved ridge. If rows share noise (points
+along a run, a stated group), variances and the profile's threshold grow by the design effect.
 
 **The rule.** A fit is `not_identified` if any of these holds:
 
-- the profile of E at the fit's level is wider than 10 % of the lowest loss (ours): the loss
-  forecast beyond a decade then leans on a floor that the data do not show;
+- the profile of E at the fit's level is wider than 10 % of the lowest loss (ours): a loss forecast
+  beyond a decade then depends on a floor that the data do not show;
 - E moves by more than 10 % of the lowest loss when the lowest budget is left out;
 - an exponent's profile reaches its bound, or spans more than a factor 3 (ours): a and b are then
-  known worse than the difference between the published schools (a = .5 against .73).
+  less certain than the difference between published results (a = .5 against .73).
 
-How N is counted could move E too, and is not tested: one table knows one convention only.
+The way N is counted could move E too but is not tested, since a table has only one convention.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _PROFILE_ROWS = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identification:
-    """What the data tell of the coefficients.
+    """How well the data determine the coefficients.
 
     Attributes:
-        floor: Profile interval of E [nats/token]; None where the law fits none.
+        floor: Profile interval of E [nats/token]; None if the law fits no floor.
         exponents: Profile interval of each exponent, by parameter.
         slope_width: Predicted width of the interval of a, at the fit's level; NaN without one.
-        problems: One sentence for each condition of the rule that fails (before a budget is left
-            out).
+        problems: One sentence for each condition of the rule that fails, other than that on
+            leaving out a budget.
     """
 
     floor: tuple[float, float] | None
@@ -65,14 +65,14 @@ def identify(
     level: float,
     shared: IntArray | None = None,
 ) -> Identification:
-    """Covariance, profiles and the rule.
+    """Compute covariance and profiles, and apply the rule.
 
     Args:
         fit: A finished fit.
         cost: FLOPs per token.
         flops: Range of budgets over which a is taken.
         level: Probability of each interval.
-        shared: What each row shares noise with, as an index of shape (n,); None: nothing.
+        shared: Index of the group with which each row shares noise, shape (n,); None: no groups.
     """
     family, axes = fit.task.family, fit.task.axes
     size, count = fit.residuals.size, fit.theta.size
@@ -109,7 +109,7 @@ def estimate_covariance(fit: ParametricFit, *, hold: bool = True) -> FloatArray:
 
     Args:
         fit: A finished fit.
-        hold: Whether coordinates on a bound count as known.
+        hold: Whether to treat coordinates on a bound as known.
     """
     psi_square, slope = measure_scale(fit)
     names = fit.task.family.theta_names
@@ -123,8 +123,8 @@ def estimate_covariance(fit: ParametricFit, *, hold: bool = True) -> FloatArray:
 
 
 def measure_scale(fit: ParametricFit) -> tuple[float, float]:
-    """(Σψ²/(n − p), mean ρ''). ρ'' is counted within half a robust σ where δ is narrower: for a
-    tiny δ next to no residual lies inside, while the density there is what ρ'' stands for."""
+    """(Σψ²/(n − p), mean ρ''). ρ'' is counted within half a robust σ if δ is narrower: almost no
+    residual lies within a tiny δ, while ρ'' has to measure the density there."""
     delta, count = fit.task.delta, fit.theta.size
     residuals = fit.residuals
     psi = np.clip(residuals, -delta, delta)
@@ -135,9 +135,9 @@ def measure_scale(fit: ParametricFit) -> tuple[float, float]:
 
 
 def weigh_letters(fit: ParametricFit, parent: ParametricFit) -> float:
-    """By how much the law is better than its parent on the same rows, in units of BIC: the fall of
-    the objective as a likelihood ratio (see the module), less ln n for each further parameter.
-    Below 0 the parent says as much with fewer.
+    """Gain of the law over its parent on the same rows, in units of BIC: the fall of the objective
+    as a likelihood ratio (see the module), minus ln n for each further parameter. Below 0 the
+    parent describes the rows as well with fewer parameters.
 
     Source: Schwarz 1978, Ann. Statist. 6, 461; a robust form with the scale of the larger law:
     Ronchetti 1985, Stat. Probab. Lett. 3, 21.
@@ -159,9 +159,9 @@ def _profile(
     Args:
         fit: The optimum.
         which: Coordinates.
-        covariance: Says how far to look; of a coordinate on its bound too.
+        covariance: Covariance that sets how far to search, also for coordinates on a bound.
         quantile: Student's t quantile of the level.
-        spread: By which shared noise makes variances larger.
+        spread: Factor by which shared noise increases variances.
     """
     family, theta = fit.task.family, fit.theta
     psi_square, slope = measure_scale(fit)
@@ -198,7 +198,7 @@ def _profile(
 
 
 def _find_crossing(here: float, values: FloatArray, rise: FloatArray, bound: float) -> float:
-    """Where √(rise) first passes 1 on the way out from `here`, linearly between points."""
+    """Find where √(rise) first passes 1 outwards from `here`, linearly between points."""
     last_value, last_rise = here, 0.0
     for value, height in zip(values, rise, strict=True):
         if height >= 1.0:

@@ -18,9 +18,9 @@ def find_interval(
     Args:
         draws: Shape (b,), in any order.
         level: Share of them, 0 to 1.
-        answer: Widen the interval where it misses this: a mixture's answer lies between its
+        answer: Value that the interval is widened to include: a mixture's answer lies between its
             members, and may be nearer to one of little weight.
-        as_drawn: Ends are draws themselves, not between two of them; some draws are infinite.
+        as_drawn: Use draws themselves as ends, without interpolation; some draws are infinite.
     """
     ordered = np.sort(np.asarray(draws, dtype=np.float64))
     low, high = (_find_quantile(ordered, 0.5 + side * level / 2.0, as_drawn) for side in (-1, 1))
@@ -30,8 +30,8 @@ def find_interval(
 
 
 def _find_quantile(ordered: FloatArray, share: float, as_drawn: bool) -> float:
-    """As numpy's `quantile` of values in order, by its methods `linear` and `inverted_cdf`; calling
-    that imports masked arrays, which takes longer than an answer."""
+    """Quantile of sorted values by numpy's methods `linear` or `inverted_cdf`. Calling numpy's
+    `quantile` imports masked arrays, which takes longer than an answer."""
     if math.isnan(ordered[-1]):
         return math.nan
     if as_drawn:

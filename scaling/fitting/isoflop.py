@@ -3,10 +3,10 @@
     loss = c0 + c1·x + c2·x²,   x = ln N − mean,   x* = −c1 / (2·c2)
     ln N* = ln k_n + a·ln C,   D* = C / flops_per_token(N*)
 
-A budget counts only if its lowest loss lies inside: a curve that is lowest at its smallest or
-largest model, bends down, or has its vertex outside is rejected by name. Where a budget has more
-sizes, the parabola takes up to seven around the lowest: wider ones are biased (arXiv:2603.22339
-finds −0.3 % in the intercept over ±2× of N and −4.1 % over ±16×, on noise-free data).
+A budget counts only if its minimum is interior: a curve that is lowest at its smallest or largest
+model, bends down, or has its vertex outside is rejected by name. The parabola uses at most seven
+sizes around the lowest: wider ones are biased (arXiv:2603.22339 finds −0.3 % in the intercept over
+±2× of N and −4.1 % over ±16×, on noise-free data).
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.2.
 """
@@ -38,12 +38,12 @@ class Curve:
     """One budget's parabola.
 
     Attributes:
-        budget: Whose it is.
+        budget: The budget.
         rows: Rows of the table that the parabola was fitted to.
         x, loss: ln N − centre and loss [nats/token] of those rows, shape (m,).
         centre: Mean ln N.
         bend: c2 [nats/token].
-        vertex: x*; None where the parabola does not bend up.
+        vertex: x*; None if the parabola does not bend up.
         lowest: Loss at the vertex [nats/token]; None likewise.
         offset: (x* − middle of the parabola's sizes) / half their range, in [−1, 1] inside.
         rejection: "", "edge", "concave" or "drift".
@@ -74,7 +74,7 @@ class Optima:
 
 
 def fit_curves(table: RunTable, budgets: tuple[Budget, ...]) -> tuple[Curve, ...]:
-    """One parabola per budget, rejected ones included."""
+    """Fit one parabola per budget, rejected ones included."""
     return tuple(_fit_curve(table, budget) for budget in budgets)
 
 
@@ -115,7 +115,7 @@ def draw_lines(log_c: FloatArray, log_params: FloatArray, cost: CostModel) -> Fl
 
     Args:
         log_c: ln C of each minimum, shape (k,).
-        log_params: ln N* of each draw and minimum, shape (draws, k); NaN where it has none.
+        log_params: ln N* of each draw and minimum, shape (draws, k); NaN where there is none.
         cost: FLOPs per token.
 
     Returns:
@@ -163,13 +163,13 @@ def _fit_curve(table: RunTable, budget: Budget) -> Curve:
 
 
 def choose_window(sizes: FloatArray, lead: int) -> FloatArray:
-    """The ln N that the parabola is drawn through, out of all `sizes`, around the lowest."""
+    """The ln N that the parabola is fitted to, out of all `sizes`, around the lowest."""
     near = choose_reach(sizes, lead)
     return near if near.size <= _WINDOW else sizes[_take(_WINDOW, sizes, lead)]
 
 
 def choose_reach(sizes: FloatArray, lead: int) -> FloatArray:
-    """The ln N within ×8 of the lowest, five at least where there are."""
+    """The ln N within ×8 of the lowest; at least five if there are that many."""
     chosen = np.abs(sizes - sizes[lead]) <= _REACH
     chosen[_take(_LEAST, sizes, lead)] = True
     near: FloatArray = sizes[chosen]

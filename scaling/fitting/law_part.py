@@ -1,4 +1,4 @@
-"""Approach 3: the law of all runs, its draws and its checks."""
+"""Approach 3: the law fitted to all runs, its draws and its checks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GATE_LEVEL = 0.9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LawPart:
-    """Approach 3; everything None or empty where `problem` says why."""
+    """Result of Approach 3; if `problem` is set, it says why everything else is None or empty."""
 
     problem: str = ""
     fit: ParametricFit | None = None
@@ -48,7 +48,7 @@ class LawPart:
 
 
 def fit_law(work: Work, delta: float) -> LawPart:
-    """The law of all runs with its draws, intervals and checks, or why there is none."""
+    """Fit the law to all runs, with draws, intervals and checks, or say why there is none."""
     table, family = work.table, work.family
     problem = find_law_problem(table, family)
     if problem is not None:
@@ -130,7 +130,7 @@ def _check_law(
 
 
 def _note_parent(work: Work, fit: ParametricFit) -> None:
-    """What a law that was asked for gains on the simpler one; Chinchilla's is the default."""
+    """Note the gain of a requested law over its simpler parent; Chinchilla's is the default."""
     family = fit.task.family
     if family.parent is None or family.name == CHINCHILLA.name:
         return

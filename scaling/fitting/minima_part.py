@@ -39,8 +39,8 @@ _OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MinimaPart:
-    """Approach 2, by parabolas and by the curves beside them (Akima's, cubics), or Approach 1; no
-    frontier where `problem` says why."""
+    """Result of Approach 2, by parabolas and by other curves (Akima's, cubics), or of Approach 1;
+    if `problem` is set, it says why there is no frontier."""
 
     problem: str = ""
     frontier: Frontier | None = None
@@ -49,7 +49,7 @@ class MinimaPart:
 
 
 def fit_minima(work: Work, law: LawPart, sigma: float | None) -> MinimaPart:
-    """Minima of budgets by parabolas and by the curves beside them, joined to frontiers."""
+    """Fit the minima of budgets by parabolas and by other curves, and frontiers through them."""
     table = work.table
     budgets = group_budgets(table) if len(table) else ()
     curves = fit_curves(table, budgets)
@@ -92,7 +92,7 @@ def fit_minima(work: Work, law: LawPart, sigma: float | None) -> MinimaPart:
 
 
 def follow_envelope(work: Work) -> MinimaPart:
-    """Approach 1, where points along runs compare."""
+    """Apply Approach 1, if points along runs compare."""
     table = work.table
     if read_schedule(table)[0] is None:
         return MinimaPart()
@@ -110,7 +110,7 @@ def follow_envelope(work: Work) -> MinimaPart:
 
 
 def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: Work) -> Frontier:
-    """The lines through the minima of budgets, or through handovers."""
+    """The frontier through the minima of budgets, or through handovers."""
     log_c = np.log(optima.flops)
     a, log_k_n = fit_power_line(log_c, np.log(optima.params))
     b, log_k_d = fit_power_line(log_c, np.log(optima.tokens))
@@ -125,8 +125,8 @@ def _join_minima(approach: Approach, optima: Optima, lines: FloatArray, work: Wo
 def _find_curve_noise(
     curves: tuple[Curve, ...], law: LawPart, sigma: float | None
 ) -> tuple[float | None, int | None]:
-    """σ of ln loss and its degrees of freedom: around the parabolas where they leave three, else
-    (without those) of the replicates, else around the law."""
+    """σ of ln loss and its degrees of freedom: around the parabolas if they leave three degrees,
+    else (without degrees) that of the replicates, else that around the law."""
     freedom, total = 0, 0.0
     for curve in curves:
         if curve.rejection:

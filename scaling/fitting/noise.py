@@ -1,4 +1,4 @@
-"""How noisy runs are: between seeds of one cell, and around a law."""
+"""Noise of runs: between seeds of one cell, and around a law."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def list_cells(table: RunTable) -> IntArray:
 
 
 def list_clusters(table: RunTable) -> IntArray:
-    """The bootstrap cluster of each row: its group where given, else the run that it is a point of,
+    """The bootstrap cluster of each row: its group if given, else the run that it is a point of,
     else its (N, D) configuration."""
     named = find_shared(table)
     if named is None:
@@ -33,15 +33,15 @@ def list_clusters(table: RunTable) -> IntArray:
 
 
 def find_shared(table: RunTable) -> tuple[str, ...] | None:
-    """Names of what shares noise: groups, else training runs; None where neither is stated."""
+    """Names of the rows' units of shared noise: groups, else training runs; None if not stated."""
     return table.group if table.group is not None else table.trajectory
 
 
 def join_clusters(first: RunTable, second: RunTable) -> IntArray:
-    """The bootstrap cluster of each row of two tables, one after the other: what is a cluster in a
-    table stays one, and clusters that hold the same (N, D), or have one group's name, are joined.
-    Runs of one cell with one seed share initialisation and data, hence noise; draws that take a
-    cluster in both tables or in neither let it cancel, and cost nothing where it is not shared.
+    """The bootstrap cluster of each row of two tables, one after the other: clusters of either
+    table stay together, and those with the same (N, D) or the same group name are joined. Runs of
+    one cell with one seed share initialisation and data, hence noise; draws that take a cluster in
+    both tables or in neither let it cancel, and lose nothing if it is not shared.
 
     Returns:
         Shape (n1 + n2,); two tables without a common cell share no cluster.
@@ -65,11 +65,11 @@ def join_clusters(first: RunTable, second: RunTable) -> IntArray:
 
 
 def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
-    """Which rows are seeds of one (N, D) trained alike, on as many unique tokens.
+    """Find rows that are seeds of one (N, D), trained alike on equally many unique tokens.
 
     Returns:
-        (member, several): the configuration of each row, shape (n,); of each configuration,
-        whether it has several runs of different seeds (a repeated seed is no replicate).
+        (member, several): the configuration of each row, shape (n,), and for each configuration
+        whether it has several runs of different seeds (a repeated seed is not a replicate).
     """
     keys = np.stack((table.params, table.tokens), axis=1)
     for column in (table.learning_rate, table.unique_tokens, table.batch_tokens):
@@ -89,7 +89,7 @@ def estimate_replicate_sigma(table: RunTable) -> float | None:
     """Pooled standard deviation of ln loss between seeds of one (N, D) trained alike.
 
     Returns:
-        None without seeds, or where fewer than two degrees of freedom speak of it.
+        None without seeds, or with fewer than two degrees of freedom.
     """
     member, several = find_replicates(table)
     count = np.bincount(member)
@@ -103,19 +103,19 @@ def estimate_replicate_sigma(table: RunTable) -> float | None:
 
 
 def estimate_evaluation_error(table: RunTable, sigma: float | None) -> float | None:
-    """What all runs share of the error of their evaluation, as a standard deviation of ln loss:
-    other documents of the same kind would move every loss together by as much, and no residual
-    shows it.
+    """The evaluation error that all runs share, as a standard deviation of ln loss: other documents
+    of the same kind would move every loss together by this much, and no residual shows it.
 
-    A run's stated error is mostly the choice of documents. What its residual could hold of it,
-    σ² at most, is counted there already; the rest is common to runs on the same windows.
+    A run's stated error is mostly due to the choice of documents. Its residual may contain a part
+    of it, at most σ², which is counted there already; the rest is common to runs on the same
+    windows.
 
     Args:
-        table: With or without `loss_se` [nats/token].
+        table: Table with or without `loss_se` [nats/token].
         sigma: Standard deviation of log residuals; None: no law was fitted.
 
     Returns:
-        None where the table states no errors.
+        None if the table states no errors.
     """
     if table.loss_se is None or not np.isfinite(table.loss_se).any():
         return None
@@ -124,7 +124,7 @@ def estimate_evaluation_error(table: RunTable, sigma: float | None) -> float | N
 
 
 def estimate_residual_sigma(residuals: FloatArray, coefficients: int) -> float:
-    """Robust standard deviation of log residuals, degrees of freedom corrected."""
+    """Robust standard deviation of log residuals, corrected for degrees of freedom."""
     size = residuals.size
     spare = max(1, size - coefficients)
     return float(_MAD * np.median(np.abs(residuals)) * np.sqrt(size / spare))
@@ -133,7 +133,7 @@ def estimate_residual_sigma(residuals: FloatArray, coefficients: int) -> float:
 def estimate_common(residuals: FloatArray, group: IntArray) -> float:
     """Share of the variance that rows of a group have in common, by analysis of variance
     (Searle, Casella & McCulloch 1992, Variance Components, ch. 3); 0 with fewer than three
-    groups, which show nothing of what differs between groups."""
+    groups, too few to show differences between groups."""
     counts = np.bincount(group).astype(np.float64)
     groups, rows = counts.size, residuals.size
     if groups < _MIN_GROUPS or rows == groups:
@@ -147,8 +147,8 @@ def estimate_common(residuals: FloatArray, group: IntArray) -> float:
 
 
 def measure_design_effect(residuals: FloatArray, group: IntArray) -> float:
-    """By how much noise that rows of a group share makes variances larger: 1 + (m − 1)·ρ, m the
-    rows of a row's group on average, ρ the share. Source: Kish 1965, Survey Sampling, sec. 5.4."""
+    """Factor by which noise shared within groups increases variances: 1 + (m − 1)·ρ, with m the
+    mean size of a row's group and ρ the share. Source: Kish 1965, Survey Sampling, sec. 5.4."""
     counts = np.bincount(group).astype(np.float64)
     rows = np.sum(counts**2) / residuals.size
     return float(1.0 + (rows - 1.0) * estimate_common(residuals, group))

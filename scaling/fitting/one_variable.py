@@ -1,13 +1,13 @@
-"""Laws of one variable, for tables that hold no more: loss against compute, size or data.
+"""Laws of one variable, for tables that state only one: loss against compute, size or data.
 
     L(x) = E + A / x^α        [nats/token],  x = C, N or D
 
 E and α are fitted or given; E = 0 is a law without a floor. The objective is Huber's on ln L, as
 for laws of two variables. Intervals come from refits of L(x)·exp(σ·noise), where σ is that of the
 residuals with their degrees of freedom; without any there is no interval. Such a law cannot split a
-budget, and holds for runs that chose what it does not state as the table's did.
+budget, and holds for runs that choose all other quantities as the table's runs did.
 
-Two recipes with the same E and α differ by a factor of x alone, (A₁/A₂)^(1/α): their speed-up.
+Two recipes with the same E and α differ only by a factor of x, (A₁/A₂)^(1/α): their speed-up.
 
 Source: Henighan et al. 2020, arXiv:2010.14701, eq. 1.1; Kaplan et al. 2020, arXiv:2001.08361,
 eq. 1.1-1.3 (without a floor).
@@ -51,15 +51,15 @@ class CurveLaw:
         return np.asarray(self.floor + self.scale[recipe] * np.asarray(x) ** -self.exponent)
 
     def list_letters(self, scale: LossScale = NATS) -> dict[str, float]:
-        """E, A and α; E and A in a unit, which is not a perplexity."""
+        """E, A and α by name; E and A in a unit other than perplexity."""
         floor, first = scale.to(self.floor), scale.to(self.scale[0])
         return {"E": floor, "A": first, "alpha": self.exponent}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurveForecast:
-    """The loss [nats/token] at one x, the interval of a new run (None without a noise), and the
-    decades from there to the data."""
+    """The loss [nats/token] at one x, the interval of a new run (None if noise is unknown), and the
+    distance to the data in decades."""
 
     at: float
     loss: float
@@ -81,11 +81,11 @@ class CurveFit:
         variable: What x is.
         law: The optimum.
         free: Which of `floor` and `exponent` were fitted.
-        draws: Refits with other noise; empty where nothing is left to tell the noise by.
+        draws: Refits with redrawn noise; empty without degrees of freedom to estimate the noise.
         sigma: Standard deviation of ln L around the law; None without degrees of freedom.
         objective: Sum of Huber's function.
         covered: Lowest and highest x of all tables.
-        runs: How many runs each table has.
+        runs: Number of runs in each table.
         level: Probability of each interval.
     """
 
@@ -100,7 +100,7 @@ class CurveFit:
     level: float
 
     def find_interval(self, values: Sequence[float] | FloatArray) -> tuple[float, float] | None:
-        """Central interval of what every draw gives."""
+        """Central interval of a value that every draw gives."""
         if len(values) < _FEWEST_DRAWS:
             return None
         ends = find_interval(np.asarray(values), self.level)
@@ -133,17 +133,17 @@ class CurveFit:
         )
 
     def speed_up(self) -> tuple[float, tuple[float, float] | None]:
-        """How many times less of x the second recipe needs for the first's loss."""
+        """Factor, with interval, by which the second recipe needs less x for the same loss."""
         return _find_speed_up(self.law), self.find_interval(
             [_find_speed_up(one) for one in self.draws]
         )
 
     def find_scale(self, scale: LossScale) -> LossScale:
-        """The unit of the letters: that of losses, or nats where it is a perplexity."""
+        """The unit of the parameters: that of losses, or nats if that is a perplexity."""
         return NATS if scale.factor is None else scale
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The law as JSON; a second recipe's A beside the first's."""
+        """Return the law as JSON, with a second recipe's A beside the first's."""
         own = self.find_scale(scale)
         params = self.law.list_letters(own)
         drawn = [one.list_letters(own) for one in self.draws]
@@ -186,7 +186,7 @@ def fit_curve(
         level, seed: Probability of the intervals; seed of their draws.
 
     Raises:
-        NoFitError: Fewer points, or distinct x, than the law has coefficients.
+        NoFitError: There are fewer points, or distinct x, than coefficients.
         QueryError: E or α is out of its range.
     """
     lowest = min(float(one.min()) for one in loss)
@@ -239,8 +239,8 @@ def _find_speed_up(law: CurveLaw) -> float:
 
 
 class _Task:
-    """θ = (ln a of each table, E, α as far as they are free); a is A at the centre of ln x, where
-    it and α are hardly correlated."""
+    """The fit in θ = (ln a of each table, and E and α if they are free); a is A at the centre of
+    ln x, where it is hardly correlated with α."""
 
     def __init__(
         self,
@@ -257,7 +257,7 @@ class _Task:
         self.count = len(x)
 
     def start(self, target: FloatArray, exponent: float) -> FloatArray:
-        """A start whose floor is half of the lowest loss."""
+        """A starting point whose floor is half of the lowest loss."""
         floor = 0.5 * self.lowest if self.floor is None else self.floor
         alpha = exponent if self.exponent is None else self.exponent
         above = np.log(np.maximum(np.exp(target) - floor, 1e-6)) + alpha * self.logs
@@ -266,7 +266,7 @@ class _Task:
                          *([alpha] if self.exponent is None else [])])  # fmt: skip
 
     def solve(self, target: FloatArray, start: FloatArray) -> tuple[FloatArray, float]:
-        """(θ, objective) of the optimum near a start."""
+        """(θ, objective) of the optimum near a starting point."""
         low = [-60.0] * self.count + ([0.0] if self.floor is None else [])
         high = [60.0] * self.count + ([1.5 * self.lowest] if self.floor is None else [])
         if self.exponent is None:

@@ -2,7 +2,7 @@
 
 Variable projection seeds Newton's method; a fit counts as converged only if the scaled gradient
 vanishes, at least two starts from different blocks of the exponent grid end in the best basin, and
-variable projection, which shares no derivative with Newton's method, arrives at the same objective.
+variable projection, which shares no derivatives with Newton's method, finds the same objective.
 
 Source: Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.3; the demand for proof: Besiroglu et al.
 2024, arXiv:2404.10102, who found the published fit to have stopped early.
@@ -54,17 +54,17 @@ class ParametricFit:
     """The optimum of one law on one table.
 
     Attributes:
-        task: What was fitted.
+        task: The law and the rows.
         theta: Optimiser's coordinates, shape (p,).
         coefficients: Parameters of the law, shape (p,).
         objective: Σ ρ_δ.
         gradient_norm: Largest projected gradient component / (n·δ).
-        basin_starts, starts: How many starts ended in the best basin, of how many.
+        basin_starts, starts: Number of starts that ended in the best basin, and of all starts.
         projection_gap: Objective of variable projection / objective − 1.
         projected: Parameters where variable projection ended, shape (p,); from at most 1500 rows.
-        converged: All three proofs hold.
+        converged: Whether all three proofs hold.
         at_bound: Coordinates that lie on a bound, by name.
-        vanished: A term in N or in D has no weight: nothing then says how to split a budget.
+        vanished: Whether a term in N or in D has no weight, so that a budget cannot be split.
         residuals: ln L − ln loss, shape (n,).
         gradient: ∇L/L at the optimum, shape (p, n).
     """
@@ -86,13 +86,13 @@ class ParametricFit:
 
 
 def choose_delta(replicate_sigma: float | None, asked: float | None = None) -> float:
-    """δ as asked for; else 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
+    """Choose δ: as asked for; else 1.345·σ̂ of the replicates, at least 1e-3; 1e-3 without any.
 
     Replicates are runs of different seeds trained alike (`noise.find_replicates`), wherever the
     runs lie. Published tables state no seeds, and their fits used 1e-3.
 
     Raises:
-        UsageError: What was asked for is not above 0.
+        UsageError: The δ asked for is not above 0.
     """
     if asked is not None:
         if not (math.isfinite(asked) and asked > 0):
@@ -182,8 +182,8 @@ def fit_parametric(
 
 
 def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[ParametricFit]:
-    """The law on each of several parts of its rows, from the optimum on all of them: all at once,
-    and their proof is the gradient alone. For forecasts within a table, never for an answer."""
+    """Refit the law to each of several parts of its rows, in one batch from the optimum on all
+    rows. Their only proof is the gradient: for forecasts within a table, never for an answer."""
     if not parts:
         return []
     weights = np.zeros((len(parts), fit.task.axes.x.size))
@@ -194,7 +194,7 @@ def refit_rows(fit: ParametricFit, parts: Sequence[IntArray]) -> list[Parametric
 
 
 def _keep_rows(fit: ParametricFit, rows: IntArray, solved: Solutions, at: int) -> ParametricFit:
-    """A solution of those rows as a fit of them."""
+    """Turn a solution for some rows into a fit of them."""
     whole, theta = fit.task, solved.theta[at]
     task = dataclasses.replace(whole, axes=whole.axes.take(rows), target=whole.target[rows])
     log_loss, gradient = task.family.log_loss(theta[None], task.axes)
@@ -216,7 +216,7 @@ def _keep_rows(fit: ParametricFit, rows: IntArray, solved: Solutions, at: int) -
 
 
 def locate_rows(task: Task, table: RunTable) -> Axes:
-    """Rows of any table in a task's coordinates; repeated data and recipes are not looked at."""
+    """Rows of any table in a task's coordinates; ignores repeated data and recipes."""
     log_n, log_d, _ = task.axes.centre
     return Axes(
         x=np.log(table.params) - log_n, y=np.log(table.tokens) - log_d, centre=task.axes.centre
@@ -247,7 +247,7 @@ def fit_lines(log_c: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatA
 
 
 def _thin(task: Task, most: int) -> Task:
-    """At most so many rows, evenly through the canonical order."""
+    """Thin the rows evenly through the canonical order to at most `most`."""
     size = task.axes.x.size
     if size <= most:
         return task
@@ -257,7 +257,7 @@ def _thin(task: Task, most: int) -> Task:
 
 
 def _project_out(task: Task, start: FloatArray, objective: float) -> tuple[FloatArray, float]:
-    """Variable projection from the scan's best node, begun anew where it stopped short."""
+    """Variable projection from the scan's best node, restarted if it stopped short."""
     for _ in range(_ZOOM_ATTEMPTS):
         start, projected = zoom_exponents(task, start)
         if _agree(projected, objective, task):

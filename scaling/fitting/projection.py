@@ -1,11 +1,11 @@
-"""Variable projection: the exponents searched, everything else solved for.
+"""Variable projection: a search over the exponents that solves for everything else.
 
 With (α, β) fixed, L = E + A·N^−α + B·D^−β is linear in (E, A, B) ≥ 0. A reweighted least-squares
 step on the log residuals is then a non-negative least-squares problem with three unknowns, solved
 exactly for every node at once. A coarse grid seeds Newton's method; nested grids around the best
 node, which use neither gradients nor Hessians of the exponents, confirm its answer. Beyond three
-exponents a quasi-random set takes the coarse grid's place, and the nested grids thin out to the
-fewest nodes that determine a quadratic (Powell 2002, doi:10.1007/s101070100290).
+exponents a quasi-random set replaces the coarse grid, and the nested grids shrink to the fewest
+nodes that determine a quadratic (Powell 2002, doi:10.1007/s101070100290).
 
 Source: Golub & Pereyra 1973, doi:10.1137/0710036; for this law arXiv:2603.22339.
 """
@@ -120,7 +120,7 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
 
 
 def _spread_points(count: int, size: int) -> FloatArray:
-    """Points that fill the unit cube evenly: multiples of the powers of 1/g, modulo one, where
+    """Points that fill the unit cube evenly: multiples of the powers of 1/g, modulo one, with
     g^(size + 1) = g + 1. A Kronecker sequence: Niederreiter 1992, Random Number Generation and
     Quasi-Monte Carlo Methods, ch. 3."""
     root = 2.0
@@ -132,7 +132,7 @@ def _spread_points(count: int, size: int) -> FloatArray:
 
 
 def _list_lattice(size: int) -> FloatArray:
-    """Nodes around a centre: all of {−1, 0, 1}^q for few exponents; for many, just enough to see a
+    """Nodes around a centre: all of {−1, 0, 1}^q for few exponents; for many, just enough to fit a
     quadratic: the centre, one step either way along each axis, and one along each pair of axes."""
     if size in _NODES:
         return np.array(list(product((-1.0, 0.0, 1.0), repeat=size)))
@@ -206,8 +206,8 @@ def _share(model: FloatArray, power: FloatArray, offset: FloatArray) -> FloatArr
 
 
 def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """A quadratic through `values` at `offsets` (k, q): its lowest point, at most two nodes off,
-    and the axes, of mean length one, along which it is round. The identity where it is no bowl."""
+    """Fit a quadratic to `values` at `offsets` (k, q): its lowest point, at most two nodes away,
+    and the axes, of mean length one, in which it is round; the identity if it is not convex."""
     size = offsets.shape[1]
     pairs = [(row, column) for row in range(size) for column in range(row, size)]
     terms = [np.ones(len(offsets)), *offsets.T]
@@ -230,7 +230,7 @@ def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, Floa
 
 
 def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
-    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m): every support tried, m is small."""
+    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m); tries every support, as m is small."""
     size = moment.shape[1]
     best = _solve_support(gram, moment, tuple(range(size)))
     (open_,) = np.nonzero(np.any(best < 0, axis=1))

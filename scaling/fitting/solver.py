@@ -5,9 +5,9 @@
     ∇F = Σ w ψ g,   ∇²F = Σ w (ρ'' − ψ) g gᵀ + Σ w ψ ∇²L/L,   g = ∇L/L
 
 Every member of a batch has its own start, weights (bootstrap replicates are weights, never copied
-rows), targets and frozen coordinates; members that are done leave the batch. Batches are cut so
-that their arrays stay in a core's cache. The objective is divided by n·δ² wherever its size
-matters, so that no tolerance depends on units. Bounds are held by an active set.
+rows), targets and frozen coordinates; finished members leave the batch. Batches are sized so that
+their arrays fit a core's cache. The objective is divided by n·δ² wherever its size matters, so that
+no tolerance depends on units. An active set enforces the bounds.
 
 Source: Huber 1964, doi:10.1214/aoms/1177703732; damping after Levenberg and Marquardt; the
 objective is that of Hoffmann et al. 2022, arXiv:2203.15556, sec. D.2, summed, not averaged.
@@ -46,12 +46,12 @@ _STAGE_SHARE = 1e-8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What is fitted: a law, the rows and the Huber threshold.
+    """A fitting task: a law, the rows and the Huber threshold.
 
     Attributes:
         family: The law.
         axes: Coordinates of the rows, shape (n,).
-        target: ln loss − axes.centre[2], shape (n,) or (K, n) where members differ.
+        target: ln loss − axes.centre[2], shape (n,), or (K, n) if members differ.
         delta: Huber's threshold on log residuals.
     """
 
@@ -63,7 +63,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Solutions:
-    """Where each of K members ended.
+    """Solutions of K members.
 
     Attributes:
         theta: Shape (K, p).
@@ -127,8 +127,8 @@ def solve(
         starts: θ, shape (K, p), clipped to the bounds.
         weights: Shape (K, n) or (n,); None: all one.
         frozen: Coordinates to hold at their start, shape (K, p) or (p,); None: none.
-        continuation: Come down to δ from the scale of the starts' residuals in stages. Needed
-            where δ is far below them: F is then nearly polyhedral and Newton steps are short.
+        continuation: Lower δ in stages from the scale of the starts' residuals. Needed if δ is
+            far below them: F is then nearly polyhedral and Newton steps are short.
 
     Returns:
         One solution per start, in order.
@@ -206,7 +206,7 @@ class _Local:
 
 
 def _list_stages(task: Task, state: _State) -> tuple[float, ...]:
-    """δ's from the residuals' scale at the starts down to the task's."""
+    """Values of δ from the residuals' scale at the starts down to the task's δ."""
     log_loss, _ = task.family.log_loss(state.theta, task.axes)
     delta = float(np.median(np.abs(log_loss - state.target)))
     stages = []
@@ -296,7 +296,7 @@ def _evaluate(task: Task, state: _State, theta: FloatArray, delta: float) -> _Lo
 
 
 def _find_step(here: _Local, damping: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The damped Newton step on the free coordinates, and the decrease it promises."""
+    """The damped Newton step on the free coordinates, and its predicted decrease."""
     size = here.gradient.shape[1]
     scale = here.scale + 1e-12 * here.scale.max(axis=1, keepdims=True) + 1e-300
     root = np.sqrt(scale)

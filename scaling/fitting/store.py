@@ -2,8 +2,8 @@
 
     {"format": "scaling-fit", "version": …, "sha256": of the bytes of {…}, "fit": {…}}
 
-Reading imports neither scipy nor pandas, and hashes bytes instead of writing a megabyte of draws
-out again, so `allocate` on a stored fit answers at once.
+Reading imports neither scipy nor pandas, and hashes bytes instead of serialising a megabyte of
+draws again, so `allocate` on a stored fit answers at once.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_fit(path: str | Path) -> Fit:
 
     Raises:
         EnvironmentFault: The file cannot be read.
-        IntegrityError: It is not a stored fit, or its content is not what was written.
+        IntegrityError: The file is not a stored fit, or its content is not what was written.
     """
     remedy = 'delete it and run "scaling fit" again'
     try:
@@ -96,7 +96,7 @@ def read_fit(path: str | Path) -> Fit:
 
 
 def _dump(value: object) -> bytes:
-    """JSON; a dataclass as its fields, which are not copied as `asdict` would."""
+    """JSON bytes; a dataclass is written by its fields, without the copies of `asdict`."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_list_fields).encode()
 
 
@@ -174,7 +174,7 @@ def _read_intervals(value: Mapping[str, Any] | None) -> dict[str, Interval] | No
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Lists of JSON back to the tuples they were."""
+    """Convert lists of JSON back to tuples."""
     return {
         name: _to_tuple(value) if isinstance(value, list) else value
         for name, value in fields.items()

@@ -1,7 +1,7 @@
-"""How small the runs may be: forecasts of the most expensive ones from ever fewer of the others.
+"""How small the runs may be: forecasts of the most expensive runs from fewer and fewer others.
 
-The most expensive runs (top 15 % of the table in C, as in `held_out`) are forecast by one law,
-fitted to all others and then to what is left of them, in three ways:
+The most expensive runs (top 15 % of the table in C, as in `backtest`) are forecast by one law,
+fitted to all others and then to fewer of them, in three ways:
 
     sizes     N ≥ a smallest size             no small models
     budgets   C ≥ a smallest budget           no cheap runs
@@ -9,12 +9,12 @@ fitted to all others and then to what is left of them, in three ways:
 
 An error is the mean of |ln L̂ − ln L| over the held-out runs. Its standard error has two parts,
 added as variances: that of the mean over held-out runs (by clusters, which share noise), and that
-of the law, refitted to redraws of the fitted runs' noise. What dropping runs changes is judged
-against the fit of all of them on the same held-out runs and the same redraws, so what both share
+of the law, refitted to redraws of the fitted runs' noise. The effect of dropping runs is measured
+against the fit of all of them on the same held-out runs and the same redraws, so shared noise
 cancels.
 
-What is left is enough while the error is at most twice that of all runs, and two standard errors of
-the change do not reach beyond. To ask only that no harm be visible would praise the noisiest
+The remaining runs are enough as long as the error is at most twice that of all runs, with a margin
+of two standard errors of the change. Asking only that no harm be visible would favour the noisiest
 forecast.
 """
 
@@ -57,12 +57,12 @@ class Truncated:
 
     Attributes:
         edge: Smallest N [parameters], smallest C or largest C [FLOPs] that is left.
-        fitted: How many runs.
-        flops: Their C together [FLOPs].
-        error, bias: Mean absolute and mean error of ln L over the held-out runs; None where the
-            law could not be fitted to what is left, or is not proven.
+        fitted: Number of runs left.
+        flops: Their total C [FLOPs].
+        error, bias: Mean absolute and mean error of ln L over the held-out runs; None if the law
+            could not be fitted to the runs left, or its optimum is not proven.
         standard_error: Standard error of `error`.
-        change: `error` less that of the fit of all runs; None where either is missing.
+        change: `error` minus that of the fit of all runs; None if either is missing.
         change_error: Standard error of `change`.
     """
 
@@ -77,7 +77,7 @@ class Truncated:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the error is at most twice that of all runs, beyond its noise."""
+        """True if the error is at most twice that of all runs, with a margin for noise."""
         if self.error is None or self.change is None or self.change_error is None:
             return False
         whole = self.error - self.change
@@ -86,14 +86,14 @@ class Truncated:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TruncationCurve:
-    """Forecasts from ever fewer runs, beginning with all of them."""
+    """Forecasts from fewer and fewer runs, beginning with all of them."""
 
     drops: CurveName
     steps: tuple[Truncated, ...]
 
     @property
     def smallest(self) -> Truncated | None:
-        """The last step that is enough, as are all before it; None where all runs are not."""
+        """The last step up to which all are enough; None if all runs together are not."""
         enough = itertools.takewhile(lambda step: step.is_enough, self.steps)
         return next(reversed(tuple(enough)), None)
 
@@ -104,9 +104,9 @@ class Truncation:
 
     Attributes:
         law: Family that forecasts.
-        held: How many runs are held out.
+        held: Number of held-out runs.
         held_flops: Lowest and highest C of those [FLOPs].
-        fitted: How many runs there are beside them.
+        fitted: Number of other runs.
         curves: `sizes`, `budgets` and `largest`.
     """
 
@@ -117,7 +117,7 @@ class Truncation:
     curves: tuple[TruncationCurve, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """The JSON under `truncation` of `scaling backtest`."""
+        """Return the JSON under `truncation` of `scaling backtest`."""
         content = dataclasses.asdict(self)
         for plain, curve in zip(content["curves"], self.curves, strict=True):
             plain["smallest"] = None if curve.smallest is None else curve.smallest.edge
@@ -125,10 +125,10 @@ class Truncation:
 
 
 def truncate_runs(table: RunTable, name: str, *, delta: float, seed: int = 0) -> Truncation:
-    """Forecast the most expensive runs from ever fewer of the others.
+    """Forecast the most expensive runs from fewer and fewer of the others.
 
     Args:
-        table: Rows in canonical order, one at least.
+        table: Rows in canonical order, at least one.
         name: Name of a family in the registry.
         delta: Huber's threshold on log residuals.
         seed: Seeds the redraws of noise.
@@ -169,12 +169,12 @@ class _Bench:
             self.miss, self.drawn = self._miss(self.whole, np.arange(len(rest)))
 
     def climb(self, values: FloatArray) -> Iterator[Truncated]:
-        """Rows with at least a value, from the lowest value up, shape (n,)."""
+        """Forecasts from the rows with at least a value, from the lowest value up, shape (n,)."""
         for edge in _list_edges(values):
             yield self._judge(edge, np.flatnonzero(values >= edge))
 
     def descend(self, values: FloatArray) -> Iterator[Truncated]:
-        """Rows with at most a value, from the highest value down, shape (n,)."""
+        """Forecasts from the rows with at most a value, from the highest value down, shape (n,)."""
         for edge in -_list_edges(-values):
             yield self._judge(edge, np.flatnonzero(values <= edge))
 
@@ -206,7 +206,7 @@ class _Bench:
 
     def _miss(self, fit: ParametricFit, rows: IntArray) -> tuple[FloatArray, FloatArray]:
         """(ln L̂ − ln L of the held-out runs, shape (m,); its mean absolute value under each redraw
-        of the noise, NaN where the refit stopped short, shape (draws,))."""
+        of the noise, NaN if the refit stopped short, shape (draws,))."""
         assert self.noise is not None
         coefficients = refit_around(fit, self.noise[:, rows])
         drawn = np.abs(self._forecast(coefficients[:, None, :])).mean(axis=1)
@@ -216,8 +216,8 @@ class _Bench:
         return measure_miss(self.family, coefficients, self.test)
 
     def _combine(self, values: FloatArray, drawn: FloatArray) -> float | None:
-        """Standard error of the mean of values, with that of the law behind them; None where there
-        is one cluster, which shows no noise."""
+        """Standard error of the mean of values, including that of the law; None with only one
+        cluster, which shows no noise."""
         clusters = int(self.cluster.max()) + 1
         known = drawn[np.isfinite(drawn)]
         if clusters < 2 or known.size < 2:
@@ -228,7 +228,7 @@ class _Bench:
 
 
 def _list_edges(values: FloatArray) -> FloatArray:
-    """Where to cut, ascending: every value of a grid, or quantiles of many."""
+    """Values to cut at, ascending: every value of a grid, or quantiles if there are many."""
     levels = np.unique(values)
     if levels.size <= _STEPS:
         return levels

@@ -1,4 +1,4 @@
-"""What every approach works from, and the frontier that each of them ends in."""
+"""The shared input of all approaches, and the frontier that each of them produces."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE_NAMES = ("a", "k_n", "b", "k_d")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What both approaches need; `notes` grows."""
+    """Shared input of the approaches; they append to `notes`."""
 
     table: RunTable
     family: LawFamily
@@ -37,7 +37,7 @@ def make_frontier(
     span: tuple[float, float],
     level: float,
 ) -> Frontier:
-    """A frontier from its line (a, ln k_n, b, ln k_d) and those of its draws, shape (draws, 4)."""
+    """Make a frontier from its line (a, ln k_n, b, ln k_d) and those of its draws, (draws, 4)."""
     intervals: Mapping[str, Interval] | None = None
     if len(lines) >= 2:
         by_name = {}
@@ -62,10 +62,10 @@ def make_frontier(
 
 
 def exp_finite(logs: FloatArray | float) -> FloatArray:
-    """exp, held within doubles: the line of a vanished term has an intercept of any size."""
+    """exp, clipped to doubles: the line of a vanished term can have an intercept of any size."""
     return np.asarray(np.exp(np.clip(logs, -700.0, 700.0)), dtype=np.float64)
 
 
 def to_rows(values: FloatArray) -> tuple[tuple[float, ...], ...]:
-    """An array of shape (n, m) as n tuples, as a frozen value holds it."""
+    """Convert an array of shape (n, m) to n tuples, for a frozen value."""
     return tuple(map(tuple, values.tolist()))

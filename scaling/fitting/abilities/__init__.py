@@ -1,1 +1,1 @@
-"""Abilities: scores that look sharp, judged beside a smooth one, over seeds and sizes."""
+"""Abilities: sharp scores judged beside a smooth score, over seeds and sizes."""

@@ -1,4 +1,4 @@
-"""An ability judged: success over seeds, onset, two steps, predictability, whose the jump is."""
+"""The verdict on an ability: success over seeds, onset, two steps, predictability, null model."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ EARLY = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredCell:
-    """What the runs of one (N, D) scored: means over seeds (`successful`: over those that succeed),
-    and how many lie in the lowest quarter, the middle half and the highest quarter between chance
-    and ceiling."""
+    """Scores of the runs of one (N, D): means over seeds (`successful`: over those that succeed),
+    and the number of runs in the lowest quarter, the middle half and the highest quarter between
+    chance and ceiling."""
 
     params: float
     tokens: float
@@ -71,7 +71,7 @@ class ScoredCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRun:
-    """One run: N, D and its scores; None where it does not state one."""
+    """One run: N, D and its scores; a score that it does not state is None."""
 
     params: float
     tokens: float
@@ -82,19 +82,19 @@ class ScoredRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ability:
-    """Everything that is said of an ability.
+    """All results about an ability.
 
     Attributes:
-        names: Of its scores.
-        unit: Of the smooth score.
-        axis: Along which sizes are held out: N, or D where all runs have one N.
-        chance, ceiling: Of the sharp score.
-        cells, runs: What was measured, cells ascending in N, then D.
+        names: Names of its scores.
+        unit: Unit of the smooth score.
+        axis: Quantity along which sizes are held out: N, or D if all runs have one N.
+        chance, ceiling: Chance level and ceiling of the sharp score.
+        cells, runs: Measured scores, cells ascending in N, then D.
         success: P(success) over seeds.
-        onsets: Where most seeds begin to succeed.
-        two_steps: Forecasts of the two largest sizes; None where they are refused.
-        refused: Why; empty otherwise.
-        predictability: The flag.
+        onsets: Sizes at which most seeds begin to succeed.
+        two_steps: Forecasts of the two largest sizes; None if refused.
+        refused: Why the forecasts are refused; empty otherwise.
+        predictability: The flag and its criteria.
         null: The sharp score against p^L.
         progress: Share of the smooth score's improvement made while the sharp one is at chance.
     """
@@ -116,29 +116,29 @@ class Ability:
 
     @property
     def fitted(self) -> bool:
-        """Whether anything could be fitted: P(success), or both steps of a forecast."""
+        """True if anything could be fitted: P(success), or both steps of a forecast."""
         return self.success.midpoint is not None or self.two_steps is not None
 
     @property
     def rises(self) -> bool:
-        """Whether some size has left chance."""
+        """True if the score of some size has left chance."""
         left = self.chance + LEAST_SPAN * (self.ceiling - self.chance)
         return any(one.sharp >= left for one in self.cells)
 
     @property
     def bimodal(self) -> bool:
-        """Whether seeds gather at both ends."""
+        """True if the scores of seeds gather at both ends."""
         return any(
             one.code == "unimodal" and one.passed is False for one in self.predictability.criteria
         )
 
     @property
     def verdict(self) -> Verdict:
-        """Whose what looks like emergence is.
+        """Source of the apparent emergence.
 
-        `metric`: the sharp score equals p^L, and the smooth one improves while it is at chance.
-        `both`: it equals p^L, but the smooth score jumps along. `model`: it differs from p^L.
-        `unclear`: noise, or no null. `no_rise`: no size leaves chance.
+        `metric`: the sharp score equals p^L, and the smooth score improves while it is at chance.
+        `both`: it equals p^L, but the smooth score jumps too. `model`: it differs from p^L.
+        `unclear`: too noisy, or no null. `no_rise`: no size leaves chance.
         """
         if not self.rises:
             return "no_rise"
@@ -174,11 +174,11 @@ class Ability:
 
 
 def judge_ability(scores: Scores, *, seed: int = 0, count: int = DRAWS) -> Ability:
-    """Everything about an ability.
+    """Judge an ability from the scores of its runs.
 
     Args:
         scores: Its runs.
-        seed, count: Of the draws behind the intervals of forecasts.
+        seed, count: Seed and number of the draws behind the intervals of forecasts.
     """
     fitted, held = split_sizes(scores)
     first = judge_sizes(scores.take_cells(fitted) if held.size else scores)
@@ -207,7 +207,7 @@ def judge_ability(scores: Scores, *, seed: int = 0, count: int = DRAWS) -> Abili
 
 
 def write_contract(abilities: tuple[Ability, ...], source: str, reason: str = "") -> dict[str, Any]:
-    """The JSON of `scaling abilities`; the reason why there is none, empty otherwise."""
+    """The JSON of `scaling abilities`; `reason` says why there is no ability, else it is empty."""
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,
@@ -259,7 +259,7 @@ def _average(scores: Scores, values: FloatArray | None) -> list[float | None]:
 
 
 def _hide(values: FloatArray | None, size: int) -> list[float | None]:
-    """Values, None where they are NaN or there are none."""
+    """The values with None for NaN; `size` times None if there are no values."""
     if values is None:
         return [None] * size
     return [float(one) if math.isfinite(one) else None for one in np.asarray(values)]

@@ -1,4 +1,4 @@
-"""The logistic likelihood, its maximum, and ends of profile likelihoods.
+"""The logistic likelihood, its maximum, and the ends of profile-likelihood intervals.
 
     ℓ(β) = Σ_i [ w_i η_i − n_i ln(1 + e^{η_i}) ],   η = offset + Z β
 
@@ -6,7 +6,7 @@ with w successes of n trials; w may be a fraction (a share), which makes it the 
 Papke and Wooldridge 1996, J. Applied Econometrics 11:619. ℓ is concave. Where a direction of β
 separates successes from failures it has no maximum but a supremum (Albert and Anderson 1984,
 Biometrika 71:1): Newton's steps then lengthen without end while ℓ rises by ever less, and stop
-within `_GAIN` of the supremum, which is all that a profile needs.
+within `_GAIN` of the supremum, which is enough for a profile.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _BISECTIONS = 30  # of a step of 1/4 in the logarithm of a size: to 1e-10
 
 @dataclass(frozen=True, slots=True)
 class Trials:
-    """Successes (whole or in shares) and trials of each place, shape (k,)."""
+    """Successes (whole or in shares) and number of trials at each place, shape (k,)."""
 
     wins: FloatArray
     count: FloatArray
@@ -43,11 +43,11 @@ def maximise(
     offset: FloatArray | float = 0.0,
     start: FloatArray | None = None,
 ) -> tuple[FloatArray, float]:
-    """(β, ℓ) at the maximum, or within 1e-9 of the supremum where there is none.
+    """(β, ℓ) at the maximum, or within 1e-9 of the supremum if there is no maximum.
 
     Args:
         design: Z, shape (k, p); p may be 0.
-        trials: What happened.
+        trials: Observed successes and trials.
         offset: Added to η, shape (k,) or a number.
         start: β to begin at, shape (p,); None: 0.
     """
@@ -84,17 +84,17 @@ def _squash(eta: FloatArray) -> FloatArray:
 def find_end(
     profile: Callable[[float], float], *, start: float, step: float, limit: float, cut: float
 ) -> float:
-    """Where a profile likelihood that falls from `start` on passes `cut`.
+    """Find where a profile likelihood that falls beyond `start` passes `cut`.
 
     Args:
-        profile: ℓ maximised over all else, at a value of one coefficient.
-        start: A value where it is at least `cut`.
-        step: First step, whose sign says which way.
+        profile: ℓ as a function of one coefficient, maximised over all others.
+        start: A value at which the profile is at least `cut`.
+        step: First step; its sign gives the direction.
         limit: The profile at infinity on that side.
         cut: ℓ at the end of the interval.
 
     Returns:
-        The end; ±inf where the profile does not fall so far.
+        The end; ±inf if the profile does not fall that far.
 
     Source: Venzon and Moolgavkar 1988, Applied Statistics 37:87.
     """

@@ -1,7 +1,7 @@
-"""Which metrics of a table are abilities, and what is read beside each.
+"""Which metrics of a table are abilities, and the companion scores of each.
 
-    sharp   a share with a bound, e.g. exact match        smooth  the loss of what it scores
-    null    what the sharp score would be if tokens erred independently, p^L
+    sharp   a share with a bound, e.g. exact match        smooth  the loss of the scored tokens
+    null    the sharp score if tokens erred independently, p^L
 
 Source: Schaeffer, Miranda, Koyejo 2023, arXiv:2304.15004, sec. 2: exact match of L tokens is p^L of
 their accuracy p, and jumps where p rises evenly.
@@ -18,7 +18,7 @@ LOSS = "loss"
 
 @dataclass(frozen=True, slots=True)
 class AbilityNames:
-    """A sharp score, the smooth one beside it, and its null; no null: None."""
+    """Names of a sharp score, the smooth score beside it, and its null; None without a null."""
 
     sharp: str
     smooth: str = LOSS
@@ -39,8 +39,8 @@ CONTROLS = frozenset(
 
 
 def list_abilities(table: RunTable) -> tuple[AbilityNames, ...]:
-    """Every metric of a table that is a share with a bound and no control, with its companions; a
-    companion that the table lacks gives way to the loss, or to none."""
+    """Every metric of a table that is a share with a bound and not a control, with its companions.
+    If the table lacks the smooth companion, the loss replaces it; a missing null is None."""
     here = {one.name for one in table.metrics}
     found = []
     for one in table.metrics:
@@ -51,7 +51,7 @@ def list_abilities(table: RunTable) -> tuple[AbilityNames, ...]:
 
 
 def name_companions(sharp: str, here: set[str]) -> AbilityNames:
-    """What is read beside a sharp score, of the metrics that are there."""
+    """The companions of a sharp score among the available metrics."""
     known = COMPANIONS.get(sharp, AbilityNames(sharp))
     smooth = known.smooth if known.smooth in here else LOSS
     return AbilityNames(sharp, smooth, known.null if known.null in here else None)

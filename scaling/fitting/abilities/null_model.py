@@ -1,15 +1,16 @@
-"""Is the jump the metric's? A sharp score beside what it would be if tokens erred independently.
+"""The null model: a sharp score compared with its value if tokens erred independently.
 
     null = p^L,  p the share of tokens right, L the tokens of an answer
 
 Exact match that equals its null has no jump of its own: p rises, and a power of it jumps (Schaeffer
-et al. 2023, arXiv:2304.15004, sec. 2). Above the null, tokens are right together; below, errors are
-spread, as carries of an addition spread them. Differences are means over seeds; `MARGIN` of the
-range counts as equal (two one-sided tests: Schuirmann 1987, J. Pharmacokin. Biopharm. 15:657).
-Only cells between chance and ceiling say anything: at either end both scores agree by being there.
+et al. 2023, arXiv:2304.15004, sec. 2). Above the null, tokens tend to be right together; below it,
+errors are spread out, as by the carries of an addition. Differences are means over seeds; `MARGIN`
+of the range counts as equal (two one-sided tests: Schuirmann 1987, J. Pharmacokin. Biopharm.
+15:657). Only cells between chance and ceiling are informative: at either end both scores agree
+trivially.
 
     progress   share of the smooth score's whole improvement that is made by sizes at which the
-               sharp score has not left chance yet
+               sharp score has not yet left chance
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ MARGIN = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NullCell:
-    """Sharp score less its null in one cell: mean over seeds, p of no difference (two-sided, None:
-    one run without errors)."""
+    """Sharp score minus its null in one cell: mean over seeds, and two-sided p of no difference
+    (None for one run without errors)."""
 
     params: float
     tokens: float
@@ -62,9 +63,9 @@ class NullComparison:
         agreement: `agrees`: equal within `MARGIN`; `exceeds`, `lags`: above or below in some cells;
             `mixed`: both; `unclear`: noise hides it, or no cell lies between the ends.
         difference: Mean over the runs of cells between the ends; None without any.
-        interval: Of it.
-        margin: What counts as equal, in the score's unit.
-        cells: Those between the ends.
+        interval: Interval of `difference`.
+        margin: Largest difference that counts as equal, in the score's unit.
+        cells: Cells between the ends.
     """
 
     agreement: Agreement
@@ -85,7 +86,7 @@ class NullComparison:
 
 
 def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
-    """The sharp score of an ability against its null."""
+    """Compare the sharp score of an ability with its null."""
     margin = MARGIN * scores.range
     if scores.null is None:
         return NullComparison(
@@ -127,7 +128,7 @@ def compare_null(scores: Scores, *, level: float = 0.9) -> NullComparison:
 
 def measure_progress(scores: Scores) -> float | None:
     """Share of the smooth score's improvement made while the sharp score is at chance; None without
-    a smooth score, without an improvement, or where no cell is at chance."""
+    a smooth score, without an improvement, or without a cell at chance."""
     if scores.smooth is None:
         return None
     mean = scores.average(scores.smooth)
@@ -162,7 +163,7 @@ def _judge(cells: list[NullCell], interval: Interval | None, margin: float) -> A
 
 
 def _find_errors(scores: Scores, row: int) -> float | None:
-    """Standard error of one run's difference by the errors of its evaluation, as if independent."""
+    """Standard error of one run's difference from its evaluation errors, taken as independent."""
     parts = [one[row] for one in (scores.error, scores.null_error) if one is not None]
     if not parts or not np.isfinite(parts).all():
         return None
@@ -170,7 +171,7 @@ def _find_errors(scores: Scores, row: int) -> float | None:
 
 
 def _test_gap(gaps: FloatArray, error: float | None) -> float | None:
-    """Two-sided p of a mean of 0: by the spread of seeds, or one run's own errors."""
+    """Two-sided p of a mean of 0, by the spread of seeds or by one run's own errors."""
     if gaps.size == 1:
         if not error:
             return None
@@ -182,7 +183,7 @@ def _test_gap(gaps: FloatArray, error: float | None) -> float | None:
 
 
 def _bound_mean(gaps: FloatArray, level: float) -> Interval | None:
-    """Student's interval of the mean; None of one run."""
+    """Student's interval of the mean; None for one run."""
     if gaps.size < 2:
         return None
     middle, error = float(gaps.mean()), float(gaps.std(ddof=1)) / math.sqrt(gaps.size)

@@ -1,10 +1,10 @@
-"""Onset: between which sizes, or tokens, most seeds begin to succeed.
+"""Onset: the sizes, or tokens, between which most seeds begin to succeed.
 
     below   the largest value up to which fewer than half of the seeds succeed at every value
     above   the smallest value from which at least half of them succeed at every value
 
-Two ends and no point: nothing was trained between them, and where success comes and goes they lie
-further apart.
+The onset has two ends and no point: nothing was trained between them, and if success comes and goes
+they lie further apart.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _MOST = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onset:
-    """Where success begins along N at one D, or along D at one N.
+    """Onset of success along N at one D, or along D at one N.
 
     Attributes:
-        variable: Along which.
-        held: The other, as it is held; None where each value has one of its own.
-        below, above: Its ends; None where most seeds succeed from the first value on (below), or
-            nowhere to the last (above).
+        variable: The quantity that varies.
+        held: Value of the other quantity; None if it differs with each value.
+        below, above: Ends of the onset; `below` is None if most seeds succeed from the first value
+            on, `above` is None if they do not even at the last.
     """
 
     variable: Axis
@@ -47,8 +47,8 @@ class Onset:
 
 
 def find_onsets(scores: Scores) -> tuple[Onset, ...]:
-    """The onset along D of each N that has several, and along N of each D; along N with the D of
-    each size where no two sizes share one."""
+    """The onset along D for each N with several D, and along N for each D; if no two sizes share
+    a D, one onset along N, each size at its own D."""
     share = scores.average((scores.score >= scores.threshold).astype(np.float64))
     found = []
     for variable, along, other in (

@@ -1,22 +1,23 @@
-"""Whether an ability can be forecast from smaller sizes; what cannot is refused.
+"""Criteria of whether an ability can be forecast from smaller sizes; otherwise it is refused.
 
-Four criteria, each with the number seen, its limit and the limit's reason. The first three look at
-the sizes below the two largest, as whoever forecasts has to; the fourth scores the forecast of
-those two (`two_steps`).
+There are four criteria, each with the number seen, its limit and the limit's reason. The first
+three use the sizes below the two largest, as a real forecast must; the fourth scores the forecast
+of those two (`two_steps`).
 
-    monotone   Spearman's ρ of score and place, p one-sided by its t; and no size is beaten by a
+    monotone   Spearman's ρ of score and rank, p one-sided by its t; and no size is beaten by a
                smaller one by more than seed noise (Welch's t, Bonferroni over pairs).
-               Place of a run: runs smaller in N or D and larger in neither, less those larger.
-    span       the best size's mean lies beyond chance by enough
+               Rank of a run: number of runs smaller in N or D and larger in neither, minus the
+               number of larger ones.
+    span       the best size's mean lies far enough beyond chance
     unimodal   seeds do not gather at both ends. Of any unimodal density on [chance, ceiling],
                P(middle half) ≥ 2 · min(P(lowest quarter), P(highest quarter)),
                so of the runs in the middle and the rarer end, at most a third are in that end:
                a binomial tail, of all sizes together and of each
     held_out   mean |error| of the two largest sizes
 
-The third bound: a density with its mode in the middle falls away from it on both sides, so all of
-the middle lies above one of the densities at its own ends, which are at least those of the quarters
-beyond; with its mode in a quarter, above that of the other one.
+Reason for the third bound: a density with its mode in the middle half falls on both sides of the
+mode. So all of the middle half lies above one of the densities at its ends, and these are at least
+those of the quarters beyond. With the mode in a quarter it lies above the density of the other one.
 
 Source: Lourie, Hu, Cho 2025, arXiv:2507.00885 (39 % of 46 tasks followed a law at all); Zhao et
 al. 2025, arXiv:2502.17356 (bimodal over seeds); Wei et al. 2022, arXiv:2206.07682 (at chance, then
@@ -61,12 +62,12 @@ class Criterion:
     """One criterion.
 
     Attributes:
-        code: Which.
-        passed: None where it could not be judged, which refuses too.
-        value: What was seen.
-        limit: From which on it fails.
-        seen: In words, with its numbers.
-        reason: Why the limit is where it is.
+        code: Name of the criterion.
+        passed: None if it could not be judged, which refuses too.
+        value: Number that was seen.
+        limit: Value from which the criterion fails.
+        seen: What was seen in words, with its numbers.
+        reason: Why the limit has this value.
     """
 
     code: Code
@@ -100,7 +101,7 @@ class Predictability:
 
     @property
     def failed(self) -> tuple[Criterion, ...]:
-        """Those that failed or could not be judged."""
+        """Criteria that failed or could not be judged."""
         return tuple(one for one in self.criteria if one.passed is not True)
 
     def to_contract(self) -> dict[str, Any]:
@@ -113,8 +114,8 @@ class Predictability:
 
 @dataclass(frozen=True, slots=True)
 class EndCounts:
-    """Runs of each cell in the lowest quarter of the range, its middle half and its highest
-    quarter, shapes (k,)."""
+    """Numbers of runs of each cell in the lowest quarter of the range, its middle half and its
+    highest quarter, shapes (k,)."""
 
     low: IntArray
     middle: IntArray
@@ -126,12 +127,12 @@ class EndCounts:
 
 
 def judge_sizes(scores: Scores) -> tuple[Criterion, Criterion, Criterion]:
-    """Monotone, span and unimodal of runs that a forecast may rest on."""
+    """The criteria monotone, span and unimodal, for the runs that a forecast may use."""
     return _judge_rise(scores), _judge_span(scores), _judge_modes(scores)
 
 
 def judge_held_out(error: float | None, scores: Scores, why: str) -> Criterion:
-    """The forecast of the two largest sizes, by its mean |error|; None: there is none, and why."""
+    """The criterion held_out, by the mean |error| of the forecast; None if there is no forecast."""
     limit = MOST_ERROR * scores.range
     reason = "a tenth of the range from chance to ceiling"
     if error is None:
@@ -145,7 +146,7 @@ def judge_held_out(error: float | None, scores: Scores, why: str) -> Criterion:
 
 
 def count_ends(scores: Scores) -> EndCounts:
-    """How many runs of each cell lie at either end of the range, and between."""
+    """Count the runs of each cell at either end of the range, and between."""
     share = (scores.score - scores.chance) / scores.range
     place = np.digitize(share, (_LOW, _HIGH))
     parts = [np.bincount(scores.cell[place == at], minlength=scores.params.size) for at in range(3)]
@@ -153,8 +154,8 @@ def count_ends(scores: Scores) -> EndCounts:
 
 
 def find_chance_of_ends(rarer: IntArray, middle: IntArray) -> float:
-    """p of so many runs in the rarer ends beside those between, if each cell is unimodal: of all
-    cells together and of each, Bonferroni."""
+    """p of this many runs in the rarer end, given those in the middle, if each cell is unimodal:
+    for all cells together and for each, with Bonferroni's correction."""
     each = [_find_tail(int(e), int(m)) for e, m in zip(rarer, middle, strict=True)]
     whole = _find_tail(int(rarer.sum()), int(middle.sum()))
     return min(1.0, 2.0 * min(whole, len(each) * min(each, default=1.0)))
@@ -183,14 +184,14 @@ def _judge_rise(scores: Scores) -> Criterion:
 
 
 def _list_smaller(scores: Scores) -> FloatArray:
-    """Whether cell i is smaller than cell j (in N or D, and larger in neither), shape (k, k)."""
+    """Mask of cell i smaller than cell j (in N or D, and larger in neither), shape (k, k)."""
     n, d = scores.params, scores.tokens
     less = (n[:, None] <= n) & (d[:, None] <= d)
     return (less & ~less.T).astype(np.float64)
 
 
 def _correlate(scores: Scores) -> tuple[float, float]:
-    """(ρ, one-sided p) of the ranks of score and place."""
+    """(ρ, one-sided p) of the rank correlation of score and place."""
     smaller, count = _list_smaller(scores), scores.count().astype(np.float64)
     place = (count @ smaller - smaller @ count)[scores.cell]
     rank = _rank(scores.score)
@@ -210,8 +211,8 @@ def _rank(values: FloatArray) -> FloatArray:
 
 
 def _find_fall(scores: Scores) -> tuple[float | None, float, float]:
-    """(p, size, smaller size) of the surest fall of a cell below a smaller one; None if none falls
-    by enough, or seeds are too few to tell."""
+    """(p, size, smaller size) of the most significant fall of a cell below a smaller one; p is None
+    if none falls by enough, or there are too few seeds to tell."""
     mean, count = scores.average(scores.score), scores.count().astype(np.float64)
     spread = scores.average((scores.score - mean[scores.cell]) ** 2)
     told = count > 1

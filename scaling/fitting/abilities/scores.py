@@ -1,4 +1,4 @@
-"""Scores: the runs that state an ability, and the cells (N, D) that their seeds share."""
+"""Scores: the runs that state an ability, and the cells (N, D) of their seeds."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ class Scores:
     """The runs of one ability; arrays of shape (n,), those of cells (k,).
 
     Attributes:
-        names: Of the three scores.
+        names: Names of the three scores.
         table: The runs, which all state the sharp score.
         score: Sharp score.
-        smooth, null: NaN where a run does not state it; None: no run does.
-        error, null_error: Standard errors of the evaluation; None: not stated.
+        smooth, null: Smooth score and null; NaN where a run does not state it, None if no run does.
+        error, null_error: Standard errors of the evaluation; None if not stated.
         chance: Score of guessing.
-        ceiling: What no model can pass.
+        ceiling: Highest score possible.
         threshold: Sharp score from which a run succeeds.
-        unit: Of the smooth score.
+        unit: Unit of the smooth score.
         cell: Index of each run's cell; cells ascend in N, then D.
         params, tokens: N and D of each cell.
     """
@@ -55,7 +55,7 @@ class Scores:
 
     @property
     def axis(self) -> Axis:
-        """Along which sizes are held out: N where it varies, else D."""
+        """The quantity along which sizes are held out: N if it varies, else D."""
         return "N" if np.unique(self.params).size > 1 else "D"
 
     @property
@@ -65,7 +65,7 @@ class Scores:
 
     @property
     def range(self) -> float:
-        """From chance to ceiling."""
+        """Distance from chance to ceiling."""
         return self.ceiling - self.chance
 
     def average(self, values: FloatArray) -> FloatArray:
@@ -80,7 +80,7 @@ class Scores:
         return np.bincount(self.cell, minlength=self.params.size).astype(np.int64)
 
     def take_cells(self, chosen: IntArray) -> Scores:
-        """The runs of the given cells alone."""
+        """Only the runs of the given cells."""
         rows = np.flatnonzero(np.isin(self.cell, chosen))
         return _arrange(
             self.names,
@@ -102,11 +102,11 @@ class Scores:
         )
 
     def make_smooth_table(self) -> tuple[RunTable, IntArray]:
-        """The runs that state the smooth score, with it in the place of the loss, and their rows.
+        """The runs that state the smooth score, with it in place of the loss, and their rows.
 
         Raises:
-            TableError: No run states it, or one lies where its law has no logarithm.
-            UsageError: It is higher-is-better and has no bound.
+            TableError: No run states it, or one has a value without a logarithm.
+            UsageError: The score is higher-is-better and has no bound.
         """
         if self.smooth is None:
             raise TableError([f"{self.table.source}: no run states {self.names.smooth}"])
@@ -125,18 +125,18 @@ def gather_scores(
     ceiling: float | None = None,
     threshold: float | None = None,
 ) -> Scores:
-    """The runs that state an ability.
+    """Gather the runs that state an ability.
 
     Args:
         table: Runs with their metrics.
-        names: Which of them; `loss` is the table's own.
+        names: Names of the scores; `loss` is the table's own.
         chance: Score of guessing.
-        ceiling: What no model can pass; None: the probe's bound, else 1.
+        ceiling: Highest score possible; None: the probe's bound, else 1.
         threshold: Score from which a run succeeds; None: .9 of the ceiling.
 
     Raises:
         TableError: The table lacks a metric, no run states the sharp one, scores lie above the
-            ceiling, or chance, threshold and ceiling are out of order; every problem.
+            ceiling, or chance, threshold and ceiling are out of order; names every problem.
     """
     found, problems = _find_metrics(table, names)
     sharp = found.get(names.sharp)
@@ -174,7 +174,7 @@ def gather_scores(
 
 
 def _find_metrics(table: RunTable, names: AbilityNames) -> tuple[dict[str, Metric], list[str]]:
-    """The metrics by name, and what is wrong with those that are missing."""
+    """The metrics by name, and messages about missing ones."""
     found: dict[str, Metric] = {}
     problems: list[str] = []
     asked = [names.sharp, names.smooth, *([names.null] if names.null else [])]
@@ -191,7 +191,7 @@ def _find_metrics(table: RunTable, names: AbilityNames) -> tuple[dict[str, Metri
 
 
 def _find_strays(table: RunTable, sharp: Metric, rows: IntArray, top: float) -> list[str]:
-    """Whether no run states a score, or some lie outside its range."""
+    """Messages if no run states a score, or if some scores lie outside its range."""
     if not rows.size:
         return [f"{table.source}: no run states {sharp.name}"]
     values = sharp.values[rows]
@@ -205,7 +205,7 @@ def _find_strays(table: RunTable, sharp: Metric, rows: IntArray, top: float) -> 
 
 
 def _keep(values: FloatArray | None, rows: IntArray) -> FloatArray | None:
-    """Values of the rows; None where none states one."""
+    """Values of the rows; None if no row states one."""
     if values is None or not np.isfinite(values[rows]).any():
         return None
     return values[rows]

@@ -1,4 +1,4 @@
-"""How likely a run is to succeed: a logistic over seeds in ln N, and in ln D where that varies.
+"""Probability that a run succeeds: a logistic over seeds in ln N, and in ln D if that varies.
 
     P(success) = 1 / (1 + e^{−η}),   η = k · [ ln (N / N½) + t · ln (D / D₀) ]
 
@@ -7,14 +7,14 @@ seeds; intervals of N½ and k are those of their profile likelihoods,
 
     { N½ : 2 (ℓ_max − ℓ_profile(N½)) ≤ χ²₁ },   k ≥ 0,
 
-an end is infinite where the profile does not fall so far. Where no size has both outcomes, or one,
-the slope has no upper end ("at least"), and N½ lies anywhere in the gap between failures and
-successes: its middle is named, and the interval covers the gap. χ² is no guide then: the likelihood
-relative to a step is the chance that outcomes are so tidy, and ends are where that is (1 − level)/2
-(with χ² the slope's bound held in 69 % of simulated sweeps where 90 % was said). Seeds count as
+an end is infinite if the profile does not fall that far. If at most one size has both outcomes, the
+slope has no upper end ("at least"), and N½ lies anywhere in the gap between failures and successes:
+its middle is reported, and the interval covers the gap. χ² does not apply then: the likelihood
+relative to a step is the chance of outcomes this tidy, and the ends are where it is (1 − level)/2
+(with χ² the slope's bound held in 69 % of simulated sweeps at a nominal 90 %). Seeds count as
 independent.
 
-Source: Zhao et al. 2025, arXiv:2502.17356, for P(success) as what scale moves where outcomes over
+Source: Zhao et al. 2025, arXiv:2502.17356, who find that scale moves P(success) if outcomes over
 seeds are bimodal; Venzon and Moolgavkar 1988, Applied Statistics 37:87, profile intervals; Albert
 and Anderson 1984, Biometrika 71:1, separation; Clopper and Pearson 1934, Biometrika 26:404, the
 interval of one size's share.
@@ -56,8 +56,8 @@ class CellCount:
 
     Attributes:
         params, tokens: N and D.
-        runs, successes: How many.
-        interval: Of P(success) there alone.
+        runs, successes: Number of runs, and of those that succeed.
+        interval: Interval of P(success) from this cell alone.
         in_transition: Whether both outcomes occur, or are likely to.
     """
 
@@ -70,7 +70,7 @@ class CellCount:
 
     @property
     def wanted(self) -> int:
-        """Seeds that it should have."""
+        """Number of seeds that the cell should have."""
         return WANTED_SEEDS if self.in_transition else OTHER_SEEDS
 
     def to_contract(self) -> dict[str, Any]:
@@ -92,13 +92,14 @@ class SuccessLaw:
 
     Attributes:
         threshold: Score from which a run succeeds.
-        variables: What it is a law of.
-        midpoint: N½ at D₀ [parameters], or D½ [tokens] of a law of D; None where there is none.
-        interval: Of the midpoint; an end may be infinite. None without a midpoint.
-        at_tokens: D₀; None where D is no variable beside N.
-        slope: k, ln odds per e-fold; inf where outcomes are separated. None without a midpoint.
-        slope_interval: Of k; the upper end infinite where outcomes are, or may be, separated.
-        trade: t, e-folds of N that an e-fold of D is worth; None where D is no variable beside N.
+        variables: Quantities that it depends on.
+        midpoint: N½ at D₀ [parameters], or D½ [tokens] for a law of D; None if there is none.
+        interval: Interval of the midpoint; an end may be infinite. None without a midpoint.
+        at_tokens: D₀; None unless the law depends on both N and D.
+        slope: k, ln odds per e-fold; inf if outcomes are separated. None without a midpoint.
+        slope_interval: Interval of k; the upper end is infinite if outcomes are, or may be,
+            separated.
+        trade: t, e-folds of N that an e-fold of D is worth; None unless it depends on both.
         chance_flat: p of a success that does not depend on size (likelihood ratio).
         cells: Seeds of each cell, ascending in N, then D.
         reason: Why there is no midpoint; empty if there is.
@@ -118,23 +119,23 @@ class SuccessLaw:
 
     @property
     def separated(self) -> bool:
-        """Whether a step fits as well as any slope."""
+        """True if a step fits as well as any slope."""
         return self.slope == math.inf
 
     @property
     def enough_seeds(self) -> bool:
-        """Whether each cell has the seeds that it should have."""
+        """True if each cell has as many seeds as it should have."""
         return all(one.runs >= one.wanted for one in self.cells)
 
     @property
     def width(self) -> float | None:
-        """Factor of size between P = .1 and P = .9, 81^(1/k); 1 of a step."""
+        """Factor of size between P = .1 and P = .9, 81^(1/k); 1 for a step."""
         if not self.slope:
             return None
         return math.exp(min(2.0 * math.log(9.0) / self.slope, 700.0))
 
     def predict(self, size: FloatArray, tokens: FloatArray | None = None) -> FloatArray:
-        """P(success) at N (or D, of a law of D), at D₀ unless tokens are given; NaN without a
+        """P(success) at N (or at D, for a law of D), at D₀ unless tokens are given; NaN without a
         midpoint."""
         if self.midpoint is None or self.slope is None:
             return np.full(np.shape(size), np.nan)
@@ -166,7 +167,7 @@ class SuccessLaw:
 
 
 def fit_success(scores: Scores, *, level: float = 0.9) -> SuccessLaw:
-    """P(success) of the runs of an ability, with intervals of that level."""
+    """Fit P(success) to the runs of an ability, with intervals of that level."""
     count, threshold = scores.count(), scores.threshold
     success = (scores.score >= threshold).astype(np.float64)
     wins = np.bincount(scores.cell, success, minlength=count.size).astype(np.float64)
@@ -232,9 +233,9 @@ class _Design:
 
 
 class _Profile:
-    """The maximum, and the profile likelihoods of midpoint and slope; both in ln size, centred.
+    """The maximum, and the profile likelihoods of midpoint and slope, both in centred ln size.
 
-    `is_step`: outcomes are separated (ℓ = 0), or but for one size.
+    `is_step`: outcomes are separated (ℓ = 0), possibly except at one size.
     """
 
     def __init__(self, design: _Design, trials: Trials, level: float) -> None:
@@ -261,12 +262,12 @@ class _Profile:
         return value if beta[0] >= 0.0 else self._flat_half()
 
     def at_slope(self, slope: float) -> float:
-        """ℓ at a slope, over the rest; begun where the midpoint stays."""
+        """ℓ at a slope, maximised over the rest, starting from the same midpoint."""
         start = slope / self.slope * self.rest
         return maximise(self.flat_design, self.trials, slope * self.x, start)[1]
 
     def find_midpoint(self) -> tuple[float, float, float]:
-        """(estimate, low, high); the middle of the gap where outcomes are separated."""
+        """(estimate, low, high); the estimate is mid-gap if outcomes are separated."""
         start = -float(self.rest[0]) / self.slope
         low, high = (self._find_end(start, side, self.cut) for side in (-1.0, 1.0))
         if self.is_step:
@@ -275,7 +276,7 @@ class _Profile:
         return start, low, high
 
     def find_slope(self) -> tuple[float, float, float]:
-        """(estimate, low, high); infinite where a step is as likely. Searched in ln k."""
+        """(estimate, low, high), searched in ln k; infinite if a step is as likely."""
         start = math.log(min(self.slope, self.steepest))
         ends = [
             find_end(
@@ -290,7 +291,8 @@ class _Profile:
         return math.inf if self.is_step else self.slope, _raise(ends[0]), _raise(ends[1])
 
     def _find_end(self, start: float, side: float, cut: float) -> float:
-        """Far away a logistic is flat, and at least (to the left) or at most one half."""
+        """One end of the midpoint's interval. Far away a logistic is flat, and at least (to the
+        left) or at most one half."""
         beta, value = maximise(self.flat_design, self.trials)
         limit = value if beta[0] * side <= 0.0 else self._flat_half()
         return find_end(self.at_midpoint, start=start, step=side * 0.25, limit=limit, cut=cut)
@@ -325,14 +327,14 @@ def _describe(
 
 
 def _raise(log: float) -> float:
-    """e^log, where a low end of −inf is 0."""
+    """e^log; a low end of −inf gives 0."""
     return math.inf if log > 700.0 else math.exp(log)  # e^709 is the largest double
 
 
 def _count_cells(
     scores: Scores, trials: Trials, expected: FloatArray, midpoint: float | None, level: float
 ) -> tuple[CellCount, ...]:
-    """The cells; where no cell has both outcomes, those on both sides of the midpoint are the
+    """The cells; if no cell has both outcomes, those on both sides of the midpoint are the
     transition."""
     wins, count = trials.wins.astype(int), trials.count.astype(int)
     mixed = (wins > 0) & (wins < count)

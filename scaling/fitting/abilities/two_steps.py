@@ -1,17 +1,17 @@
-"""A sharp score forecast through a smooth one: the two largest sizes from the smaller.
+"""Forecast of a sharp score through a smooth one: the two largest sizes from the smaller ones.
 
-    s(N, D) = E + A/N^α + B/D^β         the smooth score by Chinchilla's law where N and D vary,
-                                        E + A/x^α in the one that varies otherwise
+    s(N, D) = E + A/N^α + B/D^β         the smooth score by Chinchilla's law if N and D vary,
+                                        else E + A/x^α in the one that varies
     y = c + (u − c) / (1 + e^η)         the sharp score, chance c and ceiling u given:
                                         the mean of η = (s − s½)/w and η = ln(s/s½)/w
 
 The second step is fitted to the smaller sizes' runs by quasi-likelihood (`logistic`), the first to
 their smooth scores by the package's own fits. Published links are linear in s, which gives a model
-without any loss a score below the ceiling; in ln s it is the ceiling. In simulated worlds the mean
-of both has the smallest worst error (benchmarks/abilities.py). Intervals: refits of the law by its
-own draws and of either logistic to runs drawn anew within each cell, paired at random, and the
-noise of a mean of as many runs as were trained. Averaging over seeds goes through the mean of s,
-which supposes that seeds of one size are unimodal; `predictability` refuses the rest.
+of zero loss a score below the ceiling; a link in ln s gives the ceiling. In simulated worlds the
+mean of both has the smallest worst error (benchmarks/abilities.py). Intervals combine draws of the
+law, refits of either logistic to runs redrawn within each cell, paired at random, and the noise of
+a mean of as many runs as were trained. Averaging over seeds uses the mean of s, which assumes that
+seeds of one size are unimodal; `predictability` refuses other abilities.
 
 Source: Bhagia et al. 2024, arXiv:2412.04403, sec. 3 (task loss as a power law, accuracy as a
 sigmoid of it); Grattafiori et al. 2024, arXiv:2407.21783, sec. 3.2.1; the second logistic is ours.
@@ -51,16 +51,16 @@ _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A cell of the two largest sizes: what was forecast, and what came.
+    """A cell of the two largest sizes: its forecast and its outcome.
 
     Attributes:
         params, tokens, runs: N, D, and how many runs were trained there.
-        smooth, smooth_measured: The smooth score as the law of its loss has it (a
+        smooth, smooth_measured: The smooth score, forecast and measured, as its law takes it (a
             higher-is-better score as its distance to the bound).
-        forecast: Sharp score.
-        interval: Of the mean of `runs` runs.
+        forecast: Forecast sharp score.
+        interval: Interval of the mean of `runs` runs.
         measured: Mean sharp score.
-        linked: Sharp score that the logistic gives at the measured smooth one: with it right and
+        linked: Sharp score that the logistic gives at the measured smooth one. If it is right and
             `forecast` wrong, the law of the smooth score is to blame.
     """
 
@@ -76,7 +76,7 @@ class Outcome:
 
     @property
     def error(self) -> float:
-        """Measured less forecast."""
+        """Measured minus forecast."""
         return self.measured - self.forecast
 
     @property
@@ -105,10 +105,10 @@ class TwoSteps:
     """Both steps, and the forecasts of the two largest sizes.
 
     Attributes:
-        equation: Of the smooth score.
-        letters: Its coefficients.
+        equation: Equation of the smooth score's law.
+        letters: Coefficients of that law.
         links: s½ and w of either logistic; w of the second is in ln s.
-        runs: How many were fitted.
+        runs: Number of fitted runs.
         outcomes: One for each cell of the two largest sizes.
     """
 
@@ -138,7 +138,7 @@ class TwoSteps:
 
 
 def split_sizes(scores: Scores) -> tuple[IntArray, IntArray]:
-    """(cells to fit, cells of the two largest sizes); none held out where sizes are too few."""
+    """(cells to fit, cells of the two largest sizes); none held out if there are too few sizes."""
     sizes = np.unique(scores.size)
     every = np.arange(scores.size.size, dtype=np.int64)
     if sizes.size < FEWEST_FITTED + HELD_OUT:
@@ -154,8 +154,8 @@ def forecast_largest(
 
     Args:
         scores: All runs.
-        level: Of the intervals.
-        seed, count: Of their draws.
+        level: Probability of the intervals.
+        seed, count: Seed and number of their draws.
 
     Returns:
         The forecasts, or None and why there are none.
@@ -217,7 +217,7 @@ def forecast_largest(
 
 
 def _find_error(scores: Scores, cell: int) -> float:
-    """Standard error of a cell's mean score; 0 of one run."""
+    """Standard error of a cell's mean score; 0 for one run."""
     own = scores.score[scores.cell == cell]
     return float(own.std(ddof=1) / math.sqrt(own.size)) if own.size > 1 else 0.0
 
@@ -272,12 +272,12 @@ class _Link:
 
     @property
     def rises(self) -> bool:
-        """Whether the sharp score rises as the smooth one falls, by both."""
+        """True if the sharp score rises as the smooth one falls, by both logistics."""
         return all(beta[1] > 0.0 for beta in self.beta)
 
     @property
     def letters(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(s½, w) of each."""
+        """(s½, w) of each logistic."""
         plain, log = (
             (one.centre + one.scale * float(beta[0] / beta[1]), one.scale / float(beta[1]))
             for one, beta in zip(self.along, self.beta, strict=True)
@@ -285,11 +285,11 @@ class _Link:
         return plain, (math.exp(log[0]), log[1])
 
     def __call__(self, smooth: float) -> float:
-        """The mean of both."""
+        """The mean of both logistics."""
         return 0.5 * sum(self._evaluate(at, self.beta[at], smooth) for at in (0, 1))
 
     def draw(self, rng: np.random.Generator) -> Callable[[float], float]:
-        """Either of them, by lot, of runs drawn anew within each cell."""
+        """Draw one of the two logistics at random, refitted to runs redrawn within each cell."""
         rows = np.concatenate(
             [
                 rng.choice(own, own.size)
@@ -301,7 +301,7 @@ class _Link:
         return lambda smooth: self._evaluate(at, beta, smooth)
 
     def _fit(self, rows: IntArray) -> list[FloatArray]:
-        """Of each: ln odds at the centre, and their rise as s falls by its standard deviation."""
+        """Fit each logistic: ln odds at the centre, and their rise as s falls by one sd."""
         trials = Trials(self.share[rows], np.ones(rows.size))
         designs = [np.stack((np.ones(rows.size), -one.values[rows]), axis=1) for one in self.along]
         return [maximise(design, trials)[0] for design in designs]
@@ -313,7 +313,7 @@ class _Link:
 
 @dataclass(frozen=True, slots=True)
 class _Scaled:
-    """s or ln s of runs, less their mean, in standard deviations."""
+    """s or ln s of runs, standardised: minus the mean, in standard deviations."""
 
     log: bool
     values: FloatArray

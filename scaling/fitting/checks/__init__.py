@@ -1,1 +1,1 @@
-"""Checks of a fit and of the runs behind it, each one a sentence and an advice."""
+"""Checks of a fit and of the runs behind it, each with a sentence and advice."""

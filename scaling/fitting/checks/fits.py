@@ -1,4 +1,4 @@
-"""Validity checks of a finished fit: convergence, bounds, what is identified, agreement."""
+"""Validity checks of a finished fit: convergence, bounds, identification, agreement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _APPROACHES = {"envelope": "Approach 1", "isoflop": "Approach 2"}
 
 
 def check_convergence(fit: ParametricFit) -> Check:
-    """Gradient, two starts, an independent method: see ParametricFit."""
+    """Check the proofs of convergence in ParametricFit: gradient, two starts, another method."""
     seen = (
         f"Scaled gradient {fit.gradient_norm:.1e}; {fit.basin_starts} of {fit.starts} starts end "
         f"in the best basin; variable projection ends {fit.projection_gap:.1e} above it."
@@ -34,7 +34,7 @@ def check_convergence(fit: ParametricFit) -> Check:
 
 
 def check_bounds(fit: ParametricFit) -> Check:
-    """Whether a parameter of the law is at the edge of what is allowed."""
+    """Check that no parameter of the law is at the edge of its allowed range."""
     family = fit.task.family
     words = []
     for name in fit.at_bound:
@@ -55,7 +55,7 @@ def check_bounds(fit: ParametricFit) -> Check:
 def check_identification(
     known: Identification, floors: FloatArray | None, lowest_loss: float
 ) -> Check:
-    """The rule of `identification`, the lowest block left out included.
+    """Check the rule of `identification`, including the refit without the lowest block.
 
     Args:
         known: Profiles of the full fit.
@@ -80,7 +80,7 @@ def check_identification(
 
 
 def check_precision(known: Identification, slope: float) -> Check:
-    """What the design can tell of a, from the noise and the law."""
+    """Check how precisely the design determines a, from the noise and the law."""
     width = known.slope_width
     if not math.isfinite(width):
         seen = "Not evaluated: this law has no frontier."
@@ -91,7 +91,7 @@ def check_precision(known: Identification, slope: float) -> Check:
 
 
 def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, ...]) -> Check:
-    """How far a moves when one block is left out.
+    """Check how far a moves when one block is left out.
 
     Args:
         slope: a of the full fit.
@@ -108,7 +108,7 @@ def check_influence(slope: float, slopes: FloatArray | None, names: tuple[str, .
 
 
 def check_agreement(parametric: Frontier | None, *others: Frontier | None) -> Check:
-    """Whether Approach 3 and each of the others say the same; the first that does not is named."""
+    """Check that Approach 3 agrees with each of the others; names the first that does not."""
     known = [one for one in others if one is not None]
     if parametric is None or not known:
         return pass_if(None, "methods_disagree", "Only one approach gives a frontier.", "")
@@ -117,8 +117,8 @@ def check_agreement(parametric: Frontier | None, *others: Frontier | None) -> Ch
 
 
 def _compare_frontiers(parametric: Frontier, other: Frontier) -> Check:
-    """Within their intervals; without any, a difference of slopes that noise could explain is not
-    judged."""
+    """Check that two frontiers agree within their intervals; without intervals a difference of
+    slopes that noise could explain is not judged."""
     code = "methods_disagree"
     at = float(np.sqrt(other.range[0] * other.range[1]))
     sizes = [one.k_n * at**one.a for one in (parametric, other)]

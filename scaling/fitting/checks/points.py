@@ -1,7 +1,7 @@
-"""Validity checks of the points and the design: what is fitted, before how it fits.
+"""Validity checks of the points and the design, which need no fit.
 
-Each is a Check: a code, whether it passed (None: could not be evaluated), what was seen in a
-sentence with its numbers, and what to do. tests/fitting/test_every_check.py lists the codes.
+Each is a Check: a code, whether it passed (None: could not be evaluated), a sentence with the
+numbers seen, and what to do. tests/fitting/test_every_check.py lists the codes.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _MAX_LOSS_RATIO = 1e6
 
 
 def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
-    """Why no law of N and D with so many coefficients can follow from these runs, with the remedy;
-    None if one can."""
+    """Say why these runs cannot determine a law of N and D with this many coefficients, with the
+    remedy; None if they can."""
     wanted = 2 * coefficients
     total = len(table) + len(table.diverged)
     if len(table) == 0:
@@ -87,7 +87,7 @@ def find_design_problem(table: RunTable, coefficients: int = 5) -> str | None:
 
 
 def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
-    """Why this law cannot follow from these runs. One without a frontier may lie on a line."""
+    """Say why these runs cannot determine this law; without a frontier it allows runs on a line."""
     unique = table.unique_tokens
     if family.needs_repeats and (unique is None or not np.any(unique < 0.99 * table.tokens)):
         return (
@@ -106,7 +106,7 @@ def find_law_problem(table: RunTable, family: LawFamily) -> str | None:
 
 
 def check_points(table: RunTable, coefficients: int = 5) -> tuple[Check, ...]:
-    """Checks of the rows there are, for a law of so many parameters."""
+    """Checks of the rows, for a law of this many parameters."""
     return (
         _check_cells(table, coefficients),
         _check_diverged(table),
@@ -118,7 +118,7 @@ def check_points(table: RunTable, coefficients: int = 5) -> tuple[Check, ...]:
 
 
 def check_trajectories(table: RunTable) -> tuple[Check, ...]:
-    """Whether points along runs compare with finished runs; no check where each row is a run."""
+    """Check that points along runs compare with finished runs; no check if each row is a run."""
     if table.trajectory is None:
         return ()
     schedule, problem = read_schedule(table)
@@ -135,7 +135,7 @@ def check_trajectories(table: RunTable) -> tuple[Check, ...]:
 
 
 def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tuple[Check, ...]:
-    """Checks of the IsoFLOP curves; not evaluated where the table has none."""
+    """Checks of the IsoFLOP curves; not evaluated if the table has none."""
     return (
         _check_budgets(budgets, curves),
         _check_minima(curves),
@@ -145,7 +145,7 @@ def check_curves(budgets: tuple[Budget, ...], curves: tuple[Curve, ...]) -> tupl
 
 
 def _count_levels(values: FloatArray) -> int:
-    """Distinct values, those within 1 % of a level's lowest counted with it; at most three."""
+    """Count distinct levels, up to three; values within 1 % of a level's lowest belong to it."""
     logs = np.sort(np.log(values))
     count, at = 0, 0
     while at < logs.size and count < _MIN_LEVELS:
@@ -202,7 +202,7 @@ def _advise_diverged(table: RunTable) -> str:
 
 
 def _list_data_cells(table: RunTable) -> IntArray:
-    """The (N, D) of each row, and its unique tokens where stated: epochs make another run."""
+    """The cell of each row: (N, D) and, if stated, unique tokens, since epochs matter."""
     cells = list_cells(table)
     if table.unique_tokens is None:
         return cells
@@ -255,8 +255,8 @@ def _check_recipes(table: RunTable) -> Check:
 
 
 def _measure_spread(table: RunTable, cells: IntArray) -> float | None:
-    """Largest relative range of loss in one cell; None where every repeat is a stated seed, whose
-    spread is noise (3.6 % between two seeds in the reference sweep)."""
+    """Largest relative range of loss in one cell; None if every repeat has a stated seed, since
+    their spread is noise (3.6 % between two seeds in the reference sweep)."""
     member, seeds = find_replicates(table)
     odd = ~seeds[member]
     size = int(cells.max()) + 1

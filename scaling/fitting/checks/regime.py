@@ -1,11 +1,11 @@
-"""Whether the frontier lies in the regime of a power law: its local exponent must not rise with C.
+"""Check that the frontier follows a power law: its local exponent must not rise with C.
 
     g = −d ln L* / d ln C,   and for L* = E + K / C^γ:   g = γ · (1 − E / L*)
 
-Under such a law g falls as C grows, whatever E ≥ 0, and is constant where E = 0. So ln L* is convex
-in ln C under every law with a floor, and the test needs no E. (With a floor taken off, the
-exponent of L* − E would rise wherever E is guessed too high.) A rise means that the smallest runs
-are of another regime: models that are too small, or too short, for the law of the larger ones.
+Under such a law g falls as C grows for every E > 0, and is constant if E = 0. So ln L* is convex in
+ln C under every law with a floor, and the test needs no E. (With a floor subtracted, the exponent
+of L* − E would rise if E is guessed too high.) A rise means that the smallest runs are in another
+regime: models too small, or trained too short, for the law of the larger ones.
 
 Source: the test of one contrast, Draper & Smith 1998, Applied Regression Analysis, 3rd ed., ch. 1.
 """
@@ -40,7 +40,7 @@ class Minima:
     Attributes:
         flops: Realised C [FLOPs].
         log_loss: ln L* at the parabola's vertex.
-        error: Its standard error, `sigma` times what the design makes of it.
+        error: Its standard error, `sigma` times a factor of the design.
         sigma: Standard deviation of ln loss of one run around the parabolas, pooled.
         freedom: Degrees of freedom of `sigma`.
     """
@@ -84,10 +84,10 @@ def measure_minima(curves: tuple[Curve, ...]) -> Minima:
 
 
 def check_regime(curves: tuple[Curve, ...], *, shared_noise: bool) -> Check:
-    """Whether the local exponent rises with C by more than noise.
+    """Check that the local exponent does not rise with C by more than noise.
 
-    For each set of the k lowest budgets, k = 3 …, the quadratic term of ln L* on ln C by weighted
-    least squares, one-sided t, p times the number of sets (Bonferroni).
+    For each set of the k lowest budgets, k = 3 …, it tests the quadratic term of ln L* on ln C by
+    weighted least squares: one-sided t, p times the number of sets (Bonferroni).
 
     Args:
         curves: One per budget, rejected ones included.
@@ -138,7 +138,7 @@ def _test_bend(minima: Minima, chosen: slice) -> float:
 
 
 def _advise(minima: Minima) -> str:
-    """The lowest budget from which on no rise is seen, and what to do about those below it."""
+    """Advice: the lowest budget from which no rise is seen, and what to do about those below it."""
     last = minima.flops.size - _LEAST_BUDGETS
     for first in range(1, last + 1):
         if find_rise(minima, first) >= MAX_CHANCE:

@@ -1,9 +1,9 @@
 """Validity checks of the residuals: against replicates, against axes, against evaluation.
 
-Residuals are r = ln L − ln loss: positive where a run lies below the law. Both tests ask what the
-law could not have absorbed. Its tangent space at the optimum (the gradient of ln L by coefficient)
-is projected out first, by least squares, so that they do not depend on how the fit weighs outliers
-(Huber's δ) and count the coefficients as spent.
+Residuals are r = ln L − ln loss: positive for a run below the law. Both tests look for patterns
+that the law could not have absorbed. Its tangent space at the optimum (the gradient of ln L by
+coefficient) is projected out first, by least squares, so that the tests do not depend on how the
+fit weighs outliers (Huber's δ) and account for the degrees of freedom of the coefficients.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
         F = [SS_lof / (m − p)] / [SS_pure / (n − m)]
 
     SS_lof: weighted squares of the cell means' residuals, m cells, p free coefficients; SS_pure:
-    squares of ln loss around the means of replicated cells. It supposes that noise is alike in all
-    cells; where replicates stand only in quiet cells, it fires too readily.
+    squares of ln loss around the means of replicated cells. The test assumes equal noise in all
+    cells; if only quiet cells are replicated, it fires too readily.
 
     Source: Draper & Smith 1998, Applied Regression Analysis, 3rd ed., sec. 2.1.
     """
@@ -107,7 +107,7 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
 
 
 def check_outliers(table: RunTable, fit: ParametricFit) -> Check:
-    """Rows far off the law, in units of the others' spread and by themselves."""
+    """Check for rows far off the law, relative to the others' spread and in absolute terms."""
     code = "outliers"
     sigma = estimate_residual_sigma(fit.residuals, fit.theta.size)
     size = np.abs(fit.residuals)
@@ -126,13 +126,13 @@ def check_outliers(table: RunTable, fit: ParametricFit) -> Check:
 
 
 def check_trend(table: RunTable, fit: ParametricFit) -> Check:
-    """A line or a parabola of the residuals against D/N, N, D, C and the recipe.
+    """Check for a line or a parabola of the residuals against D/N, N, D, C and the recipe.
 
-    Per quantity an F test of both terms at once, residuals held within 1.345 robust σ, p times the
-    number of quantities (Bonferroni). They overlap (C is N·D; in most recipes the learning rate
-    follows D), so the one that is named need not be the cause. It fires where, besides, some fifth
-    of the runs along such a quantity has a median 1 % off the law. Runs are taken as independent:
-    shared trunks make p too small.
+    For each quantity it is an F test of both terms at once, with residuals clipped to 1.345 robust
+    σ and p times the number of quantities (Bonferroni). The quantities overlap (C is N·D; in most
+    recipes the learning rate follows D), so the one named need not be the cause. To fail, some
+    fifth of the runs along such a quantity must also have a median 1 % off the law. Runs are taken
+    as independent; shared trunks make p too small.
 
     Source: added variables, Cook & Weisberg 1982, Residuals and Influence in Regression, sec. 2.3.
     """
@@ -173,18 +173,19 @@ def check_trend(table: RunTable, fit: ParametricFit) -> Check:
 
 
 def check_evaluation(table: RunTable, fit: ParametricFit, *, slope_width: float) -> Check:
-    """Whether errors of evaluation that runs do not share could move the exponent a.
+    """Check that evaluation errors that runs do not share cannot move the exponent a.
 
-    A run's standard error is mostly the choice of documents. Runs on the same windows share that:
-    it moves all losses together, hence E and the forecast of the loss, but neither a nor N*. Their
-    own part is what counts, and one number per run does not tell it. Taken here: .12 of it where
-    all runs share one corpus and so its windows (measured once; assumed elsewhere), all of it where
-    windows may differ, and never more than the spread of the residuals, which contains it.
+    A run's standard error is mostly due to the choice of documents. Runs on the same windows share
+    that part: it moves all losses together, hence E and the forecast of the loss, but neither a nor
+    N*. Only each run's own part matters, and a table does not state it. Taken here: .12 of the
+    standard error if all runs share one corpus and so its windows (measured once; assumed
+    elsewhere), all of it if windows may differ, and never more than the spread of the residuals,
+    which contains it.
 
     Args:
-        table: With or without `loss_se` [nats/token].
+        table: Table with or without `loss_se` [nats/token].
         fit: Fit of that table.
-        slope_width: Width of the interval of a that its residuals lead to; NaN without one.
+        slope_width: Width of the interval of a given its residuals; NaN without one.
     """
     code = "eval_noise"
     if table.loss_se is None or not np.isfinite(table.loss_se).any():
@@ -217,7 +218,7 @@ def _find_tangent(fit: ParametricFit, rows: IntArray, weight: FloatArray) -> Flo
 
 
 def _list_quantities(table: RunTable) -> dict[str, FloatArray]:
-    """What residuals are held against, by name; those that are the same for all runs left out."""
+    """Quantities to test residuals against, by name, without those equal for all runs."""
     found = {
         "D/N": table.tokens / table.params,
         "N": table.params,
@@ -257,8 +258,8 @@ def _find_trend(
 
 
 def _find_worst_fifth(name: str, values: FloatArray, residuals: FloatArray) -> tuple[float, str]:
-    """Median residual of the fifth of the runs along `values` that is furthest off, and its words;
-    equal values stay together."""
+    """Median residual of the fifth of the runs along `values` that is furthest off, and its
+    description; equal values stay together."""
     below = np.searchsorted(np.sort(values), values, side="left")
     fifth = _FIFTHS * below // values.size
     size, runs = 0.0, ""

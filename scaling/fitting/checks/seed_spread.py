@@ -1,12 +1,12 @@
-"""Whether seed noise is alike in models of all sizes: what σ, δ and `lack_of_fit` suppose.
+"""Check that seed noise is equal in models of all sizes, as σ, δ and `lack_of_fit` assume.
 
     s²(N) = Σ (ln L − mean of the cell)² / Σ (seeds − 1),   over the replicated cells of a size N
 
-Is a size, or a set of the smallest sizes, noisier than the rest: F = s²(in) / s²(out). Is a size,
-or are all together, noisier than seeds of a sound recipe: s²·ν / σ0² against χ² of ν degrees of
-freedom. Both one-sided, p times the number of sets asked about (Bonferroni). Levene's test, which
-asks for no Gaussian, has nothing to work on where cells have two seeds: their deviations are equal
-but for the sign.
+The first test asks whether a size, or a set of the smallest sizes, is noisier than the rest:
+F = s²(in) / s²(out). The second asks whether a size, or all together, are noisier than seeds of a
+sound recipe: s²·ν / σ0² against χ² of ν degrees of freedom. Both are one-sided, with p times the
+number of sets tested (Bonferroni). Levene's test needs no Gaussian noise but fails for cells with
+two seeds, whose deviations are equal except for the sign.
 
 Source: Snedecor and Cochran 1989, Statistical Methods, 8th ed., sec. 6.12 (F) and 5.11 (χ²).
 """
@@ -36,10 +36,10 @@ _NOISE_FREE = 1e-6
 
 
 def check_seed_spread(table: RunTable) -> Check:
-    """Whether a size, or the smallest sizes, have more seed noise than the others, or too much.
+    """Check that no size, or set of the smallest, has more seed noise than the others, or too much.
 
-    It supposes Gaussian noise within a size: false alarms on other noise stand in
-    docs/measurements/recipe-checks.md.
+    It assumes Gaussian noise within a size; docs/measurements/recipe-checks.md gives the rate of
+    false alarms on other noise.
     """
     code = "seed_spread"
     if table.trajectory is not None:
@@ -107,8 +107,8 @@ def _find_surest(
     *,
     sound: float | None = None,
 ) -> tuple[float, NDArray[np.bool_] | None]:
-    """(p, set) of the set of sizes whose noise most surely exceeds `sound`, or that of the rest;
-    p is 1 without sets."""
+    """(p, set) of the set of sizes whose noise most significantly exceeds `sound`, or that of the
+    other sizes; p is 1 without sets."""
     best, found = 1.0, None
     for chosen in sets:
         inside = float(freedom[chosen].sum())

@@ -1,7 +1,7 @@
 """Validity checks of how the runs were trained: schedule, corpus and numerics.
 
-A foreign table seldom says; what it does not state is not evaluated. Thresholds are the recipe's
-own (sweep/recipe.py) with room for choices that do no harm.
+Foreign tables seldom state this; what is not stated is not evaluated. Thresholds are those of the
+package's recipe (sweep/recipe.py), widened to allow harmless choices.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ MAX_OVERLAP = 0.20
 
 
 def check_training(table: RunTable) -> tuple[Check, ...]:
-    """Every check of this file."""
+    """Run every check of this file."""
     return (
         _check_steps(table),
         _check_warmup(table),
@@ -83,8 +83,8 @@ def _check_steps(table: RunTable) -> Check:
 
 
 def _check_warmup(table: RunTable) -> Check:
-    """By steps, as the recipe has it, and by what long shares bend along D between fifths of the
-    runs."""
+    """Check warmup in steps, as the recipe sets it, and that long shares of it do not differ along
+    D between fifths of the runs."""
     code = "warmup_too_long"
     both, unsaid = _take_stated(table.steps, table.warmup_steps, table.tokens)
     if not both.size:
@@ -150,9 +150,9 @@ def _check_decay(table: RunTable) -> Check:
 
 
 def _check_clipping(table: RunTable) -> Check:
-    """Whether the share of clipped steps after warmup differs along D, from mean to mean of the
-    fifths of the runs. A table that states only the share of all steps, and warmup, gives the least
-    that was clipped after it; without warmup its share is taken as it is."""
+    """Check that the share of clipped steps after warmup does not differ along D between means of
+    fifths of the runs. A table that states only the share of all steps, and warmup, gives a lower
+    bound of the share after warmup; without warmup its share is taken as it is."""
     code = "clipped_steps"
     tokens, share, words = _find_clipping(table)
     if not share.size:
@@ -257,7 +257,7 @@ def _check_overlap(table: RunTable) -> Check:
 
 
 def _take_stated(*columns: FloatArray | None) -> tuple[FloatArray, str]:
-    """The rows that state every column, columns stacked unless it is one, and words for how many
+    """The rows that state every column (several columns are stacked), and words for how many
     do not."""
     if any(one is None for one in columns):
         return np.empty(0), ""
@@ -271,7 +271,7 @@ def _take_stated(*columns: FloatArray | None) -> tuple[FloatArray, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Fifth:
-    """Some runs that are neighbours along D: how many, their D in words, the mean of a share."""
+    """Runs that are neighbours along D: their number, their D in words, and the mean of a share."""
 
     runs: int
     tokens: str
@@ -279,8 +279,8 @@ class _Fifth:
 
 
 def _list_fifths(tokens: FloatArray, share: FloatArray) -> list[_Fifth]:
-    """Fifths of the runs along D by ascending mean of `share`, equal D together; those of fewer
-    than three runs are left out, and with fewer than two left there is nothing to compare."""
+    """Fifths of the runs along D by ascending mean of `share`; equal D stay together. Fifths of
+    fewer than three runs are left out; with fewer than two left there is nothing to compare."""
     below = np.searchsorted(np.sort(tokens), tokens, side="left")
     fifth = _FIFTHS * below // tokens.size
     found = []
@@ -306,7 +306,7 @@ def _count(chosen: NDArray[np.bool_]) -> str:
 
 
 def _name(count: Counter[str]) -> str:
-    """Each way and how many runs it has, the most frequent first; alone without its number."""
+    """Name each way with its number of runs, most frequent first; a single way has no number."""
     if len(count) == 1:
         return next(iter(count))[:80]
     ordered = sorted(count.items(), key=lambda item: (-item[1], item[0]))

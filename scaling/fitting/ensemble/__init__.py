@@ -1,4 +1,4 @@
-"""The ensemble: its members, their weights, and both joined to one law with draws."""
+"""The ensemble: its members, their weights, and the law with draws that combines them."""
 
 from scaling.fitting.ensemble.combine import EnsembleFit, fit_ensemble
 

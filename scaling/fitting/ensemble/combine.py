@@ -1,8 +1,8 @@
 """The ensemble on a table: every member fitted, weighted, and drawn.
 
-A draw resamples configurations, weighs the members anew on what it holds, picks one of them in
-proportion, and refits that one to what was drawn. So the draws' members spread as much as weights
-are unsure, and each draw is one law, with a frontier of its own.
+A draw resamples configurations, recomputes the members' weights on the sample, picks a member in
+proportion to them, and refits it to the sample. So the draws reflect the uncertainty of the
+weights, and each draw is one law with its own frontier.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ class EnsembleFit:
         coefficients: Parameters of ENSEMBLE, shape (p,).
         draws: Bootstrap draws of them, shape (b, p); empty without bootstrap.
         weights: Weights of the members, shape (members,).
-        fitted: Each member's law; None where it takes no part.
-        members: The same for a reader, with scores.
-        converged: Whether every member with a weight is proven.
+        fitted: Each member's law; None if it takes no part.
+        members: The members with their scores, for the reader.
+        converged: Whether the optimum of every member with a weight is proven.
     """
 
     coefficients: FloatArray
@@ -57,11 +57,11 @@ class EnsembleFit:
 def fit_ensemble(
     table: RunTable, plain: ParametricFit, *, bootstrap: int | None, level: float, seed: int
 ) -> EnsembleFit:
-    """Fit every member to the rows it takes.
+    """Fit every member to its rows.
 
     Args:
         table: Rows in canonical order, a design that passed `find_design_problem`.
-        plain: Chinchilla's law on all rows, no term vanished: the member that is always there.
+        plain: Chinchilla's law on all rows, no term vanished: the member that is always present.
         bootstrap: Draws; None: none.
         level: Level of the weights' intervals.
         seed: Seeds the draws.
@@ -101,9 +101,9 @@ def fit_ensemble(
 class _Counts:
     """How often each row enters each draw.
 
-    Below MIN_CLUSTERS clusters whole counts would leave draws without a law: exponential ones
-    (Rubin 1981, Ann. Statist. 9, 130) weigh the members there, and their laws are drawn from noise
-    (bootstrap.py). Beyond MAX_CLUSTERS the weights of the table stand for every draw's.
+    Below MIN_CLUSTERS clusters integer counts would leave draws without a law: there exponential
+    counts (Rubin 1981, Ann. Statist. 9, 130) weigh the members, and their laws are drawn from noise
+    (bootstrap.py). Above MAX_CLUSTERS every draw uses the weights of the table.
     """
 
     def __init__(self, table: RunTable, size: int, seed: int) -> None:
@@ -124,7 +124,7 @@ class _Counts:
         return np.concatenate(parts)
 
     def take(self, draws: NDArray[np.intp]) -> FloatArray:
-        """Counts of some draws, shape (k, n); each draw has a stream of its own."""
+        """Counts of some draws, shape (k, n); each draw has its own random stream."""
         rows = []
         for at in draws[draws < self.size].tolist():
             rng = np.random.default_rng((self.seed, at))
@@ -142,7 +142,7 @@ def _draw(
     weights: FloatArray,
     counts: _Counts,
 ) -> FloatArray:
-    """Each draw one member's law, refitted to what the draw holds."""
+    """Draw laws: each is one member's law, refitted to the rows of the draw."""
     picked = _pick(weights, counts.seed)
     parts = []
     for at, (part, found) in enumerate(zip(ENSEMBLE.slices, fitted, strict=True)):
@@ -166,8 +166,8 @@ def _draw(
 
 
 def _pick(weights: FloatArray, seed: int) -> NDArray[np.intp]:
-    """A member for each draw, in proportion to the draw's weights: by evenly spaced numbers in
-    random order, for chance would add noise to every quantile."""
+    """Pick a member for each draw in proportion to its weights, with evenly spaced numbers in
+    random order, since independent ones would add noise to every quantile."""
     size = len(weights)
     even = (np.random.default_rng((seed, size)).permutation(size) + 0.5) / size
     reached = np.cumsum(weights, axis=1)

@@ -1,4 +1,4 @@
-"""A member of the ensemble on a table: which rows it takes, and its law through them."""
+"""A member of the ensemble on a table: the rows it uses, and its law fitted to them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _MIN_DESCRIBED = 3  # with fewer held-out runs that all members describe, score 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FittedMember:
-    """A member's law through its rows of a table.
+    """A member's law fitted to its rows of a table.
 
     Attributes:
-        member: Which.
-        rows: Its rows' places in the table, ascending.
-        fit: The law through them.
+        member: The member.
+        rows: Indices of its rows in the table, ascending.
+        fit: The law fitted to them.
     """
 
     member: Member
@@ -35,13 +35,13 @@ class FittedMember:
 def fit_member(
     table: RunTable, member: Member, *, delta: float, within: IntArray | None = None
 ) -> FittedMember | None:
-    """The member's law; None where the rows cannot carry it.
+    """Fit the member's law; None if its rows cannot determine it.
 
     Args:
         table: Rows in canonical order.
-        member: Which.
+        member: The member.
         delta: Huber's threshold on log residuals.
-        within: Places of the rows that may be used, for a forecast of others; None: all.
+        within: Indices of the rows that may be used, for a forecast of others; None: all.
     """
     allowed = np.arange(len(table)) if within is None else within
     rows = allowed[table.tokens[allowed] >= member.min_ratio * table.params[allowed]]
@@ -53,7 +53,7 @@ def fit_member(
 
 
 def list_described(table: RunTable, held: IntArray) -> IntArray:
-    """Those of the held-out rows that all members describe, D/N >= 4: what misses runs that are
-    starved of data says nothing of the frontier. All of them where fewer than three are."""
+    """The held-out rows that all members describe, D/N >= 4: a miss on runs starved of data says
+    nothing about the frontier. All held-out rows if fewer than three qualify."""
     described = held[table.tokens[held] >= MIN_RATIO * table.params[held]]
     return described if described.size >= _MIN_DESCRIBED else held

@@ -1,21 +1,21 @@
 """Weights of the members, from forecasts of held-out runs.
 
-Twice the most expensive runs are held out (the top 20 % in C forecast from the lower half, the top
-15 % from the lower 70 %); a budget is held out whole. Every member is fitted to the rest and
+The most expensive runs are held out twice (the top 20 % in C, forecast from the lower half; the top
+15 %, from the lower 70 %); a budget is held out whole. Every member is fitted to the rest and
 forecasts the held-out runs that all members describe (`list_described`). A member's score e_i is
 the geometric mean over the windows of its mean absolute errors of ln L, and
 
     w_i = (1 − SHARE) · e_i^−POWER / Σ_j e_j^−POWER + SHARE / members not refuted
 
 Held-out runs are few and share a budget, so a tenth of the weight is spread evenly (Stock & Watson
-2004, J. Forecast. 23, 405, find such shrinkage to pay) over the members that miss at most ten times
-as much as the best: on runs that follow one law to the last digit, no other has a say. Each draw of
-the table has weights of its own: the windows' laws move by one step of the robust bootstrap,
+2004, J. Forecast. 23, 405, find that such shrinkage pays) over the members whose error is at most
+ten times the best: for runs that follow one law exactly, no other law gets weight. Each draw of the
+table has its own weights: the windows' laws move by one step of the robust bootstrap,
 
     Δθ_b = −(ρ̄'' · Σ_i c_bi g_i g_iᵀ)^−1 Σ_i c_bi ψ_i g_i,    c_bi how often row i was drawn
 
 (Salibián-Barrera & Zamar 2002, Ann. Statist. 30, 556), and the held-out runs count c_bi times too.
-Without any window Chinchilla's law on all runs, the first member, has all the weight.
+Without any window the first member, Chinchilla's law on all runs, has all the weight.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Window:
     """One forecast of held-out runs by every member.
 
     Attributes:
-        fits: Each member's law below; None where it could not be fitted.
-        held: Places of the forecast rows in the table.
+        fits: Each member's law of the lower runs; None if it could not be fitted.
+        held: Indices of the forecast rows in the table.
         reach: C of the forecast runs over the largest fitted C, the geometric mean.
         budgets: Distinct budgets among the forecast runs.
     """
@@ -67,11 +67,11 @@ class Window:
 
 
 def open_windows(table: RunTable, present: tuple[bool, ...], *, delta: float) -> tuple[Window, ...]:
-    """The windows of a table.
+    """Make the windows of a table.
 
     Args:
         table: Rows in canonical order.
-        present: Which members could be fitted to the whole table.
+        present: Whether each member could be fitted to the whole table.
         delta: Huber's threshold on log residuals.
     """
     flops = join_budgets(table)
@@ -100,14 +100,14 @@ def open_windows(table: RunTable, present: tuple[bool, ...], *, delta: float) ->
 
 
 def _thin(rows: IntArray) -> IntArray:
-    """At most _MOST_ROWS of the rows, evenly through the canonical order."""
+    """Thin the rows evenly through the canonical order to at most _MOST_ROWS."""
     if rows.size <= _MOST_ROWS:
         return rows
     return rows[np.linspace(0, rows.size - 1, _MOST_ROWS).astype(np.int64)]
 
 
 def list_misses(table: RunTable, windows: tuple[Window, ...]) -> list[list[FloatArray | None]]:
-    """ln L forecast − ln L measured of each window's held-out runs, by member, then window."""
+    """ln forecast − ln measured loss of each window's held-out runs, by member, then window."""
     return [
         [
             None if (one := window.fits[at]) is None else _miss(table, window, one)
@@ -153,7 +153,7 @@ def weigh_members(
 
 
 def _find_lowest_error(window: Window) -> float:
-    """What an error is at least taken for: noise, by the residuals of the first member."""
+    """Lower bound of an error: the noise, from the residuals of the first member."""
     first = window.fits[0]
     assert first is not None
     sigma = estimate_residual_sigma(first.fit.residuals, first.fit.theta.size)
@@ -185,7 +185,7 @@ def _miss(table: RunTable, window: Window, fitted: FittedMember) -> FloatArray:
 
 
 def _step(fitted: FittedMember, counts: FloatArray) -> FloatArray:
-    """theta of each draw, one step from the optimum, shape (b, p); see the module."""
+    """theta of each draw, one step from the optimum (formula above), shape (b, p)."""
     fit = fitted.fit
     family, delta = fit.task.family, fit.task.delta
     free = [name not in fit.at_bound for name in family.theta_names]
