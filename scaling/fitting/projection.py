@@ -230,7 +230,7 @@ def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, Floa
 
 
 def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
-    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m); tries every support, as m is small."""
+    """argmin ½ cᵀGc − mᵀc over c ≥ 0 for (K, m, m) and (K, m), m small: tries every support."""
     size = moment.shape[1]
     best = _solve_support(gram, moment, tuple(range(size)))
     (open_,) = np.nonzero(np.any(best < 0, axis=1))
