@@ -1,10 +1,10 @@
-"""Asking a sweep or a run to end, by files alone: from another shell, or another node.
+"""Cancelling a sweep or a run by files alone, from another shell or another node.
 
-    cancelled                   holds the term that is asked to end; a later driver has a later one
-    runs/<run_id>/cancelled     this run is not to be trained; `retry` takes it away again
+    cancelled                   holds the term that should end; a later driver has a later term
+    runs/<run_id>/cancelled     this run must not be trained; `retry` removes the file
 
-The driver looks about once a second, an attempt between its steps. Both then do what they do on
-Ctrl-C: a checkpoint is written, and the next call continues from it.
+The driver looks about once a second, an attempt between its steps. Both then act as on Ctrl-C: they
+write a checkpoint, and the next call continues from it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LIMIT_BYTES = 100
 
 
 def cancel_sweep(ledger: Ledger) -> bool:
-    """Ask the driver of a sweep to end; where there is none, end what a dead one left running.
+    """Ask the driver of a sweep to end; without one, end the processes that a dead driver left.
 
     Returns:
-        Whether a driver is at work, and was asked.
+        True if a driver is running and was asked.
     """
     try:
         with ledger.lock():
@@ -41,7 +41,7 @@ def cancel_sweep(ledger: Ledger) -> bool:
 
 
 def is_sweep_cancelled(ledger: Ledger, term: int) -> bool:
-    """Whether the driver of `term` was asked to end."""
+    """Return whether the driver of `term` was asked to end."""
     try:
         text = read_plain(ledger.folder, _NAME, limit=_LIMIT_BYTES)
     except (OSError, IntegrityError):
@@ -50,10 +50,10 @@ def is_sweep_cancelled(ledger: Ledger, term: int) -> bool:
 
 
 def cancel_run(ledger: Ledger, run_id: str) -> None:
-    """Ask that a run is not trained, or no further, until `allow_run` is called.
+    """Stop the training of a run, or prevent it, until `allow_run` is called.
 
     Raises:
-        IntegrityError: Its folder is a link.
+        IntegrityError: The run's folder is a link.
         EnvironmentFault: The folder cannot be written.
     """
     folder = ledger.folder / "runs" / run_id
@@ -64,7 +64,7 @@ def cancel_run(ledger: Ledger, run_id: str) -> None:
 
 
 def allow_run(ledger: Ledger, run_id: str) -> bool:
-    """Take back `cancel_run`; returns whether there was anything to take back."""
+    """Undo `cancel_run`; returns whether the run was cancelled."""
     folder = ledger.folder / "runs" / run_id
     refuse_links(ledger.folder, f"runs/{run_id}")
     try:
@@ -77,5 +77,5 @@ def allow_run(ledger: Ledger, run_id: str) -> bool:
 
 
 def is_cancelled(ledger: Ledger, run_id: str) -> bool:
-    """Whether a run is not to be trained."""
+    """Return whether a run is cancelled."""
     return os.path.lexists(ledger.folder / "runs" / run_id / _NAME)

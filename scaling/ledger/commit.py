@@ -1,4 +1,4 @@
-"""Ledger: every attempt of a sweep, and the protocol by which one of them comes to count.
+"""Ledger: every attempt of a sweep, and the protocol by which one attempt of each run counts.
 
     results/<sweep>/
       sweep.yaml  sweep.json         what was asked last; name and corpus, fixed for good
@@ -12,7 +12,7 @@
 An attempt commits by flushing the files its result rests on, writing the sealed result into its
 own folder and linking it to `result.json`. The link is exclusive, so of any number of racing
 attempts (retries, orphans of a dead driver, a second driver) exactly one result counts; the
-others learn whose. Whether a run is finished is read from these files, never stored beside them.
+others learn whose. Whether a run is finished follows from these files and is never stored.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Ledger:
 
     @staticmethod
     def create(folder: Path, *, name: str, corpus: CorpusFacts, sweep_yaml: str) -> Ledger:
-        """The ledger in `folder`, made if there is none; `sweep.yaml` is replaced if it changed.
+        """Open the ledger in `folder`, or make one; `sweep.yaml` is replaced if it changed.
 
         Raises:
             UsageError: The folder holds runs on another corpus.
@@ -111,7 +111,7 @@ class Ledger:
 
     @staticmethod
     def open(folder: Path) -> Ledger:
-        """The ledger in `folder`, without changing it.
+        """Open the ledger in `folder` without changing it.
 
         Raises:
             UsageError: There is none.
@@ -154,7 +154,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the sweep for one driver; the kernel gives it back when the process dies.
+        """Lock the sweep for one driver; the kernel releases the lock when the process dies.
 
         Raises:
             LockedError: At once, naming who holds it.
@@ -185,9 +185,9 @@ class Ledger:
         return max((_attempt_order(name)[0] for name in named), default=0)
 
     def advance_term(self) -> int:
-        """Begin a new term: attempts of every older one stop at their next look (≤ 0.2 s).
+        """Begin a new term: attempts of every older term stop at their next look (≤ 0.2 s).
 
-        A driver begins one when it starts, and ends its own by beginning another.
+        A driver begins a term when it starts, and ends it by beginning another.
         """
         term = self.read_term() + 1
         write_durably(self.folder / "term", f"{term}\n".encode())
@@ -197,11 +197,11 @@ class Ledger:
     # --- attempts -----------------------------------------------------------------------------
 
     def name_attempt(self, run_id: str, *, term: int) -> str:
-        """A name no attempt of this run has had."""
+        """Return a name that no attempt of this run has had."""
         return f"{term}-{len(self.list_attempts(run_id)) + 1}-{uuid.uuid4().hex[:8]}"
 
     def attempt_folder(self, run_id: str, attempt_id: str) -> Path:
-        """Where an attempt writes, and nobody else."""
+        """The folder of an attempt, which only that attempt writes to."""
         assert RUN_NAME.fullmatch(run_id), run_id
         assert ATTEMPT_NAME.fullmatch(attempt_id), attempt_id
         return self.folder / "runs" / run_id / "attempts" / attempt_id
@@ -224,7 +224,7 @@ class Ledger:
         return path
 
     def list_runs(self) -> tuple[str, ...]:
-        """Runs that have a folder, finished or not, in order of name; what is a link has none."""
+        """Runs that have a folder, finished or not, in order of name; links are ignored."""
         return tuple(self._run_ids())
 
     def list_attempts(self, run_id: str) -> tuple[str, ...]:
@@ -244,7 +244,7 @@ class Ledger:
     # --- committing ---------------------------------------------------------------------------
 
     def commit(self, run: RunSpec, attempt_id: str, measured: Measurement) -> RunResult:
-        """Make what an attempt measured the result of its run, if it is the first.
+        """Make an attempt's measurement the result of its run, if it is the first.
 
         Returns:
             The result that counts: this attempt's, or the winner's.
@@ -291,12 +291,12 @@ class Ledger:
         faults.reach("failure.written")
 
     def read_failure(self, run_id: str, attempt_id: str) -> Failure | None:
-        """Why an attempt failed; None if it did not say (it runs, was killed, or committed)."""
+        """Why an attempt failed; None if not recorded (it runs, was killed, or committed)."""
         failure = self._read_sign(Failure, run_id, attempt_id, FAILURE_FILE)
         return failure if isinstance(failure, Failure) else None
 
     def beat(self, run_id: str, attempt_id: str, heartbeat: Heartbeat) -> None:
-        """Replace an attempt's sign of life; advice only, so a full disk is not reported here."""
+        """Replace an attempt's heartbeat; it may be lost, so a full disk is not reported here."""
         path = self.attempt_folder(run_id, attempt_id) / HEARTBEAT_FILE
         document = json.dumps(dataclasses.asdict(heartbeat))
         with contextlib.suppress(OSError, EnvironmentFault):
@@ -304,12 +304,12 @@ class Ledger:
         faults.reach("heartbeat.written")
 
     def stop_beating(self, run_id: str, attempt_id: str) -> None:
-        """Take an attempt's sign of life away: it has ended."""
+        """Remove the heartbeat of an attempt that has ended."""
         with contextlib.suppress(OSError):
             (self.attempt_folder(run_id, attempt_id) / HEARTBEAT_FILE).unlink(missing_ok=True)
 
     def read_heartbeat(self, run_id: str, attempt_id: str) -> Heartbeat | None:
-        """Last sign of life of an attempt; None where there is none."""
+        """Last heartbeat of an attempt; None if there is none."""
         heartbeat = self._read_sign(Heartbeat, run_id, attempt_id, HEARTBEAT_FILE)
         return heartbeat if isinstance(heartbeat, Heartbeat) else None
 
@@ -324,7 +324,7 @@ class Ledger:
     # --- reading ------------------------------------------------------------------------------
 
     def has_result(self, run_id: str) -> bool:
-        """Whether a run has a result, intact or not; it is not read."""
+        """Return whether a run has a result, intact or not, without reading it."""
         return os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE)
 
     def find_result(self, run_id: str, *, check: Check = "result") -> RunResult | None:
@@ -356,10 +356,10 @@ class Ledger:
         return result, digest
 
     def read_results(self, *, check: Check = "curves") -> StoredResults:
-        """Every result of the ledger, intact ones apart from damaged ones.
+        """Read every result of the ledger, intact ones apart from damaged ones.
 
         Args:
-            check: What to hash beside the results themselves.
+            check: Which files to hash beside the results themselves.
         """
         results: dict[str, RunResult] = {}
         recorded: dict[str, RunResult] = {}
@@ -385,8 +385,8 @@ class Ledger:
         )
 
     def set_aside(self, run_id: str) -> Path:
-        """Take the result of a run out of the count, so that it is trained again; nothing is
-        deleted: the file stays beside its place under another name.
+        """Set the result of a run aside, so that it is trained again; nothing is deleted: the file
+        stays in its folder under another name.
 
         Raises:
             UsageError: The run has no result.
@@ -410,8 +410,8 @@ class Ledger:
         return aside
 
     def find_own_result(self, run_id: str, attempt_id: str) -> str | None:
-        """Digest of the result by which an attempt once won its run, as that attempt keeps it;
-        None where it did not win or its copy is damaged."""
+        """Digest of the result by which an attempt once won its run, from the attempt's own copy;
+        None if it did not win or its copy is damaged."""
         relative = f"runs/{run_id}/attempts/{attempt_id}/{RESULT_FILE}"
         try:
             document = read_document(self.folder, relative, limit=RESULT_LIMIT_BYTES)
@@ -420,14 +420,14 @@ class Ledger:
             return None
 
     def find_kept(self, run_id: str) -> str | None:
-        """The attempt that won a run and kept what is now missing: the run's result."""
+        """The attempt that won a run whose result is missing, and kept a copy of it."""
         if os.path.lexists(self.folder / "runs" / run_id / RESULT_FILE):
             return None
         attempts = self.list_attempts(run_id)
         return next((one for one in attempts if self.find_own_result(run_id, one)), None)
 
     def restore(self, run_id: str, attempt_id: str) -> None:
-        """Make the result that an attempt kept the result of its run again, unless it has one."""
+        """Restore a run's result from the copy that an attempt kept, unless the run has one."""
         own = self.attempt_folder(run_id, attempt_id) / RESULT_FILE
         link_exclusively(own, own.parent.parent.parent / RESULT_FILE)
         faults.reach("result.restored")
@@ -438,7 +438,7 @@ class Ledger:
         return read_result(document, run_id)
 
     def _check_files(self, result: RunResult, check: Check) -> None:
-        """Raises IntegrityError where a file that the result rests on is not what it was."""
+        """Raise IntegrityError if a file that the result rests on has changed."""
         if check == "result":
             return
         for name, stated in result.files.items():
@@ -456,7 +456,7 @@ class Ledger:
                 raise IntegrityError(f"it rests on {path}, which was changed or torn")
 
     def _run_ids(self, damaged: list[Damage] | None = None) -> Iterator[str]:
-        """Run folders in order of name; what is no run folder goes to `damaged`."""
+        """Yield run folders in order of name; anything else there goes to `damaged`."""
         runs = self.folder / "runs"
         if runs.is_symlink() or not runs.is_dir():
             if damaged is not None:
@@ -481,7 +481,7 @@ def _read_identity(folder: Path, document: Mapping[str, Any]) -> Ledger:
 
 
 def _check_links(folder: Path) -> None:
-    """Find out before hours of training that results cannot be committed here."""
+    """Verify before hours of training that results can be committed here."""
     probe = folder / f".probe-{uuid.uuid4().hex[:8]}"
     linked = probe.with_suffix(".linked")
     try:

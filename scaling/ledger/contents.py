@@ -1,8 +1,8 @@
-"""What a results folder holds: each of its files read once, checked, and handed on.
+"""The contents of a results folder: each of its files is read once and checked.
 
     sweep.json · sweep.yaml · runs/<run_id>/result.json and the curves it names · forecasts/*.json
 
-Nothing here parses the sweep file or plans: a stored fit is found again without either.
+Nothing here parses the sweep file or plans: finding a stored fit needs neither.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scaling.ledger.found import StoredResults
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """The files of a results folder.
+    """The checked files of a results folder.
 
     Attributes:
         ledger: Its name and its corpus.
@@ -35,8 +35,8 @@ class Contents:
 
     @property
     def fingerprint(self) -> str | None:
-        """SHA-256 over all that the folder's table of runs rests on: two folders with the same one
-        give the same table. None where something is damaged, which has to be said each time."""
+        """SHA-256 over all that the folder's table of runs rests on: equal values mean equal
+        tables. None if something is damaged, which must be reported each time."""
         if self.results.damaged or self.forecasts.damaged:
             return None
         rests_on = [
@@ -50,16 +50,16 @@ class Contents:
 
 
 def holds_sweep(folder: Path) -> bool:
-    """Whether a sweep was begun in this folder."""
+    """Return whether a sweep was begun in this folder."""
     return (folder / "sweep.json").is_file()
 
 
 def read_contents(folder: Path) -> Contents:
-    """The files of a results folder, which is not changed.
+    """Read the files of a results folder without changing it.
 
     Raises:
-        UsageError: It is no results folder.
-        IntegrityError: What identifies it is damaged.
+        UsageError: It is not a results folder.
+        IntegrityError: The file that identifies it is damaged.
     """
     ledger = Ledger.open(folder)
     return Contents(

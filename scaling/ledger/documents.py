@@ -1,9 +1,9 @@
-"""The bytes of a result: sealed with a digest when written, judged without trust when read.
+"""The bytes of a result: sealed with a digest when written, read without trusting them.
 
     {"schema_version": 1, "run_id": …, "run": {…}, "loss": …, …, "sha256": digest of all the rest}
 
-A results folder may come from a stranger: every field is checked for its type before anything
-uses it, the run_id is computed again from the run, and names of files stay inside the attempt.
+A results folder may come from a stranger: every field is checked for its type before it is used,
+the run_id is recomputed from the run, and file names cannot leave the attempt's folder.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def read_result(document: Mapping[str, Any], run_id: str) -> tuple[RunResult, st
     """The result in a document found in the folder of `run_id`, and its digest.
 
     Raises:
-        IntegrityError: Changed, malformed, not finite, or the result of another run.
+        IntegrityError: The document was changed, is malformed, has a number that is not finite, or
+            is the result of another run.
     """
     body, digest = open_document(document)
     if body.pop("run_id", None) != run_id:
@@ -46,10 +47,10 @@ def read_result(document: Mapping[str, Any], run_id: str) -> tuple[RunResult, st
 
 
 def check_file_name(name: str) -> None:
-    """A file an attempt may leave: one plain name, no folders.
+    """Verify the name of a file that an attempt leaves: one plain name, no folders.
 
     Raises:
-        IntegrityError: A separator, a leading dot, a control character, or too long.
+        IntegrityError: It has a separator, a leading dot or a control character, or is too long.
     """
     if not _FILE_NAME.fullmatch(name):
         raise IntegrityError(f"{name[:120]!r} is not a plain file name")

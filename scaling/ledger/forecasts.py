@@ -1,16 +1,16 @@
-"""Registered forecasts: what a fit said of a run before it was trained, and how that turned out.
+"""Registered forecasts: the prediction of a run before it was trained, and its outcome.
 
     results/<sweep>/forecasts/<date>-<first 12 hex digits of the digest>.json
 
 A forecast is a sealed document: its SHA-256 covers the prediction, the digest of the fit it rests
-on and the date, and is part of its name. It is written once and never replaced. Whether it came
-true is not stored but computed, from the result of the run that it names.
+on and the date, and is part of its name. It is written once and never replaced. Its outcome is not
+stored but computed from the result of the run that it names.
 
 The score of a forecast is the interval score of ln loss (smaller is better),
 
     (u − l) + 2/a · max(0, l − x, x − u),   a = 1 − level,
 
-which rewards narrow intervals and charges for every miss. Source: Gneiting & Raftery 2007,
+which rewards narrow intervals and penalises every miss. Source: Gneiting & Raftery 2007,
 doi:10.1198/016214506000001437, eq. 43. A forecast whose run ended before it was registered is
 shown and not scored.
 """
@@ -50,22 +50,22 @@ _NAME = re.compile(r"\d{4}-\d{2}-\d{2}-([0-9a-f]{12})\.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """What was said of one run.
+    """The forecast of one run.
 
     Attributes:
-        created: When, ISO 8601, UTC.
-        budget: The FLOPs that were asked about; the run's are those of a whole number of steps.
-        run: The run that is forecast: the nearest shape that can be built, at the sweep's recipe.
+        created: Time of registration, ISO 8601, UTC.
+        budget: The FLOPs asked for; the run's own are those of a whole number of steps.
+        run: The forecast run: the nearest shape that can be built, with the sweep's recipe.
         params: Its N under `count`.
         count: How the fit counted N.
-        loss: Predicted [nats/token].
+        loss: Predicted loss [nats/token].
         low, high, level: Interval of one new run.
-        law: Family behind it.
+        law: Family of the law.
         fit_status: Status of the fit.
         fit_digest: SHA-256 of the fit: law, frontier, checks.
-        table_digest: SHA-256 of the rows it rests on.
-        fitted_runs: How many.
-        largest_flops: The largest C among them.
+        table_digest: SHA-256 of the fitted rows.
+        fitted_runs: Number of fitted runs.
+        largest_flops: Largest fitted C [FLOPs].
         version: Version of this program.
     """
 
@@ -89,7 +89,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegisteredForecast:
-    """A forecast as it lies in the folder: its file's name, the SHA-256 in it."""
+    """A stored forecast: its file's name and the SHA-256 in it."""
 
     name: str
     digest: str
@@ -98,7 +98,7 @@ class RegisteredForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DamagedForecast:
-    """A file that is not what was written, relative to the results folder, and why."""
+    """A damaged file, relative to the results folder, and what is wrong with it."""
 
     path: str
     what: str
@@ -109,7 +109,7 @@ class DamagedForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredForecasts:
-    """Every forecast of a folder, oldest first, and what is no forecast any more."""
+    """Every forecast of a folder, oldest first, and the damaged files."""
 
     forecasts: tuple[RegisteredForecast, ...]
     damaged: tuple[DamagedForecast, ...]
@@ -117,13 +117,13 @@ class StoredForecasts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForecastOutcome:
-    """A forecast and what the run reached.
+    """A forecast and the result of its run.
 
     Attributes:
         registered: The forecast.
         status: Status of its run; None: not trained yet.
-        measured: Loss [nats/token]; None without one.
-        late: The run had ended before the forecast was made.
+        measured: Measured loss [nats/token]; None without one.
+        late: Whether the run had ended before the forecast was made.
         error: ln measured − ln predicted; None without a finished run.
         inside: Whether the interval held it.
         interval_score: Interval score of ln loss.
@@ -144,11 +144,11 @@ class ForecastRecord:
 
     Attributes:
         outcomes: Oldest first.
-        scored: How many have a score.
-        covered: How many of those intervals held the outcome.
-        mean_interval_score, mean_abs_error, bias: In ln loss; None if none is scored. A positive
-            bias: runs ended higher than forecast.
-        damaged: Files that are not what was written.
+        scored: Number of forecasts with a score.
+        covered: Number of those whose interval held the outcome.
+        mean_interval_score, mean_abs_error, bias: In ln loss; None if none is scored. With a
+            positive bias, runs ended higher than forecast.
+        damaged: Damaged files.
     """
 
     outcomes: tuple[ForecastOutcome, ...]
@@ -161,10 +161,10 @@ class ForecastRecord:
 
 
 def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
-    """Write a forecast under a name of its own; nothing that is there is ever replaced.
+    """Write a forecast under a unique name; no existing file is ever replaced.
 
     Raises:
-        EnvironmentFault: The folder cannot be written, or knows no hard links.
+        EnvironmentFault: The folder cannot be written, or has no hard links.
         IntegrityError: There is a file or a link in its place.
     """
     data = seal_document(dataclasses.asdict(forecast))
@@ -177,14 +177,14 @@ def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
 def write_sealed(
     folder: Path, home: str, data: bytes, *, created: str, name: str | None = None
 ) -> tuple[str, bool]:
-    """Write a sealed document to folder/home, under the name of its date and digest or the given
-    one; nothing that is there is ever replaced.
+    """Write a sealed document to folder/home, named by its date and digest or by the given name; no
+    existing file is ever replaced.
 
     Returns:
         Its name, and whether this call made it.
 
     Raises:
-        EnvironmentFault: The folder cannot be written, or knows no hard links.
+        EnvironmentFault: The folder cannot be written, or has no hard links.
         IntegrityError: There is a link in its place.
     """
     refuse_links(folder, home)
@@ -202,7 +202,7 @@ def write_sealed(
 
 
 def read_forecasts(folder: Path) -> StoredForecasts:
-    """Every forecast of a results folder."""
+    """Read every forecast of a results folder."""
     home = folder / FOLDER
     if home.is_symlink() or not home.is_dir():
         lost = DamagedForecast(path=FOLDER, what="is a link, or no folder")
@@ -221,7 +221,7 @@ def read_forecasts(folder: Path) -> StoredForecasts:
 
 
 def judge_forecasts(stored: StoredForecasts, results: Mapping[str, RunResult]) -> ForecastRecord:
-    """Each forecast beside the result of its run, and their score."""
+    """Compare each forecast with the result of its run, and score them."""
     outcomes = tuple(_judge(one, results.get(one.forecast.run.run_id)) for one in stored.forecasts)
     scored = [
         (one.interval_score, one.error, one.inside)
@@ -241,7 +241,7 @@ def judge_forecasts(stored: StoredForecasts, results: Mapping[str, RunResult]) -
 
 
 def score_interval(value: float, low: float, high: float, level: float) -> float:
-    """Gneiting and Raftery's interval score; see the module's docstring."""
+    """Gneiting and Raftery's interval score, as in the module's docstring."""
     return (high - low) + 2.0 / (1.0 - level) * max(0.0, low - value, value - high)
 
 

@@ -1,4 +1,4 @@
-"""What reading a ledger finds: results, and what is damaged."""
+"""Findings of reading a ledger: intact results, and damaged ones."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Damage:
     """A result that must not be used.
 
     Attributes:
-        path: Relative to the results folder.
+        path: Its path relative to the results folder.
         what: What is wrong, one line.
-        run_id: The run it was the result of; None where that cannot be told.
+        run_id: The run it was the result of; None if unknown.
     """
 
     path: str
@@ -30,14 +30,14 @@ class Damage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResults:
-    """Everything that counts in a ledger, and what would if it were intact.
+    """All results of a ledger, intact and damaged.
 
     Attributes:
-        results: run_id -> result; only intact ones.
+        results: run_id -> result, intact ones only.
         digests: run_id -> SHA-256 of that result.
         damaged: Results that were left out.
-        recorded: The results, and those that are left out only because a file they rest on is
-            damaged: they still say which run was trained, and to what loss.
+        recorded: The intact results, and those left out only because a file they rest on is
+            damaged: they still state which run was trained, and to what loss.
     """
 
     results: Mapping[str, RunResult]

@@ -1,19 +1,19 @@
-"""What must hold of a results folder, checked file by file; what can be derived is made anew.
+"""Invariants of a results folder, checked file by file; a repair rebuilds what can be derived.
 
     result      every result hashes clean, down to the weights it rests on (which a copy of the
-                folder may leave out), and is of its folder
+                folder may leave out), and belongs to its folder
     duplicate   a run has one result: no other beside it, and none that differs from its winner's
-    index       the index is what the results give
+    index       the index matches the results
     lost        no run that the index names, or that an attempt once won, is without a result
     curve       steps of a training curve increase evenly, without gaps, to the last one
     forecast    every registered forecast hashes clean, and is named by date and digest
-    probe       every value of a probe hashes clean, and is of its run's result
+    probe       every value of a probe hashes clean, and belongs to its run's result
     stray       no temporary file is left of a process that is gone
     process     no process of an older term is alive on this machine
 
-Results, duplicates, curves, forecasts and probes are damage, and so is what is lost unless its
-attempt kept it. The rest is put right by the next run or by a repair. While a driver is at work the
-index lags behind and temporary files are its own: both are looked at when it has ended.
+Broken results, duplicates, curves, forecasts and probes are damage, and so is a lost result unless
+its attempt kept a copy. The next run or a repair fixes the rest. While a driver is running the
+index lags behind and temporary files are its own, so both are checked only after it has ended.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ _CURVE_LIMIT_BYTES = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that does not hold.
+    """One violation of an invariant.
 
     Attributes:
-        kind: Which rule it breaks.
-        path: Relative to the results folder.
+        kind: The rule that is broken.
+        path: The path relative to the results folder.
         what: What is wrong, one line.
-        repaired: It was put right by this call.
+        repaired: Whether this call repaired it.
     """
 
     kind: FindingKind
@@ -77,14 +77,14 @@ def verify(
 
     Args:
         ledger: The folder to check.
-        cells: The current plan's, for role and budget in the index.
-        repair: Put lost results back that their attempt kept, rebuild the index, remove stray
-            files. Damaged results stay as they are: `Ledger.set_aside` takes one out so that it
+        cells: Cells of the current plan, for role and budget in the index.
+        repair: Restore lost results that their attempt kept, rebuild the index, remove stray
+            files. Damaged results stay as they are: `Ledger.set_aside` removes one so that the run
             is trained again.
 
     Raises:
-        LockedError: To repair, while a driver is at work.
-        EnvironmentFault: To repair, on a full or read-only disk.
+        LockedError: A repair was asked for while a driver is running.
+        EnvironmentFault: A repair was asked for on a full or read-only disk.
     """
     with ledger.lock() if repair else contextlib.nullcontext():
         lost = list(_check_kept(ledger, repair))
@@ -107,7 +107,7 @@ def verify(
 
 
 def _check_kept(ledger: Ledger, repair: bool) -> Iterator[Finding]:
-    """Runs without a result, one of whose attempts won."""
+    """Find runs without a result although one of their attempts won."""
     for run_id in ledger.list_runs():
         attempt_id = ledger.find_kept(run_id)
         if attempt_id is None:
@@ -169,7 +169,7 @@ def _read_curve_fault(root: Path, path: str, result: RunResult) -> str | None:
 
 
 def _check_probes(ledger: Ledger, stored: StoredResults, repair: bool) -> Iterator[Finding]:
-    """A repair takes a damaged value out of the way: the next run measures it again."""
+    """Find damaged values; a repair moves them aside, and the next run measures them again."""
     for one in read_probes(ledger, stored.results).damaged:
         path = ledger.folder / one.path
         repaired = repair and os.path.lexists(path)
@@ -221,7 +221,7 @@ def _check_index(
 
 
 def _is_older(text: str, wanted: str) -> bool:
-    """Whether an index lacks columns that this version writes, and no cell of the others."""
+    """Return whether an index only lacks columns that this version writes."""
     try:
         read, (all_names, *all_rows) = (
             list(csv.reader(io.StringIO(one))) for one in (text, wanted)
@@ -266,7 +266,7 @@ def _check_processes(ledger: Ledger) -> Iterator[Finding]:
 
 
 def list_orphans(ledger: Ledger) -> Iterator[tuple[str, Heartbeat]]:
-    """Attempts of older terms whose process lives on this machine, and their sign of life."""
+    """Attempts of older terms whose process is alive on this machine, and their heartbeat."""
     term, host = ledger.read_term(), socket.gethostname()
     attempts = (
         (run, attempt) for run in ledger.list_runs() for attempt in ledger.list_attempts(run)

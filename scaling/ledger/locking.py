@@ -1,4 +1,4 @@
-"""One driver at a time: the lock of a results folder, and who holds it."""
+"""The lock of a results folder, which admits one driver at a time, and its holder."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _HOLDER_LIMIT_BYTES = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """The driver of a sweep, as it said itself when it took the lock.
+    """The driver of a sweep, as it described itself when it took the lock.
 
     Attributes:
         pid, started: The process; `started` [s since the epoch] tells it from a later one.
-        host: Where it runs.
+        host: Host it runs on.
         since: When it took the lock, ISO 8601 in UTC.
     """
 
@@ -43,7 +43,7 @@ class Holder:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Hold `folder` for one driver; the kernel gives it back when the process dies.
+    """Lock `folder` for one driver; the kernel releases the lock when the process dies.
 
     Raises:
         LockedError: At once, naming who holds it.
@@ -69,11 +69,11 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
 
 def refuse_driven(folder: Path) -> None:
-    """Find out before anything is prepared whether another driver holds `folder`, if there is one.
-    Nothing is kept: who goes on takes the lock with `hold_folder`.
+    """Raise before any preparation if another driver holds `folder`, if that exists. This takes no
+    lock: `hold_folder` does that.
 
     Raises:
-        LockedError: Naming who holds it.
+        LockedError: Another driver holds it; the message names it.
         EnvironmentFault: The folder cannot be written or does not support locks.
     """
     if (folder / ".lock").exists():
@@ -99,8 +99,8 @@ def _take_lock(folder: Path) -> FileLock:
 
 
 def find_holder(folder: Path) -> Holder | None:
-    """Who drives the sweep, as far as can be told without taking the lock: None for nobody, and
-    for a process of this host that is gone; on another host one counts as alive."""
+    """The driver of the sweep, as far as can be told without taking the lock; None if there is none
+    or its process on this host is gone. On another host it counts as alive."""
     holder = _read_holder(folder)
     if holder is None:
         return None
@@ -109,7 +109,7 @@ def find_holder(folder: Path) -> Holder | None:
 
 
 def is_alive(pid: int, started: float) -> bool:
-    """The process that had this pid and start time [s since the epoch] is running here."""
+    """True if the process with this pid and start time [s since the epoch] is running here."""
     try:
         process = psutil.Process(pid)
         # Start times are rounded to clock ticks of 10 ms.

@@ -1,11 +1,10 @@
-"""Where measured throughputs are kept: results/.cache/throughput/<key>.json.
+"""The cache of measured throughputs: results/.cache/throughput/<key>.json.
 
     key = SHA-256 of processor or GPU · torch · Python · family of shapes · trainer's source ·
           engine · precision
 
-so that another machine, another torch or a faster trainer is measured anew, and nothing has to be
-thrown away by hand. Configurations are added as plans ask for them. A file that is damaged is as
-good as none.
+so that another machine, another torch or a faster trainer is measured again, and nothing has to be
+deleted by hand. Configurations are added as plans need them. A damaged file counts as missing.
 """
 
 from __future__ import annotations
@@ -31,15 +30,15 @@ _TRAINER = ("training", "sweep/families")  # folders of the trainer's source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a throughput holds for.
+    """The machine and software that a throughput holds for.
 
     Attributes:
-        processor: Model name; a GPU's where runs are computed on one.
+        processor: Model name of the processor, or of the GPU if runs are computed on one.
         torch, python: Versions.
         family: Name of the family and the settings of its ladder.
         trainer: Digest of the trainer's source.
-        engine: Which of its engines the environment asks for; empty: the trainer's choice.
-        precision: Precision of products; `auto` where that is what is to be found out.
+        engine: Engine that the environment asks for; empty: the trainer's choice.
+        precision: Precision of products; `auto` if the measurement has to find it out.
     """
 
     processor: str
@@ -52,7 +51,7 @@ class Device:
 
     @property
     def sentence(self) -> str:
-        """For people."""
+        """A description for people."""
         return f"{self.processor}, torch {self.torch}"
 
 
@@ -65,10 +64,10 @@ def find_device(
     precision: str = "float32",
     gpu: str | None = None,
 ) -> Device:
-    """This machine, for one family of shapes; torch is not imported.
+    """Describe this machine for one family of shapes, without importing torch.
 
     Args:
-        family, vocab_size, seq_len, settings: What the ladder of shapes follows from.
+        family, vocab_size, seq_len, settings: What determines the ladder of shapes.
         precision: Precision of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
@@ -93,10 +92,10 @@ def find_device(
 
 
 def read_throughput(results: Path, device: Device) -> Throughput | None:
-    """What was measured of `device`; None if nothing was, or it cannot be used.
+    """The throughput measured on `device`; None if there is none, or it cannot be used.
 
     Args:
-        results: The folder in which sweeps' results and .cache/ lie.
+        results: The folder that holds sweeps' results and .cache/.
     """
     try:
         document = read_document(
@@ -112,7 +111,7 @@ def read_throughput(results: Path, device: Device) -> Throughput | None:
 
 
 def write_throughput(results: Path, device: Device, throughput: Throughput) -> None:
-    """Keep what was measured.
+    """Store a measured throughput.
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
@@ -125,14 +124,14 @@ def write_throughput(results: Path, device: Device, throughput: Throughput) -> N
 
 
 def join_points(old: Throughput | None, new: Throughput) -> Throughput:
-    """The new measurement, with what only the old one knows."""
+    """The new measurement, with the points that only the old one has."""
     fresh = {point.configuration for point in new.points}
     kept = [point for point in (old.points if old else ()) if point.configuration not in fresh]
     return dataclasses.replace(new, points=(*kept, *new.points))
 
 
 def key_device(device: Device) -> str:
-    """Name of what is kept for a device."""
+    """Name of the stored file for a device."""
     return hashlib.sha256(canonical_json(dataclasses.asdict(device))).hexdigest()[:16]
 
 

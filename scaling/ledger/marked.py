@@ -1,7 +1,7 @@
-"""Processes of somebody's own trainer, known by a variable that all of them inherit.
+"""Processes of a user's own trainer, found by an environment variable that all of them inherit.
 
-A trainer may start others, in sessions of their own and with no parent left; their environment
-names the attempt they were started for. Only this machine's, and this user's, are seen.
+A trainer may start processes with their own session and no parent left; their environment names
+the attempt they were started for. Only processes of this machine and this user are seen.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _LOOK_AGAIN_SECONDS = 0.05
 
 
 def name_mark(folder: Path, run_id: str = "", attempt_id: str = "") -> str:
-    """The value of the variable for an attempt; without one, what those of a folder begin with."""
+    """The value of the variable for an attempt, or the common prefix of those of a folder."""
     return "/".join([str(folder.absolute()), "", *([run_id, attempt_id] if run_id else [""])])
 
 
 def list_marked(mark: str, *, but: str | None = None) -> list[psutil.Process]:
-    """Living processes whose mark begins so, this one left out, and those whose begins as `but`."""
+    """Living processes with a mark beginning with `mark` and not with `but`, except this one."""
     found = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -41,11 +41,11 @@ def list_marked(mark: str, *, but: str | None = None) -> list[psutil.Process]:
 
 
 def end_marked(mark: str, *, but: str | None = None) -> list[str]:
-    """Kill them, and those they start meanwhile; their names.
+    """Kill marked processes, and those they start meanwhile; returns their names.
 
     Args:
-        mark: As their marks begin.
-        but: As the marks of those begin that stay.
+        mark: Prefix of the marks to kill.
+        but: Prefix of the marks to spare.
     """
     names: list[str] = []
     deadline = time.monotonic() + _GONE_SECONDS

@@ -11,8 +11,8 @@ from scaling.sweep.runspec import RunSpec
 
 
 def find_outdated(ledger: Ledger, cells: Sequence[Cell]) -> list[str]:
-    """Finished runs that differ from an unfinished planned one in the trainer alone (in
-    NUMERICS_VERSION, or in the files or version of somebody's own): it has changed since, and
+    """Finished runs that differ from an unfinished planned one only in the trainer
+    (NUMERICS_VERSION, or the files or version of a user's own trainer), which has changed since:
     running the plan would train them again."""
     results = ledger.read_results(check="result").results
     finished = {_key_without_version(result.run): run_id for run_id, result in results.items()}

@@ -1,10 +1,11 @@
-"""Values of probes: what was measured of a finished run beside its loss.
+"""Values of probes: quantities measured on a finished run beside its loss.
 
-    runs/<run_id>/probes/<name>-<version>.json             options as by default
-    runs/<run_id>/probes/<name>-<version>-<8 hex>.json     the digest of other ones
+    runs/<run_id>/probes/<name>-<version>.json             with default options
+    runs/<run_id>/probes/<name>-<version>-<8 hex>.json     with the digest of other options
 
 A value is a sealed document, committed by an exclusive link and never replaced. It names the
-attempt whose result it belongs to, so that it dies with that result. `result.json` knows of none.
+attempt whose result it belongs to, so it loses its validity with that result. `result.json` does
+not mention it.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ class ProbeValue:
     Attributes:
         run_id, attempt_id: The run, and the attempt whose result counts.
         name, version, unit, direction, bound: As in `sweep.probes.Probe`.
-        options: Those that are not by default, as JSON.
-        value, standard_error: In its unit; the error None where it is not known.
-        measured_at: ISO 8601, UTC.
-        curve: What the value sums up; None: nothing.
+        options: Options that differ from their default, as JSON.
+        value, standard_error: Value and error in its unit; the error is None if unknown.
+        measured_at: Time of measurement, ISO 8601, UTC.
+        curve: The curve that the value summarises; None if there is none.
     """
 
     run_id: str
@@ -72,13 +73,13 @@ class ProbeValue:
 
     @property
     def kind(self) -> tuple[str, int, str]:
-        """Equal for values that may be compared: name, version and options."""
+        """Name, version and options; equal for values that may be compared."""
         return self.name, self.version, self.file
 
 
 @dataclass(frozen=True, slots=True)
 class StoredProbes:
-    """Values by run_id, and what is damaged."""
+    """Values by run_id, and the damaged ones."""
 
     values: Mapping[str, tuple[ProbeValue, ...]]
     damaged: tuple[Damage, ...]
@@ -92,7 +93,7 @@ def commit_probe(
     standard_error: float | None,
     curve: ProbeCurve | None = None,
 ) -> bool:
-    """Store a value of a run, if it has none yet; whether this call did.
+    """Store a value of a run if it has none yet; returns whether this call did.
 
     Raises:
         IntegrityError: The value is not finite, or there is a link in the way.
@@ -126,7 +127,7 @@ def commit_probe(
 
 
 def read_probes(ledger: Ledger, results: Mapping[str, RunResult]) -> StoredProbes:
-    """Every value of the given results, intact ones apart from damaged ones."""
+    """Read every value of the given results, intact ones apart from damaged ones."""
     values: dict[str, tuple[ProbeValue, ...]] = {}
     damaged: list[Damage] = []
     for run_id, result in results.items():
@@ -145,8 +146,8 @@ def read_probes(ledger: Ledger, results: Mapping[str, RunResult]) -> StoredProbe
 def tabulate_probes(
     ledger: Ledger, results: Mapping[str, RunResult], rows: Sequence[str]
 ) -> tuple[Metric, ...]:
-    """The metrics of runs, in the order of their names; of several versions or options of a probe
-    those that were measured last.
+    """The metrics of runs, in the order of their names; for a probe with several versions or
+    options, those measured last.
 
     Args:
         ledger, results: Where the values are.
@@ -179,7 +180,7 @@ def tabulate_probes(
 
 
 def has_probe(ledger: Ledger, run_id: str, asked: AskedProbe) -> bool:
-    """Whether a run has a value of a probe, intact or not; it is not read."""
+    """Return whether a run has a value of a probe, intact or not, without reading it."""
     name = _name_file(asked.probe.name, asked.probe.version, _write_options(asked))
     return os.path.lexists(ledger.folder / "runs" / run_id / FOLDER / name)
 
@@ -188,7 +189,7 @@ def read_reported(ledger: Ledger, result: RunResult) -> dict[str, tuple[float, f
     """Value and standard error by name, as the trainer of a run reported them.
 
     Raises:
-        IntegrityError: The file is not what the result rests on, or holds something else.
+        IntegrityError: The file has changed since the result, or has another content.
     """
     if REPORTED_FILE not in result.files:
         return {}

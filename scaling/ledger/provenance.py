@@ -1,4 +1,4 @@
-"""What a run was computed with: versions of the software, the project's own source, the processor.
+"""Provenance of a run: versions of the software, the project's own source, the processor.
 
 Recorded with each result, so that a page can show the runs' versions and not those of the process
 that renders it. None of it enters a run_id or decides whether results compare (`numerics` does).
@@ -23,10 +23,10 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 @functools.cache
 def describe_versions() -> dict[str, str]:
-    """Name -> version of what computes in this process; what cannot be found out is left out.
+    """Name -> version of the software and processor of this process; unknown ones are left out.
 
-    `source` is the digest of this package's Python and C++ files: the same for two processes only
-    where they run the same code, whatever `commit` says of files changed since.
+    `source` is the digest of this package's Python and C++ files: two processes have the same one
+    only if they run the same code, whatever `commit` says about files changed since.
     """
     found = {
         "scaling": __version__,
@@ -62,8 +62,8 @@ def _digest_source() -> str:
 
 
 def _find_commit() -> str:
-    """Of the checkout that the package lies in, or that it was installed from; empty if neither is
-    known. Read from files: no git is started."""
+    """The commit of the checkout that contains the package, or that it was installed from; empty if
+    neither is known. It is read from files, without starting git."""
     try:
         return _read_head(_PACKAGE.parent) or _read_installed()
     except (OSError, ValueError, LookupError, TypeError):
@@ -93,7 +93,7 @@ def _read_head(checkout: Path) -> str:
 
 
 def _read_installed() -> str:
-    """What pip noted of a package that it fetched from a repository (PEP 610)."""
+    """The commit that pip noted for a package fetched from a repository (PEP 610)."""
     import importlib.metadata
 
     try:

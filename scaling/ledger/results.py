@@ -1,4 +1,4 @@
-"""RunResult: what one attempt measured."""
+"""RunResult: the measurements of one attempt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RunStatus = Literal["finished", "diverged"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """What one attempt measured.
+    """The measurements of one attempt.
 
     Attributes:
         run: The RunSpec that was trained.
@@ -28,7 +28,7 @@ class RunResult:
         bits_per_byte: The same loss in bits per byte of text.
         train_loss: Mean training loss over the last 5 % of the steps [nats/token].
         tokens, flops: Realised D and C (C as if trained from nothing).
-        flops_spent: FLOPs this attempt really spent (less, where a checkpoint was resumed).
+        flops_spent: FLOPs this attempt really spent (less if a checkpoint was resumed).
         unique_tokens, epochs: min(D, corpus) and D / corpus.
         seconds: Wall-clock time of training and evaluation in this attempt.
         finished_at: ISO 8601, UTC.
@@ -36,16 +36,16 @@ class RunResult:
         numerics: Fingerprint of what decides the last bits: torch, device, capability, threads,
             dtype.
         files: Every file of the attempt the result rests on -> its SHA-256.
-        tokens_per_second: Over the steps this attempt took; evaluation is not in it.
+        tokens_per_second: Rate over the steps this attempt took, without evaluation.
         mfu: Model FLOP/s of those steps over the measured peak of the device's matrix products.
         grad_norm: Mean gradient norm before clipping over the last 5 % of the steps.
         clipped: Share of the steps whose gradient was clipped.
-        clipped_after_warmup: The same of the steps after warmup: during it gradients are large in
-            every run, and their share of a short run is large whatever comes later.
+        clipped_after_warmup: Share among the steps after warmup. During warmup gradients are large
+            in every run, and warmup is a large part of a short run.
         versions: Software and processor it was computed with (`provenance.describe_versions`).
 
-    The last six are None in results of older versions, and but for `versions` where an attempt
-    took no step.
+    The last six are None in results of older versions and, except `versions`, if the attempt took
+    no step.
     """
 
     run: RunSpec
@@ -93,9 +93,9 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What a trainer hands back to the attempt that commits it; the fields mean what they mean in
-    RunResult. `files` names what the trainer left in the attempt's folder and the result rests
-    on (relative to that folder). `tokens` and `flops` are None where they are those of the run."""
+    """What a trainer returns to the attempt that commits it; fields are as in RunResult. `files`
+    names the files in the attempt's folder that the result rests on (relative to that folder).
+    `tokens` and `flops` are None if they equal those of the run."""
 
     status: RunStatus
     loss: float | None
@@ -119,12 +119,12 @@ class Measurement:
 
 
 class TrainerFault(ScalingError):
-    """Somebody's own trainer broke its promise.
+    """A user's own trainer broke its contract.
 
     Args:
-        what: How, in a line: equal where the same happens again.
+        what: How, in a line; equal if the same happens again.
         tail: Last lines of its log, for failed.json.
-        cause: Cause of the failure, as retries weigh it.
+        cause: Cause of the failure, for the retry policy.
     """
 
     def __init__(self, what: str, *, tail: str = "", cause: FailureCause = "exception") -> None:
@@ -135,4 +135,4 @@ class TrainerFault(ScalingError):
 
 
 class RunInterrupted(ScalingError):
-    """A trainer was asked to stop, has left a checkpoint in its attempt's folder, and stops."""
+    """A trainer was asked to stop and stops, after leaving a checkpoint in its attempt's folder."""

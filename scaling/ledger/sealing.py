@@ -1,4 +1,4 @@
-"""A result made ready to be committed: files on disk, digests, sealed bytes."""
+"""Preparation of a result for its commit: files on disk, digests, sealed bytes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from scaling.sweep.runspec import RunSpec
 
 
 def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
-    """The digest of each file that a result rests on, after it is on the disk.
+    """Flush each file that a result rests on to the disk, and return its digest.
 
     Raises:
-        IntegrityError: One of them is not there, or its name is not plain.
+        IntegrityError: A file is missing, or its name is not plain.
     """
     files: dict[str, str] = {}
     for name in sorted(names):
@@ -40,7 +40,7 @@ def flush_files(attempt: Path, names: Sequence[str]) -> dict[str, str]:
 def make_result(
     run: RunSpec, attempt_id: str, measured: Measurement, files: Mapping[str, str]
 ) -> RunResult:
-    """The result that is committed: what was measured, of which run, resting on which files."""
+    """Make the result to commit from a run, its measurements and the files it rests on."""
     taken = {field.name: getattr(measured, field.name) for field in dataclasses.fields(measured)}
     numerics = dict(measured.numerics)
     realised = {"tokens": measured.tokens or run.tokens, "flops": measured.flops or run.flops}
@@ -54,7 +54,7 @@ def make_result(
 
 
 def seal_result(result: RunResult) -> bytes:
-    """The stored bytes, proven to be read back as intact."""
+    """The bytes to store, verified to be read back as intact."""
     try:
         sealed = seal_document(result.to_json())
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Signs of life and death that an attempt leaves in its folder: heartbeat and failed.json."""
+"""The heartbeat and failed.json that an attempt leaves in its folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LINE_LIMIT, _TRACEBACK_LIMIT, _MESSAGE_LIMIT = 160, 1_900, 1_500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why an attempt failed, as `failed.json` holds it."""
+    """Why an attempt failed, as stored in `failed.json`."""
 
     attempt_id: str
     cause: FailureCause
@@ -39,7 +39,7 @@ class Failure:
 
     @property
     def signature(self) -> str:
-        """Equal for the same exception raised again."""
+        """A text that is equal if the same exception is raised again."""
         return f"{self.kind}: {self.message}"
 
 
@@ -52,10 +52,10 @@ class Heartbeat:
             with the same pid.
         tokens: Tokens trained on so far, those before a resumed checkpoint included.
         loss: Latest training loss [nats/token]; None before the first.
-        seconds: Since the attempt began.
-        tokens_per_second: Since its first step here; None before it is known.
+        seconds: Seconds since the attempt began.
+        tokens_per_second: Rate since its first step here; None until known.
         at: When it was written [s since the epoch, by the clock of that host].
-        node: Node of the cluster, as its executor names it; None where there is none.
+        node: Node of the cluster, as its executor names it; None without a cluster.
     """
 
     host: str

@@ -1,4 +1,4 @@
-"""How fast a sweep's runs were trained: FLOP/s of one run, over all that finished."""
+"""Speed at which a sweep's runs were trained: FLOP/s of one run, over all finished runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def measure_speed(ledger: Ledger) -> float:
     """Training FLOPs that runs spent over the seconds they took, evaluation included [FLOP/s].
 
     Raises:
-        UsageError: Nothing of any length was trained.
+        UsageError: No run of any length was trained.
     """
     results = ledger.read_results(check="result").results.values()
     seconds = sum(one.seconds for one in results)
@@ -23,7 +23,7 @@ def measure_speed(ledger: Ledger) -> float:
 
 
 def name_machine(ledger: Ledger) -> str:
-    """What trained the runs, e.g. `cpu (AVX512), one run`."""
+    """The device that trained the runs, e.g. `cpu (AVX512), one run`."""
 
     def describe(result: RunResult) -> str:
         device, capability = (result.numerics.get(key, "") for key in ("device", "capability"))

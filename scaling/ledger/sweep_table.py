@@ -1,7 +1,7 @@
 """Results as rows: the RunTable of the current plan's cells, and index/runs.csv.
 
-The table holds the cells of the plan that is asked about, in its order, and nothing else: runs
-that the ledger has from earlier plans are named in `notes`. Replicates share the bootstrap group
+The table holds the cells of the given plan, in its order, and nothing else: runs that the ledger
+has from earlier plans are named in `notes`. Replicates share the bootstrap group
 of their configuration (shape and tokens), runs with one trunk that of the trunk. The index holds
 every result, in order of run_id, so that the same results always give the same bytes.
 """
@@ -66,13 +66,13 @@ def tabulate(
     """The finished, intact results of a plan's cells, ready to fit.
 
     Args:
-        ledger: Whose they are.
+        ledger: The ledger.
         stored: The ledger's results.
-        cells: The current plan's; a run named twice counts once.
+        cells: Cells of the current plan; a run named twice counts once.
         convention: How N is counted.
         cost: FLOPs per token as a function of N, kept in the table for the frontier.
-        head_flops: Whether C holds the head's products, as `cost` does; without them no row has
-            its declared budget, which is one that holds them.
+        head_flops: Whether C includes the head's products, as `cost` does; without them no row has
+            its declared budget, which includes them.
 
     Returns:
         One row per finished run in the plan's order; realised D and C; the declared budget.
@@ -119,10 +119,10 @@ def tabulate(
 
 
 def choose_rates(results: Sequence[RunResult]) -> tuple[list[RunResult], tuple[str, ...]]:
-    """Of each configuration (shape and tokens) the runs at the learning rate of the lowest loss,
-    with every seed of it; a note where a sweep tried several rates.
+    """The runs of each configuration (shape and tokens) at its best learning rate, with every seed,
+    and a note if a sweep tried several rates.
 
-    A minimum of noisy losses lies below the loss of its rate: alike in every cell that has as many.
+    The minimum of noisy losses is biased low, equally in all cells with equally many rates.
     """
     cells: dict[str, list[RunResult]] = {}
     for one in results:
@@ -157,14 +157,14 @@ def _count_flops(result: RunResult, head_flops: bool) -> int:
 
 
 def name_configuration(run: RunSpec) -> str:
-    """Equal for runs of one shape trained on equally many tokens, whatever their seed."""
+    """Name of a configuration; equal for runs of one shape and D, whatever the seed."""
     key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
     return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
 
 
 def _list_groups(runs: Sequence[RunSpec]) -> tuple[str, ...]:
-    """What shares noise: the runs of a trunk, which are one run up to their cooldowns; else the
-    replicates of a configuration, which share what the law misses there."""
+    """The group of each run that shares noise: the runs of a trunk, which are one run up to their
+    cooldowns; else the replicates of a configuration, which share the law's error there."""
     trunks = {
         run.run_id: trunk.prefix for trunk in list_trunks(runs).values() for run in trunk.runs
     }
@@ -174,7 +174,7 @@ def _list_groups(runs: Sequence[RunSpec]) -> tuple[str, ...]:
 def _list_brackets(
     stored: StoredResults, planned: Mapping[str, Cell], convention: CountConvention
 ) -> tuple[Bracket, ...]:
-    """The corners whose own run is finished, with what is there of other recipes."""
+    """The corners whose own run is finished, with the finished runs of other recipes there."""
     found: dict[str, dict[str, list[tuple[float, float | None]]]] = {}
     for run_id, cell in planned.items():
         if cell.varied is not None and run_id in stored.results:
@@ -200,8 +200,8 @@ def _list_brackets(
 
 
 def name_numerics(result: RunResult) -> str:
-    """What a run was computed with, in words. Instruction set and threads are left out: they decide
-    the last bits only, and their runs differ as two seeds do."""
+    """What a run was computed with, in words. Instruction set and threads are left out: they change
+    only the last bits, so that runs differ like two seeds."""
     if result.run.own is not None:
         return f"own trainer {result.run.own.version}".strip()
     known = [f"{key} {result.numerics[key]}" for key in _NUMERICS if key in result.numerics]
@@ -216,10 +216,10 @@ class IndexedRun:
         result: The run.
         role, budget: Its place in the current plan; None outside it.
         convention: How `N` is counted.
-        group: What it shares noise with.
+        group: Group that it shares noise with.
         varied: What a bracket run varies, of which run_id, by which factor.
         overlap, unigram_entropy: Overlap and unigram entropy of its corpus.
-        head_flops: Whether `C` holds the head's products.
+        head_flops: Whether `C` includes the head's products.
     """
 
     result: RunResult
@@ -233,7 +233,7 @@ class IndexedRun:
     head_flops: bool = True
 
     def to_row(self) -> dict[str, CellValue]:
-        """Column name -> value, in the order of the index; None where absent."""
+        """Column name -> value, in the order of the index; None if absent."""
         return {name: read(self) for name, read in _CELLS.items()}
 
     @property
@@ -300,21 +300,22 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
 
 
 def _name_family(shape: ModelShape) -> str | None:
-    """None of a model that a sweep file lists: its own trainer knows what it is."""
+    """Name of a shape's family; None for a model listed in a sweep file."""
     return None if shape.family == LISTED.name else shape.family
 
 
 def _estimate_rate(result: RunResult) -> float | None:
-    """Tokens per second of a result that does not state it, evaluation included."""
+    """Tokens per second, evaluation included, of a result that does not state it."""
     trained = result.tokens * result.flops_spent / result.flops
     return trained / result.seconds if result.seconds > 0 else None
 
 
 def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -> str:
-    """Every intact result as CSV, in order of run_id; text that a spreadsheet would run is
-    prefixed with an apostrophe, absent values are empty.
+    """Every intact result as CSV, in order of run_id; text that a spreadsheet would execute gets an
+    apostrophe in front, absent values are empty.
 
-    A fit of it is the fit of the folder (`index_rows`): a column for all that `tabulate` knows.
+    The index has a column for everything that `tabulate` knows, so that a fit of it equals the fit
+    of the folder (`index_rows`).
     """
     places: dict[str, Cell] = {}
     for cell in cells:  # a run named twice keeps its first place, as in `tabulate`

@@ -1,11 +1,11 @@
-"""Forecasts that rest on a table of runs: what a fit said of a run, and what it came to.
+"""Forecasts based on a table of runs: the prediction of a run, and its outcome.
 
     ROOT/forecasts/<stem of the table>/<date>-<12 hex digits>.json            the forecast
     ROOT/forecasts/<stem of the table>/<date>-<12 hex digits>.outcome.json    its outcome
 
-A table has no folder and its runs no shape, so N, D and C stand in place of a run, and the outcome
-is told, not found. Both are sealed documents of which the digest is checked when they are read;
-neither is ever replaced. The score is that of `forecasts`.
+A table has no folder and its runs have no shape, so N, D and C identify a run, and the user enters
+the outcome. Both are sealed documents whose digest is checked when they are read; neither is ever
+replaced. The score is that of `forecasts`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _OUTCOME = ".outcome.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableForecast:
-    """What was said of one run.
+    """The forecast of one run.
 
     Attributes:
-        created: When, ISO 8601, UTC.
+        created: Time of registration, ISO 8601, UTC.
         table, table_digest: File name, and SHA-256 of the rows that were fitted.
         params, tokens, flops: N, D and C of the run, counted as the table counts them.
-        loss: Predicted [nats/token; nats/byte of a table in bits per byte].
+        loss: Predicted loss [nats/token; nats/byte for a table in bits per byte].
         low, high, level: Interval of one new run.
         law, fit_status, fit_digest, fitted_runs, largest_flops: The fit that forecasts.
         version: Version of this program.
-        loss_unit: That of the table.
+        loss_unit: Unit of the table's losses.
     """
 
     created: str
@@ -67,7 +67,7 @@ class TableForecast:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableOutcome:
-    """What the run came to: when it was told, the forecast's SHA-256, the loss [nats/token]."""
+    """The outcome of a run: when it was entered, the forecast's SHA-256, the loss [nats/token]."""
 
     created: str
     forecast: str
@@ -76,11 +76,11 @@ class TableOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedForecast:
-    """A forecast as it lies in the folder, and its outcome where it has one.
+    """A stored forecast, and its outcome if it has one.
 
     Attributes:
         name, digest: Name of its file and the SHA-256 in it.
-        forecast, outcome: What they say.
+        forecast, outcome: The forecast, and its outcome or None.
         error: ln measured − ln predicted; None without an outcome.
         inside: Whether the interval held it.
         interval_score: Interval score of ln loss.
@@ -96,21 +96,21 @@ class JudgedForecast:
 
 
 def are_comparable(one: LossUnit, other: LossUnit) -> bool:
-    """Whether losses of the two units are both per token, or both per byte."""
+    """Return whether losses of the two units are both per token, or both per byte."""
     return (one == "bpb") == (other == "bpb")
 
 
 def name_home(table: Path) -> str:
-    """Where a table's forecasts lie below the root."""
+    """The folder of a table's forecasts, relative to the root."""
     stem = re.sub(r"[^\w.-]", "_", table.name.split(".")[0]) or "table"
     return f"{FOLDER}/{stem}"
 
 
 def register(root: Path, table: Path, forecast: TableForecast) -> str:
-    """Write a forecast; the name of its file.
+    """Write a forecast and return the name of its file.
 
     Raises:
-        EnvironmentFault, IntegrityError: See `write_sealed`.
+        EnvironmentFault, IntegrityError: As for `write_sealed`.
     """
     data = seal_document(dataclasses.asdict(forecast))
     return write_sealed(root, name_home(table), data, created=forecast.created)[0]
@@ -120,7 +120,7 @@ def tell_outcome(root: Path, table: Path, outcome: TableOutcome, *, name: str) -
     """Write the outcome beside the forecast of that file name.
 
     Raises:
-        UsageError: It has an outcome already.
+        UsageError: The forecast has an outcome already.
     """
     home = name_home(table)
     data = seal_document(dataclasses.asdict(outcome))
@@ -132,7 +132,7 @@ def tell_outcome(root: Path, table: Path, outcome: TableOutcome, *, name: str) -
 
 
 def read_judged(root: Path, table: Path) -> tuple[list[JudgedForecast], list[str]]:
-    """Every forecast of a table, oldest first, and sentences about files that are damaged."""
+    """Every forecast of a table, oldest first, and sentences about damaged files."""
     home = name_home(table)
     folder = root / home
     if folder.is_symlink() or not folder.is_dir():
@@ -160,7 +160,7 @@ def read_judged(root: Path, table: Path) -> tuple[list[JudgedForecast], list[str
 def describe_judged(
     found: list[JudgedForecast], damaged: list[str], scale: LossScale = NATS
 ) -> dict[str, Any]:
-    """The JSON of `scaling forecast TABLE`; losses in a unit, scores of ln nats."""
+    """The JSON of `scaling forecast TABLE`; losses in the unit of `scale`, scores of ln nats."""
     scored = [one for one in found if one.interval_score is not None]
     return {
         **scale.to_contract(),

@@ -1,10 +1,10 @@
-"""What the processes of one attempt on several nodes tell each other: files in its folder.
+"""Communication among the processes of one attempt on several nodes, by files in its folder.
 
-    nodes/rendezvous.json   by node 0: where its process listens; the others start once it is there
-    nodes/<rank>.json       by each other node, or by the driver where its worker died: how it ended
-    nodes/stop              by node 0 or the driver: the others are asked to end
+    nodes/rendezvous.json   by node 0: where its process listens; the others start once it exists
+    nodes/<rank>.json       by each other node, or by the driver if its worker died: how it ended
+    nodes/stop              by node 0 or the driver: asks the others to end
 
-Results lie on a file system that every node sees, so nothing else has to connect the workers.
+Results are on a file system that every node sees, so the workers need no other connection.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendezvous:
-    """Where the processes of an attempt meet, and which of them one is.
+    """The meeting point of an attempt's processes, and the rank of this one.
 
     Attributes:
         address, port: Address and port of node 0; the port was free there when it was chosen.
-        nodes: How many there are.
-        rank: This one.
+        nodes: Number of nodes.
+        rank: Rank of this node.
     """
 
     address: str
@@ -45,7 +45,7 @@ class Rendezvous:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a trainer's environment says of it."""
+        """The environment variables that tell a trainer about it."""
         return {
             "MASTER_ADDR": self.address,
             "MASTER_PORT": str(self.port),
@@ -55,7 +55,7 @@ class Rendezvous:
 
     @property
     def placeholders(self) -> dict[str, object]:
-        """The same in the words of a command."""
+        """The values of the placeholders in a command."""
         return {
             "master_addr": self.address,
             "master_port": self.port,
@@ -69,8 +69,8 @@ class NodeEnd:
     """How a trainer ended on one node.
 
     Attributes:
-        why: What it did wrong; empty: nothing, or it was asked to end.
-        cause: What that means for the run.
+        why: What went wrong; empty if nothing did, or if it was asked to end.
+        cause: Cause of the failure, for the retry policy.
         tail: Last lines that it printed.
     """
 
@@ -83,15 +83,15 @@ class Team:
     """The files of one attempt, as each of its workers and the driver see them.
 
     Args:
-        attempt: Its folder.
-        nodes: How many take part.
+        attempt: Folder of the attempt.
+        nodes: Number of nodes that take part.
     """
 
     def __init__(self, attempt: Path, nodes: int) -> None:
         self._folder, self.nodes = attempt / _FOLDER, nodes
 
     def open(self, address: str) -> Rendezvous:
-        """Choose the port, as node 0, and let the others begin."""
+        """As node 0, choose the port and let the others begin."""
         with socket.socket() as chosen:
             chosen.bind(("", 0))
             found = Rendezvous(address=address, port=chosen.getsockname()[1], nodes=self.nodes)
@@ -101,11 +101,11 @@ class Team:
         return found
 
     def join(self, rank: int, look: Callable[[], bool]) -> Rendezvous | None:
-        """Wait, as another node, until the first has begun; None where none of it is wanted.
+        """As another node, wait until the first has begun; None if told to stop.
 
         Args:
-            rank: Which node this is.
-            look: Called now and then; returns whether to wait no longer.
+            rank: Rank of this node.
+            look: Called now and then; returns whether to stop waiting.
         """
         while not look() and not self.is_stopped():
             if (given := self._read(_RENDEZVOUS)) is not None:
@@ -120,25 +120,25 @@ class Team:
                 (self._folder / _STOP).touch()
 
     def is_stopped(self) -> bool:
-        """Whether the others are asked to end."""
+        """Return whether the others were asked to end."""
         return (self._folder / _STOP).exists()
 
     def tell(self, rank: int, end: NodeEnd) -> None:
-        """How it ended there, if the attempt has begun; what a node said of itself stands."""
+        """Record how a node ended, if the attempt has begun; keeps an existing record."""
         if self._folder.is_dir() and self._read(f"{rank}.json") is None:
             self._write(f"{rank}.json", dataclasses.asdict(end))
 
     def list_ends(self) -> dict[int, NodeEnd]:
-        """By rank, of the other nodes that have ended."""
+        """How the other nodes that have ended did so, by rank."""
         said = {rank: self._read(f"{rank}.json") for rank in range(1, self.nodes)}
         return {rank: NodeEnd(**end) for rank, end in said.items() if end is not None}
 
     def has_failed(self) -> bool:
-        """Whether one of the other nodes ended in a way that leaves nothing to wait for."""
+        """Return whether another node failed, so that waiting is pointless."""
         return any(end.why for end in self.list_ends().values())
 
     def wait_for_ends(self, seconds: float) -> bool:
-        """Wait for the other nodes; whether all have ended."""
+        """Wait for the other nodes; returns whether all have ended."""
         deadline = time.monotonic() + seconds
         while len(self.list_ends()) < self.nodes - 1:
             if time.monotonic() > deadline:

@@ -1,8 +1,8 @@
-"""Somebody's own trainer in a results folder: its files as they were when runs were begun.
+"""A user's own trainer in a results folder: its files as they were when runs were begun.
 
-trainer.json             which of them is current: {"code": digest}
-trainer/<16 hex>/...      the files of one version; never changed, so that a file that is edited
-                         while a sweep runs does not reach its runs
+trainer.json             the current version: {"code": digest}
+trainer/<16 hex>/...      the files of one version; never changed, so that editing a file while a
+                         sweep runs does not affect its runs
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _LIMIT_BYTES = 100_000
 
 
 def add_code(facts: CorpusFacts, folder: Path) -> CorpusFacts:
-    """The facts of a results folder with the digest of its trainer's files.
+    """Add the digest of its trainer's files to the facts of a results folder.
 
     Raises:
-        IntegrityError: It is damaged.
+        IntegrityError: The stored trainer is damaged.
     """
     if not holds_code(folder):
         return facts
@@ -38,21 +38,21 @@ def add_code(facts: CorpusFacts, folder: Path) -> CorpusFacts:
 
 
 def holds_code(folder: Path) -> bool:
-    """Whether the runs of a results folder are trained by somebody's own trainer."""
+    """Return whether the runs of a results folder are trained by a user's own trainer."""
     return os.path.lexists(folder / _FILE)
 
 
 def store_code(folder: Path, patterns: tuple[str, ...], base: Path, code: str) -> None:
-    """Keep the files of a trainer, and call them the current ones.
+    """Store the files of a trainer and make them the current version.
 
     Args:
         folder: The results folder.
-        patterns, base: Where the files are.
-        code: Their digest.
+        patterns, base: Patterns of the files, and the folder they are relative to.
+        code: Digest of the files.
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
-        IntegrityError: They were edited since they were digested.
+        IntegrityError: The files were edited since the digest was taken.
     """
     home = folder / _FOLDER / code[:16]
     if code and not home.is_dir():
@@ -72,10 +72,10 @@ def store_code(folder: Path, patterns: tuple[str, ...], base: Path, code: str) -
 
 
 def copy_code(folder: Path, code: str, target: Path) -> None:
-    """A private copy of a trainer's files, as an empty folder where it has none.
+    """Make a private copy of a trainer's files; an empty folder if it has none.
 
     Raises:
-        IntegrityError: They are not there, or not what they were.
+        IntegrityError: The files are missing or have changed.
     """
     target.mkdir()
     if not code:

@@ -1,8 +1,8 @@
-"""States along shared prefixes: trunks/<prefix>/step-<step>-<sha256>.pt.
+"""Training states along shared prefixes: trunks/<prefix>/step-<step>-<sha256>.pt.
 
-A file's name holds the digest of its bytes and is given to it last, so it is whole or not there,
-two writers cannot mix, and what does not have its digest is not used. Deleting a trunk costs time,
-never a result.
+A file's name contains the digest of its bytes and is given last, so the file is whole or absent,
+two writers cannot mix, and a file that does not match its digest is not used. Deleting a trunk
+costs time, never a result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TrunkCache:
     """The trunk of one run.
 
     Attributes:
-        folder: Where its states are; made when the first is stored.
+        folder: Folder of its states; made when the first is stored.
         save_at: Steps after which the state is kept for other runs.
     """
 
@@ -38,7 +38,7 @@ class TrunkCache:
         return tuple(sorted(step for step, _ in _list_states(self.folder)))
 
     def store(self, step: int, content: bytes) -> None:
-        """Keep the state after `step` steps, unless one is there already."""
+        """Store the state after `step` steps, unless it is stored already."""
         if step in self.list_steps():
             return
         self.folder.mkdir(parents=True, exist_ok=True)
