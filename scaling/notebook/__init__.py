@@ -1,1 +1,1 @@
-"""The package from Python: a fit with methods, figures and frames, for scripts and notebooks."""
+"""The Python interface: a fit with methods, figures and frames, for scripts and notebooks."""

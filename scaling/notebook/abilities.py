@@ -1,4 +1,4 @@
-"""`scaling.find_abilities`: what `scaling abilities` prints, as values."""
+"""`scaling.find_abilities`: the results of `scaling abilities` as values."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ def find_abilities(
     threshold: float | None = None,
     **how: Any,
 ) -> tuple[Ability, ...]:
-    """Judge the abilities of some runs: do they emerge, or does their metric make it look so?
+    """Judge the abilities of some runs: do they emerge, or only appear to because of their metric?
 
     Args:
         source: A results folder, a table of runs, or a RunTable with metrics.
-        sharp: Metric that is the ability, a share; None: every one of a folder or RunTable.
-        smooth: Smooth score beside it; None: the answers' loss where it was measured, else the
-            loss.
-        null: What the sharp score would be if tokens erred independently; None: as it was measured.
-        chance: Score of guessing; None: as far as the corpus tells, else 0.
-        bound: What no model can pass; None: the probe's, else 1.
+        sharp: Metric of the ability, a share; None: every ability of a folder or RunTable.
+        smooth: Smooth score beside it; None: the answers' loss if it was measured, else the loss.
+        null: The sharp score if tokens erred independently; None: the measured null.
+        chance: Score of guessing; None: the corpus's chance level if known, else 0.
+        bound: Highest score possible; None: the probe's, else 1.
         threshold: Score from which a run succeeds; None: .9 of the bound.
         how: How a table is read, as `read_table` takes it.
 
     Returns:
-        One for each ability: success over seeds, onsets, forecasts, predictability, verdict.
+        A result for each ability: success over seeds, onsets, forecasts, predictability, verdict.
 
     Raises:
         NoFitError: There is no ability.
-        TableError: A metric is missing or out of its range; every problem of every ability.
+        TableError: A metric is missing or out of its range; names every problem of every ability.
         UsageError: A table does not say which column is the ability.
     """
     if isinstance(source, RunTable):

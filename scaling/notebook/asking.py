@@ -1,4 +1,4 @@
-"""`scaling.fit` and `scaling.run_sweep`: the doors for scripts and notebooks."""
+"""`scaling.fit` and `scaling.run_sweep`: the entry points for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def fit(
     Args:
         source: A results folder, a table of runs (any file `scaling read` understands), a pandas
             DataFrame, or a RunTable.
-        columns: What stands in a table for N, D, loss and the rest, as in
+        columns: Columns or expressions of a table for N, D, loss and the rest, as in
             {"N": "params", "D": "steps*batch_tokens"}.
         loss_unit: Unit of the table's losses and of every answer: "nats", "bits" (per token), "bpb"
             (bits per byte) or "ppl".
         drop_bad: Leave malformed rows out instead of refusing the table.
-        state: Which rows count by how their run ended, as in "status=done".
-        where: Column -> value: only rows that have them all are read.
+        state: Which rows count, by how their run ended, as in "status=done".
+        where: Column -> value; only rows that match all of them are read.
         anyway: Read a table whose columns seem to hold several units.
         filters: Declared rules that leave runs out of the fit.
         family: Law that answers alone; None: the ensemble answers, Chinchilla's law beside it.
@@ -73,7 +73,7 @@ def fit(
         The fit, with methods that answer, draw and tabulate.
 
     Raises:
-        TableError: The table cannot be read; every problem in it.
+        TableError: The table cannot be read; names every problem in it.
         UsageError: An option does not suit the source.
     """
     how: dict[str, Any] = {
@@ -115,11 +115,11 @@ def run_sweep(
     executor: str = "ray",
     address: str | None = None,
 ) -> Fitted:
-    """Train what is left of a sweep, and fit it, as `scaling run` does; writes no page.
+    """Train the missing runs of a sweep and fit it, as `scaling run` does; writes no page.
 
     Args:
-        path: The sweep file; it makes one sweep (no list of tokenizers or recipes).
-        root: Where results/ lies.
+        path: The sweep file of a single sweep (no list of tokenizers or recipes).
+        root: Folder that contains results/.
         executor: "ray" (all cores) or "inline" (one run after another in this process).
         address: Address of a Ray cluster to join; None: Ray on this machine.
 
@@ -127,8 +127,8 @@ def run_sweep(
         The fit of all its finished runs.
 
     Raises:
-        SpecError, UsageError: The file is no sweep, or makes several.
-        RunsFailedError: Some runs failed; those that finished are kept, and the call resumes.
+        SpecError, UsageError: The file is not a sweep, or contains several.
+        RunsFailedError: Some runs failed; finished runs are kept, and another call resumes.
     """
     from scaling.workflow.preparing import list_sweeps, prepare_sweep
     from scaling.workflow.training import open_ledger, train_sweep
@@ -157,7 +157,7 @@ def _read_states(text: str) -> Any:
 
 
 def _read_frame(frame: pd.DataFrame, count: CountConvention, how: Mapping[str, Any]) -> RunTable:
-    """A frame by the reader of files: the same columns, units, states and refusals."""
+    """Read a frame with the reader of files: the same columns, units, states and errors."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "frame.csv"
         frame.to_csv(path, index=False)

@@ -1,4 +1,4 @@
-"""A fit with methods: ask it, draw it, take its numbers along."""
+"""A fit with methods to query it, plot it and export its numbers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Fitted:
-    """What `scaling.fit` returns.
+    """A fit as returned by `scaling.fit`.
 
     Attributes:
         fit: The laws, frontiers, draws and checks; losses in nats per token.
@@ -40,7 +40,7 @@ class Fitted:
 
     @property
     def checks(self) -> tuple[Check, ...]:
-        """Every check of the fit; `passed` is None where it could not be judged."""
+        """Every check of the fit; `passed` is None if it could not be judged."""
         return self.fit.checks
 
     def allocate(
@@ -68,13 +68,13 @@ class Fitted:
             tokens_per_param: D / N.
             target_loss: Loss to reach, in the fit's unit.
             inference_tokens: Tokens the model will process in service.
-            unique_tokens: Different tokens there are to train on.
+            unique_tokens: Distinct tokens available for training.
             serving_memory: Memory for the weights in service [bytes].
             far: Answer beyond three decades from the data.
             anyway: Answer from a fit that did not converge.
 
         Returns:
-            The answer; its numbers are attributes, as `params` and `params_interval`.
+            The answer; its numbers are attributes, such as `params` and `params_interval`.
 
         Raises:
             QueryError: Conditions contradict each other, or the answer lies too far from the data.
@@ -113,12 +113,12 @@ class Fitted:
         Args:
             params: N, as the fit counts it.
             tokens: D.
-            unique_tokens: Different tokens among D; None: all of them.
+            unique_tokens: Distinct tokens among D; None: all of them.
             far: Answer beyond three decades from the data.
             anyway: Answer from a fit that did not converge.
 
         Returns:
-            The answer; its numbers are attributes, as `loss` and `new_run_interval`.
+            The answer; its numbers are attributes, such as `loss` and `new_run_interval`.
 
         Raises:
             QueryError, NoFitError: As for `allocate`.
@@ -136,20 +136,20 @@ class Fitted:
         return Answer(answer=answer, scale=self.scale)
 
     def plot(self, name: PlotName = "isoflop", ax: Axes | None = None) -> Axes:
-        """A figure of the report on axes of yours, or on new ones.
+        """Draw a figure of the report on your axes, or on new ones.
 
         Args:
             name: "isoflop": loss against N, a parabola per budget; "law": loss against D with the
-                law; "residuals": what the law misses, against N; "params", "tokens", "ratio": N*,
+                law; "residuals": residuals of the law against N; "params", "tokens", "ratio": N*,
                 D* and D*/N* against C; "compute": loss against C with registered forecasts and
-                their outcomes; "backcast": the largest budget as the smaller ones forecast it.
+                their outcomes; "backcast": the largest budget forecast from the smaller ones.
             ax: Axes to draw on; None: those of a new figure.
 
         Returns:
             The axes.
 
         Raises:
-            UsageError: The name is of no figure, or the runs do not allow it.
+            UsageError: No figure has that name, or the runs do not allow it.
         """
         from scaling.notebook.plots import plot_fit
 
@@ -167,7 +167,7 @@ class Fitted:
             The frame.
 
         Raises:
-            UsageError: The name is of no frame, or the fit has no draws.
+            UsageError: No frame has that name, or the fit has no draws.
         """
         from scaling.notebook.frames import make_frame
 
@@ -190,7 +190,7 @@ class Fitted:
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Answer:
     """An answer with its unit of losses. Its numbers are attributes: `params`, `tokens`, `flops`,
-    `loss`, `params_interval`, ...; of an allocation those of `Allocation`, of a prediction those of
+    `loss`, `params_interval`, ...; an allocation has those of `Allocation`, a prediction those of
     `Prediction`.
 
     Attributes:
@@ -215,7 +215,7 @@ class Answer:
         return value
 
     def to_frame(self) -> pd.DataFrame:
-        """One row: the numbers of the answer's JSON, intervals as two columns."""
+        """A frame of one row: the numbers of the answer's JSON, intervals as two columns."""
         import pandas as pd
 
         told = self.answer.to_contract(self.scale)

@@ -20,10 +20,10 @@ _LOSSES = ("loss", "loss_se")
 
 
 def make_frame(fit: Fit, table: RunTable, scale: LossScale, name: FrameName) -> pd.DataFrame:
-    """See `Fitted.to_frame`.
+    """Make the frame of that name, as described in `Fitted.to_frame`.
 
     Raises:
-        UsageError: The name is of no frame, or the fit has no draws.
+        UsageError: No frame has that name, or the fit has no draws.
     """
     import pandas as pd
 
@@ -39,7 +39,7 @@ def make_frame(fit: Fit, table: RunTable, scale: LossScale, name: FrameName) -> 
 
 
 def _list_runs(table: RunTable, scale: LossScale) -> dict[str, object]:
-    """Columns by the contract's names; those that no row states are left out."""
+    """Columns by the contract's names, without those that no row states."""
     columns: dict[str, object] = {"run": list(table.run)}
     for name, values in table.columns.items():
         if values is None or name == "run":

@@ -1,4 +1,4 @@
-"""The report's figures on axes of yours."""
+"""The report's figures on a user's axes."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def plot_fit(
     Args:
         fit, table, stored, scale: As in `Fitted`.
         name: "isoflop": loss against N, a parabola per budget; "law": loss against D with the law;
-            "residuals": what the law misses, against N; "params", "tokens": N*(C), D*(C); "ratio":
+            "residuals": residuals of the law against N; "params", "tokens": N*(C), D*(C); "ratio":
             D*/N* against C; "compute": loss against C with registered forecasts and their outcomes;
-            "backcast": the largest budget as the smaller ones forecast it.
-        ax: Where; None: a new figure.
+            "backcast": the largest budget forecast from the smaller ones.
+        ax: Axes to draw on; None: a new figure.
 
     Raises:
-        UsageError: The name is of no figure, or the runs do not allow it.
+        UsageError: No figure has that name, or the runs do not allow it.
     """
     from scaling.report import figures, landscape
 
