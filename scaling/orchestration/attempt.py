@@ -3,7 +3,7 @@
     request ──► folder of its own ──► trainer ──► digests ──► exclusive commit ──► outcome
 
 The outcome is a hint; the files are the truth. A worker that dies leaves its folder with the
-checkpoints in it, one that fails leaves `failed.json` too, and whoever comes later can read both.
+checkpoints in it, one that fails leaves `failed.json` too, and a later process can read both.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ OutcomeKind = Literal["finished", "diverged", "failed", "interrupted"]
 
 
 class Trainer(Protocol):
-    """What trains a run; the real one is scaling.training.trainer:train_run."""
+    """A function that trains a run; the real one is scaling.training.trainer:train_run."""
 
     def __call__(
         self,
@@ -84,7 +84,7 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRequest:
-    """Everything a worker needs, in a form that travels.
+    """Everything a worker needs, in a form that can be sent to it.
 
     Attributes:
         run_id, run: The run, as canonical JSON text.
@@ -95,8 +95,8 @@ class AttemptRequest:
         resume: Names of earlier attempts of this run, newest first.
         execution: How the run is computed.
         trunk: States that runs with the same prefix share; None: nothing is shared.
-        probes: What is measured of the run once it has its result.
-        train: Whether to train it; else it has its result, and only probes are measured.
+        probes: Probes to measure once the run has its result.
+        train: Whether to train it; if not, it has its result, and only probes are measured.
     """
 
     run_id: str
@@ -118,11 +118,11 @@ class AttemptOutcome:
     """How an attempt ended.
 
     Attributes:
-        kind: `finished` and `diverged` say that the run has a result, not whose it is.
+        kind: `finished` and `diverged` say that the run has a result, possibly of another attempt.
         cause: Why it failed; None if it did not.
-        message: For people, one line; empty if there is nothing to say.
-        signature: Equal for the same exception raised again.
-        node: Where its node is to blame: which.
+        message: One line for people; empty if there is nothing to say.
+        signature: A text that is equal if the same exception is raised again.
+        node: The node, if it is to blame.
         failed_probes: A line for each probe that failed; the run has its result nonetheless.
     """
 
@@ -137,12 +137,12 @@ class AttemptOutcome:
 def run_attempt(
     request: AttemptRequest, *, tick: Callable[[], None] | None = None, node: str = ""
 ) -> AttemptOutcome:
-    """Execute one attempt to its end and commit what it measured.
+    """Execute one attempt to its end and commit its measurement.
 
     Args:
-        request: What to do.
-        tick: Called now and then between steps, where the caller has no thread of its own.
-        node: Node of a cluster, on which this process runs.
+        request: The attempt.
+        tick: Called now and then between steps, if the caller has no thread of its own.
+        node: Node of a cluster on which this process runs.
 
     Returns:
         How it ended. A failure of the run is an outcome, not an exception.
@@ -173,11 +173,11 @@ def run_attempt(
 
 
 def find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
-    """The outcome where this machine does not see the folders, which is no fault of the run.
+    """The outcome if this machine does not see the folders, not the run's fault; else None.
 
     Args:
-        request: Names them.
-        node: Node of a cluster, on which this process runs.
+        request: The attempt, which names the folders.
+        node: Node of a cluster on which this process runs.
     """
     try:
         Ledger.open(Path(request.ledger))
@@ -190,7 +190,7 @@ def find_unseen(request: AttemptRequest, node: str) -> AttemptOutcome | None:
 
 
 def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
-    """Whether a run, the memory or the machine is to blame, and the line that says so."""
+    """Classify a failure as due to the run, the memory or the machine, with a line that says so."""
     if isinstance(error, EnvironmentFault):
         return "environment", str(error)
     if isinstance(error, TrainerFault):
@@ -254,10 +254,10 @@ def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) 
 
 
 def load_trainer(name: str) -> Trainer:
-    """The trainer called `module:function`.
+    """Import the trainer called `module:function`.
 
     Raises:
-        ImportError, AttributeError: There is none of that name.
+        ImportError, AttributeError: No trainer has that name.
     """
     module, _, function = name.partition(":")
     trainer: Trainer = getattr(importlib.import_module(module), function)
@@ -265,7 +265,7 @@ def load_trainer(name: str) -> Trainer:
 
 
 class _Watch:
-    """What an attempt sees of the driver, and the driver of the attempt."""
+    """The attempt's link to its driver: heartbeats one way, stop requests the other."""
 
     def __init__(self, request: AttemptRequest, tick: Callable[[], None], node: str) -> None:
         folder = Path(request.ledger)
@@ -295,7 +295,7 @@ class _Watch:
         return self._stop
 
     def look_up(self, result: RunResult) -> None:
-        """Between parts of a probe: a sign of life, and whether to stop."""
+        """Between parts of a probe: write a heartbeat, and stop if asked to."""
         self.report(result.tokens, result.loss)
         if self.should_stop():
             raise RunInterrupted(f"probes of run {result.run.run_id} were stopped")
@@ -322,14 +322,14 @@ class _Watch:
         self.ledger.beat(self._request.run_id, self._request.attempt_id, heartbeat)
 
     def _measure_rate(self, tokens: int) -> float | None:
-        """Tokens per second since the first report, which a resumed run does not make at 0."""
+        """Tokens per second since the first report; a resumed run does not start at 0."""
         if self._first is None or tokens <= self._first[1]:
             return None
         return (tokens - self._first[1]) / (self._beaten - self._first[0])
 
 
 def _drop_checkpoints(folder: Path, *, kept: Sequence[str]) -> None:
-    """Checkpoints of a committed run serve nobody; losing this race against a crash is harmless."""
+    """Remove the checkpoints of a committed run, now useless; a crash in between is harmless."""
     with contextlib.suppress(OSError):
         for path in folder.glob(f"{_CHECKPOINT_PREFIX}*"):
             if path.name not in kept:
@@ -355,7 +355,7 @@ def _logging_into(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hearing_sigterm(watch: _Watch, *, heard: bool) -> Iterator[None]:
-    """In a worker SIGTERM means that its machine is taken away: write a checkpoint and stop."""
+    """Handle SIGTERM in a worker, whose machine is taken away: write a checkpoint and stop."""
     if not heard or threading.current_thread() is not threading.main_thread():
         yield
         return

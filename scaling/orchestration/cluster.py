@@ -1,18 +1,18 @@
-"""A Ray cluster that is joined: can it carry this sweep, and does every node see the same folder?
+"""Checks of a joined Ray cluster: can it run this sweep, and does every node see the same folder?
 
-    address      auto or host:port; what else looks like one is answered with what to say instead
-    fit          one run needs X; some node has it, or an autoscaler may bring one
+    address      auto or host:port; for other addresses the error says what to use instead
+    fit          one run needs X; some node has it, or an autoscaler may add one
     preflight    on every node: read a nonce that the driver wrote, write one back, and race all
-                 other nodes for an exclusive link, of which exactly one must win
+                 other nodes for an exclusive link, which exactly one must win
 
-Results, and the corpus, lie on a POSIX file system that all nodes mount at one path: a commit made
-on a node that writes elsewhere would be lost without a word. So nodes are asked before anything is
-trained, and nodes that join later when they appear.
+Results and corpus are on a POSIX file system that all nodes mount at one path: a commit made on a
+node that writes elsewhere would be lost silently. So nodes are checked before anything is trained,
+and nodes that join later when they appear.
 
-Autoscalers see what waits: attempts are handed to Ray before there is room for them, as many again
-as run and at least sixteen, so that they are pending tasks there. Nothing is asked for beside
-them (`request_resources` outlives the driver, and what it asks for is paid for), so the demand ends
-with the sweep.
+Autoscalers react to pending tasks, so attempts are submitted to Ray before there is room for them:
+as many again as are running, and at least sixteen. No other resources are requested
+(`request_resources` outlives the driver, and what it requests is paid for), so the demand ends with
+the sweep.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ _GIB = 2**30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
-    """What one attempt occupies.
+    """Resources of one attempt.
 
     Attributes:
         cpus: Cores.
-        memory: Bytes; None: not asked for.
-        gpus: Share of a GPU, or how many; None: none.
-        nodes: How many nodes it runs on; each has the rest.
+        memory: Memory [bytes]; None: not requested.
+        gpus: Share of a GPU, or number of GPUs; None: none.
+        nodes: Number of nodes it runs on; the other resources are for each node.
     """
 
     cpus: int
@@ -71,11 +71,11 @@ class Need:
     nodes: int = 1
 
     def fits(self, resources: Mapping[str, float]) -> bool:
-        """Whether an empty node has it; a resource that the node does not state is not checked."""
+        """Return whether an empty node has the resources, ignoring those it does not state."""
         return self.count(resources) > 0
 
     def count(self, resources: Mapping[str, float]) -> int:
-        """How many attempts a node has room for at a time."""
+        """Number of attempts that a node can run at a time."""
         count = int(resources.get("CPU", 0.0) // self.cpus)
         if self.memory and "memory" in resources:
             count = min(count, int(resources["memory"] // self.memory))
@@ -95,11 +95,11 @@ class Need:
 
 
 def count_teams(rooms: Sequence[int], nodes: int) -> int:
-    """How many attempts on `nodes` nodes each find room at a time.
+    """Number of attempts, on `nodes` nodes each, that can run at a time.
 
     Args:
-        rooms: How many workers each node can run.
-        nodes: Different ones that an attempt needs.
+        rooms: Number of workers that each node can run.
+        nodes: Number of different nodes that an attempt needs.
     """
     # Each attempt uses a node at most once, so k attempts use it at most k times.
     count = sum(rooms) // nodes
@@ -109,16 +109,16 @@ def count_teams(rooms: Sequence[int], nodes: int) -> int:
 
 
 def find_address(address: str) -> str:
-    """The host:port to join, where somebody answers.
+    """Find the host:port to join, and verify that a server answers there.
 
     `auto` is resolved here, from RAY_ADDRESS or what `ray start` left on this machine. Ray itself
-    would go on to look for any process that looks like a cluster's, and may join a stranger's; on
-    an address where nobody answers it would wait for minutes.
+    would look further for any process that looks like a cluster's and may join a stranger's; at an
+    address that does not answer it would wait for minutes.
 
     Raises:
-        UsageError: It is the address of something else than a cluster's GCS.
-        EnvironmentFault: What `auto` would follow may have been written by another user.
-        OSError, ValueError: Nothing answers there, or it is no address.
+        UsageError: The address is not that of a cluster's GCS.
+        EnvironmentFault: The file that `auto` follows may have been written by another user.
+        OSError, ValueError: Nothing answers there, or it is not an address.
     """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS") or _read_started_cluster()
@@ -140,12 +140,12 @@ def find_address(address: str) -> str:
 
 
 def _greet(connection: socket.socket) -> None:
-    """See whether a gRPC server answers, as a GCS is one: of HTTP/2's two sides each begins with a
-    SETTINGS frame (RFC 9113, sections 3.4 and 4.1). Something else, or a GCS that is stopped, would
-    be waited for by Ray for minutes.
+    """Verify that a gRPC server, such as a GCS, answers: both sides of HTTP/2 begin with a SETTINGS
+    frame (RFC 9113, sections 3.4 and 4.1). For another server, or a GCS that is stopped, Ray would
+    wait for minutes.
 
     Raises:
-        ConnectionError: It does not.
+        ConnectionError: No gRPC server answers.
     """
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
         return  # under TLS only Ray can greet
@@ -174,7 +174,7 @@ def _read_started_cluster() -> str:
 
 
 def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
-    """Why Ray did not let us join, in plain words."""
+    """Explain in plain words why Ray did not let us join."""
     text = str(error)
     if "ersion mismatch" in text:
         words = [line.strip() for line in text.splitlines()]
@@ -199,7 +199,7 @@ def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
 
 
 def describe_health_checks() -> str:
-    """When a cluster gives up a node that vanishes, by the settings this process knows."""
+    """Say when a cluster gives up a vanished node, by the settings this process knows."""
     try:
         known = importlib.import_module("ray._raylet").Config
         delay, period, timeout = (
@@ -219,14 +219,14 @@ def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: b
     """Refuse a request that no nodes can satisfy, instead of waiting for ever.
 
     Args:
-        need: What one attempt needs.
-        nodes: Resources of the nodes that are there.
-        autoscaled: Others may come, of a size that is not known here.
+        need: Resources of one attempt.
+        nodes: Resources of the present nodes.
+        autoscaled: Whether nodes of unknown size may be added.
 
     Raises:
-        UsageError: Several GPUs or nodes for one run, which are not there.
-        EnvironmentFault: Anything else that one run needs. Both name what is needed and what there
-            is.
+        UsageError: One run needs several GPUs or nodes that do not exist.
+        EnvironmentFault: One run needs something else that does not exist. Both errors name what
+            is needed and what exists.
     """
     if autoscaled or sum(need.fits(node) for node in nodes) >= need.nodes:
         return
@@ -250,12 +250,12 @@ def check_fit(need: Need, nodes: Sequence[Mapping[str, float]], *, autoscaled: b
 
 
 class Preflight:
-    """Asks nodes whether they see the results folder, and whether commits are exclusive there.
+    """Checks on nodes that they see the results folder, and that commits are exclusive there.
 
     Args:
         ray: The module, connected to the cluster.
-        folder: The results folder, which exists.
-        corpus: The prepared corpus, which exists.
+        folder: The existing results folder.
+        corpus: The existing prepared corpus.
     """
 
     def __init__(self, ray: Any, folder: Path, corpus: Path) -> None:
@@ -269,7 +269,7 @@ class Preflight:
         self._winners: list[str] = []
 
     def begin(self, nodes: Sequence[Mapping[str, Any]]) -> None:
-        """Ask the nodes that were not asked before; returns at once."""
+        """Start the check on nodes not checked before; returns at once."""
         new = [node for node in nodes if node["Alive"] and node["NodeID"] not in self._known]
         if not new:
             return
@@ -285,7 +285,7 @@ class Preflight:
             self._asked[ref] = node
 
     def finish(self) -> None:
-        """Wait for every node asked.
+        """Wait for the answer of every node.
 
         Raises:
             EnvironmentFault: A node does not see the folder, cannot commit there, has no or another
@@ -305,17 +305,17 @@ class Preflight:
             self._raise([f"of all nodes one must win an exclusive link; winners: {said}"])
 
     def poll(self) -> None:
-        """Judge the answers of nodes that joined later, as far as there are any.
+        """Judge the answers so far of nodes that joined later.
 
         Raises:
-            EnvironmentFault: As `finish`; a node that has left again is not one.
+            EnvironmentFault: As for `finish`; a node that has left again is ignored.
         """
         if self._asked:
             done, _ = self._ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)
             self._raise([self._judge(ref) for ref in done])
 
     def close(self) -> None:
-        """Remove what the nodes wrote."""
+        """Remove the files that the nodes wrote."""
         if self._probe is not None:
             shutil.rmtree(self._probe, ignore_errors=True)
         self._probe = None
@@ -366,7 +366,7 @@ _SHARED = "results must lie on a file system that every node mounts at the same 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeAnswer:
-    """What a node says of itself; `problem` is empty where it can take part."""
+    """The answer of a node; `problem` is empty if it can take part."""
 
     scaling: str
     numerics: int
@@ -376,7 +376,7 @@ class NodeAnswer:
 
 
 def examine_node(probe: str, nonce: str, node_id: str, corpus: str) -> NodeAnswer:
-    """What a node does: read, write back, and try the commit primitive against all others."""
+    """The check on a node: read, write back, and race all others for the exclusive link."""
     mine = uuid.uuid4().hex
     say = NodeAnswer(scaling=__version__, numerics=NUMERICS_VERSION, nonce=mine)
     folder = Path(probe)
@@ -403,7 +403,7 @@ def _with_problem(say: NodeAnswer, problem: str) -> NodeAnswer:
 
 
 def _wait_for_text(folder: Path, name: str, text: str) -> bool:
-    """Whether a file holds that text, at once or when caches have expired."""
+    """Return whether a file holds that text, at once or after caches have expired."""
     deadline = time.monotonic() + _VISIBLE_SECONDS
     while True:
         with contextlib.suppress(OSError, IntegrityError):
@@ -415,8 +415,8 @@ def _wait_for_text(folder: Path, name: str, text: str) -> bool:
 
 
 def is_autoscaled(nodes: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether nodes may come that are not there yet: those that an autoscaler starts are labelled
-    with the group that it takes them from."""
+    """Return whether further nodes may be added: an autoscaler labels the nodes it starts with the
+    group that it takes them from."""
     return any(node.get("Labels", {}).get(_GROUP_LABEL) for node in nodes)
 
 

@@ -1,11 +1,11 @@
-"""run_cells: skip what the ledger has, submit the rest longest first, record each as it ends.
+"""run_cells: skip finished runs, submit the rest longest first, record each as it ends.
 
     attempt ended   result in the ledger?   yes ──► finished or diverged: never tried again
                                             no  ──► retries.py decides by cause
                                             asked to stop ──► left for the next call
 
-Every decision is made from files, so a driver that is killed at any point is continued by the
-next one: it begins a new term, which makes workers of the old one stop, and adopts their results.
+Every decision is made from files, so the next driver can continue for one that was killed at any
+point: it begins a new term, which makes workers of the old term stop, and adopts their results.
 """
 
 from __future__ import annotations
@@ -60,16 +60,16 @@ def run_cells(
     progress: Progress | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> SweepOutcome:
-    """Train what the ledger does not have yet.
+    """Train the runs that the ledger does not have yet.
 
     Args:
-        cells: The plan's; a run named twice is trained once.
-        ledger: Where results are and go. Locked for the call.
-        executor: Where attempts run; started only if something is to be trained, always closed.
+        cells: Cells of the plan; a run named twice is trained once.
+        ledger: Ledger to read and write results; locked during the call.
+        executor: Executor of attempts; started only if there is something to train, always closed.
         corpus: Folder of the prepared corpus.
-        settings: How to drive.
-        progress: Where to show it.
-        announce: Called with the run_id of every result there is, and of each that is added.
+        settings: Settings of the driver.
+        progress: Where to show progress.
+        announce: Called with the run_id of every existing result, and of each that is added.
 
     Raises:
         LockedError: Another driver is at work (at once), or took over.
@@ -175,8 +175,8 @@ class _Sweep:
 
     @contextlib.contextmanager
     def _stopping_in_order(self) -> Iterator[None]:
-        """What the system refuses this process, and nobody foresaw, stops the sweep as a full disk
-        does: what runs may write a checkpoint or commit first."""
+        """Let an unforeseen error of the system stop the sweep as a full disk does: running
+        attempts may write a checkpoint or commit first."""
         try:
             yield
         except OSError as error:
@@ -188,8 +188,8 @@ class _Sweep:
             time.sleep(_WAIT_SECONDS)  # the next call may fail again at once
 
     def interrupt(self, signum: int) -> None:
-        """Called by the signal handler: the first asks, the second insists. While the executor
-        starts there is nobody to ask, and the first ends it."""
+        """Called by the signal handler: the first signal asks to stop, the second ends at once.
+        While the executor starts nothing can be asked, and the first signal ends it."""
         if self.signal is None:
             self.signal = signum
             self._wind_down()
@@ -218,7 +218,7 @@ class _Sweep:
         write_index(self._ledger, stored, self._cells)
 
     def summarize(self) -> SweepOutcome:
-        """What the call left behind, from the files."""
+        """Summarise the outcome of the call from the files."""
         assert self._stored is not None
         return summarize_sweep(
             self._planned, self._results, self._failed,
@@ -229,7 +229,7 @@ class _Sweep:
     # --- its parts ----------------------------------------------------------------------------
 
     def _adopt(self) -> None:
-        """Take over every result there is; queue the rest, longest first."""
+        """Adopt every existing result; queue the other runs, longest first."""
         damaged = {damage.run_id for damage in self._read_ledger().damaged}
         kept = {one: self._ledger.find_kept(one) for one in self._planned.keys() - self._results}
         for run_id, attempt_id in kept.items():
@@ -252,7 +252,7 @@ class _Sweep:
                 heapq.heappush(self._queue, (0.0, -self._spent[run_id], run_id))
 
     def _drop_cancelled(self, run_id: str) -> bool:
-        """Whether the run was cancelled; it is then left for a call after `retry`."""
+        """Return whether the run was cancelled; it is then left for a call after `retry`."""
         if not is_cancelled(self._ledger, run_id):
             return False
         del self._unfinished[run_id]
@@ -265,7 +265,7 @@ class _Sweep:
         return self._stored
 
     def _wind_down(self, fault: ScalingError | None = None) -> None:
-        """Submit nothing more; ask what runs to write a checkpoint and stop."""
+        """Submit nothing more; ask running attempts to write a checkpoint and stop."""
         self._fault = self._fault or fault
         self._deadline = self._deadline or time.monotonic() + self._settings.grace
         faults.reach("driver.stopping")
@@ -406,7 +406,7 @@ class _Sweep:
             self._wind_down(EnvironmentFault(fault))
 
     def _leave_node(self, run_id: str, outcome: AttemptOutcome) -> None:
-        """A node lost sight of the folders: its runs go on elsewhere, and are not blamed."""
+        """Leave a node that no longer sees the folders; its runs go on elsewhere, unblamed."""
         if not self._executor.avoid(outcome.node):
             self._wind_down(EnvironmentFault(f"{outcome.message}. No other node is left."))
             return
@@ -423,7 +423,7 @@ class _Sweep:
     # --- watching -----------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        """About once a second: look at the heartbeats, end what is overdue, show the state."""
+        """About once a second: read heartbeats, end overdue attempts, show the state."""
         now = time.monotonic()
         if now - self._ticked < _TICK_SECONDS:
             return
@@ -432,7 +432,7 @@ class _Sweep:
             self._look_around(now)
 
     def _stands(self) -> bool:
-        """Whether results and corpus are what they were; if not, the sweep stops here."""
+        """Return whether results and corpus are unchanged; if not, stop the sweep."""
         try:
             if self._ground is not None:
                 self._ground.check()
@@ -476,9 +476,9 @@ class _Sweep:
             self._executor.kill(attempt_id)
 
     def _settle_unheard(self, now: float) -> None:
-        """Attempts whose end the executor has not reported: on a node that is gone, killed without
-        an answer, or with a result. A link that is cut before the processes behind it die resets
-        no connection, and Ray may then wait for minutes."""
+        """Settle attempts whose end the executor has not reported: on a lost node, killed without
+        an answer, or with a result. If a link is cut before the processes behind it die, no
+        connection is reset, and Ray may wait for minutes."""
         lost = self._executor.list_lost()
         before, self._lost = self._lost, lost
         for attempt_id, attempt in list(self._running.items()):
@@ -492,7 +492,7 @@ class _Sweep:
                 self._settle(AttemptEnded(attempt_id=attempt_id, cause="preempted", message=what))
 
     def _say_stopping(self) -> None:
-        """Not from the signal handler: it may have come in the middle of another line."""
+        """Say that the sweep stops; not in the signal handler, which may interrupt another line."""
         if self.signal is not None and not self._said_stopping:
             self._said_stopping = True
             name = signal.Signals(self.signal).name

@@ -1,12 +1,12 @@
-"""What a sweep stands on: its results folder and its prepared corpus, as they were at the start.
+"""A watch over a sweep's results folder and prepared corpus, which must stay as they were.
 
     results folder   renamed, removed, or its mount is gone   stop: every run would fail, or write
                                                               into a folder of the same name
-    corpus           a file is gone, shorter, or not what     stop: exit 7 at the first, not a run
-                     was written                              after the other
+    corpus           a file is gone, shorter, or not what     stop: exit 7 at once instead of
+                     was written                              failing run after run
 
-Looking costs a few calls of stat a second. A file whose time of change differs is read in full
-before it is blamed.
+It costs a few calls of stat per second. A file with another modification time is read in full
+before it counts as damaged.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _State = tuple[int, int, int]
 
 
 class Ground:
-    """Remembers both, and says what became of them.
+    """Remembers the state of both folders and detects changes.
 
     Args:
-        results: The results folder, which exists.
+        results: The existing results folder.
         corpus: Folder of the prepared corpus; one without a manifest is not watched.
     """
 
@@ -35,15 +35,15 @@ class Ground:
         self._files = _list_states(corpus) if (corpus / MANIFEST).is_file() else {}
 
     def has_results(self) -> bool:
-        """Whether the results folder is still the one it was."""
+        """Return whether the results folder is still the same."""
         return _identify(self._results) == self._identity is not None
 
     def check(self) -> None:
-        """Look at both.
+        """Check both folders.
 
         Raises:
             EnvironmentFault: The results folder is gone.
-            IntegrityError: The corpus is not what it was, naming the file.
+            IntegrityError: The corpus has changed; the message names the file.
         """
         if not self.has_results():
             raise EnvironmentFault(

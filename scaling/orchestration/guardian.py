@@ -1,19 +1,19 @@
-"""A small parent process that does not know Ray, and outlives whatever Ray does to its driver.
+"""A small parent process that does not use Ray, and survives whatever Ray does to the driver.
 
     guardian ──fork──► driver ──► Ray's daemons and workers
        │  Ctrl-C, SIGTERM: passed on once; the second time everything below is killed
        │  a terminal that is closed (SIGHUP): as SIGTERM
-       │  driver gone without a word (killed, SIGSEGV, hard exit): exit 5
-       │  driver that leaves a dead daemon of Ray unburied: killed, exit 5
+       │  driver gone silently (killed, SIGSEGV, hard exit): exit 5
+       │  driver that does not reap a dead daemon of Ray: killed, exit 5
        ├─ in every case: nothing below is left alive, and the command that continues is printed
        └──fork──► undertaker: waits for the guardian's own end, and ends the driver's session
 
-Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler is heard,
-or hold its interpreter for half a minute, in which none of its threads sees anything.
+Once the GCS is dead, calls into Ray may end the driver from C++, where no Python handler runs, or
+hold its interpreter for half a minute, so that none of its threads notices anything.
 The kernel ends the driver with its guardian (so killing the command frees its lock at once), and
-gives the guardian every process that loses its parent (so that none is overlooked). Against SIGKILL
-of the guardian there is the undertaker, in a session of its own. Linux only: elsewhere the work
-runs without a guardian.
+makes the guardian the parent of every orphaned process (so that none is overlooked). The
+undertaker, in its own session, covers SIGKILL of the guardian. Linux only: elsewhere the work runs
+without a guardian.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _UNBURIED_SECONDS = 9.0
 
 
 def guard(work: Callable[[], int], *, resume: str) -> int:
-    """Do `work` in a child process and see to its end.
+    """Do `work` in a child process and clean up after its end.
 
     Args:
         work: Does everything, errors included; returns its exit code.
         resume: The command that continues.
 
     Returns:
-        The exit code: of `work`, or what its end amounts to.
+        The exit code: that of `work`, or the one for the way it ended.
     """
     if sys.platform != "linux":
         return work()
@@ -83,7 +83,7 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
 
 
 class _Guardian:
-    """Waits for the driver, and decides what a signal means."""
+    """Waits for the driver and handles signals."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -97,7 +97,7 @@ class _Guardian:
             os.kill(self._pid, signum if len(self.heard) == 1 else signal.SIGKILL)
 
     def wait(self) -> int:
-        """The driver's wait status; whatever else ends below is buried on the way."""
+        """Return the driver's wait status, reaping other descendants that end meanwhile."""
         while True:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == self._pid:
@@ -131,7 +131,7 @@ def _leaves_daemon_unburied(driver: int) -> bool:
 
 
 def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signals]) -> NoReturn:
-    """The child's whole life. It never returns into code that believes it is the parent."""
+    """Run the child to its exit, so that it never returns into the parent's code."""
     code = 1
     try:
         # In its own session a terminal's Ctrl-C reaches it only through the guardian.
@@ -159,7 +159,7 @@ def _is_ignored(signum: int) -> bool:
 
 
 def _fork_undertaker(driver: int) -> None:
-    """A process that reads from a pipe whose other end is the guardian's alone."""
+    """Start a process that reads from a pipe whose other end only the guardian holds."""
     reads, writes = os.pipe()
     if os.fork():
         os.close(reads)  # the write end stays open as long as this process lives
@@ -177,8 +177,8 @@ def _fork_undertaker(driver: int) -> None:
 
 def end_session(leader: int) -> None:
     """Kill every process of the session that `leader` leads or led, such as Ray's agents, which
-    overwrite their environment and lose their parent. No other session has this number while one
-    of them lives."""
+    overwrite their environment and lose their parent. No other session can have this number while
+    one of them is alive."""
     deadline = time.monotonic() + _GONE_SECONDS
     while members := list(_list_session(leader)):
         for process in members:
@@ -209,7 +209,7 @@ def _judge(status: int, heard: list[int], resume: str) -> int:
 
 
 def _end_everything() -> None:
-    """Kill every process below this one: workers, Ray's daemons, whoever lost its parent."""
+    """Kill every process below this one: workers, Ray's daemons, orphans."""
     while family := psutil.Process().children(recursive=True):
         for process in family:
             with contextlib.suppress(psutil.Error):
@@ -220,7 +220,7 @@ def _end_everything() -> None:
 
 
 def _remove_ray_folders(driver: int) -> None:
-    """Of a driver that could not do it itself; nobody writes there any more."""
+    """Remove the folders of a driver that could not do so; no process writes there any more."""
     for path in Path("/tmp").glob(f"{FOLDER_PREFIX}{driver}-*"):
         with contextlib.suppress(OSError):
             if path.lstat().st_uid == os.getuid() and not path.is_symlink():

@@ -1,10 +1,10 @@
-"""A sweep as a job of a Ray cluster: the driver runs there, and this machine may go away.
+"""A sweep as a job of a Ray cluster: the driver runs there, and this machine may disconnect.
 
     submit ──HTTP──► Ray Jobs on the head node ──► scaling run SWEEP.yaml --address auto
 
-The job is the same command a user of the head node would type. Its sweep file and its results lie
-on the file system that the cluster's nodes share; nothing is uploaded. Needs the extra `[cluster]`
-(`ray[default]`) on both sides.
+The job is the same command a user of the head node would type. Its sweep file and its results are
+on the file system that the cluster's nodes share; nothing is uploaded. It needs the extra
+`[cluster]` (`ray[default]`) on both sides.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ _POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """What is to run where.
+    """A job to submit, and where.
 
     Attributes:
         address: Address of Ray Jobs, `http://host:8265`.
-        sweep_file: As the head node sees it.
+        sweep_file: Path of the sweep file on the head node.
         root: Folder of results/ and reports/, as every node sees it.
         python: The interpreter to run it with there.
     """
@@ -42,13 +42,13 @@ class JobRequest:
 
     @property
     def command(self) -> str:
-        """The words of the job, for a shell."""
+        """The command line of the job, for a shell."""
         words = ["run", str(self.sweep_file.absolute()), "--root", str(self.root.absolute())]
         return shlex.join([self.python, "-m", "scaling", *words, "--address", "auto"])
 
 
 class SubmittedJob:
-    """A job that Ray Jobs has taken.
+    """A job that Ray Jobs has accepted.
 
     Args:
         client: Ray Jobs client.
@@ -59,7 +59,7 @@ class SubmittedJob:
         self._client, self.job_id = client, job_id
 
     def follow(self) -> Iterator[str]:
-        """What the job prints, as it comes, until it ends.
+        """Yield the job's output as it comes, until it ends.
 
         Raises:
             EnvironmentFault: The cluster no longer answers.
@@ -77,7 +77,7 @@ class SubmittedJob:
             time.sleep(_POLL_SECONDS)
 
     def find_exit_code(self) -> int:
-        """What the job's command ended with.
+        """The exit code of the job's command.
 
         Raises:
             EnvironmentFault: It did not come to an end by itself (stopped, or never started).
@@ -105,8 +105,8 @@ def submit_job(request: JobRequest) -> SubmittedJob:
     """Hand a sweep to a cluster.
 
     Raises:
-        UsageError: The address is not one of Ray Jobs, or the extra is not installed.
-        EnvironmentFault: Nobody answers there, or it is another version of Ray.
+        UsageError: The address is not that of Ray Jobs, or the extra is not installed.
+        EnvironmentFault: Nothing answers there, or Ray has another version.
     """
     if not request.address.startswith(("http://", "https://")):
         raise UsageError(

@@ -1,9 +1,9 @@
-"""Processes that still work for an attempt nobody waits for, found by pid and start time.
+"""Orphans: processes that still work for an abandoned attempt, found by pid and start time.
 
-A worker outlives its driver by seconds, its raylet by hours. What it writes is harmless (its
-attempt is its own, its commit loses or is as good as any other), but it takes the machine from the
-runs that are waited for. It stops by itself when it sees that its term is over; one that is hung or
-stopped never looks.
+A worker outlives its driver by seconds, and its raylet by hours. Its writes are harmless (it has
+its own attempt, and its commit loses or is as good as any other), but it takes the machine from
+current runs. It stops by itself when it sees that its term is over; a hung or stopped worker never
+looks.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scaling.ledger.trainer_code import holds_code
 
 
 def end_attempt(ledger: Ledger, run_id: str, attempt_id: str) -> None:
-    """Kill the process that works on an attempt, if it is on this machine and not this one."""
+    """Kill the process of an attempt, if it is on this machine and is not the current process."""
     heartbeat = ledger.read_heartbeat(run_id, attempt_id)
     end_trainer(ledger, run_id, attempt_id)
     if heartbeat is not None and heartbeat.host == socket.gethostname():
@@ -30,14 +30,14 @@ def end_attempt(ledger: Ledger, run_id: str, attempt_id: str) -> None:
 
 
 def end_orphans(ledger: Ledger) -> None:
-    """Kill what is left on this machine of older terms, and of trainers whose worker is gone."""
+    """Kill processes left on this machine by older terms, and trainers whose worker is gone."""
     end_trainer(ledger)
     for _, heartbeat in list_orphans(ledger):
         _end_process(heartbeat)
 
 
 def end_trainer(ledger: Ledger, run_id: str = "", attempt_id: str = "") -> None:
-    """Kill what somebody's own trainer started for an attempt, or for all of the folder, here."""
+    """Kill, on this machine, what a user's trainer started for an attempt or the whole folder."""
     if holds_code(ledger.folder):
         end_marked(name_mark(ledger.folder, run_id, attempt_id))
 

@@ -1,4 +1,4 @@
-"""How a sweep is driven, and what a call of the driver left behind."""
+"""Settings of the driver, and the outcome of one of its calls."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from scaling.sweep.probes import AskedProbe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSettings:
-    """How a sweep is driven; none of it changes a run_id.
+    """Settings of the driver; none of them changes a run_id.
 
     Attributes:
         trainer: `module:function`.
@@ -31,7 +31,7 @@ class DriverSettings:
         retry_budget: Retries of all runs together; None: one for each run, and at least 20.
         grace: Seconds that running attempts have to write a checkpoint after Ctrl-C.
         share_trunks: Whether runs with the same prefix train it once.
-        probes: What is measured of every finished run that can have it.
+        probes: Probes to measure on every finished run that allows it.
     """
 
     trainer: str = DEFAULT_TRAINER
@@ -58,17 +58,17 @@ class FailedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepOutcome:
-    """What a call of run_cells left behind; run_ids of the planned cells.
+    """The outcome of a call of run_cells, as run_ids of the planned cells.
 
     Attributes:
-        finished: With an intact, finite result.
-        diverged: With a result that says so.
-        failed: Given up.
-        damaged: Results that were left out; `Ledger.set_aside` lets one be trained again.
-        left: Neither: not begun, or interrupted.
-        cancelled: Unfinished runs that somebody cancelled.
-        unmeasured: (probe, how many of `finished` have no value of it), where there are any.
-        trained: How many of finished and diverged this call added.
+        finished: Runs with an intact, finite result.
+        diverged: Runs whose result says that they diverged.
+        failed: Runs that were given up.
+        damaged: Results that were left out; `Ledger.set_aside` lets a run be trained again.
+        left: Runs that have not begun or were interrupted.
+        cancelled: Unfinished runs that the user cancelled.
+        unmeasured: (probe, number of `finished` runs without a value of it), for each such probe.
+        trained: Number of finished and diverged runs that this call added.
         interrupted_by: Signal number that stopped the sweep; None if it ran to its end.
     """
 
@@ -94,14 +94,14 @@ def summarize_sweep(
     trained: int,
     interrupted_by: int | None,
 ) -> SweepOutcome:
-    """What became of the planned runs.
+    """Summarise the state of the planned runs.
 
     Args:
-        planned: run_ids.
-        results, failed: By run_id.
-        ledger: Where they are.
+        planned: run_ids of the plan.
+        results, failed: Results and failures by run_id.
+        ledger: The ledger of the runs.
         damaged, trained, interrupted_by: As in `SweepOutcome`.
-        probes: That were asked for.
+        probes: Probes that were asked for.
     """
     lost = {damage.run_id for damage in damaged}
     by_status: dict[str, list[str]] = {"finished": [], "diverged": [], "left": []}

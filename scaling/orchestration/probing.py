@@ -1,8 +1,8 @@
-"""Probes of a finished run, measured by the worker that trained it or by one that is asked later.
+"""Probes of a finished run, measured by the worker that trained it or by a later one.
 
     reported by the trainer?       ──► sealed as it is
     weights kept, or not needed?   ──► measured here, sealed
-    else                           ──► no value; the driver's caller says so
+    else                           ──► no value; the driver's caller reports that
 
 A probe that fails costs its value, never the run.
 """
@@ -37,7 +37,7 @@ _journal = logging.getLogger("scaling.journal")
 def list_obtainable(
     asked: Sequence[AskedProbe], ledger: Ledger, result: RunResult
 ) -> tuple[AskedProbe, ...]:
-    """The probes that a finished run has no value of and can have one."""
+    """The probes without a value that a finished run can still get."""
     if result.status != "finished":
         return ()
     return tuple(
@@ -54,23 +54,23 @@ def list_obtainable(
 def count_unmeasured(
     asked: Sequence[AskedProbe], ledger: Ledger, finished: Sequence[str]
 ) -> tuple[tuple[str, int], ...]:
-    """(probe, how many of those runs have no value of it), where there are any."""
+    """(probe, number of those runs without a value of it), for each probe with any."""
     missing = ((one, sum(not has_probe(ledger, run, one) for run in finished)) for one in asked)
     return tuple((one.probe.name, count) for one, count in missing if count)
 
 
 def describe_work(train: int, probed: int) -> str:
-    """What a driver is about to do with how many runs."""
+    """Describe what a driver is about to do with how many runs."""
     parts = [f"training {train}, longest first"] if train or not probed else []
     return "; ".join([*parts, *([f"measuring probes of {probed}"] if probed else [])])
 
 
 def describe_measured(left: Sequence[AskedProbe], why: str) -> str:
-    """How the measuring of a run ended.
+    """Describe how the measuring of a run ended.
 
     Args:
-        left: Probes that it still has no value of.
-        why: What its worker said.
+        left: Probes still without a value.
+        why: Message of its worker.
     """
     if not left:
         return "probes measured"
@@ -79,7 +79,7 @@ def describe_measured(left: Sequence[AskedProbe], why: str) -> str:
 
 
 def commit_reported(ledger: Ledger, result: RunResult) -> None:
-    """Seal what somebody's own trainer reported beside its loss: whatever it calls it."""
+    """Seal the values that a user's own trainer reported beside its loss, under any names."""
     if REPORTED_FILE not in result.files or result.status != "finished":
         return
     path = ledger.attempt_folder(result.run.run_id, result.attempt_id) / REPORTED_FILE
@@ -107,17 +107,17 @@ def settle_probes(
     look_up: Callable[[], None],
     execution: Execution,
 ) -> tuple[str, ...]:
-    """Give a run its values; a line for each probe that failed.
+    """Measure the probes of a run; returns a line for each probe that failed.
 
     Args:
-        asked: By the sweep.
+        asked: Probes that the sweep asks for.
         ledger, result: The run.
         corpus: Folder of the prepared corpus.
-        look_up: Called now and then; raises where the attempt is asked to stop.
+        look_up: Called now and then; raises if the attempt is asked to stop.
         execution: How the model is computed.
 
     Raises:
-        RunInterrupted: By `look_up`.
+        RunInterrupted: Raised by `look_up`.
         EnvironmentFault: The disk is full or read-only.
     """
     wanted = list_obtainable(asked, ledger, result)

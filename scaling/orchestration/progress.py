@@ -1,8 +1,8 @@
-"""What a sweep is doing, on standard error: live on a terminal, plain lines elsewhere.
+"""Progress of a sweep on standard error: live on a terminal, plain lines elsewhere.
 
     12 of 24 runs · 2 running · 1 failed · 81.2k tokens/s · 1 min 40 s left
 
-Time left is what is left in FLOPs over the FLOP/s of this session: runs are submitted longest
+The time left is the remaining FLOPs over the FLOP/s of this session: runs are submitted longest
 first, so counting runs would mislead.
 """
 
@@ -26,9 +26,9 @@ class Snapshot:
     """A sweep at one moment.
 
     Attributes:
-        total, finished, running, diverged, failed: Runs.
-        tokens, flops: Trained in this session, running attempts included.
-        flops_left: FLOPs of what is neither finished nor given up, less what running attempts did.
+        total, finished, running, diverged, failed: Numbers of runs.
+        tokens, flops: Tokens and FLOPs of this session, running attempts included.
+        flops_left: FLOPs of runs neither finished nor given up, minus those of running attempts.
     """
 
     total: int
@@ -42,16 +42,16 @@ class Snapshot:
 
 
 class Progress(Protocol):
-    """Where a driver shows what it does."""
+    """A display for the driver's progress."""
 
     def show(self, snapshot: Snapshot) -> None:
-        """Take note of the present state; draw it when it is time."""
+        """Record the present state, and draw it when due."""
 
     def say(self, line: str) -> None:
-        """One line that stays."""
+        """Print a line that stays."""
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Restore the terminal."""
 
 
 class SilentProgress:
@@ -74,7 +74,7 @@ def open_progress(stream: TextIO | None = None) -> Progress:
 
 
 class Meter:
-    """Rates over the last seconds, and the time left, from successive snapshots."""
+    """Rates over the last seconds and the time left, from successive snapshots."""
 
     def __init__(self) -> None:
         self._seen: deque[tuple[float, Snapshot]] = deque()
@@ -88,7 +88,7 @@ class Meter:
             self._seen.popleft()
 
     def describe(self) -> str:
-        """The line at the head of this file."""
+        """Return the line shown at the head of this file."""
         if not self._seen:
             return ""
         (then, old), (now, new) = self._seen[0], self._seen[-1]
@@ -107,7 +107,7 @@ class Meter:
 
 
 class PlainProgress:
-    """A line every ten seconds, and one for each thing that happens."""
+    """Prints a line every ten seconds, and one for each event."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._meter = stream, Meter()
@@ -123,7 +123,7 @@ class PlainProgress:
         self._write(clean_line(line))
 
     def close(self) -> None:
-        """Nothing to undo."""
+        """Do nothing: there is nothing to restore."""
 
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError):  # a closed terminal must not stop the sweep

@@ -1,4 +1,4 @@
-"""The one retry policy: what is done about an attempt that ended without a result, by cause.
+"""The retry policy: what happens after an attempt that ended without a result, by cause.
 
     exception        once more; the same exception again: given up
     crash            at most 3 times more, after 1, 2, 4 s; 5 in a row in the whole sweep: stop
@@ -10,7 +10,7 @@
 
 "Once more" means from the run's last checkpoint. All retries of a sweep together have a budget;
 when it is spent the sweep stops. A diverged run has a result and never comes here, and neither
-does a run of which the driver cannot tell how it fares: unreachable is not failed.
+does a run whose state the driver cannot see: unreachable is not failed.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Verdict:
     """What to do: try the run again after `pause` seconds, give it up, or stop the sweep.
 
     Attributes:
-        halve: Try again with half the micro-batch.
-        why: Why the sweep stops; empty where the failure itself says it.
+        halve: Whether to try again with half the micro-batch.
+        why: Why the sweep stops; empty if the failure itself says so.
     """
 
     action: Action
@@ -60,16 +60,16 @@ class RetryPolicy:
         self._in_a_row = self._spent = 0
 
     def note_result(self) -> None:
-        """A run ended with a result: the machine is not at fault."""
+        """Note that a run ended with a result, so that the machine is not at fault."""
         self._in_a_row = 0
 
     def judge(self, run_id: str, cause: FailureCause, signature: str) -> Verdict:
-        """What to do about an attempt that failed.
+        """Decide what to do after an attempt that failed.
 
         Args:
-            run_id: Its run.
+            run_id: The attempt's run.
             cause: Why it failed.
-            signature: Equal for the same exception raised again.
+            signature: A text that is equal if the same exception is raised again.
         """
         if cause in _INFRASTRUCTURE:
             self._in_a_row += 1

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while a sweep is driven."""
+"""Ctrl-C and SIGTERM while a driver runs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 
 class KilledAtOnce(BaseException):
-    """The user asked a second time: end now. No `except Exception` on the way may hold it up."""
+    """The user asked a second time to stop: end now, past any `except Exception` on the way."""
 
 
 @contextlib.contextmanager
 def handling_signals(interrupt: Callable[[int], None]) -> Iterator[None]:
-    """SIGINT and SIGTERM reach `interrupt` in the block, and go where they went after it."""
+    """Send SIGINT and SIGTERM to `interrupt` in the block, and restore their handlers after it."""
     if threading.current_thread() is not threading.main_thread():
         yield  # Python allows signal handlers only in the main thread
         return
@@ -30,7 +30,7 @@ def handling_signals(interrupt: Callable[[int], None]) -> Iterator[None]:
 
 
 def claim_signals(interrupt: Callable[[int], None]) -> None:
-    """Take SIGINT and SIGTERM, also from whoever took them since."""
+    """Install `interrupt` for SIGINT and SIGTERM, replacing handlers installed by others since."""
 
     def handle(signum: int, frame: FrameType | None) -> Any:
         interrupt(signum)

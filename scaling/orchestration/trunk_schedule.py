@@ -1,8 +1,8 @@
-"""Which runs may start now, so that what runs share is trained once.
+"""The order in which runs may start, so that a shared trunk is trained once.
 
-A run waits while another of its trunk is on the way to a state that it could start from, and for
-nothing else: where no run of the trunk is under way, it starts from the best state there is, be
-that none, and those that come after it wait for it.
+A run waits only while another run of its trunk is on the way to a state that it could start from.
+If no run of the trunk is under way, it starts from the best stored state, or from nothing, and
+later runs wait for it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from scaling.sweep.trunks import Trunk, count_spent_flops, find_start, list_trun
 
 
 class TrunkSchedule:
-    """The trunks of a plan, and what runs of them.
+    """The trunks of a plan, and which of their runs are under way.
 
     Args:
-        runs: Every planned run, finished ones too: a state they stored still serves.
+        runs: Every planned run, finished ones too, since their stored states can be used.
         folder: The results folder; states are under `trunks/`.
     """
 
@@ -30,12 +30,12 @@ class TrunkSchedule:
         self._running: dict[str, dict[str, RunSpec]] = {trunk.prefix: {} for trunk in trunks}
 
     def find_cache(self, run: RunSpec) -> TrunkCache | None:
-        """Where the run's trunk is kept; None for a run that shares nothing."""
+        """The cache of the run's trunk; None for a run that shares nothing."""
         trunk = self._trunk_of.get(run.run_id)
         return None if trunk is None else self._open_cache(trunk)
 
     def find_start(self, run: RunSpec) -> int:
-        """Steps that the run would not have to train if it began now."""
+        """Number of steps that the run would not have to train if it began now."""
         cache = self.find_cache(run)
         return 0 if cache is None else find_start(run, cache.list_steps())
 
@@ -51,7 +51,7 @@ class TrunkSchedule:
         return count_spent_flops(runs, self.list_stored())
 
     def may_start(self, run: RunSpec) -> bool:
-        """Whether nothing under way would bring a better state to start from."""
+        """Return whether no run under way would give a better state to start from."""
         trunk = self._trunk_of.get(run.run_id)
         if trunk is None or not self._running[trunk.prefix]:
             return True
@@ -59,18 +59,18 @@ class TrunkSchedule:
         return may_start(run, stored, self._running[trunk.prefix].values())
 
     def begin(self, run: RunSpec) -> None:
-        """The run is under way."""
+        """Note that the run is under way."""
         if trunk := self._trunk_of.get(run.run_id):
             self._running[trunk.prefix][run.run_id] = run
 
     def end(self, run: RunSpec) -> None:
-        """It no longer is, however it ended."""
+        """Note that the run has ended, in whatever way."""
         if trunk := self._trunk_of.get(run.run_id):
             self._running[trunk.prefix].pop(run.run_id, None)
 
     def tidy(self, run: RunSpec, finished: Container[str]) -> None:
-        """Once every run of a trunk is finished, keep the last state alone: what a longer horizon
-        would start from."""
+        """Once every run of a trunk is finished, keep only the last state, from which a longer
+        horizon would start."""
         trunk = self._trunk_of.get(run.run_id)
         if trunk is not None and all(one.run_id in finished for one in trunk.runs):
             self._open_cache(trunk).keep_newest()

@@ -1,4 +1,4 @@
-"""Attempts under way: how far each is, whether it is overdue or hung, and how it ended."""
+"""Attempts under way: progress, detection of overdue and hung ones, and how each ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _REPORT_SECONDS = 4.0  # the same for one that has committed; it usually takes m
 
 @dataclass(slots=True)
 class UnderWay:
-    """An attempt under way: how far it is, since when, and when it last gave a sign of life."""
+    """An attempt under way: its progress, its start, and the time of its last heartbeat."""
 
     run: RunSpec
     tokens_at_start: int | None = None
@@ -43,7 +43,7 @@ class UnderWay:
         return max(0, self.tokens - (self.tokens_at_start or 0))
 
     def note(self, heartbeat: Heartbeat, attempt_id: str, now: float) -> None:
-        """Take in the newest heartbeat; `now` is of `time.monotonic`."""
+        """Record the newest heartbeat; `now` is a value of `time.monotonic`."""
         if self.seen_at is None:  # its limit counts from its start, not from our first poll
             self.seen_at = now - max(0.0, heartbeat.seconds)
         if heartbeat != self.heard:
@@ -57,7 +57,7 @@ class UnderWay:
             self.tokens_at_start = 0 if first else heartbeat.tokens
 
     def condemn(self, now: float, *, time_limit: float | None, stall_limit: float) -> bool:
-        """Whether the attempt is to be killed: past its time limit, or without a sign of life.
+        """Decide whether to kill the attempt: it is past its time limit, or without a heartbeat.
 
         Args:
             now: A value of `time.monotonic`.
@@ -80,12 +80,12 @@ class UnderWay:
     def find_why_unheard(
         self, now: float, *, lost: Container[str | None], just_lost: Collection[str]
     ) -> str | None:
-        """Why the executor will not report the end of the attempt; None where it still may.
+        """Why the executor will not report the end of the attempt; None if it still may.
 
         Args:
             now: A value of `time.monotonic`.
             lost: Nodes that are gone.
-            just_lost: Those that went since the last look.
+            just_lost: Nodes lost since the last look.
         """
         # An attempt that never reported may have been on any node, so also on one just lost.
         if just_lost if self.heard is None else self.heard.node in lost:
@@ -95,7 +95,7 @@ class UnderWay:
         return None
 
     def explain_end(self, ended: AttemptEnded, ledger: Ledger) -> AttemptOutcome:
-        """How it ended: why it was killed, else what its worker said, or left on file."""
+        """How the attempt ended: why it was killed, else what its worker reported or wrote."""
         if self.killed is not None:
             return AttemptOutcome(kind="failed", cause=self.killed, message=self.why_killed)
         if ended.outcome is not None:
@@ -112,12 +112,13 @@ class UnderWay:
 
 @dataclass(slots=True, kw_only=True)
 class Tally:
-    """What this session has trained to an end.
+    """Totals of the runs that this session has trained to the end.
 
     Attributes:
-        total: Planned runs.
-        trained: Runs that ended with a result.
-        tokens, flops: That they took here; what a checkpoint or a trunk saved is not counted.
+        total: Number of planned runs.
+        trained: Number of runs that ended with a result.
+        tokens, flops: Tokens and FLOPs computed here; those saved by a checkpoint or a trunk are
+            not counted.
     """
 
     total: int
@@ -126,7 +127,7 @@ class Tally:
     flops: float = 0.0
 
     def add(self, run: RunSpec, *, tokens_before: int) -> None:
-        """A run ended that began here after `tokens_before` tokens."""
+        """Add a run that ended and had begun here after `tokens_before` tokens."""
         self.trained += 1
         self.tokens += run.tokens - tokens_before
         self.flops += run.flops * (1 - tokens_before / run.tokens)

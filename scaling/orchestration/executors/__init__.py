@@ -1,4 +1,4 @@
-"""Where attempts are executed: interchangeable siblings behind one small protocol.
+"""Executors of attempts: interchangeable siblings behind one small protocol.
 
 An executor is a file with `open_executor(needs)` and a line of `registry.py`.
 """
@@ -17,15 +17,15 @@ if TYPE_CHECKING:  # keep the registry cheap to import
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a sweep asks of its executor.
+    """The resources that a sweep needs from its executor.
 
     Attributes:
-        cpus_per_run: Cores that one attempt occupies.
-        gpus_per_run: Share of a GPU that one attempt occupies; None: none.
-        nodes_per_run: Nodes that one attempt runs on; what it occupies, it occupies on each.
-        memory_per_run: Bytes that the largest attempt occupies; None: not known.
-        reserves_memory: Whether somebody stated them, to be reserved on one machine too, where an
-            estimate only bounds what is planned.
+        cpus_per_run: Cores of one attempt.
+        gpus_per_run: Share of a GPU of one attempt; None: none.
+        nodes_per_run: Nodes of one attempt; the other resources are needed on each.
+        memory_per_run: Memory of the largest attempt [bytes]; None: unknown.
+        reserves_memory: Whether the user stated that memory, so that it is reserved on one machine
+            too; an estimate only bounds the plan.
         address: Address of a cluster to join; None: none.
         shared: The results folder and the corpus, which every worker must see.
     """
@@ -41,13 +41,13 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptEnded:
-    """An attempt is over.
+    """The end of an attempt.
 
     Attributes:
-        attempt_id: Which.
-        outcome: What its worker said; None if it died before it could.
-        cause: Why it died: `crash`, or `out_of_memory` where that is known.
-        message: For people, one line.
+        attempt_id: The attempt.
+        outcome: Outcome reported by its worker; None if the worker died before.
+        cause: Why it died: `crash`, or `out_of_memory` if that is known.
+        message: One line for people.
     """
 
     attempt_id: str
@@ -60,33 +60,33 @@ class Executor(Protocol):
     """Executes attempts. Construction is free; `start` may cost seconds and fail.
 
     Attributes:
-        runs_here: Attempts run in the caller's thread, so that ending one at once means raising
-            an exception in the middle of it. Elsewhere that would only break the executor.
+        runs_here: Whether attempts run in the caller's thread, so that ending one at once means
+            raising an exception in the middle of it. Elsewhere that would break the executor.
     """
 
     runs_here: bool
 
     def start(self) -> None:
-        """Make ready.
+        """Start the executor.
 
         Raises:
             EnvironmentFault: The machine cannot run it.
         """
 
     def describe(self) -> str:
-        """What a user should know of it once it has started, in a line; empty if nothing."""
+        """A line that a user should know once it has started; empty if there is none."""
 
     def capacity(self) -> int:
-        """Attempts it works on at the same time, at present."""
+        """Number of attempts that it can run at the same time at present."""
 
     def submit(self, request: AttemptRequest) -> None:
-        """Take an attempt; it begins when there is room."""
+        """Accept an attempt; it begins when there is room."""
 
     def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
-        """Attempts that ended, after at most `timeout` seconds where a worker has its own process.
+        """Attempts that ended; waits at most `timeout` seconds if workers have their own process.
 
         Args:
-            timeout: Seconds.
+            timeout: Longest wait [s].
             tick: Called now and then by an executor that works in the caller's thread.
 
         Raises:
@@ -100,13 +100,13 @@ class Executor(Protocol):
         """Give no more attempts to a node; returns whether another one is left."""
 
     def list_lost(self) -> frozenset[str]:
-        """Nodes that it knows to be gone, those that were gone before it came included."""
+        """Nodes known to be gone, including those gone before it started."""
 
     def forget(self, attempt_id: str) -> None:
-        """Report nothing more of an attempt: its end is known from elsewhere."""
+        """Report nothing more about an attempt whose end is known from elsewhere."""
 
     def close(self, *, at_once: bool = False) -> None:
-        """End everything that still runs, and leave no process and no folder behind.
+        """End all running attempts, and leave no process and no folder behind.
 
         Args:
             at_once: Kill at once instead of asking first.

@@ -11,10 +11,10 @@ from scaling.orchestration.executors import AttemptEnded, Needs
 
 
 def open_executor(needs: Needs) -> InlineExecutor:
-    """An executor in this process.
+    """Make an executor in this process.
 
     Raises:
-        UsageError: A cluster is to be joined, or a run is for several nodes.
+        UsageError: A cluster should be joined, or a run needs several nodes.
     """
     if needs.address is not None:
         raise UsageError("--address joins a Ray cluster; it does not go with inline.")
@@ -27,7 +27,7 @@ def open_executor(needs: Needs) -> InlineExecutor:
 
 
 class InlineExecutor:
-    """Runs an attempt whenever it is waited for; a hung attempt cannot be ended from here."""
+    """Runs an attempt during each `wait`; a hung attempt cannot be ended from here."""
 
     runs_here = True
 
@@ -35,14 +35,14 @@ class InlineExecutor:
         self._queue: deque[AttemptRequest] = deque()
 
     def start(self) -> None:
-        """Nothing to make ready."""
+        """Do nothing: there is nothing to start."""
 
     def describe(self) -> str:
-        """Nothing."""
+        """Empty: there is nothing to know."""
         return ""
 
     def capacity(self) -> int:
-        """One."""
+        """One attempt at a time."""
         return 1
 
     def submit(self, request: AttemptRequest) -> None:
@@ -62,17 +62,17 @@ class InlineExecutor:
         self._queue = deque(request for request in self._queue if request.attempt_id != attempt_id)
 
     def avoid(self, node: str) -> bool:
-        """There is no other node than this process's."""
+        """False: there is no other node than this process's."""
         return False
 
     def list_lost(self) -> frozenset[str]:
-        """None: this process is here."""
+        """No nodes: this process is running."""
         return frozenset()
 
     def forget(self, attempt_id: str) -> None:
-        """Drop an attempt that has not begun; one that runs ends before anybody is asked."""
+        """Drop an attempt that has not begun; a running one ends before this can be called."""
         self.kill(attempt_id)
 
     def close(self, *, at_once: bool = False) -> None:
-        """Drop what has not begun."""
+        """Drop attempts that have not begun."""
         self._queue.clear()

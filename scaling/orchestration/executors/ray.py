@@ -1,11 +1,11 @@
-"""Attempts as Ray tasks: in a Ray of our own on this machine, or in a cluster that is joined.
+"""Attempts as Ray tasks: in a private Ray on this machine, or in a joined cluster.
 
-Our own Ray listens on loopback only, asks for a token, reports nothing, and lives in a private
-folder that is removed at the end. One task is one attempt; Ray retries nothing, because only the
-driver knows why an attempt ended. Workers are reused (importing torch costs seconds), renewed
-after 250 attempts, and end themselves after a failed one, whose state nobody should trust.
+The private Ray listens on loopback only, requires a token, reports nothing, and keeps its files in
+a private folder that is removed at the end. One task is one attempt; Ray retries nothing, because
+only the driver knows why an attempt ended. Workers are reused (importing torch costs seconds),
+renewed after 250 attempts, and exit after a failed one, whose state cannot be trusted.
 
-Facts behind the settings: measured with Ray 2.60. Under Linux, only
+The settings follow from measurements with Ray 2.60. Under Linux, only
 RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 keeps every listener on loopback; it is undocumented, so a test
 holds it. The variables act when `ray` is imported, which therefore happens in `start`.
 """
@@ -83,10 +83,10 @@ logger = logging.getLogger(__name__)
 
 
 def open_executor(needs: Needs) -> RayExecutor:
-    """An executor of a Ray of our own, or in the cluster at `needs.address`.
+    """Make an executor with a private Ray, or in the cluster at `needs.address`.
 
     Raises:
-        UsageError: A run is for several nodes, and no cluster is named.
+        UsageError: A run needs several nodes, and no cluster is named.
     """
     if needs.nodes_per_run > 1 and needs.address is None:
         raise UsageError(
@@ -108,14 +108,14 @@ class RayExecutor:
     """Attempts on Ray workers.
 
     Args:
-        cpus: Cores of our own Ray; None: those this process may use. Ignored with `address`.
-        cpus_per_run: Cores one attempt occupies (it computes with one thread regardless).
-        gpus_per_run: Share of a GPU, or how many, that one attempt occupies; None: none.
-        nodes_per_run: Nodes that one attempt runs on, of a cluster that is joined; what it
-            occupies, it occupies on each.
-        address: None: our own Ray. `auto` or `host:port`: join that cluster.
-        memory_per_run: Bytes one attempt occupies; asked for in a cluster that is joined.
-        reserves_memory: Ask for them of our own Ray too.
+        cpus: Cores of the private Ray; None: those this process may use. Ignored with `address`.
+        cpus_per_run: Cores of one attempt (it computes with one thread regardless).
+        gpus_per_run: Share of a GPU, or number of GPUs, of one attempt; None: none.
+        nodes_per_run: Nodes of one attempt, in a joined cluster; the other resources are needed
+            on each.
+        address: None: the private Ray. `auto` or `host:port`: join that cluster.
+        memory_per_run: Memory of one attempt [bytes]; requested in a joined cluster.
+        reserves_memory: Whether to request it from the private Ray too.
         shared: The results folder and the corpus, which every node of a joined cluster must see.
     """
 
@@ -195,17 +195,17 @@ class RayExecutor:
         )(execute_attempt)
 
     def describe(self) -> str:
-        """Of a cluster that is joined: when it gives up a node that vanishes, by Ray's settings as
-        this process knows them."""
+        """Say when a joined cluster gives up a vanished node, by Ray's settings as this process
+        knows them."""
         if self._address is None:
             return ""
         return describe_health_checks()
 
     def capacity(self) -> int:
-        """Attempts the cluster has room for, looked up every few seconds: nodes come and go.
+        """Number of attempts the cluster has room for, updated every few seconds, as nodes change.
 
-        Of a cluster that is joined, as many more as its autoscaler may make room for at a time: at
-        its default speed it doubles a cluster."""
+        For a joined cluster it includes the room that its autoscaler may add at a time: at its
+        default speed it doubles a cluster."""
         looked, known = self._capacity
         if time.monotonic() - looked > _CAPACITY_SECONDS:
             nodes = [one for one in self._list_nodes() if one["NodeID"] not in self._avoided]
@@ -249,7 +249,7 @@ class RayExecutor:
         return tuple(self._collect(ref) for ref in ready)
 
     def kill(self, attempt_id: str) -> None:
-        """End the worker of an attempt, also one that is stopped and hears nothing."""
+        """End the worker of an attempt, even one that is stopped and handles no signals."""
         for ref, request in self._running.items():
             if request.attempt_id == attempt_id:
                 _end_worker(request)
@@ -257,20 +257,20 @@ class RayExecutor:
                     self._ray.cancel(ref, force=True)
 
     def avoid(self, node: str) -> bool:
-        """Give no more attempts to a node; those that Ray was given before may still go there, and
-        come back at once."""
+        """Give no more attempts to a node; attempts submitted before may still go there, and fail
+        at once."""
         self._avoided.add(node)
         self._capacity = (-math.inf, 1)
         return any(one["NodeID"] not in self._avoided for one in self._list_nodes())
 
     def list_lost(self) -> frozenset[str]:
-        """By the cluster's own list, which its health checks keep."""
+        """Nodes gone by the cluster's own list, which its health checks update."""
         if self._address is None:  # a single node, whose daemons are watched
             return frozenset()
         return frozenset(one["NodeID"] for one in self._ray.nodes() if not one["Alive"])
 
     def forget(self, attempt_id: str) -> None:
-        """Ray may go on to wait for a worker that a node took with it."""
+        """Stop tracking an attempt; Ray may keep waiting for a worker lost with its node."""
         for ref, request in list(self._running.items()):
             if request.attempt_id == attempt_id:
                 del self._running[ref]
@@ -368,7 +368,7 @@ class RayExecutor:
                 logger.warning("Ray did not start (try %d): %s", tried, why)
 
     def _list_ours(self) -> list[psutil.Process]:
-        """Of Ray, not of whoever else this process has started, such as the feed of a tracker."""
+        """Ray's processes, without others that this process started, such as a tracker's feed."""
         return descendants(of_others_than=self._not_ours)
 
     def _init(self, folder: Path) -> None:
@@ -406,14 +406,14 @@ class RayExecutor:
             self._preflight.finish()
 
     def _count_calls(self) -> int:
-        """Attempts of one worker. A process stays with the GPU that it was first given, while Ray
-        would give its next task any: on a node with several each attempt has a new process."""
+        """Attempts per worker process. A process keeps its first GPU, while Ray may assign another
+        to its next task: on a node with several GPUs each attempt has a new process."""
         several = any(node["Resources"].get("GPU", 0.0) > 1 for node in self._list_nodes())
         return 1 if self._need.gpus and several else ATTEMPTS_PER_WORKER
 
     def _end_team(self, attempt_id: str) -> AttemptOutcome | None:
-        """The other nodes of an attempt that is over are to end; what a node that cannot take part
-        says of itself."""
+        """Ask the other nodes of a finished attempt to end; returns the outcome of a node that
+        cannot take part."""
         team = self._teams.get(attempt_id)
         if team is None:
             return None
@@ -459,7 +459,7 @@ class RayExecutor:
 
 
 def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
-    """What a worker does: the attempt, and its own end after a failure that is on file."""
+    """Run the attempt in a worker, which exits after a recorded failure."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     ray = importlib.import_module("ray")
     node = ray.get_runtime_context().get_node_id()
@@ -474,8 +474,8 @@ def execute_attempt(request: AttemptRequest) -> AttemptOutcome:
 
 @functools.cache
 def _make_token() -> str:
-    """One for the life of this process: Ray reads it once, and would refuse a second Ray another
-    one (a sweep file with several tokenizers starts several, one after the other)."""
+    """The token, one for the life of this process: Ray reads it once and would refuse another to a
+    second Ray (a sweep file with several tokenizers starts several, one after the other)."""
     return secrets.token_hex(32)
 
 

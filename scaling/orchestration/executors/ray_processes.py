@@ -1,12 +1,12 @@
-"""The processes and folders of a Ray of our own: watched while they live, ended at the end.
+"""The processes and folders of a private Ray: watched while they exist, removed at the end.
 
-    started ──► daemons are looked for ──► seen ──► gone:
+    started ──► looking for daemons ──► seen ──► gone:
         DaemonDiedError in the thread that starts Ray, "Ray is gone" in one that waits for attempts;
         8 s later the end of this process
 
-Without its GCS or raylet Ray's own start waits for half a minute, and other calls block for a whole
-one and then end the process from C++, where no Python handler is heard. Measured with Ray 2.60.
-Where such a call holds the interpreter no thread of this process sees anything: the guardian does.
+Without its GCS or raylet Ray's own start waits for half a minute, and other calls block for a
+minute and then end the process from C++, where no Python handler runs. Measured with Ray 2.60. If
+such a call holds the interpreter, no thread of this process notices anything: the guardian does.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ logger = logging.getLogger(__name__)
 
 
 class DaemonDiedError(BaseException):
-    """A daemon of the Ray that was being started is gone, or none has answered in time. No `except
-    Exception` of Ray's own start may take it for one more reason to wait."""
+    """A daemon of the Ray being started is gone, or none has answered in time. Not an Exception, so
+    that no `except Exception` in Ray's own start catches it and keeps waiting."""
 
 
 class DaemonWatch:
-    """Sees Ray's daemons from the moment they appear below this process until `end`.
+    """Watches Ray's daemons from the moment they appear below this process until `end`.
 
     Args:
-        patience: Seconds that all tries to start may take together.
+        patience: Seconds that all attempts to start may take together.
 
     Attributes:
-        late: They took longer: Ray has daemons that live and do not answer, as under a limit on
-            memory, where it waits for minutes and says nothing.
+        late: Whether they took longer: Ray's daemons can be alive and not answer, as under a memory
+            limit, where it waits silently for minutes.
     """
 
     def __init__(self, patience: float) -> None:
@@ -62,19 +62,19 @@ class DaemonWatch:
         self._ended = threading.Event()
 
     def begin(self) -> None:
-        """Watch, in a thread of its own."""
+        """Start to watch, in a separate thread."""
         threading.Thread(target=self._watch, daemon=True).start()
 
     def end(self) -> None:
-        """What dies from now on was told to."""
+        """Stop watching: daemons that die from now on were asked to."""
         self._ended.set()
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """A try to start Ray in the calling thread.
+        """Mark an attempt to start Ray in the calling thread.
 
         Raises:
-            DaemonDiedError: In the middle of the block, where a daemon that it started is gone.
+            DaemonDiedError: In the middle of the block, if a daemon that it started is gone.
         """
         self._seen = {}
         self._starter = threading.get_ident()
@@ -86,7 +86,7 @@ class DaemonWatch:
                 self._starter = None
 
     def lacks_daemon(self) -> bool:
-        """A daemon that was seen is gone, or stopped: nothing is heard from it either."""
+        """True if a daemon that was seen is gone or stopped, and so does not answer."""
         return any(_is_mute(process) for process in list(self._seen.values()))
 
     def _look_for_daemons(self) -> None:
@@ -118,7 +118,7 @@ def _raise_in(thread: int, error: type[BaseException]) -> None:
 
 
 def is_dead(process: psutil.Process) -> bool:
-    """It has ended, or only its remains are left that nobody has buried yet."""
+    """True if the process has ended, or is a zombie that has not been reaped yet."""
     try:
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     except psutil.Error:
@@ -126,7 +126,7 @@ def is_dead(process: psutil.Process) -> bool:
 
 
 def children() -> list[psutil.Process]:
-    """The processes that this one has started itself."""
+    """The direct child processes of this one."""
     return psutil.Process().children()
 
 
@@ -138,7 +138,7 @@ def _is_mute(process: psutil.Process) -> bool:
 
 
 def descendants(*, of_others_than: Sequence[psutil.Process] = ()) -> list[psutil.Process]:
-    """Every process below this one, but for some of its children and what is below them."""
+    """Every process below this one, except some of its children and their descendants."""
     found = []
     for child in children():
         if child not in of_others_than:
@@ -149,7 +149,7 @@ def descendants(*, of_others_than: Sequence[psutil.Process] = ()) -> list[psutil
 
 
 def name_of(process: psutil.Process) -> str:
-    """Its name; empty when it is gone."""
+    """Name of a process; empty if it is gone."""
     try:
         return process.name()
     except psutil.Error:
@@ -157,7 +157,7 @@ def name_of(process: psutil.Process) -> str:
 
 
 def end_processes(processes: list[psutil.Process], *, patience: float) -> None:
-    """Wait `patience` seconds for their end, then kill them."""
+    """Wait `patience` seconds for processes to end, then kill them."""
     _, alive = psutil.wait_procs(processes, timeout=patience)
     for process in alive:
         with contextlib.suppress(psutil.Error):
@@ -166,7 +166,7 @@ def end_processes(processes: list[psutil.Process], *, patience: float) -> None:
 
 
 def remove_folder(folder: Path, *, patience: float) -> None:
-    """Remove Ray's folder, into which a worker that was just being started may still write."""
+    """Remove Ray's folder, although a worker that was just starting may still write to it."""
     deadline = time.monotonic() + patience
     while True:
         shutil.rmtree(folder, ignore_errors=True)
@@ -176,7 +176,7 @@ def remove_folder(folder: Path, *, patience: float) -> None:
 
 
 def remove_stale_folders() -> None:
-    """Folders of drivers that were killed before they could remove them."""
+    """Remove the folders of drivers that were killed before they could do so."""
     for path in Path("/tmp").glob(f"{FOLDER_PREFIX}*"):
         match = re.fullmatch(rf"{FOLDER_PREFIX}([0-9]+)-.*", path.name)
         with contextlib.suppress(OSError):
@@ -194,7 +194,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def count_oom_kills() -> int:
-    """Processes that this machine's kernel has killed for lack of memory; 0 where it keeps none."""
+    """Number of processes that the kernel has killed for lack of memory; 0 if it does not count."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             if line.startswith("oom_kill "):
@@ -203,8 +203,9 @@ def count_oom_kills() -> int:
 
 
 def quieten(ray_worker: Any) -> None:
-    """Messages of the raylet go to the log: Ray writes them to standard output, which is for
-    answers, and has no setting for it (2.60). Private, so a version without it loses nothing."""
+    """Send messages of the raylet to the log: Ray writes them to standard output, which is for
+    answers, and has no setting for it (2.60). This uses a private function; without it nothing is
+    lost."""
 
     def log_message(data: Mapping[str, Any], **_: Any) -> None:
         logger.info("%s", " ".join(str(line) for line in data.get("lines", ())))

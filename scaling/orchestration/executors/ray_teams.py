@@ -1,11 +1,11 @@
-"""Attempts that run on several nodes: a placement group for each, and the workers of its others.
+"""Attempts on several nodes: a placement group for each, and workers on the other nodes.
 
-    group      one bundle a node, STRICT_SPREAD: all of them are reserved, or none
+    group      one bundle per node, STRICT_SPREAD: all of them are reserved, or none
     bundle 0   the attempt, as on one node: it commits, and says when all is over
     bundle n   a worker that starts the trainer there and watches it (training/own/member.py)
 
-What the workers tell each other is in ledger/team.py. Where one of the others dies without a word
-this is seen here, and said for it, so that the first ends the run on all nodes.
+ledger/team.py describes how the workers communicate. If one of the others dies silently, this
+module notices and reports it in its place, so that the first ends the run on all nodes.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class RayTeam:
     """One attempt's reservation, and its workers on all nodes but the first.
 
     Args:
-        ray: The module, connected.
-        need: What each node gives.
+        ray: The module, connected to the cluster.
+        need: Resources on each node.
         request: The attempt.
-        selector: Which nodes may be taken, as Ray writes it; None: any.
+        selector: Nodes that may be used, in Ray's syntax; None: any.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RayTeam:
         self.blind: AttemptOutcome | None = None  # the outcome if a node does not see the folders
 
     def place(self, task: Any, rank: int) -> Any:
-        """The task, to be executed on one of the nodes."""
+        """Bind the task to one of the nodes."""
         strategies = importlib.import_module("ray.util.scheduling_strategies")
         where = strategies.PlacementGroupSchedulingStrategy(
             self._group, placement_group_bundle_index=rank
@@ -81,7 +81,7 @@ class RayTeam:
         return task.options(scheduling_strategy=where)
 
     def poll(self) -> bool:
-        """Say what workers cannot say themselves; whether nothing is left to wait for."""
+        """Report ends that workers cannot report; returns whether none is left to wait for."""
         done, _ = self._ray.wait(list(self._members), num_returns=len(self._members), timeout=0)
         for ref in done:
             self._note(self._members.pop(ref), ref)
@@ -95,13 +95,13 @@ class RayTeam:
         )
 
     def begin_end(self) -> None:
-        """The attempt is over: those that are left are asked to end, and get their grace."""
+        """Ask the remaining workers of a finished attempt to end within their grace period."""
         own = self._request.execution.own or OwnExecution()
         self._team.stop()
         self._deadline = time.monotonic() + own.grace + _END_SECONDS
 
     def release(self) -> None:
-        """Give the nodes back; Ray kills what is still at work there."""
+        """Release the nodes; Ray kills workers that are still running there."""
         self._team.stop()
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
             self._groups.remove_placement_group(self._group)
@@ -117,8 +117,8 @@ class RayTeam:
             self._dead[rank] = _DIED
 
     def _look_for_lost_nodes(self) -> None:
-        """By the cluster's own list: a link that is cut resets no connection, and Ray may go on to
-        wait for a worker behind it."""
+        """Find lost nodes by the cluster's own list: a cut link resets no connection, and Ray may
+        keep waiting for a worker behind it."""
         now = time.monotonic()
         if now - self._looked < _LOOK_SECONDS or not self._members:
             return
@@ -135,7 +135,7 @@ class RayTeam:
 
 
 def name_address(ray: Any, request: AttemptRequest, node: str) -> AttemptRequest:
-    """The attempt as the first of its nodes executes it: with the address of that node."""
+    """The attempt for the first of its nodes, with the address of that node."""
     own = request.execution.own
     if own is None or own.nodes == 1:
         return request
@@ -145,7 +145,7 @@ def name_address(ray: Any, request: AttemptRequest, node: str) -> AttemptRequest
 
 
 def execute_member(request: AttemptRequest, rank: int) -> AttemptOutcome | None:
-    """What a worker on another node than the first does; an outcome where it cannot take part."""
+    """Run a worker on a node other than the first; returns an outcome if it cannot take part."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what Ctrl-C means
     told: list[int] = []
     signal.signal(signal.SIGTERM, lambda signum, frame: told.append(signum))

@@ -1,7 +1,7 @@
-"""The executors there are, by name: adding one is its file and one line here.
+"""Registry of the executors by name; a new executor needs its file and one line here.
 
-A line is read before anything is imported that executes: `scaling run --help` and the choice of the
-guardian need no more.
+The registry imports no executor: `scaling run --help` and the choice of the guardian need only
+these lines.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class ExecutorKind:
     """An executor before it is opened.
 
     Attributes:
-        name: As given to `--executor`.
+        name: Its name for `--executor`.
         words: Where it trains, for `--help`.
         guarded: Whether its processes may outlive the driver, so that the command line runs it
             under the guardian.
@@ -31,7 +31,7 @@ class ExecutorKind:
     home: str
 
     def open(self, needs: Needs) -> Executor:
-        """The executor, not started.
+        """Make the executor without starting it.
 
         Raises:
             UsageError: It cannot meet the needs.
@@ -59,7 +59,7 @@ def find_executor(name: str) -> ExecutorKind:
     """The executor of that name.
 
     Raises:
-        UsageError: There is none.
+        UsageError: No executor has that name.
     """
     if name not in EXECUTORS:
         raise UsageError(f"executor {name!r} is unknown; there are {', '.join(EXECUTORS)}.")
