@@ -1,1 +1,1 @@
-"""One page that answers: figures, checks in plain words, every run."""
+"""The report page: the answer, figures, checks in plain words, every run."""

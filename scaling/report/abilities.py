@@ -1,4 +1,4 @@
-"""The section of abilities: the figure of each, its sentences and its tables."""
+"""The page's section on abilities: figure, sentences and tables for each."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _PAD = 0.05  # margin at either end of an axis of shares
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbilitySection:
-    """What the page shows of one ability."""
+    """The page's content for one ability."""
 
     name: str
     smooth: str
@@ -52,7 +52,7 @@ class AbilitySection:
 
 
 def show_abilities(abilities: Sequence[Ability]) -> list[AbilitySection]:
-    """The abilities of a sweep, in words, rows and figures."""
+    """Describe the abilities of a sweep in words, rows and figures."""
     return [
         AbilitySection(
             name=one.names.sharp,
@@ -114,7 +114,7 @@ def _write_caption(ability: Ability) -> str:
 
 
 def draw_sharp(ability: Ability, ax: Axes) -> None:
-    """The sharp score of every run, cell means, the null, and forecasts with their intervals."""
+    """Draw the sharp score of every run, cell means, the null, and forecasts with intervals."""
     _draw_runs(ability, ax, "sharp")
     for color, x, cells in _list_lines(ability):
         ax.plot(x, [one.sharp for one in cells], color=color, linewidth=1.8, zorder=3)
@@ -135,7 +135,7 @@ def draw_sharp(ability: Ability, ax: Axes) -> None:
 
 
 def draw_smooth(ability: Ability, ax: Axes) -> None:
-    """The smooth score of every run, and cell means."""
+    """Draw the smooth score of every run, and cell means."""
     _draw_runs(ability, ax, "smooth")
     for color, x, cells in _list_lines(ability):
         smooth = [np.nan if one.smooth is None else one.smooth for one in cells]
@@ -150,7 +150,7 @@ def draw_smooth(ability: Ability, ax: Axes) -> None:
 
 
 def draw_success(ability: Ability, ax: Axes) -> None:
-    """The share of seeds that succeed at each cell with its interval, and the logistic."""
+    """Draw the share of successful seeds in each cell with its interval, and the logistic."""
     law, groups = ability.success, _list_groups(ability)
     colors, order = dict(groups), [tokens for tokens, _ in groups]
     step = _JITTER * np.log(np.divide(*_find_span(ability)[::-1]))
@@ -181,7 +181,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
 
 
 def _draw_runs(ability: Ability, ax: Axes, which: str) -> None:
-    """A dot for every run, the seeds of a cell side by side."""
+    """Draw a dot for every run, the seeds of a cell side by side."""
     low, high = _find_span(ability)
     step = _JITTER * np.log(high / low)
     seen: dict[tuple[float, float], int] = {}
@@ -202,7 +202,7 @@ def _draw_runs(ability: Ability, ax: Axes, which: str) -> None:
 
 
 def _list_lines(ability: Ability) -> list[tuple[str, FloatArray, list[ScoredCell]]]:
-    """(colour, sizes, cells) of the cells of each group."""
+    """(colour, sizes, cells) of each group of cells."""
     lines = []
     for tokens, color in _list_groups(ability):
         cells = [one for one in ability.cells if tokens is None or one.tokens == tokens]
@@ -212,7 +212,7 @@ def _list_lines(ability: Ability) -> list[tuple[str, FloatArray, list[ScoredCell
 
 
 def _list_groups(ability: Ability) -> list[tuple[float | None, str]]:
-    """(D, colour), ascending, where one N has several; else all cells, of any D."""
+    """(D, colour), ascending, if one N has several D; else one group of all cells."""
     sizes = {one.params for one in ability.cells}
     if ability.axis == "D" or len(ability.cells) == len(sizes):
         return [(None, INK)]

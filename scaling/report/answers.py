@@ -1,4 +1,4 @@
-"""The answer in words: one sentence per budget, what it rests on, how far it can be trusted."""
+"""The answer in words: one sentence per budget, its basis, and how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CONVENTIONS: Mapping[CountConvention, str] = {
 
 
 def describe_count(fit: Fit, of_table: bool) -> str:
-    """How N is counted, to stand behind "N is counted"."""
+    """Words for how N is counted, to follow "N is counted"."""
     if fit.convention is None and of_table:
         return "as the table counts it"
     return CONVENTIONS[fit.convention or "matmul"]
 
 
 def describe_law_unit(fit: Fit, scale: LossScale) -> str:
-    """What the law gives; empty without one, or where that is the unit of losses."""
+    """The unit of what the law gives; empty without a law, or if it is the unit of losses."""
     if fit.law is None or fit.members:
         return ""
     own = fit.law.find_scale(scale)
@@ -57,11 +57,11 @@ class Answer:
     Attributes:
         flops, params, tokens: The sentence's numbers.
         level: Probability of each interval.
-        params_interval, tokens_interval: In words; empty where there is none.
+        params_interval, tokens_interval: Intervals in words; empty if there are none.
         facts: (term, description) pairs below the sentence.
         marker: Distance beyond the data.
-        failed: Checks of this answer alone that failed, beside their names.
-        measured: (loss, N, D, how many runs) of the best run at this budget; None without one.
+        failed: Failed checks of this answer alone, beside their names.
+        measured: (loss, N, D, number of runs) of the best run at this budget; None without one.
     """
 
     flops: str
@@ -79,7 +79,7 @@ class Answer:
 def describe_answer(
     one: Allocation, fit: Fit, facts: CorpusFacts | None, scale: LossScale = NATS
 ) -> Answer:
-    """The words of one allocation; losses in a unit."""
+    """Describe one allocation in words, with losses in a unit."""
     return Answer(
         flops=format_flops(one.flops),
         params=format_count(one.params),
@@ -130,7 +130,7 @@ def group_checks(
 
 
 def mark_distance(one: Allocation, fit: Fit) -> Marker:
-    """Green inside the data, amber beyond half the trained span in decades, red beyond the span.
+    """Mark an answer: green inside the data, amber beyond half the trained span, red beyond it.
 
     Source of the grades: ours (decision 0076).
     """
@@ -160,7 +160,7 @@ def _count_decades(value: float) -> str:
 
 
 def _find_range(one: Allocation, fit: Fit) -> tuple[float, float] | None:
-    """Budgets that the answer's approach knows: all runs', or those with a usable minimum."""
+    """Range of budgets behind the answer's approach: all runs, or those with a usable minimum."""
     if one.approach != "parametric" and one.approach in fit.approaches:
         return fit.approaches[one.approach].range
     return None if fit.covered is None else fit.covered.flops
@@ -202,7 +202,7 @@ def describe_loss(
     facts: CorpusFacts | None,
     scale: LossScale = NATS,
 ) -> str:
-    """A loss in its unit with interval, and bits per byte where the corpus allows."""
+    """A loss in its unit with interval, and in bits per byte if the corpus allows."""
     if loss is None or not math.isfinite(loss):
         return "not known by this approach"
     words = f"{format_loss(scale.to(loss))} {scale.label}"
@@ -213,7 +213,7 @@ def describe_loss(
 
 
 def convert_to_bits(loss: float | None, facts: CorpusFacts | None) -> float | None:
-    """Bits per byte of a loss; None where loss or corpus do not say."""
+    """Convert a loss to bits per byte; None if the loss or the corpus's bytes are unknown."""
     if loss is None or facts is None:
         return None
     return bits_per_byte(loss, tokens=facts.validation_tokens, bytes_=facts.validation_bytes)

@@ -1,4 +1,4 @@
-"""Axes as every figure wants them: logarithmic ticks in words, labels that keep their distance."""
+"""Axes shared by all figures: logarithmic ticks in words, labels that do not overlap."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def format_power(value: float) -> str:
 def set_log_axis(
     ax: Axes, which: str, low: float, high: float, *, words: Format = format_count
 ) -> None:
-    """A logarithmic x or y axis from low to high with a handful of round ticks."""
+    """Set a logarithmic x or y axis from low to high with a few round ticks."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     set_scale, set_limits = (
         (ax.set_xscale, ax.set_xlim) if which == "x" else (ax.set_yscale, ax.set_ylim)
@@ -46,14 +46,14 @@ def set_log_axis(
 
 
 def set_linear_axis(ax: Axes, which: str, low: float, high: float) -> None:
-    """A linear axis with at most seven ticks."""
+    """Set a linear axis with at most seven ticks."""
     axis = ax.xaxis if which == "x" else ax.yaxis
     (ax.set_xlim if which == "x" else ax.set_ylim)(low, high)
     axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
 
 
 def choose_log_ticks(low: float, high: float, *, apart: float) -> list[float]:
-    """Round values inside [low, high], as many as stay `apart` decades from each other: 1-2-3-5,
+    """As many round values in [low, high] as can be `apart` decades from each other: 1-2-3-5,
     1-2-5, 1-3, decades, or every k-th decade."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     decades = range(first, last + 1)
@@ -91,10 +91,10 @@ def leave_room(ax: Axes, low: float, high: float, *, letters: int = 7) -> float:
 
 
 def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool = False) -> None:
-    """Write each label right of its line's end (x, y, text), none over another.
+    """Write each label right of its line's end (x, y, text), without overlaps.
 
-    Labels that collide are moved apart; with `thin`, for lines close together, they are left out,
-    the outermost kept.
+    Labels that collide are moved apart; with `thin`, for lines close together, inner ones are left
+    out instead.
     """
     if not ends:
         return
@@ -120,7 +120,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
 
 
 def keep_apart(wanted: FloatArray, step: float) -> list[int]:
-    """Indices at least `step` apart; lowest and highest are kept."""
+    """Indices of positions at least `step` apart, including the lowest and the highest."""
     order = np.argsort(wanted, kind="stable").tolist()
     kept = [order[0]]
     for index in order[1:-1]:
@@ -151,7 +151,7 @@ def spread(wanted: FloatArray, step: float) -> FloatArray:
 
 
 def note(ax: Axes, x: float, y: float, text: str, *, ha: str = "left", va: str = "top") -> None:
-    """A remark inside the axes, in axes fractions."""
+    """Write a remark inside the axes, placed in axes fractions."""
     ax.text(x, y, text, transform=ax.transAxes, ha=ha, va=va, color=MUTED, gid=PLAIN)
 
 
@@ -165,7 +165,7 @@ def draw_markers(
     size: float = 44.0,
     zorder: int = 4,
 ) -> None:
-    """Filled markers, each with an edge that keeps it apart from those it overlaps."""
+    """Draw filled markers, each with an edge that separates it from those it overlaps."""
     ax.scatter(
         x,
         y,
@@ -179,7 +179,7 @@ def draw_markers(
 
 
 def mark_zero(ax: Axes) -> None:
-    """The line of no error."""
+    """Draw the line of no error."""
     ax.axhline(0.0, color=INK, linewidth=1.0, zorder=1)
 
 

@@ -1,7 +1,7 @@
-"""What was measured of runs beside the loss, sweep by sweep: the numbers behind that section.
+"""Quantities measured on runs beside the loss, by sweep: the numbers behind the page's section.
 
-A sweep is one family of models where a file names several; its runs are those that are fitted, so
-that of several learning rates each cell shows its best.
+If a file names several families of models, each family is a sweep. Its runs are the fitted ones, so
+each cell shows the best of several learning rates.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class ProbedRun:
 
     Attributes:
         params, tokens: N, D.
-        loss: Held-out [nats/token].
-        series: What a line joins runs by: the declared budget [FLOP], or D where there is none.
-        values: By probe.
+        loss: Held-out loss [nats/token].
+        series: The value shared by runs on a line: the declared budget [FLOP], or else D.
+        values: Values by probe.
     """
 
     params: float
@@ -49,20 +49,20 @@ class ProbedSweep:
     runs: tuple[ProbedRun, ...]
 
     def list_series(self) -> list[list[ProbedRun]]:
-        """The runs that a line joins, ascending; the last is on the most tokens, or FLOPs."""
+        """The runs on each line, ascending; the last line has the most tokens, or FLOPs."""
         keys = sorted({one.series for one in self.runs})
         return [[one for one in self.runs if one.series == key] for key in keys]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beyond:
-    """What the section shows.
+    """The content of the section.
 
     Attributes:
-        sweeps: One, or every family of a file.
-        compared: The first family against each of the others.
-        refused: Why they are not compared; empty if they are, or there is one.
-        lost: Probe -> how many of the fitted runs have no value of it.
+        sweeps: One sweep, or every family of a file.
+        compared: Comparisons of the first family with each of the others.
+        refused: Why families are not compared; empty if they are, or if there is only one.
+        lost: Probe -> number of fitted runs without a value of it.
     """
 
     sweeps: tuple[ProbedSweep, ...]
@@ -126,7 +126,7 @@ def list_family_rows(compared: Sequence[Comparison], scale: LossScale) -> list[t
 
 
 def describe_lost(beyond: Beyond) -> str:
-    """Which values are not there, and what to do; empty if all are."""
+    """Say which values are missing and what to do; empty if none is."""
     if not beyond.lost:
         return ""
     names = ", ".join(f"{name} ({count})" for name, count in beyond.lost.items())

@@ -1,8 +1,8 @@
-"""Figures of what was measured beside the loss: `draw_x(beyond, …, ax)`.
+"""Figures of quantities measured beside the loss: `draw_x(beyond, …, ax)`.
 
-Colour is the family where a sweep has several, else N. Lines join runs of equal budget,
-or of equal D where none is declared: heavy the largest, thin the others; dashed is what a probe is
-drawn beside, its control. Curves are those of the heavy line's runs, heavy the largest model.
+Colour shows the family if a sweep has several, else N. Lines join runs of equal budget, or of equal
+D if none is declared: the largest is heavy, the others thin; a probe's control is dashed. Curves
+are those of the heavy line's runs, with the largest model heavy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LETTERS = 11
 
 
 def draw_beyond(beyond: Beyond, scale: LossScale) -> list[Picture]:
-    """A figure of the families' losses, where there are several, and one of each probe."""
+    """Draw a figure of the families' losses, if there are several, and one of each probe."""
     pictures = []
     names = ", ".join(one.name for one in beyond.sweeps)
     if len(beyond.sweeps) > 1:
@@ -66,7 +66,7 @@ def draw_beyond(beyond: Beyond, scale: LossScale) -> list[Picture]:
 
 
 def group_probes(beyond: Beyond) -> list[list[ProbeValue]]:
-    """Each probe with those that are drawn beside it."""
+    """Group each probe with those drawn in the same figure."""
     groups: dict[str, list[ProbeValue]] = {}
     found = {one.name: one for one in beyond.list_probes()}
     for name, one in found.items():
@@ -76,7 +76,7 @@ def group_probes(beyond: Beyond) -> list[list[ProbeValue]]:
 
 
 def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> None:
-    """A quantity against N: a line for each D, dashed for each further quantity."""
+    """Draw a quantity against N: a line for each D, dashed for each further quantity."""
     runs = [run for sweep in beyond.sweeps for run in sweep.runs]
     low, high = span_of(np.array([one.params for one in runs]), margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=_LETTERS))
@@ -107,7 +107,7 @@ def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> 
 
 
 def draw_curves(beyond: Beyond, names: Sequence[str], ax: Axes) -> None:
-    """What the values of probes sum up, of the runs on the most tokens."""
+    """Draw the curves behind the values of probes, for the runs on the most tokens."""
     found = list(_list_curves(beyond, names))
     first = found[0][0]
     low, high = span_of(np.concatenate([curve.x for curve, *_ in found]), margin=0.03)
@@ -156,7 +156,7 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
 
 
 def _describe(value: ProbeValue) -> str:
-    """What a probe is, with the values of its options."""
+    """The meaning of a probe, with the values of its options."""
     probe, meaning = PROBES[value.name], PROBES[value.name].meaning
     for option, default in probe.options.items():
         given = json.loads(value.options[option]) if option in value.options else default
@@ -194,7 +194,7 @@ def _read_probe(name: str, run: ProbedRun) -> tuple[float, float | None] | None:
 def _set_value_axis(
     ax: Axes, values: FloatArray, *, reach: FloatArray | None = None, log: bool = False
 ) -> None:
-    """An axis of values, logarithmic if they span decades; linear ones hold their error bars."""
+    """Set an axis of values, logarithmic if they span decades, else with all error bars inside."""
     low, high = float(values.min()), float(values.max())
     if log or (low > 0 and high > low * 10**_DECADES):
         words = format_power if high > 1e4 * low else _write

@@ -1,8 +1,8 @@
-"""What the page's calculator is given: the law that answers, its draws, and the data's range.
+"""Data for the page's calculator: the law that answers, its draws, and the data's range.
 
-solver.js asks the law the same questions as `scaling allocate`, of the same bootstrap draws: it
-holds one form of law (`JOINED` of laws/family.py), the searches of allocation/ and no number of its
-own. Parameters are rounded so that three digits of every answer and interval stay.
+solver.js asks the law the same questions as `scaling allocate`, with the same bootstrap draws: it
+implements one form of law (`JOINED` of laws/family.py) and the searches of allocation/, without
+constants of its own. Parameters are rounded so that three digits of every answer and interval stay.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ Parts = list[list[float]]
 def describe_calculator(
     fit: Fit, allocations: tuple[Allocation, ...], command: str, scale: LossScale = NATS
 ) -> dict[str, Any] | None:
-    """What solver.js and calculator.js read; None without an answer, or where no law answers of the
-    form that they know.
+    """The data for solver.js and calculator.js; None without an answer, or if the law that answers
+    has another form than theirs.
 
     Args:
-        fit: The report's.
-        allocations: Its answers; the first is where the calculator begins.
-        command: Asks the same on a command line but for the conditions.
+        fit: The report's fit.
+        allocations: Its answers; the calculator begins at the first.
+        command: Command line for the same question, without the conditions.
         scale: The unit of losses.
     """
     fit = fit.answering
@@ -83,7 +83,7 @@ def describe_calculator(
 
 
 def _list_law(fit: Fit) -> dict[str, Any] | None:
-    """The law as parts, each its weight and the parameters of JOINED, and each draw as the same."""
+    """The law and each draw as parts: a weight and the parameters of JOINED."""
     law, letters = get_law(fit)
     point = _list_parts(law, letters[None], _POINT)
     if point is None:
@@ -104,7 +104,7 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
 
 
 def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | None:
-    """Rows of parameters as [weight, parameters of JOINED] of every member with a weight."""
+    """Turn rows of parameters into [weight, parameters of JOINED] of every member with a weight."""
     if not isinstance(law, Ensemble):
         joined = law.join_powers(letters)
         return None if joined is None else [[_list_part(1.0, row, digits)] for row in joined]
@@ -121,7 +121,7 @@ def _list_parts(law: Law, letters: FloatArray, digits: int) -> list[Parts] | Non
 
 
 def _list_part(weight: float, joined: FloatArray, digits: int) -> list[float]:
-    """Infinite parameters (R_D and R_N where nothing saturates) are left out."""
+    """One part, without infinite parameters (R_D and R_N if nothing saturates)."""
     return _round([weight, *joined[np.isfinite(joined)].tolist()], digits)
 
 
@@ -131,7 +131,7 @@ def _list_fields(
     span: tuple[tuple[float, float], float, float],
     scale: LossScale,
 ) -> dict[str, dict[str, float]]:
-    """Ends of each slider, and where it begins; `served` and `unique` begin at none."""
+    """Ends and initial value of each slider; `served` and `unique` begin unset."""
     covered = fit.covered
     assert covered is not None  # a fit with a span has a coverage
     known, low, high = span
@@ -163,8 +163,8 @@ def _shorten(value: float) -> float:
 def list_answers(
     fit: Fit, allocations: tuple[Allocation, ...], scale: LossScale = NATS
 ) -> list[tuple[tuple[str, ...], Marker]]:
-    """(budget, N*, D*, D*/N*, loss), with intervals, and the distance of two budgets a decade, for
-    readers without scripts; losses in a unit."""
+    """Rows (budget, N*, D*, D*/N*, loss) with intervals, and their distance, at two budgets per
+    decade, for readers without scripts; losses in a unit."""
     fit = fit.answering
     found = _find_span(fit, allocations)
     if found is None:
@@ -192,7 +192,7 @@ def list_answers(
 
 
 def _mark_row(one: Allocation, fit: Fit, known: tuple[float, float]) -> Marker:
-    """How far beyond the data a row lies, short enough for a cell."""
+    """Marker of a row's distance beyond the data, short enough for a cell."""
     tone = mark_distance(one, fit).tone
     if not one.extrapolation_decades:
         return Marker(tone, "inside")
@@ -215,7 +215,7 @@ def _join(value: str, interval: str) -> str:
 def _find_span(
     fit: Fit, allocations: tuple[Allocation, ...]
 ) -> tuple[tuple[float, float], float, float] | None:
-    """Budgets [FLOP] that the data cover, and the lowest and highest that are answered; None where
+    """Budgets [FLOP] that the data cover, and the lowest and highest that are answered; None if
     there is no answer at all."""
     frontier = fit.frontier
     if not allocations or frontier is None or fit.covered is None:

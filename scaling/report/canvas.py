@@ -1,10 +1,10 @@
 """A matplotlib figure as inline SVG that follows the page's light or dark colours.
 
-Every colour drawn is one of this file's; in the SVG it becomes `var(--name, #hex)`, so the page
+Every colour drawn is defined in this file; in the SVG it becomes `var(--name, #hex)`, so the page
 decides how it looks and the SVG alone still has its light colours. Text stays text: it can be
-selected, searched and read aloud. Ids are kept only where something refers to them and carry the
-figure's key, so that several SVGs share one page. No date, no metadata, no user's matplotlibrc:
-the same figure gives the same bytes.
+selected, searched and read aloud. Only ids that are referenced are kept, with the figure's key as
+prefix, so that several SVGs can share one page. Without date, metadata or the user's matplotlibrc,
+the same figure always gives the same bytes.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ _RULES: Mapping[str, Any] = {
 
 
 def choose_color(position: float) -> str:
-    """The viridis colour (light scheme) at a position from 0 to 1; muted where that is NaN."""
+    """The viridis colour (light scheme) at a position from 0 to 1; muted if it is NaN."""
     return MUTED if math.isnan(position) else _LIGHT[round(position * (_STEPS - 1))]
 
 
 def name_variable(position: float) -> str:
-    """The CSS variable of `choose_color`."""
+    """The CSS variable of the colour that `choose_color` gives."""
     return "--muted" if math.isnan(position) else f"--v{round(position * (_STEPS - 1))}"
 
 
@@ -95,7 +95,7 @@ def render_svg(
     Args:
         draw: Draws on the axes it is given, row by row.
         key: Unique on the page; prefixes every id.
-        alt: What a reader who does not see the figure should know.
+        alt: Description for a reader who cannot see the figure.
         size: Width and height [CSS pixels].
         grid: Rows and columns of axes.
     """
@@ -108,7 +108,7 @@ def render_svg(
 
 
 def render_png(draw: Draw, *, size: tuple[int, int], grid: tuple[int, int], dpi: int) -> bytes:
-    """The same in the light colours as a PNG, at `dpi` of which 72 make a CSS pixel a pixel."""
+    """Draw as a PNG in the light colours; at 72 dpi a CSS pixel is one pixel."""
     file = io.BytesIO()
     with _styled(size, salt=""):
         canvas: Any = FigureCanvasAgg(_compose(draw, size, grid, frame=True))
@@ -119,7 +119,7 @@ def render_png(draw: Draw, *, size: tuple[int, int], grid: tuple[int, int], dpi:
 
 @contextmanager
 def _styled(size: tuple[int, int], *, salt: str) -> Iterator[None]:
-    """matplotlib's own defaults and the rules of this file, whatever the user's."""
+    """Apply matplotlib's defaults and this file's rules, ignoring the user's settings."""
     font = _find_font(size)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -147,10 +147,10 @@ def _find_font(size: tuple[int, int]) -> float:
 def _place(
     index: int, size: tuple[int, int], grid: tuple[int, int], font: float
 ) -> tuple[float, float, float, float]:
-    """Position of one axes: room for labels in multiples of the font, the rest shared evenly.
+    """Position of one axes: margins for labels in multiples of the font, the rest shared evenly.
 
-    Fixed, unlike a layout engine's: figures of one page align, and a label placed while drawing
-    stays where it was placed.
+    The position is fixed, unlike that of a layout engine: figures of one page align, and a label
+    placed while drawing stays in place.
     """
     row, column = divmod(index, grid[1])
     cell_width, cell_height = size[0] / grid[1], size[1] / grid[0]
@@ -183,7 +183,7 @@ def _inline(svg: str, key: str, alt: str, size: tuple[int, int]) -> str:
 
 
 def _shorten(attribute: re.Match[str]) -> str:
-    """Coordinates to a hundredth of a pixel."""
+    """Round coordinates to a hundredth of a pixel."""
     return re.sub(r"(\.\d\d)\d+", r"\1", attribute[0])
 
 
@@ -205,7 +205,7 @@ def _list_ordered(low: float, high: float, *, dark: bool) -> tuple[str, ...]:
 
 
 def relative_luminance(color: str) -> float:
-    """Source: WCAG 2.2, definition of relative luminance."""
+    """Relative luminance of a colour. Source: WCAG 2.2, definition of relative luminance."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     return float(np.dot([0.2126, 0.7152, 0.0722], linear))
 

@@ -1,10 +1,10 @@
-"""The (Mis)Fitting checklist, filled in: what a paper on scaling laws should say, said of this one.
+"""The (Mis)Fitting checklist of what a paper on scaling laws should state, filled in for a report.
 
 The groups are the paper's own sections (3: the form, 4: training, 5: data taken from training, 6:
-fitting), and before them what is given away. The items are every column of the sheet in which its
-authors answered for 50 papers (github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9) and the
+fitting), preceded by openness. The items are every column of the sheet in which its authors
+answered for 50 papers (github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9) and the
 questions by which the checklist goes beyond it: what changes with scale, whether the counting is
-code, what was left out. In our words; every answer is read off the plan, the results and the fit.
+code, what was left out. The wording is ours; answers come from the plan, the results and the fit.
 
 Source: Li, Kudugunta and Zettlemoyer 2025, arXiv:2502.18969.
 """
@@ -42,7 +42,7 @@ class ChecklistGroup:
 
 
 def fill_checklist(data: ReportData) -> tuple[ChecklistGroup, ...]:
-    """Every question of the checklist with this report's answer."""
+    """Answer every question of the checklist for this report."""
     if data.origin is None:
         training, collection = _describe_training(data), _describe_collection(data)
     else:
@@ -73,7 +73,7 @@ def _describe_open(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 
 def _name_code(data: ReportData) -> str:
-    """What the runs say they were trained by. Whether that is published, no run can know."""
+    """Name the code that the runs record; whether it is published, no run can know."""
     stated = [one.versions or {} for one in data.results.values()]
     codes = {
         f"version {one['scaling']}, commit {one.get('commit', NOT_RECORDED)}, source digest "
@@ -133,7 +133,7 @@ def _name_origin(fit: Fit) -> str:
 
 
 def _count_laws(data: ReportData) -> str:
-    """One, and those it is compared with."""
+    """Count the fitted law and those it is compared with."""
     others = len(data.variants)
     beside = f"; {others} other choices of law, method and runs stand in Other choices"
     return "one" + (beside if others else "")
@@ -202,7 +202,7 @@ def _describe_training(data: ReportData) -> tuple[tuple[str, str], ...]:
 
 
 def _describe_recipe(data: ReportData) -> str:
-    """What the sweep file states itself, and what the rules decide."""
+    """The hyperparameters that the sweep file states, and those that the rules decide."""
     if not data.get_spec().asks_recipe:
         return "by the trainer, which is not part of this project: see its files"
     stated = sorted(data.get_spec().recipe.model_fields_set)

@@ -1,5 +1,5 @@
-"""What was chosen before and during the fit, in words: runs left out by declared rules, the members
-of the ensemble, how laws forecast held-out runs, what each approach says."""
+"""Choices before and during the fit, in words: runs left out by declared rules, the members of
+the ensemble, how laws forecast held-out runs, the result of each approach."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _FILTER_WORDS: Mapping[str, str] = {
 
 
 def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]]:
-    """(rule in words, what is kept, how many runs it left out) of each, in their order."""
+    """(rule in words, what is kept, number of runs left out) for each rule, in order."""
     return [
         (
             _FILTER_WORDS.get(one.name, one.name),
@@ -45,7 +45,7 @@ def list_filters(effects: tuple[FilterEffect, ...]) -> list[tuple[str, str, str]
 
 
 def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
-    """(what, with the filters, without them); empty where there is nothing to compare."""
+    """Rows (quantity, with the filters, without them); empty if there is nothing to compare."""
     if whole is None:
         return []
     both = (fit, whole)
@@ -69,7 +69,7 @@ def compare_unfiltered(fit: Fit, whole: Fit | None) -> list[tuple[str, ...]]:
 
 
 def list_members(fit: Fit) -> list[tuple[str, str, str, str]]:
-    """(law, which runs, weight, misses of its forecasts) of each member of the ensemble."""
+    """(law, which runs, weight, errors of its forecasts) for each member of the ensemble."""
     members = fit.answering.members
     if not members:
         return []
@@ -105,7 +105,7 @@ def describe_windows(fit: Fit) -> str:
 
 
 def list_backtest(scored: Backtest | None) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Headings, a row per law: parameters, errors by window, score; empty without a backtest."""
+    """Headings, and a row per law: parameters, errors by window, score; empty if not backtested."""
     if scored is None or not scored.scores:
         return [], []
     heads = [f"{one.axis} {format_share(one.fitted_up_to)}" for one in scored.scores[0].forecasts]
@@ -122,7 +122,7 @@ def list_backtest(scored: Backtest | None) -> tuple[list[str], list[tuple[str, .
 
 
 def describe_backtest(scored: Backtest | None) -> str:
-    """What the table of laws holds, and which law to forecast with; empty without one."""
+    """Describe the table of laws and the law to forecast with; empty without a table."""
     if scored is None:
         return ""
     from scaling.fitting.backtest import HELD_FROM
@@ -148,8 +148,8 @@ def describe_backtest(scored: Backtest | None) -> str:
 
 
 def list_frontiers(fit: Fit) -> list[tuple[str, str, str, str, str]]:
-    """(approach, a, its interval, N* at the largest budget fitted, range of C) of each approach,
-    where an envelope stands beside the others."""
+    """(approach, a, its interval, N* at the largest budget fitted, range of C) for each approach,
+    if there is an envelope."""
     if "envelope" not in fit.approaches:
         return []
     at = fit.covered.flops[1] if fit.covered else fit.approaches["envelope"].range[1]

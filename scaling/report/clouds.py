@@ -1,4 +1,4 @@
-"""Figures of what the bootstrap leaves open, and of predicted against measured loss."""
+"""Figures of bootstrap draws, and of predicted against measured loss."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _INNER = 0.98  # share of the draws that an axis shows in full
 
 
 def has_exponents(fit: Fit) -> bool:
-    """Whether the law that is quoted has draws of both exponents."""
+    """Return whether the quoted law has draws of both exponents."""
     return fit.law is not None and bool(fit.draws) and set(_EXPONENTS) <= set(fit.law.params)
 
 
 def has_optima(fit: Fit) -> bool:
-    """Whether what answers has draws of N* and D*."""
+    """Return whether the law that answers has draws of N* and D*."""
     mine = fit.answering
     return mine.asked == "parametric" and mine.law is not None and bool(mine.draws)
 
 
 def draw_exponents(fit: Fit, ax: Axes) -> None:
-    """Draws of (alpha, beta) of the law that is quoted, and its estimate."""
+    """Draw the bootstrap cloud of (alpha, beta) of the quoted law, and its estimate."""
     assert fit.law is not None  # has_exponents
     names = list(fit.law.params)
     draws = np.array(fit.draws)[:, [names.index(one) for one in _EXPONENTS]]
@@ -49,7 +49,7 @@ def draw_exponents(fit: Fit, ax: Axes) -> None:
 
 
 def draw_optima(fit: Fit, flops: float, ax: Axes) -> None:
-    """Draws of (N*, D*) at a budget by what answers, and its estimate."""
+    """Draw the bootstrap cloud of (N*, D*) at a budget, and the estimate."""
     mine = fit.answering
     assert mine.law is not None  # has_optima
     family, letters = read_law(mine.law.family, mine.law.params)
@@ -70,8 +70,8 @@ def draw_optima(fit: Fit, flops: float, ax: Axes) -> None:
 def draw_predicted(
     data: MeasuredRuns, fit: Fit, ax: Axes, *, outcomes: Sequence[ForecastOutcome] = ()
 ) -> None:
-    """Measured loss against what answers says of it: fitted runs, and forecasts beside their
-    outcomes; on the line the law is right."""
+    """Draw measured against predicted loss: fitted runs, and forecasts with their outcomes; on the
+    line the law is right."""
     predicted = evaluate_law(fit, data.params, data.tokens)
     assert predicted is not None  # a fit with a law has one
     scale = data.scale
@@ -92,13 +92,13 @@ def draw_predicted(
 
 
 def _draw_dots(ax: Axes, x: FloatArray, y: FloatArray) -> None:
-    """The first draws: they come in no order."""
+    """Draw dots for the first draws, whose order is random."""
     shown = slice(MOST_DOTS)
     ax.plot(x[shown], y[shown], ".", color=MUTED, markersize=3.0, alpha=0.7, zorder=2)
 
 
 def _hold(values: FloatArray) -> tuple[float, float]:
-    """Ends that show nearly all of some draws, and no far one alone."""
+    """Axis ends that show nearly all draws, without a lone distant one."""
     tail = 50.0 * (1.0 - _INNER)
     low, high = np.percentile(values, [tail, 100.0 - tail])
     pad = 0.15 * (high - low) + 1e-9

@@ -1,5 +1,4 @@
-"""How many runs there are, how many are fitted, and why the others are not: said once, and the same
-everywhere on the page."""
+"""Numbers of runs, of fitted runs, and of others with the reason: one source for the whole page."""
 
 from __future__ import annotations
 
@@ -23,9 +22,9 @@ class RunCounts:
     """Runs of a report; total = fitted + every number of `others`.
 
     Attributes:
-        total: Planned runs, and what else the ledger holds; of a table the rows that were read.
-        finished: Those of them with a loss that did not diverge.
-        fitted: Those behind the fit.
+        total: Planned runs and others in the ledger; for a table the rows that were read.
+        finished: Runs with a loss that did not diverge.
+        fitted: Runs behind the fit.
         others: (why they are not fitted, how many).
     """
 
@@ -41,7 +40,7 @@ class RunCounts:
 
 
 def count_runs(data: ReportData) -> RunCounts:
-    """Counts of a sweep's report, or of a table's."""
+    """Count the runs of a report on a sweep or a table."""
     fitted = set(data.table.run)
     if data.origin is not None:
         total = len(data.origin.rows)
@@ -62,7 +61,7 @@ def count_runs(data: ReportData) -> RunCounts:
 
 
 def _explain(data: ReportData, name: str, roles: Mapping[str, CellRole]) -> str:
-    """Why a run is not fitted."""
+    """Say why a run is not fitted."""
     result = data.results.get(name)
     if name in data.left_out:
         return _LEFT_OUT

@@ -1,4 +1,4 @@
-"""All that a page is made of."""
+"""The data that a page is made of."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableSource:
-    """What stands behind a report where a sweep does not: a table of runs.
+    """The table of runs behind a report without a sweep.
 
     Attributes:
         rows: Every row that was read.
-        facts: What was understood of the file.
+        facts: How the file was understood.
     """
 
     rows: RunTable
@@ -54,7 +54,7 @@ class ReportData:
         command: What rebuilds the report, ready to paste.
         plan: Cells, rejected cells, warnings; None for a table.
         facts: Facts of the corpus; None for a table.
-        results: By run_id; runs outside the plan are listed as such.
+        results: Results by run_id; runs outside the plan are listed as such.
         failures: run_id -> cause, of planned runs without a result.
         damaged: Sentences about stored results that are not what was written.
         curves: run_id -> (tokens, training loss [nats/token]) points.
@@ -63,22 +63,22 @@ class ReportData:
         allocations: One per forecast budget that has an answer.
         allocations_by_count: The first forecast budget's answer under each way of counting N.
         versions: Software -> version of the process that renders; the runs' are in `results`.
-        created: When, as it is printed.
+        created: Time of creation, as printed.
         filters: Declared rules that left runs out, and what each did.
         left_out: Names of those runs; figures do not show them.
         unfiltered: Point fit of all runs; None without filters.
-        backtest: Forecasts of held-out runs by several laws; None where it was not asked for.
-        forecasts: What was said of runs before they were trained; None where nothing was.
+        backtest: Forecasts of held-out runs by several laws; None if not asked for.
+        forecasts: Forecasts registered before runs were trained; None without any.
         source: The results folder, as a command line names it.
         options: Words of a command line that ask `fit` and `allocate` the same question.
         variants: The first answer under other methods, laws and choices of runs.
-        csv: Every result as CSV; empty where there is none.
-        vocabulary: The file's tokenizers compared; None where it names one, or only one is done.
+        csv: Every result as CSV; empty if there is none.
+        vocabulary: The file's tokenizers compared; None if it names one, or only one is finished.
         recipes: The file's recipes compared; None likewise.
-        beyond: What was measured beside the loss, and families compared; None where nothing was.
+        beyond: Quantities measured beside the loss, and families compared; None without any.
         abilities: The sweep's abilities, judged.
         origin: The table of runs behind the report; None for a sweep.
-        scale: The unit of losses, in all that is shown; values here are in nats.
+        scale: The unit of losses on the page; values here are in nats.
     """
 
     name: str
@@ -114,7 +114,7 @@ class ReportData:
     scale: LossScale = NATS
 
     def reword(self) -> ReportData:
-        """The same with every sentence in its unit of losses."""
+        """The data with every sentence in its unit of losses."""
         return dataclasses.replace(
             self,
             fit=self.fit.reword(self.scale),
@@ -128,7 +128,7 @@ class ReportData:
 
     @property
     def is_listed(self) -> bool:
-        """Whether its models are those that a sweep file lists, each with the one N it states."""
+        """True if its models are listed in the sweep file, each with a single stated N."""
         return self.spec is not None and self.spec.family == LISTED.name
 
     def get_spec(self) -> SweepSpec:

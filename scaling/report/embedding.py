@@ -1,5 +1,5 @@
-"""What a page holds beside words: scripts known by their digest, data, a file; nothing of it can
-end the block it stands in.
+"""Scripts (known by their digest), data and files inside a page; none can end the block that
+contains it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from scaling.words.plain import ABSENT, replace_unprintable
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script of the page and the digest by which its policy knows it."""
+    """A script of the page, and its digest for the content security policy."""
 
     text: Markup
     digest: str
 
 
 def embed_script(name: str) -> Script:
-    """A file of this package as a script."""
+    """Load a file of this package as a script."""
     text = resources.files("scaling.report").joinpath(name).read_text(encoding="utf-8")
     assert "</script" not in text.lower()  # it would end the script element
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
@@ -42,7 +42,7 @@ def embed_json(value: Any) -> Markup:
 
 
 def embed_csv(text: str) -> Markup:
-    """Address of a file that the page itself holds."""
+    """Address (data URL) of a file that the page itself contains."""
     return Markup("data:text/csv;base64," + base64.b64encode(text.encode("utf-8")).decode())
 
 

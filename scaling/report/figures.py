@@ -1,7 +1,7 @@
 """The report's figures: `draw_x(data, fit, ax)`.
 
-Dots are measured, lines fitted, dashes extrapolated, bands intervals at the fit's level; colour is
-the budget (viridis, ascending; without budgets, C); N, D and C are logarithmic.
+Dots are measured, lines fitted, dashes extrapolated, bands intervals at the fit's level. Colour
+shows the budget (viridis, ascending; without budgets, C). N, D and C are logarithmic.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
 
 def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
-    """Loss against N, one parabola per budget, its minimum marked or marked as rejected."""
+    """Draw loss against N, a parabola per budget, with its minimum marked accepted or rejected."""
     low, high = span_of(data.params, margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=12))
     loss = data.scale.to(data.loss)
@@ -62,7 +62,7 @@ def draw_isoflop(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
 
 
 def label_loss(data: MeasuredRuns) -> str:
-    """The axis of losses."""
+    """The label of the axis of losses."""
     return f"loss L [{data.scale.label}]"
 
 
@@ -87,7 +87,7 @@ def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tu
 
 
 def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
-    """Loss against D: one line of the law per model size, dashed where that size has no run."""
+    """Draw loss against D: one line of the law per model size, dashed where it has no run."""
     low, high = span_of(data.tokens, margin=0.05)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=10))
     ends: list[tuple[float, float, str]] = []
@@ -115,14 +115,14 @@ def draw_law(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
 
 
 def _choose_sizes(params: FloatArray) -> FloatArray:
-    """The sizes that get a line: all, or _MOST_LINES of them from the smallest to the largest."""
+    """Choose the sizes that get a line: all, or _MOST_LINES from the smallest to the largest."""
     sizes = np.unique(params)
     kept = np.linspace(0, sizes.size - 1, min(sizes.size, _MOST_LINES)).round().astype(int)
     return np.asarray(sizes[kept], dtype=np.float64)
 
 
 def draw_residuals(data: MeasuredRuns, fit: Fit, ax: Axes, *, against: str) -> None:
-    """ln measured − ln law [%] against "params", "tokens" or "ratio" (D/N); band: ±2 σ of seeds."""
+    """Draw ln measured − ln law [%] against "params", "tokens" or "ratio"; band: ±2 σ of seeds."""
     law = evaluate_law(fit, data.params, data.tokens)
     if law is None:
         return
@@ -155,7 +155,7 @@ def draw_frontier(
     quantity: str,
     allocations: Sequence[Allocation],
 ) -> None:
-    """N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
+    """Draw N*(C) or D*(C) (`quantity`: "params" or "tokens"): line, band, minima, answers."""
     flops, column = lines.flops, 0 if quantity == "params" else 1
     band = None if lines.band is None else lines.band[quantity]
     shown = draw_line(ax, lines, lines.best[quantity], band)
@@ -175,8 +175,8 @@ def draw_compute(
     allocations: Sequence[Allocation],
     outcomes: Sequence[ForecastOutcome] = (),
 ) -> None:
-    """Loss against C: every run, the loss of the best run at each C, answers, and registered
-    forecasts with what their runs reached."""
+    """Draw loss against C: every run, the best run at each C, answers, and registered forecasts
+    with the results of their runs."""
     scale, loss = data.scale, data.scale.to(data.loss)
     band = None if lines.band is None else lines.band["loss"]
     ends = None if band is None else (scale.to(band[0]), scale.to(band[1]))
@@ -216,8 +216,8 @@ def draw_compute(
 def draw_line(
     ax: Axes, lines: FrontierLines, best: FloatArray, band: tuple[FloatArray, FloatArray] | None
 ) -> list[FloatArray]:
-    """A quantity of the frontier against C in its band, dashed beyond the data; returns the values
-    shown."""
+    """Draw a quantity of the frontier against C with its band, dashed beyond the data; returns the
+    values shown."""
     flops, edge = lines.flops, lines.edge
     if band is not None:
         ax.fill_between(flops, *band, color=MUTED, alpha=0.22, linewidth=0)
@@ -227,7 +227,7 @@ def draw_line(
 
 
 def shade_data(ax: Axes, lines: FrontierLines, *, at: tuple[float, float] = (0.03, 0.97)) -> None:
-    """The budgets of the data, on an axis of C; its words begin `at` a place in axes fractions."""
+    """Shade the budgets of the data on an axis of C; its label begins `at` (axes fractions)."""
     ax.axvspan(lines.flops[0], lines.edge, color=SHADE, zorder=0, linewidth=0)
     note(ax, *at, "within the data")
     ax.set_xlabel(FLOPS_LABEL)
@@ -236,7 +236,7 @@ def shade_data(ax: Axes, lines: FrontierLines, *, at: tuple[float, float] = (0.0
 def draw_minima(
     ax: Axes, data: MeasuredRuns, fit: Fit, value: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
-    """A value of the accepted IsoFLOP curves' minima (C, N, D, loss), in their budget's colour."""
+    """Draw a value of the accepted IsoFLOP minima (C, N, D, loss), in their budget's colour."""
     isoflop = fit.approaches.get("isoflop")
     if isoflop is None or not isoflop.optima:
         return np.empty(0)
@@ -250,8 +250,8 @@ def draw_minima(
 def _draw_answers(
     ax: Axes, allocations: Sequence[Allocation], quantity: str, *, ends: tuple[float, float]
 ) -> FloatArray:
-    """Each answer with its whole interval, and its number below the line to the right, away from
-    the minima; above to the left where the axis (`ends`) has no room left."""
+    """Draw each answer with its whole interval, and its number below the line to the right, away
+    from the minima; above to the left if the axis (`ends`) has no room there."""
     shown = []
     room = ends[1] * (ends[0] / ends[1]) ** _NO_ROOM
     for one in allocations:
@@ -278,8 +278,8 @@ def _draw_answers(
 
 
 def draw_backcast(data: MeasuredRuns, fit: Fit, ax: Axes) -> None:
-    """The largest budget's runs against N: measured, and predicted from the smaller budgets, joined
-    where each size has one run."""
+    """Draw the largest budget's runs against N: measured, and predicted from the smaller budgets,
+    joined by a line if each size has one run."""
     known = {name: index for index, name in enumerate(data.run)}
     if fit.backcast is None:
         return
@@ -321,8 +321,8 @@ def draw_training(
     against: Literal["tokens", "flops"] = "tokens",
     diverged: Sequence[str] = (),
 ) -> None:
-    """Training loss against tokens seen or FLOPs spent, averaged in equal steps of ln D; diverged
-    runs dotted, and only against tokens, as they are in no table of costs."""
+    """Draw training loss against tokens or FLOPs, averaged in equal steps of ln D; diverged runs
+    are dotted, and only against tokens, since they are in no table of costs."""
     known = {name: index for index, name in enumerate(data.run)}
     everything: list[FloatArray] = []
     for run_id in sorted(curves):
@@ -371,7 +371,7 @@ def _average(points: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def draw_dots(ax: Axes, data: MeasuredRuns, x: FloatArray, y: FloatArray) -> None:
-    """Measured runs in their budget's colour; repeated cells as rings."""
+    """Draw measured runs in their budget's colour; repeated cells are rings."""
     colors = [choose_color(position) for position in data.position]
     first = np.flatnonzero(~data.replicate)
     draw_markers(ax, x[first], y[first], [colors[at] for at in first])

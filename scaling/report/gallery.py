@@ -1,4 +1,4 @@
-"""Which figures a report shows, each drawn for a wide page and for a phone, with its words."""
+"""The figures of a report, each drawn for a wide page and for a phone, with its words."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _WIDE, _PHONE = 880, 352  # [CSS pixels]: width of the page's column, and of a p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """One figure in both forms, its caption, and its words for those who do not see it."""
+    """One figure in both forms, its caption, and its description for those who cannot see it."""
 
     wide: Markup
     narrow: Markup
@@ -45,7 +45,7 @@ def draw_pictures(
     surface: Surface | None,
     outcomes: Sequence[ForecastOutcome] = (),
 ) -> dict[str, Picture]:
-    """Every figure that the data allow, by section."""
+    """Draw every figure that the data allow, by section."""
     pictures = {}
     color = "budget" if data.budgets else "training FLOPs"
     if len(data) and data.budgets:
@@ -294,7 +294,7 @@ def _picture_ratio(
 def compose_picture(
     key: str, draws: Sequence[partial[None]], *, alt: str, caption: str, height: int = 440
 ) -> Picture:
-    """Panels side by side on a wide page, one below the other on a phone."""
+    """Compose panels side by side on a wide page, one below the other on a phone."""
 
     def draw(axes: Sequence[Axes]) -> None:
         for one, ax in zip(draws, axes, strict=True):

@@ -1,7 +1,7 @@
-"""The figures that answer the mouse: what page.js hands to plotly, as plain JSON values.
+"""The interactive figures: the plain JSON values that page.js passes to plotly.
 
 Only points and words are decided here; the look (axes, colours of the scheme, size) is page.js's.
-A colour is the name of a CSS variable, so that the figure follows the page's scheme. Words hold
+A colour is the name of a CSS variable, so that the figure follows the page's scheme. Words contain
 numbers and run ids, never text from outside.
 """
 
@@ -100,7 +100,7 @@ def _trace_parabolas(data: MeasuredRuns) -> list[dict[str, Any]]:
 def _trace_runs(
     data: MeasuredRuns, results: Mapping[str, RunResult], *, against: str
 ) -> list[dict[str, Any]]:
-    """The runs of each colour, repeats as rings; hovering names the run."""
+    """Traces of the runs of each colour, with repeats as rings; hovering names the run."""
     values: FloatArray = getattr(data, against)
     if against == "loss":
         values = data.scale.to(values)

@@ -49,7 +49,7 @@ class Surface:
 
     Attributes:
         params, tokens: The window's (low, high).
-        levels: (loss as it is drawn, N, D) of each line of equal loss.
+        levels: (loss as drawn, N, D) of each line of equal loss.
         budgets: (C [FLOP], N, D) of each line of equal compute.
         best: N*, D* of the frontier.
     """
@@ -62,7 +62,7 @@ class Surface:
 
 
 def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> Surface | None:
-    """The law's lines of equal loss where the runs are; None without a law or runs."""
+    """Trace the law's lines of equal loss around the runs; None without a law or runs."""
     law = fit.answering.law
     if law is None or len(data) == 0:
         return None
@@ -95,7 +95,7 @@ def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> 
 
 
 def _choose_levels(low: float, high: float) -> list[float]:
-    """Round losses between low and high, some _LEVELS of them."""
+    """Choose about _LEVELS round losses between low and high."""
     rough = (high - low) / _LEVELS
     if not rough > 0:
         return []
@@ -106,7 +106,7 @@ def _choose_levels(low: float, high: float) -> list[float]:
 
 
 def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
-    """Lines of equal loss (labelled), of equal compute (dashed), the runs, and the best of each."""
+    """Draw lines of equal loss (labelled), of equal compute (dashed), runs, and the frontier."""
     set_log_axis(ax, "x", *surface.params)
     set_log_axis(ax, "y", *surface.tokens)
     for flops, params, tokens in surface.budgets:
@@ -133,8 +133,8 @@ def draw_surface(data: MeasuredRuns, surface: Surface, ax: Axes) -> None:
 
 
 def label_level(data: MeasuredRuns, surface: Surface, loss: float) -> str | None:
-    """A line's number, of the middle line with its unit; None of a line in a corner, where it would
-    stand on the axis."""
+    """The label of a line, on the middle line with its unit; None for a line in a corner, where it
+    would overlap the axis."""
     long = [one for one, params, _ in surface.levels if len(params) >= _LEAST_LABELLED]
     if loss not in long:
         return None
@@ -149,7 +149,7 @@ def draw_ratio(
     lines: FrontierLines,
     allocations: Sequence[Allocation],
 ) -> None:
-    """D*/N* against C, with its band, the answers, and Chinchilla's 20 as a reference."""
+    """Draw D*/N* against C with its band, the answers, and Chinchilla's 20 as a reference."""
     flops, band = lines.flops, None
     if lines.band is not None:
         # At one budget D falls as N rises, so D's low end belongs to N's high end.

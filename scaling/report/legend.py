@@ -16,12 +16,12 @@ _STOPS = 5  # stops of a continuous scale
 
 @dataclass(frozen=True, slots=True)
 class Legend:
-    """What the colours mean.
+    """The meaning of the colours.
 
     Attributes:
         title: Quantity and unit.
         swatches: (CSS variable of the colour, value), ascending.
-        note: On colours that are none of these; empty: there are no others.
+        note: Explanation of other colours; empty if there are none.
     """
 
     title: str
@@ -30,8 +30,8 @@ class Legend:
 
 
 def make_legend(data: MeasuredRuns) -> Legend | None:
-    """Of the fitted runs: their budgets, some of many, or a scale of C where none are declared;
-    None without runs."""
+    """Make the legend of the fitted runs: their budgets (a selection if there are many), or a scale
+    of C if none are declared; None without runs."""
     if len(data) == 0:
         return None
     if not data.budgets:

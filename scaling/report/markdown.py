@@ -1,6 +1,7 @@
 """The report as Markdown: answers, checks, law, other choices, checklist and runs; no figures.
 
-For terminals, issues and pull requests. Text from outside is escaped for Markdown and HTML alike.
+It is meant for terminals, issues and pull requests. Text from outside is escaped for both Markdown
+and HTML.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def render_markdown(data: ReportData) -> str:
 
 
 def _list_source(data: ReportData) -> list[str]:
-    """What was understood of a table, and every run."""
+    """How a table was understood, and every run."""
     lines: list[str] = []
     if data.origin is None:
         headings: Sequence[tuple[str, str]] = RUN_HEADINGS
@@ -159,7 +160,7 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _fence(text: str, language: str = "") -> list[str]:
-    """A block that the text cannot end: its fence is longer than any in it."""
+    """A fenced block that its text cannot end, since the fence is longer than any in the text."""
     body = replace_unprintable(text).rstrip("\n")
     longest = max((len(run) for run in re.findall("`+", body)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -167,5 +168,5 @@ def _fence(text: str, language: str = "") -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Text as it is, on one line."""
+    """Escape text so that it appears as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", " ".join(replace_unprintable(text).split()))

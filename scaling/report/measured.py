@@ -1,6 +1,6 @@
-"""What the figures draw: the fitted runs as arrays, their IsoFLOP curves, and a law's values.
+"""Data of the figures: the fitted runs as arrays, their IsoFLOP curves, and a law's values.
 
-Nothing is computed here that has a home elsewhere: values come from laws/, curves from fitting/.
+Values come from laws/ and curves from fitting/; nothing of theirs is computed again here.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ class MeasuredRuns:
     """The fitted runs; every array has shape (n,).
 
     Attributes:
-        run: Names.
+        run: Names of the runs.
         params, tokens, flops: N, D, C [FLOP].
         loss: Held-out loss [nats/token].
         budgets: Distinct budgets [FLOP], ascending.
-        rank: Index into `budgets` of each run; −1 is no budget.
-        position: Place of each run's colour on the ordered scale, 0 to 1: by budget, or by ln C
-            where the grid has no budgets at all; NaN has none.
+        rank: Index into `budgets` of each run; −1 without a budget.
+        position: Place of each run's colour on the ordered scale, 0 to 1: by budget, or by ln C if
+            the grid has no budgets at all; NaN without a colour.
         replicate: Whether the run repeats a cell with another seed.
         curves: One parabola per budget with at least three sizes.
-        scale: The unit in which losses are drawn; here they are in nats.
+        scale: The unit in which losses are drawn; the values here are in nats.
     """
 
     run: tuple[str, ...]
@@ -65,13 +65,13 @@ class MeasuredRuns:
         return len(self.run)
 
     def find_position(self, flops: float) -> float:
-        """Place of a budget's colour [FLOP]: that of the run nearest in C."""
+        """Place of the colour of a budget [FLOP]: that of the run nearest in C."""
         return float(self.position[np.argmin(np.abs(np.log(self.flops / flops)))])
 
 
 def collect_runs(table: RunTable, plan: Plan | None, scale: LossScale = NATS) -> MeasuredRuns:
-    """The fitted runs; the plan says which of them are replicates, in a table without one a row of
-    an (N, D) that stands above is."""
+    """Collect the fitted runs; the plan says which are replicates. In a table without a plan, a row
+    whose (N, D) occurred above is a replicate."""
     if plan is not None:
         roles = {cell.run.run_id: cell.role for cell in reversed(plan.cells)}
         replicate = [roles[name] == "replicate" for name in table.run]
@@ -116,7 +116,7 @@ def _place_colors(rank: IntArray, count: int, flops: FloatArray) -> FloatArray:
 
 
 def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray | None:
-    """L(N, D) [nats/token] of the law that answers; None where there is none."""
+    """L(N, D) [nats/token] of the law that answers; None if there is none."""
     law = fit.answering.law
     if law is None:
         return None
@@ -126,13 +126,13 @@ def evaluate_law(fit: Fit, params: FloatArray, tokens: FloatArray) -> FloatArray
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontierLines:
-    """N*(C), D*(C) and L*(C) of what answers.
+    """N*(C), D*(C) and L*(C) of the law or line that answers.
 
     Attributes:
         flops: Budgets C [FLOP], shape (k,), ascending.
         edge: Largest budget of the data [FLOP]; one of `flops`.
-        best: "params" and "tokens" at each budget, and the "loss" [nats/token] of a law there;
-            without the steps of about 1 % that the knots of a ladder's cost leave in N*.
+        best: "params" and "tokens" at each budget, and a law's "loss" [nats/token] there; smoothed
+            over the steps of about 1 % that the knots of a ladder's cost leave in N*.
         band: Their (low, high) at the fit's level; None without a bootstrap.
     """
 
@@ -143,7 +143,8 @@ class FrontierLines:
 
 
 def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> FrontierLines | None:
-    """The frontier over the data's budgets and on to `furthest` [FLOP]; None if there is none."""
+    """Evaluate the frontier, if there is one, over the data's budgets and up to `furthest`
+    [FLOP]."""
     fit = fit.answering
     frontier = fit.frontier
     if frontier is None:
@@ -187,7 +188,7 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
 
 
 def _smooth(x: FloatArray, y: FloatArray) -> FloatArray:
-    """y of shape (..., k) by a local-linear kernel in x: straight lines stay as they are."""
+    """Smooth y of shape (..., k) by a local-linear kernel in x, which keeps straight lines."""
     gap = x[None, :] - x[:, None]
     weight = np.exp(-0.5 * (gap / _SMOOTHING) ** 2)
     first, second = (weight * gap).sum(axis=1), (weight * gap**2).sum(axis=1)

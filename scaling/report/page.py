@@ -1,10 +1,10 @@
-"""The report: one HTML file that needs nothing else, the answer first.
+"""The report: one self-contained HTML file, with the answer first.
 
-No address outside the file, no colour of its own in a figure, scripts known by their digests (those
-of this folder, and plotly, vendored): a content security policy in the page forbids all else. What
-scripts add stands over what is there without them. Text from outside (names, reasons, the sweep
-file) is escaped by the template engine and stripped of control characters; scripts are given
-numbers and run ids alone. What is absent prints as a dash. Equal ReportData give equal bytes.
+The page uses no address outside the file and only scripts known by their digests (those of this
+folder, and plotly, vendored): its content security policy forbids all else. What scripts add only
+supplements the static content. Text from outside (names, reasons, the sweep file) is escaped by the
+template engine and stripped of control characters; scripts get only numbers and run ids. A missing
+value prints as a dash. Equal ReportData give equal bytes.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ def write_report(data: ReportData, folder: Path, *, keep_current: bool = False) 
     """Write folder/index.html, replacing it whole or not at all.
 
     Args:
-        data: What the page shows.
-        folder: Where it lies.
-        keep_current: Leave a page alone that this version wrote from the same data.
+        data: The data of the page.
+        folder: Folder of the page.
+        keep_current: Keep a page that this version wrote from the same data.
 
     Raises:
         EnvironmentFault: The folder cannot be written.
@@ -123,7 +123,7 @@ def _is_current(path: Path, data: ReportData) -> bool:
 
 
 def _digest(data: ReportData) -> str:
-    """SHA-256 of all that a page shows, but for the time of its writing."""
+    """SHA-256 of all that a page shows, except the time of writing."""
     return hashlib.sha256(repr(dataclasses.replace(data, created="")).encode()).hexdigest()
 
 
@@ -159,7 +159,7 @@ def render_page(data: ReportData) -> str:
 
 
 def _gather_answers(data: ReportData) -> dict[str, Any]:
-    """What the sweep was asked, its answers, how to ask again, and the same under other choices."""
+    """Gather the question, its answers, how to ask again, and the answers under other choices."""
     fit = data.fit
     status = STATUSES[fit.status]
     asking = " ".join(map(shlex.quote, (data.source, *data.options)))
@@ -192,7 +192,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
 
 
 def _gather_figures(data: ReportData) -> dict[str, Any]:
-    """Pictures, what scripts make of them, their colours, and the tables beside them."""
+    """Gather pictures, their interactive forms, their colours, and the tables beside them."""
     # Imported here, so that importing the report's types does not load matplotlib.
     from scaling.report.abilities import show_abilities
     from scaling.report.canvas import list_variables
@@ -241,7 +241,7 @@ def _write_equation(fit: Fit, scale: LossScale) -> Markup | str:
 
 
 def _gather_law(data: ReportData) -> dict[str, Any]:
-    """The law, what was fitted, and other laws beside it."""
+    """Gather the law, what was fitted, and other laws beside it."""
     fit = data.fit
     said = {str(effect) for effect in data.filters}  # already in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
@@ -267,7 +267,7 @@ def _gather_law(data: ReportData) -> dict[str, Any]:
 
 
 def _gather_runs(data: ReportData) -> dict[str, Any]:
-    """Every run, and what became of the plan; of a table its rows."""
+    """Gather every run and the state of the plan; for a table its rows."""
     counts = count_runs(data)
     if data.origin is not None:
         rows = data.origin.rows
@@ -303,7 +303,7 @@ def _gather_runs(data: ReportData) -> dict[str, Any]:
 
 
 def _gather_beyond(data: ReportData) -> dict[str, Any]:
-    """What was measured beside the loss, and families compared."""
+    """Gather the quantities measured beside the loss, and the comparison of families."""
     beyond = data.beyond
     if beyond is None:
         return {"beyond": None}
@@ -321,7 +321,7 @@ def _gather_beyond(data: ReportData) -> dict[str, Any]:
 
 
 def _gather_rest(data: ReportData) -> dict[str, Any]:
-    """Forecasts, checklist, corpus, and what to take along."""
+    """Gather forecasts, checklist, corpus, and downloads."""
     return {
         "forecast_headings": FORECAST_HEADINGS,
         "forecasts": []
@@ -350,7 +350,7 @@ def _list_diverged(data: ReportData) -> list[str]:
 
 
 def _name_point(fit: Fit) -> str:
-    """The middle of the data, as `predict` asks for it."""
+    """The middle of the data, as options of `predict`."""
     if fit.covered is None:
         return "--params 1e4 --tokens 1e6"
     middle = (math.sqrt(low * high) for low, high in (fit.covered.params, fit.covered.tokens))

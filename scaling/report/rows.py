@@ -52,7 +52,7 @@ _RECIPE_WORDS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run as text; `tone` is empty, amber or red; `why` explains what is not finished."""
+    """One run as text; `tone` is empty, amber or red; `why` explains an unfinished run."""
 
     run_id: str
     tone: str
@@ -87,7 +87,7 @@ def list_runs(
     left_out: Collection[str] = (),
     scale: LossScale = NATS,
 ) -> list[RunRow]:
-    """Every planned run by budget and N, then what else the ledger holds; `left_out` by filters."""
+    """Every planned run by budget and N, then others in the ledger; filters left out `left_out`."""
     places: dict[str, Cell] = {}
     for cell in plan.cells:
         places.setdefault(cell.run.run_id, cell)
@@ -174,7 +174,7 @@ def _describe_run(
 
 
 def list_rejected(plan: Plan) -> list[tuple[str, str, str, str]]:
-    """(budget, N, D, why) of every cell that is not trained."""
+    """(budget, N, D, reason) of every cell that is not trained."""
     return [
         (format_budget(c.budget), format_optional(c.params), format_optional(c.tokens), c.reason)
         for c in plan.rejected
@@ -203,7 +203,7 @@ def list_recipe(plan: Plan) -> list[tuple[str, str, str]]:
 
 def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str, str]]:
     """(parameter, value, interval) of the law and the exponents of the frontier that answers;
-    parameters in the unit of losses where they follow it."""
+    parameters that scale with the loss are in its unit."""
     rows = []
     if fit.law is not None and not fit.members:  # an ensemble's members have their own table
         law = fit.law.rewrite(fit.law.find_scale(scale))
@@ -258,8 +258,8 @@ def list_backcast(data: MeasuredRuns, fit: Fit) -> list[tuple[str, str, str, str
 def list_versions(
     results: Mapping[str, RunResult], page: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """(software or processor, what the runs recorded of it); last what wrote the page: `page`, on
-    which no run rests."""
+    """(software or processor, what the runs recorded), and last what wrote the page (`page`), which
+    no run depends on."""
     recorded = [one.versions for one in results.values() if one.versions is not None]
     rows = []
     for name in dict.fromkeys(name for one in recorded for name in one):
@@ -274,7 +274,7 @@ def list_versions(
 
 
 def list_numerics(results: Mapping[str, RunResult]) -> list[tuple[str, str]]:
-    """(how many runs, fingerprint) of everything that decides the last bits."""
+    """(number of runs, fingerprint) for each setting of what decides the last bits."""
     counted = Counter(
         ", ".join(f"{name} {value}" for name, value in sorted(result.numerics.items()))
         for result in results.values()
@@ -283,7 +283,7 @@ def list_numerics(results: Mapping[str, RunResult]) -> list[tuple[str, str]]:
 
 
 def describe_noise(fit: Fit) -> str:
-    """How noisy runs are, beside what the law misses."""
+    """Describe the noise of runs beside the law's residuals."""
     words = []
     if is_number(fit.residual_sigma):
         words.append(f"The law misses a run by {format_share(fit.residual_sigma)} (1 σ, robust)")

@@ -1,7 +1,7 @@
-"""What else the runs could be made to say: the answer under other methods, laws and runs.
+"""Sensitivity of the answer to the choice of methods, laws and runs.
 
-Every row is a point fit of its own, made with the command beside it. Nothing here enters the
-answer; a reader sees how much of it is the runs and how much is the choice.
+Every row is a separate point fit, made with the command beside it. Nothing here enters the answer;
+it shows how much of the answer is due to the runs and how much to the choice.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ class Variant:
     """One other way to answer.
 
     Attributes:
-        group: Which choice differs.
+        group: The choice that differs.
         words: The choice, in words.
-        command: What answers so.
-        runs: How many runs were fitted; None where nothing could be.
-        answer: None where this way has none.
-        reason: Why it has none.
+        command: Command that gives this answer.
+        runs: Number of fitted runs; None if none could be fitted.
+        answer: The answer; None if there is none.
+        reason: Why there is none.
     """
 
     group: Group
@@ -69,7 +69,7 @@ def _describe(one: Variant, scale: LossScale) -> tuple[str, str, str, str, str, 
 
 
 def describe_spread(variants: Sequence[Variant], used: Allocation) -> str:
-    """How far the answers lie apart, in a sentence; empty where there is nothing to compare."""
+    """Describe in a sentence how far the answers differ; empty if there is nothing to compare."""
     answers = [one.answer for one in variants if one.answer is not None]
     if len(answers) < 2:
         return ""

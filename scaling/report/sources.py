@@ -1,5 +1,5 @@
-"""What a page says of the corpus and of the range of its runs, of a floor that is known, and of
-vocabularies compared.
+"""Words and rows of a page on the corpus, the range of its runs, a known floor, and the comparison
+of vocabularies.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def describe_floor(fit: Fit, facts: CorpusFacts) -> tuple[str, ...]:
-    """E of the law beside the Bayes loss of the corpus; empty where that is not known."""
+    """Compare E of the law with the Bayes loss of the corpus; empty if that is not known."""
     bayes = facts.bayes_loss
     if bayes is None:
         return ()

@@ -1,5 +1,5 @@
-"""What the page of a table of runs shows in place of a sweep: its rows, what was understood of it,
-and the answers of the checklist that a table can give.
+"""Content of the page of a table of runs in place of a sweep: its rows, how it was understood, and
+the checklist's answers that a table can give.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOT_STATED = "not stated by the table"
 
 
 def list_headings(table: RunTable) -> tuple[tuple[str, str], ...]:
-    """(heading, meaning) of each column that the table states, C always."""
+    """(heading, meaning) of each column that the table states, and of C."""
     return (
         ("N", "parameters, as the table counts them"),
         ("D", "tokens seen"),
@@ -82,7 +82,7 @@ def list_columns(facts: TableFacts) -> list[tuple[str, str, str, str, str]]:
 
 
 def write_csv(table: RunTable, scale: LossScale) -> str:
-    """Every row in the columns that `scaling fit` reads, losses in a unit."""
+    """Every row as CSV in the columns that `scaling fit` reads, losses in a unit."""
     columns: list[tuple[str, list[object]]] = [
         ("run", list(table.run)),
         ("N", table.params.tolist()),
@@ -106,7 +106,7 @@ def write_csv(table: RunTable, scale: LossScale) -> str:
 
 
 def describe_training(table: RunTable) -> tuple[tuple[str, str], ...]:
-    """The checklist's questions about training, as far as fitted rows of a table answer them."""
+    """Answer the checklist's questions about training, as far as fitted rows of a table can."""
     flops = _find_flops(table)
     top = int(np.argmax(flops))
     recipe = [
@@ -152,7 +152,7 @@ def describe_training(table: RunTable) -> tuple[tuple[str, str], ...]:
 
 
 def describe_collection(data: ReportData) -> tuple[tuple[str, str], ...]:
-    """The checklist's questions about the points and the metric."""
+    """Answer the checklist's questions about the points and the metric."""
     table = data.table
     along = table.trajectory is not None
     filters = [f"by a declared rule, {one.rule}: {one.left_out}" for one in data.filters]
