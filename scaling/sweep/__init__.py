@@ -1,1 +1,1 @@
-"""What is asked and what it will cost: sweep file, shapes, counting, recipe, plan."""
+"""The sweep and its cost: sweep file, shapes, counting, recipe, plan."""

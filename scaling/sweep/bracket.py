@@ -5,7 +5,7 @@
     batch          × ½, 2 of the recipe's, its learning rate by rule
 
 A recipe that is wrong by a factor at one end of a grid bends the law and leaves no trace in its
-residuals: one percent of the loss at both ends of D takes the coverage of a forecast at ten times
+residuals: one percent of the loss at both ends of D reduces the coverage of a forecast at ten times
 the data from .96 to .58 (decision 0047). Bracket runs measure that; none of them enters a fit.
 """
 
@@ -26,7 +26,7 @@ BATCH_FACTORS = (0.5, 2.0)
 
 def choose_corners(runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
     """The runs of largest and of smallest D/N, and the one nearest to the middle of the grid in
-    ln N and ln D; fewer where they coincide. Ties go to the smaller run_id."""
+    ln N and ln D; fewer if they coincide. Ties go to the smaller run_id."""
     logs = [(math.log(count_matmul_params(run.shape)), math.log(run.tokens)) for run in runs]
     middle = [sum(column) / len(logs) for column in zip(*logs, strict=True)]
 

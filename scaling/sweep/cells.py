@@ -1,4 +1,4 @@
-"""Cells of a plan: what is trained, in which role, and what was refused and why."""
+"""Cells of a plan: runs to train with their role, and rejected grid points with the reason."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Cell:
     """One grid point: a run and the place it has in the sweep.
 
     Attributes:
-        run: What is trained.
-        budget: The declared budget the run belongs to [FLOPs]; None where a grid has no budgets.
+        run: The run to train.
+        budget: The declared budget the run belongs to [FLOPs]; None if the grid has no budgets.
         role: `grid`, `replicate` for a cell trained again with another seed, `bracket` for one
-            with another recipe, or `validation` for one that a registered forecast speaks of; no
-            fit sees the last two. An index calls `rate` what was trained at a learning rate that
-            is not the best of its cell.
+            with another recipe, or `validation` for the run of a registered forecast; no fit uses
+            the last two. In an index, `rate` marks a run at a learning rate that is not the best of
+            its cell.
         varied: What a bracket run varies, of which run_id, by which factor; None for the others.
     """
 
@@ -45,12 +45,12 @@ class RejectedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a sweep trains, and what it does not.
+    """The runs that a sweep trains, and the grid points that it rejects.
 
     Attributes:
         cells: Runs to train, longest first.
         rejected: Grid points that will not be trained, each with its reason.
-        warnings: What to know before training, one sentence each.
+        warnings: What a user should know before training, one sentence each.
     """
 
     cells: tuple[Cell, ...]

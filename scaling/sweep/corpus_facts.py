@@ -1,4 +1,4 @@
-"""What a plan needs to know of a prepared corpus."""
+"""Facts of a prepared corpus that a plan needs."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusFacts:
-    """What planning needs to know of a prepared corpus.
+    """Facts of a prepared corpus that planning needs.
 
     Attributes:
         digest: Content digest of shards and split; part of every run_id.
         vocab_size: Tokens are in [0, vocab_size).
         train_tokens: Unique tokens to train on.
-        validation_tokens: Held-out tokens, all of which every run is evaluated on.
-        validation_bytes: Bytes of text those tokens stand for.
+        validation_tokens: Held-out tokens; every run is evaluated on all of them.
+        validation_bytes: Bytes of the text of those tokens.
         train_bytes: Bytes of text of the training split.
         validation_documents: Held-out documents (clusters of the standard error).
         unigram_entropy: Entropy of the training tokens' frequencies [nats/token].
         overlap: Share of held-out 32-byte spans that occur in the training split.
-        tokenizer: Its name in the sweep file; `none` for tokens that came as they are.
-        code: Digest of the files of somebody's own trainer, as they are now; it is no part of what
-            identifies a results folder.
+        tokenizer: Its name in the sweep file; `none` for ready-made tokens.
+        code: Current digest of the files of a user's own trainer; not part of what identifies a
+            results folder.
         bayes_loss: Lowest loss that any model can have on the held-out windows [nats/token]; None
-            where nobody knows it (all but `synthetic`).
+            if unknown (all but `synthetic`).
 
-    Bytes are 0 where the text behind the tokens is not known.
+    Bytes are 0 if the text behind the tokens is not known.
     """
 
     digest: str
@@ -51,19 +51,19 @@ class CorpusFacts:
     code: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """What identifies a results folder, as it is stored."""
+        """The facts that identify a results folder, as stored."""
         fields = dataclasses.asdict(self)
         del fields["code"]
         return fields
 
     @property
     def is_known(self) -> bool:
-        """Whether the data lies here; else its trainer alone knows it, and numbers of it are 0."""
+        """True if the data is here; else only its trainer knows it, and its numbers are 0."""
         return self.train_tokens > 0
 
 
 def name_data(name: str, *, vocab_size: int | None) -> CorpusFacts:
-    """Data that only somebody's own trainer knows: its name is all there is to it here."""
+    """Facts of data that only a user's own trainer knows: nothing but its name is known here."""
     return CorpusFacts(
         digest=hashlib.sha256(b"data" + name.encode("utf-8")).hexdigest(),
         vocab_size=vocab_size or 0,
@@ -79,7 +79,7 @@ def name_data(name: str, *, vocab_size: int | None) -> CorpusFacts:
 
 
 def decide_seq_len(spec: SweepSpec, facts: CorpusFacts) -> int:
-    """Tokens per window: as stated, or as many as the stated bytes of held-out text make."""
+    """Tokens per window: as stated, or the number that the stated bytes of held-out text make."""
     if spec.model.context_bytes is None:
         return spec.model.seq_len
     tokens = spec.model.context_bytes * facts.validation_tokens / facts.validation_bytes

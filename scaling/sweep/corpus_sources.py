@@ -1,11 +1,11 @@
-"""Where a corpus can come from: a source is one line here and the function that reads it.
+"""Sources of a corpus: a source is one line here and the function that reads it.
 
     text      its reader gives documents: reader(paths=, field=, base=) → Iterable[Document]; they
               are split, tokenized and stored for it
     tokens    its reader stores shards itself:
               reader(corpus, base=, cache=, seq_len=) → PreparedCorpus
 
-A reader is named, not imported: a sweep file is checked without what reads its text.
+A reader is named, not imported, so that a sweep file can be checked without its dependencies.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Source:
     """One source.
 
     Attributes:
-        name: In sweep files.
-        kind: What its reader gives; see the module.
+        name: Its name in sweep files.
+        kind: What its reader returns, as described in the module.
         keys: Keys of `corpus` that it takes, beside `source` and `max_epochs`.
-        needs: Those of them that it cannot do without.
+        needs: Required keys among them.
         reader: `module:function`.
-        holds: What its `paths` hold, where the name does not say it.
+        holds: Contents of its `paths`, if the name does not say it.
         once: Whether none of its tokens may be seen twice.
         questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
     """
@@ -44,19 +44,19 @@ class Source:
     questions: str = ""
 
     def load_questions(self) -> Callable[..., Any]:
-        """The function that asks; see the class."""
+        """Import the function that asks its questions."""
         return load_function(self.questions)
 
     def load_reader(self) -> Callable[..., Any]:
-        """The function that reads it; see the module."""
+        """Import the function that reads it."""
         return load_function(self.reader)
 
 
 def load_function(place: str) -> Callable[..., Any]:
-    """The function at `module:function`, imported now.
+    """Import the function at `module:function`.
 
     Raises:
-        ImportError, AttributeError: There is none of that name.
+        ImportError, AttributeError: There is no such module or function.
     """
     module, _, function = place.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), function)
@@ -129,7 +129,7 @@ def name_takers(key: str) -> str:
 
 
 def describe_sources() -> str:
-    """Which sources need files and which do not, for the description of `source`."""
+    """Say which sources need files and which do not, for the description of `source`."""
     without = (f"`{one.name}`" for one in SOURCES.values() if "paths" not in one.keys)
     reading = (
         f"`{one.name}`" + (f" ({one.holds})" if one.holds else "")

@@ -1,5 +1,5 @@
-"""What a plan costs: FLOPs, memory and disk by arithmetic, time and money from seconds per run,
-which a measured throughput gives, or a datasheet (`target.py`)."""
+"""Cost of a plan: FLOPs, memory and disk by arithmetic; time and money from seconds per run, given
+by a measured throughput or a datasheet (`target.py`)."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class PlanTotals:
     """Sums over the runs that a plan would train.
 
     Attributes:
-        runs: How many.
-        flops: Training FLOPs, as if each from nothing.
-        flops_spent: FLOPs that are computed, where runs of one model share a trunk.
+        runs: Number of runs.
+        flops: Training FLOPs, as if each run started from nothing.
+        flops_spent: FLOPs that are computed if runs of one model share a trunk.
         tokens: Training tokens.
         peak_bytes: Largest memory of one run.
     """
@@ -57,13 +57,14 @@ def sum_costs(runs: Iterable[RunSpec], *, share_trunks: bool = False) -> PlanTot
 
 
 def count_evaluated_windows(vocab_size: int, seq_len: int) -> int:
-    """Held-out windows of one forward pass: fewer where a large vocabulary makes logits many."""
+    """Number of held-out windows in a forward pass; a large vocabulary, with many logits, has
+    fewer."""
     return max(1, min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // vocab_size) // seq_len)
 
 
 def estimate_memory(run: RunSpec) -> int:
-    """Bytes one training process needs, rounded up; float32 throughout. 0 for a trainer of one's
-    own, of which nothing is known."""
+    """Bytes one training process needs, rounded up; float32 throughout. 0 for a user's own trainer,
+    whose memory is unknown."""
     if run.own is not None:
         return 0
     shape, tokens = run.shape, run.recipe.batch_sequences * run.shape.seq_len
@@ -78,17 +79,17 @@ def estimate_memory(run: RunSpec) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanTime:
-    """What is left of a plan, on so many slots.
+    """Time and price of the rest of a plan.
 
     Attributes:
-        slots: Runs at the same time.
-        runs: To be trained.
-        flops: That will be computed; less than the sum of theirs where a trunk is shared.
+        slots: Number of runs at the same time.
+        runs: Number of runs to train.
+        flops: FLOPs to compute; less than the sum over runs if a trunk is shared.
         seconds: Sum over the runs, each from the start.
         makespan_seconds: From the first start to the last end.
-        critical_path_seconds: That of the longest run, its trunk included: the makespan if there
-            were a slot for every run.
-        price: Price of the machine for that long; None where no price per hour is given.
+        critical_path_seconds: Time of the longest run, including its trunk: the makespan if every
+            run had a slot.
+        price: Price of the machine for that long; None without a price per hour.
     """
 
     slots: int
@@ -108,12 +109,12 @@ def estimate_time(
     share_trunks: bool = False,
     price_per_hour: float | None = None,
 ) -> PlanTime:
-    """How long runs take.
+    """Estimate how long runs take.
 
     Args:
-        runs: What is to be trained; a run named twice is trained once.
+        runs: Runs to train; a run named twice is trained once.
         estimate: Seconds of a run that starts from a step.
-        slots: Runs at the same time.
+        slots: Number of runs at the same time.
         share_trunks: Whether runs with the same prefix train it once.
         price_per_hour: Price per hour of the machine, whatever the currency.
     """
@@ -134,7 +135,7 @@ def estimate_time(
 
 
 def estimate_disk(runs: Iterable[RunSpec], *, keep_weights: bool, slots: int) -> int:
-    """Bytes that runs leave, and the checkpoints of the `slots` largest while they are trained."""
+    """Bytes that runs leave on disk, plus checkpoints of the `slots` largest while they train."""
     distinct = {run.run_id: run for run in runs}.values()
     weights = [_FLOAT_BYTES * count_total_params(run.shape) for run in distinct]
     kept = sum(weights) if keep_weights else 0

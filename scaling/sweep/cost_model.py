@@ -7,9 +7,9 @@ Three kinds, one form: `6ND` (κ = 6), `ladder` (the exact FLOPs of this project
 
 On the ladder κ is smoothed: depth and width step one at a time, so κ of neighbouring rungs
 alternates by up to ±15 % at the smallest widths, and a frontier minimised along the saw's teeth
-would jump between them. A local-linear kernel of width ln 2 in log N takes its place; the widest
-deviation from an exact rung is kept in `max_deviation` and said with an answer. The FLOPs of a
-*buildable* shape are always the exact ones.
+would jump between them. A local-linear kernel of width ln 2 in log N smooths it; the largest
+deviation from an exact rung is kept in `max_deviation`. The FLOPs of a *buildable* shape are always
+the exact ones.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ class CostModel:
     """FLOPs per token as a function of N.
 
     Attributes:
-        name: Which accounting this is.
+        name: Name of the accounting.
         log_params: Knots, ascending log N; empty for 6ND.
         log_kappa: log of FLOPs per parameter and token at the knots.
-        max_deviation: Largest |κ / κ_exact − 1| over what the knots were made from.
+        max_deviation: Largest |κ / κ_exact − 1| over the points behind the knots.
     """
 
     name: CostModelName
@@ -53,7 +53,7 @@ class CostModel:
     max_deviation: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Its values, for a digest."""
+        """Return its values, for a digest."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def flops_per_token(self, params: FloatArray) -> FloatArray:
@@ -74,8 +74,8 @@ def make_ladder_cost(
     """The smoothed cost of the ladder, N counted by `convention`.
 
     Args:
-        rungs: Shapes in ascending N; their range should cover every N that will be asked for,
-            beyond it κ is constant.
+        rungs: Shapes in ascending N. Their range should cover every N of interest; beyond it κ is
+            constant.
         convention: How N is counted.
         head_flops: Whether the head's products count.
     """
@@ -105,7 +105,7 @@ def make_table_cost(params: FloatArray, tokens: FloatArray, flops: FloatArray) -
 
 
 def make_models_cost(models: tuple[ModelShape, ...]) -> CostModel:
-    """The cost of models that a sweep file lists: 6ND where it says nothing else."""
+    """The cost of models that a sweep file lists: 6ND unless it states otherwise."""
     params = np.array([count_params(one, "matmul") for one in models], dtype=np.float64)
     per_token = np.array([count_flops_per_token(one) for one in models], dtype=np.float64)
     if np.array_equal(per_token, FLOPS_PER_PARAM_TOKEN * params):

@@ -1,5 +1,5 @@
-"""Every convention for counting parameters and FLOPs, named, one function each; the closed forms
-are those of each family of models (`families/`), a transformer's
+"""Every convention for counting parameters and FLOPs, one named function each. The closed forms
+belong to each family of models (`families/`); a transformer's are
 
     C = D · flops_per_token,   flops_per_token = 6·N_matmul + 12·n_layers·d_attn·seq_len
 
@@ -9,10 +9,10 @@ Attention is *not* halved for causality. Source: Kaplan et al. 2020, arXiv:2001.
 (there without the backward split written out); the full-attention convention is that of Hoffmann
 et al. 2022, arXiv:2203.15556, appendix F.
 
-Which N enters a law moves its answer (Porian et al. 2024, arXiv:2406.19146), so the convention is
-a type: `matmul` (the default), `non_embedding`, `total`. Which C does as well: Kaplan et al. left
-out the head's products, `head_flops=False`, which no grid, run or answer here does; `scaling
-recipes` shows what it would change.
+The count of N in a law moves its answer (Porian et al. 2024, arXiv:2406.19146), so the convention
+is a type: `matmul` (the default), `non_embedding`, `total`. So does the count of C: Kaplan et al.
+left out the head's products (`head_flops=False`), which no grid, run or answer here does; `scaling
+recipes` shows the effect.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ COUNT_CONVENTIONS: tuple[CountConvention, ...] = get_args(CountConvention)
 
 
 def count_matmul_params(shape: ModelShape) -> int:
-    """Every parameter in a matrix product: those of the blocks and the head; no lookup table."""
+    """Number of parameters in matrix products: those of blocks and head, without lookup table."""
     return family_of(shape).counts(shape).matmul
 
 
 def count_non_embedding_params(shape: ModelShape) -> int:
-    """Every parameter but the lookup embedding and the head."""
+    """Number of parameters other than the lookup embedding and the head."""
     return family_of(shape).counts(shape).non_embedding
 
 
 def count_total_params(shape: ModelShape) -> int:
-    """Every parameter that is stored."""
+    """Number of stored parameters."""
     return family_of(shape).counts(shape).total
 
 

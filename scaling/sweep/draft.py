@@ -1,11 +1,11 @@
 """A first sweep file for a text and a compute budget: five budgets ×2 apart, seven sizes each.
 
-    largest = what one run may take,   or   total / 16.25
+    largest = budget of one run,   or   total / 16.25
     budgets = largest · {1/16, 1/8, 1/4, 1/2, 1}
 
 with 7 sizes and 7 replicates spread over the budgets a sweep takes (7 + 7/5) · 31/16 = 16.3 times
-its largest budget. Five budgets of seven sizes over more than a decade are what the law's exponents
-need at least (ours); what a design can say, `scaling plan` tells before anything is trained.
+its largest budget. The law's exponents need at least five budgets of seven sizes over more than a
+decade (ours); `scaling plan` tells what a design can say before anything is trained.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _LEAST, _MOST = 1e9, 1e27
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What a user says of a sweep that does not exist yet.
+    """A user's wishes for a new sweep.
 
     Attributes:
         name: The sweep's name.
         paths: Text files, folders or globs, relative to the sweep file; empty: the source code of
             Python's standard library.
-        run_flops: What the largest run may take [FLOP]; None: by `total_flops`.
-        total_flops: What the sweep may take [FLOP]; None: by `run_flops`.
+        run_flops: Compute of the largest run [FLOP]; None: by `total_flops`.
+        total_flops: Compute of the sweep [FLOP]; None: by `run_flops`.
         forecast: Budget to answer for [FLOP]; None: ten times the largest trained.
     """
 
@@ -53,13 +53,13 @@ def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str]
     """The text of a commented sweep file.
 
     Args:
-        wish: What is wanted.
+        wish: The user's wishes.
         schema: Path of the JSON schema for editors, relative to the file; None: none.
-        assumed: What the compute was chosen by, one comment line each.
+        assumed: Assumptions behind the compute, one comment line each.
 
     Raises:
-        UsageError: The compute is missing, given twice, or no number that a sweep can have; every
-            problem is named.
+        UsageError: The compute is missing, given twice, or not possible for a sweep; names every
+            problem.
     """
     if problems := list_problems(wish):
         raise UsageError("\n".join(problems))
@@ -110,7 +110,7 @@ def draft_sweep(wish: Wish, *, schema: str | None = None, assumed: Sequence[str]
 
 
 def list_problems(wish: Wish) -> list[str]:
-    """What is wrong with the numbers of a wish, a sentence or two each; empty if nothing is."""
+    """Problems with the numbers of a wish, a sentence or two each; empty if there are none."""
     given = {"--run-flops": wish.run_flops, "--total-flops": wish.total_flops}
     named = [name for name, value in given.items() if value is not None]
     problems = []
@@ -151,10 +151,10 @@ def _round(flops: float) -> float:
 
 
 def _write(flops: float) -> str:
-    """2e11, which YAML 1.2 reads as a number."""
+    """Write FLOPs as `2e11`, which YAML 1.2 reads as a number."""
     return format_flops(flops)
 
 
 def _one_line(text: str) -> str:
-    """What a comment can hold without ending."""
+    """Make text safe for a comment, on one line."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)[:200]

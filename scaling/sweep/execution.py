@@ -1,9 +1,9 @@
-"""How a run is computed: all that its run_id leaves out, set once and handed on whole.
+"""How a run is computed: the settings that its run_id leaves out, set once and passed on whole.
 
     sweep file, device ──► Execution ──► driver ──► attempt ──► trainer
 
-Precision and micro-batch decide the last digits of a loss, the rest decides none; each result
-records what it was computed with.
+Precision and micro-batch change the last digits of a loss, the other settings change nothing; each
+result records what it was computed with.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from scaling.units import Precision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnExecution:
-    """How somebody's own trainer is run.
+    """Settings for running a user's own trainer.
 
     Attributes:
-        env: (variable, value) that it has beside the usual ones; None: as it is here.
+        env: (variable, value) beside the usual ones; a value of None passes on the current one.
         grace: Seconds between SIGTERM and SIGKILL.
-        tolerance: Share by which D may differ from what was asked for.
+        tolerance: Share by which D may differ from the D asked for.
         loss_unit: Unit of the loss it reports, per token: nats, bits or ppl.
         cpus: Cores of one run, on each node.
-        nodes: How many it runs on.
-        address: Where the others reach the first of them.
+        nodes: Number of nodes of one run.
+        address: Address of the first node for the others.
     """
 
     env: tuple[tuple[str, str | None], ...] = ()
@@ -38,13 +38,13 @@ class OwnExecution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """How a run is computed.
+    """Settings for computing a run.
 
     Attributes:
-        precision: `mixed`: products, attention's too, in bfloat16; all else is float32.
+        precision: `mixed`: products, including attention's, in bfloat16; all else in float32.
         gpus: Share of a GPU; None: the processor.
         micro_batch: Sequences that pass through the model together; None: the whole batch.
-        keep_weights: Whether the final weights stay beside the result.
+        keep_weights: Whether the final weights are kept beside the result.
         time_limit: Seconds for one attempt; None: no limit.
         own: Settings of a user's trainer; None: the built-in one.
     """

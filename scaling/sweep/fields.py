@@ -1,4 +1,4 @@
-"""Values of a sweep file: numbers as people write them, within what can be computed with."""
+"""Values of a sweep file: numbers as people write them, within the range that can be computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LARGEST_BUDGET = 1e40  # for D and C: far beyond any training run, well within f
 
 
 def _read_amount(value: Any) -> Any:
-    """`70M`, `10^21` and `1,000,000` are numbers; what may be two is refused with both readings."""
+    """Read `70M`, `10^21` or `1,000,000`; an ambiguous number is refused with both readings."""
     if not isinstance(value, str):
         return value
     try:
@@ -29,7 +29,7 @@ def _read_amount(value: Any) -> Any:
 
 
 def read_count(value: Any) -> Any:
-    """`1e6` is a count; `2.5` and `true` are not."""
+    """Read a count: `1e6` is one; `2.5` and `true` are not."""
     value = _read_amount(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         return int(value)
@@ -92,7 +92,7 @@ AskedPrecision = Annotated[
 
 
 class OneOf:
-    """A name of a registry, in an Annotated text: whatever the registry holds when it is read."""
+    """Annotation of a text that must be a name in a registry, looked up when it is read."""
 
     def __init__(self, registry: Mapping[str, object]) -> None:
         self._registry = registry
@@ -120,7 +120,7 @@ class SpecModel(BaseModel):
 
 
 def refuse_doubles(values: tuple[_Value, ...], what: str) -> tuple[_Value, ...]:
-    """The values, unless one is given twice; `what` names them in the message."""
+    """Return the values, or refuse them if one is given twice; `what` names them in the message."""
     seen: set[_Value] = set()
     for value in values:
         if value in seen:

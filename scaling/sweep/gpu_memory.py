@@ -2,9 +2,9 @@
 
     context + 4 · 4 · N + activations · batch · seq_len + logits + held-out logits
 
-in bytes; N every stored parameter (weights, gradients and two moments in float32). What is kept for
-the backward pass is less than on the processor per value and more in number: torch keeps what each
-of its operations read, products with weights keep bfloat16 where precision is mixed.
+in bytes; N counts every stored parameter (weights, gradients and two moments in float32). More
+values are kept for the backward pass than on the processor, at fewer bytes each: torch keeps the
+input of each of its operations, and products with weights keep bfloat16 in mixed precision.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def estimate_gpu_memory(run: RunSpec, precision: Precision) -> int:
 def check_gpu_memory(
     runs: Iterable[RunSpec], precision: Precision, *, share: float, memory: int, name: str
 ) -> None:
-    """Refuse a promise that cannot be kept.
+    """Refuse a share of a GPU that is too small for the largest run.
 
     Args:
-        runs: What will be trained.
+        runs: Runs to train.
         precision: Precision of products.
         share: Share of the GPU that each may use.
-        memory: The GPU's [bytes].
-        name: The GPU's.
+        memory: The GPU's memory [bytes].
+        name: The GPU's name.
 
     Raises:
         SpecError: The largest run needs more than its share.

@@ -1,6 +1,6 @@
 """The key grid of a sweep file: which (N, D) are asked for.
 
-A grid is a class and a line of GRIDS; which one a mapping is, its keys decide.
+A grid is a class and a line of GRIDS; the keys of a mapping decide which grid it is.
 """
 
 from __future__ import annotations
@@ -41,21 +41,21 @@ class PriorSpec(SpecModel):
 
 
 class Grid(SpecModel):
-    """What every grid says of itself.
+    """The interface of every grid.
 
     Attributes:
-        heading: As its section in docs/sweep-file.md is headed.
+        heading: Heading of its section in docs/sweep-file.md.
     """
 
     heading: ClassVar[str]
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
-        """Whether a mapping of these keys is meant as this grid."""
+        """Return whether a mapping with these keys is meant as this grid."""
         raise NotImplementedError
 
     def count(self) -> int:
-        """Cells that the grid asks for."""
+        """Number of cells that the grid asks for."""
         raise NotImplementedError
 
     def find_largest(self) -> float:
@@ -63,7 +63,7 @@ class Grid(SpecModel):
         raise NotImplementedError
 
     def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
-        """The rungs nearest to what is asked for, each with its D."""
+        """Yield the rungs nearest to the sizes asked for, each with its D."""
         raise NotImplementedError
 
 
@@ -233,13 +233,13 @@ GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, CellGrid]
 
 
 def choose_grid(value: object) -> type[Grid]:
-    """The grid that a value of a sweep file is meant as."""
+    """Choose the grid that a value of a sweep file is meant as."""
     keys = set(value) if isinstance(value, dict) else set()
     return next(kind for kind in reversed(GRIDS) if kind.matches(keys))
 
 
 class _AnyGrid:
-    """Of an Annotated Grid: whichever of GRIDS is meant."""
+    """Annotation of a Grid that validates as whichever of GRIDS is meant."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: object) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self._read)

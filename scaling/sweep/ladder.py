@@ -51,7 +51,7 @@ def is_first(shape: ModelShape) -> bool:
 
 
 def list_ladder_of(shape: ModelShape) -> tuple[ModelShape, ...]:
-    """Every rung of the ladder that a shape is one of, far beyond any budget."""
+    """Every rung of the ladder that a shape belongs to, far beyond any budget."""
     return list_ladder(
         shape.vocab_size,
         shape.seq_len,

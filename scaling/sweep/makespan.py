@@ -1,10 +1,10 @@
-"""How long a plan takes on so many slots: longest first, and no run before its trunk.
+"""Duration of a plan on a number of slots: longest first, and no run before its trunk.
 
     Graham 1969, doi:10.1137/0117039: longest-first list scheduling ends within 4/3 of the best.
 
-What the driver does (orchestration/trunk_schedule.py), played through: a free slot takes the
-longest run that may start; a run of a trunk waits while another of it is on the way to a state that
-it could start from.
+This simulates the driver (orchestration/trunk_schedule.py): a free slot takes the longest run that
+may start; a run of a trunk waits while another run of it is on the way to a state that it could
+start from.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ def find_makespan(
     """Seconds from the first start to the last end.
 
     Args:
-        runs: What is to be trained; a run named twice is trained once.
+        runs: Runs to train; a run named twice is trained once.
         estimate: Seconds of a run that starts from a step.
-        slots: Runs at the same time, at least 1.
+        slots: Number of runs at the same time, at least 1.
         share_trunks: Whether runs with the same prefix train it once.
     """
     waiting = list({run.run_id: run for run in runs}.values())

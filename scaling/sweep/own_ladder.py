@@ -37,8 +37,8 @@ def make_sweep_cost(
 
 
 def list_rungs(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:
-    """The ladder up to the rung above the largest wish, one rung at least; a list of models is
-    taken whole."""
+    """The ladder up to the rung above the largest wish, at least one rung; a list of models is used
+    whole."""
     if spec.trainer is not None and spec.trainer.models:
         return list_sweep_ladder(spec, facts)
     family, settings = spec.family, spec.ladder_settings

@@ -1,6 +1,6 @@
-"""SweepSpec -> Plan: ordered cells, rejected cells and why.
+"""From SweepSpec to Plan: ordered cells, and rejected cells with the reason.
 
-Nothing about a cell depends on its siblings; which cells are trained again, replicates.py decides.
+Nothing about a cell depends on its siblings; replicates.py decides which cells are trained again.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def plan_sweep(
     recorded: Iterable[RunSpec] = (),
     validations: Iterable[RunSpec] = (),
 ) -> Plan:
-    """Everything the sweep trains, longest first.
+    """Plan everything the sweep trains, longest first.
 
     Args:
-        spec: What the sweep file asks for.
+        spec: The sweep file.
         facts: Size, vocabulary and digest of the prepared corpus.
         memory_bytes: Memory that one run may use [bytes]; None: not checked.
         recorded: Runs of the sweep's ledger that have a result. Replicates among them stay
-            (`replicates.py` says what is promised); nothing else of the plan depends on them.
-        validations: Runs that check registered forecasts; one that is a cell already stays that.
+            (`replicates.py` gives the rules); nothing else in the plan depends on them.
+        validations: Runs that check registered forecasts; one that is already a cell stays one.
 
     Returns:
         Cells, rejected grid points and warnings.
@@ -123,7 +123,7 @@ def plan_forecast(
 
 
 def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
-    """Why a cell cannot be trained; empty if it can."""
+    """Say why a cell cannot be trained; empty if it can."""
     if not facts.is_known:
         return _find_few_steps(wish, spec)
     seq_len = wish.shape.seq_len
@@ -204,8 +204,8 @@ def _list_replicates(
 
 
 def _list_brackets(accepted: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts) -> Iterator[Cell]:
-    """Runs that differ from a corner of the grid in learning rate, or in batch; a batch that cannot
-    be halved, and what would take too few steps, is left out."""
+    """Yield runs that differ from a corner of the grid in learning rate, or in batch; a batch that
+    cannot be halved, and runs of too few steps, are left out."""
     # Only the grid has corners: an extra cell must not move them away from finished brackets.
     grid = [wish for wish in accepted if not wish.extra] or accepted
     wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in grid}
@@ -236,7 +236,7 @@ def _scale_rate(run: RunSpec, factor: float) -> RunSpec:
 
 def _with_batch(spec: SweepSpec, batch: int, *, horizon: RunSpec) -> SweepSpec:
     """The sweep with another batch; a learning rate that the user fixed keeps its ratio to √B, as
-    the rule has it."""
+    in the rule."""
     changes: dict[str, float] = {"batch_sequences": batch}
     if spec.recipe.learning_rate is not None:
         scale = math.sqrt(batch / horizon.recipe.batch_sequences)

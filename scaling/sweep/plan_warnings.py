@@ -1,4 +1,4 @@
-"""What a user should know of a plan before it is trained."""
+"""Warnings about a plan before it is trained."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MUCH_OVERLAP = 0.125  # Python's standard library has .105, from idiom
 
 
 def find_corpus_warnings(facts: CorpusFacts) -> list[str]:
-    """What a small or repetitive corpus does to the loss that runs are judged by."""
+    """Warnings about the effect of a small or repetitive corpus on the held-out loss."""
     warnings = []
     held_out = f"{format_count(facts.validation_bytes)} bytes of held-out text"
     if not facts.validation_bytes:
@@ -45,7 +45,7 @@ def find_corpus_warnings(facts: CorpusFacts) -> list[str]:
 
 
 def find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) -> tuple[str, ...]:
-    """What a user should know of these cells before training them, in sentences."""
+    """Warnings about these cells before training them, in sentences."""
     from scaling.sweep.grids import IsoflopGrid
 
     warnings = find_corpus_warnings(facts) if facts.is_known else []

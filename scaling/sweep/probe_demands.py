@@ -1,7 +1,7 @@
-"""What probes ask of a sweep: a context long enough, a corpus of the right source.
+"""Demands of probes on a sweep: a context that is long enough, a corpus of the right source.
 
-A demand is a function of a probe's options and the ground it is measured on; it returns what is
-missing and the remedy, or an empty string. They are asked before anything is trained.
+A demand is a function of a probe's options and the sweep's `Ground`; it returns what is missing and
+the remedy, or an empty string. Demands are checked before anything is trained.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Option = bool | int | float | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What a probe is measured on: the context [tokens], the vocabulary, the corpus's source in the
-    sweep file, and its tokenizer."""
+    """The setting in which a probe is measured: the context [tokens], the vocabulary, the corpus's
+    source in the sweep file, and its tokenizer."""
 
     seq_len: int
     vocab_size: int
@@ -31,7 +31,7 @@ Demand: TypeAlias = Callable[[Mapping[str, Option], Ground], str]
 
 
 def fit_context(name: str, *, beyond: int = 0) -> Demand:
-    """An option that counts tokens of the context: from 1 to the context less `beyond`."""
+    """Demand that an option counts tokens of the context: 1 to the context minus `beyond`."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         asked, most = float(options[name]), ground.seq_len - beyond
@@ -46,7 +46,7 @@ def fit_context(name: str, *, beyond: int = 0) -> Demand:
 
 
 def fit_twice(name: str) -> Demand:
-    """An option that counts tokens, of which the context holds twice as many."""
+    """Demand that the context has at least twice as many tokens as an option counts."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         asked, most = float(options[name]), ground.seq_len // 2
@@ -61,7 +61,7 @@ def fit_twice(name: str) -> Demand:
 
 
 def count(name: str, *, least: int = 2, most: int = 100_000) -> Demand:
-    """An option that is a whole number from `least` to `most`."""
+    """Demand that an option is a whole number from `least` to `most`."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         asked = float(options[name])
@@ -72,7 +72,7 @@ def count(name: str, *, least: int = 2, most: int = 100_000) -> Demand:
 
 
 def positive(name: str) -> Demand:
-    """An option above 0."""
+    """Demand that an option is above 0."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         asked = float(options[name])
@@ -82,7 +82,7 @@ def positive(name: str) -> Demand:
 
 
 def source(name: str) -> Demand:
-    """A corpus of one source."""
+    """Demand a corpus of one source."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         if ground.source == name:
@@ -93,7 +93,7 @@ def source(name: str) -> Demand:
 
 
 def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
-    """A corpus that can ask questions."""
+    """Demand a corpus that can ask questions."""
     able = [one.name for one in SOURCES.values() if one.questions]
     if ground.source in able:
         return ""
@@ -101,14 +101,14 @@ def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
 
 
 def text(options: Mapping[str, Option], ground: Ground) -> str:
-    """A corpus of text."""
+    """Demand a corpus of text."""
     if ground.tokenizer != NO_TOKENIZER:
         return ""
     return f"it needs a corpus of text, and {ground.source} has none. Leave it out."
 
 
 def rising(first: str, second: str) -> Demand:
-    """An option that is below another."""
+    """Demand that an option is below another."""
 
     def check(options: Mapping[str, Option], ground: Ground) -> str:
         low, high = float(options[first]), float(options[second])
@@ -118,7 +118,7 @@ def rising(first: str, second: str) -> Demand:
 
 
 def pairs_fit(options: Mapping[str, Option], ground: Ground) -> str:
-    """`pairs`, where it is not the corpus's own: examples within the context, and keys enough."""
+    """Demand for `pairs` other than the corpus's own: examples fit the context, keys suffice."""
     asked = float(options["pairs"])
     if asked == 0:
         return ""

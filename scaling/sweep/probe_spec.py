@@ -15,7 +15,7 @@ from scaling.sweep.probes import PROBES, AskedProbe
 
 
 def read_asked(value: Any) -> AskedProbe:
-    """`tail_loss`, or `{tail_loss: {share: 0.5}}`, as it stands in a sweep file."""
+    """Read `tail_loss`, or `{tail_loss: {share: 0.5}}`, as written in a sweep file."""
     if isinstance(value, AskedProbe):
         return value
     given: Any = {value: None} if isinstance(value, str) else value
@@ -42,10 +42,10 @@ def read_asked(value: Any) -> AskedProbe:
 
 
 def check_demands(asked: Sequence[AskedProbe], ground: Ground) -> None:
-    """Refuse probes that a sweep cannot answer.
+    """Refuse probes that cannot be measured in a sweep.
 
     Raises:
-        SpecError: With every one of them.
+        SpecError: There are such probes; the message names them all.
     """
     unmet = [(one.probe.name, list_unmet(one.probe.demands, one.options, ground)) for one in asked]
     if problems := [f"{name}: {why}" for name, why in unmet if why]:

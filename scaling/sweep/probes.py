@@ -1,12 +1,12 @@
-"""PROBES: the quantities that can be measured of a trained run beside its loss.
+"""PROBES: the quantities that can be measured on a trained run beside its loss.
 
-A probe is facts and the place of a function, so that every room may know it and only a worker
-imports what it computes with:
+A probe is a set of facts and the name of a function, so that every package may import it and only a
+worker imports what it computes with:
 
     Probe(name="tail_loss", version=1, unit="nats/token", direction="lower",
           measure="scaling.training.probes.tail_loss:measure_tail_loss", …)
 
-A sweep asks for probes under `evaluate`; they are no part of a run's identity.
+A sweep asks for probes under `evaluate`; they are not part of a run's identity.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeCurve:
-    """What a value sums up: y at each x, as a page draws it; no law is fitted to it.
+    """The curve that a value summarises: y at each x, for the page; no law is fitted to it.
 
     Attributes:
-        x_label, y_label: With their units.
-        x: Ascending, above 0: it is drawn on a logarithmic axis.
-        y: As many.
-        errors: Standard errors of y; None: not known.
+        x_label, y_label: Axis labels with units.
+        x: Ascending values above 0, as they are drawn on a logarithmic axis.
+        y: Values at each x.
+        errors: Standard errors of y; None if unknown.
         y_log: Whether y is drawn on a logarithmic axis.
     """
 
@@ -60,22 +60,22 @@ Measured: TypeAlias = tuple[float, float | None] | tuple[float, float | None, Pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A quantity, and what measures it.
+    """A quantity, and the function that measures it.
 
     Attributes:
         name: Name of the quantity: its column in tables, and `--metric NAME`.
-        version: Raised when the same run would give another value.
-        unit: Unit of the value; empty: a share or a count.
+        version: Raised whenever the same run would give another value.
+        unit: Unit of the value; empty for a share or a count.
         direction: Which of two values is better.
-        meaning: In words.
+        meaning: Meaning in words.
         measure: `module:function`, called with a `training.probing.TrainedRun`; returns the value,
             its standard error (None: not known) and, if there is one, the curve that it sums up.
             Empty: only a trainer reports it.
-        bound: What no model can pass, which a law of a higher-is-better quantity needs.
-        needs_weights: Whether the function looks at the model.
-        options: Those it has, with their defaults.
-        demands: What it asks of a sweep (`probe_demands`).
-        beside: The probe that it is the control of, or the bound, and is drawn beside.
+        bound: Best value possible, which a law of a higher-is-better quantity needs.
+        needs_weights: Whether the function uses the model.
+        options: Its options with their defaults.
+        demands: Its demands on a sweep (`probe_demands`).
+        beside: The probe that this one is the control or bound of, and is drawn beside.
     """
 
     name: str
@@ -91,17 +91,17 @@ class Probe:
     beside: str = ""
 
     def load(self) -> Callable[[Any], Measured]:
-        """The function, imported now.
+        """Import the function.
 
         Raises:
-            ImportError, AttributeError: There is none of that name.
+            ImportError, AttributeError: There is no such module or function.
         """
         return load_function(self.measure)
 
 
 @dataclass(frozen=True, slots=True)
 class AskedProbe:
-    """A probe, and the options that a sweep sets otherwise than by default."""
+    """A probe, and the options that a sweep changes from their defaults."""
 
     probe: Probe
     changed: Mapping[str, Option] = field(default_factory=dict)
@@ -116,10 +116,10 @@ PROBES: dict[str, Probe] = {}
 
 
 def register_probe(probe: Probe) -> Probe:
-    """Make a probe known to sweep files of this process.
+    """Register a probe for the sweep files of this process.
 
     Raises:
-        ValueError: Its name is taken, or none that a file may have.
+        ValueError: Its name is taken, or not allowed in a file.
     """
     if not _NAME.fullmatch(probe.name) or PROBES.setdefault(probe.name, probe) != probe:
         raise ValueError(f"probe {probe.name!r}: the name is taken or not a-z, 0-9 and _")

@@ -1,4 +1,4 @@
-"""A sweep file read: a SweepSpec, or every problem of the file at once.
+"""Reading a sweep file: into a SweepSpec, or every problem of the file at once.
 
 Each problem is reported as
 
@@ -31,13 +31,13 @@ def load_sweep(path: Path) -> SweepSpec:
     """Read and check a sweep file.
 
     Args:
-        path: A YAML file of the keys in docs/sweep-file.md.
+        path: A YAML file with the keys of docs/sweep-file.md.
 
     Returns:
-        What it asks for; nothing is prepared or planned yet.
+        The checked sweep; nothing is prepared or planned yet.
 
     Raises:
-        SpecError: The file is wrong; every problem is named, one line each.
+        SpecError: The file is wrong; the message names every problem, one line each.
     """
     try:
         if not path.is_file():  # a folder, a FIFO or missing
@@ -51,15 +51,15 @@ def load_sweep(path: Path) -> SweepSpec:
 
 
 def parse_sweep(content: bytes, *, source: str, base: Path | None = None) -> SweepSpec:
-    """The SweepSpec in the bytes of a sweep file.
+    """Parse the bytes of a sweep file into a SweepSpec.
 
     Args:
-        content: The file.
-        source: Names it in messages.
-        base: Its folder, where a trainer's files are looked for; None: they are not.
+        content: Bytes of the file.
+        source: Its name in messages.
+        base: Its folder, in which a trainer's files are looked for; None: they are not checked.
 
     Raises:
-        SpecError: With every problem of the file.
+        SpecError: The file is wrong; the message names every problem.
     """
     document = parse_yaml(content)
     problems = list(document.problems)
@@ -93,7 +93,7 @@ def parse_sweep(content: bytes, *, source: str, base: Path | None = None) -> Swe
 
 
 def name_place(text: str, source: str, path: KeyPath) -> str:
-    """`file:line:column: path` of what a sweep file says at a path, or of what is nearest to it."""
+    """`file:line:column: path` of the value at a path of a sweep file, or of the nearest one."""
     document = parse_yaml(text.encode("utf-8"))
     line, column = document.places.get(path) or _nearest(document, path)
     return f"{source}:{line}:{column}: {'.'.join(str(part) for part in path)}"
@@ -107,7 +107,7 @@ def _format(problems: Iterable[tuple[int, int, str]], source: str) -> list[str]:
 def _explain_all(
     details: ErrorDetails, document: YamlDocument
 ) -> Iterator[tuple[tuple[int, int], str]]:
-    """Place and sentence of a problem, or of the several that one rule found."""
+    """Place and sentence of a problem, or of each of several that one rule found."""
     if details["type"] != "several":
         yield _explain(details, document)
         return
@@ -195,7 +195,7 @@ def _find_model(path: KeyPath, document: YamlDocument) -> type[BaseModel]:
 
 
 def _find_inner(annotation: object) -> type[BaseModel] | None:
-    """The model in a type, however deep; None where there is none."""
+    """The model in a type, at any depth; None if there is none."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     found = (_find_inner(one) for one in typing.get_args(annotation))
@@ -203,7 +203,7 @@ def _find_inner(annotation: object) -> type[BaseModel] | None:
 
 
 def _nearest(document: YamlDocument, path: KeyPath) -> tuple[int, int]:
-    """Place of the innermost enclosing value that has one; its key's, where it has a key."""
+    """Place of the innermost enclosing value that has one; that of its key, if it has a key."""
     while path:
         place = document.key_places.get(path) or document.places.get(path)
         if place:

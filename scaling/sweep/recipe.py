@@ -1,4 +1,4 @@
-"""Decides every hyperparameter of a run from (shape, tokens). Nothing here looks at sibling cells.
+"""The rules that decide every hyperparameter of a run from (shape, tokens), never from other cells.
 
     batch           B = B0 · (D / D0)^0.4, rounded to whole sequences       Bergsma 2025, 2505.13738
     learning rate   η = η0 · sqrt(B / B0) · (D0 / D)^0.3                    Bjorck 2024, 2409.19913
@@ -12,10 +12,10 @@ With a trunk, runs of one model share what comes before their cooldown, so batch
 warmup are those of one reference horizon of the model, D_ref = ratio · N; steps and decay follow
 the run's own D.
 
-The published rules were fitted at D ≥ 1e8 tokens. Here they are forms; the constants at the
-reference point were calibrated at CPU scale (measurements/recipe-constants.md). The reference point
-is a constant of the model's family, not a sweep's centre: adding a budget must not change a
-finished run.
+The published rules were fitted at D ≥ 1e8 tokens. Only their form is used here; the constants at
+the reference point were calibrated at CPU scale (measurements/recipe-constants.md). The reference
+point is a constant of the model's family, not a sweep's centre, since adding a budget must not
+change a finished run.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ MAX_WARMUP_SHARE = 0.4
 def decide_recipe(
     shape: ModelShape, tokens: float, asked: RecipeSpec, *, horizon: float | None = None
 ) -> Recipe:
-    """The recipe of one run; what `asked` sets is kept.
+    """Decide the recipe of one run; settings in `asked` are kept.
 
     Args:
         shape: The model.
-        tokens: Wished-for D; the realised D is the nearest whole number of steps.
+        tokens: Requested D; the realised D is the nearest whole number of steps.
         horizon: D for which batch, learning rate and warmup are decided; None: the run's own.
     """
     reference = family_of(shape).reference

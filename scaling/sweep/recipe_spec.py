@@ -1,4 +1,4 @@
-"""The keys recipe and schedule of a sweep file: what is held fixed where the rules would decide."""
+"""The keys recipe and schedule of a sweep file: settings held fixed instead of decided by rules."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class RecipeSpec(SpecModel):
         """Refuse a warmup and a decay that cannot both be.
 
         Args:
-            at: Where in the file this recipe stands, below what is being validated.
+            at: Path of this recipe in the file, below the value being validated.
         """
         if self.warmup_fraction is not None and self.warmup_tokens is not None:
             raise PydanticCustomError(
@@ -75,7 +75,7 @@ class RecipeSpec(SpecModel):
             )
 
     def override(self, other: RecipeSpec) -> RecipeSpec:
-        """This recipe with every key that `other` sets; null gives a key back to the rules."""
+        """This recipe with every key that `other` sets; null returns a key to the rules."""
         given = {name: getattr(other, name) for name in other.model_fields_set}
         return self.model_copy(update=given)
 

@@ -1,19 +1,19 @@
 """Which grid cells are trained again with another seed, to measure the noise.
 
 A sweep asks for k replicates, spread evenly over its grid. An even spread moves when the grid
-grows, and no rule that sees the sweep file alone could have k of them and never drop one: a sweep
-of one cell has all k there, so every cell of a larger sweep would have to keep k. Therefore the
-runs that the ledger has already are part of the question:
+grows, and no rule that sees only the sweep file could have k of them and never drop one: a sweep of
+one cell has all k there, so every cell of a larger sweep would have to keep k. Therefore the runs
+that the ledger already has are an input:
 
-    1. a recorded run of a planned cell with a seed that the sweep does not list is a replicate
-       already; it stays, whatever its outcome (first k in order of run_id, if there are more);
-    2. what is missing of k is taken from the even spread of k over the grid as it is now, in order
-       of run_id.
+    1. a recorded run of a planned cell with a seed that the sweep does not list is already a
+       replicate; it stays, whatever its outcome (first k in order of run_id, if there are more);
+    2. replicates missing from k come from the even spread of k over the current grid, in order of
+       run_id.
 
 Hence, as long as budgets, sizes, cells, seeds and replicates are only added to, no recorded run
-leaves the plan; and the plan is the same however many of its own runs are recorded. Replicates
-that were planned but never trained may move. A new grid of which nothing is recorded is spread
-evenly. Recorded: with an intact result; one that was set aside counts as never trained.
+leaves the plan, and the plan does not depend on how many of its own runs are recorded. Replicates
+that were planned but never trained may move. A new grid without recorded runs is spread evenly. A
+run is recorded if it has an intact result; one that was set aside counts as never trained.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from scaling.sweep.runspec import RunSpec
 def choose_replicates(
     cells: Sequence[RunSpec], count: int, *, seeds: Collection[int], recorded: Iterable[RunSpec]
 ) -> tuple[RunSpec, ...]:
-    """`count` runs that differ from one of `cells` in the seed alone.
+    """Choose `count` runs that differ from one of `cells` only in the seed.
 
     Args:
         cells: One run of each grid cell, in the order of the grid; the seed does not matter.
-        count: How many; beyond the number of cells, cells are taken several times.
-        seeds: Those the whole grid is trained with. A replicate's are the smallest from 1 on that
-            are not among them, so listing one more seed changes no other replicate.
+        count: Number of replicates; beyond the number of cells, cells are taken several times.
+        seeds: Seeds with which the whole grid is trained. Replicates use the smallest seeds from 1
+            on that are not among them, so listing one more seed changes no other replicate.
         recorded: Runs that have a result.
     """
     if not count:
@@ -53,7 +53,7 @@ def choose_replicates(
 def _spread_evenly(
     cells: Sequence[RunSpec], count: int, seeds: Collection[int]
 ) -> Iterator[RunSpec]:
-    """`count` replicates, evenly spread; every further round over the cells has another seed."""
+    """Yield `count` evenly spread replicates; each round over the cells has another seed."""
     used: Counter[RunSpec] = Counter()
     free = [seed for seed in range(1, count + len(seeds) + 1) if seed not in seeds]
     rounds, rest = divmod(count, len(cells))

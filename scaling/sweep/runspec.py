@@ -4,8 +4,8 @@ The run_id is the first 16 hex digits of the SHA-256 of the run's canonical JSON
 spaces, shortest round-trip floats). It covers shape (with family and seq_len), recipe, data digest,
 seed and NUMERICS_VERSION, and nothing else: no resources, precision, micro-batch, budget or sibling
 cells. A field that is None is left out of it, so that a field added with the default None changes
-no run_id. Of a run that somebody's own trainer trains it covers what is trained (`OwnTrainer`), and
-a recipe only where the sweep file asks for one.
+no run_id. For a run of a user's own trainer it covers what is trained (`OwnTrainer`), and a recipe
+only if the sweep file asks for one.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class Recipe:
         base_width, base_depth: The model at which `learning_rate` holds unscaled (CompleteP).
         warmup_steps: Steps of linear warmup from 0.
         decay_steps: Last steps, over which the rate falls to 0 as 1 − sqrt (WSD).
-        beta1, beta2, epsilon: AdamW's.
-        weight_decay: Decoupled; not applied to norms and embeddings.
+        beta1, beta2, epsilon: AdamW's constants.
+        weight_decay: Decoupled weight decay; not applied to norms and embeddings.
         clip_norm: Global gradient norm above which gradients are scaled down.
         init_scale: Hidden matrices start with standard deviation init_scale / sqrt(fan_in).
-        output_scale: The same of the matrices that start at zero; None: they do.
+        output_scale: The same for the matrices that otherwise start at zero; None: at zero.
     """
 
     batch_sequences: int
@@ -70,13 +70,13 @@ NO_RECIPE = Recipe(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnTrainer:
-    """What trains a run that the built-in trainer does not, and for how long.
+    """A user's own trainer of a run, and how long it trains.
 
     Attributes:
-        command: The command as the sweep file has it, placeholders unfilled, as canonical JSON; or
+        command: The command as in the sweep file, placeholders unfilled, as canonical JSON; or
             `module:function`.
         files: SHA-256 of the names and contents of its files; empty without any.
-        version: As stated, for what no file shows.
+        version: Version as stated, for changes that no file shows.
         tokens: D that is asked for.
     """
 
@@ -92,11 +92,11 @@ class RunSpec:
 
     Attributes:
         shape: The model.
-        recipe: Hyperparameters; `NO_RECIPE` where they are the affair of `own`.
+        recipe: Hyperparameters; `NO_RECIPE` if `own` decides them.
         data_digest: Digest of the corpus, or of the name of data that only the trainer knows.
         seed: Seeds the initialisation and the order of the data.
         numerics_version: Version of the built-in trainer; 0 with `own`.
-        own: Somebody's own trainer; None: the built-in one.
+        own: A user's own trainer; None: the built-in one.
     """
 
     shape: AnyShape
@@ -108,7 +108,7 @@ class RunSpec:
 
     @property
     def has_recipe(self) -> bool:
-        """Whether the rules here decided its hyperparameters."""
+        """True if the package's rules decided its hyperparameters."""
         return self.recipe != NO_RECIPE
 
     @property
@@ -144,7 +144,7 @@ class RunSpec:
 
         Raises:
             TypeError: A field is missing or unknown.
-            KeyError: Its family of models is not known here.
+            KeyError: Its family of models is unknown.
         """
         fields = dict(value)
         shape = fields.pop("shape")

@@ -1,4 +1,4 @@
-"""ModelShape: the integers of one model, and those of the transformer."""
+"""ModelShape: the dimensions of one model, and those of the transformer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MIN_SEQ_LEN, MAX_SEQ_LEN = 8, 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelShape:
-    """The integers that every model has; a family that needs more adds them in a subclass.
+    """The dimensions that every model has; a family that needs more adds them in a subclass.
 
-    What is countable of a model follows from its shape alone: `families` says how.
+    All counts of a model follow from its shape alone, as `families` defines.
 
     Attributes:
         family: Name of the family of models, e.g. `transformer`.
@@ -31,7 +31,7 @@ class ModelShape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformerShape(ModelShape):
-    """A transformer's: its heads and the width of its MLP beside them."""
+    """The dimensions of a transformer, with its heads and the width of its MLP."""
 
     n_heads: int
     head_size: int
@@ -45,16 +45,16 @@ class TransformerShape(ModelShape):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedModel(ModelShape):
-    """A model that a trainer of one's own builds: what the sweep file says of it.
+    """A model that a user's own trainer builds, as the sweep file describes it.
 
-    Vocabulary, width and depth are the trainer's own affair and 0 here; `seq_len` is 1 where no
+    Only the trainer knows vocabulary, width and depth, which are 0 here; `seq_len` is 1 if no
     recipe is asked for.
 
     Attributes:
-        name: In the sweep file.
+        name: Its name in the sweep file.
         params: N, as the trainer counts it.
         training_flops: FLOPs per token of training.
-        settings: What `set` hands to the trainer, as canonical JSON.
+        settings: Settings under `set` for the trainer, as canonical JSON.
     """
 
     family: str = "listed"

@@ -4,10 +4,9 @@
     families: [transformer, lstm]        <name>-transformer,  <name>-lstm
     recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
 
-Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
-a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
-family, and a law to one recipe. A results folder keeps the whole file and knows by its name which
-of the siblings it is.
+Siblings differ in nothing else, so that their results can be compared. Each has its own ledger, law
+and page: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one family, and a
+law to one recipe. A results folder keeps the whole file, and its name says which sibling it is.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of Y
 
 
 def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
-    """The sweeps of a file, in its order; the sweep itself where it names one of each."""
+    """The sweeps of a file, in its order; the sweep itself if it names only one of each."""
     if spec.families:
         return tuple(_take_family(spec, name) for name in spec.families)
     if spec.recipes:
@@ -33,10 +32,10 @@ def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
 
 
 def select_sibling(spec: SweepSpec, name: str | None, *, source: str) -> SweepSpec:
-    """The sibling of that name; of a file that has one sweep, that one.
+    """The sibling of that name, or the only sweep of the file.
 
     Raises:
-        SpecError: There are several, and none is called so.
+        SpecError: There are several, and none has that name.
     """
     siblings = list_siblings(spec)
     if len(siblings) == 1:
@@ -62,6 +61,6 @@ def _take_family(spec: SweepSpec, family: str) -> SweepSpec:
 
 
 def _take_recipe(spec: SweepSpec, name: str) -> SweepSpec:
-    """What a named recipe sets replaces what `recipe` sets; null gives a key back to the rules."""
+    """Apply a named recipe: its keys replace those of `recipe`; null returns a key to the rules."""
     recipe = spec.recipe.override(spec.recipes[name])
     return spec.model_copy(update={"name": f"{spec.name}-{name}", "recipe": recipe, "recipes": {}})

@@ -58,7 +58,7 @@ class ModelSpec(SpecModel):
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the family's ladder follows from, beside vocabulary and context."""
+        """The settings that determine the family's ladder, beside vocabulary and context."""
         return {key: getattr(self, key) for key in MODEL_FAMILIES[self.family].settings}
 
     @model_validator(mode="after")
@@ -179,7 +179,7 @@ class SweepSpec(SpecModel):
 
     @property
     def ladder_settings(self) -> dict[str, Any]:
-        """What the ladder follows from, beside vocabulary and context."""
+        """The settings that determine the ladder, beside vocabulary and context."""
         if self.trainer is None or not self.trainer.models:
             return dict(self.model.settings)
         seq_len = self.model.seq_len if self.asks_recipe else 1
@@ -187,14 +187,14 @@ class SweepSpec(SpecModel):
 
     @property
     def asks_recipe(self) -> bool:
-        """Whether the rules here decide batch and learning rate: of a trainer of one's own, only
-        where a recipe stands in the file."""
+        """True if the package's rules decide batch and learning rate: for a user's own trainer,
+        only if the file has a recipe."""
         named = bool({"recipe", "recipes"} & self.model_fields_set)
         return self.trainer is None or named
 
     @property
     def has_corpus(self) -> bool:
-        """Whether its data is prepared here."""
+        """True if its data is prepared here."""
         return self.corpus.source != NO_SOURCE
 
     @model_validator(mode="before")
@@ -304,7 +304,7 @@ class SweepSpec(SpecModel):
 
 
 def _list_resource_problems(resources: ResourcesSpec) -> Iterator[Problem]:
-    """What the built-in trainer cannot use."""
+    """Yield resources that the built-in trainer cannot use."""
     if (resources.gpus_per_run or 0) > 1:
         why = "the built-in trainer computes a run on one GPU at most. Say 1 or a share."
         yield ("resources", "gpus_per_run"), why
@@ -317,7 +317,7 @@ def _list_resource_problems(resources: ResourcesSpec) -> Iterator[Problem]:
 
 
 def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Problem]:
-    """What does not go with a trainer of one's own."""
+    """Yield keys that cannot be combined with a user's own trainer."""
     here, own_data = spec.has_corpus, ("trainer", "data")
     known = here or trainer.vocab_size is not None or bool(trainer.models)
     bracket = spec.bracket and not spec.asks_recipe
@@ -348,7 +348,7 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
 
 
 def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """What does not go with several families, or with several learning rates, and where."""
+    """Yield keys that cannot be combined with several families or learning rates, and where."""
     if spec.families:
         if len(spec.families) == 1:
             yield "one family is nothing to compare. Write it as model.family.", ("families",)
@@ -369,7 +369,7 @@ def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]
 
 
 def count_cells(spec: SweepSpec) -> int:
-    """Cells the grid asks for, by arithmetic alone."""
+    """Number of cells the grid asks for, by arithmetic alone."""
     cells = (spec.grid.count() + len(spec.extra_cells)) * len(spec.seeds)
     return cells * max(1, len(spec.rates)) + spec.replicates
 

@@ -1,8 +1,7 @@
 """A strict reader of YAML 1.2 mappings: plain data with the place of every value, or every problem.
 
-What YAML can do and a sweep file does not need is refused with a sentence: several documents,
-anchors and aliases (also the way to exhaust memory), tags, merge keys, duplicate keys, deep
-nesting.
+Features of YAML that a sweep file does not need are refused with a sentence: several documents,
+anchors and aliases (which can exhaust memory), tags, merge keys, duplicate keys, deep nesting.
 Scalars follow the core schema of YAML 1.2 (sec. 10.3.2): `1e18` is a number, `no` and `1:30` are
 text, and `0123`, which YAML 1.1 and 1.2 read differently, is refused.
 """
@@ -100,7 +99,7 @@ def _decode(content: bytes, document: YamlDocument) -> str | None:
 
 
 class _StopReadingError(Exception):
-    """Reading further would not help; the problem is recorded."""
+    """Reading cannot continue; the problem is recorded."""
 
 
 class _Builder:
@@ -198,7 +197,7 @@ class _Builder:
             self._refuse(event, f"tag {_clip(event.tag)}: tags are not used here. Remove it.")
 
     def _resolve(self, event: Any) -> Any:
-        """A plain scalar by YAML 1.2's core schema."""
+        """Resolve a plain scalar by YAML 1.2's core schema."""
         text: str = event.value
         if text in _CONSTANTS:
             return _CONSTANTS[text]

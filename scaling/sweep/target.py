@@ -1,4 +1,4 @@
-"""What a plan takes on machines that are not here: arithmetic over a datasheet, no measurement.
+"""Cost of a plan on other machines: arithmetic from a datasheet, without measurement.
 
     seconds of a run = C / (devices of the run · peak · MFU)
     device-hours     = ΣC / (peak · MFU) / 3600
@@ -42,13 +42,13 @@ class Target:
     """Machines that a sweep is planned for.
 
     Attributes:
-        device: Its name.
+        device: Name of the device.
         source: Where its peak is printed; empty if the user stated it.
         peak_flops: FLOP/s of one device, dense bfloat16.
         mfu: Share of the peak that training reaches.
         mfu_source: Why that share is assumed; empty if the user stated it.
-        devices: How many there are.
-        devices_per_run: How many each run has to itself.
+        devices: Number of devices.
+        devices_per_run: Number of devices that each run has to itself.
     """
 
     device: str
@@ -61,8 +61,8 @@ class Target:
 
     def share(self, resources: ResourcesSpec) -> Target:
         """These machines for a sweep: each run has `gpus_per_run` devices, at least 1, on each of
-        its `nodes_per_run` nodes. Runs that share a device count as one at a time, since nobody has
-        measured what sharing gains there.
+        its `nodes_per_run` nodes. Runs that share a device count as one at a time, since the gain
+        of sharing there has not been measured.
 
         Raises:
             UsageError: One run asks for more devices than there are.
@@ -79,27 +79,27 @@ class Target:
 
     @property
     def slots(self) -> int:
-        """Runs at the same time."""
+        """Number of runs at the same time."""
         return self.devices // self.devices_per_run
 
     def estimate_seconds(self, run: RunSpec, first_step: int = 0) -> float:
-        """Seconds that a run takes from a step on, 0 being its start."""
+        """Seconds that a run takes from a step on; 0 is its start."""
         left = 1.0 - first_step / run.recipe.steps if first_step else 1.0
         return left * run.flops / (self.devices_per_run * self.peak_flops * self.mfu)
 
     def count_device_hours(self, flops: float) -> float:
-        """Hours of one device that computing so many FLOPs takes."""
+        """Device-hours for a number of FLOPs."""
         return flops / (self.peak_flops * self.mfu) / 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceMemory:
-    """What one device holds of a run [bytes].
+    """Memory of one device for a run [bytes].
 
     Attributes:
-        whole: If each device of the run holds a full copy.
-        sharded: If the devices of the run share one copy of weights, gradients and moments (FSDP,
-            ZeRO stage 3); None for the built-in trainer, which uses one device.
+        whole: Memory if each device of the run has a full copy.
+        sharded: Memory if the devices of the run share one copy of weights, gradients and moments
+            (FSDP, ZeRO stage 3); None for the built-in trainer, which uses one device.
     """
 
     whole: int
@@ -109,13 +109,12 @@ class DeviceMemory:
 def estimate_device_memory(run: RunSpec, target: Target, *, mixed: bool) -> DeviceMemory:
     """Memory of one device that training a run takes.
 
-    For the built-in trainer this is the prediction that `run` checks. Of a trainer of one's own
-    only weights, gradients and AdamW's moments are known: activations, logits and buffers come on
-    top.
+    For the built-in trainer this is the prediction that `run` checks. For a user's own trainer only
+    weights, gradients and AdamW's moments are known: activations, logits and buffers come on top.
 
     Args:
-        run: What is trained.
-        target: Where.
+        run: The run.
+        target: The machines.
         mixed: Whether the built-in trainer computes in bfloat16; float32 takes more.
     """
     if run.own is None:

@@ -1,13 +1,13 @@
-"""Throughput: how long steps take on one device, measured at a few configurations.
+"""Throughput: the duration of steps on one device, measured at a few configurations.
 
     seconds(run) = start + steps · step + held-out tokens · evaluation
     step       = c0 + c1 · layers + c2 · layers · tokens + FLOPs / rate         c, rate ≥ 0
     evaluation = e0 + e1 · layers + FLOPs per token / rate
 
-Operations cost time of their own (layers), memory traffic goes with tokens, the rest with FLOPs.
-The coefficients are least squares of relative errors over what was measured: 19 configurations of
+Each operation has a fixed cost (layers), memory traffic grows with tokens, the rest with FLOPs. The
+coefficients are least squares of relative errors over the measured points: 19 configurations of
 8 to 56 wide follow eight of them within 5 % (mean; at most 17 %). `training/throughput.py`
-measures; nothing here knows a device.
+measures; nothing here depends on a device.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ MAX_PIVOTS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
-    """What was measured of one configuration.
+    """Measured times of one configuration.
 
     Attributes:
         shape, batch_sequences: The configuration.
         start_seconds: From the call of the trainer to its first step [s].
-        step_seconds: One optimiser step [s].
-        evaluation_seconds: One held-out token [s].
+        step_seconds: Time of one optimiser step [s].
+        evaluation_seconds: Time of one held-out token [s].
     """
 
     shape: AnyShape
@@ -47,7 +47,7 @@ class StepTime:
 
     @property
     def configuration(self) -> tuple[ModelShape, int]:
-        """What it holds for."""
+        """The configuration: shape and batch."""
         return self.shape, self.batch_sequences
 
 
@@ -56,9 +56,9 @@ class Throughput:
     """Measured configurations of one device.
 
     Attributes:
-        device: What was measured, for people.
-        measured_at: ISO 8601, UTC.
-        points: At least one.
+        device: The measured device, for people.
+        measured_at: Time of measurement, ISO 8601, UTC.
+        points: Measured configurations, at least one.
     """
 
     device: str
@@ -69,7 +69,7 @@ class Throughput:
         """Seconds that a run takes, evaluation included.
 
         Args:
-            held_out: Held-out tokens, all of which every run is evaluated on.
+            held_out: Number of held-out tokens; every run is evaluated on all of them.
             first_step: Step from which it starts (a trunk's state); 0: from nothing.
         """
         step, token = self._fit()
@@ -92,8 +92,8 @@ class Throughput:
 
 
 def choose_pivots(runs: Iterable[RunSpec]) -> tuple[RunSpec, ...]:
-    """Runs whose configurations stand for all: every one of them where they are few, else evenly
-    from the cheapest step to the dearest."""
+    """Choose runs whose configurations represent all: every configuration if there are few, else
+    evenly from the cheapest step to the most expensive."""
     distinct: dict[tuple[ModelShape, int], RunSpec] = {}
     for run in runs:
         distinct.setdefault((run.shape, run.recipe.batch_sequences), run)
@@ -115,7 +115,7 @@ def _describe_token(shape: ModelShape) -> FloatArray:
 
 
 def _fit_non_negative(features: FloatArray, seconds: Sequence[float]) -> FloatArray:
-    """Least squares of relative errors; what would be negative is left out, the worst first."""
+    """Least squares of relative errors; negative coefficients are dropped, the worst first."""
     design = features / np.array(seconds)[:, None]
     size = np.abs(design).max(axis=0)
     kept = list(range(size.size))

@@ -1,6 +1,6 @@
-"""What a tokenizer is called in a sweep file: `bytes`, `characters`, or a kind and a size.
+"""Names of tokenizers in a sweep file: `bytes`, `characters`, or a kind and a size.
 
-Knows names only; what they stand for is built in data/tokenizers.py.
+This module knows only the names; data/tokenizers.py builds the tokenizers.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ TOKENIZER_FORMS = (
 
 
 def split_name(name: str) -> tuple[str, int | None]:
-    """(kind, size in tokens); None where the kind alone decides the size."""
+    """(kind, size in tokens); the size is None if the kind alone decides it."""
     kind, _, size = name.partition(":")
     return kind, int(size) if size else None
 
 
 def find_name_problem(name: object) -> str:
-    """Why this is no tokenizer's name, and what would be; empty if it is one."""
+    """Say why this is not a tokenizer's name, and what would be; empty if it is one."""
     if not isinstance(name, str) or not re.fullmatch(TOKENIZER_PATTERN, name):
         shown = ascii(name) if len(ascii(name)) <= 80 else f"{ascii(name)[:77]}..."
         return f"{shown} is no tokenizer; {TOKENIZER_FORMS}"

@@ -1,4 +1,4 @@
-"""The files of somebody's own trainer: which they are, their digest, and what is missing."""
+"""The files of a user's own trainer: which they are, their digest, and what is missing."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _MOST_FILES, _MOST_BYTES = 1000, 100 * 2**20
 
 
 def find_file_problems(trainer: object, base: Path) -> list[tuple[tuple[str | int, ...], str]]:
-    """(path below `trainer`, what is wrong) of its command and files, all at once.
+    """(path below `trainer`, what is wrong) for every problem of its command and files.
 
     Args:
-        trainer: The key's value as the sweep file has it; what is malformed is passed over.
+        trainer: The key's value as in the sweep file; malformed parts are skipped.
         base: Folder of the sweep file.
     """
     given = trainer if isinstance(trainer, dict) else {}
@@ -45,7 +45,7 @@ def find_file_problems(trainer: object, base: Path) -> list[tuple[tuple[str | in
 
 
 def digest_files(patterns: Sequence[str], base: Path) -> dict[str, str]:
-    """SHA-256 by name of what the patterns match below `base`, in order of name."""
+    """SHA-256 of each file that the patterns match below `base`, by name, in order of name."""
     names = sorted({name for pattern in patterns for name in _match(pattern, base)})
     return {name: hashlib.sha256((base / name).read_bytes()).hexdigest() for name in names}
 

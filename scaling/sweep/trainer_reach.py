@@ -1,4 +1,4 @@
-"""Whether a grid finds models in a list: those nearest to it may be far away."""
+"""Check that a grid finds models in a list: the nearest ones may be far away."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Problem = tuple[tuple[str | int, ...], str]  # path in the sweep file, what is w
 def list_unreached(
     grid: Grid, extra_cells: Sequence[CellSpec], models: Sequence[NamedModelSpec]
 ) -> Iterator[Problem]:
-    """The wishes of a grid that no listed model is near to."""
+    """Yield the wishes of a grid that no listed model is near to."""
     if not models:
         return
     for path, params, reach, wish in _list_centres(grid, extra_cells):

@@ -1,4 +1,4 @@
-"""The key trainer of a sweep file: somebody's own training code, and the models it can build."""
+"""The key trainer of a sweep file: a user's own training code, and the models it can build."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class TrainerSpec(SpecModel):
 
     @property
     def identity(self) -> str:
-        """What of it a run_id holds: the command as canonical JSON, or the function's name."""
+        """Its part of a run_id: the command as canonical JSON, or the function's name."""
         return self.python or canonical_json(list(self.command or ())).decode()
 
     @field_validator("env")
@@ -143,10 +143,10 @@ def _refuse(sentence: str, *, at: tuple[Any, ...] = (), **values: Any) -> Pydant
 
 
 def find_word_problems(trainer: object) -> list[tuple[tuple[str | int, ...], str]]:
-    """(path below `trainer`, what is wrong) of placeholders and names, all at once.
+    """(path below `trainer`, what is wrong) for every problem of placeholders and names.
 
     Args:
-        trainer: The key's value as the file has it; what is malformed elsewhere is passed over.
+        trainer: The key's value as in the file; parts malformed in other ways are skipped.
     """
     given = trainer if isinstance(trainer, dict) else {}
     found: list[tuple[tuple[str | int, ...], str]] = []
@@ -167,7 +167,7 @@ def find_word_problems(trainer: object) -> list[tuple[tuple[str | int, ...], str
 
 
 def fill_command(identity: str, values: dict[str, object]) -> list[str]:
-    """The words of a command with every placeholder filled; each stays one word, whatever it holds.
+    """The words of a command with every placeholder filled; each stays one word.
 
     Args:
         identity: The command as canonical JSON.

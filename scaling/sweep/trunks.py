@@ -3,10 +3,10 @@
     warmup ── constant ──┬────────────┬──────────────────┬──── …      trunk, trained once
                          └ cooldown   └ cooldown         └ cooldown   one run each, ending at D
 
-Two runs are the same up to the branch step of the shorter one (steps − decay_steps) where all but
-the horizon is equal: shape, seed, data, every hyperparameter, warmup. A trunk is a cache of states
+Two runs are the same up to the branch step of the shorter one (steps − decay_steps) if all but the
+horizon is equal: shape, seed, data, every hyperparameter, warmup. A trunk is a cache of states
 along that prefix, never a run: a run that starts from it is bit for bit the run from nothing, and
-its run_id knows of no trunk.
+its run_id does not depend on the trunk.
 
 With q the cooldown's share and k horizons D, r·D, …, one model costs, in units of 6·N·D, not
 S = (rᵏ − 1)/(r − 1) but (1 − q)·rᵏ⁻¹ + q·S: for k = 6, r = 2, q = .2, 38.2 in place of 63.
@@ -29,9 +29,9 @@ class Trunk:
     """Runs that share a prefix.
 
     Attributes:
-        prefix: 16 hex digits of what they share.
-        runs: At least two, longest first.
-        branch_steps: Where they leave it, ascending.
+        prefix: 16 hex digits that identify what they share.
+        runs: Runs of the trunk, at least two, longest first.
+        branch_steps: Steps at which they leave the trunk, ascending.
     """
 
     prefix: str
@@ -45,7 +45,7 @@ def find_branch_step(run: RunSpec) -> int:
 
 
 def name_prefix(run: RunSpec) -> str:
-    """16 hex digits, the same exactly for runs that differ in their horizon alone."""
+    """16 hex digits, equal exactly for runs that differ only in their horizon."""
     content = run.to_json()
     content["recipe"] = {
         name: value
@@ -56,7 +56,7 @@ def name_prefix(run: RunSpec) -> str:
 
 
 def list_trunks(runs: Iterable[RunSpec]) -> dict[str, Trunk]:
-    """The trunks of a plan by prefix; a run that shares none with another has none."""
+    """The trunks of a plan by prefix; a run that shares no prefix has no trunk."""
     groups: dict[str, dict[str, RunSpec]] = {}
     for run in runs:
         if run.own is not None:  # the user's own trainer cannot share a trunk
@@ -78,8 +78,8 @@ def count_spent_flops(
     """FLOPs that each run adds when all are trained, longest first, by run_id.
 
     Args:
-        runs: What is to be trained.
-        stored: Steps whose state is already there, by prefix.
+        runs: Runs to train.
+        stored: Steps whose state is already stored, by prefix.
     """
     kept = {prefix: set(steps) for prefix, steps in (stored or {}).items()}
     spent = {}
@@ -101,11 +101,11 @@ def find_start(run: RunSpec, stored: Iterable[int]) -> int:
 
 
 def may_start(run: RunSpec, stored: Collection[int], running: Iterable[RunSpec]) -> bool:
-    """Whether no run under way would bring a better state to start from.
+    """Return whether no run under way would give a better state to start from.
 
     Args:
-        run: Would begin now.
-        stored: Steps of its trunk whose state is there.
+        run: The run that would begin now.
+        stored: Steps of its trunk whose state is stored.
         running: Runs of its trunk that are under way.
     """
     start = find_start(run, stored)

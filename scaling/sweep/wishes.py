@@ -34,7 +34,7 @@ class Wish:
 def choose_rungs(
     ladder: Sequence[ModelShape], centre: float, *, sizes: int, span: float
 ) -> tuple[ModelShape, ...]:
-    """`sizes` rungs within ×span of `centre`, or fewer where the ladder has fewer; ascending.
+    """Choose `sizes` rungs within ×span of `centre`, or as many as the ladder has; ascending.
 
     The rungs for fewer sizes are always among those for more.
     """
@@ -53,7 +53,7 @@ def choose_rungs(
 
 
 def _halve_gaps() -> Iterator[float]:
-    """0, then −1 and 1, then the middles of every gap, and so on without end."""
+    """Yield 0, then −1 and 1, then the middle of every gap, and so on without end."""
     yield 0.0
     yield -1.0
     yield 1.0

@@ -1,9 +1,9 @@
 """Families of models: interchangeable siblings behind one protocol.
 
-A family says all that the plan, the counters and the trainer need to know of its models: which
-there are (the ladder), what they count and cost, how they are named, and how one is built. Adding
-one is its file and one line of `registry.py`. Counts, FLOPs and memory are closed forms written by
-hand, so that a plan needs no torch: only `build` may import it.
+A family tells the plan, the counters and the trainer all they need to know about its models: which
+exist (the ladder), their counts and costs, their names, and how to build one. Adding one needs its
+file and one line in `registry.py`. Counts, FLOPs and memory are closed forms written by hand, so
+that a plan needs no torch: only `build` may import it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Counts:
     """Parameters of one model by convention.
 
     Attributes:
-        matmul: In matrix products, the head among them; no lookup table.
-        non_embedding: All but the lookup embedding and the head.
-        total: All that are stored.
+        matmul: Parameters in matrix products, including the head; no lookup table.
+        non_embedding: All parameters except the lookup embedding and the head.
+        total: All stored parameters.
     """
 
     matmul: int
@@ -51,7 +51,7 @@ class ShapeWords:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferencePoint:
-    """Where a family's recipe was calibrated; every rule passes through it.
+    """The point at which a family's recipe was calibrated; every rule passes through it.
 
     Attributes:
         width, depth: Shape at which `learning_rate` holds unscaled.
@@ -76,7 +76,8 @@ class ParameterRule:
 
     Attributes:
         kind: Its row in the table of `training/parametrization.py`: rate, AdamW's ε, decay.
-        start: `drawn` from a normal distribution, `zero`, `one`, or `as_built`: as `build` left it.
+        start: `drawn` from a normal distribution, `zero`, `one`, or `as_built` for the value that
+            `build` set.
     """
 
     kind: ParameterKind
@@ -87,7 +88,7 @@ class ModelFamily(Protocol[ShapeT]):
     """One family of models.
 
     Attributes:
-        name: In sweep files, and in the shape of every run of it.
+        name: Its name in sweep files, and in the shape of every run of it.
         shape: Class of its shapes.
         settings: Keys of `model` in a sweep file, beside the context, that its ladder follows from;
             its shapes have attributes of the same names.
@@ -135,7 +136,7 @@ class ModelFamily(Protocol[ShapeT]):
     def activation_bytes(
         self, shape: ShapeT, tokens: int, *, device: Literal["cpu", "cuda"], precision: Precision
     ) -> int:
-        """Bytes kept for the backward pass over so many tokens, rounded up, logits left out."""
+        """Bytes kept for the backward pass over `tokens` tokens, rounded up, without logits."""
         ...
 
     def words(self, shape: ShapeT) -> ShapeWords:

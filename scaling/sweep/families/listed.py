@@ -1,7 +1,7 @@
-"""Models that a sweep file lists, for a trainer of one's own: the ladder is that list.
+"""Models that a sweep file lists for a user's own trainer: the list is the ladder.
 
-What such a model counts and costs is what the file says of it, under every convention: one number
-was stated, and no integers are known that another count could be made of.
+Counts and costs of such a model are those stated in the file, under every convention: it states one
+number, and the dimensions for another count are unknown.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ class ListedFamily:
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
     ) -> Iterator[NamedModel]:
-        """See ModelFamily; it ends where the list does, and neighbours may be far apart."""
+        """The listed models; neighbours may be far apart. Implements ModelFamily."""
         models: tuple[NamedModel, ...] = settings.get("models", ())
         return iter(sorted(models, key=lambda one: (one.params, one.name)))
 
     def counts(self, shape: NamedModel) -> Counts:
-        """See ModelFamily: the stated N."""
+        """The stated N, under every convention; implements ModelFamily."""
         return Counts(matmul=shape.params, non_embedding=shape.params, total=shape.params)
 
     def flops_per_token(self, shape: NamedModel, *, head_flops: bool = True) -> int:
-        """See ModelFamily: as stated; the head's share is not known."""
+        """FLOPs as stated, since the head's share is unknown; implements ModelFamily."""
         return shape.training_flops
 
     def activation_bytes(
@@ -51,7 +51,7 @@ class ListedFamily:
         device: Literal["cpu", "cuda"],
         precision: Precision,
     ) -> int:
-        """See ModelFamily; not known, 0."""
+        """0, as it is unknown; implements ModelFamily."""
         return 0
 
     def words(self, shape: NamedModel) -> ShapeWords:

@@ -1,9 +1,9 @@
-"""Products with weights in bfloat16, as precision `mixed` says: factors rounded, sums in float32.
+"""Products with weights in bfloat16, for precision `mixed`: factors rounded, sums in float32.
 
     y = round(x) · round(w)ᵀ,      dx = round(dy) · round(w),      dw = round(dy)ᵀ · round(x)
 
-Not autocast: what is not such a product never leaves float32, the sums themselves are not rounded
-(logits and weight gradients would lose eight of their bits), and both directions are stated here.
+Unlike autocast, everything else stays in float32, the sums themselves are not rounded (logits and
+weight gradients would lose eight of their bits), and both directions are defined here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Product(nn.Linear):
         self.half_factors = half
 
     def forward(self, x: Tensor) -> Tensor:
-        """See the class; float32, of shape (..., out)."""
+        """The product in float32, shape (..., out)."""
         if not self.half_factors:
             return F.linear(x, self.weight)
         rows: Tensor = _HalfProduct.apply(x.flatten(0, -2), self.weight)  # type: ignore[no-untyped-call]
@@ -55,7 +55,7 @@ class _HalfProduct(torch.autograd.Function):
 
 
 def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    """Product of two bfloat16 matrices with sums in float32, rounded nowhere."""
+    """Product of two bfloat16 matrices with unrounded sums in float32."""
     if a.device.type == "cuda":  # since torch 2.8
         return torch.mm(a, b, out_dtype=torch.float32)
     # Elsewhere torch would round the sums to bfloat16. A product of two bfloat16 numbers is exact

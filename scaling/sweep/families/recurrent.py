@@ -1,6 +1,6 @@
 """Recurrent networks: `rnn` (tanh) and `lstm`, PyTorch's own nn.RNN and nn.LSTM in two layers.
 
-Of a layer of width d with g gates (1, or 4 of the LSTM), whose input is d wide as well:
+For a layer of width d with g gates (1, or 4 in the LSTM), whose input also has width d:
 
     matrices        g·d·d on the input and g·d·d on the state, and two biases of g·d
     N_matmul        = n_layers·2·g·d² + d·V
@@ -45,8 +45,8 @@ class RecurrentFamily:
     """One kind of recurrent network; it has no state.
 
     Args:
-        name: In sweep files.
-        gates: Matrices of a layer on its input, and as many on its state.
+        name: Its name in sweep files.
+        gates: Number of matrices of a layer on its input, and of those on its state.
         kept: Activations kept for the backward pass, per token and layer, in units of the width.
         padded: The width is rounded up to a multiple of this where they are kept.
         reference: Where its recipe was calibrated.

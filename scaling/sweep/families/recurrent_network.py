@@ -24,10 +24,10 @@ class Recurrent(nn.Module):
     """The model; `forward` maps token ids to logits, from the zero state.
 
     Args:
-        shape: The model's integers; its family says which network.
+        shape: The model's dimensions; its family says which network.
         head_multiplier: h above.
-        half: Factors of the head's product are bfloat16. The recurrence stays float32: its
-            roundings would add up over the whole context.
+        half: Whether factors of the head's product are bfloat16. The recurrence stays float32: its
+            rounding errors would add up over the whole context.
     """
 
     def __init__(self, shape: ModelShape, *, head_multiplier: float, half: bool = False) -> None:
@@ -54,8 +54,8 @@ class Recurrent(nn.Module):
         """Logits after each of some more tokens, and the state after the last.
 
         Args:
-            tokens_bt: What follows.
-            state: After what came before; None: nothing did.
+            tokens_bt: The tokens that follow.
+            state: State after the tokens before; None if there are none.
         """
         hidden_btd, state = self.body(self.embedding(tokens_bt), state)
         logits_btv: Tensor = self.head(hidden_btd)

@@ -1,4 +1,4 @@
-"""The families of models there are, by name: adding one is its file and one line here."""
+"""Registry of the families of models by name; a new family needs its file and one line here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def find_family(name: object) -> ModelFamily[Any]:
     """The family of that name, or that of models which a sweep file lists.
 
     Raises:
-        KeyError: It is not known here.
+        KeyError: No family has that name.
     """
     return LISTED if name == LISTED.name else MODEL_FAMILIES[str(name)]
 
@@ -33,7 +33,7 @@ def family_of(shape: ModelShape) -> ModelFamily[Any]:
 
 
 def describe_shape(shape: ModelShape) -> ShapeWords:
-    """A model in words, as its family has them."""
+    """A model in the words of its family."""
     return family_of(shape).words(shape)
 
 
@@ -43,10 +43,10 @@ def list_settings(shape: ModelShape) -> dict[str, int]:
 
 
 def read_shape(value: object, where: str) -> ModelShape:
-    """The shape in a JSON object, of the class that its family says.
+    """Read the shape in a JSON object, with the class of its family.
 
     Raises:
-        IntegrityError: It is of no family that is known here, or not one of its shapes.
+        IntegrityError: The family is unknown, or the object is not one of its shapes.
     """
     name = value.get("family") if isinstance(value, Mapping) else None
     try:
@@ -59,10 +59,10 @@ def read_shape(value: object, where: str) -> ModelShape:
 
 
 def read_shapes(value: object, where: str) -> tuple[ModelShape, ...]:
-    """The shapes in a JSON list.
+    """Read the shapes in a JSON list.
 
     Raises:
-        IntegrityError: One of them is none.
+        IntegrityError: One of them is not a shape.
     """
     if not isinstance(value, list):
         raise IntegrityError(f"{where} is no list of models")

@@ -1,4 +1,4 @@
-"""The transformer: decoder-only, rungs of one fixed ladder.
+"""The decoder-only transformer, on rungs of one fixed ladder.
 
 Width steps by half an attention head. At a width of w heads the depth starts at w layers (rounded
 down, 2 at least) and grows by one until the next width is within ×1.5 in matmul parameters, so that

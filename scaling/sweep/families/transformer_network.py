@@ -33,7 +33,7 @@ KeysValues: TypeAlias = list[tuple[Tensor, Tensor]]
 
 
 class _Past:
-    """Keys and values of one block, of all that was read."""
+    """Keys and values of one block for all tokens read so far."""
 
     def __init__(self, keys: Tensor | None = None, values: Tensor | None = None) -> None:
         self._keys, self._values = keys, values
@@ -51,7 +51,7 @@ class _Past:
         return self._keys, self._values
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Attention of what follows to all that was read and to itself."""
+        """Attention of new tokens to all tokens read so far and to themselves."""
         (keys, values), first = self.read(), self.length
         self.keep(torch.cat((keys, k), dim=2), torch.cat((values, v), dim=2))
         seen = torch.ones(q.shape[2], self.length, dtype=torch.bool, device=q.device)
@@ -62,11 +62,11 @@ class Transformer(nn.Module):
     """The model; `forward` maps token ids to logits.
 
     Args:
-        shape: The model's integers.
+        shape: The model's dimensions.
         residual_multiplier: r above.
         head_multiplier: h above.
-        half: Factors of products with weights, and of attention, are bfloat16; the residual stream,
-            norms, rotation and logits stay float32.
+        half: Whether factors of products with weights, and of attention, are bfloat16; the residual
+            stream, norms, rotation and logits stay float32.
     """
 
     def __init__(
@@ -94,11 +94,11 @@ class Transformer(nn.Module):
         return self._compute(tokens_bt, [None] * len(self.blocks), 0)
 
     def extend(self, tokens_bt: Tensor, state: KeysValues | None) -> tuple[Tensor, KeysValues]:
-        """Logits after each of some more tokens, shape (b, t, v), and what was read so far.
+        """Logits after each of some more tokens, shape (b, t, v), and the state after the last.
 
         Args:
-            tokens_bt: What follows.
-            state: Keys and values of what came before, of every block; None: nothing did.
+            tokens_bt: The tokens that follow.
+            state: Keys and values of the tokens before, for every block; None if there are none.
         """
         pasts = [_Past(*one) for one in state] if state else [_Past() for _ in self.blocks]
         logits_btv = self._compute(tokens_bt, pasts, pasts[0].length)
@@ -154,7 +154,7 @@ class _Block(nn.Module):
 
 
 def _make_rotation(length: int, size: int) -> Tensor:
-    """Unit complex numbers that turn pair i of a head at position t by t · base^(−2i/size).
+    """Unit complex numbers that rotate pair i of a head at position t by t · base^(−2i/size).
 
     Shape (length, size / 2).
     """
