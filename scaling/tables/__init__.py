@@ -1,1 +1,1 @@
-"""What people write in tables of runs: numbers, expressions, units, states, shapes."""
+"""Tables of runs as people write them: numbers, expressions, units, states, shapes."""

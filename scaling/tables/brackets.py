@@ -1,4 +1,4 @@
-"""What a table knows of other recipes at the corners of its grid."""
+"""Losses of other recipes at the corners of a table's grid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Bracket:
         run: Name of the row.
         params, tokens: Its N and D.
         loss: Its loss [nats/token].
-        learning_rates, batches: (factor, loss) of what was varied; a loss of None diverged.
+        learning_rates, batches: (factor, loss) of each variation; the loss is None if it diverged.
     """
 
     run: str

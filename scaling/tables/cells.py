@@ -1,8 +1,8 @@
 """From text cells to numbers, for every format: all problems at once, as `file:line: column: seen`.
 
 A column whose cells are mostly wrong in one way is one problem. Python's own float is tried first,
-because it is exact and takes integers of any size (6·N·D of a large run overflows int64); what it
-refuses is read as people write numbers (`units.numbers`).
+because it is exact and takes integers of any size (6·N·D of a large run overflows int64); other
+text is read as people write numbers (`units.numbers`).
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class ReadOptions:
 
     Attributes:
         columns: Contract name -> column or expression of the file; empty: not read.
-        states: Which rows count by how their run ended.
+        states: Rule for which rows count by how their run ended.
         where: (column, value) of the file; only rows that match all of them are read.
-        loss_unit: For notes only.
-        needed: Columns that must be there, in every row.
-        metrics: Further columns of finite numbers that must be there; and their `_se`, if any.
+        loss_unit: Unit of losses, for notes only.
+        needed: Columns that must exist and be filled in every row.
+        metrics: Further columns of finite numbers that must exist, with their `_se`, if any.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -79,15 +79,15 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """The columns of the contract, one value for each row that is sound.
+    """The columns of the contract, one value for each valid row.
 
     Attributes:
         columns: Numbers by contract name, shape (n,), NaN where an optional cell is blank.
-        texts: Texts by contract name; where `run` is not among them, also each of `RUN_COLUMNS`
-            that the file has.
+        texts: Texts by contract name; if `run` is not among them, also each of `RUN_COLUMNS` that
+            the file has.
         rows: Number of each row in the file, from 1.
-        names: Contract name -> what it is made of, for messages.
-        index: What the rows say of each other where they are an index of runs.
+        names: Contract name -> its source columns, for messages.
+        index: Relations between the rows, if they are an index of runs.
         problems: Every malformed row or column, one line each.
         rejected: One line for each row that is left out because it is malformed.
         notes: What a reader should know.
@@ -104,7 +104,7 @@ class Cells:
 
 
 class _Wrong(NamedTuple):
-    """One cell: the row it spoils, in which way, and in words."""
+    """One wrong cell: its row, the kind of fault, and a description."""
 
     row: int
     kind: str
@@ -115,9 +115,8 @@ def read_cells(path: Path, options: ReadOptions) -> Cells:
     """Read and parse the contract's columns of a file.
 
     Raises:
-        TableError: The file cannot be read, lacks or doubles a column, or has more rows than are
-            read.
-        UsageError: It is Parquet, and pyarrow is not installed.
+        TableError: The file cannot be read, lacks or doubles a column, or has too many rows.
+        UsageError: The file is Parquet, and pyarrow is not installed.
     """
     reader = _Reader(path, options)
     while chunk := list(islice(reader.raw.rows, _CHUNK_ROWS)):
@@ -145,7 +144,7 @@ def list_values(path: Path, column: str, where: Where = ()) -> tuple[str, ...]:
 
 
 class _Reader:
-    """Rows as they come; what needs all of them is settled in `finish`."""
+    """Reads rows as they come; steps that need all rows happen in `finish`."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         self.options = options
@@ -243,7 +242,7 @@ class _Reader:
         return None if name is None else (header.index(name), StateTally(name, rule))
 
     def _admit(self, row: Row) -> bool:
-        """Whether the cells of a row are judged at all."""
+        """Return whether the cells of a row are judged at all."""
         self.read += 1
         if row.problem:
             self.index.pass_over()
@@ -279,7 +278,8 @@ class _Reader:
         return True
 
     def _find_long_name(self, cells: Sequence[str]) -> str:
-        """What is wrong with the names of a row; columns that nobody named are not judged."""
+        """Say what is wrong with the names of a row; columns that were not asked for are
+        ignored."""
         for key, name in self.texts_of.items():
             text = cells[self.at[name]].strip()
             if key in self.where and len(text) > LONGEST_NAME:
@@ -292,7 +292,7 @@ class _Reader:
         self.spoilt.append((row.at, line, line))
 
     def _settle(self, values: dict[str, FloatArray], notes: list[str]) -> dict[str, dict[int, str]]:
-        """Read the odd cells as people write numbers; what remains is a fault, by its column."""
+        """Read the odd cells as people write numbers; returns the remaining faults by column."""
         marks = find_marks(text for odd in self.odd.values() for text in odd.values())
         if isinstance(marks, str):
             notes.append(f"numbers are written in two ways: {marks}")
@@ -323,7 +323,7 @@ class _Reader:
     def _judge(
         self, key: str, columns: Mapping[str, FloatArray], faults: Mapping[str, Mapping[int, str]]
     ) -> list[_Wrong]:
-        """The cells of one column that cannot be taken."""
+        """Find the cells of one column that cannot be used."""
         made, values = self.where[key], columns[key]
         found: dict[int, _Wrong] = {}
         for name in made.columns:
@@ -356,7 +356,7 @@ class _Reader:
     def _report(
         self, wrong: Mapping[str, list[_Wrong]], size: int
     ) -> tuple[list[str], list[str], set[int]]:
-        """(problems, one line for each rejected row, the rows that are spoilt)."""
+        """(problems, one line for each rejected row, the malformed rows)."""
         lines = list(self.spoilt)
         if self.unfinished:
             lines += self._describe_unfinished()
@@ -432,7 +432,7 @@ def _parse_cells(cells: Sequence[str]) -> tuple[FloatArray, dict[int, str]]:
 
 
 def _read_odd(text: str, quantity: Quantity, marks: Marks) -> tuple[str, float]:
-    """(what is wrong or "", value) of a cell that is no plain number."""
+    """(what is wrong or "", value) of a cell that is not a plain number."""
     shown = text if len(text) <= 40 else text[:37] + "..."
     try:
         value = float(text)
@@ -466,7 +466,7 @@ def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np
 
 
 def _name_fault(column: str, value: float) -> str:
-    """Why a number is none of its column."""
+    """Say why a number is not valid in its column."""
     if not math.isfinite(value):
         return "is not a finite number"
     kind = _KINDS.get(column)
@@ -482,7 +482,7 @@ def _name_fault(column: str, value: float) -> str:
 
 
 def _is_same(cell: str, value: str) -> bool:
-    """Numbers compare as numbers: 3e-4 is 0.0003."""
+    """Return whether a cell equals a value; numbers compare as numbers: 3e-4 is 0.0003."""
     cell, value = cell.strip(), value.strip()
     if cell == value:
         return True

@@ -1,4 +1,4 @@
-"""COLUMNS: every column of a table of runs, once, for reading, results, digests, help and docs.
+"""COLUMNS: the one list of a table's columns, for reading, results, digests, help and docs.
 
 Nothing heavy is imported: the command line's help is built from it.
 """
@@ -16,11 +16,11 @@ class Column:
     """A column of a table of runs.
 
     Attributes:
-        name: In files, and as `--columns` maps it.
-        kind: Which cells it may hold; a number of any kind is finite.
+        name: Its name in files, and for `--columns`.
+        kind: Kind of its cells; a number of any kind is finite.
         unit: Unit of a number; empty for one without a unit and for text.
-        meaning: In words.
-        attribute: Field of `RunTable` that keeps it; empty: for the reader or for people only.
+        meaning: Meaning in words.
+        attribute: Field of `RunTable` that keeps it; empty if only the reader or people use it.
     """
 
     name: str

@@ -32,7 +32,7 @@ def read_curve(
         columns, loss_unit, drop_bad, states, where: As for `read_table`.
 
     Raises:
-        TableError: A column is missing, rows are malformed, or none is left.
+        TableError: A column is missing, rows are malformed, or no row is left.
     """
     options = ReadOptions(
         columns=columns or {}, states=states, where=where, loss_unit=loss_unit,

@@ -8,9 +8,9 @@
     column  = a name of the file as it stands, or in double quotes or backticks
     unit    = column [unit]                  C=compute[GFLOP], N=size[B], N=size[log10]
 
-A number may carry k, M, B or T. Where names of the file overlap, the longest one counts, so
-`val/loss` is a column where the file has it and a quotient where it does not. Nothing is handed to
-Python's own evaluation.
+A number may have the suffix k, M, B or T. If names of the file overlap, the longest one counts, so
+`val/loss` is a column if the file has it and a quotient if not. Python's own evaluation is never
+used.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _Evaluate = Callable[[Values], FloatArray]
 
 
 class ExpressionError(ValueError):
-    """A text that is no expression of the file's columns; the message says where it fails.
+    """A text that is not an expression of the file's columns; the message says where it fails.
 
     Attributes:
-        column: The name that the file lacks; empty where something else is wrong.
+        column: The name that the file lacks; empty if something else is wrong.
     """
 
     def __init__(self, message: str, column: str = "") -> None:
@@ -50,13 +50,13 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What a column of the contract is made of.
+    """The expression that a column of the contract is computed by.
 
     Attributes:
-        text: As it was written.
+        text: The expression as written.
         columns: Columns of the file, in the order in which they occur.
-        evaluate: Values of those columns -> values of the expression; not finite where it divides
-            by 0 or overflows, NaN where a column is NaN.
+        evaluate: Values of those columns -> values of the expression; not finite after division by
+            0 or overflow, NaN where a column is NaN.
     """
 
     text: str
@@ -65,19 +65,19 @@ class Expression:
 
     @property
     def is_column(self) -> bool:
-        """Whether it is a column as it stands."""
+        """True if it is just a column."""
         return self.columns == (self.text,)
 
 
 def parse_expression(text: str, names: Collection[str]) -> Expression:
-    """An expression of the columns of a file.
+    """Parse an expression of the columns of a file.
 
     Args:
-        text: What `--columns` says after the first `=`.
+        text: The text after the first `=` in `--columns`.
         names: Names of the file's columns.
 
     Raises:
-        ExpressionError: A column is missing, or something else is no expression.
+        ExpressionError: A column is missing, or the text is not an expression.
     """
     text = text.strip()
     if text in names:
@@ -94,12 +94,12 @@ def parse_expression(text: str, names: Collection[str]) -> Expression:
 
 
 def name_column(name: str) -> Expression:
-    """The column itself."""
+    """The expression that is just a column."""
     return Expression(text=name, columns=(name,), evaluate=lambda values: values[name])
 
 
 def split_mapping(text: str) -> list[str]:
-    """The parts between the commas that stand in no quotes; each is `name=expression`."""
+    """Split at commas outside quotes; each part is `name=expression`."""
     parts, quote = [""], ""
     for char in text:
         if char == "," and not quote:
@@ -224,7 +224,7 @@ class _Parser:
         return lambda values: values[name]
 
     def _ends_name(self, name: str) -> bool:
-        """The name is no mere beginning of a longer word."""
+        """Return whether the name is not just the beginning of a longer word."""
         after = self.text[self.at + len(name) : self.at + len(name) + 1]
         return not (name[-1:].isalnum() and (after.isalnum() or after == "_"))
 

@@ -1,4 +1,4 @@
-"""What was understood of a table, before anything is fitted: `scaling read`."""
+"""How a table is understood, before anything is fitted: `scaling read`."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class ColumnFacts:
 
     Attributes:
         name: Column of the contract.
-        source: What the file's columns make it of.
+        source: Expression of the file's columns that gives it.
         unit: Unit of the contract.
-        stated: Rows that state it.
-        values: Lowest and highest, or up to three words.
+        stated: Number of rows that state it.
+        values: Lowest and highest value, or up to three words.
     """
 
     name: str
@@ -53,18 +53,18 @@ class ColumnFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableFacts:
-    """What was understood of a table.
+    """How a table was understood.
 
     Attributes:
         source: Its path.
-        rows: How many are read.
-        cells: Distinct (N, D) among them.
-        columns: Those that were read.
+        rows: Number of rows read.
+        cells: Number of distinct (N, D) among them.
+        columns: Columns that were read.
         notes: What a reader should know.
         problems: Malformed rows and columns.
-        doubts: Numbers in other units than they seem.
-        missing: (column, what it would be good for).
-        loss_unit: That of the losses, here too.
+        doubts: Columns whose unit seems wrong.
+        missing: (column, its use) of missing columns.
+        loss_unit: Unit of the losses in the file, and in these facts.
     """
 
     source: str
@@ -91,7 +91,7 @@ def describe_table(path: Path, options: ReadOptions, *, loss_unit: LossUnit) -> 
     """Read a table as a fit would, with its malformed rows left out and listed.
 
     Raises:
-        TableError: It cannot be read, or lacks a column that is needed; every problem in it.
+        TableError: It cannot be read, or lacks a required column; names every problem.
     """
     cells = read_cells(path, options)
     scale = LossScale(loss_unit)

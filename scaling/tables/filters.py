@@ -1,7 +1,7 @@
-"""Which points: rules declared beforehand that leave rows of a table out, and what each left out.
+"""Filters: rules declared beforehand that leave rows of a table out, and the effect of each.
 
 The rules act one after the other in the order of `Filters`' fields, so the best recipe of a cell is
-chosen among the rows that the others keep. None depends on the order of rows.
+chosen among the rows that the others keep. No rule depends on the order of rows.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ class Filters:
     """Rules that leave rows out of a fit; the defaults leave nothing out.
 
     Attributes:
-        flops_range: Lowest and highest C [FLOPs] kept, both included; None: no such end.
+        flops_range: Lowest and highest C [FLOPs] kept, both included; None: no limit.
         first_epoch: Keep rows that saw no text twice: D <= U.
         min_ratio: Lowest tokens per parameter kept.
-        best_recipe: For each (N, D) keep the row of the lowest loss; where seeds and some of the
-            recipe (`RECIPE`) are stated, also the other seeds of its recipe. Rows that differ from
-            it in a stated part, or that share its seed, are of another recipe that the table does
-            not state, or doubles: they are left out.
+        best_recipe: For each (N, D) keep the row of the lowest loss and, if seeds and some of the
+            recipe (`RECIPE`) are stated, the other seeds of its recipe. Rows that differ from it
+            in a stated part are of another recipe; rows that share its seed are duplicates, or of
+            a recipe that the table does not state. Both are left out.
         last_of_run: Of the points along a training run keep the one of the most tokens.
     """
 
@@ -53,7 +53,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterEffect:
-    """What one rule did: its name, the rule in words, how many rows it left out of how many."""
+    """Effect of one rule: its name, the rule in words, how many rows it left out of how many."""
 
     name: str
     rule: str
@@ -76,7 +76,7 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
         filters: The rules.
 
     Returns:
-        The other rows, and one effect for each rule asked for. The effects stand in the table's
+        The other rows, and one effect for each rule asked for. The effects are in the table's
         notes, the rules in its digest; cost model and diverged runs are those of the whole table.
 
     Raises:
@@ -106,7 +106,7 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
 
 
 def _list_rules(filters: Filters) -> Iterator[tuple[str, str, Callable[[RunTable], BoolArray]]]:
-    """(name, rule in words, which rows it keeps) of each rule asked for, in their order."""
+    """Yield (name, rule in words, mask of rows it keeps) for each rule asked for, in order."""
     if filters.flops_range is not None:
         low, high = filters.flops_range
         ends = [] if low is None else [f"C >= {low:g}"]
@@ -152,7 +152,7 @@ def _is_within(table: RunTable, low: float | None, high: float | None) -> BoolAr
 
 
 def _is_first_epoch(table: RunTable) -> BoolArray:
-    """A row that states no U is not known to be one; it is left out."""
+    """Mask of rows in their first epoch; a row that does not state U is left out."""
     if table.unique_tokens is None:
         raise UsageError(
             f"{table.source}: first_epoch needs the unique tokens of each run (column U).\n"
@@ -163,7 +163,7 @@ def _is_first_epoch(table: RunTable) -> BoolArray:
 
 
 def _is_best_recipe(table: RunTable) -> BoolArray:
-    """The row of the lowest loss of each (N, D); its other seeds too, where seeds are stated."""
+    """Mask of the row of lowest loss of each (N, D), and of its other seeds if they are stated."""
     order = order_rows(table)  # ties keep the same row in any order of the table
     pairs = np.stack((table.params, table.tokens))[:, order]
     _, first, cells = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
@@ -183,7 +183,7 @@ def _is_best_recipe(table: RunTable) -> BoolArray:
 
 
 def _is_last_of_run(table: RunTable) -> BoolArray:
-    """The row of the most tokens of each run; of equal ones the first in the one order of rows."""
+    """Mask of the row with the most tokens of each run; among equals the first in sorted order."""
     if table.trajectory is None:
         raise UsageError(
             f"{table.source}: --last-of-run needs the training run of each row, and runs of several"

@@ -1,6 +1,6 @@
-"""Which columns of a file the contract's columns are made of, and what to say where one is missing.
+"""The columns of a file behind the contract's columns, and messages about missing ones.
 
-Nothing is mapped silently: names that others use, and what could be derived, are only proposed.
+Nothing is mapped silently: other common names, and derivable columns, are only proposed.
 """
 
 from __future__ import annotations
@@ -67,14 +67,14 @@ _RATIOS = ("tokens_per_param", "tokens_per_parameter", "d_over_n", "d/n", "tpp",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileHeader:
-    """What is known of a file before its cells are read.
+    """The facts of a file before its cells are read.
 
     Attributes:
         file: Its path, for messages.
-        format: What it was read as.
+        format: Format that it was read as.
         names: Every column, doubled ones twice.
-        has_line: Whether the names stand in line 1.
-        remedy: What the shape of the file says of columns that it lacks.
+        has_line: Whether the names are in line 1.
+        remedy: Advice on missing columns that follows from the shape of the file.
     """
 
     file: str
@@ -94,16 +94,16 @@ def locate_columns(
     needed: Collection[str] = REQUIRED_COLUMNS,
     more: Sequence[str] = (),
 ) -> dict[str, Expression]:
-    """Contract name -> what it is made of; an empty mapping leaves an optional column out.
+    """Contract name -> its expression; an empty mapping leaves an optional column out.
 
     Args:
         header: Header of the file.
-        mapping: Contract name -> what it is made of, where that is not the column of its name.
-        needed: Columns that must be there.
+        mapping: Contract name -> its expression, if that is not the column of its name.
+        needed: Required columns.
         more: Names beside the contract's.
 
     Raises:
-        TableError: With every missing, doubled or unknown name, and every bad expression.
+        TableError: A name is missing, doubled or unknown, or an expression is bad; names them all.
     """
     problems = [_describe_unknown(header, key) for key in mapping if key not in (*KNOWN, *more)]
     where: dict[str, Expression] = {}
@@ -146,7 +146,7 @@ def locate_columns(
 
 
 def _join_missing(header: FileHeader, problems: Sequence[str]) -> list[str]:
-    """Columns that are missing with the same remedy are one problem."""
+    """Join missing columns with the same remedy into one problem."""
     joined: dict[str, list[str]] = {}
     for one in problems:
         name, mark, rest = one.removeprefix(f"{header.place}: ").partition(_MISSING)
@@ -158,7 +158,7 @@ def _join_missing(header: FileHeader, problems: Sequence[str]) -> list[str]:
 
 
 def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str]:
-    """Columns whose names state a unit that they are not read in."""
+    """Notes on columns whose names state another unit than they are read in."""
     notes = []
     loss = where.get("loss")
     if (
@@ -183,7 +183,7 @@ def list_unit_notes(where: Mapping[str, Expression], loss_unit: str) -> list[str
 
 
 def _find_loss_unit(name: str) -> tuple[str, str] | None:
-    """(unit in words, as `--loss-unit` has it) that the name of a loss states."""
+    """(unit in words, value for `--loss-unit`) that the name of a loss states."""
     spoken = _split_words(name)
     return next(((what, unit) for words, what, unit in _LOSS_UNITS if words & spoken), None)
 
@@ -227,7 +227,7 @@ def _describe_missing(
 
 
 def _propose(column: str, wanted: str, names: Sequence[str]) -> str:
-    """The column that was meant: by the words of its name, or by a slip of the pen."""
+    """Propose the column that was meant, by the words of its name or by a typo."""
     found = _suggest(column, wanted, names)
     if found is None:
         return ""
@@ -272,7 +272,7 @@ def _speaks_for(column: str, name: str) -> bool:
 
 
 def _strip(name: str) -> str:
-    """Without a tracker's prefix (`params.`, `config.`) and W&B's `.value`."""
+    """Strip a tracker's prefix (`params.`, `config.`) and W&B's `.value`."""
     return name.removesuffix(".value").rsplit(".", 1)[-1]
 
 
@@ -293,7 +293,7 @@ def _find_unit(name: str) -> str:
 
 
 def _derive(column: str, names: Sequence[str], mapping: Mapping[str, str]) -> str:
-    """How a missing N or D follows from what the file has."""
+    """Say how a missing N or D can be computed from columns of the file."""
     if column not in ("N", "D"):
         return ""
     other = "D" if column == "N" else "N"
@@ -332,7 +332,7 @@ def _group(text: str) -> str:
 
 
 def _quote_name(name: str) -> str:
-    """A name with a comma needs quotes of its own."""
+    """Quote a name that contains a comma."""
     return f"`{name}`" if "," in name else name
 
 

@@ -1,15 +1,15 @@
-"""Rows of an index of runs: which of them a fit takes, and what they say of each other.
+"""Rows of an index of runs: which of them a fit uses, and how they relate to each other.
 
-index/runs.csv holds every result of a folder; so do the CSV of its report and what is saved of
-either. A fit of the folder sees the grid and its replicates, so a fit of the rows does: those of
-another role, outside the plan or unfinished are left out and counted. What a folder knows beside
-the contract's columns stands in columns of their own, `columns.OF_INDEX`.
+index/runs.csv holds every result of a folder; so do the CSV of its report and copies of either. A
+fit of the folder uses the grid and its replicates, and so does a fit of the rows: rows of another
+role, outside the plan or unfinished are left out and counted. The facts of a folder beyond the
+contract's columns have their own columns, `columns.OF_INDEX`.
 
-Shapes are believed where N and C of every row are what the counter gives for models of them, of the
-family that the row names (a transformer, where an older index has no such column). The runs are
-then of one of this project's ladders: the convention of N is known, and so is the cost of any other
-N. Rows of several families, or of one that has more integers than these columns, are read as any
-table's are, by their N and C.
+Shapes are trusted if N and C of every row match the counter's values for them, in the family that
+the row names (a transformer, if an older index has no such column). The runs then belong to one of
+this project's ladders: the convention of N is known, and so is the cost of any other N. Rows of
+several families, or of one with more dimensions than these columns, are read by their N and C, like
+those of any table.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ Verdict = Literal["take", "leave"]
 
 @dataclass(slots=True, kw_only=True)
 class IndexRows:
-    """What the rows of a table say beside the contract's columns, filled as they are read.
+    """Content of a table's rows beyond the contract's columns, filled as they are read.
 
     Attributes:
-        where: Position of every column that is there, by its name in the contract or above.
-        own: Which of INDEX_COLUMNS are there.
-        texts: Their cells, of every row of the file.
-        left_out: How many rows no fit sees, by why.
+        where: Position of every existing column, by its name in the contract or above.
+        own: Existing columns of INDEX_COLUMNS.
+        texts: Their cells, for every row of the file.
+        left_out: Number of rows that no fit uses, by reason.
         unfinished: Names of runs of the fitted roles that did not finish.
-        strange: Roles that are none.
+        strange: Unknown roles.
         varied: By the run_id of each corner, what bracket rows varied there, by which factor, and
             their loss in the file's unit; None if it diverged.
     """
@@ -69,15 +69,15 @@ class IndexRows:
 
     @property
     def names_runs(self) -> bool:
-        """Whether it is an index, or part of one: rows have a role and a run_id."""
+        """True if it is an index, or part of one: rows have a role and a run_id."""
         return {"role", "run_id"} <= self.where.keys()
 
     def judge(self, cells: Sequence[str], *, finished: bool) -> Verdict | str:
-        """Whether a fit takes the row, or what is wrong with it.
+        """Decide whether a fit uses the row, or return what is wrong with it.
 
         Args:
             cells: Cells of the next row of the file.
-            finished: What the table says of the run's end.
+            finished: Whether the run finished, according to the table.
         """
         self.texts.append(tuple(self._read(cells, one) for one in self.own))
         if "role" not in self.where:
@@ -98,11 +98,11 @@ class IndexRows:
         return "take"
 
     def pass_over(self) -> None:
-        """The next row of the file is none."""
+        """Skip the next row of the file, which is malformed."""
         self.texts.append(("",) * len(self.own))
 
     def list_notes(self) -> list[str]:
-        """What was left out, and roles that are none."""
+        """Notes on rows that were left out, and on unknown roles."""
         counts = [f"{number} {why}" for why, number in sorted(self.left_out.items())]
         if self.unfinished:
             counts.append(f"{len(self.unfinished)} not finished")
@@ -122,12 +122,12 @@ class IndexRows:
         return notes
 
     def name_rows(self, rows: Sequence[int]) -> list[str] | None:
-        """run_id of the given rows of the file, counted from 1; None where they have none."""
+        """run_id of the given rows of the file, counted from 1; None if they have none."""
         names = [self._text(row, "run_id") for row in rows] if self.names_runs else []
         return names if names and all(names) else None
 
     def read_corpus_fact(self, column: str, rows: Sequence[int], *, most: float) -> float | None:
-        """What the rows agree on of their corpus, from 0 to `most`; None where it is not stated."""
+        """A fact of the corpus on which the rows agree, from 0 to `most`; None if not stated."""
         stated = {self._text(row, column) for row in rows} if column in self.where else {""}
         text = stated.pop() if len(stated) == 1 else ""
         value = _read_float(text)
@@ -170,7 +170,7 @@ class IndexRows:
         return None
 
     def read_family(self, rows: Sequence[int], notes: list[str]) -> str | None:
-        """The family of the models, where every row names the same; several are noted."""
+        """The family of the models, if every row names the same; several are noted."""
         if not self.names_runs:
             return None
         named = sorted({self._name_family(row) for row in rows} - {""})
@@ -188,7 +188,7 @@ class IndexRows:
         loss: FloatArray,
         unit: float,
     ) -> tuple[Bracket, ...]:
-        """The corners among the rows, with what is there of other recipes.
+        """The corners among the rows, with the losses of other recipes there.
 
         Args:
             names: run_id of the rows.
@@ -217,7 +217,7 @@ class IndexRows:
         return tuple(brackets)
 
     def _note_varied(self, cells: Sequence[str], finished: bool) -> str:
-        """Keep what a bracket row says of its corner; what is wrong with it, or ""."""
+        """Keep the loss of a bracket row for its corner; returns what is wrong with it, or ""."""
         what, corner = self._read(cells, "varied"), self._read(cells, "varied_run")
         if not what and not corner:
             return ""
@@ -246,11 +246,11 @@ class IndexRows:
 
 
 def open_index(header: Sequence[str], known: Mapping[str, int]) -> IndexRows:
-    """An index of no rows yet.
+    """Make an index without rows.
 
     Args:
         header: Header of the file.
-        known: Positions of the contract's columns; one that is mapped is no column of an index.
+        known: Positions of the contract's columns; a mapped one is not a column of an index.
     """
     own = tuple(one for one in INDEX_COLUMNS if one in header)
     own = tuple(one for one in own if header.index(one) not in known.values())
@@ -258,8 +258,8 @@ def open_index(header: Sequence[str], known: Mapping[str, int]) -> IndexRows:
 
 
 def _make_shape(family: str, *texts: str) -> ModelShape | None:
-    """The ladder's shape of these texts, in the order of SHAPE_COLUMNS; None where they are no
-    integers of one."""
+    """The ladder's shape from these texts, in the order of SHAPE_COLUMNS; None if they are not the
+    integers of a shape."""
     *common, head_size = map(_read_whole, texts)
     if any(one is None for one in common):
         return None

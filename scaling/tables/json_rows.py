@@ -1,6 +1,6 @@
 """Rows of JSON Lines (one object per line) or of a JSON list of objects.
 
-What run trackers hand out in JSON: W&B's runs as {"state", "config": {...}, "summary" or
+It reads the JSON of run trackers: W&B's runs as {"state", "config": {...}, "summary" or
 "summaryMetrics": {...}}, MLflow's as {"info": {"status"}, "data": {"params", "metrics"}}, where its
 REST interface has lists of {"key", "value"}. W&B's server sends `config` and `summaryMetrics` as
 JSON inside a string, and each configured value as {"value": ...}; both become columns
@@ -31,7 +31,7 @@ _DOUBLED = None
 
 
 def read_json_lines(path: Path, *, wanted: Container[str]) -> RawTable:
-    """The rows of JSON Lines; a line that is no object is a row with a problem.
+    """The rows of JSON Lines; a line that is not an object becomes a row with a problem.
 
     Args:
         path: UTF-8, one object per line.
@@ -84,7 +84,7 @@ def read_json_list(path: Path, *, wanted: Container[str]) -> RawTable:
 
 
 class _Collector:
-    """Rows of the wanted columns, and the names of all."""
+    """Collects rows of the wanted columns, and the names of all columns."""
 
     def __init__(self, wanted: Container[str]) -> None:
         self.wanted = wanted
@@ -115,7 +115,7 @@ class _Collector:
         self.rows.append((at, cells, problem))
 
     def _flatten(self, value: dict[Any, Any], prefix: str, cells: dict[str, str]) -> str:
-        """Fill `cells`; what is wrong with the object, or nothing."""
+        """Fill `cells`; returns what is wrong with the object, or an empty string."""
         problem = ""
         if _DOUBLED in value:
             problem = f"{prefix}{value[_DOUBLED]} stands twice in one object; keep one"
@@ -157,7 +157,7 @@ class _Collector:
 
 
 def _is_pairs(value: object) -> bool:
-    """A list of {"key": …, "value": …}, each key once."""
+    """Return whether a value is a list of {"key": …, "value": …} with distinct keys."""
     if not (isinstance(value, list) and value and all(isinstance(one, dict) for one in value)):
         return False
     if not all("key" in one and "value" in one and isinstance(one["key"], str) for one in value):
@@ -166,7 +166,7 @@ def _is_pairs(value: object) -> bool:
 
 
 def _iterate_lines(text: str) -> Iterator[str]:
-    """Lines as JSON has them: U+2028 and its like stand inside a string."""
+    """Yield lines as JSON defines them: U+2028 and the like may be inside a string."""
     start = 0
     while start < len(text):
         end = text.find("\n", start)
@@ -176,7 +176,7 @@ def _iterate_lines(text: str) -> Iterator[str]:
 
 
 def _iterate_values(text: str) -> Iterator[tuple[int, object]]:
-    """(offset, value) of each element of a list, or of the one value that the text is."""
+    """Yield (offset, value) of each element of a list, or of the text's single value."""
     at = _skip_blank(text, 0)
     if text[at : at + 1] != "[":
         if at < len(text):
@@ -200,7 +200,7 @@ def _iterate_values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def _expect(text: str, at: int, sign: str) -> None:
-    """`sign` stands at that place; where it is empty, the text ends there."""
+    """Verify that `sign` is at that place or, if it is empty, that the text ends there."""
     if text[at : at + 1] != sign:
         wanted = f"{sign!r}" if sign else "the end"
         raise json.JSONDecodeError(f"expected {wanted}", text, at)
@@ -213,7 +213,7 @@ def _skip_blank(text: str, at: int) -> int:
 
 
 def _unpack(text: str) -> object:
-    """The object that a string holds, or the string."""
+    """The object that a string contains, or the string itself."""
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError:
@@ -221,7 +221,7 @@ def _unpack(text: str) -> object:
 
 
 def _show_value(value: object) -> str:
-    """A cell; numbers come as the text they were written with, NaN and Infinity too."""
+    """Format a cell; numbers keep the text they were written with, NaN and Infinity too."""
     if value is None:
         return ""
     if isinstance(value, bool):

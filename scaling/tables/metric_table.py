@@ -1,4 +1,4 @@
-"""The table whose loss is one of its metrics; see `metrics` for which."""
+"""The table with one of its metrics in place of the loss, as `metrics` defines it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _ROWS_NAMED = 5
 
 
 def fit_metric(table: RunTable, asked: AskedMetric) -> RunTable:
-    """The rows that state a metric, with it in the place of the loss, and a digest of its own.
+    """The rows that state a metric, with the metric in place of the loss, and with another digest.
 
-    What speaks of cross-entropy is left behind: the entropy of the tokens, and brackets.
+    Facts about the cross-entropy are dropped: the entropy of the tokens, and brackets.
 
     Raises:
-        TableError: No row states it, or one lies where its law has no logarithm.
+        TableError: No row states it, or one has a value without a logarithm.
         UsageError: Direction and bound contradict each other or the probe, or the bound is missing.
     """
     metric, name = find_metric(table, asked.name), asked.name
@@ -48,10 +48,10 @@ def fit_metric(table: RunTable, asked: AskedMetric) -> RunTable:
 
 
 def find_metric(table: RunTable, name: str) -> Metric:
-    """The metric of that name.
+    """Find the metric of that name.
 
     Raises:
-        TableError: The table has none; with what it has, and how to get it.
+        TableError: The table has none; the message lists its metrics, and how to get this one.
     """
     known = {one.name: one for one in table.metrics}
     if name in known:

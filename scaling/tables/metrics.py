@@ -1,10 +1,10 @@
-"""A further quantity of a table's runs, and the table whose loss it is.
+"""Metrics: further quantities of a table's runs, which can take the place of the loss.
 
     lower is better      L = m               a law is fitted to ln m
-    higher is better     L = B − m           to ln (B − m), with B what no model can pass
+    higher is better     L = B − m           to ln (B − m), with B the best value possible
 
-Laws, checks and answers know the loss alone. `fit_metric` puts L in its place; what is printed goes
-back through `MetricFacts`.
+Laws, checks and answers handle only a loss. `fit_metric` puts L in its place; `MetricFacts`
+converts back for printing.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from scaling.units.losses import LossScale
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A quantity as a table holds it.
+    """A quantity in a table.
 
     Attributes:
-        name, unit: Name and unit of the quantity; the unit is empty where none is known.
-        values, errors: Value and standard error of each row, shape (n,), NaN where not stated; no
-            errors: None.
-        higher_is_better, bound: As the probe says that measured it; None: not said.
+        name, unit: Name and unit of the quantity; the unit is empty if unknown.
+        values, errors: Value and standard error of each row, shape (n,), NaN where not stated;
+            `errors` is None if there are none.
+        higher_is_better, bound: As stated by the probe that measured it; None if not stated.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Metric:
     bound: float | None = None
 
     def select(self, rows: IntArray) -> Metric:
-        """Of the given rows, in their order."""
+        """The metric of the given rows, in their order."""
         errors = None if self.errors is None else self.errors[rows]
         return replace(self, values=self.values[rows], errors=errors)
 
     def get_row(self, at: int) -> tuple[float | None, float | None]:
-        """Value and standard error of one row; None where not stated."""
+        """Value and standard error of one row; None if not stated."""
         both = (self.values[at], np.nan if self.errors is None else self.errors[at])
         one, error = (float(x) if np.isfinite(x) else None for x in both)
         return one, error
@@ -50,12 +50,12 @@ class Metric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedMetric:
-    """Which metric a law is asked of, and what is said of it.
+    """The metric that a law should be fitted to, and what the user states about it.
 
     Attributes:
         name: Name of the metric.
-        higher_is_better: Said of one whose probe says nothing.
-        bound: What no model can pass; None: the probe's.
+        higher_is_better: Direction, for a metric whose probe does not state one.
+        bound: Best value possible; None: the probe's.
     """
 
     name: str
@@ -65,12 +65,12 @@ class AskedMetric:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricFacts:
-    """What stands in the place of the loss of a table, a fit or an answer.
+    """The metric that takes the place of the loss of a table, a fit or an answer.
 
     Attributes:
         name, unit: Name and unit of the metric.
         higher_is_better: Whether it was subtracted from its bound.
-        bound: B; None where lower is better.
+        bound: B; None if lower is better.
     """
 
     name: str
@@ -80,7 +80,7 @@ class MetricFacts:
 
     @property
     def symbol(self) -> str:
-        """What the law gives: the metric, or its distance to the bound."""
+        """Symbol of what the law gives: the metric, or its distance to the bound."""
         return self.name if self.bound is None else f"{self.bound:g} − {self.name}"
 
     @property
@@ -89,20 +89,20 @@ class MetricFacts:
         return f" {self.unit}" if self.unit else ""
 
     def to_loss(self, metric: Any) -> Any:
-        """L of values of the metric."""
+        """Convert values of the metric to L."""
         return metric if self.bound is None else self.bound - metric
 
     def to_metric(self, loss: Any) -> Any:
-        """Values of the metric where the law gives L."""
+        """Convert values of L to the metric."""
         return self.to_loss(loss)  # B − (B − m) = m
 
     def to_ends(self, low: float, high: float) -> tuple[float, float]:
-        """Ends of an interval of L as the lower and upper end of the metric's."""
+        """Convert the ends of an interval of L to the lower and upper end of the metric's."""
         one, other = self.to_metric(low), self.to_metric(high)
         return min(one, other), max(one, other)
 
     def to_contract(self) -> dict[str, Any]:
-        """`metric` in JSON."""
+        """Return `metric` as JSON."""
         return {
             "name": self.name,
             "unit": self.unit or None,
@@ -115,5 +115,5 @@ LOSS = MetricFacts(name="loss", unit="nats/token", higher_is_better=False, bound
 
 
 def name_quantity(metric: MetricFacts | None, scale: LossScale) -> MetricFacts:
-    """What is printed: the metric, or the loss in a unit."""
+    """Facts of the printed quantity: the metric, or the loss in a unit."""
     return metric or replace(LOSS, unit=scale.label)

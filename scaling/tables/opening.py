@@ -1,4 +1,4 @@
-"""Any file of runs, or a folder of them, as rows of text: the suffix names the format."""
+"""Opening of any file of runs, or a folder of them, as rows of text, by the suffix."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _FEWEST_FILES = 2
 
 
 class Wanted:
-    """Names of columns that may be asked for: the contract's, states, runs, and every name that
-    occurs in what the user wrote (an expression is parsed only when the header is known)."""
+    """Names of columns that may be needed: the contract's, states, runs, and every name that occurs
+    in the user's options (an expression is parsed only once the header is known)."""
 
     def __init__(self, words: Iterable[str]) -> None:
         self._words = "\n".join(words)
@@ -56,7 +56,8 @@ def open_rows(path: Path, words: Iterable[str]) -> RawTable:
 
     Args:
         path: The file or folder.
-        words: What the user wrote of columns; others than those and the usual ones are only named.
+        words: The user's texts about columns; columns other than these and the usual ones are only
+            named.
 
     Raises:
         TableError: It cannot be read.
@@ -125,7 +126,7 @@ def _open_folder(folder: Path, wanted: Wanted) -> RawTable:
 
 
 def _name_run(file: Path, folder: Path) -> str:
-    """By the folder below, where each run has one; else by the file."""
+    """Name a run by its subfolder if each run has one, else by its file."""
     if file.parent != folder:
         return str(file.parent.relative_to(folder))
     return file.name.removesuffix(".gz").rsplit(".", 1)[0]

@@ -1,9 +1,9 @@
 """Rows of a Parquet file: only the wanted columns are read, a batch at a time.
 
-A few bytes may stand for gigabytes there (a value that is stored once and repeated). So what the
-file says of its size is looked at before anything is decoded, and text stays a dictionary.
+A few bytes may expand to gigabytes there (a value that is stored once and repeated). So the size
+that the file states is checked before anything is decoded, and text stays dictionary-encoded.
 
-The one place that imports pyarrow, and only when a Parquet file is read.
+This is the only module that imports pyarrow, and only when a Parquet file is read.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def read_parquet_rows(path: Path, *, wanted: Container[str]) -> RawTable:
 
 
 def _refuse_size(name: str, metadata: Any, header: Collection[str]) -> None:
-    """By the file's own account; lists count by their elements."""
+    """Refuse a file by the size that it states; lists count by their elements."""
     refuse_rows(name, metadata.num_rows)
     stated = 0
     for group in range(metadata.num_row_groups):
@@ -109,7 +109,7 @@ def _flatten(table: Any) -> Any:
 
 
 def _show_value(value: object) -> str:
-    """A cell; a float in the digits that give it back exactly."""
+    """Format a cell; a float gets the digits that restore it exactly."""
     if value is None:
         return ""
     if isinstance(value, list):

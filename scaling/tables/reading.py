@@ -1,4 +1,4 @@
-"""A file of runs becomes a table, with notes on what was understood."""
+"""Reading a file of runs into a table, with notes on how it was understood."""
 
 from __future__ import annotations
 
@@ -51,35 +51,35 @@ def read_table(
 ) -> RunTable:
     """Read a table of runs made elsewhere; its suffix names the format.
 
-    A column named like a tracker's state (`tables.states`) says which runs finished: a run that did
-    not is a malformed row, unless `states` says which rows count.
+    A column named like a tracker's state (`tables.states`) says which runs finished: an unfinished
+    run is a malformed row, unless `states` says which rows count.
 
     The cost model follows the rows that state C (κ interpolated in log N); without any it is
-    C = 6ND. Where only some rows state C, the others take theirs from that model, and a note
-    says so. Duplicate (N, D) rows are kept; a check of the fit warns of them.
+    C = 6ND. If only some rows state C, the others take theirs from that model, and a note says so.
+    Duplicate (N, D) rows are kept; a check of the fit warns of them.
 
-    The index of a results folder, and what is exported of it, is read as the folder is: see
-    `index_rows`.
+    The index of a results folder, and exports of it, are read like the folder itself
+    (`index_rows`).
 
     Args:
         path: A file, or a folder of files of one kind; see `tables.opening`.
         columns: Contract name -> the file's name or an expression of its columns, e.g.
             {"N": "config.n_params", "D": "steps*batch_tokens"}; empty: the column is not read.
-        loss_unit: What the loss column holds, per token; bits and bpb are multiplied by ln 2, of
-            ppl the logarithm is taken.
+        loss_unit: Unit of the loss column, per token; bits and bpb are multiplied by ln 2, ppl is
+            converted by its logarithm.
         drop_bad: Leave malformed rows out, listed in `rejected`, instead of refusing the table.
-        states: Which rows count by how their run ended.
-        where: (column, value) of the file: only rows that have them all are read.
+        states: Rule for which rows count by how their run ended.
+        where: (column, value) of the file: only rows that match all of them are read.
         anyway: Read a table whose columns seem to hold several units.
-        count: How N is counted where rows state their shapes; other tables state their own N.
-        metrics: Further columns of numbers; where any is asked for, the loss may be missing.
+        count: How N is counted if rows state their shapes; other tables state their own N.
+        metrics: Further columns of numbers; if any is asked for, the loss may be missing.
 
     Returns:
         The table, rows in the file's order.
 
     Raises:
-        TableError: Missing or doubled columns, no rows, malformed rows, mixed units; every problem
-            in it.
+        TableError: Columns are missing or doubled, there are no rows, rows are malformed or units
+            mixed; names every problem.
         UsageError: The file is Parquet, and pyarrow is not installed.
     """
     name = str(path)
@@ -102,7 +102,7 @@ def read_table(
 
 
 def judge_table(table: RunTable) -> tuple[Doubt, ...]:
-    """What is odd about the units of a table's columns."""
+    """Find columns of a table whose units are doubtful."""
     return judge_units(
         table.params,
         table.tokens,
@@ -130,7 +130,7 @@ def assemble_table(
     count: CountConvention = "matmul",
     asked: Sequence[str] = (),
 ) -> RunTable:
-    """The table of what was read: units, missing C and the cost model; notes say what was done.
+    """Make the table from the cells: units, missing C and the cost model; notes say what was done.
 
     Raises:
         TableError: A column cannot be what it is taken for.
@@ -196,10 +196,11 @@ def assemble_table(
 
 
 def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> None:
-    """Losses and their errors in nats; of a perplexity p the error of ln p is that of p over p.
+    """Convert losses and errors to nats in place; for a perplexity p the error of ln p is that of p
+    over p.
 
     Raises:
-        TableError: A perplexity is at most 1, that of a text without surprise.
+        TableError: A perplexity is at most 1, the value of a perfectly predicted text.
     """
     loss, error = columns["loss"], columns.get("loss_se")
     scale = LossScale(unit)
@@ -216,7 +217,7 @@ def convert_loss(columns: dict[str, FloatArray], unit: LossUnit, name: str) -> N
 def _find_runs(
     texts: Mapping[str, list[str]], columns: Mapping[str, FloatArray], notes: list[str]
 ) -> tuple[str, ...] | None:
-    """The training run of each row where rows are points along runs; see `trajectories`."""
+    """The training run of each row, if rows are points along runs (`trajectories`)."""
     params, tokens = columns["N"], columns["D"]
     named: Sequence[str] | None = texts.get("run")
     if named is None or not any(named):
@@ -227,8 +228,8 @@ def _find_runs(
 def _read_ladder(
     index: IndexRows, columns: dict[str, FloatArray], rows: Sequence[int], count: CountConvention
 ) -> tuple[CountConvention | None, CostModel | None]:
-    """(how N is counted, the ladder's cost) of rows that state their shapes; puts N as `count`
-    has it in the place of an index's own N, which is matmul parameters."""
+    """(how N is counted, the ladder's cost) of rows that state their shapes; replaces an index's
+    own N, which is matmul parameters, by N under `count`."""
     flops = columns.get("C")
     if flops is None:
         return None, None
@@ -269,9 +270,10 @@ def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str])
 
 
 def _name_conventions(kappa: FloatArray, params: FloatArray, rows: IntArray) -> str:
-    """The groups of rows that count FLOPs in ways more than ×1.5 apart; empty if there is one.
+    """Name the groups of rows whose counts of FLOPs differ by more than ×1.5; empty if there is
+    one.
 
-    Groups whose ranges of N do not meet are left to the smooth course: C/(N·D) of small models
+    Groups whose ranges of N do not meet are accepted as a smooth change: C/(N·D) of small models
     may rightly be several times that of large ones (attention, embeddings).
     """
     order = np.argsort(kappa, kind="stable")
@@ -293,7 +295,7 @@ def _name_conventions(kappa: FloatArray, params: FloatArray, rows: IntArray) -> 
 
 
 def _compare_batches(columns: Mapping[str, FloatArray], notes: list[str]) -> None:
-    """A note where tokens per step times steps is far from D."""
+    """Add a note if tokens per step times steps is far from D."""
     if "batch_tokens" not in columns or "steps" not in columns:
         return
     ratio = columns["D"] / (columns["batch_tokens"] * columns["steps"])

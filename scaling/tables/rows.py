@@ -1,8 +1,7 @@
-"""Rows of a foreign file as text cells, whatever its format; nothing here is read as a number.
+"""Rows of a foreign file as text cells, whatever its format; no cell is converted to a number.
 
 `opening` chooses the format. Nested objects become dotted columns (`config.n_params`). A JSON
-number keeps the digits it is written with, so every format takes the one path from text to numbers,
-in `cells`.
+number keeps its digits as text, so `cells` converts text to numbers in one way for every format.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _ROWS_SHOWN = 5
 
 
 class Row(NamedTuple):
-    """One run: its line (or number) in the file, its cells, and what spoils the row as a whole."""
+    """One run: its line (or number) in the file, its cells, and any fault of the whole row."""
 
     at: int
     cells: Sequence[str]
@@ -50,13 +49,13 @@ class RawTable:
     """A file of runs before its cells are judged.
 
     Attributes:
-        format: What the file was read as, for messages.
+        format: Format that the file was read as, for messages.
         names: Every column of the file, for messages.
         header: The column of each cell of a row.
-        rows: In the file's order; may raise TableError where the file breaks off.
-        place: What `Row.at` counts where it is not lines, e.g. "row ".
-        notes: What was understood of its shape.
-        remedy: What to say where a needed column is missing.
+        rows: Rows in the file's order; may raise TableError if the file is truncated.
+        place: What `Row.at` counts if not lines, e.g. "row ".
+        notes: How its shape was understood.
+        remedy: Advice if a required column is missing.
     """
 
     format: str
@@ -69,11 +68,11 @@ class RawTable:
 
 
 def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
-    """The rows of a CSV or TSV, blank lines left out.
+    """The rows of a CSV or TSV without blank lines.
 
     Args:
         path: The file.
-        delimiter: Between cells; None: a comma, or what the header has in its place.
+        delimiter: Mark between cells; None: a comma, or the mark that the header uses instead.
 
     Raises:
         TableError: The file cannot be read, is empty, or has an unclosed quote.
@@ -114,7 +113,7 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
 
 
 def _find_delimiter(text: str) -> str:
-    """A comma, or the mark that the header has where it has no comma outside quotes."""
+    """A comma, or another mark if the header has no comma outside quotes."""
     lines = text.lstrip("\r\n").split("\n", 2)
     bare = "".join(lines[0].split('"')[::2])
     found = next((mark for mark in (",", ";", "\t", "|") if mark in bare), ",")
@@ -133,17 +132,17 @@ def _one_blank(found: re.Match[str]) -> str:
 
 
 def _holds_markdown(text: str) -> bool:
-    """A line of bars and below it a line of dashes, perhaps after other words."""
+    """True if a line with bars is followed by a line of dashes, possibly after other text."""
     if text.lstrip()[:1] == "|":
         return True
     return re.search(r"(?m)^\s*\|.*\|\s*\n\s*\|(?:\s*:?-+:?\s*\|)+\s*$", text) is not None
 
 
 def _read_markdown(text: str, name: str) -> RawTable:
-    """A table of `| cells |` with a line of dashes below its header; other lines are left out.
+    """Read a table of `| cells |` with a line of dashes below its header; ignores other lines.
 
     Raises:
-        TableError: There are several, of other columns.
+        TableError: There are several tables with different columns.
     """
     lines = [(at, line.strip()) for at, line in enumerate(text.splitlines(), start=1)]
     rows = [(at, [cell.strip() for cell in line.strip("|").split("|")])
@@ -182,11 +181,11 @@ def _explain(error: csv.Error, kind: str) -> str:
 
 
 def read_text(path: Path, kind: str) -> str:
-    """The whole file, without a byte order mark; unpacked where it is named .gz.
+    """The whole file, without a byte order mark; unpacked if it is named .gz.
 
     Raises:
         TableError: It cannot be read, is larger than 1 GiB (unpacked too), has more than 10^7
-            lines, or is no text in UTF-8, or in UTF-16 with its mark.
+            lines, or is not text in UTF-8, or in UTF-16 with a byte order mark.
     """
     name = str(path)
     refuse_waiting(path)
@@ -218,8 +217,8 @@ def read_text(path: Path, kind: str) -> str:
 
 
 def refuse_waiting(path: Path) -> None:
-    """A named pipe without a writer, or a device, would be waited for without end; the shell's own
-    pipes are read.
+    """Refuse a named pipe without a writer, or a device, on which reading would wait for ever; the
+    shell's own pipes are read.
 
     Raises:
         TableError: It is a named pipe, a device or a socket, or a link to one.
@@ -238,7 +237,7 @@ def refuse_rows(name: str, count: int) -> None:
     """Refuse a table before its rows are decoded.
 
     Raises:
-        TableError: It has more rows than there are runs anywhere.
+        TableError: It has more rows than any real table of runs.
     """
     if count > MAX_ROWS:
         raise TableError([f"{name}: {count} rows; at most {MAX_ROWS:.0e} are read; {_KEEP_LESS}"])

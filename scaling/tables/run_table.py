@@ -1,4 +1,4 @@
-"""RunTable: finished runs as columns, ready to fit, wherever they came from.
+"""RunTable: finished runs as columns, ready to fit, from any source.
 
 `read_table` reads the columns of the contract (`columns.TABLE_COLUMNS`) from CSV, TSV, JSON Lines,
 JSON or Parquet. Every problem of a file is listed at once, as `file:line: column: what was seen,
@@ -33,7 +33,7 @@ _POSITIVE = (*(one.name for one in REQUIRED), "C")
 
 
 class _Kept(Generic[_T]):
-    """Attribute of a table that is one of its columns; None where no row states it."""
+    """Attribute of a table that is one of its columns; None if no row states it."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = NAMES[name]
@@ -47,8 +47,8 @@ class _Kept(Generic[_T]):
 class RunTable:
     """Finished runs, one row each.
 
-    Every column of `columns.KEPT` is an attribute under its name there, of shape (n,): None where
-    no row states it, NaN in the rows that do not. Rows of one `group` share noise; without groups
+    Every column of `columns.KEPT` is an attribute under its name there, of shape (n,): None if no
+    row states it, NaN in the rows that do not. Rows of one `group` share noise; without groups
     the rows of one `trajectory` do, or, without any, those of each (N, D).
 
     Attributes:
@@ -56,22 +56,22 @@ class RunTable:
         columns: Values by the contract's name.
         diverged: Names of runs that diverged: counted, never fitted.
         rejected: One line for each row left out on request (`drop_bad`).
-        notes: What a reader should know of how the table was made.
+        notes: What a reader should know about how the table was made.
         convention: How N was counted; None for a foreign table that does not say.
         cost: FLOPs per token as a function of N, for the frontier.
         source: Path, for messages.
-        digest: SHA-256 of the rows, names a stored fit.
-        family: Family of the models, where every row is of one; None: not stated, or of several.
-        overlap: Share of held-out spans that occur in the training text; None where unknown.
-        unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None where unknown.
+        digest: SHA-256 of the rows; identifies a stored fit.
+        family: Family of the models, if all rows have the same; None: not stated, or several.
+        overlap: Share of held-out spans that occur in the training text; None if unknown.
+        unigram_entropy: Entropy of the tokens' frequencies [nats/token]; None if unknown.
         stopped: Those of `diverged` that an older rule stopped above the unigram entropy, whether
-            they had gone wrong or were merely short.
-        brackets: Other recipes at the corners of the grid; empty where none were trained.
-        names: (contract's name, what the file's columns make it of), for messages.
-        loss_unit: What the loss column held; `loss` is in nats whatever it was.
+            they had diverged or were merely short.
+        brackets: Other recipes at the corners of the grid; empty if none were trained.
+        names: (contract's name, its expression of the file's columns), for messages.
+        loss_unit: Unit of the loss column; `loss` is always in nats.
         metrics: Further quantities of the rows; `metric_table.fit_metric` fits one.
-        metric_facts: Name, unit and direction of what is fitted in place of the loss; None: the
-            loss itself.
+        metric_facts: Name, unit and direction of the metric fitted in place of the loss; None for
+            the loss itself.
     """
 
     run: tuple[str, ...]
@@ -118,8 +118,8 @@ class RunTable:
         return len(self.run)
 
     def replace(self, **changes: Any) -> RunTable:
-        """The table with other columns, by attribute (None: without it), or facts; its digest is
-        that of the new rows unless it is given."""
+        """The table with other columns, by attribute (None removes one), or facts; its digest is
+        that of the new rows unless given."""
         columns = {one.name: changes.pop(one.attribute) for one in KEPT if one.attribute in changes}
         whole = {name: values for name, values in self.columns.items() if name not in columns}
         table = dataclasses.replace(self, columns=whole | collect_columns(columns), **changes)
@@ -135,7 +135,7 @@ def make_table(
     cost: CostModel | None = None,
     **more: Any,
 ) -> RunTable:
-    """A RunTable from arrays of shape (n,); the cost model follows `flops` where given, else 6ND.
+    """Make a RunTable from arrays of shape (n,); the cost model follows `flops` if given, else 6ND.
 
     The digest covers what a fit can depend on: every numeric column and the groups, as rows sorted
     by value (so the order of rows does not matter), the diverged runs' number, the convention and
@@ -144,7 +144,7 @@ def make_table(
     Args:
         params, tokens, loss: N, D and held-out loss [nats/token], each of shape (n,).
         run: Name of each row; None: its number.
-        cost: FLOPs per token as a function of N; None: what the rows' C says.
+        cost: FLOPs per token as a function of N; None: by the rows' C.
         more: Any other column of `columns.KEPT` (docs/tables.md), of shape (n,), or fact of
             RunTable, by its attribute.
 
@@ -171,7 +171,7 @@ def make_table(
 
 
 def collect_columns(values: Mapping[str, Sequence[Any] | Values | None]) -> dict[str, Values]:
-    """Columns by the contract's name, each as its kind is kept; None is none, and so is a cell."""
+    """Columns by the contract's name, each converted to its kind; missing ones are dropped."""
     kept = {one.name: one for one in KEPT}
     return {
         name: _as_column(kept[name], cells) for name, cells in values.items() if cells is not None
@@ -179,7 +179,7 @@ def collect_columns(values: Mapping[str, Sequence[Any] | Values | None]) -> dict
 
 
 def collect_rows(rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
-    """Columns of rows by the contract's names, those that some row states."""
+    """Columns of rows, by the contract's names, that some row states."""
     stated = {one.name: [row.get(one.name) for row in rows] for one in KEPT}
     needed = {one.name for one in REQUIRED}
     there = {name for name, cells in stated.items() if any(cell is not None for cell in cells)}
@@ -199,12 +199,12 @@ def select_rows(table: RunTable, rows: IntArray | Sequence[int]) -> RunTable:
 
 
 def sort_rows(table: RunTable) -> RunTable:
-    """The same rows in the one order that depends on their values only; the digest is the same."""
+    """The table with its rows sorted by their values alone; the digest is the same."""
     return dataclasses.replace(select_rows(table, order_rows(table)), digest=table.digest)
 
 
 def order_rows(table: RunTable) -> IntArray:
-    """The one order of the rows that depends on their values only: by N, D, loss and the rest."""
+    """The order of the rows by their values alone: by N, D, loss and the rest."""
     columns = _stack_columns(table)
     return np.lexsort(tuple(columns[:, at] for at in reversed(range(columns.shape[1]))))
 
@@ -221,7 +221,7 @@ def _as_column(column: Column, cells: Sequence[Any] | Values) -> Values:
 
 
 def _verify_columns(columns: Mapping[str, Values], source: str, *, may_lack: str) -> None:
-    """Same lengths; N, D, loss and C positive and finite in every row that states them."""
+    """Verify equal lengths, and that stated N, D, loss and C are positive and finite."""
     size = np.shape(columns["N"])
     problems = []
     for name, values in columns.items():

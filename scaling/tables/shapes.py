@@ -1,4 +1,4 @@
-"""Shapes in which runs are kept that are not one row per run, and the rows that they hold.
+"""Formats other than one row per run, and the rows that they contain.
 
 JSON     {"runs": [{…}, …]}            the one list of objects inside
          {"name": {…}, "name": {…}}    objects of like keys; the name becomes a column `name`
@@ -52,8 +52,8 @@ class Records:
 
     Attributes:
         rows: One object per run.
-        note: What was understood; empty where nothing had to be.
-        remedy: What to say where a needed column is missing.
+        note: How the format was understood; empty if it is plain.
+        remedy: Advice if a required column is missing.
     """
 
     rows: Sequence[Mapping[Any, Any]]
@@ -67,10 +67,10 @@ class Melt:
 
     Attributes:
         kept: Positions of the columns that every new row repeats.
-        spread: Positions of the columns of which each makes a row.
-        labels: What the row says of each of those.
+        spread: Positions of the columns that each become a row.
+        labels: Label of each of those, for the new row.
         names: Names of the two new columns: the label's, the cell's.
-        note, remedy: As of `Records`.
+        note, remedy: As in `Records`.
     """
 
     kept: tuple[int, ...]
@@ -82,11 +82,11 @@ class Melt:
 
 
 def find_records(value: Mapping[Any, Any], wanted: Collection[str] | Any) -> Records:
-    """The rows inside one JSON object; the object itself where it is one run.
+    """Find the rows inside one JSON object; the object itself if it is one run.
 
     Args:
-        value: As the decoder gave it.
-        wanted: Whether a name is one of the columns that are looked for.
+        value: The decoded object.
+        wanted: Whether a name is one of the required columns.
     """
     log = value.get("log_history")
     if isinstance(log, list):
@@ -115,14 +115,14 @@ def find_records(value: Mapping[Any, Any], wanted: Collection[str] | Any) -> Rec
 
 
 def find_log(names: Sequence[str]) -> str:
-    """What to say of N and D where a header is that of TensorBoard's export of one run; else ""."""
+    """Advice on N and D if a header is that of TensorBoard's export of one run; else ""."""
     if [name.lower() for name in names] == ["wall time", "step", "value"]:
         return LOG_REMEDY.format(step=names[1], loss=names[2])
     return ""
 
 
 def find_melt(names: Sequence[str]) -> Melt | None:
-    """How a header says that its table is wide; None where it does not."""
+    """Find how to turn a wide table into rows, from its header; None if it is not wide."""
     return _find_chart(names) or _find_wide(names)
 
 
@@ -162,7 +162,7 @@ def _read_pandas(value: Mapping[Any, Any], wanted: Any) -> Records | None:
 
 
 def _holds_rows(value: Mapping[Any, Any], key: Any, wanted: Any) -> bool:
-    """Whether the list under a key is the table, not the log of the one run around it."""
+    """Return whether the list under a key is the table, not the log of the one run around it."""
     beside = [one for one in value.values() if isinstance(one, dict)]
     if not beside:
         return True
@@ -171,8 +171,8 @@ def _holds_rows(value: Mapping[Any, Any], key: Any, wanted: Any) -> bool:
 
 
 def _find_deeper(value: Mapping[Any, Any], wanted: Any) -> Records | None:
-    """The one list of objects below the first level, where it alone can be the table: it has
-    several, or columns that are asked for, and nothing beside it has."""
+    """The only list of objects below the first level that can be the table: it has several objects,
+    or required columns, and nothing else has."""
     found: list[tuple[str, list[Any]]] = []
 
     def walk(part: Mapping[Any, Any], path: str, depth: int) -> None:
@@ -196,7 +196,7 @@ def _is_list_of_objects(value: object) -> bool:
 
 
 def _are_like(value: Mapping[Any, Any]) -> bool:
-    """Objects with keys in common: runs, not the parts of one run."""
+    """Return whether objects have keys in common: runs, not the parts of one run."""
     parts = list(value.values())
     if len(parts) < 2 or not all(isinstance(one, dict) for one in parts):
         return False
@@ -205,7 +205,7 @@ def _are_like(value: Mapping[Any, Any]) -> bool:
 
 
 def _find_chart(names: Sequence[str]) -> Melt | None:
-    """A chart's export: one column of steps, and `run - metric` for each run."""
+    """Recognise a chart's export: one column of steps, and `run - metric` for each run."""
     kept = [at for at, name in enumerate(names) if _CHART_MARK not in name]
     rest = [at for at, name in enumerate(names) if _CHART_MARK in name
             and not name.endswith(_CHART_EXTRAS)]  # fmt: skip
@@ -228,7 +228,7 @@ def _find_chart(names: Sequence[str]) -> Melt | None:
 
 
 def _find_wide(names: Sequence[str]) -> Melt | None:
-    """Columns named by numbers: one per size, or per budget."""
+    """Recognise columns named by numbers: one per size, or per budget."""
     spread = [at for at, name in enumerate(names) if _is_quantity(name)]
     kept = [at for at, name in enumerate(names) if at not in spread and name]
     if len(spread) < _FEWEST_HEADERS or not kept:

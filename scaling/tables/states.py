@@ -1,6 +1,6 @@
-"""How a run ended, in the words of the programs that keep such tables.
+"""How a run ended, in the words of the programs that write such tables.
 
-Letter case, spaces, hyphens and a prefix such as `TrialState.` do not count.
+Letter case, spaces, hyphens and a prefix such as `TrialState.` are ignored.
 
 Sources: docs.wandb.ai/models/runs/run-states; mlflow/entities/run_status.py; ray/tune/experiment/
 trial.py; optuna/trial/_state.py; man sacct, JOB STATE CODES; clearml/backend_api/services (tasks,
@@ -21,9 +21,9 @@ class Tracker:
 
     Attributes:
         name: Name of the program.
-        finished: A run with such a word reached its end.
-        unfinished: It did not, or not yet.
-        unclear: The word says neither; such rows are kept, and a note names them.
+        finished: Words for a run that reached its end.
+        unfinished: Words for a run that did not, or not yet.
+        unclear: Words that say neither; such rows are kept, and a note names them.
     """
 
     name: str
@@ -68,8 +68,8 @@ _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0", "")
 
 
 def fold_word(word: str) -> str:
-    """The word as words are compared: `TrialState.COMPLETE`, `CANCELLED by 1000` and `In Progress`
-    are complete, cancelled and in_progress; `OUT_OF_ME+`, which sacct cuts, is out_of_memory."""
+    """Normalise a word for comparison: `TrialState.COMPLETE`, `CANCELLED by 1000` and `In Progress`
+    become complete, cancelled and in_progress; `OUT_OF_ME+`, cut by sacct, is out_of_memory."""
     folded = re.sub(r"[\s-]+", "_", word.strip().rsplit(".", 1)[-1].lower())
     if folded.startswith("cancelled_by"):
         return "cancelled"
@@ -85,18 +85,18 @@ UNFINISHED = frozenset(fold_word(word) for one in TRACKERS for word in one.unfin
 
 
 def is_state_column(name: str) -> bool:
-    """Whether a column of this name usually says how runs ended."""
+    """Return whether a column of this name usually says how runs ended."""
     return name.strip().lower() in STATE_COLUMNS or is_flag_column(name)
 
 
 def is_flag_column(name: str) -> bool:
-    """Whether it does so by true or false."""
+    """Return whether a column of this name usually does so by true or false."""
     return name.strip().lower() in FLAG_COLUMNS
 
 
 def find_state_column(names: Sequence[str]) -> str | None:
-    """The column that says how runs ended: the first by words, which say more than true and false,
-    else the first by those; None without any."""
+    """The column that says how runs ended: the first with words, which say more than true or false,
+    else the first with those; None without any."""
     found = [name for name in names if is_state_column(name)]
     return min(found, key=is_flag_column, default=None)
 
@@ -107,8 +107,8 @@ class StateRule:
 
     Attributes:
         column: Column of the file; None: the first of the usual names, if there is one.
-        accepted: Words of rows that count, folded; None: those that no tracker calls unfinished.
-        any: Every row counts, whatever its word.
+        accepted: Normalised words of rows that count; None: all that no tracker calls unfinished.
+        any: Whether every row counts, whatever its word.
     """
 
     column: str | None = None
@@ -120,10 +120,10 @@ USUAL = StateRule()
 
 
 def read_state_rule(text: str | None) -> StateRule:
-    """`--state`: nothing, `any`, or `COLUMN=word,word`.
+    """Parse `--state`: nothing, `any`, or `COLUMN=word,word`.
 
     Raises:
-        ValueError: It is written otherwise.
+        ValueError: The text has another form.
     """
     if text is None:
         return USUAL
@@ -138,7 +138,7 @@ def read_state_rule(text: str | None) -> StateRule:
 
 @dataclass(slots=True)
 class StateTally:
-    """The words of a column, counted as rows are judged."""
+    """Counts the words of a column as rows are judged."""
 
     column: str
     rule: StateRule
@@ -146,7 +146,7 @@ class StateTally:
     left: Counter[str] = field(default_factory=Counter)
 
     def judge(self, cell: str) -> bool:
-        """Whether a row with this word counts."""
+        """Return whether a row with this word counts."""
         word = fold_word(cell)
         if self.rule.accepted is not None:
             return word in self.rule.accepted
@@ -161,11 +161,11 @@ class StateTally:
         return word in FINISHED
 
     def count(self, cell: str, *, counts: bool) -> None:
-        """Note the word of a row."""
+        """Count the word of a row."""
         (self.kept if counts else self.left)[cell.strip()] += 1
 
     def list_notes(self) -> list[str]:
-        """What a reader should know of the rows that were kept, and of those left out by rule."""
+        """Notes for the reader on the rows that were kept, and on those left out by rule."""
         notes = []
         if self.rule.accepted is not None and self.left:
             total = self.kept.total() + self.left.total()
@@ -188,7 +188,7 @@ class StateTally:
 
 
 def count_words(words: Counter[str]) -> str:
-    """`ERROR 7, PENDING 4`, the most frequent first."""
+    """Write counts as `ERROR 7, PENDING 4`, the most frequent first."""
     shown = [f"{word or 'empty'} {count}" for word, count in words.most_common(6)]
     return ", ".join(shown) + (", …" if len(words) > 6 else "")
 

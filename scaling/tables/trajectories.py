@@ -1,12 +1,12 @@
 """Points along training runs: which rows of a table are several points of one run.
 
-A column `run` names the training run of each row. Rows of one run share its noise, and compare as
-finished runs do only where the learning rate does not make the difference. `schedule` says so:
+A column `run` names the training run of each row. Rows of one run share its noise, and compare like
+finished runs only if the learning rate does not make the difference, as `schedule` may state:
 
-    cooldown   each row is the end of a decay of its own, branched from the run's constant phase
-    constant   the rate decays nowhere: every loss is undecayed, and so is what follows from them
+    cooldown   each row is the end of its own decay, branched from the run's constant phase
+    constant   the rate never decays: every loss is undecayed, and so are conclusions from them
 
-Under any other schedule a point in the middle is not what a shorter run would have reached
+Under any other schedule a point in the middle is not the loss that a shorter run would have reached
 (Hoffmann et al. 2022, arXiv:2203.15556, sec. 3.1 and appendix B; Hägele et al. 2024,
 arXiv:2405.18392).
 """
@@ -31,16 +31,16 @@ _NAMES_SHOWN = 3
 def find_trajectories(
     names: Sequence[str] | None, params: FloatArray, tokens: FloatArray, notes: list[str]
 ) -> tuple[str, ...] | None:
-    """The training run of each row, where some run has several points; a row that names none is a
-    run of its own.
+    """The training run of each row, if some run has several points; a row that names none is its
+    own run.
 
     Args:
         names: The column `run`; None without one.
         params, tokens: N and D of the rows, shape (n,).
-        notes: Grows by what a reader should know.
+        notes: List to which notes for the reader are appended.
 
     Returns:
-        None where each run has one row, or one D (doubles), or where names stand for several N.
+        None if each run has one row, or one D (duplicates), or if a name has several N.
     """
     if names is None or not any(names):
         return None
@@ -70,13 +70,13 @@ def find_trajectories(
 def recognise_runs(
     texts: Mapping[str, Sequence[str]], params: FloatArray, tokens: FloatArray, notes: list[str]
 ) -> Sequence[str] | None:
-    """The column of a file that names training runs although nobody said so: of most of its values
-    there are several rows of one N, each with a D of its own. None where there is none.
+    """The column that names training runs without being declared: for most of its values there are
+    several rows of one N, each with another D. None if there is none.
 
     Args:
-        texts: Columns that may, by their names; see `opening.RUN_COLUMNS`.
+        texts: Candidate columns by their names (`opening.RUN_COLUMNS`).
         params, tokens: N and D of the rows, shape (n,).
-        notes: Grows by what was recognised.
+        notes: List to which a note on the recognised column is appended.
     """
     for column in RUN_COLUMNS:
         names = texts.get(column)
@@ -95,15 +95,15 @@ def recognise_runs(
 
 
 def _count_levels(member: IntArray, values: FloatArray) -> IntArray:
-    """How many distinct values each member has."""
+    """Number of distinct values of each member."""
     pairs = np.unique(np.stack((member, values)), axis=1)[0].astype(np.int64)
     return np.asarray(np.bincount(pairs), dtype=np.int64)
 
 
 def read_schedule(table: RunTable) -> tuple[Schedule | None, str]:
-    """(what the table says of its points, why they do not compare or "").
+    """(schedule that the table states, why its points do not compare or "").
 
-    Where the points of runs compare, the second is empty; where the table has none, both say so.
+    The second is empty if the points of runs compare; if there are no points, both say so.
     """
     if table.trajectory is None:
         return None, (

@@ -1,11 +1,11 @@
-"""Whether numbers are in the units they are taken for, and in which they more likely are.
+"""Check that numbers are in the assumed units, and find the more likely ones.
 
     N   1e3 … 1e14 parameters       D   1e3 … 1e17 tokens       loss   .01 … 12.5 nats/token
     D/N 1e-3 … 1e5                  C / (6·N·D)   1/5 … 5       C / budget   1/5 … 5
 
-A column that lies outside as a whole is probably in another unit: a check says so. A column of
-which some rows lie a hundredfold apart from all others holds several units, and no law can follow
-from it. Ranges are wide on purpose: the smallest models that anyone fitted have thousands of
+A column that lies outside as a whole is probably in another unit: a check says so. A column in
+which some rows are a hundredfold apart from all others mixes several units, and no law can be
+fitted to it. Ranges are wide on purpose: the smallest models ever fitted have thousands of
 parameters, the largest trillions, and ln of a vocabulary of 262,144 entries is 12.5.
 """
 
@@ -58,12 +58,12 @@ RANGES = (
 
 @dataclass(frozen=True, slots=True)
 class Doubt:
-    """What is odd about a column.
+    """A doubt about the unit of a column.
 
     Attributes:
-        seen: In a sentence with its numbers.
-        remedy: How to state the unit that is more likely.
-        mixed: Whether several units stand in one column: then nothing should be fitted.
+        seen: What was seen, in a sentence with its numbers.
+        remedy: How to state the more likely unit.
+        mixed: Whether one column mixes several units, so that nothing should be fitted.
     """
 
     seen: str
@@ -83,13 +83,12 @@ def judge_units(
     *,
     names: Mapping[str, str] | None = None,
 ) -> tuple[Doubt, ...]:
-    """What is odd about the units of a table; empty where nothing is.
+    """Find doubtful units in a table; empty if there are none.
 
     Args:
-        params, tokens, loss: N, D and loss [nats/token], shape (n,), positive; the loss None where
-            there is none.
+        params, tokens, loss: N, D and loss [nats/token], shape (n,), positive; `loss` may be None.
         flops, budget: C and declared budget [FLOPs], shape (n,) or None; NaN where not stated.
-        names: Contract name -> what the file's columns make it of, for the remedies.
+        names: Contract name -> its expression of the file's columns, for the remedies.
     """
     called = dict(names or {})
     if params.size == 0:
@@ -140,7 +139,7 @@ def _judge_counts(params: FloatArray, tokens: FloatArray, called: Mapping[str, s
 
 
 def _guess_ratio(params: FloatArray, tokens: FloatArray) -> dict[str, str]:
-    """The unit of whichever is too small beside the other."""
+    """Guess the unit of N or D, whichever is too small relative to the other."""
     small, rest = ("D", params) if np.median(tokens / params) < 1.0 else ("N", tokens)
     values = tokens if small == "D" else params
     wanted = _find_wanted(small, float(np.median(rest)))
@@ -148,7 +147,7 @@ def _guess_ratio(params: FloatArray, tokens: FloatArray) -> dict[str, str]:
 
 
 def _find_mixed(name: str, values: FloatArray) -> Doubt | None:
-    """Rows too small for any model, or nearly, far below others that are not."""
+    """Find rows that are nearly too small, or too small, for any model, far below all others."""
     ordered = np.sort(values)
     if ordered.size < _FEWEST_ROWS:
         return None
@@ -163,7 +162,8 @@ def _find_mixed(name: str, values: FloatArray) -> Doubt | None:
 
 
 def _is_logarithm(params: FloatArray, tokens: FloatArray) -> bool:
-    """N from 1e3 to 1e14 and D from 1e5 to 1e17 tokens, D/N within five decades."""
+    """True if, read as log10, N is 1e3 to 1e14, D 1e5 to 1e17 tokens, and D/N within five
+    decades."""
     return bool(
         params.min() >= 3.0
         and params.max() <= 14.0
@@ -174,15 +174,15 @@ def _is_logarithm(params: FloatArray, tokens: FloatArray) -> bool:
 
 
 def _find_wanted(name: str, rest: float) -> float:
-    """What a column's median should be: 20 tokens per parameter beside the other's, or where
-    models are if that is too small as well."""
+    """Expected median of a column: 20 tokens per parameter relative to the other's, or a typical
+    value of models if that is too small as well."""
     if rest >= FEWEST:
         return rest / _TYPICAL_RATIO if name == "N" else rest * _TYPICAL_RATIO
     return _TYPICAL_PARAMS if name == "N" else _TYPICAL_PARAMS * _TYPICAL_RATIO
 
 
 def _find_scale(middle: float, wanted: float) -> str:
-    """The power of a thousand that brings the one nearest to the other."""
+    """The power of a thousand that brings `middle` nearest to `wanted`."""
     return min(_SCALES, key=lambda one: abs(math.log(middle * _SCALES[one] / wanted)))
 
 
@@ -244,7 +244,7 @@ def _judge_cost(
 
 
 def _advise(called: Mapping[str, str], **units: str) -> str:
-    """The option that states units, with the file's own names."""
+    """The option that states units, written with the file's own names."""
     pairs = []
     for name, unit in units.items():
         made = called.get(name, name)
