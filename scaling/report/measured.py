@@ -143,8 +143,8 @@ class FrontierLines:
 
 
 def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> FrontierLines | None:
-    """Evaluate the frontier, if there is one, over the data's budgets and up to `furthest`
-    [FLOP]."""
+    """Evaluate the frontier over the data's budgets and up to `furthest` [FLOP]; None if
+    unknown."""
     fit = fit.answering
     frontier = fit.frontier
     if frontier is None:
