@@ -57,8 +57,7 @@ def sum_costs(runs: Iterable[RunSpec], *, share_trunks: bool = False) -> PlanTot
 
 
 def count_evaluated_windows(vocab_size: int, seq_len: int) -> int:
-    """Number of held-out windows in a forward pass; a large vocabulary, with many logits, has
-    fewer."""
+    """Number of held-out windows in a forward pass; fewer with a large vocabulary's many logits."""
     return max(1, min(_EVALUATED_TOKENS, _EVALUATED_LOGITS // vocab_size) // seq_len)
 
 
