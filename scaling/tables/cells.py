@@ -278,8 +278,7 @@ class _Reader:
         return True
 
     def _find_long_name(self, cells: Sequence[str]) -> str:
-        """Say what is wrong with the names of a row; columns that were not asked for are
-        ignored."""
+        """Say what is wrong with the names of a row; ignores columns that were not asked for."""
         for key, name in self.texts_of.items():
             text = cells[self.at[name]].strip()
             if key in self.where and len(text) > LONGEST_NAME:

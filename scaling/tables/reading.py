@@ -270,8 +270,7 @@ def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str])
 
 
 def _name_conventions(kappa: FloatArray, params: FloatArray, rows: IntArray) -> str:
-    """Name the groups of rows whose counts of FLOPs differ by more than ×1.5; empty if there is
-    one.
+    """Name groups of rows whose counts of FLOPs differ by more than ×1.5; empty if only one.
 
     Groups whose ranges of N do not meet are accepted as a smooth change: C/(N·D) of small models
     may rightly be several times that of large ones (attention, embeddings).

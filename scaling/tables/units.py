@@ -162,8 +162,7 @@ def _find_mixed(name: str, values: FloatArray) -> Doubt | None:
 
 
 def _is_logarithm(params: FloatArray, tokens: FloatArray) -> bool:
-    """True if, read as log10, N is 1e3 to 1e14, D 1e5 to 1e17 tokens, and D/N within five
-    decades."""
+    """True if, as log10, N is 1e3 to 1e14, D is 1e5 to 1e17, and they are within five decades."""
     return bool(
         params.min() >= 3.0
         and params.max() <= 14.0
