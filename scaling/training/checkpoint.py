@@ -27,7 +27,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, step: int) -> None:
 
 
 def load_newest_checkpoint(folders: Sequence[Path]) -> dict[str, Any] | None:
-    """The state with the most steps whose bytes have the digest written with them, or None."""
+    """Load the state with the most steps whose bytes match their digest, or None."""
     content = read_newest_checkpoint(folders)
     return None if content is None else unpack_state(content)
 
@@ -46,7 +46,7 @@ def write_checkpoint(folder: Path, content: bytes, *, step: int) -> None:
 
 
 def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
-    """The packed state with the most steps that has the digest written with it, or None."""
+    """Read the packed state with the most steps that matches its digest, or None."""
     paths = [path for folder in folders for path in folder.glob("checkpoint-*.pt")]
     for path in sorted(paths, key=lambda path: path.name, reverse=True):
         try:
@@ -60,7 +60,7 @@ def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
 
 
 def pack_state(state: dict[str, Any]) -> bytes:
-    """The state as bytes."""
+    """Pack the state into bytes."""
     import torch  # imported here: the rest of this module needs no torch
 
     buffer = io.BytesIO()
@@ -69,7 +69,7 @@ def pack_state(state: dict[str, Any]) -> bytes:
 
 
 def unpack_state(content: bytes) -> dict[str, Any]:
-    """The state that `pack_state` wrote, on the CPU; no code is loaded with it."""
+    """Unpack the state that `pack_state` packed, on the CPU; loads no code."""
     import torch
 
     # Onto the CPU, so that a GPU's state can be resumed without one; the caller moves it.

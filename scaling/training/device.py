@@ -1,7 +1,6 @@
-"""The device that a run is computed on: claimed, named, asked for its size and for the time.
+"""The device of a run: claiming it, its name, its size, and its clock.
 
-A run that was promised a share of a GPU may not take more of its memory: its neighbours were
-promised theirs.
+A run with a share of a GPU may not take more of its memory, which its neighbours need.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class Gpu:
     """The first GPU that a process sees, and how many there are.
 
     Attributes:
-        name: As its maker calls it.
+        name: Name given by its maker.
         memory: Memory of one GPU [bytes].
         count: Number of GPUs, assumed alike.
     """
@@ -33,7 +32,7 @@ class Gpu:
 
 
 def find_gpu() -> Gpu | None:
-    """The GPUs that this process sees; None where it sees none."""
+    """Find the GPUs that this process sees; None if there are none."""
     if not torch.cuda.is_available():
         return None
     found = torch.cuda.get_device_properties(0)
@@ -42,10 +41,10 @@ def find_gpu() -> Gpu | None:
 
 
 def claim_device(gpus: float | None) -> str:
-    """`cpu`, or `cuda` with that share of the GPU's memory for this process, CUDA's own included.
+    """Claim `cpu`, or `cuda` with that share of the GPU's memory, including CUDA's own.
 
     Args:
-        gpus: Share of a GPU that the run was promised; None: it runs on the processor.
+        gpus: Share of a GPU for the run; None: it runs on the processor.
 
     Raises:
         EnvironmentFault: There is no GPU here.
@@ -68,7 +67,7 @@ def claim_device(gpus: float | None) -> str:
 
 
 def describe_device(device: str) -> dict[str, str]:
-    """What of a device decides the bits of a result, as a result's numerics state it."""
+    """The properties of a device that decide the bits of a result, for the result's numerics."""
     if device == "cpu":
         capability = torch.backends.cpu.get_cpu_capability()
         return {"device": "cpu", "capability": capability, "threads": "1"}
@@ -81,8 +80,9 @@ def describe_device(device: str) -> dict[str, str]:
 
 
 def choose_clock(device: str) -> Callable[[], float]:
-    """Seconds that count on a device, from any origin: on the processor those of this process (a
-    run has one thread there), whatever its neighbours do; on a GPU those until it is idle."""
+    """Choose the clock of a device [s, from any origin]: on the processor the time of this process
+    (a run has one thread there), unaffected by its neighbours; on a GPU the time until it is
+    idle."""
     if device == "cpu":
         return time.process_time
 

@@ -1,4 +1,4 @@
-"""When a run counts as diverged, and not merely as short.
+"""The rules by which a run counts as diverged, and not merely as short.
 
     not finite   at once
     exploded     from the start of the decay on: some step had five times the loss of the untrained
@@ -37,7 +37,7 @@ _LEAST_STEPS = 20
 
 
 def has_exploded(losses: FloatArray) -> bool:
-    """Whether the loss went far beyond the untrained model's and has not come back below it.
+    """Return whether the loss rose far above the untrained model's and has not come back below it.
 
     Args:
         losses: Training loss of every step so far [nats/token], shape (steps,), at least one.
@@ -52,14 +52,14 @@ def find_rise(losses: FloatArray) -> tuple[float, float] | None:
 
     Tenths of the run of at least twenty steps are compared with every earlier one and with the
     first step, which is the untrained model's. The standard error of a tenth comes from its own
-    steps: each draws sequences of its own.
+    steps, since each draws its own sequences.
 
     Args:
         losses: Training loss of every step [nats/token], shape (steps,), finite.
 
     Returns:
-        The untrained loss and the highest where that is five times as much; else the pair of tenths
-        that differs most in standard errors; None where none rose, or where the run has fewer than
+        The untrained loss and the highest one if that is five times as much; else the pair of
+        tenths that differs most in standard errors; None if none rose, or if the run has fewer than
         forty steps.
     """
     if losses.max() > _FAR * losses[0]:

@@ -43,12 +43,12 @@ def evaluate_losses(
     first: int = 0,
     after_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
-    """Loss over every validation window; non-finite where the model is.
+    """Loss over every validation window; non-finite if the model's losses are.
 
     Args:
         measure_losses: Loss of every token [nats], shape (b, t), of ids of shape (b, t + 1).
-        shards: Whose held-out text is read.
-        seq_len: Tokens of a window.
+        shards: Shards with the held-out text.
+        seq_len: Number of tokens in a window.
         first: Position in a window from which losses count.
         after_batch: Called after each batch of windows; what it raises ends the evaluation.
     """

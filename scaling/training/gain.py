@@ -1,7 +1,7 @@
-"""What bfloat16 gains on this device: the real step of a run, timed in either precision.
+"""The gain of bfloat16 on this device: the real step of a run, timed in either precision.
 
-Not of a matrix product alone: at small shapes what lies between the products decides, and on
-processors without bfloat16 instructions `mixed` gains nothing at any.
+The whole step is timed, since at small shapes the operations between products dominate, and on
+processors without bfloat16 instructions `mixed` never gains.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _SECONDS = 0.08  # seconds per precision and round; at least one step
 def measure_gains(
     runs: Sequence[RunSpec], *, gpus: float | None = None, cache: Path | None = None
 ) -> list[float]:
-    """`measure_gain` of each; on a GPU also the peak of either precision, while it is idle.
+    """Apply `measure_gain` to each run; on an idle GPU also measure the peak of either precision.
 
     Args:
-        runs, gpus: See `measure_gain`.
+        runs, gpus: As for `measure_gain`.
         cache: results/.cache, where peaks are kept.
     """
     device = claim_device(gpus)
@@ -41,15 +41,15 @@ def measure_gains(
 
 
 def measure_gain(run: RunSpec, *, gpus: float | None = None) -> float:
-    """Seconds of a float32 step over seconds of a mixed one: above 1 where mixed is faster, and 0
-    where the processor's compiled steps, which mixed needs, cannot be had.
+    """Seconds of a float32 step over seconds of a mixed one: above 1 if mixed is faster, and 0 if
+    the processor's compiled steps, which mixed needs, are not available.
 
     Precisions take turns, and the median of the rounds' ratios counts, so that a neighbour's work
-    falls on both.
+    affects both.
 
     Args:
-        run: Gives the shape and the batch.
-        gpus: See `train_run`.
+        run: Run with the shape and the batch.
+        gpus: As for `train_run`.
 
     Raises:
         EnvironmentFault: There is no such device.

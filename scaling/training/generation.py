@@ -29,9 +29,9 @@ class Choice:
     """How a token is chosen.
 
     Attributes:
-        temperature: 0: the likeliest, of equal ones the first id.
-        top_k: Draw from so many tokens; None: from all.
-        top_p: Draw from this share of the probability, above 0 and at most 1.
+        temperature: Temperature; 0: the likeliest token, among equals the first id.
+        top_k: Number of likeliest tokens to draw from; None: all.
+        top_p: Share of the probability to draw from, above 0 and at most 1.
     """
 
     temperature: float = 1.0
@@ -44,7 +44,7 @@ class _Extending(Protocol):
 
 
 def weigh(logits: FloatArray, choice: Choice) -> FloatArray:
-    """Probability of each token as it would be drawn, of logits of shape (…, vocabulary)."""
+    """Probability with which each token is drawn, from logits of shape (…, vocabulary)."""
     shifted = logits - logits.max(axis=-1, keepdims=True)
     if choice.temperature == 0:
         likeliest = np.argmax(shifted, axis=-1)
@@ -65,7 +65,7 @@ def weigh(logits: FloatArray, choice: Choice) -> FloatArray:
 
 
 def draw(probabilities: FloatArray, uniform: FloatArray) -> IntArray:
-    """A token of each row, shape (b,), for uniform numbers of that shape."""
+    """Draw a token of each row, shape (b,), with uniform numbers of that shape."""
     summed = np.cumsum(probabilities, axis=-1)
     last = probabilities.shape[-1] - 1 - np.argmax(probabilities[:, ::-1] > 0, axis=-1)
     # Rounding may leave the last sum below 1; a draw above it takes the last possible token.

@@ -10,7 +10,7 @@ With width multiplier m_N = d_model / base_width and depth multiplier m_L = n_la
 
     residual branches × 1/m_L,   logits × 1/m_N.
 
-Which row a parameter has and what starts otherwise, its family says (`parameter_rule`). A
+The family decides the row of each parameter and which start differently (`parameter_rule`). A
 transformer's output projections of each block and its head start at zero, so that a model starts at
 the uniform prediction; with `output_scale` o they start at o / sqrt(fan_in). Source: Dey et al.
 2025, arXiv:2505.01618, table 1; muP, arXiv:2203.03466. Zero heads and zero output projections:
@@ -36,11 +36,11 @@ _EMBEDDING_STD = 0.3
 
 
 def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> nn.Module:
-    """The run's model, initialised from its seed; each tensor has a random stream of its own.
+    """Build the run's model, initialised from its seed; each tensor has its own random stream.
 
     Args:
-        run: What is trained.
-        device: Where it lies; numbers are drawn on the CPU, so that they are the same on every one.
+        run: The run.
+        device: Device of the model; numbers are drawn on the CPU, so they are equal on all devices.
         half: Whether factors of products are rounded to bfloat16.
     """
     width, depth = _width_multiplier(run), _depth_multiplier(run)
@@ -56,10 +56,10 @@ def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> nn.
 class FlatOptimizer:
     """AdamW over one flat buffer: the model's parameters and gradients are views of it.
 
-    At the sizes of a CPU sweep, walking twenty small tensors costs a tenth of a step.
+    At the sizes of a CPU sweep, iterating over twenty small tensors costs a tenth of a step.
 
     Attributes:
-        adamw: One parameter per row of the table above; `peak_lr` stands in each group.
+        adamw: AdamW with one parameter per row of the table above; each group has `peak_lr`.
         gradient: Every gradient of the model, shape (parameters,).
     """
 
@@ -82,7 +82,8 @@ class FlatOptimizer:
 
 
 def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
-    """The optimiser of `model`, whose parameters and gradients become views of flat buffers."""
+    """Build the optimiser of `model`, whose parameters and gradients become views of flat
+    buffers."""
     recipe = run.recipe
     width, depth = _width_multiplier(run), _depth_multiplier(run)
     table = {

@@ -1,11 +1,11 @@
-"""What a device's matrix products reach at best: the FLOP/s that model FLOP/s are a share of.
+"""Peak speed of a device's matrix products, the FLOP/s that model FLOP/s are a share of.
 
     MFU = tokens per second · FLOPs per token / peak                 (arXiv:2204.02311, appendix B)
 
-The peak is measured, not read from a datasheet: the best square product in the precision that is
-trained in, as torch computes it; on the processor by one thread. It is kept in
-results/.cache/peak/<key>.json, so that every run of a sweep is a share of the same number. A run
-that has part of a GPU does not measure it: its neighbours would be at work on the rest.
+The peak is measured, not read from a datasheet: the best square product of torch in the precision
+of training; on the processor with one thread. It is kept in results/.cache/peak/<key>.json, so that
+every run of a sweep refers to the same number. A run with part of a GPU does not measure it, since
+its neighbours use the rest.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def find_peak(
 
     Args:
         device: `cpu` or `cuda`.
-        precision: `mixed`: of the faster of float32 and bfloat16.
+        precision: `mixed`: the faster of float32 and bfloat16.
         cache: results/.cache; None: nothing is read or kept on disk.
-        measure: Whether to, where it is not known; None is returned otherwise.
+        measure: Whether to measure it if it is not known; otherwise None is returned.
     """
     known = (device, precision)
     if known not in _known:

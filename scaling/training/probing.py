@@ -1,7 +1,7 @@
-"""What a probe is given: a finished run, its model with the weights that were kept, its corpus.
+"""The input of a probe: a finished run, its model with the kept weights, its corpus.
 
 The model is built and its weights are read once for all probes of a run, when the first of them
-looks.
+needs it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class TrainedRun:
     """A finished run, as its probes see it.
 
     Attributes:
-        result, run: What was trained, and what it came to.
+        result, run: The run, and its result.
         options: Options of the probe that is being measured.
-        look_up: To call now and then; raises where the attempt is asked to stop.
+        look_up: To call now and then; raises if the attempt is asked to stop.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class TrainedRun:
 
     @property
     def folder(self) -> Path:
-        """Of the attempt whose result counts."""
+        """Folder of the attempt whose result counts."""
         return self._ledger.attempt_folder(self.run.run_id, self.result.attempt_id)
 
     @functools.cached_property
@@ -95,7 +95,7 @@ class TrainedRun:
 
 
 def mark_read(trained: TrainedRun) -> NDArray[np.bool_]:
-    """Which tokens of the training stream a run read, shape (tokens,)."""
+    """Mask of the training tokens that a run read, shape (tokens,)."""
     recipe = trained.run.recipe
     order = BatchOrder(
         trained.shards,

@@ -1,10 +1,10 @@
-"""How fast this device trains: the trainer itself, stopped after a fraction of a second.
+"""Throughput of this device: the trainer itself, stopped after a fraction of a second.
 
-Each configuration runs through `train_run` (data, model, optimiser, schedule: everything a step
-does), whose question between steps whether to stop is the clock; its evaluation is timed on the
+Each configuration runs through `train_run` (data, model, optimiser, schedule: everything in a
+step), and its poll between steps whether to stop reads the clock; its evaluation is timed on the
 first held-out windows. On the processor, steps and evaluation are timed by the processor time of
-this process: a run has one thread there, so that it is the time on a quiet machine, whatever
-neighbours do meanwhile. On a GPU they are timed by the clock, over many steps that nothing waits
+this process: a run has one thread there, so this is the time on a quiet machine, whatever
+neighbours do meanwhile. On a GPU they are timed by the clock, over many steps without waits in
 between.
 """
 
@@ -47,10 +47,10 @@ def measure_throughput(
     """Time a few configurations.
 
     Args:
-        runs: One run of each; what they are trained on does not matter, but `corpus` is theirs.
+        runs: One run of each configuration; their data do not matter, but must be `corpus`.
         corpus: Folder of the prepared corpus.
-        device: How to call this machine.
-        execution: As the runs will be computed.
+        device: Name for this machine.
+        execution: How the runs will be computed.
     """
     shards = open_shards(corpus)
     # Once per process, so that no run's start includes it.

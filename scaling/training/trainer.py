@@ -1,4 +1,4 @@
-"""train_run: one run, as its RunSpec says. Nothing is decided here.
+"""train_run: trains one run by its RunSpec. No setting is decided here.
 
 The state of a run after `step` steps is (weights, optimiser, metric rows); data order and
 initialisation are functions of the seed. A resumed run is therefore the same run.
@@ -64,7 +64,7 @@ def train_run(
     """Train, evaluate and measure one run.
 
     Args:
-        run: What to train.
+        run: The run to train.
         corpus: Folder of the prepared corpus; its digest must be the run's.
         attempt: Folder this attempt may write to.
         resume: Folders of earlier attempts of this run; their best intact checkpoint is used.
@@ -76,9 +76,9 @@ def train_run(
         cache: results/.cache, where the rate of the device's matrix products is kept.
 
     Raises:
-        RunInterrupted: `should_stop` said so; a checkpoint was written first.
+        RunInterrupted: `should_stop` returned True; a checkpoint was written first.
         IntegrityError: The corpus is not what was prepared.
-        EnvironmentFault: There is no GPU where a share of one was promised.
+        EnvironmentFault: A share of a GPU was asked for, and there is no GPU.
     """
     started = time.monotonic()
     device = claim_device(execution.gpus)
@@ -151,11 +151,11 @@ def _describe_dtype(run: RunSpec, precision: Precision) -> str:
 
 
 def open_corpus(run: RunSpec, corpus: Path) -> Shards:
-    """The corpus that a run is for.
+    """Open the corpus of a run.
 
     Raises:
-        ValueError: The folder holds another one.
-        IntegrityError: It is not what was prepared.
+        ValueError: The folder holds another corpus.
+        IntegrityError: The corpus is not what was prepared.
     """
     shards = open_shards(corpus)
     if shards.facts.digest != run.data_digest:
@@ -166,7 +166,8 @@ def open_corpus(run: RunSpec, corpus: Path) -> Shards:
 def _find_state(
     run: RunSpec, resume: Sequence[Path], trunk: TrunkCache | None
 ) -> dict[str, Any] | None:
-    """The state with the most steps: of an earlier attempt, or of the trunk before the cooldown."""
+    """Find the state with the most steps, of an earlier attempt or of the trunk before the
+    cooldown."""
     states = [load_newest_checkpoint(resume)]
     if trunk is not None:
         content = trunk.find_newest(find_branch_step(run))
@@ -177,9 +178,9 @@ def _find_state(
 class _Training:
     """The state of one run, and its loop.
 
-    Losses and gradient norms of every step are part of the state, and leave the device once a
-    metric row. Rows follow from them, so that a resumed run writes the rows it would have written,
-    and a run that starts from a trunk its own.
+    Losses and gradient norms of every step are part of the state, and are copied from the device
+    once per metric row. Rows follow from them, so that a resumed run writes the rows it would have
+    written, and a run that starts from a trunk writes its own.
     """
 
     def __init__(
@@ -211,7 +212,7 @@ class _Training:
         )
 
     def restore(self, state: dict[str, Any] | None) -> None:
-        """Continue from a state, or start."""
+        """Continue from a state, or start from nothing."""
         if state is not None:
             self.engine.model.load_state_dict(state["model"])
             self.engine.optimizer.adamw.load_state_dict(state["optimizer"])
@@ -271,7 +272,7 @@ class _Training:
     def look_up(
         self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
     ) -> None:
-        """Between batches of the evaluation: a sign of life, and whether to stop.
+        """Between batches of the evaluation: write a heartbeat, and stop if asked to.
 
         Raises:
             RunInterrupted: `should_stop` said so; a checkpoint was written first.
@@ -282,7 +283,7 @@ class _Training:
             raise RunInterrupted(f"run {self.run.run_id} stopped while it was evaluated")
 
     def _collect(self) -> None:
-        """Take losses and norms of the latest steps from the device: the one wait of a row."""
+        """Copy losses and norms of the latest steps from the device, the only wait in a row."""
         if not self._pending:
             return
         first = self.step - len(self._pending)
@@ -291,13 +292,13 @@ class _Training:
         self._pending.clear()
 
     def measure_rate(self) -> float | None:
-        """Tokens per second over the steps taken here; None where none was."""
+        """Tokens per second over the steps taken here; None without any."""
         steps, seconds = (sum(column) for column in zip(*self._trained, strict=True))
         return self._count_tokens(steps) / seconds if steps and seconds > 0 else None
 
     def describe_speed(self, peak: float | None) -> dict[str, Any]:
-        """What `speed.json` holds: by row, as the rows of the curve; null where a row was not
-        trained here. Wall-clock time, which no two attempts share, is kept out of the curve."""
+        """Content of `speed.json`: a value for each row of the curve, null if the row was not
+        trained here. Wall-clock time differs between attempts and is kept out of the curve."""
         rates = [
             self._count_tokens(steps) / seconds if steps and seconds > 0 else None
             for steps, seconds in self._trained
@@ -360,8 +361,8 @@ class _Training:
         return ""
 
     def describe_rise(self, held_out: float) -> str:
-        """Why a run that ended above the unigram entropy diverged; empty if it never rose, but
-        learnt too little."""
+        """Say why a run that ended above the unigram entropy diverged; empty if it never rose and
+        merely learnt too little."""
         rise = find_rise(self._read_losses())
         if rise is None:
             return ""
@@ -375,7 +376,7 @@ class _Training:
         return f"the unigram entropy is {entropy:.4g}: knowing only how often each token occurs"
 
     def measure_clipping(self) -> float | None:
-        """Share of the steps after warmup whose gradient was clipped; None where there was none."""
+        """Share of the steps after warmup whose gradient was clipped; None without such steps."""
         norms = self._norms[self.run.recipe.warmup_steps : self.step]
         if not len(norms):
             return None
@@ -387,7 +388,7 @@ class _Training:
 
 
 def _gather(values: Sequence[Tensor | float]) -> Tensor:
-    """Scalars of one kind as a vector on the CPU."""
+    """Gather scalars of one kind into a vector on the CPU."""
     tensors = [value for value in values if isinstance(value, Tensor)]
     return torch.stack(tensors).cpu() if tensors else torch.tensor(values)
 
@@ -436,8 +437,8 @@ def _measure(
 
 
 def _find_mfu(run: RunSpec, rate: float | None, peak: float | None) -> float | None:
-    """Model FLOP/s at `rate` tokens per second, as a share of the peak; None where either is not
-    known."""
+    """Model FLOP/s at `rate` tokens per second, as a share of the peak; None if either is
+    unknown."""
     if rate is None or peak is None:
         return None
     return round(rate * count_flops_per_token(run.shape) / peak, 5)

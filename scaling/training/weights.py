@@ -1,4 +1,4 @@
-"""The weights that a finished run kept, checked against the digest that its result states."""
+"""The kept weights of a finished run, checked against the digest in its result."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from scaling.ledger.results import RunResult
 
 
 def read_weights(ledger: Ledger, result: RunResult) -> dict[str, Any]:
-    """Tensors by name, on the CPU.
+    """Read the tensors by name, on the CPU.
 
     Raises:
         IntegrityError: The file is not what was written.
-        KeyError: None were kept.
+        KeyError: The run kept no weights.
     """
     path = f"runs/{result.run.run_id}/attempts/{result.attempt_id}/{WEIGHTS_FILE}"
     try:

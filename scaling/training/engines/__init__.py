@@ -1,9 +1,9 @@
-"""What computes a step: interchangeable siblings behind one small protocol.
+"""Engines that compute a step: interchangeable siblings behind one small protocol.
 
 `fused` is one call of compiled C++ per step, for the CPU; `cuda` replays a step of torch as one
-graph, for a GPU; both know transformers only. `eager` is torch, operation by operation: it serves
-either device and trains every family of models. They compute the same formulas in another order
-of rounding, so a run's last bits depend on which it was: the result says so in its numerics.
+graph, for a GPU; both support only transformers. `eager` is torch, operation by operation: it works
+on either device and trains every family of models. They compute the same formulas with different
+rounding, so a run's last bits depend on the engine, which the result's numerics state.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ def build_engine(
     device: str = "cpu",
     compiled: bool = False,
 ) -> Engine:
-    """The run's engine, its model initialised: on a CPU fused, on a GPU cuda; eager where those
-    do not support the model's family, or fused cannot be compiled.
+    """Build the run's engine with its model initialised: fused on a CPU, cuda on a GPU; eager if
+    those do not support the model's family, or fused cannot be compiled.
 
     The environment variable SCALING_ENGINE asks for one of them by name.
 
     Args:
-        run: What will be trained.
-        sequences: The most that are given to `add_gradient` at once, which decides the memory;
-            None: the whole batch.
-        precision: `mixed` is for compiled steps, on a CPU, and for either engine on a GPU.
+        run: The run to train.
+        sequences: Largest number of sequences given to `add_gradient` at once, which decides the
+            memory; None: the whole batch.
+        precision: `mixed` needs compiled steps on a CPU, and works with either engine on a GPU.
         device: `cpu` or `cuda`.
-        compiled: Whether torch.compile is worth its time; for `cuda` alone.
+        compiled: Whether torch.compile is worth its time; for `cuda` only.
 
     Raises:
-        EnvironmentFault: The asked engine is unknown, or cannot be had on this device.
+        EnvironmentFault: The requested engine is unknown, or not available on this device.
     """
     asked = os.environ.get(ENGINE_VARIABLE)
     known = ("fused", "eager") if device == "cpu" else ("cuda", "eager")
@@ -64,10 +64,10 @@ def build_engine(
 
 
 def _may_use(engine: type[Engine], run: RunSpec, asked: str | None) -> bool:
-    """Whether the device's own engine trains a run, where `asked` may name it or the eager one.
+    """Return whether the device's own engine trains a run; `asked` may name it or the eager one.
 
     Raises:
-        EnvironmentFault: It is asked for, and cannot.
+        EnvironmentFault: It is asked for but cannot train the run.
     """
     can = engine.supports(run.shape)
     if not can and asked not in (None, "eager"):

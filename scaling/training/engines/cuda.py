@@ -1,18 +1,18 @@
 """Steps on a GPU: those of the eager engine, recorded once as a CUDA graph and then replayed.
 
-    record   forward and backward over buffers that stay where they are (ids, share, loss; weights
-             and gradients are views of flat buffers anyway), once per number of sequences
+    record   forward and backward over fixed buffers (ids, share, loss; weights and gradients are
+             views of flat buffers anyway), once per number of sequences
     replay   copy the ids, launch one graph
 
 A step of a small model is hundreds of launches of a few microseconds each; a graph is one. For a
-large model it costs nothing. The update is a dozen launches more and is not recorded: its optimiser
-would need states that no other engine reads.
+large model it costs nothing. The update needs another dozen launches and is not recorded: its
+optimiser would need states that no other engine reads.
 
-Bit-identity on a GPU is asked for, not given: flash attention's backward adds in the order in which
-blocks finish unless torch is told to be deterministic, and so may cuBLAS without a workspace of its
-own. Kernels are not chosen by timing them (no autotuning), which could choose otherwise next time.
+Bit-identity on a GPU must be requested: flash attention's backward adds in the order in which
+blocks finish unless torch is told to be deterministic, and so may cuBLAS without its own workspace.
+Kernels are not chosen by timing (no autotuning), which could choose differently next time.
 Source: torch.use_deterministic_algorithms, which flash attention's backward obeys and for which
-cuDNN's attention is passed over (aten/src/ATen/native/transformers/cuda).
+cuDNN's attention is skipped (aten/src/ATen/native/transformers/cuda).
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ _WARM_STEPS = 3
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """Forward and backward over buffers that stay in place.
+    """Forward and backward over fixed buffers.
 
     Attributes:
-        tokens_bt, share: What is read.
+        tokens_bt, share: Input buffers.
         run: Adds to the gradients, and returns the loss, which the next call may overwrite.
     """
 
@@ -56,13 +56,13 @@ class _Recording:
 
 
 class CudaEngine(EagerEngine):
-    """See Engine.
+    """An Engine that replays steps of torch as a CUDA graph.
 
     Args:
-        run: What is trained.
-        device: `cuda`. On any other the same work is done without a graph.
-        half: See EagerEngine.
-        compiled: Whether torch.compile fuses what lies between the products.
+        run: The run to train.
+        device: `cuda`. On any other device the same work is done without a graph.
+        half: As in EagerEngine.
+        compiled: Whether torch.compile fuses the operations between the products.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class CudaEngine(EagerEngine):
 
     @staticmethod
     def supports(shape: ModelShape) -> bool:
-        """See Engine: transformers. Whether a graph holds the steps of others was not tried."""
+        """True for transformers; graphs of other families were not tried. Implements Engine."""
         return shape.family == "transformer"
 
     @property
@@ -94,7 +94,7 @@ class CudaEngine(EagerEngine):
         return "cuda"
 
     def add_gradient(self, tokens: IntArray, share: float) -> Tensor:
-        """See Engine; the loss stays on the device."""
+        """Implements Engine; the loss stays on the device."""
         count = len(tokens)
         if count not in self._recordings:
             self._recordings[count] = self._record(count)
@@ -116,17 +116,18 @@ class CudaEngine(EagerEngine):
 
 
 def earns_compilation(run: RunSpec, peak: float) -> bool:
-    """Whether compiling a run's step takes less time than it saves within that run.
+    """Return whether compiling a run's step takes less time than it saves within that run.
 
     Args:
-        run: What is trained; the answer depends on nothing that an interruption could change.
+        run: The run; the answer depends on nothing that an interruption could change.
         peak: FLOP/s of the device's matrix products.
     """
     return run.flops / (_EAGER_MFU * peak) * _SAVED > _COMPILE_SECONDS
 
 
 def _capture(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """`run` as one launch. Source: torch.cuda.graph's own recipe (side stream, then capture)."""
+    """Capture `run` as one launch. Source: recipe of torch.cuda.graph (side stream, then
+    capture)."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):

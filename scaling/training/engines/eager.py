@@ -14,15 +14,15 @@ from scaling.units import FloatArray, IntArray
 
 
 class EagerEngine:
-    """See Engine.
+    """An Engine that computes steps by torch, operation by operation.
 
     Nothing here waits for the device: batches are copied from pinned memory, losses and norms stay
     where they are computed.
 
     Args:
-        run: What is trained.
-        device: `cpu`, or `cuda` for the GPU that this process sees first.
-        half: Products with weights and attention in bfloat16, the rest in float32.
+        run: The run to train.
+        device: `cpu`, or `cuda` for the first GPU that this process sees.
+        half: Whether products with weights and attention are in bfloat16, the rest in float32.
     """
 
     def __init__(self, run: RunSpec, *, device: str = "cpu", half: bool = False) -> None:
@@ -32,7 +32,7 @@ class EagerEngine:
 
     @staticmethod
     def supports(shape: ModelShape) -> bool:
-        """See Engine: whatever torch can build."""
+        """True for everything that torch can build; implements Engine."""
         return True
 
     @property
@@ -40,13 +40,13 @@ class EagerEngine:
         return "eager"
 
     def add_gradient(self, tokens: IntArray, share: float) -> Tensor:
-        """See Engine; the loss stays on the device."""
+        """Implements Engine; the loss stays on the device."""
         loss = self._compute_losses(self._move(tokens)).mean()
         (loss * share).backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def update(self, multiplier: float) -> Tensor:
-        """See Engine; the norm stays on the device."""
+        """Implements Engine; the norm stays on the device."""
         return self.optimizer.step(multiplier, clip_norm=self._clip_norm)
 
     def measure_losses(self, tokens: IntArray) -> FloatArray:
@@ -55,7 +55,7 @@ class EagerEngine:
             return self._compute_losses(self._move(tokens)).double().cpu().numpy()
 
     def _move(self, tokens: IntArray) -> Tensor:
-        """Ids on the device; torch keeps pinned memory until the copy from it is done."""
+        """Copy ids to the device; torch keeps pinned memory until the copy is done."""
         tokens_bt = torch.from_numpy(tokens)
         if self._device == "cuda":
             tokens_bt = tokens_bt.pin_memory()

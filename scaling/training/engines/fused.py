@@ -32,15 +32,15 @@ _BLOCK = (
 
 
 class FusedEngine:
-    """See Engine.
+    """An Engine whose arithmetic is compiled C++.
 
     Model and optimiser are torch's, so that states and weights have one form; only the arithmetic
-    is done elsewhere, on the buffers in which they lie.
+    is done by fused.cpp, on their buffers.
 
     Args:
-        run: What is trained.
-        half: Products, attention's too, in bfloat16, and what is kept of their factors; sums,
-            residual stream, norms, softmax and loss stay float32.
+        run: The run to train.
+        half: Whether products, including attention's, and their stored factors are in bfloat16;
+            sums, residual stream, norms, softmax and loss stay float32.
 
     Raises:
         CompilerError: fused.cpp cannot be compiled here.
@@ -89,7 +89,7 @@ class FusedEngine:
 
     @staticmethod
     def supports(shape: ModelShape) -> bool:
-        """See Engine: what fused.cpp computes."""
+        """True for the models that fused.cpp computes; implements Engine."""
         return shape.family == "transformer"
 
     @property
@@ -145,7 +145,7 @@ class FusedEngine:
         return losses.astype(np.float64)
 
     def _check(self, tokens: IntArray) -> IntArray:
-        """Compiled code trusts what it is given."""
+        """Verify ids, since compiled code trusts its input."""
         length = self.model.rotation_tk.shape[0] + 1
         vocab = self.model.embedding.num_embeddings
         if tokens.ndim != 2 or tokens.shape[1] != length:

@@ -1,4 +1,4 @@
-"""Compiling C++ once per machine, and loading what came of it.
+"""Compiling C++ once per machine, and loading the library.
 
     <cache>/scaling/native/<key>.so      key: sources, compiler and its version, flags, C library,
                                          processor
@@ -6,8 +6,8 @@
 
 The cache is the user's own ($XDG_CACHE_HOME, else ~/.cache), never a results folder: opening a
 stranger's results must execute nothing. A folder that others could write to is not used either;
-then, and where there is no home, the library is compiled for this process alone. So is one that
-does not load. Only what was loaded once is kept.
+then, and without a home folder, the library is compiled for this process alone. So is one that does
+not load. A library is kept only after it has been loaded once.
 
 Messages reach logs and results folders, so they name variables of the environment, never their
 values.
@@ -50,15 +50,15 @@ logger = logging.getLogger(__name__)
 
 
 class CompilerError(EnvironmentFault):
-    """C++ cannot be compiled here; the message says why and what would help."""
+    """C++ cannot be compiled here; the message says why and how to fix it."""
 
 
 @functools.lru_cache
 def load_library(source: Path) -> ctypes.CDLL:
-    """The compiled `source`, which may include headers that lie beside it.
+    """Load the compiled `source`, which may include headers in the same folder.
 
     Raises:
-        CompilerError: There is no compiler, it fails, or what it makes does not load.
+        CompilerError: There is no compiler, it fails, or its library does not load.
     """
     compiler = _find_compiler()
     command = (compiler, *_FLAGS, _choose_target())
@@ -111,7 +111,7 @@ def _ask_version(compiler: str) -> bytes:
 
 
 def _name_c_library() -> bytes:
-    """What the library is linked against, such as `glibc 2.36`."""
+    """The C library that the code is linked against, such as `glibc 2.36`."""
     try:
         return (os.confstr("CS_GNU_LIBC_VERSION") or "").encode()
     except (ValueError, OSError):  # not glibc
@@ -119,7 +119,7 @@ def _name_c_library() -> bytes:
 
 
 def _name_processor() -> bytes:
-    """What -march=native looks at, as far as the system tells."""
+    """The processor properties that -march=native uses, as far as the system reports them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -150,7 +150,7 @@ def _is_intact(path: Path) -> bool:
 
 
 def _compile(command: tuple[str, ...], files: dict[str, bytes], folder: Path) -> Path:
-    """The library of the first file, made in `folder`."""
+    """Compile the first file to a library in `folder`."""
     for name, content in files.items():
         (folder / name).write_bytes(content)
     source, library = folder / next(iter(files)), folder / "library.so"
@@ -172,7 +172,7 @@ def _compile(command: tuple[str, ...], files: dict[str, bytes], folder: Path) ->
 
 
 def _keep(content: bytes, path: Path) -> None:
-    """For the next process; those that compile at once write the same."""
+    """Keep the library for the next process; concurrent processes write the same content."""
     try:
         write_durably(path, content)
         write_durably(path.with_suffix(".sha256"), hashlib.sha256(content).hexdigest().encode())
@@ -181,7 +181,7 @@ def _keep(content: bytes, path: Path) -> None:
 
 
 def _hide(compiler: str, said: str) -> str:
-    """What a compiler said, without where it lies."""
+    """The message of a compiler, without its path."""
     for name in (compiler, Path(compiler).name):
         said = said.replace(name, "compiler")
     return said

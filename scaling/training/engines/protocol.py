@@ -1,4 +1,4 @@
-"""What an engine is: the model and the optimiser of one run, and how its steps are computed."""
+"""The engine interface: the model and optimiser of one run, and the computation of its steps."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ EngineName = Literal["fused", "eager", "cuda"]
 
 
 class Engine(Protocol):
-    """The model and the optimiser of one run, and how they are computed.
+    """The model and the optimiser of one run, and the computation of its steps.
 
     Attributes:
-        model: Its parameters are those that are trained.
-        optimizer: In whose buffers they lie. Any engine continues from any other's state.
+        model: The model whose parameters are trained.
+        optimizer: The optimiser, whose buffers hold the parameters. Any engine can continue from
+            the state of any other.
     """
 
     optimizer: FlatOptimizer
@@ -30,7 +31,7 @@ class Engine(Protocol):
 
     @staticmethod
     def supports(shape: ModelShape) -> bool:
-        """Whether models of this shape can be trained by it."""
+        """Return whether it can train models of this shape."""
 
     def add_gradient(self, tokens: IntArray, share: float) -> Tensor | float:
         """Add `share` times the gradient of the mean loss [nats/token] of sequences, and return

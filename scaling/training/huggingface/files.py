@@ -1,4 +1,4 @@
-"""What the files of an exported model hold."""
+"""The contents of an exported model's files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def list_files(
     """Contents by name.
 
     Args:
-        run: What was trained, of one of FAMILIES.
+        run: The trained run, of one of FAMILIES.
         weights: Tensors by name, as training left them.
         tokenizer: Tokenizer of its corpus; None: the corpus came as tokens.
 
@@ -78,7 +78,7 @@ def list_files(
 
 
 def _describe(run: RunSpec) -> dict[str, Any]:
-    """`config.json`: the shape's integers, and the multipliers that its network was built with."""
+    """Content of `config.json`: the shape's dimensions, and the multipliers of its network."""
     model = build_model(run)
     blocks = getattr(model, "blocks", None)
     return {

@@ -1,1 +1,1 @@
-"""Runs that somebody's own trainer trains: a command, or a function. No torch here."""
+"""Runs of a user's own trainer: a command, or a function. No torch here."""

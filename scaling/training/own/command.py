@@ -1,11 +1,11 @@
-"""train_run of somebody's own trainer: the same promises as the built-in one.
+"""train_run for a user's own trainer, with the same guarantees as the built-in one.
 
-    attempt/work/   a copy of its files; where it runs
-    attempt/run/    run.json for it; metrics.jsonl, measured.json and checkpoints of its own
+    attempt/work/   a copy of its files; its working folder
+    attempt/run/    run.json for it; its metrics.jsonl, measured.json and checkpoints
 
-An attempt that is resumed reads the newest earlier `run/` that holds more than those three files.
-A function is called by a process of its own (`function.py`), so that both kinds are one here. Of a
-run on several nodes this is the first; the others are in `member.py`.
+A resumed attempt reads the newest earlier `run/` that contains more than those three files. A
+function is called in its own process (`function.py`), so that both kinds are handled alike. For a
+run on several nodes this is the first node; `member.py` handles the others.
 """
 
 from __future__ import annotations
@@ -64,11 +64,12 @@ def train_run(
     trunk: TrunkCache | None = None,
     cache: Path | None = None,
 ) -> Measurement:
-    """Run somebody's own trainer to its end; see `orchestration.attempt.Trainer`.
+    """Run a user's own trainer to its end; a trainer in the sense of
+    `orchestration.attempt.Trainer`.
 
     Raises:
         RunInterrupted: It was asked to stop, and did.
-        TrainerFault: It broke a promise of docs/own-trainer.md.
+        TrainerFault: It broke the contract of docs/own-trainer.md.
         IntegrityError: A file of its corpus was changed.
         EnvironmentFault: The disk is full.
     """
@@ -105,7 +106,7 @@ def train_run(
 def _prepare(
     run: RunSpec, attempt: Path, resume: Sequence[Path], corpus: Path, execution: Execution
 ) -> dict[str, Any]:
-    """Make the attempt's folders; the content of run.json in them."""
+    """Make the attempt's folders; returns the content of run.json."""
     assert run.own is not None
     folder, earlier = attempt / RUN_FOLDER, _find_resumable(resume)
     with blaming_machine(attempt):
@@ -131,14 +132,14 @@ def _judge(
     ends: Mapping[int, NodeEnd],
     told: bool,
 ) -> None:
-    """Raise what its end means, unless that is a measurement.
+    """Raise the error for the way it ended, unless it left a measurement.
 
     Args:
-        run, attempt: Which.
-        process: That of this node.
-        code: Its exit code, as `TrainerProcess.wait` gives it.
-        ends: How each node ended, by rank; none where the run is lost.
-        told: Whether the whole run was to stop.
+        run, attempt: The run, and the attempt's folder.
+        process: Process on this node.
+        code: Its exit code, from `TrainerProcess.wait`.
+        ends: How each node ended, by rank; empty if the run is lost.
+        told: Whether the whole run was asked to stop.
     """
     wrong = {rank: end for rank, end in ends.items() if end.why}
     measured = (attempt / RUN_FOLDER / MEASURED_FILE).exists()
@@ -153,8 +154,8 @@ def _judge(
 def _end_all(
     team: Team, process: TrainerProcess, own: NodeEnd, *, grace: float
 ) -> dict[int, NodeEnd]:
-    """How the trainer ended on each node, once it has on all. Where it ended well here, the others
-    have their grace to end by themselves."""
+    """How the trainer ended on each node, once it has ended on all. If it ended well here, the
+    others have their grace period to end by themselves."""
     if own.why or process.was_asked or not team.wait_for_ends(grace):
         team.stop()
     if not team.wait_for_ends(grace + _END_SECONDS):
@@ -169,13 +170,13 @@ def _measure(
     seconds: float,
     facts: CorpusFacts | None,
 ) -> Measurement:
-    """What the run measured; of data that only the trainer knows every token counts as a new one.
+    """The measurement of the run; if only the trainer knows the data, every token counts as unique.
 
     Args:
-        run, attempt: Which.
-        reported: What its trainer said; None: its loss is not finite.
+        run, attempt: The run, and the attempt's folder.
+        reported: The trainer's report; None: its loss is not finite.
         seconds: Seconds of this attempt.
-        facts: Facts of its corpus, where that was prepared here.
+        facts: Facts of its corpus, if that was prepared here.
     """
     history = read_rows(attempt, _HISTORY_FILE)
     rows = join_rows(history, read_rows(attempt / RUN_FOLDER))
@@ -214,7 +215,7 @@ def _measure(
 
 
 def _find_resumable(resume: Sequence[Path]) -> Path | None:
-    """The newest earlier attempt whose trainer left something of its own."""
+    """The newest earlier attempt whose trainer left files of its own."""
     for attempt in resume:
         folder = attempt / RUN_FOLDER
         if folder.is_dir() and {one.name for one in folder.iterdir()} - WRITTEN_FILES:
@@ -230,7 +231,7 @@ def _write_history(attempt: Path, earlier: Path | None) -> None:
 
 
 class _Curve:
-    """metrics.jsonl while it grows: each new row is a sign of life."""
+    """metrics.jsonl while it grows: each new row is a heartbeat."""
 
     def __init__(self, path: Path, report: Callable[[int, float | None], None]) -> None:
         self._path, self._report = path, report
@@ -238,7 +239,7 @@ class _Curve:
         self.is_lost = False
 
     def look(self) -> bool:
-        """Report what is new; False, so that others may say whether to stop."""
+        """Report new rows; returns False, since it never asks to stop."""
         try:
             if self._path.stat().st_size == self._read:
                 return False

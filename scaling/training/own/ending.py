@@ -1,4 +1,4 @@
-"""What the end of somebody's own trainer amounts to, on one node and on several."""
+"""Meaning of the end of a user's own trainer, on one node and on several."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _WEIGHT: tuple[FailureCause, ...] = ("environment", "preempted", "crash", "excep
 
 
 def describe_end(process: TrainerProcess, code: int | None, left: Sequence[str]) -> NodeEnd:
-    """How its process ended, whatever it measured.
+    """Describe how the trainer's process ended, whatever it measured.
 
     Args:
-        process: It, ended.
-        code: Its exit code, as `TrainerProcess.wait` gives it.
-        left: Names of what outlived it.
+        process: The ended process.
+        code: Its exit code, from `TrainerProcess.wait`.
+        left: Names of processes that outlived it.
     """
     tail = process.read_tail()
     if code is None:
@@ -40,12 +40,12 @@ def describe_end(process: TrainerProcess, code: int | None, left: Sequence[str])
 
 
 def explain_failure(wrong: Mapping[int, NodeEnd], nodes: int, where: object) -> ScalingError:
-    """The failure of a run, from what went wrong on its nodes.
+    """Make the error for a failed run from what went wrong on its nodes.
 
     Args:
-        wrong: By rank.
-        nodes: How many there are.
-        where: Names the attempt, where its machine is to blame.
+        wrong: How nodes ended, by rank.
+        nodes: Number of nodes.
+        where: Name of the attempt, for an error of its machine.
     """
     cause = min((end.cause for end in wrong.values()), key=_WEIGHT.index)
     names = {rank: f"node {rank}: " if nodes > 1 else "" for rank in wrong}

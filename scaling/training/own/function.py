@@ -1,4 +1,4 @@
-"""A trainer that is a function: called in a process of its own, by the protocol of commands.
+"""A trainer that is a function, called in its own process by the protocol of commands.
 
 python -m scaling.training.own.function module:function
 """
@@ -22,14 +22,14 @@ _STOPPED = 75  # EX_TEMPFAIL: stopped on request
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What a function returns.
+    """The measurement that a trainer function returns.
 
     Attributes:
-        loss: Held-out loss per token, in `trainer.loss_unit`; not finite: the run diverged.
+        loss: Held-out loss per token, in `trainer.loss_unit`; if not finite, the run diverged.
         tokens, params: D and N that were trained.
         loss_se: Standard error of `loss`.
         train_loss: Training loss of the last steps, if known.
-        flops: C; None: by the sweep's count.
+        flops: C [FLOPs]; None: by the sweep's count.
         probes: More quantities by name: a number, or {"value", "standard_error", "unit",
             "higher_is_better", "bound"}.
     """
@@ -44,13 +44,13 @@ class Measured:
 
 
 class OwnRun:
-    """What a function is given: every key of run.json as an attribute, folders as paths.
+    """The run passed to a trainer function: keys of run.json as attributes, folders as paths.
 
     Attributes:
-        folder: Where checkpoints go.
-        resume_folder: Where those of an earlier attempt lie; None: there are none.
-        gpus, cpus: Reserved for it, on each node.
-        node_rank: Which of `nodes` this is; what the first one returns is the measurement.
+        folder: Folder for checkpoints.
+        resume_folder: Folder with checkpoints of an earlier attempt; None if there are none.
+        gpus, cpus: GPUs and cores reserved for it, on each node.
+        node_rank: Rank of this node among `nodes`; the first node returns the measurement.
     """
 
     run_id: str
@@ -80,7 +80,8 @@ class OwnRun:
         self._stopping = False
 
     def report(self, step: int, tokens: int, loss: float) -> None:
-        """A row of the curve, and a sign of life; on other nodes than the first, nothing."""
+        """Write a row of the curve, which is also a heartbeat; does nothing except on the first
+        node."""
         if self.node_rank:
             return
         row = json.dumps({"step": int(step), "tokens": int(tokens), "loss": float(loss)})
@@ -88,16 +89,16 @@ class OwnRun:
             file.write(row + "\n")
 
     def should_stop(self) -> bool:
-        """Whether to write a checkpoint to `folder` and return None."""
+        """Return True if the function should write a checkpoint to `folder` and return None."""
         return self._stopping
 
     def stop(self, signum: int, frame: FrameType | None) -> None:
-        """What SIGTERM does."""
+        """Handle SIGTERM: ask the function to stop."""
         self._stopping = True
 
 
 def call_function(name: str) -> int:
-    """Call `module:function` with the run of this process; its exit code."""
+    """Call `module:function` with the run of this process; returns its exit code."""
     described = json.loads(Path(os.environ["SCALING_RUN_FILE"]).read_text())
     run = OwnRun(described)
     signal.signal(signal.SIGTERM, run.stop)

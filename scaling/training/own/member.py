@@ -1,7 +1,7 @@
 """A trainer on the second and every further node of a run: started, watched and ended there.
 
-The first node has the attempt (`command.py`): it prepares its folder, commits what was measured and
-says when all is over. What passes between them is in `ledger/team.py`.
+The first node runs the attempt (`command.py`): it prepares its folder, commits the measurement and
+says when all is over. `ledger/team.py` describes how the nodes communicate.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _TAKEN_AWAY = NodeEnd(why="its worker was told to end (SIGTERM)", cause="preempt
 def join_run(
     run: RunSpec, *, attempt: Path, how: OwnExecution, rank: int, should_stop: Callable[[], bool]
 ) -> NodeEnd:
-    """Take part in an attempt that another node has; how it ended here.
+    """Take part in an attempt of another node; returns how it ended here.
 
     Args:
-        run: What is trained.
+        run: The run.
         attempt: Folder of the attempt.
-        how: How it is run.
-        rank: Which node this is; not 0.
-        should_stop: Whether this machine is taken away.
+        how: Settings for running the trainer.
+        rank: Rank of this node; not 0.
+        should_stop: Returns whether this machine is taken away.
     """
     team = Team(attempt, how.nodes)
     place = team.join(rank, should_stop)

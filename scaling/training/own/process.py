@@ -1,4 +1,4 @@
-"""The process of somebody's own trainer: started alone, watched, and ended with all it started."""
+"""The process of a user's own trainer: started, watched, and ended with all its descendants."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def make_environment(
     """The environment of a trainer.
 
     Args:
-        given: Entries of trainer.env: a value, or None to pass on what is set here.
-        own: What only this run has.
-        cpus: Threads of its libraries.
+        given: Entries of trainer.env: a value, or None to pass on the current one.
+        own: Variables of this run alone.
+        cpus: Number of threads of its libraries.
     """
     passed = {
         name: value
@@ -55,13 +55,13 @@ def make_environment(
 
 
 class TrainerProcess:
-    """A trainer at work, in a session of its own that ends with this process.
+    """A running trainer, in its own session, which ends with this process.
 
     Args:
         words: Its command.
         cwd: Its working folder.
-        environment: All of it; the mark of its attempt is among it.
-        log: Where what it prints is appended.
+        environment: Its whole environment, including the mark of its attempt.
+        log: File to which its output is appended.
 
     Raises:
         OSError: It cannot be started.
@@ -86,11 +86,11 @@ class TrainerProcess:
             )
 
     def wait(self, look: Callable[[], bool], *, grace: float) -> int | None:
-        """Its exit code, negative for a signal; None where it was asked to stop and did not end
-        well by itself.
+        """Wait for its exit code, negative for a signal; None if it was asked to stop and did not
+        end well by itself.
 
         Args:
-            look: Called now and then; returns whether it is to stop.
+            look: Called now and then; returns whether it should stop.
             grace: Seconds between SIGTERM and SIGKILL.
         """
         pause = _FIRST_LOOK
@@ -117,7 +117,7 @@ class TrainerProcess:
         return None
 
     def end(self) -> list[str]:
-        """Kill whatever of it is left; the names of what outlived it."""
+        """Kill all its remaining processes; returns the names of those that outlived it."""
         if self._child.poll() is not None:
             deadline = time.monotonic() + _LINGER_SECONDS
             while list_marked(self._mark) and time.monotonic() < deadline:
@@ -127,7 +127,7 @@ class TrainerProcess:
         return end_marked(self._mark)
 
     def read_tail(self) -> str:
-        """The last lines that it printed."""
+        """Read the last lines that it printed."""
         with self._log.open("rb") as log:
             size = log.seek(0, os.SEEK_END)
             log.seek(max(self._begun_at, size - _TAIL_BYTES))
@@ -135,13 +135,14 @@ class TrainerProcess:
         return "\n".join(line.rstrip() for line in lines[-_TAIL_LINES:])
 
     def _signal(self, signum: int) -> None:
-        """To its group; once it has been waited for, another's may have its number."""
+        """Signal its group, unless it has been waited for: another group may have its number
+        then."""
         if self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signum)
 
 
 def _die_with_parent() -> None:
-    """In the child, before its program: the kernel ends it with the worker that waits for it."""
+    """In the child, before its program: let the kernel end it together with its worker."""
     if _LIBC is not None:
         _LIBC.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)

@@ -1,8 +1,8 @@
-"""What passes between a run and somebody's own trainer: three files in the run's folder.
+"""The exchange between a run and a user's own trainer: three files in the run's folder.
 
 run.json        written for it: what to train            (docs/own-trainer.md has every key)
-metrics.jsonl   it appends {"step", "tokens", "loss"}: sign of life, and the curve
-measured.json   it writes last: what was measured; without it there is no result
+metrics.jsonl   it appends {"step", "tokens", "loss"}: heartbeat, and the curve
+measured.json   it writes last: the measurement; without it there is no result
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _IN_NATS: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reported:
-    """What a trainer measured, checked.
+    """A trainer's measurement after its checks.
 
     Attributes:
-        loss: [nats/token]; None: it is not finite, and the run diverged.
-        loss_se, train_loss: [nats/token]; None: not said.
+        loss: Loss [nats/token]; None if it is not finite, so that the run diverged.
+        loss_se, train_loss: Standard error and training loss [nats/token]; None if not stated.
         tokens: D that was trained on.
-        flops: C; None: not said.
-        probes: As it reported them.
+        flops: C [FLOPs]; None if not stated.
+        probes: Probes as the trainer reported them.
     """
 
     loss: float | None
@@ -91,10 +91,10 @@ def describe_run(
 
 
 def read_measured(folder: Path, run: RunSpec, how: OwnExecution, *, tail: str) -> Reported:
-    """What the trainer of `run` left in measured.json.
+    """Read the measurement that the trainer of `run` left in measured.json.
 
     Raises:
-        TrainerFault: Nothing, garbage, or the measurement of another run.
+        TrainerFault: The file is missing, malformed, or the measurement of another run.
     """
     try:
         given = json.loads(read_plain(folder, MEASURED_FILE, limit=_MEASURED_BYTES))
@@ -112,7 +112,7 @@ def read_measured(folder: Path, run: RunSpec, how: OwnExecution, *, tail: str) -
 
 
 class _WrongError(Exception):
-    """What is wrong with a measurement."""
+    """A measurement is wrong; the message says how."""
 
 
 def _check_form(given: object) -> None:
@@ -133,7 +133,7 @@ def _check_form(given: object) -> None:
 
 
 def _check_run(given: Mapping[str, Any], run: RunSpec, how: OwnExecution) -> None:
-    """Its loss, N and D are those of the run that was asked for."""
+    """Verify that loss, N and D belong to the run that was asked for."""
     unit, loss = given.get("unit", how.loss_unit), given["loss"]
     if unit != how.loss_unit:
         raise _WrongError(
@@ -185,7 +185,7 @@ def _read_probes(given: object) -> dict[str, dict[str, Any]]:
 
 
 def read_rows(folder: Path, name: str = METRICS_FILE) -> list[dict[str, float]]:
-    """The rows of a curve as far as they are whole: step, tokens and loss, with growing steps."""
+    """Read the complete rows of a curve: step, tokens and loss, with growing steps."""
     try:
         lines = read_plain(folder, name, limit=_METRICS_BYTES).splitlines()
     except (OSError, IntegrityError):
@@ -194,7 +194,7 @@ def read_rows(folder: Path, name: str = METRICS_FILE) -> list[dict[str, float]]:
 
 
 def parse_row(line: bytes) -> dict[str, float] | None:
-    """A line of metrics.jsonl; None where it is no row of a curve."""
+    """Parse a line of metrics.jsonl; None if it is not a row of a curve."""
     try:
         row = json.loads(line)
         step, tokens, loss = row["step"], row["tokens"], row["loss"]
@@ -209,7 +209,7 @@ def parse_row(line: bytes) -> dict[str, float] | None:
 def join_rows(
     before: list[dict[str, float]], after: Iterable[dict[str, float]]
 ) -> list[dict[str, float]]:
-    """A curve continued: of what came before, the part that precedes the first row after it."""
+    """Join a curve and its continuation: keep the earlier rows that precede the first later one."""
     rows = list(before)
     for at, row in enumerate(after):
         while at == 0 and rows and rows[-1]["step"] >= row["step"]:
@@ -220,6 +220,6 @@ def join_rows(
 
 
 def write_rows(rows: Iterable[dict[str, float]]) -> str:
-    """Rows as lines of JSON; a loss that is not finite has none."""
+    """Write rows as lines of JSON, without a loss that is not finite."""
     kept = ({k: v for k, v in row.items() if math.isfinite(v)} for row in rows)
     return "".join(json.dumps(row) + "\n" for row in kept)

@@ -1,4 +1,4 @@
-"""The process of somebody's own trainer for one run: its words, its environment, its log."""
+"""The process of a user's own trainer for one run: its command, its environment, its log."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def start_trainer(
     how: OwnExecution,
     place: Rendezvous,
 ) -> TrainerProcess:
-    """Start it on this node, in the attempt's copy of its files.
+    """Start the trainer on this node, in the attempt's copy of its files.
 
     Args:
-        run: What it trains.
+        run: The run.
         attempt: Folder of the attempt.
         described: Content of run.json.
-        how: How it is run.
-        place: Which node of how many this is.
+        how: Settings for running the trainer.
+        place: Rank of this node, and number of nodes.
 
     Raises:
         OSError: It cannot be started.

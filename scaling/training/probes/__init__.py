@@ -1,1 +1,1 @@
-"""Probes of trained models, one file each; `sweep.probes` says which there are."""
+"""Probes of trained models, one file each; `sweep.probes` lists them."""

@@ -1,7 +1,7 @@
 """How well a model answers the questions of its corpus, by sharp and by smooth scores.
 
-Of questions i with answers of n tokens, p_ij the model's probabilities after the right tokens
-before j, y_ij the right token:
+For questions i with answers of n tokens, the model's probabilities p_ij after the right tokens
+before j, and the right token y_ij:
 
     answer_loss            −mean ln p_ij(y_ij)                              nats per token
     answer_brier           mean Σ_v (p_ij(v) − [v = y_ij])²                 0 … 2
@@ -40,8 +40,8 @@ class Answered:
 
     Attributes:
         log_right: ln p of the right token, shape (questions, n).
-        right: Whether it is the likeliest, of that shape.
-        brier: Of that shape.
+        right: Whether it is the likeliest, of the same shape.
+        brier: Brier's score, of the same shape.
     """
 
     log_right: FloatArray
@@ -50,7 +50,7 @@ class Answered:
 
 
 def measure_loss(trained: TrainedRun) -> Measured:
-    """Loss per token of the answers [nats]; its curve is over the places."""
+    """Loss per token of the answers [nats], with its curve over positions in the answer."""
     loss = -_answer(trained).log_right
     return *_average(loss.mean(axis=1)), _draw_places(loss, "loss [nats/token]")
 
@@ -61,13 +61,13 @@ def measure_brier(trained: TrainedRun) -> Measured:
 
 
 def measure_accuracy(trained: TrainedRun) -> Measured:
-    """Share of tokens that are right; its curve is over the places."""
+    """Share of tokens that are right, with its curve over positions in the answer."""
     right = _answer(trained).right
     return *_average(right.mean(axis=1)), _draw_places(right, "share right")
 
 
 def measure_null(trained: TrainedRun) -> Measured:
-    """That share to the power of an answer's tokens; its error to first order."""
+    """The accuracy to the power of the number of an answer's tokens; its error to first order."""
     right = _answer(trained).right
     (share, error), length = _average(right.mean(axis=1)), right.shape[1]
     return share**length, error * length * share ** (length - 1)
@@ -146,7 +146,7 @@ def _average(each: FloatArray) -> tuple[float, float]:
 
 
 def _draw_places(scores: FloatArray, label: str) -> ProbeCurve:
-    """Means over questions at each place of the answer, the first being 1."""
+    """Curve of means over questions at each position in the answer, counted from 1."""
     errors = scores.std(axis=0, ddof=1) / math.sqrt(len(scores))
     return ProbeCurve(
         x_label="place in the answer",

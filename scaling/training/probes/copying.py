@@ -1,11 +1,11 @@
-"""What a model gains from having read the very same text `lag` tokens earlier.
+"""Gain of a model from having read exactly the same text `lag` tokens earlier.
 
     copy        s_1 … s_lag  s_1 … s_lag        loss on the second s
     control     r_1 … r_lag  s_1 … s_lag        loss on the same tokens after another text
     copy_gain   control − copy [nats/token]     0: nothing is carried over the lag
 
-Segments are held-out text; r is that of another sample. Both losses are over the second segment
-alone; what is left of a window is filled up. Source: induction and copying,
+Segments are held-out text; r is the segment of another sample. Both losses are over the second
+segment alone; the rest of a window is filled up. Source: induction and copying,
 Olsson et al. 2022, arXiv:2209.11895.
 """
 
@@ -54,7 +54,7 @@ def _measure(trained: TrainedRun, lag: int) -> tuple[float, float]:
 
 def make_windows(segments: IntArray, length: int) -> tuple[IntArray, IntArray]:
     """(copies, controls) of segments (n, lag), each of shape (n, length); the second segment is
-    repeated where two do not fill a window."""
+    repeated if two do not fill a window."""
     second = np.tile(segments, (1, -(-length // segments.shape[1])))
     others = np.roll(segments, 1, axis=0)
     return second[:, :length], np.concatenate((others, second), axis=1)[:, :length]

@@ -1,4 +1,4 @@
-"""How the gradient of a loss falls with the distance to what it depends on.
+"""How the gradient of a loss falls with the distance to the input.
 
     g(j) = E ‖∂L_t / ∂x_{t−j}‖₂        x: input embeddings, t: the last position of a window
     g(j) ∝ e^(−decay · j)              fitted to ln g over j = 1 … lags, every lag alike, up to
@@ -6,11 +6,11 @@
 
 Through a saturating recurrence g falls exponentially (Bengio et al. 1994; Pascanu et al. 2013,
 arXiv:1211.5063), through the cell of an LSTM more slowly, and attention reaches every position in
-one step: decay is then the slope of a curve that is no exponential, near 0.
+one step: decay is then the slope, near 0, of a curve that is not exponential.
 
-At the start the head and, of a transformer, what leaves each block are zero: no gradient goes
-anywhere. There they are drawn as hidden matrices are, with a seed of their own, so that what is
-measured is the architecture. The expectation is over held-out windows, evenly spread.
+At the start the head and, in a transformer, the output projections of each block are zero, so that
+no gradient flows. For this measurement they are drawn like hidden matrices, with a separate seed,
+to measure the architecture. The expectation is over held-out windows, evenly spread.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def measure_decay_at_start(trained: TrainedRun) -> Measured:
 
 
 def build_start(run: RunSpec) -> nn.Module:
-    """The model as it starts, with numbers in place of the zeros."""
+    """The model at its start, with random numbers in place of the zeros."""
     model, rule = build_model(run), family_of(run.shape).parameter_rule
     generator = torch.Generator().manual_seed(run.seed)
     with torch.no_grad():
@@ -64,7 +64,7 @@ def find_gradients(model: nn.Module, run: RunSpec, tokens: IntArray) -> FloatArr
 
     Args:
         model: From ids to logits.
-        run: Whose family says which parameter is the embedding.
+        run: The run, whose family says which parameter is the embedding.
         tokens: Windows of ids, shape (windows, t + 1).
     """
     rule = family_of(run.shape).parameter_rule
@@ -134,7 +134,7 @@ def _measure(trained: TrainedRun, model: nn.Module) -> Measured:
 
 
 def draw_gradients(norms: FloatArray, lags: int) -> ProbeCurve:
-    """g(j) at up to so many lags, evenly spread in ln j, with its standard error over windows."""
+    """g(j) at up to `lags` lags, evenly spread in ln j, with its standard error over windows."""
     chosen = np.unique(np.rint(np.geomspace(1, lags, _POINTS)).astype(np.int64))
     part = norms[:, chosen]
     errors = part.std(axis=0, ddof=1) / math.sqrt(len(part)) if len(part) > 1 else None

@@ -1,14 +1,13 @@
-"""Whether generated strings belong to a grammar that is known, and what their loss promises.
+"""Share of generated strings that belong to a known grammar, and its bound from the loss.
 
     grammar_accepted    share of samples of n tokens that no rule of the grammar forbids
-    grammar_bound       exp(−(L − E) · n), which that share cannot be below
+    grammar_bound       exp(−(L − E) · n), a lower bound of that share
 
-L is the model's loss and E that of the grammar itself, per token over n tokens after an end of a
-string, on strings drawn for this from the grammar; samples follow the same end. The bound is the
-data-processing inequality: with p the grammar, q the model and A what it accepts, p(A) = 1, so
+L is the model's loss and E that of the grammar itself, per token over n tokens after the end of a
+string, on strings newly drawn from the grammar; samples follow the same end. The bound is the
+data-processing inequality: with p the grammar, q the model and A the accepted strings, p(A) = 1, so
 (L − E) · n = KL(p ‖ q) ≥ p(A) ln(p(A) / q(A)) = −ln q(A). A model whose errors are spread thin
-writes valid strings far more often than the bound says; one that errs in the last decimal of the
-loss and always at one place comes near it.
+writes valid strings far more often than the bound; one that errs always at one place comes near it.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def measure_bound(trained: TrainedRun) -> tuple[float, float | None]:
 
 
 def find_excess(losses: FloatArray, drawn: IntArray) -> FloatArray:
-    """What a model loses on strings beyond what the grammar itself does [nats], shape (strings,).
+    """Excess loss of a model on strings over the grammar's own loss [nats], shape (strings,).
 
     Args:
         losses: Losses of every token [nats], shape (strings, tokens).

@@ -1,11 +1,12 @@
 """Both directions of the distance between a model and the known source of its text.
 
-    precision   E_{x ~ model} [−ln source(x)] − floor    what the model writes, by the source
+    precision   E_{x ~ model} [−ln source(x)] − floor    the model's text, judged by the source
     recall      E_{x ~ source}[−ln model(x)] − floor     its held-out loss above the floor
 
-Both are 0 for the source itself [nats/token]. A model that misses what the source does has a high
-recall term; one that writes what the source would not, a high precision term. A lower temperature
-trades the first against the second: below 0 in precision, text is likelier than the source's own.
+Both are 0 for the source itself [nats/token]. A model that misses behaviour of the source has a
+high recall term; one that writes text the source would not has a high precision term. A lower
+temperature trades the first against the second: with precision below 0, text is likelier than the
+source's own.
 
 Samples begin with one token of a held-out window and fill it; −ln source is exact filtering of the
 hidden state over the window (`data/synthetic.py`), and the floor is that of held-out windows.

@@ -1,19 +1,19 @@
-"""The longest stretch of generated text that stands in the text a run was trained on.
+"""The longest stretch of generated text that occurs in the text a run was trained on.
 
     longest_match           mean over samples of the longest run of tokens found there [tokens]
-    longest_match_control   the same of held-out text of equal length, which nobody can have learnt
+    longest_match_control   the same for held-out text of equal length, which cannot be memorised
 
-Looked at are the tokens that the run read, not those that its corpus has beside them.
+Only tokens that the run read count, not others in its corpus.
 
-A model that writes its training text down has longer matches than held-out text has; one that knows
-little has shorter ones, for its text is like nothing that was written. Samples begin with one token
-of a held-out window and are drawn at temperature 1.
+A model that reproduces its training text has longer matches than held-out text; one that knows
+little has shorter ones, since its text resembles no real text. Samples begin with one token of a
+held-out window and are drawn at temperature 1.
 
     keys    hash of the L tokens from each place, L = 1, 2, …: h_{L+1}(i) = h_L(i) · B + x_{i+L}
     L + 1   only where L was found: places of the training text that match nothing are dropped
 
-Every match is one of the tokens themselves but for a collision of 64-bit hashes, whose chance for
-10 million places and 10 thousand keys is 1e-8.
+Every match is exact except for collisions of 64-bit hashes, whose chance for 10 million places and
+10 thousand keys is 1e-8.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def measure_control(trained: TrainedRun) -> tuple[float, float | None]:
 def find_longest(
     samples: IntArray, text: NDArray[np.integer], read: NDArray[np.bool_] | None = None
 ) -> IntArray:
-    """Tokens of the longest run of each sample that stands in a text, shape (samples,).
+    """Length of the longest run of each sample that occurs in a text [tokens], shape (samples,).
 
     Args:
         samples: Ids, shape (samples, tokens).
         text: Ids, shape (places,).
-        read: Which of them count, shape (places,); None: all.
+        read: Mask of those that count, shape (places,); None: all.
     """
     longest = np.zeros(len(samples), dtype=np.int64)
     for first in range(0, len(text), _PLACES_AT_ONCE):
@@ -89,12 +89,12 @@ def _find_in_part(
 
 
 def _extend(keys: Keys, ids: NDArray[np.integer]) -> Keys:
-    """Keys of one token more; arithmetic wraps around."""
+    """Extend keys by one token; arithmetic wraps around."""
     return np.asarray(keys * _BASE + (ids.astype(np.uint64) + np.uint64(1)), dtype=np.uint64)
 
 
 def _is_among(keys: Keys, wanted: Keys) -> NDArray[np.bool_]:
-    """Whether each key is one of those that are wanted, sorted."""
+    """Mask of keys that are among the sorted `wanted` ones."""
     table = np.zeros(1 << _TABLE_BITS, dtype=np.bool_)
     table[_shorten(wanted)] = True
     found = table[_shorten(keys)]

@@ -1,14 +1,14 @@
-"""Loss by position in the context, as a power law of it.
+"""Loss by position in the context, as a power law of the position.
 
     L(T) = a + b · T^−c        T = 1 … seq_len tokens read before the one that is predicted
 
-a is the loss with any amount of context, b what the first token lacks, c how fast context is used
-up. A recurrent network stops gaining where its state is full: its curve is flat from there, and c
-says little of it. The curve is the one that the trainer wrote after its evaluation, over every
+a is the loss with unlimited context, b the excess at the first token, c how fast context is used
+up. A recurrent network stops gaining once its state is full: its curve is flat from there, and c
+tells little about it. The curve is the one that the trainer wrote after its evaluation, over every
 held-out window; nothing is computed again.
 
-Positions count 1/T each, so that every doubling of the context counts alike, as in bins that are
-even in ln T. For a given c, (a, b) is linear least squares; c is searched. Standard errors are
+Positions have weights 1/T, so that every doubling of the context counts equally, as in bins that
+are even in ln T. For a given c, (a, b) is linear least squares; c is searched. Standard errors are
 those of the linearised fit, from the scatter of the positions around it. Source of the form: Kaplan
 et al. 2020, arXiv:2001.08361, appendix D.5.
 """
@@ -52,7 +52,7 @@ class PositionLaw:
 
 
 def fit_positions(losses: FloatArray) -> PositionLaw:
-    """The law of a curve, shape (seq_len,), of at least 8 positions [nats/token]."""
+    """Fit the law to a curve, shape (seq_len,), of at least 8 positions [nats/token]."""
     position = np.arange(1, len(losses) + 1, dtype=np.float64)
     root = np.sqrt(1.0 / position)  # square roots of the weights
     solved = np.log(np.geomspace(_SLOWEST, _FASTEST, _GRID))
@@ -81,25 +81,25 @@ def fit_positions(losses: FloatArray) -> PositionLaw:
 
 
 def measure_floor(trained: TrainedRun) -> tuple[float, float | None]:
-    """a [nats/token]."""
+    """Measure a, the loss with unlimited context [nats/token]."""
     return _measure(trained, 0)
 
 
 def measure_rise(trained: TrainedRun) -> tuple[float, float | None]:
-    """b [nats/token]."""
+    """Measure b, the excess at the first token [nats/token]."""
     return _measure(trained, 1)
 
 
 def measure_exponent(trained: TrainedRun) -> tuple[float, float | None]:
-    """c."""
+    """Measure c, the exponent."""
     return _measure(trained, 2)
 
 
 def measure_context_gain(trained: TrainedRun) -> Measured:
-    """Loss at position `early` less that at `late` [nats/token]: what the context between them is
-    worth, its standard error where weights were kept, and the curve. Each is the mean over the
+    """Loss at position `early` minus that at `late` [nats/token], the value of the context between
+    them; its standard error if weights were kept; and the curve. Each loss is the mean over the
     positions within a fifth of it. Source: the in-context learning score of Olsson et al. 2022,
-    arXiv:2209.11895, with the other sign."""
+    arXiv:2209.11895, with the opposite sign."""
     curve = _read_curve(trained)
     places = [_find_near(len(curve), float(trained.options[name])) for name in ("early", "late")]
     early, late = (float(curve[near].mean()) for near in places)
@@ -128,8 +128,8 @@ def _find_near(length: int, where: float) -> BoolArray:
 
 
 def _measure_gain_error(trained: TrainedRun, early: BoolArray, late: BoolArray) -> float | None:
-    """How far the gains of windows scatter, over the root of their number: positions of one window
-    are of one text, so that the curve alone does not show it."""
+    """Standard error of the gain from its scatter over windows: positions of one window share a
+    text, so that the curve alone does not show it."""
     if WEIGHTS_FILE not in trained.result.files:
         return None
     starts, _ = list_validation_windows(trained.shards, seq_len=len(early))
@@ -163,7 +163,7 @@ def _read_curve(trained: TrainedRun) -> FloatArray:
 def _solve(
     losses: FloatArray, position: FloatArray, root: FloatArray, c: float
 ) -> tuple[tuple[float, float], float]:
-    """((a, b), weighted squared misfit) of a given c."""
+    """((a, b), weighted squared misfit) for a given c."""
     design = np.stack((np.ones_like(position), position**-c), axis=1) * root[:, None]
     (a, b), *_ = np.linalg.lstsq(design, losses * root, rcond=None)
     miss = float(np.sum((design @ np.array([a, b]) - losses * root) ** 2))

@@ -1,16 +1,16 @@
-"""Whether generated lines are Python, against n-grams and against the text itself.
+"""Share of generated lines that are Python, compared with n-grams and with the text itself.
 
     code_valid            share of samples that `ast.parse` accepts
-    code_valid_ngram      the same of n-grams of equal length: what local statistics alone give
-    code_valid_text       the same of the held-out text there: what is valid at this length at all
+    code_valid_ngram      the same for n-grams of equal length: the effect of local statistics
+    code_valid_text       the same for the held-out text there: the most that this length allows
 
-A sample goes on from held-out text that ends where a line begins, up to `lines` lines; it counts
-where those lines, with their common indentation taken off, parse and hold a statement (blank lines
-and comments are no achievement). Lines that end with a colon are given a body, `pass`. A sample
-that has not ended its lines where its n-gram control and the context end is not valid.
+A sample continues held-out text from the start of a line, for up to `lines` lines. It counts if
+those lines, without their common indentation, parse and contain a statement (blank lines and
+comments are no achievement). Lines that end with a colon get a body, `pass`. A sample whose lines
+have not ended where its n-gram control and the context end is not valid.
 
-The n-gram control is drawn from the text that the run read: the token that followed a random place
-where the last `order` − 1 tokens stood, or fewer where they stood nowhere.
+The n-gram control is drawn from the text that the run read: the token after a random occurrence of
+the last `order` − 1 tokens, or of fewer if those do not occur.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def measure_text(trained: TrainedRun) -> tuple[float, float | None]:
 
 
 def is_python(text: bytes, lines: int) -> bool:
-    """Whether the first so many lines of a text, all of them ended, are Python statements."""
+    """Return whether the first `lines` lines of a text, all complete, are Python statements."""
     parts = text.split(_NEWLINE)
     if len(parts) <= lines:
         return False
@@ -74,8 +74,8 @@ class NGrams:
     Attributes:
         keys: Shape (places,), ascending.
         follows: The token after each.
-        base: Digits of a key: the vocabulary.
-        length: Tokens of a context.
+        base: Base of a key's digits: the vocabulary size.
+        length: Number of tokens in a context.
     """
 
     keys: NDArray[np.uint64]
@@ -84,7 +84,7 @@ class NGrams:
     length: int
 
     def draw(self, context: Sequence[int], rng: np.random.Generator) -> int:
-        """A token that followed the longest end of the context that the text holds."""
+        """Draw a token that followed the longest suffix of the context that occurs in the text."""
         for length in range(min(self.length, len(context)), 0, -1):
             low = 0
             for one in [*reversed(context[len(context) - length :]), *[0] * (self.length - length)]:
@@ -97,7 +97,7 @@ class NGrams:
 
 
 def count_ngrams(text: NDArray[np.integer], vocab_size: int, order: int) -> NGrams:
-    """The n-grams of a text; `order` tokens, or as many as 63 bits hold."""
+    """Collect the n-grams of a text, of `order` tokens or as many as fit 63 bits."""
     length = max(1, min(order - 1, int(63 / math.log2(vocab_size)), len(text) - 1))
     keys = np.zeros(len(text) - length, dtype=np.uint64)
     for back in range(length):  # the latest token first

@@ -1,10 +1,10 @@
 """Share of the values that a model recalls from the same example (`data/pairs.py`).
 
-    recall_accuracy    argmax of the logits is the value, where a key is asked for the second time
+    recall_accuracy    argmax of the logits is the value, when a key occurs the second time
 
-Examples are drawn for this with a stream of their own: none was trained on but by chance, and each
-is read by itself. `pairs: 0` asks for each number of pairs that the corpus has. Guessing among the
-values that an example named gives 1/pairs.
+Examples are drawn from a separate random stream: none was trained on except by chance, and each is
+read by itself. `pairs: 0` uses each number of pairs that the corpus has. Guessing among the values
+that an example named gives 1/pairs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _AT_ONCE = 16  # windows
 
 
 def measure_accuracy(trained: TrainedRun) -> Measured:
-    """Share of values recalled and its standard error over examples, at each number of pairs alike;
-    the curve has them apart."""
+    """Share of values recalled, averaged over the numbers of pairs, and its standard error over
+    examples; the curve shows each number of pairs."""
     kind, _, key = trained.shards.name.partition(" ")
     if kind != pairs.NAME:
         raise UsageError(f"this corpus asks for no values. Set corpus.source to {pairs.NAME}.")

@@ -1,4 +1,4 @@
-"""Texts that a trained model writes, for the probes that look at them."""
+"""Texts written by a trained model, for the probes that use them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from scaling.units import IntArray
 def write_samples(
     trained: TrainedRun, *, count: int, tokens: int, prompt: int, temperature: float
 ) -> tuple[IntArray, IntArray]:
-    """Samples that begin as held-out windows do, and those windows as they really go on.
+    """Write samples that begin like held-out windows, and return the windows' real text beside
+    them.
 
     Args:
-        trained: Whose model writes.
+        trained: The run whose model writes.
         count: Number of samples.
         tokens: Tokens of each sample, prompt included.
-        prompt: How many of them are the window's own.
-        temperature: See Choice.
+        prompt: Number of them that come from the window.
+        temperature: As in Choice.
 
     Returns:
         (written, held out), both of shape (count, tokens).

@@ -1,8 +1,8 @@
-"""tail_loss: the held-out loss where the context is nearly full.
+"""tail_loss: the held-out loss at positions where the context is nearly full.
 
 The mean over the last `share` of each validation window, with the error of `evaluate` (clustered
-by document). The loss itself is the mean over every position, so that a model that uses long
-contexts well gains less in it than here.
+by document). The loss itself is the mean over every position, so a model that uses long contexts
+well gains less in it than here.
 """
 
 from __future__ import annotations
