@@ -143,8 +143,7 @@ class FrontierLines:
 
 
 def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> FrontierLines | None:
-    """Evaluate the frontier over the data's budgets and up to `furthest` [FLOP]; None if
-    unknown."""
+    """The frontier over the data's budgets and up to `furthest` [FLOP]; None if there is none."""
     fit = fit.answering
     frontier = fit.frontier
     if frontier is None:
