@@ -80,9 +80,8 @@ def describe_device(device: str) -> dict[str, str]:
 
 
 def choose_clock(device: str) -> Callable[[], float]:
-    """Choose the clock of a device [s, from any origin]: on the processor the time of this process
-    (a run has one thread there), unaffected by its neighbours; on a GPU the time until it is
-    idle."""
+    """Choose the clock of a device [s, from any origin]: on the processor this process's own time
+    (a run has one thread there), whatever its neighbours do; on a GPU the time until it is idle."""
     if device == "cpu":
         return time.process_time
 

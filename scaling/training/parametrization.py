@@ -82,8 +82,7 @@ class FlatOptimizer:
 
 
 def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
-    """Build the optimiser of `model`, whose parameters and gradients become views of flat
-    buffers."""
+    """Build the optimiser of `model`; parameters and gradients become views of flat buffers."""
     recipe = run.recipe
     width, depth = _width_multiplier(run), _depth_multiplier(run)
     table = {

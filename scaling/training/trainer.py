@@ -166,8 +166,7 @@ def open_corpus(run: RunSpec, corpus: Path) -> Shards:
 def _find_state(
     run: RunSpec, resume: Sequence[Path], trunk: TrunkCache | None
 ) -> dict[str, Any] | None:
-    """Find the state with the most steps, of an earlier attempt or of the trunk before the
-    cooldown."""
+    """Find the state with the most steps: an earlier attempt's, or the trunk's before cooldown."""
     states = [load_newest_checkpoint(resume)]
     if trunk is not None:
         content = trunk.find_newest(find_branch_step(run))
@@ -437,8 +436,7 @@ def _measure(
 
 
 def _find_mfu(run: RunSpec, rate: float | None, peak: float | None) -> float | None:
-    """Model FLOP/s at `rate` tokens per second, as a share of the peak; None if either is
-    unknown."""
+    """Model FLOP/s at `rate` tokens per second over the peak; None if either is unknown."""
     if rate is None or peak is None:
         return None
     return round(rate * count_flops_per_token(run.shape) / peak, 5)

@@ -64,8 +64,7 @@ def train_run(
     trunk: TrunkCache | None = None,
     cache: Path | None = None,
 ) -> Measurement:
-    """Run a user's own trainer to its end; a trainer in the sense of
-    `orchestration.attempt.Trainer`.
+    """Run a user's own trainer to its end, as an `orchestration.attempt.Trainer`.
 
     Raises:
         RunInterrupted: It was asked to stop, and did.

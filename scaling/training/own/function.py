@@ -80,8 +80,7 @@ class OwnRun:
         self._stopping = False
 
     def report(self, step: int, tokens: int, loss: float) -> None:
-        """Write a row of the curve, which is also a heartbeat; does nothing except on the first
-        node."""
+        """Write a row of the curve, also a heartbeat; only the first node writes one."""
         if self.node_rank:
             return
         row = json.dumps({"step": int(step), "tokens": int(tokens), "loss": float(loss)})

@@ -135,8 +135,7 @@ class TrainerProcess:
         return "\n".join(line.rstrip() for line in lines[-_TAIL_LINES:])
 
     def _signal(self, signum: int) -> None:
-        """Signal its group, unless it has been waited for: another group may have its number
-        then."""
+        """Signal its group, unless it was waited for: its number may then be another group's."""
         if self._child.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signum)

@@ -7,7 +7,8 @@ L is the model's loss and E that of the grammar itself, per token over n tokens 
 string, on strings newly drawn from the grammar; samples follow the same end. The bound is the
 data-processing inequality: with p the grammar, q the model and A the accepted strings, p(A) = 1, so
 (L − E) · n = KL(p ‖ q) ≥ p(A) ln(p(A) / q(A)) = −ln q(A). A model whose errors are spread thin
-writes valid strings far more often than the bound; one that errs always at one place comes near it.
+writes valid strings far more often than the bound; one with a tiny excess loss, always at one
+place, comes near it.
 """
 
 from __future__ import annotations

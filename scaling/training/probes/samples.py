@@ -13,8 +13,7 @@ from scaling.units import IntArray
 def write_samples(
     trained: TrainedRun, *, count: int, tokens: int, prompt: int, temperature: float
 ) -> tuple[IntArray, IntArray]:
-    """Write samples that begin like held-out windows, and return the windows' real text beside
-    them.
+    """Write samples that begin like held-out windows, beside the windows' real continuation.
 
     Args:
         trained: The run whose model writes.
