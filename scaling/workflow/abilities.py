@@ -31,7 +31,7 @@ def read_abilities(
     smooth: str | None = None,
     null: str | None = None,
 ) -> tuple[RunTable, StoredSweep | None, tuple[AbilityNames, ...]]:
-    """The runs of a folder or a table, and the abilities that are asked of them.
+    """Read the runs of a folder or a table, and choose the abilities to judge.
 
     Args:
         source: The folder or the table.
@@ -41,10 +41,10 @@ def read_abilities(
         null: Its null; None: its companion, of a folder.
 
     Raises:
-        UsageError: A table does not say which column is asked about, or a companion is named
-            without the ability.
+        UsageError: The ability of a table is not named, or a companion is named without the
+            ability.
         NoFitError: The folder has no ability.
-        TableError: The table is wrong; every problem is named.
+        TableError: The table is wrong; the message names every problem.
     """
     if sharp is None and (smooth is not None or null is not None):
         raise UsageError("--smooth and --null stand beside an ability: name it by --sharp.")
@@ -93,18 +93,18 @@ def judge_abilities(
     bound: float | None = None,
     threshold: float | None = None,
 ) -> tuple[Ability, ...]:
-    """Each ability of some runs, judged.
+    """Judge each ability of some runs.
 
     Args:
         table: The runs with their metrics.
-        names: Which.
-        stored: The sweep they are of; None: a table.
-        chance: Score of guessing; None: as far as the corpus tells, else 0.
-        bound: What no model can pass; None: the probe's, else 1.
+        names: Names of the abilities.
+        stored: The sweep of the runs; None for a table.
+        chance: Score of guessing; None: the corpus's chance level if known, else 0.
+        bound: Highest score possible; None: the probe's, else 1.
         threshold: Score from which a run succeeds; None: .9 of the bound.
 
     Raises:
-        TableError: A metric is missing or out of its range; every problem of every ability.
+        TableError: A metric is missing or out of its range; names every problem of every ability.
     """
     from scaling.fitting.abilities.ability import judge_ability
     from scaling.fitting.abilities.scores import gather_scores

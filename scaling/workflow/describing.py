@@ -1,4 +1,4 @@
-"""What `plan` says, as plain mappings: the contract's JSON."""
+"""The contract's JSON of a plan, as plain mappings."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def describe_plan(
     """The contract's JSON of `scaling plan`.
 
     Args:
-        sweep: What is planned.
-        root: Where its results lie or will lie.
-        slots: Runs at the same time.
+        sweep: The planned sweep.
+        root: Folder that contains or will contain results/.
+        slots: Number of runs at the same time.
         throughput: Speed of this machine. None, without a target: time and price are unknown.
         target: Machines elsewhere, in place of a throughput.
         price_per_hour: Price per hour of the machine; of all devices of a target.
@@ -136,8 +136,8 @@ def _describe_memory(memory: DeviceMemory | None) -> dict[str, Any]:
 
 
 def _describe_left(time: PlanTime, target: Target | None) -> dict[str, Any]:
-    """What is left to train; of a target also its hours: those that train, and those that pass
-    until the last run ends."""
+    """The rest to train; for a target also its hours: those of training, and those until the last
+    run ends."""
     used, held = None, None
     if target is not None:
         used = target.count_device_hours(time.flops)
@@ -146,7 +146,7 @@ def _describe_left(time: PlanTime, target: Target | None) -> dict[str, Any]:
 
 
 def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The plans of one sweep file as one: cells name their sweep, totals are of all."""
+    """Join the plans of one sweep file: cells name their sweep, totals cover all."""
     if len(plans) == 1:
         return plans[0]
     return plans[0] | {
@@ -158,8 +158,8 @@ def join_plans(plans: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _join_totals(totals: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Totals of sweeps that run one after another: sums, but for what one moment needs at most;
-    None where one of them does not know."""
+    """Join the totals of sweeps that run one after another: sums, or maxima for peak quantities;
+    None if one of them is unknown."""
     joined: dict[str, Any] = {}
     for key in totals[0]:
         values = [one[key] for one in totals]

@@ -1,6 +1,6 @@
-"""The device of a sweep's runs: which one, how many at a time, and whether it has the memory.
+"""The device of a sweep's runs: its name, the number of runs at a time, and its memory.
 
-torch, which knows GPUs, is imported only for sweeps that ask for one.
+torch, which detects GPUs, is imported only for sweeps that ask for one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def name_device(spec: SweepSpec, facts: CorpusFacts, *, precision: str) -> Device:
-    """What a sweep's runs are computed on here, as the key of what is measured of it."""
+    """The device that computes a sweep's runs here, as the key of its measurements."""
     gpu = _find_gpu(spec.resources)
     return find_device(
         spec.model.family,
@@ -40,12 +40,12 @@ def name_device(spec: SweepSpec, facts: CorpusFacts, *, precision: str) -> Devic
 
 
 def is_present(resources: ResourcesSpec) -> bool:
-    """Whether this machine has what one run asks for."""
+    """Return whether this machine has the resources of one run."""
     return resources.gpus_per_run is None or _find_gpu(resources) is not None
 
 
 def require_device(resources: ResourcesSpec) -> None:
-    """Before anything is started.
+    """Verify before anything is started that the device exists.
 
     Raises:
         UsageError: One run asks for more GPUs than there are here.
@@ -65,7 +65,7 @@ def require_device(resources: ResourcesSpec) -> None:
 
 
 def check_device(spec: SweepSpec, plan: Plan) -> Plan:
-    """The plan, with a warning where its GPU is not here to be asked.
+    """Check a plan against its device; adds a warning if the plan's GPU is not here.
 
     Raises:
         SpecError: One run needs more of the GPU's memory than its share.
@@ -89,8 +89,8 @@ def check_device(spec: SweepSpec, plan: Plan) -> Plan:
 
 
 def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
-    """Runs of a sweep at the same time, on `cpus` cores (None: those this process may use) and on
-    this machine's GPUs. Of runs that share a GPU one is counted: what sharing gains is not known
+    """Number of runs at the same time, on `cpus` cores (None: those this process may use) and on
+    this machine's GPUs. Runs that share a GPU count as one, since the gain of sharing is unknown
     before it is measured."""
     slots = (cpus or len(os.sched_getaffinity(0))) // spec.resources.cpus_per_run
     if spec.resources.gpus_per_run is not None:
@@ -101,8 +101,8 @@ def count_slots(spec: SweepSpec, *, cpus: int | None = None) -> int:
 
 @stage("measuring the speed of a training step in both precisions")
 def measure_apart(runs: Sequence[RunSpec], resources: ResourcesSpec, *, cache: Path) -> list[float]:
-    """What `mixed` gains in a step of each run; of a GPU also its peak, kept in the cache. A GPU is
-    measured whole, before any run has a share of it, and in a process with which its memory goes.
+    """Gain of `mixed` in a step of each run; for a GPU also its peak, kept in the cache. A GPU is
+    measured whole, before any run has a share of it, in a process that frees its memory on exit.
 
     Raises:
         EnvironmentFault: There is no such device.

@@ -1,5 +1,5 @@
 """A first sweep that its own plan accepts: the text is read, the cells are planned, and the compute
-is as much as was asked for, or as fits into so many minutes on this machine.
+is as requested, or as much as fits into a number of minutes on this machine.
 
     epochs    no run reads its text twice: `repeated_data` would fail
     memory    the largest run fits into this machine
@@ -42,8 +42,8 @@ class DraftedSweep:
 
     Attributes:
         text: The file's text.
-        sweep: What `scaling plan` would plan of it.
-        seconds: Planned time on this machine [s]; None where nobody asked for it.
+        sweep: The sweep as `scaling plan` would plan it.
+        seconds: Planned time on this machine [s]; None if not asked for.
     """
 
     text: str
@@ -62,9 +62,9 @@ def draft_planned(
     """Draft a sweep, prepare its corpus and plan it.
 
     Args:
-        wish: What is wanted; without its compute where `minutes` are given.
-        path: Where the file will lie: the paths of its text start there.
-        root: Where results/.cache lies.
+        wish: The user's wishes, without compute if `minutes` are given.
+        path: Path of the future file, which the paths of its text are relative to.
+        root: Folder that contains results/.cache.
         minutes: Planned time of the whole sweep on this machine, at most [min]; None: by the wish.
         schema: As for `draft_sweep`.
 
@@ -82,7 +82,7 @@ def draft_planned(
 
 
 class _Drafter:
-    """One wish, its corpus, and the sweeps that come of more or less compute."""
+    """One wish, its corpus, and the sweeps for more or less compute."""
 
     def __init__(self, wish: Wish, *, path: Path, root: Path, schema: str | None) -> None:
         from scaling.data.sources import prepare_source
@@ -93,7 +93,7 @@ class _Drafter:
         self._corpus = prepare_source(self._parse(_LEAST)[1], base=base, cache=cache)
 
     def find_obstacle(self, largest: float | None) -> str:
-        """Why a sweep should not be trained, empty if it may be; `largest` as for `_parse`."""
+        """Say why a sweep should not be trained, empty if it may be; `largest` as for `_parse`."""
         facts = self._corpus.facts
         try:
             spec = self._parse(largest)[1]
@@ -110,7 +110,7 @@ class _Drafter:
         )
 
     def advise(self, largest: float) -> str:
-        """What to do about the obstacle of so many FLOPs."""
+        """Advise on the obstacle at this many FLOPs."""
         if largest < _LEAST:
             return f"Ask for more: --total-flops {format_flops(SHARE * _LEAST)} or above."
         most = self._find_most(largest)
@@ -120,7 +120,7 @@ class _Drafter:
         return f"Add text, or ask for less: at most --total-flops {format_flops(float(total))}."
 
     def fit_into(self, minutes: float) -> DraftedSweep:
-        """The largest sweep that is planned to take so long on this machine.
+        """Find the largest sweep that is planned to take at most this long on this machine.
 
         Raises:
             UsageError: The smallest takes longer, or its text would be read twice.
@@ -149,7 +149,7 @@ class _Drafter:
     def draft(
         self, largest: float | None, seconds: float | None = None, why: str = ""
     ) -> DraftedSweep:
-        """The file, with what was assumed in its head; `largest` as for `_parse`."""
+        """Draft the file, with its assumptions in the head; `largest` as for `_parse`."""
         sweep = self._plan(largest)
         tokens = max(cell.run.tokens for cell in sweep.plan.cells)
         memory = max(estimate_memory(cell.run) for cell in sweep.plan.cells) / 2**30
@@ -175,8 +175,8 @@ class _Drafter:
         return _search(_LEAST, most, lambda one: not self.find_obstacle(one))
 
     def _parse(self, largest: float | None, assumed: tuple[str, ...] = ()) -> tuple[str, SweepSpec]:
-        """The draft whose largest run takes so many FLOPs, and what it asks for; None: as many as
-        are wished for."""
+        """The draft whose largest run takes this many FLOPs (None: as many as wished for), and its
+        parsed sweep."""
         from scaling.sweep.reading import parse_sweep
 
         wish = self._wish
@@ -212,7 +212,7 @@ def _estimate(throughput: Throughput, held_out: int, run: RunSpec, first_step: i
 
 def _search(low: float, high: float, fits: Callable[[float], bool]) -> float | None:
     """The largest number of two digits from `low` to `high` that fits, by halving its logarithm;
-    None if `low` does not. What fits is taken to be everything below it."""
+    None if `low` does not. Everything below a number that fits is assumed to fit."""
     if not fits(low):
         return None
     if fits(high):

@@ -51,7 +51,7 @@ class Exported:
 
     Attributes:
         run_id: The run.
-        folder: Where its files lie.
+        folder: Folder of its files.
         files: Their names, sorted.
     """
 
@@ -65,7 +65,7 @@ def export_run(results: Path, *, run: str | None, output: Path) -> Exported:
 
     Args:
         results: The results folder.
-        run: How its run_id begins; None: the finished run of the lowest loss.
+        run: Beginning of its run_id; None: the finished run of the lowest loss.
         output: The folder to be made.
 
     Raises:

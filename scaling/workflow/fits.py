@@ -1,4 +1,4 @@
-"""The fit of a table, or of a results folder: stored there, and read back while nothing changed."""
+"""The fit of a table or a results folder; in a folder it is stored and reused until data change."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class FilteredFit:
     Attributes:
         fit: Fit of those rows.
         table: Those rows, with the effects in its notes.
-        effects: What each filter left out; empty without filters.
-        unfiltered: Point fit of all rows; None without filters, or where it was not asked for.
-        path: Where the fit is stored; None where it cannot be.
+        effects: Effect of each filter; empty without filters.
+        unfiltered: Point fit of all rows; None without filters, or if not asked for.
+        path: Path of the stored fit; None if it cannot be stored.
     """
 
     fit: Fit
@@ -59,7 +59,7 @@ class FilteredFit:
     path: Path | None
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """The contract's JSON of `scaling fit`, with what the filters did where there are any."""
+        """The contract's JSON of `scaling fit`, with the effects of filters if there are any."""
         found = self.fit.to_contract(scale) | scale.to_contract()
         if not self.effects:
             return found
@@ -93,7 +93,7 @@ def backtest_table(
 
 
 def truncate_table(table: RunTable, law: str, *, huber_delta: float | None = None) -> Truncation:
-    """How well a law forecasts the table's most expensive runs from ever fewer of the others."""
+    """Score a law's forecasts of the table's most expensive runs from fewer and fewer others."""
     from scaling.fitting.noise import estimate_replicate_sigma
     from scaling.fitting.parametric import choose_delta
     from scaling.fitting.truncation import truncate_runs
@@ -112,10 +112,10 @@ def fit_filtered(
     *,
     compare: bool = False,
 ) -> FilteredFit:
-    """The fit of the rows that the filters keep; with `compare`, beside a point fit of all rows.
+    """Fit the rows that the filters keep; with `compare` also make a point fit of all rows.
 
     Raises:
-        UsageError: See `apply_filters`.
+        UsageError: As for `apply_filters`.
     """
     kept, effects = apply_filters(table, filters)
     unfiltered = None
@@ -127,7 +127,7 @@ def fit_filtered(
 
 
 def fit_table(table: RunTable, stored: StoredSweep | None, options: FitOptions) -> Fit:
-    """The fit of a table; of a results folder it is stored, and read back while nothing changed."""
+    """Fit a table; for a results folder the fit is stored, and read back until data change."""
     return _find_or_fit(table, stored, options)[0]
 
 
@@ -172,8 +172,8 @@ def _find_or_fit(
 
 
 def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str, Any]) -> None:
-    """Leave a note by which `recall.recall_fit` finds this fit again, where it may be relied on:
-    the fit is stored and nothing is damaged.
+    """Leave a note by which `recall.recall_fit` finds this fit again, if it is reliable: the fit is
+    stored and nothing is damaged.
 
     Args:
         found, stored: The fit and where it came from.
@@ -215,8 +215,8 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
 def _name_fit(
     folder: Path, table: RunTable, validated: Sequence[MeasuredRun], options: FitOptions
 ) -> Path:
-    """fits/<digest>.json; the digest covers the rows, the forecasts' runs that are done, and how
-    they are fitted and written."""
+    """The path fits/<digest>.json; the digest covers the rows, the finished runs of forecasts, and
+    the way they are fitted and written."""
     from scaling.fitting.store import FORMAT_VERSION
 
     how = [dataclasses.asdict(options), _version(), FORMAT_VERSION]

@@ -1,4 +1,4 @@
-"""A forecast made: which run a budget comes to, and what the fit says of its loss beforehand."""
+"""Making a forecast: the run of a budget, and the fit's prediction of its loss beforehand."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def forecast_run(
         fit: A fit of its runs, with bootstrap draws.
         flops: Budget C [FLOPs].
         near: The fit's own rows; the loss is then forecast by those near the run
-            (design/nearness.py), which is what suggestions are made for. None: by the fit's law.
-        far: Even beyond three decades from the data.
-        anyway: Even from a fit that did not converge.
+            (design/nearness.py), as suggestions assume. None: by the fit's law.
+        far: Forecast even beyond three decades from the data.
+        anyway: Forecast even from a fit that did not converge.
 
     Raises:
         QueryError: The budget is not positive and finite, or too far from the data.
-        NoFitError: The fit says nothing of budgets.
+        NoFitError: The fit cannot split a budget.
         SpecError: The run could not be trained: too much data, too few steps.
         UsageError: The fit has no intervals, or the run is trained already.
 
     Returns:
-        The forecast as it is registered; the earlier one where this fit has said the same before.
+        The registered forecast; the earlier one if this fit has made the same forecast before.
     """
     ladder = list_sweep_ladder(stored.spec, stored.facts)
     answer = allocate(fit, flops, ladder=ladder, far=far, anyway=anyway)
@@ -120,16 +120,16 @@ def forecast_table_run(
     """Predict the loss at a budget's optimum by the fit of a table, and register that.
 
     Args:
-        root: Where forecasts/ lies.
+        root: Folder that contains forecasts/.
         table: The file or folder that was fitted.
         fit: Fit of its rows, with bootstrap draws.
         flops: Budget C [FLOPs].
-        rows: The fit's own.
-        near: Forecast by the rows near the run, in place of the fit's law.
+        rows: The fit's own rows.
+        near: Whether to forecast by the rows near the run instead of the fit's law.
         far, anyway: As for `forecast_run`.
 
     Returns:
-        The name of the forecast's file; of the earlier one where the same fit has said the same.
+        The name of the forecast's file; the earlier one if the same fit made the same forecast.
 
     Raises:
         QueryError, NoFitError: As for `allocate`.
@@ -164,13 +164,13 @@ def forecast_table_run(
 def tell_table_outcome(
     root: Path, table: Path, *, flops: float, loss: float, unit: LossUnit = "nats"
 ) -> None:
-    """Register what the run of a budget came to, beside its latest forecast without an outcome.
+    """Register the outcome of the run of a budget, beside its latest forecast without an outcome.
 
     Args:
         root, table: As for `forecast_table_run`.
         flops: Budget of the forecast.
-        loss: Positive, in nats; per byte where `unit` is bits per byte.
-        unit: In which it was said.
+        loss: Positive loss in nats; per byte if `unit` is bits per byte.
+        unit: Unit in which it was entered.
 
     Raises:
         UsageError: There is no such forecast.
@@ -194,7 +194,7 @@ def tell_table_outcome(
 def _describe_basis(
     fit: Fit, interval: Interval | None, *, loss: float, law: str, fit_digest: str
 ) -> dict[str, Any]:
-    """What a forecast says of either kind of run: its loss, and the fit that it rests on.
+    """The part of a forecast common to both kinds of runs: its loss, and the fit behind it.
 
     Raises:
         UsageError: The fit has no intervals.
@@ -220,10 +220,10 @@ def _describe_basis(
 def _forecast_by(
     near: RunTable, fit: Fit, *, params: float, tokens: float
 ) -> tuple[float, Interval]:
-    """The loss of a new run by the runs near it.
+    """Forecast the loss of a new run by the runs near it.
 
     Raises:
-        UsageError: They show no noise.
+        UsageError: The runs show no noise.
     """
     sigma = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
     if sigma <= 0.0:
@@ -243,7 +243,7 @@ def _forecast_by(
 
 
 def review_forecasts(stored: StoredSweep) -> ForecastRecord:
-    """Every registered forecast of a sweep as of now, with its outcome where there is one.
+    """Every registered forecast of a sweep as of now, with its outcome if there is one.
 
     Args:
         stored: An opened results folder, as `read_runs` returns it.

@@ -1,4 +1,4 @@
-"""Results kept in order: verified, trained again, copied to a tracker."""
+"""Maintenance of results: verifying them, training runs again, copying them to a tracker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def send_to_tracker(folder: Path, name: TrackerName) -> int:
 
     Raises:
         UsageError: The tracker is not installed.
-        EnvironmentFault: It cannot be reached.
+        EnvironmentFault: The tracker cannot be reached.
     """
     from scaling.trackers import open_tracker, require_tracker
     from scaling.trackers.sending import find_folder, list_unsent, send_results
@@ -58,12 +58,12 @@ def verify_results(folder: Path, *, repair: bool) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Renewed:
-    """What the next run trains again.
+    """The runs that the next `scaling run` trains again.
 
     Attributes:
-        aside: Where results went that no longer count.
+        aside: Paths of the results that were set aside.
         allowed: Runs that were cancelled.
-        failed: Runs that failed: the next run tries them without being asked.
+        failed: Runs that failed, which the next call tries in any case.
     """
 
     aside: tuple[Path, ...]
@@ -75,17 +75,17 @@ class Renewed:
 def renew_runs(
     folder: Path, run_ids: Sequence[str] = (), *, failed: bool = False, diverged: bool = False
 ) -> Renewed:
-    """Let runs be trained again: their results are set aside, cancelling them is taken back.
+    """Let runs be trained again: set their results aside and undo their cancelling.
 
     Args:
         folder: The results folder.
-        run_ids: Which; none: those with a damaged result.
-        failed: Also every run that diverged, was cancelled, or failed.
-        diverged: Also every run that diverged, and nothing else that failed.
+        run_ids: The runs; empty: those with a damaged result.
+        failed: Include every run that diverged, was cancelled, or failed.
+        diverged: Include every run that diverged, but no other failed run.
 
     Raises:
         UsageError: A named run has no result and was not cancelled.
-        LockedError: A driver is at work and a result would be set aside.
+        LockedError: A driver is running and a result would be set aside.
     """
     from scaling.ledger.cancelling import allow_run, is_cancelled
 

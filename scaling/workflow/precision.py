@@ -1,13 +1,14 @@
-"""In which precision a sweep is trained: asked for, kept from its results, or measured.
+"""The precision in which a sweep is trained: asked for, kept from its results, or measured.
 
     asked      float32 or mixed in the sweep file
-    kept       auto, and the ledger has results: as most of them were computed
+    kept       auto, and the ledger has results: the precision of most of them
     measured   auto, and it has none: mixed, where its step is faster at the sweep's most expensive
                shape and not slower at its cheapest, and no model is narrower than those that showed
                no difference in the loss
 
-One sweep has one precision: a law fitted to two would see the difference as an effect of size. So
-the device is asked once, before the first run; results then speak for those to come, on any device.
+One sweep has one precision: a law fitted to two would take the difference for an effect of size. So
+the device is measured once, before the first run; later runs then follow the results, on any
+device.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ _LEAST_WIDTH = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionChoice:
-    """A precision and why, in words; empty where there was nothing to decide.
+    """A precision and the reason in words, empty if there was nothing to decide.
 
     Attributes:
-        change: What the sweep's results will differ in from those to come; empty: in nothing.
+        change: How existing results differ from those to come; empty if they do not.
     """
 
     precision: Precision
@@ -63,15 +64,15 @@ def choose_precision(
     device: Device,
     measure: bool = True,
 ) -> PrecisionChoice:
-    """The precision of the runs to come.
+    """Choose the precision of the runs to come.
 
     Args:
-        asked: What the sweep file says of precision and GPUs.
-        runs: The plan's.
-        results: What the ledger has.
+        asked: Precision and GPUs in the sweep file.
+        runs: Runs of the plan.
+        results: Results of the ledger.
         folder: results/, in whose .cache a measurement is kept.
-        device: What would be measured.
-        measure: Whether to, where nothing is known; float32 is said otherwise.
+        device: Device to measure.
+        measure: Whether to measure if nothing is known; otherwise the choice is float32.
 
     Raises:
         EnvironmentFault: The cache cannot be written, or the device has no compiler.
@@ -111,7 +112,7 @@ def choose_precision(
 
 
 def read_precision(result: RunResult) -> Precision | None:
-    """What a result was computed in; None where it does not say."""
+    """The precision in which a result was computed; None if it does not say."""
     dtype = result.numerics.get("dtype", "")
     if dtype == "float32":
         return "float32"

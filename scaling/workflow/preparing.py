@@ -46,7 +46,7 @@ def list_sweeps(path: Path) -> tuple[str, ...]:
     """Names of the sweeps that a file makes: one, or one for each tokenizer or recipe it names.
 
     Raises:
-        SpecError: With every problem of the file.
+        SpecError: The file is wrong; the message names every problem.
     """
     from scaling.sweep.reading import load_sweep
     from scaling.sweep.siblings import list_siblings
@@ -67,18 +67,18 @@ def prepare_sweep(
 
     Args:
         path: The sweep file.
-        root: Where results/ lies.
-        name: Which of the sweeps that the file makes; None: it makes one.
-        runs_here: Runs must fit into this machine's memory, and their share of its GPU's; those of
-            a cluster are checked there.
-        validate: Also plan the runs that the sweep's registered forecasts speak of.
+        root: Folder that contains results/.
+        name: Name of one of the file's sweeps; None: the file makes only one.
+        runs_here: Whether runs must fit into this machine's memory, and their share of its GPU's;
+            those of a cluster are checked there.
+        validate: Whether to plan the runs of the sweep's registered forecasts too.
 
     Returns:
         The sweep with its corpus and its plan; nothing is trained.
 
     Raises:
         UsageError: There is no forecast to validate, or an extra is not installed.
-        SpecError: The file is wrong (every problem is named), or no cell of it can be trained.
+        SpecError: The file is wrong (names every problem), or no cell of it can be trained.
         CorpusError: The text cannot be read.
     """
     from scaling.data.sources import prepare_source
@@ -129,7 +129,7 @@ def prepare_sweep(
 
 @contextlib.contextmanager
 def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
-    """Problems that show only beyond the sweep file are said at the place that asked for it."""
+    """Report problems found outside the sweep file at the key of the file that caused them."""
     from scaling.sweep.reading import name_place
 
     try:
@@ -140,7 +140,7 @@ def _placing(text: str, path: Path, keys: tuple[str, ...]) -> Iterator[None]:
 
 
 def _refuse_memory(stated: float | None) -> None:
-    """Refuse runs that are said to need more than this machine has [bytes]."""
+    """Refuse runs whose stated memory exceeds that of this machine [bytes]."""
     if stated is not None and stated > find_run_memory():
         raise SpecError(
             [

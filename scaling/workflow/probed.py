@@ -1,4 +1,4 @@
-"""What a page shows beside the loss: values of probes, and families of one file compared."""
+"""Content of a page beside the loss: values of probes, and the families of one file compared."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyond | None:
-    """What was measured beside the loss; None where nothing was, and nothing is compared.
+    """Gather what was measured beside the loss; None if nothing was measured or compared.
 
     Args:
         stored: The sweep.
-        siblings: Those of its file, itself among them.
+        siblings: The sweeps of its file, including itself.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
@@ -72,5 +72,5 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
 
 
 def _choose(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
-    """Of several versions or options of a probe the one that was measured last."""
+    """Choose the value measured last among several versions or options of a probe."""
     return {one.name: one for one in sorted(values, key=lambda one: (one.measured_at, one.kind))}

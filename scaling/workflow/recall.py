@@ -1,12 +1,12 @@
-"""A stored fit found again by the bytes it rests on.
+"""Finding a stored fit again by the bytes it rests on.
 
     results/<sweep>/fits/known/<digest of bytes and question>.json  →  fits/<digest of rows>.json
 
 Naming the fit of a results folder by its rows takes the sweep file, its plan and the ladder's cost:
 .2 s, and pydantic's .1 s to import. The same contents under the same question give the same rows,
-so a small note beside the fits says where that led the last time. A note is written only where
-nothing was damaged; anything out of order means no answer from here, never an error: the long way
-then says what is wrong.
+so a small note beside the fits records the fit found last time. A note is written only if nothing
+was damaged; if anything is wrong, this module gives no answer and never an error: the full way then
+reports it.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NOTE_BYTES = 2**20  # a list of models may be long
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """Where the fit is that answers a question.
+    """The place of the fit that answers a question.
 
     Attributes:
         fit: Name of its file in fits/.
         table_digest: Digest of the fitted rows.
-        rung: The first of the sweep's ladder, which the others follow from.
-        listed: The others, where a sweep file lists its models, and nothing else says them.
+        rung: The first rung of the sweep's ladder, from which the others follow.
+        listed: The other models, if a sweep file lists them, since nothing else gives them.
     """
 
     fit: str
@@ -81,7 +81,7 @@ def recall_fit(
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:
-    """Remember which stored fit answers the question; a folder that cannot be written does not."""
+    """Note which stored fit answers the question; ignores a folder that cannot be written."""
     path = folder / _FOLDER / _name_note(fingerprint, question)
     try:
         refuse_links(folder, f"{_FOLDER}/{path.name}")

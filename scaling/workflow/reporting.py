@@ -57,12 +57,12 @@ def report_sweep(
 
     Args:
         stored: The sweep.
-        root: Where reports/ lies.
+        root: Folder that contains reports/.
         siblings: The sweeps of its file, if they are opened already.
         asked: Words of the command line that ask for family and filters.
-        keep_current: Leave a page alone that shows the same.
+        keep_current: Keep a page that shows the same.
         family: The law that answers alone; None: the ensemble answers.
-        filters: Which rows are fitted; None: all.
+        filters: Filters of the fitted rows; None: all rows.
         backtest: Also score several laws by their forecasts (takes seconds).
         form: The page, or Markdown.
         scale: The unit of losses.
@@ -143,8 +143,8 @@ def _answer_by_count(
     filters: Filters,
     allocations: Sequence[Allocation],
 ) -> dict[CountConvention, Allocation | None]:
-    """The first answer under each way of counting N; `allocations` are those of the one that is
-    asked for. The others are point fits: the page shows no interval of them."""
+    """The first answer under each way of counting N; `allocations` are those of the requested one.
+    The others are point fits, since the page shows no interval for them."""
     answers: dict[CountConvention, Allocation | None] = {}
     if stored.spec.family == LISTED.name:  # the file states a single count
         return answers
@@ -185,7 +185,7 @@ def _answer_each(stored: StoredSweep, fit: Fit) -> Iterator[Allocation]:
 
 
 def list_versions() -> dict[str, str]:
-    """Versions of what a result rests on."""
+    """Versions of the software that a result depends on."""
     from importlib import metadata
 
     names = ("torch", "numpy", "scipy", "pandas", "matplotlib", "ray")

@@ -1,9 +1,9 @@
-"""A trained model of a results folder, asked to go on with a text.
+"""Sampling from a trained model of a results folder, which continues a text.
 
     run ──► kept weights ──► model (float32, on the processor)
     prompt ──► the corpus's tokenizer ──► ids ──► one token after another ──► text
 
-A corpus that came as tokens has no text: its prompts and samples are ids, separated by blanks.
+A corpus of ready-made tokens has no text: its prompts and samples are ids, separated by blanks.
 Nothing is written.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # torch takes a second to import, which a bad request should 
 
 
 class _Language(Protocol):
-    """What prompts and samples are written in."""
+    """The form of prompts and samples: text or ids."""
 
     def encode(self, text: str) -> list[int]: ...
     def decode(self, ids: Sequence[int]) -> str: ...

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 def list_sibling_folders(spec: SweepSpec, results: Path) -> list[Path]:
-    """Results folders of the sweeps that a file makes, as far as they are there.
+    """List the existing results folders of the sweeps that a file makes.
 
     Args:
-        spec: The sweep as its file has it.
+        spec: The sweep of the file.
         results: Folder of all results.
     """
     names = [one.name for one in list_siblings(spec)]
@@ -43,8 +43,8 @@ def compare_tokenizers(
     """Compare the tokenizers of several sweeps, by the default fit of each.
 
     Args:
-        sweeps: They differ in the tokenizer alone.
-        budgets: C [FLOPs]; none: those that the sweeps declare.
+        sweeps: Sweeps that differ only in the tokenizer.
+        budgets: Budgets C [FLOPs]; empty: those that the sweeps declare.
 
     Raises:
         UsageError: They cannot be compared, or there is no budget.
@@ -75,8 +75,8 @@ def compare_recipes(sweeps: Sequence[StoredSweep]) -> RecipeComparison:
     """Compare the recipes of several sweeps by the exponents of their frontiers.
 
     Args:
-        sweeps: They differ in the recipe alone; those of one file are taken in its order, others
-            as they come.
+        sweeps: Sweeps that differ only in the recipe; those of one file are taken in its order,
+            others in the given order.
 
     Raises:
         UsageError: They cannot be compared.
@@ -115,7 +115,8 @@ def _describe_recipe(stored: StoredSweep) -> Trained:
 
 
 def _name_cells(stored: StoredSweep) -> str:
-    """The same for sweeps that differ in nothing but the recipe, and what does not train."""
+    """A text that is equal for sweeps that differ only in the recipe, or in keys that train
+    nothing."""
     spec = stored.spec
     kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
     return json.dumps([stored.facts.digest, kept], sort_keys=True)
@@ -133,10 +134,10 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
 
 @stage("comparing the families")
 def compare_families(sweeps: Sequence[StoredSweep]) -> list[Comparison]:
-    """The first family of a file against each of the others: how much compute they need.
+    """Compare the compute that the first family of a file needs with each of the others.
 
     Raises:
-        NoFitError: One of them has no law yet.
+        NoFitError: A family has no law yet.
     """
     from scaling.compare.multiplier import compare_tables
 
@@ -156,7 +157,7 @@ def open_siblings(stored: StoredSweep) -> list[StoredSweep]:
 def compare_siblings(
     siblings: Sequence[StoredSweep],
 ) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
-    """The comparison a page shows; None where there is nothing to compare yet."""
+    """The comparisons that a page shows; None if there is nothing to compare yet."""
     if len(siblings) < 2 or siblings[0].whole.families:
         return None, None
     try:

@@ -1,4 +1,4 @@
-"""What a sweep will be able to say: design/ joined to files and folders."""
+"""Simulation of what a sweep can be expected to tell: design/ applied to files and folders."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _FORECAST = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Simulation:
-    """What a sweep will be able to say, and what would let it say more.
+    """What a sweep can be expected to tell, and the changes that would make it tell more.
 
     Attributes:
-        expectation: What the sweep as it is will be able to say.
-        changes: Tried, with their effect at `changed_for` [FLOPs].
+        expectation: Expectation for the sweep as it is.
+        changes: Changes that were tried, with their effect at `changed_for` [FLOPs].
     """
 
     expectation: Expectation
@@ -39,7 +39,7 @@ class Simulation:
     changed_for: float
 
     def to_contract(self) -> dict[str, Any]:
-        """`simulation` in the JSON of `scaling plan --simulate`."""
+        """Return `simulation` in the JSON of `scaling plan --simulate`."""
         expected, prior = self.expectation, self.expectation.prior
         halving = {what: find_halving(self.changes, what) for what in ("params", "loss")}
         return {
@@ -70,12 +70,12 @@ def simulate_sweep(
 
     Args:
         sweep: The planned sweep, as `prepare_sweep` returns it.
-        prior_law: Results folder whose fit is believed; None: a published law.
+        prior_law: Results folder whose fit is the prior; None: a published law.
         noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
         level: Probability with which each interval should hold the truth.
 
     Returns:
-        Expected intervals of the sweep's forecasts, failed checks, and what changes would do.
+        Expected intervals of the sweep's forecasts, failed checks, and the effects of changes.
 
     Raises:
         UsageError, NoFitError: The prior has no law or no noise to draw from.
@@ -109,7 +109,7 @@ def find_prior(
     source: Path | None,
     noise: float | None,
 ) -> PriorLaw:
-    """What is believed of a sweep's losses.
+    """Find the prior law of a sweep's losses.
 
     Raises:
         UsageError, NoFitError: The source has no law or no noise to draw from.
@@ -141,7 +141,7 @@ def find_prior(
 
 
 def list_forecasts(spec: SweepSpec, plan: Plan) -> tuple[float, ...]:
-    """Budgets the sweep answers for, ascending; ten times its largest run where it names none."""
+    """Budgets the sweep answers for, ascending; ten times its largest run if it names none."""
     if spec.forecast:
         return tuple(sorted(spec.forecast))
     return (_FORECAST * max(cell.run.flops for cell in plan.cells),)

@@ -1,8 +1,8 @@
-"""A results folder opened, and a table of runs read, wherever it comes from.
+"""Opening a results folder, and reading a table of runs from any source.
 
     folder → Contents (its files, read once) → StoredSweep (parsed, planned) → RunTable
 
-A command opens a folder once and hands the value on.
+A command opens a folder once and passes the value on.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSweep:
-    """A results folder opened: its files, and the plan made again from its sweep file.
+    """An opened results folder: its files, and the plan made again from its sweep file.
 
     Attributes:
         contents: Every file, read once.
         whole: The sweep file; it may make several sweeps.
-        spec: The one that the folder is of.
-        plan: Its cells, those of finished runs as they were trained.
+        spec: The sweep of this folder.
+        plan: Its cells; those of finished runs are as they were trained.
     """
 
     contents: Contents
@@ -77,7 +77,7 @@ class StoredSweep:
 def list_validations(
     folder: Path, forecasts: StoredForecasts, recorded: Collection[str], *, untrained: bool
 ) -> tuple[RunSpec, ...]:
-    """Runs of registered forecasts: those that are recorded and, if asked for, the rest."""
+    """Runs of registered forecasts: the recorded ones and, if `untrained`, the others."""
     runs = [one.forecast.run for one in forecasts.forecasts]
     if untrained and not runs:
         raise UsageError(
@@ -88,19 +88,19 @@ def list_validations(
 
 
 def open_results(folder: Path) -> StoredSweep:
-    """A results folder, read without changing it.
+    """Open a results folder without changing it.
 
     Raises:
-        UsageError: It is not one, or its sweep file is of another version.
+        UsageError: It is not a results folder, or its sweep file is of another version.
         SpecError: Its sweep file does not make the sweep that it is named after.
-        IntegrityError: What identifies it is damaged.
+        IntegrityError: The file that identifies it is damaged.
     """
     with stage(f"reading {folder}"):
         return plan_contents(read_contents(folder))
 
 
 def plan_contents(contents: Contents) -> StoredSweep:
-    """A results folder whose files are read already.
+    """Plan a results folder whose files are read already.
 
     Raises:
         SpecError: Its sweep file does not make the sweep that it is named after.
@@ -157,17 +157,17 @@ def read_runs(
     anyway: bool = False,
     metric: AskedMetric | None = None,
 ) -> tuple[RunTable, StoredSweep | None]:
-    """The runs behind a fit: of a results folder, or of any table (see `read_table`).
+    """Read the runs behind a fit, from a results folder or any table (`read_table`).
 
     Args:
         source: The folder or the table.
         contents: The folder's files, if they are read already.
-        count: How N is counted; a table that is no export of a folder states its own.
-        head_flops: Whether a folder's C holds the head's products, as it should. Without them
-            runs of one budget do not cost the same, and have none.
+        count: How N is counted; a table that is not an export of a folder states its own.
+        head_flops: Whether a folder's C includes the head's products, as it should. Without them
+            runs of one budget do not cost the same, and have no budget.
         columns, loss_unit, drop_bad, states, where, anyway: How a table is read, as in
             `read_table`; a folder is in nats and needs none of them.
-        metric: What stands in the place of the loss; None: the loss.
+        metric: Metric to take the place of the loss; None: the loss.
 
     Returns:
         The table, and the sweep it came from (None for a table).
@@ -175,8 +175,8 @@ def read_runs(
     Raises:
         UsageError: There is no such folder or file, or it is of another version.
         SpecError: The folder's sweep file does not make the sweep that it is named after.
-        IntegrityError: What identifies the folder is damaged.
-        TableError: The table is wrong; every problem is named.
+        IntegrityError: The file that identifies the folder is damaged.
+        TableError: The table is wrong; the message names every problem.
     """
     if holds_sweep(source) or (source.is_dir() and not list_table_files(source)):
         if columns or drop_bad or where or states != USUAL:
@@ -212,7 +212,7 @@ def find_loss_scale(source: Path, unit: LossUnit) -> LossScale:
     """The unit of losses of a question to a results folder or a table.
 
     Raises:
-        UsageError: Bits per byte are asked of a folder that does not know the bytes of its tokens.
+        UsageError: Bits per byte are asked for, and the folder does not know its tokens' bytes.
     """
     if unit != "bpb" or not holds_sweep(source):
         return NATS if unit == "nats" else LossScale(unit)

@@ -1,4 +1,4 @@
-"""Which cells to train next, from a results folder or a sweep file, and the sweep that does it."""
+"""Suggestions of cells to train next, from a results folder or a sweep file, as a sweep."""
 
 from __future__ import annotations
 
@@ -79,23 +79,22 @@ def suggest_cells(
     root: Path,
     noise: float | None = None,
 ) -> SuggestedCells:
-    """The cells that most reduce the forecast's expected error.
+    """Suggest the cells that most reduce the forecast's expected error.
 
     Args:
-        source: A results folder, opened or not, whose runs count as done and whose law is
-            believed; or a sweep file, of which nothing is done yet and whose own grid is not
-            looked at.
-        spend: What the cells may cost in all [FLOPs].
+        source: A results folder, opened or not, whose runs count as finished and whose law is the
+            prior; or a sweep file, without finished runs and with its own grid ignored.
+        spend: Largest total cost of the cells [FLOPs].
         forecast: Budget whose lowest loss is to be forecast [FLOPs].
-        root: Where results/.cache lies, for the corpus of a sweep file.
+        root: Folder that contains results/.cache, for the corpus of a sweep file.
         noise: Standard deviation of ln loss of one run; None: as the prior's runs show it.
 
     Returns:
         The cells, the sweep that holds them, and the forecast's expected error before and after.
 
     Raises:
-        QueryError: Spend or forecast is no budget, or the spend pays for too little.
-        UsageError, NoFitError: The runs have no law or no noise to believe.
+        QueryError: Spend or forecast is not a budget, or the spend pays for too little.
+        UsageError, NoFitError: The runs have no law or no noise for a prior.
     """
     for name, value in (("spend", spend), ("forecast", forecast)):
         if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
@@ -163,9 +162,9 @@ class SuggestedRuns:
 
     Attributes:
         cells: (N, D, FLOPs) of each, counted as the table counts them.
-        suggestion: What they do to the forecast.
+        suggestion: Their effect on the forecast.
         forecast: The budget it is for [FLOPs].
-        prior: What is believed of the losses.
+        prior: The prior law of the losses.
     """
 
     cells: tuple[tuple[float, float, float], ...]
@@ -182,16 +181,16 @@ class SuggestedRuns:
 def suggest_beside(
     table: RunTable, *, spend: float, forecast: float, noise: float | None = None
 ) -> SuggestedRuns:
-    """The runs that most reduce the expected error of a forecast, beside those of a table. No
-    ladder, recipe or text is known: any N and D may be trained.
+    """Suggest the runs that most reduce the expected error of a forecast, beside those of a table.
+    Ladder, recipe and text are unknown, so any N and D may be trained.
 
     Args:
         table: Runs made elsewhere.
         spend, forecast, noise: As for `suggest_cells`.
 
     Raises:
-        QueryError: Spend or forecast is no budget.
-        UsageError, NoFitError: The runs have no law or no noise to believe.
+        QueryError: Spend or forecast is not a budget.
+        UsageError, NoFitError: The runs have no law or no noise for a prior.
     """
     for name, value in (("spend", spend), ("forecast", forecast)):
         if not (math.isfinite(value) and 0 < value < LARGEST_BUDGET):
@@ -226,7 +225,7 @@ def suggest_beside(
 
 
 def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) -> None:
-    """Raises QueryError where the forecast lies beyond what any run will have reached by far."""
+    """Raise QueryError if the forecast lies too far beyond every run."""
     reach = max([spend, *trained])
     decades = math.log10(forecast / reach)
     if decades > FARTHEST_DECADES:
@@ -238,7 +237,7 @@ def _verify_reach(forecast: float, *, spend: float, trained: Sequence[float]) ->
 
 
 def write_sweep(found: SuggestedCells, *, question: str) -> str:
-    """The sweep as YAML that `scaling run` reads."""
+    """Write the sweep as YAML that `scaling run` reads."""
     spec = found.spec
     lines = [
         f"# Question: {question}",
@@ -253,7 +252,7 @@ def write_sweep(found: SuggestedCells, *, question: str) -> str:
 def list_keys(spec: SweepSpec) -> list[str]:
     """Lines of YAML that `parse_sweep` reads as this sweep again.
 
-    A JSON value is a YAML value: nothing to quote, nothing to mistake.
+    Values are written as JSON, which is valid YAML and unambiguous.
     """
     content = spec.model_dump(mode="json", exclude_defaults=True)
     if not spec.has_corpus:  # a placeholder for data that only the trainer knows
@@ -269,7 +268,7 @@ def _describe(
     forecast: float,
     prior: PriorLaw,
 ) -> dict[str, Any]:
-    """What the JSON says of any suggestion."""
+    """The part of the JSON common to all suggestions."""
     keys = ("params", "tokens", "flops")
     return {
         "schema_version": SCHEMA_VERSION,
@@ -293,9 +292,9 @@ def _add_cells(
 
 
 def _list_laws(fit: Fit) -> FloatArray:
-    """A few laws whose slopes a fit believes: Chinchilla's own, and draws evenly through its
-    bootstrap. Where a forecast lies and how far it may err is the ensemble's affair (`read_prior`);
-    what a run tells of it is much the same under every member."""
+    """A few laws for the slopes of a fit: Chinchilla's own, and draws evenly through its bootstrap.
+    The ensemble gives the forecast and its error (`read_prior`); how much a run tells about it is
+    much the same under every member."""
     assert fit.law is not None
     if fit.law.family != "chinchilla":
         raise UsageError(

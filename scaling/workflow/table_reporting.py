@@ -1,4 +1,4 @@
-"""From a table of runs to its page: what the page of a sweep shows, but for what needs a sweep."""
+"""From a table of runs to its page: the page of a sweep without the parts that need a sweep."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def report_table(
     Args:
         path: A file, or a folder of files.
         how: How it is read, as `read_runs` takes it.
-        root: Where reports/ lies.
+        root: Folder that contains reports/.
         scale: The unit of losses.
         asked: Words of the command line that ask for the same reading, family and filters.
         family, filters, backtest, form: As for `report_sweep`.
 
     Returns:
-        Where the report lies, and the fit.
+        Path of the report, and the fit.
     """
     from scaling.fitting.backtest import DEFAULT_FAMILIES
     from scaling.report.data import ReportData, TableSource
@@ -104,8 +104,8 @@ def report_table(
 def describe_metric(
     path: Path, how: Mapping[str, Any], *, family: str | None, filters: Filters, backtest: bool
 ) -> tuple[str, Fit]:
-    """What a folder or a table says of a metric, as Markdown, and the fit: what the verbs print, in
-    one file. The arguments are those of `report_table`."""
+    """The results for a metric of a folder or a table as Markdown (the output of the verbs in one
+    file), and the fit. The arguments are those of `report_table`."""
     from scaling.allocation import allocate
     from scaling.fitting.backtest import DEFAULT_FAMILIES
     from scaling.terminal.answers import (
@@ -138,7 +138,7 @@ def describe_metric(
 
 
 def _answer_largest(fit: Fit) -> tuple[Allocation, ...]:
-    """Answers to the largest budget of the data and beyond, as far as the fit has them."""
+    """Answers for the largest budget of the data and beyond, as far as the fit has them."""
     from scaling.allocation import allocate
 
     answers: list[Allocation] = []

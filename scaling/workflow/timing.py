@@ -1,7 +1,7 @@
-"""How long a sweep takes here: the throughput of the device, looked up or measured and kept.
+"""Duration of a sweep here: the throughput of the device, looked up or measured and kept.
 
-A plan asks for the configurations that stand for its runs; what the cache lacks is measured in a
-few seconds and added to it.
+A plan needs the configurations that represent its runs; missing ones are measured in a few seconds
+and added to the cache.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from scaling.workflow.training import decide_execution, settle_precision
 def obtain_throughput(
     sweep: Sweep, *, root: Path, precision: Precision
 ) -> tuple[Throughput | None, int]:
-    """The throughput of this device for a sweep's runs, measured where it is not known.
+    """The throughput of this device for a sweep's runs, measured if it is not known.
 
     Args:
-        sweep: Whose runs.
-        root: Where results/ lies.
-        precision: As they are computed.
+        sweep: The sweep.
+        root: Folder that contains results/.
+        precision: Precision of its runs.
 
     Returns:
-        It, None where the sweep's device is not here, and how many configurations were measured
-        now.
+        The throughput, None if the sweep's device is not here, and how many configurations were
+        measured now.
 
     Raises:
         EnvironmentFault: The cache cannot be written.
@@ -69,7 +69,7 @@ def obtain_throughput(
 
 
 def settle_plan(sweep: Sweep, *, root: Path) -> Precision:
-    """The precision in which what is planned would be trained here."""
+    """The precision in which the planned runs would be trained here."""
     folder = root / "results" / sweep.spec.name
     known = Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}
     return settle_precision(
@@ -83,8 +83,8 @@ def settle_plan(sweep: Sweep, *, root: Path) -> Precision:
 
 
 def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[str, float]:
-    """Seconds expected on this device of runs that have a result, by run_id, in the precision that
-    most were computed in; empty where that was never measured."""
+    """Expected seconds on this device of runs that have a result, by run_id, in the precision of
+    most of them; empty if that was never measured."""
     results = tuple(results)
     facts, folder = stored.ledger.corpus, stored.ledger.folder.parent
     if stored.spec.trainer is not None or not is_present(stored.spec.resources):
@@ -104,9 +104,10 @@ def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[s
 
 
 def describe_time(stored: StoredSweep, results: Mapping[str, RunResult]) -> dict[str, Any]:
-    """Seconds of the finished runs, measured and, where this device was measured, expected.
+    """Seconds of the finished runs, measured and, if this device was measured, expected.
 
-    A run that was resumed, or that left a trunk, states the time of a part: it is not compared.
+    A run that was resumed, or started from a trunk, states only part of its time: it is not
+    compared.
     """
     runs = {cell.run.run_id: cell.run for cell in stored.plan.cells}
     whole = [

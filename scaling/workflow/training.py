@@ -33,7 +33,7 @@ _END_SECONDS = 5.0  # to kill processes that did not stop, and to report it
 
 
 def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
-    """The sweep's results folder, made if there is none.
+    """Open the sweep's results folder, or make one.
 
     Raises:
         UsageError: The folder holds another corpus, or finished runs of another trainer version
@@ -74,14 +74,14 @@ def train_sweep(
         ledger: The results folder, read and written.
         executor: Where runs are trained, by its name in the registry: `ray` or `inline`.
         address: Address of a Ray cluster to join; None: Ray on this machine.
-        track: Trackers that are told of every committed run.
+        track: Trackers to send every committed run to.
 
     Returns:
         Which runs finished, diverged or failed, and how the sweep ended.
 
     Raises:
         UsageError: A tracker is not installed, or there is no such executor.
-        LockedError: Another driver is at work on this sweep.
+        LockedError: Another driver is running this sweep.
         EnvironmentFault: Disk, Ray, or worker after worker has failed.
     """
     from scaling.orchestration.driver import run_cells
@@ -135,7 +135,7 @@ def train_sweep(
 
 
 def decide_execution(spec: SweepSpec, precision: Precision) -> Execution:
-    """How a sweep's runs are computed, in the precision that was settled."""
+    """Decide how a sweep's runs are computed, in the chosen precision."""
     return Execution(
         precision=precision,
         gpus=spec.resources.gpus_per_run,
@@ -159,8 +159,7 @@ def _decide_own(spec: SweepSpec) -> OwnExecution | None:
 
 
 def _name_trainer(spec: SweepSpec) -> dict[str, Any]:
-    """Settings of a driver whose runs have a trainer of their own, which may take its time to
-    stop."""
+    """Settings of a driver for runs of a user's own trainer, which may need time to stop."""
     from scaling.orchestration.outcome import DriverSettings
 
     if spec.trainer is None:
@@ -179,8 +178,8 @@ def settle_precision(
     folder: Path,
     measure: bool = True,
 ) -> PrecisionChoice:
-    """In which precision a sweep's runs to come are trained; see `choose_precision`. A trainer of
-    one's own decides it itself."""
+    """Choose the precision of a sweep's runs to come with `choose_precision`; a user's own trainer
+    decides it itself."""
     if spec.trainer is not None:
         return PrecisionChoice(precision="float32")
     return choose_precision(

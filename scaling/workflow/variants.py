@@ -36,10 +36,10 @@ def compare_variants(
 
     Args:
         table: Every run.
-        stored: The sweep; None of a table.
-        fit: What the report answers with.
-        allocations: Its answers; empty: there is nothing to compare.
-        filters, asked: What it was asked for, as values and as words.
+        stored: The sweep; None for a table.
+        fit: The report's fit.
+        allocations: Its answers; if empty, there is nothing to compare.
+        filters, asked: The requested filters, and the words of the command line.
         source: Path of a table.
     """
     from scaling.report.sensitivity import Variant
@@ -70,7 +70,7 @@ def compare_variants(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Other:
-    """Another law, or another choice of runs: in words, and on a command line."""
+    """Another law or choice of runs, in words and as words of a command line."""
 
     group: Group
     words: str
@@ -80,7 +80,7 @@ class _Other:
 
 
 def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
-    """The fit's own approaches."""
+    """Variants by the fit's own approaches."""
     variants = []
     for approach in fit.approaches:
         if approach in (
@@ -134,7 +134,7 @@ def _list_others(
 def _answer_otherwise(
     table: RunTable, stored: StoredSweep | None, other: _Other, flops: float
 ) -> tuple[Allocation | None, str, int | None]:
-    """The answer of a point fit, or why there is none, and how many runs it rests on."""
+    """The answer of a point fit, or why there is none, and the number of fitted runs."""
     runs = None
     try:
         options = dataclasses.replace(other.options, bootstrap=None)
@@ -146,7 +146,7 @@ def _answer_otherwise(
 
 
 def _write(flops: float) -> str:
-    """2e11, as a person writes it; all of its digits."""
+    """Write FLOPs as a person would, as 2e11, with all digits."""
     return f"{flops:.17g}" if float(f"{flops:g}") != flops else f"{flops:g}".replace("e+", "e")
 
 

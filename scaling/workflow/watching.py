@@ -1,10 +1,10 @@
-"""A sweep as it is at this moment, read from its files alone: from any shell, on any node.
+"""The present state of a sweep, read from its files alone, from any shell on any node.
 
     run        finished · diverged · failed · damaged · cancelled · running · missing
     running    an attempt of the present term that has not ended, on a process known to be alive,
                or, on another host, with a heartbeat of the last minutes
 
-Nothing is asked of the driver, so this works while it is busy, and after it has died.
+The driver is not involved, so this works while it is busy, and after it has died.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _POLL_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """State of a run, why, and its attempt's heartbeat if it is running."""
+    """State of a run, its reason, and its attempt's heartbeat if it is running."""
 
     state: str
     why: str = ""
@@ -52,13 +52,13 @@ class _Seen:
 
 
 class SweepWatch:
-    """Reads a sweep again and again; a result that was found intact is not read twice.
+    """Reads a sweep repeatedly; a result that was found intact is not read twice.
 
     Args:
         folder: The results folder.
 
     Raises:
-        UsageError, IntegrityError: See `workflow.open_results`.
+        UsageError, IntegrityError: As for `workflow.open_results`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -146,7 +146,7 @@ class SweepWatch:
         }
 
     def _sum_flops(self, seen: dict[str, _Seen]) -> tuple[float, float]:
-        """FLOP/s of what runs now, and FLOPs of what is neither settled nor given up."""
+        """FLOP/s of the running attempts, and FLOPs of runs neither settled nor given up."""
         rate = left = 0.0
         for run_id, one in seen.items():
             if one.state not in ("running", "missing"):
@@ -161,7 +161,7 @@ class SweepWatch:
 
 
 def is_over(status: dict[str, Any]) -> bool:
-    """Whether nothing of a described sweep will change by itself."""
+    """Return True once a described sweep can no longer change by itself."""
     return status["driver"] is None and not status["counts"].get("running", 0)
 
 
@@ -195,7 +195,7 @@ def match_run(stored: StoredSweep, prefix: str) -> RunSpec:
 
 
 def find_newest_run(folder: Path) -> tuple[Ledger, RunSpec]:
-    """The planned run whose attempt has written last.
+    """The planned run whose attempt wrote most recently.
 
     Raises:
         UsageError: None has begun.
@@ -214,12 +214,11 @@ def find_newest_run(folder: Path) -> tuple[Ledger, RunSpec]:
 
 
 def read_log(ledger: Ledger, run: RunSpec, *, follow: bool = False) -> Iterator[str]:
-    """What the newest attempt of a run has said: lines of its log and of its curve, and how it
-    ended; with `follow`, goes on with newer attempts until the run has a result or nobody is left
-    who would train it.
+    """Read the newest attempt of a run: lines of its log and of its curve, and how it ended; with
+    `follow`, continue with newer attempts until the run has a result or no driver is left.
 
     Yields:
-        Lines as they were written; whoever prints them cleans them.
+        Lines as they were written; the caller cleans them for printing.
     """
     shown: str | None = None
     while True:
@@ -261,7 +260,7 @@ def _read_attempt(ledger: Ledger, run: RunSpec, attempt: str, *, follow: bool) -
 
 
 def _read_rest(root: Path, path: str, offset: int, *, whole: bool) -> bytes:
-    """What a file has gained; the last line only once it has an end."""
+    """Read what was added to a file; the last line only once it is complete."""
     try:
         text = read_plain(root, path, limit=_LOG_LIMIT_BYTES)[offset:]
     except FileNotFoundError:
@@ -270,7 +269,7 @@ def _read_rest(root: Path, path: str, offset: int, *, whole: bool) -> bytes:
 
 
 def _describe_row(line: str) -> str:
-    """A row of the curve in words; as it stands where it is none."""
+    """A row of the curve in words; unchanged if it is not one."""
     try:
         row = json.loads(line)
         words = [f"{name} {value:.6g}" for name, value in row.items()]
