@@ -1,4 +1,4 @@
-"""The door: verbs to calls, results to text. No logic lives here.
+"""The command line: turns verbs into calls and results into text, without logic of its own.
 
 Answers go to standard output, everything else to standard error. Exit codes: 0 ok · 1 our bug ·
 2 bad usage or spec · 3 finished, some runs failed · 4 no usable fit · 5 environment · 6 locked by
@@ -65,13 +65,13 @@ class _Commands(click.Group):
         return list(self.commands)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Its line in the list is the first sentence below its examples."""
+        """Add a verb; its line in the list is the first sentence below its examples."""
         _, _, words = (cmd.help or "").partition("\n\n")
         cmd.short_help = " ".join(words.split("\n\n")[0].split()).partition(". ")[0].rstrip(".")
         super().add_command(cmd, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The verbs in groups, the common ones first."""
+        """Write the verbs in groups, the common ones first."""
         width = formatter.width - 6 - max(map(len, self.commands))
         for title, verbs in _GROUPS.items():
             rows = [(str(verb.name), verb.get_short_help_str(width)) for verb in verbs]

@@ -106,7 +106,7 @@ class TradeOffs:
     pareto: tuple[ParetoRow, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same, numbers that are not finite as null."""
+        """Return it as JSON, with numbers that are not finite as null."""
         rows = {
             name: [
                 {key: finite_or_none(value) for key, value in dataclasses.asdict(row).items()}
@@ -142,7 +142,7 @@ class Spending:
     serving_bytes: float
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
 
 
@@ -155,7 +155,7 @@ class PlainAnswer:
     loss: float | None
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """JSON of the same, numbers that are not finite as null."""
+        """Return it as JSON, with numbers that are not finite as null."""
         found = {name: finite_or_none(one) for name, one in dataclasses.asdict(self).items()}
         return found | {"loss": scale.to_or_none(self.loss)}
 

@@ -68,7 +68,7 @@ class CurveForecast:
     extrapolation_decades: float
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
-        """JSON of the same; losses in a unit."""
+        """Return it as JSON, with losses in a unit."""
         ends = None if self.interval is None else [scale.to(end) for end in self.interval]
         return dataclasses.asdict(self) | {"loss": scale.to(self.loss), "interval": ends}
 

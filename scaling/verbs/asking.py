@@ -252,8 +252,8 @@ def backtest(source: Path, families: str, as_json: bool, **options: Any) -> int:
     scaling backtest results/quickstart
     scaling backtest runs.csv --families chinchilla,droppo --json
 
-    How well each law forecasts the runs of the table that it was not fitted to, and how small the
-    others may be for it.
+    How well each law forecasts runs that it was not fitted to, and how small the fitted runs may
+    be.
     """
     from scaling.terminal.answers import format_backtest, format_truncation
     from scaling.workflow.fits import backtest_table, truncate_table
@@ -355,7 +355,7 @@ def compare(
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """An answer, and what each member of the ensemble says where that was asked for."""
+    """An answer, and each ensemble member's own answer if asked for."""
 
     answer: Allocation
     members: MemberAnswers | None
@@ -378,10 +378,10 @@ def _answer(
     """Answer a question by the fit of a source, or by that of each group of its rows.
 
     Args:
-        source, group_by, options, as_json: From the command line.
+        source, group_by, options, as_json: Values from the command line.
         key: Key of the answers in the JSON.
-        answer: The answers of one fit; each has `to_contract`.
-        format_one: An answer as text.
+        answer: Gives the answers of one fit; each has `to_contract`.
+        format_one: Formats an answer as text.
         scale: The unit of its losses.
     """
     if group_by is None:

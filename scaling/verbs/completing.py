@@ -1,7 +1,6 @@
-"""What the shell offers after Tab, by click's own completion (docs/how-to.md says how to turn
-it on).
+"""Shell completion after Tab, by click's own mechanism (docs/how-to.md says how to turn it on).
 
-Names come from registries and from names of folders alone: Tab imports nothing heavy.
+Names come only from registries and from folder names, so Tab imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 
 def complete_sweep(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Sweep files, and the folders on the way to one."""
+    """Complete sweep files, and the folders on the way to one."""
     typed = Path(begun)
     folder = typed if begun.endswith("/") or not begun else typed.parent
     found = []
@@ -31,14 +30,14 @@ def complete_sweep(ctx: click.Context, param: click.Parameter, begun: str) -> li
 
 
 def complete_device(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Devices whose peak speed is known."""
+    """Complete devices whose peak speed is known."""
     from scaling.allocation.datasheets import DEVICES
 
     return _offer(DEVICES, begun)
 
 
 def complete_family(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Laws and the ensemble."""
+    """Complete laws and the ensemble."""
     from scaling.laws.ensemble import ENSEMBLE
     from scaling.laws.registry import FAMILIES
 
@@ -46,7 +45,8 @@ def complete_family(ctx: click.Context, param: click.Parameter, begun: str) -> l
 
 
 def complete_run(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
-    """Runs that have begun, of the results folder named before; not those already named."""
+    """Complete runs that have begun in the results folder named before, except those already
+    named."""
     # After an option that still lacks its value, click has not parsed the arguments yet.
     folder = ctx.params.get("results") or next(map(Path, ctx.args), None)
     if folder is None or not (folder / "runs").is_dir():

@@ -1,4 +1,4 @@
-"""Options by which `allocate` is asked in the terms of whoever asks, and what they come to."""
+"""Options of `allocate` for questions in the user's own terms, and their conversion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CONDITIONS = (
 
 
 def condition_options(function: _F) -> _F:
-    """Budgets in other terms, and conditions on the model."""
+    """Add options for budgets in other terms, and for conditions on the model."""
     for name, kind, text in reversed(_OPTIONS):
         names = (name, *_ALIASES.get(name, ()))
         complete = complete_device if name == "--device" else None
@@ -66,10 +66,10 @@ CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _
 def make_questions(
     source: Path, flops: tuple[float, ...], said: dict[str, Any]
 ) -> tuple[Question, ...]:
-    """One question for each budget, under the same conditions; one where no FLOPs are said.
+    """Make a question for each budget, under the same conditions; one question without FLOPs.
 
     Raises:
-        QueryError: Something said lacks what it needs, or is no number to ask with.
+        QueryError: An option lacks another that it needs, or is not a valid number.
     """
     from scaling.allocation import Question
 
@@ -86,7 +86,7 @@ def make_questions(
 
 
 def _read_bytes(text: str) -> float:
-    """8e10, 80GB or 80GiB as a number."""
+    """Read 8e10, 80GB or 80GiB as a number of bytes."""
     try:
         number = read_number(text, of="bytes")
     except NumberError:
@@ -136,7 +136,7 @@ def _make_hardware(source: Path, said: dict[str, Any]) -> Hardware | None:
 
 
 def _make_stated(said: dict[str, Any]) -> Hardware:
-    """Hardware of which the peak is said, not the name."""
+    """Make hardware from a stated peak instead of a name."""
     peak, mfu = said["peak_flops"], said["mfu"]
     if said["device"] is not None:
         raise QueryError(

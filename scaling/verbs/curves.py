@@ -1,4 +1,4 @@
-"""Laws of one variable on the command line: what `fit --of` and `compare --of` do."""
+"""Laws of one variable on the command line: `fit --of` and `compare --of`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OF_TWO_VARIABLES = {
 
 
 def curve_options(function: _F) -> _F:
-    """A law of one variable in place of one of N and D."""
+    """Add the options of a law of one variable in place of one of N and D."""
     for option in reversed(
         (
             click.option(
@@ -53,11 +53,11 @@ def refuse_ignored(said: dict[str, Any], unread: dict[str, Any]) -> None:
 
     Args:
         said: The options of the curve.
-        unread: Other options of the verb that a law of one variable does not know, and whether
+        unread: Other options of the verb that a law of one variable does not use, and whether
             they are given.
 
     Raises:
-        click.UsageError: One is given.
+        click.UsageError: Such an option is given.
     """
     if said["of"] is None:
         given = [name for name in CURVE_NAMES if said[name] not in (None, ())]
@@ -79,11 +79,11 @@ def fit_one_variable(
     *,
     far: bool = False,
 ) -> tuple[CurveFit, list[CurveForecast]]:
-    """The law that the options ask of one table, or of two together, and its forecasts; notes are
-    said.
+    """Fit the law that the options ask for to one table, or to two together, and forecast; prints
+    the notes.
 
     Raises:
-        click.UsageError: An option does not go with a law of one variable.
+        click.UsageError: An option cannot be combined with a law of one variable.
     """
     from scaling.fitting.one_variable import fit_curve
     from scaling.tables.curve_table import read_curve
@@ -130,7 +130,7 @@ def say_curve(
 
 
 def say_speed_up(fitted: CurveFit, scale: LossScale, *, as_json: bool) -> None:
-    """Print how many times less of x the second table needs."""
+    """Print the factor by which the second table needs less x."""
     value, interval = fitted.speed_up()
     if as_json:
         whole = fitted.to_contract(scale)

@@ -1,7 +1,7 @@
-"""Exit codes: of answers, and of the errors that errors.py gives one.
+"""Exit codes, of answers and of the errors in errors.py.
 
-The last net: what the system refuses and nobody foresaw is one sentence, never a traceback. Only
-mistakes of this program have one.
+As a last resort, an unforeseen error of the system becomes one sentence, never a traceback. Only
+bugs of this program show one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NO_ROOM = ("can't start new thread", "failed to map segment", "Cannot allocate 
 
 
 def find_exit_code(work: Callable[[], Any]) -> int:
-    """The exit code that `work` comes to; an error is said on standard error."""
+    """Run `work` and return its exit code; prints an error on standard error."""
     try:
         code = _find_code(work)
     except ScalingError as error:
@@ -64,7 +64,7 @@ def _find_code(work: Callable[[], Any]) -> int:
 
 
 def explain_refusal(error: Exception) -> ScalingError | None:
-    """What the system refused, in a sentence; None for a mistake of ours."""
+    """Explain an error of the system in a sentence; None for a bug of this program."""
     if isinstance(error, OSError) and error.errno is not None:
         where = error.filename
         name = os.fsdecode(where) if isinstance(where, str | bytes) else ""

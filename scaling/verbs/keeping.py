@@ -150,8 +150,8 @@ def write_report_page(
     form: Any = "html",
     verbose: bool = False,
 ) -> int:
-    """Write the page; without options, as after a run: only where it shows something else, and the
-    answers are printed, all that is known of them where `verbose`."""
+    """Write the page. Without options, as after a run, it is written only if its content changes,
+    and the answers are printed, in full if `verbose`."""
     from scaling.workflow.reporting import report_sweep
     from scaling.workflow.stored import open_results
 
@@ -181,7 +181,7 @@ def write_report_page(
 
 
 def _say_answers(fitted: Fit, answers: Sequence[Allocation]) -> str:
-    """The answer, how sure, how far, and the failed checks."""
+    """Print the answer, how sure it is, its distance from the data, and the failed checks."""
     from scaling.terminal.brief import (
         format_answer_briefly,
         format_fit_briefly,
@@ -233,7 +233,7 @@ def write_table_report(
 
     Args:
         table: The file or folder.
-        root: Where reports/ lies.
+        root: Folder that contains reports/.
         options: Family, filters and backtest.
         reading: How the table is read.
         form: html or md.

@@ -1,4 +1,4 @@
-"""What the verbs that answer rest on: the fit of a folder or a table, and who names damage."""
+"""Shared parts of the verbs that answer: the fit of a folder or a table, and reports of damage."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def obtain_fit(
     compare: bool = False,
     contents: Contents | None = None,
 ) -> tuple[FilteredFit, StoredSweep | None]:
-    """The fit that the options ask of a source, and its sweep if it has one; notes are said.
+    """Fit a source by the options, and return its sweep too if it has one; prints the notes.
     `contents`: the folder's files, if they are read already."""
     from scaling.tables.rows import join_rejected
     from scaling.workflow.fits import fit_filtered
@@ -47,7 +47,7 @@ def obtain_fit(
 
 
 def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSweep | None]:
-    """The rows of a source that the filters keep."""
+    """Read the rows of a source that the filters keep."""
     from scaling.tables.filters import apply_filters
     from scaling.workflow.stored import read_runs
 
@@ -58,7 +58,7 @@ def read_kept(path: Path, options: dict[str, Any]) -> tuple[RunTable, StoredSwee
 def obtain_answerer(
     source: Path, options: dict[str, Any]
 ) -> tuple[Fit, tuple[ModelShape, ...] | None, Callable[[], bool]]:
-    """What answers: the fit, the shapes that can be built, and what names damage in the end."""
+    """The fit that answers, the shapes that can be built, and a function that reports damage."""
     from scaling.ledger.contents import holds_sweep, read_contents
 
     if not holds_sweep(source):
@@ -91,7 +91,7 @@ def list_groups(
     """Each value of a column of a table, and the options that read only its rows.
 
     Raises:
-        UsageError: The source is no table.
+        UsageError: The source is not a table.
         TableError: The table lacks the column.
     """
     from scaling.errors import UsageError
@@ -111,7 +111,7 @@ def list_groups(
 def refusal_as_json(
     fitted: Fit, key: str, as_json: bool, scale: LossScale = NATS
 ) -> Iterator[None]:
-    """Scripts get the reason on standard output too where a fit has no answer (exit 4)."""
+    """Print the reason as JSON for scripts too if a fit has no answer (exit 4)."""
     from scaling.errors import NoFitError
 
     try:
@@ -129,7 +129,7 @@ def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[
     """The unit of losses, and the options with the losses among them in nats.
 
     Raises:
-        click.UsageError: A unit of losses is asked for, and a metric in their place.
+        click.UsageError: Both a unit of losses and a metric in place of losses are asked for.
     """
     from scaling.laws.registry import rescale_name
     from scaling.workflow.stored import find_loss_scale
@@ -145,7 +145,7 @@ def settle_unit(source: Path, options: dict[str, Any]) -> tuple[LossScale, dict[
 
 @contextlib.contextmanager
 def wording(scale: LossScale) -> Iterator[None]:
-    """Refusals speak of losses in the unit of the question."""
+    """Write losses in error messages in the unit of the question."""
     from scaling.errors import NoFitError, QueryError
 
     try:
@@ -159,8 +159,8 @@ def wording(scale: LossScale) -> Iterator[None]:
 
 @contextlib.contextmanager
 def naming_units(fitted: Fit) -> Iterator[None]:
-    """A question that cannot be answered is refused with what is odd about the table's units: it
-    may be the reason."""
+    """Add doubts about the table's units to the error of a question that cannot be answered, since
+    they may be the reason."""
     from scaling.errors import QueryError
 
     try:
@@ -173,7 +173,7 @@ def naming_units(fitted: Fit) -> Iterator[None]:
 
 
 def say_damage(stored: StoredSweep | None) -> bool:
-    """Name the results that were left out because they are not what was written."""
+    """Name the results that were left out because they are damaged."""
     damaged = stored.results.damaged if stored else ()
     for damage in damaged:
         click.echo(clean_line(f"left out, damaged: {damage.path}: {damage.what}"), err=True)

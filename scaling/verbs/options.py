@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they come to."""
+"""Options that several verbs share, and their conversion."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class _PlainDigits(click.ParamType[Any]):
-    """Mixin: Python's own readers take the digits of any script, and nobody means them."""
+    """Mixin that refuses digits of other scripts, which Python's own readers accept."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         _refuse_scripts(self, value, param, ctx)
@@ -48,15 +48,15 @@ class Real(_PlainDigits, click.types.FloatParamType):
 
 
 class RealRange(_PlainDigits, click.FloatRange):
-    """A number of a range."""
+    """A number within a range."""
 
 
 class WholeRange(_PlainDigits, click.IntRange):
-    """A whole number of a range."""
+    """A whole number within a range."""
 
 
 class Amount(click.types.FloatParamType):
-    """A number as people write it: 1e21, 10^21, 70M, 300B tokens; what was understood is said."""
+    """A number as people write it: 1e21, 10^21, 70M, 300B tokens; prints how it was understood."""
 
     name = "number"
 
@@ -86,7 +86,7 @@ FLOPS, TOKENS, PARAMS = Amount("FLOP"), Amount("tokens"), Amount("parameters")
 
 
 class FiniteRange(RealRange):
-    """A range of numbers; click's own lets nan through, which is neither below nor above."""
+    """A range of numbers; click's own accepts nan, which is neither below nor above."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
@@ -133,7 +133,7 @@ def _describe_columns() -> str:
 
 
 def filter_options(function: _F) -> _F:
-    """Which rows a fit leaves out."""
+    """Add the options of filters, which leave rows out of a fit."""
     options = [
         click.option(
             "--flops-range",
@@ -187,12 +187,12 @@ _anyway_option = click.option(
 
 
 def table_options(function: _F) -> _F:
-    """How runs are read and weighed, for verbs that choose the law themselves."""
+    """Add options for reading and weighing runs, for verbs that choose the law themselves."""
     return _decorate(function, (_count_option, _delta_option, reading_options, filter_options))
 
 
 def fit_options(function: _F) -> _F:
-    """The options of every verb that fits one law and answers by it."""
+    """Add the options of every verb that fits one law and answers by it."""
     options = [
         click.option(
             "--approach",
@@ -234,7 +234,7 @@ def fit_options(function: _F) -> _F:
 
 
 def reading_options(function: _F) -> _F:
-    """How a table is read for a fit."""
+    """Add the options for reading a table to fit it."""
     return _decorate(function, (column_options, _anyway_option))
 
 
@@ -275,7 +275,7 @@ def column_options(function: _F) -> _F:
 
 
 def metric_options(function: _F) -> _F:
-    """A law of another quantity than the loss."""
+    """Add the options for a law of another quantity than the loss."""
     options = [
         click.option(
             "--metric",
@@ -302,7 +302,7 @@ def read_metric(options: dict[str, Any]) -> AskedMetric | None:
     """The metric that is asked for; None: the loss.
 
     Raises:
-        click.UsageError: Something is said of a metric, and none is asked for, or its unit is.
+        click.UsageError: Options describe a metric but none is asked for, or ask for its unit.
     """
     from scaling.tables.metrics import AskedMetric
 
@@ -322,7 +322,7 @@ def read_metric(options: dict[str, Any]) -> AskedMetric | None:
 
 
 def group_option(function: _F) -> _F:
-    """One law for each value of a column."""
+    """Add the option for one law per value of a column."""
     option = click.option(
         "--group-by",
         default=None,
@@ -333,10 +333,10 @@ def group_option(function: _F) -> _F:
 
 
 def read_how(options: dict[str, Any]) -> dict[str, Any]:
-    """How a table is read, as `workflow.read_runs` takes it.
+    """The arguments for reading a table, as `workflow.read_runs` takes them.
 
     Raises:
-        click.UsageError: An option is written in another way.
+        click.UsageError: An option is malformed.
     """
     pairs = []
     for text in options["where"]:
@@ -358,7 +358,7 @@ def read_how(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _decorate(function: _F, options: Sequence[Callable[[Any], Any]]) -> _F:
-    """The first option is listed first."""
+    """Apply the options so that the first one is listed first."""
     decorated: _F = functools.reduce(
         lambda wrapped, option: option(wrapped), reversed(options), function
     )
@@ -375,7 +375,7 @@ def make_filters(options: dict[str, Any]) -> Filters:
 
 
 def list_given(options: dict[str, Any]) -> list[str]:
-    """The words of a command line that say the same as `options`; what is not given is left out."""
+    """The words of a command line equivalent to `options`, without options that are not given."""
     return [
         word
         for name, value in options.items()
@@ -386,10 +386,10 @@ def list_given(options: dict[str, Any]) -> list[str]:
 
 
 def count_refits(options: dict[str, Any]) -> int | None:
-    """How many refits the intervals rest on; None: no intervals.
+    """Number of refits behind the intervals; None: no intervals.
 
     Raises:
-        click.UsageError: Both are asked for.
+        click.UsageError: A number of refits and no intervals are both asked for.
     """
     if not options["no_bootstrap"]:
         return int(options["bootstrap"])
@@ -399,7 +399,7 @@ def count_refits(options: dict[str, Any]) -> int | None:
 
 
 def make_fit_options(options: dict[str, Any]) -> FitOptions:
-    """How to fit, from the options of a fit."""
+    """Make the FitOptions from the options of a fit."""
     from scaling.workflow.fits import FitOptions
 
     same = ("approach", "family", "count", "huber_delta", "level", "seed")
@@ -407,10 +407,10 @@ def make_fit_options(options: dict[str, Any]) -> FitOptions:
 
 
 def read_columns(text: str) -> dict[str, str]:
-    """`N=params,D=tokens` as a mapping.
+    """Read `N=params,D=tokens` as a mapping.
 
     Raises:
-        click.UsageError: It is written otherwise, or names a column twice.
+        click.UsageError: The text has another form, or names a column twice.
     """
     pairs = split_mapping(text)
     if not all("=" in pair for pair in pairs):

@@ -1,4 +1,4 @@
-"""What a verb writes: JSON for machines."""
+"""Output of a verb for machines: JSON."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 
 
 def dump_json(value: Any) -> str:
-    """JSON as every verb writes it; never NaN or Infinity."""
+    """Write JSON as every verb does, without NaN or Infinity."""
     return json.dumps(value, indent=2, allow_nan=False)

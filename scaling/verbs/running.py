@@ -1,4 +1,4 @@
-"""Verbs that spend: run, plan."""
+"""Verbs about computing a sweep: run, plan."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
 
 
 def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
-    """Every sweep that the file makes; the gravest of their exit codes."""
+    """Run every sweep that the file makes; returns the gravest of their exit codes."""
     from scaling.workflow.preparing import list_sweeps
 
     ended = []
@@ -120,7 +120,7 @@ def _run_one(
     validate: bool,
     verbose: bool,
 ) -> int:
-    """Plan, train, fit and report one of the file's sweeps; the exit code of that."""
+    """Plan, train, fit and report one of the file's sweeps; returns the exit code."""
     from scaling.ledger.locking import refuse_driven
     from scaling.workflow.preparing import prepare_sweep
     from scaling.workflow.training import open_ledger, train_sweep
@@ -271,7 +271,7 @@ def plan(
 
 
 def _measure_here(sweep: Sweep, root: Path) -> Throughput | None:
-    """The throughput of this machine, and what was measured for it said."""
+    """The throughput of this machine; prints what was measured for it."""
     from scaling.workflow.timing import obtain_throughput, settle_plan
 
     precision = settle_plan(sweep, root=root)

@@ -1,4 +1,4 @@
-"""The verb that lets a trained model go on with a text: sample."""
+"""The verb that lets a trained model continue a text: sample."""
 
 from __future__ import annotations
 
@@ -47,8 +47,7 @@ def sample(
     scaling sample results/quickstart --prompt "def " --tokens 60
     scaling sample results/quickstart --run 0123 --prompt "import " --top 10 --json
 
-    What a trained model makes of a text: it goes on with the prompt, token by token. The same
-    command prints the same text.
+    Let a trained model continue a prompt, token by token. The same command prints the same text.
     """
     from scaling.workflow.sampling import open_sampler
 

@@ -119,7 +119,7 @@ def init(
 
 @contextlib.contextmanager
 def _making(folder: Path) -> Iterator[None]:
-    """Make a folder that is there while the block works, and stays if it succeeds."""
+    """Make a folder for the block; it is removed again unless the block succeeds."""
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -131,7 +131,7 @@ def _making(folder: Path) -> Iterator[None]:
 
 
 def _find_problems(wish: Wish, minutes: float | None) -> list[str]:
-    """What is wrong with the name and the numbers, before any text is read."""
+    """Problems with the name and the numbers, before any text is read."""
     from scaling.sweep.draft import draft_sweep, list_problems
     from scaling.sweep.reading import parse_sweep
 
@@ -157,7 +157,7 @@ def _ask(
     *,
     unsaid: bool,
 ) -> tuple[str, tuple[str, ...], float | None, float | None]:
-    """What was not said, asked on standard error; `unsaid`: the compute is among it."""
+    """Ask for missing settings on standard error; `unsaid`: the compute is missing too."""
     if not text:
         said = click.prompt("Which text (files or a folder)", default=_STDLIB, err=True)
         text = () if said == _STDLIB else (said,)
@@ -173,7 +173,7 @@ def _ask(
 
 
 def _find_paths(text: tuple[str, ...], folder: Path, problems: list[str]) -> tuple[str, ...]:
-    """Paths as a file in `folder` names them; those at which there is nothing are problems."""
+    """Paths relative to `folder`; those at which there is nothing become problems."""
     found = []
     for one in text:
         if one == _STDLIB:

@@ -1,7 +1,7 @@
-"""Standard streams that cannot end the work: a full disk behind `>`, a reader that left, a letter
-that the encoding lacks, a stream that was closed before we began.
+"""Standard streams whose errors cannot end the work: a full disk behind `>`, a reader that left, a
+character that the encoding lacks, a stream that was closed before we began.
 
-What cannot be written is lost, and said in the end where it was an answer.
+Output that cannot be written is lost; if it was an answer, this is reported at the end.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TextIO
 
 
 class LastingStream(io.TextIOWrapper):
-    """A stream that goes to nowhere from its first failure on, and remembers it."""
+    """A stream that discards output from its first failure on, and remembers it."""
 
     fault: OSError | None = None
 
@@ -43,8 +43,8 @@ class LastingStream(io.TextIOWrapper):
 def settle_streams() -> None:
     """Replace the process's standard streams by lasting ones.
 
-    A closed one is opened to nowhere: the next file that is opened would get its number, and what
-    is said would be written into it.
+    A closed stream is opened to nowhere: otherwise the next opened file would get its number, and
+    output would be written into it.
     """
     for number in range(3):
         try:
@@ -59,7 +59,8 @@ def settle_streams() -> None:
 
 
 def find_lost_answer() -> OSError | None:
-    """Why not all of the answer could be written; None if it was, or if its reader left."""
+    """The error that kept part of the answer from being written; None without one, or if the reader
+    left."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stdout.flush()
     fault = getattr(sys.stdout, "fault", None)

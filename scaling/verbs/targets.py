@@ -1,4 +1,4 @@
-"""Options by which `plan` is asked about machines that are not here, and what they come to."""
+"""Options of `plan` for machines that are not here, and their conversion."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_DEVICES = 1_000_000
 
 
 def target_options(function: _F) -> _F:
-    """Which machines, how many, how fast."""
+    """Add the options for machines: which, how many, how fast."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -63,14 +63,14 @@ def read_target(
     mfu: float | None,
     here: tuple[str, ...],
 ) -> Target | None:
-    """The machines that are asked about; None: this one.
+    """The machines that the options describe; None: this one.
 
     Args:
         target, peak_flops, devices, mfu: The options.
-        here: Options that were given and speak of this machine.
+        here: Given options that concern this machine.
 
     Raises:
-        click.UsageError: What is given does not go together.
+        click.UsageError: The options contradict each other.
         QueryError: The device is unknown.
     """
     from scaling.allocation.datasheets import find_device

@@ -62,9 +62,9 @@ def logs(results: Path, run_id: str | None, follow: bool) -> None:
     scaling logs results/quickstart
     scaling logs results/quickstart 0123 --follow
 
-    What the newest attempt of a run has said: its log, its training curve, and how it ended, with
-    the traceback of a failure. Without a run_id, the run that wrote last; the beginning of a run_id
-    is enough ("scaling status -v" lists them).
+    Show the newest attempt of a run: its log, its training curve, and how it ended, with the
+    traceback of a failure. Without a run_id, the run that wrote last; the beginning of a run_id is
+    enough ("scaling status -v" lists them).
     """
     from scaling.units import clean_line
     from scaling.words.runs import name_run
@@ -84,7 +84,7 @@ def cancel(results: Path, run_id: str | None) -> None:
     scaling cancel results/quickstart
     scaling cancel results/quickstart 0123456789abcdef
 
-    End a sweep, or one run of it, in order: what runs writes a checkpoint and stops within
+    End a sweep, or one run of it, in order: running attempts write a checkpoint and stop within
     seconds, finished runs stay. Works by files alone, so from any shell or node. The same
     "scaling run" continues a sweep; "scaling retry" takes a cancelled run up again.
     """

@@ -115,8 +115,7 @@ def _describe_recipe(stored: StoredSweep) -> Trained:
 
 
 def _name_cells(stored: StoredSweep) -> str:
-    """A text that is equal for sweeps that differ only in the recipe, or in keys that train
-    nothing."""
+    """A text equal for sweeps that differ only in the recipe, or in keys that train nothing."""
     spec = stored.spec
     kept = spec.model_dump(include={"model", "grid", "extra_cells", "schedule", "seeds"})
     return json.dumps([stored.facts.digest, kept], sort_keys=True)

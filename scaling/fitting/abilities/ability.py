@@ -56,7 +56,7 @@ class ScoredCell:
     high: int
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -149,7 +149,7 @@ class Ability:
         return "metric" if self.progress >= EARLY else "both"
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "sharp": self.names.sharp,
             "smooth": self.names.smooth,

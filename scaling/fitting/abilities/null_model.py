@@ -45,7 +45,7 @@ class NullCell:
     chance: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -75,7 +75,7 @@ class NullComparison:
     cells: tuple[NullCell, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "agreement": self.agreement,
             "difference": self.difference,

@@ -37,7 +37,7 @@ class Onset:
     above: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "variable": self.variable,
             "held": self.held,

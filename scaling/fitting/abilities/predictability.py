@@ -78,7 +78,7 @@ class Criterion:
     reason: str
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "code": self.code,
             "passed": self.passed,
@@ -105,7 +105,7 @@ class Predictability:
         return tuple(one for one in self.criteria if one.passed is not True)
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "passed": self.passed,
             "criteria": [one.to_contract() for one in self.criteria],

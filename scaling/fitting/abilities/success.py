@@ -74,7 +74,7 @@ class CellCount:
         return WANTED_SEEDS if self.in_transition else OTHER_SEEDS
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -145,7 +145,7 @@ class SuccessLaw:
         return np.asarray(np.exp(-np.logaddexp(0.0, -min(self.slope, _STEEP) * beyond)))
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "threshold": self.threshold,
             "variables": self.variables,

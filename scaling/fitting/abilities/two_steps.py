@@ -84,7 +84,7 @@ class Outcome:
         return self.interval.low <= self.measured <= self.interval.high
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -124,7 +124,7 @@ class TwoSteps:
         return float(np.mean([abs(one.error) for one in self.outcomes]))
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "law": {"equation": self.equation, "params": self.letters},
             "logistics": [

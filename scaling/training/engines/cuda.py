@@ -126,8 +126,7 @@ def earns_compilation(run: RunSpec, peak: float) -> bool:
 
 
 def _capture(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Capture `run` as one launch. Source: torch.cuda.graph's recipe (side stream, then
-    capture)."""
+    """Capture `run` as one launch. Source: torch.cuda.graph (side stream, then capture)."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
