@@ -1,4 +1,4 @@
-"""What the statistics of abilities are worth, in simulated worlds whose truth is known.
+"""Accuracy of the statistics of abilities, in simulated worlds whose truth is known.
 
     python benchmarks/abilities.py midpoint [--worlds 200]    intervals of N½ and of the slope
     python benchmarks/abilities.py links [--worlds 20]        forecasts of the two largest sizes

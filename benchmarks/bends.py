@@ -52,7 +52,8 @@ _AT_ONCE = 64  # windows per evaluation batch
 
 
 def find_match(windows: IntArray) -> IntArray:
-    """How much of the text before a predicted byte, and with it, stood in its window before.
+    """Length of the longest n-gram ending in each predicted byte that occurred in its window
+    before.
 
     Args:
         windows: Bytes, shape (b, t + 1).

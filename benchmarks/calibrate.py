@@ -52,10 +52,10 @@ _NAMES += ("clip_norm", "init_scale")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """One run, and what is looked at of it.
+    """One run and its measurements.
 
     Attributes:
-        run: What was trained.
+        run: The run.
         measured: Its result.
         clipped: Share of the steps after warmup whose gradient was clipped.
         seconds: CPU time.
@@ -70,12 +70,12 @@ class Trained:
 
     @property
     def loss(self) -> float:
-        """Held-out loss [nats/token]; NaN where the run diverged."""
+        """Held-out loss [nats/token]; NaN if the run diverged."""
         return math.nan if self.measured.loss is None else self.measured.loss
 
 
 def prepare(text: Sequence[str], tokenizer: str = "bytes") -> PreparedCorpus:
-    """The corpus of these files and folders; of none, the standard library's."""
+    """Prepare the corpus of these files and folders; without any, the standard library's."""
     source = "text" if text else "python-stdlib"
     paths = [str(Path(path).resolve()) for path in text]
     return prepare_corpus(source, tokenizer=tokenizer, paths=paths, base=Path("/"), cache=CACHE)
@@ -92,7 +92,7 @@ def train(
     keep_weights: bool = False,
     horizon: float | None = None,
 ) -> Trained:
-    """Train one model at one budget; what `asked` leaves open is decided by the rules, for D or for
+    """Train one model at one budget; the rules decide what `asked` leaves open, for D or for
     another horizon."""
     from scaling.training.trainer import train_run
 

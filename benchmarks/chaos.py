@@ -2,7 +2,7 @@
 
     python benchmarks/chaos.py                                  every victim, 20 strikes each
     python benchmarks/chaos.py --victims gcs raylet --kills 5   some of it
-    python benchmarks/chaos.py --victims own --kills 100        somebody's own trainer
+    python benchmarks/chaos.py --victims own --kills 100        a user's own trainer
     python benchmarks/chaos.py --race                           four drivers, no lock, 500 runs
     python benchmarks/chaos.py --locked                         50 drivers that come second
     python benchmarks/chaos.py --limits                         20 hung runs, 20 past their time
@@ -189,12 +189,12 @@ class Sweep:
         return process
 
     def note_sessions(self, process: subprocess.Popen[str]) -> None:
-        """Of the driver and the undertaker, which lead sessions of their own."""
+        """Note the sessions of the driver and the undertaker, which each lead one."""
         with contextlib.suppress(psutil.Error):
             self.sessions |= {child.pid for child in psutil.Process(process.pid).children()}
 
     def family(self) -> Iterator[psutil.Process]:
-        """By session: Ray's agents overwrite their environment."""
+        """The sweep's processes, found by session, as Ray's agents overwrite their environment."""
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
                 alive = process.status() != psutil.STATUS_ZOMBIE
@@ -266,7 +266,7 @@ class RealSweep(Sweep):
         return found
 
     def count_behind(self, under_way: dict[Path, int]) -> int:
-        """Attempts that left neither a result nor a checkpoint of where they stood."""
+        """Number of attempts that left neither a result nor a checkpoint of their last state."""
         tokens_per_step = {
             cell.run.run_id: cell.run.tokens // cell.run.recipe.steps for cell in self.list_cells()
         }
@@ -282,7 +282,7 @@ class RealSweep(Sweep):
 
 
 class OwnSweep(Sweep):
-    """A sweep of somebody's own trainer, which is a command."""
+    """A sweep of a user's own trainer, which is a command."""
 
     name = "own"
 
@@ -304,7 +304,7 @@ class OwnSweep(Sweep):
         return 1 + total / 1e6
 
     def trainers(self) -> list[psutil.Process]:
-        """They and their daemons have sessions of their own, and a mark."""
+        """The trainers and their daemons, which have their own sessions and a mark."""
         return list_marked(name_mark(self.folder / "results" / self.name))
 
     def family(self) -> Iterator[psutil.Process]:
@@ -316,7 +316,7 @@ class OwnSweep(Sweep):
 
 
 def strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> str:
-    """One blow; what it struck, empty where its victim is not there (yet)."""
+    """Strike once; returns what was struck, empty if its victim does not exist (yet)."""
     if isinstance(sweep, OwnSweep):
         victim = random.choice(OF_OWN)
         if victim == "trainer":
@@ -362,7 +362,7 @@ def torment(victim: str, kills: int, folder: Path) -> Tally:
 
 
 def send_signals(victim: str, kills: int, folder: Path) -> Tally:
-    """Strikes by SIGINT and SIGTERM: every other one between the start of Python and training."""
+    """Strike by SIGINT and SIGTERM, every other time between the start of Python and training."""
     sweep, tally = RealSweep(folder), Tally()
     signum = signal.SIGTERM if victim == "sigterm" else signal.SIGINT
     while tally.kills < kills:
@@ -434,7 +434,7 @@ def _finish(sweep: Sweep, tally: Tally) -> None:
 def _strike_until_ended(
     victim: str, kills: int, process: subprocess.Popen[str], sweep: Sweep, tally: Tally
 ) -> bool:
-    """Workers are struck as often as there is time, everything else once; False: not at all."""
+    """Strike workers as often as there is time, other victims once; False if never."""
     hit = ""
     struck = time.monotonic()
     while tally.kills < kills and process.poll() is None:
@@ -496,8 +496,8 @@ def wait_while(condition: Callable[[], bool], seconds: float) -> None:
 
 
 def race(folder: Path, without: str) -> None:
-    """Four drivers on one sweep, on a file system without locks: each run counts once. Where terms
-    are off too, no driver gives way to another, and all of them train every run."""
+    """Run four drivers on one sweep, on a file system without locks: each run counts once. If terms
+    are off too, no driver yields to another, and all of them train every run."""
     folder.mkdir()
     make_corpus(folder)
     words = [str(TESTS / "drive.py"), str(folder), str(RACE_RUNS), "inline", "4"]
@@ -529,7 +529,7 @@ def race(folder: Path, without: str) -> None:
 
 
 def come_second(folder: Path, times: int) -> None:
-    """`scaling run` on a sweep that is driven: exit 6, naming process and host."""
+    """Call `scaling run` on a sweep with a driver: exit 6, naming process and host."""
     sweep_file = folder / "struck.yaml"
     sweep_file.write_text(SWEEP)
     words = [sys.executable, "-m", "scaling", "run", str(sweep_file), "--root", str(folder)]
@@ -605,7 +605,7 @@ class Timed(RayExecutor):
 
 
 def outlast(folder: Path, times: int) -> None:
-    """Workers that hang in a step, under a limit of silence and under one of wall-clock time."""
+    """Run workers that hang in a step, under a stall limit and under one of wall-clock time."""
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS)])  # for workers
     patient = dataclasses.replace(SETTINGS, crashes_in_a_row=10**6)
     for what, settings in (
@@ -628,7 +628,7 @@ def outlast(folder: Path, times: int) -> None:
 
 
 def cut_power(folder: Path, times: int) -> None:
-    """A node in a network namespace of its own: its cable is pulled, then all of it is killed."""
+    """Cut off a node in its own network namespace, then kill all of its processes."""
     if reason := power_cut.why_not():
         sys.exit(f"no power can be cut: {reason}")
     seconds, wrong = [], 0

@@ -69,13 +69,13 @@ def find_place(tokens: FloatArray) -> FloatArray:
 
 
 def find_measured(world: str, params: FloatArray, tokens: FloatArray) -> FloatArray:
-    """What the runs' own recipe reaches, without noise [nats/token]."""
+    """Loss of the runs' own recipe, without noise [nats/token]."""
     loss = find_loss(world, params, tokens)
     return loss * (1.0 + PENALTY * find_place(tokens) ** 2 * (world in ("rate", "bracket")))
 
 
 def find_loss(world: str, params: FloatArray, tokens: FloatArray) -> FloatArray:
-    """What the best recipe reaches [nats/token]."""
+    """Loss of the best recipe [nats/token]."""
     if world == "count":
         return CHINCHILLA.loss(TRUTH, count_otherwise(params), tokens)
     if world != "drift":
@@ -116,7 +116,7 @@ def try_rates(table: RunTable, world: str, seed: int) -> tuple[Bracket, ...]:
 
 
 def judge(world: str, family: str | None, seed: int) -> list[list[tuple[bool, float]]]:
-    """Of each kind of interval, whether loss and N* are covered, and the interval's log width."""
+    """For each kind of interval, whether it covers loss and N*, and its log width."""
     table, loss, params = simulate(world, seed)
     fit_again = partial(
         fit_runs,

@@ -1,4 +1,4 @@
-"""What a dry run promises against what the runs then deliver: expected over delivered half-width.
+"""Expected intervals of a dry run against those of the finished runs: ratio of their half-widths.
 
     python benchmarks/expectation.py [--results results/code …] [--worlds 3] [--draws 10]
 

@@ -118,7 +118,7 @@ def judge(fit: Fit, test: RunTable) -> dict[str, float]:
 
 
 def list_rates(table: RunTable) -> list[float]:
-    """ln of the rates by which Chinchilla's law misses on a table, where it misses at all."""
+    """ln of the rates by which Chinchilla's law misses on a table, if it misses at all."""
     found = [forecast(table, quantile, "chinchilla", 2) for quantile in QUANTILES]
     return [np.log(one["rate"]) for one in found if one and one["rate"] > LEAST_RATE]
 

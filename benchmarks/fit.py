@@ -124,7 +124,7 @@ def measure(work: Callable[[], object], *, repeats: int) -> float:
 
 
 def objective(theta: FloatArray, columns: FloatArray) -> float:
-    """The notebook's: sum of Huber losses of log residuals, theta = (ln A, ln B, ln E, α, β)."""
+    """The notebook's objective: Huber losses of log residuals, theta = (ln A, ln B, ln E, α, β)."""
     log_n, log_d, log_loss = columns
     terms = np.stack(
         (theta[0] - theta[3] * log_n, theta[1] - theta[4] * log_d, np.full_like(log_n, theta[2]))

@@ -69,8 +69,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misses:
-    """What a rule of weighting needs of a case: each member's held-out score (inf: none) and its
-    ln forecast − ln measured of every test run, shape (members, k); NaN where it takes no part."""
+    """Data of a case for a rule of weighting: each member's held-out score (inf: none) and its
+    ln forecast − ln measured of every test run, shape (members, k); NaN if it takes no part."""
 
     case: Case
     score: FloatArray
@@ -114,7 +114,7 @@ def read_folder(folder: Path) -> Iterator[Case]:
 
 
 def judge_case(case: Case, name: str, draws: int) -> dict[str, float] | None:
-    """Forecasts of a case by the default or by one member; None where there are none."""
+    """Forecasts of a case by the default or by one member; None if there are none."""
     table, family = case.fitted, None
     if name != DEFAULT:
         member = next(one for one in ENSEMBLE.members if one.name == name)

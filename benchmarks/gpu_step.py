@@ -1,4 +1,4 @@
-"""How fast a step of the GPU's engine is, from tiny shapes to more than 100M parameters.
+"""Speed of a step of the GPU's engine, from tiny shapes to more than 100M parameters.
 
     python benchmarks/train_step.py --device cuda
     python benchmarks/train_step.py --device cpu --shapes g1 --rounds 1    # the same code, tried

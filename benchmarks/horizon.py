@@ -1,4 +1,4 @@
-"""What a trunk costs: one recipe for every horizon of a model, against a recipe for each.
+"""Cost of a trunk in loss: one recipe for every horizon of a model, against a recipe for each.
 
     python benchmarks/horizon.py [--seeds 8] [--params 1e4] [--ratios 0.1667 6]
 

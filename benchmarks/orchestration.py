@@ -1,4 +1,4 @@
-"""What orchestration costs, with a trainer that only writes its curve, against Ray itself and Tune.
+"""Cost of orchestration, with a trainer that only writes its curve, against Ray itself and Tune.
 
     python benchmarks/orchestration.py                    the whole table; about six minutes
     python benchmarks/orchestration.py driver 10000       one part of it, at another size
@@ -57,7 +57,7 @@ TABLE = (
 
 
 class Stopwatch:
-    """When the executor was up, and when runs ended; CPU that was spent inside it."""
+    """Records when the executor was up and when runs ended, and the CPU time spent inside it."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor, self.started, self.cpu = executor, 0.0, 0.0
@@ -145,7 +145,7 @@ def measure_busy(count: int) -> dict[str, float]:
 
 
 def train_timed(run: RunSpec, **arguments: Any) -> Measurement:
-    """The synthetic trainer, with the time that it really took."""
+    """Run the synthetic trainer, with the time that it really took."""
     begun = time.monotonic()
     measured = train_run(run, **arguments)
     return dataclasses.replace(measured, seconds=time.monotonic() - begun)

@@ -41,7 +41,7 @@ DESIGNS = {"5x5": (5, 5), "5x7": (5, 7), "3x5": (3, 5)}  # 3x5: too few cells to
 
 
 def cluster_apart(first: RunTable, second: RunTable) -> IntArray:
-    """What was done before: no cluster in common."""
+    """Cluster the tables separately, as was done before, without a common cluster."""
     own = list_clusters(first)
     return np.concatenate((own, list_clusters(second) + own.max() + 1))
 
@@ -71,11 +71,11 @@ def find_truth(law: FloatArray) -> float:
 
 
 def judge(tables: list[RunTable], bootstrap: int) -> list[list[float]]:
-    """Of `apart` and `together`: the interval of m, and whether one pair of exponents is shared."""
+    """For `apart` and `together`: the interval of m, and whether the exponents are shared."""
     known: dict[bytes, ParametricFit] = {}
 
     def fit_once(table: RunTable, law: LawFamily, **options: Any) -> ParametricFit:
-        """Both ways have the same point fits."""
+        """Reuse point fits, which are the same both ways."""
         key = law.name.encode() + table.loss.tobytes()
         if key not in known:
             known[key] = fit_parametric(table, law, **options)

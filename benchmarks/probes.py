@@ -1,4 +1,4 @@
-"""What the probes of a sweep cost beside its runs: processor seconds of each, on one run.
+"""Cost of a sweep's probes relative to its runs: processor seconds of each, on one run.
 
     OMP_NUM_THREADS=1 python benchmarks/probes.py sweeps/rnn-vs-transformer.yaml --cell 0.5
 

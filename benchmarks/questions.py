@@ -1,4 +1,4 @@
-"""What answers to questions rest on: coverage of the compute that a loss takes, and R of repeats.
+"""Basis of answers to questions: coverage of the compute for a loss, and R of repeated tokens.
 
     python benchmarks/questions.py --sweeps 100
     python benchmarks/questions.py --tables ../shared/data
@@ -39,7 +39,7 @@ HUBER = 1e-3
 
 
 def measure_coverage(sweeps: int, delta: float) -> None:
-    """How often the interval of C, N and the loss holds the truth, nominal .90."""
+    """Measure how often the interval of C, N and the loss holds the truth, nominal .90."""
     flops = np.repeat(np.geomspace(1e19, 1e22, 7), 7)
     centre, _ = find_frontier(CHINCHILLA, LAW, flops=flops, cost=SIX_ND)
     params = centre * np.tile(np.geomspace(0.25, 4, 7), 7)
@@ -90,14 +90,14 @@ def measure_coverage(sweeps: int, delta: float) -> None:
 
 
 def _holds(interval: Interval | None, truth: float | None) -> float:
-    """1 or 0; nan where there is none, for the number is what was asked by."""
+    """1 or 0; nan without an interval, if the number itself was the condition asked for."""
     if interval is None or truth is None:
         return math.nan
     return float(interval.low <= truth <= interval.high)
 
 
 def fit_worth(tables: Path) -> None:
-    """R of D' alone, over all runs and those of at most four epochs."""
+    """Fit R of D' alone, over all runs and those of at most four epochs."""
     with (tables / "datablations_182.csv").open() as file:
         rows = [
             [float(row[name]) for name in ("N", "D", "U", "loss")] for row in csv.DictReader(file)

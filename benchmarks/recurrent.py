@@ -25,7 +25,7 @@ VOCABULARY = 256
 
 
 class PlainNetwork(nn.Module):
-    """A recurrent language model as first written."""
+    """A plain recurrent language model, as in a first script."""
 
     def __init__(self, kind: type[nn.RNNBase], width: int) -> None:
         super().__init__()

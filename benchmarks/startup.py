@@ -1,4 +1,4 @@
-"""How long whole processes take: the shell's wait for an answer.
+"""Duration of whole processes: the shell's wait for an answer.
 
     python benchmarks/startup.py [--repeats 11]
 

@@ -1,4 +1,4 @@
-"""What the benchmarks of a training step share: a plain model, a run, a clocked loop."""
+"""Parts shared by the benchmarks of a training step: a plain model, a run, a timed loop."""
 
 import math
 import statistics
@@ -17,7 +17,7 @@ from scaling.training.engines.protocol import Engine
 
 
 class PlainGPT(nn.Module):
-    """A GPT as first written."""
+    """A plain GPT, as in a first script."""
 
     def __init__(self, shape: ModelShape) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class PlainBlock(nn.Module):
 def make_plain_step(
     shape: ModelShape, device: str, *, autocast: bool = False
 ) -> Callable[[np.ndarray], None]:
-    """A training step of PlainGPT; see `make_module_step`."""
+    """Make a training step of PlainGPT with `make_module_step`."""
     return make_module_step(PlainGPT(shape).to(device), device, autocast=autocast)
 
 
@@ -88,7 +88,7 @@ def make_module_step(
 
 
 def make_engine_step(engine: Engine) -> Callable[[np.ndarray], None]:
-    """A training step of ours."""
+    """Make a training step of this package's engine."""
 
     def step(tokens: np.ndarray) -> None:
         engine.add_gradient(tokens, 1.0)

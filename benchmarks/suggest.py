@@ -232,13 +232,13 @@ def believe(pool: Pool, chosen: list[int], laws: FloatArray, weights: FloatArray
 
 
 def gain_information(pool: Pool, belief: Belief, left: IntArray) -> FloatArray:
-    """ln det grows by ln(1 + leverage)."""
+    """Gain in ln det of the information, ln(1 + leverage)."""
     slopes, covariance = belief.slopes[0, left], belief.covariance[0]
     return np.log1p(np.einsum("kp,pq,kq->k", slopes, covariance, slopes) / SIGMA**2)
 
 
 def gain_variance(pool: Pool, belief: Belief, left: IntArray) -> FloatArray:
-    """Forecast variance that a run takes away, summed over targets and laws."""
+    """Reduction of the forecast variance by a run, summed over targets and laws."""
     total = np.zeros(left.size)
     for weight, slopes, covariance in zip(
         belief.weights, belief.slopes, belief.covariance, strict=True
