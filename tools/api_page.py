@@ -121,7 +121,7 @@ def _write_section(heading: str, text: str) -> Iterator[str]:
 
 
 def _write_signature(name: str, thing: Any) -> str:
-    """One parameter a line; defaults that are long values are left out."""
+    """Write a signature with one parameter a line, without defaults that are long values."""
     signature = inspect.signature(thing)
     lines, named = [], False
     for one in signature.parameters.values():
@@ -140,8 +140,8 @@ def _write_signature(name: str, thing: Any) -> str:
 
 
 def _list_members(owner: type) -> list[str]:
-    """Public properties and methods that have a docstring: a line each, or all that it says where
-    there are arguments."""
+    """List public properties and methods that have a docstring: a line each, or the whole docstring
+    if there are arguments."""
     rows, parts = [], []
     for name, member in vars(owner).items():
         function = member.fget if isinstance(member, property) else member

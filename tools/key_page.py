@@ -70,7 +70,7 @@ def _section(
 
 
 def _without_null(field: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A section that may be left out, as if it might not."""
+    """The schema of an optional section without the null alternative."""
     arms = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
     return arms[0] if len(arms) == 1 and "$ref" in arms[0] else field
 
@@ -126,7 +126,7 @@ def _show_values(field: Mapping[str, Any]) -> str:
 
 
 def _is_looser(name: str, field: Mapping[str, Any]) -> bool:
-    """Whether another bound of the same side says more."""
+    """Return whether another bound on the same side is tighter."""
     upper = {key: field[key] for key in ("le", "maximum", "lt", "exclusiveMaximum") if key in field}
     lower = {key: field[key] for key in ("ge", "minimum", "gt", "exclusiveMinimum") if key in field}
     if name in upper:

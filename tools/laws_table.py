@@ -14,7 +14,7 @@ STAR = r"\*"
 
 
 def write_laws_table() -> str:
-    """One row a law: its name on the command line, its formula, its origin."""
+    """Write one row per law: its name on the command line, its formula, its origin."""
     rows = [
         f"| `{name}` | {_write(family.equation, '·')} | {_write(family.words.origin, STAR)} |"
         for name, family in FAMILIES.items()
@@ -23,7 +23,7 @@ def write_laws_table() -> str:
 
 
 def _write(text: str, star: str) -> str:
-    """Greek letters, and no star that Markdown would take for emphasis."""
+    """Write Greek letters, and no star that Markdown would take for emphasis."""
     return spell_letter(text).replace("*", star)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 
 
 def escape(text: str) -> str:
-    """The text with what Markdown would take for markup, or for a cell's end, escaped; code stays
-    as it is."""
+    """Escape what Markdown would take for markup, or for the end of a cell; code stays as it is."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(
         part if part.startswith("`") else re.sub(r"([<|*])", r"\\\1", part) for part in parts
@@ -16,6 +15,6 @@ def escape(text: str) -> str:
 
 
 def tabulate(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; cells are Markdown already."""
+    """Write a table; cells are Markdown already."""
     lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(row) + " |\n" for row in lines)

@@ -1,4 +1,4 @@
-"""docs/tables.md: what can be read and how it is understood, written from the readers.
+"""docs/tables.md: which tables can be read and how they are understood, written from the readers.
 
 python -m tools.tables_page > docs/tables.md
 """
