@@ -1,0 +1,297 @@
+"""What k examples are worth: the loss beyond knowing the source, a power of k, at every N and D.
+
+    regret(k) = e + a · k^−c           of each run, by least squares of its logarithm (Huber's)
+    c = c_0 + c_N ln N + c_D ln D      and ln a alike, over the runs that infer, by least squares
+
+e is what no number of examples takes away. The best predictor has a law of its own, its control: of
+chains with s states its regret tends to s(s−1) / 2k, so that c tends to 1. Intervals of a cell are
+Student's over its seeds, those of slopes and forecasts of least squares over runs. The largest N is
+forecast from the smaller ones. Source of the form: Arora, Jurafsky, Potts, Goodman 2024,
+arXiv:2410.16531 (their eq. 1, a power law in shots).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from scaling.errors import ScalingError
+from scaling.fitting.few_shot.runs import ShotRun
+from scaling.fitting.fitted import Interval
+from scaling.fitting.one_variable import CurveLaw, fit_curve
+from scaling.sweep.probes import ProbeCurve
+from scaling.units import FloatArray
+
+LEVEL = 0.9
+FEWEST_POINTS = 6  # of a curve: twice the coefficients
+FEWEST_SIZES = 3  # that infer, for a slope that a third can contradict
+# Of a curve's first point: one that falls by less has no power of k to speak of.
+LEAST_FALL = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShotCell:
+    """The law of one (N, D): means over its seeds (a geometric), and Student's interval of c.
+
+    Attributes:
+        params, tokens, runs: N, D and seeds.
+        fitted: Runs whose curve falls far enough to have a law.
+        inferring: Runs that infer.
+        excess: Loss beyond the best predictor's [nats/token].
+        floor, scale, exponent: e, a [nats/token] and c; None: no run has a law.
+        interval: Of c; None: of fewer than two.
+        bound_exponent: c of the best predictor.
+    """
+
+    params: float
+    tokens: float
+    runs: int
+    fitted: int
+    inferring: int
+    excess: float | None
+    floor: float | None
+    scale: float | None
+    exponent: float | None
+    interval: Interval | None
+    bound_exponent: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "runs": self.runs,
+            "fitted": self.fitted,
+            "inferring": self.inferring,
+            "excess": self.excess,
+            "law": None
+            if self.exponent is None
+            else {"e": self.floor, "a": self.scale, "c": self.exponent},
+            "c_interval": None if self.interval is None else self.interval.to_contract(),
+            "c_of_best_predictor": self.bound_exponent,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShotForecast:
+    """c or ln a of the largest N at one D: forecast, and measured over its seeds."""
+
+    params: float
+    tokens: float
+    runs: int
+    forecast: float
+    interval: Interval
+    measured: float
+
+    @property
+    def inside(self) -> bool:
+        return self.interval.low <= self.measured <= self.interval.high
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "runs": self.runs,
+            "forecast": self.forecast,
+            "interval": self.interval.to_contract(),
+            "measured": self.measured,
+            "inside": self.inside,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trend:
+    """How c or ln a moves with ln N and ln D among runs that infer.
+
+    Attributes:
+        quantity: `c` or `ln a`.
+        slopes: By variable (N, D), with its interval; none where it does not vary or nothing can
+            be said.
+        runs: How many it rests on.
+        reason: Why there are no slopes; empty if there are.
+        forecasts: Of the largest N from the smaller ones.
+        refused: Why there are none.
+    """
+
+    quantity: str
+    slopes: dict[str, tuple[float, Interval]]
+    runs: int
+    reason: str
+    forecasts: tuple[ShotForecast, ...]
+    refused: str
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "quantity": self.quantity,
+            "slopes": {
+                name: {"value": value, "interval": interval.to_contract()}
+                for name, (value, interval) in self.slopes.items()
+            },
+            "n": self.runs,
+            "reason": self.reason,
+            "forecasts": [one.to_contract() for one in self.forecasts],
+            "refused": self.refused,
+        }
+
+
+def fit_shots(curve: ProbeCurve | None) -> CurveLaw | None:
+    """The law of one curve; None where it is too short, or does not fall far enough to have one."""
+    if curve is None:
+        return None
+    x, y = np.array(curve.x), np.array(curve.y)
+    if x.size < FEWEST_POINTS or y.min() <= 0.0 or y[-1] > (1.0 - LEAST_FALL) * y[0]:
+        return None
+    try:
+        return fit_curve([x], [y], variable="D", bootstrap=None).law  # k in the place of D
+    except ScalingError:
+        return None
+
+
+def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple[Trend, ...]]:
+    """The laws of each (N, D), ascending, and how c and ln a move."""
+    laws = [fit_shots(one.regret) for one in runs]
+    cells = []
+    for n, d in sorted({(one.params, one.tokens) for one in runs}):
+        rows = [at for at, one in enumerate(runs) if (one.params, one.tokens) == (n, d)]
+        cells.append(_describe_cell([runs[at] for at in rows], [laws[at] for at in rows]))
+    known = [
+        (one.params, one.tokens, law)
+        for one, law in zip(runs, laws, strict=True)
+        if law is not None and one.infers
+    ]
+    reads: tuple[tuple[str, Callable[[CurveLaw], float]], ...] = (
+        ("c", lambda law: law.exponent),
+        ("ln a", lambda law: math.log(law.scale[0])),
+    )
+    trends = tuple(
+        _find_trend(name, np.array([(n, d, read(law)) for n, d, law in known]).reshape(-1, 3))
+        for name, read in reads
+    )
+    return tuple(cells), trends
+
+
+def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[CurveLaw | None]) -> ShotCell:
+    known = [one for one in laws if one is not None]
+    exponents = np.array([one.exponent for one in known])
+    bounds = [law.exponent for one in runs if (law := fit_shots(one.bound)) is not None]
+    excess = [one.excess for one in runs if one.excess is not None]
+    return ShotCell(
+        params=runs[0].params,
+        tokens=runs[0].tokens,
+        runs=len(runs),
+        fitted=len(known),
+        inferring=sum(one.infers for one in runs),
+        excess=_mean(excess),
+        floor=_mean([one.floor for one in known]),
+        scale=math.exp(float(np.log([one.scale[0] for one in known]).mean())) if known else None,
+        exponent=_mean(exponents.tolist()),
+        interval=_bound_mean(exponents),
+        bound_exponent=_mean(bounds),
+    )
+
+
+def _find_trend(quantity: str, rows: FloatArray) -> Trend:
+    """Of rows (N, D, value)."""
+    sizes = np.unique(rows[:, 0])
+    if max(sizes.size, np.unique(rows[:, 1]).size) < FEWEST_SIZES:
+        reason = (
+            f"{sizes.size} sizes and {np.unique(rows[:, 1]).size} D have runs that infer and a law;"
+            f" {FEWEST_SIZES} of either are needed"
+        )
+        return Trend(
+            quantity=quantity, slopes={}, runs=len(rows), reason=reason, forecasts=(),
+            refused=reason,
+        )  # fmt: skip
+    fit = _Line(rows)
+    forecasts: tuple[ShotForecast, ...] = ()
+    refused = ""
+    below = rows[rows[:, 0] < sizes[-1]]
+    if sizes.size <= FEWEST_SIZES:
+        refused = (
+            f"{sizes.size} sizes infer; {FEWEST_SIZES + 1} are needed: {FEWEST_SIZES} to fit, one "
+            "to forecast"
+        )
+    elif _Line(below).free < 1:
+        refused = "too few runs below the largest size"
+    else:
+        forecasts = _forecast(_Line(below), rows[rows[:, 0] == sizes[-1]])
+    return Trend(
+        quantity=quantity, slopes=fit.list_slopes(), runs=len(rows),
+        reason="" if fit.free > 0 else "too few runs", forecasts=forecasts, refused=refused,
+    )  # fmt: skip
+
+
+def _forecast(line: _Line, rows: FloatArray) -> tuple[ShotForecast, ...]:
+    found = []
+    for tokens in np.unique(rows[:, 1]):
+        own = rows[rows[:, 1] == tokens]
+        said, interval = line.predict(own[0, 0], tokens, runs=len(own))
+        found.append(
+            ShotForecast(
+                params=float(own[0, 0]),
+                tokens=float(tokens),
+                runs=len(own),
+                forecast=said,
+                interval=interval,
+                measured=float(own[:, 2].mean()),
+            )
+        )
+    return tuple(found)
+
+
+class _Line:
+    """Least squares of a value on ln N and ln D, as far as they vary."""
+
+    def __init__(self, rows: FloatArray) -> None:
+        logs = np.log(rows[:, :2])
+        self.varied = [at for at in (0, 1) if np.ptp(logs[:, at]) > 0.0]
+        self.centre = logs.mean(axis=0)
+        design = self._design(logs)
+        self.beta, *_ = np.linalg.lstsq(design, rows[:, 2], rcond=None)
+        self.free = len(rows) - design.shape[1]
+        miss = rows[:, 2] - design @ self.beta
+        self.variance = float(miss @ miss) / self.free if self.free > 0 else math.nan
+        self.inverse = np.linalg.pinv(design.T @ design)
+        self.student = float(stdtrit(self.free, 0.5 + 0.5 * LEVEL)) if self.free > 0 else math.nan
+
+    def list_slopes(self) -> dict[str, tuple[float, Interval]]:
+        if self.free < 1:
+            return {}
+        found = {}
+        for at, variable in enumerate(self.varied, start=1):
+            half = self.student * math.sqrt(self.variance * self.inverse[at, at])
+            value = float(self.beta[at])
+            interval = Interval(low=value - half, high=value + half, level=LEVEL)
+            found["ND"[variable]] = (value, interval)
+        return found
+
+    def predict(self, params: float, tokens: float, *, runs: int) -> tuple[float, Interval]:
+        """The mean of so many runs."""
+        row = self._design(np.log([[params, tokens]]))[0]
+        half = self.student * math.sqrt(self.variance * (1.0 / runs + row @ self.inverse @ row))
+        said = float(row @ self.beta)
+        return said, Interval(low=said - half, high=said + half, level=LEVEL)
+
+    def _design(self, logs: FloatArray) -> FloatArray:
+        centred = (logs - self.centre)[:, self.varied]
+        return np.concatenate((np.ones((len(logs), 1)), centred), axis=1)
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _bound_mean(values: FloatArray) -> Interval | None:
+    if values.size < 2:
+        return None
+    half = float(stdtrit(values.size - 1, 0.5 + 0.5 * LEVEL)) * float(values.std(ddof=1))
+    half /= math.sqrt(values.size)
+    middle = float(values.mean())
+    return Interval(low=middle - half, high=middle + half, level=LEVEL)
