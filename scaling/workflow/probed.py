@@ -10,6 +10,7 @@ import numpy as np
 from scaling.errors import NoFitError, UsageError
 from scaling.ledger.probes import ProbeValue, read_probes
 from scaling.report.beyond import Beyond, ProbedRun, ProbedSweep
+from scaling.workflow.few_shot import say_few_shot
 from scaling.workflow.siblings import compare_families
 from scaling.workflow.stored import StoredSweep, tabulate_sweep
 
@@ -47,6 +48,7 @@ def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyon
         compared=compared,
         refused=refused,
         lost={name: count for name, count in lost.items() if count},
+        said=say_few_shot(stored, siblings),
     )
 
 

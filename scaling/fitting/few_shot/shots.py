@@ -6,8 +6,8 @@
 e is what no number of examples takes away. The best predictor has a law of its own, its control: of
 chains with s states its regret tends to s(s−1) / 2k, so that c tends to 1. Intervals of a cell are
 Student's over its seeds, those of slopes and forecasts of least squares over runs. The largest N is
-forecast from the smaller ones. Source of the form: Arora, Jurafsky, Potts, Goodman 2024,
-arXiv:2410.16531 (their eq. 1, a power law in shots).
+forecast from the smaller ones. Source of the form: power laws in shots, Arora et
+al. 2024, arXiv:2410.16531.
 """
 
 from __future__ import annotations
