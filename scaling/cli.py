@@ -37,8 +37,9 @@ from scaling.verbs.watching import cancel, logs, status, track
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (
-        read, predict, forecast, backtest, compare, tokenizers, recipes, abilities, few_shot, sample,
-    ),  # fmt: skip
+        *(read, predict, forecast, backtest, compare),
+        *(tokenizers, recipes, abilities, few_shot, sample),
+    ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),
 }

@@ -219,8 +219,10 @@ def test_what_is_neither_results_nor_table_is_named(root: Path, verb: str, kind:
         ("source: brackets, tokens: 2e4", "few_shot, few_shot_seen",
          ["few_shot: it needs corpus.source markov_chains or letter_maps, and this is brackets",
           "few_shot_seen: it needs corpus.source markov_chains or letter_maps"]),
-        ("source: markov_chains, tokens: 2e4, states: 3", "few_shot_seen, {few_shot: {sequences: 1}}",
-         ["few_shot_seen: it needs chains that are trained on", "Set corpus.chains, or leave it out",
+        ("source: markov_chains, tokens: 2e4, states: 3",
+         "few_shot_seen, {few_shot: {sequences: 1}}",
+         ["few_shot_seen: it needs chains that are trained on",
+          "Set corpus.chains, or leave it out",
           "few_shot: sequences is 1. Set it to a whole number, 2"]),
     ],
 )  # fmt: skip

@@ -5,7 +5,7 @@
 Queries are the ids 1 … a, what they are mapped to a + 1 … 2a. Every window of the context has a map
 of its own. After u different queries exact predictors of x are
 
-    bayes      f(q) where q was seen, else uniform over the a − u letters that no query was mapped to
+    bayes      f(q) where q was seen, else uniform over the a − u letters that are left
     simple     f(q) where q was seen, else uniform over all a: recall alone
     uniform    1 / a
 
@@ -96,9 +96,7 @@ class LetterMaps:
     def measure_floor(self, tokens: IntArray) -> float:
         """See `SequenceSource`; of a query nothing is known."""
         judged = self.judge(tokens, np.empty(0))
-        said = np.take_along_axis(
-            judged.predictors[BAYES], tokens[:, judged.places, None], axis=2
-        )
+        said = np.take_along_axis(judged.predictors[BAYES], tokens[:, judged.places, None], axis=2)
         told, length = len(judged.places), self.length - 1
         queries = (length - told) * math.log(self.letters)
         return (queries - float(np.log(said).sum()) / len(tokens)) / length

@@ -110,8 +110,8 @@ class CorpusSpec(SpecModel):
     )
     chains: AllChains = Field(
         (0,),
-        description="`markov_chains`: how many chains are trained on; 0: each sequence has its own; "
-        "a list makes one sweep of each",
+        description="`markov_chains`: how many chains are trained on; 0: each sequence has its "
+        "own; a list makes one sweep of each",
     )
     letters: Annotated[Count, Field(ge=2, le=2**12)] | None = Field(
         None, description="`letter_maps`: of each map; at most half of model.seq_len"

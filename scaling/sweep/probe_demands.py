@@ -19,7 +19,7 @@ Option = bool | int | float | str
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """What a probe is measured on: the context [tokens], the vocabulary, the corpus's source in the
-    sweep file, its tokenizer, and how many chains it is drawn from (0: each sequence has its own)."""
+    sweep file, its tokenizer, and how many chains it is drawn from (0: one for each sequence)."""
 
     seq_len: int
     vocab_size: int
@@ -113,7 +113,9 @@ def few_chains(options: Mapping[str, Option], ground: Ground) -> str:
     """A corpus of as many chains as are stated."""
     if ground.chains:
         return ""
-    return "it needs chains that are trained on again and again. Set corpus.chains, or leave it out."
+    return (
+        "it needs chains that are trained on again and again. Set corpus.chains, or leave it out."
+    )
 
 
 def text(options: Mapping[str, Option], ground: Ground) -> str:

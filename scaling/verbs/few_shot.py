@@ -41,6 +41,7 @@ def few_shot(results: tuple[Path, ...], as_json: bool) -> int:
             click.echo(dump_json(FewShot(reason=str(error)).to_contract()))
         raise
     click.echo(dump_json(found.to_contract()) if as_json else format_few_shot(found))
-    if any([say_damage(one) for one in folders]):
+    damaged = [say_damage(one) for one in folders]  # each is named
+    if any(damaged):
         return DAMAGED
     return 0 if found.fitted else NO_USABLE_FIT

@@ -110,7 +110,9 @@ def test_the_bayes_predictor_of_maps_counts_the_maps_that_are_left() -> None:
     assert judged.truth.sum(axis=2) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("source", [MarkovChains(states=4, length=65), LetterMaps(letters=6, length=65)])  # fmt: skip
+@pytest.mark.parametrize(
+    "source", [MarkovChains(states=4, length=65), LetterMaps(letters=6, length=65)]
+)
 def test_no_predictor_beats_bayes_on_new_sources_and_its_regret_falls(source) -> None:
     _, _, judged = draw(source, 2000)
     logs = {}

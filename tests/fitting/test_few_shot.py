@@ -1,4 +1,4 @@
-"""Claims about few-shot learning: a law in examples, how it moves, and the boundary of diversity."""
+"""Claims about few-shot learning: a law in examples, how it moves, the boundary of diversity."""
 
 import json
 import math
@@ -104,7 +104,7 @@ def draw_runs(rng, *, b=0.5, at=64.0, slope=3.0, seeds=5, sizes=SIZES, chains=CH
         for m in chains:
             eta = slope * (math.log(m / at) - b * math.log(n / 16e3))
             for _ in range(seeds):
-                infers = rng.random() < 1 / (1 + math.exp(-eta))
+                infers = rng.random() < 0.5 * (1 + math.tanh(0.5 * eta))
                 runs.append(make_told(n, m, infers))
     return runs
 
@@ -118,7 +118,7 @@ def make_told(n, m, infers):
 
 
 def draw_step(b=0.5, at=60.0, **more):
-    return draw_runs(np.random.default_rng(0), b=b, at=at, slope=1e3, **more)
+    return draw_runs(np.random.default_rng(0), b=b, at=at, slope=200.0, **more)
 
 
 def test_intervals_cover_the_boundary() -> None:

@@ -445,9 +445,7 @@ def test_prompts_are_held_out_text_and_samples_stay_within_the_context() -> None
     model = gradients.build_start(run).eval()
     validation = np.random.default_rng(0).integers(0, 32, 2000).astype(np.uint8)
     documents = np.array([0])
-    shards = SimpleNamespace(
-        validation=validation, validation_documents=documents, sequence=None
-    )
+    shards = SimpleNamespace(validation=validation, validation_documents=documents, sequence=None)
     trained = make_trained(run=run, model=model, shards=shards)
     written, held_out = samples.write_samples(
         trained, count=10, tokens=24, prompt=4, temperature=1.0

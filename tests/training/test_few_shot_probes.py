@@ -8,7 +8,7 @@ import torch
 from test_probes_exact import make_trained
 from torch import nn
 
-from scaling.data import markov_chains
+from scaling.data.markov_chains import predict_bigram, predict_unigram
 from scaling.data.sequences import BAYES, SIMPLE, TRAINED, UNIFORM, open_sequences
 from scaling.errors import UsageError
 from scaling.training.probes import few_shot
@@ -86,10 +86,10 @@ def test_excess_is_the_loss_beyond_the_best_predictor_on_average() -> None:
     trained = make(NEW, SIMPLE, sequences=4000)
     found, error, _ = few_shot.measure_excess(trained)
     tokens = few_shot._draw_sequences(trained).tokens
-    said = [
-        predict(tokens, 3) for predict in (markov_chains.predict_unigram, markov_chains.predict_bigram)
-    ]  # fmt: skip
-    loss, best = (-np.log(np.take_along_axis(one, tokens[:, 1:, None], axis=2)) for one in said)
+    simple, bayes = predict_unigram(tokens, 3), predict_bigram(tokens, 3)
+    loss, best = (
+        -np.log(np.take_along_axis(one, tokens[:, 1:, None], axis=2)) for one in (simple, bayes)
+    )
     each = (loss - best)[..., 0].mean(axis=1)
     drawn_error = each.std() / len(each) ** 0.5
     assert abs(found - each.mean()) < 4 * np.hypot(error, drawn_error)
@@ -99,7 +99,7 @@ def test_excess_is_the_loss_beyond_the_best_predictor_on_average() -> None:
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_the_best_predictor_has_the_bound_of_the_regret(corpus) -> None:
     trained = make(corpus, BAYES)
-    regret, bound = (one(trained) for one in (few_shot.measure_regret, few_shot.measure_regret_bayes))  # fmt: skip
+    regret, bound = few_shot.measure_regret(trained), few_shot.measure_regret_bayes(trained)
     assert regret[0] == pytest.approx(bound[0], rel=1e-9)
     assert regret[2].y == pytest.approx(bound[2].y, rel=1e-6, abs=1e-12)
     other = make(corpus, SIMPLE)
