@@ -14,6 +14,8 @@ from scaling.fitting.abilities.names import (
     name_companions,
 )
 from scaling.ledger.contents import holds_sweep
+from scaling.sweep.corpus_sources import SOURCES, load_function
+from scaling.sweep.probes import PROBES, AskedProbe
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import StoredSweep, read_runs
@@ -136,11 +138,14 @@ def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
 
 
 def find_chance(stored: StoredSweep | None, sharp: str) -> float:
-    """Score of guessing as far as a sweep tells it: one of the pairs of a recall, each number of
-    pairs alike, else 0."""
-    if stored is None or sharp != "recall_accuracy" or stored.spec.corpus is None:
+    """Score of guessing, as the source of a sweep's corpus states it; 0 where it does not, or
+    guessing scores nothing."""
+    probe = PROBES.get(sharp)
+    if stored is None or probe is None or not probe.guessed:
         return 0.0
-    asked = next((one for one in stored.spec.evaluate if one.probe.name == sharp), None)
-    pairs = int(float(asked.options["pairs"])) if asked else 0
-    numbers = (pairs,) if pairs else tuple(set(stored.spec.corpus.pairs))
-    return sum(1.0 / one for one in numbers) / len(numbers) if numbers else 0.0
+    source = SOURCES.get(stored.spec.corpus.source)
+    if source is None or not source.chance:
+        return 0.0
+    asked = (one for one in stored.spec.evaluate if one.probe.name == sharp)
+    options = next(asked, AskedProbe(probe)).options
+    return float(load_function(source.chance)(options, stored.spec.corpus))
