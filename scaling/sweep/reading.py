@@ -152,6 +152,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "axis",
         "probe",
         "gpus",
         "trainer",

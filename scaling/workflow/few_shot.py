@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from scaling.errors import NoFitError, UsageError
 from scaling.fitting.abilities.names import AbilityNames
-from scaling.ledger.probes import ProbeValue, read_probes
+from scaling.ledger.probes import read_probes
 from scaling.workflow.abilities import judge_abilities
+from scaling.workflow.probed import choose_values
 from scaling.workflow.stored import StoredSweep, tabulate_sweep
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ def gather_shot_runs(stored: StoredSweep, table: RunTable) -> list[ShotRun]:
     values = read_probes(stored.ledger, results).values
     found = []
     for at, name in enumerate(table.run):
-        newest: dict[str, ProbeValue] = {}
-        for one in sorted(values.get(name, ()), key=lambda one: (one.measured_at, one.kind)):
-            newest[one.name] = one
+        newest = choose_values(values.get(name, ()))
         excess, seen, phase, regret, bound = (newest.get(probe) for probe in _PROBES)
         found.append(
             ShotRun(

@@ -10,7 +10,6 @@ import numpy as np
 from scaling.errors import NoFitError, UsageError
 from scaling.ledger.probes import ProbeValue, read_probes
 from scaling.report.beyond import Beyond, ProbedRun, ProbedSweep
-from scaling.workflow.few_shot import say_few_shot
 from scaling.workflow.siblings import compare_families
 from scaling.workflow.stored import StoredSweep, tabulate_sweep
 
@@ -18,12 +17,15 @@ if TYPE_CHECKING:
     from scaling.compare.multiplier import Comparison
 
 
-def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyond | None:
+def gather_beyond(
+    stored: StoredSweep, siblings: Sequence[StoredSweep], said: tuple[str, ...] = ()
+) -> Beyond | None:
     """What was measured beside the loss; None where nothing was, and nothing is compared.
 
     Args:
         stored: The sweep.
         siblings: Those of its file, itself among them.
+        said: What it comes to, in sentences.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
@@ -48,7 +50,7 @@ def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyon
         compared=compared,
         refused=refused,
         lost={name: count for name, count in lost.items() if count},
-        said=say_few_shot(stored, siblings),
+        said=said,
     )
 
 
@@ -64,7 +66,7 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
             tokens=float(table.tokens[at]),
             loss=float(table.loss[at]),
             series=float(series[at]),
-            values=_choose(values.get(name, ())),
+            values=choose_values(values.get(name, ())),
         )
         for at, name in enumerate(table.run)
     ]
@@ -73,6 +75,6 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
     return ProbedSweep(name=name, runs=tuple(runs))
 
 
-def _choose(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
+def choose_values(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
     """Of several versions or options of a probe the one that was measured last."""
     return {one.name: one for one in sorted(values, key=lambda one: (one.measured_at, one.kind))}

@@ -33,6 +33,8 @@ COMPANIONS = {
         AbilityNames("few_shot_phase", "few_shot"),
     )
 }
+# The score whose curve has the parts of an ability, where it is not its own.
+PARTS = {"answer_exact": "answer_accuracy"}
 # Shares with a bound that say something of another score, and are no ability themselves.
 CONTROLS = frozenset(
     ("answer_accuracy", "answer_null", "grammar_bound", "code_valid_ngram", "code_valid_text")
