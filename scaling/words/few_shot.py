@@ -17,13 +17,11 @@ CELL_COLUMNS = ("N", "D", "runs", "infer", "excess", "e", "a", "c", "interval", 
 
 def say_phase(cells: tuple[ShotCell, ...]) -> str:
     """Which runs learn from examples as the best predictor does, in a sentence."""
-    infer = sum(one.inferring for one in cells)
-    every = sum(one.runs for one in cells)
+    infer, every = sum(one.inferring for one in cells), sum(one.runs for one in cells)
+    remember = sum(one.remembering for one in cells)
+    rest = f"; {remember} remember the sources of their training instead" if remember else ""
     if not infer:
-        return (
-            f"None of {every} runs is nearest to the best predictor: none has found how to learn "
-            "from examples."
-        )
+        return f"None of {every} runs learns from examples as the best predictor does{rest}."
     whole = [one for one in cells if one.inferring == one.runs]
     said = f"{infer} of {every} runs learn from examples: nearest to the best predictor"
     if whole and infer < every:
@@ -32,7 +30,7 @@ def say_phase(cells: tuple[ShotCell, ...]) -> str:
             f"; the smallest model all of whose seeds do has N = {format_count(first.params)}, at "
             f"D = {format_count(first.tokens)}"
         )
-    return f"{said}."
+    return f"{said}{rest}."
 
 
 def say_largest(cells: tuple[ShotCell, ...]) -> str:

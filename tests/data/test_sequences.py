@@ -123,7 +123,7 @@ def test_no_predictor_beats_bayes_on_new_sources_and_its_regret_falls(source) ->
     means = {name: measure_divergence(judged.truth, one).mean() for name, one in logs.items()}
     assert means[BAYES] < means[SIMPLE] < means[UNIFORM]
     regret = measure_divergence(judged.truth, logs[BAYES]).mean(axis=0)
-    assert regret[0] > 2 * regret[16] > 4 * regret[-1]
+    assert regret[0] > 1.4 * regret[16] > 1.4**2 * regret[-1]
 
 
 def test_walks_follow_their_chains_from_a_uniform_start() -> None:

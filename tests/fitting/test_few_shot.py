@@ -36,8 +36,8 @@ def make_run(n=1e4, d=1e6, *, c=0.7, a=0.8, phase=0.9, chains=0, **more):
 def test_a_curve_that_follows_the_law_gives_its_coefficients(law) -> None:
     found = fit_shots(make_curve(*law))
     assert found is not None
-    # The optimiser stops at 1e-14 of the objective, the square root of that in its coefficients.
-    assert (found.floor, found.scale[0], found.exponent) == pytest.approx(law, rel=1e-3, abs=1e-4)
+    # c is found to 1e-9, or where the sum of squares is flat in double precision: 1e-8.
+    assert (found.floor, found.scale, found.exponent) == pytest.approx(law, rel=1e-6, abs=1e-6)
 
 
 def test_a_curve_that_hardly_falls_has_no_law() -> None:
@@ -122,15 +122,15 @@ def draw_step(b=0.5, at=60.0, **more):
 
 
 def test_intervals_cover_the_boundary() -> None:
-    """Of 40 worlds, 90 % intervals that also hold the grid's gaps: fewer than 31 of a
-    binomial(40, .9) have p = .002."""
+    """Of 30 worlds, 90 % intervals that also hold the grid's gaps: fewer than 22 of a
+    binomial(30, .9) have p = .002. Three sizes, which nothing is forecast from."""
     rng, hits = np.random.default_rng(1), [0, 0]
-    for _ in range(40):
-        found = find_boundary(draw_runs(rng), draws=60)
+    for _ in range(30):
+        found = find_boundary(draw_runs(rng, sizes=(4e3, 16e3, 64e3)), draws=40)
         assert found.reason == ""
         hits[0] += found.interval.low <= 0.5 <= found.interval.high
         hits[1] += found.threshold_interval.low <= 64.0 <= found.threshold_interval.high
-    assert min(hits) >= 31
+    assert min(hits) >= 22
 
 
 def test_where_all_seeds_agree_the_interval_is_that_of_the_lines_between() -> None:

@@ -77,7 +77,7 @@ def test_a_model_that_remembers_is_told_from_one_that_infers() -> None:
     assert few_shot.measure_phase(remembers)[0] < 0.05
     # Of its own chains it knows more than examples say, of new ones far less.
     assert few_shot.measure_seen(remembers)[0] < -0.05
-    assert few_shot.measure_excess(remembers)[0] > 0.5
+    assert few_shot.measure_excess(remembers)[0] > 0.1
     assert few_shot.measure_seen(infers)[0] == pytest.approx(0.0, abs=1e-12)
 
 
@@ -112,7 +112,7 @@ def test_curves_are_means_over_bins_of_examples_from_the_first_on() -> None:
     each = np.random.default_rng(0).random((50, 128))
     x, y, errors = few_shot.bin_examples(each, examples)
     assert x[:3].tolist() == pytest.approx([1.0, 2.0, 3.0])
-    assert len(x) == 14
+    assert len(x) == 13
     assert np.all(np.diff(x) > 0)
     assert x[-1] < 128
     inside = (examples >= 91) & (examples < 128)

@@ -12,7 +12,7 @@ name: pair
 corpus: {source: markov_chains, states: 3, tokens: 2e4, chains: [2, 64]}
 model: {seq_len: 16}
 grid: {params: [1e3], tokens: [1e4]}
-recipe: {batch_sequences: 4}
+recipe: {batch_sequences: 2}
 evaluate:
   - few_shot: {sequences: 16}
   - few_shot_seen: {sequences: 16}

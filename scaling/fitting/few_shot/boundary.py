@@ -268,11 +268,15 @@ def _fit(
     if best is None:
         return None, "inferring does not become likelier with more chains"
     rng = np.random.default_rng(seed)
-    drawn = [
-        _solve(log_m, log_n - centre, rng.binomial(count.astype(int), wins / count), count)
-        for _ in range(draws)
-    ]
-    kept = [one for one in drawn if one is not None]
+    found: dict[bytes, tuple[float, float] | None] = {}  # seeds that agree are drawn alike
+    kept = []
+    for _ in range(draws):
+        drawn = rng.binomial(count.astype(int), wins / count)
+        key = drawn.tobytes()
+        if key not in found:
+            found[key] = _solve(log_m, log_n - centre, drawn, count)
+        if (one := found[key]) is not None:
+            kept.append(one)
     if len(kept) < draws // 2:
         return None, f"{draws - len(kept)} of {draws} redrawn sets of seeds have no boundary"
     return _Line(centre, *best, np.array(kept), crossings), ""

@@ -1,6 +1,6 @@
 """What k examples are worth: the loss beyond knowing the source, a power of k, at every N and D.
 
-    regret(k) = e + a · k^−c           of each run, by least squares of its logarithm (Huber's)
+    regret(k) = e + a · k^−c           of each run, by least squares of relative errors, e ≥ 0
     c = c_0 + c_N ln N + c_D ln D      and ln a alike, over the runs that infer, by least squares
 
 e is what no number of examples takes away. The best predictor has a law of its own, its control: of
@@ -18,12 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 from scipy.special import stdtrit
 
-from scaling.errors import ScalingError
 from scaling.fitting.few_shot.runs import ShotRun
 from scaling.fitting.fitted import Interval
-from scaling.fitting.one_variable import CurveLaw, fit_curve
 from scaling.sweep.probes import ProbeCurve
 from scaling.units import FloatArray
 
@@ -32,6 +31,16 @@ FEWEST_POINTS = 6  # of a curve: twice the coefficients
 FEWEST_SIZES = 3  # that infer, for a slope that a third can contradict
 # Of a curve's first point: one that falls by less has no power of k to speak of.
 LEAST_FALL = 0.5
+_EXPONENTS = 0.02, 4.0  # ends of the search: a c there is none
+
+
+@dataclass(frozen=True, slots=True)
+class ShotLaw:
+    """e, a [nats/token] and c of regret(k) = e + a · k^−c."""
+
+    floor: float
+    scale: float
+    exponent: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ class ShotCell:
     Attributes:
         params, tokens, runs: N, D and seeds.
         fitted: Runs whose curve falls far enough to have a law.
-        inferring: Runs that infer.
+        inferring, remembering: Runs that infer, and that remember their training sources instead.
         excess: Loss beyond the best predictor's [nats/token].
         floor, scale, exponent: e, a [nats/token] and c; None: no run has a law.
         interval: Of c; None: of fewer than two.
@@ -53,6 +62,7 @@ class ShotCell:
     runs: int
     fitted: int
     inferring: int
+    remembering: int
     excess: float | None
     floor: float | None
     scale: float | None
@@ -68,6 +78,7 @@ class ShotCell:
             "runs": self.runs,
             "fitted": self.fitted,
             "inferring": self.inferring,
+            "remembering": self.remembering,
             "excess": self.excess,
             "law": None
             if self.exponent is None
@@ -141,17 +152,34 @@ class Trend:
         }
 
 
-def fit_shots(curve: ProbeCurve | None) -> CurveLaw | None:
+def fit_shots(curve: ProbeCurve | None) -> ShotLaw | None:
     """The law of one curve; None where it is too short, or does not fall far enough to have one."""
     if curve is None:
         return None
     x, y = np.array(curve.x), np.array(curve.y)
     if x.size < FEWEST_POINTS or y.min() <= 0.0 or y[-1] > (1.0 - LEAST_FALL) * y[0]:
         return None
-    try:
-        return fit_curve([x], [y], variable="D", bootstrap=None).law  # k in the place of D
-    except ScalingError:
+    grid = np.geomspace(*_EXPONENTS, 100)
+    best = int(np.argmin([_solve(x, y, c)[1] for c in grid]))
+    if best in (0, len(grid) - 1):
         return None
+    near = float(grid[best - 1]), float(grid[best + 1])
+    found = minimize_scalar(
+        lambda c: _solve(x, y, c)[1], bounds=near, method="bounded", options={"xatol": 1e-9}
+    )
+    (floor, scale), _ = _solve(x, y, float(found.x))
+    return ShotLaw(floor, scale, float(found.x))
+
+
+def _solve(x: FloatArray, y: FloatArray, c: float) -> tuple[tuple[float, float], float]:
+    """(e, a) of a given c, and the sum of squares of y's relative errors; e is at least 0."""
+    u, v = 1.0 / y, x**-c / y
+    uu, uv, vv = u @ u, u @ v, v @ v
+    e = (vv * u.sum() - uv * v.sum()) / (uu * vv - uv * uv)
+    a = (v.sum() - e * uv) / vv
+    if e < 0.0:
+        e, a = 0.0, v.sum() / vv
+    return (float(e), float(a)), float(np.sum((e * u + a * v - 1.0) ** 2))
 
 
 def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple[Trend, ...]]:
@@ -166,9 +194,9 @@ def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple
         for one, law in zip(runs, laws, strict=True)
         if law is not None and one.infers
     ]
-    reads: tuple[tuple[str, Callable[[CurveLaw], float]], ...] = (
+    reads: tuple[tuple[str, Callable[[ShotLaw], float]], ...] = (
         ("c", lambda law: law.exponent),
-        ("ln a", lambda law: math.log(law.scale[0])),
+        ("ln a", lambda law: math.log(law.scale)),
     )
     trends = tuple(
         _find_trend(name, np.array([(n, d, read(law)) for n, d, law in known]).reshape(-1, 3))
@@ -177,7 +205,7 @@ def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple
     return tuple(cells), trends
 
 
-def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[CurveLaw | None]) -> ShotCell:
+def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[ShotLaw | None]) -> ShotCell:
     known = [one for one in laws if one is not None]
     exponents = np.array([one.exponent for one in known])
     bounds = [law.exponent for one in runs if (law := fit_shots(one.bound)) is not None]
@@ -188,9 +216,10 @@ def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[CurveLaw | None]) -> 
         runs=len(runs),
         fitted=len(known),
         inferring=sum(one.infers for one in runs),
+        remembering=sum(one.remembers for one in runs),
         excess=_mean(excess),
         floor=_mean([one.floor for one in known]),
-        scale=math.exp(float(np.log([one.scale[0] for one in known]).mean())) if known else None,
+        scale=math.exp(float(np.log([one.scale for one in known]).mean())) if known else None,
         exponent=_mean(exponents.tolist()),
         interval=_bound_mean(exponents),
         bound_exponent=_mean(bounds),

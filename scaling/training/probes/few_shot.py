@@ -39,7 +39,7 @@ from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 32  # sequences
-_BIN = math.sqrt(2.0)  # from one point of a curve to the next: 14 of 128 examples
+_BIN = math.sqrt(2.0)  # from one point of a curve to the next: 13 of 128 examples
 _EXAMPLES = "examples in the context"
 
 
