@@ -46,7 +46,7 @@ def _format_sweep(sweep: ShotSweep, *, brief: bool) -> str:
         if onset := say_onsets(sweep.phase.onsets):
             lines.append(f"  most seeds infer from: {onset}")
     if any(one.exponent is not None for one in sweep.cells):
-        lines.append("  loss beyond knowing the source after k examples: e + a · k^−c [nats/token]")
+        lines.append("  loss beyond knowing the source after k examples: e + a · (1 + k/k₀)^−c")
         rows = list_cells(sweep.cells)
         shown = rows[-_CELLS_SHOWN:]
         lines += [f"    {line}" for line in align_columns([CELL_COLUMNS, *shown])]

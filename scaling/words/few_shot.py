@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from scaling.fitting.few_shot.boundary import Boundary
     from scaling.fitting.few_shot.shots import ShotCell, Trend
 
-CELL_COLUMNS = ("N", "D", "runs", "infer", "excess", "e", "a", "c", "interval", "c of best")
+CELL_COLUMNS = ("N", "D", "runs", "infer", "excess", "e", "a", "c", "interval", "c of best", "k₀")
 
 
 def say_phase(cells: tuple[ShotCell, ...]) -> str:
@@ -39,13 +39,12 @@ def say_largest(cells: tuple[ShotCell, ...]) -> str:
     one = max(cells, key=lambda cell: (cell.params, cell.tokens))
     if one.exponent is None:
         return ""
-    said = (
+    return (
         f"Of the largest (N = {format_count(one.params)}) the loss beyond knowing the source falls "
-        f"with k examples as k^−{one.exponent:.2f}, to {_write(one.floor)} nats/token"
+        f"with k examples to {_write(one.floor)} nats/token, as (1 + k/k₀)^−c with "
+        f"c = {_write(one.exponent)}; of the best predictor to 0 with c = "
+        f"{_write(one.bound_exponent)}."
     )
-    if one.bound_exponent is not None:
-        said += f"; of the best predictor as k^−{one.bound_exponent:.2f}"
-    return f"{said}."
 
 
 def list_cells(cells: tuple[ShotCell, ...]) -> list[tuple[str, ...]]:
@@ -62,6 +61,7 @@ def list_cells(cells: tuple[ShotCell, ...]) -> list[tuple[str, ...]]:
             _write(one.exponent),
             format_interval(one.interval, lambda end: f"{end:.2f}") or ABSENT,
             _write(one.bound_exponent),
+            _write(one.start),
         )
         for one in cells
     ]

@@ -6,45 +6,81 @@ import math
 import numpy as np
 import pytest
 
+from scaling.data.markov_chains import MarkovChains
+from scaling.data.sequences import BAYES, measure_divergence
 from scaling.fitting.few_shot.boundary import find_boundary
 from scaling.fitting.few_shot.judged import FewShot, ShotSweep
 from scaling.fitting.few_shot.runs import ShotRun
-from scaling.fitting.few_shot.shots import describe_shots, fit_shots
+from scaling.fitting.few_shot.shots import ShotLaw, describe_shots, fit_bound, fit_shots
 from scaling.sweep.probes import ProbeCurve
 from scaling.terminal.few_shot import format_few_shot
+from scaling.training.probes.few_shot import bin_examples
 
 X = tuple(float(one) for one in (1, 2, 3, 4.5, 6.5, 9, 13, 19, 27, 38, 54, 77, 108))
 SIZES, CHAINS = (1e3, 4e3, 16e3, 64e3, 256e3), (4, 16, 64, 256, 1024)
 
 
+START = 12.0
+
+
 def make_curve(e=0.02, a=0.8, c=0.7):
-    y = tuple(e + a * x**-c for x in X)
+    y = tuple(e + a * (1 + x / START) ** -c for x in X)
     return ProbeCurve(x_label="k", y_label="r", x=X, y=y, y_log=True)
 
 
 def make_run(n=1e4, d=1e6, *, c=0.7, a=0.8, phase=0.9, chains=0, **more):
     return ShotRun(
         params=n, tokens=d, chains=chains, phase=phase, regret=make_curve(a=a, c=c),
-        bound=make_curve(e=0.0, c=0.95), **more,
+        bound=make_curve(e=0.0, a=0.4, c=0.95), **more,
     )  # fmt: skip
 
 
 # --- the law in examples -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("law", [(0.02, 0.8, 0.7), (0.1, 2.0, 1.3), (0.0, 0.5, 0.4)])
+BOUND = ShotLaw(0.0, 0.4, 0.95, START)
+
+
+@pytest.mark.parametrize("law", [(0.02, 0.8, 0.7), (0.1, 2.0, 1.3), (0.0, 0.5, 0.6)])
 def test_a_curve_that_follows_the_law_gives_its_coefficients(law) -> None:
-    found = fit_shots(make_curve(*law))
+    found = fit_shots(make_curve(*law), BOUND)
     assert found is not None
     # c is found to 1e-9, or where the sum of squares is flat in double precision: 1e-8.
     assert (found.floor, found.scale, found.exponent) == pytest.approx(law, rel=1e-6, abs=1e-6)
 
 
+def test_the_law_of_the_best_predictor_gives_k0_too() -> None:
+    found = fit_bound(make_curve(0.0, 0.4, 0.95))
+    assert found is not None
+    # The simplex stops at 1e-14 of the sum of squares, which is flat to the root of that.
+    assert (found.scale, found.exponent, found.start) == pytest.approx((0.4, 0.95, START), rel=1e-4)
+
+
+def test_the_exact_predictor_of_chains_tends_to_one_example_of_each_transition() -> None:
+    """s(s−1) / 2k of a chain with s states, to first order: Dirichlet posterior means lose
+    (s−1) / 2n in a row that was seen n times."""
+    tokens, sources = (source := MarkovChains(states=4, length=513)).draw(
+        np.random.default_rng(0), 400, trained=False
+    )
+    judged = source.judge(tokens, sources)
+    each = measure_divergence(judged.truth, np.log(judged.predictors[BAYES]))
+    x, y, _ = bin_examples(each, judged.examples)
+    found = fit_bound(ProbeCurve(x_label="k", y_label="r", x=tuple(x), y=tuple(y)))
+    assert found is not None
+    assert 0.8 < found.exponent < 1.2
+    assert found.scale * (1 + 400 / found.start) ** -found.exponent == pytest.approx(
+        6 / 400, rel=0.15
+    )
+
+
 def test_a_curve_that_hardly_falls_has_no_law() -> None:
-    assert fit_shots(make_curve(e=1.0, a=0.2)) is None  # a model that takes nothing from examples
-    assert fit_shots(None) is None
+    flat = make_curve(e=1.0, a=0.2)  # a model that takes nothing from examples
+    assert fit_shots(flat, BOUND) is None
+    assert fit_bound(flat) is None
+    assert fit_shots(None, BOUND) is None
+    assert fit_shots(make_curve(), None) is None
     short = ProbeCurve(x_label="k", y_label="r", x=X[:5], y=(5.0, 4.0, 3.0, 2.0, 1.0))
-    assert fit_shots(short) is None
+    assert fit_shots(short, BOUND) is None
 
 
 def make_trend(last=0.0, *, phase=0.9):

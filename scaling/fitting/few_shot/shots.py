@@ -1,13 +1,14 @@
 """What k examples are worth: the loss beyond knowing the source, a power of k, at every N and D.
 
-    regret(k) = e + a · k^−c           of each run, by least squares of relative errors, e ≥ 0
-    c = c_0 + c_N ln N + c_D ln D      and ln a alike, over the runs that infer, by least squares
+    regret(k) = e + a · (1 + k/k₀)^−c      of each run, by least squares of relative errors, e ≥ 0
+    c = c_0 + c_N ln N + c_D ln D          and ln a alike, over the runs that infer
 
-e is what no number of examples takes away. The best predictor has a law of its own, its control: of
-chains with s states its regret tends to s(s−1) / 2k, so that c tends to 1. Intervals of a cell are
-Student's over its seeds, those of slopes and forecasts of least squares over runs. The largest N is
-forecast from the smaller ones. Source of the form: power laws in shots, Arora et
-al. 2024, arXiv:2410.16531.
+e is what no number of examples takes away. k₀ is the source's: as many examples as what is known
+without any is worth, from the law of the best predictor (e = 0), which is also the control. Of
+chains with s states that one tends to s(s−1) / 2k, so that its c is about 1; a plain k^−c would
+bend where k is near k₀. Intervals of a cell are Student's over its seeds, those of slopes and
+forecasts of least squares over runs. The largest N is forecast from the smaller ones. Source of the
+form: power laws in shots, Arora et al. 2024, arXiv:2410.16531; k₀ is ours.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import stdtrit
 
 from scaling.fitting.few_shot.runs import ShotRun
@@ -31,16 +32,18 @@ FEWEST_POINTS = 6  # of a curve: twice the coefficients
 FEWEST_SIZES = 3  # that infer, for a slope that a third can contradict
 # Of a curve's first point: one that falls by less has no power of k to speak of.
 LEAST_FALL = 0.5
-_EXPONENTS = 0.02, 4.0  # ends of the search: a c there is none
+_EXPONENTS, _STARTS = (0.02, 20.0), (1e-2, 1e4)  # ends of the search: a c or k₀ there is none
+_PRECISE = {"xatol": 1e-8, "fatol": 1e-14, "maxiter": 2000}
 
 
 @dataclass(frozen=True, slots=True)
 class ShotLaw:
-    """e, a [nats/token] and c of regret(k) = e + a · k^−c."""
+    """e, a [nats/token], c and k₀ of regret(k) = e + a · (1 + k/k₀)^−c."""
 
     floor: float
     scale: float
     exponent: float
+    start: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +57,7 @@ class ShotCell:
         excess: Loss beyond the best predictor's [nats/token].
         floor, scale, exponent: e, a [nats/token] and c; None: no run has a law.
         interval: Of c; None: of fewer than two.
-        bound_exponent: c of the best predictor.
+        start, bound_exponent: k₀ and c of the best predictor.
     """
 
     params: float
@@ -68,6 +71,7 @@ class ShotCell:
     scale: float | None
     exponent: float | None
     interval: Interval | None
+    start: float | None
     bound_exponent: float | None
 
     def to_contract(self) -> dict[str, Any]:
@@ -82,7 +86,7 @@ class ShotCell:
             "excess": self.excess,
             "law": None
             if self.exponent is None
-            else {"e": self.floor, "a": self.scale, "c": self.exponent},
+            else {"e": self.floor, "a": self.scale, "c": self.exponent, "k0": self.start},
             "c_interval": None if self.interval is None else self.interval.to_contract(),
             "c_of_best_predictor": self.bound_exponent,
         }
@@ -152,43 +156,72 @@ class Trend:
         }
 
 
-def fit_shots(curve: ProbeCurve | None) -> ShotLaw | None:
-    """The law of one curve; None where it is too short, or does not fall far enough to have one."""
-    if curve is None:
+def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:
+    """The law of the best predictor, with e = 0; None where there is none, as for `fit_shots`."""
+    if curve is None or not _falls(curve):
         return None
     x, y = np.array(curve.x), np.array(curve.y)
-    if x.size < FEWEST_POINTS or y.min() <= 0.0 or y[-1] > (1.0 - LEAST_FALL) * y[0]:
+
+    def lose(theta: FloatArray) -> float:
+        return _solve(x, y, theta, free=False)[1]
+
+    found = minimize(lose, np.log([10.0, 1.0]), method="Nelder-Mead", options=_PRECISE)
+    start, exponent = np.exp(found.x)
+    if not (_STARTS[0] < start < _STARTS[1] and _EXPONENTS[0] < exponent < _EXPONENTS[1]):
         return None
-    grid = np.geomspace(*_EXPONENTS, 100)
-    best = int(np.argmin([_solve(x, y, c)[1] for c in grid]))
+    (_, scale), _ = _solve(x, y, found.x, free=False)
+    return ShotLaw(0.0, scale, float(exponent), float(start))
+
+
+def fit_shots(curve: ProbeCurve | None, bound: ShotLaw | None) -> ShotLaw | None:
+    """The law of one curve with the k₀ of the best predictor; None without that, or where the curve
+    is too short, does not fall far enough to have a law, or c is at an end of its range."""
+    if curve is None or bound is None or not _falls(curve):
+        return None
+    x, y, log = np.array(curve.x), np.array(curve.y), math.log(bound.start)
+
+    def lose(c: float) -> float:
+        return _solve(x, y, np.array([log, c]), free=True)[1]
+
+    grid = np.linspace(*np.log(_EXPONENTS), 60)
+    best = int(np.argmin([lose(c) for c in grid]))
     if best in (0, len(grid) - 1):
         return None
     near = float(grid[best - 1]), float(grid[best + 1])
-    found = minimize_scalar(
-        lambda c: _solve(x, y, c)[1], bounds=near, method="bounded", options={"xatol": 1e-9}
-    )
-    (floor, scale), _ = _solve(x, y, float(found.x))
-    return ShotLaw(floor, scale, float(found.x))
+    found = minimize_scalar(lose, bounds=near, method="bounded", options={"xatol": 1e-9})
+    (floor, scale), _ = _solve(x, y, np.array([log, found.x]), free=True)
+    return ShotLaw(floor, scale, math.exp(found.x), bound.start)
 
 
-def _solve(x: FloatArray, y: FloatArray, c: float) -> tuple[tuple[float, float], float]:
-    """(e, a) of a given c, and the sum of squares of y's relative errors; e is at least 0."""
-    u, v = 1.0 / y, x**-c / y
-    uu, uv, vv = u @ u, u @ v, v @ v
-    e = (vv * u.sum() - uv * v.sum()) / (uu * vv - uv * uv)
-    a = (v.sum() - e * uv) / vv
-    if e < 0.0:
-        e, a = 0.0, v.sum() / vv
-    return (float(e), float(a)), float(np.sum((e * u + a * v - 1.0) ** 2))
+def _falls(curve: ProbeCurve) -> bool:
+    enough = len(curve.x) >= FEWEST_POINTS and min(curve.y) > 0.0
+    return enough and curve.y[-1] <= (1.0 - LEAST_FALL) * max(curve.y)
+
+
+def _solve(
+    x: FloatArray, y: FloatArray, theta: FloatArray, *, free: bool
+) -> tuple[tuple[float, float], float]:
+    """(e, a) of given (ln k₀, ln c), and the sum of squares of y's relative errors; e is at least
+    0, and 0 if it is not free."""
+    start, exponent = np.exp(np.clip(theta, -20.0, 20.0))
+    u, v = 1.0 / y, np.exp(-exponent * np.log1p(x / start)) / y
+    e, a = 0.0, float(v.sum() / (v @ v))
+    if free:
+        uu, uv, vv = u @ u, u @ v, v @ v
+        e = float((vv * u.sum() - uv * v.sum()) / (uu * vv - uv * uv))
+        e, a = (e, float((v.sum() - e * uv) / vv)) if e > 0.0 else (0.0, a)
+    return (e, a), float(np.sum((e * u + a * v - 1.0) ** 2))
 
 
 def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple[Trend, ...]]:
     """The laws of each (N, D), ascending, and how c and ln a move."""
-    laws = [fit_shots(one.regret) for one in runs]
+    bounds = [fit_bound(one.bound) for one in runs]
+    laws = [fit_shots(one.regret, bound) for one, bound in zip(runs, bounds, strict=True)]
     cells = []
     for n, d in sorted({(one.params, one.tokens) for one in runs}):
         rows = [at for at, one in enumerate(runs) if (one.params, one.tokens) == (n, d)]
-        cells.append(_describe_cell([runs[at] for at in rows], [laws[at] for at in rows]))
+        own = ([laws[at] for at in rows], [bounds[at] for at in rows])
+        cells.append(_describe_cell([runs[at] for at in rows], *own))
     known = [
         (one.params, one.tokens, law)
         for one, law in zip(runs, laws, strict=True)
@@ -205,10 +238,12 @@ def describe_shots(runs: Sequence[ShotRun]) -> tuple[tuple[ShotCell, ...], tuple
     return tuple(cells), trends
 
 
-def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[ShotLaw | None]) -> ShotCell:
+def _describe_cell(
+    runs: Sequence[ShotRun], laws: Sequence[ShotLaw | None], bounds: Sequence[ShotLaw | None]
+) -> ShotCell:
     known = [one for one in laws if one is not None]
+    best = [one for one in bounds if one is not None]
     exponents = np.array([one.exponent for one in known])
-    bounds = [law.exponent for one in runs if (law := fit_shots(one.bound)) is not None]
     excess = [one.excess for one in runs if one.excess is not None]
     return ShotCell(
         params=runs[0].params,
@@ -222,7 +257,8 @@ def _describe_cell(runs: Sequence[ShotRun], laws: Sequence[ShotLaw | None]) -> S
         scale=math.exp(float(np.log([one.scale for one in known]).mean())) if known else None,
         exponent=_mean(exponents.tolist()),
         interval=_bound_mean(exponents),
-        bound_exponent=_mean(bounds),
+        start=_mean([one.start for one in best]),
+        bound_exponent=_mean([one.exponent for one in best]),
     )
 
 
