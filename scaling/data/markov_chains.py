@@ -94,7 +94,7 @@ class MarkovChains:
 
 def draw_chains(rng: np.random.Generator, count: int, states: int) -> FloatArray:
     """Transition matrices, shape (count, states, states)."""
-    each = rng.standard_exponential((count, states, states))
+    each = np.asarray(rng.standard_exponential((count, states, states)))
     return np.asarray(each / each.sum(axis=2, keepdims=True))
 
 
@@ -105,7 +105,8 @@ def walk_chains(rng: np.random.Generator, chains: FloatArray, length: int) -> In
     drawn = np.empty((count, length), dtype=np.int64)
     drawn[:, 0] = rng.integers(states, size=count)
     for at in range(1, length):
-        token = (rng.random(count)[:, None] >= summed[rows, drawn[:, at - 1]]).sum(axis=1)
+        uniform = rng.random((count, 1))
+        token = (uniform >= summed[rows, drawn[:, at - 1]]).sum(axis=1)
         drawn[:, at] = np.minimum(token, states - 1)  # rounding may leave the last sum below 1
     return drawn
 
@@ -119,7 +120,7 @@ def predict_bigram(tokens: IntArray, states: int) -> FloatArray:
         if at:
             seen[rows, tokens[:, at - 1], tokens[:, at]] += 1.0
         said[:, at] = seen[rows, tokens[:, at]]
-    return said / said.sum(axis=2, keepdims=True)
+    return np.asarray(said / said.sum(axis=2, keepdims=True))
 
 
 def predict_unigram(tokens: IntArray, states: int) -> FloatArray:

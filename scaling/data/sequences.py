@@ -17,7 +17,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from scaling.data.shards import Draft, PreparedCorpus, draft_drawn, prepare_once
+from scaling.data.plain_tokenizers import Tokens
+from scaling.data.shards import (
+    Draft,
+    PreparedCorpus,
+    choose_dtype,
+    draft_drawn,
+    prepare_once,
+)
 from scaling.errors import UsageError
 from scaling.sweep.corpus_sources import SOURCES
 from scaling.units import FloatArray, IntArray
@@ -98,11 +105,11 @@ def prepare_sequences(
     """
     length = seq_len + 1
 
-    def draw(stream: int, count: int) -> IntArray:
+    def draw(stream: int, count: int) -> Tokens:
         rng = np.random.Generator(np.random.Philox(key=[seed, stream]))
         sizes = [min(_AT_ONCE, count - first) for first in range(0, count, _AT_ONCE)]
         parts = [source.draw(rng, size, trained=stream == 1)[0] for size in sizes]
-        return np.concatenate(parts).astype(np.min_scalar_type(source.vocab_size - 1))
+        return np.concatenate(parts).astype(choose_dtype(source.vocab_size))
 
     def draft() -> Draft:
         train, held_out = draw(1, -(-tokens // seq_len)), draw(2, -(-_HELD_OUT_TOKENS // length))

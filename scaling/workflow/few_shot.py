@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from scaling.tables.run_table import RunTable
 
 PHASE, EXCESS = "few_shot_phase", "few_shot"
-_PROBES = (EXCESS, "few_shot_seen", PHASE, "few_shot_regret", "few_shot_regret_bayes")
 
 
 def judge_few_shot(folders: Sequence[StoredSweep]) -> FewShot:
@@ -58,17 +57,18 @@ def gather_shot_runs(stored: StoredSweep, table: RunTable) -> list[ShotRun]:
     found = []
     for at, name in enumerate(table.run):
         newest = choose_values(values.get(name, ()))
-        excess, seen, phase, regret, bound = (newest.get(probe) for probe in _PROBES)
+        value = {probe: one.value for probe, one in newest.items()}
+        curve = {probe: one.curve for probe, one in newest.items()}
         found.append(
             ShotRun(
                 params=float(table.params[at]),
                 tokens=float(table.tokens[at]),
                 chains=stored.spec.corpus.chains[0],
-                phase=phase and phase.value,
-                excess=excess and excess.value,
-                seen=seen and seen.value,
-                regret=regret and regret.curve,
-                bound=bound and bound.curve,
+                phase=value.get(PHASE),
+                excess=value.get(EXCESS),
+                seen=value.get("few_shot_seen"),
+                regret=curve.get("few_shot_regret"),
+                bound=curve.get("few_shot_regret_bayes"),
             )
         )
     return found

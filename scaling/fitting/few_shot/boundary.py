@@ -229,19 +229,23 @@ class _Line:
         """The interval of draws, and of every line through all ranges."""
         interval = find_interval(drawn, LEVEL, answer=answer)
         low, high = interval.low, interval.high
-        rows, limits = [], []
+        rows: list[FloatArray] = []
+        limits: list[float] = []
         for one in self.crossings:
             row = np.array([1.0, math.log(one.params) - self.centre])
             if one.below is not None:
-                rows, limits = [*rows, -row], [*limits, -math.log(one.below)]
+                rows.append(-row)
+                limits.append(-math.log(one.below))
             if one.above is not None:
-                rows, limits = [*rows, row], [*limits, math.log(one.above)]
+                rows.append(row)
+                limits.append(math.log(one.above))
         for sign in (1.0, -1.0):
             found = linprog(sign * weight, A_ub=rows, b_ub=limits, bounds=(None, None))
             if found.status == 3:  # unbounded: the grid leaves that end open
                 low, high = (-math.inf, high) if sign > 0 else (low, math.inf)
             elif found.status == 0:
-                low, high = min(low, sign * found.fun), max(high, sign * found.fun)
+                end = sign * float(found.fun or 0.0)
+                low, high = min(low, end), max(high, end)
         return low, high
 
 
@@ -271,7 +275,7 @@ def _fit(
     found: dict[bytes, tuple[float, float] | None] = {}  # seeds that agree are drawn alike
     kept = []
     for _ in range(draws):
-        drawn = rng.binomial(count.astype(int), wins / count)
+        drawn = rng.binomial(count.astype(int), wins / count).astype(np.float64)
         key = drawn.tobytes()
         if key not in found:
             found[key] = _solve(log_m, log_n - centre, drawn, count)
@@ -288,7 +292,7 @@ def _solve(
     """(ln M* at the centre, b); None where inferring does not become likelier with M."""
     middle = float(log_m.mean())
     design = np.stack((np.ones_like(log_m), log_m - middle, log_n), axis=1)
-    beta, _ = maximise(design, Trials(np.asarray(wins, np.float64), count))
+    beta, _ = maximise(design, Trials(wins, count))
     if beta[1] <= 1e-9:
         return None
     return middle - float(beta[0] / beta[1]), -float(beta[2] / beta[1])
