@@ -40,7 +40,7 @@ class ShotRun:
 
     @property
     def remembers(self) -> bool:
-        """Whether most of its excess is gone on the sources that it was trained on."""
+        """Whether more than half of its excess is gone on the sources that it was trained on."""
         if self.infers or self.excess is None or self.seen is None:
             return False
         return self.seen < 0.5 * self.excess

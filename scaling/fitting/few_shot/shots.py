@@ -33,7 +33,6 @@ FEWEST_SIZES = 3  # that infer, for a slope that a third can contradict
 # Of a curve's first point: one that falls by less has no power of k to speak of.
 LEAST_FALL = 0.5
 _EXPONENTS, _STARTS = (0.02, 20.0), (1e-2, 1e4)  # ends of the search: a c or k₀ there is none
-_PRECISE = {"xatol": 1e-8, "fatol": 1e-14, "maxiter": 2000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,12 @@ def fit_bound(curve: ProbeCurve | None) -> ShotLaw | None:
     def lose(theta: FloatArray) -> float:
         return _solve(x, y, theta, free=False)[1]
 
-    found = minimize(lose, np.log([10.0, 1.0]), method="Nelder-Mead", options=_PRECISE)
+    found = minimize(
+        lose,
+        [math.log(10.0), 0.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-8, "fatol": 1e-14, "maxiter": 2000},
+    )
     start, exponent = np.exp(found.x)
     if not (_STARTS[0] < start < _STARTS[1] and _EXPONENTS[0] < exponent < _EXPONENTS[1]):
         return None
@@ -183,7 +187,7 @@ def fit_shots(curve: ProbeCurve | None, bound: ShotLaw | None) -> ShotLaw | None
     def lose(c: float) -> float:
         return _solve(x, y, np.array([log, c]), free=True)[1]
 
-    grid = np.linspace(*np.log(_EXPONENTS), 60)
+    grid = np.log(np.geomspace(*_EXPONENTS, 60))
     best = int(np.argmin([lose(c) for c in grid]))
     if best in (0, len(grid) - 1):
         return None
