@@ -32,6 +32,10 @@ class Source:
         holds: Contents of its `paths`, if the name does not say it.
         once: Whether none of its tokens may be seen twice.
         questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
+        sequences: `module:function` that opens sequences of sources of their own
+            (`data/sequences.py`); empty: none.
+        chance: `module:function` that says, of a probe's options and the section `corpus`, what
+            share of answers guessing gets right; empty: not known.
     """
 
     name: str
@@ -42,10 +46,16 @@ class Source:
     holds: str = ""
     once: bool = False
     questions: str = ""
+    sequences: str = ""
+    chance: str = ""
 
     def load_questions(self) -> Callable[..., Any]:
         """Import the function that asks its questions."""
         return load_function(self.questions)
+
+    def load_sequences(self) -> Callable[..., Any]:
+        """The function that opens them; see the class."""
+        return load_function(self.sequences)
 
     def load_reader(self) -> Callable[..., Any]:
         """Import the function that reads it."""
@@ -107,17 +117,31 @@ SOURCES: dict[str, Source] = {
         Source(
             name="pairs", kind="tokens", keys=("tokens", "seed", "vocab_size", "pairs"),
             needs=("tokens", "vocab_size", "pairs"),
-            reader="scaling.data.pairs:prepare_pairs", once=True,
+            reader="scaling.data.pairs:prepare_pairs", chance="scaling.data.pairs:find_chance",
+            once=True,
         ),
         Source(
             name="copying", kind="tokens", keys=("tokens", "seed", "vocab_size", "length"),
             needs=("tokens", "vocab_size", "length"), once=True,
             reader="scaling.data.copying:prepare_copying", questions="scaling.data.copying:ask",
+            chance="scaling.data.copying:find_chance",
         ),
         Source(
             name="arithmetic", kind="tokens", keys=("seed", "digits", "examples"),
             needs=("digits", "examples"), reader="scaling.data.arithmetic:prepare_arithmetic",
-            questions="scaling.data.arithmetic:ask",
+            questions="scaling.data.arithmetic:ask", chance="scaling.data.arithmetic:find_chance",
+        ),
+        Source(
+            name="markov_chains", kind="tokens", keys=("tokens", "seed", "states", "chains"),
+            needs=("tokens", "states"), once=True,
+            reader="scaling.data.markov_chains:prepare_markov_chains",
+            sequences="scaling.data.markov_chains:open_chains",
+        ),
+        Source(
+            name="letter_maps", kind="tokens", keys=("tokens", "seed", "letters"),
+            needs=("tokens", "letters"), once=True,
+            reader="scaling.data.letter_maps:prepare_letter_maps",
+            sequences="scaling.data.letter_maps:open_maps",
         ),
     )
 }  # fmt: skip

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from scaling.compare.multiplier import Comparison
 
 
-def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyond | None:
+def gather_beyond(
+    stored: StoredSweep, siblings: Sequence[StoredSweep], said: tuple[str, ...] = ()
+) -> Beyond | None:
     """Gather what was measured beside the loss; None if nothing was measured or compared.
 
     Args:
         stored: The sweep.
         siblings: The sweeps of its file, including itself.
+        said: What it comes to, in sentences.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
@@ -47,6 +50,7 @@ def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyon
         compared=compared,
         refused=refused,
         lost={name: count for name, count in lost.items() if count},
+        said=said,
     )
 
 
@@ -62,7 +66,7 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
             tokens=float(table.tokens[at]),
             loss=float(table.loss[at]),
             series=float(series[at]),
-            values=_choose(values.get(name, ())),
+            values=choose_values(values.get(name, ())),
         )
         for at, name in enumerate(table.run)
     ]
@@ -71,6 +75,6 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
     return ProbedSweep(name=name, runs=tuple(runs))
 
 
-def _choose(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
+def choose_values(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
     """Choose the value measured last among several versions or options of a probe."""
     return {one.name: one for one in sorted(values, key=lambda one: (one.measured_at, one.kind))}
