@@ -203,7 +203,7 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("code_valid_text", "python_code:measure_text", "the same of the held-out text there",
      {**_CODE, "beside": "code_valid"}),
     ("recall_accuracy", "recalling:measure_accuracy",
-     "share of values recalled, of `pairs` pairs (0: the corpus's)",
+     "share of values recalled, of as many pairs as the corpus has, or the option pairs says",
      {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,
       "demands": (source("pairs"), count("samples"), pairs_fit), "guessed": True}),
     ("answer_exact", "answers:measure_exact",
