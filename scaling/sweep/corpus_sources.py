@@ -119,6 +119,16 @@ SOURCES: dict[str, Source] = {
             needs=("digits", "examples"), reader="scaling.data.arithmetic:prepare_arithmetic",
             questions="scaling.data.arithmetic:ask",
         ),
+        Source(
+            name="closed_world", kind="tokens", needs=("tokens", "people", "attributes", "values"),
+            keys=("tokens", "seed", "people", "attributes", "values", "exponent", "repeated"),
+            reader="scaling.data.closed_world:prepare_closed_world", once=True,
+        ),
+        Source(
+            name="biased_people", kind="tokens", needs=("tokens", "people", "skew"),
+            keys=("tokens", "seed", "people", "skew", "exponent"),
+            reader="scaling.data.biased_people:prepare_biased_people", once=True,
+        ),
     )
 }  # fmt: skip
 
