@@ -191,6 +191,8 @@ ELSEWHERE = {
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",
     ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
+    ("knowledge", "*"): "tests/verbs/test_knowing.py::knowledge",
+    ("bias", "*"): "tests/verbs/test_knowing.py::--pairs",
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("export", "*"): "tests/verbs/test_exporting.py::--output",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",

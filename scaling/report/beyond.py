@@ -63,12 +63,14 @@ class Beyond:
         compared: The first family against each of the others.
         refused: Why they are not compared; empty if they are, or there is one.
         lost: Probe -> how many of the fitted runs have no value of it.
+        said: What follows from the values, in sentences.
     """
 
     sweeps: tuple[ProbedSweep, ...]
     compared: tuple[Comparison, ...] = ()
     refused: str = ""
     lost: Mapping[str, int]
+    said: tuple[str, ...] = ()
 
     def list_probes(self) -> list[ProbeValue]:
         """A value of each probe that any run has, in the order of the registry, then by name."""

@@ -17,18 +17,21 @@ if TYPE_CHECKING:
     from scaling.compare.multiplier import Comparison
 
 
-def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyond | None:
+def gather_beyond(
+    stored: StoredSweep, siblings: Sequence[StoredSweep], *, said: tuple[str, ...] = ()
+) -> Beyond | None:
     """What was measured beside the loss; None where nothing was, and nothing is compared.
 
     Args:
         stored: The sweep.
         siblings: Those of its file, itself among them.
+        said: What follows from the values, in sentences.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
         return None
     shown = [one for one in (siblings if families else (stored,)) if one.results.results]
-    sweeps = tuple(_list_runs(one) for one in shown)
+    sweeps = tuple(map(list_probed, shown))
     sweeps = tuple(one for one in sweeps if one.runs)
     if not sweeps:
         return None
@@ -47,10 +50,12 @@ def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyon
         compared=compared,
         refused=refused,
         lost={name: count for name, count in lost.items() if count},
+        said=said,
     )
 
 
-def _list_runs(stored: StoredSweep) -> ProbedSweep:
+def list_probed(stored: StoredSweep) -> ProbedSweep:
+    """The fitted runs of a sweep with their values."""
     table = tabulate_sweep(stored)
     results = {name: stored.results.results[name] for name in table.run}
     values = read_probes(stored.ledger, results).values
