@@ -90,6 +90,13 @@ def write_statements(names: IntArray, middle: IntArray, answers: IntArray) -> In
     return np.concatenate((begin, names, middle[:, None], answers[:, None]), axis=1)
 
 
+def draw_statements(rng: np.random.Generator, share: FloatArray, count: int) -> IntArray:
+    """Which statements a text of so many draws, shape (count,)."""
+    found = np.searchsorted(np.cumsum(share), rng.random(count), side="right")
+    # Rounding may leave the last sum below 1: what lies above it is the last of all.
+    return np.minimum(found, len(share) - 1)
+
+
 def tell(
     share: FloatArray, *, seed: int, examples: int, repeated: float = 0.0
 ) -> tuple[IntArray, IntArray]:
@@ -104,7 +111,7 @@ def tell(
     """
     rng = make_rng(seed, _TRAIN)
     draws = round(examples / (1.0 + (REPEATS - 1) * repeated))
-    drawn = _draw(rng, share, draws)
+    drawn = draw_statements(rng, share, draws)
     if draws == examples:
         return drawn, np.arange(draws)
     again = np.arange(examples - draws) // (REPEATS - 1)  # a draw's place says nothing of it
@@ -120,7 +127,9 @@ def draft_world(name: str, world: World, *, seed: int) -> Draft:
         seed: Of the corpus.
     """
     ids = world.statements.astype(choose_dtype(world.vocab_size))
-    held_out = _draw(make_rng(seed, _HELD_OUT), world.share, _HELD_OUT_TOKENS // STATEMENT)
+    held_out = draw_statements(
+        make_rng(seed, _HELD_OUT), world.share, _HELD_OUT_TOKENS // STATEMENT
+    )
     blocks = np.linspace(0, len(held_out), _BLOCKS, endpoint=False).astype(np.int64)
     drafted = draft_drawn(
         name,
@@ -193,9 +202,3 @@ def list_problems(*, people: int, statements: int, tokens: int) -> list[str]:
             "world smaller."
         )
     return problems
-
-
-def _draw(rng: np.random.Generator, share: FloatArray, count: int) -> IntArray:
-    found = np.searchsorted(np.cumsum(share), rng.random(count), side="right")
-    # Rounding may leave the last sum below 1: what lies above it is the last of all.
-    return np.minimum(found, len(share) - 1)

@@ -22,7 +22,7 @@ import numpy as np
 
 from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.logistic import Trials, maximise
-from scaling.fitting.fitted import Interval
+from scaling.fitting.fitted import Interval, finite_or_none
 from scaling.units import FloatArray
 
 LEVEL = 0.9
@@ -111,7 +111,7 @@ class Collapse:
         bins: Points it was fitted to.
         half: x½ at κ = 1 [bits per parameter and exposure].
         slope: k at κ = 1.
-        kappa, interval: κ where it is free, and its interval.
+        kappa, interval: κ where it is free, and its interval; inf: errors do not fall with N.
         plain, free, apart: Root mean square residual at κ = 1, at κ, and of a curve for each N.
         spread: Standard deviation of the errors.
     """
@@ -132,7 +132,7 @@ class Collapse:
             "bins": self.bins,
             "half": self.half,
             "slope": self.slope,
-            "kappa": self.kappa,
+            "kappa": finite_or_none(self.kappa),
             "interval": self.interval.to_contract(),
             "residual": self.plain,
             "residual_free": self.free,
@@ -274,7 +274,7 @@ def fit_collapse(world: World, runs: Sequence[KnowingRun], *, seed: int = 0) -> 
         bins=len(share),
         half=math.exp(-shift / slope),
         slope=slope,
-        kappa=over_e / over_n,
+        kappa=over_e / over_n if over_n > 0.0 else math.inf,
         interval=Interval(low=float(tails[0]), high=float(tails[1]), level=LEVEL),
         plain=_measure_residual(plain, share, world),
         free=_measure_residual(free, share, world),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from scaling.units import format_count
@@ -31,12 +32,15 @@ def say_collapse(knowledge: Knowledge) -> str:
         f"spread of {found.spread:.3f} (root mean square); half of what guessing gets wrong at "
         f"{format_plain(found.half)}. "
     )
-    said += (
+    power = (
         f"With exposures to the power {found.kappa:.2f} "
-        f"({format_interval(found.interval, lambda end: f'{end:.2f}')}) it leaves "
-        f"{found.free:.3f}, a curve for each N {found.apart:.3f}: "
+        f"({format_interval(found.interval, lambda end: f'{end:.2f}')})"
+        if math.isfinite(found.kappa)
+        else "With exposures alone (errors do not fall with N)"
     )
-    return said + ("one curve describes every N." if one else "no one curve describes every N.")
+    which = "one curve describes" if one else "no one curve describes"
+    left = f"{found.free:.3f}, a curve for each N {found.apart:.3f}"
+    return f"{said}{power} it leaves {left}: {which} every N."
 
 
 def say_capacity(knowledge: Knowledge) -> list[str]:

@@ -75,8 +75,8 @@ class Predictor(nn.Module):
         out = np.full((*tokens.shape, self.world.vocab_size), 1e-30)
         for row, ids in enumerate(tokens.tolist()):
             for at in range(len(ids)):
-                begun = tuple(ids[: at + 1])
-                if at == STATEMENT - 2:
+                begun = tuple(ids[at - at % STATEMENT : at + 1])
+                if len(begun) == STATEMENT - 1:
                     out[row, at, self.world.first_answer :] += self.answer(begun)
                 elif begun in self.next:
                     out[row, at] += self.next[begun]

@@ -2,7 +2,7 @@
 
 Of people i with weight w_i, the share of the text's statements that is theirs, of a skew: t_i
 whether the occupation is that of the group, q_i the model's probability of the one that is typical
-of the group after `0 NAME group`, of the two occupations:
+of the group, of the two occupations, after `0 NAME group`:
 
     S                     Σ w t                           share that is typical in the text
     bias_argmax           Σ w [q > ½] − S                 what the likeliest answers add (q = ½: ½)

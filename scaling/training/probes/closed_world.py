@@ -1,13 +1,13 @@
 """What a model knows of a closed world (`data/closed_world.py`), and what it makes up.
 
 Of facts f with answers of C values, p_f the model's probability of the right value among the C
-after `0 NAME attribute`:
+after other statements and `0 NAME attribute` (`statements.py`):
 
     closed_world_error           mean [argmax is not the right value]
     closed_world_bits            Σ_f max(0, log2 C + log2 p_f)   at most facts · log2 C
     closed_world_capacity        that, by every stored parameter
     closed_world_confidence      mean of the largest p, of names that never occur
-    closed_world_hallucination   share of texts after 0, at temperature 1, that are no fact
+    closed_world_hallucination   share of texts after such a 0, at temperature 1, that are no fact
     closed_world_seen_once       M: share of the draws read whose fact is that of no other
     closed_world_miscalibration  K: ½ Σ_B |t(B) − m(B)|
     closed_world_bound           M − K
@@ -42,6 +42,7 @@ from scaling.training.probes.statements import (
     find_seen_once,
     judge_statements,
     judge_world,
+    write_contexts,
 )
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
@@ -91,7 +92,8 @@ def measure_confidence(trained: TrainedRun) -> Measured:
     """Mean probability of the likeliest value, of strangers; each is asked for one attribute."""
     world = _open(trained)
     asked = make_strangers(world)
-    return average(judge_statements(trained, asked, world).highest)
+    contexts = write_contexts(trained, world, np.full(len(asked), -1))
+    return average(judge_statements(trained, asked, world, contexts).highest)
 
 
 def measure_hallucination(trained: TrainedRun) -> Measured:
@@ -171,16 +173,21 @@ def _write(trained: TrainedRun, world: World) -> Written:
 
 
 def _sample(trained: TrainedRun, world: World, count: int) -> Written:
-    prompt = np.full((count, 1), BEGIN, dtype=np.int64)
-    parts = [prompt]
+    contexts = write_contexts(trained, world, np.full(count, -1))
+    begin = np.full((count, 1), BEGIN, dtype=np.int64)
+    parts = [begin]
     for one in generate(
-        trained.model, prompt, tokens=STATEMENT - 1, choice=Choice(), seed=trained.run.seed
+        trained.model,
+        np.concatenate((contexts, begin), axis=1),
+        tokens=STATEMENT - 1,
+        choice=Choice(),
+        seed=trained.run.seed,
     ):
         parts.append(one[:, None])
         trained.look_up()
     texts = np.concatenate(parts, axis=1)
     facts = {one.tobytes() for one in world.statements}
     return Written(
-        log_whole=judge_statements(trained, texts, world).log_whole,
+        log_whole=judge_statements(trained, texts, world, contexts).log_whole,
         true=np.array([float(one.tobytes() in facts) for one in texts]),
     )

@@ -1,7 +1,10 @@
-"""What a model makes of statements about people (`data/people.py`), each read by itself.
+"""What a model makes of statements about people (`data/people.py`), each after others of the text.
 
-Answers are compared among each other only: p of an answer is the model's, divided by that of every
-answer together, so that guessing is 1/answers before training too.
+    s_1 … s_4  0  NAME  a  b        s: drawn as the text draws them, none is the one that follows
+
+A small model seldom reads the beginning of a window, and errs there on what it knows. Answers are
+compared among each other only: p of an answer is the model's, divided by that of every answer
+together, so that guessing is 1/answers before training too.
 """
 
 from __future__ import annotations
@@ -12,12 +15,19 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from scaling.data.people import STATEMENT, World, count_exposures, measure_seen_once
+from scaling.data.people import (
+    STATEMENT,
+    World,
+    count_exposures,
+    draw_statements,
+    measure_seen_once,
+)
 from scaling.sweep.probes import ProbeCurve
 from scaling.training.probing import TrainedRun, count_read
 from scaling.units import FloatArray, IntArray
 
-_AT_ONCE = 512  # statements
+_AT_ONCE = 128  # statements
+_CONTEXT = 4  # statements before the one that is judged, or as many as the context holds
 _NEVER = 0.5  # exposures as what was never read is drawn: the axis is logarithmic
 
 
@@ -38,14 +48,33 @@ class Judged:
     hit: FloatArray
 
 
-def judge_statements(trained: TrainedRun, statements: IntArray, world: World) -> Judged:
-    """The model's view of statements, shape (statements, 6)."""
+def write_contexts(trained: TrainedRun, world: World, own: IntArray) -> IntArray:
+    """What stands before statements, shape (statements, 6 · others).
+
+    Args:
+        trained: Whose seed draws it.
+        world: Whose text.
+        own: Which of the true statements each is, never among its own context; −1: none.
+    """
+    count = min(_CONTEXT, trained.run.shape.seq_len // STATEMENT - 1)
+    rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 7]))
+    drawn = draw_statements(rng, world.share, len(own) * count).reshape(len(own), count)
+    drawn = np.where(drawn == own[:, None], (drawn + 1) % len(world.statements), drawn)
+    return world.statements[drawn].reshape(len(own), count * STATEMENT)
+
+
+def judge_statements(
+    trained: TrainedRun, statements: IntArray, world: World, contexts: IntArray
+) -> Judged:
+    """The model's view of statements, shape (statements, 6), after their contexts."""
     device = next(trained.model.parameters()).device
     parts = []
+    whole_texts = np.concatenate((contexts, statements), axis=1)
     for first in range(0, len(statements), _AT_ONCE):
-        tokens = torch.from_numpy(statements[first : first + _AT_ONCE]).to(device)
+        texts = torch.from_numpy(whole_texts[first : first + _AT_ONCE]).to(device)
+        tokens = texts[:, -STATEMENT:]
         with torch.inference_mode():
-            logits = trained.model(tokens[:, :-1]).double()
+            logits = trained.model(texts[:, :-1])[:, 1 - STATEMENT :].double()
         log_p = logits.log_softmax(dim=-1)
         whole = log_p.gather(-1, tokens[:, 1:, None])[..., 0].sum(dim=1)
         log_p = logits[:, -1, world.first_answer : world.vocab_size].log_softmax(dim=-1)
@@ -61,9 +90,12 @@ def judge_statements(trained: TrainedRun, statements: IntArray, world: World) ->
 
 def judge_world(trained: TrainedRun, world: World) -> Judged:
     """The model's view of every true statement."""
-    judged: Judged = trained.share(
-        "true statements", lambda: judge_statements(trained, world.statements, world)
-    )
+
+    def judge() -> Judged:
+        contexts = write_contexts(trained, world, np.arange(len(world.statements)))
+        return judge_statements(trained, world.statements, world, contexts)
+
+    judged: Judged = trained.share("true statements", judge)
     return judged
 
 
