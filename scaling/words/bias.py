@@ -76,7 +76,7 @@ def say_lag(lag: Lag, cell: BiasedCell) -> str:
         f"{_name(cell)} errors fall below a half from {format_plain(round(lag.counter, 1))} "
         f"exposures on of people who are not typical, and {'at most ' if lag.at_least else ''}"
         f"{format_plain(round(lag.typical, 1))} of those who are: {least}{lag.ratio:.3g} times as "
-        f"many{interval}, over {lag.runs} runs."
+        f"many{interval}, in {lag.runs} run{'s' if lag.runs > 1 else ''}."
     )
 
 
