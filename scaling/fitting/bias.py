@@ -179,16 +179,16 @@ def find_lag(runs: Sequence[BiasedRun], *, level: float = LEVEL) -> Lag | None:
             found.append((math.log(counter), math.log(typical), one.typical[0][1] <= HALF))
     if not found:
         return None
-    counter, typical = (np.array([row[at] for row in found]) for at in (0, 1))
-    ratio = counter - typical
+    counters, typicals = (np.array([row[at] for row in found]) for at in (0, 1))
+    ratio = counters - typicals
     spread = find_mean_interval(ratio, level)
     interval = None
     if spread is not None:
         interval = Interval(low=math.exp(spread.low), high=math.exp(spread.high), level=level)
     return Lag(
         runs=len(found),
-        counter=math.exp(float(counter.mean())),
-        typical=math.exp(float(typical.mean())),
+        counter=math.exp(float(counters.mean())),
+        typical=math.exp(float(typicals.mean())),
         ratio=math.exp(float(ratio.mean())),
         interval=interval,
         at_least=any(row[2] for row in found),

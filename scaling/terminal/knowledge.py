@@ -79,7 +79,7 @@ def format_pairs(scored: ScoredPairs) -> str:
     )
     if scored.mean_interval is not None:
         said += f" ({format_interval(scored.mean_interval, lambda end: f'{end:+.3f}')})"
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (str(pair.line), f"{each:+.3f}", pair.first, pair.second)
         for pair, each in zip(scored.pairs, scored.differences, strict=True)
     ]

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from scaling.errors import UsageError
 from scaling.fitting.sentence_pairs import ScoredPairs, SentencePair, sum_up_pairs
@@ -52,8 +51,10 @@ def score_pairs(folder: Path, path: Path, *, run: str | None) -> ScoredPairs:
             if encoded[at][0] != encoded[at + 1][0]
         ]
     _refuse(problems)
+    from scaling.training.generation import measure_log_likelihood
+
     model = found.load_model()
-    scores = [_score(model, ids) for ids in encoded]
+    scores = [measure_log_likelihood(model, ids) for ids in encoded]
     each = [first - second for first, second in zip(scores[::2], scores[1::2], strict=True)]
     return sum_up_pairs(found.result.run.run_id, pairs, each)
 
@@ -138,16 +139,6 @@ def _encode(found: FoundRun, text: str) -> tuple[int, ...]:
     if len(ids) < 2:
         raise UsageError("one id alone has no probability. Write two or more.")
     return tuple(ids)
-
-
-def _score(model: Any, ids: Sequence[int]) -> float:
-    """ln p of all but the first."""
-    import torch
-
-    tokens = torch.tensor([ids])
-    with torch.inference_mode():
-        log_p = model(tokens[:, :-1]).double().log_softmax(dim=-1)
-    return float(log_p.gather(-1, tokens[:, 1:, None]).sum())
 
 
 def _refuse(problems: Sequence[str]) -> None:
