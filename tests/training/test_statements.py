@@ -20,6 +20,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
 from scaling.training.probes import biased_people as bias
 from scaling.training.probes import closed_world as knowledge
+from scaling.training.probes.statements import draw_exposures
 from scaling.training.probing import count_read
 
 SEQ_LEN, VALUES = 32, 8
@@ -181,15 +182,19 @@ def test_strangers_are_asked_by_names_of_their_own() -> None:
     assert set(asked[:, 0].tolist()) == {people.BEGIN}
 
 
-def test_error_is_drawn_over_exposures_in_octaves() -> None:
-    world = closed_world.open_world(CLOSED)
-    trained = make_trained(Predictor(world, guess(world)), CLOSED)
-    _, _, curve = knowledge.measure_error(trained)
-    read = people.count_exposures(world, count_read(trained, STATEMENT))
-    assert curve.x[0] == 0.5  # never
-    for x, bin_of in zip(curve.x[1:], np.unique(np.floor(np.log2(read[read > 0]))), strict=True):
-        own = read[(read >= 2**bin_of) & (read < 2 ** (bin_of + 1))]
-        assert x == own.mean()
+def test_exposures_are_binned_in_octaves_of_eight_statements_or_more() -> None:
+    read = np.repeat([0, 1, 2, 3, 5, 6, 8, 1000], [3, 10, 4, 4, 3, 3, 9, 2])
+    each = np.arange(float(len(read)))
+    curve = draw_exposures(each, read, "place")
+    # Never; 1; 2 and 3; 4 to 7 with 8 to 15, being six; the last two with those.
+    bins = [(0, 3), (3, 13), (13, 21), (21, 38)]
+    means = [read[low:high].mean() for low, high in bins]
+    assert curve.x == pytest.approx((0.5, *means[1:]))
+    assert curve.y == pytest.approx([each[low:high].mean() for low, high in bins])
+    assert curve.errors[1] == pytest.approx(each[:10].std(ddof=1) / math.sqrt(10))
+    few = draw_exposures(each[:4], np.array([0, 1, 5, 9]), "place")
+    assert few.x == (0.5, 5.0)
+    assert all(math.isfinite(one) for one in few.errors)
 
 
 def test_miscalibration_is_the_distance_of_two_shares_in_bins() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from scaling.data.people import (
     STATEMENT,
@@ -29,6 +30,7 @@ from scaling.units import FloatArray, IntArray
 _AT_ONCE = 128  # statements
 _CONTEXT = 4  # statements before the one that is judged, or as many as the context holds
 _NEVER = 0.5  # exposures as what was never read is drawn: the axis is logarithmic
+_FEWEST = 8  # statements of a bin: a share is known to .18 then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +119,13 @@ def average(each: FloatArray) -> tuple[float, float]:
 
 def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCurve:
     """A quantity of statements against how often they were read, in bins of a factor of two."""
-    octave = np.where(exposures > 0, np.frexp(exposures)[1], 0)
     x, y, errors = [], [], []
-    for one in np.unique(octave):
-        chosen = octave == one
-        spread = each[chosen] if chosen.sum() > 1 else each  # one alone scatters as all do
-        x.append(float(exposures[chosen].mean()) if one else _NEVER)
-        y.append(float(each[chosen].mean()))
-        errors.append(float(spread.std(ddof=1)) / math.sqrt(chosen.sum()))
+    for chosen in _bin_exposures(exposures):
+        own = each[chosen]
+        spread = own if len(own) > 1 else each  # one alone scatters as all do
+        x.append(float(exposures[chosen].mean()) or _NEVER)
+        y.append(float(own.mean()))
+        errors.append(float(spread.std(ddof=1)) / math.sqrt(len(own)))
     return ProbeCurve(
         x_label=f"exposures ({_NEVER:g}: none)",
         y_label=label,
@@ -132,6 +133,21 @@ def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCu
         y=tuple(y),
         errors=tuple(errors),
     )
+
+
+def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
+    """Which statements are in each bin: those never read, then octaves; few join the next."""
+    octave = np.where(exposures > 0, np.frexp(exposures)[1], 0)
+    never, bins = octave == 0, []
+    chosen = np.zeros_like(never)
+    for one in np.unique(octave[~never]):
+        chosen = chosen | (octave == one)
+        if chosen.sum() >= _FEWEST:
+            bins.append(chosen)
+            chosen = np.zeros_like(never)
+    if chosen.any():
+        bins = [*bins[:-1], chosen | bins[-1]] if bins else [chosen]
+    return [never, *bins] if never.any() else bins
 
 
 def _read(trained: TrainedRun) -> IntArray:
