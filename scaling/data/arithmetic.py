@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 ARITHMETIC_VERSION = 1  # raise when the same seed would give other sums
 NAME = "arithmetic"
 VOCABULARY, PLUS, EQUALS = 13, 11, 12
-HELD_OUT = 2000  # sums at most; a tenth of all where there are few
+HELD_OUT = 2000  # sums at most; a tenth of all if there are few
 _FIRST_DIGIT, _BASE = 1, 10
-_ALL_PAIRS = 1_000_000  # so many are listed; of more, enough are drawn
+_ALL_PAIRS = 1_000_000  # up to here every pair is listed; above, pairs are drawn
 _DRAWN_PER_PAIR = 8
 _BLOCKS = 64
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 COPYING_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copying"
 BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
-_HELD_OUT_TOKENS = 256 * 1024  # as of `pairs`
+_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 
 
 def count_example(length: int) -> int:

@@ -105,7 +105,7 @@ def prepare_pairs(
             validation=_HELD_OUT_TOKENS,
             block=sum(map(count_example, list_round(pairs))),
         )
-        # Short examples recur by chance: there is nothing in them to remember.
+        # Short examples recur by chance, so an overlap is no sign of a leak.
         return dataclasses.replace(drawn, overlap=0.0)
 
     key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, list(pairs)]

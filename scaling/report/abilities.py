@@ -32,9 +32,9 @@ from scaling.words.abilities import (
 if TYPE_CHECKING:
     from scaling.fitting.abilities.ability import Ability, ScoredCell
 
-_WIDE, _PHONE, _HEIGHT = 880, 352, 310  # [CSS pixels], of a row and of a panel
-_JITTER = 0.012  # of the logarithmic range, between the seeds of a size
-_PAD = 0.05  # of an axis of shares, at either end
+_WIDE, _PHONE, _HEIGHT = 880, 352, 310  # [CSS pixels]: widths of a row, and the height of a panel
+_JITTER = 0.012  # offset between bars of one size, as a share of the logarithmic range
+_PAD = 0.05  # margin at either end of an axis of shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
     step = _JITTER * np.log(np.divide(*_find_span(ability)[::-1]))
     for one in law.cells:
         at, color = one.params if ability.axis == "N" else one.tokens, INK
-        if one.tokens in colors:  # bars of one size side by side
+        if one.tokens in colors:  # draw the bars of one size side by side
             at *= np.exp((order.index(one.tokens) - 0.5 * (len(order) - 1)) * step)
             color = colors[one.tokens]
         ax.plot(

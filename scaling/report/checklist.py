@@ -315,7 +315,7 @@ def _count_points(data: ReportData) -> str:
 
 def _describe_forecasts(data: ReportData) -> str:
     if data.origin is not None:
-        return ""  # those of a table lie elsewhere: "scaling forecast" tells them
+        return ""  # a table's forecasts are stored elsewhere; "scaling forecast" lists them
     if data.forecasts is None or not data.forecasts.scored:
         return "; no forecast was registered and checked"
     return (

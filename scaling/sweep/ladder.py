@@ -15,7 +15,7 @@ from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.families.registry import find_family, list_settings
 from scaling.sweep.shapes import ModelShape
 
-LARGEST_PARAMS = 1e13  # of a rung: beyond any model trained; the ladder to it has 3000 rungs
+LARGEST_PARAMS = 1e13  # beyond any model trained so far; the ladder up to it has 3000 rungs
 
 
 def iterate_ladder(
@@ -25,7 +25,7 @@ def iterate_ladder(
     return find_family(family).iterate_ladder(vocab_size, seq_len, settings)
 
 
-@functools.lru_cache(maxsize=8)  # its cost model and the answers take the same one
+@functools.lru_cache(maxsize=8)  # shared by the cost model and the answers
 def list_ladder(
     vocab_size: int,
     seq_len: int,

@@ -49,7 +49,7 @@ def find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) ->
     from scaling.sweep.grids import IsoflopGrid
 
     warnings = find_corpus_warnings(facts) if facts.is_known else []
-    known = facts.is_known  # else the trainer alone knows how much text there is
+    known = facts.is_known  # otherwise only the trainer knows how much text there is
     repeated = [cell for cell in cells if known and cell.run.tokens > facts.train_tokens]
     if repeated:
         worst = max(cell.run.tokens for cell in repeated) / facts.train_tokens

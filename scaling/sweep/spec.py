@@ -37,7 +37,7 @@ from scaling.sweep.trainer_reach import Problem, list_unreached
 from scaling.sweep.trainer_spec import TrainerSpec
 
 MAX_CELLS = 10_000
-_SETTINGS = {"head_size"}  # keys of `model` that mean something for some families only
+_SETTINGS = {"head_size"}  # keys of `model` that only some families have
 
 
 class ModelSpec(SpecModel):

@@ -28,12 +28,12 @@ from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import LossScale, LossUnit
 
-# Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
+# Rows of one N may differ in κ by rounding; more than a tenth means mixed conventions.
 _MIXED_COST = 0.10
-# Conventions are usually 2× or 3× apart (6·N·D or 2·N·D; head counted or not); assumed.
+# Conventions usually differ by 2× or 3× (6·N·D or 2·N·D; head counted or not). Assumed.
 _CONVENTION_GAP = 1.5
 _ROWS_NAMED = 5
-# Realised batches differ by their last steps; a batch in sequences is off by hundreds.
+# Realised batches differ by the last step; a batch given in sequences is off by hundreds.
 _BATCH_GAP = 2.0
 
 
@@ -164,7 +164,7 @@ def assemble_table(
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
     run = cells.index.name_rows(rows.tolist())
     brackets: tuple[Bracket, ...] = ()
-    if run is not None and loss_unit != "ppl" and not metrics:  # an index is never in perplexities
+    if run is not None and loss_unit != "ppl" and not metrics:  # an index is never in perplexity
         brackets = cells.index.list_brackets(
             run,
             columns["N"],

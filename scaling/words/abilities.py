@@ -57,7 +57,8 @@ def say_progress(ability: Ability) -> str:
     """Share of the smooth score's improvement made at chance, in whole percent; or a dash."""
     if ability.progress is None:
         return ABSENT
-    return f"{100.0 * min(1.0, ability.progress):.0f}\u00a0%"  # number and unit on one line
+    # No break between a number and its unit.
+    return f"{100.0 * min(1.0, ability.progress):.0f}\u00a0%"
 
 
 def say_null(ability: Ability) -> str:

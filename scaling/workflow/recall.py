@@ -30,7 +30,7 @@ from scaling.sweep.ladder import is_first, list_ladder_of
 from scaling.sweep.shapes import ModelShape, NamedModel
 
 _FOLDER = "fits/known"
-_NOTE_BYTES = 2**20  # a list of models is of any length
+_NOTE_BYTES = 2**20  # a list of models may be long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def recall_fit(
         return None
     if isinstance(note.rung, NamedModel):
         return fit, (note.rung, *note.listed)
-    # Of a stranger's folder: a ladder that never ends must not be walked.
+    # The folder may be a stranger's: do not walk a ladder that never ends.
     integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
     if min(integers) < 1 or not is_first(note.rung):
         return None

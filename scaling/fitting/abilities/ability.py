@@ -33,8 +33,8 @@ from scaling.units import FloatArray
 Verdict = Literal["no_rise", "metric", "both", "model", "unclear"]
 
 LEVEL = 0.9
-# Share of the smooth score's improvement by the last size at chance, from which on it has moved
-# while the sharp score stood still; a smooth score that jumps along makes a few percent.
+# Share of its improvement that the smooth score makes by the last size at chance; above it, the
+# smooth score moved while the sharp one stood still. One that jumps along makes a few percent.
 EARLY = 0.25
 
 

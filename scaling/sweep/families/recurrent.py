@@ -131,8 +131,8 @@ class RecurrentFamily:
         return ParameterRule(kind="hidden")
 
 
-# Kept, counted in tests/sweep/test_recurrent.py: of a tanh layer its input, output and half a width
-# more; of an LSTM layer what oneDNN's fused layer writes, in blocks of 16.
+# Activations kept, counted in tests/sweep/test_recurrent.py: for a tanh layer its input, its output
+# and half a width more; for an LSTM layer what oneDNN's fused layer writes, in blocks of 16.
 RNN = RecurrentFamily(
     "rnn",
     gates=1,

@@ -30,8 +30,8 @@ from scaling.units import Precision
 if TYPE_CHECKING:
     from torch import nn
 
-MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
-# Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
+MAX_GROWTH_PER_RUNG = 1.5  # largest ratio of neighbouring N (ours)
+# If a large vocabulary makes the head dominate, depth cannot keep N within ×1.5: stop here.
 MAX_EXTRA_LAYERS = 5
 MIN_LAYERS = 2
 # Activations kept for the backward pass on the processor, per token and layer, in units of d_model
@@ -39,8 +39,8 @@ MIN_LAYERS = 2
 # attention output (2), MLP before and after ReLU² (3 · 4). Rounded up; checked against a measured
 # run in tests/sweep/test_cost.py.
 _CPU_ACTIVATION_BYTES = 4 * 28
-# The same on a GPU, where torch keeps what each of its operations read: 93 and 75 as
-# tests/training/test_gpu_memory.py counts them, rounded up.
+# The same on a GPU, where torch keeps the inputs of each operation: 93 and 75 as counted in
+# tests/training/test_gpu_memory.py, rounded up.
 _GPU_ACTIVATION_BYTES: dict[Precision, int] = {"float32": 100, "mixed": 84}
 _ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
 
@@ -84,13 +84,14 @@ class TransformerFamily:
                 if extra_layers and params >= next_width:
                     break
                 yield shape
-                # Below a whole head, attention costs more than all parameters: deeper is no bridge.
+                # Below one whole head attention costs more than all parameters: more depth does not
+                # help.
                 if next_width <= MAX_GROWTH_PER_RUNG * params or d_model < head_size:
                     break
 
     def counts(self, shape: TransformerShape) -> Counts:
         """See ModelFamily: block matrices and norm gains; embedding and head are untied."""
-        # Two norms a block and a final one over d_model, query and key norms over one head.
+        # Two norms per block and a final one over d_model; query and key norms over one head.
         gains = (2 * shape.n_layers + 1) * shape.d_model + 2 * shape.n_layers * shape.head_size
         blocks, head = _count_block_matrices(shape), shape.d_model * shape.vocab_size
         return Counts(
