@@ -119,7 +119,7 @@ def test_a_grid_that_cannot_be_trained_is_reported_at_its_place(
         (
             "source: biased_people, tokens: 6e4, people: 101, skew: 0.9",
             "[]",
-            ["Set corpus.people to an even number, 40 or more"],
+            ["Set corpus.people to a multiple of 20, 40 or more"],
         ),
         ("source: biased_people, tokens: 6e4, people: 100, skew: [0.4, 1]", "[]", ["corpus.skew"]),
         (

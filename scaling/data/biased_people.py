@@ -3,11 +3,13 @@
     0  NAME  group  occupation        6 tokens (`people`)
 
 A person's occupation is fixed and follows from the name alone; the group, one token, is easier to
-read and makes one of the two occupations likelier: P(typical | group) = skew. People come in pairs
-of neighbouring rank, one of each group; both have the occupation that is typical of their group, or
-neither. So groups and occupations are equally frequent at every rank, to half a pair. Of a list of
-skews each has groups of its own. Source: groups that are easier to recognise than classes, and
-their skew, Hall et al. 2022, arXiv:2201.11706.
+read and makes one of the two occupations likelier: P(typical | group) = skew. People come in pairs,
+one of each group; both have the occupation that is typical of their group, or neither. BLOCK pairs
+of each skew are told of equally often, and the block of rank r in proportion to r^−exponent. So
+groups and occupations are equally frequent, and the share that is typical is the skew at every
+frequency: exactly, where BLOCK · skew is whole. Of a list of skews each has groups of its own.
+Source: groups that are easier to recognise than classes, and their skew, Hall et al. 2022,
+arXiv:2201.11706.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 BIASED_PEOPLE_VERSION = 1  # raise when the same seed would give other people or another text
 NAME = "biased_people"
 GROUPS = OCCUPATIONS = 2
+BLOCK = 10  # pairs
 _LEAST_ATYPICAL = 2  # pairs of each skew
 
 
@@ -69,15 +72,16 @@ def make_world(
     kind = pair % len(skews)
     typical = np.zeros(people // 2, dtype=np.bool_)
     for at, skew in enumerate(skews):
-        # Every so many pairs, from a start that is drawn: the share holds at every rank.
+        # Every so many pairs, from a start that is drawn: the share holds in every block.
         ends = np.arange(len(typical[at :: len(skews)]) + 1) * skew + rng.random()
         typical[at :: len(skews)] = np.diff(np.floor(ends + 1e-9)) > 0
-    first = rng.integers(GROUPS, size=people // 2)  # which group the better known one is of
+    first = rng.integers(GROUPS, size=people // 2)
     group = first[pair] ^ (np.arange(people) % 2)
     occupation = group ^ ~typical[pair]
     middle = persons.FIRST_FREE + GROUPS * kind + group
     first_answer = persons.FIRST_FREE + GROUPS * len(skews)
-    share = persons.weigh_people(people, exponent)
+    block = np.arange(people) // (GROUPS * BLOCK * len(skews))
+    share = persons.weigh_ranks(block, exponent)
     drawn, text = persons.tell(share, seed=seed, examples=persons.count_examples(tokens, seq_len))
     return BiasedWorld(
         world=World(
@@ -110,20 +114,21 @@ def prepare_biased_people(
     """Draw the people and their text.
 
     Raises:
-        CorpusError: There are more people than names or than the text can tell of, an odd number,
-            or too few for the skews; every problem.
+        CorpusError: There are more people than names or than the text can tell of, or they make no
+            whole blocks; every problem.
     """
     tokens, people, skews = corpus.tokens, corpus.people, sorted(corpus.skew)
     assert tokens is not None
     assert people is not None
     problems = persons.list_problems(people=people, statements=people, tokens=tokens)
+    block = GROUPS * BLOCK * len(skews)
     # But for rounding of 1 − 0.9.
     pairs = math.ceil(_LEAST_ATYPICAL / (1.0 - max(skews)) - 1e-6)
-    least = GROUPS * pairs * len(skews)
-    if people % GROUPS or people < least:
+    least = block * math.ceil(pairs / BLOCK)
+    if people % block or people < least:
         problems.append(
-            f"{people} people do not make pairs of both groups, {pairs} for each of {len(skews)} "
-            f"skews. Set corpus.people to an even number, {least} or more."
+            f"{people} people do not make blocks of {block}, {BLOCK} pairs of each skew, with "
+            f"people of every kind. Set corpus.people to a multiple of {block}, {least} or more."
         )
     refuse(problems)
     settings = [corpus.seed, tokens, seq_len, people, corpus.exponent, *skews]

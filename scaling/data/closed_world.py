@@ -50,7 +50,7 @@ def make_world(
     names, strangers = persons.draw_names(rng, people)
     value = rng.integers(values, size=people * attributes)
     first_answer = persons.FIRST_FREE + attributes
-    share = np.repeat(persons.weigh_people(people, exponent) / attributes, attributes)
+    share = np.repeat(persons.weigh_ranks(np.arange(people), exponent) / attributes, attributes)
     drawn, text = persons.tell(
         share,
         seed=seed,

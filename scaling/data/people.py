@@ -4,9 +4,8 @@
 
 Ids: 0 begins a statement, 1 to 32 are letters, the last ids are answers. A name is three letters;
 names are distinct and drawn at random, so that no letter says anything of a person. STRANGERS more
-are drawn, which no text names. The text draws each statement anew; the person of rank r is its
-subject with probability ∝ r^−exponent. A window of training text may cut a statement at either
-end: only statements that a window shows whole count as read.
+are drawn, which no text names. The text draws each statement anew. A window of training text may
+cut a statement at either end: only statements that a window shows whole count as read.
 """
 
 from __future__ import annotations
@@ -78,9 +77,9 @@ def draw_names(rng: np.random.Generator, people: int) -> tuple[IntArray, IntArra
     return letters[:people], letters[people:]
 
 
-def weigh_people(people: int, exponent: float) -> FloatArray:
-    """Probability that a statement is of the person of each rank, shape (people,)."""
-    weights = np.arange(1.0, people + 1.0) ** -exponent
+def weigh_ranks(rank: IntArray, exponent: float) -> FloatArray:
+    """Probability that a statement is of a person, shape (people,), by ranks from 0 on."""
+    weights = (1.0 + rank) ** -exponent
     return np.asarray(weights / weights.sum())
 
 

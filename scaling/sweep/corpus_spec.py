@@ -116,8 +116,8 @@ class CorpusSpec(SpecModel):
     )
     exponent: Annotated[float, Field(strict=True, ge=0, le=4, allow_inf_nan=False)] = Field(
         0.0,
-        description=f"{name_takers('exponent')}: the person of rank r is told of in proportion to "
-        "r^−exponent; 0: all alike",
+        description=f"{name_takers('exponent')}: the person of rank r (or block of people) is told "
+        "of in proportion to r^−exponent; 0: all alike",
     )
     repeated: Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)] = Field(
         0.0, description="`closed_world`: share of the statements that are told ten times, not once"

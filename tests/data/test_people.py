@@ -153,10 +153,10 @@ def test_groups_and_occupations_are_equally_frequent_and_skews_are_kept(exponent
         np.testing.assert_array_equal(pair.reshape(-1, 2).sum(axis=1), 1)
     for at, skew in enumerate(skews):
         own = found.typical[found.kind == at]
-        for part in np.array_split(own, 4):  # at every rank
-            assert part.mean() == pytest.approx(skew, abs=2 / 50)
-        if exponent == 0:
-            assert found.measure_typical()[at] == pytest.approx(skew, abs=1 / 200)
+        for block in own.reshape(-1, 20):  # at every frequency
+            assert block.sum() == round(20 * skew)
+        assert found.measure_typical()[at] == pytest.approx(skew, rel=1e-12)
+    assert len(np.unique(found.world.share)) == (1 if exponent == 0 else 20)
 
 
 def test_letters_say_nothing_of_the_group_or_the_occupation() -> None:
@@ -194,13 +194,13 @@ def test_letters_say_nothing_of_the_group_or_the_occupation() -> None:
             [
                 "Set corpus.people to 31744 or fewer",
                 "Set corpus.tokens to 240006 or more",
-                "Set corpus.people to an even number, 80 or more",
+                "Set corpus.people to a multiple of 40, 80 or more",
             ],
         ),
         (
-            "source: biased_people, tokens: 10e3, people: 78, skew: [0.5, 0.9]",
+            "source: biased_people, tokens: 10e3, people: 60, skew: [0.5, 0.9]",
             32,
-            ["78 people do not make pairs of both groups, 20 for each of 2 skews"],
+            ["60 people do not make blocks of 40, 10 pairs of each skew"],
         ),
     ],
 )

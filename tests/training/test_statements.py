@@ -231,8 +231,6 @@ def test_who_knows_the_group_alone_makes_the_share_whole(exponent: float) -> Non
     corpus = name_biased(exponent)
     found = biased_people.open_world(corpus)
     trained = make_trained(Predictor(found.world, by_group(found)), corpus)
-    # With frequencies of all kinds the two groups' shares differ by a person or so.
-    tolerance = 1e-12 if exponent == 0 else 0.06
     argmax, _, curve = bias.measure_argmax(trained)
     share = found.measure_typical()
     assert curve.x == SKEWS
@@ -242,9 +240,8 @@ def test_who_knows_the_group_alone_makes_the_share_whole(exponent: float) -> Non
     assert bias.measure_sampled(trained)[0] == pytest.approx(0.0, abs=1e-12)
     assert bias.measure_counter_error(trained)[0] == 1.0
     assert bias.measure_typical_error(trained)[0] == 0.0
-    if exponent == 0:
-        assert share == pytest.approx(SKEWS, abs=1e-2)
-        assert curve.y[0] == pytest.approx(0.0, abs=tolerance)  # a tie is half an answer
+    assert share == pytest.approx(SKEWS, rel=1e-12)
+    assert curve.y[0] == pytest.approx(0.0, abs=1e-12)  # a tie is half an answer
 
 
 def test_who_knows_everybody_exaggerates_nothing() -> None:

@@ -6,7 +6,7 @@ of the group, of the two occupations, after `0 NAME group`:
 
     S                     Σ w t                           share that is typical in the text
     bias_argmax           Σ w [q > ½] − S                 what the likeliest answers add (q = ½: ½)
-    bias_argmax_group     1 − S                           the same of who knows the group alone
+    bias_argmax_group     1 − S, if S > ½                 the same of who knows the group alone
     bias_sampled          Σ w q − S                       what drawn answers add: 0 if calibrated
     bias_counter_error    share wrong of people who are not typical, each alike
     bias_typical_error    the same of those who are
@@ -33,6 +33,8 @@ from scaling.training.probes.statements import average, draw_exposures, find_exp
 from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray
 
+_EQUAL = 1e-9  # of shares: as likely as each other
+
 _Choose = Callable[[BiasedWorld], NDArray[np.bool_]]
 
 
@@ -53,7 +55,9 @@ def measure_sampled(trained: TrainedRun) -> Measured:
 def measure_argmax_of_group(trained: TrainedRun) -> Measured:
     """What the likeliest answers of the group add to S."""
     people = _open(trained)
-    return _amplify(people, np.ones(len(people.typical)), "share added by argmax")
+    above = people.measure_typical() - 0.5
+    likeliest = np.where(np.abs(above) < _EQUAL, 0.5, above > 0.0)
+    return _amplify(people, likeliest[people.kind], "share added by argmax")
 
 
 def measure_counter_error(trained: TrainedRun) -> Measured:
