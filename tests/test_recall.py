@@ -118,6 +118,21 @@ def test_a_forged_note_cannot_point_to_files_or_endless_ladders(folder: Path) ->
         assert ask(folder).stdout == before.stdout
 
 
+def test_a_fixed_depth_is_noted(tmp_path: Path) -> None:
+    """Of two layers throughout, the first rung is the usual ladder's: the note says which it is."""
+    copy = tmp_path / "code"
+    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
+    path = copy / "sweep.yaml"
+    text = path.read_text()
+    assert "seq_len: 128}" in text
+    path.write_text(text.replace("seq_len: 128}", "seq_len: 128, layers: 2}"))
+    before, again = ask(copy), ask(copy)
+    assert again.stdout == before.stdout
+    (answer,) = json.loads(again.stdout)["answers"]
+    assert answer["shape"]["n_layers"] == 2
+    assert answer["shape"]["d_model"] >= 48  # where the usual ladder begins with three layers
+
+
 def test_a_damaged_folder_has_no_fingerprint(folder: Path) -> None:
     assert read_contents(folder).fingerprint == read_contents(folder).fingerprint is not None
     run = first_result(folder).parent

@@ -12,6 +12,7 @@ no pair of operands with those that are trained on. Source: Lee et al. 2023, arX
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,4 +141,9 @@ def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
     _, held_out = draw_sums(seed, digits, examples)
     asked = held_out[:count]
     answer = count_example(digits) - digits - 1
-    return Questions(prompts=asked[:, :answer], answers=asked[:, answer:], chance=1.0 / _BASE)
+    return Questions(prompts=asked[:, :answer], answers=asked[:, answer:])
+
+
+def find_chance(options: Mapping[str, object], corpus: CorpusSpec) -> float:
+    """See `corpus_sources.Source.chance`: any digit."""
+    return 1.0 / _BASE

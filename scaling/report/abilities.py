@@ -20,9 +20,11 @@ from scaling.words.abilities import (
     FORECAST_COLUMNS,
     list_criteria,
     list_forecasts,
+    list_parts,
     say_flag_briefly,
     say_null,
     say_onsets,
+    say_parts,
     say_seeds,
     say_success,
     say_verdict,
@@ -49,6 +51,8 @@ class AbilitySection:
     criteria: Sequence[tuple[str, ...]]
     forecast_heads: tuple[str, ...]
     forecasts: Sequence[tuple[str, ...]]
+    parts_title: str
+    parts: Sequence[tuple[str, ...]]
 
 
 def show_abilities(abilities: Sequence[Ability]) -> list[AbilitySection]:
@@ -63,16 +67,19 @@ def show_abilities(abilities: Sequence[Ability]) -> list[AbilitySection]:
             criteria=list_criteria(one),
             forecast_heads=FORECAST_COLUMNS,
             forecasts=list_forecasts(one),
+            parts_title=f"{one.parts.name} by {one.parts.label}" if one.parts else "",
+            parts=list_parts(one),
         )
         for at, one in enumerate(abilities)
     ]
 
 
 def _list_sentences(one: Ability) -> list[str]:
-    onset = say_onsets(one.onsets)
+    onset, parts = say_onsets(one.onsets), say_parts(one)
     return [
         f"{say_success(one.success)}. {upper_first(say_seeds(one.success))}.",
         f"Most seeds succeed from: {onset}." if onset else "",
+        f"{upper_first(parts)}." if parts else "",
         f"{say_null(one)}." if one.names.null else "",
         f"{upper_first(say_flag_briefly(one))}.",
     ]

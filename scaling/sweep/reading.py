@@ -153,6 +153,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "axis",
         "probe",
         "gpus",
         "trainer",

@@ -13,7 +13,7 @@ import numpy as np
 from scaling.errors import TableError, UsageError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.ladder import list_ladder_of
+from scaling.sweep.ladder import find_layers, list_ladder_of
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.tables.columns import KEPT, TABLE_COLUMNS
@@ -239,7 +239,8 @@ def _read_ladder(
     if convention == "matmul" and count != "matmul":
         convention = count
         columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
-    return convention, make_ladder_cost(list_ladder_of(shapes[0]), convention)
+    ladder = list_ladder_of(shapes[0], layers=find_layers(shapes))
+    return convention, make_ladder_cost(ladder, convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:

@@ -189,6 +189,7 @@ def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str
         fit=found.path.name,
         table_digest=found.fit.table_digest,
         rung=first,
+        layers=stored.spec.model.layers,
         listed=tuple(others) if isinstance(first, NamedModel) else (),
     )
     note_fit(stored.folder, fingerprint, question, note)

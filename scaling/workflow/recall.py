@@ -41,12 +41,14 @@ class Note:
         fit: Name of its file in fits/.
         table_digest: Digest of the fitted rows.
         rung: The first of the sweep's ladder, which the others follow from.
+        layers: Depth of them all, where the sweep file fixes it.
         listed: The others, where a sweep file lists its models, and nothing else says them.
     """
 
     fit: str
     table_digest: str
     rung: AnyShape
+    layers: int | None = None
     listed: AnyShapes = ()
 
 
@@ -75,9 +77,9 @@ def recall_fit(
         return fit, (note.rung, *note.listed)
     # The folder may be a stranger's: do not walk a ladder that never ends.
     integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
-    if min(integers) < 1 or not is_first(note.rung):
+    if min(integers) < 1 or not is_first(note.rung, layers=note.layers):
         return None
-    return fit, list_ladder_of(note.rung)
+    return fit, list_ladder_of(note.rung, layers=note.layers)
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:

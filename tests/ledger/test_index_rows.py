@@ -75,11 +75,11 @@ def test_an_index_without_a_fitted_role_is_refused(tmp_path):
 SHAPES = "run_id,role,status,N,D,C,loss,vocab_size,seq_len,d_model,n_layers,head_size"
 
 
-def write_index(tmp_path, families, *, column=True):
+def write_index(tmp_path, families, *, column=True, **settings):
     """Two runs of each family's ladder, as an index states them."""
     lines = [SHAPES + (",family" if column else "")]
     for family in families:
-        for shape in list_ladder(256, 128, family=family, max_params=1e5)[-2:]:
+        for shape in list_ladder(256, 128, family=family, max_params=1e5, **settings)[-2:]:
             size, tokens = count_params(shape, "matmul"), 1e6
             head = getattr(shape, "head_size", "")
             cells = [f"r{len(lines)}", "grid", "finished", size, tokens,
@@ -114,3 +114,10 @@ def test_an_unknown_family_is_named_and_its_shapes_are_ignored(tmp_path):
     path = write(tmp_path, SHAPES + ",family\na,grid,finished,1e4,1e6,6e10,3,256,128,8,2,,mamba\n")
     table = read_table(path)
     assert (table.family, table.convention) == ("mamba", None)
+
+
+@pytest.mark.parametrize("family", MODEL_FAMILIES)
+def test_an_index_of_one_depth_is_of_the_ladder_of_that_depth(tmp_path, family):
+    table = write_index(tmp_path, [family], layers=1)
+    ladder = list_ladder(256, 128, family=family, max_params=LARGEST_PARAMS, layers=1)
+    assert table.cost == make_ladder_cost(ladder, "matmul")

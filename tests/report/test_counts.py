@@ -56,6 +56,15 @@ def test_every_kind_of_run_is_counted_once() -> None:
     assert counts.fitted + 6 == counts.total == len(data.plan.cells) + 1
 
 
+def test_a_run_that_another_rate_of_its_cell_beats_is_counted_as_such() -> None:
+    data = standard_data()
+    beaten = data.plan.cells[0].run.run_id
+    kept = {name: one for name, one in data.results.items() if name != beaten}
+    spec = data.get_spec().model_copy(update={"rates": (0.5, 1.0)})
+    data = dataclasses.replace(with_results(data, kept), results=data.results, spec=spec)
+    assert dict(count_runs(data).others) == {"at another learning rate": 1}
+
+
 @pytest.mark.parametrize("make", [standard_data, partial_data])
 def test_every_place_of_the_page_states_the_same_number(make: object) -> None:
     data: ReportData = make()  # type: ignore[operator]

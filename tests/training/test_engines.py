@@ -15,6 +15,7 @@ import torch
 from known_run import change_recipe
 
 from scaling.errors import EnvironmentFault
+from scaling.sweep.ladder import iterate_ladder
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
 from scaling.training.engines import build_engine, fused, native
@@ -174,6 +175,25 @@ def test_a_state_of_one_engine_continues_in_the_other():
     for one, other in zip(fused.model.parameters(), eager.model.parameters(), strict=True):
         # Adam divides by sqrt(v): if a gradient is at rounding level, its sign is noise.
         assert float((one - other).detach().abs().mean()) < 1e-5
+
+
+def test_one_layer_narrower_than_a_head_trains_alike_in_both_engines():
+    """Of the ladder of a fixed depth, its first rung: ten whole steps, with outputs that start as
+    hidden matrices do, so that every gradient counts from the first."""
+    shape = next(iterate_ladder(33, 65, layers=1, head_size=32))
+    assert (shape.d_model, shape.n_layers) == (16, 1)
+    run = make_run(shape, output_scale=1.0)
+    engines = FusedEngine(run), EagerEngine(run)
+    assert engines[0].model.blocks[0].residual_multiplier == RECIPE.base_depth  # 1 / m_L
+    for step in range(10):
+        tokens = draw_tokens(shape, 3, seed=step)
+        losses = [float(engine.add_gradient(tokens, 1.0)) for engine in engines]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        for engine in engines:
+            engine.update(1.0)
+    tokens = draw_tokens(shape, 3, seed=10)
+    # Roundings of ten steps, each up to a learning rate where a gradient is at rounding level.
+    np.testing.assert_allclose(*(one.measure_losses(tokens) for one in engines), rtol=1e-3)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

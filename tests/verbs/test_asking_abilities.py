@@ -14,7 +14,7 @@ from commands import Said, call
 import scaling
 from scaling.errors import NoFitError
 from scaling.ledger.probes import commit_probe
-from scaling.sweep.probes import AskedProbe, Probe
+from scaling.sweep.probes import PROBES, AskedProbe, Probe
 from scaling.workflow.abilities import find_chance, judge_stored
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, tabulate_sweep
@@ -217,16 +217,30 @@ def test_only_abilities_that_can_be_judged_are_shown(folder: Path) -> None:
     assert judge_stored(other, tabulate_sweep(other)) == ()
 
 
-@pytest.mark.parametrize(("pairs", "chance"), [((8,), 1 / 8), ((2, 8), 5 / 16)])
-def test_chance_recall_is_one_over_the_number_of_pairs(
-    folder: Path, pairs: tuple[int, ...], chance: float
+@pytest.mark.parametrize(
+    ("probe", "corpus", "chance"),
+    [
+        ("recall_accuracy", {"source": "pairs", "pairs": (8,)}, 1 / 8),
+        ("recall_accuracy", {"source": "pairs", "pairs": (2, 8)}, 5 / 16),  # the mean
+        ("answer_accuracy", {"source": "arithmetic"}, 0.1),
+        ("answer_accuracy_free", {"source": "copying", "vocab_size": 22}, 0.05),
+        ("answer_exact", {"source": "arithmetic"}, 0.0),
+        ("recall_accuracy", {}, 0.0),  # a corpus that says nothing
+        ("of_a_trainer", {"source": "pairs", "pairs": (8,)}, 0.0),
+    ],
+)
+def test_a_source_says_what_guessing_scores(
+    folder: Path, probe: str, corpus: dict[str, object], chance: float
 ) -> None:
-    """The mean over several numbers of pairs; 0 for another ability or a corpus without pairs."""
     stored = open_results(folder)
-    assert stored.spec.corpus is not None
-    corpus = stored.spec.corpus.model_copy(update={"pairs": pairs})
-    spec = stored.spec.model_copy(update={"corpus": corpus})
-    recall = dataclasses.replace(stored, spec=spec)
-    assert find_chance(recall, "recall_accuracy") == pytest.approx(chance)
-    assert find_chance(recall, "answer_exact") == 0.0
-    assert find_chance(stored, "recall_accuracy") == 0.0
+    changed = stored.spec.corpus.model_copy(update=corpus)
+    spec = stored.spec.model_copy(update={"corpus": changed})
+    assert find_chance(dataclasses.replace(stored, spec=spec), probe) == pytest.approx(chance)
+
+
+def test_an_option_says_how_many_pairs_are_guessed_among(folder: Path) -> None:
+    stored = open_results(folder)
+    corpus = stored.spec.corpus.model_copy(update={"source": "pairs", "pairs": (2, 8)})
+    asked = AskedProbe(PROBES["recall_accuracy"], {"pairs": 4})
+    spec = stored.spec.model_copy(update={"corpus": corpus, "evaluate": (asked,)})
+    assert find_chance(dataclasses.replace(stored, spec=spec), "recall_accuracy") == 0.25

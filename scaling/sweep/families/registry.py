@@ -38,8 +38,10 @@ def describe_shape(shape: ModelShape) -> ShapeWords:
 
 
 def list_settings(shape: ModelShape) -> dict[str, int]:
-    """What the ladder of a shape follows from, beside vocabulary and context."""
-    return {name: getattr(shape, name) for name in family_of(shape).settings}
+    """What the ladder of a shape follows from, beside vocabulary, context and a depth that a sweep
+    file fixed: no model tells whether one did."""
+    names = (name for name in family_of(shape).settings if name != "layers")
+    return {name: getattr(shape, name) for name in names}
 
 
 def read_shape(value: object, where: str) -> ModelShape:
