@@ -10,7 +10,7 @@ import scaling
 
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
-    *("abilities", "knowledge", "bias"),
+    *("abilities", "few-shot", "knowledge", "bias"),
     *(
         "backtest",
         "compare",

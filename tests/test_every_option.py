@@ -190,6 +190,7 @@ ELSEWHERE = {
     ("submit", "*"): "tests/orchestration/test_clusters.py::submit",
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",
     ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
+    ("few-shot", "*"): "tests/verbs/test_asking_few_shot.py::--json",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("knowledge", "*"): "tests/verbs/test_knowing.py::knowledge",
     ("bias", "*"): "tests/verbs/test_knowing.py::--pairs",

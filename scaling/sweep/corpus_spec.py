@@ -50,6 +50,14 @@ AllSkews = Annotated[
     AfterValidator(lambda value: refuse_doubles(value, "skew")),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
 ]
+_Chains = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, le=2**16)]
+AllChains = Annotated[
+    tuple[_Chains, ...],
+    Field(strict=False, min_length=1),
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    AfterValidator(lambda value: refuse_doubles(value, "number of chains")),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
@@ -126,6 +134,17 @@ class CorpusSpec(SpecModel):
         (),
         description="`biased_people`: P(occupation typical of the group), 0.5 to below 1; of a "
         "list, each has groups of its own",
+    )
+    states: Annotated[Count, Field(ge=2, le=64)] | None = Field(
+        None, description="`markov_chains`: of each chain; its square is at most model.seq_len"
+    )
+    chains: AllChains = Field(
+        (0,),
+        description="`markov_chains`: how many chains are trained on; 0: each sequence has its "
+        "own; a list makes one sweep of each",
+    )
+    letters: Annotated[Count, Field(ge=2, le=2**12)] | None = Field(
+        None, description="`letter_maps`: of each map; at most half of model.seq_len"
     )
 
     @property

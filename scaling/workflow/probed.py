@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def gather_beyond(
-    stored: StoredSweep, siblings: Sequence[StoredSweep], *, said: tuple[str, ...] = ()
+    stored: StoredSweep, siblings: Sequence[StoredSweep], said: tuple[str, ...] = ()
 ) -> Beyond | None:
     """What was measured beside the loss; None where nothing was, and nothing is compared.
 
     Args:
         stored: The sweep.
         siblings: Those of its file, itself among them.
-        said: What follows from the values, in sentences.
+        said: What it comes to, in sentences.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
