@@ -54,7 +54,7 @@ def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None
     )
     return SimpleNamespace(
         options={"samples": samples}, run=run, look_up=lambda: None, share=share, model=model,
-        shards=SimpleNamespace(name=corpus, train=train),
+        shards=SimpleNamespace(name=corpus, train=train, sequence=None),
     )  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def guess(world: people.World):
 def test_statements_count_as_read_where_a_window_shows_them_whole(seq_len, batch, steps) -> None:
     stream = np.arange(240)  # 40 examples of 6; 40 steps pass over it often
     order = BatchOrder(
-        SimpleNamespace(train=stream), seq_len=seq_len, batch_sequences=batch, seed=5
+        SimpleNamespace(train=stream, sequence=None), seq_len=seq_len, batch_sequences=batch, seed=5
     )
     whole = np.zeros(40, dtype=int)
     for step in range(steps):
@@ -111,7 +111,7 @@ def test_statements_count_as_read_where_a_window_shows_them_whole(seq_len, batch
             for example in range(40):
                 whole[example] += set(range(6 * example, 6 * example + 6)) <= set(window)
     trained = SimpleNamespace(
-        shards=SimpleNamespace(train=stream),
+        shards=SimpleNamespace(train=stream, sequence=None),
         run=SimpleNamespace(
             seed=5,
             shape=SimpleNamespace(seq_len=seq_len),
