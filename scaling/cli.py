@@ -24,6 +24,7 @@ from scaling.verbs.exporting import export
 from scaling.verbs.few_shot import few_shot
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
+from scaling.verbs.knowing import bias, knowledge
 from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
 from scaling.verbs.sampling import sample
@@ -37,8 +38,8 @@ from scaling.verbs.watching import cancel, logs, status, track
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (
-        *(read, predict, forecast, backtest, compare),
-        *(tokenizers, recipes, abilities, few_shot, sample),
+        *(read, predict, forecast, backtest, compare, tokenizers, recipes),
+        *(abilities, few_shot, knowledge, bias, sample),
     ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),

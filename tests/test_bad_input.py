@@ -103,6 +103,45 @@ def test_a_grid_that_cannot_be_trained_is_reported_at_its_place(
     assert said.errors.startswith("s.yaml:3:7: grid: ")
 
 
+@pytest.mark.parametrize(
+    ("corpus", "evaluate", "parts"),
+    [
+        (
+            "source: closed_world, tokens: 6e4, people: 40e3, attributes: 2, values: 8",
+            "[]",
+            ["40000 people cannot have distinct names", "80000 statements of 6 tokens do not fit"],
+        ),
+        (
+            "source: closed_world, tokens: 6e4, people: 9, attributes: 2, values: 1, exponent: -1",
+            "[]",
+            ["corpus.values: ", "corpus.exponent: "],
+        ),
+        (
+            "source: biased_people, tokens: 6e4, people: 101, skew: 0.9",
+            "[]",
+            ["Set corpus.people to a multiple of 20, 40 or more"],
+        ),
+        ("source: biased_people, tokens: 6e4, people: 100, skew: [0.4, 1]", "[]", ["corpus.skew"]),
+        (
+            "source: biased_people, tokens: 6e4, people: 100, skew: 0.9",
+            "[closed_world_error, bias_argmax, closed_world_bound]",
+            [
+                "closed_world_error: it needs corpus.source closed_world, and this is",
+                "closed_world_bound: it needs corpus.source closed_world",
+            ],
+        ),
+    ],
+)
+def test_worlds_of_people_are_refused_with_every_reason(
+    root: Path, corpus: str, evaluate: str, parts: list[str]
+) -> None:
+    (root / "s.yaml").write_text(
+        f"name: a\ncorpus: {{{corpus}}}\nmodel: {{seq_len: 32}}\n"
+        f"grid: {{params: [8e3], tokens: [3e4]}}\nevaluate: {evaluate}\n"
+    )
+    check_refusal(call("plan", "s.yaml", "--no-benchmark"), *parts)
+
+
 def test_every_key_of_the_resources_is_checked_at_once(root: Path) -> None:
     (root / "s.yaml").write_text(
         SWEEP + "resources: {time_limit: 0, stall_limit: -3, cpus_per_run: 2.5, cpus_per_rn: 1}\n"

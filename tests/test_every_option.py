@@ -192,6 +192,8 @@ ELSEWHERE = {
     ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
     ("few-shot", "*"): "tests/verbs/test_asking_few_shot.py::--json",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
+    ("knowledge", "*"): "tests/verbs/test_knowing.py::knowledge",
+    ("bias", "*"): "tests/verbs/test_knowing.py::--pairs",
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("export", "*"): "tests/verbs/test_exporting.py::--output",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",

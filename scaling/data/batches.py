@@ -61,6 +61,14 @@ class BatchOrder:
             left, epoch = left - len(starts), epoch + 1
         return read
 
+    def list_starts(self, steps: int) -> IntArray:
+        """Where each window of the first `steps` steps begins, in the order they were read."""
+        left, epoch, parts = steps * self._batch, 0, []
+        while left > 0:
+            parts.append(self._starts_of(epoch)[:left])
+            left, epoch = left - len(parts[-1]), epoch + 1
+        return np.concatenate(parts)
+
     def _starts_of(self, epoch: int) -> IntArray:
         if epoch != self._epoch:
             rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))

@@ -132,6 +132,16 @@ SOURCES: dict[str, Source] = {
             questions="scaling.data.arithmetic:ask", chance="scaling.data.arithmetic:find_chance",
         ),
         Source(
+            name="closed_world", kind="tokens", needs=("tokens", "people", "attributes", "values"),
+            keys=("tokens", "seed", "people", "attributes", "values", "exponent", "repeated"),
+            reader="scaling.data.closed_world:prepare_closed_world", once=True,
+        ),
+        Source(
+            name="biased_people", kind="tokens", needs=("tokens", "people", "skew"),
+            keys=("tokens", "seed", "people", "skew", "exponent"),
+            reader="scaling.data.biased_people:prepare_biased_people", once=True,
+        ),
+        Source(
             name="markov_chains", kind="tokens", keys=("tokens", "seed", "states", "chains"),
             needs=("tokens", "states"), once=True,
             reader="scaling.data.markov_chains:prepare_markov_chains",

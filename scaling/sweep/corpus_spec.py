@@ -42,6 +42,14 @@ AllPairs = Annotated[
     BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
 ]
+_Skew = Annotated[float, Field(strict=True, ge=0.5, lt=1, allow_inf_nan=False)]
+AllSkews = Annotated[
+    tuple[_Skew, ...],
+    Field(strict=False),
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    AfterValidator(lambda value: refuse_doubles(value, "skew")),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+]
 _Chains = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, le=2**16)]
 AllChains = Annotated[
     tuple[_Chains, ...],
@@ -104,6 +112,28 @@ class CorpusSpec(SpecModel):
     )
     examples: Annotated[Count, Field(ge=20, le=10**7)] | None = Field(
         None, description="`arithmetic`: how many sums are trained on; a pass sees each once"
+    )
+    people: Annotated[Count, Field(ge=8, le=2**20)] | None = Field(
+        None, description=f"{name_takers('people')}: how many there are"
+    )
+    attributes: Annotated[Count, Field(le=256)] | None = Field(
+        None, description="`closed_world`: of each person; a fact is 6 tokens"
+    )
+    values: Annotated[Count, Field(ge=2, le=2**14)] | None = Field(
+        None, description="`closed_world`: of an attribute; a fact holds log2(values) bits"
+    )
+    exponent: Annotated[float, Field(strict=True, ge=0, le=4, allow_inf_nan=False)] = Field(
+        0.0,
+        description=f"{name_takers('exponent')}: the person of rank r (or block of people) is told "
+        "of in proportion to r^−exponent; 0: all alike",
+    )
+    repeated: Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)] = Field(
+        0.0, description="`closed_world`: share of the statements that are told ten times, not once"
+    )
+    skew: AllSkews = Field(
+        (),
+        description="`biased_people`: P(occupation typical of the group), 0.5 to below 1; of a "
+        "list, each has groups of its own",
     )
     states: Annotated[Count, Field(ge=2, le=64)] | None = Field(
         None, description="`markov_chains`: of each chain; its square is at most model.seq_len"

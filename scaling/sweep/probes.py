@@ -168,6 +168,13 @@ _SHOTS: dict[str, Any] = {
     "unit": "nats/token", "direction": "lower",
 }  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
+_WORLD: dict[str, Any] = {
+    "options": {"samples": 2048},
+    "demands": (source("closed_world"), count("samples", least=20)),
+    "direction": "lower",
+}
+_FACTS: dict[str, Any] = {"demands": (source("closed_world"),), "direction": "lower"}
+_BIAS: dict[str, Any] = {"demands": (source("biased_people"),), "direction": "lower"}
 # (name, its function in `training/probes`, meaning, facts)
 _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("tail_loss", "tail_loss:measure_tail_loss",
@@ -253,6 +260,35 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "loss that a repetition `lag` tokens later saves, on the same text",
      {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",
       "demands": (fit_twice("lag"), count("samples"))}),
+    ("closed_world_error", "closed_world:measure_error", "share of facts answered wrongly", _FACTS),
+    ("closed_world_bits", "closed_world:measure_bits", "bits of facts that are known",
+     {**_FACTS, "unit": "bits", "direction": "higher"}),
+    ("closed_world_capacity", "closed_world:measure_capacity",
+     "those bits by every stored parameter",
+     {**_FACTS, "unit": "bits/parameter", "direction": "higher"}),
+    ("closed_world_confidence", "closed_world:measure_confidence",
+     "probability of the likeliest value, of names that never occur", _FACTS),
+    ("closed_world_hallucination", "closed_world:measure_hallucination",
+     "share of `samples` generated statements that are no fact", _WORLD),
+    ("closed_world_bound", "closed_world:measure_bound",
+     "closed_world_seen_once − closed_world_miscalibration, a lower bound of that share",
+     {**_WORLD, "beside": "closed_world_hallucination"}),
+    ("closed_world_seen_once", "closed_world:measure_seen_once",
+     "share of the draws read whose fact is that of no other",
+     {**_FACTS, "needs_weights": False, "beside": "closed_world_hallucination"}),
+    ("closed_world_miscalibration", "closed_world:measure_miscalibration",
+     "distance between how likely generated statements are by the model and in the text", _WORLD),
+    ("bias_argmax", "biased_people:measure_argmax",
+     "share of the typical occupation among the likeliest answers, less that in the text", _BIAS),
+    ("bias_argmax_group", "biased_people:measure_argmax_of_group",
+     "the same of who knows the group alone",
+     {**_BIAS, "needs_weights": False, "beside": "bias_argmax"}),
+    ("bias_sampled", "biased_people:measure_sampled",
+     "the same of drawn answers", {**_BIAS, "beside": "bias_argmax"}),
+    ("bias_counter_error", "biased_people:measure_counter_error",
+     "share answered wrongly of people who are not typical of their group", _BIAS),
+    ("bias_typical_error", "biased_people:measure_typical_error",
+     "the same of those who are", {**_BIAS, "beside": "bias_counter_error"}),
 )  # fmt: skip
 for _name, _function, _meaning, _facts in _SHIPPED:
     _said = {"version": 1, "unit": "", **_facts}

@@ -13,7 +13,7 @@ reads each token once; of any other the whole text is read again for every token
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -102,6 +102,14 @@ class Reader:
     def _move(self, tokens: IntArray) -> Tensor:
         device = next(self._model.parameters()).device
         return torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(device)
+
+
+def measure_log_likelihood(model: nn.Module, ids: Sequence[int]) -> float:
+    """ln p of a text [nats], each token after all before it, the first of them given."""
+    tokens = torch.tensor([ids])
+    with torch.inference_mode():
+        log_p = model(tokens[:, :-1]).double().log_softmax(dim=-1)
+    return float(log_p.gather(-1, tokens[:, 1:, None]).sum())
 
 
 def generate(

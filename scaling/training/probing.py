@@ -96,11 +96,32 @@ class TrainedRun:
 
 def mark_read(trained: TrainedRun) -> NDArray[np.bool_]:
     """Mask of the training tokens that a run read, shape (tokens,)."""
-    recipe = trained.run.recipe
-    order = BatchOrder(
+    return _order_batches(trained).mark_read(trained.run.recipe.steps)
+
+
+def count_read(trained: TrainedRun, length: int) -> IntArray:
+    """How often a run read each example of the training stream whole, in one window.
+
+    Args:
+        trained: The run.
+        length: Tokens of an example; the stream is a multiple of it.
+
+    Returns:
+        Shape (examples,).
+    """
+    starts = _order_batches(trained).list_starts(trained.run.recipe.steps)
+    examples = len(trained.shards.train) // length
+    ends = starts + trained.run.shape.seq_len + 1
+    # Of each window the first example that begins in it, and the first that ends beyond it.
+    change = np.bincount(-(-starts // length), minlength=examples + 1).astype(np.int64)
+    change -= np.bincount(ends // length, minlength=examples + 1)
+    return np.cumsum(change)[:examples]
+
+
+def _order_batches(trained: TrainedRun) -> BatchOrder:
+    return BatchOrder(
         trained.shards,
         seq_len=trained.run.shape.seq_len,
-        batch_sequences=recipe.batch_sequences,
+        batch_sequences=trained.run.recipe.batch_sequences,
         seed=trained.run.seed,
     )
-    return order.mark_read(recipe.steps)

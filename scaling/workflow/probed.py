@@ -31,7 +31,7 @@ def gather_beyond(
     if not families and not stored.spec.evaluate:
         return None
     shown = [one for one in (siblings if families else (stored,)) if one.results.results]
-    sweeps = tuple(_list_runs(one) for one in shown)
+    sweeps = tuple(map(list_probed, shown))
     sweeps = tuple(one for one in sweeps if one.runs)
     if not sweeps:
         return None
@@ -54,7 +54,8 @@ def gather_beyond(
     )
 
 
-def _list_runs(stored: StoredSweep) -> ProbedSweep:
+def list_probed(stored: StoredSweep) -> ProbedSweep:
+    """The fitted runs of a sweep with their values."""
     table = tabulate_sweep(stored)
     results = {name: stored.results.results[name] for name in table.run}
     values = read_probes(stored.ledger, results).values

@@ -21,6 +21,7 @@ from scaling.data.plain_tokenizers import ByteTokenizer
 from scaling.data.shards import find_prepared, open_tokenizer
 from scaling.data.tokenizers import Tokenizer
 from scaling.errors import UsageError
+from scaling.ledger.commit import Ledger
 from scaling.ledger.documents import WEIGHTS_FILE
 from scaling.ledger.results import RunResult
 from scaling.sweep.corpus_facts import CorpusFacts
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # torch takes a second to import, which a bad request should 
     from scaling.training.generation import Choice
 
 
-class _Language(Protocol):
+class Language(Protocol):
     """The form of prompts and samples: text or ids."""
 
     def encode(self, text: str) -> list[int]: ...
@@ -55,7 +56,7 @@ class Sampler:
 
     result: RunResult
     prompt: tuple[int, ...]
-    language: _Language
+    language: Language
     separator: int | None
     model: Any
 
@@ -106,7 +107,48 @@ class Sampler:
         return np.array([self.prompt], dtype=np.int64)
 
 
-@stage("loading the model")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundRun:
+    """A finished run with kept weights, and what its ids mean.
+
+    Attributes:
+        ledger, result: The run.
+        language: What ids mean.
+        separator: Id that ends a document; None: of a corpus without documents.
+    """
+
+    ledger: Ledger
+    result: RunResult
+    language: Language
+    separator: int | None
+
+    @stage("loading the model")
+    def load_model(self) -> Any:
+        """The model, a torch module."""
+        from scaling.training.parametrization import build_model
+        from scaling.training.weights import read_weights
+
+        model = build_model(self.result.run)
+        model.load_state_dict(read_weights(self.ledger, self.result))
+        return model.eval()
+
+
+def find_run(folder: Path, *, run: str | None) -> FoundRun:
+    """A finished run of a results folder that kept its weights.
+
+    Args:
+        folder: The results folder.
+        run: How its run_id begins; None: the finished run of the lowest loss.
+
+    Raises:
+        UsageError: There is no such run, it kept no weights, or its corpus is not prepared here.
+    """
+    stored = open_results(folder)
+    result = choose_run(stored, run)
+    language, separator = _open_language(stored.facts, folder)
+    return FoundRun(ledger=stored.ledger, result=result, language=language, separator=separator)
+
+
 def open_sampler(
     folder: Path, *, run: str | None, prompt: str, tokens: int | None = None
 ) -> Sampler:
@@ -122,27 +164,23 @@ def open_sampler(
         UsageError: There is no such run, it kept no weights, its corpus is not prepared here, or
             prompt and tokens are longer than its context.
     """
-    stored = open_results(folder)
-    result = choose_run(stored, run)
-    language, separator = _open_language(stored.facts, folder)
-    ids = language.encode(prompt)
+    found = find_run(folder, run=run)
+    try:
+        ids = found.language.encode(prompt)
+    except UsageError as error:
+        raise UsageError(f"--prompt: {error}") from None
     if not ids:
-        if separator is None:
+        if found.separator is None:
             raise UsageError("the prompt is empty, and the corpus has no documents to begin. Say "
                              "--prompt with one id or more.")  # fmt: skip
-        ids = [separator]
-    _check_length(result, len(ids), tokens)
-    from scaling.training.parametrization import build_model
-    from scaling.training.weights import read_weights
-
-    model = build_model(result.run)
-    model.load_state_dict(read_weights(stored.ledger, result))
+        ids = [found.separator]
+    _check_length(found.result, len(ids), tokens)
     return Sampler(
-        result=result,
+        result=found.result,
         prompt=tuple(ids),
-        language=language,
-        separator=separator,
-        model=model.eval(),
+        language=found.language,
+        separator=found.separator,
+        model=found.load_model(),
     )
 
 
@@ -194,7 +232,7 @@ def _check_length(result: RunResult, prompt: int, tokens: int | None) -> None:
                      )  # fmt: skip
 
 
-def _open_language(facts: CorpusFacts, folder: Path) -> tuple[_Language, int | None]:
+def _open_language(facts: CorpusFacts, folder: Path) -> tuple[Language, int | None]:
     """How prompts are read, and which id ends a document."""
     if facts.tokenizer == NO_TOKENIZER:
         return _Ids(facts.vocab_size), None
@@ -229,7 +267,7 @@ class _Text:
                 int(one) for one in self.tokenizer.encode(text.encode(errors="surrogateescape"))
             ]
         except UnicodeDecodeError as error:
-            raise UsageError(f"--prompt: byte {error.start} is not UTF-8 text, which tokenizer "
+            raise UsageError(f"byte {error.start} is not UTF-8 text, which tokenizer "
                              f"{self.tokenizer.name} needs.") from None  # fmt: skip
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -245,7 +283,7 @@ class _Ids:
         wrong = [one for one in words if not (one.isascii() and one.isdecimal())
                  or int(one) >= self.vocab_size]  # fmt: skip
         if wrong:
-            raise UsageError(f"--prompt: {wrong[0][:40]!r} is no id. The corpus has no text: write "
+            raise UsageError(f"{wrong[0][:40]!r} is no id. The corpus has no text: write "
                              f"ids from 0 to {self.vocab_size - 1} and blanks between them."
                              )  # fmt: skip
         return [int(one) for one in words]

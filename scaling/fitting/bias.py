@@ -1,0 +1,242 @@
+"""Stereotypes exaggerated by models of several sizes: what is arithmetic, and what is ignorance.
+
+    who knows the group alone    likeliest answers add 1 − S, drawn ones 0
+    who knows everybody          both add 0; people who are not typical are told right
+
+The lag is the number of exposures from which on people who are not typical of their group are told
+right more often than not, by that of those who are: a model that knows nobody takes everybody for
+typical, so the two differ by what must be learnt of a person. Exposures are interpolated in
+their logarithm; the interval of a lag is Student's over runs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.abilities.names import AbilityNames
+from scaling.fitting.abilities.scores import gather_scores
+from scaling.fitting.abilities.success import SuccessLaw, fit_success
+from scaling.fitting.fitted import Interval
+from scaling.tables.metrics import Metric
+from scaling.tables.run_table import RunTable
+from scaling.units import FloatArray
+
+LEVEL = 0.9
+HALF = 0.5  # of people told wrongly
+NAMES = ("argmax", "argmax_group", "sampled", "counter_error", "typical_error")
+
+Curve = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasedRun:
+    """What was measured of one run.
+
+    Attributes:
+        params, tokens: N and D.
+        values, errors: By the probe's name without `bias_`; those it has none of are missing.
+        skews: (skew, share that the likeliest answers add).
+        counter, typical: (exposures, error) of people who are not typical, and who are.
+    """
+
+    params: float
+    tokens: float
+    values: Mapping[str, float]
+    errors: Mapping[str, float]
+    skews: Curve
+    counter: Curve
+    typical: Curve
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lag:
+    """Exposures that people who are not typical need more than those who are.
+
+    Attributes:
+        runs: That crossed a half.
+        counter, typical: Exposures at which the errors fall below a half, geometric means.
+        ratio: Of the two, a geometric mean.
+        interval: None of one run.
+        at_least: Whether the errors of typical people lie below a half from the fewest exposures
+            on, so that `typical` is at most, and the ratio at least, what it says.
+    """
+
+    runs: int
+    counter: float
+    typical: float
+    ratio: float
+    interval: Interval | None
+    at_least: bool
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "runs": self.runs,
+            "counter": self.counter,
+            "typical": self.typical,
+            "ratio": self.ratio,
+            "interval": None if self.interval is None else self.interval.to_contract(),
+            "at_least": self.at_least,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BiasedCell:
+    """Means over the runs of one N and D; None where no run has a value.
+
+    Attributes:
+        params, tokens, runs: N, D, and how many runs.
+        values: By name (see `BiasedRun`).
+        skews: (skew, share that the likeliest answers add).
+        lag: None where no run tells most people who are not typical right, whatever the exposures.
+    """
+
+    params: float
+    tokens: float
+    runs: int
+    values: Mapping[str, float | None]
+    skews: Curve
+    lag: Lag | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.tokens,
+            "runs": self.runs,
+            **{name: self.values.get(name) for name in NAMES},
+            "skews": [{"skew": skew, "argmax": added} for skew, added in self.skews],
+            "lag": None if self.lag is None else self.lag.to_contract(),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bias:
+    """Everything that is said of a sweep on biased people.
+
+    Attributes:
+        cells: Ascending in D, then N.
+        counter, typical: P(a run tells most such people right); None without the probe.
+    """
+
+    cells: tuple[BiasedCell, ...]
+    counter: SuccessLaw | None
+    typical: SuccessLaw | None
+
+    def to_contract(self, source: str) -> dict[str, Any]:
+        """JSON of `scaling bias`."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "source": source,
+            "level": LEVEL,
+            "cells": [one.to_contract() for one in self.cells],
+            "counter": None if self.counter is None else self.counter.to_contract(),
+            "typical": None if self.typical is None else self.typical.to_contract(),
+        }
+
+
+def judge_bias(runs: Sequence[BiasedRun], table: RunTable) -> Bias:
+    """Everything about the runs of a sweep.
+
+    Args:
+        runs: Finished runs, at least one.
+        table: The same runs, with their metrics.
+    """
+    cells = []
+    for tokens, params in sorted({(one.tokens, one.params) for one in runs}):
+        own = [one for one in runs if (one.tokens, one.params) == (tokens, params)]
+        cells.append(
+            BiasedCell(
+                params=params,
+                tokens=tokens,
+                runs=len(own),
+                values={name: _average(own, name) for name in NAMES},
+                skews=_average_skews(own),
+                lag=find_lag(own),
+            )
+        )
+    return Bias(
+        cells=tuple(cells),
+        counter=_fit_half(table, "bias_counter_error"),
+        typical=_fit_half(table, "bias_typical_error"),
+    )
+
+
+def find_lag(runs: Sequence[BiasedRun], *, level: float = LEVEL) -> Lag | None:
+    """The lag of runs of one N and D; None where none crosses a half."""
+    found = []
+    for one in runs:
+        counter, typical = find_half(one.counter), find_half(one.typical)
+        if counter is not None and typical is not None and one.counter[0][1] > HALF:
+            found.append((math.log(counter), math.log(typical), one.typical[0][1] <= HALF))
+    if not found:
+        return None
+    counters, typicals = (np.array([row[at] for row in found]) for at in (0, 1))
+    ratio = counters - typicals
+    spread = find_mean_interval(ratio, level)
+    interval = None
+    if spread is not None:
+        interval = Interval(low=math.exp(spread.low), high=math.exp(spread.high), level=level)
+    return Lag(
+        runs=len(found),
+        counter=math.exp(float(counters.mean())),
+        typical=math.exp(float(typicals.mean())),
+        ratio=math.exp(float(ratio.mean())),
+        interval=interval,
+        at_least=any(row[2] for row in found),
+    )
+
+
+def find_half(curve: Curve) -> float | None:
+    """Exposures from which on errors stay below a half; the fewest where they always do, None where
+    the last are not."""
+    if not curve or curve[-1][1] > HALF:
+        return None
+    above = [at for at, (_, error) in enumerate(curve) if error > HALF]
+    if not above:
+        return curve[0][0]
+    (x, y), (next_x, next_y) = curve[above[-1]], curve[above[-1] + 1]
+    share = (y - HALF) / (y - next_y)
+    return math.exp(math.log(x) + share * (math.log(next_x) - math.log(x)))
+
+
+def find_mean_interval(values: FloatArray, level: float) -> Interval | None:
+    """Student's interval of a mean; None of one value."""
+    if len(values) < 2:
+        return None
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    half, mean = error * float(stdtrit(len(values) - 1, 0.5 * (1.0 + level))), float(values.mean())
+    return Interval(low=mean - half, high=mean + half, level=level)
+
+
+def _fit_half(table: RunTable, name: str) -> SuccessLaw | None:
+    """P(error at most a half), over runs."""
+    errors = next((one for one in table.metrics if one.name == name), None)
+    if errors is None or not np.isfinite(errors.values).any():
+        return None
+    right = Metric(name=name, values=1.0 - errors.values, higher_is_better=True, bound=1.0)
+    scores = gather_scores(
+        dataclasses.replace(table, metrics=(right,)), AbilityNames(name), threshold=HALF
+    )
+    return fit_success(scores, level=LEVEL)
+
+
+def _average(runs: Sequence[BiasedRun], name: str) -> float | None:
+    found = [one.values[name] for one in runs if name in one.values]
+    return float(np.mean(found)) if found else None
+
+
+def _average_skews(runs: Sequence[BiasedRun]) -> Curve:
+    by: dict[float, list[float]] = {}
+    for one in runs:
+        for skew, added in one.skews:
+            by.setdefault(skew, []).append(added)
+    return tuple((skew, float(np.mean(by[skew]))) for skew in sorted(by))

@@ -1,0 +1,86 @@
+"""Pairs of sentences scored by one run: how often the first is likelier, with intervals over pairs.
+
+Source: stereotype measured by sentences that differ in the group alone, Nangia et al. 2020,
+arXiv:2010.00133.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.abilities.success import find_share_interval
+from scaling.fitting.bias import LEVEL, find_mean_interval
+from scaling.fitting.fitted import Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentencePair:
+    """Two sentences; `line` is theirs in the file, from 1."""
+
+    line: int
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredPairs:
+    """What a run makes of pairs.
+
+    Attributes:
+        run_id: The run.
+        pairs: As they were read.
+        differences: ln p(first) − ln p(second) of each [nats].
+        share: Of pairs whose first sentence is likelier; equal ones count as not.
+        interval: Of that share (Clopper and Pearson, pairs independent).
+        mean, mean_interval: Of the differences [nats], Student's; None of one pair.
+    """
+
+    run_id: str
+    pairs: tuple[SentencePair, ...]
+    differences: tuple[float, ...]
+    share: float
+    interval: Interval
+    mean: float
+    mean_interval: Interval | None
+
+    def to_contract(self, source: str) -> dict[str, Any]:
+        """JSON of `scaling bias --pairs`."""
+        between = self.mean_interval
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "source": source,
+            "run_id": self.run_id,
+            "level": LEVEL,
+            "n": len(self.pairs),
+            "share_first": self.share,
+            "interval": self.interval.to_contract(),
+            "mean": self.mean,
+            "mean_interval": None if between is None else between.to_contract(),
+            "pairs": [
+                {"line": one.line, "first": one.first, "second": one.second, "difference": each}
+                for one, each in zip(self.pairs, self.differences, strict=True)
+            ],
+        }
+
+
+def sum_up_pairs(
+    run_id: str, pairs: tuple[SentencePair, ...], differences: Sequence[float]
+) -> ScoredPairs:
+    """Shares and means of at least one pair; see `ScoredPairs`."""
+    each = np.asarray(differences, dtype=np.float64)
+    wins = int((each > 0.0).sum())
+    return ScoredPairs(
+        run_id=run_id,
+        pairs=pairs,
+        differences=tuple(map(float, each)),
+        share=wins / len(each),
+        interval=find_share_interval(wins, len(each), LEVEL),
+        mean=math.fsum(each) / len(each),
+        mean_interval=find_mean_interval(each, LEVEL),
+    )

@@ -1,0 +1,155 @@
+"""What a model makes of statements about people (`data/people.py`), each after others of the text.
+
+    s_1 … s_4  0  NAME  a  b        s: drawn as the text draws them, none is the one that follows
+
+A small model seldom reads the beginning of a window, and errs there on what it knows. Answers are
+compared among each other only: p of an answer is the model's, divided by that of every answer
+together, so that guessing is 1/answers before training too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from scaling.data.people import (
+    STATEMENT,
+    World,
+    count_exposures,
+    draw_statements,
+    measure_seen_once,
+)
+from scaling.sweep.probes import ProbeCurve
+from scaling.training.probing import TrainedRun, count_read
+from scaling.units import FloatArray, IntArray
+
+_AT_ONCE = 128  # statements
+_CONTEXT = 4  # statements before the one that is judged, or as many as the context holds
+_NEVER = 0.5  # exposures as what was never read is drawn: the axis is logarithmic
+_FEWEST = 8  # statements of a bin: a share is known to .18 then
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A model's probabilities of statements, shape (statements,) each.
+
+    Attributes:
+        log_whole: ln p of all that follows the token that begins it.
+        log_right: ln p of its answer among the answers.
+        highest: p of the likeliest answer.
+        hit: Whether that is its answer; of answers that are equally likely, a share.
+    """
+
+    log_whole: FloatArray
+    log_right: FloatArray
+    highest: FloatArray
+    hit: FloatArray
+
+
+def write_contexts(trained: TrainedRun, world: World, own: IntArray) -> IntArray:
+    """What stands before statements, shape (statements, 6 · others).
+
+    Args:
+        trained: Whose seed draws it.
+        world: Whose text.
+        own: Which of the true statements each is, never among its own context; −1: none.
+    """
+    count = min(_CONTEXT, trained.run.shape.seq_len // STATEMENT - 1)
+    rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 7]))
+    drawn = draw_statements(rng, world.share, len(own) * count).reshape(len(own), count)
+    drawn = np.where(drawn == own[:, None], (drawn + 1) % len(world.statements), drawn)
+    return world.statements[drawn].reshape(len(own), count * STATEMENT)
+
+
+def judge_statements(
+    trained: TrainedRun, statements: IntArray, world: World, contexts: IntArray
+) -> Judged:
+    """The model's view of statements, shape (statements, 6), after their contexts."""
+    device = next(trained.model.parameters()).device
+    parts = []
+    whole_texts = np.concatenate((contexts, statements), axis=1)
+    for first in range(0, len(statements), _AT_ONCE):
+        texts = torch.from_numpy(whole_texts[first : first + _AT_ONCE]).to(device)
+        tokens = texts[:, -STATEMENT:]
+        with torch.inference_mode():
+            logits = trained.model(texts[:, :-1])[:, 1 - STATEMENT :].double()
+        log_p = logits.log_softmax(dim=-1)
+        whole = log_p.gather(-1, tokens[:, 1:, None])[..., 0].sum(dim=1)
+        log_p = logits[:, -1, world.first_answer : world.vocab_size].log_softmax(dim=-1)
+        answer = (tokens[:, -1:] - world.first_answer).clamp(min=0)  # of a text that ends in none
+        right = log_p.gather(-1, answer)[:, 0]
+        best = log_p.max(dim=-1).values
+        hit = (right == best).double() / (log_p == best[:, None]).sum(dim=-1)
+        parts.append([one.cpu().numpy() for one in (whole, right, best.exp(), hit)])
+        trained.look_up()
+    log_whole, log_right, highest, hits = (np.concatenate(one) for one in zip(*parts, strict=True))
+    return Judged(log_whole=log_whole, log_right=log_right, highest=highest, hit=hits)
+
+
+def judge_world(trained: TrainedRun, world: World) -> Judged:
+    """The model's view of every true statement."""
+
+    def judge() -> Judged:
+        contexts = write_contexts(trained, world, np.arange(len(world.statements)))
+        return judge_statements(trained, world.statements, world, contexts)
+
+    judged: Judged = trained.share("true statements", judge)
+    return judged
+
+
+def find_exposures(trained: TrainedRun, world: World) -> IntArray:
+    """How often the run read each true statement, shape (statements,)."""
+    exposures: IntArray = trained.share("exposures", lambda: count_exposures(world, _read(trained)))
+    return exposures
+
+
+def find_seen_once(trained: TrainedRun, world: World) -> float:
+    """Share of what the run read that it read once (`people.measure_seen_once`)."""
+    return measure_seen_once(world, _read(trained))
+
+
+def average(each: FloatArray) -> tuple[float, float]:
+    """Mean, and its standard error."""
+    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(len(each))
+
+
+def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCurve:
+    """A quantity of statements against how often they were read, in bins of a factor of two."""
+    x, y, errors = [], [], []
+    for chosen in _bin_exposures(exposures):
+        own = each[chosen]
+        spread = own if len(own) > 1 else each  # one alone scatters as all do
+        x.append(float(exposures[chosen].mean()) or _NEVER)
+        y.append(float(own.mean()))
+        errors.append(float(spread.std(ddof=1)) / math.sqrt(len(own)))
+    return ProbeCurve(
+        x_label=f"exposures ({_NEVER:g}: none)",
+        y_label=label,
+        x=tuple(x),
+        y=tuple(y),
+        errors=tuple(errors),
+    )
+
+
+def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
+    """Which statements are in each bin: those never read, then octaves; few join the next."""
+    octave = np.where(exposures > 0, np.frexp(exposures)[1], 0)
+    never, bins = octave == 0, []
+    chosen = np.zeros_like(never)
+    for one in np.unique(octave[~never]):
+        chosen = chosen | (octave == one)
+        if chosen.sum() >= _FEWEST:
+            bins.append(chosen)
+            chosen = np.zeros_like(never)
+    if chosen.any():
+        bins = [*bins[:-1], chosen | bins[-1]] if bins else [chosen]
+    return [never, *bins] if never.any() else bins
+
+
+def _read(trained: TrainedRun) -> IntArray:
+    read: IntArray = trained.share("statements read", lambda: count_read(trained, STATEMENT))
+    return read

@@ -1,0 +1,83 @@
+"""The verbs that ask what models know and what they exaggerate: knowledge, bias."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scaling.units import clean_text
+from scaling.verbs.completing import complete_run
+from scaling.verbs.exits import DAMAGED
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import json_option, results_argument
+from scaling.verbs.output import dump_json
+
+
+@click.command()
+@results_argument
+@json_option
+def knowledge(results: Path, as_json: bool) -> int:
+    """\b
+    scaling knowledge results/closed-world
+    scaling knowledge results/closed-world-capacity --json
+
+    What models know of a closed world, and what they make up: errors by bits per parameter and
+    exposure, capacity, and how often a generated statement is no fact, beside what was read once.
+    Exit code 4: no run has a value of such a probe.
+    """
+    from scaling.terminal.knowledge import format_knowledge
+    from scaling.workflow.knowledge import judge_world
+    from scaling.workflow.stored import open_results
+
+    stored = open_results(results)
+    found = judge_world(stored)
+    if as_json:
+        click.echo(dump_json(found.to_contract(str(results))))
+    else:
+        click.echo(format_knowledge(found))
+    return DAMAGED if say_damage(stored) else 0
+
+
+@click.command()
+@results_argument
+@click.option("--pairs", type=click.Path(path_type=Path), default=None, metavar="FILE",
+              help="Score these pairs of sentences instead: a JSON object a line with first, "
+              "second and differs, what stands in each where they differ.")  # fmt: skip
+@click.option("--run", "run_id", default=None, shell_complete=complete_run,
+              help="Of --pairs: which run; the beginning of its run_id is enough.  [default: the "
+              "finished one of the lowest loss]")  # fmt: skip
+@json_option
+def bias(results: Path, pairs: Path | None, run_id: str | None, as_json: bool) -> int:
+    """\b
+    scaling bias results/bias
+    scaling bias results/quickstart --pairs pairs.jsonl --run 0123 --json
+
+    How far models exaggerate the stereotypes of their text, and how much of that is arithmetic; or
+    which sentences of your own pairs a run finds likelier.
+    """
+    if pairs is not None:
+        from scaling.terminal.knowledge import format_pairs
+        from scaling.workflow.pairs import score_pairs
+
+        scored = score_pairs(results, pairs, run=run_id)
+        if as_json:
+            click.echo(dump_json(scored.to_contract(str(results))))
+        else:
+            click.echo(clean_text(format_pairs(scored)))
+        return 0
+    if run_id is not None:
+        raise click.UsageError(
+            "--run says which run scores --pairs: name the file, or leave it out."
+        )
+    from scaling.terminal.knowledge import format_bias
+    from scaling.workflow.knowledge import judge_people
+    from scaling.workflow.stored import open_results
+
+    stored = open_results(results)
+    people = judge_people(stored)
+    if as_json:
+        click.echo(dump_json(people.to_contract(str(results))))
+    else:
+        click.echo(format_bias(people))
+    return DAMAGED if say_damage(stored) else 0
