@@ -26,7 +26,7 @@ from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
 from scaling.verbs.sampling import sample
-from scaling.verbs.siblings import recipes, tokenizers
+from scaling.verbs.siblings import recipes, tokenizers, transfer
 from scaling.verbs.starting import init
 from scaling.verbs.streams import settle_streams
 from scaling.verbs.submitting import submit
@@ -35,7 +35,10 @@ from scaling.verbs.watching import cancel, logs, status, track
 
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
-    "Ask": (read, predict, forecast, backtest, compare, tokenizers, recipes, abilities, sample),
+    "Ask": (
+        *(read, predict, forecast, backtest, compare, tokenizers, recipes, transfer, abilities),
+        sample,
+    ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),
 }

@@ -2,10 +2,14 @@
 
 The training stream is cut into windows of seq_len tokens (plus the next one, to predict) from an
 offset drawn per epoch; an epoch visits every window once in an order drawn from (seed, epoch). No
-state is kept between steps, so a resumed run sees exactly the batches it would have seen.
+state is kept between steps, so a resumed run sees exactly the batches it would have seen. A run may
+be given part of the stream only (`take_part`).
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +17,8 @@ from numpy.typing import NDArray
 from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import Shards
 from scaling.units import IntArray
+
+_PART_BLOCK = 4096  # tokens: text reads on within them, and 3e4 tokens come from eight places
 
 
 class BatchOrder:
@@ -85,3 +91,22 @@ def list_windows(tokens: Tokens, *, seq_len: int) -> IntArray:
 
 def _list_starts(tokens: int, seq_len: int) -> IntArray:
     return np.arange((tokens - 1) // seq_len, dtype=np.int64) * seq_len
+
+
+def take_part(shards: Shards, tokens: int) -> Shards:
+    """The shards with so many tokens of their training text: blocks from all over it, in an order
+    that its length alone decides, so that less text is part of more.
+
+    Args:
+        shards: They hold at least so many.
+        tokens: How many.
+    """
+    text, parts, left = shards.train, [], tokens
+    count = math.ceil(len(text) / _PART_BLOCK)
+    for block in np.random.Generator(np.random.Philox(key=[0, count])).permutation(count):
+        parts.append(text[block * _PART_BLOCK : (block + 1) * _PART_BLOCK][:left])
+        left -= len(parts[-1])
+        if not left:
+            break
+    train = np.concatenate(parts)
+    return replace(shards, train=train, facts=replace(shards.facts, train_tokens=len(train)))

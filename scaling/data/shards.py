@@ -22,7 +22,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,7 @@ def prepare_corpus(
     tokenizer: str = BYTES,
     paths: Sequence[str] = (),
     field: str = "text",
+    shuffled: bool = False,
     base: Path,
     cache: Path,
 ) -> PreparedCorpus:
@@ -186,6 +187,7 @@ def prepare_corpus(
         source, paths, field, base: As for `read_documents`.
         tokenizer: Its name; it is trained on the training split, whose documents do not depend on
             it: the held-out text is the same for every tokenizer.
+        shuffled: Whether tokens lose their order.
         cache: Folder of all prepared corpora.
 
     Raises:
@@ -197,7 +199,9 @@ def prepare_corpus(
     with stage(f"preparing corpus {source}: reading"):
         documents = read_documents(source, paths=paths, field=field, base=base)
     key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
-    return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
+    if not shuffled:
+        return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
+    return prepare_once(cache, [*key, "shuffled"], lambda: _shuffle(_tokenize(documents, tokenizer)))
 
 
 def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
@@ -287,7 +291,7 @@ def store_shards(folder: Path, draft: Draft) -> None:
     if draft.stored is not None:
         files[_TOKENIZER_FILE] = draft.stored
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest: dict[str, Any] = {"facts": asdict(_describe(draft, digests)), "sha256": digests}
+    manifest: dict[str, Any] = {"facts": _describe(draft, digests).to_json(), "sha256": digests}
     manifest |= {"dtype": dtype.str, "tokenizer": draft.name, "documents": draft.documents}
     with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -390,6 +394,12 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         stored=None if name == BYTES else content,
         documents=len(train) + len(validation),
     )
+
+
+def _shuffle(draft: Draft) -> Draft:
+    """The same tokens, separators among them, in random order on either side of the split."""
+    mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
+    return replace(draft, train=mix(draft.train), validation=mix(draft.validation), overlap=0.0)
 
 
 def _check_text(documents: Sequence[Document], name: str) -> None:

@@ -157,8 +157,11 @@ def _count_flops(result: RunResult, head_flops: bool) -> int:
 
 
 def name_configuration(run: RunSpec) -> str:
-    """Equal for runs of one shape trained on equally many tokens, whatever their seed."""
+    """Equal for runs of one shape trained on equally many tokens, of equally much text where that
+    was limited, whatever their seed."""
     key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
+    if run.unique_tokens is not None:
+        key["unique_tokens"] = run.unique_tokens
     return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
 
 

@@ -193,6 +193,45 @@ class RatioGrid(Grid):
                 yield Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
 
 
+class EpochGrid(Grid):
+    """Every combination of model sizes, amounts of text and passes over it: D = epochs · U."""
+
+    heading = "grid: {params, unique_tokens, epochs}"
+
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
+        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
+    )
+    unique_tokens: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] = Field(
+        description="U: tokens of the training text that a run may see; less text is part of more"
+    )
+    epochs: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        (1.0,), description="passes over those tokens; corpus.max_epochs does not limit them"
+    )
+
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return bool(keys & {"unique_tokens", "epochs"})
+
+    def count(self) -> int:
+        """See Grid."""
+        return len(self.params) * len(self.unique_tokens) * len(self.epochs)
+
+    def find_largest(self) -> float:
+        """See Grid."""
+        return max(self.params)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """See Grid."""
+        for size in self.params:
+            shape = find_rung(ladder, size)
+            for unique in self.unique_tokens:
+                for epochs in self.epochs:
+                    yield Wish(
+                        shape=shape, tokens=epochs * unique, budget=None, unique_tokens=unique
+                    )
+
+
 class CellSpec(SpecModel):
     """One (N, D)."""
 
@@ -229,7 +268,7 @@ class CellGrid(Grid):
 
 
 # In the order of docs/sweep-file.md; where several match, the last is meant.
-GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, CellGrid]
+GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, EpochGrid, CellGrid]
 
 
 def choose_grid(value: object) -> type[Grid]:

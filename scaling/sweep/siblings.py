@@ -1,13 +1,15 @@
-"""One sweep file, several sweeps: one for each tokenizer or family it lists, or recipe it names.
+"""One sweep file, several sweeps: one for each tokenizer or family it lists, recipe or start it
+names.
 
     tokenizer: [bytes, "bpe:512"]        <name>-bytes, <name>-bpe-512
     families: [transformer, lstm]        <name>-transformer,  <name>-lstm
     recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
+    starts: {new: {}, old: {from: …}}    <name>-new,  <name>-old
 
 Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
 a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
-family, and a law to one recipe. A results folder keeps the whole file and knows by its name which
-of the siblings it is.
+family, and a law to one recipe and one start. A results folder keeps the whole file and knows by
+its name which of the siblings it is.
 """
 
 from __future__ import annotations
@@ -25,6 +27,8 @@ def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
     """The sweeps of a file, in its order; the sweep itself where it names one of each."""
     if spec.families:
         return tuple(_take_family(spec, name) for name in spec.families)
+    if spec.starts:
+        return tuple(_take_start(spec, name) for name in spec.starts)
     if spec.recipes:
         return tuple(_take_recipe(spec, name) for name in spec.recipes)
     if spec.has_corpus and len(spec.corpus.tokenizer) > 1:
@@ -58,6 +62,11 @@ def _take_tokenizer(spec: SweepSpec, tokenizer: str) -> SweepSpec:
 def _take_family(spec: SweepSpec, family: str) -> SweepSpec:
     model = spec.model.model_copy(update={"family": family})
     changes = {"name": f"{spec.name}-{family}", "model": model, "families": ()}
+    return spec.model_copy(update=changes)
+
+
+def _take_start(spec: SweepSpec, name: str) -> SweepSpec:
+    changes = {"name": f"{spec.name}-{name}", "initialise": spec.starts[name], "starts": {}}
     return spec.model_copy(update=changes)
 
 

@@ -157,7 +157,7 @@ def compare_siblings(
     siblings: Sequence[StoredSweep],
 ) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
     """The comparison a page shows; None where there is nothing to compare yet."""
-    if len(siblings) < 2 or siblings[0].whole.families:
+    if len(siblings) < 2 or siblings[0].whole.families or siblings[0].whole.starts:
         return None, None
     try:
         if siblings[0].whole.recipes:
