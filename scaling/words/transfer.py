@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from scaling.units import format_count, format_flops, name_some
+from scaling.words.abilities import upper_first
 from scaling.words.plain import ABSENT, format_interval
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def say_compute(found: Transfer) -> str:
 
 def say_law(found: Transfer) -> str:
     """D_T as a power law, with the published exponents beside, or why there is none."""
-    from scaling.fitting.transfer.law import PUBLISHED  # names alone: not the solver's room
+    from scaling.fitting.transfer.law import PUBLISHED  # here: it imports scipy
 
     law = found.law
     if law.reason:
@@ -160,6 +161,12 @@ def list_notes(found: Transfer) -> list[str]:
     if not found.early_stop:
         notes.append("losses are those at the end of each run: evaluate: [loss_best] stops early")
     return notes
+
+
+def list_sentences(found: Transfer) -> list[str]:
+    """What follows from the cells, and what to know of them."""
+    said = [say_law(found), *map(say_change, found.changes), say_plane(found), say_compute(found)]
+    return [f"{upper_first(one)}." for one in [*said, *list_notes(found)] if one]
 
 
 def _name_cell(cell: TransferCell) -> str:

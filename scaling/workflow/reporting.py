@@ -29,6 +29,7 @@ from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
 from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
+from scaling.workflow.transfer import judge_siblings
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
@@ -117,6 +118,7 @@ def report_sweep(
         recipes=recipes,
         beyond=gather_beyond(stored, siblings),
         abilities=judge_stored(stored, found.table),
+        transfer=judge_siblings(siblings),
         scale=scale,
     )
     folder = root / "reports" / stored.spec.name
