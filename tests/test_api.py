@@ -11,6 +11,7 @@ import scaling
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
     "abilities",
+    "transfer",
     *(
         "backtest",
         "compare",
