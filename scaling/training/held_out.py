@@ -1,7 +1,7 @@
 """The held-out loss of a run on the way: before its first step, and after a half, a quarter, … of
 its steps.
 
-    held_out.jsonl      {"step": …, "tokens": …, "loss": …}   a row for each time, the end included
+    held_out.json      {"unit": "nats/token", "steps": […], "tokens": […], "loss": […]}, the end included
 
 Steps between halves would cost as much again and move a minimum little: around it the loss is flat
 in ln D.
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from scaling.files.durable import write_durably
 
-HELD_OUT_FILE = "held_out.jsonl"
+HELD_OUT_FILE = "held_out.json"
 
 
 class HeldOutCurve:
@@ -40,9 +39,11 @@ class HeldOutCurve:
 
     def write(self, attempt: Path, *, tokens_per_step: int) -> None:
         """Leave the curve in the folder of the attempt."""
-        rows: list[dict[str, Any]] = [
-            {"step": step, "tokens": step * tokens_per_step, "loss": loss}
-            for step, loss in sorted(self.losses.items())
-        ]
-        lines = "".join(json.dumps(row) + "\n" for row in rows)
-        write_durably(attempt / HELD_OUT_FILE, lines.encode())
+        steps = sorted(self.losses)
+        curve = {
+            "unit": "nats/token",
+            "steps": steps,
+            "tokens": [step * tokens_per_step for step in steps],
+            "loss": [self.losses[step] for step in steps],
+        }
+        write_durably(attempt / HELD_OUT_FILE, json.dumps(curve).encode())

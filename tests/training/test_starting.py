@@ -38,8 +38,8 @@ def train(run, corpus, attempt, *, parent=None, resume=(), stop_after=None, trun
 
 
 def read_held_out(attempt):
-    lines = (attempt / "held_out.jsonl").read_text().splitlines()
-    return {row["step"]: row["loss"] for row in map(json.loads, lines)}
+    curve = json.loads((attempt / "held_out.json").read_text())
+    return dict(zip(curve["steps"], curve["loss"], strict=True))
 
 
 def read_weights(attempt):
@@ -68,7 +68,7 @@ def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):  # noqa: F8
     held_out = read_held_out(tmp_path / "a")
     assert held_out[0] == parent[0].loss
     assert held_out[40] == measured.loss != held_out[0]
-    assert "held_out.jsonl" in measured.files
+    assert "held_out.json" in measured.files
 
 
 def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):  # noqa: F811
@@ -122,7 +122,7 @@ def test_looking_on_the_way_changes_nothing(corpus, tmp_path):  # noqa: F811
     ).read_text()
     first, second = (read_weights(tmp_path / name) for name in "ab")
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert not (tmp_path / "a" / "held_out.jsonl").exists()
+    assert not (tmp_path / "a" / "held_out.json").exists()
     assert list(read_held_out(tmp_path / "b")) == [0, 5, 10, 20, 40]
 
 

@@ -12,10 +12,11 @@ import json
 
 from scaling.errors import IntegrityError, UsageError
 from scaling.files.durable import digest_file, read_plain
-from scaling.ledger.documents import CURVE_LIMIT_BYTES
 from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.held_out import HELD_OUT_FILE
 from scaling.training.probing import TrainedRun
+
+_LIMIT_BYTES = 100_000
 
 
 def measure_best(trained: TrainedRun) -> Measured:
@@ -31,16 +32,16 @@ def measure_best(trained: TrainedRun) -> Measured:
             'it was asked for after the run was trained. "scaling retry" and "scaling run" train it '
             "again."
         )
-    if digest_file(trained.folder, HELD_OUT_FILE, limit=CURVE_LIMIT_BYTES) != stated:
+    if digest_file(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES) != stated:
         raise IntegrityError(f"{HELD_OUT_FILE} was changed or torn")
-    content = read_plain(trained.folder, HELD_OUT_FILE, limit=CURVE_LIMIT_BYTES)
-    rows = [json.loads(line) for line in content.splitlines()]
-    best = min(float(row["loss"]) for row in rows)
-    later = [row for row in rows if row["tokens"]]  # the axis is logarithmic
+    found = json.loads(read_plain(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES))
+    tokens, losses = found["tokens"], found["loss"]
+    best, first = min(losses), int(tokens[0] == 0)  # no place on a logarithmic axis
     curve = ProbeCurve(
         x_label="tokens seen",
         y_label="held-out loss [nats/token]",
-        x=tuple(float(row["tokens"]) for row in later),
-        y=tuple(float(row["loss"]) for row in later),
+        x=tuple(map(float, tokens[first:])),
+        y=tuple(losses[first:]),
     )
-    return best, trained.result.loss_se if best == rows[-1]["loss"] else None, curve
+    return best, trained.result.loss_se if best == losses[-1] else None, curve
+
