@@ -88,7 +88,9 @@ def test_it_is_done_when_it_is_done_and_needs_the_parent_no_more(root: Path) -> 
         (root / "results" / "moved").rename(root / "results" / "parent")
 
 
-def test_a_killed_start_is_trained_again_from_what_the_folder_keeps(root: Path, tmp_path: Path) -> None:
+def test_a_lost_start_is_trained_again_from_what_the_folder_keeps(
+    root: Path, tmp_path: Path
+) -> None:
     for name in ("others", "arms.yaml", "results"):
         source = root / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
@@ -146,18 +148,35 @@ def test_a_probe_reports_the_lowest_loss_with_its_step(root: Path) -> None:
         assert len(one["curve"]["x"]) == 3  # a quarter, a half, the end
 
 
-STARTED = ARMS.replace("starts:\n  scratch: {}\n  words: {from: results/parent}", "initialise: {from: results/parent}")
+STARTED = ARMS.replace(
+    "starts:\n  scratch: {}\n  words: {from: results/parent}", "initialise: {from: results/parent}"
+)
 
 
 @pytest.mark.parametrize(
     ("change", "sentences"),
     [
-        (("results/parent", "results/gone"), ["results/gone is not a results folder", "run that sweep first"]),
+        (
+            ("results/parent", "results/gone"),
+            ["results/gone is not a results folder", "run that sweep first"],
+        ),
         (("seq_len: 16", "seq_len: 32"), ["its context is 16 tokens, not 32. Set model.seq_len."]),
-        (("{seq_len: 16}", "{seq_len: 16, family: rnn}"), ["of family transformer, not rnn. Set model.family."]),
-        (("paths: [others]", "paths: [others], tokenizer: characters"), ["its tokenizer is bytes, not characters"]),
-        (("params: [5e3, 9e3]", "params: [5e3, 3e4]"), ["has no run of ", "to start from; it has "]),
-        (("results/parent}", "results/parent, run: ffffffff}"), ["no finished run begins with ffffffff"]),
+        (
+            ("{seq_len: 16}", "{seq_len: 16, family: rnn}"),
+            ["of family transformer, not rnn. Set model.family."],
+        ),
+        (
+            ("paths: [others]", "paths: [others], tokenizer: characters"),
+            ["its tokenizer is bytes, not characters"],
+        ),
+        (
+            ("params: [5e3, 9e3]", "params: [5e3, 3e4]"),
+            ["has no run of ", "to start from; it has "],
+        ),
+        (
+            ("results/parent}", "results/parent, run: ffffffff}"),
+            ["no finished run begins with ffffffff"],
+        ),
         (("results/parent", "results/arms-scratch"), ["kept no weights. Set keep_weights: true"]),
         (
             ("seq_len: 16}", "seq_len: 32, family: rnn}"),

@@ -199,9 +199,15 @@ def prepare_corpus(
     with stage(f"preparing corpus {source}: reading"):
         documents = read_documents(source, paths=paths, field=field, base=base)
     key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
-    if not shuffled:
-        return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
-    return prepare_once(cache, [*key, "shuffled"], lambda: _shuffle(_tokenize(documents, tokenizer)))
+
+    def draft() -> Draft:
+        made = _tokenize(documents, tokenizer)
+        if not shuffled:
+            return made
+        mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
+        return replace(made, train=mix(made.train), validation=mix(made.validation), overlap=0.0)
+
+    return prepare_once(cache, [*key, "shuffled"] if shuffled else key, draft)
 
 
 def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
@@ -394,12 +400,6 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         stored=None if name == BYTES else content,
         documents=len(train) + len(validation),
     )
-
-
-def _shuffle(draft: Draft) -> Draft:
-    """The same tokens, separators among them, in random order on either side of the split."""
-    mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
-    return replace(draft, train=mix(draft.train), validation=mix(draft.validation), overlap=0.0)
 
 
 def _check_text(documents: Sequence[Document], name: str) -> None:

@@ -1,4 +1,4 @@
-"""The section of transfer: what each start from trained weights saves, in words, a figure and rows."""
+"""The section of transfer: what each start from trained weights saves: words, figure and rows."""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ class CorpusSpec(SpecModel):
     )
     shuffled: bool = Field(
         False,
-        description="sources of text: tokens in random order, on both sides of the split; they are as "
-        "frequent as before, and nothing else is left to learn",
+        description="sources of text: tokens in random order, on either side of the split; they "
+        "are as frequent as before, and nothing else is left to learn",
     )
     max_epochs: Positive = Field(
         4.0,

@@ -63,4 +63,3 @@ class Execution:
     def evaluations(self) -> int:
         """How many times the held-out loss of a run is measured."""
         return 2 + self.halvings if self.halvings else 1
-

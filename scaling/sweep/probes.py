@@ -223,8 +223,8 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
      "squared distance of the predicted probabilities from the right token, mean",
      {**_ANSWER, "direction": "lower", "bound": None}),
     (EARLY_STOP, "early_stop:measure_best",
-     "lowest held-out loss of the run, of those before its first step, at its end, and after each of "
-     "`halvings` halvings of its steps",
+     "lowest held-out loss of the run: before its first step, after each of `halvings` halvings of "
+     "its steps, or at its end",
      {**_LAW, "options": {"halvings": 4}, "demands": (count("halvings", least=1, most=30),)}),
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",

@@ -4,8 +4,9 @@ The run_id is the first 16 hex digits of the SHA-256 of the run's canonical JSON
 spaces, shortest round-trip floats). It covers shape (with family and seq_len), recipe, data digest,
 seed, NUMERICS_VERSION and, where a run has them, unique tokens and parent; and nothing else: no
 resources, precision, micro-batch, budget or sibling cells. A field that is None is left out of it,
-so that a field added with the default None changes no run_id. Of a run that somebody's own trainer
-trains it covers what is trained (`OwnTrainer`), and a recipe only where the sweep file asks for one.
+so that a field added with the default None changes no run_id. Of a run that somebody's own
+trainer trains it covers what is trained (`OwnTrainer`), and a recipe only where the sweep file asks
+for one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The held-out loss of a run on the way: before its first step, and after a half, a quarter, … of
 its steps.
 
-    held_out.json      {"unit": "nats/token", "steps": […], "tokens": […], "loss": […]}, the end included
+    held_out.json      {"unit": "nats/token", "steps": […], "tokens": […], "loss": […]}, to the end
 
 Steps between halves would cost as much again and move a minimum little: around it the loss is flat
 in ln D.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from scaling.units import format_count, format_flops, name_some
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from scaling.fitting.transfer.judging import Transfer
 
 CELL_COLUMNS = ("N", "D_F", "from scratch", "fine-tuned", "worth D_T", "interval", "text ×")
-COMPUTE_COLUMNS = ("N", "D_F", "C with parent", "fine-tuned", "scratch, same D_F", "scratch, any D_F")
+COMPUTE_COLUMNS = (
+    *("N", "D_F", "C with parent", "fine-tuned"),
+    *("scratch, same D_F", "scratch, any D_F"),
+)
+_SIDES = {"": "", "above": "> ", "below": "< "}
 _LETTERS = {"k": "k", "alpha": "α", "beta": "β"}
 
 
@@ -63,7 +68,7 @@ def list_cells(found: Transfer) -> list[tuple[str, ...]]:
             f"{one.tuned.loss:.4f}",
             say_transferred(one),
             format_interval(one.transferred_interval, _count) or ABSENT,
-            ABSENT if one.censored else f"{one.effective / one.data:.3g}",
+            f"{_SIDES[one.censored]}{one.effective / one.data:.3g}",
         )
         for one in found.cells
     ]
@@ -87,15 +92,12 @@ def list_compute(found: Transfer) -> list[tuple[str, ...]]:
 def say_compute(found: Transfer) -> str:
     """How often fine-tuning wins at equal total compute."""
     rows = found.compute
-    told = [
-        f"{sum(one.loss < other for one, other in pairs)} of {len(pairs)} {what}"
-        for what, pairs in (
-            ("with as much target text", [(o, o.same_text) for o in rows if o.same_text is not None]),
-            ("with any amount of it", [(o, o.any_text) for o in rows if o.any_text is not None]),
-        )
-    ]
-    said = f"at equal total compute, the parent's included, fine-tuning has the lower loss in {told[0]}"
-    said += f", and in {told[1]}"
+    same = _count_wins([(one.loss, one.same_text) for one in rows])
+    any_text = _count_wins([(one.loss, one.any_text) for one in rows])
+    said = (
+        "at equal total compute, the parent's included, fine-tuning has the lower loss in "
+        f"{same} with as much target text, and in {any_text} with any amount of it"
+    )
     beyond = sum(one.beyond for one in rows)
     if beyond:
         said += f" (* in {beyond} no run from scratch had so much compute)"
@@ -109,15 +111,13 @@ def say_law(found: Transfer) -> str:
     law = found.law
     if law.reason:
         return f"D_T = k·D_F^α·N^β is not fitted: {law.reason}"
-    told = [
-        f"{_LETTERS[name]} {value:.3g} ({format_interval(law.intervals[name], lambda x: f'{x:.3g}')}; "
-        f"published {PUBLISHED[name]:.3g})"
-        for name, value in law.values.items()
-    ]
+    told = []
+    for name, value in law.values.items():
+        ends = format_interval(law.intervals[name], lambda x: f"{x:.3g}")
+        told.append(f"{_LETTERS[name]} {value:.3g} ({ends}; published {PUBLISHED[name]:.3g})")
     censored = law.above + law.below
-    return (
-        f"D_T = k·D_F^α·N^β: {', '.join(told)}, of {law.cells} cells and {censored} censored"
-        + (f"; {law.left_out} without a positive D_T left out" if law.left_out else "")
+    return f"D_T = k·D_F^α·N^β: {', '.join(told)}, of {law.cells} cells and {censored} censored" + (
+        f"; {law.left_out} without a positive value or bound are left out" if law.left_out else ""
     )
 
 
@@ -142,8 +142,8 @@ def say_plane(found: Transfer) -> str:
         return ""
     said = (
         f"difference of losses: {plane.at_centre:+.4f} nats/token at N = "
-        f"{format_count(plane.params)}, D_F = {format_count(plane.data)}; {plane.per_data:+.4f} per "
-        f"e-fold of D_F, {plane.per_params:+.4f} per e-fold of N"
+        f"{format_count(plane.params)}, D_F = {format_count(plane.data)}; "
+        f"{plane.per_data:+.4f} per e-fold of D_F, {plane.per_params:+.4f} per e-fold of N"
     )
     if plane.chance is not None and plane.chance < 0.01:
         said += f" (no plane: p = {plane.chance:.1g})"
@@ -167,6 +167,12 @@ def list_sentences(found: Transfer) -> list[str]:
     """What follows from the cells, and what to know of them."""
     said = [say_law(found), *map(say_change, found.changes), say_plane(found), say_compute(found)]
     return [f"{upper_first(one)}." for one in [*said, *list_notes(found)] if one]
+
+
+def _count_wins(pairs: Sequence[tuple[float, float | None]]) -> str:
+    """Of those that have a second loss, in how many the first is lower."""
+    told = [(one, other) for one, other in pairs if other is not None]
+    return f"{sum(one < other for one, other in told)} of {len(told)}"
 
 
 def _name_cell(cell: TransferCell) -> str:

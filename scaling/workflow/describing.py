@@ -55,7 +55,8 @@ def describe_plan(
     finished = {} if stored is None else stored.results
     share = sweep.spec.schedule.trunk
     runs = [cell.run for cell in sweep.plan.cells]
-    estimate = _choose_estimate(throughput, target, held_out=count_held_out(sweep.spec, sweep.corpus.facts))
+    held_out = count_held_out(sweep.spec, sweep.corpus.facts)
+    estimate = _choose_estimate(throughput, target, held_out=held_out)
     expected: dict[str, float] = {}
     time = None
     if estimate is not None:

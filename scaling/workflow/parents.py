@@ -67,7 +67,7 @@ def find_parents(spec: SweepSpec, facts: CorpusFacts, *, root: Path) -> tuple[Pa
 
 
 def keep_parents(
-    spec: SweepSpec, parents: Sequence[Parent], wanted: Collection[str], ledger: Ledger, *, root: Path
+    spec: SweepSpec, parents: Sequence[Parent], wanted: Collection[str], ledger: Ledger, root: Path
 ) -> None:
     """Take the weights that runs start from into their own results folder.
 

@@ -49,7 +49,7 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
         sweep_yaml=sweep.text,
     )
     wanted = {cell.run.parent for cell in sweep.plan.cells if cell.run.parent is not None}
-    keep_parents(sweep.spec, sweep.corpus.facts.parents, wanted, ledger, root=root)
+    keep_parents(sweep.spec, sweep.corpus.facts.parents, wanted, ledger, root)
     if (trainer := sweep.spec.trainer) is not None:
         base, code = sweep.path.resolve().parent, sweep.corpus.facts.code
         store_code(ledger.folder, trainer.files, base, code)

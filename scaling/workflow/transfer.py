@@ -63,9 +63,7 @@ def judge_sweeps(
     early = all(_has_early_stop(one) for one in sweeps)
     first = read_arm(scratch[0], early_stop=early)
     return tuple(
-        judge_transfer(
-            first, read_arm(one, early_stop=early), draws=draws, level=level, seed=seed
-        )
+        judge_transfer(first, read_arm(one, early_stop=early), draws=draws, level=level, seed=seed)
         for one in tuned
     )
 

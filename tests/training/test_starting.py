@@ -7,8 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
+import test_trainer
 import torch
-from test_trainer import corpus, make_run  # noqa: F401  (a fixture)
+from test_trainer import make_run
 
 from scaling.data.batches import BatchOrder, take_part
 from scaling.data.shards import open_shards, prepare_corpus
@@ -18,7 +19,7 @@ from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.execution import Execution
 from scaling.training.trainer import train_run
 
-ON_THE_WAY = Execution(halvings=3)
+corpus = test_trainer.corpus
 
 
 def train(run, corpus, attempt, *, parent=None, resume=(), stop_after=None, trunk=None, **how):
@@ -47,7 +48,7 @@ def read_weights(attempt):
 
 
 @pytest.fixture(scope="module")
-def parent(corpus, tmp_path_factory):  # noqa: F811
+def parent(corpus, tmp_path_factory):
     """(result, file of the weights) of a finished run."""
     folder = tmp_path_factory.mktemp("parent")
     measured = train(make_run(corpus, steps=80), corpus, folder / "a", halvings=3)
@@ -57,11 +58,11 @@ def parent(corpus, tmp_path_factory):  # noqa: F811
     return measured, path
 
 
-def start_run(corpus, parent, **how):  # noqa: F811
+def start_run(corpus, parent, **how):
     return dataclasses.replace(make_run(corpus, **how), parent=parent[1].stem)
 
 
-def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):  # noqa: F811
+def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):
     """Exactly: the same weights, the same windows, the same code."""
     run = start_run(corpus, parent, steps=40, seed=5)
     measured = train(run, corpus, tmp_path / "a", parent=parent[1], halvings=2)
@@ -71,8 +72,8 @@ def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):  # noqa: F8
     assert "held_out.json" in measured.files
 
 
-def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):  # noqa: F811
-    """The first steps of a start are those of the weights alone, whatever moments the parent had."""
+def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):
+    """A start is that of the weights alone, whatever moments the parent had."""
     run = start_run(corpus, parent, steps=40)
     for name in "ab":
         train(run, corpus, tmp_path / name, parent=parent[1])
@@ -81,7 +82,7 @@ def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):  # noqa: F811
 
 
 @pytest.mark.parametrize("stop_after", [1, 11, 25])
-def test_a_stopped_start_continues_with_the_same_bits(corpus, parent, tmp_path, stop_after):  # noqa: F811
+def test_a_stopped_start_continues_with_the_same_bits(corpus, parent, tmp_path, stop_after):
     run = start_run(corpus, parent, steps=40)
     how = {"parent": parent[1], "halvings": 2}
     whole = train(run, corpus, tmp_path / "whole", **how)
@@ -92,7 +93,7 @@ def test_a_stopped_start_continues_with_the_same_bits(corpus, parent, tmp_path, 
     assert read_held_out(tmp_path / "second") == read_held_out(tmp_path / "whole")
 
 
-def test_a_start_from_a_trunk_is_the_start_from_the_parent(corpus, parent, tmp_path):  # noqa: F811
+def test_a_start_from_a_trunk_is_the_start_from_the_parent(corpus, parent, tmp_path):
     long, short = (start_run(corpus, parent, steps=steps) for steps in (60, 40))
     trunk = TrunkCache(folder=tmp_path / "trunk", save_at=(28, 48))
     alone = train(short, corpus, tmp_path / "alone", parent=parent[1])
@@ -103,7 +104,7 @@ def test_a_start_from_a_trunk_is_the_start_from_the_parent(corpus, parent, tmp_p
     assert branched.flops_spent < alone.flops_spent
 
 
-def test_changed_weights_are_refused(corpus, parent, tmp_path):  # noqa: F811
+def test_changed_weights_are_refused(corpus, parent, tmp_path):
     run = start_run(corpus, parent, steps=40)
     torn = tmp_path / parent[1].name
     torn.write_bytes(parent[1].read_bytes()[:-1])
@@ -113,7 +114,7 @@ def test_changed_weights_are_refused(corpus, parent, tmp_path):  # noqa: F811
         train(run, corpus, tmp_path / "b", parent=tmp_path / "gone.pt")
 
 
-def test_looking_on_the_way_changes_nothing(corpus, tmp_path):  # noqa: F811
+def test_looking_on_the_way_changes_nothing(corpus, tmp_path):
     run = make_run(corpus, steps=40)
     blind, seen = (train(run, corpus, tmp_path / n, halvings=h) for n, h in (("a", 0), ("b", 3)))
     assert blind.loss == seen.loss
@@ -126,7 +127,7 @@ def test_looking_on_the_way_changes_nothing(corpus, tmp_path):  # noqa: F811
     assert list(read_held_out(tmp_path / "b")) == [0, 5, 10, 20, 40]
 
 
-def test_a_run_of_limited_text_reads_nothing_else(corpus, tmp_path):  # noqa: F811
+def test_a_run_of_limited_text_reads_nothing_else(corpus, tmp_path):
     run = dataclasses.replace(make_run(corpus, steps=60), unique_tokens=5_000)
     measured = train(run, corpus, tmp_path / "a")
     assert measured.unique_tokens == 5_000
@@ -140,7 +141,7 @@ def test_a_run_of_limited_text_reads_nothing_else(corpus, tmp_path):  # noqa: F8
         assert bytes(window.astype(np.uint8)) in whole or len(set(window)) > 1
 
 
-def test_less_text_is_part_of_more(corpus):  # noqa: F811
+def test_less_text_is_part_of_more(corpus):
     shards = open_shards(corpus)
     small, large = (take_part(shards, tokens).train for tokens in (3_000, 20_000))
     assert bytes(small) == bytes(large[:3_000])
@@ -151,8 +152,9 @@ def test_less_text_is_part_of_more(corpus):  # noqa: F811
 def test_shuffled_text_keeps_its_frequencies_and_nothing_else(tmp_path):
     rng = np.random.default_rng(0)
     for index in range(80):
-        words = " ".join(rng.choice(["alpha", "beta", "gamma"], 300))
-        (tmp_path / f"{index:02d}.txt").write_text(f"{rng.integers(10**9)} {words}")
+        names = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
+        text = " ".join(rng.choice(names, 400))
+        (tmp_path / f"{index:02d}.txt").write_text(f"{rng.integers(10**9)}\n{text}")
     how = {"paths": ("*.txt",), "base": tmp_path, "cache": tmp_path / "cache"}
     plain = prepare_corpus("text", **how)
     mixed = prepare_corpus("text", shuffled=True, **how)

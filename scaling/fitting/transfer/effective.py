@@ -22,10 +22,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from scaling.fitting.fitted import Interval, finite_or_none
+from scaling.fitting.fitted import Interval
 from scaling.fitting.intervals import find_interval
 from scaling.fitting.transfer.arms import Variant
-from scaling.fitting.transfer.scratch import ScratchCurve
+from scaling.fitting.transfer.scratch import ScratchCurve, draw_curves
 from scaling.units import FloatArray
 
 Censored = Literal["", "above", "below"]
@@ -158,9 +158,10 @@ class _Side:
         log_data = np.log([one.data for one in row])
         seeds = np.array([float(len(one.losses)) for one in row])
         mean = np.array([one.log_loss for one in row])
-        shaken = mean + sigma[:, None] * rng.standard_normal((sigma.size, mean.size)) / np.sqrt(seeds)
-        drawn = tuple(ScratchCurve(log_data, one, seeds) for one in shaken)
-        return _Side(row, ScratchCurve(log_data, mean, seeds), drawn)
+        shifts = rng.standard_normal((sigma.size, mean.size)) / np.sqrt(seeds)
+        shaken = mean + sigma[:, None] * shifts
+        (curve,) = draw_curves(log_data, mean[None, :], seeds)
+        return _Side(row, curve, draw_curves(log_data, shaken, seeds))
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -184,7 +185,7 @@ def _measure_cell(
     pairs = zip(shaken.tolist(), side.drawn, strict=True)
     drawn = np.array([(math.exp(loss) - math.exp(curve.predict(at)), curve.find_data(loss))
                       for loss, curve in pairs]).reshape(-1, 2)  # fmt: skip
-    differences, worth = drawn[:, 0], np.exp(drawn[:, 1]) - one.data
+    differences, worth = drawn[:, 0], np.exp(drawn[:, 1])
     known = math.isfinite(scratch_loss)
     sign = 0
     if known and differences.size:
@@ -205,12 +206,25 @@ def _measure_cell(
         difference_interval=find_interval(differences, level) if known and noise else None,
         sign=sign,
         transferred=transferred,
-        transferred_interval=find_interval(worth, level, as_drawn=True) if noise else None,
+        transferred_interval=_bound_worth(worth, side.ends, one.data, level) if noise else None,
         censored=censored,
         detectable=detectable,
         log_error=error * effective / transferred if good else None,
     )
     return cell, differences
+
+
+def _bound_worth(
+    worth: FloatArray, ends: tuple[float, float], data: float, level: float
+) -> Interval:
+    """Interval of D_T from draws of D_E. A draw of 0 lies anywhere up to the least text that was
+    measured, an infinite one anywhere from the most."""
+    least, most = ends
+    lows = np.where(worth == np.inf, most, worth)
+    highs = np.where(worth == 0.0, least, worth)
+    low = find_interval(lows, level, as_drawn=True).low
+    high = find_interval(highs, level, as_drawn=True).high
+    return Interval(low=low - data, high=high - data, level=level)
 
 
 def _measure_errors(
@@ -240,7 +254,7 @@ def _draw_sigma(
 
 
 def _write(interval: Interval | None) -> list[float | None] | None:
-    return None if interval is None else [finite_or_none(interval.low), finite_or_none(interval.high)]
+    return None if interval is None else interval.to_contract()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -248,7 +248,7 @@ def fit_plane(measured: Measured, *, level: float) -> Plane | None:
     noise; None without noise, or of fewer than four cells."""
     places = [at for at, one in enumerate(measured.cells) if one.difference is not None]
     drawn = measured.differences[:, places]
-    if len(places) < _LEAST_CELLS or not len(drawn):
+    if len(places) < _LEAST_CELLS or not len(drawn) or not drawn.std(axis=0).all():
         return None
     cells = [measured.cells[at] for at in places]
     logs = np.log([[one.data, one.params] for one in cells])

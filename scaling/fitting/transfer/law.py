@@ -3,10 +3,10 @@
     ln D_T = ln k + α ln D_F + β ln N + ε,    ε ~ N(0, s² + v)
 
 v is a cell's own error from seed noise, s what the law misses. A cell above all text from scratch
-says that ln D_T lies above a bound. One whose D_T would not show in the seed noise says that it lies
-below what would show: a limit that is known before D_T is, so that leaving small values out does not
-raise the rest (a Tobit model). Cells where pre-training is sure to hurt have no ln D_T and are left
-out by name: the law is of the range where it helps.
+says that ln D_T lies above a bound. One whose D_T would not show in the seed noise says that it
+lies below what would show: a limit that is known before D_T is, so that leaving small values out
+does not raise the rest (a Tobit model). Cells where pre-training is sure to hurt have no ln D_T and
+are left out and counted: the law is of the range where it helps.
 
 Intervals are those of profile likelihoods. With m cells and p coefficients they end where ℓ has
 fallen by (m/2) ln(1 + t²/(m − p)), t Student's quantile: exact for least squares, where χ²₁/2 would
@@ -36,7 +36,9 @@ from scaling.units import FloatArray
 PUBLISHED = {"k": 1.9e4, "alpha": 0.18, "beta": 0.38}
 _NAMES = ("k", "alpha", "beta")
 _SPARE = 2  # cells beyond as many as there are coefficients
-_LEAST_SPREAD = 1e-3  # s: below it the cells follow the law as exactly as their seeds let them
+# s: at the first, cells follow the law as exactly as their seeds let them; the second is far beyond
+# any, and keeps a search from overflowing.
+_LEAST_SPREAD, _MOST_SPREAD = 1e-3, 1e3
 _STEP = 0.2  # first step towards an end, in the logarithm or exponent
 _HALF_LOG_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -122,7 +124,7 @@ def fit_transfer_law(cells: Sequence[TransferCell], *, level: float) -> Transfer
     return TransferLaw(
         values=values | {"k": math.exp(values["k"])},
         intervals=ends | {"k": Interval(*np.exp([ends["k"].low, ends["k"].high]).tolist(), level)},
-        spread=math.exp(float(best[-1])),
+        spread=math.hypot(_LEAST_SPREAD, math.exp(float(best[-1]))),
         **counts,
     )
 
@@ -196,11 +198,8 @@ def _maximise(
         value, by_mean, by_spread = _measure_likelihood(data, mean, float(point[-1]))
         return -value, -np.append(across.T @ by_mean, by_spread)
 
-    bounds = [(None, None)] * free.size + [(math.log(_LEAST_SPREAD), None)]
-    found = minimize(
-        loss, np.append(first, start), jac=True, method="L-BFGS-B", bounds=bounds,
-        options={"ftol": 1e-13, "gtol": 1e-8, "maxiter": 500},
-    )  # fmt: skip
+    options = {"gtol": 1e-7, "maxiter": 500}
+    found = minimize(loss, np.append(first, start), jac=True, method="BFGS", options=options)
     whole = held.copy()
     whole[free] = np.linalg.solve(back, found.x[:-1])
     return np.append(whole, found.x[-1]), -float(found.fun)
@@ -210,8 +209,8 @@ def _measure_likelihood(
     data: _Data, mean: FloatArray, log_spread: float
 ) -> tuple[float, FloatArray, float]:
     """ℓ, its derivative by the mean of each cell, and by ln s."""
-    own = math.exp(2.0 * log_spread)
-    variance = own + data.variance
+    own = math.exp(2.0 * min(log_spread, math.log(_MOST_SPREAD)))
+    variance = _LEAST_SPREAD**2 + own + data.variance
     root = np.sqrt(variance)
     z = (data.log_amount - mean) / root
     valued = data.side == 0
@@ -222,4 +221,3 @@ def _measure_likelihood(
     by_mean = np.where(valued, z, data.side * hazard) / root
     by_variance = np.where(valued, z**2 - 1.0, -hazard * away) / (2.0 * variance)
     return float(each.sum()), by_mean, float(2.0 * own * by_variance.sum())
-

@@ -31,20 +31,34 @@ def make_falling(values: FloatArray, weights: FloatArray) -> FloatArray:
     return np.repeat([mean for mean, _, _ in blocks], [many for _, _, many in blocks])
 
 
-class ScratchCurve:
-    """ln L against ln D at one N.
+def draw_curves(
+    log_data: FloatArray, log_losses: FloatArray, weights: FloatArray
+) -> tuple[ScratchCurve, ...]:
+    """A curve for each row of losses.
 
     Args:
         log_data: ln D_F, ascending, shape (k,), at least two.
-        log_loss: ln L there, shape (k,).
-        weights: Seeds of each.
+        log_losses: ln L there, shape (b, k).
+        weights: Seeds behind each, shape (k,).
+    """
+    if not len(log_losses):
+        return ()
+    falling = np.stack([make_falling(one, weights) for one in log_losses])
+    share = np.arange((log_data.size - 1) * _FINE + 1) / _FINE
+    x = np.interp(share, np.arange(log_data.size), log_data)
+    fine = np.minimum.accumulate(PchipInterpolator(log_data, falling, axis=1)(x), axis=1)
+    return tuple(ScratchCurve(x, one) for one in fine)
+
+
+class ScratchCurve:
+    """ln L against ln D at one N, at places so near that it is a line between them.
+
+    Args:
+        x, y: ln D, ascending, and ln L, falling; shape (places,).
     """
 
-    def __init__(self, log_data: FloatArray, log_loss: FloatArray, weights: FloatArray) -> None:
-        falling = make_falling(log_loss, weights)
-        share = np.arange((log_data.size - 1) * _FINE + 1) / _FINE
-        self._x = np.interp(share, np.arange(log_data.size), log_data)
-        self._y = np.minimum.accumulate(PchipInterpolator(log_data, falling)(self._x))
+    def __init__(self, x: FloatArray, y: FloatArray) -> None:
+        self._x, self._y = x, y
 
     def predict(self, log_data: float) -> float:
         """ln L at ln D; NaN outside what was measured."""

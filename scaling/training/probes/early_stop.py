@@ -29,8 +29,8 @@ def measure_best(trained: TrainedRun) -> Measured:
     stated = trained.result.files.get(HELD_OUT_FILE)
     if stated is None:
         raise UsageError(
-            'it was asked for after the run was trained. "scaling retry" and "scaling run" train it '
-            "again."
+            "it was asked for after the run was trained. "
+            '"scaling retry" and "scaling run" train it again.'
         )
     if digest_file(trained.folder, HELD_OUT_FILE, limit=_LIMIT_BYTES) != stated:
         raise IntegrityError(f"{HELD_OUT_FILE} was changed or torn")
@@ -44,4 +44,3 @@ def measure_best(trained: TrainedRun) -> Measured:
         y=tuple(losses[first:]),
     )
     return best, trained.result.loss_se if best == losses[-1] else None, curve
-
