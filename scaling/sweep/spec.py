@@ -34,7 +34,7 @@ from scaling.sweep.probe_spec import Asked
 from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
-from scaling.sweep.start_spec import InitialiseSpec
+from scaling.sweep.start_spec import StartSpec
 from scaling.sweep.trainer_reach import Problem, list_unreached
 from scaling.sweep.trainer_spec import TrainerSpec
 
@@ -153,8 +153,8 @@ class SweepSpec(SpecModel):
         description="train every cell at each of these multiples of its learning rate; a fit takes "
         "the best of each cell",
     )
-    initialise: InitialiseSpec = InitialiseSpec()
-    starts: dict[Name, InitialiseSpec] = Field(
+    initialise: StartSpec = StartSpec()
+    starts: dict[Name, StartSpec] = Field(
         {},
         description="several starts by name, each {keys of `initialise`}, or {} for from scratch; "
         "one sweep of each, and a comparison",

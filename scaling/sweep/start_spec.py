@@ -12,7 +12,7 @@ from scaling.sweep.fields import SpecModel
 RunPrefix = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
 
 
-class InitialiseSpec(SpecModel):
+class StartSpec(SpecModel):
     """From which finished runs the runs of a sweep start; from none, they start as drawn."""
 
     model_config = ConfigDict(serialize_by_alias=True)  # `from` is a word of Python
