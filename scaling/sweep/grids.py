@@ -196,7 +196,7 @@ class RatioGrid(Grid):
 class EpochGrid(Grid):
     """Every combination of model sizes, amounts of text and passes over it: D = epochs · U."""
 
-    heading = "grid: {params, unique_tokens, epochs}"
+    heading = "grid: {params, unique_tokens, epochs, max_tokens}"
 
     params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
         description="desired N [matmul parameters]; the nearest rung of the ladder is built"
@@ -207,6 +207,9 @@ class EpochGrid(Grid):
     epochs: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
         (1.0,), description="passes over those tokens; corpus.max_epochs does not limit them"
     )
+    max_tokens: Positive | None = Field(
+        None, description="leaves out cells with a larger D, but for those of the fewest passes"
+    )
 
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
@@ -215,7 +218,7 @@ class EpochGrid(Grid):
 
     def count(self) -> int:
         """See Grid."""
-        return len(self.params) * len(self.unique_tokens) * len(self.epochs)
+        return len(self.params) * sum(1 for _ in self._list_texts())
 
     def find_largest(self) -> float:
         """See Grid."""
@@ -225,11 +228,16 @@ class EpochGrid(Grid):
         """See Grid."""
         for size in self.params:
             shape = find_rung(ladder, size)
-            for unique in self.unique_tokens:
-                for epochs in self.epochs:
-                    yield Wish(
-                        shape=shape, tokens=epochs * unique, budget=None, unique_tokens=unique
-                    )
+            for unique, tokens in self._list_texts():
+                yield Wish(shape=shape, tokens=tokens, budget=None, unique_tokens=unique)
+
+    def _list_texts(self) -> Iterator[tuple[int, float]]:
+        """(U, D) that every size is asked for."""
+        few, most = min(self.epochs), self.max_tokens or LARGEST_BUDGET
+        for unique in self.unique_tokens:
+            for epochs in self.epochs:
+                if epochs == few or epochs * unique <= most:
+                    yield unique, epochs * unique
 
 
 class CellSpec(SpecModel):

@@ -158,8 +158,10 @@ def list_notes(found: Transfer) -> list[str]:
             f"the best learning rate of {found.end_rates} cells is an end of those tried: a better "
             "one may lie beyond"
         )
-    if not found.early_stop:
-        notes.append("losses are those at the end of each run: evaluate: [loss_best] stops early")
+    if not (found.early_stop or found.several_passes):
+        notes.append(
+            "no run stops early: name several epochs, of which the best counts, or evaluate loss_best"
+        )
     return notes
 
 

@@ -124,6 +124,9 @@ def test_a_grid_of_epochs_limits_the_text():
             run.tokens / run.unique_tokens == pytest.approx(8, rel=0.01)
         )
     assert len({name_prefix(run) for run in runs}) >= 4  # other text is no common prefix
+    limited = plan_runs(text.replace("epochs: [2, 8]", "epochs: [2, 8], max_tokens: 1e6"))
+    assert len(limited) == 2 * 3
+    assert max(run.tokens for run in limited) < 1.1e6
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ class Transfer:
         compute: At equal total compute, as `cells`.
         end_rates: Cells of either arm whose best learning rate is an end of those tried.
         early_stop: Whether losses are the lowest on the way, in both arms.
+        several_passes: Whether some cell of either arm was trained to several D.
         verdict: `saves` or `costs` text, `both` in different cells, `none` that seed noise would
             show, `unclear` without seeds.
     """
@@ -144,6 +145,7 @@ class Transfer:
     compute: tuple[EqualCompute, ...]
     end_rates: int
     early_stop: bool
+    several_passes: bool
     verdict: Verdict
 
     def to_contract(self) -> dict[str, Any]:
@@ -155,6 +157,7 @@ class Transfer:
             "level": self.level,
             "seed_noise": self.noise,
             "early_stop": self.early_stop,
+            "several_passes": self.several_passes,
             "end_rates": self.end_rates,
             "cells": [one.to_contract() for one in self.cells],
             "difference": None if self.plane is None else self.plane.to_contract(),
@@ -215,6 +218,10 @@ def judge_transfer(
             for arm, cells in ((scratch, own), (tuned, other))
         ),
         early_stop=scratch.early_stop and tuned.early_stop,
+        several_passes=all(
+            len({(one.params, one.data, one.tokens) for one in variants[arm.name]}) > len(cells)
+            for arm, cells in ((scratch, own), (tuned, other))
+        ),
         verdict=_find_verdict(measured.cells, noise is not None),
     )
 
