@@ -133,7 +133,7 @@ def test_the_page_has_the_section(root: Path) -> None:
     for name in ("scratch", "words"):
         page = (root / "reports" / f"arms-{name}" / "index.html").read_text()
         assert "how much target text does pre-training save?" in page
-        assert "Starting from arms-words" in page
+        assert "arms-words: " in page
     call("report", "results/arms-words", "--format", "md", cwd=root)
     text = (root / "reports" / "arms-words" / "report.md").read_text()
     assert "## Transfer: arms-words" in text

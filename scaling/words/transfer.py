@@ -28,28 +28,28 @@ def say_verdict(found: Transfer) -> str:
     _, name = found.names
     if found.verdict == "unclear":
         return (
-            f"Whether starting from {name} helps is not known: no cell has two seeds, so noise is "
-            "not either."
+            f"{name}: whether pre-training helps is not known, because no cell has two seeds to "
+            "tell it from noise."
         )
     if found.verdict == "none":
-        return f"Starting from {name} saves no target text that seed noise would show."
+        return f"{name}: pre-training saves no target text that seed noise would show."
     helps = [one for one in found.cells if one.sign < 0]
     hurts = [one for one in found.cells if one.sign > 0]
     said = []
     if helps:
         best = max(helps, key=lambda one: one.effective / one.data)
         said.append(
-            f"Starting from {name} saves target text in {len(helps)} of {len(found.cells)} cells, "
-            f"most at {_name_cell(best)}: worth {say_transferred(best)} tokens more"
+            f"pre-training saves target text in {len(helps)} of {len(found.cells)} cells, most at "
+            f"{_name_cell(best)}, where it is worth {say_transferred(best)} more tokens"
         )
     if hurts:
         worst = max(hurts, key=lambda one: one.difference or 0.0)
-        lead = "it costs" if helps else f"Starting from {name} costs"
+        lead = "it" if helps else "pre-training"
         said.append(
-            f"{lead} loss in {len(hurts)}, most at {_name_cell(worst)}: "
+            f"{lead} hurts in {len(hurts)}, most at {_name_cell(worst)}: "
             f"{worst.difference or 0.0:+.3f} nats/token"
         )
-    return "; ".join(said) + "."
+    return f"{name}: {'; '.join(said)}."
 
 
 def say_transferred(cell: TransferCell) -> str:
@@ -160,7 +160,8 @@ def list_notes(found: Transfer) -> list[str]:
         )
     if not (found.early_stop or found.several_passes):
         notes.append(
-            "no run stops early: name several epochs, of which the best counts, or evaluate loss_best"
+            "no run stops early: name several epochs, of which the best counts, or evaluate "
+            "loss_best"
         )
     return notes
 

@@ -97,7 +97,9 @@ def read_arm(stored: StoredSweep, *, early_stop: bool) -> Arm:
     return Arm(
         name=stored.spec.name,
         params=np.array([count_params(one.shape, "matmul") for one in runs], dtype=np.float64),
-        data=np.array([one.unique_tokens for one in results], dtype=np.float64),
+        data=np.array(
+            [one.run.unique_tokens or one.unique_tokens for one in results], dtype=np.float64
+        ),
         tokens=np.array([one.tokens for one in results], dtype=np.float64),
         loss=np.array([losses.get(one.run.run_id, one.loss) for one in results], dtype=np.float64),
         learning_rate=np.array([one.recipe.learning_rate for one in runs], dtype=np.float64),
