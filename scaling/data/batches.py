@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,7 +102,8 @@ def take_part(shards: Shards, tokens: int) -> Shards:
         shards: They hold at least so many.
         tokens: How many.
     """
-    text, parts, left = shards.train, [], tokens
+    text, left = shards.train, tokens
+    parts: list[Any] = []
     count = math.ceil(len(text) / _PART_BLOCK)
     for block in np.random.Generator(np.random.Philox(key=[0, count])).permutation(count):
         parts.append(text[block * _PART_BLOCK : (block + 1) * _PART_BLOCK][:left])

@@ -149,7 +149,7 @@ def _list_rows(found: Transfer) -> list[tuple[float, str, list[TransferCell]]]:
 
 
 def _set_data(found: Transfer, ax: Axes, *, letters: int) -> None:
-    amounts = [one.data for one in (*found.cells, *found.scratch)]
+    amounts = [*(one.data for one in found.cells), *(one.data for one in found.scratch)]
     low, high = span_of(np.array(amounts), margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=letters))
     ax.set_xlabel(_DATA_LABEL)

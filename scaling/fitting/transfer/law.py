@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,34 +98,33 @@ def fit_transfer_law(cells: Sequence[TransferCell], *, level: float) -> Transfer
         level: Of intervals.
     """
     kept = [(one, *state) for one in cells if (state := _place(one)) is not None]
-    sides = [side for _, side, _, _ in kept]
-    counts = {
-        "cells": sides.count(0),
-        "above": sides.count(1),
-        "below": sides.count(-1),
-        "left_out": len(cells) - len(kept),
-    }
-    names, design = _design([one for one, *_ in kept])
-    reason = _find_reason(counts["cells"], names, kept)
-    if reason:
-        return TransferLaw(values={}, intervals={}, spread=None, reason=reason, **counts)
-    data = _Data(
-        design,
-        np.array([amount for *_, amount, _ in kept]),
-        np.array([variance for *_, variance in kept]),
-        np.array(sides, dtype=np.float64),
+    sides = np.array([side for _, side, _, _ in kept], dtype=np.float64)
+    found = TransferLaw(
+        values={},
+        intervals={},
+        spread=None,
+        cells=int(np.sum(sides == 0)),
+        above=int(np.sum(sides > 0)),
+        below=int(np.sum(sides < 0)),
+        left_out=len(cells) - len(kept),
     )
-    best, top = _maximise(data, np.zeros(len(names)), np.arange(len(names)))
+    names, design = _design([one for one, *_ in kept])
+    if reason := _find_reason(found.cells, names, len(kept)):
+        return replace(found, reason=reason)
+    amounts, variances = ([one[at] for one in kept] for at in (2, 3))
+    data = _Data(design, np.array(amounts), np.array(variances), sides)
+    best, top = _maximise(data, np.zeros(len(names)), list(range(len(names))))
     spare = len(kept) - len(names)
     student = float(stdtrit(spare, 0.5 + 0.5 * level))
     cut = top - 0.5 * len(kept) * math.log1p(student**2 / spare)
     ends = {name: _find_ends(data, at, best, cut, level) for at, name in enumerate(names)}
     values = dict(zip(names, best.tolist(), strict=False))
-    return TransferLaw(
+    low, high = (math.exp(end) for end in (ends["k"].low, ends["k"].high))
+    return replace(
+        found,
         values=values | {"k": math.exp(values["k"])},
-        intervals=ends | {"k": Interval(*np.exp([ends["k"].low, ends["k"].high]).tolist(), level)},
+        intervals=ends | {"k": Interval(low=low, high=high, level=level)},
         spread=math.hypot(_LEAST_SPREAD, math.exp(float(best[-1]))),
-        **counts,
     )
 
 
@@ -151,7 +150,7 @@ def _design(cells: Sequence[TransferCell]) -> tuple[tuple[str, ...], FloatArray]
     return tuple(_NAMES[at] for at in told), np.stack([columns[at] for at in told], axis=1)
 
 
-def _find_reason(values: int, names: Sequence[str], kept: Sequence[Any]) -> str:
+def _find_reason(values: int, names: Sequence[str], kept: int) -> str:
     if "alpha" not in names:
         return "D_T is positive at fewer than two D_F" if kept else "D_T is positive in no cell"
     needed = len(names) + _SPARE
@@ -165,7 +164,7 @@ def _find_reason(values: int, names: Sequence[str], kept: Sequence[Any]) -> str:
 
 def _find_ends(data: _Data, at: int, best: FloatArray, cut: float, level: float) -> Interval:
     """Ends of one coefficient's profile likelihood; the last of `best` is ln s."""
-    free = np.array([one for one in range(best.size - 1) if one != at])
+    free = [one for one in range(best.size - 1) if one != at]
 
     def profile(value: float) -> float:
         held = best[:-1].copy()
@@ -180,7 +179,7 @@ def _find_ends(data: _Data, at: int, best: FloatArray, cut: float, level: float)
 
 
 def _maximise(
-    data: _Data, held: FloatArray, free: FloatArray, *, start: float = -1.0
+    data: _Data, held: FloatArray, free: Sequence[int], *, start: float = -1.0
 ) -> tuple[FloatArray, float]:
     """(coefficients and ln s, ℓ) at the maximum over the free coefficients and s.
 
@@ -198,8 +197,13 @@ def _maximise(
         value, by_mean, by_spread = _measure_likelihood(data, mean, float(point[-1]))
         return -value, -np.append(across.T @ by_mean, by_spread)
 
-    options = {"gtol": 1e-7, "maxiter": 500}
-    found = minimize(loss, np.append(first, start), jac=True, method="BFGS", options=options)
+    found: Any = minimize(
+        loss,
+        np.append(first, start),
+        jac=True,
+        method="BFGS",
+        options={"gtol": 1e-7, "maxiter": 500},
+    )
     whole = held.copy()
     whole[free] = np.linalg.solve(back, found.x[:-1])
     return np.append(whole, found.x[-1]), -float(found.fun)
