@@ -117,8 +117,8 @@ def test_pre_training_that_turns_into_harm_is_said_with_where():
     assert found.verdict == "both"
     for change in found.changes:
         assert change.at == pytest.approx(9e5, rel=0.2)
-        # Noise is in the interval; a line between points ×3 apart misses 3 % beside it.
-        assert 0.95 * change.interval.low <= 9e5 <= 1.05 * change.interval.high
+        # Noise is in the interval; a cubic between points ×3 apart misses some percent beside it.
+        assert 0.9 * change.interval.low <= 9e5 <= 1.1 * change.interval.high
     assert found.plane.per_data > 0.0
 
 
