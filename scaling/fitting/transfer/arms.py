@@ -121,11 +121,11 @@ def choose_cells(variants: Sequence[Variant]) -> list[Variant]:
 
 def count_end_rates(variants: Sequence[Variant], cells: Sequence[Variant]) -> int:
     """Cells whose learning rate is an end of those tried: a better one may lie beyond."""
-    rates: dict[tuple[float, float], set[float]] = {}
+    rates: dict[tuple[float, float, float], set[float]] = {}
     for one in variants:
-        rates.setdefault((one.params, one.data), set()).add(one.learning_rate)
+        rates.setdefault((one.params, one.data, one.tokens), set()).add(one.learning_rate)
     return sum(
-        len(tried := rates[one.params, one.data]) > 1
+        len(tried := rates[one.params, one.data, one.tokens]) > 1
         and one.learning_rate in (min(tried), max(tried))
         for one in cells
     )
