@@ -121,7 +121,8 @@ def draw_worth(found: Transfer, ax: Axes) -> None:
         ax.plot(x, y, color=color, linewidth=1.2, zorder=2)
         for one, at in zip(cells, y.tolist(), strict=True):
             _draw_cell(one, at, color, (low, high), ax)
-        ends.append((float(x[-1]), float(y[-1]), format_count(params)))
+        valued = [at for at, one in enumerate(cells) if not one.censored] or [len(cells) - 1]
+        ends.append((float(x[valued[-1]]), float(y[valued[-1]]), format_count(params)))
     ax.set_ylabel("text worth / text there")
     label_ends(ax, ends)
 
