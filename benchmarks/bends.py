@@ -37,18 +37,18 @@ from scaling.sweep.shapes import make_shape
 from scaling.units import FloatArray, IntArray
 
 BUDGETS = (3e10, 6.5e10, 1.4e11, 3e11, 6.5e11)
-# Widths about the optimum of each budget.
+# Widths around the optimum of each budget.
 WIDTHS = {
     (128, 2): ((8, 16, 24), (16, 24, 32), (16, 24, 32), (16, 24, 32, 40), (24, 32, 40)),
     (128, 1): ((16, 24, 32), (16, 24, 32), (16, 24, 40), (24, 40, 56), (24, 40, 56)),
     (16, 2): ((8, 16, 24), (16, 24, 32), (16, 24, 32), (24, 32, 40), (24, 40, 56)),
     (16, 1): ((16, 24, 32), (16, 24, 32), (24, 32, 40), (24, 40, 56), (32, 48, 64)),
 }
-OPTIMA = ((16, 2), (16, 2), (24, 2), (32, 2), (40, 2))  # width and layers, one for each budget
+OPTIMA = ((16, 2), (16, 2), (24, 2), (32, 2), (40, 2))  # (width, layers) for each budget
 GRAMS = (3, 5, 8)
-MATCHES = (0, *GRAMS)  # bytes are told apart by the longest n-gram that was there before
-SPLIT_FROM = 64  # tokens: shorter windows hold few copies
-_AT_ONCE = 64  # windows that are evaluated together
+MATCHES = (0, *GRAMS)  # bytes are grouped by the longest n-gram seen before
+SPLIT_FROM = 64  # tokens: shorter windows contain few copies
+_AT_ONCE = 64  # windows per evaluation batch
 
 
 def find_match(windows: IntArray) -> IntArray:
@@ -62,9 +62,9 @@ def find_match(windows: IntArray) -> IntArray:
         earlier in the window; 0 where none did. Shape (b, t).
     """
     match = np.zeros((len(windows), windows.shape[1] - 1), dtype=np.int64)
-    for length in GRAMS:  # ascending, so that the longest stays
+    for length in GRAMS:  # ascending, so that the longest one remains
         grams = np.lib.stride_tricks.sliding_window_view(windows.astype(np.uint64), length, axis=1)
-        grams = grams @ (256 ** np.arange(length, dtype=np.uint64))  # one integer each
+        grams = grams @ (256 ** np.arange(length, dtype=np.uint64))  # one integer per n-gram
         for end in range(1, grams.shape[1]):
             seen = (grams[:, :end] == grams[:, end : end + 1]).any(axis=1)
             match[seen, end + length - 2] = length

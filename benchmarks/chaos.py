@@ -65,9 +65,9 @@ from scaling.workflow.preparing import prepare_sweep  # noqa: E402
 from scaling.workflow.training import open_ledger  # noqa: E402
 
 RUNS, STEPS, STEP_SECONDS = 24, 60, 0.05
-# Of a Ray whose daemon was killed while it started, a second try may succeed: 0.
+# 0: if Ray's daemon was killed during the start, a second try may succeed.
 CODES = {
-    "worker": (0, 5),  # 5: five deaths in a row
+    "worker": (0, 5),  # 5: five consecutive deaths
     "driver": (5,),
     "command": (-9,),
     "raylet": (0, 5),
@@ -77,8 +77,8 @@ CODES = {
     "own": (0, 5),
 }
 OF_OWN = ("trainer", "worker", "driver", "raylet")
-GO_ON = ("trainer", "worker")  # what is struck again while the sweep goes on
-# Negative: before Python has set up a handler the signal itself ends it; a shell says 130 and 143.
+GO_ON = ("trainer", "worker")  # victims that are killed repeatedly while the sweep runs
+# Negative: before Python installs a handler the signal kills the process; a shell reports 130, 143.
 SIGNALS = {"sigint": (130, -2), "sigint twice": (130, -2), "sigterm": (143, -15)}
 WORDS_OF_RUN = "To continue:"
 SWEEP = """\
@@ -214,7 +214,7 @@ class Sweep:
 
     def check(self, tally: Tally) -> None:
         if not (self.folder / "results" / self.name / "sweep.json").exists():
-            return  # struck before it was made
+            return  # killed before the folder was made
         stored = self.ledger.read_results(check="files")
         tally.lost += len(self.kept.keys() - stored.digests.keys())
         tally.changed += sum(
@@ -333,7 +333,7 @@ def _strike(victim: str, process: subprocess.Popen[str], sweep: Sweep) -> bool:
     if victim in names:
         return _kill([one for one in sweep.family() if one.name() == names[victim]])
     workers = [one for one in sweep.family() if one.name().startswith("ray::execute")]
-    driver = psutil.Process(process.pid).children()[:1]  # the second is the undertaker
+    driver = psutil.Process(process.pid).children()[:1]  # the second child is the undertaker
     chosen = random.sample(workers, min(1, len(workers)))
     return {
         "worker": lambda: _kill(chosen),
@@ -354,7 +354,7 @@ def torment(victim: str, kills: int, folder: Path) -> Tally:
             time.sleep(random.uniform(0.0, 2.0))
         else:
             time.sleep(random.uniform(0.2, 4.0))
-        if not _strike_until_ended(victim, kills, process, sweep, tally):  # all is trained
+        if not _strike_until_ended(victim, kills, process, sweep, tally):  # everything is trained
             _finish(sweep, tally)
             sweep.begin_anew()
     _finish(sweep, tally)
@@ -445,7 +445,7 @@ def _strike_until_ended(
                 tally.kills += 1
                 tally.blows[blow] += 1
         if hit in ("raylet", "gcs") and is_alive_after(process, NOTICED_SECONDS):
-            tally.survived += 1  # it was starting, and started again
+            tally.survived += 1  # Ray was starting, and was started again
             time.sleep(random.uniform(0.0, 5.0))
             continue
         if hit and hit not in GO_ON:
@@ -460,7 +460,7 @@ def _strike_until_ended(
     tally.codes[process.returncode] += 1
     if process.returncode not in CODES[victim]:
         tally.surprises.append(f"exit {process.returncode}: {said[-300:]}")
-    if victim == "command":  # nobody waited until the undertaker had done its work
+    if victim == "command":  # the undertaker may still be cleaning up
         wait_while(lambda: bool(list(sweep.family())), 10.0)
     tally.left += len(list(sweep.family()))
     return True
@@ -503,7 +503,7 @@ def race(folder: Path, without: str) -> None:
     words = [str(TESTS / "drive.py"), str(folder), str(RACE_RUNS), "inline", "4"]
     path = os.pathsep.join([str(ROOT), str(TESTS)])
     ended, rounds = [], 0
-    while not ended or any(ended):  # a driver whose term another one ended says so, and exits 6
+    while not ended or any(ended):  # a driver that lost its term to another exits 6
         rounds += 1
         environment = os.environ | {"PYTHONPATH": path, "SCALING_TEST_WITHOUT": without}
         drivers = [
@@ -606,7 +606,7 @@ class Timed(RayExecutor):
 
 def outlast(folder: Path, times: int) -> None:
     """Workers that hang in a step, under a limit of silence and under one of wall-clock time."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS)])  # of workers
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(TESTS)])  # for workers
     patient = dataclasses.replace(SETTINGS, crashes_in_a_row=10**6)
     for what, settings in (
         ("silent", dataclasses.replace(patient, stall_limit=LIMIT_SECONDS)),
@@ -632,16 +632,16 @@ def cut_power(folder: Path, times: int) -> None:
     if reason := power_cut.why_not():
         sys.exit(f"no power can be cut: {reason}")
     seconds, wrong = [], 0
-    houses = power_cut.Houses()
+    machines = power_cut.TwoMachines()
     try:
         for time_ in range(times):
             place = folder / str(time_)
             place.mkdir()
             corpus = make_corpus(place, {"*": {"step_seconds": 0.1}})
             (corpus / "manifest.json").write_text("{}")
-            driver = power_cut.start_driver(houses, place, 3, 40)
+            driver = power_cut.start_driver(machines, place, 3, 40)
             beating = functools.partial(power_cut.list_beating, place)
-            seconds.append(power_cut.measure_cut(houses, beating))
+            seconds.append(power_cut.measure_cut(machines, beating))
             driver.communicate()
             results = make_ledger(place).read_results(check="files").results
             losses = {run_id: one.loss for run_id, one in results.items()}
@@ -649,9 +649,9 @@ def cut_power(folder: Path, times: int) -> None:
             wrong += losses != {cell.run.run_id: expected_loss(cell.run) for cell in cells}
             wrong += driver.returncode != 0
             print(f"cut {time_ + 1}: a new attempt after {seconds[-1]:.1f} s", flush=True)
-            houses.join_node()
+            machines.join_node()
     finally:
-        houses.close()
+        machines.close()
     within = sum(one <= POWER_SECONDS for one in seconds)
     print(
         f"power cut {len(seconds)} times: new attempt after {statistics.median(seconds):.1f} s "

@@ -39,9 +39,9 @@ from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 from scaling.workflow.stored import read_runs
 
-# Budgets, sizes, ends [FLOPs], second seeds.
+# (budgets, sizes per budget, ends [FLOPs], replicates)
 DESIGNS = {"quickstart": (5, 5, (3e10, 6.5e11), 4), "reference": (5, 7, (2e10, 3.2e11), 7)}
-# No floor, exponents alike and small: ln L* is straight in ln C, the edge of what the test allows.
+# No floor and small equal exponents: ln L* is linear in ln C, the limit of what the check allows.
 NO_FLOOR = np.array([0.0, 1.0 * 1e4**0.2, 1.26 * 5e5**0.2, 0.2, 0.2])
 
 

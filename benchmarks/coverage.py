@@ -36,8 +36,8 @@ from scaling.units import FloatArray
 FAR = 1e14  # a decade beyond the largest budget
 PENALTY = 0.01
 VOCABULARY = 256
-DRIFT = 0.3  # share of an exponent that it loses with every decade of N, or of D
-CENTRE = (5e4, 3.3e6)  # N and D where it is that of TRUTH: the middle of the sweep
+DRIFT = 0.3  # relative fall of an exponent per decade of N, or of D
+CENTRE = (5e4, 3.3e6)  # N and D at which the exponents are TRUTH's: the middle of the sweep
 WORLDS = ("right", "count", "rate", "drift", "right+", "bracket")
 KINDS = ("bootstrap", "with model error", "and recipe error")
 

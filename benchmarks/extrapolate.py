@@ -37,11 +37,11 @@ from scaling.ledger.machine import name_processor
 from scaling.tables.run_table import RunTable, make_table, select_rows
 
 QUANTILES = (0.25, 0.5, 0.75)
-# A decade of compute moves ln L by about .1 on these tables: a forecast that leaves more than two
-# and a half decades open says nothing, whatever it covers.
+# A decade of compute moves ln L by about .1 on these tables: an interval of more than two and a
+# half decades is useless, whatever its coverage.
 WIDEST = 0.25
-WORSE = 1e-4  # of the error: less is rounding
-LEAST_RATE = 0.005  # a miss below this per root decade is what coefficients account for
+WORSE = 1e-4  # relative to the error: less is rounding
+LEAST_RATE = 0.005  # a miss per √decade below this is explained by the coefficients' errors
 
 
 def load(folder: Path) -> dict[str, RunTable]:

@@ -36,7 +36,7 @@ from scaling.units import FloatArray
 DEFAULT_TABLES = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 REFITS = 4000
 DELTA = 1e-3
-# The lowest objective known for these points (decision 0037).
+# Lowest known objective on these points (decision 0037).
 BEST = 0.0010182740178
 
 

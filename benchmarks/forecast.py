@@ -47,7 +47,7 @@ from scaling.units import FloatArray
 from scaling.workflow.forecasting import review_forecasts
 from scaling.workflow.stored import read_runs
 
-# Tables of one origin are one family: they share authors, recipe and code.
+# Tables of one origin form a family: they share authors, recipe and code.
 FAMILIES = {"marin comma": "marin", "marin dclm": "marin", "porian rw": "porian"}
 FAMILIES |= {"porian owt2": "porian"}
 WORSE_SHARE, WORSE_POINTS = 0.15, 0.0025

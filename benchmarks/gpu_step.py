@@ -33,7 +33,7 @@ SHAPES = (
     ("g5", 1280, 24, 1024, 50_304, 64, 8),  # 536M
     ("g6", 2048, 24, 1024, 50_304, 128, 4),  # 1.3B
 )
-_SECONDS = 0.5  # of one variant in one round
+_SECONDS = 0.5  # seconds per variant and round
 
 
 def compare_on(device: str, names: Sequence[str], rounds: int) -> None:

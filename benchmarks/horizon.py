@@ -56,7 +56,7 @@ def main() -> None:
                     f"{found.mean():.4f} ± {error:.4f} ({time.monotonic() - begun:.0f} s)",
                     flush=True,
                 )
-            difference = np.log(losses[1] / losses[0])  # of the same seed
+            difference = np.log(losses[1] / losses[0])  # paired by seed
             error = difference.std(ddof=1) / np.sqrt(difference.size)
             print(f"  the trunk's recipe costs {difference.mean():+.2%} ± {error:.2%}", flush=True)
 

@@ -117,7 +117,7 @@ def measure_ray(count: int) -> dict[str, float]:
         watch = Stopwatch(RayExecutor(cpus=WORKERS))
         begun = time.perf_counter()
         run_cells(cells, ledger, watch, corpus=corpus, settings=SETTINGS)  # type: ignore[arg-type]
-    # Steady state: from the tenth run on, when both workers have started.
+    # Steady state: both workers have started by the tenth run.
     (first, cpu_first), (last, cpu_last) = watch.ended[9], watch.ended[-1]
     steady = len(watch.ended) - 10
     return {
@@ -138,8 +138,8 @@ def measure_busy(count: int) -> dict[str, float]:
         run_cells(cells, ledger, watch, corpus=corpus, settings=settings)  # type: ignore[arg-type]
         spent = [result.seconds for result in ledger.read_results().results.values()]
     first, last = watch.ended[WORKERS - 1][0], watch.ended[-1][0]
-    # Both workers have begun their second run when the first two have ended; the last run of one
-    # may have no companion, so an even count is asked for.
+    # Once the first two runs have ended, both workers are in their second; the last run may be
+    # alone, so the count must be even.
     share = (count - WORKERS) * sum(spent) / count / (WORKERS * (last - first))
     return {"share of the time spent training": share, "seconds a run": sum(spent) / count}
 
@@ -176,7 +176,8 @@ def measure_own(count: int) -> dict[str, float]:
             own.attempt(sweep, ledger, dataclasses.replace(run, seed=seconds))
 
         def train_many() -> None:
-            for at in range(count):  # of another N each, and no seed, which it would sleep for
+            # Each with another N, and without a seed, for which the trainer would sleep.
+            for at in range(count):
                 other = dataclasses.replace(run.shape, name=f"m{at}")
                 own.attempt(sweep, ledger, dataclasses.replace(run, shape=other))
 
@@ -233,7 +234,7 @@ def measure_tune(count: int) -> dict[str, float]:
             cpu = time.process_time() - cpu
     finally:
         executor.close()
-    # As above: without the first trials, while workers start.
+    # As above, without the first trials, during which workers start.
     steady = len(ends) - WORKERS
     return {
         "ms a trial": 1e3 * (ends[-1] - ends[WORKERS - 1]) / steady,

@@ -33,7 +33,7 @@ from scaling.units import FloatArray, IntArray
 
 GAIN = 1.2
 ASKED = 1e13
-# B's law: the same exponents, or steeper ones through the same loss near N = 5e4, D = 3e6.
+# B's law: the same exponents, or steeper ones with the same loss near N = 5e4, D = 3e6.
 ALIKE = TRUTH * np.array([1.0, GAIN ** -TRUTH[3], GAIN ** -TRUTH[4], 1.0, 1.0])
 STEEPER = np.array([0.75, ALIKE[1] * 5e4**0.12, ALIKE[2] * 3e6**0.12, 0.47, 0.42])
 WORLDS = {"alike": ALIKE, "steeper": STEEPER}

@@ -31,7 +31,7 @@ from scaling.units import FloatArray
 
 # Epoch's refit of Hoffmann et al. (arXiv:2404.10102).
 LAW = np.array([1.8172, 477.8, 2143.4, 0.34731, 0.36717])
-SIGMA = 0.0064  # between seeds at CPU scale (docs/measurements/prototype.md)
+SIGMA = 0.0064  # seed noise at CPU scale (docs/measurements/prototype.md)
 SERVED = 2e12
 # Muennighoff et al.'s e, a, b and alpha = beta.
 BASE = (math.exp(0.6254804), math.exp(6.255414), math.exp(7.3049974), 0.3526596)

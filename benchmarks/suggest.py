@@ -53,11 +53,12 @@ from scaling.units import FloatArray, IntArray
 
 SHARE = 0.1
 DELTA = 1e-3
-SIGMA = 0.005  # between seeds of runs of this size: .1 to .7 %
+SIGMA = 0.005  # seed noise of runs of this size: .1 to .7 %
 PUBLISHED = np.array([1.8172, 477.8, 2143.4, 0.34731, 0.36717])
 TARGETS = 6
 ROUNDS = 3
-WIDTHS = np.array([0.6, 2.0, 2.0, 0.3, 0.3])  # of theta: the same weak prior for all
+# Prior standard deviations of theta: the same weak prior for every design.
+WIDTHS = np.array([0.6, 2.0, 2.0, 0.3, 0.3])
 QUADRATURE = np.polynomial.hermite_e.hermegauss(15)
 
 
@@ -123,7 +124,7 @@ def cover(pool: Pool, rows: IntArray) -> tuple[float, float]:
     return float(np.mean(held)), float(np.median(widths))
 
 
-# --- choices that look at no loss ---------------------------------------------------------------
+# --- designs that do not use losses -------------------------------------------------------------
 
 
 def choose_all(pool: Pool, seed: int) -> IntArray:
@@ -208,7 +209,7 @@ def find_basins(pool: Pool, chosen: list[int], most: int) -> tuple[FloatArray, F
     laws = CHINCHILLA.to_coefficients(theta[:most], task.axes)
     missed = np.log(CHINCHILLA.loss(laws[:, None, :], part.params, part.tokens) / part.loss)
     variance = np.maximum(np.mean(missed**2, axis=1), SIGMA**2)
-    logs = -0.5 * len(part) * np.log(variance)  # every law has as many letters
+    logs = -0.5 * len(part) * np.log(variance)  # every law has the same number of parameters
     weights = np.exp(logs - logs.max())
     keep = weights > 1e-3
     return laws[keep], weights[keep] / weights[keep].sum()

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cuda", "cpu"], help="the engine of GPUs: gpu_step.py")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    vectors = torch.backends.cpu.get_cpu_capability()  # the widest that torch sees
+    vectors = torch.backends.cpu.get_cpu_capability()  # widest vector unit that torch detects
     print(f"{name_processor()}, {vectors}; torch {torch.__version__}; {platform.platform()}")
     if asked.device:
         from gpu_step import compare_on

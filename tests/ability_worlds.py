@@ -1,4 +1,4 @@
-"""Runs of abilities drawn from worlds whose truth is known."""
+"""Simulated runs of abilities whose truth is known."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,7 +26,7 @@ def make_runs(
     seed: int = 0,
 ) -> RunTable:
     """Runs whose answers' loss falls as a power of N and whose tokens are right with p = e^(−.9
-    loss); exact match is drawn of ITEMS answers at `exact(N, p)`."""
+    loss); exact match is drawn over ITEMS answers with probability `exact(N, p)`."""
     rng = np.random.default_rng(seed)
     n = np.repeat(sizes, seeds)
     loss = (0.02 + 2.2 * (1e4 / n) ** 0.55) * np.exp(noise * rng.standard_normal(n.size))
@@ -65,14 +65,14 @@ def draw_success(
     chance: Callable[[FloatArray], FloatArray], *, seeds: int, rng: np.random.Generator,
     sizes: FloatArray = SIZES,
 ) -> Scores:  # fmt: skip
-    """Seeds that reach .98 with a chance that depends on N, or stay at .02."""
+    """Seeds reach .98 with a probability that depends on N, or stay at .02."""
     n = np.repeat(sizes, seeds)
     won = rng.random(n.size) < chance(n)
     return score(tabulate(n, np.where(won, 0.98, 0.02), seeds=seeds))
 
 
 def score(table: RunTable, **how: Any) -> Scores:
-    """The runs of the ability, with what stands beside it in the table."""
+    """The runs of the ability, with its companion metrics in the table."""
     here = {one.name for one in table.metrics}
     smooth = "answer_loss" if "answer_loss" in here else "loss"
     null = "answer_null" if "answer_null" in here else None
@@ -80,5 +80,5 @@ def score(table: RunTable, **how: Any) -> Scores:
 
 
 def independent(n: FloatArray, right: FloatArray) -> FloatArray:
-    """Exact match where tokens err independently."""
+    """Exact match if tokens err independently."""
     return right**LENGTH

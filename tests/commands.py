@@ -1,4 +1,4 @@
-"""The command line from a test: in this process, or in one of its own where that is the claim."""
+"""The command line from a test: in this process, or in its own if the claim is about processes."""
 
 import contextlib
 import io
@@ -11,13 +11,13 @@ from pathlib import Path
 from scaling import cli
 from scaling.verbs.exits import find_exit_code
 
-# What Python shows nobody but who runs tests.
+# Warnings that Python hides outside of tests.
 SILENT = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 
 @dataclass(frozen=True)
 class Said:
-    """What a process would have ended with and written."""
+    """Exit code and output that a process would have had."""
 
     code: int
     out: str
@@ -25,7 +25,7 @@ class Said:
 
 
 def call(*words: object, cwd: Path | str = ".") -> Said:
-    """`scaling WORDS` in `cwd`, without the start of a process."""
+    """`scaling WORDS` in `cwd`, without starting a process."""
     out, errors = io.StringIO(), io.StringIO()
     with (
         contextlib.chdir(cwd),
@@ -42,7 +42,7 @@ def call(*words: object, cwd: Path | str = ".") -> Said:
 
 
 def start(*words: object, cwd: Path | str = ".") -> Said:
-    """`scaling WORDS` in `cwd`, as a process, to its end."""
+    """`scaling WORDS` in `cwd`, run as a process to its end."""
     done = subprocess.run(
         [sys.executable, "-m", "scaling", *map(str, words)], capture_output=True, text=True, cwd=cwd
     )

@@ -1,4 +1,4 @@
-"""A recipe, a corpus and runs for tests to which it does not matter which."""
+"""A recipe, a corpus and runs for tests that need any."""
 
 import dataclasses
 from typing import Any
@@ -24,7 +24,7 @@ RECIPE = Recipe(
     clip_norm=1.0,
     init_scale=1.0,
 )
-# Bytes, about as many as the standard library has.
+# Bytes, about as many as in the standard library.
 FACTS = CorpusFacts(
     digest="ab" * 32,
     vocab_size=256,
@@ -39,7 +39,8 @@ FACTS = CorpusFacts(
 
 
 def plan_run(width: int, layers: int, tokens: float, **recipe: Any) -> RunSpec:
-    """A transformer of bytes with the recipe that the rules decide; `recipe` as in a sweep file."""
+    """A byte-level transformer with the default recipe; `recipe` overrides keys as in a sweep
+    file."""
     shape = make_shape(256, 128, d_model=width, n_layers=layers)
     decided = decide_recipe(shape, tokens, RecipeSpec(**recipe))
     return RunSpec(shape=shape, recipe=decided, data_digest=FACTS.digest, seed=0)

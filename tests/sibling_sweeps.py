@@ -1,4 +1,5 @@
-"""A sweep file that makes several sweeps, trained by the command line on a small made-up corpus."""
+"""A sweep file that makes several sweeps, trained by the command line on a small generated
+corpus."""
 
 from pathlib import Path
 
@@ -16,6 +17,6 @@ def train_siblings(folder: Path, sweep: str, *, ending: str = "") -> Path:
         (folder / "texts" / f"{index:02d}.txt").write_text(" ".join(words) + ending)
     (folder / "pair.yaml").write_text(sweep)
     done = start("run", "pair.yaml", "--executor", "inline", cwd=folder)
-    assert done.code == 4, done.errors  # one or two runs have no law
+    assert done.code == 4, done.errors  # one or two runs determine no law
     (folder / "said.txt").write_text(done.out + done.errors)
     return folder

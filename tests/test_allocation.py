@@ -46,7 +46,7 @@ def ladder_fit():
     return make_fit(make_ladder_cost(LADDER, "matmul"), bootstrap=100)
 
 
-def test_noise_free_answer_is_the_closed_form():
+def test_a_noise_free_answer_agrees_with_the_closed_form():
     answer = allocate(make_fit(noise=0.0, bootstrap=None), 5e12)
     alpha, beta = 0.35, 0.3
     g = (alpha * TRUTH[1] / (beta * TRUTH[2])) ** (1 / (alpha + beta))
@@ -64,7 +64,7 @@ def test_truth_lies_within_most_intervals_inside_the_data():
         answer = allocate(make_fit(noise_seed=seed, bootstrap=100, approach="parametric"), 5e12)
         pairs = ((answer.params_interval, params[0]), (answer.tokens_interval, tokens[0]))
         held.append([one.low <= truth <= one.high for one, truth in pairs])
-    # Twelve draws of .9: fewer than 8 have probability .004. Far out: tests/fitting.
+    # Twelve draws at .9: fewer than 8 have probability .004. For distant budgets see tests/fitting.
     assert np.sum(held, axis=0).min() >= 8
 
 
@@ -81,7 +81,7 @@ def test_intervals_widen_with_the_distance(fit):
         assert answer.params_interval.low < answer.params < answer.params_interval.high
         assert answer.loss_interval.low < answer.loss < answer.loss_interval.high
     assert (np.diff(widths[1:], axis=0) > 0).all()
-    # Model error widens what coefficients alone would say, and only beyond the data.
+    # Model error widens the coefficients' interval, and only beyond the data.
     bare = dataclasses.replace(fit, discrepancy=None)
     for flops, wider in ((1e12, False), (1e14, True)):
         with_error, without = (allocate(one, flops).loss_interval for one in (fit, bare))
@@ -111,19 +111,21 @@ def test_buildable_shape_is_the_best_rung_and_its_penalty_is_compute(ladder_fit)
     more = 1e12 * (1 + answer.shape.compute_penalty)
     tokens = more / count_flops_per_token(answer.shape.shape)
     reached = float(CHINCHILLA.loss(law, np.array(answer.shape.params), np.array(tokens)))
-    # No size does better, were its cost on the line between its neighbours'.
+    # No size does better, with costs interpolated between rungs.
     log_n = np.log([count_matmul_params(rung) for rung in LADDER])
     log_c = np.log([count_flops_per_token(rung) for rung in LADDER])
     between = np.linspace(log_n[0], log_n[-1], 20_000)
     costs = np.exp(np.interp(between, log_n, log_c))
     lowest = CHINCHILLA.loss(law, np.exp(between), 1e12 / costs).min()
-    assert reached == pytest.approx(float(lowest), rel=1e-5)  # the other grid is 16 to a rung
+    # The other grid has 16 points per rung.
+    assert reached == pytest.approx(float(lowest), rel=1e-5)
     assert reached <= min(losses)
 
 
 @pytest.mark.parametrize("flops", np.geomspace(1e9, 1e14, 11))
-def test_a_shape_that_uses_the_whole_budget_needs_no_less_than_it(ladder_fit, flops):
-    """It was "9.2% less compute": the smooth cost of its size was that much above its own."""
+def test_a_shape_at_the_whole_budget_never_claims_to_save_compute(ladder_fit, flops):
+    """A shape was once printed as needing "9.2% less compute", because the smooth cost of its size
+    was that much above its own cost."""
     answer = allocate(ladder_fit, float(flops), ladder=LADDER, far=True)
     assert answer.shape.compute_penalty >= -1e-12
     assert "less compute" not in format_allocation(answer)
@@ -148,7 +150,7 @@ def test_impossible_budget_is_refused(fit, flops):
         allocate(fit, flops)
 
 
-def test_beyond_three_decades_is_refused_unless_insisted(fit):
+def test_a_question_beyond_three_decades_needs_far(fit):
     with pytest.raises(QueryError, match=r"3\.3 decades above the data .* --far"):
         allocate(fit, 2e16)
     assert allocate(fit, 2e16, far=True).extrapolation_decades == pytest.approx(3.3, abs=0.01)
@@ -175,7 +177,7 @@ def test_failed_checks_of_the_fit_travel_with_the_answer():
     assert allocate(table_fit, 1e12).checks[1:] == tuple(failed)
 
 
-def test_isoflop_answer_interpolates_the_loss_and_knows_no_more(fit):
+def test_an_isoflop_answer_interpolates_the_loss_but_does_not_extrapolate_it(fit):
     answer = allocate(fit, 3e12, approach="isoflop")
     assert answer.approach == "isoflop"
     assert answer.loss == pytest.approx(allocate(fit, 3e12).loss, rel=0.01)
@@ -199,7 +201,7 @@ def test_a_failed_fit_answers_nothing():
             call()
 
 
-def test_an_unconverged_fit_answers_only_when_insisted(monkeypatch):
+def test_an_unconverged_fit_answers_only_with_anyway(monkeypatch):
     monkeypatch.setattr("scaling.fitting.solver.MAX_ITERATIONS", 1)
     doubtful = make_fit(bootstrap=None)
     assert doubtful.status == "not_converged"
@@ -211,7 +213,7 @@ def test_an_unconverged_fit_answers_only_when_insisted(monkeypatch):
     assert "not_converged" in {check.code for check in allocate(doubtful, 1e12, anyway=True).checks}
 
 
-def test_prediction_tells_the_mean_from_a_new_run(fit):
+def test_a_prediction_separates_the_mean_from_a_new_run(fit):
     answer = predict(fit, params=1e5, tokens=1e7)
     mean, new_run = answer.mean_interval, answer.new_run_interval
     assert mean.low < answer.loss < mean.high
@@ -229,11 +231,11 @@ def test_prediction_far_off_in_one_axis_is_refused(fit):
             predict(fit, params=value, tokens=1e7)
 
 
-def test_answers_do_not_flicker(fit):
+def test_the_same_question_has_the_same_answer(fit):
     assert allocate(fit, 1e14) == allocate(fit, 1e14)
 
 
-def test_contracts_hold_plain_numbers(ladder_fit):
+def test_contracts_contain_plain_numbers(ladder_fit):
     answer = allocate(ladder_fit, 1e14, ladder=LADDER).to_contract()
     json.dumps(answer, allow_nan=False)
     for key in ("flops", "params", "tokens", "loss", "level", "intervals", "tokens_per_param",
@@ -247,8 +249,8 @@ def test_contracts_hold_plain_numbers(ladder_fit):
     assert list(forecast["intervals"]) == ["mean", "new_run"]
 
 
-def test_a_stock_of_text_has_its_published_optimum(fit):
-    # Muennighoff et al. 2023: of 1e22 FLOPs with 25e9 unique tokens, constants at full precision.
+def test_limited_unique_tokens_have_the_published_optimum(fit):
+    # Muennighoff et al. 2023: 1e22 FLOPs and 25e9 unique tokens, constants at full precision.
     scales = np.exp([0.6254804, 6.255414, 7.3049974])
     letters = [*scales, 0.3526596, 0.3526596, 15.387756, 5.309743]
     names = ("E", "A", "B", "alpha", "beta", "R_D", "R_N")
@@ -263,19 +265,20 @@ def test_a_stock_of_text_has_its_published_optimum(fit):
     forecast = predict(published, params=6.34e9, tokens=242e9, unique_tokens=25e9, far=True)
     assert forecast.loss == pytest.approx(2.2256440889984477, rel=1e-12)
     free = allocate(published, 1e22, far=True)
-    assert free.loss < answer.loss  # new text is worth more than the same again
+    assert free.loss < answer.loss  # new text is worth more than repeated text
 
 
 @pytest.mark.parametrize(
     ("stock", "seen"), [(0.0, "positive"), (1e9, "does not know what a repea")]
 )
-def test_a_stock_that_means_nothing_is_refused(fit, stock, seen):
+def test_an_invalid_number_of_unique_tokens_is_refused(fit, stock, seen):
     with pytest.raises(QueryError, match=seen):
         predict(fit, params=1e5, tokens=1e7, unique_tokens=stock)
 
 
 def test_a_law_of_one_ratio_answers_off_it_only_with_a_warning():
-    # Twelve sizes at 20 tokens per parameter; asked at .2, two decades off, at trained C, N and D.
+    # Twelve sizes at 20 tokens per parameter; the question is at .2, two decades off in D/N
+    # although C, N and D are within the data.
     sizes = np.geomspace(1e7, 3e9, 12)
     loss = 1.69 + 406.4 / sizes**0.34 + 410.7 / (20 * sizes) ** 0.28
     fit = fit_runs(make_table(sizes, 20 * sizes, loss=loss), family="compute", bootstrap=None)

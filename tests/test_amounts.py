@@ -1,4 +1,4 @@
-"""Claims about numbers as people write them, where they are asked for: flags and sweep files."""
+"""Claims about numbers as people write them, in flags and sweep files."""
 
 import json
 import math
@@ -32,11 +32,11 @@ def ask(tmp_path):
     return run
 
 
-def test_a_budget_may_be_written_in_any_way_and_is_said_once(ask):
+def test_a_budget_is_read_in_any_notation_and_noted_once(ask):
     plain, *others = [ask("allocate", "--flops", one) for one in
                       ("1e21", "10^21", "1 ZFLOP", "1,000,000,000,000,000,000,000")]  # fmt: skip
     (answer,) = json.loads(plain.stdout)["answers"]
-    # L's optimum under C = 6·N·D: N* = G (C/6)^(β/(α+β)), G = (αA/βB)^(1/(α+β)); eq. 4 there.
+    # Optimum under C = 6·N·D: N* = G (C/6)^(β/(α+β)), G = (αA/βB)^(1/(α+β)); their eq. 4.
     best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (1e21 / 6) ** (BETA / (ALPHA + BETA))
     assert answer["params"] == pytest.approx(best, rel=1e-4)
     assert "note" not in plain.stderr
@@ -53,7 +53,7 @@ def test_a_model_and_its_tokens_may_be_written_in_words(ask):
 
 
 @pytest.mark.parametrize("words", [("--flops", "1,234"), ("--flops", "300B tokens")])
-def test_what_may_be_two_numbers_is_refused(words, tmp_path):
+def test_an_ambiguous_number_is_refused(words, tmp_path):
     done = CliRunner().invoke(cli, ["allocate", str(tmp_path), *words])
     assert done.exit_code == 2
     assert "may be 1234 or 1.234" in done.stderr or "tokens where one of FLOP" in done.stderr
@@ -67,7 +67,7 @@ grid: {{params: [{params}], tokens: [10k]}}
 """
 
 
-def test_a_sweep_file_may_say_70M():
+def test_a_sweep_file_may_write_70M():
     text = SWEEP.format(tokens="2M", params="70k, 1e5")
     spec = parse_sweep(text.encode(), source="a.yaml")
     assert spec.corpus.tokens == 2_000_000
@@ -75,18 +75,18 @@ def test_a_sweep_file_may_say_70M():
     assert spec.grid.tokens == (10_000.0,)
 
 
-def test_a_sweep_file_is_refused_a_number_that_may_be_two():
+def test_an_ambiguous_number_in_a_sweep_file_is_refused():
     text = SWEEP.format(tokens='"20,000"', params="1e5")
     with pytest.raises(SpecError, match=r"may be 20000 or 20\.000"):
         parse_sweep(text.encode(), source="a.yaml")
 
 
-# Twice the table: with 2:4 sparsity, as the vendors' pages print it.
+# Twice the table's peak: with 2:4 sparsity, as vendors' pages print it.
 @pytest.mark.parametrize(
     ("name", "peak"),
     [("H800", 1979e12), ("RTX A6000", 309.7e12), ("rtx5090", 419e12), ("MI350X", 4613.7e12)],
 )
-def test_devices_of_the_trial_are_known(name, peak):
+def test_devices_have_their_dense_peak(name, peak):
     assert find_device(name).peak_flops == pytest.approx(peak / 2, rel=1e-3)
 
 
@@ -103,7 +103,7 @@ def test_a_peak_may_be_stated_in_place_of_a_name(ask):
 
 
 def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
-    # The table in bits, asked in bits, is the table in nats, asked in nats.
+    # A table and a target in bits give the same answer as both in nats.
     answers = []
     for unit, scale in (("nats", 1.0), ("bits", math.log(2))):
         path = tmp_path / f"{unit}.csv"
@@ -117,7 +117,7 @@ def test_a_target_loss_is_in_the_unit_of_the_table(tmp_path):
 
 
 def test_an_answer_at_the_end_of_its_interval_says_why(tmp_path):
-    """Runs without noise leave the allowance for untried recipes alone, which lowers N* only."""
+    """Without noise only the allowance for untried recipes is left, which lowers N* only."""
     exact, noisy = tmp_path / "exact.csv", tmp_path / "noisy.csv"
     for path, sigma in ((exact, 0.0), (noisy, 0.003)):
         rng = random.Random(1)
@@ -143,7 +143,7 @@ def list_number_options():
 
 @pytest.mark.parametrize(("verb", "option"), list(list_number_options()))
 def test_digits_of_other_scripts_are_refused_in_every_option(verb, option):
-    """Python reads them; nobody who writes them means a budget."""
+    """Python accepts such digits, but nobody writes a budget in them."""
     for text in ("\u0661\u0660", "1e\u0662\u0661", "\uff11\uff12"):  # Arabic, mixed, full width
         done = CliRunner().invoke(cli, [verb, "x", option, text])
         assert done.exit_code == 2

@@ -33,8 +33,8 @@ def test_every_public_name_exists() -> None:
         assert getattr(scaling, name) is not None
 
 
-def test_no_public_name_is_hidden_by_a_room() -> None:
-    """Importing a subpackage binds its name in the package, over whatever is public there."""
+def test_no_public_name_is_shadowed_by_a_subpackage() -> None:
+    """Importing a subpackage binds its name in the package and would hide a public name."""
     rooms = {path.stem for path in Path(scaling.__file__).parent.iterdir()}
     assert rooms.isdisjoint(scaling.__all__)
 
@@ -50,7 +50,7 @@ def test_help_lists_every_verb() -> None:
     assert all(f"  {verb} " in done.out for verb in VERBS)
 
 
-def test_the_list_of_verbs_says_what_each_does_not_how_it_is_typed() -> None:
+def test_the_list_of_verbs_describes_each_rather_than_its_syntax() -> None:
     listed = call("--help").out.partition("Common:")[2]
     assert "scaling " not in listed.replace("`scaling run`", "")
     assert "Write a commented sweep file" in listed
@@ -68,7 +68,7 @@ def test_unknown_verb_exits_2() -> None:
     assert call("trian").code == 2
 
 
-def test_missing_table_exits_2_and_says_so(tmp_path: Path) -> None:
+def test_a_missing_table_exits_2_with_the_reason(tmp_path: Path) -> None:
     done = call("fit", str(tmp_path / "nothing.csv"))
     assert done.code == 2
     assert "nothing.csv" in done.errors
@@ -100,7 +100,7 @@ def test_malformed_rows_exit_2_naming_each(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("flops", ["0", "-1", "nan", "1e400"])
-def test_a_budget_that_is_no_budget_exits_2(flops: str, tmp_path: Path) -> None:
+def test_an_invalid_budget_exits_2(flops: str, tmp_path: Path) -> None:
     table = tmp_path / "runs.csv"
     rows = [
         f"{n},{d},{1.7 + 400 / n**0.34 + 2000 / d**0.37}"

@@ -1,4 +1,4 @@
-"""Imports point one way, heavy libraries stay in their rooms, names are not used twice."""
+"""Imports point one way, heavy libraries stay in their folders, and no name is used twice."""
 
 import ast
 import functools
@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "scaling"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-# The rooms in order: each may import only those before it. Two islands must not see each other.
+# Folders in order: each may import only earlier ones. The two islands must not import each other.
 RANKS = [
     "_version",
     "units",
@@ -64,9 +64,9 @@ def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-@functools.cache  # every file is asked about once for each library
+@functools.cache  # every file is parsed once, although each library asks for all
 def imports_of(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it, type checking included."""
+    """Every module that a file imports anywhere, also for type checking."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -81,7 +81,7 @@ def imports_of(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_one_way(path: Path) -> None:
     here = room_of(path)
-    if here == "__init__":  # the public names, loaded lazily; tests/test_api.py holds them
+    if here == "__init__":  # public names, loaded lazily; tested in tests/test_api.py
         return
     for name in imports_of(path):
         if not name.startswith("scaling."):
@@ -98,17 +98,17 @@ def name_module(path: Path) -> str:
     return dotted.removesuffix(".__init__")
 
 
-def test_no_imports_run_in_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     graph: dict[str, set[str]] = {name_module(path): set() for path in MODULES}
     for path in MODULES:
         here = name_module(path)
-        for name in imports_of(path):  # of a module, or of a name in one
+        for name in imports_of(path):  # a module, or a name in one
             graph[here] |= {name, name.rpartition(".")[0]} & graph.keys() - {here}
-    order = tuple(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the circle
+    order = tuple(graphlib.TopologicalSorter(graph).static_order())  # CycleError names the cycle
     assert set(order) == set(graph)
 
 
-def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
+def test_folders_are_those_ranked_and_few_files_are_at_the_root() -> None:
     rooms = {room_of(path) for path in MODULES if room_of(path) != "__init__"}
     assert rooms == set(RANKS)
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -117,13 +117,13 @@ def test_the_rooms_are_those_in_order_and_few_files_stand_beside_them() -> None:
     assert len([path for path in MODULES if path.parent == PACKAGE]) <= 6
 
 
-def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+def test_no_file_has_more_than_500_lines() -> None:
     long = {path: len(path.read_text().splitlines()) for path in MODULES}
     assert {path: lines for path, lines in long.items() if lines > 500} == {}
 
 
 @pytest.mark.parametrize("library", ROOMS)
-def test_libraries_stay_in_their_rooms(library: str) -> None:
+def test_libraries_are_imported_only_in_their_folders(library: str) -> None:
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in MODULES
@@ -143,7 +143,7 @@ def test_no_module_and_public_function_share_a_name() -> None:
     functions = {
         node.name: path
         for path in MODULES
-        if room_of(path) not in {"cli", "verbs"}  # functions by click's design
+        if room_of(path) not in {"cli", "verbs"}  # click passes options as arguments
         for node in ast.parse(path.read_text()).body
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
     }

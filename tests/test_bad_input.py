@@ -1,4 +1,4 @@
-"""Whatever is asked wrongly: exit 2, what and where in a line each, all at once, no traceback."""
+"""Bad input exits 2 with every problem at once, one line each with its place, and no traceback."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
-    """SIGALRM ends what would wait for ever, such as a pipe without a writer."""
+    """SIGALRM ends a command that would wait for ever, e.g. for a pipe without a writer."""
 
     def give_up(signum: int, frame: object) -> None:
         raise TimeoutError("a minute has passed")
@@ -63,9 +63,7 @@ def check_refusal(said: Said, *parts: str) -> None:
         ("[nothing, pipe, magic.bin]", ["'nothing'", "'pipe'", "magic.bin"]),
     ],
 )
-def test_text_that_cannot_be_read_is_said_at_its_place(
-    root: Path, paths: str, parts: list[str]
-) -> None:
+def test_unreadable_text_is_reported_at_its_place(root: Path, paths: str, parts: list[str]) -> None:
     (root / "empty").mkdir()
     os.mkfifo(root / "pipe")
     (root / "none.txt").touch()
@@ -96,7 +94,7 @@ def test_text_that_cannot_be_read_is_said_at_its_place(
         ),
     ],
 )
-def test_a_grid_that_cannot_be_trained_is_said_at_its_place(
+def test_a_grid_that_cannot_be_trained_is_reported_at_its_place(
     root: Path, sweep: str, says: str
 ) -> None:
     (root / "s.yaml").write_text(sweep)
@@ -117,7 +115,7 @@ def test_every_key_of_the_resources_is_checked_at_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "endless", "large"])
-def test_what_is_no_sweep_file_is_refused_without_reading_it(root: Path, kind: str) -> None:
+def test_a_path_that_is_not_a_sweep_file_is_refused_unread(root: Path, kind: str) -> None:
     paths = {"missing": "no.yaml", "folder": ".", "endless": "/dev/zero"}
     path = Path(paths.get(kind, "s.yaml"))
     if kind == "pipe":
@@ -194,7 +192,9 @@ def test_a_question_without_an_answer_is_a_usage_error(root: Path, words: tuple[
 
 @pytest.mark.parametrize("verb", ["fit", "allocate", "predict", "report", "status", "verify"])
 @pytest.mark.parametrize("kind", ["missing", "empty folder", "pipe", "escape"])
-def test_what_is_neither_results_nor_table_is_named(root: Path, verb: str, kind: str) -> None:
+def test_a_path_that_is_neither_results_nor_table_is_named(
+    root: Path, verb: str, kind: str
+) -> None:
     path = {"missing": "none", "escape": "a\x1b]0;x\x07b"}.get(kind, "thing")
     if kind == "empty folder":
         Path(path).mkdir()

@@ -1,5 +1,5 @@
-"""Tables that are malformed, or that cannot carry an answer: an exit code, a status, a reason and a
-remedy; never a traceback, never a number without its warning."""
+"""Malformed tables, and tables that determine no answer, give an exit code, a status, a reason and
+a remedy; never a traceback, and never a number without its warning."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ Row = tuple[object, object, object]
 
 
 def list_runs(params: list[float], tokens: list[float]) -> list[Row]:
-    """Runs of every N with every D, off Hoffmann's law by .3 %."""
+    """Runs of every N with every D, with .3 % noise around Hoffmann's law."""
     rng = np.random.default_rng(0)
     pairs = [(n, d) for n in params for d in tokens]
     return [
@@ -59,14 +59,14 @@ def ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFi
         monkeypatch.setattr(sys, "argv", ["scaling", verb, str(path), *words])
         with pytest.raises(SystemExit) as end:
             cli.main()
-        out, err = capfd.readouterr()  # main writes to the process's own streams
+        out, err = capfd.readouterr()  # main writes to the process's streams
         return int(end.value.code or 0), out, err
 
     return run
 
 
 @pytest.mark.parametrize("name", CARRY_NOTHING)
-def test_a_design_that_carries_nothing_ends_with_4_and_its_reason(ask, name: str) -> None:
+def test_a_design_that_determines_no_law_exits_4_with_the_reason(ask, name: str) -> None:
     rows, reason = CARRY_NOTHING[name]
     code, out, _ = ask(rows, "fit", "--json")
     assert code == 4
@@ -83,7 +83,7 @@ def test_a_design_that_carries_nothing_ends_with_4_and_its_reason(ask, name: str
     [("allocate", "--flops", "1e20"), ("predict", "--params", "1e8", "--tokens", "1e10")],
     ids=lambda words: words[0],
 )
-def test_no_number_is_answered_from_it(ask, name: str, question: tuple[str, ...]) -> None:
+def test_such_a_design_answers_no_question(ask, name: str, question: tuple[str, ...]) -> None:
     rows, reason = CARRY_NOTHING[name]
     code, out, err = ask(rows, *question, "--json")
     assert code == 4
@@ -96,7 +96,7 @@ def test_no_number_is_answered_from_it(ask, name: str, question: tuple[str, ...]
 
 @pytest.mark.parametrize("name", CARRY_NOTHING)
 @pytest.mark.parametrize("verb", ["compare", "backtest"])
-def test_nothing_is_compared_or_scored_from_it(ask, tmp_path: Path, verb: str, name: str) -> None:
+def test_such_a_design_is_not_compared_or_scored(ask, tmp_path: Path, verb: str, name: str) -> None:
     rows, reason = CARRY_NOTHING[name]
     words = (str(tmp_path / "runs.csv"), "--flops", "1e20") if verb == "compare" else ()
     code, out, err = ask(rows, verb, *words, "--json")
@@ -111,7 +111,7 @@ def test_nothing_is_compared_or_scored_from_it(ask, tmp_path: Path, verb: str, n
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_rows_end_with_2_and_their_place(ask, name: str) -> None:
+def test_malformed_rows_exit_2_with_their_place(ask, name: str) -> None:
     rows, seen = MALFORMED[name]
     code, out, err = ask(rows, "fit", "--json")
     assert code == 2
@@ -120,7 +120,7 @@ def test_malformed_rows_end_with_2_and_their_place(ask, name: str) -> None:
     assert "Traceback" not in err
 
 
-def test_bad_rows_are_left_out_when_told_and_listed(ask) -> None:
+def test_bad_rows_are_left_out_on_request_and_listed(ask) -> None:
     rows = [*GRID, (1e8, 1e10, "nan")]
     code, out, err = ask(rows, "fit", "--json", "--drop-bad", "--no-bootstrap")
     assert code == 0
@@ -159,5 +159,5 @@ def test_a_million_rows_are_fitted(ask) -> None:
     code, out, _ = ask(rows, "fit", "--json", "--bootstrap", "50")
     assert code == 0
     law = json.loads(out)["law"]["params"]
-    # σ .3 % over a million runs: 1e-4 of each letter.
+    # σ = .3 % over a million runs gives each parameter to 1e-4.
     np.testing.assert_allclose(list(law.values()), LAW, rtol=3e-3)

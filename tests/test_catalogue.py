@@ -16,12 +16,12 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.words.checks import CATALOGUE, CHECK_WORDS, name_entry
 
 REPOSITORY = Path(__file__).parents[1]
-# Text, code and link targets hold numbers that are no thresholds.
+# Numbers in code, links and citations are not thresholds.
 ASIDE = r"`[^`]*`|\]\([^)]*\)|decision \d{4}|arXiv:\S+|et al\. \d{4}|Approach \d|\(and 1,|[ED] = 0"
 PERCENT = 100.0
 LETTERS = len(CHINCHILLA.param_names)
 
-# Every number in an entry, in the units of the page (% where the text says so).
+# Every number in an entry, in the page's units (% if the text says so).
 THRESHOLDS: dict[str, Sequence[float]] = {
     "several_recipes_per_cell": [PERCENT * points._RECIPE_SPREAD],
     "outliers": [PERCENT * residuals._FAR, residuals._FAR_SIGMA],
@@ -99,7 +99,8 @@ def list_emitted() -> Iterator[str]:
         places["pass_if"] = 1
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id == "Criterion":  # of a forecast of an ability: docs/abilities.md
+                # Criteria of ability forecasts are in docs/abilities.md.
+                if node.func.id == "Criterion":
                     continue
                 given = [word.value for word in node.keywords if word.arg == "code"]
                 place = places.get(node.func.id, len(node.args))
@@ -114,7 +115,7 @@ def _take_texts(nodes: Sequence[ast.expr]) -> Iterator[str]:
             yield node.value
 
 
-def test_every_check_that_can_be_made_has_words_and_an_entry() -> None:
+def test_every_check_has_words_and_an_entry() -> None:
     emitted = set(list_emitted())
     assert len(emitted) >= 40
     assert set(CHECK_WORDS) == emitted
@@ -122,7 +123,7 @@ def test_every_check_that_can_be_made_has_words_and_an_entry() -> None:
 
 
 @pytest.mark.parametrize("code", CHECK_WORDS)
-def test_an_entry_says_what_when_so_what_and_what_to_do(code: str) -> None:
+def test_an_entry_states_test_threshold_consequence_and_remedy(code: str) -> None:
     entry = read_entries()[code]
     said = re.findall(r"- \*\*(\w+)\*\*: (.*?)(?= - \*\*|$)", entry)
     assert [name for name, _ in said] == ["Asks", "Fails", "Means", "Do"]
@@ -130,7 +131,7 @@ def test_an_entry_says_what_when_so_what_and_what_to_do(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", CHECK_WORDS)
-def test_every_number_of_an_entry_is_a_constant_of_the_code(code: str) -> None:
+def test_every_number_in_an_entry_is_a_constant_in_the_code(code: str) -> None:
     text = re.sub(ASIDE, "", read_entries()[code])
     numbers = {float(one) for one in re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text)}
     assert numbers == {float(f"{one:.6g}") for one in THRESHOLDS.get(code, ())}

@@ -1,4 +1,4 @@
-"""The whole path by its commands, with models of a few seconds."""
+"""The whole path through the command line, with models that train in seconds."""
 
 import json
 import os
@@ -79,7 +79,7 @@ def test_a_killed_and_a_stopped_sweep_are_completed(root: Path) -> None:
     kept = json.loads((root / "kept.json").read_text())
     attempts = {run: len(list(root.glob(f"results/tiny/runs/{run}/attempts/*"))) for run in kept}
     assert set(attempts.values()) == {1}
-    call("verify", "results/tiny", "--repair", cwd=root)  # a kill may have left temporary files
+    call("verify", "results/tiny", "--repair", cwd=root)  # a kill may leave temporary files
     verified = call("verify", "results/tiny", cwd=root)
     assert (verified.code, verified.out) == (0, "results/tiny: 0 finding(s)\n")
 
@@ -125,21 +125,21 @@ def test_a_device_is_measured_once_and_status_compares(root: Path) -> None:
     cells = json.loads(first.out)["cells"]
     assert all(cell["cached"] and cell["predicted_seconds"] > 0 for cell in cells)
     time = json.loads(call("status", "results/tiny", "--json", cwd=root).out)["time"]
-    # One run was killed, another stopped: what they had done before is not in their time.
+    # The time of the killed and of the stopped run excludes their first attempts.
     assert CELLS - 2 <= time["compared_runs"] <= CELLS
     assert time["ratio"] > 0
 
 
-def test_the_page_stands_alone(root: Path) -> None:
+def test_the_page_needs_nothing_from_outside(root: Path) -> None:
     page = (root / "reports" / "tiny" / "index.html").read_text()
     assert "<svg" in page
     assert "<script src" not in page
-    # Licences inside the vendored script name their homes; the policy lets no script ask for any.
+    # Licences in the vendored script contain URLs; the content policy blocks every request to them.
     outside = re.sub(r"<script.*?</script>", "", page, flags=re.S)
     assert "http://" not in outside.replace("http://www.w3.org", "")
 
 
-def test_reading_verbs_speak_json(root: Path) -> None:
+def test_reading_verbs_print_json(root: Path) -> None:
     for words in (
         ("fit", "results/tiny", "--no-bootstrap"),
         ("allocate", "results/tiny", "--no-bootstrap", "--flops", "1e9", "--anyway"),
@@ -162,7 +162,7 @@ def test_a_fault_of_the_machine_ends_with_the_command_that_continues(tmp_path: P
 
 
 def test_ctrl_c_during_the_imports_ends_it_without_a_traceback(tmp_path: Path) -> None:
-    # A module that is imported early sends the signal, and swallows what Python makes of it.
+    # An early import sends the signal and swallows the KeyboardInterrupt.
     (tmp_path / "click.py").write_text(
         "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: pass\n"
     )

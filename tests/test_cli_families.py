@@ -1,4 +1,4 @@
-"""A sweep of two families by its commands: a folder each, probes of both, their comparison."""
+"""A sweep of two families on the command line: a folder each, probes of both, their comparison."""
 
 import csv
 import json
@@ -30,7 +30,7 @@ evaluate:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("families")
-    more = "\nx = 1\ny = 2\n"  # lines to begin code at
+    more = "\nx = 1\ny = 2\n"  # lines at which generated code can begin
     train_siblings(folder, SWEEP, ending=more)
     return folder
 

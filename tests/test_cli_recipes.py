@@ -1,4 +1,4 @@
-"""A sweep of two recipes by its commands: one folder each, and their exponents side by side."""
+"""A sweep of two recipes on the command line: a folder each, their exponents side by side."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
     assert "finished" in call("status", "results/pair-rules", cwd=root).out
 
 
-def test_two_runs_each_are_too_few_to_compare_and_say_so(root: Path) -> None:
+def test_two_runs_each_are_too_few_to_compare_and_this_is_printed(root: Path) -> None:
     done = call("recipes", "results/pair-warm", "results/pair-rules", cwd=root)
     assert done.code == 2
     assert "0 of 2 recipes have a frontier; two are needed" in done.errors

@@ -1,4 +1,4 @@
-"""A sweep of two tokenizers by its commands: one folder each, and one answer in bits per byte."""
+"""A sweep of two tokenizers on the command line: a folder each, one answer in bits per byte."""
 
 import json
 import math
@@ -37,7 +37,7 @@ def test_a_plan_names_the_tokenizer_of_every_cell(root: Path) -> None:
     assert plan["totals"]["runs"] == len(runs)
     lengths = {cell["tokenizer"]: cell["shape"]["seq_len"] for cell in plan["cells"]}
     assert lengths["bytes"] == 32
-    assert lengths["words:400"] < 12  # "w000 " is one token; the same text in a window
+    assert lengths["words:400"] < 12  # "w000 " is one token; windows contain the same text
 
 
 def test_running_again_trains_nothing(root: Path) -> None:
@@ -50,13 +50,13 @@ def test_running_again_trains_nothing(root: Path) -> None:
 def test_every_verb_reads_one_of_the_folders(root: Path) -> None:
     folder = "results/pair-words-400"
     fitted = call("fit", folder, "--json", "--no-bootstrap", cwd=root)
-    assert fitted.code == 4  # one run has no law
+    assert fitted.code == 4  # one run determines no law
     assert json.loads(fitted.out)["n"] == 1
     assert call("verify", folder, cwd=root).code == 0
     assert "finished" in call("status", folder, cwd=root).out
 
 
-def test_one_run_each_is_too_little_to_compare_and_says_so(root: Path) -> None:
+def test_one_run_each_is_too_little_to_compare_and_this_is_printed(root: Path) -> None:
     done = call("tokenizers", "results/pair-bytes", "results/pair-words-400", cwd=root)
     assert done.code == 2
     assert "0 of 2 tokenizers have a law; two are needed" in done.errors

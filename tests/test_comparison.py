@@ -20,9 +20,9 @@ LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 def simulate(
     *, efficiency: float = 1.0, seed: int = 0, noise: float = 0.002, shared: float = 0.0
 ) -> RunTable:
-    """A 7 × 6 grid; `efficiency` scales what a parameter and a token are worth, so that a run
-    with C does what one with efficiency² · C does at efficiency 1. `shared` is the correlation of
-    its noise with that of another table's run of the same cell."""
+    """A 7 × 6 grid. `efficiency` scales the worth of a parameter and of a token, so that a run with
+    C has the loss of one with efficiency² · C at efficiency 1. `shared` is the correlation of its
+    noise with that of another table's run of the same cell."""
     rng = np.random.default_rng(seed)
     params, tokens = (
         grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 3e9, 7), np.geomspace(1e9, 2e11, 6))
@@ -35,7 +35,7 @@ def simulate(
 
 def test_the_multiplier_of_a_known_advantage_is_found() -> None:
     answer = compare_tables(simulate(), simulate(efficiency=1.2, seed=1), flops=1e20, bootstrap=200)
-    # 1.2 in N and in D: the same loss for C / 1.44.
+    # A factor of 1.2 in N and in D: the same loss for C / 1.44.
     assert answer.shared
     assert answer.multiplier == pytest.approx(1 / 1.44, rel=0.05)
     assert answer.multiplier_interval is not None
@@ -70,7 +70,7 @@ def test_equal_recipes_are_not_told_apart() -> None:
     assert answer.more_runs is None or answer.more_runs > 1.0
 
 
-def test_what_would_tell_them_apart_has_its_price() -> None:
+def test_the_runs_that_would_tell_recipes_apart_are_priced() -> None:
     first, second = simulate(seed=2), simulate(efficiency=1.004, seed=4)
     answer = compare_tables(first, second, flops=1e20, bootstrap=200)
     assert answer.more_runs is not None
@@ -88,12 +88,12 @@ def measure_width(first: RunTable, second: RunTable) -> float:
 def test_noise_that_cells_share_cancels() -> None:
     alone = measure_width(simulate(seed=5), simulate(efficiency=1.2, seed=6))
     shared = [simulate(efficiency=e, seed=s, shared=0.9) for e, s in ((1.0, 5), (1.2, 6))]
-    # √(1 − .9) = .32 of it; widths of 200 draws are known to 7 %, and the noise is another.
+    # √(1 − .9) = .32 of it; widths from 200 draws are good to 7 %, and the noise differs.
     assert measure_width(*shared) < 0.45 * alone
 
 
-@pytest.mark.parametrize("cells", [42, 16])  # resampled; drawn from noise
-def test_noise_that_cells_share_cancels_between_laws_of_their_own(cells: int) -> None:
+@pytest.mark.parametrize("cells", [42, 16])  # 42: draws by resampling; 16: draws from noise
+def test_shared_noise_cancels_between_separately_fitted_laws(cells: int) -> None:
     steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])
     rows = np.linspace(0, 41, cells).astype(int)
     tables = []
@@ -103,7 +103,7 @@ def test_noise_that_cells_share_cancels_between_laws_of_their_own(cells: int) ->
         loss = CHINCHILLA.loss(steeper, second.params, second.tokens) * errors
         tables.append((first, make_table(second.params, second.tokens, loss=loss)))
     assert not compare_tables(*tables[0], flops=1e20, bootstrap=None).shared
-    # √(1 − .9) = .32 of it; how much is shared is itself known to a third from 16 cells.
+    # √(1 − .9) = .32 of it; 16 cells give the shared part only to a third.
     assert measure_width(*tables[1]) < 0.6 * measure_width(*tables[0])
 
 
@@ -111,14 +111,14 @@ def test_cells_and_groups_join_clusters_and_nothing_else_does() -> None:
     first = make_table([1.0, 1.0, 2.0], [5.0, 6.0, 5.0], loss=[3.0] * 3, group=["a", "a", "b"])
     second = make_table([1.0, 3.0, 9.0], [6.0, 5.0, 9.0], loss=[3.0] * 3, group=["x", "b", "y"])
     one, two, three, four, five, six = join_clusters(first, second).tolist()
-    assert one == two == four  # (1, 6) lies in group a and in x
-    assert three == five  # of group b in both
+    assert one == two == four  # (1, 6) is in group a and in group x
+    assert three == five  # in group b of both
     assert len({one, three, six}) == 3
     plain = make_table([7.0, 8.0], [1.0, 1.0], loss=[3.0] * 2)
     assert join_clusters(plain, make_table([9.0], [1.0], loss=[3.0])).tolist() == [0, 1, 2]
 
 
-def test_other_exponents_are_noticed_and_a_crossing_found() -> None:
+def test_different_exponents_are_detected_and_their_crossing_found() -> None:
     first = simulate(noise=0.0)
     steeper = np.array([1.7, 4000.0, 15000.0, 0.46, 0.43])
     loss = CHINCHILLA.loss(steeper, first.params, first.tokens)
@@ -142,24 +142,24 @@ def test_swapped_tables_swap_the_verdict() -> None:
     assert there.multiplier * back.multiplier == pytest.approx(1.0, rel=1e-6)
 
 
-def test_other_text_is_said() -> None:
+def test_tables_evaluated_on_different_text_fail_a_check() -> None:
     answer = compare_tables(simulate(), simulate(seed=1), bootstrap=None, same_text=False)
     assert next(check for check in answer.checks if check.code == "same_text").passed is False
 
 
 @pytest.mark.parametrize("flops", [0.0, -1.0, float("nan"), float("inf")])
-def test_a_budget_that_is_none_is_refused(flops: float) -> None:
+def test_an_invalid_budget_is_refused(flops: float) -> None:
     with pytest.raises(QueryError, match="positive"):
         compare_tables(simulate(), simulate(seed=1), flops=flops, bootstrap=None)
 
 
-def test_a_table_that_carries_no_law_is_named() -> None:
+def test_a_table_that_determines_no_law_is_named() -> None:
     few = make_table([1e8, 2e8], [1e9, 2e9], loss=[3.0, 2.9], source="few.csv")
     with pytest.raises(NoFitError, match=r"few\.csv"):
         compare_tables(simulate(), few)
 
 
-def test_a_recipe_whose_law_says_nothing_of_size_is_not_compared() -> None:
+def test_a_recipe_whose_law_does_not_depend_on_size_is_not_compared() -> None:
     first = simulate()
     rng = np.random.default_rng(5)
     loss = 1.5 + 900 / first.tokens**0.3 * np.exp(0.002 * rng.standard_normal(len(first)))
@@ -168,7 +168,7 @@ def test_a_recipe_whose_law_says_nothing_of_size_is_not_compared() -> None:
         compare_tables(first, second, bootstrap=None)
 
 
-def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
+def test_a_loss_that_is_never_reached_is_reported_and_never_nan() -> None:
     first = simulate(noise=0.001)
     worse = make_table(first.params, first.tokens, loss=first.loss + 1.0)
     answer = compare_tables(first, worse, flops=1e20, bootstrap=100)
@@ -193,7 +193,7 @@ def test_a_loss_that_is_never_reached_is_said_and_never_nan() -> None:
         (np.inf, (np.inf, np.inf), "No amount of compute takes B to that loss"),
     ],
 )
-def test_a_multiplier_without_an_end_is_said_in_words(
+def test_an_unbounded_multiplier_is_described_in_words(
     multiplier: float, ends: tuple[float, float], says: str
 ) -> None:
     answer = compare_tables(simulate(), simulate(seed=1), bootstrap=None)
@@ -204,7 +204,7 @@ def test_a_multiplier_without_an_end_is_said_in_words(
     assert "inf" not in said.replace("info", "")
 
 
-def test_a_budget_far_from_the_data_is_refused_until_insisted_on() -> None:
+def test_a_budget_far_from_the_data_needs_far() -> None:
     with pytest.raises(QueryError, match="--far"):
         compare_tables(simulate(), simulate(seed=1), flops=1e28, bootstrap=None)
     assert (

@@ -1,5 +1,5 @@
-"""Decisions are numbered, dated and short, their links lead somewhere, and no text cites a document
-that a reader of the repository cannot open."""
+"""Decisions are numbered, dated and short, their links work, and no text cites a document outside
+the repository."""
 
 import re
 import subprocess
@@ -12,10 +12,10 @@ DOCS = REPOSITORY / "docs"
 DECISIONS = sorted(path for path in (DOCS / "decisions").glob("*.md") if path.name != "README.md")
 PAGES = sorted([*(DOCS / "decisions").glob("*.md"), *(DOCS / "measurements").glob("*.md")])
 HEADINGS = ["Context", "Decision", "Evidence", "Rejected"]
-MOST_LINES = 25  # what is read at one sight; longer figures belong to docs/measurements
+MOST_LINES = 25  # a decision fits one screen; longer results belong in docs/measurements
 
 
-def test_numbers_are_consecutive() -> None:
+def test_decision_numbers_are_consecutive() -> None:
     numbers = [int(path.name[:4]) for path in DECISIONS]
     assert numbers == list(range(1, len(DECISIONS) + 1))
 
@@ -42,7 +42,7 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-def test_no_text_names_a_document_that_is_not_here() -> None:
+def test_no_text_names_a_document_outside_the_repository() -> None:
     listed = subprocess.run(
         ["git", "ls-files", "*.py", "*.md"],
         cwd=REPOSITORY, capture_output=True, text=True, check=True,

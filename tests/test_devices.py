@@ -1,4 +1,4 @@
-"""GPUs that are not here: what a plan says of them, refuses, and asks Ray for."""
+"""GPUs that this machine lacks: what a plan says about them, refuses, and requests from Ray."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +41,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the corpus is prepared once; nothing is trained here."""
+    """A root where the corpus is prepared once; nothing is trained."""
     return tmp_path_factory.mktemp("devices")
 
 
@@ -75,7 +75,7 @@ def test_a_share_that_is_too_small_is_refused_with_one_that_is_not() -> None:
 
 def test_the_plan_refuses_what_its_share_cannot_hold(root: Path, gpu: None) -> None:
     prepare_sweep(write_sweep(root), root=root)
-    path = write_sweep(root, share="0.05")  # 0.8 GiB: less than CUDA itself takes
+    path = write_sweep(root, share="0.05")  # 0.8 GiB, less than CUDA's context takes
     with pytest.raises(SpecError, match=r"a\.yaml:5:27: resources\.gpus_per_run: a model of 2"):
         prepare_sweep(path, root=root)
 
@@ -109,7 +109,7 @@ def test_a_share_is_above_zero_and_at_most_one(share: str) -> None:
 # --- time and throughput ----------------------------------------------------------------------
 
 
-def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(root: Path, gpu: None) -> None:
+def test_measurements_of_a_gpu_and_a_processor_are_kept_apart(root: Path, gpu: None) -> None:
     sweep = prepare_sweep(write_sweep(root), root=root)
     on_gpu = devices.name_device(sweep.spec, sweep.corpus.facts, precision="mixed")
     assert on_gpu.processor == "NVIDIA Test"
@@ -120,13 +120,13 @@ def test_what_is_measured_of_a_gpu_is_not_that_of_the_processor(root: Path, gpu:
     assert here.processor != on_gpu.processor
 
 
-def test_sharing_a_gpu_is_not_taken_to_gain_time(gpu: None) -> None:
+def test_runs_that_share_a_gpu_are_not_assumed_to_save_time(gpu: None) -> None:
     spec = parse_sweep((SWEEP % ("2e4", "0.25")).encode(), source="a.yaml")
-    assert devices.count_slots(spec, cpus=16) == 2  # GPUs, not shares of them
+    assert devices.count_slots(spec, cpus=16) == 2  # counts GPUs, not shares
     assert devices.count_slots(spec, cpus=1) == 1
 
 
-def test_a_gpu_is_measured_in_a_process_of_its_own_and_a_processor_here(
+def test_a_gpu_is_measured_in_another_process_and_a_processor_in_this_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called: list[float | None] = []
@@ -142,7 +142,7 @@ def test_a_gpu_is_measured_in_a_process_of_its_own_and_a_processor_here(
     assert devices.measure_apart([make_run(64, 2)], alone, cache=tmp_path) == [1.5]
     assert called == [None]
     monkeypatch.undo()
-    # The other process asks for the GPU, and its refusal comes back.
+    # The other process claims the GPU, and its error is passed back.
     with pytest.raises(EnvironmentFault, match="gpus_per_run is 1, and no CUDA GPU is seen"):
         devices.measure_apart((), shared, cache=tmp_path)
 
@@ -151,7 +151,7 @@ def test_a_gpu_is_measured_in_a_process_of_its_own_and_a_processor_here(
 
 
 class FakeRay:
-    """What the executor asks of Ray."""
+    """Records what the executor requests from Ray."""
 
     exceptions = SimpleNamespace(RayError=RuntimeError)
 
@@ -182,9 +182,9 @@ def start_ray(monkeypatch, resources: dict[str, float], gpus: float | None) -> t
         executor.close()
 
 
-def test_a_share_of_a_gpu_is_asked_of_ray(monkeypatch) -> None:
+def test_ray_is_asked_for_the_share_of_a_gpu(monkeypatch) -> None:
     fake, capacity = start_ray(monkeypatch, {"CPU": 4.0, "GPU": 1.0}, 0.25)
-    assert fake.started["num_gpus"] is None  # as many as Ray finds
+    assert fake.started["num_gpus"] is None  # Ray detects them
     assert (fake.asked["num_gpus"], fake.asked["max_calls"]) == (0.25, ATTEMPTS_PER_WORKER)
     assert capacity == 4
 
@@ -194,7 +194,7 @@ def test_a_worker_is_not_used_again_where_ray_might_give_it_another_gpu(monkeypa
     assert fake.asked["max_calls"] == 1
 
 
-def test_a_sweep_without_gpus_asks_for_none(monkeypatch) -> None:
+def test_a_sweep_without_gpus_requests_none(monkeypatch) -> None:
     fake, _ = start_ray(monkeypatch, {"CPU": 4.0}, None)
     assert (fake.started["num_gpus"], fake.asked["num_gpus"]) == (0, 0)
 
@@ -204,7 +204,7 @@ def test_a_ray_that_finds_no_gpu_is_not_waited_for(monkeypatch) -> None:
         start_ray(monkeypatch, {"CPU": 4.0}, 0.25)
 
 
-def test_shares_do_not_reach_over_two_gpus() -> None:
+def test_a_share_does_not_span_two_gpus() -> None:
     need = Need(cpus=1, gpus=0.4)
     assert need.count({"CPU": 16.0, "GPU": 2.0}) == 4
     assert need.count({"CPU": 3.0, "GPU": 2.0}) == 3
@@ -217,12 +217,12 @@ def test_shares_do_not_reach_over_two_gpus() -> None:
 
 
 def test_the_gpu_s_sweep_repeats_no_token_and_fits_its_share() -> None:
-    """As far as a machine without its corpus and its GPU can tell."""
+    """As far as a machine without the corpus and the GPU can tell."""
     spec = load_sweep(Path(__file__).parents[1] / "sweeps" / "gpu-reference.yaml")
     facts = CorpusFacts(
         digest="ab" * 32,
         vocab_size=4096,
-        train_tokens=2_500_000_000,  # of 10 GB of text
+        train_tokens=2_500_000_000,  # 10 GB of text
         validation_tokens=10**6,
         train_bytes=10**10,
         validation_bytes=4 * 10**6,

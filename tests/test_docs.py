@@ -1,4 +1,4 @@
-"""The pages in docs/ are true: keys, links, commands and outputs are those of the tree."""
+"""Keys, links, commands and outputs in docs/ agree with the repository."""
 
 import dataclasses
 import inspect
@@ -44,23 +44,23 @@ def run_shown(page: str, cwd: Path) -> Iterator[tuple[str, str, str]]:
             text=True,
             cwd=cwd,
         )
-        # Work that lasts names itself there ("fitting 35 runs …"), on a slow machine oftener.
+        # Long stages print their name there ("fitting 35 runs …"), more often on a slow machine.
         failed = [line for line in done.stderr.splitlines() if not line.endswith(" …")]
         said = done.stdout if done.returncode == 0 else "\n".join(failed)
         yield command, shown.strip(), said.strip()
 
 
-def test_the_page_of_keys_is_the_schema_s() -> None:
+def test_the_page_of_keys_agrees_with_the_schema() -> None:
     seen = (DOCS / "sweep-file.md").read_text(encoding="utf-8")
     assert seen == write_key_page(), "python -m tools.key_page > docs/sweep-file.md"
 
 
-def test_the_page_of_tables_is_the_readers() -> None:
+def test_the_page_of_tables_agrees_with_the_reader() -> None:
     seen = (DOCS / "tables.md").read_text(encoding="utf-8")
     assert seen == write_table_page(), "python -m tools.tables_page > docs/tables.md"
 
 
-def test_the_page_of_commands_is_the_command_line_s() -> None:
+def test_the_page_of_commands_agrees_with_the_command_line() -> None:
     seen = (DOCS / "commands.md").read_text(encoding="utf-8")
     assert seen == write_command_page(), "python -m tools.commands_page > docs/commands.md"
     assert re.findall(r"^## scaling (\w+)$", seen, flags=re.M) == list(cli.commands)
@@ -69,14 +69,14 @@ def test_the_page_of_commands_is_the_command_line_s() -> None:
     assert codes == re.findall(r"\d+", said)
 
 
-def test_the_page_of_python_is_the_docstrings() -> None:
+def test_the_page_of_python_agrees_with_the_docstrings() -> None:
     seen = (DOCS / "api.md").read_text(encoding="utf-8")
     assert seen == write_api_page(), "python -m tools.api_page > docs/api.md"
     assert sorted(re.findall(r"^### `(\w+)`$", seen, flags=re.M)) == sorted(scaling.__all__)
 
 
 @pytest.mark.parametrize("name", scaling.__all__)
-def test_a_public_docstring_has_every_argument_and_what_comes_back(name: str) -> None:
+def test_a_public_docstring_documents_every_argument_and_the_return(name: str) -> None:
     thing = getattr(scaling, name)
     is_function = inspect.isfunction(thing)
     if not (is_function or dataclasses.is_dataclass(thing)):
@@ -88,7 +88,7 @@ def test_a_public_docstring_has_every_argument_and_what_comes_back(name: str) ->
     assert not is_function or "Returns" in sections
 
 
-def test_answers_to_frequent_questions_are_short_and_lead_on() -> None:
+def test_answers_to_frequent_questions_are_short_and_link_further() -> None:
     _, *answers = re.split(r"^## .*\n\n", (DOCS / "faq.md").read_text(), flags=re.M)
     assert len(answers) >= 12
     for answer in answers:
@@ -96,7 +96,7 @@ def test_answers_to_frequent_questions_are_short_and_lead_on() -> None:
         assert "](" in answer or "`" in answer, answer
 
 
-def test_the_table_of_laws_is_what_the_laws_say() -> None:
+def test_the_table_of_laws_agrees_with_the_laws() -> None:
     seen = (REPOSITORY / "docs" / "science.md").read_text()
     assert write_laws_table() in seen, "python -m tools.laws_table"
 
@@ -124,7 +124,7 @@ def test_commands_name_verbs_and_options_that_exist(path: Path) -> None:
         assert asked <= known, words
 
 
-def test_the_tutorial_s_sweep_is_what_init_writes(
+def test_the_tutorials_sweep_is_what_init_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = (DOCS / "tutorial.md").read_text(encoding="utf-8")
@@ -140,7 +140,7 @@ def test_the_tutorial_s_sweep_is_what_init_writes(
 
 
 @pytest.mark.slow
-def test_the_tool_fails_as_the_page_on_trust_says(tmp_path: Path) -> None:
+def test_the_page_on_trust_shows_how_the_tool_fails(tmp_path: Path) -> None:
     page = (DOCS / "trust.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", page, flags=re.S)
     assert code is not None
@@ -153,7 +153,7 @@ def test_the_tool_fails_as_the_page_on_trust_says(tmp_path: Path) -> None:
     for command, shown, said in compared:
         assert re.sub(NUMBER, "#", said) == re.sub(NUMBER, "#", shown), command
         values = [[float(one) for one in re.findall(NUMBER, text)] for text in (said, shown)]
-        # Another processor rounds otherwise: the last of two or three digits shown may differ.
+        # Processors round differently: the last of the two or three digits shown may differ.
         assert values[0] == pytest.approx(values[1], rel=0.05), command
 
 
@@ -182,7 +182,7 @@ def follow(folder: Path, containing: str) -> Iterator[tuple[str, str, str]]:
             yield command, shown.strip(), done.stdout.strip()
 
 
-def test_the_walk_through_plans_what_it_shows(walk: Path) -> None:
+def test_the_plans_in_the_walk_through_are_reproduced(walk: Path) -> None:
     compared = list(follow(walk, "scaling plan"))
     assert len(compared) == 3
     for command, shown, said in compared:
@@ -190,13 +190,13 @@ def test_the_walk_through_plans_what_it_shows(walk: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_walk_through_answers_what_it_shows(walk: Path) -> None:
+def test_the_answers_in_the_walk_through_are_reproduced(walk: Path) -> None:
     compared = list(follow(walk, "s"))
     assert len(compared) == 11
     for command, shown, said in compared:
         assert re.sub(NUMBER, "#", said) == re.sub(NUMBER, "#", shown), command
         values = [[float(one) for one in re.findall(NUMBER, text)] for text in (said, shown)]
-        # Another processor rounds otherwise: the last of two or three digits shown may differ.
+        # Processors round differently: the last of the two or three digits shown may differ.
         assert values[0] == pytest.approx(values[1], rel=0.05), command
 
 
@@ -209,4 +209,4 @@ def test_the_notebook_runs() -> None:
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(DOCS)}}
     ).execute()
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert any("42 runs" in out.get("text", "") for out in outputs)
+    assert any("48 runs" in out.get("text", "") for out in outputs)

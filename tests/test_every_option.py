@@ -59,7 +59,7 @@ def list_cases() -> list[Case]:
         add(verb, json, "--best-recipe")
         add(verb, json, "--state", "lr=0.01")
         add(verb, json, "--where", "lr=0.01")
-        add(verb, json, "--last-of-run")  # refused: no row is a point along a run
+        add(verb, json, "--last-of-run")  # refused: the table has no training curves
         for option, table in (("--drop-bad", "bad.csv"), ("--anyway", "mixed.csv")):
             add(verb, tuple(word.replace("t.csv", table) for word in json), option)
         if verb == "backtest":
@@ -79,7 +79,7 @@ def list_cases() -> list[Case]:
     metrics = {verb: (*ASK[verb], *NO, "--json") for verb in ("fit", "allocate", "predict")}
     for verb, words in (metrics | {"report": ("t.csv", "--root", ".")}).items():
         add(verb, words, "--metric", "other")
-        add(verb, (*words, "--metric", "other"), "--higher-is-better")  # refused: no bound
+        add(verb, (*words, "--metric", "other"), "--higher-is-better")  # refused without --bound
         add(verb, (*words, "--metric", "other", "--higher-is-better"), "--bound", "100")
     add("backtest", ("t.csv",), "--families", "tied,kaplan", instead=("--families", "chinchilla"))
     add("compare", ("t.csv", "u.csv", *NO, "--json"), "--flops", "1e16")
@@ -92,7 +92,7 @@ def list_cases() -> list[Case]:
         for option, value in (("--family", "tied"), ("--approach", "isoflop"), ("--count", "total"),
                               ("--huber-delta", "0.1"), ("--anyway", "")):  # fmt: skip
             add(verb, (*words, *NO, "--of", "N"), option, *filter(None, (value,)))  # refused
-    add("fit", ("t.csv", *NO), "--far")  # refused, as it is where nothing is forecast
+    add("fit", ("t.csv", *NO), "--far")  # refused, because nothing is forecast
     add("fit", ("t.csv", *NO, "--of", "N", "--at", "1e14"), "--far")
     for option, values in (("--params", ("1e6", "1e7")), ("--tokens", ("1e9", "1e8"))):
         words = ("t.csv", *NO, "--params", "1e6", "--tokens", "1e9")
@@ -174,7 +174,7 @@ def list_cases() -> list[Case]:
     return cases
 
 
-# Of options that need a trained sweep, Ray, or minutes: where their effect is shown.
+# Options that need a trained sweep, Ray or minutes, and the file that tests their effect.
 ELSEWHERE = {
     ("allocate", "--anyway"): "tests/test_cli.py::--anyway",
     ("predict", "--anyway"): "tests/test_cli.py::--anyway",
@@ -224,7 +224,7 @@ def test_every_option_of_every_verb_is_tried() -> None:
 
 
 @pytest.mark.parametrize("where", sorted(set(ELSEWHERE.values())))
-def test_a_test_that_is_named_is_there(where: str) -> None:
+def test_every_file_named_for_an_option_mentions_it(where: str) -> None:
     path, _, words = where.partition("::")
     assert words in (REPOSITORY / path).read_text()
 
@@ -267,7 +267,7 @@ def observe(folder: Path, words: tuple[str, ...]) -> tuple[Said, dict[str, str]]
 
 
 Seen = tuple[Said, dict[str, str]]
-# What a verb answers that reads tables and writes nothing: many options differ from one such line.
+# Cached answers of verbs that only read tables: many options are compared with the same line.
 ANSWERS: dict[tuple[str, ...], Seen] = {}
 
 

@@ -1,4 +1,4 @@
-"""Recipes compared by their exponents: known laws, known errors of recipe and of counting."""
+"""Recipes compared by their exponents, with known laws and known errors of recipe and counting."""
 
 import dataclasses
 import json
@@ -23,7 +23,7 @@ from scaling.units import FloatArray
 from scaling.words.recipes import list_recipes, say_step
 from scaling.workflow.stored import read_runs
 
-# N* = 1e5 … 7e5: where the ladder's rungs lie close.
+# N* = 1e5 … 7e5, where the ladder's rungs are close.
 LAW = np.array([0.6, 0.766 * 3e5**0.35, 0.894 * 3e7**0.35, 0.35, 0.35])
 BUDGETS = np.geomspace(1e13, 3e14, 5)
 SIZES = (4e4, 2e6)
@@ -40,8 +40,8 @@ def train(
     draws: int | None = None,
     vocab_size: int = 256,
 ) -> Trained:
-    """A simulated sweep of every rung at every budget, whose loss is the law's, and above it by
-    `penalty` times the share of 1e7 tokens in D: a warmup of that length lost."""
+    """A simulated sweep of every rung at every budget. The loss is the law's, raised by `penalty`
+    times the share of 1e7 tokens in D, as if a warmup of that length were lost."""
     ladder = list_ladder(vocab_size, 128, max_params=1e9)
     low, high = SIZES
     rungs = [rung for rung in ladder if low < count_params(rung, "matmul") < high][::3]
@@ -90,7 +90,8 @@ def train_poor() -> Trained:
 
 
 def find_true_exponent(vocab_size: int, head_flops: bool, span: tuple[float, float]) -> float:
-    """Of the law's own optima over every rung, N and C counted either way, over a range of C."""
+    """The exponent of the law's optima over every rung and a range of C, with N and C counted
+    either way."""
     ladder = list_ladder(vocab_size, 128, max_params=2e7)
     count = "matmul" if head_flops else "non_embedding"
     size = np.log([count_params(rung, count) for rung in ladder])
@@ -108,7 +109,7 @@ def find_true_exponent(vocab_size: int, head_flops: bool, span: tuple[float, flo
 
 
 @pytest.mark.parametrize("vocab_size", [256, 512])
-def test_what_counting_the_head_does_is_found_by_minima(vocab_size: int) -> None:
+def test_the_effect_of_counting_the_head_is_found_by_minima(vocab_size: int) -> None:
     """The head's share of N falls along the frontier, so N without it grows faster: Porian's first
     step, .835 to .706. Either method finds it to the scatter of the rungs, whose loss is no smooth
     function of N without the head (up to .03 here, where that is a tenth of N at most)."""
@@ -130,8 +131,8 @@ def test_what_counting_the_head_does_is_found_by_minima(vocab_size: int) -> None
     assert counting.law.value == pytest.approx(whole - headless, abs=0.03)
 
 
-def test_a_penalty_on_few_tokens_raises_the_exponent_and_the_steps_say_by_how_much() -> None:
-    """Minima follow it; a law's powers of N and D cannot, and take most of it for a larger B."""
+def test_a_penalty_on_few_tokens_raises_the_exponent_by_the_stated_step() -> None:
+    """Minima follow the penalty; a law's powers of N and D cannot, and absorb most of it in B."""
     compared = compare_exponents([train_poor(), train_good()])
     poor, good = compared.points
     assert poor.law.value > good.law.value + 0.005
@@ -146,9 +147,9 @@ def test_a_penalty_on_few_tokens_raises_the_exponent_and_the_steps_say_by_how_mu
     assert "matched in place of long-warmup: -" in say_step(step)
 
 
-def test_the_law_that_made_the_runs_comes_back() -> None:
-    """On the ladder a is not beta / (alpha + beta) = .5, for C is not 6ND; on its own cost model a
-    noise-free law gives the exponent of its own frontier."""
+def test_the_law_that_generated_the_runs_is_recovered() -> None:
+    """On the ladder a is not beta / (alpha + beta) = .5, because C is not 6ND; under the ladder's
+    cost model a noise-free law gives the exponent of its own frontier."""
     cost = make_ladder_cost(LADDER, "matmul")
     expected = estimate_exponent(CHINCHILLA, LAW, cost, (1e13, 3e14))
     (point, _) = compare_exponents([train_good(), train_poor()]).points
@@ -156,14 +157,15 @@ def test_the_law_that_made_the_runs_comes_back() -> None:
 
 
 def test_minima_at_equal_c_are_those_of_the_budgets_where_the_head_counts() -> None:
-    """Reading sizes off along their tokens does not move the exponent of a grid of budgets."""
+    """Interpolating each size along its tokens does not change the exponent of a grid of
+    budgets."""
     assert train_good().counted is not None
     line = train_good().fit.approaches["isoflop"]
     assert train_good().counted[0].a == pytest.approx(line.a, abs=0.02)
     assert train_good().counted[0].flops == pytest.approx((1e13, 3e14), rel=0.02)
 
 
-def test_runs_of_few_sizes_carry_no_minima_under_either_count() -> None:
+def test_runs_of_few_sizes_have_no_minima_under_either_count() -> None:
     table = make_table(
         np.repeat([1e4, 2e4, 4e4], 3),
         np.tile([1e6, 2e6, 4e6], 3),
@@ -173,7 +175,7 @@ def test_runs_of_few_sizes_carry_no_minima_under_either_count() -> None:
     assert count_both_ways(table, table, draws=10) is None
 
 
-def test_noise_is_no_step() -> None:
+def test_a_difference_due_to_noise_is_not_called_sure() -> None:
     noisy = [train(f"seed{seed}", noise=0.006, seed=seed, draws=200) for seed in (1, 2)]
     compared = compare_exponents(noisy)
     _, step = compared.steps
@@ -183,15 +185,15 @@ def test_noise_is_no_step() -> None:
         assert change.interval is not None
         assert change.interval.low < change.value < change.interval.high
     assert say_step(step).count("(not told from nothing)") == 2
-    # Two sweeps know the difference of their exponents less well than each its own.
+    # The difference of two sweeps' exponents is less certain than either exponent.
     own = compared.points[0].law.interval
     assert own is not None
     assert step.law.interval is not None
     assert step.law.interval.high - step.law.interval.low > own.high - own.low
 
 
-def test_the_head_is_a_sure_step_where_the_recipe_is_not() -> None:
-    """Both countings see the same noise, draw by draw: what is left between them is counting."""
+def test_counting_the_head_is_a_sure_step_even_with_noise() -> None:
+    """Both counts share the noise of every draw, so their difference is due to counting alone."""
     noisy = [train(f"seed{seed}", noise=0.006, seed=seed, draws=200) for seed in (1, 2)]
     step = compare_exponents(noisy).steps[0]
     assert step.minima is not None
@@ -212,7 +214,7 @@ def test_a_recipe_without_a_frontier_is_left_out_and_named() -> None:
         compare_exponents([lost, train_good()])
 
 
-def test_text_json_and_page_hold_the_same_exponents() -> None:
+def test_text_json_and_page_state_the_same_exponents() -> None:
     compared = compare_exponents([train_poor(), train_good()])
     contract = json.loads(json.dumps(compared.to_contract(), allow_nan=False))
     assert contract["schema_version"] == 1

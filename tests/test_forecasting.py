@@ -30,7 +30,7 @@ CODE = Path(__file__).parents[1] / "results" / "code"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The results on code without their forecasts and the runs of those."""
+    """The results on code without their forecasts and validation runs."""
     copy = tmp_path / "results" / "code"
     checked = {one.forecast.run.run_id for one in read_forecasts(CODE).forecasts}
     shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("forecasts", "fits", *checked))
@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def call(*words: str) -> Result:
-    """A verb's answer; what it raises on purpose is raised here too."""
+    """A verb's answer; its ScalingErrors are raised here too."""
     done = CliRunner().invoke(cli, list(words), standalone_mode=False)
     if isinstance(done.exception, ScalingError):
         raise done.exception
@@ -114,7 +114,7 @@ def test_a_renamed_forecast_is_damaged(folder: Path) -> None:
     assert "its name is not that of its date and digest" in str(stored.damaged[0])
 
 
-def test_the_reference_holds_forecasts_that_were_made_before_their_runs() -> None:
+def test_the_reference_contains_forecasts_made_before_their_runs() -> None:
     record = judge(CODE)
     assert record.damaged == ()
     assert record.scored == len(record.outcomes) == 4
@@ -170,19 +170,19 @@ def test_a_forecast_by_near_runs_stands_beside_that_of_the_law(folder: Path) -> 
         for name in ("ensemble", "chinchilla, near runs")
     )
     assert law["run_id"] == near["run_id"]
-    # A run of another shape at this budget came out at 1.466, one near 33k at 1.506.
+    # A run of another shape at this budget ended at 1.466, one near 33k at 1.506.
     assert 1.44 < near["loss"] < 1.60
     assert 1.44 < law["loss"] < 1.60
     again = json.loads(forecast(folder, "--flops", "1e12", "--near", "--json").stdout)["forecasts"]
     assert len(again) == 2
 
 
-def test_near_without_a_budget_exits_2(folder: Path) -> None:
+def test_near_without_flops_exits_2(folder: Path) -> None:
     with pytest.raises(ScalingError, match="name it with --flops"):
         forecast(folder, "--near")
 
 
-def test_nothing_to_validate_exits_2_with_the_way_there(folder: Path, monkeypatch) -> None:
+def test_nothing_to_validate_exits_2_with_the_remedy(folder: Path, monkeypatch) -> None:
     from scaling.data import sources
     from scaling.data.shards import PreparedCorpus
     from scaling.workflow import preparing
@@ -208,7 +208,7 @@ def test_a_validation_run_enters_no_fit(folder: Path) -> None:
     assert open_results(folder).plan == stored.plan
 
 
-def test_forecasts_are_part_of_what_a_recalled_fit_rests_on(folder: Path) -> None:
+def test_a_new_forecast_changes_the_fingerprint_of_the_folder(folder: Path) -> None:
     before = read_contents(folder).fingerprint
     forecast(folder, "--flops", "1e12")
     assert before is not None
@@ -226,7 +226,7 @@ def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Pat
     assert [outcome.inside for outcome in record.outcomes] == [True, False]
     assert record.outcomes[0].interval_score == pytest.approx(high - low)
     width = math.log(second.forecast.high / second.forecast.low)
-    # 2/a = 20 at 90 %, times the miss of ln 1.1.
+    # 2/a = 20 at 90 %, times a miss of ln 1.1.
     assert record.outcomes[1].interval_score == pytest.approx(width + 20 * math.log(1.1))
     assert (record.scored, record.covered) == (2, 1)
     assert record.bias == pytest.approx(math.log(missed / second.forecast.loss) / 2)
@@ -236,7 +236,7 @@ def test_outcomes_are_scored_by_gneiting_and_rafterys_interval_score(folder: Pat
     assert "2 of 2 checked: 1 within the interval" in said
 
 
-def test_what_is_trained_already_is_no_forecast(folder: Path) -> None:
+def test_a_run_that_is_already_trained_is_not_forecast(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts
     finish(folder, one, loss=1.3)
@@ -330,11 +330,11 @@ def test_no_forecast_is_written_through_a_link_or_over_a_file(
     with pytest.raises(ScalingError, match=r"is a link|is not a folder") as caught:
         register_forecast(folder, one.forecast)
     assert caught.value.exit_code == DAMAGED
-    assert outside.stat().st_mtime_ns == seen  # not even for a moment
+    assert outside.stat().st_mtime_ns == seen  # the file was never touched
     assert [one.path for one in read_forecasts(folder).damaged] == ["forecasts"]
 
 
-def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:
+def test_a_forecast_with_invalid_content_is_damaged(folder: Path) -> None:
     forecast(folder, "--flops", "1e12")
     (one,) = read_forecasts(folder).forecasts
     for changes, said in (
@@ -349,7 +349,7 @@ def test_a_forecast_of_nonsense_is_damaged(folder: Path) -> None:
         (folder / damaged.path).unlink()
 
 
-def test_a_name_that_a_terminal_would_obey_is_shown_in_ascii(folder: Path) -> None:
+def test_a_name_with_control_characters_is_shown_in_ascii(folder: Path) -> None:
     (folder / "forecasts").mkdir()
     (folder / "forecasts" / "\x1b[2J.json").write_text("{}")
     (damaged,) = read_forecasts(folder).damaged

@@ -1,4 +1,4 @@
-"""A sweep that grows on top of a results folder keeps what is finished there."""
+"""A sweep that grows keeps the finished runs of its results folder."""
 
 import shutil
 from pathlib import Path
@@ -34,6 +34,6 @@ def test_a_grown_sweep_plans_every_run_it_has_finished(grown, monkeypatch):
     asked = preparing.prepare_sweep(grown / "code.yaml", root=grown).plan
     assert open_results(folder).plan == asked
     finished = ledger.read_results().results.keys()
-    assert len(finished) == 42 + 4  # and those that checked forecasts
+    assert len(finished) == 42 + 4  # plus the validation runs
     assert finished < {cell.run.run_id for cell in asked.cells}
     assert len([cell for cell in asked.cells if cell.role == "replicate"]) == 7

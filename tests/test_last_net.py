@@ -1,5 +1,5 @@
-"""What the system refuses is one sentence and an exit code, whatever nobody foresaw; what went well
-is kept."""
+"""Every error of the system, foreseen or not, becomes one sentence and an exit code, and finished
+work is kept."""
 
 import errno
 import os
@@ -45,7 +45,7 @@ def close_stream(number: int) -> Callable[[], None]:
     return lambda: os.close(number)
 
 
-def test_a_full_standard_output_is_said_and_exits_5(tmp_path: Path) -> None:
+def test_a_full_standard_output_is_reported_and_exits_5(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as full:
         done = run(*ALLOCATE, cwd=tmp_path, stdout=full)
     assert done.returncode == 5
@@ -55,7 +55,7 @@ def test_a_full_standard_output_is_said_and_exits_5(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["full", "closed", "gone"])
-def test_a_standard_error_that_cannot_be_written_ends_nothing(tmp_path: Path, kind: str) -> None:
+def test_an_unwritable_standard_error_does_not_stop_a_command(tmp_path: Path, kind: str) -> None:
     if kind == "full":
         with open("/dev/full", "wb") as full:
             done = run(*ALLOCATE, cwd=tmp_path, stderr=full)
@@ -71,7 +71,7 @@ def test_a_standard_error_that_cannot_be_written_ends_nothing(tmp_path: Path, ki
 
 
 @pytest.mark.slow
-def test_a_closed_stream_is_not_the_next_file_that_is_opened(tmp_path: Path) -> None:
+def test_a_closed_stream_is_not_reused_for_the_next_file(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     done = run(
         "run", "tiny.yaml", "--executor", "inline", cwd=tmp_path, stderr=None, stdout=None,
@@ -82,8 +82,8 @@ def test_a_closed_stream_is_not_the_next_file_that_is_opened(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_full_standard_output_ends_no_sweep(tmp_path: Path) -> None:
-    """The answer is printed before nothing: both runs, the index and the page are there."""
+def test_a_full_standard_output_does_not_stop_a_sweep(tmp_path: Path) -> None:
+    """Only the answer is lost: both runs, the index and the page are there."""
     write_sweep(tmp_path)
     with open("/dev/full", "wb") as full:
         done = run("run", "tiny.yaml", "--executor", "inline", cwd=tmp_path, stdout=full)
@@ -92,7 +92,7 @@ def test_a_full_standard_output_ends_no_sweep(tmp_path: Path) -> None:
     assert (tmp_path / "reports" / "tiny" / "index.html").exists()
 
 
-def test_an_encoding_that_lacks_a_letter_loses_that_letter_alone(tmp_path: Path) -> None:
+def test_characters_outside_the_encoding_are_escaped(tmp_path: Path) -> None:
     with open(tmp_path / "said", "wb") as raw:
         stream = LastingStream(raw, encoding="ascii", errors="backslashreplace")
         stream.write("N* \u221d C, in r\udcff\n")
@@ -101,7 +101,7 @@ def test_an_encoding_that_lacks_a_letter_loses_that_letter_alone(tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_root_that_is_not_utf_8_is_a_root(tmp_path: Path) -> None:
+def test_a_root_folder_may_have_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     root = os.fsdecode(b"r\xff")
     done = run("run", "tiny.yaml", "--executor", "inline", "--root", root, cwd=tmp_path)
@@ -125,7 +125,7 @@ def test_a_root_that_is_not_utf_8_is_a_root(tmp_path: Path) -> None:
     ],
     ids=lambda words: words[0],
 )
-def test_a_name_that_the_file_system_refuses_is_the_users(
+def test_a_name_that_the_file_system_refuses_is_a_usage_error(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -138,7 +138,7 @@ def test_a_name_that_the_file_system_refuses_is_the_users(
     assert "File name too long" in capsys.readouterr().err
 
 
-def test_a_user_who_does_not_exist_has_no_corpus(tmp_path: Path) -> None:
+def test_a_corpus_path_of_an_unknown_user_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(SWEEP.replace("words.txt", "~nobody-of-that-name/x"))
     done = run("plan", "s.yaml", cwd=tmp_path)
     assert done.returncode == 2
@@ -169,7 +169,7 @@ def test_a_limit_on_file_sizes_is_an_environment_fault(tmp_path: Path) -> None:
         (ImportError("x.so: failed to map segment from shared object"), 5, "memory, or another"),
     ],
 )
-def test_every_refusal_of_the_system_is_a_sentence(
+def test_every_error_of_the_system_becomes_a_sentence(
     error: Exception, code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def work() -> None:
@@ -182,7 +182,7 @@ def test_every_refusal_of_the_system_is_a_sentence(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("ours"), ValueError("ours"), OSError("ours")])
-def test_a_mistake_of_ours_keeps_its_traceback(error: Exception) -> None:
+def test_a_bug_in_the_program_keeps_its_traceback(error: Exception) -> None:
     def work() -> None:
         raise error
 

@@ -1,4 +1,4 @@
-"""The package from Python: what the command line says, as values, figures and frames."""
+"""The package from Python: the command line's answers as values, figures and frames."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ def ask(*words: object) -> dict:
     return json.loads(done.stdout)
 
 
-def test_answers_are_those_of_the_command_line(fitted: scaling.Fitted) -> None:
+def test_answers_equal_those_of_the_command_line(fitted: scaling.Fitted) -> None:
     said = ask("allocate", CODE, "--flops", "3.2e12")["answers"][0]
     mine = fitted.allocate(flops=3.2e12)
     assert (mine.params, mine.tokens, mine.loss) == (said["params"], said["tokens"], said["loss"])
@@ -54,7 +54,7 @@ def test_a_frame_and_a_file_of_the_same_rows_give_the_same_fit(tmp_path: Path) -
         scaling.fit(frame)
 
 
-def test_losses_follow_the_unit_everywhere(fitted: scaling.Fitted) -> None:
+def test_losses_are_in_the_chosen_unit_everywhere(fitted: scaling.Fitted) -> None:
     bits = scaling.fit(CODE, loss_unit="bits", **FEW)
     nats, other = fitted.allocate(flops=3.2e12), bits.allocate(flops=3.2e12)
     assert other.params == nats.params
@@ -87,7 +87,7 @@ def test_every_figure_draws_on_axes_that_are_given(fitted: scaling.Fitted, name:
     assert ax.get_ylabel()
 
 
-def test_frames_hold_what_was_fitted(fitted: scaling.Fitted) -> None:
+def test_frames_contain_the_fitted_runs(fitted: scaling.Fitted) -> None:
     runs = fitted.to_frame("runs")
     assert len(runs) == fitted.fit.n
     assert {"run", "N", "D", "loss", "C", "seed"} <= set(runs)
@@ -100,7 +100,7 @@ def test_frames_hold_what_was_fitted(fitted: scaling.Fitted) -> None:
     assert row.loc[0, "params_low"] < row.loc[0, "params"]
 
 
-def test_wrong_requests_name_what_there_is(fitted: scaling.Fitted) -> None:
+def test_invalid_requests_are_refused_with_the_valid_ones(fitted: scaling.Fitted) -> None:
     with pytest.raises(scaling.ScalingError, match="isoflop"):
         fitted.plot("isoflops")
     with pytest.raises(scaling.ScalingError, match="draws"):

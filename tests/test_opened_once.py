@@ -1,4 +1,4 @@
-"""Claims about opening a results folder: every file read, parsed and planned once a command."""
+"""A command reads every file of a results folder once, and parses and plans its sweep once."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def results_of(folder: Path) -> set[str]:
         (("predict", "--params", "1e5", "--tokens", "4e6", *FEW), 1),
         (("fit", *FEW), 1),
         (("status",), 0),
-        (("report", "--format", "md"), 3),  # N counted in three ways
+        (("report", "--format", "md"), 3),  # once for each way to count N
     ],
     ids=lambda words: words[0] if isinstance(words, tuple) else "",
 )
@@ -108,7 +108,7 @@ def test_a_known_fit_is_found_without_parsing_or_planning(
 
 
 def test_reading_a_folder_twice_is_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the claims above rest on: the counters see a second opening."""
+    """The counters notice a second opening, as the claims above require."""
     count = Counting(monkeypatch)
     stored.open_results(folder)
     stored.open_results(folder)

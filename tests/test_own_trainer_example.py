@@ -11,7 +11,7 @@ from scaling.workflow.preparing import prepare_sweep
 from scaling.workflow.training import open_ledger, train_sweep
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-# The smallest and the largest of each, by N.
+# The smallest and the largest N of each.
 MODELS = {"plain_pytorch": (4784, 22976), "torchrun": (4872, 43392), "hf_trainer": (6704, 57536)}
 
 
@@ -29,10 +29,11 @@ def test_the_example_trains(tmp_path: Path, name: str) -> None:
     sweep = prepare_sweep(path, root=tmp_path)
     ledger = open_ledger(sweep, root=tmp_path, retrain=False)
     outcome = train_sweep(sweep, ledger, executor="inline")
-    assert len(outcome.finished) == 2, outcome.failed  # N exactly, D within the tolerance
+    # N must match exactly, D within the tolerance.
+    assert len(outcome.finished) == 2, outcome.failed
     for result in Ledger.open(ledger.folder).read_results().results.values():
         assert result.loss is not None
-        assert 1.0 < result.loss < 5.6  # below ln 256, what guessing gets
+        assert 1.0 < result.loss < 5.6  # below ln 256, the loss of guessing
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -40,5 +41,5 @@ def test_the_whole_example_is_planned(tmp_path: Path, name: str) -> None:
     shutil.copytree(EXAMPLES / name, tmp_path, dirs_exist_ok=True)
     plan = prepare_sweep(tmp_path / "sweep.yaml", root=tmp_path).plan
     assert len({dataclasses.astuple(cell.run.shape) for cell in plan.cells}) == 5
-    assert len(plan.cells) >= 10  # what a law with five coefficients needs
+    assert len(plan.cells) >= 10  # enough for a law with five coefficients
     assert not plan.rejected

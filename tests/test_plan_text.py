@@ -1,4 +1,4 @@
-"""What `plan` and `run` say of a plan before anything is trained."""
+"""What `plan` and `run` print about a plan before training."""
 
 import dataclasses
 from pathlib import Path
@@ -29,7 +29,7 @@ def make_sweep(folder: Path, grid: str) -> Sweep:
     return Sweep(path=path, text=path.read_text(), spec=spec, corpus=corpus, plan=plan)
 
 
-def test_two_wishes_for_one_run_say_so(tmp_path: Path) -> None:
+def test_two_wishes_for_one_run_are_noted(tmp_path: Path) -> None:
     described = describe_plan(
         make_sweep(tmp_path, "{params: [1e4, 1.05e4, 3e4], tokens: [3e5]}"), root=tmp_path, slots=2
     )
@@ -84,7 +84,7 @@ def test_run_and_plan_write_a_rejected_cell_alike(
     assert "rejected: N 10.2k, D 1k: " in described
 
 
-def test_equal_lines_are_one_that_counts_them(tmp_path: Path) -> None:
+def test_equal_lines_are_merged_and_counted(tmp_path: Path) -> None:
     sweep = make_sweep(tmp_path, "{params: [1e4, 3e4], tokens: [3e5]}\nseeds: [0, 1, 2, 3, 4]")
     lines = format_plan(describe_plan(sweep, root=tmp_path, slots=2)).splitlines()
     assert sum("(5 runs alike)" in line for line in lines) == 2

@@ -1,4 +1,4 @@
-"""Claims about planning by its commands: what a sweep will say, and what to train next."""
+"""Claims about planning through the command line: expected answers, and what to train next."""
 
 import json
 import shutil
@@ -45,7 +45,7 @@ def test_a_suggested_sweep_keeps_every_finished_run(code: Path) -> None:
     spec = parse_sweep(text.encode(), source="next.yaml")
     recorded = [result.run for result in stored.ledger.read_results().results.values()]
     planned = plan_sweep(spec, stored.ledger.corpus, recorded=recorded).cells
-    # Runs that checked a forecast belong to the forecasts of the folder, not to the sweep file.
+    # Validation runs belong to the folder's forecasts, not to the sweep file.
     before = {cell.run.run_id for cell in stored.plan.cells if cell.role != "validation"}
     added = [cell.run for cell in planned if cell.run.run_id not in before]
     assert before <= {cell.run.run_id for cell in planned}
@@ -54,7 +54,7 @@ def test_a_suggested_sweep_keeps_every_finished_run(code: Path) -> None:
 
 
 @pytest.mark.parametrize(("spend", "forecast"), [(2e11, 3.2e12), (2e12, 6e12), (3e15, 1e17)])
-def test_what_is_suggested_can_be_trained_and_no_gate_faults_it(
+def test_suggested_runs_can_be_trained_and_fail_no_check(
     code: Path, spend: float, forecast: float
 ) -> None:
     found = suggest_cells(code, spend=spend, forecast=forecast, root=code.parent)
@@ -73,7 +73,7 @@ def test_what_is_suggested_can_be_trained_and_no_gate_faults_it(
     assert max(run.tokens for run in added) <= facts.train_tokens
 
 
-def test_a_spend_that_only_pays_for_too_few_steps_says_what_to_do(code: Path) -> None:
+def test_a_spend_that_pays_for_too_few_steps_is_refused_with_the_remedy(code: Path) -> None:
     with pytest.raises(
         QueryError, match=r"a spend of 1e8 FLOPs(.|\n)*takes 1000 steps(.|\n)*smaller context"
     ):
@@ -86,26 +86,26 @@ def test_a_suggestion_from_results_lowers_the_expected_error(code: Path) -> None
         for spend in (2e11, 3e12)
     )
     assert small.error_before is not None
-    # The weak prior is stated around the middle of all places, candidates included.
+    # The weak prior is centred on all points, candidates included.
     assert small.error_before == pytest.approx(large.error_before, rel=0.01)
     assert large.error_after < small.error_before
 
 
 @pytest.mark.parametrize("words", [("0", "1e12"), ("1e12", "-1"), ("nan", "1e12"), ("1e400", "1")])
-def test_a_spend_that_is_no_budget_exits_2(code: Path, words: tuple[str, str]) -> None:
+def test_an_invalid_spend_exits_2(code: Path, words: tuple[str, str]) -> None:
     done = invoke("suggest", code, f"--spend={words[0]}", f"--forecast={words[1]}")
     assert done.exception is not None
     assert "positive number" in str(done.exception)
     assert getattr(done.exception, "exit_code", None) == 2
 
 
-def test_a_spend_below_the_cheapest_run_says_so(code: Path) -> None:
+def test_a_spend_below_the_cheapest_run_is_refused(code: Path) -> None:
     done = invoke("suggest", code, "--spend", 1e3, "--forecast", 3.2e12)
     assert getattr(done.exception, "exit_code", None) == 2
     assert "a spend of 1e3 FLOPs leaves no run" in str(done.exception)
 
 
-def test_a_file_that_is_there_is_not_overwritten(code: Path, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(code: Path, tmp_path: Path) -> None:
     kept = tmp_path / "next.yaml"
     kept.write_text("mine")
     done = invoke("suggest", code, "--spend", 2e11, "--forecast", 3.2e12, "--output", kept)
@@ -113,7 +113,7 @@ def test_a_file_that_is_there_is_not_overwritten(code: Path, tmp_path: Path) -> 
     assert kept.read_text() == "mine"
 
 
-def test_suggest_speaks_json(code: Path) -> None:
+def test_suggest_prints_json(code: Path) -> None:
     words = ("suggest", code, "--spend", 2e11, "--forecast", 3.2e12)
     done = invoke(*words, "--json")
     said = json.loads(done.stdout)
@@ -122,10 +122,11 @@ def test_suggest_speaks_json(code: Path) -> None:
     assert "expected error of the loss" in done.stderr
 
 
-def test_the_plan_says_what_its_sweep_will_say(
+def test_a_simulated_plan_reports_expected_answers(
     tmp_path: Path, code: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = partial(simulating.simulate_design, draws=4)  # what is said hangs on no number of draws
+    # The text does not depend on the number of draws.
+    few = partial(simulating.simulate_design, draws=4)
     monkeypatch.setattr(simulating, "simulate_design", few)
     sweep = make_sweep(tmp_path, GRID)
     assert list_forecasts(sweep.spec, sweep.plan) == (
@@ -157,11 +158,13 @@ def test_a_prior_law_without_simulate_exits_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--price-per-hour=nan", "--price-per-hour=-1", "--noise=nan"])
-def test_a_price_or_noise_that_is_no_number_exits_2(tmp_path: Path, option: str) -> None:
+def test_an_invalid_price_or_noise_exits_2(tmp_path: Path, option: str) -> None:
     assert invoke("plan", tmp_path / "a.yaml", "--simulate", option).exit_code == 2
 
 
-def test_no_benchmark_says_nothing_of_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_benchmark_no_time_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sweep = make_sweep(tmp_path, GRID)
     monkeypatch.setattr(preparing, "prepare_sweep", lambda *_, **__: sweep)
     words = ("plan", sweep.path, "--root", tmp_path, "--no-benchmark")

@@ -1,4 +1,4 @@
-"""One sweep, one precision: asked for, kept from its results, or measured once."""
+"""A sweep has one precision: requested, that of its results, or chosen by one measurement."""
 
 import dataclasses
 from pathlib import Path
@@ -52,7 +52,7 @@ OLDER = make_result("float32, products in bfloat16")
 
 @pytest.fixture
 def gains(monkeypatch: pytest.MonkeyPatch) -> dict[int, float]:
-    """Gain by width, as the device would show it; what was measured is taken out."""
+    """Gain by width as the device would show it; a measured width is removed."""
     known = {64: 1.0, 128: 1.5}
     monkeypatch.setattr(gain, "measure_gain", lambda run, gpus: known.pop(run.shape.d_model))
     return known
@@ -67,7 +67,7 @@ def test_mixed_is_chosen_where_it_wins_and_measured_once(tmp_path, gains) -> Non
     chosen = choose(tmp_path)
     assert chosen.precision == "mixed"
     assert "1.50 times as fast" in chosen.why
-    assert not gains  # the cheapest and the most expensive step, nothing between
+    assert not gains  # only the cheapest and the most expensive step are measured
     assert choose(tmp_path).precision == "mixed"
 
 
@@ -79,7 +79,7 @@ def test_float32_stays_where_mixed_gains_nothing_or_loses(
     assert choose(tmp_path).precision == "float32"
 
 
-def test_another_device_is_asked_again(tmp_path, gains) -> None:
+def test_another_device_is_measured_again(tmp_path, gains) -> None:
     choose(tmp_path)
     gains.update({64: 1.0, 128: 1.0})
     other = dataclasses.replace(DEVICE, processor="Q")
@@ -94,8 +94,8 @@ def test_a_lack_of_a_compiler_is_not_remembered(tmp_path, gains) -> None:
     assert choose(tmp_path).precision == "mixed"
 
 
-def test_a_sweep_with_narrow_models_has_to_ask(tmp_path, gains) -> None:
-    """What bfloat16 does to their loss was not measured; so neither is what it gains."""
+def test_a_sweep_with_narrow_models_gets_mixed_only_on_request(tmp_path, gains) -> None:
+    """bfloat16's effect on their loss was not measured, so its speed is not measured either."""
     chosen = choose(tmp_path, runs=[make_run(56), *RUNS])
     assert (chosen.precision, chosen.why) == ("float32", "")
     assert len(gains) == 2
@@ -106,7 +106,7 @@ def test_a_sweep_with_narrow_models_has_to_ask(tmp_path, gains) -> None:
 @pytest.mark.parametrize(
     ("result", "precision"), [(FLOAT32, "float32"), (MIXED, "mixed"), (OLDER, "mixed")]
 )
-def test_results_decide_for_the_runs_to_come_on_any_device(
+def test_existing_results_decide_the_precision_on_any_device(
     tmp_path, gains, result: RunResult, precision: Precision
 ) -> None:
     chosen = choose(tmp_path, results=[result] * 3)
@@ -118,7 +118,9 @@ def test_results_decide_for_the_runs_to_come_on_any_device(
 @pytest.mark.parametrize(
     ("asked", "result"), [("float32", MIXED), ("fp32", OLDER), ("mixed", FLOAT32)]
 )
-def test_what_is_asked_for_is_done_and_a_change_is_said(tmp_path, gains, asked, result) -> None:
+def test_a_requested_precision_is_used_and_a_change_is_reported(
+    tmp_path, gains, asked, result
+) -> None:
     chosen = choose(tmp_path, asked, results=[result, make_result("")])
     assert chosen.precision == ("mixed" if asked == "mixed" else "float32")
     assert "1 results of this sweep were computed in" in chosen.change
@@ -126,7 +128,7 @@ def test_what_is_asked_for_is_done_and_a_change_is_said(tmp_path, gains, asked, 
     assert choose(tmp_path, asked).change == ""
 
 
-def test_where_nothing_may_be_measured_float32_is_said(tmp_path, gains) -> None:
+def test_float32_is_reported_where_nothing_may_be_measured(tmp_path, gains) -> None:
     chosen = choose(tmp_path, measure=False)
     assert (chosen.precision, chosen.why) == ("float32", "not measured here")
 
@@ -140,7 +142,7 @@ def test_a_sweep_file_names_its_precision(written: str, read: str) -> None:
     assert f"`{written}`" in write_key_page()
 
 
-def test_another_precision_is_refused_with_those_there_are() -> None:
+def test_an_unknown_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(
         SpecError, match=r"resources\.precision: expected 'auto', 'float32' or 'mixed'"
     ):
@@ -152,5 +154,5 @@ def test_a_machine_without_compiled_steps_gains_nothing(monkeypatch) -> None:
     assert gain.measure_gain(make_run(16)) == 0.0
 
 
-def test_the_gain_is_that_of_a_real_step() -> None:
+def test_the_gain_is_measured_on_a_real_step() -> None:
     assert gain.measure_gain(make_run(64)) > 0

@@ -1,5 +1,5 @@
-"""Published tables hit published numbers. The tables are others' work and not in this repository:
-they are read from the folder SCALING_TABLES, by default ../shared/data beside the repository."""
+"""Published tables give the published numbers. The tables are others' work and not in this
+repository: they are read from the folder SCALING_TABLES, by default ../shared/data beside it."""
 
 import os
 from functools import partial
@@ -28,10 +28,10 @@ TABLES = Path(
     os.environ.get("SCALING_TABLES", Path(__file__).resolve().parents[1] / ".." / "shared" / "data")
 )
 
-# The published numbers are Chinchilla's law's, which the laws beside it do not move.
+# The published numbers are for Chinchilla's law alone.
 fit_plain = partial(fit_runs, family="chinchilla", bootstrap=None)
 
-# Porian et al. 2024, arXiv:2406.19146, table of a: RefinedWeb, corrections one after another.
+# Porian et al. 2024, arXiv:2406.19146, table of a: RefinedWeb, with corrections added one by one.
 PORIAN = {
     "rw|base|long|kaplan|kaplan|train": 0.835,
     "rw|base|long|kaplan|standard|val": 0.706,
@@ -56,11 +56,11 @@ def read_epoch(dropped=5):
 
 @pytest.fixture(scope="module")
 def epoch():
-    """Chinchilla's law alone: the published numbers are its, not an ensemble's."""
+    """Chinchilla's law alone, for which the numbers were published."""
     return fit_runs(read_epoch(), bootstrap=4000, level=0.95, family="chinchilla")
 
 
-def test_epoch_huber_optimum(epoch):
+def test_epochs_points_give_the_published_optimum(epoch):
     # Besiroglu et al. 2024, arXiv:2404.10102, notebook cell 18; objective: the lowest known.
     assert epoch.status == "converged"
     assert epoch.n == 240
@@ -70,12 +70,13 @@ def test_epoch_huber_optimum(epoch):
     assert law["alpha"] == pytest.approx(0.34731, abs=5e-6)
     assert law["beta"] == pytest.approx(0.36717, abs=5e-6)
     assert law["A"] == pytest.approx(477.8, abs=0.05)
-    # 2143.4: A and B lie on a ridge; they move by .03 % between solvers that agree in F.
+    # A and B lie on a ridge: they differ by .03 % between solvers that agree on the objective.
     assert law["B"] == pytest.approx(2143.4, rel=5e-4)
 
 
-def test_epoch_bootstrap_ranges(epoch):
-    # Notebook cell 26, 4000 pairs, 95 %. Ends of 4000 draws scatter by about .05 of the width.
+def test_epochs_bootstrap_intervals_are_the_published_ones(epoch):
+    # Notebook cell 26, 4000 pairs, 95 %. Interval ends from 4000 draws scatter by about .05 of the
+    # width.
     published = {"E": (1.769, 1.871), "alpha": (0.317, 0.373), "beta": (0.331, 0.415)}
     for name, (low, high) in published.items():
         slack = 0.05 * (high - low)
@@ -83,17 +84,17 @@ def test_epoch_bootstrap_ranges(epoch):
         assert epoch.law.intervals[name].high == pytest.approx(high, abs=slack)
     assert epoch.frontier.a == pytest.approx(0.513, abs=0.002)  # cell 59
     assert np.std(np.array(epoch.frontier.draws)[:, 0]) == pytest.approx(0.020, abs=0.001)
-    # A and B have long upper tails: ends of 4000 draws scatter by a few percent.
+    # A and B have long upper tails: interval ends scatter by a few percent.
     for name, ends in {"A": (285, 744), "B": (1042, 5810)}.items():
         found = epoch.law.intervals[name]
         assert (found.low, found.high) == pytest.approx(ends, rel=0.07)
 
 
-def test_epoch_every_refit_converges(epoch):
+def test_every_refit_of_epochs_points_converges(epoch):
     assert len(epoch.draws) == 4000
 
 
-def test_epoch_chinchilla_budget_takes_18_tokens_per_parameter(epoch):
+def test_chinchillas_budget_takes_18_tokens_per_parameter_by_epochs_points(epoch):
     answer = allocate(epoch, 5.76e23)
     assert answer.tokens_per_param == pytest.approx(17.9, abs=0.05)  # Besiroglu et al. 2024
     assert answer.params == pytest.approx(73.2e9, rel=1e-3)
@@ -101,8 +102,8 @@ def test_epoch_chinchilla_budget_takes_18_tokens_per_parameter(epoch):
     assert allocate(epoch, 1e24).params == pytest.approx(97.2e9, rel=1e-3)
 
 
-def test_epoch_flat_basin(epoch):
-    # Computed from Epoch's law: .3 % of loss is 4 / 8 / 27 % of compute at 1e18 / 1e21 / 1e24.
+def test_a_change_of_epochs_loss_costs_the_computed_share_of_compute(epoch):
+    # By Epoch's law .3 % of the loss is worth 4 / 8 / 27 % of compute at 1e18 / 1e21 / 1e24.
     for flops, share in ((1e18, 0.04), (1e21, 0.08), (1e24, 0.27)):
         here = allocate(epoch, flops).loss
         there = allocate(epoch, flops * (1 + share)).loss
@@ -117,22 +118,22 @@ def test_epoch_flat_basin(epoch):
     ],
     ids=["headline", "all rows"],
 )
-def test_epoch_least_absolute_deviation(dropped, law, within):
+def test_least_absolute_deviation_on_epochs_points_gives_known_values(dropped, law, within):
     fit = fit_plain(read_epoch(dropped=dropped), huber_delta=1e-7)
     assert fit.status == "converged"
     for name, value, tolerance in zip(("A", "B", "E", "alpha", "beta"), law, within, strict=True):
         assert fit.law.params[name] == pytest.approx(value, abs=tolerance), name
 
 
-def test_epoch_with_all_rows_takes_7_tokens_per_parameter():
-    # What Epoch's points give with the five highest losses kept.
+def test_epochs_points_with_all_rows_take_7_tokens_per_parameter():
+    # Epoch's points with the five highest losses kept.
     fit = fit_plain(read_epoch(dropped=0))
     assert allocate(fit, 5.76e23).tokens_per_param == pytest.approx(6.8, abs=0.05)
 
 
-def test_epoch_mean_objective_stops_early_and_ours_does_not():
-    # The trap of published code: a mean-reduced objective under default tolerances stops near
-    # Hoffmann's point, 14 % above the optimum, and reports success.
+def test_a_mean_objective_stops_early_on_epochs_points_and_ours_does_not():
+    # A trap in published code: a mean objective under default tolerances stops near Hoffmann's
+    # values, 14 % above the optimum, and reports success.
     table = read_epoch()
     log_n, log_d, log_loss = np.log(np.stack((table.params, table.tokens, table.loss)))
 
@@ -152,7 +153,7 @@ def test_epoch_mean_objective_stops_early_and_ours_does_not():
     assert measure(theta, np.sum) == pytest.approx(fit.objective.sum, rel=1e-9)
 
 
-def test_misfitting_all_rows():
+def test_all_rows_of_misfitting_give_known_exponents_and_checks():
     table = read_table(find_table("misfitting_final.csv"), columns={"lr": "peak_lr"})
     fit = fit_plain(table)
     assert fit.n == 261
@@ -164,10 +165,10 @@ def test_misfitting_all_rows():
     assert checks["several_recipes_per_cell"].seen.startswith("80 of 81 (N, D)")
 
 
-def test_misfitting_tied_exponents():
+def test_tied_exponents_on_misfitting_give_the_published_objective():
     table = read_table(find_table("misfitting_final.csv"))
     fit = fit_runs(table, family="tied", bootstrap=None)
-    assert fit.objective.sum == pytest.approx(0.0052437, abs=5e-8)  # the table's meta
+    assert fit.objective.sum == pytest.approx(0.0052437, abs=5e-8)  # from the table's metadata
 
 
 def test_misfitting_compute_beyond_64_bits_is_read():
@@ -179,7 +180,7 @@ def test_misfitting_compute_beyond_64_bits_is_read():
     assert float(table.flops.max()) > 2.0**63
 
 
-def test_misfitting_best_learning_rate():
+def test_best_learning_rates_of_misfitting_give_the_published_law():
     table = read_table(find_table("misfitting_final.csv"))
     frame = pd.DataFrame({"N": table.params, "D": table.tokens, "loss": table.loss})
     best = select_rows(table, frame.groupby(["N", "D"]).loss.idxmin().to_numpy())
@@ -189,7 +190,7 @@ def test_misfitting_best_learning_rate():
     assert law["beta"] == pytest.approx(0.670, abs=5e-4)
 
 
-def test_kyo_subset_under_foreign_names(tmp_path):
+def test_renamed_columns_of_kyos_subset_give_the_same_law(tmp_path):
     path = tmp_path / "foreign.csv"
     frame = pd.read_csv(find_table("kyo_chinchilla_subset.csv"))
     frame.rename(columns={"N": "params", "D": "tokens seen", "loss": "eval/loss"}).to_csv(path)
@@ -199,7 +200,7 @@ def test_kyo_subset_under_foreign_names(tmp_path):
     assert found.law.params == same.law.params
 
 
-def test_kyo_subset():
+def test_kyos_subset_gives_the_published_law():
     law = fit_plain(read_table(find_table("kyo_chinchilla_subset.csv"))).law.params
     assert law["E"] == pytest.approx(1.784, abs=5e-4)
     assert law["A"] == pytest.approx(442, abs=0.5)
@@ -208,7 +209,7 @@ def test_kyo_subset():
 
 
 @pytest.mark.parametrize("source", PORIAN)
-def test_porian_optima_by_weighted_regression(source):
+def test_weighted_regression_of_porians_optima_gives_the_published_slopes(source):
     frame = pd.read_csv(find_table("porian_optima.csv"))
     rows = frame[(frame.source == source) & frame.logN_star_std.notna()]
     slope, _ = fit_power_line(
@@ -220,13 +221,13 @@ def test_porian_optima_by_weighted_regression(source):
 
 
 @pytest.mark.parametrize("source", PORIAN)
-def test_porian_raw_grid_by_parabola(source):
+def test_parabolas_on_porians_grids_give_the_published_slopes(source):
     frame = pd.read_csv(find_table("porian_isoflop.csv"))
     rows = frame[frame.source == source]
     table = sort_rows(make_table(rows.N, rows.D, loss=rows.loss, flops=rows.C))
     optima = locate_optima(fit_curves(table, group_budgets(table)), table.cost)
     slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))
-    # Data README: a parabola is up to .03 off on these wide grids.
+    # The tables' README: a parabola is up to .03 off on these wide grids.
     assert slope == pytest.approx(PORIAN[source], abs=0.03)
 
 
@@ -251,7 +252,7 @@ def test_marin_has_seven_budgets_among_85_costs(data):
 
 def test_marin_products_beyond_64_bits_stay_positive():
     frame = pd.read_csv(find_table("marin_isoflop_comma_dclm.csv"))
-    assert (6 * frame.N * frame.D < 0).any()  # the trap: pandas' integers wrap
+    assert (6 * frame.N * frame.D < 0).any()  # pandas' integers overflow
     table = make_table(frame.N, frame.D, loss=frame.loss)
     np.testing.assert_allclose(list_flops(table), 6.0 * frame.N.astype(float) * frame.D, rtol=1e-12)
 
@@ -264,7 +265,7 @@ def test_marin_conventions_of_flops_are_named():
     by_kind = ratio.groupby(frame.validation_optimal.astype(bool)).median()
     assert by_kind[False] / by_kind[True] == pytest.approx(3.0, rel=0.01)
     kappa = notes.flops / (6.0 * notes.params * notes.tokens)
-    assert 0.6 < kappa.min() < kappa.max() < 1.5  # C itself is counted alike in both
+    assert 0.6 < kappa.min() < kappa.max() < 1.5  # C is counted the same way in both
 
 
 def test_marin_validation_runs_lie_within_their_intervals():
@@ -283,12 +284,12 @@ def test_marin_validation_runs_lie_within_their_intervals():
         one.new_run_interval.low <= table.loss[i] <= one.new_run_interval.high
         for one, i in zip(answers, rows, strict=True)
     ]
-    # One fit, one table: the runs share its error, so this is one sample and not len(rows).
+    # The runs share the error of one fit, so this is one sample rather than len(rows).
     assert np.mean(inside) >= 0.5
 
 
-# Data README, extrapolation protocol: plain Chinchilla (Huber 1e-3, no filter), mean absolute error
-# [%] of the top decile in C, fitted up to the quantiles .25, .5 and .75 of C.
+# The tables' README, extrapolation protocol: plain Chinchilla (Huber 1e-3, no filter), mean
+# absolute error [%] on the top decile of C, fitted up to the quantiles .25, .5 and .75 of C.
 PROTOCOL = {
     "epoch": (3.02, 1.57, 1.43),
     "marin comma": (3.44, 2.46, 1.53),
@@ -340,8 +341,8 @@ def test_porian_forecasts_miss_less_from_runs_with_enough_tokens():
     columns = read_case("porian rw")
     params, tokens, flops, _ = columns
     fed = tokens >= 4 * params
-    # Data README, on its own split: what follows from all runs up to the quantile of the fed ones,
-    # and from the fed ones alone.
+    # The tables' README, on its own split: from all runs up to the quantile of the runs with enough
+    # tokens, and from those runs alone.
     every = forecast_top_decile(columns, 0.75, cut=np.quantile(flops[fed], 0.75))
     alone = forecast_top_decile([one[fed] for one in columns], 0.75)
     assert every == pytest.approx(10.0, abs=0.05)
@@ -349,7 +350,7 @@ def test_porian_forecasts_miss_less_from_runs_with_enough_tokens():
 
 
 def list_tables():
-    """Sixteen tables with a law of their own, by name."""
+    """Sixteen tables to be fitted separately, by name."""
     epoch = pd.read_csv(find_table("epoch_chinchilla.csv"))
     misfitting = pd.read_csv(find_table("misfitting_final.csv"))
     repeats = pd.read_csv(find_table("datablations_182.csv"))
@@ -370,8 +371,8 @@ def list_tables():
 
 
 def test_sixteen_tables_reach_a_proven_optimum_and_one_start_does_not():
-    # The "0 of 16" and "16 of 16" of the data README were other fits, whose list is not at hand;
-    # nor are the 30 published fits of which 5 lay above their optimum (datablations' does: below).
+    # The "0 of 16" and "16 of 16" of the tables' README are other fits, which are not listed there;
+    # nor are the 30 published fits, 5 of them above their optimum (datablations' is tested below).
     gaps = []
     for frame in list_tables().values():
         columns = [frame[name].to_numpy(dtype=float) for name in ("N", "D", "loss")]
@@ -389,12 +390,12 @@ def test_sixteen_tables_reach_a_proven_optimum_and_one_start_does_not():
         gaps.append(minimize(measure, start, method="L-BFGS-B").fun / fit.objective - 1.0)
     assert len(gaps) == 16
     assert min(gaps) > -1e-9
-    # Numeric gradients from Hoffmann's point ended above by 5e-4 to 107 % in 14 of them.
+    # Numeric gradients from Hoffmann's values ended 5e-4 to 107 % above in 14 of them.
     assert np.sum(np.array(gaps) > 1e-4) >= 10
 
 
-# RMSLE of held-out points, mean over models: a power law by least squares, and with a floor by
-# Huber's loss (data README, revisiting_lang).
+# RMSLE of held-out points, mean over models, of a power law by least squares and of one with a
+# floor by Huber's loss (the tables' README, revisiting_lang).
 CURVES = {
     ("LM", "power"): (0.0140, 10.0),
     ("NMT", "power"): (0.222, 10.0),
@@ -427,10 +428,10 @@ def test_loss_curves_are_forecast_as_published(domain, law):
     assert np.mean(misses) == pytest.approx(published, rel=0.04)
 
 
-def test_repeated_data_reach_the_deeper_minimum_than_the_published_one():
+def test_the_fit_of_repeated_data_is_deeper_than_the_published_minimum():
     table = read_table(find_table("datablations_182.csv"))
-    # Constants of Muennighoff et al. 2023 at full precision; (R_D, R_N) is what they fitted:
-    # published (15.39, 5.31) at .0158259, a local minimum; the best known is (95.365, 1.7059).
+    # Constants of Muennighoff et al. 2023 at full precision. They fitted (R_D, R_N): published is
+    # (15.39, 5.31) at .0158259, a local minimum; the best known is (95.365, 1.7059).
     scales = [float(np.exp(power)) for power in (0.6254804, 6.255414, 7.3049974)]
     law = DataConstrained((scales[0], scales[1], scales[2], 0.3526596, 0.3526596))
     fit = fit_parametric(table, law, delta=1e-3)
@@ -458,14 +459,15 @@ def read_porian(source):
 @pytest.mark.parametrize(
     ("find", "within"),
     [
-        # The table's meta: Akima and ordinary least squares end within .008 of the published a.
+        # By the table's metadata Akima and ordinary least squares are within .008 of the published
+        # a.
         (akima.draw_minima, 0.0085),
-        # Parabolas end within .028 (decision 0042); cubics within .023 here.
+        # Parabolas are within .028 (decision 0042); cubics within .023 here.
         (cubic.draw_minima, 0.025),
     ],
     ids=["akima", "cubics"],
 )
-def test_porian_raw_grid(source, find, within):
+def test_other_curves_on_porians_grids_give_the_published_slopes(source, find, within):
     table = read_porian(source)
     optima, _ = find(table, group_budgets(table), table.cost)
     slope, _ = fit_power_line(np.log(optima.flops), np.log(optima.params))

@@ -1,4 +1,4 @@
-"""The README is true: its keys, files, links and numbers are those of the tree."""
+"""The README's keys, files, links and numbers agree with the repository."""
 
 import re
 import subprocess
@@ -40,7 +40,7 @@ _ABSENT = {"recipe.": "by rule"}
 
 
 def find_section(annotation: Any) -> type[BaseModel] | None:
-    """The section that a key holds, also where it may be left out."""
+    """The model behind a key that is a section, optional or not."""
     kinds = get_args(annotation) if get_origin(annotation) is UnionType else (annotation,)
     sections = [one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)]
     return sections[0] if sections else None
@@ -65,7 +65,7 @@ def test_every_key_of_a_sweep_file_is_documented() -> None:
     assert {"|".join(line.split("|")[:4]) + "|" for line in written} == rows
 
 
-def test_it_is_read_in_a_few_minutes() -> None:
+def test_the_readme_has_at_most_120_lines() -> None:
     assert len(README.splitlines()) <= 120
 
 
@@ -76,7 +76,7 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in local if not (REPOSITORY / link).exists()] == []
 
 
-def test_the_answer_shown_is_what_the_reference_says() -> None:
+def test_the_answer_shown_is_that_of_the_reference() -> None:
     words = re.search(r"^\$ scaling (fit results/reference.*)$", README, flags=re.M)
     assert words is not None
     shown = README[words.end() + 1 :].split("```")[0].split("$ scaling")[0].strip()
@@ -91,5 +91,5 @@ def test_the_answer_shown_is_what_the_reference_says() -> None:
     number = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
     assert re.sub(number, "#", said) == re.sub(number, "#", shown)
     values = [[float(value) for value in re.findall(number, text)] for text in (said, shown)]
-    # Another processor rounds otherwise: the last of three digits shown may differ.
+    # Processors round differently: the last of the three digits shown may differ.
     assert values[0] == pytest.approx(values[1], rel=0.01)

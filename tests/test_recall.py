@@ -1,4 +1,4 @@
-"""Claims about fits found again by bytes: the same answer, at once, and never a stale one."""
+"""Claims about stored fits found by content: the same answer quickly, and never a stale one."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ ASK = ("allocate", "--flops", "1e12", "--bootstrap", "20", "--json")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the results on code, asked once: a note lies beside the stored fit."""
+    """A copy of the results on code after one question, with a note beside the stored fit."""
     copy = tmp_path / "code"
     shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
     assert ask(copy).exit_code == 0
@@ -34,7 +34,7 @@ def ask(folder: Path, *words: str) -> Result:
 
 
 def ask_the_long_way(folder: Path, *words: str) -> Result:
-    """Without notes and stored fits."""
+    """The answer without notes and stored fits."""
     shutil.rmtree(folder / "fits")
     return ask(folder, *words)
 
@@ -78,10 +78,10 @@ def test_another_question_has_another_answer(folder: Path, words: tuple[str, ...
     assert asked.stdout == ask(folder, *words).stdout == ask_the_long_way(folder, *words).stdout
 
 
-def test_damage_is_found_although_the_answer_is_known(folder: Path) -> None:
+def test_damage_is_found_even_if_the_answer_is_stored(folder: Path) -> None:
     curve = sorted(folder.glob("runs/*/attempts/*/*.jsonl"))[0]
     curve.write_bytes(curve.read_bytes() + b"\n")
-    # Twice: a folder with damage leaves no note.
+    # Twice, because a damaged folder must not leave a note.
     for _ in range(2):
         done = ask(folder)
         assert done.return_value == DAMAGED
@@ -89,7 +89,7 @@ def test_damage_is_found_although_the_answer_is_known(folder: Path) -> None:
     assert len(list((folder / "fits" / "known").iterdir())) == 1
 
 
-def test_notes_say_the_same_again(folder: Path) -> None:
+def test_a_recalled_fit_repeats_its_notes(folder: Path) -> None:
     done = ask(folder, "--min-ratio", "20")
     again = ask(folder, "--min-ratio", "20")
     assert "filter min_ratio" in done.stderr
@@ -98,7 +98,7 @@ def test_notes_say_the_same_again(folder: Path) -> None:
 
 @pytest.mark.parametrize("torn", ["fits/known/*.json", "fits/*.json"])
 @pytest.mark.filterwarnings("ignore::scaling.errors.ScalingWarning")
-def test_what_is_torn_is_made_again(folder: Path, torn: str) -> None:
+def test_a_torn_note_or_fit_is_made_again(folder: Path, torn: str) -> None:
     before = ask(folder)
     (path,) = folder.glob(torn)
     path.write_bytes(path.read_bytes()[:-20])
@@ -107,25 +107,40 @@ def test_what_is_torn_is_made_again(folder: Path, torn: str) -> None:
     assert after.exit_code == 0
 
 
-def test_a_note_of_a_stranger_cannot_name_files_or_ladders(folder: Path) -> None:
+def test_a_forged_note_cannot_point_to_files_or_endless_ladders(folder: Path) -> None:
     before = ask(folder)
     (path,) = folder.glob("fits/known/*.json")
     body, _ = open_document(json.loads(path.read_bytes()))
-    # A ladder whose width never grows would never end.
+    # A ladder whose width does not grow would never end.
     endless = {"rung": body["rung"] | {"head_size": 1, "d_model": 1}}
     for change in ({"fit": "../../sweep.json"}, endless, {"table_digest": "0" * 64}):
         path.write_bytes(seal_document(body | change))
         assert ask(folder).stdout == before.stdout
 
 
-def test_what_is_damaged_has_no_fingerprint(folder: Path) -> None:
+def test_a_fixed_depth_is_noted(tmp_path: Path) -> None:
+    """Of two layers throughout, the first rung is the usual ladder's: the note says which it is."""
+    copy = tmp_path / "code"
+    shutil.copytree(CODE, copy, ignore=shutil.ignore_patterns("fits"))
+    path = copy / "sweep.yaml"
+    text = path.read_text()
+    assert "seq_len: 128}" in text
+    path.write_text(text.replace("seq_len: 128}", "seq_len: 128, layers: 2}"))
+    before, again = ask(copy), ask(copy)
+    assert again.stdout == before.stdout
+    (answer,) = json.loads(again.stdout)["answers"]
+    assert answer["shape"]["n_layers"] == 2
+    assert answer["shape"]["d_model"] >= 48  # where the usual ladder begins with three layers
+
+
+def test_a_damaged_folder_has_no_fingerprint(folder: Path) -> None:
     assert read_contents(folder).fingerprint == read_contents(folder).fingerprint is not None
     run = first_result(folder).parent
     run.rename(run.with_name("stranger"))
     assert read_contents(folder).fingerprint is None
 
 
-def test_a_known_answer_loads_what_it_needs_and_no_more(folder: Path) -> None:
+def test_a_recalled_answer_loads_only_what_it_needs(folder: Path) -> None:
     unwanted = {"pandas", "scipy", "pydantic", "yaml", "filelock", "psutil"}
     code = (
         "import sys; from scaling.cli import cli; "

@@ -1,4 +1,4 @@
-"""From a results folder to its page: what stands beside a command is what the command says."""
+"""From a results folder to its page: each command on the page gives the answer beside it."""
 
 import base64
 import csv

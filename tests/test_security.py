@@ -32,7 +32,7 @@ FORBIDDEN_MODULES |= {"joblib", "jsonpickle", "code", "imp"}
 
 
 def list_dangers(source: str) -> Iterator[str]:
-    """What in a source file could execute what it reads."""
+    """Calls in a source file that could execute the data they read."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -78,14 +78,14 @@ def test_no_source_file_could_execute_what_it_reads(folder: str) -> None:
         "Environment(autoescape=False)",
     ],
 )
-def test_the_lint_sees_what_it_is_for(source: str) -> None:
+def test_the_lint_detects_each_dangerous_call(source: str) -> None:
     assert list(list_dangers(source))
 
 
 # --- a stranger's results folder --------------------------------------------------------------
 
-# Runs verbs one after another in one process, with on record what lies outside and is opened or
-# listed, what is started, and who is called. A link that is opened with O_NOFOLLOW stays closed.
+# Runs verbs in one process and records every file opened or listed outside the folder, every
+# process started and every connection made. Opening a link with O_NOFOLLOW does not count.
 RECORDER = """
 import json, os, sys
 outside, record = os.path.realpath(sys.argv[1]), os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
@@ -128,7 +128,7 @@ VERBS = (
     ("cancel", "FOLDER"),
     ("verify", "FOLDER", "--repair"),
 )
-# All places at once where they do not hide each other; each that lies in a run has its own.
+# Places that do not hide each other are attacked together; places within a run one by one.
 LAYERS = (
     (
         *("index/runs.csv", "fits/known", "term", ".lock", ".lock-holder", "cancelled"),
@@ -145,7 +145,7 @@ LAYERS = (
 
 
 def make_link(path: Path, outside: Path) -> None:
-    """What was there moves outside, beside a secret, and a link leads to it."""
+    """Move the file outside, beside a secret, and link to it."""
     target = outside / path.name.lstrip(".")
     if path.exists():
         path.rename(target)
@@ -161,7 +161,7 @@ def make_pipe(path: Path, outside: Path) -> None:
 
 
 def make_huge(path: Path, outside: Path) -> None:
-    """A terabyte that takes no room, and no time unless it is read."""
+    """A sparse file of a terabyte, which takes no time unless it is read."""
     _remove(path)
     with path.open("wb") as file:
         file.truncate(2**40)
@@ -187,7 +187,7 @@ def list_files(folder: Path) -> dict[str, bytes]:
     ],
     ids=lambda one: one[0] if isinstance(one, tuple) else one.__name__,
 )
-def test_a_strangers_folder_opens_writes_and_starts_nothing_outside_it(
+def test_a_hostile_folder_opens_writes_and_starts_nothing_outside_it(
     tmp_path: Path, make: Callable[[Path, Path], None], layer: tuple[str, ...]
 ) -> None:
     folder, outside, record = (tmp_path / name for name in ("code", "outside", "record"))
@@ -207,7 +207,7 @@ def test_a_strangers_folder_opens_writes_and_starts_nothing_outside_it(
         capture_output=True,
         text=True,
         cwd=tmp_path,
-        timeout=240,  # a pipe that is waited for, or a terabyte that is read, would take longer
+        timeout=240,  # waiting for a pipe, or reading a terabyte, would take longer
     )
     assert "Traceback" not in done.stderr, done.stderr
     codes = json.loads(done.stdout.rpartition("CODES ")[2])
@@ -217,7 +217,7 @@ def test_a_strangers_folder_opens_writes_and_starts_nothing_outside_it(
     assert list_files(outside) == before
 
 
-# --- what leaves the machine's environment behind ---------------------------------------------
+# --- the environment's secrets ----------------------------------------------------------------
 
 CANARY = "canary-94be1c77"
 SWEEP = """\
@@ -259,7 +259,8 @@ def test_secrets_of_the_environment_are_in_no_file_and_no_message(tmp_path: Path
 
 UNPLUG = """
 import fcntl, socket, struct, sys, os
-with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:  # loopback up, nothing else is there
+# Bring up loopback; there is no other interface.
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x1 | 0x40))
 try:
     socket.create_connection(("192.0.2.1", 80), timeout=5)
@@ -299,7 +300,7 @@ def test_the_index_holds_no_text_that_a_spreadsheet_runs() -> None:
     assert [cell for cell in cells if cell[:1] in ("=", "+", "@")] == []
 
 
-def test_names_in_a_table_or_a_folder_do_not_command_the_terminal(tmp_path: Path) -> None:
+def test_names_in_a_table_or_folder_cannot_control_the_terminal(tmp_path: Path) -> None:
     hostile = "\x1b]0;owned\x07\x9b31m\u202e"
     grid = [(n, d) for n in (1e8, 2e8, 4e8, 8e8) for d in (2e9, 4e9, 8e9, 2e10)]
     losses = [1.7 + 400 / n**0.34 + 2000 / d**0.37 for n, d in grid]

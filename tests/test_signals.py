@@ -1,4 +1,4 @@
-"""The suite means what it says wherever it is started."""
+"""The suite gives the same verdict wherever it is started."""
 
 import signal
 import subprocess
@@ -15,7 +15,7 @@ def test_children_of_the_suite_ignore_no_signal_that_it_sends() -> None:
     assert "default_int_handler" in done.stdout
 
 
-def test_that_holds_where_the_suite_itself_is_started_with_signals_ignored() -> None:
+def test_a_suite_started_with_signals_ignored_restores_them() -> None:
     def ignore() -> None:
         for name in ASKED:
             signal.signal(getattr(signal, name), signal.SIG_IGN)

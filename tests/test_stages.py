@@ -1,4 +1,4 @@
-"""Long work names itself: after a second, once, the innermost stage alone, and never on stdout."""
+"""A long stage is named once after a second: only the innermost one, and never on stdout."""
 
 import json
 import threading
@@ -12,11 +12,11 @@ from commands import call
 from scaling.units import stages
 from scaling.units.stages import show_stages, stage
 
-_LONG = 60.0  # [s] a stage of these tests never lasts
+_LONG = 60.0  # [s] longer than any stage of these tests
 
 
 class Told:
-    """What was told, and a place to wait for the next line."""
+    """The lines shown, with a way to wait for the next one."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -36,7 +36,7 @@ def told() -> Iterator[Told]:
     show_stages(None)
 
 
-def test_work_that_lasts_is_named_once(told: Told) -> None:
+def test_a_long_stage_is_named_once(told: Told) -> None:
     show_stages(told, after=0.0)
     with stage("reading"):
         told.wait()
@@ -45,7 +45,7 @@ def test_work_that_lasts_is_named_once(told: Told) -> None:
     assert told.lines == ["reading …", "fitting …"]
 
 
-def test_the_share_that_is_done_follows_every_ten_seconds(
+def test_the_share_done_is_printed_every_ten_seconds(
     told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
@@ -65,7 +65,7 @@ def list_waiting() -> list[str]:
     return [str(one.args[0]) for one in timers if not one.finished.is_set()]
 
 
-def test_work_that_is_soon_done_is_not_named(told: Told) -> None:
+def test_a_short_stage_is_not_named(told: Told) -> None:
     show_stages(told, after=_LONG)
     with stage("reading"):
         assert list_waiting() == ["reading"]
@@ -87,14 +87,14 @@ def test_a_stage_ends_with_its_error(told: Told) -> None:
     assert list_waiting() == []
 
 
-def test_a_library_call_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_library_call_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with stage("reading"):
         assert list_waiting() == []
     assert capsys.readouterr() == ("", "")
 
 
 class Record:
-    """Takes note of every stage that is entered."""
+    """Records every stage that is entered."""
 
     def __init__(self) -> None:
         self.names: list[str] = []

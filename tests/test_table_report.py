@@ -42,7 +42,8 @@ def test_a_table_has_a_report(table, tmp_path):
     text = page.read_text()
     assert "size: 20 cells are read as people write numbers: '70M' is 70000000" in text
     assert re.search(r"\| E \| 1\.69 \|", text)
-    assert text.count("inside the range of budgets that were trained") == 1  # not ten times it
+    # Not at ten times that budget.
+    assert text.count("inside the range of budgets that were trained") == 1
     assert "No forecast" not in text
     assert "The sweep file" not in text
 
@@ -72,24 +73,25 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     assert done.strip() == str(page)
     text = page.read_text()
     body = re.sub(r"<svg.*?</svg>|<script.*?</script>|<style.*?</style>", "", text, flags=re.S)
-    # The largest budget, 6 · 2.8e9 · 1e11, and its answer in closed form.
+    # The largest budget is 6 · 2.8e9 · 1e11; its answer has a closed form.
     n, loss = find_optimum(1.68e21)
     assert "<b>1.68e21 FLOPs</b>" in body
     assert f"{n / 1e9:.3g}B" in body
     assert f"{write(loss):.3f} {label}" in body
     others = {"nats/token", "bits/token", "bits/byte", "perplexity"} - {label}
-    allowed = {"nats/token", "perplexity"} if unit == "ppl" else set()  # its law is of ln ppl
+    # For perplexity the law is of ln ppl.
+    allowed = {"nats/token", "perplexity"} if unit == "ppl" else set()
     assert not [one for one in others - allowed if one in body]
-    # The calculator answers in the unit, the table of budgets and the figures are written in it.
+    # Calculator, table of budgets and figures all use the unit.
     answers = json.loads(re.search(r'id="answers">(.*?)</script>', text, re.S)[1])
     assert answers["unit"] == label
     rows_shown = re.findall(r'<th scope="row">([\de]+)</th>(?:<td>[^<]*</td>){3}<td>([\d.]+)', body)
     assert len(rows_shown) >= 5
     for flops, said in rows_shown:
         wanted = write(find_optimum(float(flops))[1])
-        assert float(said) == pytest.approx(wanted, abs=6e-4)  # three decimals
+        assert float(said) == pytest.approx(wanted, abs=6e-4)  # printed to three decimals
     assert text.count(f"loss L [{label}]") >= 2
-    # The CSV holds every row as it was written.
+    # The CSV contains every row as written.
     link = re.search(r"data:text/csv;base64,([^\"]+)", text)[1]
     found = list(csv.DictReader(io.StringIO(base64.b64decode(link).decode())))
     assert len(found) == len(RUNS)
@@ -99,7 +101,7 @@ def test_the_page_of_a_table_answers_in_its_unit(tmp_path, unit, label, write):
     assert "What was understood of the table" in body
 
 
-def test_rows_left_out_stand_on_the_page_with_what_left_them_out(table, tmp_path):
+def test_rows_left_out_are_on_the_page_with_the_reason(table, tmp_path):
     words = ("report", table, "--root", tmp_path, "--columns", "N=size,D=tokens")
     ask(*words, "--min-ratio", "2", "--family", "tied")
     text = (tmp_path / "reports" / "runs" / "index.html").read_text()

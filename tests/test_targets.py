@@ -1,4 +1,4 @@
-"""Claims about a plan for machines that are not here: `scaling plan --target`."""
+"""Claims about a plan for other machines: `scaling plan --target`."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from scaling.workflow import preparing
 from scaling.workflow.preparing import prepare_sweep
 
 PEAK, HOUR = DEVICES["h100"].peak_flops, 3600.0
-# Three runs of 4 devices each: C is 3e18, 6e18 and, by the FLOPs per token that are stated, 8e18.
+# Three runs of 4 devices each: C is 3e18, 6e18 and, by the stated FLOPs per token, 8e18.
 OWN = """name: own
 trainer:
   command: [torchrun, train.py, "{run_file}"]
@@ -70,7 +70,7 @@ def write_built_in(folder: Path, *, params: str = "2e4", share: str = "1") -> Pa
 # --- time and money -----------------------------------------------------------------------------
 
 
-def test_a_run_takes_its_flops_over_what_its_devices_reach(own: Path) -> None:
+def test_a_run_takes_its_flops_over_the_rate_of_its_devices(own: Path) -> None:
     plan = describe(own, "--target", "h100", "--devices", 8, "--mfu", 0.3)
     found = sorted(cell["seconds"] for cell in plan["cells"])
     assert found == pytest.approx(sorted(c / (4 * PEAK * 0.3) for c in FLOPS), rel=1e-12)
@@ -86,7 +86,7 @@ def test_the_schedule_is_longest_first_on_what_fits_at_a_time(own: Path) -> None
     assert left["makespan_seconds"] == pytest.approx(9e18 / rate, rel=1e-9)
     assert left["critical_path_seconds"] == pytest.approx(8e18 / rate, rel=1e-9)
     assert left["seconds"] == pytest.approx(17e18 / rate, rel=1e-9)
-    # ΣC / (peak · MFU): how many devices a run has does not enter.
+    # ΣC / (peak · MFU), whatever the number of devices per run.
     assert left["device_hours"] == pytest.approx(17e18 / (PEAK * 0.5) / HOUR, rel=1e-9)
     assert left["held_device_hours"] == pytest.approx(10 * 9e18 / rate / HOUR, rel=1e-9)
     assert left["price"] == pytest.approx(2 * left["held_device_hours"])
@@ -104,7 +104,7 @@ def test_a_run_on_several_nodes_has_the_devices_of_all(own: Path) -> None:
     assert "one run asks for 8 GPUs (resources.gpus_per_run × nodes_per_run)" in few.errors
 
 
-def test_the_mfu_that_is_assumed_is_said_with_its_source(own: Path) -> None:
+def test_the_assumed_mfu_is_stated_with_its_source(own: Path) -> None:
     plan = describe(own, "--target", "h100", "--devices", 4)
     assert plan["target"]["mfu"] == ASSUMED_MFU
     said = ask(own, "--target", "h100", "--devices", 4).out
@@ -121,7 +121,7 @@ def test_a_stated_peak_stands_in_place_of_a_name(own: Path) -> None:
     assert stated["target"]["source"] == ""
 
 
-def test_the_text_says_hours_money_and_memory(own: Path) -> None:
+def test_the_text_states_hours_money_and_memory(own: Path) -> None:
     words = ("--target", "h100", "--devices", 64, "--price-per-hour", 2.5)
     said = ask(own, *words).out
     assert "time on 64 × h100, 4 for each run: 1 h 24 min for 3 runs, 16 at a time" in said
@@ -134,7 +134,7 @@ def test_the_text_says_hours_money_and_memory(own: Path) -> None:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def test_a_trainer_of_ones_own_needs_sixteen_bytes_a_parameter_or_its_share(own: Path) -> None:
+def test_a_users_trainer_needs_sixteen_bytes_a_parameter_or_its_share(own: Path) -> None:
     plan = describe(own, "--target", "h100", "--devices", 8)
     by_params = {cell["counts"]["total"]: cell for cell in plan["cells"]}
     assert by_params[10**9]["device_memory_bytes"] == 16 * 10**9
@@ -152,7 +152,7 @@ def test_the_built_in_trainer_needs_what_a_run_checks(tmp_path: Path) -> None:
     assert cell["seconds"] == pytest.approx(planned.run.flops / (PEAK * ASSUMED_MFU))
 
 
-def test_what_this_machine_cannot_hold_is_planned_and_not_run(
+def test_models_beyond_this_machines_memory_are_planned_but_not_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing, "find_run_memory", lambda: 2**30)
@@ -163,7 +163,7 @@ def test_what_this_machine_cannot_hold_is_planned_and_not_run(
     assert refused.code == 2
     assert "one run may use 1.0 GiB" in refused.errors
     plan = describe(path, "--target", "h100", "--devices", 1)
-    # 16 bytes a parameter at least, activations on top.
+    # At least 16 bytes per parameter, plus activations.
     assert plan["totals"]["device_memory_bytes"] > 16e9
     assert not [line for line in plan["warnings"] if "GPU" in line]
 
@@ -195,7 +195,7 @@ def test_a_share_of_a_device_counts_as_one_run_at_a_time(tmp_path: Path) -> None
         ("--target h100 --devices 8 --no-benchmark", "--no-benchmark describes this machine"),
     ],
 )
-def test_what_cannot_be_asked_exits_2(own: Path, words: str, said: str) -> None:
+def test_invalid_questions_exit_2(own: Path, words: str, said: str) -> None:
     done = ask(own, *words.split())
     assert done.code == 2
     assert re.search(said, done.errors)

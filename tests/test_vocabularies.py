@@ -1,4 +1,4 @@
-"""Vocabularies compared by known laws: the best one, how sure, and what does not compare."""
+"""Vocabularies compared under known laws: the best, its certainty, and what does not compare."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ from scaling.units import bits_per_byte
 FACTS = dataclasses.replace(
     known_run.FACTS, validation_tokens=500_000, validation_bytes=500_000, overlap=0.1
 )
-LAW = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])  # as tests/fitting has it
+LAW = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])  # as in tests/fitting
 BUDGETS = (3e10, 1e11, 3e11)
 
 
@@ -54,7 +54,7 @@ def make_candidate(
     return Candidate(facts=facts, seq_len=round(128 / per_token), fit=fit, lowest=lowest)
 
 
-@cache  # not at import, where every worker of pytest would fit them
+@cache  # not at import, when every pytest worker would fit them
 def make_exact() -> tuple[Candidate, ...]:
     return (
         make_candidate("bpe:1024", 1024, per_token=3.0, bits=0.97),
@@ -70,7 +70,7 @@ def test_the_lowest_law_in_bits_per_byte_is_the_best() -> None:
         assert [point.vocab_size for point in choice.points] == [256, 512, 1024]
         assert (choice.best, choice.at_edge) == ("bpe:512", False)
         bits = [point.bits for point in choice.points]
-        # Noise-free tables give their law back to four digits.
+        # Noise-free tables determine their law to four digits.
         assert np.array(bits) / bits[0] == pytest.approx([1, 0.95, 0.97], rel=1e-3)
 
 
@@ -86,13 +86,13 @@ def test_text_read_is_counted_in_bytes() -> None:
         assert point.measured == pytest.approx(point.bits, rel=0.01)  # the grid is centred there
 
 
-def test_the_best_at_the_end_of_those_tried_says_so() -> None:
+def test_a_best_vocabulary_at_the_end_of_those_tried_is_flagged() -> None:
     (choice, *_) = compare_vocabularies(make_exact()[1:], budgets=BUDGETS).choices
     assert choice.at_edge
     assert "it is the largest tried, so the best may lie beyond" in say_best(choice)
 
 
-def test_a_difference_within_the_noise_is_no_certainty() -> None:
+def test_a_difference_within_the_noise_is_not_called_certain() -> None:
     near, far = (
         compare_vocabularies(
             [
@@ -112,19 +112,19 @@ def test_a_difference_within_the_noise_is_no_certainty() -> None:
         assert point.interval.low <= point.bits <= point.interval.high
 
 
-def test_a_budget_outside_the_data_says_so() -> None:
+def test_a_budget_outside_the_data_is_flagged() -> None:
     inside, outside = compare_vocabularies(make_exact(), budgets=[1e11, 1e13]).choices
     assert "beyond the trained budgets" not in say_best(inside)
     assert "beyond the trained budgets" in say_best(outside)
 
 
 @pytest.mark.parametrize("budget", [0.0, -1.0, math.nan, math.inf])
-def test_a_budget_that_is_none_is_refused(budget: float) -> None:
+def test_an_invalid_budget_is_refused(budget: float) -> None:
     with pytest.raises(QueryError, match="positive number of FLOPs"):
         compare_vocabularies(make_exact(), budgets=[budget])
 
 
-def test_what_does_not_compare_is_refused() -> None:
+def test_sweeps_that_do_not_compare_are_refused() -> None:
     _, plain, other = make_exact()
     facts = dataclasses.replace(other.facts, validation_bytes=400_000)
     for change, says in (
@@ -155,7 +155,7 @@ def test_a_tokenizer_without_a_law_is_left_out_and_named() -> None:
         compare_vocabularies([lost, make_exact()[1]], budgets=[1e11])
 
 
-def test_text_json_and_page_name_the_same_best() -> None:
+def test_text_json_and_page_name_the_same_best_vocabulary() -> None:
     compared = compare_vocabularies(make_exact(), budgets=[1e11])
     contract = json.loads(json.dumps(compared.to_contract(), allow_nan=False))
     assert contract["schema_version"] == 1
@@ -187,11 +187,11 @@ def test_a_wide_profile_is_not_called_identified() -> None:
     assert "too wide to call E identified" in said
 
 
-def test_a_narrow_profile_says_whether_it_holds_the_floor() -> None:
+def test_a_narrow_profile_states_whether_it_contains_the_floor() -> None:
     exact = make_exact()[1].fit
     assert exact.law is not None
     near = exact.law.params["E"]
-    # Noise-free: the profile has no width to speak of.
+    # Noise-free: the profile has almost no width.
     held, missed = (
         describe_floor(exact, dataclasses.replace(FACTS, bayes_loss=floor))[1]
         for floor in (near, 1.2 * near)

@@ -1,4 +1,4 @@
-"""Claims about looking at a sweep while it runs, and ending it, by its files alone."""
+"""Claims about watching and ending a running sweep through its files alone."""
 
 import dataclasses
 import json
@@ -27,12 +27,12 @@ from scaling.workflow.stored import open_results
 from scaling.workflow.watching import SweepWatch, find_newest_run, find_run, is_over, read_log
 
 CODE = Path(__file__).parents[1] / "results" / "code"
-KEPT = 43  # of its 46 runs, 4 of which checked forecasts
+KEPT = 43  # of its 46 runs, 4 of which were validation runs
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The sweep on code with its three longest runs not done."""
+    """The sweep on code without its three longest runs."""
     shutil.copytree(CODE, tmp_path / "code")
     for run in list_longest(tmp_path / "code", 3):
         shutil.rmtree(tmp_path / "code" / "runs" / run.run_id)
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
 
 def list_longest(folder: Path, count: int) -> list[RunSpec]:
     cells = open_results(folder).plan.cells
-    # A run that checked a forecast is in the plan because the folder holds it.
+    # Validation runs are in the plan because the folder contains their forecasts.
     runs = {cell.run.run_id: cell.run for cell in cells if cell.role != "validation"}
     return list(runs.values())[:count]
 
@@ -49,7 +49,7 @@ def list_longest(folder: Path, count: int) -> list[RunSpec]:
 def begin_attempt(
     ledger: Ledger, run: RunSpec, *, host: str = "", at: float | None = None, share: float = 0.25
 ) -> str:
-    """An attempt of the present term whose process is this one, or one on another host."""
+    """An attempt of the current term whose process is this one, or one on another host."""
     attempt = ledger.name_attempt(run.run_id, term=ledger.read_term())
     ledger.create_attempt(run.run_id, attempt)
     beat = Heartbeat(
@@ -110,12 +110,12 @@ def test_a_watch_notices_a_new_result_and_its_end(folder: Path) -> None:
     assert is_over(after)
 
 
-def test_the_driver_of_a_sweep_is_named_while_it_lives(folder: Path) -> None:
+def test_the_driver_of_a_sweep_is_named_while_it_runs(folder: Path) -> None:
     with Ledger.open(folder).lock():
         driver = SweepWatch(folder).describe()["driver"]
         assert (driver["pid"], driver["host"]) == (os.getpid(), socket.gethostname())
     assert SweepWatch(folder).describe()["driver"] is None
-    # This pid, but of a process that began long before.
+    # This pid, but of a process that started long before.
     dead = {"pid": os.getpid(), "started": 1e9, "host": socket.gethostname(), "since": "2001"}
     (folder / ".lock-holder").write_text(json.dumps(dead))
     assert SweepWatch(folder).describe()["driver"] is None
@@ -136,7 +136,7 @@ def test_watch_writes_one_object_a_line_and_ends_when_nothing_runs(folder: Path)
     assert json.loads(line)["counts"] == {"finished": KEPT, "missing": 3}
 
 
-def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
+def test_control_characters_in_foreign_text_do_not_reach_the_terminal(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
     hostile = "\x1b]0;owned\x07 \u202e\x9b31m"
     attempt = begin_attempt(ledger, run)
@@ -158,7 +158,7 @@ def test_text_of_a_stranger_does_not_reach_the_terminal(folder: Path) -> None:
 def test_logs_without_a_run_show_the_one_that_wrote_last(folder: Path) -> None:
     ledger, runs = Ledger.open(folder), list_longest(folder, 3)
     attempts = [(run, begin_attempt(ledger, run)) for run in runs]
-    for at, (run, attempt) in enumerate(attempts):  # the second wrote last
+    for at, (run, attempt) in enumerate(attempts):  # the second attempt wrote last
         path = ledger.attempt_folder(run.run_id, attempt)
         os.utime(path, (4e9 - abs(at - 1), 4e9 - abs(at - 1)))
     assert find_newest_run(folder)[1] == runs[1]
@@ -213,7 +213,7 @@ def test_logs_say_how_fast_a_run_was(folder: Path, monkeypatch: pytest.MonkeyPat
     assert last.endswith("3.0% of steps clipped")
 
 
-def test_followed_logs_go_on_to_the_next_attempt_and_end_with_the_run(folder: Path) -> None:
+def test_followed_logs_continue_with_the_next_attempt_and_end_with_the_run(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
     with ledger.lock():
         first = begin_attempt(ledger, run)
@@ -225,7 +225,7 @@ def test_followed_logs_go_on_to_the_next_attempt_and_end_with_the_run(folder: Pa
         for line in lines:
             seen.append(line)
             if line == f"attempt {second}":
-                cancel_run(ledger, run.run_id)  # nothing more will come
+                cancel_run(ledger, run.run_id)  # no attempt will follow
     assert "ValueError: once" in seen
     assert seen[-1] == "cancelled"
 
@@ -255,7 +255,7 @@ def test_cancelling_a_sweep_without_a_driver_ends_what_a_dead_one_left(folder: P
     assert ledger.read_term() == term + 1
 
 
-def test_a_cancelled_run_stays_so_until_retry(folder: Path) -> None:
+def test_a_cancelled_run_stays_cancelled_until_retry(folder: Path) -> None:
     ledger, (run, *_) = Ledger.open(folder), list_longest(folder, 1)
     assert call("cancel", folder, run.run_id).code == 0
     assert SweepWatch(folder).describe()["counts"]["cancelled"] == 1
@@ -287,7 +287,7 @@ def test_retry_failed_names_what_the_next_run_tries_again(folder: Path) -> None:
     assert f"{run.run_id} will be tried again" in done.errors
 
 
-def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) -> None:
+def test_retry_diverged_sets_aside_only_diverged_runs(folder: Path) -> None:
     ledger = Ledger.open(folder)
     kept, run = list_longest(folder, 4)[-1], list_longest(folder, 1)[0]
     attempt_id = begin_attempt(ledger, run)
@@ -310,13 +310,13 @@ def test_retry_diverged_sets_aside_what_diverged_and_nothing_else(folder: Path) 
 @pytest.mark.parametrize(
     "words", [("../../x",), ("0" * 16,), ("--failed", "0" * 16), ("--diverged", "0" * 16)]
 )
-def test_retry_of_what_is_no_run_exits_2(folder: Path, words: tuple[str, ...]) -> None:
+def test_retry_of_an_unknown_run_exits_2(folder: Path, words: tuple[str, ...]) -> None:
     done = call("retry", folder, *words)
     assert done.code == 2
     assert "Traceback" not in done.errors
 
 
-def test_results_are_not_set_aside_under_a_driver(folder: Path) -> None:
+def test_results_are_not_set_aside_while_a_driver_runs(folder: Path) -> None:
     run = list_longest(folder, 6)[-1]
     with Ledger.open(folder).lock(), pytest.raises(LockedError):
         renew_runs(folder, [run.run_id])

@@ -1,4 +1,4 @@
-"""Claims about fits behind declared filters: what is stored, said and compared."""
+"""Claims about fits with declared filters: what is stored, printed and compared."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ POINT = FitOptions(bootstrap=None, approach="parametric")
 
 @pytest.fixture
 def bent_table(tmp_path: Path) -> Path:
-    """Runs of a known law, E 1.7, but for those below 4 tokens per parameter: 10 % too high."""
+    """Runs of a known law with E = 1.7; those below 4 tokens per parameter are 10 % too high."""
     params, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e8, 6),
                                                           np.geomspace(1e8, 1e10, 6)))  # fmt: skip
     loss = 1.7 + 400 / params**0.34 + 2000 / tokens**0.37
@@ -34,7 +34,7 @@ def test_each_filter_has_a_stored_fit_of_its_own(tmp_path: Path) -> None:
     shutil.copytree(CODE, folder)
     shutil.rmtree(folder / "fits", ignore_errors=True)
     table, stored = read_runs(folder)
-    # The third leaves nothing out, and still says so in its notes.
+    # The third filter leaves nothing out but is still noted.
     for least in (None, 20.0, 1e-9):
         found = fit_filtered(table, stored, POINT, Filters(min_ratio=least))
         again = fit_filtered(table, stored, POINT, Filters(min_ratio=least))
@@ -50,7 +50,8 @@ def test_the_unfiltered_law_stands_beside_the_filtered(bent_table: Path) -> None
     assert found.unfiltered is not None
     assert found.fit.law is not None
     assert found.unfiltered.law is not None
-    assert found.fit.law.params["E"] == pytest.approx(1.7, abs=1e-6)  # exact on noise-free rows
+    # Noise-free rows give E exactly.
+    assert found.fit.law.params["E"] == pytest.approx(1.7, abs=1e-6)
     assert abs(found.unfiltered.law.params["E"] - 1.7) > 1e-3
     assert found.fit.n + found.effects[0].left_out == found.unfiltered.n == 36
     assert fit_filtered(table, stored, POINT, filters).unfiltered is None

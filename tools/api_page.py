@@ -53,7 +53,7 @@ _GROUPS = {
     "Abilities": ("find_abilities", "Ability"),
     "Transfer": ("find_transfer", "Transfer"),
     "Count a model": ("ModelShape", "count_params", "count_flops_per_token"),
-    "The rest": (),  # whatever has no place above
+    "The rest": (),  # everything not listed above
 }
 _CONSTANTS = {
     "DEVICES": "Accelerators by name: peak [FLOP/s, dense BF16], and where it is printed.",
@@ -94,7 +94,8 @@ def _describe(name: str, thing: Any) -> list[str]:
     parts = [f"### `{name}`\n"]
     if name in _CONSTANTS:
         return [*parts, f"{_CONSTANTS[name]}\n"]
-    source = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "")  # not of a decorator
+    # The function's own file, not a decorator's.
+    source = Path(inspect.getsourcefile(inspect.unwrap(thing)) or "")
     home = source.relative_to(_REPOSITORY).as_posix()
     parts.append(f"[{home}](../{home})\n")
     if inspect.isfunction(thing) or dataclasses.is_dataclass(thing):

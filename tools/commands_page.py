@@ -63,9 +63,9 @@ _CODES = (
     (SIGNAL_BASE + signal.SIGINT, "interrupted"),
     (SIGNAL_BASE + signal.SIGTERM, "terminated"),
 )
-# An option of so many verbs is described once.
+# Options of at least this many verbs are described once.
 _SHARED_BY = 3
-_Row = tuple[str, str, str]  # name with what it takes, default, meaning
+_Row = tuple[str, str, str]  # (name with its argument, default, meaning)
 
 
 def write_command_page() -> str:
@@ -119,7 +119,7 @@ def _list_options(name: str, verb: click.Command) -> Iterable[_Row]:
         record = param.get_help_record(context) if isinstance(param, click.Option) else None
         if record is None:
             continue
-        # As click and the verbs write it: "Which one.  [default: a]  [0<x<1]".
+        # Help texts look like "Which one.  [default: a]  [0<x<1]".
         words, *said = record[1].split("  [")
         facts = "; ".join(one.strip().removesuffix("]") for one in said).split("; ")
         default = ", ".join(

@@ -35,7 +35,7 @@ _LIMITS = (
     ("lt", "<"),
     ("exclusiveMaximum", "<"),
 )
-# Bounds that only keep numbers inside their machine types: no reader needs them.
+# Bounds beyond this only guard machine types, so the page omits them.
 _FAR = 1e12
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 TARGET = Path(__file__).parents[1] / "scaling" / "data" / "novels"
 HELD_OUT_BOOKS = 27
-EXCERPT_BYTES = 20 * 1024  # 27 of them are a little above the 512 kB of an evaluation
+EXCERPT_BYTES = 20 * 1024  # 27 excerpts are slightly more than the 512 kB of an evaluation
 FIELDS = ("held_out", "file", "year", "author", "title", "bytes")
 
 

@@ -13,7 +13,7 @@ from scaling.sweep.shapes import ModelShape
 from scaling.tables.metrics import MetricFacts
 from scaling.units.losses import NATS, LossScale
 
-# The flat basin: what another 5 % of compute would make up for (decision 0076).
+# The flat basin: sizes whose loss 5 % more compute would make up for (decision 0076).
 COMPUTE_PENALTY = 0.05
 
 

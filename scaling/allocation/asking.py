@@ -30,7 +30,7 @@ from scaling.fitting.intervals import find_interval
 from scaling.laws.chinchilla import CHINCHILLA
 from scaling.sweep.shapes import ModelShape
 
-_SAME = 1e-6  # of ln N: an end of an interval that is the answer itself, but for rounding
+_SAME = 1e-6  # relative: an end of the interval this close to N* is N* itself, up to rounding
 
 
 def allocate(
@@ -107,7 +107,7 @@ def _explain_one_side(fit: Fit, answer: Allocation) -> tuple[str, ...]:
     untried = any(one.code == "lr_at_edge" and one.passed is None for one in fit.checks)
     if interval is None or not untried or interval.high <= interval.low * (1.0 + _SAME):
         return ()
-    ends = (interval.low, interval.high)  # 0 and ∞ among them
+    ends = (interval.low, interval.high)  # possibly 0 or ∞
     if min(abs(answer.params - end) for end in ends) > _SAME * answer.params:
         return ()
     return (
@@ -150,7 +150,7 @@ def _answer_budget(
     cap = question.list_caps()[0]
     flops = cap.flops
     frontier = get_frontier(fit, approach, anyway)
-    # Minima were found at fewer budgets than there are runs: lines reach from those.
+    # A line extrapolates from the budgets that had a minimum, not from all runs.
     known = get_coverage(fit).flops if approach == "parametric" else frontier.range
     distance = check_distance({"C": (flops, known)}, far)
     decades = count_decades(flops, known)

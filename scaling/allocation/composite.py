@@ -33,12 +33,12 @@ from scaling.laws.searching import find_crossing
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray, format_count
 
-# Beyond this many epochs nothing but runs that repeat their data can say what repeats are worth
-# (Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new).
+# Beyond this many epochs only runs that repeat their data tell what repeats are worth
+# (Muennighoff et al. 2023, arXiv:2305.16264: up to four are nearly as good as new data).
 MAX_EPOCHS = 4.0
-# Of the draws; more of them without an answer is said, not only shown by an open interval.
+# Share of draws without an answer above which a check says so, beside the open interval.
 _FEW_UNREACHED = 0.05
-# Of ln U, from a ratio of at most e^20: to three digits.
+# Halvings of ln U over a ratio of at most e^20: three digits of U.
 _HALVINGS = 16
 _FREE = ("budget", "loss", "loss_within")
 
@@ -141,7 +141,7 @@ def _list_distances(
 ) -> dict[str, tuple[float, tuple[float, float]]]:
     """What the answer asks of C, N and D beside what the data cover."""
     asked = {"C": (flops, posed.covered.flops)}
-    # On the frontier N and D are its own, as for a plain budget.
+    # On the frontier N and D follow from C, as for a plain budget, so C alone measures distance.
     if route.kind not in ("budget", "loss") or posed.problem.served > 0.0:
         asked["N"] = (params, posed.covered.params)
         asked["D"] = (tokens, posed.covered.tokens)
@@ -204,7 +204,8 @@ def _draw_intervals(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
     drift = draw_loss_drift(fit, count, decades) * draw_evaluation(fit, count)
-    # A law that is wrong by a factor reaches a target where it says another loss.
+    # If the true loss is `drift` times the law's, it reaches the target where the law predicts
+    # target / drift.
     target = (answer.question.target_loss or np.nan) / drift
     params, tokens = follow_route(route, many, loss=target, near=near)
     flops = many.find_training(params, tokens)
@@ -215,7 +216,7 @@ def _draw_intervals(
         intervals["loss_interval"] = find_interval(reached * drift, fit.level, answer=answer.loss)
     else:
         checks += _check_reached(flops, answer)
-        if route.kind != "loss_within":  # whatever the law, training takes the cap
+        if route.kind != "loss_within":  # training uses the whole cap under every draw
             intervals["flops_interval"] = _find_open_interval(flops, fit.level, answer.flops)
     if route.kind in _FREE:
         there = np.isfinite(flops)
@@ -232,7 +233,7 @@ def _draw_intervals(
 def _find_open_interval(draws: FloatArray, level: float, answer: float) -> Interval:
     """As find_interval; draws without an answer lie above all others."""
     lost = ~np.isfinite(draws)
-    some = bool(lost.any())  # no mean with infinity
+    some = bool(lost.any())  # infinite draws cannot be averaged
     return find_interval(np.where(lost, np.inf, draws), level, answer=answer, as_drawn=some)
 
 

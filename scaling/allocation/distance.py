@@ -8,17 +8,16 @@ from scaling.errors import QueryError
 from scaling.fitting.fitted import MAX_DECADES, Check
 from scaling.units import format_count, format_flops
 
-# Beyond this many decades nothing above was ever tested (decision 0076).
-# From a sweep of minutes on a laptop (1e11 FLOPs) to the largest trainings there have been (5e26,
-# Epoch AI's list of notable models) are 16 decades: beyond, not even --far asks for a number.
+# From a sweep of minutes on a laptop (1e11 FLOPs) to the largest training run so far (5e26, Epoch
+# AI's list of notable models) is 16 decades; beyond that, --far is refused too.
 FARTHEST_DECADES = 16.0
-# Tokens per parameter: no budget, so no decade of it is refused. Within a quarter is rounding and
-# ways of counting N (the head, embeddings), which move it as much.
+# Tokens per parameter is not a budget, so no distance in it is refused. A difference of a quarter
+# is rounding: whether N counts the head and the embeddings moves the ratio by as much.
 RATIO = "D/N"
 _RATIO_ROUNDING = 0.1
-# Rounded ends of a range are not an extrapolation.
+# A value this close to an end of the range [decades] is rounded, not extrapolated.
 _ROUNDING = 0.005
-# Of an extrapolation, by whether anything asked lies above the data.
+# Advice on an extrapolation; the key says whether anything asked lies above the data.
 _ADVICE = {
     True: "Train a larger budget first, and see whether it is predicted.",
     False: "Train a smaller budget too: laws bend towards small models.",

@@ -8,7 +8,8 @@ from typing import Any
 from scaling.fitting.fitted import Fit, MeasuredRun
 from scaling.units.losses import NATS, LossScale
 
-# Runs whose C differs by less share a budget (fitting/budgets.py); whole steps cost as much.
+# Runs whose C differs by less share a budget (fitting/budgets.py); rounding to whole steps moves C
+# by as much.
 _SAME = 0.02
 
 

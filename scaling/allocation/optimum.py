@@ -24,7 +24,7 @@ from scaling.sweep.counting import CountConvention, count_flops_per_token, count
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-_RUNGS_ABOVE = 1000.0  # times N*: such a model learns nothing from what is left for tokens
+_RUNGS_ABOVE = 1000.0  # times N*: such a model has next to no tokens left to learn from
 
 
 def answer_by_law(
@@ -106,7 +106,8 @@ def cut_ladder(
     """The ladder without the thousands of rungs far above the optimum; None where there is none."""
     if ladder is None:
         return None
-    # Models that a sweep file lists count the same under each: of what is not said.
+    # Without a convention a sweep file lists the models, which count the same under every
+    # convention.
     counted = convention or "matmul"
     most = _RUNGS_ABOVE * params
     end = bisect.bisect_right(ladder, most, key=lambda rung: count_params(rung, counted))

@@ -32,23 +32,23 @@ from scaling.units import FloatArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-SERVING_SHARE = 1.0 / 3.0  # of a token's training FLOPs
+SERVING_SHARE = 1.0 / 3.0  # FLOPs to serve a token / FLOPs to train on one: 2N / 6N
 
-# R, the epochs over which repeats lose their worth. Published with the excess of parameters in the
-# same fit: 15.39; the best optimum known of that fit's table: 95.4; refitted to that table with
-# this half alone: 2.9 (decision 0075). The first answers, all three spread the draws.
+# R, the epochs over which repeats lose their worth. The published value, fitted together with the
+# excess of parameters: 15.39; the best optimum known on the same table: 95.4; that table refitted
+# with this half alone: 2.9 (decision 0075). Answers use the first; the draws use all three.
 PUBLISHED_WORTH = 15.387756
 OTHER_WORTHS = (95.4, 2.9)
 
-# Searched around a first answer in ln N: service and repeats move N* by many decades.
+# Half-width in ln N of the search around a first answer: serving and repeats move N* by decades.
 _REACH = 32.0
 _POINTS, _ZOOMS = (
     (129, 17),
     7,
 )  # each 8-fold, from .5 to 2e-7 in ln N: the minimum is flat to rounding
 _HALVINGS = 60
-_EDGE_HALVINGS = 42  # of at most e^32: 7e-12
-_LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
+_EDGE_HALVINGS = 42  # an interval of at most 32 in ln N, halved to 7e-12
+_LARGEST = 40.0 * math.log(10.0)  # the largest ln D that is tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ class Problem:
         """D' of D."""
         if self.unique is None:
             return tokens
-        assert self.worth is not None  # of a law that knows nothing of repeats
+        assert self.worth is not None  # set together with `unique`
         worth, unique = _align(self.worth, tokens), _align(self.unique, tokens)
         repeats = np.maximum(tokens / unique - 1.0, 0.0)
         more = unique * worth * -np.expm1(-repeats / worth)
@@ -192,7 +192,7 @@ def find_params_within(problem: Problem, flops: FloatArray) -> FloatArray:
 
     largest = find_best_params(problem.ignore_service(), flops)
     ceiling = flops + shared * problem.cost.flops_per_token(largest)
-    # 2^-30 of a logarithm of 20 or so is 2e-8 of the total.
+    # 30 halvings of an interval of about 20 in the logarithm leave 2e-8 of the total.
     log_total = find_crossing(train_too_much, np.log(flops), np.log(ceiling) + 1e-6, halvings=30)
     return find_best_params(problem, np.exp(log_total))
 

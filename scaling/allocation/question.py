@@ -26,9 +26,9 @@ CapName = Literal["flops", "money", "deadline"]
 
 SECONDS_PER_HOUR = 3600.0
 HOURS_PER_DAY = 24.0
-# Of one parameter when a model is served in BF16.
+# A model served in BF16.
 BYTES_PER_PARAM = 2.0
-# No number of this field is beyond; within, sums and cubes of any two stay doubles.
+# Every realistic input lies within; products and cubes of such values do not overflow.
 _SANE = (1e-15, 1e45)
 _NAMES = {"flops": "The budget [FLOPs]", "count": "The number of devices"}
 

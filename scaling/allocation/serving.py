@@ -65,7 +65,7 @@ def make_serving(
     """The bytes of a ladder's models, or of a table's N."""
     if not ladder or convention is None:
         return Serving(bytes_per_param=bytes_per_param)
-    # Two rungs of other depth may store equally much under another count; keep what ascends.
+    # Rungs of different depth may swap order under another count; keep only those that ascend.
     pairs: list[tuple[float, float]] = []
     for rung in ladder:
         pair = (float(count_params(rung, convention)), float(count_total_params(rung)))

@@ -35,7 +35,7 @@ from scaling.allocation.question import Cap, Question
 from scaling.errors import QueryError
 from scaling.units import FloatArray, format_count, format_flops
 
-# Two statements of one number agree within their rounding to three digits.
+# Two values for one quantity agree if they differ by no more than rounding to three digits.
 _ROUNDING = 5e-3
 
 
@@ -325,7 +325,7 @@ def _find_lowest_loss(problem: Problem, given: _Given, route: Route, flops: floa
 
 def _refuse_target(problem: Problem, given: _Given, target: float, near: float) -> QueryError:
     """Nothing reaches the target."""
-    far = 1e15 * near  # beyond anything that is answered, and still a double when cubed
+    far = 1e15 * near  # beyond every answer, and small enough to cube in double precision
     if given.names:
         what = " and ".join(given.names)
         if given.params is not None:
@@ -382,5 +382,5 @@ def _contradict(first: str, second: str, seen: str, nearest: str) -> QueryError:
 
 
 def _need(value: float | None) -> float:
-    assert value is not None  # the kind of route says which numbers it has
+    assert value is not None  # the route's kind implies which values are set
     return value

@@ -39,11 +39,12 @@ from scaling.sweep.counting import (
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-_STEPS_BETWEEN = 16  # of neighbouring rungs; a tenth of one is a thousandth of its loss (assumed)
-# The basin is looked for up to a factor e^7 (1100) of N* either side.
+# Points between neighbouring rungs; a tenth of a rung moves the loss by 0.1 % (assumed)
+_STEPS_BETWEEN = 16
+# The basin's ends are searched within a factor e^7 (1100) of N*.
 _BASIN_REACH = 7.0
 _OTHER_SIZES = (0.25, 0.5, 2.0, 4.0)
-# Training compute of the rows of the Pareto table, in units of the least.
+# Training compute of each row of the Pareto table, relative to the least.
 _PARETO = (1.0, 1.02, 1.05, 1.1, 1.25, 1.5, 2.0, 3.0, 5.0)
 _PARETO_REACH = 12.0
 

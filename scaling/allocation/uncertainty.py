@@ -26,7 +26,7 @@ import numpy as np
 from scaling.fitting.fitted import Fit
 from scaling.units import FloatArray
 
-# Model error of ln N* in units of that of ln L; see the module's docstring.
+# Model error of ln N* / model error of ln L; see the module's docstring.
 _PARAMS_DRIFT = 4.0
 _ANY = 20220329  # a seed
 
@@ -54,7 +54,7 @@ def draw_params_drift(fit: Fit, count: int, decades: float) -> FloatArray:
 def _draw_drift(fit: Fit, errors: FloatArray, decades: float, *, stream: int) -> FloatArray:
     """exp of errors in units of τ·√decades, τ drawn from its distribution."""
     rates = np.zeros(1) if fit.discrepancy is None else np.array(fit.discrepancy.rates)
-    # Spread over the draws in a fixed order that has nothing to do with theirs.
+    # A fixed shuffle, so that the rates are independent of the other draws.
     order = np.random.default_rng((_ANY, stream, 1)).permutation(errors.size)
     drift: FloatArray = np.exp(math.sqrt(decades) * rates[order % rates.size] * errors)
     return drift

@@ -228,7 +228,7 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
     plain = first.fit.approaches["parametric"]
     headless = first.headless.approaches.get("parametric")
     if headless is not None:
-        # The same runs under the same weights: their draws belong together, if none is missing.
+        # Both fits resample the same runs with the same weights: pair the draws if none is missing.
         paired = len(plain.draws) == len(headless.draws)
         steps.append(
             Step(
@@ -239,7 +239,8 @@ def _list_steps(usable: Sequence[Trained], seed: int) -> tuple[Step, ...]:
             )
         )
     for at, (one, other) in enumerate(itertools.pairwise(usable), start=1):
-        # Other runs under the same weights: as they come, draws would look as if noise were shared.
+        # Different runs resampled with the same weights: paired draws would share noise that the
+        # runs do not, so they are shuffled.
         changes = {
             name: _compare(one.fit.approaches[name], other.fit.approaches[name], seed + at)
             for name in _METHODS

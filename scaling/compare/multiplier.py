@@ -45,15 +45,15 @@ from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray, IntArray, format_flops
 from scaling.units.losses import NATS, LossScale
 
-# Exponents differ if equal ones would fit as badly once in a hundred tables.
+# Level of the test that both recipes share their exponents.
 _SIGNIFICANCE = 0.01
-_HALVINGS = 40  # of the range of ln C: to 1e-11
-_REACH = math.log(1e6)  # how far apart recipes may be
-_BUDGETS = 25  # at which a crossing is looked for
-_BEYOND = 10.0  # and how far beyond the data
-_EQUAL = 1e-9  # of ln L: rounding, not a difference
-_MOST_RUNS = 1000.0  # beyond that many times as many, they are the same for all one can tell
-_SURE = 0.95  # share of draws in which the curves keep their order
+_HALVINGS = 40  # bisections of the range of ln C: to 1e-11
+_REACH = math.log(1e6)  # largest multiplier that is searched, as a logarithm
+_BUDGETS = 25  # grid on which a crossing is searched
+_BEYOND = 10.0  # factor in C by which that grid reaches beyond the data
+_EQUAL = 1e-9  # difference in ln L that is rounding
+_MOST_RUNS = 1000.0  # times the runs at hand; if more were needed, the recipes cannot be told apart
+_SURE = 0.95  # share of draws in which the curves must keep their order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -234,7 +234,7 @@ def _answer(
     if count >= 2:
         some = [one[:count] for one in draws]
         drawn = _find_multiplier(some, recipes, flops)
-        # Quantiles that are draws themselves: some may be 0 or without end.
+        # Quantiles are draws themselves, not interpolated: some draws may be 0 or infinite.
         interval = find_interval(drawn, level, as_drawn=True)
         signs = np.sign(_find_gap(some, recipes, budgets))
         kept = float(np.mean(np.all(signs == signs[:, :1], axis=1)))

@@ -23,8 +23,8 @@ from scaling.fitting.isoflop import MIN_OPTIMA, choose_window, fit_power_line
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
-_TARGETS = 9  # values of C; more share the same runs, and add nothing
-_MIN_SIZES = 4  # of a parabola through sizes, one more than it has coefficients
+_TARGETS = 9  # values of C; more would only reuse the same runs
+_MIN_SIZES = 4  # sizes for a parabola: one more than it has coefficients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,8 @@ def _find_minimum(
     here = [
         rows
         for rows in members
-        if log_c[rows].min() - 1e-9 <= at <= log_c[rows].max() + 1e-9  # of the ends, with rounding
+        # Ends included, up to rounding.
+        if log_c[rows].min() - 1e-9 <= at <= log_c[rows].max() + 1e-9
     ]
     here.sort(key=lambda rows: float(log_n[rows[0]]))
     if len(here) < _MIN_SIZES:

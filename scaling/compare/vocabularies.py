@@ -25,7 +25,8 @@ from scaling.laws.registry import find_law, read_law
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.units import FloatArray, bits_per_byte
 
-# Rounding to whole tokens moves the context of a window by a few percent.
+# Contexts in bytes that differ by less count as equal: rounding to whole tokens moves one by a few
+# percent.
 _SAME_CONTEXT = 0.1
 _ROUNDING = 1.05  # whole steps move the C of a run off its budget by a few percent
 

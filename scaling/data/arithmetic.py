@@ -12,6 +12,7 @@ no pair of operands with those that are trained on. Source: Lee et al. 2023, arX
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 ARITHMETIC_VERSION = 1  # raise when the same seed would give other sums
 NAME = "arithmetic"
 VOCABULARY, PLUS, EQUALS = 13, 11, 12
-HELD_OUT = 2000  # sums at most; a tenth of all where there are few
+HELD_OUT = 2000  # sums at most; a tenth of all if there are few
 _FIRST_DIGIT, _BASE = 1, 10
-_ALL_PAIRS = 1_000_000  # so many are listed; of more, enough are drawn
+_ALL_PAIRS = 1_000_000  # up to here every pair is listed; above, pairs are drawn
 _DRAWN_PER_PAIR = 8
 _BLOCKS = 64
 
@@ -140,4 +141,9 @@ def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
     _, held_out = draw_sums(seed, digits, examples)
     asked = held_out[:count]
     answer = count_example(digits) - digits - 1
-    return Questions(prompts=asked[:, :answer], answers=asked[:, answer:], chance=1.0 / _BASE)
+    return Questions(prompts=asked[:, :answer], answers=asked[:, answer:])
+
+
+def find_chance(options: Mapping[str, object], corpus: CorpusSpec) -> float:
+    """See `corpus_sources.Source.chance`: any digit."""
+    return 1.0 / _BASE

@@ -33,7 +33,7 @@ class BatchOrder:
     """
 
     def __init__(self, shards: Shards, *, seq_len: int, batch_sequences: int, seed: int) -> None:
-        self._tokens = np.asarray(shards.train)  # of a memmap each index makes another memmap
+        self._tokens = np.asarray(shards.train)  # indexing a memmap would create a memmap each time
         self._seq_len = seq_len
         self._window = np.arange(seq_len + 1)
         self._batch = batch_sequences
@@ -47,7 +47,7 @@ class BatchOrder:
         """Token ids of step `step`, shape (batch_sequences, seq_len + 1)."""
         epoch, at = divmod(step * self._batch, self.windows_per_epoch)
         starts = self._starts_of(epoch)[at : at + self._batch]
-        while len(starts) < self._batch:  # a batch may lie across epochs
+        while len(starts) < self._batch:  # a batch may span epochs
             epoch += 1
             more = self._starts_of(epoch)[: self._batch - len(starts)]
             starts = np.concatenate((starts, more))

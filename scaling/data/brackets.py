@@ -38,7 +38,7 @@ OPENING = (1, 3)
 DEPTH = 6
 OPEN, END = 0.5, 0.25
 _HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64
-_STRETCHES = 64  # drawn side by side, as of `synthetic`; training text has a seam at each
+_STRETCHES = 64  # drawn in parallel, as in `synthetic`; training text has a seam at each
 _WINDOWS_AT_ONCE = 4096
 
 
@@ -65,7 +65,8 @@ def list_stacks() -> Stacks:
     contents: list[tuple[int, ...]] = [(), ()]
     for depth in range(1, DEPTH + 1):
         contents += itertools.product(OPENING, repeat=depth)
-    number = {stack: at for at, stack in enumerate(contents)}  # the empty one: after a string
+    # () is listed twice; its second entry, after a string, wins.
+    number = {stack: at for at, stack in enumerate(contents)}
     probability = np.zeros((len(contents), VOCABULARY))
     after = np.full(probability.shape, -1, dtype=np.int64)
     for at, stack in enumerate(contents):
@@ -145,7 +146,8 @@ def prepare_brackets(
         training, held_out = (
             np.random.Generator(np.random.Philox(key=[corpus.seed, stream])) for stream in (1, 2)
         )
-        # An epoch starts at an offset and gives up a window: with so many more none is read twice.
+        # An epoch starts at an offset and gives up a window: two windows more, so that no token
+        # repeats.
         length = -(-(tokens + 2 * seq_len) // _STRETCHES)
         train = draw_strings(training, chains=_STRETCHES, length=length).ravel().astype(np.uint8)
         rest = draw_strings(held_out, chains=1, length=_HELD_OUT_TOKENS).ravel().astype(np.uint8)
@@ -170,7 +172,7 @@ def _cut(windows: IntArray) -> Iterable[IntArray]:
 
 def _filter(windows: IntArray) -> FloatArray:
     stacks = list_stacks()
-    # What stood before a window, and its first token.
+    # Start from the stationary distribution and the window's first token.
     posterior = _step(np.tile(stacks.stationary, (len(windows), 1)), windows[:, 0])
     posterior /= posterior.sum(axis=1, keepdims=True)
     losses = np.empty((len(windows), windows.shape[1] - 1))

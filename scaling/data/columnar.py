@@ -38,7 +38,8 @@ def read_parquet_column(path: Path, field: str, problems: list[str]) -> Iterator
             return
         refuse_size(str(path), _find_size(file.metadata, field))
         if field in [file.schema.column(index).path for index in range(len(file.schema))]:
-            file = parquet.ParquetFile(path, read_dictionary=[field])  # text that is stored once
+            # Repeated text is stored once.
+            file = parquet.ParquetFile(path, read_dictionary=[field])
         for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=[field]):
             for cell in _list_cells(batch.column(0)):
                 row += 1
@@ -83,7 +84,7 @@ def read_saved_column(folder: Path, field: str, problems: list[str]) -> Iterator
         ) from None
     try:
         loaded = datasets.load_from_disk(str(folder))
-    except Exception as error:  # the library raises whatever its readers do
+    except Exception as error:  # pyarrow documents no common base class
         problems.append(
             f"{folder}: not a data set that save_to_disk wrote ({_first_line(error)}). Download "
             "it once, save it with dataset.save_to_disk(FOLDER) and name that folder."

@@ -31,7 +31,7 @@ COPIES_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copies"
 LAGS = (64, 400)  # bytes from a copy back to what it repeats, both included
 LENGTHS = (32, 96)  # bytes of a span, both included; a copy ends where it would repeat itself
-_HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as of `synthetic`
+_HELD_OUT_TOKENS, _BLOCKS = 512 * 1024, 64  # as in `synthetic`
 
 
 def weave_copies(rng: np.random.Generator, text: NDArray[Any], size: int) -> NDArray[Any]:

@@ -9,6 +9,7 @@ known from the first alone. Source: random repeated tokens as the test of induct
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:  # pydantic, which training does not need
 COPYING_VERSION = 1  # raise when the same seed would give other tokens
 NAME = "copying"
 BEGIN, AGAIN, FIRST_LETTER = 0, 1, 2
-_HELD_OUT_TOKENS = 256 * 1024  # as of `pairs`
+_HELD_OUT_TOKENS = 256 * 1024  # as in `pairs`
 
 
 def count_example(length: int) -> int:
@@ -87,8 +88,11 @@ def prepare_copying(
 def ask(key: list[int], rng: np.random.Generator, count: int) -> Questions:
     """See `questions.ask_questions`."""
     vocab_size, length = key[-2:]
-    letters = vocab_size - FIRST_LETTER
-    asked = draw_examples(rng, count, length=length, letters=letters)
-    return Questions(
-        prompts=asked[:, : length + 2], answers=asked[:, length + 2 :], chance=1.0 / letters
-    )
+    asked = draw_examples(rng, count, length=length, letters=vocab_size - FIRST_LETTER)
+    return Questions(prompts=asked[:, : length + 2], answers=asked[:, length + 2 :])
+
+
+def find_chance(options: Mapping[str, object], corpus: CorpusSpec) -> float:
+    """See `corpus_sources.Source.chance`: any letter."""
+    assert corpus.vocab_size is not None
+    return 1.0 / (corpus.vocab_size - FIRST_LETTER)

@@ -156,7 +156,8 @@ def _read_text(path: Path, problems: list[str]) -> bytes | None:
     try:
         size = path.stat().st_size
         refuse_size(str(path), size)
-        text = path.read_bytes() if size else b""  # what says 0 and has content may wait, as /proc
+        # Files in /proc report size 0, and reading one may block.
+        text = path.read_bytes() if size else b""
     except OSError as error:
         problems.append(f"{path}: cannot be read ({error.strerror}).")
         return None

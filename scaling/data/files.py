@@ -11,12 +11,13 @@ from pathlib import Path
 from scaling.errors import CorpusError
 
 SAVED = "a folder of save_to_disk"
-# Documents, token ids, the joined text and the files to write lie in memory together: every byte of
-# a corpus about four times (counted in shards.py, not measured).
+# Documents, token ids, the joined text and the files to write are in memory together: about four
+# copies of the corpus (counted from shards.py, not measured).
 _COPIES = 4
-DOCUMENT_BYTES = 256  # of a document besides its text: its name, and Python's objects (assumed)
-_MOST_ENTRIES = 10**6  # in the folders that are walked: seconds; a whole disk has more
-# Of those, folders and files of other kinds: a second. A folder of text holds few of them.
+# Overhead of a document beside its text: its name and Python's objects (assumed)
+DOCUMENT_BYTES = 256
+_MOST_ENTRIES = 10**6  # entries walked, in seconds; a path that names a whole disk has more
+# Folders and files of other types among them, in a second; a folder of text holds few.
 _MOST_OTHERS = 10**5
 
 
@@ -37,13 +38,13 @@ def list_files(
             continue
         try:
             asked = Path(pattern).expanduser()
-        except RuntimeError:  # ~user
+        except RuntimeError:  # ~user, unknown
             problems.append(f"corpus path {pattern!r}: there is no such user's home.")
             continue
         whole = base / asked
         if whole.exists():  # a name may itself contain *, ? or [
             matches = [whole]
-        else:  # only what the user wrote is a pattern, never the folder it is relative to
+        else:  # only the user's text is a pattern, not the folder it is relative to
             globbed = glob.iglob(str(asked), root_dir=base, recursive=True)
             matches = [base / match for match in walk.counting(globbed, pattern)]
         some = False
@@ -57,7 +58,8 @@ def list_files(
                 files = (match,)
             else:
                 problems.append(f"corpus path {pattern!r}: not a regular file or folder.")
-            for path in files:  # sizes while walking: what is too much ends the walk
+            # Sizes are added while walking, so that too large a corpus ends the walk.
+            for path in files:
                 some = True
                 if path not in found:
                     found.add(path)
@@ -123,19 +125,19 @@ class _Walk:
             CorpusError: It is too much.
         """
         if self._suffix in ("", ".bin"):
-            with contextlib.suppress(OSError):  # whoever reads it says why
+            with contextlib.suppress(OSError):  # reading the file will report the error
                 self._size += path.stat().st_size
                 refuse_size(str(path), self._size)
 
     def _is_file(self, path: Path) -> bool:
         try:
             return path.is_file()
-        except OSError as error:  # a link that may not be followed, a name that is too long
+        except OSError as error:  # e.g. a link loop, or a name that is too long
             self._note(error)
             return False
 
     def _note(self, error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):  # gone since its folder was listed
+        if not isinstance(error, FileNotFoundError):  # deleted since its folder was listed
             self._problems.append(f"{error.filename}: cannot be read ({error.strerror}).")
 
 

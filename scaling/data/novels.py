@@ -18,7 +18,7 @@ from scaling.data.documents import Document
 from scaling.errors import IntegrityError
 
 _FOLDER = Path(__file__).parent / "novels"
-# Of the text; another text is another corpus, and its runs are other runs.
+# A changed text would be a different corpus, and its runs would no longer compare.
 NOVELS_SHA256 = "3ad80a2242333526de623dcef64145db757b756cae8438af13dde9ce33463ebf"
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -105,8 +105,15 @@ def prepare_pairs(
             validation=_HELD_OUT_TOKENS,
             block=sum(map(count_example, list_round(pairs))),
         )
-        # Short examples recur by chance: there is nothing in them to remember.
+        # Short examples recur by chance, so an overlap is no sign of a leak.
         return dataclasses.replace(drawn, overlap=0.0)
 
     key = [NAME, PAIRS_VERSION, corpus.seed, tokens, seq_len, vocab_size, list(pairs)]
     return prepare_once(cache, key, draft)
+
+
+def find_chance(options: Mapping[str, Any], corpus: CorpusSpec) -> float:
+    """See `corpus_sources.Source.chance`: any value that the example named; the mean over the
+    numbers of pairs that are asked for."""
+    numbers = {int(options["pairs"])} if options.get("pairs") else set(corpus.pairs)
+    return sum(1.0 / one for one in numbers) / len(numbers)

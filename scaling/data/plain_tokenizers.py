@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Tokens: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16] | NDArray[np.uint32]
 
-PIECES = re.compile(rb"\s+|\S+")  # of bytes: white space is ASCII's
+PIECES = re.compile(rb"\s+|\S+")  # on bytes, \s is ASCII white space
 SPACE = b" "
 BYTE_TOKENS = 256
 _HEX_TOKENS = 16

@@ -23,12 +23,10 @@ class Questions:
     Attributes:
         prompts: Ids, shape (questions, p).
         answers: Ids, shape (questions, a).
-        chance: Share of answer tokens that guessing gets right.
     """
 
     prompts: IntArray
     answers: IntArray
-    chance: float
 
 
 def ask_questions(corpus: str, rng: np.random.Generator, count: int) -> Questions:

@@ -43,14 +43,14 @@ from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER, split_name
 from scaling.units import IntArray, format_count
 from scaling.units.stages import stage
 
-_EXAMPLE_BLOCKS = 64  # held-out documents of drawn examples, for the standard error
+_EXAMPLE_BLOCKS = 64  # blocks of drawn examples that stand in for documents in the standard error
 _PREPARATION_VERSION = 2  # raise when the same documents would give other shards
 _FILES = ("train.bin", "validation.bin", "validation_documents.bin")
 _TOKENIZER_FILE = "tokenizer.json"
-_PREPARING = ".preparing-"  # then host and pid of who prepares
+_PREPARING = ".preparing-"  # followed by the preparing process's host and pid
 MANIFEST = "manifest.json"
-_LONGEST_RUN = 1 << 16  # characters that BPE trains on as one word
-_COUNTED_AT_ONCE = 1 << 24  # tokens: a shard of 10 GB is not widened to 80
+_LONGEST_RUN = 1 << 16  # bytes without a break that BPE would train on as one word
+_COUNTED_AT_ONCE = 1 << 24  # tokens per bincount, which widens them to 8 bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,7 +268,7 @@ def find_prepared(cache: Path, digest: str) -> Path | None:
             if json.loads(manifest.read_bytes())["facts"]["digest"] == digest:
                 return manifest.parent
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # damaged: whoever opens it says so
+            continue  # damaged: opening it will report that
     return None
 
 
@@ -334,7 +334,7 @@ def _is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    except (OSError, OverflowError):  # another user's, or no pid
+    except (OSError, OverflowError):  # another user's process, or not a pid
         return False
     return False
 
@@ -356,7 +356,7 @@ def measure_entropy(tokens: Tokens, vocab_size: int) -> float:
 def _move_into_place(temporary: Path, folder: Path) -> None:
     """Rename a whole folder; where another process was first, its folder stays."""
     if folder.exists() and not is_prepared(folder):
-        shutil.rmtree(folder)  # left by hand or by an older version: nobody can be using it
+        shutil.rmtree(folder)  # incomplete: left by hand or by an older version, so not in use
     try:
         os.replace(temporary, folder)
         faults.reach("corpus.moved")
@@ -380,7 +380,8 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
     size = f"{format_count(sum(map(len, sides[0])))} bytes of text"
     with stage(f"preparing the corpus: training the tokenizer {name} on {size}"):
         content = train_tokenizer(name, sides[0]).to_json()
-    tokenizer = read_tokenizer(name, content)  # as everyone will who opens these shards
+    # Through the same reader as when the shards are opened.
+    tokenizer = read_tokenizer(name, content)
     with stage(f"preparing the corpus: tokenizing {size}") as note:
         train_ids, _ = _encode(sides[0], tokenizer, note)
         validation_ids, starts = _encode(sides[1], tokenizer)

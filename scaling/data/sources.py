@@ -86,7 +86,8 @@ def prepare_synthetic(
 
     def draw() -> Draft:
         source = synthetic.make_source(corpus.seed)
-        # An epoch starts at an offset and gives up a window: with so many more none is read twice.
+        # An epoch starts at an offset and gives up a window: two windows more, so that no token
+        # repeats.
         train = synthetic.draw_training(source, corpus.seed, tokens + 2 * seq_len)
         held_out = synthetic.draw_held_out(source, corpus.seed)
         windows = list_windows(held_out, seq_len=seq_len)

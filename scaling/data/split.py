@@ -23,13 +23,14 @@ from scaling.data.documents import Document
 from scaling.sweep.plan_warnings import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
 
 _SHARED_LINES = 0.3
-_MIN_LINE_BYTES = 20  # shorter lines are idiom, not copying
+_MIN_LINE_BYTES = 20  # shorter lines repeat by idiom, not by copying
 _FEW_LINES = 3  # two lines can agree by chance; documents with fewer are compared by spans
 _SPAN_SAMPLE = 16
 _COMMON_LINE_DOCUMENTS = 50
-_FEW_DOCUMENTS = 64  # below this, documents are cut so that the held-out set can be spread
+# With fewer, documents are cut into sections so that the held-out set spreads over all of them.
+_FEW_DOCUMENTS = 64
 _SECTION_BYTES = 16 * 1024
-_SMALLEST_SECTION_BYTES = 4 * 1024  # shorter ones would be mostly beginnings
+_SMALLEST_SECTION_BYTES = 4 * 1024  # in shorter ones most tokens would lack context
 _SPAN = 32
 _CHUNK = 1 << 20  # positions hashed at once: a few tens of MB of temporaries
 
@@ -104,7 +105,7 @@ def choose_validation(documents: Sequence[Document]) -> frozenset[int]:
         if size < target and fits:
             chosen.extend(group)
             size += sizes[group[0]]
-    if not chosen:  # every group is large: take the smallest, rather than nothing
+    if not chosen:  # every group is too large: take the smallest rather than none
         chosen = large[0] if len(large) > 1 else []
     return frozenset(chosen)
 
@@ -122,7 +123,7 @@ def measure_overlap(train: bytes, validation: bytes) -> float:
     if len(validation) < _SPAN or len(train) < _SPAN:
         return 0.0
     wanted = _hash_spans(np.frombuffer(validation, dtype=np.uint8))[::16]
-    # A bitmap over 24 bits of the hash turns away nearly every training span before the exact
+    # A bitmap over 24 bits of the hash rules out nearly every training span before the exact
     # comparison.
     bitmap = np.zeros(1 << 24, dtype=np.bool_)
     bitmap[wanted >> np.uint64(40)] = True

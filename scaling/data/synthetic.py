@@ -30,17 +30,17 @@ SOURCE_VERSION = 1  # raise when the same seed would give other tokens or anothe
 
 VOCABULARY = 32
 TOPICS, STATES = 2, 2
-TOPIC_TOKENS, STATE_TOKENS = 512, 48  # on average from one draw to the next
-# Of M_z's variance: shared, of the topic, of the state. The first is learnt from any two tokens,
-# the last only by a model that finds out from the whole window which state it is in.
+TOPIC_TOKENS, STATE_TOKENS = 512, 48  # mean tokens until each is drawn anew
+# Shares of M_z's variance: common, topic, state. The first is learnt from any two tokens, the last
+# only by a model that infers the state from the whole window.
 _SHARES = (0.3, 0.3, 0.4)
 _RANK = 3
-_SCALE = 2.5  # the larger, the surer the next token
+_SCALE = 2.5  # the larger, the more predictable the next token
 
 HELD_OUT_TOKENS = 512 * 1024  # as much as is held out of text
 HELD_OUT_BLOCKS = 64  # clusters of the standard error: 8192 tokens, 16 draws of a topic each
-# Training text is that many independent stretches, drawn side by side: one after another would
-# take minutes. Of 3M tokens one window of 128 in 370 holds a seam.
+# Training text consists of this many independent stretches, drawn in parallel because one after
+# another would take minutes. With 3M tokens, one window of 128 in 370 holds a seam.
 _STRETCHES = 64
 _WINDOWS_AT_ONCE = 4096  # filtered together: 1 MB of posteriors
 
@@ -156,7 +156,7 @@ def _draw(
     drawn = np.empty((length, chains), dtype=np.uint8)
     for at, uniform in enumerate(_draw_uniform(rng, length, chains)):
         drawn[at] = token
-        # Rounding may leave the last sum below 1: what lies above it is the last of all.
+        # Rounding may leave the last cumulative sum below 1; a draw above it takes the last entry.
         state = np.minimum((uniform[0][:, None] > hidden_cdf[state]).sum(1), states - 1)
         token = np.minimum((uniform[1][:, None] > token_cdf[state, token]).sum(1), vocab_size - 1)
     return drawn.T

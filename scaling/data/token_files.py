@@ -39,11 +39,11 @@ _HEADERS: dict[tuple[int, ...], np.dtype[Any]] = {
     (20240520, 1): np.dtype("<u2"),
     (20240801, 7): np.dtype("<u4"),
 }
-_BLOCKS = 64  # "documents" of a held-out stream that names no separator
+_BLOCKS = 64  # stand-ins for documents if the held-out stream has no separator
 _HASHED_AT_ONCE = 1 << 24
 _NPY = b"\x93NUMPY"
 _LARGEST_SHORT = 1 << 16
-_LOOKED_AT = 1 << 20  # ids, to tell 16 from 32 bits
+_LOOKED_AT = 1 << 20  # ids inspected to tell 16-bit from 32-bit files
 
 
 def prepare_token_files(
@@ -165,7 +165,7 @@ def _read_npy(path: Path, problems: list[str]) -> Tokens:
     if ids.size and not 0 <= int(ids.min()) <= int(ids.max()) < 1 << 32:
         problems.append(f"{path}: ids lie from {ids.min()} to {ids.max()}; they are 0 to 2^32 - 1.")
         return nothing
-    if ids.dtype in (np.dtype("<u2"), np.dtype("<u4")):  # stays a memory map
+    if ids.dtype in (np.dtype("<u2"), np.dtype("<u4")):  # keeps the memory map
         mapped: Tokens = ids
         return mapped
     short = not ids.size or int(ids.max()) < _LARGEST_SHORT
@@ -184,9 +184,9 @@ def _check_ids(path: Path, ids: Tokens, vocab_size: int, problems: list[str]) ->
 
 
 def _join(parts: Sequence[Tokens]) -> Tokens:
-    if len(parts) == 1:  # a memory map stays one
+    if len(parts) == 1:  # keeps the memory map
         return parts[0]
-    joined: Any = np.concatenate(parts)  # numpy's types forget that all parts are ids
+    joined: Any = np.concatenate(parts)  # numpy's stubs lose the dtype
     whole: Tokens = joined
     return whole
 

@@ -34,7 +34,7 @@ from scaling.data.plain_tokenizers import (
 from scaling.errors import CorpusError, IntegrityError, UsageError
 from scaling.sweep.tokenizer_names import BYTES, CHARACTERS, split_name
 
-# A pair or word that stands once in the training text would be a token hardly ever trained.
+# A pair or word that occurs once in the training text would be a token that is hardly trained.
 _LEAST_COUNT = 2
 
 
@@ -159,7 +159,7 @@ def _collect_words(texts: Sequence[bytes], size: int, *, implied_space: bool) ->
     for text in texts:
         counts.update(PIECES.findall(text))
     if implied_space:
-        del counts[SPACE]  # rarely written, and then by its byte
+        del counts[SPACE]  # the space between words is implied; any other is encoded as its byte
     frequent = [(-count, word) for word, count in counts.items() if count >= _LEAST_COUNT]
     words = [word for _, word in sorted(frequent)[: size - BYTE_TOKENS]]
     tokenizer = WordTokenizer(words, implied_space=implied_space)

@@ -30,7 +30,7 @@ from scaling.units import FloatArray
 BUDGETS, SIZES, REACH = 12, 7, 8.0
 SMALLEST_SHARE = 1e4
 
-_HALVINGS = 20  # of ln C over 40 decades: to 1e-4
+_HALVINGS = 20  # bisections of ln C over 40 decades: to 1e-4
 
 
 def list_candidates(

@@ -34,7 +34,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.tables.run_table import RunTable, make_table
 from scaling.units import FloatArray
 
-# 20 draws know a check's share to ±.11 and a median width to a few percent, at 1 to 2 s each.
+# 20 draws give a check's pass rate to ±.11 and a median width to a few percent, at 1 to 2 s each.
 DRAWS = 20
 _BOOTSTRAP = 100
 _QUANTITIES = ("params", "tokens", "loss")

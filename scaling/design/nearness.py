@@ -37,13 +37,13 @@ from scaling.fitting.fitted import Fit, Interval
 from scaling.fitting.parametric import HUBER_EFFICIENCY
 from scaling.units import FloatArray
 
-# Rate of model error by which Chinchilla's law misses on public tables (fitting/discrepancy.py).
+# Model error rate of Chinchilla's law on public tables (fitting/discrepancy.py).
 DEFAULT_RATE = 0.05
-# Both exponents, and the spread of their logarithms: published ones lie between .2 and .6.
+# Prior median of both exponents and spread of their logarithms: published ones lie in .2 … .6.
 EXPONENT, EXPONENT_SPREAD = 0.35, 0.3
-_NODES, _REACH = 33, 4.0  # of each exponent, within so many spreads
+_NODES, _REACH = 33, 4.0  # nodes per exponent, and how many spreads they reach
 _REWEIGHTINGS = 8
-_RIDGE = 1e-9  # of the trace: three columns of one place are one column
+_RIDGE = 1e-9  # relative to the trace: runs at one point make the three columns collinear
 _LEAST_LOSS = 1e-12
 
 

@@ -25,12 +25,12 @@ from scaling.laws.registry import find_law, read_law
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
-# Seeds of one cell of the reference sweep (results/code, 7 replicates): 1.345 sigma = .0162.
+# Seed noise in one cell of the reference sweep (results/code, 7 replicates): 1.345 sigma = .0162.
 DEFAULT_NOISE = 0.012
 PUBLISHED_EXPONENTS = (0.34731, 0.36717)
 _FLOOR_SHARE = 0.707
 _LEVEL = 0.6
-_STEP = 0.01  # of ln N, for the slope of the cost
+_STEP = 0.01  # step in ln N for the cost's slope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ def scale_published_law(
     alpha, beta = PUBLISHED_EXPONENTS
     per_token = cost.flops_per_token(np.array([params * math.exp(at) for at in (-_STEP, 0, _STEP)]))
     slope = float(np.log(per_token[2] / per_token[0]) / (2.0 * _STEP))  # 1 where C = 6ND
-    # At the best N the parts balance: alpha · part of N = beta · part of D · slope of ln C in ln N.
+    # At N* the terms balance: alpha · (term in N) = beta · (term in D) · d ln C / d ln N.
     by_params = (1.0 - _FLOOR_SHARE) * beta * slope / (alpha + beta * slope)
     by_tokens = 1.0 - _FLOOR_SHARE - by_params
     level = _LEVEL * unigram_entropy

@@ -34,11 +34,11 @@ from scaling.laws.chinchilla import CHINCHILLA
 from scaling.laws.family import Axes
 from scaling.units import FloatArray, IntArray, format_flops
 
-# Two cells above the least that a law is fitted to.
+# Two cells more than a fit needs.
 LEAST_CELLS = MIN_CELLS + 2
 _PASSES = 6
-# Of theta: E/s and ln of both weights, twice what published laws differ by; both exponents, as the
-# forecast has them.
+# Prior standard deviations of theta: E/s and the logarithms of both weights, twice the spread of
+# published laws; both exponents, as in `nearness`.
 _PRIOR_WIDTHS = np.array([0.6, 2.0, 2.0, EXPONENT * EXPONENT_SPREAD, EXPONENT * EXPONENT_SPREAD])
 _ENOUGH = 1.0 - 1e-9
 

@@ -20,7 +20,7 @@ from scaling.errors import IntegrityError
 SCHEMA_VERSION = 1
 _TEXT_LIMIT = 2_000
 _MAPPING_LIMIT = 1_000
-_INT_LIMIT = 10**30  # FLOPs of anything that was ever trained stay below
+_INT_LIMIT = 10**30  # above the FLOPs of every model trained so far
 
 
 def canonical_json(value: object) -> bytes:

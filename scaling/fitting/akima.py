@@ -20,7 +20,7 @@ from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
-_POINTS = 25  # between neighbouring sizes
+_POINTS = 25  # grid points between neighbouring sizes
 _MIN_SIZES = 5  # Akima's slopes look at two neighbours on either side
 
 
@@ -50,7 +50,7 @@ def draw_minima(
         drawn = Akima1DInterpolator(sizes, curves, axis=0)(grid)
         lowest = np.argmin(drawn, axis=0)
         inside = (grid[lowest] > sizes[0]) & (grid[lowest] < sizes[-1])
-        # The lowest point must not be an edge: an end of the grid is no minimum.
+        # A lowest point at either end of the grid is an edge, not a minimum.
         at = np.where(inside, grid[lowest], np.nan)
         if not inside[0]:
             continue

@@ -13,13 +13,13 @@ from scaling.laws.family import LawFamily
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
-# Without budgets, C in order is cut in ten: the top decile is the extrapolation protocol's test
-# set (data README), the lowest one stands for the lowest budget.
+# Without budgets, runs ordered by C are cut into ten blocks: the top decile is the test set of the
+# extrapolation protocol, the lowest stands for the lowest budget.
 _BLOCKS = 10
-# Budgets stand for the table if they hold nearly all of it; digitised C leaves many rows outside.
+# Budgets are used as blocks if they hold nearly all rows; digitised C leaves many outside.
 _COVERED = 0.8
 MIN_BLOCKS = 3
-# Beyond this many rows each refit takes seconds and one block decides nothing.
+# Beyond this many rows each refit takes seconds, and no single block matters.
 MAX_ROWS = 20_000
 
 

@@ -36,7 +36,7 @@ from scaling.units import FloatArray, IntArray
 
 MIN_CLUSTERS = 20
 MAX_CLUSTERS = 20_000
-# Elements of one block of weights: 4000 replicates of 240 clusters in four blocks of 2 MiB.
+# Elements of one block of weights: 4000 draws of 240 clusters take four blocks of 2 MiB.
 _BLOCK = 250_000
 
 
@@ -270,7 +270,7 @@ def _draw_noise(
     given, in the shares that the residuals show."""
     total = np.sum(residuals**2) / freedom
     common = 0.0 if cluster is None else estimate_common(residuals, cluster)
-    spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # makes it a t
+    spread = np.sqrt(freedom / rng.chisquare(freedom, size=(size, 1)))  # t-distributed
     noise = np.sqrt(total * (1.0 - common)) * rng.standard_normal((size, residuals.size))
     if cluster is not None and common > 0.0:
         shared = rng.standard_normal((size, int(cluster.max()) + 1))[:, cluster]

@@ -44,14 +44,14 @@ from scaling.units import FloatArray, format_count
 
 # σ of ln loss between seeds at CPU scale, where the table has no replicates (decision 0047).
 ASSUMED_SIGMA = 0.0064
-# Farther above the best a parabola no longer describes the valley.
+# Excess loss over the best beyond which a parabola no longer describes the valley.
 _VALLEY = 0.05
 _MIN_POINTS = 3
 # An edge counts only if it wins by more than this many standard deviations (ours).
 _SIGNIFICANT = 2.0
-_STEP = 3e-3  # excess at which a corner's response is measured: small, and far above rounding
+_STEP = 3e-3  # excess at which a corner's response is measured: small, but far above rounding
 _NAMES = {"learning_rate": "learning rate", "batch": "batch"}
-# Share of the draws that recipe error moves, and what it costs at the ends of D where no bracket
+# Share of the draws that recipe error moves, and its assumed cost at the ends of D if no bracket
 # measured it; see the module's docstring.
 _MOVED = 0.5
 _ASSUMED = (0.004, 0.018)
@@ -190,7 +190,7 @@ def _check_edge(table: RunTable, what: str, code: str, sigma: float) -> Check:
         best = int(np.argmin(losses))
         gain = losses[factors == 1.0][0] - losses[best]
         at_edge = factors[best] in (factors.min(), factors.max()) and factors[best] != 1.0
-        # Two runs are compared, each with the noise of a seed.
+        # Both of the compared runs have seed noise.
         failed |= bool(at_edge and gain > _SIGNIFICANT * math.sqrt(2.0) * sigma)
         seen.append(
             f"at N {format_count(bracket.params)}, D {format_count(bracket.tokens)} the best "

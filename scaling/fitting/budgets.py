@@ -16,11 +16,11 @@ from scaling.units import FloatArray, IntArray
 
 _GAP = 0.02
 _MAX_DRIFT = 0.10
-# A parabola has three coefficients.
+# As many as a parabola has coefficients.
 MIN_SIZES = 3
-# Runs whose C merely comes close make a curve by chance: such a group needs five sizes, spread
-# over ×3 at least, within which a curve bends by 1–3 % of the loss. Epoch's digitised table has two
-# such groups, ×1.9 and ×2.9 wide, neither a budget of its source.
+# Runs whose C is only close may form a curve by chance: such a group needs five sizes that span at
+# least ×3, over which a curve bends by 1–3 % of the loss. Epoch's digitised table has two chance
+# groups, ×1.9 and ×2.9 wide, neither of them a budget of its source.
 _EXACT = 1e-3
 _MIN_CLOSE_SIZES = 5
 _MIN_CLOSE_SPAN = 3.0
@@ -58,7 +58,7 @@ def group_budgets(table: RunTable) -> tuple[Budget, ...]:
     declared = table.budget if table.budget is not None else np.full(len(table), np.nan)
     stated = np.isfinite(declared) & (declared > 0)
     label = np.log(np.where(stated, declared, flops))
-    if stated.any():  # rows without a declared budget stand outside
+    if stated.any():  # rows without a declared budget belong to none
         rows = np.flatnonzero(stated)
         gap = 1e-9
     else:

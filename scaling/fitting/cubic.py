@@ -28,10 +28,10 @@ from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
-# c2 and s are found in turn; each round brings them closer by s times the grid's asymmetry, below
-# a tenth on every grid seen.
+# c2 and s are solved in turn; each round shrinks the error by s times the grid's asymmetry, below a
+# tenth on every grid seen.
 _ROUNDS = 6
-_MIN_FREEDOM = 3  # below it the noise is the caller's
+_MIN_FREEDOM = 3  # with fewer, the caller's sigma is used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,9 +42,9 @@ class _Valley:
     centre: float
     x: FloatArray
     loss: FloatArray
-    inverse: FloatArray  # of the columns 1, x, x², shape (3, m)
-    along: FloatArray  # x³ as far as those columns hold it, shape (3,)
-    rest: FloatArray  # and what they do not, shape (m,)
+    inverse: FloatArray  # pseudo-inverse of the columns 1, x, x², shape (3, m)
+    along: FloatArray  # coefficients of x³ projected on those columns, shape (3,)
+    rest: FloatArray  # x³ less that projection, shape (m,)
 
 
 def draw_minima(
@@ -83,7 +83,7 @@ def draw_minima(
     if not kept:
         return nothing
     spread = np.full((count, 1), sigma or 0.0)
-    if freedom >= _MIN_FREEDOM:  # a t-distribution: the noise is as uncertain as its estimate
+    if freedom >= _MIN_FREEDOM:  # t-distributed: sigma is itself an estimate
         misfit = sum(
             float(np.sum((one.loss / curve[0] - 1.0) ** 2))
             for one, curve in zip(valleys, fitted, strict=True)
@@ -136,7 +136,7 @@ def _fit(
     cubic = [loss @ one.rest for one, loss in zip(valleys, losses, strict=True)]
     skew = np.zeros(len(losses[0]))
     for _ in range(_ROUNDS):
-        # c3 of a budget alone is cubic / |rest|²; s is the mean of c3 / c2 by its precision.
+        # One budget's own c3 is cubic / |rest|²; s is the precision-weighted mean of c3 / c2.
         bends = [
             c[:, 2] / (1.0 + skew * one.along[2]) for one, c in zip(valleys, plain, strict=True)
         ]

@@ -56,14 +56,14 @@ _MIN_HELD = 3
 _MAX_ROWS = 20_000
 # The prior; see the module's docstring.
 _NO_DRIFT = 0.5
-# Windows within the scatter of one budget still say something of the law beyond their runs.
+# Windows within one budget's scatter still test the law beyond their runs.
 _LEAST_DECADES = 0.02
-# Members that cannot be fitted to the smaller runs are left out, up to half of the weight.
+# Members that cannot be fitted to the smaller runs are left out, if the others keep this weight.
 _LEAST_WEIGHT = 0.5
-# Runs without noise are forecast to rounding only.
+# Runs without noise are forecast to rounding error.
 _LEAST_EXPECTED = 1e-8
 _RATES = np.concatenate(([0.0], np.geomspace(1e-4, 0.5, 120)))
-# Equally likely values by which the distribution is handed on: its 99 % point is one of them.
+# Equally likely values that stand for the distribution, enough to include its 99 % point.
 _VALUES = 200
 
 
@@ -107,7 +107,7 @@ def measure_discrepancy(table: RunTable, members: tuple[DriftMember, ...]) -> Di
     """
     prior = ONE_LAW if len(members) == 1 else SEVERAL_LAWS
     values: dict[Axis, FloatArray] = {"N": table.params}
-    # Later points of a training run are no forecast from its earlier ones: they share its noise.
+    # Later points of a run share the noise of its earlier ones, so they do not test a forecast.
     if table.trajectory is None:
         values |= {"C": join_budgets(table), "D": table.tokens}
     cuts = [(axis, column, fitted) for axis, column in values.items() for fitted in _cut(column)]
@@ -159,7 +159,7 @@ def _join_misses(
     weights, misses, errors, sigmas = np.array(found).T
     weights /= total
     miss = float(weights @ misses)
-    # Laws on the same runs err together; what they disagree by is known to be unknown.
+    # Laws fitted to the same runs err together: their errors add, and their spread adds to them.
     variance = (weights @ errors) ** 2 + weights @ (misses - miss) ** 2
     reach = float(column[fitted].max())
     decades = float(np.mean(np.log10(column[~fitted] / reach)))
@@ -201,7 +201,7 @@ def _miss(
     axes = locate_rows(whole.task, select_rows(table, held)) if axes is None else axes
     forecast, gradient = family.log_loss(fit.theta[None], axes)
     slope = gradient[0].mean(axis=1)
-    # Of both, the larger: clusters are too few here for the second, the first knows none.
+    # Take the larger: the first ignores clusters, and the second has too few of them.
     variance = max(
         slope @ estimate_covariance(fit) @ slope,
         slope @ estimate_clustered_covariance(fit, cluster) @ slope,

@@ -32,15 +32,15 @@ from scaling.fitting.noise import list_clusters
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-# As many as Hoffmann et al. take; over six decades a step is .9 % of C.
+# Values of C, as many as Hoffmann et al. use; over six decades a step is .9 %.
 _GRID = 1500
-# A curve of two points is a straight line, whatever lies between.
+# Two points would interpolate a straight line.
 _MIN_POINTS = 3
-# Those that hand over and one on either side.
+# The two sizes that the envelope passes between, and one on either side.
 _SIZES = 4
-# C along a run is D times a constant; a tenth more is C of something else (of the whole run).
+# C / D is constant along a run; if it drifts by more, C means something else (the whole run's).
 _MAX_DRIFT = 0.10
-# A thousand resamplings of 2000 runs on the grid take half a minute.
+# 1000 bootstrap draws of 2000 runs on the grid take half a minute.
 _MAX_RUNS = 2000
 
 

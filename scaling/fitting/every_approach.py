@@ -246,7 +246,7 @@ def _measure_coverage(table: RunTable) -> Coverage | None:
 
 
 def _list_measured(table: RunTable) -> tuple[MeasuredRun, ...]:
-    if len(table) > MAX_ROWS:  # a stored fit is no second copy of a large table
+    if len(table) > MAX_ROWS:  # a stored fit must not copy a large table
         return ()
     columns = (table.params, table.tokens, list_flops(table), table.loss)
     rows = zip(*(column.tolist() for column in columns), strict=True)

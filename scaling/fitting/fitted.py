@@ -18,13 +18,11 @@ from scaling.sweep.counting import CountConvention
 from scaling.tables.metrics import MetricFacts
 from scaling.units.losses import NATS, LossScale
 
-# Of every JSON the command line prints; keys may be added under it, none changed or removed.
-
 FitStatus = Literal["converged", "bound_hit", "not_identified", "not_converged", "failed"]
 Approach = Literal["parametric", "projection", "isoflop", "akima", "cubic", "envelope"]
 AskedApproach = Literal["all", "parametric", "isoflop", "envelope"]
-Axis = Literal["C", "N", "D"]  # by which runs are held out
-MAX_DECADES = 3.0  # from the data, beyond which no answer was ever tested (decision 0076)
+Axis = Literal["C", "N", "D"]  # along which runs are held out
+MAX_DECADES = 3.0  # no answer further from the data was ever tested (decision 0076)
 
 
 @dataclass(frozen=True, slots=True)

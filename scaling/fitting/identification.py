@@ -33,9 +33,9 @@ from scaling.units import FloatArray, IntArray
 
 MAX_FLOOR_WIDTH = 0.10
 MAX_EXPONENT_RATIO = 3.0
-# Where the profile is looked at, in standard errors times the quantile, either side.
+# Where the profile is evaluated on either side, in standard errors times the quantile.
 _REACH = np.array([0.4, 0.7, 0.9, 1.1, 1.5, 2.2, 4.0, 10.0])
-# Above this many rows the profile is the normal approximation; they agree there.
+# Above this many rows the normal approximation replaces the profile; they agree there.
 _PROFILE_ROWS = 20_000
 
 
@@ -79,7 +79,7 @@ def identify(
     units = size if shared is None else int(shared.max()) + 1
     quantile = float(stdtrit(max(1, units - count), 0.5 + level / 2.0))
     covariance = estimate_covariance(fit)
-    # For the design's promise a coordinate on its bound is as unknown as the others.
+    # To judge the design, a coordinate on its bound counts as free, like the others.
     design = estimate_covariance(fit, hold=False)
     spread = 1.0 if shared is None else measure_design_effect(fit.residuals, shared)
     covariance, design = spread * covariance, spread * design
@@ -90,7 +90,7 @@ def identify(
     if family.floor is not None:
         floor = (ends[family.floor][0] * scale, ends[family.floor][1] * scale)
     names = family.theta_names
-    # E is searched like an exponent where it cannot be solved for, and is none.
+    # Where E cannot be solved for it is searched like an exponent; it is not listed as one.
     exponents = {names[at]: ends[at] for at in family.exponents if at != family.floor}
     lowest = float(np.exp(np.min(fit.task.target) + axes.centre[2]))
     problems = _judge(fit, floor, exponents, lowest, level)
@@ -176,7 +176,7 @@ def _profile(
     starts, frozen = [], []
     for at in which:
         values = np.clip(theta[at] + errors[at] * reach, family.lower[at], family.upper[at])
-        # Along the ridge: the others move as the quadratic approximation says.
+        # Start along the ridge: the other coordinates follow the quadratic approximation.
         tangent = covariance[:, at] / max(float(covariance[at, at]), 1e-300)
         members = np.clip(
             theta + (values - theta[at])[:, None] * tangent, family.lower, family.upper

@@ -23,13 +23,13 @@ from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-# At most seven sizes, none beyond ×8 of the lowest unless fewer than five were left: on Porian's
-# ten grids (sizes ×1.4 apart, ×50 wide) slopes end within .028 of the published ones, where seven
-# sizes whatever their distance end within .042.
+# At most seven sizes, within ×8 of the lowest unless that leaves fewer than five: on Porian's ten
+# grids (sizes ×1.4 apart, ×50 wide) slopes come within .028 of the published ones; seven sizes at
+# any distance come within .042.
 _WINDOW = 7
 _LEAST = 5
 _REACH = math.log(8.0)
-# A line through two minima has no residual to be judged by.
+# A line through two minima has no residual.
 MIN_OPTIMA = 3
 
 

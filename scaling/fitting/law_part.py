@@ -26,7 +26,7 @@ from scaling.laws.registry import find_family
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_flops
 
-# The checks use 90 % (decision 0041), whatever level the answer's intervals have.
+# Checks use 90 % intervals (decision 0041), whatever the level of the answer's intervals.
 GATE_LEVEL = 0.9
 
 

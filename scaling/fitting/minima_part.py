@@ -30,7 +30,7 @@ from scaling.fitting.work import Work, make_frontier
 from scaling.tables.trajectories import read_schedule
 from scaling.units import FloatArray
 
-# Beside the parabola of Approach 2.
+# Curves other than Approach 2's parabola.
 _OTHER_CURVES: Mapping[Approach, Callable[..., tuple[Optima, FloatArray]]] = {
     "akima": akima.draw_minima,
     "cubic": cubic.draw_minima,

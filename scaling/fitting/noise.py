@@ -10,9 +10,9 @@ from scaling.units import FloatArray, IntArray
 
 BoolArray = NDArray[np.bool_]
 
-# Scale of a Gaussian from its median absolute value.
+# Standard deviation of a Gaussian / its median absolute value.
 _MAD = 1.4826
-# Fewer degrees of freedom leave σ̂ uncertain by more than a factor 2 (χ² at 90 %).
+# With fewer degrees of freedom σ̂ is uncertain by more than a factor of 2 (χ² at 90 %).
 _MIN_FREEDOM = 2
 _MIN_GROUPS = 3
 
@@ -54,7 +54,7 @@ def join_clusters(first: RunTable, second: RunTable) -> IntArray:
         names = np.array(first.group + second.group)
         links.append(np.unique(names, return_inverse=True)[1].ravel())
     joined = np.arange(len(first) + len(second))
-    while True:  # every row takes the lowest label of what it is linked to, until none moves
+    while True:  # every row takes the lowest label it is linked to, until none changes
         before = joined
         for link in links:
             lowest = np.full(int(link.max()) + 1, joined.size)
@@ -73,7 +73,7 @@ def find_replicates(table: RunTable) -> tuple[IntArray, BoolArray]:
     """
     keys = np.stack((table.params, table.tokens), axis=1)
     for column in (table.learning_rate, table.unique_tokens, table.batch_tokens):
-        if column is not None:  # rows that do not state it are alike in that
+        if column is not None:  # rows without a value count as equal
             stated = np.where(np.isfinite(column), column, 0.0)
             keys = np.concatenate((keys, stated[:, None]), axis=1)
     member = np.unique(keys, axis=0, return_inverse=True)[1].ravel()

@@ -31,7 +31,7 @@ from scaling.units import FloatArray, format_flops
 from scaling.units.losses import NATS, LossScale
 
 Variable = Literal["C", "N", "D"]
-DELTA = 1e-3  # of Huber's objective on ln L; Hoffmann et al. 2022, appendix D.2
+DELTA = 1e-3  # Huber's threshold on ln L; Hoffmann et al. 2022, appendix D.2
 MAX_EXPONENT = 3.0  # published ones are below .6
 _STARTS = (0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 _TOLERANCE = 1e-14

@@ -26,26 +26,25 @@ from scaling.sweep.cost_model import CostModel
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray
 
-# Published fits and many of ours take δ = 1e-3 (Hoffmann et al. 2022, sec. 3.3).
+# Published fits, and many of ours, use δ = 1e-3 (Hoffmann et al. 2022, sec. 3.3).
 DEFAULT_DELTA = 1e-3
 # Huber's constant: 95 % efficient under Gaussian noise. Huber 1964, doi:10.1214/aoms/1177703732.
 HUBER_EFFICIENCY = 1.345
-# Starts end in one basin if their objectives agree to this share; the same minimum reached twice
-# agrees to 1e-12, neighbouring minima of real tables differ by 1e-3 and more.
+# Two starts share a basin if their objectives agree to this; one minimum reached twice agrees to
+# 1e-12, neighbouring minima of real tables differ by 1e-3 or more.
 _SAME_BASIN = 1e-6
 # Variable projection stops on a grid and reweights linearly: on 19 published tables it ends at
 # most 6e-4 above Newton's optimum (least-absolute-deviation fits included).
 _AGREEMENT = 2e-3
-# Where δ is tiny the profile has kinks, at which nested grids can shrink too soon (3 of 450).
+# With tiny δ the profile has kinks, at which nested grids can shrink too soon (3 of 450).
 _ZOOM_ATTEMPTS = 3
 # Residuals below this are rounding: on noise-free data ratios of objectives mean nothing.
 _NOISE_FREE = 1e-5
-# The best of two different blocks; all sixteen where they disagree.
+# The best nodes of two different blocks; all sixteen if these disagree.
 _FIRST_STARTS = 2
-# A frontier is a straight line in logs for C = 6ND and bends little otherwise: five points see it.
+# In logs a frontier is straight for C = 6ND and bends little otherwise: five points are enough.
 LINE_BUDGETS = 5
-# Rows that rank the nodes of a scan, and that the search for a basin looks at; the polish takes
-# all of them.
+# Rows used to rank the nodes of a scan, and to search for a basin; the final fit uses all.
 _SCAN_ROWS = 128
 _SEARCH_ROWS = 1500
 
@@ -135,7 +134,7 @@ def fit_parametric(
     seeds, _ = scan_exponents(search if family.rugged else _thin(task, _SCAN_ROWS))
     first = solve(search, seeds[:_FIRST_STARTS], continuation=True)
     starts, objectives, thetas = _FIRST_STARTS, first.objective, first.theta
-    if family.rugged:  # coming down in δ smooths minima away, also the deepest
+    if family.rugged:  # continuation in δ can smooth away even the deepest minimum
         direct = solve(search, seeds)
         starts += len(seeds)
         objectives = np.concatenate((objectives, direct.objective))
@@ -151,7 +150,7 @@ def fit_parametric(
         zoomed, projected = _project_out(search, seeds[0], projected)
     if projected < objectives[best] * (1.0 - _SAME_BASIN) - _find_floor(
         search
-    ):  # it found a deeper basin: go there
+    ):  # projection found a deeper basin
         deeper = solve(search, np.stack((zoomed, thetas[best])), continuation=True)
         objectives = np.concatenate((objectives, deeper.objective))
         thetas = np.concatenate((thetas, deeper.theta))
@@ -230,7 +229,7 @@ def estimate_exponent(
     """Slopes a, b and logs of k_n, k_d of the frontier between two budgets, shape (..., 4) in
     the order (a, ln k_n, b, ln k_d). The log-log line through `LINE_BUDGETS` points of it."""
     budgets = np.geomspace(flops[0], flops[1], LINE_BUDGETS)
-    if flops[1] <= flops[0] * 1.01:  # one budget: the local slope over a third of a decade
+    if flops[1] <= flops[0] * 1.01:  # one budget: use the local slope over a third of a decade
         budgets = np.geomspace(flops[0] / 1.5, flops[0] * 1.5, LINE_BUDGETS)
     params, tokens = find_frontier(family, coefficients[..., None, :], flops=budgets, cost=cost)
     return fit_lines(np.log(budgets), np.log(params), np.log(tokens))

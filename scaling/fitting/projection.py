@@ -19,25 +19,26 @@ import numpy as np
 from scaling.fitting.solver import Task, huber
 from scaling.units import FloatArray
 
-# Nodes per exponent and the blocks per exponent, whose best nodes are Newton's starts.
+# Nodes per exponent, and blocks per exponent; Newton starts from the best node of each block.
 _NODES = {1: 32, 2: 12, 3: 9}
-_FEWEST_NODES = 7  # an axis as coarse as the scan of many exponents is
+_FEWEST_NODES = 7  # per axis, as coarse as a scan of many exponents
 _BLOCKS = {1: 16, 2: 4, 3: 3}
 _STARTS = 16
 _RANDOM_NODES = 1024
 _SEED_ROUNDS = 1  # enough to rank nodes
-# Each level of the zoom reweights a little further from where the last one stopped.
+# Each level of the zoom continues the reweighting of the last.
 _ZOOM_ROUNDS = 10
 _LAST_ROUNDS = 20
 _ZOOM_SHRINK = 0.4
-_SETTLED = 1e-5  # a round that gains less at every node is the last
-# Few nodes see little of a long valley in many dimensions: while the lead moves on, they spread
-# out. Without it Farseer's law ended 5 % above its optimum on Epoch's 240 points; with it 4e-5.
+_SETTLED = 1e-5  # stop after a round that gains less at every node
+# In many dimensions few nodes cover little of a long valley: while the best node keeps moving, the
+# lattice grows by this factor. Without it Farseer's law ended 5 % above its optimum on Epoch's 240
+# points; with it 4e-5.
 _STRIDE = 2.0
-# A node that leaves the columns less than this of the loss is lost; its least squares still solve.
+# Least share of the loss left to the columns, so that hopeless nodes still have a solution.
 _LEAST_SHARE = 1e-9
-# The zoom ends where a level gains less than a thousandth and the spacing of ln α, ln β is below
-# 2e-3, a hundredth of what Epoch's 240 points resolve; on noise-free data it goes on to 1e-9.
+# The zoom ends once a level gains less than a thousandth and the spacing in ln α and ln β is below
+# 2e-3, a hundredth of what Epoch's 240 points resolve; on noise-free data it continues to 1e-9.
 _FINE, _FINEST, _GAIN = 2e-3, 1e-9, 1e-3
 _MAX_ZOOMS = 60
 
@@ -85,7 +86,8 @@ def zoom_exponents(task: Task, start: FloatArray) -> tuple[FloatArray, float]:
     low, high = np.log(family.lower[which]), np.log(family.upper[which])
     centre = np.log(start[which])
     lattice = _list_lattice(size)
-    # Columns: the lattice's axes in (ln α, ln β); half a node of the scan to begin with.
+    # The frame's columns are the lattice's axes in (ln α, ln β); it starts at half a scan's
+    # spacing.
     step = (
         np.log(family.search[:, 1] / family.search[:, 0])
         / (_NODES.get(size, _FEWEST_NODES) - 1)
@@ -159,7 +161,7 @@ def project(
     if not columns.shape[1]:
         residual = np.log(offset) - task.target
         return np.empty((len(exponents), 0)), huber(residual, task.delta).sum(axis=1)
-    size = np.max(columns, axis=2)  # columns of order one, or the Gram matrix loses digits
+    size = np.max(columns, axis=2)  # scale to order one, or the Gram matrix loses digits
     columns /= size[:, :, None]
     if start is None:
         wanted = np.maximum(np.exp(task.target) - offset, 1e-3 * np.exp(task.target))
@@ -179,7 +181,7 @@ def project(
         kept = np.where(better[:, None], linear, kept)
         if turn == rounds or settled:
             break
-        # ln L moves by design·change: aim it at −residual, in Huber's weights.
+        # ln L changes by design·change: solve for −residual under Huber's weights.
         weight = task.delta / np.maximum(np.abs(residual), task.delta)
         slope = power * _share(model, power, offset)
         design = columns * (slope / model)[:, None, :]
@@ -217,12 +219,13 @@ def _fit_bowl(offsets: FloatArray, values: FloatArray) -> tuple[FloatArray, Floa
     curvature, axes = np.linalg.eigh(hessian)
     if curvature[-1] <= 0:
         return np.zeros(size), np.eye(size)
-    curvature = np.maximum(curvature, 1e-3 * curvature[-1])  # a trough, or a ridge seen as one
+    # Flat or concave directions become long axes.
+    curvature = np.maximum(curvature, 1e-3 * curvature[-1])
     slope = found[1 : 1 + size]
     bottom = np.clip(-axes @ ((axes.T @ slope) / curvature), -2.0, 2.0)
     length = 1.0 / np.sqrt(curvature)
     mean = np.exp(np.mean(np.log(length)))
-    length = np.clip(length / mean, 0.5, 2.0)  # turn a little at a time
+    length = np.clip(length / mean, 0.5, 2.0)  # limit each turn of the frame
     return bottom, axes * length
 
 
@@ -239,7 +242,8 @@ def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
     for count in range(1, size):
         for support in combinations(range(size), count):
             linear = _solve_support(gram, moment, support)
-            value = -0.5 * np.einsum("km,km->k", moment, linear)  # at a support's optimum
+            # The objective at this support's optimum.
+            value = -0.5 * np.einsum("km,km->k", moment, linear)
             value = np.where(np.any(linear < 0, axis=1), np.inf, value)
             better = value < lowest
             lowest = np.where(better, value, lowest)
@@ -249,7 +253,7 @@ def _solve_non_negative(gram: FloatArray, moment: FloatArray) -> FloatArray:
 
 
 def _solve_support(gram: FloatArray, moment: FloatArray, support: tuple[int, ...]) -> FloatArray:
-    # The whole support, nearly always the answer, is not worth a gather.
+    # The full support is nearly always the answer; a slice avoids the copy.
     some = slice(None) if len(support) == moment.shape[1] else list(support)
     inner = gram[:, some][:, :, some].copy()
     index = np.arange(len(support))
@@ -258,6 +262,6 @@ def _solve_support(gram: FloatArray, moment: FloatArray, support: tuple[int, ...
     right = moment[:, some][:, :, None]
     try:
         result[:, some] = np.linalg.solve(inner, right)[:, :, 0]
-    except np.linalg.LinAlgError:  # a column that is nothing at one node must not end the others
+    except np.linalg.LinAlgError:  # a column that vanishes at one node must not fail the others
         result[:, some] = (np.linalg.pinv(inner, hermitian=True) @ right)[:, :, 0]
     return result

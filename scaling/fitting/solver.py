@@ -26,20 +26,21 @@ from scaling.units import FloatArray, IntArray
 BoolArray = NDArray[np.bool_]
 
 MAX_ITERATIONS = 100
-# Projected gradient / (n·δ): the mean of ψ/δ · g, at most about one. 1e-7 of it moves ln L by
-# about 1e-7·δ. For tiny δ the spacing of doubles in r (1e-15) over δ is the floor.
+# Projected gradient / (n·δ), the mean of ψ/δ · g, which is at most about one: at 1e-7 ln L moves by
+# about 1e-7·δ. For tiny δ the floor is the spacing of doubles in r (1e-15) over δ.
 GRADIENT_TOLERANCE = 1e-7
 _SPACING = 2e-14
-# A Newton step that promises less than this share of F (or of n·δ², where F itself vanishes on
-# noise-free data) cannot be seen in double precision.
+# A Newton step that would lower F by less than this share of it (or of n·δ², where F vanishes on
+# noise-free data) is lost in double precision.
 _DECREMENT_SHARE = 1e-13
 _DECREMENT_FLOOR = 1e-24
-# Elements of one (K, n) array of a batch: six to eight of them in 1 MiB of second-level cache.
+# Elements of one (K, n) array of a batch: six to eight such arrays fit in 1 MiB of L2 cache.
 _BATCH_ELEMENTS = 16_384
 _MAX_DAMPING = 1e12
-# A continuation in δ starts where the residuals are, each stage a third to a tenth of the last.
+# A continuation in δ starts at the size of the residuals; each stage is a third to a tenth of the
+# last.
 _CONTINUATION_FACTOR = 0.2
-# How near a stage must come: a looser 1e-4 left 2 of 3 starts stuck at δ = 1e-7 on 245 points.
+# Tolerance of a stage: 1e-4 left 2 of 3 starts stuck at δ = 1e-7 on 245 points.
 _STAGE_SHARE = 1e-8
 
 
@@ -309,7 +310,7 @@ def _find_step(here: _Local, damping: FloatArray) -> tuple[FloatArray, FloatArra
     right = here.gradient / root
     try:
         step = np.linalg.solve(matrix, -right[:, :, None])[:, :, 0]
-    except np.linalg.LinAlgError:  # one singular member must not end the batch
+    except np.linalg.LinAlgError:  # one singular member must not fail the batch
         step = (np.linalg.pinv(matrix) @ -right[:, :, None])[:, :, 0]
     decrement = -0.5 * np.einsum("kp,kp->k", step, right)
     return step / root, decrement

@@ -38,7 +38,7 @@ from scaling.tables.metrics import MetricFacts
 FORMAT = "scaling-fit"
 _BODY = b',"fit":'
 _LIMIT_BYTES = 256 * 2**20  # 10^5 draws of 40 parameters, with 17 digits each
-FORMAT_VERSION = 11  # raised whenever an older fit would be read as something else
+FORMAT_VERSION = 11  # raise when an older fit would be misread
 
 
 def write_fit(path: str | Path, fit: Fit) -> None:
@@ -48,7 +48,7 @@ def write_fit(path: str | Path, fit: Fit) -> None:
         EnvironmentFault: The folder cannot be written.
     """
     target = Path(path)
-    # Not sorted: columns of draws are in the order of the law's parameters.
+    # Keys keep their order: the columns of the draws follow the order of the law's parameters.
     body = _dump(fit)
     head = {
         "format": FORMAT,

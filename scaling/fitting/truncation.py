@@ -42,11 +42,11 @@ from scaling.units import FloatArray, IntArray
 
 CurveName = Literal["sizes", "budgets", "largest"]
 
-# Steps of a curve; a table of hundreds of sizes is cut at that many quantiles of its rows.
+# Steps of a curve; a table of hundreds of sizes is cut at as many quantiles of its rows.
 _STEPS = 8
-# Redraws of the noise: a standard error is then known to 7 %.
+# Redraws of the noise: they give a standard error to 7 %.
 _DRAWS = 100
-# A forecast that misses by twice as much is another answer; a convention (ours).
+# A forecast that misses by twice as much counts as a different answer (ours, a convention).
 LARGEST_RATIO = 2.0
 _SURE = 2.0  # standard errors: 95 % of a Gaussian
 

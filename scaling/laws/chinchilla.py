@@ -19,7 +19,7 @@ from scaling.laws.numeric import stack_joined
 from scaling.laws.power_sum import PowerSum, Term
 from scaling.units import FloatArray
 
-# Where a term has vanished its optimum runs away; 1e±100 is away, and its cube still a double.
+# If a term has vanished, the optimum runs off; it is clipped at 1e±100, whose cube is still finite.
 _FAR = 230.0
 
 

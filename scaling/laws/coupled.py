@@ -27,9 +27,9 @@ from scaling.laws.numeric import NumericAnswers, give_up_lost, stack_joined, tak
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
-# Below a tenth the passage is a kink that no run resolves, above 4 the law is nearly a product.
+# Below .1 the transition is a kink that no run resolves; above 4 the law is nearly a product.
 _COUPLING = (0.1, 4.0)
-# A floor of a thousandth of the mean loss is none; a logarithm of it can be searched.
+# A floor of a thousandth of the mean loss counts as none, and its logarithm can be searched.
 _NO_FLOOR = 1e-3
 
 
@@ -73,7 +73,7 @@ class Coupled(NumericAnswers):
             k = theta[:, 5:]
             weighted = weight / (1.0 + theta[:, :1] * np.exp(-power))
             result = (slope * weighted[:, None]) @ slope.transpose(0, 2, 1)
-            # Of S by a, b, α, β: share·(1 − share)·z zᵀ.
+            # Hessian of S by a, b, α, β: share·(1 − share)·z zᵀ.
             z = np.stack((np.ones_like(axes.x), -np.ones_like(axes.x), -axes.x, axes.y))
             bend = (k * share * (1.0 - share) * weighted)[:, None] * z
             result[:, 1:5, 1:5] += bend @ z.T
@@ -123,7 +123,7 @@ class Coupled(NumericAnswers):
     def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
         floor, big_a, big_b, alpha, beta, k = letters
         by_params, by_tokens = np.log(big_a) - alpha * log_n, np.log(big_b) - beta * log_d
-        with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
+        with np.errstate(over="ignore"):  # draws at a bound may overflow far from the data
             return np.asarray(floor + np.exp(k * np.logaddexp(by_params, by_tokens)))
 
     def tokens_for_loss(

@@ -29,8 +29,8 @@ from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
-# R is a number of epochs: below a tenth the second epoch is worth nothing, beyond 1000 no run
-# table tells it from "as good as new".
+# R is a number of epochs: below .1 the second epoch is worth nothing; above 1000 no run table can
+# tell repeats from new data.
 _EPOCHS = (0.1, 1000.0)
 Number: TypeAlias = Any  # a Jet, or an array: the law is written once for both
 

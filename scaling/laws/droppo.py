@@ -26,7 +26,7 @@ from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
-# Below a tenth the passage is a kink that no run resolves, above 4 the law is nearly a product.
+# Below .1 the transition is a kink that no run resolves; above 4 the law is nearly a product.
 _SHARPNESS = (0.1, 4.0)
 
 
@@ -97,7 +97,7 @@ class Droppo(Formula):
 
     def _find_loss(self, letters: FloatArray, log_n: FloatArray, log_d: FloatArray) -> FloatArray:
         floor, log_n_c, log_d_c, alpha_n, alpha_d, alpha = letters
-        with np.errstate(over="ignore"):  # draws at a bound may be infinitely poor far away
+        with np.errstate(over="ignore"):  # draws at a bound may overflow far from the data
             by_params = np.exp((log_n_c - log_n) * alpha_n / alpha)
             by_tokens = np.exp((log_d_c - log_d) * alpha_d / alpha)
         return np.asarray((floor ** (1.0 / alpha) + by_params + by_tokens) ** alpha)

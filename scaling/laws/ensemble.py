@@ -30,7 +30,7 @@ from scaling.laws.kaplan import KAPLAN
 from scaling.laws.numeric import NumericAnswers
 from scaling.units import FloatArray
 
-MIN_RATIO = 4.0  # tokens per parameter; below it runs are starved of data and bend every law
+MIN_RATIO = 4.0  # tokens per parameter; runs below are starved of data and bend every law
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ class Ensemble(NumericAnswers):
         shape = np.broadcast_shapes(coefficients.shape[:-1], np.shape(params), np.shape(tokens))
         total = np.zeros(shape)
         for at, (member, part) in enumerate(zip(self.members, self.slices, strict=True)):
-            # Most draws have one member: evaluate each for the rows that need it.
+            # Most draws have a single member: evaluate each member only for the rows that need it.
             rows = _find_rows(coefficients[..., at - len(self.members)], shape)
             if rows is None:
                 continue
@@ -167,4 +167,4 @@ def _cut(
 
 
 ENSEMBLE = Ensemble()
-ALIAS = "mixture"  # its older name, on the command line and in stored fits
+ALIAS = "mixture"  # former name, still accepted on the command line and in stored fits

@@ -33,19 +33,20 @@ from scaling.laws.numeric import NumericAnswers, give_up_lost, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
 from scaling.units import FloatArray
 
-# Where each coordinate of theta stands among those of the floor, then those of the data.
+# Position of each coordinate of theta in the list "those of the floor, then those of the data".
 _ORDER = [0, 3, 1, 2, 4, 5, 6, 7, 8]
-# Published powers of N are .17, −.10 and .12; beyond ±1 a bend is a corner within a run table.
+# Published powers of N are .17, −.10 and .12; beyond ±1 the bend is a corner within a run table.
 _POWER_SHIFT = 2.0
 _POWERS = (1.0, 3.0)
 # Published slopes at N = 1e9: floor −.12, coefficient −1.1, exponent −.20, all per e-fold of N.
 _SLOPE_SHIFT = 5.0
 _SLOPES = (1.0, 7.0)
-# Nearer to zero the parameters of a power would cancel to fewer than nine digits.
+# Below this, cancellation would leave the parameters of a power fewer than nine digits.
 _SMALLEST_POWER = 1e-6
 _NEAR = 0.1
 _SERIES = np.poly1d([1.0 / math.factorial(k + 1) for k in reversed(range(11))])
-_MOST = 600.0  # of an exponent: beyond it a draw is infinitely poor, and still a double
+# Largest exponent: the loss is then effectively infinite, yet finite in double precision.
+_MOST = 600.0
 
 
 class Farseer(NumericAnswers):
@@ -75,7 +76,7 @@ class Farseer(NumericAnswers):
     )
     weights = (1,)
     exponents = (2, 3, 4, 5, 6, 7, 8)
-    # Where starts are drawn: around what Chinchilla's law is in these coordinates.
+    # Starts are drawn around Chinchilla's law in these coordinates.
     search = np.array(
         [(4.5, 5.0), (1.6, 2.4), (4.4, 5.4), (1.6, 2.4), (0.1, 1.0), (4.7, 5.2), (1.6, 2.4)]
     )
@@ -198,11 +199,11 @@ def _evaluate(theta: FloatArray, axes: Axes) -> _Parts:
     d, one = axes.centre[1], np.ones_like(u)
     with np.errstate(over="ignore", invalid="ignore"):
         grown = np.exp(np.minimum(s1 * w, _MOST))  # B / q
-        reach = -(axes.y + d) * grown  # of the data by q, through B
+        reach = -(axes.y + d) * grown  # derivative of the data term by q through B
         floor, data = c3 + s3 * u, c2 + s2 * v + q * (d * (1.0 + s1 * v) + reach)
         log_loss = np.logaddexp(floor, data)
         by_q, by_s1 = d * (1.0 + s1 * v) + reach, q * (d * v + reach * w)
-        coefficient = s2 + d * q * s1  # of v
+        coefficient = s2 + d * q * s1  # coefficient of v
         return _Parts(
             log_loss=log_loss,
             floor=floor,

@@ -9,7 +9,7 @@ from scaling.laws.jets import Jet, make_variables
 from scaling.laws.numeric import NumericAnswers, give_up_lost
 from scaling.units import FloatArray
 
-# Elements of one Hessian of a batch; a larger batch is evaluated in parts.
+# Elements of a batch of Hessians; larger batches are evaluated in parts.
 _ELEMENTS = 4_000_000
 
 

@@ -17,10 +17,11 @@ from scaling.laws.searching import find_lowest
 from scaling.sweep.cost_model import CostModel
 from scaling.units import FloatArray
 
-# Around the optimum for one constant κ: κ of a transformer falls from ~3 × to 1 × its limit, and
-# N* ∝ κ^-a moves by less than that; a factor of 30 either side is far outside.
+# Half-width of the search around the optimum for a constant κ: a transformer's κ falls from ~3 × to
+# 1 × its limit, and N* ∝ κ^-a moves by less than that; a factor of 30 is ample.
 _HALF_WIDTH = math.log(30.0)
-_POINTS, _ZOOMS = (33, 33), 5  # each 16-fold, to 2e-7 in ln N: the minimum is flat to rounding
+# Each zoom is 16-fold, down to 2e-7 in ln N, where the minimum is flat to rounding.
+_POINTS, _ZOOMS = (33, 33), 5
 
 
 def find_frontier(
@@ -44,7 +45,7 @@ def find_frontier(
     params = family.optimal_params(coefficients, flops, np.asarray(kappa))
     if len(set(cost.log_kappa)) <= 1:  # one κ for every N: the closed form is exact
         return params, flops / cost.flops_per_token(params)
-    # Recentre with κ at the first answer; two rounds, because κ falls slowly with N.
+    # Recentre with κ at the last answer; two rounds are enough, because κ falls slowly with N.
     for _ in range(2):
         kappa_there = cost.flops_per_token(params) / params
         params = family.optimal_params(coefficients, flops, kappa_there)

@@ -22,7 +22,7 @@ class Jet:
         hessian: Shape (K, p, p, n).
     """
 
-    __array_priority__ = 1.0  # numpy arrays on the left leave the operation to Jet
+    __array_priority__ = 1.0  # makes `array * jet` call Jet.__rmul__
     __slots__ = ("gradient", "hessian", "value")
 
     def __init__(self, value: FloatArray, gradient: FloatArray, hessian: FloatArray) -> None:

@@ -23,7 +23,7 @@ from scaling.laws.numeric import stack_joined, take_logs
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT, SEARCH
 from scaling.units import FloatArray
 
-_FAR = 300.0  # of an exponent: a square of its exponential is still a double
+_FAR = 300.0  # largest exponent: the square of its exponential is still finite
 
 
 class Kaplan(Formula):

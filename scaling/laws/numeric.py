@@ -11,12 +11,12 @@ from scaling.laws.family import LawWords
 from scaling.laws.searching import find_crossing, find_lowest
 from scaling.units import FloatArray
 
-_STEP = 1e-5  # of ln N, ln D: central differences are then good to 1e-9 in an elasticity
-LARGEST = 40.0 * math.log(10.0)  # ln D beyond which nothing is reached
-_HALVINGS = 42  # of ninety e-folds of D: to 2e-11 of one
+_STEP = 1e-5  # step in ln N and ln D: central differences give an elasticity to 1e-9
+LARGEST = 40.0 * math.log(10.0)  # the largest ln D that is tried
+_HALVINGS = 42  # bisections of ninety e-folds of D: to 2e-11 of one
 _REACH = 10.0 * math.log(10.0)
 _POINTS, _ZOOMS = (41, 41), 4  # from ten decades either side down to 1e-5 in ln N
-_LOST = 1e3  # ln L/s of a point at which a formula overflows
+_LOST = 1e3  # ln L/s that stands for a point at which the formula overflows
 
 
 def take_logs(weights: FloatArray) -> FloatArray:

@@ -27,14 +27,14 @@ from scaling.units import FloatArray
 
 Quantity = Literal["N", "D", "ND"]
 
-# A term that contributes less than 1e-7 of the loss at the data's centre has vanished: it is a
-# hundredth of the smallest residual scale that run tables show (Huber 1e-3, σ ≥ .1 %).
+# A term that contributes less than 1e-7 of the loss at the data's centre has vanished: run tables
+# show no residual scale anywhere near it (Huber 1e-3, σ ≥ .1 %).
 _LOG_VANISHED = math.log(1e-7)
 # Published exponents of language models lie in .05 … .8 (Kaplan .076, misfitting .67). Below .01
 # a term is flat over any run table and cannot be told from E; above 3 it is a step.
 MIN_EXPONENT = 0.01
 MAX_EXPONENT = 3.0
-# Published exponents again; the search reaches well past either end.
+# The search reaches well past both ends of the published exponents.
 SEARCH = (0.03, 2.0)
 
 
@@ -93,8 +93,8 @@ class PowerSum(NumericAnswers):
         quantities = {what for term in terms for _, what in term.factors}
         self.has_frontier = {"N", "D"} <= quantities
         self.needs_repeats = self.rugged = False
-        # Each part of a sum is positive, so none exceeds a loss by much; e^6 is room for rows far
-        # from the centre, not a constraint that any fit meets.
+        # Each term of the sum is positive, so none exceeds the loss by much; e^6 allows for rows
+        # far from the centre and constrains no fit.
         count = len(terms)
         self.lower = np.array(
             [0.0] * len(fitted) + [_LOG_VANISHED] * count + [MIN_EXPONENT] * len(exponents)

@@ -102,5 +102,5 @@ def rescale_name(name: str, scale: LossScale, *, into_nats: bool = False) -> str
     except ValueError:
         return name
     if into_nats:
-        return f"{_HELD}{scale.from_(floor)!r}"  # every digit, to come back as it was written
+        return f"{_HELD}{scale.from_(floor)!r}"  # all digits, so that it round-trips
     return f"{_HELD}{scale.to(floor):.12g}"

@@ -15,7 +15,7 @@ from scaling.units import FloatArray
 
 Condition: TypeAlias = Callable[[FloatArray], NDArray[np.bool_]]
 
-# An evaluation for a few problems costs its calls, at one point of each or at sixty-three.
+# Up to this many problems an evaluation costs its call overhead, at one point each or at 63.
 _FEW = 32
 _CELLS = 64
 

@@ -33,7 +33,7 @@ def cancel_sweep(ledger: Ledger) -> bool:
     """
     try:
         with ledger.lock():
-            ledger.advance_term()  # attempts of every older term stop at their next look
+            ledger.advance_term()  # attempts of every older term stop at their next poll
             return False
     except LockedError:
         write_durably(ledger.folder / _NAME, f"{ledger.read_term()}\n".encode())

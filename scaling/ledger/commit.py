@@ -119,7 +119,7 @@ class Ledger:
             IntegrityError: `sweep.json` is damaged.
         """
         try:
-            if folder.exists() and not folder.is_dir():  # a file, a pipe
+            if folder.exists() and not folder.is_dir():  # e.g. a file or a pipe
                 raise NotADirectoryError(folder)
             document = read_document(folder, "sweep.json", limit=_SMALL_FILE_BYTES)
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -180,8 +180,8 @@ class Ledger:
             raise IntegrityError(f"{self.folder}: {error}. Move it away.") from error
         if re.fullmatch(rb"[0-9]{1,8}\n?", text):
             return int(text)
-        # Lost or damaged (or larger than names of attempts allow): it must not run backwards, and
-        # attempts name their terms.
+        # Lost, damaged or too large: recover the term from the attempts' names, because it must
+        # never decrease.
         named = (name for run_id in self._run_ids() for name in self.list_attempts(run_id))
         return max((_attempt_order(name)[0] for name in named), default=0)
 
@@ -272,7 +272,7 @@ class Ledger:
             target = attempt.parent.parent / RESULT_FILE
             won = link_exclusively(source, target)
             faults.reach("commit.linked")
-            if won:  # by this name `verify` knows that the run had a result, whatever is lost
+            if won:  # by this second name `verify` notices if the first is lost
                 os.replace(source, attempt / RESULT_FILE)
             else:
                 source.unlink()
@@ -287,7 +287,7 @@ class Ledger:
         """Leave `failed.json` with the cause and the end of the traceback, if the disk allows."""
         failure = describe_failure(error, attempt_id=attempt_id, cause=cause)
         path = self.attempt_folder(run_id, attempt_id) / FAILURE_FILE
-        with contextlib.suppress(OSError, EnvironmentFault):  # a full disk may be the very cause
+        with contextlib.suppress(OSError, EnvironmentFault):  # a full disk may be what failed it
             write_durably(path, json.dumps(dataclasses.asdict(failure), indent=1).encode())
         faults.reach("failure.written")
 
@@ -404,7 +404,7 @@ class Ledger:
                 if os.path.lexists(own):
                     os.rename(own, own.with_name(aside.name))
             os.rename(folder / RESULT_FILE, aside)
-            if os.path.lexists(folder / "probes"):  # they are of that result
+            if os.path.lexists(folder / "probes"):  # they were measured on that result
                 os.rename(folder / "probes", aside.with_name(f"{aside.stem}-probes"))
             faults.reach("result.set_aside")
             sync_folder(folder)
@@ -450,7 +450,7 @@ class Ledger:
                 limit = CURVE_LIMIT_BYTES if name.endswith(CURVE_SUFFIX) else None
                 found = digest_file(self.folder, path, limit=limit)
             except FileNotFoundError as error:
-                if name == WEIGHTS_FILE:  # a copy may leave them out: no number rests on them
+                if name == WEIGHTS_FILE:  # a copy may lack them; no number depends on them
                     continue
                 raise IntegrityError(f"it rests on {path}, which is missing") from error
             if found != stated:
@@ -464,7 +464,7 @@ class Ledger:
                 damaged.append(Damage(path="runs", what="is missing or a link", run_id=None))
             return
         for entry in sorted(os.scandir(runs), key=lambda entry: entry.name):
-            if entry.name.startswith("."):  # file managers and network file systems leave these
+            if entry.name.startswith("."):  # left by file managers and network file systems
                 continue
             if RUN_NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False):
                 yield entry.name

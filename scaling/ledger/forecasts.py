@@ -43,8 +43,8 @@ from scaling.sweep.runspec import RunSpec
 
 FOLDER = "forecasts"
 _LIMIT_BYTES = 100_000
-_LIMIT_FILES = 10_000  # of a stranger's folder
-_SHOWN = 80  # characters of a name that is none
+_LIMIT_FILES = 10_000  # guards against a stranger's folder
+_SHOWN = 80  # characters shown of an invalid name
 _NAME = re.compile(r"\d{4}-\d{2}-\d{2}-([0-9a-f]{12})\.json")
 
 
@@ -168,7 +168,8 @@ def register_forecast(folder: Path, forecast: Forecast) -> RegisteredForecast:
         IntegrityError: There is a file or a link in its place.
     """
     data = seal_document(dataclasses.asdict(forecast))
-    name, _ = write_sealed(folder, FOLDER, data, created=forecast.created)  # or there: same bytes
+    # Unless the same bytes are there.
+    name, _ = write_sealed(folder, FOLDER, data, created=forecast.created)
     _, digest = open_document(read_document(folder, f"{FOLDER}/{name}", limit=_LIMIT_BYTES))
     return RegisteredForecast(name=name, digest=digest, forecast=forecast)
 
@@ -213,7 +214,7 @@ def read_forecasts(folder: Path) -> StoredForecasts:
         try:
             found.append(_read_forecast(folder, name))
         except (IntegrityError, OSError) as error:
-            shown = ascii(name)[1:-1][:_SHOWN]  # a stranger's name is not for a terminal
+            shown = ascii(name)[1:-1][:_SHOWN]  # a foreign name may hold control characters
             unread.append(DamagedForecast(path=f"{FOLDER}/{shown}", what=str(error)))
     found.sort(key=lambda one: (one.forecast.created, one.name))
     return StoredForecasts(forecasts=tuple(found), damaged=tuple(unread))

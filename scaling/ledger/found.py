@@ -8,8 +8,8 @@ from typing import Literal
 
 from scaling.ledger.results import RunResult
 
-# What reading a result checks beyond its own digest: no file it rests on, the training curve
-# (what a report shows), or every file (weights too: costs a pass over all of them).
+# Files verified beside a result's own digest: none, the training curve (which a report shows), or
+# all of them (weights too, at the cost of reading them).
 Check = Literal["result", "curves", "files"]
 
 

@@ -152,15 +152,15 @@ def _read_curve_fault(root: Path, path: str, result: RunResult) -> str | None:
         except (ValueError, AttributeError, RecursionError):
             return f"line {number} is not a JSON object"
         if not isinstance(step, int):
-            continue  # a line that is not of the curve, such as an evaluation
+            continue  # not a point of the curve, e.g. an evaluation
         if step <= last:
             return f"line {number}: step {step} follows step {last}"
         if last >= 0:
             shortest = min(shortest, step - last)
         longest, last = max(longest, step - max(last, 0)), step
     if result.run.own is not None:
-        return None  # its trainer decides when it writes a row
-    # Rows are spread evenly over the steps, so that distances differ by the rounding alone.
+        return None  # its trainer writes rows whenever it likes
+    # Rows are evenly spaced, so distances differ only by rounding.
     if longest > shortest + 1:
         return f"has a gap of {longest} steps where rows are {shortest:g} apart"
     if result.status == "finished" and last < result.run.recipe.steps - 1:
@@ -210,11 +210,11 @@ def _check_index(
         return
     if same_runs and wanted is not None and text is not None and _is_older(text, wanted):
         if not repair:
-            return  # what it holds is right: a fit of the folder does not read it
+            return  # its values are right, and a fit of the folder does not read it
         what = "has fewer columns than this version writes"
     repaired = False
     if repair:
-        with contextlib.suppress(IntegrityError):  # a link or a folder is in its place
+        with contextlib.suppress(IntegrityError):  # a link or a folder stands in its place
             write_index(ledger, stored, cells)
             repaired = True
     yield Finding(kind="index", path=INDEX_PATH, what=what, repaired=repaired)
@@ -243,7 +243,8 @@ def _was_put_aside(ledger: Ledger, run_id: str) -> bool:
 def _check_strays(ledger: Ledger, repair: bool) -> Iterator[Finding]:
     for folder, folders, files in os.walk(ledger.folder, followlinks=False):
         folders.sort()
-        if Path(folder).parent.name == "attempts":  # below are files of somebody's own trainer
+        # Below are files that the user's own trainer wrote.
+        if Path(folder).parent.name == "attempts":
             folders.clear()
         for name in sorted(files):
             if not name.endswith(TEMPORARY_SUFFIX) and not name.startswith(".probe-"):

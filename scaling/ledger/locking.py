@@ -52,7 +52,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
     lock = _take_lock(folder)
     holder = folder / _HOLDER_FILE
     try:
-        # Beside the lock and not inside it: older filelock truncates the file it tries.
+        # Not inside the lock file: older filelock versions truncate it when they try to lock.
         me = Holder(
             pid=os.getpid(),
             started=psutil.Process().create_time(),
@@ -81,7 +81,7 @@ def refuse_driven(folder: Path) -> None:
 
 
 def _take_lock(folder: Path) -> FileLock:
-    refuse_links(folder, ".lock")  # or the lock would open, and may empty, what it leads to
+    refuse_links(folder, ".lock")  # locking would open, and might truncate, the link's target
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         with blaming_machine(folder / ".lock"):
@@ -112,7 +112,7 @@ def is_alive(pid: int, started: float) -> bool:
     """The process that had this pid and start time [s since the epoch] is running here."""
     try:
         process = psutil.Process(pid)
-        # Clock ticks round the start time to 10 ms.
+        # Start times are rounded to clock ticks of 10 ms.
         return abs(process.create_time() - started) < 0.05 and process.status() != "zombie"
     except (psutil.Error, ValueError, OverflowError):
         return False

@@ -24,9 +24,9 @@ from scaling.files.sealed import build_value, canonical_json, open_document, sea
 from scaling.sweep.throughput import StepTime, Throughput
 
 _LIMIT_BYTES = 10 * 2**20
-_ENGINE_VARIABLE = "SCALING_ENGINE"  # of training.engines, which must not be imported for this
+_ENGINE_VARIABLE = "SCALING_ENGINE"  # as in training.engines, which must not be imported here
 _ENGINES = ("fused", "eager", "cuda")
-_TRAINER = ("training", "sweep/families")  # folders of its source
+_TRAINER = ("training", "sweep/families")  # folders of the trainer's source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def find_device(
         precision: Precision of products.
         gpu: Name of the GPU that runs are computed on; None: the processor.
     """
-    import importlib.metadata  # .02 s, which reading a folder need not spend
+    import importlib.metadata  # takes .02 s, not needed to read a folder
 
     source = hashlib.sha256()
     package = Path(__file__).parents[1]
@@ -87,7 +87,7 @@ def find_device(
         python=platform.python_version(),
         family=" ".join((family, *(f"{name} {size}" for name, size in ladder.items()))),
         trainer=source.hexdigest()[:16],
-        engine=asked if asked in _ENGINES else "",  # another is refused; its name is kept nowhere
+        engine=asked if asked in _ENGINES else "",  # any other name is refused later and not stored
         precision=precision,
     )
 

@@ -31,7 +31,7 @@ from scaling.sweep.probes import AskedProbe, Direction, ProbeCurve
 from scaling.tables.metrics import Metric
 
 FOLDER = "probes"
-# A file of this name that a trainer leaves, and its result rests on, reports values:
+# A trainer reports probe values in a result file of this name:
 # {"accuracy": {"value": 0.81, "standard_error": 0.01}}.
 REPORTED_FILE = "probes.json"
 _LIMIT_BYTES = 100_000

@@ -35,7 +35,7 @@ def describe_versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": _find_version("numpy"),
         "torch": _find_version("torch"),
-        # Only where it runs the workers: a run inline does not rest on it.
+        # Only if Ray ran the worker; an inline run does not depend on it.
         "ray": _find_version("ray") if "ray" in sys.modules else "",
         "system": f"{platform.system()} {platform.release()}",
         "processor": name_processor(),
@@ -44,7 +44,7 @@ def describe_versions() -> dict[str, str]:
 
 
 def _find_version(name: str) -> str:
-    import importlib.metadata  # .02 s, which only a committed run has to spend
+    import importlib.metadata  # takes .02 s, needed only to commit a run
 
     try:
         return importlib.metadata.version(name)
@@ -72,7 +72,7 @@ def _find_commit() -> str:
 
 def _read_head(checkout: Path) -> str:
     git = checkout / ".git"
-    if git.is_file():  # of a worktree
+    if git.is_file():  # a git worktree
         git = checkout / git.read_text().removeprefix("gitdir:").strip()
     if not git.is_dir():
         return ""

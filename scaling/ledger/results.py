@@ -130,7 +130,7 @@ class TrainerFault(ScalingError):
     def __init__(self, what: str, *, tail: str = "", cause: FailureCause = "exception") -> None:
         super().__init__(what)
         self.cause: FailureCause = cause
-        if tail:  # beside the message, by which a retry knows the same failure
+        if tail:  # a note, not part of the message, which retries compare to recognise a failure
             self.add_note(f"Its log ends:\n{tail}")
 
 

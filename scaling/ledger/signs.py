@@ -21,7 +21,7 @@ FailureCause = Literal[
     "unseen",
 ]
 
-# Short enough for what is read back to be accepted, long enough to name the line that failed.
+# Short enough to be accepted when read back, long enough to name the line that failed.
 _TRACEBACK_LINES = 20
 _LINE_LIMIT, _TRACEBACK_LIMIT, _MESSAGE_LIMIT = 160, 1_900, 1_500
 

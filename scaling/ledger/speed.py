@@ -6,7 +6,7 @@ from scaling.errors import UsageError
 from scaling.ledger.commit import Ledger
 from scaling.ledger.results import RunResult
 
-_MIN_SECONDS = 1.0  # of all runs together; less measures the start of processes
+_MIN_SECONDS = 1.0  # of all runs together; in less, start-up dominates
 
 
 def measure_speed(ledger: Ledger) -> float:

@@ -46,8 +46,8 @@ from scaling.units import name_some
 INDEX_PATH = "index/runs.csv"
 
 _NUMERICS = ("torch", "device", "dtype")
-# In the reason of runs that trainers of version 1 stopped half way, or counted as diverged at the
-# end, by their loss alone.
+# Part of the reason given by trainers of version 1, which stopped runs half way, or called them
+# diverged at the end, on the loss alone.
 _STOPPED = "above the unigram entropy"
 _SPREADSHEET_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -146,7 +146,7 @@ def choose_rates(results: Sequence[RunResult]) -> tuple[list[RunResult], tuple[s
 
 
 def _need(loss: float | None) -> float:
-    assert loss is not None  # of a finished run
+    assert loss is not None  # a finished run has a loss
     return loss
 
 
@@ -252,7 +252,7 @@ class IndexedRun:
         return count_params(self.shape, self.convention)
 
 
-# Columns of `tables.columns` in the order of the index, and what stands in them.
+# Columns of `tables.columns` in the index's order, and how to fill them.
 _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
     "run_id": lambda one: one.run.run_id,
     "role": lambda one: one.role,
@@ -280,7 +280,7 @@ _CELLS: Mapping[str, Callable[[IndexedRun], CellValue]] = {
     "params_matmul": lambda one: float(count_matmul_params(one.shape)),
     "flops_6nd": lambda one: float(FLOPS_PER_PARAM_TOKEN * one.params * one.run.tokens),
     "flops_spent": lambda one: float(one.result.flops_spent),
-    # 0 where a trainer of one's own decides it, and nothing is known here.
+    # 0 if the user's own trainer chooses it: the rate is unknown.
     "lr": lambda one: one.run.recipe.learning_rate or None,
     "batch_tokens": lambda one: one.run.recipe.batch_sequences * one.shape.seq_len or None,
     "steps": lambda one: one.run.recipe.steps or None,
@@ -320,7 +320,7 @@ def render_index(ledger: Ledger, stored: StoredResults, cells: Sequence[Cell]) -
     A fit of it is the fit of the folder (`index_rows`): a column for all that `tabulate` knows.
     """
     places: dict[str, Cell] = {}
-    for cell in cells:  # as in `tabulate`: a run named twice has its first place
+    for cell in cells:  # a run named twice keeps its first place, as in `tabulate`
         places.setdefault(cell.run.run_id, cell)
     fitted = [
         stored.results[run_id].run

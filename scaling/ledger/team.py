@@ -116,7 +116,7 @@ class Team:
     def stop(self) -> None:
         """Ask the others to end."""
         if self.nodes > 1:
-            with contextlib.suppress(OSError):  # it has not begun, or is gone
+            with contextlib.suppress(OSError):  # the attempt's folder is not there yet, or is gone
                 (self._folder / _STOP).touch()
 
     def is_stopped(self) -> bool:

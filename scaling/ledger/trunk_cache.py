@@ -49,7 +49,7 @@ class TrunkCache:
     def keep_newest(self) -> None:
         """Drop all states but the one with the most steps."""
         for _, path in sorted(_list_states(self.folder))[:-1]:
-            with contextlib.suppress(OSError):  # a cache: what stays is in nobody's way
+            with contextlib.suppress(OSError):  # a state that stays in the cache does no harm
                 path.unlink()
 
     def find_newest(self, up_to: int) -> bytes | None:
@@ -60,7 +60,7 @@ class TrunkCache:
             try:
                 content = read_plain(self.folder, path.name, limit=_LIMIT_BYTES)
             except (OSError, IntegrityError):
-                continue  # another process may tidy up, and what is no plain file is no state
+                continue  # removed by another process meanwhile, or not a plain file
             if path.name == f"step-{step:09d}-{hashlib.sha256(content).hexdigest()}.pt":
                 return content
         return None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     Source: TypeAlias = str | os.PathLike[str] | RunTable | pd.DataFrame
 
-_FRAME = "DataFrame"  # what a frame is called where a file has its path
+_FRAME = "DataFrame"  # stands for a file's path
 
 
 def fit(

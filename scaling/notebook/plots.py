@@ -57,7 +57,7 @@ def plot_fit(
         draw["residuals"] = partial(figures.draw_residuals, runs, fit, against="params")
     if fit.backcast is not None:
         draw["backcast"] = partial(figures.draw_backcast, runs, fit)
-    if name in _OF_FRONTIER and len(runs):  # a thousand frontiers, one of each draw
+    if name in _OF_FRONTIER and len(runs):  # slow: a frontier for each of a thousand draws
         outcomes = () if stored is None else review_forecasts(stored).outcomes
         furthest = max((one.registered.forecast.run.flops for one in outcomes), default=0.0)
         lines = evaluate_frontier(runs, fit, furthest=furthest)

@@ -42,8 +42,9 @@ from scaling.sweep.probes import AskedProbe
 from scaling.sweep.runspec import RunSpec
 
 DEFAULT_TRAINER = "scaling.training.trainer:train_run"
-# One thread per run: two runs of one thread are 2.0 × one, one run of two threads 1.5–1.8 ×, and
-# under contention 20–40 × slower. Must be in the environment before torch is imported.
+# One thread per run: two single-threaded runs give 2.0 × the throughput of one, one run with two
+# threads 1.5–1.8 ×, and under contention it is 20–40 × slower. Must be in the environment before
+# torch is imported.
 THREAD_ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -55,8 +56,8 @@ THREAD_ENVIRONMENT = {
 _STOP_LOOK_SECONDS = 0.2
 _HEARTBEAT_SECONDS = 0.5
 _CHECKPOINT_PREFIX = "checkpoint"
-_OWN_FOLDERS = ("work", "run")  # of somebody's own trainer: a copy of its files; what it wrote
-# torch raises a plain RuntimeError where the C allocator of a CPU returns nothing.
+_OWN_FOLDERS = ("work", "run")  # of the user's own trainer: a copy of its files, and its output
+# torch raises a plain RuntimeError if the CPU's allocator fails.
 _ALLOCATION_FAILED = "can't allocate memory"
 
 _journal = logging.getLogger("scaling.journal")
@@ -199,7 +200,7 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
         return error.cause, str(error)
     if isinstance(error, OSError) and (fault := explain_fault(error, where)) is not None:
         return "environment", str(fault)
-    # torch's class is known by name: this module must not import torch.
+    # Compare torch's class by name, because this module must not import torch.
     known = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if known or (isinstance(error, RuntimeError) and _ALLOCATION_FAILED in str(error)):
         return "out_of_memory", f"out of memory: {error}"
@@ -209,7 +210,7 @@ def classify_failure(error: Exception, where: str) -> tuple[FailureCause, str]:
 def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> AttemptOutcome:
     run = RunSpec.from_json(json.loads(request.run))
     assert run.run_id == request.run_id, request.run_id
-    describe_versions()  # now, and kept: a file that is edited meanwhile is not what runs
+    describe_versions()  # cached now: a file edited later is not the code that runs
     _journal.info("on %s, process %d: %d tokens", watch.host, watch.pid, run.tokens)
     watch.report(0, None)
     if watch.should_stop():
@@ -281,7 +282,7 @@ class _Watch:
         self._process_started = psutil.Process().create_time()
         self._begun = time.monotonic()
         self._looked = self._beaten = -math.inf
-        self._first: tuple[float, int] | None = None  # when a step was first reported, and where
+        self._first: tuple[float, int] | None = None  # time and tokens of the first reported step
         self._stop = False
 
     def is_overdue(self) -> bool:
@@ -347,7 +348,7 @@ def _logging_into(path: Path) -> Iterator[None]:
     handler = logging.FileHandler(path, delay=True, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     _journal.setLevel(logging.INFO)
-    _journal.propagate = False  # for the file alone, not for a terminal
+    _journal.propagate = False  # to the file only, not to a terminal
     loggers = (logging.getLogger("scaling"), _journal)
     for logger in loggers:
         logger.addHandler(handler)

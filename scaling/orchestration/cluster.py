@@ -42,8 +42,8 @@ from scaling.files.durable import (
 from scaling.sweep.runspec import NUMERICS_VERSION
 
 _REACH_SECONDS = 5.0
-_ANSWER_SECONDS = 60.0  # a node that starts its first worker may import for tens of seconds
-_VISIBLE_SECONDS = 5.0  # attribute caches of NFS hold names back for 3 s by default
+_ANSWER_SECONDS = 60.0  # on a node's first worker, imports may take tens of seconds
+_VISIBLE_SECONDS = 5.0  # NFS attribute caches may hide new files, by default for 3 s
 _LOOK_AGAIN_SECONDS = 0.1
 _FRAME_HEAD_BYTES, _SETTINGS = 9, 4
 _HTTP2_GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
@@ -79,7 +79,7 @@ class Need:
         count = int(resources.get("CPU", 0.0) // self.cpus)
         if self.memory and "memory" in resources:
             count = min(count, int(resources["memory"] // self.memory))
-        if self.gpus:  # shares of one GPU only: a run does not reach over two
+        if self.gpus:  # a share of a GPU lies on one GPU
             there = int(resources.get("GPU", 0.0))
             each = there * int(1 / self.gpus + 1e-9) if self.gpus <= 1 else there // int(self.gpus)
             count = min(count, each)
@@ -101,7 +101,8 @@ def count_teams(rooms: Sequence[int], nodes: int) -> int:
         rooms: How many workers each node can run.
         nodes: Different ones that an attempt needs.
     """
-    count = sum(rooms) // nodes  # k attempts use a node at most k times, each once
+    # Each attempt uses a node at most once, so k attempts use it at most k times.
+    count = sum(rooms) // nodes
     while count and sum(min(room, count) for room in rooms) < count * nodes:
         count -= 1
     return count
@@ -147,7 +148,7 @@ def _greet(connection: socket.socket) -> None:
         ConnectionError: It does not.
     """
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        return  # that greeting is Ray's to make
+        return  # under TLS only Ray can greet
     connection.sendall(_HTTP2_GREETING)
     try:
         head = connection.recv(_FRAME_HEAD_BYTES)
@@ -159,7 +160,7 @@ def _greet(connection: socket.socket) -> None:
 
 def _read_started_cluster() -> str:
     folder = Path(os.environ.get("RAY_TMPDIR", "/tmp"), "ray")
-    try:  # a shared folder: what another user wrote there would send the sweep to their cluster
+    try:  # the folder is shared: a file by another user would send the sweep to their cluster
         found = read_plain(folder, "ray_current_cluster", limit=_FILE_BYTES, own=True)
         return found.decode().strip()
     except IntegrityError as error:
@@ -183,7 +184,8 @@ def explain_refusal(error: BaseException, address: str) -> EnvironmentFault:
             f"the cluster at {address!r} runs {cluster}; this process runs {ours}. Both must be "
             "the same: install the cluster's versions here."
         )
-    if "Failed to connect to Ray cluster" in text:  # by name only: Ray logs why, and does not say
+    # Ray logs the reason but does not put it in the exception.
+    if "Failed to connect to Ray cluster" in text:
         return EnvironmentFault(
             f"the cluster at {address!r} answers, but does not let this process join. If it asks "
             "for a token (RAY_AUTH_MODE=token), set RAY_AUTH_MODE and RAY_AUTH_TOKEN, or "
@@ -205,7 +207,7 @@ def describe_health_checks() -> str:
             for name in ("initial_delay", "period", "timeout")
         )
         bound = delay + (period + timeout) * known.health_check_failure_threshold()
-    except (AttributeError, TypeError):  # private: a version without it says nothing
+    except (AttributeError, TypeError):  # private to Ray; other versions may lack it
         return ""
     return (
         f"a node that vanishes without a word is given up by this cluster within {bound:.0f} s "
@@ -258,7 +260,8 @@ class Preflight:
 
     def __init__(self, ray: Any, folder: Path, corpus: Path) -> None:
         self._ray, self._folder = ray, folder.absolute()
-        empty = not any(corpus.iterdir())  # it stands for data that only the trainer knows
+        # An empty folder stands for data that only the trainer knows.
+        empty = not any(corpus.iterdir())
         self._corpus = corpus.absolute() if empty else corpus.absolute() / "manifest.json"
         self._asked: dict[Any, Mapping[str, Any]] = {}
         self._known: set[str] = set()
@@ -331,7 +334,7 @@ class Preflight:
         name = _name_node(node)
         try:
             answer: NodeAnswer = self._ray.get(ref)
-        except Exception as error:  # whatever a node without our code, or without a disk, raises
+        except Exception as error:  # e.g. a node without our code, or with a full disk
             alive = {one["NodeID"] for one in self._ray.nodes() if one["Alive"]}
             if node["NodeID"] not in alive:
                 return None

@@ -47,7 +47,7 @@ from scaling.units import format_seconds
 _WAIT_SECONDS = 0.25
 _TICK_SECONDS = 1.0
 _LEAST_RETRIES = 20
-_COMPARE_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
+_COMPARE_SECONDS = 2.0  # between two polls of the cluster's nodes; a call takes milliseconds
 
 
 def run_cells(
@@ -123,11 +123,11 @@ class _Sweep:
         shared = self._planned.values() if settings.share_trunks else ()
         self._trunks = TrunkSchedule(shared, ledger.folder)
         self._ground: Ground | None = None
-        self._waiting: list[str] = []  # for a run of their trunk
+        self._waiting: list[str] = []  # runs that wait for another to train their trunk
         self._spent: dict[str, int] = {}
         self._tally = Tally(total=len(self._planned))
         self._ticked = self._compared = -math.inf
-        self._lost: frozenset[str] | None = None  # nodes, when they were last looked at
+        self._lost: frozenset[str] | None = None  # nodes that were gone at the last poll
         self._deadline: float | None = None
 
     # --- the loop -----------------------------------------------------------------------------
@@ -146,13 +146,13 @@ class _Sweep:
         if self._deadline is None:
             try:
                 self._executor.start()
-            except SystemExit:  # Ray's own handler of SIGTERM, which it sets while it starts
+            except SystemExit:  # from Ray's SIGTERM handler, installed while it starts
                 self.interrupt(signal.SIGTERM)
         self._starting = False
         if self._deadline is None and (said := self._executor.describe()):
             self._progress.say(said)
         self._breakable = self._executor.runs_here
-        claim_signals(self.interrupt)  # Ray takes SIGTERM for itself when it starts
+        claim_signals(self.interrupt)  # Ray replaces the SIGTERM handler when it starts
         while not self._at_once and (self._running or (self._queue and self._deadline is None)):
             if self._deadline is not None and time.monotonic() > self._deadline:
                 break
@@ -185,7 +185,7 @@ class _Sweep:
             where = self._ledger.folder
             told = EnvironmentFault(f"{error.filename or where}: {error.strerror or error}.")
             self._wind_down(explain_fault(error, where) or told)
-            time.sleep(_WAIT_SECONDS)  # it may be refused again at once
+            time.sleep(_WAIT_SECONDS)  # the next call may fail again at once
 
     def interrupt(self, signum: int) -> None:
         """Called by the signal handler: the first asks, the second insists. While the executor
@@ -195,7 +195,7 @@ class _Sweep:
             self._wind_down()
             if not self._starting:
                 return
-        if not self._at_once:  # a second time, or nothing has begun that could be kept
+        if not self._at_once:  # the second signal, or nothing has started that could be kept
             self._at_once = True
             if self._breakable:
                 raise KilledAtOnce
@@ -204,16 +204,16 @@ class _Sweep:
         """End the executor, then bring the index up to date."""
         self._breakable = False
         try:
-            # What still runs has had its time.
+            # Runs that are still going have used up their grace period.
             self._executor.close(at_once=self._at_once or bool(self._running))
         finally:
             self._progress.close()
         if self._ground is not None and not self._ground.has_results():
-            return  # nothing is written where it was
+            return  # do not write where the results folder used to be
         if self._term and not isinstance(self._fault, LockedError):
             end_orphans(self._ledger)
         stored = self._stored
-        if self._term or stored is None:  # else nothing was run, and what was read still holds
+        if self._term or stored is None:  # otherwise nothing ran since they were read
             stored = self._read_ledger()
         write_index(self._ledger, stored, self._cells)
 
@@ -244,7 +244,7 @@ class _Sweep:
             if run_id not in self._results and run_id not in damaged:
                 self._unfinished[run_id] = run
         self._spent = self._trunks.count_spent(self._unfinished.values())
-        for run_id, result in self._results.items():  # last: they cost little
+        for run_id, result in self._results.items():  # queued last: probes are cheap
             if list_obtainable(self._settings.probes, self._ledger, result):
                 self._unfinished[run_id], self._spent[run_id] = self._planned[run_id], 0
         for run_id in list(self._unfinished):
@@ -269,14 +269,14 @@ class _Sweep:
         self._fault = self._fault or fault
         self._deadline = self._deadline or time.monotonic() + self._settings.grace
         faults.reach("driver.stopping")
-        if self._term and not isinstance(self._fault, LockedError):  # the term is not ours to end
+        if self._term and not isinstance(self._fault, LockedError):  # another driver holds the term
             gone = self._ground is not None and not self._ground.has_results()
-            with contextlib.suppress(ScalingError, OSError):  # a full disk: the deadline serves
+            with contextlib.suppress(ScalingError, OSError):  # a full disk; the deadline ends them
                 if not gone:
                     self._ledger.advance_term()
 
     def _submit_due(self) -> None:
-        # One more than fits, so that a worker need not wait for this process to look.
+        # One more than fits, so that a free worker need not wait for the next poll.
         room = self._executor.capacity() + 1 - len(self._running)
         while room > 0 and self._queue and self._queue[0][0] <= time.monotonic():
             _, _, run_id = heapq.heappop(self._queue)
@@ -324,13 +324,13 @@ class _Sweep:
 
     def _settle(self, ended: AttemptEnded) -> None:
         attempt = self._running.pop(ended.attempt_id, None)
-        if attempt is None:  # settled before the executor heard of its end
+        if attempt is None:  # settled before the executor reported its end
             return
         run_id = attempt.run.run_id
         told = ended.outcome or AttemptOutcome(kind="failed", message=ended.message)
         for line in told.failed_probes:
             self._progress.say(f"{run_id}: {line}")
-        if run_id in self._results:  # its probes alone were asked for
+        if run_id in self._results:  # only its probes were to be measured
             del self._unfinished[run_id]
             left = list_obtainable(self._settings.probes, self._ledger, self._results[run_id])
             self._progress.say(f"{run_id}: {describe_measured(left, told.message)}")
@@ -351,7 +351,7 @@ class _Sweep:
         outcome = attempt.explain_end(ended, self._ledger)
         if outcome.kind == "interrupted":
             if self._drop_cancelled(run_id) or self._deadline is not None:
-                return  # as it was asked to
+                return  # it was asked to stop
             if self._ledger.read_term() > self._term:
                 taken = f"{self._ledger.folder}: another driver has taken over. This one has ended."
                 self._wind_down(LockedError(taken))
@@ -380,9 +380,9 @@ class _Sweep:
         cause: FailureCause = outcome.cause or "crash"
         message = outcome.message or "its worker ended without a result"
         if cause in ("crash", "preempted") and self._deadline is not None:
-            return  # it was asked to stop, and is left for the next call
+            return  # it was asked to stop; the next `run` continues it
         if not self._stands():
-            return  # it is not to blame, and is left for the next call
+            return  # not the run's fault; the next `run` continues it
         if cause == "unseen":
             self._leave_node(run_id, outcome)
             return
@@ -428,7 +428,7 @@ class _Sweep:
         if now - self._ticked < _TICK_SECONDS:
             return
         self._ticked = now
-        with self._stopping_in_order():  # also where a run calls it, which is not to blame
+        with self._stopping_in_order():  # inline runs call this too: not their failure
             self._look_around(now)
 
     def _stands(self) -> bool:
@@ -439,7 +439,7 @@ class _Sweep:
         except (EnvironmentFault, IntegrityError) as fault:
             if self._fault is None:
                 self._wind_down(fault)
-                # Nothing that still runs could be kept.
+                # Nothing still running could be saved.
                 self._deadline = time.monotonic()
             return False
         return True

@@ -60,7 +60,7 @@ class Ground:
                     f"{path}: this file of the corpus has {seen[0]} bytes, not {state[0]}. {_AGAIN}"
                 )
             if seen != state:
-                open_shards(self._corpus)  # names what changed
+                open_shards(self._corpus)  # raises an error that names what changed
                 self._files[name] = seen
 
 

@@ -39,10 +39,11 @@ _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36  # <linux/prctl.h>
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _GONE_SECONDS = 1.0
 _LOOK_AGAIN_SECONDS = 0.05
-FOLDER_PREFIX = "scaling-ray-"  # of Ray's folder, then the driver's pid
+FOLDER_PREFIX = "scaling-ray-"  # name of Ray's folder, followed by the driver's pid
 RAY_DAEMONS = frozenset({"raylet", "gcs_server"})
 _LOOK_FOR_DEAD_SECONDS = 1.0
-_UNBURIED_SECONDS = 9.0  # after the 8 s in which the driver ends itself (ray_processes.py)
+# Longer than the 8 s within which the driver ends itself (ray_processes.py)
+_UNBURIED_SECONDS = 9.0
 
 
 def guard(work: Callable[[], int], *, resume: str) -> int:
@@ -67,7 +68,7 @@ def guard(work: Callable[[], int], *, resume: str) -> int:
         _drive(work, guardian, mask)
     _fork_undertaker(pid)
     watch = _Guardian(pid)
-    # SIGHUP stays ignored where it was, as by nohup.
+    # If SIGHUP was ignored, as under nohup, it stays so.
     heard = [one for one in _SIGNALS if one != signal.SIGHUP or not _is_ignored(one)]
     before = {signum: signal.signal(signum, watch.hear) for signum in heard}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -125,7 +126,7 @@ def _leaves_daemon_unburied(driver: int) -> bool:
             one.status() == psutil.STATUS_ZOMBIE and one.name() in RAY_DAEMONS
             for one in psutil.Process(driver).children()
         )
-    except psutil.Error:  # one of them has just been buried
+    except psutil.Error:  # one was reaped just now
         return False
 
 
@@ -133,14 +134,14 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
     """The child's whole life. It never returns into code that believes it is the parent."""
     code = 1
     try:
-        # A session of its own: a terminal's Ctrl-C reaches it through the guardian alone.
+        # In its own session a terminal's Ctrl-C reaches it only through the guardian.
         os.setsid()
         _ask_kernel(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         if os.getppid() != guardian:
             os.kill(os.getpid(), signal.SIGKILL)
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            # Where nobody handles it, it ends the process: a KeyboardInterrupt can get lost in
-            # somebody's import or destructor. The guardian says how to continue.
+            # An unhandled SIGINT ends the process: a KeyboardInterrupt can get lost in an import or
+            # a destructor. The guardian prints how to continue.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = work()
@@ -150,7 +151,7 @@ def _drive(work: Callable[[], int], guardian: int, mask: set[int | signal.Signal
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
             sys.stderr.flush()
-        os._exit(code)  # not through atexit, where Ray waits for what may be dead
+        os._exit(code)  # skips atexit, where Ray waits for processes that may be dead
 
 
 def _is_ignored(signum: int) -> bool:
@@ -161,7 +162,7 @@ def _fork_undertaker(driver: int) -> None:
     """A process that reads from a pipe whose other end is the guardian's alone."""
     reads, writes = os.pipe()
     if os.fork():
-        os.close(reads)  # the other end stays open for as long as this process lives
+        os.close(reads)  # the write end stays open as long as this process lives
         return
     try:
         os.setsid()

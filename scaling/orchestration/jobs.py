@@ -94,7 +94,7 @@ class SubmittedJob:
     def _ask(self, question: Any) -> Any:
         try:
             return question(self.job_id)
-        except Exception as error:  # requests' and Ray's own; both mean the same here
+        except Exception as error:  # from requests or from Ray; both mean no answer
             raise EnvironmentFault(
                 f"Ray Jobs no longer answers about {self.job_id}: {error}. The job may still run: "
                 'look with "scaling status" at its results.'
@@ -120,7 +120,7 @@ def submit_job(request: JobRequest) -> SubmittedJob:
         raise UsageError(
             f"submitting needs the extra [cluster] ({error}): pip install 'scaling[cluster]'"
         ) from error
-    except Exception as error:  # ConnectionError, or RuntimeError for a version
+    except Exception as error:  # ConnectionError, or RuntimeError if versions differ
         raise _explain(error, request.address) from error
     name = "".join(char if char.isalnum() else "-" for char in request.sweep_file.stem)
     wanted = f"scaling-{name[:40]}-{uuid.uuid4().hex[:8]}"
@@ -134,7 +134,7 @@ def submit_job(request: JobRequest) -> SubmittedJob:
 def _explain(error: Exception, address: str) -> EnvironmentFault:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     said = lines[0][:300].rstrip(".")
-    if "agent" in said.lower():  # the dashboard answered, and found no agent to start the job
+    if "agent" in said.lower():  # the dashboard answered but has no agent to start the job
         return EnvironmentFault(
             f"Ray Jobs at {address} did not take it: {said}. Another Ray on the head node may hold "
             "the port of its agent (52365): start the head with --dashboard-agent-listen-port, or "

@@ -41,7 +41,7 @@ class DriverSettings:
     backoff: float = 1.0
     crashes_in_a_row: int = 5
     retry_budget: int | None = None
-    grace: float = 8.0  # 10 s are promised, and to end a worker that does not hear takes two
+    grace: float = 8.0  # 10 s are promised; ending an unresponsive worker takes two of them
     share_trunks: bool = False
     probes: tuple[AskedProbe, ...] = ()
 

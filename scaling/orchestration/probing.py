@@ -29,7 +29,7 @@ from scaling.ledger.results import RunInterrupted, RunResult
 from scaling.sweep.execution import Execution
 from scaling.sweep.probes import AskedProbe, Probe
 
-_CONTEXT = "scaling.training.probing"  # needs torch: imported where a probe is measured
+_CONTEXT = "scaling.training.probing"  # needs torch: imported only to measure a probe
 
 _journal = logging.getLogger("scaling.journal")
 
@@ -145,7 +145,7 @@ def settle_probes(
             _journal.info("probe %s is measured", name)
         except (RunInterrupted, EnvironmentFault):
             raise
-        except Exception as error:  # the run is finished, whatever a probe makes of it
+        except Exception as error:  # a failing probe must not fail the finished run
             failed.append(f"probe {name}: {type(error).__name__}: {error}")
             _journal.exception("probe %s", name)
     return tuple(failed)

@@ -82,7 +82,7 @@ class Meter:
     def add(self, snapshot: Snapshot) -> None:
         now = time.monotonic()
         if self._seen and snapshot.tokens == self._seen[-1][1].tokens == 0:
-            self._seen.pop()  # workers are still starting; a rate begins with the first tokens
+            self._seen.pop()  # workers are still starting; the rate counts from the first tokens
         self._seen.append((now, snapshot))
         while len(self._seen) > 2 and now - self._seen[1][0] > _WINDOW_SECONDS:
             self._seen.popleft()
@@ -126,7 +126,7 @@ class PlainProgress:
         """Nothing to undo."""
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError):  # a terminal that was closed stops no sweep
+        with contextlib.suppress(OSError):  # a closed terminal must not stop the sweep
             self._stream.write(line + "\n")
             self._stream.flush()
 
@@ -135,7 +135,7 @@ class LiveProgress:
     """A bar that is redrawn in place, with lines that stay above it."""
 
     def __init__(self, stream: TextIO) -> None:
-        # Imported here: rich costs 50 ms, and most commands draw nothing.
+        # Imported here because rich takes 50 ms and most commands draw nothing.
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn
         from rich.progress import Progress as RichProgress
@@ -150,7 +150,7 @@ class LiveProgress:
             redirect_stderr=False,
         )
         self._task = self._bar.add_task("", total=None)
-        self._drawn = False  # until there is something to say beside it
+        self._drawn = False  # not before there is something to show
 
     def show(self, snapshot: Snapshot) -> None:
         self._meter.add(snapshot)

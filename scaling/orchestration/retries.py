@@ -89,7 +89,7 @@ class RetryPolicy:
             return Verdict(action="again")
         key = cause + signature if cause == "exception" else cause
         seen[key] += 1
-        # No mixture of causes may go on for longer than the most patient of them.
+        # A mixture of causes gets no more retries than its most patient cause.
         if cause == "time_limit" or seen.total() > self._crash_retries + 1:
             return Verdict(action="give_up")
         times = seen[key]

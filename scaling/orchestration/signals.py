@@ -18,7 +18,7 @@ class KilledAtOnce(BaseException):
 def handling_signals(interrupt: Callable[[int], None]) -> Iterator[None]:
     """SIGINT and SIGTERM reach `interrupt` in the block, and go where they went after it."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python allows handlers in the main thread only
+        yield  # Python allows signal handlers only in the main thread
         return
     before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
     claim_signals(interrupt)

@@ -14,12 +14,12 @@ from scaling.orchestration.orphans import end_trainer
 from scaling.orchestration.progress import Snapshot
 from scaling.sweep.runspec import RunSpec
 
-_OVERDUE = 1.2  # a worker past this multiple of its limit does not look at the clock: kill it
+_OVERDUE = 1.2  # a worker this far past its time limit does not stop by itself: kill it
 # A worker is hung when it gives no sign of life for this multiple of its longest silence so far
 # (a step, an evaluation), and at least for the stated limit.
 _HUNG = 20.0
-_KILL_SECONDS = 10.0  # that a killed worker's end may take to be reported
-_REPORT_SECONDS = 4.0  # the same of one that has committed; usually milliseconds
+_KILL_SECONDS = 10.0  # within which the end of a killed worker is reported
+_REPORT_SECONDS = 4.0  # the same for one that has committed; it usually takes milliseconds
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class UnderWay:
 
     def note(self, heartbeat: Heartbeat, attempt_id: str, now: float) -> None:
         """Take in the newest heartbeat; `now` is of `time.monotonic`."""
-        if self.seen_at is None:  # its limit counts from when it began, not from our first look
+        if self.seen_at is None:  # its limit counts from its start, not from our first poll
             self.seen_at = now - max(0.0, heartbeat.seconds)
         if heartbeat != self.heard:
             if self.heard is not None:
@@ -52,7 +52,7 @@ class UnderWay:
             self.heard, self.heard_at = heartbeat, now
         self.tokens = heartbeat.tokens
         if self.tokens_at_start is None and heartbeat.tokens:
-            # A resumed run reports where it stands; what it did before is not of this session.
+            # A resumed run's first report includes tokens of earlier attempts.
             first = attempt_id.split("-")[1] == "1"
             self.tokens_at_start = 0 if first else heartbeat.tokens
 
@@ -64,7 +64,7 @@ class UnderWay:
             time_limit: Seconds for one attempt; None: no limit.
             stall_limit: Seconds without a sign of life after which a worker may be called hung.
         """
-        assert self.seen_at is not None  # a heartbeat was noted
+        assert self.seen_at is not None  # called after a heartbeat was noted
         silence = now - self.heard_at
         if time_limit is not None and now - self.seen_at > _OVERDUE * time_limit:
             self.killed = "time_limit"
@@ -87,7 +87,7 @@ class UnderWay:
             lost: Nodes that are gone.
             just_lost: Those that went since the last look.
         """
-        # One that was never heard may wait anywhere, also where a node has just gone.
+        # An attempt that never reported may have been on any node, so also on one just lost.
         if just_lost if self.heard is None else self.heard.node in lost:
             return "its node is gone"
         if now - self.killed_at > _KILL_SECONDS or now - self.ended_at > _REPORT_SECONDS:
@@ -100,7 +100,7 @@ class UnderWay:
             return AttemptOutcome(kind="failed", cause=self.killed, message=self.why_killed)
         if ended.outcome is not None:
             return ended.outcome
-        end_trainer(ledger, self.run.run_id, ended.attempt_id)  # its worker cannot any more
+        end_trainer(ledger, self.run.run_id, ended.attempt_id)  # its worker no longer can
         failure = ledger.read_failure(self.run.run_id, ended.attempt_id)
         if failure is None:
             return AttemptOutcome(kind="failed", cause=ended.cause, message=ended.message)

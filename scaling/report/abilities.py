@@ -20,9 +20,11 @@ from scaling.words.abilities import (
     FORECAST_COLUMNS,
     list_criteria,
     list_forecasts,
+    list_parts,
     say_flag_briefly,
     say_null,
     say_onsets,
+    say_parts,
     say_seeds,
     say_success,
     say_verdict,
@@ -32,9 +34,9 @@ from scaling.words.abilities import (
 if TYPE_CHECKING:
     from scaling.fitting.abilities.ability import Ability, ScoredCell
 
-_WIDE, _PHONE, _HEIGHT = 880, 352, 310  # [CSS pixels], of a row and of a panel
-_JITTER = 0.012  # of the logarithmic range, between the seeds of a size
-_PAD = 0.05  # of an axis of shares, at either end
+_WIDE, _PHONE, _HEIGHT = 880, 352, 310  # [CSS pixels]: widths of a row, and the height of a panel
+_JITTER = 0.012  # offset between bars of one size, as a share of the logarithmic range
+_PAD = 0.05  # margin at either end of an axis of shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class AbilitySection:
     criteria: Sequence[tuple[str, ...]]
     forecast_heads: tuple[str, ...]
     forecasts: Sequence[tuple[str, ...]]
+    parts_title: str
+    parts: Sequence[tuple[str, ...]]
 
 
 def show_abilities(abilities: Sequence[Ability]) -> list[AbilitySection]:
@@ -63,16 +67,19 @@ def show_abilities(abilities: Sequence[Ability]) -> list[AbilitySection]:
             criteria=list_criteria(one),
             forecast_heads=FORECAST_COLUMNS,
             forecasts=list_forecasts(one),
+            parts_title=f"{one.parts.name} by {one.parts.label}" if one.parts else "",
+            parts=list_parts(one),
         )
         for at, one in enumerate(abilities)
     ]
 
 
 def _list_sentences(one: Ability) -> list[str]:
-    onset = say_onsets(one.onsets)
+    onset, parts = say_onsets(one.onsets), say_parts(one)
     return [
         f"{say_success(one.success)}. {upper_first(say_seeds(one.success))}.",
         f"Most seeds succeed from: {onset}." if onset else "",
+        f"{upper_first(parts)}." if parts else "",
         f"{say_null(one)}." if one.names.null else "",
         f"{upper_first(say_flag_briefly(one))}.",
     ]
@@ -156,7 +163,7 @@ def draw_success(ability: Ability, ax: Axes) -> None:
     step = _JITTER * np.log(np.divide(*_find_span(ability)[::-1]))
     for one in law.cells:
         at, color = one.params if ability.axis == "N" else one.tokens, INK
-        if one.tokens in colors:  # bars of one size side by side
+        if one.tokens in colors:  # draw the bars of one size side by side
             at *= np.exp((order.index(one.tokens) - 0.5 * (len(order) - 1)) * step)
             color = colors[one.tokens]
         ax.plot(

@@ -18,7 +18,7 @@ from scaling.words.checks import name_check
 from scaling.words.plain import ABSENT, format_interval, format_loss, format_share
 
 _SHOWN_BY_MARKER = "extrapolation_distance"
-_ROUNDING = 0.005  # decades: rounded ends of a range are no extrapolation
+_ROUNDING = 0.005  # decades: this close to an end of the range is rounding, not extrapolation
 
 CONVENTIONS: Mapping[CountConvention, str] = {
     "matmul": "in matrix products (head included, lookup embeddings not)",

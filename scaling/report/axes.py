@@ -98,7 +98,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
     """
     if not ends:
         return
-    step = 1.2 * _font_of(ax)  # points are pixels here: canvas.py draws at 72 dpi
+    step = 1.2 * _font_of(ax)  # points equal pixels, because canvas.py draws at 72 dpi
     wanted = np.array([ax.transData.transform((x, y))[1] for x, y, _ in ends])
     kept = keep_apart(wanted, step) if thin else list(range(len(ends)))
     box = ax.get_window_extent()
@@ -135,7 +135,8 @@ def keep_apart(wanted: FloatArray, step: float) -> list[int]:
 def spread(wanted: FloatArray, step: float) -> FloatArray:
     """Positions nearest to `wanted`, in the same order, at least `step` apart."""
     order = np.argsort(wanted, kind="stable")
-    groups: list[list[float]] = []  # (sum of wanted minus offsets, members): pool what collides
+    # (sum of wanted minus offsets, count) of each group of labels that collide.
+    groups: list[list[float]] = []
     for value in wanted[order]:
         groups.append([float(value), 1.0])
         while len(groups) > 1 and _start(groups[-1], step) < _end(groups[-2], step) + step:

@@ -32,12 +32,12 @@ from scaling.sweep.probes import PROBES, ProbeCurve
 from scaling.units import FloatArray, format_count
 from scaling.units.losses import LossScale
 
-# (value, standard error) of a run; None: it has none.
+# A run's (value, standard error); None if it has no value.
 Read = Callable[[ProbedRun], tuple[float, float | None] | None]
 
 _HEAVY, _THIN = 1.8, 0.8
 _DASHES: tuple[object, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 2, 1, 2)))
-_DECADES = 2.0  # of all-positive values: beyond that their axis is logarithmic
+_DECADES = 2.0  # positive values that span more get a logarithmic axis
 _LETTERS = 11
 
 

@@ -29,9 +29,10 @@ from scaling.units import FloatArray, format_count, format_flops
 from scaling.units.losses import NATS, LossScale
 from scaling.words.plain import format_interval, format_loss
 
-_POINT, _DRAW, _DRIFT = 10, 7, 4  # significant digits: an exponent is multiplied by ln D, up to 35
-_BELOW = 0.5  # decades below the data from which budgets are listed and sliders begin
-_SERVED_BEYOND = 300.0  # times the tokens of the largest run, where the slider of service ends
+_POINT, _DRAW, _DRIFT = 10, 7, 4  # significant digits; exponents are multiplied by ln D, up to 35
+_BELOW = 0.5  # budgets and sliders begin this many decades below the data
+# The slider of served tokens ends at this many times the largest run's tokens.
+_SERVED_BEYOND = 300.0
 
 Parts = list[list[float]]
 
@@ -89,7 +90,7 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
         return None
     draws = _list_parts(law, np.array(fit.draws), _DRAW) if fit.draws else []
     count = len(fit.draws)
-    # At one decade; at others it grows with the root (allocation/uncertainty.py).
+    # At one decade; it grows with the square root of the decades (allocation/uncertainty.py).
     drift = {
         "loss": np.log(draw_loss_drift(fit, count, 1.0)),
         "params": np.log(draw_params_drift(fit, count, 1.0)),
@@ -132,7 +133,7 @@ def _list_fields(
 ) -> dict[str, dict[str, float]]:
     """Ends of each slider, and where it begins; `served` and `unique` begin at none."""
     covered = fit.covered
-    assert covered is not None  # of a fit with a span
+    assert covered is not None  # a fit with a span has a coverage
     known, low, high = span
     reach = high / known[1]
     ends: dict[str, tuple[float, float, float | None]] = {

@@ -28,8 +28,8 @@ from matplotlib.figure import Figure
 
 Draw = Callable[[Sequence[Axes]], None]
 
-# Drawn in the light colours; name -> (light, dark). Contrast of text colours is at least 4.5 on
-# the page's surface in both schemes (tests/report holds it).
+# name -> (light, dark); figures are drawn in the light colours. Text colours have a contrast of at
+# least 4.5 on the page's surface in both schemes (tested in tests/report).
 SCHEME: Mapping[str, tuple[str, str]] = {
     "ink": ("#1b1f24", "#e9e7e2"),
     "muted": ("#5b626b", "#a6adb6"),
@@ -40,10 +40,10 @@ SCHEME: Mapping[str, tuple[str, str]] = {
 }
 INK, MUTED, GRID, SURFACE, SHADE, ACCENT = (light for light, _ in SCHEME.values())
 
-PLAIN = "plain"  # gid of text that stands on a shade and takes no halo
+PLAIN = "plain"  # gid of text on a shaded background, drawn without a halo
 
-_STEPS = 24  # of the ordered colours; more budgets than that share neighbours
-_LIGHT_MAX, _DARK_MIN = 0.30, 0.16  # luminances with a contrast of 3 on the page's surface
+_STEPS = 24  # ordered colours; with more budgets than that, neighbours share one
+_LIGHT_MAX, _DARK_MIN = 0.30, 0.16  # luminances that have a contrast of 3 on the page's surface
 _FONT = {"wide": 12.5, "narrow": 11.0}  # CSS pixels
 _SIZES = ("axes.labelsize", "axes.titlesize", "xtick.labelsize", "ytick.labelsize")
 _RULES: Mapping[str, Any] = {
@@ -102,7 +102,7 @@ def render_svg(
     file = io.StringIO()
     with _styled(size, salt=key):
         canvas: Any = FigureCanvasSVG(_compose(draw, size, grid, frame=False))
-        # Not savefig: it would draw everything twice.
+        # savefig would draw everything twice.
         canvas.print_svg(file, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(file.getvalue(), key, alt, size)
 
@@ -123,7 +123,7 @@ def _styled(size: tuple[int, int], *, salt: str) -> Iterator[None]:
     font = _find_font(size)
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        settings: Any = matplotlib.rcParams  # its keys' type changes with matplotlib's version
+        settings: Any = matplotlib.rcParams  # the keys' type depends on matplotlib's version
         settings.update({**_RULES, "font.size": font, "svg.hashsalt": salt})
         settings.update(dict.fromkeys(_SIZES, font))
         yield
@@ -131,7 +131,7 @@ def _styled(size: tuple[int, int], *, salt: str) -> Iterator[None]:
 
 def _compose(draw: Draw, size: tuple[int, int], grid: tuple[int, int], *, frame: bool) -> Figure:
     figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72, frameon=frame)
-    FigureCanvasAgg(figure)  # what is drawn may ask how wide its text comes out
+    FigureCanvasAgg(figure)  # drawing needs a renderer to measure text
     axes = list(figure.subplots(*grid, squeeze=False).ravel())
     for index, ax in enumerate(axes):
         ax.set_position(_place(index, size, grid, _find_font(size)))

@@ -92,7 +92,7 @@ def _describe_weights(data: ReportData) -> str:
     kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
     if not kept:
         return "no result names its weights"
-    return f"yes: final weights lie beside {kept} of {len(data.results)} results"
+    return f"yes: {kept} of {len(data.results)} results name their final weights, which a copy may lack"
 
 
 def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
@@ -315,7 +315,7 @@ def _count_points(data: ReportData) -> str:
 
 def _describe_forecasts(data: ReportData) -> str:
     if data.origin is not None:
-        return ""  # those of a table lie elsewhere: "scaling forecast" tells them
+        return ""  # a table's forecasts are stored elsewhere; "scaling forecast" lists them
     if data.forecasts is None or not data.forecasts.scored:
         return "; no forecast was registered and checked"
     return (

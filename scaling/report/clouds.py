@@ -18,7 +18,7 @@ from scaling.report.measured import MeasuredRuns, evaluate_law
 from scaling.units import FloatArray
 
 _EXPONENTS = ("alpha", "beta")
-MOST_DOTS = 250  # of a cloud: each is 150 bytes of the page, four times
+MOST_DOTS = 250  # dots of a cloud; each takes 150 bytes, four times over
 _INNER = 0.98  # share of the draws that an axis shows in full
 
 
@@ -73,7 +73,7 @@ def draw_predicted(
     """Measured loss against what answers says of it: fitted runs, and forecasts beside their
     outcomes; on the line the law is right."""
     predicted = evaluate_law(fit, data.params, data.tokens)
-    assert predicted is not None  # of a fit with a law
+    assert predicted is not None  # a fit with a law has one
     scale = data.scale
     x, y = scale.to(predicted), scale.to(data.loss)
     draw_markers(ax, x, y, [choose_color(one) for one in data.position])

@@ -12,10 +12,10 @@ from scaling.sweep.cells import CellRole
 
 _ROLES: Mapping[CellRole, str] = {
     "bracket": "with another learning rate or batch",
-    "rate": "at another learning rate",
     "validation": "trained to check a forecast",
 }
 _LEFT_OUT = "left out by declared rules"
+_WORSE_RATE = "at another learning rate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,4 +72,5 @@ def _explain(data: ReportData, name: str, roles: Mapping[str, CellRole]) -> str:
         return "of an earlier plan"
     if result.status != "finished":
         return "diverged"
-    return _ROLES.get(roles[name], "finished without a loss that can be fitted")
+    rest = _WORSE_RATE if data.get_spec().rates else "finished without a loss that can be fitted"
+    return _ROLES.get(roles[name], rest)

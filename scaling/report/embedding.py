@@ -30,7 +30,7 @@ class Script:
 def embed_script(name: str) -> Script:
     """A file of this package as a script."""
     text = resources.files("scaling.report").joinpath(name).read_text(encoding="utf-8")
-    assert "</script" not in text.lower()  # or the page would end it there
+    assert "</script" not in text.lower()  # it would end the script element
     digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
     return Script(Markup(text), digest)
 

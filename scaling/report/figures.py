@@ -38,9 +38,9 @@ PARAMS_LABEL = "model size N [parameters]"
 TOKENS_LABEL = "data D [tokens]"
 FLOPS_LABEL = "budget C [FLOP]"
 
-_NO_ROOM = 0.2  # of an axis, at its end: a number beside a point would leave the figure
-DOT = 1.2  # in C: room for half a dot
-_MOST_LINES = 30  # of the law: more run into each other
+_NO_ROOM = 0.2  # share of an axis, at its end, where a label beside a point would leave the figure
+DOT = 1.2  # margin as a factor of C: half a dot
+_MOST_LINES = 30  # lines of the law; more would merge
 _CURVE_BINS = 45  # points of a training curve: finer than a figure shows
 
 
@@ -69,7 +69,7 @@ def label_loss(data: MeasuredRuns) -> str:
 def _draw_parabola(ax: Axes, data: MeasuredRuns, curve: Curve, color: str) -> tuple[float, float]:
     """Draw one budget's curve; returns its right end."""
     rows = curve.rows[np.argsort(data.params[curve.rows], kind="stable")]
-    if curve.vertex is None or curve.lowest is None:  # bends down: no parabola to trust
+    if curve.vertex is None or curve.lowest is None:  # concave, or without a minimum
         seen = data.scale.to(data.loss[rows])
         ax.plot(data.params[rows], seen, color=color, linewidth=1.2, linestyle=":")
         return float(data.params[rows[-1]]), float(seen[-1])

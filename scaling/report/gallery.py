@@ -21,7 +21,7 @@ from scaling.units import format_count, format_flops
 from scaling.words.plain import format_share
 from scaling.words.statuses import STATUSES
 
-_WIDE, _PHONE = 880, 352  # [CSS pixels]: the page's column, and a phone's
+_WIDE, _PHONE = 880, 352  # [CSS pixels]: width of the page's column, and of a phone's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +192,7 @@ def _picture_predicted(
 
 
 def _picture_cloud(fit: Fit, allocations: Sequence[Allocation]) -> Picture:
-    assert fit.frontier is not None  # of a fit with draws
+    assert fit.frontier is not None  # a fit with draws has one
     flops = allocations[0].flops if allocations else fit.frontier.range[1]
     count = min(len(fit.draws), clouds.MOST_DOTS)
     return compose_picture(

@@ -21,8 +21,8 @@ from scaling.report.measured import MeasuredRuns
 from scaling.sweep.families.registry import describe_shape
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-_PARABOLA = 60  # points
-_DIGITS = 5  # a pixel is a thousandth of a figure
+_PARABOLA = 60  # points of a drawn parabola
+_DIGITS = 5  # significant digits; a pixel is 1e-3 of a figure's width
 
 Kind = Literal["dots", "rings", "diamonds", "line", "dashes", "dotted", "strong"]
 
@@ -104,7 +104,7 @@ def _trace_runs(
     values: FloatArray = getattr(data, against)
     if against == "loss":
         values = data.scale.to(values)
-    # Of a grid without budgets colour is C, and every run has its own.
+    # Without budgets the colour shows C, so every run has its own.
     colors = [name_variable(position) for position in data.position]
     groups: dict[tuple[int, str, bool], list[int]] = {}
     for at, key in enumerate(zip(data.rank.tolist(), colors, data.replicate.tolist(), strict=True)):
@@ -131,7 +131,7 @@ def _describe_runs(
             if result.loss_se is not None:
                 loss = float(data.loss[at])
                 error = f" ± {data.scale.write_error(result.loss_se, loss):.2g}"
-        elif data.run[at].isdecimal():  # a row's number; names come from outside
+        elif data.run[at].isdecimal():  # a row number; other names may be long
             name = f"row {data.run[at]}<br>"
         words.append(
             f"{name}N {format_count(data.params[at])}{shape}, D {format_count(data.tokens[at])}"

@@ -38,9 +38,9 @@ from scaling.units import FloatArray
 # Hoffmann et al. 2022, arXiv:2203.15556: about 20 tokens per parameter at 5.76e23 FLOPs.
 CHINCHILLA_RATIO = 20.0
 
-_LEVELS = 9  # lines of equal loss, about
+_LEVELS = 9  # approximate number of lines of equal loss
 _SIZES = 60  # points of each line
-_LEAST_LABELLED = 9  # points: a label is as wide
+_LEAST_LABELLED = 9  # points, about a label's width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ def trace_surface(data: MeasuredRuns, fit: Fit, lines: FrontierLines | None) -> 
     levels = []
     written = data.scale.to(corners)
     for loss in _choose_levels(float(written.min()), float(written.max())):
-        with np.errstate(all="ignore"):  # no model of that size reaches the loss
+        with np.errstate(all="ignore"):  # some sizes never reach the loss
             wanted = np.asarray(data.scale.from_(loss))
             needed = family.tokens_for_loss(letters, sizes, wanted)
         inside = np.isfinite(needed) & (needed >= tokens[0]) & (needed <= tokens[1])
@@ -152,7 +152,7 @@ def draw_ratio(
     """D*/N* against C, with its band, the answers, and Chinchilla's 20 as a reference."""
     flops, band = lines.flops, None
     if lines.band is not None:
-        # D falls as N rises at one budget: the ends of one are the other's, exchanged.
+        # At one budget D falls as N rises, so D's low end belongs to N's high end.
         params, tokens = lines.band["params"], lines.band["tokens"]
         band = tokens[0] / params[1], tokens[1] / params[0]
     reference = np.full(2, CHINCHILLA_RATIO)

@@ -10,8 +10,8 @@ from scaling.report.canvas import name_variable
 from scaling.report.measured import MeasuredRuns
 from scaling.units import format_flops
 
-_MOST = 12  # swatches that are told apart and stay on two lines
-_STOPS = 5  # of a continuous scale
+_MOST = 12  # swatches that are distinguishable and fit on two lines
+_STOPS = 5  # stops of a continuous scale
 
 
 @dataclass(frozen=True, slots=True)

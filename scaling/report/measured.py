@@ -26,8 +26,8 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 _QUANTITIES = ("params", "tokens", "loss")
 _BUDGETS = 70  # points of a frontier's line
-# Of the kernel that a ladder's frontier is drawn with, in ln C: its cost has a knot every .115 in
-# ln N, and N* rests on knots, in steps of about a percent, every .23 in ln C.
+# Width in ln C of the kernel that smooths a ladder's frontier: the cost has a knot every .115 in
+# ln N, so N* moves in steps of about a percent every .23 in ln C.
 _SMOOTHING = 0.35
 _MARGIN = 1.02
 
@@ -182,7 +182,7 @@ def evaluate_frontier(data: MeasuredRuns, fit: Fit, *, furthest: float) -> Front
         if stepped:
             ends = [np.exp(_smooth(np.log(flops), np.log(each))) for each in ends]
         band = {name: (low, high) for name, (low, high) in zip(_QUANTITIES, ends, strict=False)}
-    lines = dict(zip(_QUANTITIES, best, strict=False))  # no loss without a law
+    lines = dict(zip(_QUANTITIES, best, strict=False))  # without a law there is no loss
     return FrontierLines(flops=flops, edge=edge, best=lines, band=band)
 
 

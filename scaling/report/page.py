@@ -193,7 +193,7 @@ def _gather_answers(data: ReportData) -> dict[str, Any]:
 
 def _gather_figures(data: ReportData) -> dict[str, Any]:
     """Pictures, what scripts make of them, their colours, and the tables beside them."""
-    # Here, not above: what imports a report's types should not pay for matplotlib.
+    # Imported here, so that importing the report's types does not load matplotlib.
     from scaling.report.abilities import show_abilities
     from scaling.report.canvas import list_variables
     from scaling.report.gallery import draw_pictures
@@ -239,13 +239,13 @@ def _write_equation(fit: Fit, scale: LossScale) -> Markup | str:
     if fit.law is None or fit.members:
         return ""
     equation = find_family(fit.law.rewrite(fit.law.find_scale(scale)).family).equation
-    return Markup(f"L(N, D) = {write_formula(equation)}")  # its own text, escaped there
+    return Markup(f"L(N, D) = {write_formula(equation)}")  # escaped by write_formula
 
 
 def _gather_law(data: ReportData) -> dict[str, Any]:
     """The law, what was fitted, and other laws beside it."""
     fit = data.fit
-    said = {str(effect) for effect in data.filters}  # in words elsewhere on the page
+    said = {str(effect) for effect in data.filters}  # already in words elsewhere on the page
     backtest_heads, backtest_rows = list_backtest(data.backtest)
     return {
         "equation": _write_equation(fit, data.scale),

@@ -205,7 +205,7 @@ def list_coefficients(fit: Fit, scale: LossScale = NATS) -> list[tuple[str, str,
     """(parameter, value, interval) of the law and the exponents of the frontier that answers;
     parameters in the unit of losses where they follow it."""
     rows = []
-    if fit.law is not None and not fit.members:  # a mixture's members stand in their own table
+    if fit.law is not None and not fit.members:  # an ensemble's members have their own table
         law = fit.law.rewrite(fit.law.find_scale(scale))
         intervals = law.intervals or {}
         for name, value in law.params.items():

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaling.tables.facts import TableFacts
     from scaling.tables.run_table import RunTable
 
-# A page of more rows is slow to scroll and adds nothing; the CSV in it holds them all.
+# A page with more rows scrolls slowly; the CSV embedded in it holds them all.
 MOST_ROWS = 1000
 COLUMNS = ("column", "read from", "unit", "rows", "values")
 _NOT_STATED = "not stated by the table"

@@ -9,7 +9,7 @@ from scaling.sweep.bracket import Varied
 from scaling.sweep.runspec import RunSpec
 
 CellRole = Literal["grid", "replicate", "bracket", "validation", "rate"]
-# What a fit sees; the others measure the recipe, or check a forecast.
+# Roles that enter a fit; the others measure the recipe or check a forecast.
 FITTED_ROLES: tuple[CellRole, ...] = ("grid", "replicate")
 
 

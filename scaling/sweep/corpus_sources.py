@@ -33,6 +33,8 @@ class Source:
         holds: What its `paths` hold, where the name does not say it.
         once: Whether none of its tokens may be seen twice.
         questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
+        chance: `module:function` that says, of a probe's options and the section `corpus`, what
+            share of answers guessing gets right; empty: not known.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Source:
     holds: str = ""
     once: bool = False
     questions: str = ""
+    chance: str = ""
 
     def load_questions(self) -> Callable[..., Any]:
         """The function that asks; see the class."""
@@ -108,17 +111,19 @@ SOURCES: dict[str, Source] = {
         Source(
             name="pairs", kind="tokens", keys=("tokens", "seed", "vocab_size", "pairs"),
             needs=("tokens", "vocab_size", "pairs"),
-            reader="scaling.data.pairs:prepare_pairs", once=True,
+            reader="scaling.data.pairs:prepare_pairs", chance="scaling.data.pairs:find_chance",
+            once=True,
         ),
         Source(
             name="copying", kind="tokens", keys=("tokens", "seed", "vocab_size", "length"),
             needs=("tokens", "vocab_size", "length"), once=True,
             reader="scaling.data.copying:prepare_copying", questions="scaling.data.copying:ask",
+            chance="scaling.data.copying:find_chance",
         ),
         Source(
             name="arithmetic", kind="tokens", keys=("seed", "digits", "examples"),
             needs=("digits", "examples"), reader="scaling.data.arithmetic:prepare_arithmetic",
-            questions="scaling.data.arithmetic:ask",
+            questions="scaling.data.arithmetic:ask", chance="scaling.data.arithmetic:find_chance",
         ),
     )
 }  # fmt: skip

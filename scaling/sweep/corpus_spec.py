@@ -46,7 +46,7 @@ _OF_ALL = ("source", "max_epochs")  # keys that every source takes
 Paths = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)]
 
 
-NO_SOURCE = "none"  # of a sweep whose trainer alone knows its data; no file may name it
+NO_SOURCE = "none"  # for a sweep whose trainer alone knows its data; not allowed in a file
 
 
 class CorpusSpec(SpecModel):

@@ -16,10 +16,10 @@ _FLOAT_BYTES = 4
 # Weights, gradients and AdamW's two moments, in float32.
 _COPIES_OF_PARAMS = 4
 _LOGITS_COPIES = 3  # logits, log-softmax, gradient
-# Evaluated at once: 8192 tokens of 256 logits are 8 MB, and larger batches gain nothing on a CPU.
+# Evaluation batch: 8192 tokens of 256 logits take 8 MB, and larger ones are no faster on a CPU.
 _EVALUATED_TOKENS, _EVALUATED_LOGITS = 8192, 8192 * 256
 _PROCESS_BYTES = 550 * 2**20  # a worker that has imported torch (measured: 544 MiB)
-# Curve, log and result of a run: 100 rows of 120 bytes, and what is written of them.
+# A run's curve (100 rows of 120 bytes), log and result.
 _RECORD_BYTES = 24 * 2**10
 _CHECKPOINTS = 2  # a run keeps its last two; each holds weights and both moments
 

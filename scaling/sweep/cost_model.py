@@ -33,7 +33,7 @@ from scaling.units import FloatArray
 CostModelName = Literal["6ND", "ladder", "ladder_without_head", "table"]
 
 _KNOTS_PER_DECADE = 20
-_SMOOTHING_WIDTH = math.log(2.0)  # one doubling of N: two to three rungs of the ladder
+_SMOOTHING_WIDTH = math.log(2.0)  # one doubling of N, i.e. two to three rungs of the ladder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def make_table_cost(params: FloatArray, tokens: FloatArray, flops: FloatArray) -
     log_params, where = np.unique(np.log(params), return_inverse=True)
     log_kappa = np.log(flops) - np.log(params) - np.log(tokens)
     mean = np.bincount(where, weights=log_kappa) / np.bincount(where)
-    if np.ptp(mean) < 1e-3:  # one κ for every N up to rounding: keep it exact and flat
+    if np.ptp(mean) < 1e-3:  # κ is constant up to rounding: keep it exact and flat
         flat = float(np.mean(mean))
         knots = (float(log_params[0]), float(log_params[-1]))
         return CostModel(name="table", log_params=knots, log_kappa=(flat, flat))

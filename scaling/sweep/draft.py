@@ -23,9 +23,9 @@ SIZES = 7
 REPLICATES = 7
 SPAN = 6
 _APART = 2.0
-# Total over largest: sum of budgets, by cells at each.
+# Total FLOPs / largest budget: cells per budget times the sum of budgets.
 SHARE = (SIZES + REPLICATES / BUDGETS) * sum(_APART**-k for k in range(BUDGETS))
-# From seconds on a laptop to more than any run has taken: beyond, a slip of the keyboard.
+# From seconds on a laptop to more than any run so far; anything beyond is a typo.
 _LEAST, _MOST = 1e9, 1e27
 
 
@@ -133,7 +133,7 @@ def list_problems(wish: Wish) -> list[str]:
 def _choose_largest(wish: Wish) -> float:
     if wish.run_flops is not None:
         return wish.run_flops
-    assert wish.total_flops is not None  # of a wish without problems
+    assert wish.total_flops is not None  # a wish without problems states one
     return wish.total_flops / SHARE
 
 

@@ -13,7 +13,7 @@ from scaling.units.numbers import NumberError, read_number
 
 _Value = TypeVar("_Value", int, float, str)
 
-LARGEST_BUDGET = 1e40  # of D and C: far beyond any training run, far inside float64
+LARGEST_BUDGET = 1e40  # for D and C: far beyond any training run, well within float64
 
 
 def _read_amount(value: Any) -> Any:

@@ -18,13 +18,13 @@ from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision, format_count
 
-# CUDA's own, cuBLAS' workspace and loaded kernels: beside what torch's allocator gives out.
-# Assumed, not measured.
+# CUDA's context, cuBLAS' workspace and loaded kernels, outside torch's allocator. Assumed, not
+# measured.
 CONTEXT_BYTES = 2**30
 _PARAM_BYTES = 4 * 4
 # Per token and vocabulary entry, kept for the backward pass.
 _LOGIT_BYTES = 3 * 4
-# The allocator rounds blocks up and cannot always join what is free. Assumed, not measured.
+# The allocator rounds blocks up and cannot always merge free ones. Assumed, not measured.
 _FRAGMENTATION = 1.1
 
 
@@ -36,7 +36,7 @@ def estimate_gpu_memory(run: RunSpec, precision: Precision) -> int:
     activations = family_of(shape).activation_bytes(
         shape, tokens, device="cuda", precision=precision
     )
-    # A recorded step keeps its own memory: what evaluation needs comes beside it.
+    # A captured step keeps its memory, so evaluation's comes on top.
     logits = (tokens + held_out) * shape.vocab_size * _LOGIT_BYTES
     numbers = _PARAM_BYTES * count_total_params(shape) + activations + logits
     return CONTEXT_BYTES + round(_FRAGMENTATION * numbers)

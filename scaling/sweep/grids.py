@@ -84,7 +84,7 @@ class IsoflopGrid(Grid):
     @classmethod
     def matches(cls, keys: set[str]) -> bool:
         """See Grid."""
-        return True  # what is meant by no other
+        return True  # the default when no other grid matches
 
     @field_validator("budgets")
     @classmethod
@@ -275,7 +275,7 @@ class CellGrid(Grid):
             yield Wish(shape=find_rung(ladder, cell.params), tokens=cell.tokens, budget=None)
 
 
-# In the order of docs/sweep-file.md; where several match, the last is meant.
+# In the order of docs/sweep-file.md; if several match, the last one wins.
 GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, EpochGrid, CellGrid]
 
 

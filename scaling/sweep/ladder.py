@@ -1,21 +1,22 @@
 """The one fixed ladder of shapes of each family, from which a sweep's models are taken.
 
 A ladder depends on vocabulary, sequence length and the family's own settings only (of a
-transformer: the size of a head), never on a sweep's budgets: two sweeps that share those share
-their rungs, and adding budgets or sizes never changes a finished run.
+transformer: the size of a head; of any: a depth that is the same for every size), never on a
+sweep's budgets: two sweeps that share those share their rungs, and adding budgets or sizes never
+changes a finished run.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from scaling.sweep.counting import count_matmul_params
-from scaling.sweep.families.registry import find_family, list_settings
-from scaling.sweep.shapes import ModelShape
+from scaling.sweep.families.registry import family_of, find_family, list_settings
+from scaling.sweep.shapes import MAX_LAYERS, ModelShape
 
-LARGEST_PARAMS = 1e13  # of a rung: beyond any model trained; the ladder to it has 3000 rungs
+LARGEST_PARAMS = 1e13  # beyond any model trained so far; the ladder up to it has 3000 rungs
 
 
 def iterate_ladder(
@@ -25,7 +26,7 @@ def iterate_ladder(
     return find_family(family).iterate_ladder(vocab_size, seq_len, settings)
 
 
-@functools.lru_cache(maxsize=8)  # its cost model and the answers take the same one
+@functools.lru_cache(maxsize=8)  # shared by the cost model and the answers
 def list_ladder(
     vocab_size: int,
     seq_len: int,
@@ -43,19 +44,44 @@ def list_ladder(
     return tuple(rungs)
 
 
-def is_first(shape: ModelShape) -> bool:
-    """Whether a shape is the first rung of its ladder."""
-    settings = list_settings(shape)
+def is_first(shape: ModelShape, *, layers: int | None = None) -> bool:
+    """Whether a shape is the first rung of its ladder, or of that of a fixed depth."""
+    settings = _list_settings(shape, layers)
     ladder = iterate_ladder(shape.vocab_size, shape.seq_len, family=shape.family, **settings)
     return next(ladder, None) == shape
 
 
-def list_ladder_of(shape: ModelShape) -> tuple[ModelShape, ...]:
-    """Every rung of the ladder that a shape is one of, far beyond any budget."""
+def list_ladder_of(shape: ModelShape, *, layers: int | None = None) -> tuple[ModelShape, ...]:
+    """Every rung of the ladder that a shape is one of, far beyond any budget.
+
+    Args:
+        shape: One of its rungs.
+        layers: Depth of all of them; None: it is not fixed.
+    """
     return list_ladder(
         shape.vocab_size,
         shape.seq_len,
         family=shape.family,
         max_params=LARGEST_PARAMS,
-        **list_settings(shape),
+        **_list_settings(shape, layers),
     )
+
+
+def find_layers(shapes: Sequence[ModelShape]) -> int | None:
+    """The depth that a sweep file fixed, as far as its models tell: one that they share, and the
+    ladder of any depth lacks one of them.
+
+    Args:
+        shapes: Models that share vocabulary, context, family and its settings.
+    """
+    depths = {one.n_layers for one in shapes}
+    if len(depths) > 1 or "layers" not in family_of(shapes[0]).settings:
+        return None
+    (layers,) = depths
+    usual = layers > MAX_LAYERS or set(shapes) <= set(list_ladder_of(shapes[0]))
+    return None if usual else layers
+
+
+def _list_settings(shape: ModelShape, layers: int | None) -> dict[str, int]:
+    fixed = {} if layers is None else {"layers": layers}
+    return list_settings(shape) | fixed

@@ -36,7 +36,7 @@ def find_makespan(
     stored: dict[str, set[int]] = {prefix: set() for prefix in trunks}
     running: dict[str, dict[str, RunSpec]] = {prefix: {} for prefix in trunks}
     now, busy = 0.0, 0
-    # (when, order, run, step): a state is stored after `step`, or (None) the run ends.
+    # (time, order, run, step): a state is stored after `step`; the run ends if it is None.
     events: list[tuple[float, int, RunSpec, int | None]] = []
     order = 0
     while waiting or events:

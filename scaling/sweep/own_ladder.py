@@ -13,7 +13,7 @@ from scaling.sweep.shapes import ModelShape
 if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
 
-_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart, the first two the farthest
+_RUNG_ABOVE = 3.0  # neighbouring rungs are at most ×3 apart; the first two are the farthest
 
 
 def list_sweep_ladder(spec: SweepSpec, facts: CorpusFacts) -> tuple[ModelShape, ...]:

@@ -35,7 +35,7 @@ from scaling.units import format_count
 if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of YAML need to pay
     from scaling.sweep.spec import SweepSpec
 
-MIN_STEPS = 200  # fewer leave no constant phase between warmup and cooldown
+MIN_STEPS = 200  # with fewer, warmup and decay leave no constant phase
 
 
 def plan_sweep(
@@ -241,7 +241,7 @@ def _list_replicates(
     accepted: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts, recorded: Iterable[RunSpec]
 ) -> list[Cell]:
     runs = [_make_run(wish, spec, facts, 0) for wish in accepted]
-    # Two wishes may come to one run; the first one's budget is its replicate's.
+    # Two wishes may give the same run; its replicates take the first one's budget.
     budgets = {
         (run.shape, run.recipe, run.tokens): wish.budget
         for run, wish in reversed(list(zip(runs, accepted, strict=True)))
@@ -255,7 +255,7 @@ def _list_replicates(
 def _list_brackets(accepted: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts) -> Iterator[Cell]:
     """Runs that differ from a corner of the grid in learning rate, or in batch; a batch that cannot
     be halved, and what would take too few steps, is left out."""
-    # Corners are the grid's: a cell more must not make finished brackets those of no corner.
+    # Only the grid has corners: an extra cell must not move them away from finished brackets.
     grid = [wish for wish in accepted if not wish.extra] or accepted
     wishes = {_make_run(wish, spec, facts, spec.seeds[0]): wish for wish in grid}
     for corner in choose_corners(list(wishes)):

@@ -49,7 +49,7 @@ def find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) ->
     from scaling.sweep.grids import IsoflopGrid
 
     warnings = find_corpus_warnings(facts) if facts.is_known else []
-    known = facts.is_known  # else the trainer alone knows how much text there is
+    known = facts.is_known  # otherwise only the trainer knows how much text there is
     # What a cell asks for by the pass is no surprise.
     free = [cell for cell in cells if cell.run.unique_tokens is None]
     repeated = [cell for cell in free if known and cell.run.tokens > facts.train_tokens]

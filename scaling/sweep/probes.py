@@ -77,6 +77,7 @@ class Probe:
         options: Those it has, with their defaults.
         demands: What it asks of a sweep (`probe_demands`).
         beside: The probe that it is the control of, or the bound, and is drawn beside.
+        guessed: Whether guessing scores, as much as the corpus's source says (`Source.chance`).
     """
 
     name: str
@@ -90,6 +91,7 @@ class Probe:
     options: Mapping[str, Option] = field(default_factory=dict)
     demands: tuple[Demand, ...] = ()
     beside: str = ""
+    guessed: bool = False
 
     def load(self) -> Callable[[Any], Measured]:
         """The function, imported now.
@@ -202,16 +204,16 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("code_valid_text", "python_code:measure_text", "the same of the held-out text there",
      {**_CODE, "beside": "code_valid"}),
     ("recall_accuracy", "recalling:measure_accuracy",
-     "share of values recalled, of `pairs` pairs (0: the corpus's)",
+     "share of values recalled, of as many pairs as the corpus has, or the option pairs says",
      {"options": {"pairs": 0, "samples": 128}, "direction": "higher", "bound": 1.0,
-      "demands": (source("pairs"), count("samples"), pairs_fit)}),
+      "demands": (source("pairs"), count("samples"), pairs_fit), "guessed": True}),
     ("answer_exact", "answers:measure_exact",
      "share of `questions` held-out questions whose whole answer is right", _ANSWER),
     ("answer_accuracy", "answers:measure_accuracy",
      "share of tokens of the answers that are right, each after the right ones before it",
-     _ANSWER),
+     {**_ANSWER, "guessed": True}),
     ("answer_accuracy_free", "answers:measure_accuracy_free",
-     "the same after what the model itself wrote", _ANSWER),
+     "the same after what the model itself wrote", {**_ANSWER, "guessed": True}),
     ("answer_null", "answers:measure_null",
      "answer_accuracy to the power of an answer's tokens: exact answers if tokens erred "
      "independently", _ANSWER),

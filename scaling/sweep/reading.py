@@ -24,7 +24,7 @@ from scaling.sweep.strict_yaml import MAX_BYTES, KeyPath, YamlDocument, parse_ya
 from scaling.sweep.trainer_files import find_file_problems
 from scaling.sweep.trainer_spec import find_word_problems
 
-_OF_A_KEY = "[key]"  # what pydantic calls the key of a mapping, beside its value
+_OF_A_KEY = "[key]"  # pydantic's name for a mapping's key, as opposed to its value
 
 
 def load_sweep(path: Path) -> SweepSpec:
@@ -40,7 +40,7 @@ def load_sweep(path: Path) -> SweepSpec:
         SpecError: The file is wrong; every problem is named, one line each.
     """
     try:
-        if not path.is_file():  # a folder, a FIFO or nothing
+        if not path.is_file():  # a folder, a FIFO or missing
             kind = "a folder" if path.is_dir() else "not a file" if path.exists() else "not there"
             raise SpecError([f"{path}: {kind}. Name a sweep file, e.g. sweeps/quickstart.yaml."])
         with path.open("rb") as file:
@@ -83,7 +83,8 @@ def parse_sweep(content: bytes, *, source: str, base: Path | None = None) -> Swe
             if details["type"] == "too_short" and details["input"]:
                 continue  # pydantic counts valid items only; the invalid ones are listed
             for place, sentence in _explain_all(details, document):
-                if place not in refused:  # already refused by the reader: one sentence is enough
+                # The YAML reader has refused it already; one sentence is enough.
+                if place not in refused:
                     problems.append((*place, sentence))
         raise SpecError(_format(problems, source)) from None
     if problems:
@@ -126,7 +127,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
         return place, f"{_clip(dotted)}: unknown key. {advice}"
-    path += context.get("at", ())  # where a rule about several keys found its culprit
+    path += context.get("at", ())  # a rule about several keys names the offending one
     dotted = ".".join(str(part) for part in path) or "the file"
     place = document.places.get(path, _nearest(document, path))
     if details["loc"][-1:] == (_OF_A_KEY,):
@@ -137,7 +138,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
         return place, f"{dotted}: {details['msg']}"
     if kind in _WANTED:
         wanted = _WANTED[kind].format(**context)
-    else:  # pydantic's own words, which may quote braces of the file
+    else:  # pydantic's own message, which may contain braces from the file
         wanted = details["msg"][:1].lower() + details["msg"][1:]
     return place, f"{dotted}: expected {wanted}, got {_show(details['input'])}."
 
@@ -154,6 +155,7 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
+        "axis",
         "probe",
         "gpus",
         "trainer",
@@ -187,7 +189,7 @@ _WANTED = {
 def _find_model(path: KeyPath, document: YamlDocument) -> type[BaseModel]:
     """The model of a place in the spec, by walking the models as pydantic did."""
     model: type[BaseModel] = SweepSpec
-    for part in path:  # an index, and a name that the file gives, are no keys of a model
+    for part in path:  # skips list indices and names given by the file
         key = model.model_fields.get(str(part))
         inner = None if key is None else _find_inner(key.annotation)
         if inner is Grid:

@@ -35,8 +35,8 @@ _T = TypeVar("_T", int, float)
 
 BATCH_EXPONENT = 0.4
 HORIZON_EXPONENT = 0.3
-# Runs of 266 to 2100 steps end 1 to 6 % lower with 100–150 steps of warmup than with the 27–34 of
-# 10 % of D, and their seeds lie half as far apart (decision 0012).
+# Runs of 266 to 2100 steps end 1 to 6 % lower with 100–150 warmup steps than with the 27–34 that
+# 10 % of D gives, and their seed noise is half as large (decision 0012).
 MIN_WARMUP_STEPS = 150
 MAX_WARMUP_SHARE = 0.4
 
@@ -80,7 +80,7 @@ def decide_recipe(
         beta1=_default(asked.beta1, 0.9),
         beta2=_default(asked.beta2, 0.98),
         epsilon=_default(asked.epsilon, 1e-8),
-        # Bergsma's rule (arXiv:2505.13738) needs a corpus far larger than a CPU sweep's; 0 there.
+        # Bergsma's rule (arXiv:2505.13738) needs a corpus far larger than a CPU sweep's.
         weight_decay=_default(asked.weight_decay, 0.0),
         clip_norm=_default(asked.clip_norm, 1.0),
         init_scale=_default(asked.init_scale, reference.init_scale),

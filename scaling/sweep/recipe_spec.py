@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from scaling.sweep.fields import Count, Positive, Share, SpecModel
 from scaling.sweep.strict_yaml import KeyPath
 
-# Largest share of the steps that the recipe's own rules take: 20 steps of 200, 200 of 400.
+# Largest shares of the steps under the recipe's own rules: 20 of 200 and 200 of 400.
 _DEFAULT_WARMUP, _DEFAULT_DECAY = 0.1, 0.5
 
 
@@ -58,10 +58,10 @@ class RecipeSpec(SpecModel):
                 {"at": (*at, "warmup_tokens")},
             )
         if self.warmup_tokens is not None:
-            return  # it ends where the decay begins, at the latest
+            return  # it ends by the start of the decay
         warmup = _DEFAULT_WARMUP if self.warmup_fraction is None else self.warmup_fraction
         decay = _DEFAULT_DECAY if self.decay_fraction is None else self.decay_fraction
-        if warmup + decay >= 1 - 1e-9:  # .7 + .3 is 1, whatever the last bit says
+        if warmup + decay >= 1 - 1e-9:  # .7 + .3 counts as 1 despite rounding
             culprit = "warmup_fraction" if self.decay_fraction is None else "decay_fraction"
             raise PydanticCustomError(
                 "schedule",

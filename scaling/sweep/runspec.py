@@ -21,8 +21,8 @@ from scaling.files.sealed import canonical_json
 from scaling.sweep.counting import count_flops_per_token
 from scaling.sweep.families.registry import AnyShape, find_family
 
-# Raise by hand when the trainer would give another loss for the same RunSpec; tests/training
-# holds a tiny golden run that notices when it was forgotten.
+# Raise by hand when the trainer would give another loss for the same RunSpec; a tiny golden run in
+# tests/training fails if that was forgotten.
 NUMERICS_VERSION = 1
 
 
@@ -61,7 +61,7 @@ class Recipe:
     output_scale: float | None = None
 
 
-# Of a run whose trainer decides all of it: nothing is known here, and no JSON holds it.
+# Recipe of a run whose trainer decides everything; it is in no JSON.
 NO_RECIPE = Recipe(
     batch_sequences=0, steps=0, learning_rate=0.0, base_width=0, base_depth=0, warmup_steps=0,
     decay_steps=0, beta1=0.0, beta2=0.0, epsilon=0.0, weight_decay=0.0, clip_norm=0.0,
@@ -164,7 +164,7 @@ class RunSpec:
 
 def _read_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass that are not None."""
-    # Not dataclasses.asdict, which copies every value and takes ten times as long: a driver of
-    # thousands of runs asks for their run_ids again and again.
+    # dataclasses.asdict copies every value and takes ten times as long, and a driver of thousands
+    # of runs needs their run_ids over and over.
     read = ((field.name, getattr(value, field.name)) for field in dataclasses.fields(value))
     return {name: one for name, one in read if one is not None}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 MIN_SEQ_LEN, MAX_SEQ_LEN = 8, 65_536
+MAX_LAYERS = 128  # the deepest published, Llama 3 405B, has 126 (arXiv:2407.21783, table 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +85,11 @@ def make_shape(
         head_size=head_size,
         d_ff=4 * d_model,
     )
+
+
+def iterate_widths(first: int, *, step: int) -> Iterator[int]:
+    """Widths without end: by `step` to 16 of it, and by at most an eighth from there."""
+    width = first
+    while True:
+        yield width
+        width += step * max(1, 2 ** ((width // step).bit_length() - 1) // 8)

@@ -33,13 +33,13 @@ from scaling.sweep.grids import AnyGrid, CellSpec, EpochGrid
 from scaling.sweep.probe_spec import Asked
 from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
-from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
+from scaling.sweep.shapes import MAX_LAYERS, MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.start_spec import StartSpec
 from scaling.sweep.trainer_reach import Problem, list_unreached
 from scaling.sweep.trainer_spec import TrainerSpec
 
 MAX_CELLS = 10_000
-_SETTINGS = {"head_size"}  # keys of `model` that mean something for some families only
+_SETTINGS = ("head_size", "layers")  # keys of `model` that mean something for some families only
 
 
 class ModelSpec(SpecModel):
@@ -57,20 +57,28 @@ class ModelSpec(SpecModel):
     head_size: Annotated[Count, Field(ge=4, le=256, multiple_of=2)] = Field(
         16, description="width of one attention head; the ladder's width steps by half of it"
     )
+    layers: Annotated[Count, Field(le=MAX_LAYERS)] | None = Field(
+        None,
+        description="layers of every size: width alone then varies. Not set: two, and more of "
+        "wider transformers",
+    )
 
     @property
     def settings(self) -> dict[str, int]:
         """What the family's ladder follows from, beside vocabulary and context."""
-        return {key: getattr(self, key) for key in MODEL_FAMILIES[self.family].settings}
+        given = {key: getattr(self, key) for key in MODEL_FAMILIES[self.family].settings}
+        return {key: value for key, value in given.items() if value is not None}
 
     @model_validator(mode="after")
     def _keys_fit_family(self) -> Self:
-        for key in _SETTINGS & self.model_fields_set - set(self.settings):
-            raise PydanticCustomError(
-                "family_key",
-                "family {family} takes no {key}. Remove it.",
-                {"family": self.family, "key": key, "at": (key,)},
-            )
+        takes = MODEL_FAMILIES[self.family].settings
+        for key in _SETTINGS:
+            if key in self.model_fields_set and key not in takes:
+                raise PydanticCustomError(
+                    "family_key",
+                    "family {family} takes no {key}. Remove it.",
+                    {"family": self.family, "key": key, "at": (key,)},
+                )
         return self
 
     @model_validator(mode="after")
@@ -364,6 +372,11 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
             "only the built-in trainer limits the text that runs see. Say tokens.",
             ("grid",),
         ),
+        (
+            trainer.models and spec.model.layers,
+            "trainer.models says which models there are. Remove it.",
+            ("model", "layers"),
+        ),
     )
     yield from ((at, why) for wrong, why, at in rules if wrong)
 
@@ -385,6 +398,9 @@ def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]
             yield "one family is nothing to compare. Write it as model.family.", ("families",)
         if "family" in spec.model.model_fields_set:
             yield "families and model.family are two. Remove one.", ("model", "family")
+        for name in spec.families:
+            if spec.model.layers is not None and "layers" not in MODEL_FAMILIES[name].settings:
+                yield f"family {name} takes no layers. Remove it.", ("model", "layers")
         if spec.recipes or len(spec.corpus.tokenizer) > 1:
             yield (
                 "families are compared alone. Name one tokenizer and no recipes beside them.",

@@ -18,7 +18,7 @@ import yaml
 MAX_BYTES = 1 << 20
 _MAX_DEPTH = 32
 _TOO_DEEP = f"nested more than {_MAX_DEPTH} levels deep."
-_MAX_DIGITS = 400  # beyond float64's exponent range nothing is gained by more digits
+_MAX_DIGITS = 400  # more digits than float64's exponent range add nothing
 
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -67,7 +67,7 @@ def parse_yaml(content: bytes) -> YamlDocument:
         problem = (error.problem or "cannot be read").replace("\t", "\\t")
         line = text.split("\n")[place[0] - 1 : place[0]]
         hint = " Indent with spaces, not tabs." if line and line[0].startswith("\t") else ""
-        # libyaml looks far ahead for the end of a key, and may reach its own limit before ours.
+        # libyaml looks far ahead for the end of a key and may hit its own limit before ours.
         deep = "nesting depth" in problem
         sentence = _TOO_DEEP if deep else f"not valid YAML: {problem}.{hint}"
         document.problems.append((*place, sentence))
@@ -182,7 +182,7 @@ class _Builder:
             container.append(value)
         else:
             key = self.keys[-1]
-            if key is None:  # an alias where a key should stand; already refused
+            if key is None:  # an alias in place of a key; already refused
                 self.keys[-1] = ""
                 return path
             own = (*path, key)

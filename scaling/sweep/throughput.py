@@ -24,7 +24,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape
 from scaling.units import FloatArray
 
-# Twice as many as the step has coefficients; each takes about half a second.
+# Twice the coefficients of the step's model; each takes about half a second.
 MAX_PIVOTS = 8
 
 

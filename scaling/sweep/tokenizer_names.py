@@ -9,8 +9,8 @@ import re
 
 BYTES = "bytes"
 CHARACTERS = "characters"
-NO_TOKENIZER = "none"  # of tokens that came as they are; no sweep file says it
-# Kind -> smallest vocabulary: every tokenizer can spell any byte, so that nothing is unknown to it.
+NO_TOKENIZER = "none"  # for token files; not allowed in a sweep file
+# Kind -> smallest vocabulary: every tokenizer can encode any byte, so no text is unknown to it.
 SMALLEST = {"bpe": 256, "words": 257, "words+space": 257}
 LARGEST = 2**24
 

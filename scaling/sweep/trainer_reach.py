@@ -9,7 +9,7 @@ from scaling.sweep.grids import CellGrid, CellSpec, Grid, IsoflopGrid
 from scaling.sweep.trainer_spec import NamedModelSpec
 from scaling.units import format_count, format_flops
 
-# Rungs of the built-in ladder are at most ×3 apart: no wish there is farther from its model.
+# Rungs of the built-in ladder are at most ×3 apart, so no wish there is farther from its model.
 FARTHEST = 3.0
 Problem = tuple[tuple[str | int, ...], str]  # path in the sweep file, what is wrong there
 

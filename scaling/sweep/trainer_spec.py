@@ -24,7 +24,7 @@ Counting = Literal["matmul", "total", "non_embedding", "unknown"]
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LONGEST = 2000  # of what enters a run_id as text; stored documents hold no longer one
+_LONGEST = 2000  # characters of a text that enters a run_id; stored documents allow no longer one
 
 ModelName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 Word = Annotated[str, Field(min_length=1)]

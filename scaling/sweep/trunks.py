@@ -59,7 +59,7 @@ def list_trunks(runs: Iterable[RunSpec]) -> dict[str, Trunk]:
     """The trunks of a plan by prefix; a run that shares none with another has none."""
     groups: dict[str, dict[str, RunSpec]] = {}
     for run in runs:
-        if run.own is not None:  # whose trainer shares nothing
+        if run.own is not None:  # the user's own trainer cannot share a trunk
             continue
         groups.setdefault(name_prefix(run), {})[run.run_id] = run
     trunks = {}

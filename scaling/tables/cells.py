@@ -34,21 +34,22 @@ from scaling.tables.states import (
 from scaling.units import FloatArray, IntArray
 from scaling.units.numbers import PLAIN, Marks, NumberError, Quantity, find_marks, read_number
 
-_LARGEST = 1e40  # of N, D, C: far beyond any training run, far inside float64
-# Fits are in logarithms, and sums of powers of N and D: 1e-300 has none. What is small for its unit
-# alone (parameters in billions, FLOPs in ZFLOP) is left to the check of units.
+_LARGEST = 1e40  # for N, D and C: far beyond any training run, well within float64
+# Fits take logarithms and powers of N and D, which fail at 1e-300. Values that are only small for
+# their unit (parameters in billions, FLOPs in ZFLOP) are left to the check of units.
 SMALLEST: Mapping[str, float] = {
     "N": 1e-9, "D": 1e-9, "loss": 1e-12, "C": 1e-30, "budget": 1e-30,
 }  # fmt: skip
-_LARGEST_SEED = 2**53 - 1  # whole numbers are exact in a double up to there
+_LARGEST_SEED = 2**53 - 1  # integers are exact in a double up to here
 _KINDS = {one.name: one.kind for one in TABLE_COLUMNS}
 _QUANTITIES: Mapping[str, Quantity] = {
     "N": "parameters", "D": "tokens", "U": "tokens", "batch_tokens": "tokens", "C": "FLOP",
     "budget": "FLOP",
 }  # fmt: skip
-# A part of the schedule that is longer than the whole is in another unit, or of another run.
+# Parts of the schedule; one that is longer than the whole is in another unit or of another run.
 _PARTS_OF_STEPS = ("warmup_steps", "decay_steps")
-# So many cells of one column that are wrong alike, and more than half of it, are one problem.
+# If at least this many cells of a column, and more than half of it, are wrong in the same way,
+# they are reported as one problem.
 _MANY_ALIKE = 4
 _CHUNK_ROWS = 50_000
 _BY_ROW = "correct the cell, or leave such rows out with --drop-bad"
@@ -342,7 +343,8 @@ class _Reader:
             found[at] = _Wrong(at, kind, f"{shown} {kind}")
         if key in _PARTS_OF_STEPS and "steps" in columns:
             steps = columns["steps"]
-            for at in np.flatnonzero(values > steps).tolist():  # NaN: not stated, or a problem
+            # False for NaN: not stated, or already a problem.
+            for at in np.flatnonzero(values > steps).tolist():
                 seen = f"{values[at]:g} of {steps[at]:g} steps; count both in optimiser steps"
                 found.setdefault(at, _Wrong(at, "longer than its run", seen))
         return [found[row] for row in sorted(found)]
@@ -452,7 +454,7 @@ def _read_odd(text: str, quantity: Quantity, marks: Marks) -> tuple[str, float]:
 
 def _is_valid(column: str, values: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     valid = np.isfinite(values)
-    kind = _KINDS.get(column)  # None: a metric, of any size and sign
+    kind = _KINDS.get(column)  # None: a metric, which may have any size and sign
     if kind is None:
         valid &= np.abs(values) < _LARGEST
     elif kind == "whole":

@@ -77,8 +77,8 @@ OPTIONAL = (
 )  # fmt: skip
 TABLE_COLUMNS = REQUIRED + OPTIONAL
 
-# What an index of runs states beside them: first what its reader takes (`index_rows`), then what
-# is written for people and other programs.
+# Further columns of an index of runs: first those that its reader uses (`index_rows`), then those
+# for people and other programs.
 OF_SHAPES = (
     Column("vocab_size", "whole", "tokens", "of the tokenizer"),
     Column("seq_len", "whole", "tokens", "length of a sequence"),
@@ -116,7 +116,7 @@ COLUMNS = (
 
 NUMBERS = tuple(one.name for one in TABLE_COLUMNS if one.kind != "text")
 TEXTS = tuple(one.name for one in TABLE_COLUMNS if one.kind == "text")
-# What a fit can depend on, numbers before texts: the order of the columns in a table's digest.
+# Columns that a fit can depend on, numbers before texts, in the order of a table's digest.
 KEPT = tuple(
     sorted((one for one in TABLE_COLUMNS if one.attribute), key=lambda one: one.kind == "text")
 )

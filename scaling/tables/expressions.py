@@ -24,7 +24,7 @@ import numpy as np
 from scaling.units import FloatArray
 from scaling.units.numbers import NumberError, read_number
 
-_LONGEST = 300  # characters, and with them the depth of parentheses
+_LONGEST = 300  # characters, which also bounds the depth of parentheses
 _DEEPEST = 50
 _NUMBER = re.compile(r"(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?:[kMBT](?![A-Za-z0-9_]))?")
 _NAME = re.compile(r"[^\W\d][\w.]*")
@@ -126,7 +126,7 @@ def _apply_unit(text: str, inner: Expression, unit: str) -> Expression:
 
 def _quieted(evaluate: _Evaluate) -> _Evaluate:
     def run(values: Values) -> FloatArray:
-        with np.errstate(all="ignore"):  # what is not finite is a problem of its row
+        with np.errstate(all="ignore"):  # a value that is not finite is reported for its row
             return np.asarray(evaluate(values), dtype=np.float64)
 
     return run

@@ -18,7 +18,7 @@ from scaling.tables.run_table import RunTable
 from scaling.units.losses import LossScale, LossUnit
 
 _PROBLEMS_SHOWN = 50
-# What a column is good for that a table may lack, in the order in which it helps most.
+# Optional columns and what each is good for, the most helpful first.
 _USES = (
     ("seed", "seeds of one (N, D) measure the noise"),
     ("lr", "learning rates show whether each cell has its best recipe"),

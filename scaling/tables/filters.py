@@ -20,9 +20,9 @@ from scaling.tables.run_table import RunTable, order_rows, select_rows
 
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
-# What makes a recipe, of what a table may state; D and the steps of a cell follow from the rest.
+# Columns of a table that make up the recipe; a cell's D and steps follow from the rest.
 RECIPE = ("learning_rate", "batch_tokens", "warmup_steps", "decay_steps", "corpus", "schedule")
-# Of a float's rounding; the check `repeated_data` allows as much.
+# One epoch with room for rounding, as in the check `repeated_data`.
 _WHOLE_EPOCH = 1.0 + 1e-6
 
 
@@ -91,7 +91,7 @@ def apply_filters(table: RunTable, filters: Filters) -> tuple[RunTable, tuple[Fi
             FilterEffect(name=name, rule=rule, left_out=int(np.sum(~mask)), seen=len(kept))
         )
         kept = select_rows(kept, np.flatnonzero(mask))
-        if name == "last_of_run":  # what is left are runs, one row each
+        if name == "last_of_run":  # each run now has a single row
             kept = kept.replace(trajectory=None)
     if not effects:
         return table, ()
@@ -141,7 +141,7 @@ def _is_within(table: RunTable, low: float | None, high: float | None) -> BoolAr
     flops = table.flops
     if flops is None:
         flops = table.tokens * table.cost.flops_per_token(table.params)
-    if table.budget is not None:  # realised C scatters around it by whole steps
+    if table.budget is not None:  # rounding to whole steps scatters the realised C around it
         flops = np.where(np.isfinite(table.budget), table.budget, flops)
     kept = np.ones(len(table), dtype=np.bool_)
     if low is not None:
@@ -158,13 +158,13 @@ def _is_first_epoch(table: RunTable) -> BoolArray:
             f"{table.source}: first_epoch needs the unique tokens of each run (column U).\n"
             'Name the column, "--columns U=unique_tokens", or leave the filter out.'
         )
-    first = table.tokens <= _WHOLE_EPOCH * table.unique_tokens  # NaN: False
+    first = table.tokens <= _WHOLE_EPOCH * table.unique_tokens  # False for NaN
     return np.asarray(first, dtype=np.bool_)
 
 
 def _is_best_recipe(table: RunTable) -> BoolArray:
     """The row of the lowest loss of each (N, D); its other seeds too, where seeds are stated."""
-    order = order_rows(table)  # so that of equal losses the same row stays, whatever the order
+    order = order_rows(table)  # ties keep the same row in any order of the table
     pairs = np.stack((table.params, table.tokens))[:, order]
     _, first, cells = np.unique(pairs, axis=1, return_index=True, return_inverse=True)
     best = np.zeros(len(table), dtype=np.bool_)

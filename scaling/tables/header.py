@@ -20,9 +20,9 @@ OPTIONAL_COLUMNS = tuple(one.name for one in OPTIONAL)
 KNOWN = REQUIRED_COLUMNS + OPTIONAL_COLUMNS
 _TEXT_COLUMNS = frozenset(one.name for one in OPTIONAL if one.kind == "text")
 _MAX_NAMES = 30
-_LIKE = 0.75  # of difflib: a slip of the pen, not another word
+_LIKE = 0.75  # difflib's ratio: a typo, not another word
 
-# Words of a column's name that speak for a quantity, and words that speak against it.
+# Words in a column's name that suggest a quantity, and words that rule it out.
 _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     "N": (
         frozenset(("n", "param", "params", "parameter", "parameters", "nparams", "size")),
@@ -42,7 +42,7 @@ _WORDS: Mapping[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
 }  # fmt: skip
 _HELD_OUT = frozenset(("val", "eval", "valid", "validation", "test", "heldout", "dev", "final"))
-# (words of a name, what the name says of the unit, how `--columns` states it)
+# (words of a name, the unit they imply, how `--columns` states it)
 _LOSS_UNITS = (
     (frozenset(("bpb", "byte", "bytes")), "bits per byte", "bpb"),
     (frozenset(("ppl", "perplexity")), "a perplexity", "ppl"),

@@ -38,8 +38,8 @@ SHAPE_COLUMNS = tuple(one.name for one in OF_SHAPES)
 INDEX_COLUMNS = tuple(one.name for one in OF_INDEX)
 _ROLES_LEFT_OUT = ("bracket", "rate", "validation")
 _OUTSIDE = "outside the plan"
-_DIGITS = 1e-12  # of C: a spreadsheet keeps fifteen
-_LARGEST_HEAD = 256  # the sweep file allows no larger one; it is even, for a rung is half a head
+_DIGITS = 1e-12  # relative rounding of C: a spreadsheet keeps fifteen digits
+_LARGEST_HEAD = 256  # the sweep file's limit; even, because the smallest rung is half a head wide
 
 Verdict = Literal["take", "leave"]
 

@@ -26,7 +26,8 @@ from scaling.tables.shapes import find_records
 _BLANK = " \t\r\n"
 _TOO_DEEP = "nested too deeply; write one flat object per run"
 _PACKED = ("config", "summaryMetrics")
-_DOUBLED = None  # the key under which an object names a key that it holds twice; never a JSON key
+# Key under which an object stores the name of a duplicate key; JSON keys are never None.
+_DOUBLED = None
 
 
 def read_json_lines(path: Path, *, wanted: Container[str]) -> RawTable:
@@ -109,7 +110,7 @@ class _Collector:
             return
         try:
             problem = self._flatten(value, "", cells)
-        except RecursionError:  # deep enough for the decoder, too deep for us
+        except RecursionError:  # the decoder can nest deeper than this function
             problem = _TOO_DEEP
         self.rows.append((at, cells, problem))
 
@@ -142,7 +143,7 @@ class _Collector:
         if not self.rows:
             raise TableError([f"{source}:1: the file is empty; a table of runs needs one object "
                               f"per run"])  # fmt: skip
-        if not self.names:  # say what is wrong with the rows, not which columns are missing
+        if not self.names:  # report the rows' problems rather than missing columns
             problems = [f"{source}:{at}: {problem or 'an object without values'}"
                         for at, _, problem in self.rows]  # fmt: skip
             raise TableError(shorten_problems(problems, source))

@@ -15,7 +15,7 @@ from scaling.tables.rows import RawTable, Row, read_csv_rows
 from scaling.tables.shapes import Melt, find_log, find_melt
 from scaling.tables.states import is_state_column
 
-# Names under which tables keep the training run of a row; read where `run` is not mapped.
+# Columns that commonly name a row's training run; used if `run` is not mapped.
 RUN_COLUMNS = ("run_name", "run_id", "run", "Run", "Run ID", "Run Name", "name", "Name",
                "trial_id", "trial", "experiment", "file")  # fmt: skip
 FORMATS = (
@@ -101,7 +101,7 @@ def _open_folder(folder: Path, wanted: Wanted) -> RawTable:
                           f"tables ({len(files)} files of runs); name a file of runs"]
                          )  # fmt: skip
     first = _open_file(files[0], wanted)
-    # One at a time is in memory, so each is opened once for its header and once for its rows.
+    # Each file is opened twice, for its header and for its rows, so that only one is in memory.
     odd = [str(file) for file in files[1:]
            if list(_open_file(file, wanted).names) != list(first.names)]  # fmt: skip
     if odd:

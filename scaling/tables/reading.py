@@ -13,7 +13,7 @@ import numpy as np
 from scaling.errors import TableError, UsageError
 from scaling.sweep.cost_model import SIX_ND, CostModel, make_ladder_cost, make_table_cost
 from scaling.sweep.counting import FLOPS_PER_PARAM_TOKEN, CountConvention, count_params
-from scaling.sweep.ladder import list_ladder_of
+from scaling.sweep.ladder import find_layers, list_ladder_of
 from scaling.tables.brackets import Bracket
 from scaling.tables.cells import SMALLEST, Cells, ReadOptions, Where, read_cells
 from scaling.tables.columns import KEPT, TABLE_COLUMNS
@@ -28,12 +28,12 @@ from scaling.tables.units import Doubt, judge_units
 from scaling.units import FloatArray, IntArray
 from scaling.units.losses import LossScale, LossUnit
 
-# Rows of one N may differ in κ by rounding; more than a tenth is a mixed accounting.
+# Rows of one N may differ in κ by rounding; more than a tenth means mixed conventions.
 _MIXED_COST = 0.10
-# Conventions are usually 2× or 3× apart (6·N·D or 2·N·D; head counted or not); assumed.
+# Conventions usually differ by 2× or 3× (6·N·D or 2·N·D; head counted or not). Assumed.
 _CONVENTION_GAP = 1.5
 _ROWS_NAMED = 5
-# Realised batches differ by their last steps; a batch in sequences is off by hundreds.
+# Realised batches differ by the last step; a batch given in sequences is off by hundreds.
 _BATCH_GAP = 2.0
 
 
@@ -164,7 +164,7 @@ def assemble_table(
         notes.append(f"{group.count('')} rows state no group: they form one group of their own")
     run = cells.index.name_rows(rows.tolist())
     brackets: tuple[Bracket, ...] = ()
-    if run is not None and loss_unit != "ppl" and not metrics:  # an index is never in perplexities
+    if run is not None and loss_unit != "ppl" and not metrics:  # an index is never in perplexity
         brackets = cells.index.list_brackets(
             run,
             columns["N"],
@@ -239,7 +239,8 @@ def _read_ladder(
     if convention == "matmul" and count != "matmul":
         convention = count
         columns["N"] = np.array([count_params(shape, count) for shape in shapes], dtype=np.float64)
-    return convention, make_ladder_cost(list_ladder_of(shapes[0]), convention)
+    ladder = list_ladder_of(shapes[0], layers=find_layers(shapes))
+    return convention, make_ladder_cost(ladder, convention)
 
 
 def _make_cost(columns: dict[str, FloatArray], rows: IntArray, notes: list[str]) -> CostModel:

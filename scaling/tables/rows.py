@@ -21,17 +21,17 @@ from typing import NamedTuple
 
 from scaling.errors import TableError
 
-# 10^7 runs of a hundred characters. More is no table of runs.
+# 10^7 runs of a hundred characters each; a larger file is not a table of runs.
 MAX_ROWS = 10**7
 MAX_BYTES = 2**30
 _KEEP_LESS = "keep one row per run and the columns that are fitted"
 _MARKS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars", " ": "blanks"}
 _DASHES = re.compile(":?-+:?")
 _NEEDED = "a table of runs needs a header and one row per run"
-# Of a name (group, run, corpus): numpy keeps every name at the length of the longest, four bytes a
-# character, so one long name beside 10^7 short ones would take all memory.
+# Characters of a name (group, run, corpus): numpy stores every name at the length of the longest,
+# four bytes a character, so one long name among 10^7 short ones would exhaust the memory.
 LONGEST_NAME = 256
-# A file with a wrong column has as many problems as rows; a reader needs the first of them.
+# A wrong column makes as many problems as rows; the first ones are enough.
 MAX_PROBLEMS = 1000
 _OF_A_ROW = re.compile(r"(.+?):(\d+): (.+)", re.DOTALL)
 _ROWS_SHOWN = 5
@@ -88,7 +88,7 @@ def read_csv_rows(path: Path, *, delimiter: str | None) -> RawTable:
         delimiter = _find_delimiter(text)
         if delimiter != ",":
             notes.append(f"columns are separated by {_MARKS[delimiter]}")
-        if delimiter == " ":  # any number of them, also before the first cell
+        if delimiter == " ":  # any number of blanks, also before the first cell
             text = re.sub(r"(?m)^[ \t]+|[ \t]+(?=\r?$)|(?<=\S)[ \t]+(?=\S)", _one_blank, text)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
@@ -121,7 +121,7 @@ def _find_delimiter(text: str) -> str:
     if found == "," and "," not in bare and len(lines) > 1:
         head, first = bare.split(), lines[1].split()
         if len(head) == len(first) > 1 and '"' not in lines[0] + lines[1]:
-            return " "  # as many words in the header as in the row below it
+            return " "  # the header and the row below have equally many words
     return found
 
 
@@ -203,7 +203,7 @@ def read_text(path: Path, kind: str) -> str:
         raise TableError([f"{name}: cannot be read ({reason}); name a file of runs"]) from None
     if len(raw) > MAX_BYTES:
         raise TableError([f"{name}: larger than {MAX_BYTES / 2**30:.3g} GiB; {_KEEP_LESS}"])
-    refuse_rows(name, raw.count(b"\n") - 1)  # the header
+    refuse_rows(name, raw.count(b"\n") - 1)  # less the header
     try:
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         text = raw.decode("utf-16" if wide else "utf-8-sig")
@@ -226,7 +226,7 @@ def refuse_waiting(path: Path) -> None:
     """
     try:
         mode = path.stat().st_mode
-    except (OSError, ValueError):  # whoever opens it says why
+    except (OSError, ValueError):  # opening it will report the error
         return
     if stat.S_ISFIFO(mode) and not str(path).startswith("/dev/"):
         raise TableError([f"{path}: a named pipe; name a file of runs"])

@@ -160,7 +160,7 @@ def make_table(
     facts: dict[str, Any] = {
         name: tuple(one) if isinstance(one, list) else one for name, one in given.items()
     }
-    beside = bool(facts.get("metrics"))  # then a file need not state the loss
+    beside = bool(facts.get("metrics"))  # a table with metrics need not state the loss
     _verify_columns(columns, facts.get("source", "<arrays>"), may_lack="loss" if beside else "")
     size = len(columns["N"])
     names = map(str, range(1, size + 1)) if run is None else run

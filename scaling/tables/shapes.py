@@ -20,7 +20,7 @@ from typing import Any
 
 from scaling.units.numbers import NumberError, read_number
 
-# What a reader of the docs sees; tests/ledger/test_spellings.py reads each.
+# Shown in the docs; tests/ledger/test_spellings.py reads each.
 SHAPES = (
     ("nested objects", "dotted columns: `config.n_params`, `summary.val/loss`"),
     ("`{\"runs\": [{…}, …]}`", "the one list of objects inside; several are refused"),
@@ -35,8 +35,8 @@ SHAPES = (
      "say what they are"),
 )  # fmt: skip
 _LARGEST_SIZE = 1e14  # parameters; a larger number is a budget in FLOP
-_FEWEST_HEADERS = 3  # columns whose names are numbers; two may be anything
-_DEEPEST = 4  # levels of a file that holds a table; deeper lists are parts of a run
+_FEWEST_HEADERS = 3  # columns whose names are numbers; two might be anything
+_DEEPEST = 4  # levels at which a table is looked for; deeper lists belong to a run
 _CHART_MARK = " - "
 _CHART_EXTRAS = ("__MIN", "__MAX")
 LOG_REMEDY = (

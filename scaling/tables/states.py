@@ -55,14 +55,14 @@ TRACKERS = (
     Tracker("scaling", ("finished",), ("diverged", "cancelled", "failed")),
 )  # fmt: skip
 
-# Where the programs put it, in lower case.
+# Names of the column that holds the state, in lower case.
 STATE_COLUMNS = (
     "state", "status", "info.status", "run_state", "run_status", "run state", "run status",
     "sys/state", "job_state", "jobstate", "job state", "trial_state", "trial_status",
     "attributes.status", "info.state", "st", "phase", "job_status", "job status",
     "trainingjobstatus",
 )  # fmt: skip
-# Columns that say so by true or false: true is a run that did not reach its end.
+# Boolean columns: true means that the run did not finish.
 FLAG_COLUMNS = ("sys/failed", "failed", "crashed", "is_failed", "is_crashed")
 _TRUE, _FALSE = ("true", "yes", "1", "1.0"), ("false", "no", "0", "0.0", "")
 

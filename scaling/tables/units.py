@@ -25,27 +25,27 @@ FEWEST = 1e3
 MOST_PARAMS, MOST_TOKENS = 1e14, 1e17
 LOWEST_LOSS, HIGHEST_LOSS = 0.01, 12.5
 LOWEST_RATIO, HIGHEST_RATIO = 1e-3, 1e5
-# 2·N·D (forward only), attention and embeddings in small models stay within.
+# Largest factor between C and 6·N·D: 2·N·D (forward only), attention and embeddings stay within.
 COST_GAP = 5.0
-# Neighbours on a sweep's axis differ by less; units by a thousand and more.
+# Neighbouring values of a sweep differ by less; units differ by a thousand or more.
 _MIXED_GAP = 100.0
-# No published language model has a lower perplexity on text; losses in nats are below.
+# No published language model has a lower perplexity on text; losses in nats are lower.
 LOWEST_PERPLEXITY = 4.0
-_MIXED_SHARE = 0.1  # of rows; fewer may be runs that went wrong
+_MIXED_SHARE = 0.1  # share of rows; fewer may be failed runs
 _THOUSAND = 1e3
-_FEWEST_ROWS = 4  # two rows and two others; below, a table says nothing of its units
+_FEWEST_ROWS = 4  # two rows in each unit; a smaller table says nothing about units
 _FLOP_PER_PARAM_TOKEN = 6.0
 
 _SCALES = {"k": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-# Where most published models are, to tell one power of a thousand from the next.
+# Typical of published models, to choose between powers of a thousand.
 _TYPICAL_PARAMS, _TYPICAL_RATIO = 1e9, 20.0
-_ALIKE_RATIO = 1e4  # tokens per parameter; beyond, N and D are hardly in one unit
+_ALIKE_RATIO = 1e4  # tokens per parameter above which N and D are probably in different units
 _FLOP_UNITS = (
     (1e9, "GFLOP"), (1e12, "TFLOP"), (1e15, "PFLOP"), (1e18, "EFLOP"), (1e21, "ZFLOP"),
     (PF_DAY, "PF-days"),
 )  # fmt: skip
 
-# What a reader of the docs sees.
+# Shown in the docs.
 RANGES = (
     ("N", f"{FEWEST:g} … {MOST_PARAMS:g} parameters (median)"),
     ("D", f"{FEWEST:g} … {MOST_TOKENS:g} tokens (median)"),

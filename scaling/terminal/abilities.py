@@ -11,6 +11,7 @@ from scaling.words.abilities import (
     say_flag,
     say_null,
     say_onsets,
+    say_parts,
     say_seeds,
     say_success,
     say_verdict,
@@ -36,6 +37,8 @@ def format_ability(ability: Ability) -> str:
     ]
     if onset := say_onsets(ability.onsets):
         lines.append(f"  most seeds succeed from: {onset}")
+    if parts := say_parts(ability):
+        lines.append(f"  {parts}")
     if compared := say_null(ability):
         lines.append(f"  {compared}")
     lines.append(f"  {say_flag(ability)}")

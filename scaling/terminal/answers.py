@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from scaling.fitting.truncation import Truncated, Truncation, TruncationCurve
 
 
-_NEGLIGIBLE = 5e-4  # of the compute: below what is printed
+_NEGLIGIBLE = 5e-4  # share of compute that rounds to zero when printed
 
 
 def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
@@ -34,7 +34,7 @@ def format_fit(fit: Fit, scale: LossScale = NATS) -> str:
     from scaling.laws.registry import find_law
 
     lines = [f"fit of {fit.n} runs: {STATUSES[fit.status].line}"]
-    # A check that says the same follows below, with what to do.
+    # A failed check that says the same is printed below, with its remedy.
     if fit.reason and not any(c.passed is False and c.seen in fit.reason for c in fit.checks):
         lines.append(f"  {scale.reword(fit.reason)}")
     if fit.law is not None:
@@ -335,7 +335,7 @@ def format_truncation(cut: Truncation) -> str:
     low, high = (format_flops(end) for end in cut.held_flops)
     span = f"{low} FLOPs" if low == high else f"{low} to {high} FLOPs"
     rows: list[tuple[str, ...]] = [("fitted", "runs", "FLOPs", "error", "bias", "change")]
-    rows.append(_describe_step("all", cut.curves[0].steps[0]))  # each curve begins with all
+    rows.append(_describe_step("all", cut.curves[0].steps[0]))  # every curve begins with all runs
     for curve in cut.curves:
         rows += [_describe_step(_describe_edge(curve.drops, one), one) for one in curve.steps[1:]]
     lines = [
@@ -384,7 +384,7 @@ def _format_share(value: float, error: float | None, sign: str = "") -> str:
 
 def format_comparison(answer: Comparison, scale: LossScale = NATS) -> str:
     """Which recipe needs less compute, by how much."""
-    # What both have in common need not be said.
+    # Name the laws only if they differ.
     alike = len(set(answer.families)) == 1
     first, second = (
         name if alike or family is None else f"{name} ({family})"

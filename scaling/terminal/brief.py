@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.fitted import Check, Fit, Frontier, MemberScore
 
-_CHECKS_SHOWN = 4  # with the law and six frontiers: fifteen lines
+_CHECKS_SHOWN = 4  # with the law and six frontiers that makes fifteen lines
 _PARAMETERS_A_LINE = 3
 _MEMBERS_NAMED = 3
 

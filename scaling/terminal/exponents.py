@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _HEADINGS = (
     "recipe", "a (law)", "a (minima)", "without the head (law)", "(minima)", "N*", "lowest loss",
 )  # fmt: skip
-_SETS = 1  # column of what a recipe sets, too wide for a table of text
+_SETS = 1  # column with the recipe's settings, too wide for a text table
 
 
 def format_exponents(compared: RecipeComparison) -> str:

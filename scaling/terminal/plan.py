@@ -64,7 +64,7 @@ def _format_cell(cell: Mapping[str, Any]) -> tuple[str, ...]:
         *(
             (str(cell["batch_sequences"]), str(cell["steps"]), f"{cell['learning_rate']:.3g}")
             if cell["steps"]
-            else ("–", "–", "–")  # its own trainer decides
+            else ("–", "–", "–")  # the user's own trainer decides
         ),
         "–" if cell["seconds"] is None else format_seconds(cell["seconds"]),
         _format_bytes(memory) if memory else "–",

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 _HEAD = ("training", "of the least", "params", "tokens", "serving/token", "weights", "pays from")
 _BYTES = ("B", "kB", "MB", "GB", "TB", "PB")
-_NOTHING = 5e-4  # of compute: a smoothed cost model tells neighbours apart no better
-# From so much more on it is said in times, from so much less on with a digit after the point.
+_NOTHING = 5e-4  # share of compute: the resolution of a smoothed cost model
+# From the first on, "more" is written as a multiple; from the second on, "less" gets a decimal, so
+# that it does not read 100%.
 _MANY_TIMES, _NEARLY_ALL = 9.5, 0.995
 
 

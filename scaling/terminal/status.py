@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling.units import clean_line, format_count, format_seconds
 
-_MISSING_SHOWN = 20  # of a sweep of thousands; --json has them all
+_MISSING_SHOWN = 20  # a sweep may lack thousands; --json lists them all
 
 
 def format_status(status: Mapping[str, Any], *, verbose: bool = False) -> str:

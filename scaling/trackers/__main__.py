@@ -25,12 +25,12 @@ def main(results: Path, name: str) -> int:
     def read_ids() -> Iterator[str]:
         for line in sys.stdin:
             yield line.strip()
-        yield from list_unsent(ledger, tracker_name)  # what the pipe had no room for
+        yield from list_unsent(ledger, tracker_name)  # runs that did not fit into the pipe
 
     try:
         tracker = open_tracker(tracker_name, project=ledger.name, folder=folder)
         send_results(ledger, tracker_name, tracker, read_ids())
-    except Exception as error:  # the last line of the log is what the driver says
+    except Exception as error:  # the driver shows the last line of the log
         sys.stderr.write(f"\n{type(error).__name__}: {' '.join(str(error).split())[:500]}\n")
         return 1
     return 0

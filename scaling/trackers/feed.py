@@ -23,7 +23,7 @@ from scaling.trackers.protocol import TrackerName
 from scaling.trackers.sending import find_folder, list_unsent
 
 _LEAST_PATIENCE_SECONDS = 2.0
-_PATIENCE_SHARE = 0.01  # of the time that the sweep took
+_PATIENCE_SHARE = 0.01  # share of the sweep's duration
 _LAST_BYTES = 2000
 
 
@@ -59,7 +59,7 @@ class Feed:
         if self._process.poll() is not None:
             self._warn()
             return
-        with contextlib.suppress(OSError):  # full, or broken: see above
+        with contextlib.suppress(OSError):  # pipe full or broken; see the module's docstring
             os.write(self._pipe, f"{run_id}\n".encode())
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Feed:
             self._process.kill()
             self._process.wait()
             late = "it did not finish in time"
-        # However it ended: what counts is whether every run arrived, and that is on file.
+        # A bad exit matters only if a run did not arrive, which the files show.
         if (late or self._process.returncode) and list_unsent(self._ledger, self._name):
             self._warn(late)
 

@@ -9,7 +9,7 @@ import os
 import time
 from pathlib import Path
 
-# Read when mlflow is imported: nothing is to be reported to anyone.
+# mlflow reads this on import: send no telemetry.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 from mlflow.entities import Metric, Param
@@ -19,7 +19,7 @@ from scaling.trackers.protocol import TrackedRun
 
 _TAG = "scaling.run_id"
 _DIGEST = "scaling.digest"
-_BATCH = 1000  # metrics in one call: MLflow takes no more
+_BATCH = 1000  # MLflow's limit on metrics in one call
 
 
 class LocalMlflow:

@@ -62,7 +62,7 @@ def send_results(
     for run_id in run_ids:
         try:
             found = ledger.find_sealed(run_id)
-        except IntegrityError:  # the driver says so
+        except IntegrityError:  # the driver reports it
             continue
         if found is None or sent.get(run_id) == found[1]:
             continue

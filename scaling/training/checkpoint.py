@@ -53,7 +53,7 @@ def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
             digest = read_plain(path.parent, f"{path.stem}.sha256", limit=_DIGEST_LIMIT_BYTES)
             content = read_plain(path.parent, path.name, limit=_LIMIT_BYTES)
         except (OSError, IntegrityError):
-            continue  # never completed (its digest is written last), or something else by that name
+            continue  # incomplete (the digest is written last), or not a checkpoint
         if hashlib.sha256(content).hexdigest().encode() == digest:
             return content
     return None
@@ -61,7 +61,7 @@ def read_newest_checkpoint(folders: Sequence[Path]) -> bytes | None:
 
 def pack_state(state: dict[str, Any]) -> bytes:
     """The state as bytes."""
-    import torch  # here: what writes and judges bytes needs no torch
+    import torch  # imported here: the rest of this module needs no torch
 
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -72,7 +72,7 @@ def unpack_state(content: bytes) -> dict[str, Any]:
     """The state that `pack_state` wrote, on the CPU; no code is loaded with it."""
     import torch
 
-    # A state from a GPU continues where there is none: whoever loads it moves it where it goes.
+    # Onto the CPU, so that a GPU's state can be resumed without one; the caller moves it.
     buffer = io.BytesIO(content)
     state: dict[str, Any] = torch.load(buffer, weights_only=True, map_location="cpu")
     return state

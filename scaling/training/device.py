@@ -50,7 +50,7 @@ def claim_device(gpus: float | None) -> str:
     Raises:
         EnvironmentFault: There is no GPU here.
     """
-    torch.set_num_threads(1)  # one thread per run: two contend and change the last bits
+    torch.set_num_threads(1)  # one thread per run: two would contend, and change the last bits
     if gpus is None:
         return "cpu"
     if not torch.cuda.is_available():
@@ -59,7 +59,8 @@ def claim_device(gpus: float | None) -> str:
             f"resources.gpus_per_run is {gpus:g}, and no CUDA GPU is seen here{built}. Run it "
             "where there is one, or leave gpus_per_run out."
         )
-    gc.collect()  # a worker's last run: its recorded steps hold their engine, and it them
+    # Frees the worker's previous run: its engine and its captured steps refer to each other.
+    gc.collect()
     torch.cuda.empty_cache()
     own = CONTEXT_BYTES / torch.cuda.get_device_properties(0).total_memory
     torch.cuda.set_per_process_memory_fraction(max(0.0, gpus - own))

@@ -21,17 +21,18 @@ import numpy as np
 
 from scaling.units import FloatArray
 
-# No batch of a model that only learns slowly costs five times what guessing does. Weights so far
-# gone do not come back in a decay: 12 of 12 runs at 1000 times the rate ended above the unigram
-# entropy. Of runs merely worse than the untrained model as the decay began, 1 of 14 came back.
+# A model that merely learns slowly never has a batch with five times the loss of guessing. Runs
+# beyond it do not recover during the decay: 12 of 12 at 1000 times the learning rate ended above
+# the unigram entropy. Of runs merely worse than the untrained model when the decay began, 1 of 14
+# recovered.
 _FAR = 5.0
-_NO_BETTER = 0.99  # a dead model's loss is the untrained one's but for rounding and initialisation
-# A loss that never moves rises by so much between some two of its tenths in 1 % of runs of 250
-# steps, one that falls more rarely. Of 12 runs at a hundred times the rate, the 11 that ended above
-# the unigram entropy all rose by more.
+_NO_BETTER = 0.99  # a dead model's loss is the untrained one's up to rounding and initialisation
+# In standard errors. Between some two of its tenths a stationary loss rises by this much in 1 % of
+# runs of 250 steps, a falling one more rarely. Of 12 runs at a hundred times the learning rate, the
+# 11 that ended above the unigram entropy all rose by more.
 _SURE = 4.0
 _WINDOWS = 10
-# The spread of twenty steps is known to a sixth.
+# Twenty steps give a standard deviation to a sixth.
 _LEAST_STEPS = 20
 
 
@@ -70,7 +71,7 @@ def find_rise(losses: FloatArray) -> tuple[float, float] | None:
     mean = np.array([losses[0], *(window.mean() for window in windows)])
     spread = [window.std(ddof=1) / np.sqrt(window.size) for window in windows]
     error = np.hypot.outer(*[np.array([0.0, *spread])] * 2)
-    rise = np.triu(mean[None, :] - mean[:, None], k=1)  # from a row to a later column
+    rise = np.triu(mean[None, :] - mean[:, None], k=1)  # from an earlier row to a later column
     surest = np.unravel_index(np.argmax(rise / np.maximum(error, 1e-12)), rise.shape)
     if rise[surest] <= _SURE * error[surest]:
         return None

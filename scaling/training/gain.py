@@ -20,8 +20,8 @@ from scaling.training.peak import find_peak
 from scaling.units import IntArray
 
 _ROUNDS, _FEW_ROUNDS = 5, 2
-_LONG_STEP = 0.5  # seconds from which few rounds have to do
-_SECONDS = 0.08  # of one precision in one round; at least one step
+_LONG_STEP = 0.5  # seconds per step above which few rounds must suffice
+_SECONDS = 0.08  # seconds per precision and round; at least one step
 
 
 def measure_gains(

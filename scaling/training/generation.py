@@ -68,7 +68,7 @@ def draw(probabilities: FloatArray, uniform: FloatArray) -> IntArray:
     """A token of each row, shape (b,), for uniform numbers of that shape."""
     summed = np.cumsum(probabilities, axis=-1)
     last = probabilities.shape[-1] - 1 - np.argmax(probabilities[:, ::-1] > 0, axis=-1)
-    # Rounding may leave the last sum below 1: what lies above it is the last possible token.
+    # Rounding may leave the last sum below 1; a draw above it takes the last possible token.
     found = (summed <= uniform[:, None] * summed[:, -1:]).sum(axis=-1)
     return np.asarray(np.minimum(found, last), dtype=np.int64)
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from scaling.sweep.families.registry import family_of
 from scaling.sweep.runspec import RunSpec
 
-# 1 leaves the embedding slow to learn beside its size: 2.0 % worse at the reference point
+# With 1 the embedding learns slowly relative to its size: 2.0 % worse at the reference point
 # (docs/decisions/0007-embedding-scale.md).
 _EMBEDDING_STD = 0.3
 
@@ -45,7 +45,7 @@ def build_model(run: RunSpec, *, device: str = "cpu", half: bool = False) -> nn.
     """
     width, depth = _width_multiplier(run), _depth_multiplier(run)
     with torch.random.fork_rng(devices=()), torch.no_grad():
-        torch.manual_seed(run.seed)  # of what starts as it was built
+        torch.manual_seed(run.seed)  # for parameters that keep their built-in initialisation
         model = family_of(run.shape).build(run.shape, width=width, depth=depth, half=half)
         for name, parameter in model.named_parameters():
             _initialise(name, parameter, run)
@@ -102,7 +102,7 @@ def build_optimizer(model: nn.Module, run: RunSpec) -> FlatOptimizer:
     groups: list[dict[str, Any]] = []
     start = 0
     for kind, row in table.items():
-        if not members[kind]:  # of a family that has none of them
+        if not members[kind]:  # not every family has every kind
             continue
         end = start + sum(parameter.numel() for parameter in members[kind])
         _move_into(weights[start:end], gradient[start:end], members[kind])

@@ -25,7 +25,7 @@ from scaling.units import Precision
 
 _LIMIT_BYTES = 10_000
 _SIZES = {"cpu": (256, 512), "cuda": (4096, 8192)}
-_FLOPS_A_ROUND = {"cpu": 1e9, "cuda": 2e13}  # some 10 ms on a core, 30 ms on a data centre's GPU
+_FLOPS_A_ROUND = {"cpu": 1e9, "cuda": 2e13}  # about 10 ms on a core, 30 ms on a data centre GPU
 _ROUNDS = 4
 
 _known: dict[tuple[str, Precision], float] = {}
@@ -56,7 +56,8 @@ def measure_peak(device: str, dtype: torch.dtype) -> float:
     clock, best = choose_clock(device), 0.0
     generator = torch.Generator().manual_seed(0)
     for size in _SIZES[device]:
-        # Not constants: a GPU draws less power over equal bits, and then runs faster than it can.
+        # Random, because constants draw less power and a GPU then runs faster than it could in
+        # training.
         drawn = (torch.randn(size, size, generator=generator) for _ in range(2))
         a, b = (matrix.to(device, dtype) for matrix in drawn)
         flops = 2.0 * size**3
@@ -83,7 +84,7 @@ def _recall_or_measure(
     measured = max(measure_peak(device, dtype) for dtype in dtypes)
     if cache is None:
         return measured
-    # A full disk is for those to say who write what is needed.
+    # Only a cache; a full disk is reported by writes that matter.
     with contextlib.suppress(EnvironmentFault), blaming_machine(cache / path):
         (cache / path).parent.mkdir(parents=True, exist_ok=True)
         write_durably(

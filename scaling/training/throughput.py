@@ -30,11 +30,11 @@ from scaling.training.peak import find_peak
 from scaling.training.trainer import train_run
 from scaling.units import Precision
 
-# The first steps allocate memory and choose kernels; then until both are reached.
+# The first steps allocate memory and choose kernels; timing then runs until both limits are met.
 _WARM_STEPS = 8
 _LEAST_STEPS = 24
 _LEAST_SECONDS = 0.2
-_HELD_OUT_TOKENS = 65_536  # eight of the batches that evaluation works in
+_HELD_OUT_TOKENS = 65_536  # eight evaluation batches
 
 
 def measure_throughput(
@@ -53,7 +53,7 @@ def measure_throughput(
         execution: As the runs will be computed.
     """
     shards = open_shards(corpus)
-    # Once a process: not of any run's start.
+    # Once per process, so that no run's start includes it.
     find_peak(claim_device(execution.gpus), execution.precision, cache=None)
     execution = dataclasses.replace(execution, keep_weights=False, halvings=0)
     points = tuple(
@@ -73,7 +73,7 @@ def _time_configuration(
     polls: list[float] = []
 
     def should_stop() -> bool:
-        # Only the first and the last of the steps that count are waited for.
+        # Synchronise only at the first and the last timed step.
         polls.append(clock() if len(polls) == _WARM_STEPS else look())
         enough = len(polls) >= _WARM_STEPS + _LEAST_STEPS
         enough = enough and polls[-1] - polls[_WARM_STEPS] >= _LEAST_SECONDS

@@ -46,7 +46,7 @@ from scaling.training.schedule import learning_rate_multiplier
 from scaling.training.weights import load_weights
 from scaling.units import FloatArray, Precision, bits_per_byte
 
-CHECKPOINT_SECONDS = 30.0  # what a kill may cost, against 10 ms for a checkpoint of a small model
+CHECKPOINT_SECONDS = 30.0  # at most lost to a kill; a checkpoint of a small model takes 10 ms
 _REPORT_SECONDS = 1.0
 _CURVE_POINTS = 100
 
@@ -105,7 +105,7 @@ def train_run(
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
             reason = training.describe_rise(evaluation.loss)
-    open_corpus(run, corpus)  # again: an edit since the start would be in the result
+    open_corpus(run, corpus)  # verify again: the result would include an edit since the start
     files = ["metrics.jsonl"]
     if evaluation is not None:
         positions = {"unit": "nats/token", "loss": evaluation.by_position}
@@ -238,7 +238,7 @@ class _Training:
             "model": self.engine.model.state_dict(),
             "optimizer": self.engine.optimizer.adamw.state_dict(),
             "step": self.step,
-            "losses": self._losses[: self.step].clone(),  # a view would save all of it
+            "losses": self._losses[: self.step].clone(),  # a view would save the whole tensor
             "norms": self._norms[: self.step].clone(),
             "held_out": dict(self.held_out.losses),
         }

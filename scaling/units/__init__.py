@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
-# Of products in training, attention's too; `mixed` is bfloat16 factors with float32 sums.
+# Of matrix products in training, attention included; `mixed`: bfloat16 factors, float32 sums.
 Precision = Literal["float32", "mixed"]
 
 _SUFFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -50,7 +50,7 @@ def format_count(value: float) -> str:
     for index, (size, suffix) in enumerate(_SUFFIXES):
         if abs(value) >= size * (1 - 5e-4):
             digits = f"{value / size:.3g}"
-            if "e" in digits:  # 1000 of one suffix is 1 of the next; beyond T, plain exponent
+            if "e" in digits:  # 1000 rounds up to the next suffix; beyond T, use an exponent
                 return f"{value:.3g}" if index == 0 else f"1{_SUFFIXES[index - 1][1]}"
             return digits + suffix
     return f"{value:.3g}"

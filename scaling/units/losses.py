@@ -30,7 +30,7 @@ LOSS_UNITS: tuple[LossUnit, ...] = ("nats", "bits", "bpb", "ppl")
 _LABELS: dict[LossUnit, str] = {
     "nats": "nats/token", "bits": "bits/token", "bpb": "bits/byte", "ppl": "perplexity",
 }  # fmt: skip
-_LONGEST_LOSS = 700.0  # nats: exp of it is still a double
+_LONGEST_LOSS = 700.0  # nats: its exp is still finite
 _NUMBER = r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 _SAID = re.compile(rf"({_NUMBER})(?: (…|and|to) ({_NUMBER}))? nats(/token)?(?![\w/])")
 
@@ -120,7 +120,7 @@ class LossScale:
             return _SAID.sub(lambda found: found[0].split(" nats")[0], sentence)
         if self.unit == "nats":
             return sentence
-        if self.factor is not None:  # E of a law's name; that of a law of ln ppl stays in nats
+        if self.factor is not None:  # E in a law's name; for a law of ln ppl it stays in nats
             sentence = _HELD.sub(lambda one: f"floor:{self.to(float(one[1])):.12g}", sentence)
         return _SAID.sub(self._say, sentence)
 

@@ -20,16 +20,16 @@ Quantity = Literal["", "FLOP", "tokens", "parameters", "bytes"]
 
 # One petaFLOP/s for a day. Source: Kaplan et al. 2020, arXiv:2001.08361, sec. 1.3.
 PF_DAY = 8.64e19
-# What a reader of the docs sees.
+# Shown in the docs.
 EXAMPLES = ("70M", "1.4B", "64k", "10T", "300B tokens", "1e21", "10^21", "6.3*10^21", "2 PF-days",
             "5 GFLOPs", "80GB", "1,000,000", "1 000 000", "1_000_000")  # fmt: skip
-_LONGEST = 60  # characters; a float64 and its unit need fewer
+_LONGEST = 60  # characters; a float64 with its unit needs fewer
 
 _PLAIN = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _POWER = re.compile(
     r"(?:([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))\s*[*x×·]\s*)?10\s*(?:\^|\*\*)\s*\{?([+-]?[0-9]{1,3})\}?"
 )
-# Digits with marks: groups of three by one mark, perhaps a fraction after the other.
+# Digits grouped in threes by one mark, optionally followed by the other mark and a fraction.
 _GROUPED = re.compile(
     r"([+-]?)([0-9]{1,3})((?:([.,_' ])[0-9]{3})(?:\4[0-9]{3})*)(?:([.,])([0-9]+))?"
 )
@@ -120,7 +120,7 @@ def read_number(text: str, *, of: Quantity = "", marks: Marks = PLAIN) -> float:
         factor, quantity = 1.0, "bytes"
     if quantity and of and quantity != of:
         raise NumberError(f"{shown!r} is a number of {quantity} where one of {of} is needed")
-    # 1.4B is 1.4e9 to the last bit: the decimal is read once, not multiplied.
+    # Parsed as one decimal rather than multiplied, so that 1.4B is 1.4e9 to the last bit.
     exact = math.log10(factor) if factor != PF_DAY else 0.5
     if exact == int(exact) and "e" not in digits.lower() and tail:
         return float(f"{digits}e{int(exact)}")

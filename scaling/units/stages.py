@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 
 _PATIENCE_SECONDS = 1.0
-_SHARE_SECONDS = 10.0  # as often as the plain lines of a sweep that trains
+_SHARE_SECONDS = 10.0  # as often as a sweep's plain progress lines
 
 
 class _Watch:
@@ -27,7 +27,7 @@ class _Watch:
 
     def __init__(self, show: Callable[[str], None], after: float) -> None:
         self._show, self._after = show, after
-        self._said: set[str] = set()  # a stage that is entered again is not told again
+        self._said: set[str] = set()  # a stage entered again is not announced again
         self._timer: threading.Timer | None = None
         self._open: list[str] = []
         self._told = time.monotonic()

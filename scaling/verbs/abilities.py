@@ -45,7 +45,7 @@ from scaling.verbs.output import dump_json
     "--chance",
     type=FiniteRange(min=0),
     default=None,
-    help="Score of guessing.  [default: of a recall 1 / pairs, else 0]",
+    help="Score of guessing.  [default: as the corpus tells, else 0]",
 )
 @click.option(
     "--bound",

@@ -47,7 +47,7 @@ def complete_family(ctx: click.Context, param: click.Parameter, begun: str) -> l
 
 def complete_run(ctx: click.Context, param: click.Parameter, begun: str) -> list[CompletionItem]:
     """Runs that have begun, of the results folder named before; not those already named."""
-    # Behind an option that still waits for its value click has sorted no words yet.
+    # After an option that still lacks its value, click has not parsed the arguments yet.
     folder = ctx.params.get("results") or next(map(Path, ctx.args), None)
     if folder is None or not (folder / "runs").is_dir():
         return []

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-# Fewer bytes than this hold no model; whoever writes 80 means gigabytes.
+# No model fits in fewer bytes; someone who writes 80 means gigabytes.
 _FEWEST_BYTES = 1e4
 _HARDWARE = ("device", "peak_flops", "devices", "days", "mfu", "dollars", "price_per_hour")
 _CONDITIONS = (
@@ -59,7 +59,7 @@ _OPTIONS: tuple[tuple[str, Any, str], ...] = (
     ("--serving-memory", str, "Memory for the served weights: 8e10, 80GB, 80GiB."),
     ("--bytes-per-param", Real(), "Bytes of a served parameter.  [default: 2, BF16]"),
 )
-_ALIASES = {"--unique-tokens": ("--unique",)}  # predict's name of it
+_ALIASES = {"--unique-tokens": ("--unique",)}  # its name in `predict`
 CONDITION_NAMES = tuple(name.removeprefix("--").replace("-", "_") for name, _, _ in _OPTIONS)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 CURVE_NAMES = ("of", "at", "floor", "exponent")
-# Options of a fit of N and D, and what they say where nobody gives them.
+# Options that only a fit of N and D takes, with their defaults.
 _OF_TWO_VARIABLES = {
     "family": None, "approach": "all", "count": "matmul", "huber_delta": None, "anyway": False,
 }  # fmt: skip

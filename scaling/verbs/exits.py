@@ -23,9 +23,9 @@ NO_USABLE_FIT = 4
 DAMAGED = 7
 SIGNAL_BASE = 128
 
-# What somebody wrote on the command line or in a file, not what the machine lacks.
+# Errors in what the user typed, rather than in the machine.
 _WRITTEN_WRONGLY = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP)
-# Where the system's refusal has no class of its own: Python's threads, the loader of libraries.
+# Messages of out-of-resource errors without a class of their own: threads, shared libraries.
 _NO_ROOM = ("can't start new thread", "failed to map segment", "Cannot allocate memory")
 
 
@@ -39,7 +39,7 @@ def find_exit_code(work: Callable[[], Any]) -> int:
     lost = find_lost_answer()
     if lost is not None:
         click.echo(f"standard output: {os.strerror(lost.errno or 0)}; the answer is lost", err=True)
-        # 130 and 143, then 7, go before.
+        # 130 and 143 take precedence, then 7.
         return code if code >= SIGNAL_BASE or code == DAMAGED else EnvironmentFault.exit_code
     return code
 
@@ -53,7 +53,7 @@ def _find_code(work: Callable[[], Any]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:  # the reader of our output left; nothing is wrong
+    except BrokenPipeError:  # the reader of our output has closed it, which is fine
         return 0
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
         refusal = explain_refusal(error)

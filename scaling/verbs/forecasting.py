@@ -97,7 +97,7 @@ def forecast(
         raise UsageError(f"{source} is a results folder: scaling run --validate finds outcomes.")
     if flops:
         found, stored = obtain_fit(source, options)
-        assert stored is not None  # of a folder
+        assert stored is not None  # the source is a folder
         with wording(scale), refusal_as_json(found.fit, "forecasts", as_json, scale):
             rows = found.table if near else None
             for budget in flops:

@@ -66,7 +66,7 @@ def obtain_answerer(
     from scaling.workflow.recall import recall_fit
 
     contents = read_contents(source)
-    # Values of probes are no part of the contents' fingerprint.
+    # The contents' fingerprint does not include probe values.
     by_loss = options.get("metric") is None
     known = recall_fit(contents, options) if by_loss else None
     if known is not None:
@@ -78,7 +78,7 @@ def obtain_answerer(
     from scaling.workflow.fits import note_found
 
     found, stored = obtain_fit(source, options, contents=contents)
-    assert stored is not None  # of a folder
+    assert stored is not None  # the source is a folder
     if by_loss:
         note_found(found, stored, question=options)
     ladder = list_sweep_ladder(stored.spec, stored.facts)

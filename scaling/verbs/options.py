@@ -380,7 +380,7 @@ def list_given(options: dict[str, Any]) -> list[str]:
         word
         for name, value in options.items()
         if value is not None and value is not False
-        for one in (value if isinstance(value, tuple) else (value,))  # repeated
+        for one in (value if isinstance(value, tuple) else (value,))  # a repeated option
         for word in (f"--{name.replace('_', '-')}", *([] if one is True else [str(one)]))
     ]
 

@@ -81,7 +81,7 @@ def run(sweep_file: Path, root: Path, **asked: Any) -> int:
                 raise
             _say_how_to_continue(str(refusal))
             return refusal.exit_code
-        except KeyboardInterrupt:  # before runs were begun, or when all had ended
+        except KeyboardInterrupt:  # before the first run began, or after the last one ended
             _say_how_to_continue("Interrupted: finished runs are kept.")
             return SIGNAL_BASE + signal.SIGINT
 
@@ -100,12 +100,12 @@ def _run_all(sweep_file: Path, *, root: Path, **asked: Any) -> int:
     names = list_sweeps(sweep_file)
     for name in names:
         ended.append(_run_one(sweep_file, name, root=root, **asked))
-        # The signal that stopped this one was meant for the next one too.
+        # A signal that stops one sweep stops the rest too.
         if ended[-1] >= SIGNAL_BASE:
             return ended[-1]
     if len(names) > 1:
         report_siblings(sweep_file, root)
-    return max(ended)  # of 7, 4, 3 and 0
+    return max(ended)  # codes 7, 4, 3 and 0: the largest is the gravest
 
 
 def _run_one(

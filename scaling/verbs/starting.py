@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from scaling.sweep.draft import Wish
 
 _STDLIB = "python-stdlib"
-# From here on no cell of a draft makes fewer than the 200 steps a run needs (at 2e12 FLOPs in all
-# one does, and 17 of 41 make fewer than 1000; at 4e12 none and 10; at 8e12 none and 3).
+# From here on every cell of a draft has the 200 steps a run needs (at 2e12 FLOPs in all one cell
+# has fewer, and 17 of 41 have fewer than 1000; at 4e12 none and 10; at 8e12 none and 3).
 _LEAST_BUDGET = 1.5e10
-_ANY_FLOPS = 2e11  # for a draft that only its name and text are judged by
+_ANY_FLOPS = 2e11  # for a draft of which only the name and text are checked
 
 
 @click.command()
@@ -96,7 +96,7 @@ def init(
     if problems:
         raise UsageError("\n".join(problems))
     schema = "schema.json" if (path.parent / "schema.json").is_file() else None
-    with _making(path.parent):  # the text's paths begin in it
+    with _making(path.parent):  # the corpus paths are relative to it
         drafted = draft_planned(wish, path=path, root=root, minutes=minutes, schema=schema)
     for line in drafted.sweep.plan.warnings:
         click.echo(clean_line(f"warning: {line}"), err=True)
@@ -142,7 +142,7 @@ def _find_problems(wish: Wish, minutes: float | None) -> list[str]:
     else:
         problems = list_problems(dataclasses.replace(wish, run_flops=_ANY_FLOPS))
     anyhow = dataclasses.replace(wish, run_flops=_ANY_FLOPS, total_flops=None, forecast=None)
-    try:  # what only the file's own reader refuses, such as the name
+    try:  # errors that only the sweep file's reader finds, e.g. in the name
         parse_sweep(draft_sweep(anyhow).encode("utf-8"), source="the sweep")
     except SpecError as error:
         problems += [line.partition(": ")[2] for line in str(error).splitlines()]

@@ -51,7 +51,7 @@ def settle_streams() -> None:
             os.fstat(number)
         except OSError:
             _point_nowhere(number)
-    # Whoever has put something else in their place keeps it.
+    # Streams that the caller has replaced stay.
     if sys.stdout is sys.__stdout__:
         sys.stdout = _make_lasting(1, sys.stdout)
     if sys.stderr is sys.__stderr__:
@@ -68,7 +68,7 @@ def find_lost_answer() -> OSError | None:
 
 def _make_lasting(number: int, before: TextIO | None) -> LastingStream:
     encoding = (before.encoding if before is not None else None) or "utf-8"
-    raw = open(number, "wb", closefd=False)  # noqa: SIM115 (it stays open)
+    raw = open(number, "wb", closefd=False)  # noqa: SIM115 (stays open)
     return LastingStream(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
 
 

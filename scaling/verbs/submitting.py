@@ -30,7 +30,7 @@ def submit(sweep_file: Path, root: Path, address: str, no_wait: bool, python: st
     from scaling.sweep.reading import load_sweep
     from scaling.units import clean_line
 
-    spec = load_sweep(sweep_file)  # its errors now, not on the cluster
+    spec = load_sweep(sweep_file)  # report its errors here rather than on the cluster
     job = submit_job(JobRequest(address=address, sweep_file=sweep_file, root=root, python=python))
     results = root / "results" / spec.name
     click.echo(f"job {job.job_id} is taken; results: {results}", err=True)

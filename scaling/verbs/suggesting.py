@@ -82,7 +82,7 @@ def suggest(
             f"{quote_command([*asked, '--flops', f'{forecast:g}', '--near'])}",
             err=True,
         )
-    # What is damaged was left out of the law that suggests.
+    # Damaged results were left out of the law behind the suggestion.
     return DAMAGED if say_damage(stored) else 0
 
 

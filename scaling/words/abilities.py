@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 FORECAST_COLUMNS = ("N", "D", "runs", "forecast", "interval", "measured", "outcome")
 _CELLS_NAMED = 3
 _ONSETS_NAMED = 4
+_PARTS_NAMED = 8
 
 
 def say_verdict(ability: Ability) -> str:
@@ -57,7 +58,8 @@ def say_progress(ability: Ability) -> str:
     """Share of the smooth score's improvement made at chance, in whole percent; or a dash."""
     if ability.progress is None:
         return ABSENT
-    return f"{100.0 * min(1.0, ability.progress):.0f}\u00a0%"  # number and unit on one line
+    # No break between a number and its unit.
+    return f"{100.0 * min(1.0, ability.progress):.0f}\u00a0%"
 
 
 def say_null(ability: Ability) -> str:
@@ -120,6 +122,43 @@ def say_onsets(onsets: tuple[Onset, ...]) -> str:
     ]
     more = len(known) - len(said)
     return "; ".join(said) + (f"; and {more} more" if more else "")
+
+
+def say_parts(ability: Ability) -> str:
+    """From where on most seeds have learnt each part, of several D or N at the largest; empty
+    without parts."""
+    if ability.parts is None:
+        return ""
+    said = [
+        f"{one.at:g} from {_say_onset(one.onsets[-1]) if one.onsets else ABSENT}"
+        for one in ability.parts.parts[:_PARTS_NAMED]
+    ]
+    more, last = len(ability.parts.parts) - len(said), ability.parts.parts[0].onsets[-1:]
+    ends = f", and {more} more" if more else ""
+    if len(ability.onsets) > 1 and last and last[0].held is not None:
+        ends += f" (at {_other(last[0])} = {format_count(last[0].held)})"
+    threshold = f"{ability.success.threshold:g}"
+    name, label = ability.parts.name, ability.parts.label
+    return f"most seeds reach {threshold} in {name} by {label}: {', '.join(said)}{ends}"
+
+
+def list_parts(ability: Ability) -> list[tuple[str, ...]]:
+    """Heads, and a row for each cell: N, D, runs, and the mean share of each part; none without
+    parts."""
+    if ability.parts is None:
+        return []
+    parts = ability.parts.parts
+    heads = ("N", "D", "runs", *(f"{one.at:g}" for one in parts))
+    rows = [
+        (
+            format_count(cell.params),
+            format_count(cell.tokens),
+            str(cell.runs),
+            *(f"{one.means[at]:.3f}" for one in parts),
+        )
+        for at, cell in enumerate(ability.cells)
+    ]
+    return [heads, *rows]
 
 
 def list_forecasts(ability: Ability) -> list[tuple[str, ...]]:
@@ -208,6 +247,15 @@ def _say_doubt(ability: Ability) -> str:
 def _name_cell(law: SuccessLaw, one: CellCount) -> str:
     name = format_count(one.params if law.variables != "D" else one.tokens)
     return f"{name} on {format_count(one.tokens)}" if law.variables == "N and D" else name
+
+
+def _say_onset(one: Onset) -> str:
+    """Its range in words; an end that is not known stays open."""
+    if one.above is None:
+        return "nowhere"
+    if one.below is None:
+        return f"{one.variable} ≤ {format_count(one.above)}"
+    return f"{one.variable} {format_count(one.below)} … {format_count(one.above)}"
 
 
 def _other(one: Onset) -> str:

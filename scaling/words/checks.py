@@ -23,7 +23,7 @@ class CheckWords:
     consequence: str
 
 
-# By how much a failure takes from the answer, the gravest first.
+# The gravest failure first.
 CHECK_WORDS: Mapping[str, CheckWords] = {
     "not_converged": CheckWords(
         "The fit reached its optimum, and this was confirmed",
@@ -205,7 +205,7 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Much held-out text occurs in training",
         "Copied text rewards memory, in large models most.",
     ),
-    # Of two tables.
+    # Checks of two tables.
     "same_text": CheckWords(
         "Both tables were evaluated on the same tokens",
         "The tables were evaluated on different tokens",
@@ -227,7 +227,7 @@ CHECK_WORDS: Mapping[str, CheckWords] = {
         "Which recipe is better depends on the budget, or is not known.",
     ),
 }
-CATALOGUE = "docs/checks.md"  # what to do about each
+CATALOGUE = "docs/checks.md"  # explains what to do about each
 
 
 def name_check(check: Check) -> str:

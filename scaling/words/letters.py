@@ -43,7 +43,7 @@ def _find_end(text: str) -> int:
         elif one == ")":
             depth -= 1
             if depth <= 0:
-                return at + 1 + depth  # one that was opened before the power is not of it
+                return at + 1 + depth  # excludes a bracket opened before the power
         elif depth == 0 and not (one.isalnum() or one in "_'" or (one == "-" and at == 0)):
             return at
     return len(text)

@@ -73,7 +73,7 @@ def format_share(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return ABSENT
     digits = f"{100.0 * value:.2g}" if abs(value) < 0.995 else f"{100.0 * value:.0f}"
-    return f"{digits}\u00a0%"  # a number and its unit stay on one line
+    return f"{digits}\u00a0%"  # no break between a number and its unit
 
 
 def format_interval(interval: Interval | None, words: Callable[[float], str]) -> str:

@@ -14,6 +14,8 @@ from scaling.fitting.abilities.names import (
     name_companions,
 )
 from scaling.ledger.contents import holds_sweep
+from scaling.sweep.corpus_sources import SOURCES, load_function
+from scaling.sweep.probes import PROBES, AskedProbe, ProbeCurve
 from scaling.tables.reading import read_table
 from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import StoredSweep, read_runs
@@ -121,26 +123,47 @@ def judge_abilities(
             problems += error.problems
     if problems:
         raise TableError(problems)
-    return tuple(judge_ability(one) for one in gathered)
+    curves = {} if stored is None else read_curves(stored, table)
+    return tuple(judge_ability(one, curves=curves) for one in gathered)
 
 
 def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
     """The abilities of a sweep that its page shows; those that cannot be judged are left out."""
-    judged: list[Ability] = []
+    from scaling.fitting.abilities.scores import gather_scores
+
+    known: list[AbilityNames] = []
     for one in list_abilities(table):
         try:
-            judged += judge_abilities(table, (one,), stored=stored)
+            gather_scores(table, one, chance=find_chance(stored, one.sharp))
         except TableError:  # e.g. no run of this plan states it; `scaling abilities` says why
             continue
-    return tuple(judged)
+        known.append(one)
+    return judge_abilities(table, tuple(known), stored=stored) if known else ()
 
 
 def find_chance(stored: StoredSweep | None, sharp: str) -> float:
-    """Score of guessing as far as a sweep tells it: one of the pairs of a recall, each number of
-    pairs alike, else 0."""
-    if stored is None or sharp != "recall_accuracy" or stored.spec.corpus is None:
+    """Score of guessing, as the source of a sweep's corpus states it; 0 where it does not, or
+    guessing scores nothing."""
+    probe = PROBES.get(sharp)
+    if stored is None or probe is None or not probe.guessed:
         return 0.0
-    asked = next((one for one in stored.spec.evaluate if one.probe.name == sharp), None)
-    pairs = int(float(asked.options["pairs"])) if asked else 0
-    numbers = (pairs,) if pairs else tuple(set(stored.spec.corpus.pairs))
-    return sum(1.0 / one for one in numbers) / len(numbers) if numbers else 0.0
+    source = SOURCES.get(stored.spec.corpus.source)
+    if source is None or not source.chance:
+        return 0.0
+    asked = (one for one in stored.spec.evaluate if one.probe.name == sharp)
+    options = next(asked, AskedProbe(probe)).options
+    return float(load_function(source.chance)(options, stored.spec.corpus))
+
+
+def read_curves(stored: StoredSweep, table: RunTable) -> dict[str, dict[str, ProbeCurve]]:
+    """What the values of probes sum up, by probe and run of a table."""
+    from scaling.ledger.probes import read_probes
+    from scaling.workflow.probed import choose_values
+
+    results = {run: stored.results.results[run] for run in table.run}
+    found: dict[str, dict[str, ProbeCurve]] = {}
+    for run, values in read_probes(stored.ledger, results).values.items():
+        for name, one in choose_values(values).items():
+            if one.curve is not None:
+                found.setdefault(name, {})[run] = one.curve
+    return found

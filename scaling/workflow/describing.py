@@ -27,7 +27,7 @@ from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.training import count_held_out
 
-# Totals of which siblings, trained one after another, need the largest and not the sum.
+# Siblings are trained one after another, so these totals are their maximum, not their sum.
 _AT_ONCE = {"peak_bytes", "slots", "device_memory_bytes", "sharded_memory_bytes"}
 
 
@@ -211,7 +211,7 @@ def _describe_cell(
         "recipe": dataclasses.asdict(run.recipe),
         "seed": run.seed,
         "memory_bytes": estimate_memory(run),
-        # Time is promised only where this device was measured.
+        # Times are given only if this device was measured.
         "seconds": predicted if result is None else result.seconds,
         "predicted_seconds": predicted,
         "cached": result is not None,

@@ -79,7 +79,8 @@ def check_device(spec: SweepSpec, plan: Plan) -> Plan:
         return dataclasses.replace(plan, warnings=(*plan.warnings, line))
     check_gpu_memory(
         (cell.run for cell in plan.cells),
-        "mixed" if spec.resources.precision == "mixed" else "float32",  # which takes the more
+        # "auto" may choose float32, which takes more.
+        "mixed" if spec.resources.precision == "mixed" else "float32",
         share=share,
         memory=gpu.memory,
         name=gpu.name,

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from scaling.sweep.spec import SweepSpec
     from scaling.sweep.throughput import Throughput
 
-# FLOPs of the largest run. From the first on the grid loses no more than a cell for want of steps.
+# FLOPs of the largest run. At the lower end the grid loses at most one cell to too few steps.
 _LEAST, _MOST = 1.2e11, 1e27
-_ROUNDS = 4  # each measures the speed of the shapes that the one before has chosen
+_ROUNDS = 4  # each round measures the speed of the shapes that the last one chose
 _STEP = 1.05  # budgets have two digits
 
 
@@ -195,7 +195,7 @@ class _Drafter:
         sweep = self._plan(largest)
         precision = settle_plan(sweep, root=self._root)
         throughput, _ = obtain_throughput(sweep, root=self._root, precision=precision)
-        assert throughput is not None  # a draft asks for no device that could be missing
+        assert throughput is not None  # a draft asks for no particular device
         return throughput
 
     def _time(self, largest: float, throughput: Throughput) -> float:

@@ -89,7 +89,7 @@ def export_run(results: Path, *, run: str | None, output: Path) -> Exported:
     contents["README.md"] = _write_card(result, facts, output.name).encode()
     with blaming_machine(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-        # Beside its place, so that a folder of that name is whole or not there.
+        # Built beside its place and renamed, so that the folder is complete or absent.
         made = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
         try:
             for name, content in contents.items():

@@ -33,7 +33,7 @@ class FitOptions:
 
     approach: AskedApproach = "all"
     count: CountConvention = "matmul"
-    family: str | None = None  # None: the ensemble answers, Chinchilla's law stands beside it
+    family: str | None = None  # None: the ensemble answers, with Chinchilla's law beside it
     huber_delta: float | None = None
     bootstrap: int | None = 1000
     level: float = 0.9
@@ -144,7 +144,7 @@ def _find_or_fit(
 
         try:
             return read_fit(path), path
-        except IntegrityError as error:  # derived: made again from the runs, and said
+        except IntegrityError as error:  # a stored fit can be remade from the runs
             warnings.warn(f"{error} It is made again.", ScalingWarning, stacklevel=2)
     refits = f", {options.bootstrap} refits" if options.bootstrap else ""
     with stage(f"fitting {len(table)} runs{refits}"):
@@ -189,6 +189,7 @@ def note_found(found: FilteredFit, stored: StoredSweep, *, question: Mapping[str
         fit=found.path.name,
         table_digest=found.fit.table_digest,
         rung=first,
+        layers=stored.spec.model.layers,
         listed=tuple(others) if isinstance(first, NamedModel) else (),
     )
     note_fit(stored.folder, fingerprint, question, note)
@@ -198,7 +199,7 @@ def _list_validated(stored: StoredSweep, table: RunTable) -> tuple[MeasuredRun, 
     """Finished runs of the sweep's registered forecasts, which are in no fit."""
     from scaling.fitting.fitted import MeasuredRun
 
-    if table.metric_facts is not None:  # they state a loss
+    if table.metric_facts is not None:  # measured runs state a loss, not another metric
         return ()
     found = []
     for cell in stored.plan.cells:

@@ -37,7 +37,7 @@ from scaling.tables.run_table import RunTable
 from scaling.units.losses import LossUnit
 from scaling.workflow.stored import StoredSweep
 
-# Of a forecast by near runs, where a fit's forecast names its law.
+# Stands for the law's name in a forecast from nearby runs.
 NEAR = "chinchilla, near runs"
 
 
@@ -84,12 +84,13 @@ def forecast_run(
         )
     fit_digest = hashlib.sha256(canonical_json(fit.to_contract())).hexdigest()
     answering = fit.answering.law
-    assert answering is not None  # of a fit that has a law
+    assert answering is not None  # a fit that forecasts has a law
     law = answering.family if near is None else NEAR
-    for one in read_forecasts(stored.folder).forecasts:  # those of this command too
+    # Also those just registered by this command.
+    for one in read_forecasts(stored.folder).forecasts:
         before = one.forecast
         if (before.run.run_id, before.fit_digest, before.law) == (run.run_id, fit_digest, law):
-            return one  # the same words said twice are one forecast
+            return one  # registering the same forecast twice makes one
     params = float(count_params(shape, fit.convention or "matmul"))
     said = predict(fit, params=params, tokens=float(run.tokens), far=far, anyway=anyway)
     loss, interval = said.loss, said.new_run_interval

@@ -39,7 +39,7 @@ def send_to_tracker(folder: Path, name: TrackerName) -> int:
         return send_results(ledger, name, tracker, list_unsent(ledger, name))
     except ScalingError:
         raise
-    except Exception as error:  # each tracker has exceptions of its own
+    except Exception as error:  # every tracker raises its own classes
         raise EnvironmentFault(
             f"{name}: {type(error).__name__}: {error}. What was sent is noted; the same command "
             "sends the rest."
@@ -107,7 +107,7 @@ def renew_runs(
     gone = [run_id for run_id in chosen if run_id not in cancelled]
     with ledger.lock() if gone else contextlib.nullcontext():
         aside = tuple(ledger.set_aside(run_id) for run_id in gone)
-        if aside:  # the index names what there is; without this `verify` would call the run lost
+        if aside:  # or `verify` would report the runs as lost, because the index still names them
             write_index(ledger, ledger.read_results(), open_results(folder).plan.cells)
     return Renewed(
         aside=aside,

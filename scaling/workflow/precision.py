@@ -32,12 +32,12 @@ if TYPE_CHECKING:  # pydantic takes a tenth of a second, which only readers of Y
     from scaling.sweep.spec import ResourcesSpec
 
 _LIMIT_BYTES = 10**6
-# By so much mixed has to be faster at the largest shape (timings of one step repeat within some
-# percent), and so little slower it may seem at the smallest.
+# Speed of mixed over float32 that is required at the largest shape (step times repeat within a few
+# percent), and at the smallest.
 _GAIN, _NO_LOSS = 1.05, 0.97
-# Three widths from this one on were trained in both at usual budgets, and bfloat16 did not move the
-# loss; below it one width at one small budget (decision 0028). A sweep with
-# narrower models has to ask for it.
+# Three widths from here on were trained in both precisions at usual budgets, and bfloat16 did not
+# change the loss; below, only one width at one small budget was (decision 0028). A sweep with
+# narrower models must ask for it.
 _LEAST_WIDTH = 64
 
 
@@ -99,7 +99,7 @@ def choose_precision(
     if missing:
         gains = measure_apart(tuple(missing.values()), asked, cache=folder / ".cache")
         known |= dict(zip(missing, gains, strict=True))
-        if all(known.values()):  # where there is no compiler, there may be one tomorrow
+        if all(known.values()):  # a missing compiler may be installed later, so that is not stored
             _write_gains(folder, device, known)
     smallest, largest = (known[_name_step(run)] for run in (distinct[0], distinct[-1]))
     wins = largest > _GAIN and smallest > _NO_LOSS

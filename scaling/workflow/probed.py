@@ -62,7 +62,7 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
             tokens=float(table.tokens[at]),
             loss=float(table.loss[at]),
             series=float(series[at]),
-            values=_choose(values.get(name, ())),
+            values=choose_values(values.get(name, ())),
         )
         for at, name in enumerate(table.run)
     ]
@@ -71,6 +71,6 @@ def _list_runs(stored: StoredSweep) -> ProbedSweep:
     return ProbedSweep(name=name, runs=tuple(runs))
 
 
-def _choose(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
+def choose_values(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:
     """Of several versions or options of a probe the one that was measured last."""
     return {one.name: one for one in sorted(values, key=lambda one: (one.measured_at, one.kind))}

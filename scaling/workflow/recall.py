@@ -30,7 +30,7 @@ from scaling.sweep.ladder import is_first, list_ladder_of
 from scaling.sweep.shapes import ModelShape, NamedModel
 
 _FOLDER = "fits/known"
-_NOTE_BYTES = 2**20  # a list of models is of any length
+_NOTE_BYTES = 2**20  # a list of models may be long
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +41,14 @@ class Note:
         fit: Name of its file in fits/.
         table_digest: Digest of the fitted rows.
         rung: The first of the sweep's ladder, which the others follow from.
+        layers: Depth of them all, where the sweep file fixes it.
         listed: The others, where a sweep file lists its models, and nothing else says them.
     """
 
     fit: str
     table_digest: str
     rung: AnyShape
+    layers: int | None = None
     listed: AnyShapes = ()
 
 
@@ -73,11 +75,11 @@ def recall_fit(
         return None
     if isinstance(note.rung, NamedModel):
         return fit, (note.rung, *note.listed)
-    # Of a stranger's folder: a ladder that never ends must not be walked.
+    # The folder may be a stranger's: do not walk a ladder that never ends.
     integers = [one for one in dataclasses.astuple(note.rung) if isinstance(one, int)]
-    if min(integers) < 1 or not is_first(note.rung):
+    if min(integers) < 1 or not is_first(note.rung, layers=note.layers):
         return None
-    return fit, list_ladder_of(note.rung)
+    return fit, list_ladder_of(note.rung, layers=note.layers)
 
 
 def note_fit(folder: Path, fingerprint: str, question: Mapping[str, Any], note: Note) -> None:

@@ -148,7 +148,7 @@ def _answer_by_count(
     """The first answer under each way of counting N; `allocations` are those of the one that is
     asked for. The others are point fits: the page shows no interval of them."""
     answers: dict[CountConvention, Allocation | None] = {}
-    if stored.spec.family == LISTED.name:  # one count was stated
+    if stored.spec.family == LISTED.name:  # the file states a single count
         return answers
     for count in COUNT_CONVENTIONS:
         if count != options.count:
@@ -204,4 +204,4 @@ def _read_curve(folder: Path, result: RunResult) -> tuple[tuple[float, float], .
         rows = [json.loads(line) for line in lines]
         return tuple((float(r["tokens"]), float(r["loss"])) for r in rows if "loss" in r)
     except (OSError, ScalingError, ValueError, KeyError, TypeError):
-        return ()  # the table of runs says that the curve is damaged
+        return ()  # the table of runs reports the damaged curve

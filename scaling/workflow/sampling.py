@@ -30,7 +30,7 @@ from scaling.units.stages import stage
 from scaling.workflow.stored import StoredSweep, open_results
 from scaling.workflow.watching import match_run
 
-if TYPE_CHECKING:  # torch takes a second, which a bad request need not spend
+if TYPE_CHECKING:  # torch takes a second to import, which a bad request should not cost
     from scaling.training.generation import Choice
 
 

@@ -100,7 +100,7 @@ def _describe_recipe(stored: StoredSweep) -> Trained:
 
     table = tabulate_sweep(stored)
     headless = tabulate_sweep(stored, count="non_embedding", head_flops=False)
-    # Rows of one budget do not cost the same without the head: there are no curves to fit.
+    # Without the head, rows of one budget differ in cost: there are no IsoFLOP curves to fit.
     plain = FitOptions(family="chinchilla")
     law_only = dataclasses.replace(plain, approach="parametric", count="non_embedding")
     sets = stored.spec.recipe.model_dump(exclude_none=True)
@@ -126,7 +126,7 @@ def _find_lowest(table: RunTable) -> dict[float, float]:
     lowest: dict[float, float] = {}
     if table.budget is not None:
         for budget, loss in zip(table.budget.tolist(), table.loss.tolist(), strict=True):
-            if math.isfinite(budget):  # an extra cell has none
+            if math.isfinite(budget):  # an extra cell has no budget
                 lowest[budget] = min(loss, lowest.get(budget, loss))
     return lowest
 

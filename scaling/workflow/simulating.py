@@ -21,7 +21,7 @@ from scaling.workflow.fits import FitOptions, fit_table
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import read_runs
 
-# Where a sweep names no budget to answer for: a decade beyond its largest run.
+# Without a forecast budget: this many times the largest run.
 _FORECAST = 10.0
 
 

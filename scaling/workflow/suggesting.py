@@ -256,9 +256,9 @@ def list_keys(spec: SweepSpec) -> list[str]:
     A JSON value is a YAML value: nothing to quote, nothing to mistake.
     """
     content = spec.model_dump(mode="json", exclude_defaults=True)
-    if not spec.has_corpus:  # what stands for data that only the trainer knows
+    if not spec.has_corpus:  # a placeholder for data that only the trainer knows
         del content["corpus"]
-    if "recipe" in spec.model_fields_set:  # an empty one too asks for batch and rate
+    if "recipe" in spec.model_fields_set:  # even an empty recipe asks for batch and learning rate
         content.setdefault("recipe", {})
     return [f"{key}: {json.dumps(value)}" for key, value in content.items()]
 
@@ -303,7 +303,7 @@ def _list_laws(fit: Fit) -> FloatArray:
         )
     own = np.array([list(fit.law.params.values())])
     draws = np.array(fit.draws).reshape(-1, own.shape[1])
-    # A draw whose term has vanished believes that nothing is left to learn of it.
+    # In a draw with a vanished term no run would be worth its cost.
     draws = draws[np.all(draws > 0, axis=1) & np.all(np.isfinite(draws), axis=1)]
     step = max(1, len(draws) // (_LAWS - 1))
     return np.concatenate((own, draws[::step][: _LAWS - 1]))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scaling.allocation import Allocation
     from scaling.fitting.fitted import Fit
 
-# Of the largest budget of the data: what a table knows, and the decade that is asked for next.
+# Relative to the largest budget in the data: that budget itself, and a decade beyond.
 _BUDGETS = (1.0, 10.0)
 
 
@@ -146,7 +146,7 @@ def _answer_largest(fit: Fit) -> tuple[Allocation, ...]:
         try:
             answers.append(allocate(fit, budget))
         except (NoFitError, QueryError):
-            continue  # the page says of the fit why it has no answer
+            continue  # the page explains why there is no answer
     return tuple(answers)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scaling.trackers.protocol import TrackerName
 
 _OWN_TRAINER = "scaling.training.own.command:train_run"
-_END_SECONDS = 5.0  # to kill what did not stop, and to say so
+_END_SECONDS = 5.0  # to kill processes that did not stop, and to report it
 
 
 def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
@@ -114,7 +114,7 @@ def train_sweep(
         require_device(sweep.spec.resources)
         if (
             sweep.spec.resources.gpus_per_run is not None and sweep.spec.trainer is None
-        ):  # its peak, while nothing else runs
+        ):  # measure the GPU's peak while nothing else runs
             measure_apart((), sweep.spec.resources, cache=ledger.folder.parent / ".cache")
     progress = open_progress()
     with contextlib.closing(progress), feeding(track, ledger, progress.say) as announce:

@@ -54,7 +54,7 @@ def compare_variants(
         kept = _drop_family(asked) if other.group == "law" else asked
         answer, reason, runs = _answer_otherwise(table, stored, other, flops)
         if runs == fit.n and other.group == "runs":
-            continue  # the rule leaves nothing out
+            continue  # the filter leaves nothing out
         variants.append(
             Variant(
                 group=other.group,
@@ -87,7 +87,7 @@ def _list_methods(fit: Fit, flops: float, ask: Sequence[str]) -> list[Variant]:
             "akima",
             "cubic",
             "projection",
-        ):  # cross-checks, which the command line never asks
+        ):  # cross-checks, which the command line does not offer
             continue
         answer, reason = None, ""
         try:

@@ -35,7 +35,7 @@ from scaling.workflow.timing import describe_time
 
 STATES = ("finished", "diverged", "failed", "damaged", "cancelled", "running", "missing")
 
-# An evaluation writes no heartbeat; a host that says nothing for longer is not counted on.
+# No heartbeat is written during an evaluation; a host silent for longer counts as gone.
 _SILENT_SECONDS = 300.0
 _LOG_LIMIT_BYTES = 64 * 2**20
 _POLL_SECONDS = 0.5
@@ -204,7 +204,7 @@ def find_newest_run(folder: Path) -> tuple[Ledger, RunSpec]:
     ledger, newest, found = stored.ledger, -1.0, None
     for run in {cell.run.run_id: cell.run for cell in stored.plan.cells}.values():
         for attempt in ledger.list_attempts(run.run_id)[:1]:
-            # Heartbeats are renamed into place, which is seen in the folder's time.
+            # Renaming a heartbeat into place updates the folder's time.
             with contextlib.suppress(FileNotFoundError):
                 written = ledger.attempt_folder(run.run_id, attempt).stat().st_mtime
                 newest, found = max((newest, found), (written, run), key=lambda pair: pair[0])

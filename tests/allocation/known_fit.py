@@ -30,7 +30,7 @@ def make_known_fit(*, noise=0.002, bootstrap=100, **options):
 
 
 def state_law(fit, family, params, *, covered=None):
-    """The fit with another law put in its place, without draws."""
+    """The fit with another law in place of its own, without draws."""
     law = LawEstimate(family=family, params=params, intervals=None)
     return dataclasses.replace(fit, law=law, draws=(), covered=covered or fit.covered)
 

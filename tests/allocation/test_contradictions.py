@@ -1,4 +1,4 @@
-"""Claims about questions that have no answer: which two conditions, and what would be possible."""
+"""Claims about questions without an answer: the two conditions that clash, and what is possible."""
 
 import math
 import re
@@ -75,23 +75,25 @@ def exact():
         ),
     ],
 )
-def test_contradicting_conditions_are_named_with_what_is_possible(exact, asked, said, nearest):
+def test_contradictory_conditions_are_refused_with_the_nearest_possible_value(
+    exact, asked, said, nearest
+):
     with pytest.raises(QueryError, match=said) as caught:
         allocate(exact, Question(**asked))
     assert str(caught.value).count("\n") == 1
     assert re.search(nearest, str(caught.value).split("\n")[1])
 
 
-def test_the_nearest_that_is_said_to_be_possible_is(exact):
+def test_the_value_named_as_possible_is_accepted(exact):
     with pytest.raises(QueryError, match="Nearest") as caught:
         allocate(exact, Question(flops=1e21, target_loss=2.1))
     loss = float(str(caught.value).split("possible: ")[1].split()[0])
-    # Printed to four decimals, so that one step of the last may be needed.
+    # The message has four decimals, so one more unit of the last may be needed.
     assert allocate(exact, Question(flops=1e21, target_loss=loss + 1e-4)).flops <= 1e21
     assert loss == pytest.approx(allocate(exact, 1e21).loss, abs=1e-4)
 
 
-def test_the_money_behind_a_budget_is_said(exact):
+def test_a_contradiction_states_the_money_behind_the_budget(exact):
     hardware = Hardware(name="a100", flops_per_second=1e14, dollars=1000, price_per_hour=2)
     with pytest.raises(QueryError, match=r"money contradicts target_loss.*\$1,000 at \$2 an hour"):
         allocate(exact, Question(hardware=hardware, target_loss=2.1))
@@ -106,7 +108,7 @@ def test_the_money_behind_a_budget_is_said(exact):
         ({"inference_tokens": 1e12}, "leaves compute open"),
     ],
 )
-def test_what_no_model_answers_is_refused(exact, asked, said):
+def test_conditions_that_no_model_meets_are_refused(exact, asked, said):
     with pytest.raises(QueryError, match=said):
         allocate(exact, Question(**asked))
 
@@ -143,12 +145,12 @@ def test_conditions_far_from_the_data_are_refused(exact, asked):
         allocate(exact, Question(**asked))
 
 
-def test_less_than_one_parameter_is_no_model(exact):
+def test_a_model_of_less_than_one_parameter_is_refused(exact):
     with pytest.raises(QueryError, match="which no model has"):
         allocate(exact, Question(flops=1e12, tokens=1e12), far=True)
 
 
-def test_devices_are_found_however_they_are_written():
+def test_device_names_are_found_in_any_spelling():
     assert find_device("H100") is find_device("NVIDIA h100") is DEVICES["h100"]
     assert find_device("TPU v5p").peak_flops == 459e12
     assert find_device("A100").peak_flops == 312e12  # NVIDIA's datasheet, dense
@@ -158,16 +160,16 @@ def test_devices_are_found_however_they_are_written():
 @pytest.mark.parametrize(
     ("asked", "meant"), [("h1000", "h100"), ("a1000", "a100"), ("mi300", "mi300x")]
 )
-def test_an_unknown_device_is_answered_with_the_nearest(asked, meant):
+def test_an_unknown_device_is_refused_with_the_nearest_name(asked, meant):
     with pytest.raises(QueryError, match=f'Did you mean "{meant}"'):
         find_device(asked)
 
 
-def test_an_absurd_device_has_no_nearest():
+def test_an_absurd_device_name_gets_no_suggestion():
     with pytest.raises(QueryError, match=r"unknown\. There are t4") as caught:
         find_device("abacus of wood")
     assert "mean" not in str(caught.value)
 
 
-def test_the_known_loss_is_what_the_messages_rest_on():
+def test_the_loss_quoted_in_the_expected_messages_is_right():
     assert find_loss(2e9, 1e11) == pytest.approx(2.2943, abs=5e-5)

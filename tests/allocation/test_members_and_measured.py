@@ -1,4 +1,4 @@
-"""Claims about what stands beside an answer: every member's own, and what was measured there."""
+"""Claims about what accompanies an answer: each member's own answer, and measured runs."""
 
 import dataclasses
 import json
@@ -16,7 +16,7 @@ from scaling.terminal.answers import format_allocation, format_members, format_p
 
 @pytest.fixture(scope="module")
 def fit() -> Fit:
-    """Of the known law with noise, answered by the ensemble."""
+    """A fit of the known law with noise, answered by the ensemble."""
     return make_known_fit(family=None, bootstrap=40)
 
 
@@ -29,7 +29,7 @@ def test_each_member_answers_as_it_would_alone(fit: Fit) -> None:
     assert first.name == "chinchilla"
     assert (first.params, first.loss) == pytest.approx(
         (plain.params, plain.loss), rel=1e-5
-    )  # nested grids in ln N
+    )  # resolution of the nested grids in ln N
     answer = allocate(fit, 10.0 * LARGEST)
     losses = [one.loss for one in found.members]
     assert answer.loss is not None
@@ -37,7 +37,7 @@ def test_each_member_answers_as_it_would_alone(fit: Fit) -> None:
     assert min(losses) <= found.equal.loss <= max(losses)
 
 
-def test_variances_within_and_between_add_up_to_that_of_the_draws(fit: Fit) -> None:
+def test_variances_within_and_between_members_add_up_to_the_draws_variance(fit: Fit) -> None:
     found = ask_members(fit, 10.0 * LARGEST)
     assert found is not None
     assert found.within is not None
@@ -54,7 +54,7 @@ def test_variances_within_and_between_add_up_to_that_of_the_draws(fit: Fit) -> N
         assert found.within[at] + found.between[at] == pytest.approx(float(values.var()))
 
 
-def test_how_far_the_weights_reach_stands_beside_how_far_is_asked(fit: Fit) -> None:
+def test_the_reach_of_the_weights_is_printed_beside_the_distance_asked_for(fit: Fit) -> None:
     found = ask_members(fit, 10.0 * LARGEST)
     assert found is not None
     assert found.asked == pytest.approx(10.0)
@@ -65,11 +65,11 @@ def test_how_far_the_weights_reach_stands_beside_how_far_is_asked(fit: Fit) -> N
     json.dumps(found.to_contract(), allow_nan=False)
 
 
-def test_one_law_has_no_members() -> None:
+def test_a_fit_of_one_law_lists_no_members() -> None:
     assert ask_members(make_known_fit(bootstrap=None), LARGEST) is None
 
 
-def test_the_basin_is_left_out_where_nobody_wants_it(fit: Fit) -> None:
+def test_the_answer_without_its_basin_is_otherwise_the_same(fit: Fit) -> None:
     from scaling.allocation.asked_fit import get_law
 
     view = fit.answering
@@ -79,7 +79,7 @@ def test_the_basin_is_left_out_where_nobody_wants_it(fit: Fit) -> None:
     assert dataclasses.replace(whole, flat_basin=None) == brief
 
 
-def test_a_run_at_the_budget_leads_and_the_forecast_stands_beside_it(fit: Fit) -> None:
+def test_a_measured_run_at_the_budget_comes_before_the_forecast(fit: Fit) -> None:
     runs = (
         MeasuredRun(2e10, 1e12, 1.2e23, 1.95),
         MeasuredRun(3e10, 7e11, 1.201e23, 1.93),
@@ -88,7 +88,7 @@ def test_a_run_at_the_budget_leads_and_the_forecast_stands_beside_it(fit: Fit) -
     known = dataclasses.replace(fit, measured=(*fit.measured, *runs))
     answer = allocate(known, 1.2e23)
     assert answer.measured is not None
-    # The two seeds of 3e10 have the mean 1.94, below the 1.95 of 2e10.
+    # The two seeds at 3e10 have mean 1.94, below the 1.95 at 2e10.
     assert (answer.measured.params, answer.measured.runs) == (3e10, 3)
     assert answer.measured.loss == pytest.approx(1.94)
     assert answer.params == allocate(fit, 1.2e23).params
@@ -97,12 +97,12 @@ def test_a_run_at_the_budget_leads_and_the_forecast_stands_beside_it(fit: Fit) -
     assert answer.to_contract()["measured"]["loss"] == pytest.approx(1.94)
 
 
-def test_no_run_near_the_budget_leaves_the_forecast_alone(fit: Fit) -> None:
+def test_without_a_run_near_the_budget_only_the_forecast_is_shown(fit: Fit) -> None:
     assert allocate(fit, 1.2 * LARGEST).measured is None
     assert allocate(fit, Question(flops=LARGEST, inference_tokens=1e12)).measured is None
 
 
-def test_a_run_of_this_size_leads_a_prediction(fit: Fit) -> None:
+def test_a_measured_run_of_this_size_comes_before_the_prediction(fit: Fit) -> None:
     first = fit.measured[0]
     said = predict(fit, params=first.params, tokens=first.tokens)
     assert said.measured is not None

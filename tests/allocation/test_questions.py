@@ -43,13 +43,14 @@ def fit():
 
 
 def find_imbalance(answer, served):
-    """Sardana et al.'s condition for the cheapest life, written for C = 6ND: left over right."""
+    """Sardana et al.'s condition for the least lifetime cost under C = 6ND: left side / right
+    side."""
     left = ALPHA * A * answer.params**-ALPHA
     right = BETA * B * answer.tokens**-BETA * (1 + served / (3 * answer.tokens))
     return left / right
 
 
-def test_a_number_and_a_question_of_it_are_one(fit):
+def test_a_budget_and_a_question_with_that_budget_give_the_same_answer(fit):
     assert allocate(fit, BUDGET) == allocate(fit, Question(flops=BUDGET))
     assert scaling.allocate(fit, scaling.Question(flops=BUDGET)).binding == ("flops",)
 
@@ -57,14 +58,14 @@ def test_a_number_and_a_question_of_it_are_one(fit):
 def test_a_target_loss_is_the_inverse_of_a_budget(exact):
     best = allocate(exact, BUDGET)
     answer = allocate(exact, Question(target_loss=best.loss))
-    # The optimum is flat: the compute is known to rounding, N to the square root of it.
+    # The optimum is flat: compute is found to rounding, N to its square root.
     assert answer.flops == pytest.approx(BUDGET, rel=1e-9)
     assert answer.params == pytest.approx(best.params, rel=1e-5)
     assert answer.loss == pytest.approx(best.loss, rel=1e-12)
     assert answer.binding == ("target_loss",)
 
 
-def test_lifetime_optimum_at_a_loss_is_scipys(exact):
+def test_lifetime_optimum_at_a_loss_agrees_with_scipy(exact):
     loss = allocate(exact, BUDGET).loss
     answer = allocate(exact, Question(target_loss=loss, inference_tokens=SERVED))
 
@@ -72,7 +73,8 @@ def test_lifetime_optimum_at_a_loss_is_scipys(exact):
         params = math.exp(log_params)
         return 6 * params * find_tokens(params, loss) + 2 * params * SERVED
 
-    least = math.log((A / (loss - E)) ** (1 / ALPHA))  # below it no data suffice
+    # A smaller model does not reach the loss with any data.
+    least = math.log((A / (loss - E)) ** (1 / ALPHA))
     found = minimize_scalar(
         find_cost, bounds=(least + 0.01, least + 5), method="bounded", options={"xatol": 1e-10}
     )
@@ -81,7 +83,7 @@ def test_lifetime_optimum_at_a_loss_is_scipys(exact):
     assert answer.loss == pytest.approx(loss, rel=1e-9)
 
 
-def test_sardanas_example_saves_what_they_say():
+def test_sardanas_example_saves_the_published_compute():
     """13B parameters trained to their optimum, against the best life over 2T tokens: "1.7 × 10^22
     FLOPs (17%)" less by "training a 7B model on more data" (arXiv:2401.00448, fig. 1)."""
     fit = make_hoffmann_fit()
@@ -101,10 +103,10 @@ def test_sardanas_example_saves_what_they_say():
 
 
 @pytest.mark.parametrize("served", [1e9, 1e12, 1e14])
-def test_sardanas_condition_holds_wherever_service_is_asked_about(exact, served):
+def test_sardanas_optimality_condition_holds_for_any_amount_of_serving(exact, served):
     by_budget = allocate(exact, Question(flops=BUDGET, inference_tokens=served), far=True)
     assert by_budget.flops == pytest.approx(BUDGET, rel=1e-9)
-    # N is found to 1e-6 or so of itself, which moves either side by less than 1e-5.
+    # N is found to about 1e-6, which moves either side by less than 1e-5.
     assert find_imbalance(by_budget, served) == pytest.approx(1, rel=1e-4)
     asked = Question(target_loss=by_budget.loss, inference_tokens=served)
     by_loss = allocate(exact, asked, far=True)
@@ -112,7 +114,7 @@ def test_sardanas_condition_holds_wherever_service_is_asked_about(exact, served)
     assert by_loss.params == pytest.approx(by_budget.params, rel=1e-4)
 
 
-def test_more_service_asks_for_smaller_models(exact):
+def test_serving_more_tokens_makes_the_optimal_model_smaller(exact):
     sizes = [
         allocate(exact, Question(flops=BUDGET, inference_tokens=one), far=True).params
         for one in (1.0, 1e11, 1e12, 1e13)
@@ -140,7 +142,7 @@ def test_a_cap_on_training_moves_the_lifetime_optimum_along_its_loss(exact):
         ({"tokens_per_param": 20}, (BUDGET / 120) ** 0.5, 20 * (BUDGET / 120) ** 0.5),
     ],
 )
-def test_one_condition_and_a_budget_leave_nothing_open(exact, asked, params, tokens):
+def test_one_condition_and_a_budget_determine_the_answer(exact, asked, params, tokens):
     answer = allocate(exact, Question(flops=BUDGET, **asked))
     assert answer.params == pytest.approx(params, rel=1e-9)
     assert answer.tokens == pytest.approx(tokens, rel=1e-9)
@@ -157,15 +159,15 @@ def test_one_condition_and_a_target_loss_meet_both(exact, asked):
     assert answer.binding == ("target_loss", name)
 
 
-def test_two_conditions_cost_what_they_cost(exact):
+def test_stated_size_and_ratio_cost_six_nd(exact):
     answer = allocate(exact, Question(params=2e9, tokens_per_param=40))
     assert answer.flops == pytest.approx(6 * 2e9 * 8e10, rel=1e-12)
     assert answer.loss == pytest.approx(find_loss(2e9, 8e10), rel=1e-12)
 
 
-def test_memory_holds_a_smaller_model_trained_longer(exact):
+def test_a_memory_limit_gives_a_smaller_model_trained_longer(exact):
     free = allocate(exact, BUDGET)
-    memory = free.params  # half of it at two bytes
+    memory = free.params  # at two bytes this holds half of N*
     held = allocate(exact, Question(flops=BUDGET, serving_memory=memory))
     assert held.params == pytest.approx(memory / 2, rel=1e-12)
     assert held.tokens == pytest.approx(BUDGET / 6 / held.params, rel=1e-12)
@@ -197,10 +199,10 @@ def test_repeats_are_discounted_as_published(exact):
     assert answer.checks[1].code == "repeats_not_measured"
 
 
-def test_doubt_about_repeats_widens_the_interval(fit):
+def test_uncertainty_about_repeats_widens_the_interval(fit):
     fresh, repeated = (
         allocate(fit, Question(flops=BUDGET, unique_tokens=unique)).loss_interval
-        for unique in (1e13, 6e10)  # the second passes over its text three times
+        for unique in (1e13, 6e10)  # the second repeats its text three times
     )
     assert repeated.high - repeated.low > 1.5 * (fresh.high - fresh.low)
 
@@ -222,25 +224,25 @@ def test_enough_unique_tokens_change_nothing(exact):
 
 def test_the_law_of_repeated_data_hits_its_published_optimum():
     answer = allocate(make_repeats_fit(), Question(flops=1e22, unique_tokens=25e9))
-    # From the authors' own code (arXiv:2305.16264). The loss is flat: ours lies 4e-9 below theirs.
+    # From the authors' own code (arXiv:2305.16264). The loss is flat: ours is 4e-9 below theirs.
     assert answer.params == pytest.approx(7.0224e9, rel=1e-3)
     assert answer.tokens == pytest.approx(237.34e9, rel=1e-3)
     assert answer.loss <= 2.222129283096184
     assert answer.epochs == pytest.approx(9.49, rel=1e-3)
 
 
-def test_too_many_epochs_are_refused_and_what_would_do_does(exact):
+def test_too_many_epochs_are_refused_and_the_named_remedy_works(exact):
     with pytest.raises(NoFitError, match=r"--family data_constrained.* unique tokens") as caught:
         allocate(exact, Question(flops=BUDGET, unique_tokens=1e10))
     number, unit = str(caught.value).split("ask with ")[1].split(" ")[0], 1e9
     enough = float(number.removesuffix("B")) * unit
     answer = allocate(exact, Question(flops=BUDGET, unique_tokens=1.01 * enough))
-    assert answer.epochs == pytest.approx(4, rel=0.03)  # printed to three digits
+    assert answer.epochs == pytest.approx(4, rel=0.03)  # the message has three digits
     insisted = allocate(exact, Question(flops=BUDGET, unique_tokens=1e10), anyway=True)
     assert insisted.epochs > 4
 
 
-def test_money_and_deadline_are_compute(exact):
+def test_money_and_a_deadline_are_converted_to_compute(exact):
     speed = 0.4 * find_device("H100").peak_flops
     hardware = dataclasses.replace(H100, count=64, days=10, dollars=20_000, price_per_hour=2.5)
     answer = allocate(exact, Question(hardware=hardware))
@@ -264,7 +266,7 @@ def test_penalties_are_compute_at_the_same_loss(exact):
         assert one.extra_compute > 0
 
 
-def test_pareto_rows_reach_one_loss_and_pay_where_they_say(exact):
+def test_pareto_rows_reach_one_loss_and_pay_off_from_the_tokens_stated(exact):
     answer = allocate(exact, Question(flops=BUDGET, inference_tokens=SERVED))
     rows = answer.trade_offs.pareto
     assert len(rows) > 5
@@ -276,11 +278,11 @@ def test_pareto_rows_reach_one_loss_and_pay_where_they_say(exact):
         assert life == pytest.approx(first.flops + 2 * first.params * row.pays_from_tokens)
         assert row.lifetime_flops == pytest.approx(row.flops + 2 * row.params * SERVED)
     assert all(a.flops < b.flops and a.params > b.params for a, b in pairwise(rows))
-    # No row of the table, and no other size, lives cheaper than the answer.
+    # No row of the table has a lower lifetime cost than the answer.
     assert min(row.lifetime_flops for row in rows) >= answer.spending.lifetime_flops
 
 
-def test_basin_of_a_lifetime_costs_five_percent_of_it(exact):
+def test_basin_ends_cost_five_percent_more_lifetime_compute(exact):
     answer = allocate(exact, Question(target_loss=2.1, inference_tokens=SERVED))
     for end in answer.flat_basin:
         cost = 6 * end * find_tokens(end, 2.1) + 2 * end * SERVED
@@ -288,33 +290,33 @@ def test_basin_of_a_lifetime_costs_five_percent_of_it(exact):
 
 
 @pytest.mark.parametrize("asked", [{}, {"params": 2e9}, {"tokens_per_param": 30}])
-def test_interval_of_what_a_loss_takes_is_the_inverse_of_that_of_the_loss(fit, asked):
+def test_interval_of_the_compute_for_a_loss_inverts_that_of_the_loss(fit, asked):
     loss = allocate(fit, Question(flops=1e21, **asked)).loss
     taken = allocate(fit, Question(target_loss=loss, **asked))
     assert taken.loss_interval is None
     for end, other in (("high", "high"), ("low", "low")):
         flops = getattr(taken.flops_interval, end)
         reached = allocate(fit, Question(flops=flops, **asked)).loss_interval
-        # Draw by draw the loss falls with compute, so that quantiles correspond; of 100 draws two
-        # neighbours lie .01 of the interval apart, and quantiles interpolate between them.
+        # In every draw the loss falls with compute, so quantiles correspond. Neighbours among 100
+        # draws are .01 of the interval apart, and quantiles interpolate between them.
         width = reached.high - reached.low
         assert getattr(reached, other) == pytest.approx(loss, abs=0.05 * width)
 
 
-def test_what_is_stated_has_no_interval_and_the_loss_has_one(fit):
+def test_stated_values_have_no_interval_but_the_loss_does(fit):
     answer = allocate(fit, Question(params=2e9, tokens=4e11))
     assert answer.params_interval is answer.tokens_interval is answer.flops_interval is None
     assert answer.loss_interval.low < answer.loss < answer.loss_interval.high
 
 
-def test_a_target_within_the_doubt_of_the_floor_has_an_open_interval(fit):
+def test_a_target_within_the_uncertainty_of_the_floor_has_an_open_interval(fit):
     answer = allocate(fit, Question(target_loss=fit.law.params["E"] + 0.003), far=True)
     assert math.isinf(answer.flops_interval.high)
     assert "target_out_of_reach" in {check.code for check in answer.checks}
     assert answer.to_contract()["intervals"]["flops"][1] is None
 
 
-def test_answers_in_all_terms_are_plain_json(fit):
+def test_an_answer_with_every_condition_is_strict_json(fit):
     hardware = dataclasses.replace(H100, count=64, days=10, price_per_hour=2)
     asked = Question(
         hardware=hardware, inference_tokens=1e12, unique_tokens=1e12, serving_memory=2e10
@@ -327,13 +329,13 @@ def test_answers_in_all_terms_are_plain_json(fit):
     assert len(value["notes"]) == 4
 
 
-def test_other_approaches_know_budgets_alone(fit):
+def test_other_approaches_answer_only_budgets(fit):
     assert allocate(fit, Question(flops=1e21), approach="isoflop").approach == "isoflop"
     with pytest.raises(NoFitError, match="needs a law"):
         allocate(fit, Question(flops=1e21, params=1e9), approach="isoflop")
 
 
-def test_a_law_without_a_frontier_splits_nothing_but_prices_a_size():
+def test_a_law_without_a_frontier_prices_a_size_but_splits_no_budget():
     rng = np.random.default_rng(0)
     params = np.repeat(np.geomspace(1e8, 1e10, 6), 6)
     tokens = np.tile(np.geomspace(1e9, 1e11, 6), 6)

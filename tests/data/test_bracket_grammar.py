@@ -1,4 +1,4 @@
-"""Bracket strings: entropy by hand, filtering against enumeration, and strings that are none."""
+"""Bracket strings: entropy by hand, filtering against enumeration, and invalid strings."""
 
 import itertools
 
@@ -22,8 +22,8 @@ def entropy(*shares: float) -> float:
     return -sum(one * np.log(one) for one in shares if one)
 
 
-def test_the_entropy_rate_is_that_of_the_depth_alone() -> None:
-    """By hand over nine states: after an end, depth 0 after a string, depths 1 to DEPTH."""
+def test_the_entropy_rate_follows_from_the_depths_alone() -> None:
+    """Computed by hand over states: after an end, depth 0 after a string, depths 1 to DEPTH."""
     size = DEPTH + 2
     step = np.zeros((size, size))
     step[0, 2] = 1.0
@@ -41,11 +41,11 @@ def test_the_entropy_rate_is_that_of_the_depth_alone() -> None:
     assert measure_entropy_rate() == pytest.approx(float(share @ each), rel=1e-10)
 
 
-def test_drawn_strings_are_of_the_grammar_and_as_likely_as_it_says() -> None:
+def test_drawn_strings_follow_the_grammar_and_its_probabilities() -> None:
     drawn = draw_strings(np.random.default_rng(0), chains=400, length=400)
     logs = judge_strings(drawn)
     assert np.isfinite(logs).all()
-    # Mean over 400 chains with their own standard error: four of them is one in 16,000.
+    # Mean over 400 chains; four of its standard errors have probability 1/16,000.
     each = -logs[:, 100:].mean(axis=1)
     assert abs(each.mean() - measure_entropy_rate()) < 4 * each.std() / 20
 
@@ -53,7 +53,7 @@ def test_drawn_strings_are_of_the_grammar_and_as_likely_as_it_says() -> None:
 @pytest.mark.parametrize(
     ("text", "first_wrong"),
     [
-        ([2], 0),  # nothing is open
+        ([2], 0),  # no bracket is open
         ([0], 0),  # an empty string
         ([1, 4], 1),  # [ closes with ]
         ([1, 0], 1),  # a bracket is open
@@ -62,14 +62,14 @@ def test_drawn_strings_are_of_the_grammar_and_as_likely_as_it_says() -> None:
         ([1, 2, 0, 0], 3),
     ],
 )
-def test_what_the_grammar_forbids_is_found_where_it_stands(text, first_wrong) -> None:
+def test_a_forbidden_token_is_found_at_its_position(text, first_wrong) -> None:
     logs = judge_strings(np.array([text]))[0]
     assert np.isfinite(logs[:first_wrong]).all()
     assert np.isinf(logs[first_wrong:]).all()
 
 
-def test_filtered_windows_are_sums_over_every_stack() -> None:
-    """Windows of four tokens against all 128 stacks that may stand before them, one by one."""
+def test_filtered_losses_equal_sums_over_every_stack() -> None:
+    """Windows of four tokens, summed over all 128 stacks that may precede them."""
     stacks = list_stacks()
 
     def probability(window: tuple[int, ...]) -> float:

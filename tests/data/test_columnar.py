@@ -30,7 +30,7 @@ def read(source: str, *paths: str, base: Path, field: str = "text") -> list[str]
 
 
 def test_rows_of_parquet_files_are_documents_in_their_order(tmp_path: Path) -> None:
-    texts = [f"text {index} é" for index in range(2500)]  # more than a batch
+    texts = [f"text {index} é" for index in range(2500)]  # more than one batch
     write_parquet(tmp_path / "a.parquet", text=texts[:1500], other=list(range(1500)))
     write_parquet(tmp_path / "b.parquet", text=texts[1500:])
     (tmp_path / "README").write_text("not a table")
@@ -43,14 +43,14 @@ def test_rows_of_a_saved_data_set_are_documents(tmp_path: Path) -> None:
     assert read("hf", "saved", base=tmp_path) == texts
 
 
-def test_a_selection_of_a_data_set_is_what_was_selected(tmp_path: Path) -> None:
+def test_a_selection_of_a_data_set_holds_only_the_selected_rows(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="extra `hf` is not installed")
     whole = datasets.Dataset.from_dict({"text": ["a", "b", "c", "d"]})
     whole.select([3, 1]).save_to_disk(str(tmp_path / "saved"))
     assert read("hf", "saved", base=tmp_path) == ["d", "b"]
 
 
-def test_what_is_no_text_is_named_by_row(tmp_path: Path) -> None:
+def test_values_that_are_not_text_are_named_by_row(tmp_path: Path) -> None:
     write_parquet(tmp_path / "a.parquet", text=["good", None, "nul\0"])
     write_parquet(tmp_path / "b.parquet", text=[5])
     write_parquet(tmp_path / "c.parquet", text=[b"raw"])
@@ -72,7 +72,7 @@ def test_text_that_is_not_utf8_is_named_though_arrow_does_not_check(tmp_path: Pa
 
 
 @pytest.mark.parametrize("source", ["parquet", "hf"])
-def test_a_missing_column_names_those_that_are_there(source: str, tmp_path: Path) -> None:
+def test_a_missing_column_is_refused_with_the_existing_ones(source: str, tmp_path: Path) -> None:
     says = "no column 'body'; it has text. Name the column of the text with corpus.field"
     write_parquet(tmp_path / "x.parquet", text=["a"])
     save(tmp_path / "x", text=["a"])
@@ -80,13 +80,13 @@ def test_a_missing_column_names_those_that_are_there(source: str, tmp_path: Path
         read(source, "x" if source == "hf" else "x.parquet", base=tmp_path, field="body")
 
 
-def test_what_is_no_parquet_file_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.parquet").write_text("text")
     with pytest.raises(CorpusError, match=r"x\.parquet: not a Parquet file that can be read"):
         read("parquet", "x.parquet", base=tmp_path)
 
 
-def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_data_set_is_refused_with_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("datasets", reason="extra `hf` is not installed")
     (tmp_path / "x").mkdir()
     with pytest.raises(CorpusError, match=r"save it with dataset\.save_to_disk\(FOLDER\)"):
@@ -97,7 +97,7 @@ def test_a_folder_that_is_no_data_set_says_how_to_make_one(tmp_path: Path) -> No
     ("source", "library", "extra"),
     [("parquet", "pyarrow", "scaling[parquet]"), ("hf", "datasets", "scaling[hf]")],
 )
-def test_a_library_that_is_not_installed_names_its_extra(
+def test_a_missing_library_is_reported_with_its_extra(
     source: str, library: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
@@ -106,7 +106,7 @@ def test_a_library_that_is_not_installed_names_its_extra(
         read(source, "x.parquet", base=tmp_path)
 
 
-def test_a_data_set_with_splits_asks_for_one(tmp_path: Path) -> None:
+def test_a_data_set_with_splits_is_refused_until_one_is_named(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="extra `hf` is not installed")
     one = datasets.Dataset.from_dict({"text": ["a"]})
     datasets.DatasetDict({"train": one, "test": one}).save_to_disk(str(tmp_path / "x"))

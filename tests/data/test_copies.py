@@ -1,4 +1,4 @@
-"""Novels woven with copies: each stands where its lag says, and they are half of the bytes."""
+"""Novels interleaved with copies at stated lags, which make up half of the bytes."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from scaling.sweep.reading import parse_sweep
 
 
 def test_every_other_span_repeats_an_earlier_one() -> None:
-    """Ids of the text are all different, so that one that was seen before is a copy."""
+    """All ids of the text differ, so an id that recurs belongs to a copy."""
     size = 40_000
     woven = weave_copies(np.random.default_rng(0), np.arange(size), size)
     seen: dict[int, list[int]] = {}
@@ -22,8 +22,8 @@ def test_every_other_span_repeats_an_earlier_one() -> None:
             copied += 1
             assert any(LAGS[0] <= at - before <= LAGS[1] for before in seen[one])
         seen.setdefault(one, []).append(at)
-    assert list(seen) == list(range(len(seen)))  # the text in its order, nothing left out
-    # 310 pairs of spans of 64 ± 19 bytes: their sums differ by 1.5 % of all (one sigma).
+    assert list(seen) == list(range(len(seen)))  # the text in order, with nothing left out
+    # 310 pairs of spans of 64 ± 19 bytes: the two totals differ by 1.5 % (one sigma).
     assert copied / size == pytest.approx(0.5, abs=0.045)
 
 

@@ -111,7 +111,7 @@ def test_json_lines_name_their_bad_lines(tmp_path):
         ('"a"', "text where an object with 'text' is needed."),
     ],
 )
-def test_a_json_line_without_text_says_what_stands_there(line, says, tmp_path):
+def test_a_json_line_without_text_is_refused_with_its_content(line, says, tmp_path):
     (tmp_path / "d.jsonl").write_text(line)
     with pytest.raises(CorpusError) as caught:
         read_documents("jsonl", paths=("d.jsonl",), base=tmp_path)
@@ -185,7 +185,7 @@ def test_large_documents_are_cut_until_many_are_held_out():
     size = sum(len(document.text) for document in held_out)
     assert 512 * 1024 <= size < 1.1 * 512 * 1024
     assert len({document.name.split("#")[0] for document in held_out}) >= 16
-    # Nothing is lost, and nothing is on both sides.
+    # No text is lost, and none is on both sides.
     parts = sorted((*train, *held_out), key=lambda part: part.name)
     assert b"".join(part.text for part in parts) == b"".join(one.text for one in documents)
 
@@ -200,7 +200,7 @@ def test_short_documents_are_never_cut():
 def test_a_corpus_of_large_copies_holds_out_whole_groups_near_the_target():
     rng = np.random.default_rng(0)
     documents = []
-    for index in range(20):  # groups of 30 copies of 2.4 kB: 72 kB of 1.4 MB
+    for index in range(20):  # groups of 30 copies of 2.4 kB: 72 kB out of 1.4 MB
         text = make_sentence(rng, 350)
         documents += [Document(f"{index:02d}-{copy:02d}", text.encode()) for copy in range(30)]
     _, held_out = split_names(documents)
@@ -243,14 +243,14 @@ def test_near_copies_without_line_breaks_stay_on_one_side():
     assert measure_overlap(*spans) < 0.01
 
 
-def test_unrelated_documents_without_line_breaks_are_no_group():
+def test_unrelated_documents_without_line_breaks_are_not_grouped():
     rng = np.random.default_rng(0)
     documents = [Document(f"{index}", make_sentence(rng).encode()) for index in range(1000)]
     _, held_out = split_names(documents)
-    assert 95 <= len(held_out) <= 105  # a tenth: no group is larger than one document
+    assert 95 <= len(held_out) <= 105  # a tenth, because no group is larger than one document
 
 
-def test_the_split_of_the_reference_corpus_is_what_its_results_rest_on(tmp_path):
+def test_the_reference_corpus_is_split_as_for_its_results(tmp_path):
     documents = read_documents("python-stdlib", base=Path())
     ledger = Ledger.open(Path(__file__).parents[2] / "results" / "code")
     total = ledger.corpus.train_bytes + ledger.corpus.validation_bytes
@@ -274,7 +274,7 @@ def test_one_long_document_is_cut_without_losing_a_byte():
     assert len(sections) > 3
     assert b"".join(section.text for section in sections) == text
     for section in sections:
-        section.text.decode()  # no character is split
+        section.text.decode()  # fails if a character was split
 
 
 def test_overlap_finds_what_was_copied_and_nothing_else():
@@ -282,7 +282,8 @@ def test_overlap_finds_what_was_copied_and_nothing_else():
     train, fresh = rng.bytes(40_000), rng.bytes(10_000)
     assert measure_overlap(train, fresh) == 0
     half = train[5_000:10_016] + fresh[:5_000]
-    assert measure_overlap(train, half) == pytest.approx(0.5, abs=0.01)  # one span in 600 straddles
+    # One span in 600 straddles the seam.
+    assert measure_overlap(train, half) == pytest.approx(0.5, abs=0.01)
 
 
 def test_preparing_twice_writes_once(tmp_path):
@@ -294,7 +295,7 @@ def test_preparing_twice_writes_once(tmp_path):
     assert (second.folder / "train.bin").stat().st_mtime_ns == written
 
 
-def test_a_changed_document_gets_other_shards(tmp_path):
+def test_a_changed_document_gets_new_shards(tmp_path):
     write_texts(tmp_path, 80)
     first = prepare_corpus("text", paths=("*.txt",), base=tmp_path, cache=tmp_path / "cache")
     (tmp_path / "000.txt").write_text("another text altogether\n" * 100)
@@ -317,7 +318,7 @@ def test_an_epoch_sees_every_window_once(corpus):
     order = BatchOrder(shards, seq_len=32, batch_sequences=7, seed=3)
     steps = order.windows_per_epoch // 7
     seen = np.concatenate([order.read_batch(step)[:, :-1].ravel() for step in range(steps)])
-    # Content may repeat, so count tokens: every window once is the stream less its rims.
+    # Content may repeat, so count tokens: all windows once make the stream less its two ends.
     whole = np.bincount(np.asarray(shards.train), minlength=256)
     assert np.all(np.bincount(seen, minlength=256) <= whole)
     assert len(seen) >= len(shards.train) - 32 * (7 + 3)
@@ -366,11 +367,11 @@ def test_real_corpora_hold_out_a_spread_of_text(name, tmp_path):
     assert wanted <= facts.validation_bytes < 1.3 * wanted
     assert facts.validation_documents >= 5
     assert facts.overlap < 0.01
-    assert 2.5 < facts.unigram_entropy < 3.5  # English letters with spaces: about 3 nats
+    assert 2.5 < facts.unigram_entropy < 3.5  # English text has about 3 nats per letter
 
 
-def test_what_a_killed_preparation_left_is_removed_by_the_next(tmp_path: Path) -> None:
-    """Each is as large as its corpus; those of living processes and of other hosts stay."""
+def test_leftovers_of_a_killed_preparation_are_removed_by_the_next(tmp_path: Path) -> None:
+    """Each is as large as its corpus; those of running processes and of other hosts stay."""
     code = f"""
 import os, signal
 from pathlib import Path

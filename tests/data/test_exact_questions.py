@@ -1,4 +1,4 @@
-"""Corpora that ask: every answer is right, and no question was trained on."""
+"""Corpora with questions: every answer is right, and no question is in training."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def prepare(tmp_path: Path, corpus: str, seq_len: int = 64) -> PreparedCorpus:
 
 
 def read_sums(tokens: np.ndarray, digits: int) -> tuple[list[int], list[int], list[int]]:
-    """Operands and sum of each row, by the digits as they are written."""
+    """Operands and sum of each row, read from the digits as written."""
     parts = (tokens[:, 1 : 1 + digits], tokens[:, 2 + digits : 2 + 2 * digits])
     first, second = ([int("".join(str(one - 1) for one in row)) for row in part] for part in parts)
     total = tokens[:, 3 + 2 * digits :]
@@ -29,7 +29,7 @@ def read_sums(tokens: np.ndarray, digits: int) -> tuple[list[int], list[int], li
 
 
 @pytest.mark.parametrize(("digits", "examples"), [(1, 60), (2, 3000), (3, 10_000), (5, 2000)])
-def test_every_sum_is_right_and_sums_of_each_number_of_carries_are_as_many(
+def test_every_sum_is_right_and_each_number_of_carries_is_equally_frequent(
     digits: int, examples: int
 ) -> None:
     train, held_out = arithmetic.draw_sums(0, digits, examples)
@@ -49,14 +49,14 @@ def test_every_sum_is_right_and_sums_of_each_number_of_carries_are_as_many(
         assert counts.max() - counts.min() <= 1
 
 
-def test_no_pair_of_operands_that_is_asked_was_trained_on() -> None:
+def test_no_held_out_pair_of_operands_is_in_training() -> None:
     train, held_out = arithmetic.draw_sums(3, 2, 6000)
     asked = set(zip(*read_sums(held_out, 2)[:2], strict=True))
     assert len(asked) == len(held_out) == 1000
     assert not asked & set(zip(*read_sums(train, 2)[:2], strict=True))
 
 
-def test_the_stream_is_the_sums_and_questions_are_of_the_held_out_ones(tmp_path: Path) -> None:
+def test_questions_are_the_held_out_sums(tmp_path: Path) -> None:
     prepared = prepare(tmp_path, "source: arithmetic, digits: 2, examples: 3000, seed: 5")
     shards = open_shards(prepared.folder)
     train, held_out = arithmetic.draw_sums(5, 2, 3000)
@@ -70,13 +70,12 @@ def test_the_stream_is_the_sums_and_questions_are_of_the_held_out_ones(tmp_path:
     assert not np.array_equal(others, held_out)
 
 
-def test_copies_are_of_fresh_letters(tmp_path: Path) -> None:
+def test_copied_strings_are_random_and_seldom_in_training(tmp_path: Path) -> None:
     prepared = prepare(
         tmp_path, "source: copying, tokens: 20e3, vocab_size: 12, length: 7, seed: 5"
     )
     shards = open_shards(prepared.folder)
     asked = ask_questions(shards.name, np.random.default_rng(0), 400)
-    assert asked.chance == 0.1
     assert np.all(asked.prompts[:, 0] == copying.BEGIN)
     assert np.all(asked.prompts[:, 8] == copying.AGAIN)
     np.testing.assert_array_equal(asked.prompts[:, 1:8], asked.answers)
@@ -84,7 +83,7 @@ def test_copies_are_of_fresh_letters(tmp_path: Path) -> None:
     width = copying.count_example(7)
     whole = np.asarray(shards.train[: len(shards.train) // width * width]).reshape(-1, width)
     np.testing.assert_array_equal(whole[:, 1:8], whole[:, 9:])
-    # 10⁷ strings: a chance of .05 that one of 1260 is one of 400.
+    # Of 10⁷ strings, one of 1260 equals one of 400 with probability .05.
     trained = {row.tobytes() for row in whole[:, 1:8].astype(np.int64)}
     assert sum(row.tobytes() in trained for row in asked.answers) <= 1
 
@@ -99,19 +98,21 @@ def test_copies_are_of_fresh_letters(tmp_path: Path) -> None:
         ("source: copying, tokens: 2e4, vocab_size: 9, length: 40", 64, "at most 31 letters"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_the_remedy(tmp_path, corpus, seq_len, sentence) -> None:
+def test_settings_that_do_not_fit_are_refused_with_the_remedy(
+    tmp_path, corpus, seq_len, sentence
+) -> None:
     with pytest.raises(CorpusError) as caught:
         prepare(tmp_path, corpus, seq_len)
     assert sentence in str(caught.value)
 
 
-def test_as_many_sums_as_the_refusal_names_are_there() -> None:
+def test_the_number_of_sums_named_in_a_refusal_exists() -> None:
     with pytest.raises(CorpusError) as caught:
         arithmetic.draw_sums(0, 2, 9000)
     most = int(str(caught.value).partition("Set corpus.examples to ")[2].split()[0])
     assert len(arithmetic.draw_sums(0, 2, most)[0]) == most
 
 
-def test_a_corpus_that_asks_nothing_says_so() -> None:
+def test_a_corpus_without_questions_is_refused() -> None:
     with pytest.raises(UsageError, match="asks no questions"):
         ask_questions("pairs [1]", np.random.default_rng(0), 10)

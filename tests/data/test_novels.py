@@ -18,19 +18,20 @@ def read_books() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_book_states_where_it_comes_from() -> None:
+def test_every_book_states_its_origin() -> None:
     for book in read_books():
         assert all(book[field] for field in ("file", "year", "author", "title")), book
     assert "public domain" in (FOLDER / "LICENCE.md").read_text()
 
 
-def test_no_author_stands_on_both_sides() -> None:
+def test_no_author_is_in_both_splits() -> None:
     authors = {side: {b["author"] for b in read_books() if b["held_out"] == side} for side in "01"}
-    assert len(authors["1"]) >= 16  # FEW_HELD_OUT: below it the clustered error is not known
+    # FEW_HELD_OUT: with fewer, the clustered standard error is unusable.
+    assert len(authors["1"]) >= 16
     assert not authors["0"] & authors["1"]
 
 
-def test_the_split_is_the_one_the_books_state() -> None:
+def test_the_split_is_the_one_stated_with_the_books() -> None:
     documents = read_documents("novels", base=Path())
     train, held_out = split_documents(documents)
     sizes = [sum(len(document.text) for document in side) for side in (train, held_out)]
@@ -38,7 +39,7 @@ def test_the_split_is_the_one_the_books_state() -> None:
     assert sizes[0] > 24e6
     assert 512e3 <= sizes[1] < 640e3
     overlap = measure_overlap(*(b"\0".join(one.text for one in side) for side in (train, held_out)))
-    assert overlap < 0.02  # idiom; whole sentences of one author would be a few percent
+    assert overlap < 0.02  # idiom; shared sentences of one author would make a few percent
 
 
 def test_the_package_carries_less_than_eight_megabytes() -> None:

@@ -1,4 +1,4 @@
-"""Examples of associative recall: each value is told once and asked for once."""
+"""Examples of associative recall: each value is given once and asked for once."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def prepare(tmp_path: Path, corpus: str, seq_len: int = 64):
     return prepare_source(spec, base=tmp_path, cache=tmp_path)
 
 
-def test_every_value_that_is_asked_for_was_told() -> None:
+def test_every_value_asked_for_was_given_before() -> None:
     examples = draw_examples(np.random.default_rng(0), 200, pairs=5, vocab_size=21)
     assert examples.shape == (200, 21)
     assert not examples[:, 0].any()
@@ -29,7 +29,7 @@ def test_every_value_that_is_asked_for_was_told() -> None:
         assert told == asked
         assert all(1 <= key <= 10 < value < 21 for key, value in row)
     orders = {tuple(np.argsort(row[11::2])) for row in examples}
-    assert len(orders) > 50  # of 120: asked for in any order
+    assert len(orders) > 50  # of 120 possible orders
 
 
 def test_the_held_out_stream_begins_with_examples_and_none_was_trained_on(tmp_path: Path) -> None:
@@ -38,11 +38,11 @@ def test_the_held_out_stream_begins_with_examples_and_none_was_trained_on(tmp_pa
     rows = np.asarray(shards.validation[: 17 * 1000]).reshape(-1, 17)
     train = np.asarray(shards.train)
     trained = {train[at : at + 17].tobytes() for at in np.flatnonzero(train == 0)}
-    # 256⁴ values alone: a chance of 1e-4 that any example stands in both.
+    # There are 256⁴ value sets alone: an example is in both with probability 1e-4.
     assert not trained & {row.astype(train.dtype).tobytes() for row in rows}
 
 
-def test_numbers_of_pairs_take_turns_and_have_as_many_tokens_each() -> None:
+def test_numbers_of_pairs_alternate_and_get_equal_tokens() -> None:
     counts = list_round([1, 2, 8])
     assert counts == (1,) * 8 + (2,) * 4 + (8,)
     length = sum(map(count_example, counts))
@@ -51,7 +51,7 @@ def test_numbers_of_pairs_take_turns_and_have_as_many_tokens_each() -> None:
     assert np.diff(starts, append=len(stream)).tolist() == [count_example(p) for p in counts] * 3
 
 
-def test_one_number_is_a_list_of_one(tmp_path: Path) -> None:
+def test_one_number_of_pairs_equals_a_list_of_one(tmp_path: Path) -> None:
     one, listed = (prepare(tmp_path, f"vocab_size: 512, pairs: {text}") for text in ("4", "[4]"))
     assert one.facts.digest == listed.facts.digest
 

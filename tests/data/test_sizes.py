@@ -1,4 +1,4 @@
-"""What is too large is refused by its size, before it is decoded; small limits stand for small
+"""Input that is too large is refused before it is decoded; small limits stand for small
 machines."""
 
 import gzip
@@ -22,7 +22,7 @@ MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> int:
-    """A machine that prepares a mebibyte."""
+    """A machine that can prepare one mebibyte."""
     monkeypatch.setattr(files, "_COPIES", MEMORY // 2**20)
     return 2**20
 
@@ -33,26 +33,30 @@ def write_sparse(path: Path, size: int) -> None:
 
 
 @pytest.mark.parametrize(("source", "name"), [("text", "a.txt"), ("jsonl", "a.jsonl")])
-def test_a_file_beyond_the_memory_is_refused_unread(tmp_path: Path, source: str, name: str) -> None:
+def test_a_file_larger_than_memory_is_refused_unread(
+    tmp_path: Path, source: str, name: str
+) -> None:
     write_sparse(tmp_path / name, MEMORY)
     with pytest.raises(CorpusError, match=r"a quarter of the memory\. Name less, or"):
         read_documents(source, paths=[name], base=tmp_path)
 
 
-def test_shards_beyond_the_memory_are_refused_unread(tmp_path: Path) -> None:
+def test_shards_larger_than_memory_are_refused_unread(tmp_path: Path) -> None:
     write_sparse(tmp_path / "a.bin", MEMORY)
     with pytest.raises(CorpusError, match=r"a\.bin: with it the corpus has"):
         list_files(["a.bin"], tmp_path, [], suffix=".bin")
 
 
-def test_many_files_count_together(tmp_path: Path, small: int) -> None:
+def test_sizes_of_many_files_are_added(tmp_path: Path, small: int) -> None:
     for number in range(4):
         (tmp_path / f"{number}.txt").write_text("x" * (small // 3))
     with pytest.raises(CorpusError, match=r"3\.txt: with it"):
         read_documents("text", paths=["."], base=tmp_path)
 
 
-def test_a_walk_over_a_disk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_walk_over_too_many_entries_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "_MOST_ENTRIES", 10)
     for number in range(11):
         (tmp_path / str(number)).touch()
@@ -61,10 +65,10 @@ def test_a_walk_over_a_disk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             read_documents("text", paths=[pattern], base=tmp_path)
 
 
-def test_a_walk_ends_where_there_is_no_text(
+def test_a_walk_over_too_many_other_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk has few files of one kind among many others; a folder of text has the reverse."""
+    """A whole disk has few files of one type among many others; a folder of text is the reverse."""
     monkeypatch.setattr(files, "_MOST_OTHERS", 10)
     for number in range(11):
         (tmp_path / f"{number}.jsonl").write_text("{}")
@@ -73,8 +77,8 @@ def test_a_walk_ends_where_there_is_no_text(
         list_files(["."], tmp_path, [], suffix=".parquet")
 
 
-def test_a_walk_ends_at_the_first_file_that_is_too_much(tmp_path: Path, small: int) -> None:
-    """Not after the whole disk: files behind it are not even looked at."""
+def test_a_walk_stops_at_the_first_file_over_the_limit(tmp_path: Path, small: int) -> None:
+    """It does not walk on: files after it are never inspected."""
     write_sparse(tmp_path / "a.txt", 2 * small)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "c.txt").write_text("x")
@@ -82,7 +86,7 @@ def test_a_walk_ends_at_the_first_file_that_is_too_much(tmp_path: Path, small: i
         list_files(["."], tmp_path, [], suffix="")
 
 
-def test_a_link_that_may_not_be_followed_is_said(
+def test_a_link_that_cannot_be_followed_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "a.txt").write_text("words")
@@ -100,15 +104,15 @@ def test_a_link_that_may_not_be_followed_is_said(
     assert problems == [f"{tmp_path / 'b.txt'}: cannot be read (Permission denied)."]
 
 
-def test_an_empty_path_is_no_folder(tmp_path: Path) -> None:
-    """It would be the folder of the sweep file, or a whole disk below it."""
+def test_an_empty_path_is_refused(tmp_path: Path) -> None:
+    """It would mean the sweep file's folder and everything below it."""
     problems: list[str] = []
     assert list_files(["", " "], tmp_path, problems, suffix="") == ()
     assert all("name a file or a folder" in one for one in problems)
     assert len(problems) == 2
 
 
-def test_a_folder_that_cannot_be_read_is_said_not_left_out(
+def test_an_unreadable_folder_is_reported_not_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "open.txt").write_text("words")
@@ -134,9 +138,9 @@ def test_rows_of_json_lines_cost_more_than_their_text(tmp_path: Path, small: int
 @pytest.mark.parametrize(
     ("texts", "bytes_"),
     [
-        (["a"] * 10**6, 20_000),  # rows that cost nothing to store
-        (["long " * 10**5] * 200, 50_000),  # one text, stored once
-        (["\n" * 2**21], 50_000),  # one text that packs well
+        (["a"] * 10**6, 20_000),  # rows that take almost no space
+        (["long " * 10**5] * 200, 50_000),  # a repeated text, stored once
+        (["\n" * 2**21], 50_000),  # a text that compresses well
     ],
     ids=["rows", "repeated", "packed"],
 )
@@ -153,15 +157,15 @@ def test_a_parquet_corpus_is_judged_by_what_it_unpacks_to(
         read_documents("parquet", paths=["a.parquet"], base=tmp_path)
 
 
-def test_an_empty_file_of_the_system_is_not_waited_for(tmp_path: Path) -> None:
-    """As /proc/kmsg: it says 0 bytes, and whoever reads it waits."""
+def test_a_system_file_of_size_zero_is_not_read(tmp_path: Path) -> None:
+    """Like /proc/kmsg, which reports 0 bytes and blocks when read."""
     os.symlink("/proc/self/status", tmp_path / "a.txt")
     (tmp_path / "b.txt").write_text("words")
     (only,) = read_documents("text", paths=["."], base=tmp_path)
     assert only.text == b"words"
 
 
-def test_bpe_is_not_given_a_word_of_a_million_letters(tmp_path: Path) -> None:
+def test_bpe_refuses_a_word_of_a_million_letters(tmp_path: Path) -> None:
     for number in range(100):
         (tmp_path / f"{number}.txt").write_text(f"text {number} " * 1000)
     (tmp_path / "long.txt").write_text("ab" * 500_000)
@@ -175,7 +179,7 @@ def test_bpe_is_not_given_a_word_of_a_million_letters(tmp_path: Path) -> None:
     ("text", "longest"),
     [(b"", 0), (b"a", 1), (b"ab12 cde", 3), (b"   a", 3), ("äöü1".encode(), 6), (b"a+++", 3)],
 )
-def test_the_longest_run_is_of_one_kind(text: bytes, longest: int) -> None:
+def test_the_longest_run_is_counted_within_one_kind_of_character(text: bytes, longest: int) -> None:
     assert find_longest_run(text) == longest
 
 
@@ -210,7 +214,7 @@ def test_a_list_in_a_cell_counts_by_its_elements(
         read_table(path)
 
 
-def test_a_long_text_is_held_once_and_is_no_name(tmp_path: Path) -> None:
+def test_a_repeated_long_text_is_stored_once_and_refused_as_a_name(tmp_path: Path) -> None:
     """80 kB on disk: a megabyte of text in each of 20,000 rows would take 20 GB."""
     pyarrow = pytest.importorskip("pyarrow", reason="extra `parquet` is not installed")
     ones = np.ones(20_000)
@@ -239,7 +243,7 @@ def test_a_link_to_a_device_is_not_read(tmp_path: Path, target: str) -> None:
 
 
 def write_tables(folder: Path, *, kind: str) -> Path:
-    """Twelve runs in a shape whose rows are not its lines."""
+    """Twelve runs in a format whose rows are not lines."""
     if kind == "folder":
         for name in ("a.csv", "b.csv"):
             (folder / name).write_text("N,D,loss\n" + "1e6,1e8,3\n" * 6)
@@ -256,7 +260,7 @@ def write_tables(folder: Path, *, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["folder", "wide", "packed", "lists"])
-def test_rows_that_are_no_lines_count_too(
+def test_rows_are_limited_in_formats_without_lines_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     path = write_tables(tmp_path, kind=kind)
@@ -266,8 +270,8 @@ def test_rows_that_are_no_lines_count_too(
         read_table(path)
 
 
-def test_a_long_text_under_a_name_that_nobody_gave_is_no_run(tmp_path: Path) -> None:
-    """A column `name` may hold descriptions; nothing says that they name runs."""
+def test_a_long_text_in_an_unmapped_name_column_is_not_a_run(tmp_path: Path) -> None:
+    """A column `name` may hold descriptions rather than names of runs."""
     lines = [f"1e6,{d},3,{name * 300}" for name in "xy" for d in ("1e8", "2e8")]
     (tmp_path / "a.csv").write_text("\n".join(["N,D,loss,name", *lines]) + "\n")
     assert read_table(tmp_path / "a.csv").trajectory is None
@@ -275,7 +279,7 @@ def test_a_long_text_under_a_name_that_nobody_gave_is_no_run(tmp_path: Path) -> 
         read_table(tmp_path / "a.csv", columns={"run": "name"})
 
 
-def test_a_perplexity_of_one_is_too_small_to_compute_with(tmp_path: Path) -> None:
+def test_a_perplexity_of_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("N,D,loss\n1e6,1e8,1.000000000000001\n")
     with pytest.raises(TableError, match="1 perplexities are at most 1"):
         read_table(tmp_path / "a.csv", loss_unit="ppl")

@@ -1,4 +1,4 @@
-"""The known source: exact filtering, and a floor that is that of the windows runs are judged by."""
+"""The known source: exact filtering, and the floor over the windows used in evaluation."""
 
 import itertools
 from pathlib import Path
@@ -39,13 +39,13 @@ def sum_over_paths(source: Source, window: tuple[int, ...]) -> float:
 
 
 @pytest.mark.parametrize("source", [TINY, make_source(0)], ids=["tiny", "shipped"])
-def test_the_stationary_distribution_is_that_of_the_whole_chain(source: Source) -> None:
-    # Both to rounding: the iteration ends at 1e-16.
+def test_the_stationary_distribution_agrees_with_the_whole_chains(source: Source) -> None:
+    # Equal to rounding: the iteration ends at 1e-16.
     np.testing.assert_allclose(source.stationary, find_stationary(source), atol=1e-12)
 
 
 @pytest.mark.slow
-def test_filtering_is_the_sum_over_every_hidden_path() -> None:
+def test_filtering_equals_the_sum_over_every_hidden_path() -> None:
     windows = list(itertools.product(range(3), repeat=6))
     whole = {window: sum_over_paths(TINY, window) for window in windows}
     assert sum(whole.values()) == pytest.approx(1, abs=1e-12)
@@ -79,20 +79,21 @@ def test_no_other_predictor_beats_the_filter() -> None:
         ).mean()
         for seq_len in (8, 32, 128, 512)
     ]
-    # More of the past helps, to the end: the structure is longer than a window.
+    # A longer past always helps: the structure is longer than a window.
     assert bigram.mean() > floors[0] > floors[1] > floors[2] > floors[3]
 
 
 def prepare(folder: Path, monkeypatch: pytest.MonkeyPatch, *, seq_len: int = 64, **keys):
     monkeypatch.setattr(
         "scaling.data.synthetic.draw_held_out",
-        lambda source, seed: draw_held_out(source, seed, 16_384),  # a tenth of a second
+        # Short, so that the test takes a tenth of a second.
+        lambda source, seed: draw_held_out(source, seed, 16_384),
     )
     corpus = CorpusSpec(source="synthetic", **({"tokens": 50_000} | keys))
     return prepare_synthetic(corpus, seq_len=seq_len, cache=folder)
 
 
-def test_the_floor_is_over_the_windows_that_runs_are_evaluated_on(tmp_path, monkeypatch) -> None:
+def test_the_floor_is_averaged_over_the_evaluation_windows(tmp_path, monkeypatch) -> None:
     prepared = prepare(tmp_path, monkeypatch)
     shards = open_shards(prepared.folder)
     starts, _ = list_validation_windows(shards, seq_len=64)
@@ -102,7 +103,9 @@ def test_the_floor_is_over_the_windows_that_runs_are_evaluated_on(tmp_path, monk
     assert prepared.facts.bayes_loss < prepared.facts.unigram_entropy
 
 
-def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(tmp_path, monkeypatch) -> None:
+def test_equal_seeds_give_equal_tokens_and_different_seeds_different_ones(
+    tmp_path, monkeypatch
+) -> None:
     digests = [
         prepare(tmp_path / str(at), monkeypatch, seed=seed).facts.digest
         for at, seed in enumerate((0, 0, 1))
@@ -110,7 +113,7 @@ def test_the_same_seed_gives_the_same_tokens_and_another_seed_others(tmp_path, m
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_another_window_is_another_floor_and_another_corpus(tmp_path, monkeypatch) -> None:
+def test_another_window_length_changes_the_floor_and_the_digest(tmp_path, monkeypatch) -> None:
     short, long = (prepare(tmp_path, monkeypatch, seq_len=length).facts for length in (16, 128))
     assert short.bayes_loss > long.bayes_loss
     assert short.digest != long.digest
@@ -122,10 +125,10 @@ def test_a_run_of_all_tokens_reads_no_window_twice(tmp_path, monkeypatch) -> Non
     assert order.windows_per_epoch * 64 >= 50_000
 
 
-def test_a_hidden_state_outlives_what_stands_in_its_name() -> None:
+def test_a_topic_changes_at_the_rate_stated() -> None:
     hidden = make_source(0).hidden
     topic = np.arange(len(hidden)) // synthetic.STATES
     leave = 1 - hidden[0, topic == 0].sum()
-    # A new topic is drawn once in 512 tokens, and is the old one half of the time.
+    # A topic is drawn once in 512 tokens, and half of the time it is the old one.
     assert leave == pytest.approx((1 - 1 / synthetic.TOPICS) / synthetic.TOPIC_TOKENS)
     np.testing.assert_allclose(hidden.sum(axis=1), 1)

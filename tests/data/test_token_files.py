@@ -1,4 +1,4 @@
-"""`.bin` shards of others: headers, ids, documents, each problem named with its remedy."""
+"""`.bin` shards of other programs: headers, ids, documents, and each problem with its remedy."""
 
 from pathlib import Path
 
@@ -47,11 +47,11 @@ def test_headerless_shards_are_read_in_the_order_of_their_names(tmp_path: Path) 
     shards = open_shards(prepare(tmp_path, "vocab_size: 500").folder)
     np.testing.assert_array_equal(shards.train, np.concatenate(parts))
     assert shards.facts.vocab_size == 500
-    assert shards.facts.validation_bytes == 0  # nobody said what text this is
+    assert shards.facts.validation_bytes == 0  # the text's size is not stated
 
 
 @pytest.mark.parametrize("kind", [GPT2, LLAMA])
-def test_shards_with_a_header_are_read_behind_it(kind, tmp_path: Path) -> None:
+def test_tokens_of_a_shard_start_after_its_header(kind, tmp_path: Path) -> None:
     ids = draw(100_000 if kind is LLAMA else 50_000)
     for name in ("train.bin", "val.bin"):
         write_headed(tmp_path / name, ids, kind)
@@ -69,7 +69,7 @@ def test_documents_end_at_separators(tmp_path: Path) -> None:
     assert shards.validation_documents.tolist() == [0, 100, 5000]
 
 
-def test_bytes_per_token_make_bits_per_byte(tmp_path: Path) -> None:
+def test_stated_bytes_per_token_give_bits_per_byte(tmp_path: Path) -> None:
     for name in ("train.bin", "val.bin"):
         write_plain(tmp_path / name, draw(500))
     facts = prepare(tmp_path, "vocab_size: 500, bytes_per_token: 4.5").facts
@@ -103,7 +103,7 @@ def test_bytes_per_token_make_bits_per_byte(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_shard_of_another_form_is_refused_with_the_remedy(write, rest, says, tmp_path) -> None:
+def test_a_shard_in_another_format_is_refused_with_the_remedy(write, rest, says, tmp_path) -> None:
     write(tmp_path / "train.bin")
     write(tmp_path / "val.bin")
     with pytest.raises(CorpusError) as caught:
@@ -119,7 +119,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
         prepare(tmp_path, "vocab_size: 500")
 
 
-def test_changed_tokens_are_another_corpus(tmp_path: Path) -> None:
+def test_changed_tokens_change_the_corpus(tmp_path: Path) -> None:
     for name in ("train.bin", "val.bin"):
         write_plain(tmp_path / name, draw(500))
     first = prepare(tmp_path, "vocab_size: 500")
@@ -141,7 +141,7 @@ def test_headerless_32_bit_ids_are_read_as_such_and_never_wrapped(tmp_path: Path
 
 def test_16_bit_ids_of_a_larger_vocabulary_have_wrapped_and_are_refused(tmp_path: Path) -> None:
     for name in ("train.bin", "val.bin"):
-        write_plain(tmp_path / name, draw(128_256))  # astype wraps them without a word
+        write_plain(tmp_path / name, draw(128_256))  # astype wraps them silently
     with pytest.raises(CorpusError, match="which have wrapped") as caught:
         prepare(tmp_path, "vocab_size: 128256")
     assert str(caught.value).count("Write it again as uint32") == 2
@@ -157,7 +157,7 @@ def test_ids_saved_by_numpy_are_read(dtype: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(shards.train, ids)
 
 
-def test_numbers_saved_by_numpy_that_are_no_ids_are_refused(tmp_path: Path) -> None:
+def test_numpy_arrays_that_are_not_ids_are_refused(tmp_path: Path) -> None:
     for name, values in (("train.bin", np.ones((3, 4))), ("val.bin", np.array([1, -2]))):
         with (tmp_path / name).open("wb") as file:
             np.save(file, values)

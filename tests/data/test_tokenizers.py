@@ -1,4 +1,4 @@
-"""Tokenizers lose no byte, know the training split alone, and say when text is too little."""
+"""Tokenizers lose no byte, use only the training split, and refuse too little text."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ TEXTS = tuple(
     for start in range(3)
 )
 TRAINED = {name: train_tokenizer(name, TEXTS) for name in NAMES}
-# Words known and unknown to TEXTS, white space of every kind, characters of one to four bytes.
+# Words inside and outside TEXTS, all kinds of white space, characters of one to four bytes.
 ANY_TEXT = st.lists(
     st.sampled_from(
         ["w01", "naïve", "zq", "é", "€", "😀", " ", "  ", "\n", "\t", "\u00a0", "w", "0"]
@@ -47,7 +47,7 @@ def test_no_byte_is_lost_whatever_the_vocabulary_lacks(name: str, text: bytes) -
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_stored_is_the_whole_tokenizer(name: str) -> None:
+def test_a_stored_tokenizer_encodes_as_the_original(name: str) -> None:
     again = read_tokenizer(name, TRAINED[name].to_json())
     assert again.encode(TEXTS[0]).tolist() == TRAINED[name].encode(TEXTS[0]).tolist()
     assert (again.name, again.vocab_size) == (TRAINED[name].name, TRAINED[name].vocab_size)
@@ -71,7 +71,7 @@ def test_an_unknown_character_costs_two_digits_for_each_of_its_bytes() -> None:
     assert tokenizer.vocab_size == 1 + 16 + len(set(b"".join(TEXTS).decode()))
 
 
-def test_a_digit_that_spells_no_byte_is_no_text() -> None:
+def test_a_single_digit_decodes_to_an_invalid_byte() -> None:
     tokenizer = read_tokenizer("characters", b'{"characters": "ab"}')
     digit, a = 1 + 0xC, 17
     assert tokenizer.decode([a, digit, a]) == b"a\xffa"
@@ -89,7 +89,7 @@ def test_bpe_has_exactly_the_tokens_asked_for(size: int) -> None:
     assert train_tokenizer(f"bpe:{size}", TEXTS).vocab_size == size
 
 
-def test_bpe_of_256_is_bytes_under_other_ids() -> None:
+def test_bpe_of_256_tokens_renumbers_the_bytes() -> None:
     ids = train_tokenizer("bpe:256", TEXTS).encode(TEXTS[0])
     assert len(ids) == len(TEXTS[0])
     assert len(set(zip(ids.tolist(), TEXTS[0], strict=True))) == len(set(TEXTS[0]))
@@ -106,7 +106,7 @@ def test_a_vocabulary_that_the_text_cannot_fill_is_refused_with_the_size_that_it
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"words": 5}', b"\xff"])
 @pytest.mark.parametrize("name", ["characters", "words:290", "bpe:290"])
-def test_a_stored_tokenizer_that_is_none_is_damage(name: str, content: bytes) -> None:
+def test_a_stored_file_that_is_not_a_tokenizer_is_damage(name: str, content: bytes) -> None:
     with pytest.raises(IntegrityError, match=name):
         read_tokenizer(name, content)
 
@@ -133,7 +133,9 @@ def test_bpe_without_its_library_names_the_extra(monkeypatch: pytest.MonkeyPatch
         (5, "is no tokenizer"),
     ],
 )
-def test_names_are_what_the_sweep_file_may_say(name: object, problem: str) -> None:
+def test_tokenizer_names_are_accepted_or_refused_with_the_problem(
+    name: object, problem: str
+) -> None:
     found = find_name_problem(name)
     assert (problem in found) if problem else found == ""
 
@@ -173,7 +175,7 @@ def test_every_tokenizer_holds_out_the_same_text(tmp_path: Path) -> None:
     assert len(texts) == 1
 
 
-def test_the_vocabulary_is_of_the_training_split_alone(tmp_path: Path) -> None:
+def test_the_vocabulary_comes_from_the_training_split_alone(tmp_path: Path) -> None:
     write_corpus(tmp_path)
     first = prepare(tmp_path, "words:400")
     held_out = bytes(open_shards(prepare(tmp_path, "bytes").folder).validation)
@@ -199,11 +201,11 @@ def test_a_flipped_bit_in_a_tokenizer_is_noticed(tmp_path: Path) -> None:
         open_shards(folder)
 
 
-def test_text_that_is_not_utf8_is_refused_under_a_text_tokenizer(tmp_path, monkeypatch) -> None:
+def test_text_that_is_not_utf8_is_refused_by_a_text_tokenizer(tmp_path, monkeypatch) -> None:
     documents = tuple(Document(f"{at:03d}.py", b"caf\xe9 %08d\n" % at * 300) for at in range(70))
     monkeypatch.setattr("scaling.data.shards.read_documents", lambda *_, **__: documents)
     facts = prepare_corpus("python-stdlib", base=tmp_path, cache=tmp_path / "cache").facts
-    assert facts.vocab_size == 256  # bytes are bytes
+    assert facts.vocab_size == 256  # the byte tokenizer accepts any text
     with pytest.raises(CorpusError) as caught:
         prepare_corpus(
             "python-stdlib", tokenizer="bpe:290", base=tmp_path, cache=tmp_path / "cache"
@@ -221,7 +223,7 @@ def test_ids_are_as_wide_as_the_vocabulary_needs(vocab_size: int, bytes_per_id: 
     assert vocab_size - 1 <= np.iinfo(dtype).max
 
 
-def test_real_books_come_back_from_every_tokenizer() -> None:
+def test_every_tokenizer_round_trips_real_books() -> None:
     path = CORPORA / "tinyshakespeare" / "input.txt"
     if not path.is_file():
         pytest.skip(f"{path} is not there (SCALING_CORPORA names the folder)")
@@ -234,5 +236,5 @@ def test_real_books_come_back_from_every_tokenizer() -> None:
         assert tokenizer.decode(ids.tolist()) == held_out
         lengths[name] = len(ids)
     assert lengths["bpe:2048"] < lengths["bpe:512"] < lengths["characters"]
-    assert len(held_out) <= lengths["characters"] < len(held_out) + 10  # a "$" is new there
+    assert len(held_out) <= lengths["characters"] < len(held_out) + 10  # "$" is unknown there
     assert lengths["words:4096"] < lengths["words+space:4096"]

@@ -34,7 +34,7 @@ def make_spec(sweep: str = SWEEP) -> SweepSpec:
 
 @cache
 def fit_known() -> Fit:
-    """A fit of one draw of the sweep's losses."""
+    """The fit of one draw of the sweep's losses."""
     cells = plan_sweep(make_spec(), FACTS).cells
     table = tabulate_expected(cells, PRIOR, facts=FACTS, cost=COST)
     noise = np.exp(PRIOR.sigma * np.random.default_rng(0).standard_normal(len(table)))

@@ -25,38 +25,40 @@ def find(changes: tuple[Change, ...], name: str, times: int) -> Change:
 
 
 def test_three_more_seeds_halve_the_interval(changes: tuple[Change, ...]) -> None:
-    # Without model error the width goes as 1/√(runs): 24 runs become 84. 300 draws know a 90 %
-    # width to 6 %, and a wide interval shrinks faster where its law bends.
+    # Without model error the width goes as 1/√(runs): 24 runs become 84. 300 draws give a 90 %
+    # width to 6 %, and a wide interval shrinks faster if its law bends.
     ratio = math.sqrt(24 / 84)
     assert find(changes, "another seed", 3).params_ratio == pytest.approx(ratio, rel=0.3)
 
 
-def test_seeds_cost_what_the_grid_costs(changes: tuple[Change, ...]) -> None:
+def test_another_seed_costs_at_most_the_grid(changes: tuple[Change, ...]) -> None:
     grid = [cell.run for cell in plan_sweep(make_spec(), FACTS).cells if cell.role == "grid"]
     one = find(changes, "another seed", 1)
-    # A replicate with seed 1 is there already for four cells, which are spread anew.
+    # Four cells already have a replicate with seed 1; those replicates are spread anew.
     assert one.extra_runs <= len(grid)
     assert one.extra_flops <= sum(run.flops for run in grid)
     assert find(changes, "another seed", 2).extra_flops > one.extra_flops
 
 
-def test_a_budget_above_narrows_the_loss(changes: tuple[Change, ...]) -> None:
+def test_a_larger_budget_narrows_the_interval_of_the_loss(changes: tuple[Change, ...]) -> None:
     once, twice = (find(changes, "budget above", times) for times in (1, 2))
     assert twice.loss_ratio < once.loss_ratio < 1
 
 
-def test_the_cheapest_change_that_halves_is_named(changes: tuple[Change, ...]) -> None:
+def test_the_cheapest_change_that_halves_the_interval_is_chosen(
+    changes: tuple[Change, ...],
+) -> None:
     halving = find_halving(changes, "loss")
     assert halving is not None
     enough = [one for one in changes if one.loss_ratio <= 0.5]
     assert halving.extra_flops == min(one.extra_flops for one in enough)
 
 
-def test_nothing_that_halves_is_no_change() -> None:
+def test_no_change_is_chosen_if_none_halves_the_interval() -> None:
     assert find_halving((), "params") is None
 
 
-def test_a_list_of_cells_is_only_seeded_again() -> None:
+def test_a_list_of_cells_can_only_be_given_more_seeds() -> None:
     spec = make_spec(
         SWEEP.replace(
             "{budgets: [2e10, 4e10, 8e10, 1.6e11], sizes: 5, span: 6}",

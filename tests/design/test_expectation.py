@@ -1,4 +1,4 @@
-"""Claims about what a design will be able to say."""
+"""Claims about the answers to expect from a design."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def test_the_design_is_the_plan_without_noise() -> None:
     assert sorted(TABLE.flops.tolist()) == sorted(float(cell.run.flops) for cell in CELLS)
 
 
-def test_expected_intervals_lie_around_the_laws_own_answer(found: Expectation) -> None:
+def test_expected_intervals_contain_the_laws_own_answer(found: Expectation) -> None:
     (answer,) = found.answers
     params, _ = find_frontier(PRIOR.law, PRIOR.letters, flops=np.array([1.6e12]), cost=COST)
     assert answer.params == pytest.approx(params[0])
@@ -33,7 +33,7 @@ def test_expected_intervals_lie_around_the_laws_own_answer(found: Expectation) -
         interval = answer.intervals[name]
         assert interval is not None
         assert interval.low < getattr(answer, name) < interval.high
-        assert answer.held[name] >= 0.5  # nominal .9 of 12 draws; below 6 is one in 1e6
+        assert answer.held[name] >= 0.5  # nominal .9 of 12 draws; fewer than 6 has probability 1e-6
     assert found.answered == 1.0
 
 
@@ -41,13 +41,13 @@ def test_more_noise_makes_wider_intervals(found: Expectation) -> None:
     quiet = dataclasses.replace(PRIOR, sigma=PRIOR.sigma / 4)
     narrow = simulate_design(TABLE, quiet, flops=(1.6e12,), draws=6)
     widths = [one.answers[0].widths["params"] for one in (narrow, found)]
-    # By a quarter, were there no model error, no bend and no recipe that nobody measured: what that
-    # may do to N* is the same at any noise.
+    # The ratio would be a quarter without model error, bends and unmeasured recipe error, whose
+    # effect on N* does not depend on the noise.
     assert widths[0] < 0.7 * widths[1]
 
 
-def test_a_gate_that_the_design_must_trip_is_foretold(found: Expectation) -> None:
-    # Runs of 344 steps are in the plan, whatever their losses.
+def test_a_check_that_the_design_must_fail_is_predicted_to_fail(found: Expectation) -> None:
+    # The plan has runs of 344 steps, whatever their losses.
     assert min(cell.run.recipe.steps for cell in CELLS) < 1000
     assert found.gates["too_few_steps"] == 1.0
     assert all(0 < share <= 1 for share in found.gates.values())

@@ -1,4 +1,4 @@
-"""Claims about forecasts by the runs near them."""
+"""Claims about forecasts from nearby runs."""
 
 import math
 
@@ -32,12 +32,12 @@ def make_runs(law: FloatArray = LAW) -> tuple[FloatArray, FloatArray, FloatArray
 def test_a_law_with_usual_exponents_is_forecast_without_noise() -> None:
     said = forecast_nearby(*make_runs(), at=AT, sigma=SIGMA, rate=RATE)
     truth = float(CHINCHILLA.loss(LAW, np.array(AT[0]), np.array(AT[1])))
-    # The prior alone stands between: nodes of other exponents that fit nearly as well.
+    # The remaining error comes from the prior: other exponents fit nearly as well.
     assert said.loss == pytest.approx(truth, rel=5e-3)
     assert said.new_run.low < truth < said.new_run.high
 
 
-def test_the_interval_holds_a_run_at_least_at_its_level_where_the_law_is_right() -> None:
+def test_the_interval_covers_a_run_at_its_level_if_the_law_is_right() -> None:
     params, tokens, clean = make_runs()
     truth = float(CHINCHILLA.loss(LAW, np.array(AT[0]), np.array(AT[1])))
     held = []
@@ -51,8 +51,8 @@ def test_the_interval_holds_a_run_at_least_at_its_level_where_the_law_is_right()
     assert np.mean(held) >= 0.85
 
 
-def test_a_bend_far_away_moves_a_near_forecast_less_than_a_fit_of_all() -> None:
-    """Small runs 4 % too high, as a recipe that starves them makes them (porian's tables)."""
+def test_distant_bent_runs_move_a_near_forecast_less_than_a_fit_of_all() -> None:
+    """Small runs are 4 % too high, as under a recipe that starves them (Porian's tables)."""
     params, tokens, clean = make_runs()
     bent = clean * np.where(params * tokens < 2e17, 1.04, 1.0)
     truth = float(CHINCHILLA.loss(LAW, np.array(AT[0]), np.array(AT[1])))
@@ -63,7 +63,7 @@ def test_a_bend_far_away_moves_a_near_forecast_less_than_a_fit_of_all() -> None:
     assert abs(near / truth - 1) < abs(alike / truth - 1)
 
 
-def test_the_nearest_run_may_lie_off_by_half_and_moves_the_forecast_by_a_tenth_of_that() -> None:
+def test_a_run_half_off_moves_the_forecast_by_less_than_five_percent() -> None:
     params, tokens, loss = make_runs()
     clean = forecast_nearby(params, tokens, loss, at=AT, sigma=SIGMA, rate=RATE).loss
     loss[-1] *= 1.5
@@ -79,7 +79,7 @@ def test_variance_is_noise_at_the_forecast_and_grows_by_the_rate_a_decade() -> N
     assert found == pytest.approx(SIGMA**2 + RATE**2 * np.array([0.0, 1.0, 2.0]), rel=1e-12)
 
 
-def test_several_places_are_forecast_as_one_by_one_where_they_are_one() -> None:
+def test_forecasting_several_points_at_once_equals_forecasting_each() -> None:
     runs = make_runs()
     many = forecast_nearby_each(
         *runs, at=(np.full(3, AT[0]), np.full(3, AT[1])), sigma=SIGMA, rate=RATE
@@ -94,7 +94,8 @@ def test_parts_are_the_non_negative_least_squares_at_every_node() -> None:
     rng = np.random.default_rng(3)
     alpha = beta = np.full(40, EXPONENT)
     columns = _list_columns(alpha, beta, rng.standard_normal(9), rng.standard_normal(9))
-    columns = columns * rng.uniform(-1.0, 1.5, columns.shape)  # also such that a part is held at 0
+    # Includes cases in which a part is held at 0.
+    columns = columns * rng.uniform(-1.0, 1.5, columns.shape)
     weight = rng.uniform(0.5, 2.0, columns.shape[:2])
     parts, covariance = _solve(columns, weight)
     for at in range(40):

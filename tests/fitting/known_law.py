@@ -15,7 +15,7 @@ from scaling.units import FloatArray
 # E, A, B, alpha, beta: N* = 1e4 at 3e10 FLOPs, loss 2.26 there, as measured on the standard
 # library with bytes (docs/measurements/prototype.md).
 TRUTH = np.array([0.6, 0.766 * 1e4**0.35, 0.894 * 5e5**0.3, 0.35, 0.3])
-NOISE = 0.0064  # σ of ln loss between seeds at this scale (measurements/prototype.md)
+NOISE = 0.0064  # seed noise, σ of ln loss, at this scale (measurements/prototype.md)
 
 
 def design_isoflop(
@@ -38,7 +38,7 @@ def simulate(noise: float = NOISE, seed: int = 0, **design: object) -> RunTable:
 
 
 def check(fit: Fit, code: str) -> Check:
-    """The check of that code, which says what it saw, and what to do where it fails."""
+    """The check of that code, after testing that it has a finding, and advice if it fails."""
     (found,) = [one for one in fit.checks if one.code == code]
     assert found.seen.endswith(".")
     assert bool(found.advice) == (found.passed is False) or found.passed is None
@@ -46,8 +46,8 @@ def check(fit: Fit, code: str) -> Check:
 
 
 def fit_law(table: RunTable, **options: Any) -> Fit:
-    """Chinchilla's law alone and without draws: no check looks at the laws beside it, whose fits
-    take ten times as long."""
+    """Chinchilla's law alone and without draws: no check uses the other laws, whose fits take ten
+    times as long."""
     return fit_runs(table, **{"family": "chinchilla", "bootstrap": None, **options})
 
 
@@ -63,8 +63,8 @@ def bend_middle(params: FloatArray, tokens: FloatArray) -> FloatArray:
 
 
 def bend_frontier(loss: FloatArray, budget: FloatArray) -> FloatArray:
-    """The losses with each budget moved as a whole, so that the lowest fall with the local
-    exponents measured on Python code: .07, .11, .11 and .12 between 3e10 and 6.5e11 FLOPs."""
+    """Scale the losses of each budget, so that the lowest ones fall with the local exponents
+    measured on Python code: .07, .11, .11 and .12 between 3e10 and 6.5e11 FLOPs."""
     exponents = np.array([0.07, 0.11, 0.11, 0.12])
     knots = np.log([1e9, 6.5e10, 1.4e11, 3e11, 6.5e11])
     falls = np.r_[0.0, -np.cumsum(exponents * np.diff(knots))]

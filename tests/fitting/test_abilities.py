@@ -1,4 +1,4 @@
-"""Claims about abilities: success over seeds, the flag, forecasts in two steps, and p^L."""
+"""Claims about abilities: success over seeds, predictability, two-step forecasts, and p^L."""
 
 import dataclasses
 import json
@@ -30,7 +30,7 @@ from scaling.tables.metrics import Metric
 from scaling.tables.run_table import make_table
 
 MIDDLE, SLOPE = 1e5, 2.0
-DRAWS = 20  # of forecasts: a fifth of the time
+DRAWS = 20  # draws of a forecast: a fifth of the default, and of its time
 
 
 def judge_ability(scores):
@@ -46,7 +46,7 @@ def rise(n):
 
 
 def bimodal(n, right):
-    """Runs succeed by lot, whatever their tokens."""
+    """Runs succeed at random, whatever their tokens."""
     won = np.random.default_rng(5).random(n.size) < rise(n)
     return np.where(won, 0.98, 0.02)
 
@@ -66,7 +66,7 @@ def test_two_sizes_are_fitted_exactly():
 
 
 def test_interval_ends_where_the_profile_likelihood_has_fallen_by_half_a_chi_square():
-    """The profile by scipy, over the slope alone: 2.7055 is the 90 % point of χ²₁."""
+    """The profile over the slope, by scipy; 2.7055 is the 90 % point of χ²₁."""
     scores = draw_success(rise, seeds=24, rng=np.random.default_rng(1))
     law = fit_success(scores)
     x = np.log(scores.params[scores.cell])
@@ -86,8 +86,8 @@ def test_interval_ends_where_the_profile_likelihood_has_fallen_by_half_a_chi_squ
 
 @pytest.mark.parametrize("slope", [SLOPE, 6.0])
 def test_intervals_cover_midpoint_and_slope(slope):
-    """Of 80 worlds, 90 % intervals: fewer than 63 of a binomial(80, .9) have p = .001. At slope 6
-    every fifth world is separated but for one size."""
+    """90 % intervals in 80 simulations: fewer than 63 of binomial(80, .9) has p = .001. At slope 6
+    every fifth simulation is separated except at one size."""
     rng = np.random.default_rng(0)
     laws = [
         fit_success(draw_success(lambda n: 1 / (1 + (MIDDLE / n) ** slope), seeds=24, rng=rng))
@@ -98,7 +98,7 @@ def test_intervals_cover_midpoint_and_slope(slope):
 
 
 @pytest.mark.parametrize("seeds", [8, 24])
-def test_separated_outcomes_give_the_gap_and_a_slope_at_least(seeds):
+def test_separated_outcomes_give_a_gap_and_a_lower_bound_on_the_slope(seeds):
     """Two sizes, all failing and all succeeding: by symmetry the profile of the slope is
     −2n ln(1 + e^(−kΔ/2)), which is ln .05 at −(2/Δ) ln(20^(1/2n) − 1); the midpoint is in the
     gap."""
@@ -133,7 +133,7 @@ def test_without_both_outcomes_there_is_no_midpoint(value, words):
     assert words in law.reason
 
 
-def test_success_that_becomes_rarer_has_no_midpoint():
+def test_success_that_falls_with_size_has_no_midpoint():
     n = np.repeat(SIZES, 8)
     law = fit_success(score(tabulate(n, (n < 1e5).astype(float))))
     assert law.midpoint is None
@@ -141,7 +141,7 @@ def test_success_that_becomes_rarer_has_no_midpoint():
 
 
 @pytest.mark.parametrize("at", [0, 1])
-def test_a_rise_that_may_be_luck_leaves_the_midpoint_unbounded(at):
+def test_a_rise_within_chance_leaves_the_midpoint_unbounded(at):
     """1 of 8, then 3 of 8 (or 5, then 7): p = .25, and no end can be named on the side of more
     success (or of less)."""
     n = np.repeat([1e4, 1e6], 8)
@@ -153,7 +153,7 @@ def test_a_rise_that_may_be_luck_leaves_the_midpoint_unbounded(at):
     assert law.to_contract()["interval"][1 - at] is None
 
 
-def test_where_tokens_vary_too_they_are_a_variable():
+def test_tokens_enter_the_law_if_they_vary_at_a_size():
     """η = 2 (ln N/N½ + .7 ln D/D₀) with 60 seeds a cell: both to a fifth, some three errors."""
     rng = np.random.default_rng(3)
     grid = np.stack(np.meshgrid(np.geomspace(2e4, 8e5, 6), [1e6, 4e6, 1.6e7])).reshape(2, -1)
@@ -165,12 +165,12 @@ def test_where_tokens_vary_too_they_are_a_variable():
     assert law.at_tokens == pytest.approx(4e6)
     assert law.trade == pytest.approx(0.7, rel=0.2)
     assert law.midpoint == pytest.approx(1.5e5, rel=0.2)
-    # The midpoint at another D is where the trade moves it.
+    # At another D the trade-off moves the midpoint there.
     moved = law.midpoint * 4.0**-law.trade
     assert law.predict(np.array([moved]), np.array([1.6e7]))[0] == pytest.approx(0.5)
 
 
-def test_separated_outcomes_of_n_and_d_are_a_step_too():
+def test_outcomes_separated_in_n_and_d_give_a_step():
     grid = np.stack(np.meshgrid(np.geomspace(2e4, 8e5, 6), [1e6, 4e6, 1.6e7])).reshape(2, -1)
     n, d = (np.repeat(one, 8) for one in grid)
     won = np.log(n / 1.5e5) + 0.7 * np.log(d / 4e6) > 0.0
@@ -181,14 +181,14 @@ def test_separated_outcomes_of_n_and_d_are_a_step_too():
     assert np.all((shares > 0.5) == won)
 
 
-def test_of_one_size_tokens_are_the_variable():
+def test_with_one_size_tokens_are_the_variable():
     d = np.repeat(np.geomspace(1e5, 1e7, 7), 8)
     law = fit_success(score(tabulate(np.full(56, 1e4), (d > 1e6).astype(float), tokens=d)))
     assert law.variables == "D"
     assert 4e5 < law.midpoint < 3e6
 
 
-def test_where_tokens_follow_from_size_they_are_none():
+def test_tokens_that_follow_from_size_are_not_a_variable():
     n = np.repeat(SIZES, 8)
     law = fit_success(score(tabulate(n, (n > 1e5).astype(float), tokens=20.0 * n)))
     assert law.variables == "N"
@@ -196,7 +196,7 @@ def test_where_tokens_follow_from_size_they_are_none():
 
 
 def test_shares_have_exact_intervals():
-    """Of no success in 8 the upper end is 1 − .05^(1/8); the figures behind the wanted seeds."""
+    """With no success in 8 the upper end is 1 − .05^(1/8); also the figures behind WANTED_SEEDS."""
     assert find_share_interval(0, 8, 0.9).high == pytest.approx(1.0 - 0.05**0.125)
     few, many = find_share_interval(4, 8, 0.9), find_share_interval(12, 24, 0.9)
     assert (round(few.low, 2), round(few.high, 2)) == (0.19, 0.81)
@@ -214,8 +214,8 @@ def test_sizes_in_transition_want_24_seeds_and_others_8():
     assert wanted == {8, 24}
 
 
-def test_a_shared_start_does_not_move_the_maximum():
-    """The likelihood is concave: Newton from elsewhere ends in the same place."""
+def test_the_maximum_does_not_depend_on_the_start():
+    """The likelihood is concave, so Newton from another start ends at the same point."""
     rng = np.random.default_rng(4)
     design = rng.standard_normal((30, 3))
     trials = Trials(rng.random(30), np.ones(30))
@@ -242,13 +242,13 @@ def test_onset_that_comes_and_goes_is_wider():
     assert (found.below, found.above) == (SIZES[4], SIZES[7])
 
 
-def test_onset_along_tokens_is_found_for_each_size():
+def test_onset_in_tokens_is_found_for_each_size():
     grid = np.stack(np.meshgrid([1e4, 1e5], np.geomspace(1e5, 1e7, 5))).reshape(2, -1)
     n, d = (np.repeat(one, 3) for one in grid)
     found = find_onsets(score(tabulate(n, (n * d > 1e11).astype(float), tokens=d, seeds=3)))
     along = {one.held: one for one in found if one.variable == "D"}
     assert along.keys() == {1e4, 1e5}
-    assert along[1e4].above is None  # 1e4 parameters: nowhere above 1e7
+    assert along[1e4].above is None  # at 1e4 parameters the onset is beyond the largest D, 1e7
     assert along[1e5].below == pytest.approx(1e6)
 
 
@@ -260,7 +260,7 @@ def test_onset_along_tokens_is_found_for_each_size():
     [stats.uniform(), stats.beta(2, 5), stats.beta(1, 3), stats.beta(5, 5), stats.beta(9, 1),
      stats.triang(0.2), stats.truncnorm(-3, 1, 0.75, 0.25)],
 )  # fmt: skip
-def test_unimodal_densities_hold_the_bound_of_the_middle(law):
+def test_unimodal_densities_satisfy_the_bound_on_the_middle(law):
     low, high = law.cdf(0.25), law.sf(0.75)
     assert law.cdf(0.75) - low >= 2.0 * min(low, high) - 1e-9
 
@@ -272,8 +272,8 @@ def test_a_density_with_two_modes_breaks_the_bound():
 
 
 def test_unimodal_seeds_raise_few_alarms():
-    """Uniform scores lie on the bound, the worst case: at most 5 % of 400 sweeps, three standard
-    errors of a binomial above it."""
+    """Uniform scores are on the bound, the worst case: at most 5 % of 400 sweeps, plus three
+    standard errors of a binomial."""
     rng = np.random.default_rng(7)
     alarms = 0
     for _ in range(400):
@@ -283,8 +283,8 @@ def test_unimodal_seeds_raise_few_alarms():
     assert alarms <= 400 * (0.05 + 3.0 * math.sqrt(0.05 * 0.95 / 400))
 
 
-def test_the_tail_is_the_binomial_s():
-    """One size: twice the tail, for it is asked as a whole and by itself."""
+def test_the_tail_probability_is_twice_the_binomials():
+    """One size counts twice, by itself and as the whole, so the tail is doubled."""
     expected = 2.0 * stats.binom(7, 1 / 3).sf(4)
     assert find_chance_of_ends(np.array([5]), np.array([2])) == pytest.approx(expected)
 
@@ -309,9 +309,9 @@ def test_bimodal_seeds_are_refused():
     assert not ability.predictability.passed
 
 
-def test_nothing_is_forecast_from_zeros():
-    """Exact match is 0 up to the two largest sizes, which jump: whoever sees the others cannot
-    know."""
+def test_a_score_of_zeros_is_refused_a_forecast():
+    """Exact match is 0 except at the two largest sizes, which jump: the others cannot predict
+    it."""
     ability = judge_ability(
         score(make_runs(lambda n, right: np.where(n > SIZES[-3], 0.95, 0.0), seeds=8))
     )
@@ -361,12 +361,13 @@ def test_the_two_largest_sizes_are_forecast_within_their_intervals():
     assert [one.params for one in found.outcomes] == pytest.approx(SIZES[-2:])
     assert all(one.inside for one in found.outcomes)
     assert found.error < 0.05
-    # The smooth score's law: E .02, alpha .55; eight seeds of 3 % noise leave a tenth.
+    # The smooth score's law has E = .02, alpha = .55; eight seeds with 3 % noise give it to a
+    # tenth.
     assert found.letters["alpha"] == pytest.approx(0.55, rel=0.1)
 
 
 def test_forecasts_know_nothing_of_the_sizes_that_are_held_out():
-    """Other scores there: the same forecasts, another error."""
+    """Changing the held-out scores changes the error but not the forecasts."""
     table = make_runs(independent)
     held = table.params >= SIZES[-2]
     moved = tuple(
@@ -415,7 +416,7 @@ def test_too_few_sizes_are_not_forecast(sizes, words):
     assert why.startswith(words)
 
 
-def test_a_smooth_score_without_a_logarithm_is_a_reason():
+def test_a_smooth_score_that_is_not_positive_is_not_forecast():
     table = make_runs(independent)
     metrics = tuple(
         dataclasses.replace(one, values=one.values - 0.5) if one.name == "answer_loss" else one
@@ -426,7 +427,7 @@ def test_a_smooth_score_without_a_logarithm_is_a_reason():
     assert "not above 0" in why
 
 
-def test_a_score_that_falls_as_the_loss_improves_is_a_reason():
+def test_a_score_that_falls_as_the_loss_improves_is_not_forecast():
     found, why = forecast_largest(score(make_runs(lambda n, right: 1.0 - right)))
     assert found is None
     assert "does not rise as answer_loss improves" in why
@@ -445,14 +446,15 @@ def test_a_score_that_falls_as_the_loss_improves_is_a_reason():
         (lambda n, right: 0.0 * n, "lags", "no_rise"),
     ],
 )
-def test_exact_match_beside_independent_errors(exact, agreement, verdict):
+def test_exact_match_is_compared_with_independent_errors(exact, agreement, verdict):
     ability = judge_ability(score(make_runs(exact)))
     assert ability.null.agreement == agreement
     assert ability.verdict == verdict
 
 
-def test_a_smooth_score_that_jumps_along_is_not_the_metric_s_alone():
-    """Seeds that learn have all tokens right, the others none: p^L agrees, and so does the loss."""
+def test_a_jump_of_the_smooth_score_too_is_not_blamed_on_the_metric():
+    """Seeds that learn get all tokens right, the others none: p^L jumps too, and so does the
+    loss."""
     rng = np.random.default_rng(1)
     n = np.repeat(SIZES, 24)
     won = rng.random(n.size) < rise(n)
@@ -466,8 +468,8 @@ def test_a_smooth_score_that_jumps_along_is_not_the_metric_s_alone():
     assert ability.bimodal
 
 
-def test_noise_hides_a_difference():
-    """Two runs a size, off by ±.2: neither equal nor different."""
+def test_a_difference_within_the_noise_is_unclear():
+    """Two runs per size, off by ±.2: neither equal nor significantly different."""
     n = np.repeat(SIZES, 2)
     null = np.linspace(0.2, 0.8, 18)
     exact = null + np.where(np.arange(18) % 2, 0.2, -0.17)
@@ -475,7 +477,7 @@ def test_noise_hides_a_difference():
     assert found.agreement == "unclear"
 
 
-def test_at_both_ends_nothing_is_compared():
+def test_sizes_at_floor_or_ceiling_are_not_compared():
     n = np.repeat(SIZES, 4)
     ends = np.where(n > 1e5, 0.99, 0.01)
     found = compare_null(score(tabulate(n, ends, answer_null=ends, seeds=4)))
@@ -499,8 +501,8 @@ def test_one_run_is_judged_by_its_own_error():
     assert found.cells[0].chance == pytest.approx(math.erfc(0.2 / math.hypot(0.02, 0.02) / 2**0.5))
 
 
-def test_progress_is_the_part_of_the_loss_before_the_onset():
-    """Loss 2, 1, 0 at three sizes, of which the first two are at chance: half of it."""
+def test_progress_is_the_share_of_the_improvement_before_the_onset():
+    """Loss 2, 1, 0 at three sizes, the first two at chance: half of the improvement."""
     n = np.repeat([1e4, 1e5, 1e6], 3)
     loss = np.repeat([2.0, 1.0, 1e-9], 3)
     table = tabulate(n, (n > 1e5).astype(float), answer_loss=loss, seeds=3)
@@ -510,7 +512,7 @@ def test_progress_is_the_part_of_the_loss_before_the_onset():
 # --- which metrics, and bad ones ---------------------------------------------------------------
 
 
-def test_controls_and_losses_are_no_abilities():
+def test_controls_and_losses_are_not_abilities():
     table = make_runs(independent)
     (found,) = list_abilities(table)
     assert found == AbilityNames("answer_exact", "answer_loss", "answer_null")
@@ -533,7 +535,7 @@ def test_scores_beyond_the_bound_are_refused_with_a_run():
     assert score(table, ceiling=100.0).threshold == pytest.approx(90.0)
 
 
-def test_the_contract_is_json_without_gaps():
+def test_the_contract_is_strict_json():
     """Infinite ends and absent scores are null."""
     for table in (make_runs(independent), make_runs(bimodal), make_runs(lambda n, right: 0.0 * n)):
         text = json.dumps(judge_ability(score(table)).to_contract(), allow_nan=False)

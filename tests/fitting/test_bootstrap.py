@@ -27,8 +27,8 @@ def test_draws_of_a_group_move_together():
     single = fit_parametric(sort_rows(table), CHINCHILLA, delta=1e-3)
     twice = draw_laws(sort_rows(grouped), fit, count=300, seed=0).coefficients
     once = draw_laws(sort_rows(table), single, count=300, seed=0).coefficients
-    # Doubling every row adds no knowledge: draws as wide, not narrower by √2. Spreads of 300
-    # draws each: 4 % apiece, four of their combined error.
+    # Doubling every row adds no information: draws are as wide, not narrower by √2. Each spread
+    # comes from 300 draws: 4 % apiece, four of their combined error.
     assert twice[:, 3].std() == pytest.approx(once[:, 3].std(), rel=0.23)
 
 
@@ -71,7 +71,7 @@ def test_replicate_sigma_needs_seeds_that_differ():
     same = make_table(table.params, table.tokens, loss=loss, seed=np.zeros(50))
     assert estimate_replicate_sigma(same) is None
     known = make_table(table.params, table.tokens, loss=loss, seed=seeds)
-    # 25 degrees of freedom: σ̂ within 14 % at one standard error, here three.
+    # 25 degrees of freedom: the standard error of σ̂ is 14 %; three of those.
     assert estimate_replicate_sigma(known) == pytest.approx(NOISE, rel=0.42)
 
 
@@ -92,7 +92,7 @@ def test_backcast_predicts_the_largest_budget_of_a_true_law():
     found = backcast_largest(table, blocks, CHINCHILLA, delta=1e-3)
     assert len(found.run) == 7
     assert found.trained_below == pytest.approx(3e12)
-    # Mean |error| of runs with noise σ is .8σ, the law's own error less: below 3σ.
+    # The mean |error| of runs with noise σ is .8σ, and the law's own error is smaller.
     assert found.mean_abs_relative_error < 3 * NOISE
 
 
@@ -103,7 +103,7 @@ def test_backcast_needs_enough_below():
 
 
 def cover(count, noise, seeds, **design):
-    """Share of simulated sweeps whose 90 % interval holds the truth: a, and the law at 10×."""
+    """Share of simulated sweeps whose 90 % interval covers the truth: a, and the law at 10×."""
     slope = TRUTH[4] / (TRUTH[3] + TRUTH[4])
     hits = []
     for seed in seeds:
@@ -121,7 +121,7 @@ def cover(count, noise, seeds, **design):
 
 def test_interval_covers_truth():
     covered = cover(150, NOISE, range(60))
-    # 60 draws at .9: standard error .039; .9 − 3·.039. The small-noise δ makes it conservative.
+    # 60 draws at .9: standard error .039, so .9 − 3·.039. The δ for small noise is conservative.
     assert (covered >= 0.78).all()
 
 
@@ -131,13 +131,14 @@ def test_interval_covers_truth():
 )
 def test_interval_covers_truth_at_its_level(design):
     covered = cover(400, NOISE, range(300), **design)
-    # Decision 0047: 86–94 % in a right world, here with three standard errors (.017) of 300 sweeps
-    # below; above, δ = 1e-3 at σ = .64 % is near least absolute deviation, which overcovers.
+    # Decision 0047: 86–94 % if the law is right, less three standard errors (.017) of 300 sweeps.
+    # There is no upper bound: δ = 1e-3 at σ = .64 % is near least absolute deviation, which
+    # overcovers.
     assert (covered >= 0.86 - 0.052).all()
     assert (covered <= 0.99).all()
 
 
-def test_few_groups_do_not_hide_the_noise_within_them():
+def test_few_groups_still_count_the_noise_within_them():
     table = simulate(noise=0.01)
     alone = fit_runs(table, bootstrap=200)
     for groups in (1, 2, 5):
@@ -146,5 +147,5 @@ def test_few_groups_do_not_hide_the_noise_within_them():
         widths = [
             one.law.intervals["alpha"].high - one.law.intervals["alpha"].low for one in (fit, alone)
         ]
-        # Groups that have nothing in common change little; the width of 200 draws is known to 15 %.
+        # Groups without common noise change little; a width from 200 draws is good to 15 %.
         assert widths[0] > 0.5 * widths[1]

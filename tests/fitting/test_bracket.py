@@ -1,4 +1,5 @@
-"""Claims about recipe error: measured at corners, in the interval, silent where there is none."""
+"""Claims about recipe error: measured at corners, included in intervals, absent without
+brackets."""
 
 import dataclasses
 
@@ -20,7 +21,7 @@ from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray
 
 FACTORS = (0.25, 0.5, 2.0, 4.0)
-VALLEY = 0.01  # rise of ln loss where a rate is off by ×2
+VALLEY = 0.01  # rise of ln loss if the learning rate is off by ×2
 
 
 def try_rates(params: float, tokens: float, *, off: float, loss: float = 2.0) -> Bracket:
@@ -49,15 +50,15 @@ def with_brackets(table: RunTable, *brackets: Bracket) -> RunTable:
     return table.replace(brackets=brackets)
 
 
-def test_the_excess_is_what_the_recipe_lies_above_the_valley() -> None:
+def test_the_excess_is_the_distance_above_the_parabolas_minimum() -> None:
     table = with_brackets(simulate(), *make_brackets(1.0, 0.0, -0.5))
     error = measure_recipe_error(table, sigma=0.0, count=3, seed=0)
     assert error is not None
-    # In order of D/N: off by ×2, not at all, by ×√2; a parabola is exact here.
+    # By ascending D/N: off by ×2, right, off by ×√2; the parabola is exact here.
     assert error.draws == pytest.approx(np.tile([VALLEY, 0.0, VALLEY / 4], (3, 1)), abs=1e-12)
 
 
-def test_no_bracket_no_recipe_error() -> None:
+def test_without_a_bracket_there_is_no_measured_recipe_error() -> None:
     assert measure_recipe_error(simulate(), sigma=None, count=3, seed=0) is None
     checks = check_recipe(simulate(), None)
     assert [(check.code, check.passed) for check in checks] == [
@@ -81,7 +82,7 @@ def find_best(fit: ParametricFit, theta: FloatArray, flops: float) -> FloatArray
     return find_frontier(CHINCHILLA, laws, flops=np.array([flops]), cost=SIX_ND)[0]
 
 
-def test_an_unmeasured_recipe_moves_half_of_the_draws_and_n_only_downwards() -> None:
+def test_an_unmeasured_recipe_error_moves_half_the_draws_and_n_only_down() -> None:
     table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
     fit = fit_parametric(table, CHINCHILLA, delta=1e-2)
     shift = assume_shift(fit, count=1000, seed=0)
@@ -102,9 +103,9 @@ def spoil(table: RunTable, penalty: float) -> RunTable:
     return table.replace(loss=table.loss * (1.0 + penalty * place**2))
 
 
-def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
+def test_the_interval_allows_for_an_unmeasured_recipe_error() -> None:
     right = simulate(noise=0.0, budgets=5, sizes=7, ends=(1e11, 1e13))
-    # Without noise the interval is that of recipe and model error alone.
+    # Without noise only recipe error and model error make up the interval.
     fit = fit_runs(
         spoil(right, 0.01),
         bootstrap=400,
@@ -120,8 +121,8 @@ def test_the_answer_holds_a_recipe_that_nobody_measured() -> None:
 
 @pytest.mark.slow
 def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
-    # 1 % at both ends, a decade beyond the data: decision 0047 asks for 80 % where the world is not
-    # the fitter's. The bootstrap alone covers N* in .41, the loss in .64 (benchmarks/coverage.py).
+    # 1 % at both ends, a decade beyond the data: decision 0047 asks for 80 % if the law is wrong.
+    # The bootstrap alone covers N* in .41 and the loss in .64 (benchmarks/coverage.py).
     covered = []
     truth = find_frontier(CHINCHILLA, TRUTH[None], flops=np.array([1e14]), cost=SIX_ND)
     loss = float(CHINCHILLA.loss(TRUTH, truth[0], truth[1])[0])
@@ -141,7 +142,7 @@ def test_a_recipe_that_is_worse_at_the_ends_of_d_is_covered() -> None:
     assert np.min(np.mean(covered, axis=0)) >= 0.80
 
 
-def test_the_intervals_of_letters_are_those_of_runs_trained_alike() -> None:
+def test_parameter_intervals_exclude_the_assumed_recipe_error() -> None:
     table = sort_rows(simulate(budgets=5, sizes=7, ends=(1e11, 1e13)))
     fit = fit_runs(
         table, bootstrap=100, huber_delta=1e-2, approach="parametric", family="chinchilla"
@@ -153,7 +154,7 @@ def test_the_intervals_of_letters_are_those_of_runs_trained_alike() -> None:
     assert np.array(fit.draws)[:, 4].std() > 1.05 * alike.coefficients[:, 4].std()
 
 
-def test_runs_of_one_token_count_have_no_ends() -> None:
+def test_runs_of_one_token_count_get_no_assumed_recipe_error() -> None:
     params = np.geomspace(1e4, 1e6, 12)
     loss = 1.0 + 30.0 / params**0.3
     table = sort_rows(make_table(params, np.full(12, 1e7), loss=loss))
@@ -190,13 +191,13 @@ def test_correcting_the_excess_gives_the_law_of_the_best_recipe() -> None:
     far = CHINCHILLA.loss(laws, np.array(1e6), np.array(1e9))
     truth = float(CHINCHILLA.loss(TRUTH, np.array(1e6), np.array(1e9)))
     plain = float(CHINCHILLA.loss(fit.coefficients, np.array(1e6), np.array(1e9)))
-    # A quarter of the draws corrects along D, which is right: two decades on, the linear response
-    # leaves a tenth of what the recipe does to the forecast.
+    # A quarter of the draws corrects along D, which is right here: two decades out, the linear
+    # response leaves a tenth of the recipe's effect on the forecast.
     assert np.min(np.abs(far - truth)) < 0.1 * abs(plain - truth)
     assert np.mean(np.isclose(far, plain, rtol=1e-12)) == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_measured_excess_widens_the_interval_and_none_hardly_does() -> None:
+def test_a_measured_excess_widens_the_interval_and_a_zero_one_hardly_does() -> None:
     table = simulate(budgets=5, sizes=7, ends=(1e11, 1e13))
     widths = []
     for brackets in ((), make_brackets(0.0, 0.0, 0.0), make_brackets(1.5, 0.0, 1.5)):
@@ -241,6 +242,6 @@ def test_batches_are_judged_too() -> None:
 def test_one_other_batch_is_enough_to_see_an_edge() -> None:
     corner = dataclasses.replace(
         try_rates(1e4, 1e7, off=0.0), batches=((2.0, 1.9),), learning_rates=()
-    )  # a batch of one sequence has no half
+    )  # a batch of one sequence cannot be halved
     _, batch = check_recipe(with_brackets(simulate(), corner), NOISE)
     assert batch.passed is False

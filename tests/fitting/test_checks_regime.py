@@ -1,4 +1,5 @@
-"""A rising local exponent is no power law's: seen where it was measured, not where a law holds."""
+"""A rising local exponent contradicts a power law: detected where measured, not where a law
+holds."""
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ def bend_noisy(sigma, seed):
     return make_table(params, tokens, loss=loss * np.exp(noise), budget=budget)
 
 
-def test_alarms_by_chance_are_as_rare_as_it_says():
+def test_false_alarms_are_as_rare_as_stated():
     fired = [judge(simulate(2 * NOISE, seed)).passed for seed in range(200)]
     assert None not in fired
     assert fired.count(False) <= 6  # binomial, 200 × .01: seven or more has probability .005
 
 
-def test_a_law_without_floor_is_the_edge_of_what_passes():
+def test_a_law_without_a_floor_passes_at_the_stated_false_alarm_rate():
     params, tokens, budget = design_isoflop()
     loss = 1e4**0.2 / params**0.2 + 1.26 * 5e5**0.2 / tokens**0.2
     fired = 0
@@ -47,12 +48,12 @@ def test_a_law_without_floor_is_the_edge_of_what_passes():
     assert fired <= 6  # as above
 
 
-def test_the_measured_rise_is_seen_through_the_noise_of_seeds():
+def test_the_measured_rise_is_detected_through_seed_noise():
     fired = sum(judge(bend_noisy(NOISE, seed)).passed is False for seed in range(40))
     assert fired >= 30  # .94 of 600 (decision 0056); binomial: fewer than 30 has probability 1e-5
 
 
-def test_it_says_which_budgets_to_leave_out():
+def test_the_advice_says_which_budgets_to_leave_out():
     found = judge(bend_noisy(NOISE / 4, 0))
     assert found.passed is False
     assert "are 0.069, 0.113, 0.108, 0.119" in found.seen
@@ -71,7 +72,7 @@ def test_without_the_lowest_budget_it_passes():
 
 
 @pytest.mark.parametrize("design", [{"budgets": 2, "sizes": 5}, {"budgets": 3, "sizes": 3}])
-def test_it_is_null_without_enough_minima_or_freedom(design):
+def test_the_check_is_null_without_enough_minima_or_freedom(design):
     assert judge(simulate(**design)).passed is None
 
 
@@ -87,5 +88,5 @@ def test_standard_errors_are_those_of_redrawn_sweeps():
     ]
     spread = np.std([one.log_loss for one in drawn], axis=0)
     stated = np.sqrt(np.mean([one.error**2 for one in drawn], axis=0))
-    # 300 draws know a spread to 4 %; the vertex moves to second order only.
+    # 300 draws give a spread to 4 %; the vertex matters only to second order.
     assert stated == pytest.approx(spread, rel=0.2)

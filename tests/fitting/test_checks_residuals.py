@@ -48,11 +48,11 @@ def test_lack_of_fit_does_not_depend_on_delta(delta):
         found = judge(with_seeds(seed=2), "lack_of_fit", huber_delta=chosen)
         return float(found.seen.split("F = ")[1].split(",")[0])
 
-    # F to two digits; least squares and nearly least absolute deviation end at other optima.
+    # F to two digits: least squares and nearly least absolute deviation have different optima.
     assert ratio(delta) == pytest.approx(ratio(1e-2), rel=0.15)
 
 
-def test_lack_of_fit_alarms_by_chance_as_often_as_it_says():
+def test_lack_of_fit_has_the_stated_false_alarm_rate():
     fired = [
         judge(with_seeds(seed=seed), "lack_of_fit", approach="parametric").passed
         for seed in range(100)
@@ -66,7 +66,7 @@ def test_lack_of_fit_is_null_without_replicates():
     assert "0 degrees of freedom" in found.seen
 
 
-def test_repeated_seeds_are_no_replicates():
+def test_repeated_seeds_are_not_replicates():
     table = with_seeds()
     assert judge(table.replace(seed=np.zeros(len(table), int)), "lack_of_fit").passed is None
 
@@ -83,7 +83,7 @@ def test_residual_trend_passes_on_noise():
 def test_residual_trend_names_side_and_size():
     params, tokens, budget = design_isoflop(budgets=6, sizes=7)
     clean = simulate(NOISE / 2, budgets=6, sizes=7)
-    few = tokens / params < 5  # trained on too few tokens, 10 % above the law of the others
+    few = tokens / params < 5  # trained on too few tokens, and 10 % above the others' law
     table = make_table(params, tokens, loss=clean.loss * np.where(few, 1.1, 1.0), budget=budget)
     found = judge(table, "residual_trend")
     assert found.passed is False
@@ -100,7 +100,7 @@ def test_residual_trend_sees_the_learning_rate():
     assert "above the law" in found.seen
 
 
-def test_small_patterns_are_named_and_pass():
+def test_small_trends_are_named_but_pass():
     table = simulate(NOISE / 20, budgets=9, sizes=9)
     loss = table.loss * (1 + 0.1 * (bend_middle(table.params, table.tokens) - 1))
     found = judge(table.replace(loss=loss), "residual_trend")
@@ -132,7 +132,7 @@ def test_eval_noise_is_null_where_it_is_not_stated():
     assert judge(simulate(), "eval_noise").passed is None
 
 
-def test_runs_on_other_unique_text_are_no_replicates():
+def test_runs_on_other_unique_text_are_not_replicates():
     table = with_seeds()
     unique = np.where(table.seed == 1, table.tokens / 2, table.tokens)
     assert judge(table.replace(unique_tokens=unique), "lack_of_fit").passed is None

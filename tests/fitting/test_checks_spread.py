@@ -1,4 +1,4 @@
-"""Seed noise by size: seen where small models scatter more, null where nothing speaks of it."""
+"""Seed noise by size: the check fires if small models scatter more, and is null without seeds."""
 
 import numpy as np
 import pytest
@@ -27,13 +27,13 @@ def judge(sigma, *, seeds=3, seed=0, sizes=SIZES):
     return found
 
 
-def test_it_fires_on_the_smallest_sizes_and_names_them():
+def test_the_check_fires_on_noisy_small_sizes_and_names_them():
     found = judge(np.array([0.03, 0.03, 0.004, 0.004, 0.004]), seeds=6)
     assert found.passed is False
     assert "Noisiest beside the rest: N 4k … 10k," in found.seen
 
 
-def test_it_fires_where_every_size_scatters():
+def test_the_check_fires_if_every_size_scatters():
     found = judge(0.02, seeds=4)
     assert found.passed is False
     assert "Likeliest above 0.7%: N 4k … 150k," in found.seen
@@ -49,18 +49,18 @@ def test_two_seeds_four_percent_apart_are_seen():
     assert "Likeliest above 0.7%: N 10k," in found.seen
 
 
-def test_alarms_by_chance_are_as_rare_as_it_says():
+def test_false_alarms_are_as_rare_as_stated():
     fired = sum(judge(NOISE, seed=seed, seeds=2).passed is False for seed in range(400))
     assert fired <= 10  # binomial, 400 × .01: eleven or more has probability .0025
 
 
 @pytest.mark.parametrize(("seeds", "sizes"), [(1, SIZES), (2, SIZES[:3])])
-def test_it_is_null_without_enough_replicates(seeds, sizes):
+def test_the_check_is_null_without_enough_replicates(seeds, sizes):
     found = judge(NOISE, seeds=seeds, sizes=sizes)
     assert found.passed is None
     assert "4 are needed" in found.seen
 
 
-def test_one_size_is_judged_by_itself_alone():
+def test_a_single_size_is_judged_by_its_own_spread():
     assert judge(NOISE, seeds=6, sizes=SIZES[:1]).passed is True
     assert judge(0.04, seeds=6, sizes=SIZES[:1]).passed is False

@@ -29,7 +29,7 @@ def judge(code, *, steps=4000, warmup=100, decay=800, **columns):
 
 
 @pytest.mark.parametrize(("steps", "passed"), [(999, False), (1000, True)])
-def test_too_few_steps(steps, passed):
+def test_runs_with_too_few_steps_fail(steps, passed):
     found = judge("too_few_steps", steps=steps, warmup=20, decay=200)
     assert found.passed is passed
     assert f"{int(not passed)} of 25 runs" in found.seen
@@ -37,21 +37,22 @@ def test_too_few_steps(steps, passed):
 
 @pytest.mark.parametrize(
     ("steps", "warmup", "passed"),
-    # The recipe rounds 10 % to whole steps; its floor is 150, or 40 % of a run too short for that.
+    # The recipe rounds 10 % to whole steps; the minimum is 150, or 40 % of a run too short for
+    # that.
     [(4000, 400, True), (4000, 402, False), (1200, 150, True), (1200, 152, False),
      (300, 120, True), (300, 140, False)],
 )  # fmt: skip
-def test_warmup_too_long(steps, warmup, passed):
+def test_a_warmup_beyond_the_recipes_limits_fails(steps, warmup, passed):
     assert judge("warmup_too_long", steps=steps, warmup=warmup).passed is passed
 
 
 @pytest.mark.parametrize(
     ("steps", "decay", "passed"),
-    # 200 steps, or half of a run that is shorter than 400; a tenth of a long one.
+    # 200 steps, or half of a run shorter than 400; a tenth of a long one.
     [(4000, 400, True), (4000, 390, False), (1000, 150, False), (344, 172, True), (344, 69, False),
      (4000, 0, False)],
 )  # fmt: skip
-def test_undercooled(steps, decay, passed):
+def test_a_decay_below_the_recipes_limits_fails(steps, decay, passed):
     assert judge("undercooled", steps=steps, warmup=20, decay=decay).passed is passed
 
 
@@ -62,7 +63,7 @@ def test_undercooled(steps, decay, passed):
         ("numerics_changed", "numerics", ("torch 2.13", "torch 2.14"), 5, "2 ways: torch 2.13 (20"),
     ],
 )
-def test_runs_of_two_kinds(code, column, names, rest, seen):
+def test_runs_of_two_kinds_fail(code, column, names, rest, seen):
     found = judge(code, **{column: names[:1] * (25 - rest) + names[1:] * rest})
     assert found.passed is False
     assert seen in found.seen
@@ -70,7 +71,7 @@ def test_runs_of_two_kinds(code, column, names, rest, seen):
 
 
 @pytest.mark.parametrize(("overlap", "passed"), [(0.105, True), (0.30, False)])
-def test_train_val_overlap(overlap, passed):
+def test_an_overlap_above_the_threshold_fails(overlap, passed):
     found = judge("train_val_overlap", overlap=overlap)
     assert found.passed is passed
     assert f"{overlap:.1%}" in found.seen
@@ -86,11 +87,11 @@ def warm_up(shares):
     return next(one for one in found if one.code == "warmup_too_long")
 
 
-def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
+def test_a_long_warmup_of_the_shortest_runs_fails_with_its_cost():
     found = warm_up([0.4] * 6 + [0.05] * 19)
     assert found.passed is False
     assert "6 of 25 runs, with D up to" in found.seen
-    # A fifth of five runs; .4 − .05 of their steps, at .037 of the loss: 1.3 %.
+    # The shortest fifth has five runs: .4 − .05 of their steps times .037 of the loss is 1.3 %.
     assert "up to 1.3% of the loss" in found.seen
     assert "more steps" in found.advice
 
@@ -99,11 +100,11 @@ def test_a_long_warmup_of_the_shortest_runs_is_said_with_what_it_bends():
     ("shares", "seen"),
     [
         ([0.4] + [0.05] * 24, ("1 of 25 runs", "up to 0.3% of the loss")),
-        ([0.4] * 25, ("25 of 25 runs",)),  # as long in every run: it bends nothing
+        ([0.4] * 25, ("25 of 25 runs",)),  # equally long in every run, so it bends nothing
     ],
     ids=["one long", "all long"],
 )
-def test_a_long_warmup_that_bends_little_is_said_and_borne(shares, seen):
+def test_a_long_warmup_that_bends_little_is_reported_but_passes(shares, seen):
     found = warm_up(shares)
     assert found.passed is True
     assert all(words in found.seen for words in seen)
@@ -122,18 +123,19 @@ def clip(code="clipped_steps", *, short=0.22, long=0.01, **columns):
 
 @pytest.mark.parametrize(
     ("short", "long", "passed"),
-    # Twenty points, and twice as many: below either, what it costs is not told from nothing.
+    # Both twenty points more and twice as many are needed; below, no cost was measurable.
     [(0.22, 0.01, False), (0.01, 0.22, False), (0.15, 0.01, True), (0.6, 0.35, True)],
 )
-def test_clipped_steps(short, long, passed):
+def test_uneven_clipping_above_the_threshold_fails(short, long, passed):
     found = clip(short=short, long=long)
     assert found.passed is passed
     assert f"{max(short, long):.1%} of the steps after warmup" in found.seen
     assert passed or "clip_norm" in found.advice
 
 
-def test_a_share_of_all_steps_is_what_is_left_of_it_after_warmup():
-    """Of 4000 steps 100 warm up, 2.5 %: of 6 % clipped at least 3.6 % came later; of 24 %, 21 %."""
+def test_a_clipped_share_of_all_steps_bounds_the_share_after_warmup():
+    """100 of 4000 steps, 2.5 %, are warmup: of 6 % clipped at least 3.6 % came later; of 24 %, 21
+    %."""
     found = clip(short=0.06, long=0.0, clipped=None)
     assert found.passed is True
     assert "3.6% of the steps after warmup (at least)" in found.seen
@@ -159,7 +161,7 @@ def test_runs_above_the_unigram_entropy_are_named_and_fitted():
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_table_that_does_not_say_is_not_judged(code):
+def test_a_table_without_the_column_is_not_judged(code):
     (found,) = [one for one in check_training(simulate()) if one.code == code]
     assert found.passed is None
     assert found.seen.endswith(".")

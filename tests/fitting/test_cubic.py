@@ -12,7 +12,7 @@ from scaling.laws.frontier import find_frontier
 from scaling.sweep.cost_model import SIX_ND
 from scaling.tables.run_table import make_table
 
-# As different as exponents of published laws get; N* = 1e4 at 3e10 FLOPs, as TRUTH has.
+# Exponents as different as in any published law; N* = 1e4 at 3e10 FLOPs, as in TRUTH.
 LOPSIDED = np.array([0.6, 0.5 * 1e4**0.5, 1.0 * 5e5**0.25, 0.5, 0.25])
 
 
@@ -33,8 +33,8 @@ def make_valleys(skew, shift=0.2, sizes=7):
 
 @pytest.mark.parametrize("skew", [-0.08, 0.0, 0.08])
 def test_exact_cubics_give_exact_minima(skew):
-    # s is that of the grid's middle and not of the minimum: off by 3·s·shift of itself, at all
-    # budgets alike, so the curves stay exact.
+    # s is defined at the grid's middle, not at the minimum: it is off by 3·s·shift, equally at all
+    # budgets, so the curves stay exact.
     optima, _ = find(make_valleys(skew))
     slope, intercept = fit_power_line(np.log(optima.flops), np.log(optima.params))
     assert slope == pytest.approx(0.5, abs=1e-6)
@@ -51,7 +51,7 @@ def test_a_lopsided_law_misleads_parabolas_and_not_cubics():
     table = make_table(params, budget / 6 / params, loss=loss, budget=budget)
     parabolas = locate_optima(fit_curves(table, group_budgets(table)), table.cost)
     cubics, _ = find(table)
-    # Fifth-order terms are left: a tenth of what the third does to a parabola (benchmarks).
+    # Fifth-order terms remain: a tenth of the third-order error of a parabola (benchmarks).
     assert np.max(np.abs(np.log(cubics.params / truth))) < 0.015
     assert np.min(np.log(parabolas.params / truth)) > 0.08
 
@@ -65,7 +65,7 @@ def test_a_budget_that_is_lowest_at_an_end_is_left_out():
     assert optima.flops.size == 4
 
 
-def test_three_sizes_tell_no_skew():
+def test_three_sizes_determine_no_skew():
     optima, lines = find(simulate(sizes=3), count=10)
     assert optima.flops.size == 0
     assert lines.shape == (0, 4)
@@ -78,5 +78,6 @@ def test_drawn_minima_scatter_as_repeated_sweeps_do():
         if optima.flops.size == 5:
             slopes.append(fit_power_line(np.log(optima.flops), np.log(optima.params))[0])
     spreads = [np.std(find(simulate(NOISE, s, sizes=7), count=300)[1][:, 0]) for s in range(20)]
-    # 5 % for 200 slopes, 4 % for 20 estimates of sigma with 19 degrees of freedom; three of both.
+    # 5 % for 200 slopes, 4 % for 20 estimates of sigma with 19 degrees of freedom; three of both
+    # combined.
     assert np.median(spreads) == pytest.approx(np.std(slopes), rel=0.2)

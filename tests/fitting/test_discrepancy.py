@@ -1,4 +1,4 @@
-"""Claims about model error: absent where the law is right, found where it is not."""
+"""Claims about model error: absent if the law is right, found if it is not."""
 
 import dataclasses
 
@@ -27,8 +27,8 @@ def measure(table: RunTable) -> Discrepancy:
 
 
 def bend(table: RunTable, rate: float) -> RunTable:
-    """The table with ln loss above the law's by `rate`·(decades of C above the lowest)²: no law of
-    fixed exponents follows that."""
+    """The table with ln loss raised by `rate`·(decades of C above the lowest)², which no law of
+    fixed exponents follows."""
     decades = np.log10(table.params * table.tokens)
     decades -= decades.min()
     loss = table.loss * np.exp(rate * decades**2)
@@ -44,25 +44,25 @@ def test_a_right_law_without_noise_has_no_model_error() -> None:
     assert max(found.rates) == 0.0
 
 
-def test_a_right_law_with_noise_has_less_than_unknown_laws_have() -> None:
+def test_a_right_law_with_noise_has_less_model_error_than_the_prior() -> None:
     prior = assume_discrepancy().rates
     found = [measure(simulate(seed=seed, **WIDE)) for seed in range(10)]
-    # Every sweep's evidence narrows it; the median sweep's 95 % point is a third of the prior's.
+    # Every sweep narrows it; the median sweep's 95 % point is a third of the prior's.
     highest = [find_quantile(one, 0.95) for one in found]
     assert max(highest) < prior[190]
     assert np.median(highest) < prior[190] / 3.0
 
 
 @pytest.mark.parametrize("rate", [0.03, -0.03])
-def test_losses_that_leave_the_law_are_found(rate: float) -> None:
+def test_losses_that_depart_from_the_law_give_model_error(rate: float) -> None:
     found = measure(bend(simulate(**WIDE), rate))
-    # A decade above the fitted runs ln L lies rate·(2d + 1) off, with d the decades they span (1 to
-    # 2.5): .09 to .18, of which a refitted law takes up the larger part.
+    # A decade above the fitted runs ln L is off by rate·(2d + 1), where d (1 to 2.5) is the decades
+    # they span: .09 to .18, most of which a refitted law absorbs.
     assert find_quantile(found, 0.05) > 0.01
     assert 0.01 < find_quantile(found, 0.5) < 0.15
 
 
-def test_windows_say_what_they_saw() -> None:
+def test_windows_report_runs_miss_and_expected_error() -> None:
     found = measure(bend(simulate(**WIDE), 0.02))
     assert {window.axis for window in found.windows} == {"C", "N", "D"}
     last = [window for window in found.windows if window.axis == "C"][-1]
@@ -71,7 +71,7 @@ def test_windows_say_what_they_saw() -> None:
     assert last.expected < 0.01
 
 
-def test_a_table_too_small_to_forecast_within_itself_gets_the_prior() -> None:
+def test_a_table_too_small_to_hold_out_runs_gets_the_prior() -> None:
     table = simulate(budgets=3, sizes=3)
     found = measure(table)
     assert found.windows == ()
@@ -80,7 +80,7 @@ def test_a_table_too_small_to_forecast_within_itself_gets_the_prior() -> None:
     assert find_quantile(found, 0.75) == pytest.approx(0.05, rel=0.1)  # the slab's median
 
 
-def test_answers_within_the_data_hold_no_model_error() -> None:
+def test_answers_within_the_data_contain_no_model_error() -> None:
     fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=100, family="chinchilla")
     inside, beyond = allocate(fit, 1e13), allocate(fit, 1e15)
     assert inside.loss_interval is not None
@@ -92,7 +92,7 @@ def test_answers_within_the_data_hold_no_model_error() -> None:
 def test_runs_below_their_forecasts_are_likelier_than_runs_above() -> None:
     fit = fit_runs(bend(simulate(**WIDE), 0.02), bootstrap=400, family="chinchilla")
     assert fit.discrepancy is not None
-    assert fit.discrepancy.below == 0.83  # plain fits over-predict so often (decision 0050)
+    assert fit.discrepancy.below == 0.83  # share of plain fits that over-predict (decision 0050)
     even = dataclasses.replace(fit, discrepancy=dataclasses.replace(fit.discrepancy, below=0.5))
     skewed, either = (allocate(one, 1e15).loss_interval for one in (fit, even))
     assert skewed is not None
@@ -134,7 +134,7 @@ def test_a_right_law_is_covered_at_its_level_ten_times_beyond_the_data() -> None
     assert (share <= 0.99).all()
 
 
-def test_later_points_of_a_run_are_no_forecast_from_its_earlier_ones() -> None:
+def test_later_points_of_a_run_do_not_count_as_held_out() -> None:
     table = simulate(**WIDE)
     names = [f"{size:.6g}" for size in table.params]
     along = table.replace(trajectory=tuple(names))

@@ -1,4 +1,4 @@
-"""Claims about fit_runs: known laws recovered, invariances, designs that carry no answer."""
+"""Claims about fit_runs: known laws recovered, invariances, designs that determine no answer."""
 
 import json
 import math
@@ -29,20 +29,20 @@ def make_grid(law, params_ends, tokens_ends, side=7):
 
 
 @pytest.mark.parametrize("name", LAWS)
-def test_noise_free_law_is_recovered(name):
+def test_a_noise_free_law_is_recovered(name):
     law, params_ends, tokens_ends = LAWS[name]
     params, tokens, loss = make_grid(law, params_ends, tokens_ends)
     fit = fit_law(make_table(params, tokens, loss=loss))
     assert fit.status == "converged"
     found = np.array([fit.law.params[key] for key in CHINCHILLA.param_names])
     np.testing.assert_allclose(found, law, rtol=1e-5)
-    # Issue 3: 1e-6 relative in the forecast, a decade beyond both axes.
+    # A decade beyond the data in N and D, the forecast is right to 1e-6.
     far = np.array(params_ends[1] * 10), np.array(tokens_ends[1] * 10)
     assert CHINCHILLA.loss(found, *far) == pytest.approx(CHINCHILLA.loss(law, *far), rel=1e-6)
     assert fit.frontier.a == pytest.approx(law[4] / (law[3] + law[4]), rel=1e-5)
 
 
-def test_noisy_law_lies_within_its_intervals():
+def test_a_noisy_law_lies_within_its_intervals():
     table = simulate(NOISE, seed=3, budgets=7, sizes=9, ends=(3e10, 3e12))
     fit = fit_law(table, bootstrap=1000, level=0.99)
     for at, name in enumerate(CHINCHILLA.param_names):
@@ -57,7 +57,7 @@ def test_row_order_does_not_change_a_digit():
     assert fit_runs(select_rows(table, order), bootstrap=50) == fit_runs(table, bootstrap=50)
 
 
-def test_same_seed_same_fit_other_seed_other_draws():
+def test_equal_seeds_give_equal_fits_and_other_seeds_other_draws():
     table = simulate()
     first = fit_runs(table, bootstrap=50, seed=1)
     assert fit_runs(table, bootstrap=50, seed=1) == first
@@ -66,7 +66,7 @@ def test_same_seed_same_fit_other_seed_other_draws():
     assert other.law.params == first.law.params
 
 
-def test_units_of_loss_and_tokens_scale_through():
+def test_units_of_loss_and_tokens_only_rescale_the_fit():
     table = simulate()
     bits = make_table(table.params, table.tokens, loss=table.loss / math.log(2.0))
     plain = make_table(table.params, table.tokens, loss=table.loss)
@@ -84,12 +84,12 @@ def test_one_huge_outlier_hardly_moves_the_law():
     params, tokens, loss = make_grid(*LAWS["hoffmann"])
     loss[10] = 900.0
     fit = fit_law(make_table(params, tokens, loss=loss))
-    # One of 49 rows pulls with at most δ: exponents move by less than a thousandth.
+    # One row of 49 pulls with at most δ: exponents move by less than a thousandth.
     assert fit.law.params["alpha"] == pytest.approx(0.34, abs=1e-3)
     assert fit.law.params["beta"] == pytest.approx(0.28, abs=1e-3)
 
 
-def test_a_law_without_a_floor_hits_the_bound_and_says_so():
+def test_a_law_without_a_floor_hits_the_bound_and_reports_it():
     params, tokens = np.meshgrid(np.geomspace(1e6, 1e9, 6), np.geomspace(1e8, 1e11, 6))
     params, tokens = params.ravel(), tokens.ravel()
     rng = np.random.default_rng(1)
@@ -100,7 +100,7 @@ def test_a_law_without_a_floor_hits_the_bound_and_says_so():
     assert "E = 0" in fit.reason
 
 
-def test_delta_comes_from_replicates_wherever_the_runs_lie():
+def test_delta_comes_from_replicates_of_any_table():
     params, tokens, _ = design_isoflop()
     params, tokens = np.tile(params, 2), np.tile(tokens, 2)
     rng = np.random.default_rng(0)
@@ -114,10 +114,10 @@ def test_delta_comes_from_replicates_wherever_the_runs_lie():
     assert fit.replicate_sigma == pytest.approx(math.sqrt(np.mean(pairs**2) / 2), rel=1e-9)
     assert fit.objective.delta == pytest.approx(1.345 * fit.replicate_sigma)
     assert fit_law(foreign).objective == fit.objective
-    unsaid = make_table(params, tokens, loss=loss, convention="matmul")  # seeds, or doubled rows?
+    unsaid = make_table(params, tokens, loss=loss, convention="matmul")  # may be duplicate rows
     assert fit_law(unsaid).objective.delta == 1e-3
     other = make_table(params, tokens, loss=loss, seed=seeds, batch_tokens=1e4 * (1.0 + seeds))
-    assert fit_law(other).objective.delta == 1e-3  # they differ in more than seed
+    assert fit_law(other).objective.delta == 1e-3  # these differ in more than the seed
 
 
 def degenerate():
@@ -159,7 +159,7 @@ def test_all_diverged_is_a_failed_fit():
     assert "all 2 runs diverged" in fit.reason
 
 
-def test_noise_alone_never_raises_and_never_prints_nan():
+def test_fitting_pure_noise_never_raises_and_never_gives_nan():
     rng = np.random.default_rng(5)
     for _ in range(5):
         table = make_table(
@@ -204,10 +204,10 @@ def test_options_out_of_range_are_refused(option):
         fit_runs(simulate(), **option)
 
 
-def test_frontier_keeps_to_the_budget():
+def test_points_of_the_frontier_cost_their_budget():
     fit = fit_law(simulate())
     for one in fit.approaches.values():
-        assert one.a + one.b == pytest.approx(1.0, abs=1e-9)  # C = 6ND: N* and D* share C
+        assert one.a + one.b == pytest.approx(1.0, abs=1e-9)  # because C = 6ND
         assert 6 * one.k_n * one.k_d == pytest.approx(1.0, rel=1e-6)
 
 
@@ -222,7 +222,7 @@ def test_frontier_keeps_to_the_budget():
     ],
     ids=["a fit", "a table"],
 )
-def test_reading_needs_no_heavy_library(modules, heavy):
+def test_reading_imports_no_heavy_library(modules, heavy):
     program = f"import sys, {modules}; print([m for m in {heavy!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

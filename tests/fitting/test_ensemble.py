@@ -23,7 +23,7 @@ from scaling.tables.run_table import RunTable, make_table, sort_rows
 from scaling.units import FloatArray
 
 HOFFMANN = np.array([1.69, 406.4, 410.7, 0.34, 0.28])
-# Exponents of the excess on the frontier like Hoffmann's, joined far more smoothly.
+# On the frontier the exponents are like Hoffmann's, but the terms are joined more smoothly.
 SMOOTH = np.array([1.2, 3e4, 3e4, 0.5, 0.48, 0.45])
 NAMES = [member.name for member in ENSEMBLE.members]
 
@@ -92,7 +92,7 @@ def test_a_law_asked_for_by_name_answers_alone() -> None:
     assert allocate(plain, 1e23).family == "chinchilla"
 
 
-def test_its_older_name_still_asks_for_it() -> None:
+def test_the_ensembles_former_name_still_selects_it() -> None:
     table = simulate(CHINCHILLA, HOFFMANN)
     default = fit_runs(table, approach="parametric", bootstrap=None)
     named = fit_runs(table, approach="parametric", family="mixture", bootstrap=None)
@@ -103,7 +103,7 @@ def test_its_older_name_still_asks_for_it() -> None:
     assert allocate(named, 1e23).params == allocate(default, 1e23).params
 
 
-def test_a_law_that_forecasts_worse_counts_less() -> None:
+def test_a_law_that_forecasts_worse_gets_less_weight() -> None:
     weight = weigh(simulate(COUPLED, SMOOTH, noise=0.0005))
     assert weight["coupled"] > 2 * weight["tied"]
     assert weight["coupled"] > 2 * weight["chinchilla"]
@@ -112,18 +112,18 @@ def test_a_law_that_forecasts_worse_counts_less() -> None:
 def test_every_scored_member_keeps_its_part_of_the_shared_weight() -> None:
     weight = weigh(
         simulate(COUPLED, SMOOTH, noise=0.02)
-    )  # none misses ten times as much as another
+    )  # no member's error is ten times another's
     assert min(weight.values()) >= SHARE / len(NAMES) * (1 - 1e-12)
 
 
-def test_starved_runs_are_left_to_members_that_leave_them_out() -> None:
+def test_members_that_leave_out_bad_starved_runs_get_most_of_the_weight() -> None:
     table = simulate(CHINCHILLA, HOFFMANN, noise=0.005)
     starved = table.tokens < 4.0 * table.params
     assert starved.any()
     spoiled = table.replace(loss=table.loss * np.where(starved, 1.15, 1.0))
     weight = weigh(spoiled)
     assert sum(weight[name] for name in weight if name.endswith("/4")) > 0.8
-    # On runs that it describes a law that left the starved ones out errs as on a clean table.
+    # A member that leaves out starved runs has the same errors on the others as on a clean table.
     both = [
         list_members(fit_runs(one, approach="parametric", bootstrap=None))[1].errors
         for one in (spoiled, table)
@@ -142,11 +142,11 @@ def test_the_forecast_lies_between_its_members(drawn: Fit) -> None:
     ]
     answer = predict(drawn, params=2e10, tokens=1e12)
     assert min(each) <= answer.loss <= max(each)
-    # Kaplan's law, without a floor, has a part of the shared weight: 1 % of ln L two decades out.
+    # Kaplan's law, without a floor, gets part of the shared weight: 1 % of ln L two decades out.
     assert answer.loss == pytest.approx(float(CHINCHILLA.loss(HOFFMANN, *point)), rel=0.015)
 
 
-def test_it_comes_back_from_disk_as_it_was(drawn: Fit, tmp_path: Path) -> None:
+def test_an_ensemble_round_trips_through_its_file(drawn: Fit, tmp_path: Path) -> None:
     write_fit(tmp_path / "fit.json", drawn)
     again = read_fit(tmp_path / "fit.json")
     assert again == drawn
@@ -155,8 +155,8 @@ def test_it_comes_back_from_disk_as_it_was(drawn: Fit, tmp_path: Path) -> None:
     assert answer.params_interval is not None
     assert answer.params_interval.low < answer.params < answer.params_interval.high
     assert 6 * answer.params * answer.tokens == pytest.approx(1e22, rel=1e-6)
-    # Hoffmann et al.'s law at 1e22: the closed form. Laws of other forms fit these runs as well and
-    # lie up to a third away, where the loss is flat: .05 % of it, tested below.
+    # Hoffmann et al.'s law at 1e22 in closed form. Other laws fit these runs as well and give up to
+    # a third more or less, where the loss is flat to .05 % (tested below).
     truth = CHINCHILLA.optimal_params(HOFFMANN, np.array(1e22), np.array(6.0))
     assert answer.params == pytest.approx(float(truth), rel=0.35)
     sizes = np.array([answer.params, float(truth)])
@@ -164,14 +164,14 @@ def test_it_comes_back_from_disk_as_it_was(drawn: Fit, tmp_path: Path) -> None:
     assert loss[0] / loss[1] - 1.0 < 5e-4
 
 
-def test_runs_too_few_to_hold_some_out_leave_chinchillas_law() -> None:
+def test_with_too_few_runs_to_hold_out_chinchillas_law_has_all_the_weight() -> None:
     table = simulate(CHINCHILLA, HOFFMANN)
     rows = np.arange(0, 49, 5)
     few = make_table(table.params[rows], table.tokens[rows], loss=table.loss[rows])
     assert list(weigh(few).values()) == [1.0, *[0.0] * (len(NAMES) - 1)]
 
 
-def test_draws_weigh_the_members_anew(drawn: Fit) -> None:
+def test_each_draw_reweights_the_members(drawn: Fit) -> None:
     for member in list_members(drawn):
         interval = member.weight_interval
         assert interval is not None
@@ -181,19 +181,19 @@ def test_draws_weigh_the_members_anew(drawn: Fit) -> None:
         for one in list_members(drawn)
         if one.weight_interval is not None
     )
-    assert widest > 0.1  # nine held-out runs do not settle which of eight laws forecasts best
+    assert widest > 0.1  # nine held-out runs cannot decide which of eight laws forecasts best
 
 
-def test_a_draw_that_is_the_table_has_the_tables_weights() -> None:
+def test_a_draw_equal_to_the_table_has_the_tables_weights() -> None:
     table = sort_rows(simulate(COUPLED, SMOOTH, noise=0.002))
     windows = open_windows(table, (True,) * len(NAMES), delta=1e-3)
     once = weigh_members(table, windows, np.ones((3, len(table))))
-    # At the optimum the step is zero but for what the solver leaves of the gradient.
+    # At the optimum the step is zero, up to the solver's remaining gradient.
     np.testing.assert_allclose(once, np.tile(weigh_members(table, windows), (3, 1)), atol=1e-3)
 
 
 def test_draws_shift_a_window_as_a_refit_would() -> None:
-    """Doubling some rows moves the held-out error the way a refit to them does."""
+    """Doubling some rows changes the held-out error as a refit to them does."""
     table = sort_rows(simulate(CHINCHILLA, HOFFMANN, noise=0.004))
     plain = ENSEMBLE.members[0]
     window = open_windows(table, (True, *[False] * (len(NAMES) - 1)), delta=0.02)[0]
@@ -212,7 +212,7 @@ def test_draws_shift_a_window_as_a_refit_would() -> None:
     family, axes = plain.family, fitted.fit.task.axes
     refitted = family.to_theta(again.fit.coefficients[None], axes)[0]
     change = refitted - fitted.fit.theta
-    # One linear step for a third more weight: most of the way, in the right direction.
+    # One linear step for a third more weight covers most of the way.
     assert np.linalg.norm(moved - refitted) < 0.35 * np.linalg.norm(change)
 
 
@@ -239,7 +239,7 @@ def test_draws_of_one_member_are_evaluated_as_that_member() -> None:
     [(KAPLAN, np.array([33.0, 31.0, 0.08, 0.1])), (COUPLED, SMOOTH)],
     ids=["kaplan", "coupled"],
 )
-def test_closed_forms_of_the_frontier_are_its_minimum(law: LawFamily, letters: FloatArray) -> None:
+def test_the_closed_form_frontier_is_the_minimum(law: LawFamily, letters: FloatArray) -> None:
     best, _ = find_frontier(law, letters, flops=np.array(1e22), cost=SIX_ND)
     sizes = float(best) * np.exp(np.linspace(-1.0, 1.0, 20_001))
     loss = law.loss(letters, sizes, 1e22 / 6.0 / sizes)
@@ -259,7 +259,7 @@ def test_tokens_of_several_laws_at_once_reach_the_loss(drawn: Fit) -> None:
 
 
 def test_runs_that_follow_one_law_exactly_are_answered_by_it():
-    """Nothing scatters, so no other law has a say: N* under C = 6ND is Hoffmann's eq. 4."""
+    """Without noise no other law gets weight: N* under C = 6ND is Hoffmann's eq. 4."""
     E, A, B, alpha, beta = 1.69, 406.4, 410.7, 0.34, 0.28
     params, tokens = np.meshgrid([7e7, 1.6e8, 4.1e8, 1e9, 2.8e9], [2e9, 1e10, 3e10, 1e11])
     params, tokens = params.ravel(), tokens.ravel()
@@ -267,5 +267,5 @@ def test_runs_that_follow_one_law_exactly_are_answered_by_it():
     fit = fit_runs(make_table(params=params, tokens=tokens, loss=loss), bootstrap=None)
     ratio = (alpha * A / (beta * B)) ** (1 / (alpha + beta))
     best = ratio * (1e22 / 6) ** (beta / (alpha + beta))
-    # 1e-4: E is a sum of two powers' remainder, and its last digits move N* a decade out.
+    # 1e-4: E is what two powers leave over, and its last digits move N* a decade out.
     assert allocate(fit, 1e22).params == pytest.approx(best, rel=1e-4)

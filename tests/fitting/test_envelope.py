@@ -1,4 +1,5 @@
-"""Claims about Approach 1: curves of a known law give it back, other tables have no envelope."""
+"""Claims about Approach 1: a known law is recovered from its curves; other tables have no
+envelope."""
 
 import json
 import re
@@ -22,15 +23,15 @@ from scaling.terminal.answers import format_fit
 
 # N* ∝ C^a of TRUTH with C = 6ND: a = beta / (alpha + beta).
 SLOPE = TRUTH[4] / (TRUTH[3] + TRUTH[4])
-NOISE = 0.0064  # of a run, shared by its points: σ of ln loss between seeds (decision 0047)
+NOISE = 0.0064  # seed noise, σ of ln loss, shared by all points of a run (decision 0047)
 
 
 def simulate(
     sizes=8, ratio=2.0, points=24, reach=8.0, seeds=1, noise=0.0, own=0.0, seed=0,
     schedule="cooldown",
 ):  # fmt: skip
-    """Curves of TRUTH: each size from 1 % of the tokens for which it is optimal to `reach` times
-    as many; ln loss with noise of the run and of the point."""
+    """Curves of TRUTH: each size from 1 % of the tokens for which it is optimal up to `reach` times
+    as many; ln loss has noise per run and per point."""
     rng = np.random.default_rng(seed)
     params, tokens, loss, run = [], [], [], []
     flops = np.geomspace(1e7, 1e20, 4000)
@@ -55,19 +56,19 @@ def slope_of(envelope):
 
 
 @pytest.mark.parametrize(("ratio", "points"), [(1.5, 8), (2.0, 24), (4.0, 100)])
-def test_noise_free_curves_give_the_exponent_back(ratio, points):
+def test_the_exponent_is_recovered_from_noise_free_curves(ratio, points):
     found = fit_envelope(simulate(ratio=ratio, points=points, reach=20.0))
-    # Left over are the interpolation between eight points and a valley that is no parabola.
+    # The rest is interpolation between eight points, and a valley that is not quite a parabola.
     assert slope_of(found) == pytest.approx(SLOPE, abs=1e-3)
     optima = found.optima
     params, tokens = find_frontier(CHINCHILLA, TRUTH, flops=optima.flops, cost=SIX_ND)
     assert optima.params == pytest.approx(params, rel=0.02)
     lowest = CHINCHILLA.loss(TRUTH, params, tokens)
-    # Sizes ×4 apart bend more than a parabola: 1 %; a handover itself lies 1.6 % above.
+    # Sizes ×4 apart bend more than a parabola, by 1 %; the crossing itself is 1.6 % above.
     assert optima.loss == pytest.approx(lowest, rel=0.01 if ratio == 4.0 else 2e-3)
 
 
-def test_every_neighbouring_pair_hands_over_once():
+def test_the_envelope_passes_between_neighbouring_sizes_once():
     found = fit_envelope(simulate())
     assert found.optima.flops.size == 7
     assert found.rejected == ()
@@ -75,33 +76,34 @@ def test_every_neighbouring_pair_hands_over_once():
     assert found.optima.params == pytest.approx(np.sqrt(sizes[:-1] * sizes[1:]), rel=1e-9)
 
 
-def test_noisy_curves_hold_the_truth_in_their_interval():
+def test_the_interval_from_noisy_curves_covers_the_truth():
     held = []
     for seed in range(20):
         found = fit_envelope(simulate(seeds=2, noise=NOISE, own=0.001, seed=seed), count=200)
         low, high = np.quantile(found.lines[:, 0], [0.05, 0.95])
         held.append(low <= SLOPE <= high)
-        assert slope_of(found) == pytest.approx(SLOPE, abs=0.06)  # 4 σ: sd .013 of 150 such sets
-    assert sum(held) >= 15  # of 20 at .9: fewer by chance in 4 of 100
+        # 4 σ: the sd over 150 such sets is .013.
+        assert slope_of(found) == pytest.approx(SLOPE, abs=0.06)
+    assert sum(held) >= 15  # of 20 at .9; fewer has probability .04
 
 
-def test_a_run_that_ends_makes_no_handover():
+def test_the_end_of_a_run_is_not_a_crossing():
     table = simulate(reach=20.0)
     size = np.unique(table.params)[3]
     flops = 6.0 * table.params * table.tokens
-    # This size stops where it is the best one: its smaller neighbour is the lowest again.
+    # This size stops while it is the best one, so that its smaller neighbour is the lowest again.
     middle = np.exp(np.interp(np.log(size), *_frontier_line()))
     kept = (table.params != size) | (flops < middle)
     found = fit_envelope(_pick(table, kept))
     (sentence,) = found.rejected
     assert "changes from N = 24k to 12k because a run ends or begins" in sentence
-    # 24k takes over from 12k; 48k takes over from 12k, whose midpoint is 24k.
+    # The envelope passes from 12k to 24k, and from 12k to 48k, whose midpoint is 24k.
     assert any(np.isclose(found.optima.params, np.sqrt(12e3 * 24e3)))
     assert any(np.isclose(found.optima.params, 24e3))
     assert slope_of(found) == pytest.approx(SLOPE, abs=1e-3)
 
 
-def test_the_smallest_and_the_largest_size_alone_decide_nothing():
+def test_parts_with_only_the_smallest_or_largest_size_are_left_out():
     found = fit_envelope(simulate(reach=20.0))
     flops = 6.0 * simulate(reach=20.0).params * simulate(reach=20.0).tokens
     assert found.optima.flops.min() > 30 * flops.min()
@@ -117,7 +119,8 @@ def test_rows_of_one_run_are_one_cluster():
     for one in (noisy, apart):
         interval = fit_law(one, approach="parametric", bootstrap=200).law.intervals["alpha"]
         widths.append(interval.high - interval.low)
-    # 24 points share each run's noise: taken as independent they look √24 times as sure.
+    # 24 points share each run's noise: if taken as independent, the interval is √24 times too
+    # narrow.
     assert widths[0] > 2.0 * widths[1]
 
 
@@ -146,7 +149,7 @@ def test_the_envelope_can_answer_alone():
     assert answer.params_interval is not None
 
 
-def test_a_constant_rate_says_that_every_loss_is_undecayed():
+def test_a_constant_learning_rate_fails_the_check_of_decay():
     fit = fit_law(simulate(schedule="Constant"))
     assert "envelope" in fit.approaches
     (found,) = [one for one in fit.checks if one.code == "undercooled"]
@@ -216,13 +219,13 @@ def test_points_that_do_not_compare_have_no_envelope(schedule, decay, said):
         (simulate(points=2), "a curve needs 3"),
     ],
 )
-def test_too_little_of_an_envelope_is_a_failed_fit(table, said):
+def test_an_envelope_of_too_few_points_is_a_failed_fit(table, said):
     fit = fit_runs(table, approach="envelope", bootstrap=50)
     assert fit.status == "failed"
     assert said in fit.reason
 
 
-def test_a_column_that_holds_the_whole_run_s_compute_is_named():
+def test_a_column_with_the_whole_runs_compute_is_reported():
     table = simulate()
     whole = table.replace(flops=np.full(len(table), 1e12))
     assert "C/D differs by" in fit_envelope(whole).problem
@@ -237,7 +240,7 @@ def test_too_many_runs_are_refused():
 
 
 @pytest.mark.parametrize("seed", range(15))
-def test_curves_of_noise_are_fitted_or_refused_and_never_raise(seed):
+def test_curves_of_pure_noise_are_fitted_or_refused_but_never_raise(seed):
     rng = np.random.default_rng(seed)
     rows = int(rng.integers(1, 60))
     runs = rng.integers(0, max(1, rows // int(rng.integers(1, 8))), rows)
@@ -270,13 +273,13 @@ def test_a_table_names_its_runs_and_their_schedule(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "note"),
     [
-        ("a,1e6,1e8\nb,1e6,2e8\n", ""),  # a run each
-        ("a,1e6,1e8\na,1e6,1e8\n", ""),  # a doubled row
+        ("a,1e6,1e8\nb,1e6,2e8\n", ""),  # two runs
+        ("a,1e6,1e8\na,1e6,1e8\n", ""),  # a duplicate row
         ("a,1e6,1e8\na,2e6,2e8\n", "run: 1 names stand for rows of several N (a)"),
         ("a,1e6,1e8\na,1e6,2e8\n,2e6,2e8\n", "1 rows state no run"),
     ],
 )
-def test_a_name_that_is_no_training_run_makes_no_curve(tmp_path, rows, note):
+def test_a_name_that_is_not_a_training_run_makes_no_curve(tmp_path, rows, note):
     path = tmp_path / "runs.csv"
     path.write_text("run,N,D,loss\n" + re.sub("\n", ",3\n", rows))
     table = read_table(path)

@@ -1,4 +1,4 @@
-"""Every check is seen firing and seen passing, with advice where it fires.
+"""Every check fails in one test, with advice, and passes in another.
 
 One sweep that is right in everything, and sweeps that are each wrong in one thing; thresholds, and
 what is no fault, have tests of their own beside this file.
@@ -19,7 +19,7 @@ from scaling.tables.run_table import RunTable, make_table, select_rows
 from scaling.units import FloatArray
 from scaling.words.checks import name_check
 
-# Every code that a fit may show.
+# Every check code of a fit.
 CHECKS = {
     "interior_minimum", "positive_curvature", "off_centre_grid", "too_few_cells",
     "too_few_budgets", "design_imprecise", "parameter_at_bound", "not_identified",
@@ -156,7 +156,7 @@ def blur() -> RunTable:
     return table.replace(loss_se=0.02 * table.loss)
 
 
-# What is wrong, the checks that it fires (others may fire too), and what the first says it saw.
+# Fault -> (table, codes that must fail (others may too), part of the first one's `seen`).
 WRONG: dict[str, tuple[Callable[[], RunTable], str] | tuple[Callable[[], RunTable], str, str]] = {
     "lowest budget without small models": (
         drop_minima, "interior_minimum", "budget 3e10: lowest at its smallest model",
@@ -248,7 +248,7 @@ def is_sentence(check: Check) -> bool:
 
 
 @pytest.mark.parametrize("code", sorted(CHECKS))
-def test_a_gate_passes_where_nothing_is_wrong(code: str) -> None:
+def test_a_check_passes_on_a_sound_sweep(code: str) -> None:
     check = judge_right()[code]
     assert check.passed is True, check.seen
     assert check.advice == ""
@@ -256,9 +256,9 @@ def test_a_gate_passes_where_nothing_is_wrong(code: str) -> None:
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_fires_its_gates_with_advice(what: str) -> None:
+def test_each_fault_fails_its_checks_with_advice(what: str) -> None:
     make, codes, *said = WRONG[what]
-    # Only slopes with intervals are compared.
+    # methods_disagree compares only slopes with intervals.
     bootstrap = 50 if codes == "methods_disagree" else None
     by_code = {one.code: one for one in fit_law(make(), bootstrap=bootstrap).checks}
     fired = [by_code[code] for code in codes.split()]
@@ -270,8 +270,8 @@ def test_what_is_wrong_fires_its_gates_with_advice(what: str) -> None:
         assert name_check(check) != name_check(judge_right()[code])
 
 
-def test_a_law_without_proof_fires(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A solver that stops at its start point, as the published one did (arXiv:2404.10102).
+def test_an_unconverged_law_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A solver that stops at its start, as the published one did (arXiv:2404.10102).
     monkeypatch.setattr("scaling.fitting.solver.MAX_ITERATIONS", 1)
     fit = fit_law(simulate())
     assert fit.status == "not_converged"
@@ -280,25 +280,25 @@ def test_a_law_without_proof_fires(monkeypatch: pytest.MonkeyPatch) -> None:
     assert by_code["not_converged"].advice.endswith(".")
 
 
-def test_a_budget_without_a_minimum_inside_is_no_point_of_the_frontier() -> None:
+def test_a_budget_without_an_interior_minimum_is_left_out_of_the_frontier() -> None:
     assert len(fit_law(drop_minima()).approaches["isoflop"].optima) == 8
 
 
-def test_curves_and_law_settle_for_their_own_exponents() -> None:
+def test_curves_and_law_disagree_on_the_exponent_if_the_law_is_wrong() -> None:
     slopes = fit_law(follow_another_exponent()).approaches
-    # Minima move as C^.9; no sum of two powers has such curves, and the law settles for C^.84.
+    # Minima move as C^.9; no sum of two powers has such curves, and the fitted law gives C^.84.
     assert slopes["isoflop"].a == pytest.approx(0.9, abs=0.01)
     assert slopes["parametric"].a < 0.86
 
 
-def test_a_question_far_away_fires() -> None:
+def test_a_question_far_from_the_data_fails_the_distance_check() -> None:
     check = check_distance({"C": (3e14, (3e10, 3e12))}, far=False)
     assert check.passed is False
     assert check.advice.endswith(".")
 
 
-def test_no_gate_lacks_its_sweep() -> None:
+def test_every_check_has_a_sweep_that_fails_it() -> None:
     fired = {code for _, codes, *_ in WRONG.values() for code in codes.split()}
-    fired |= {"not_converged", "extrapolation_distance"}  # the two tests above
+    fired |= {"not_converged", "extrapolation_distance"}  # tested above
     assert fired == CHECKS
     assert set(judge_right()) == CHECKS

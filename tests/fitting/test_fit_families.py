@@ -23,8 +23,8 @@ LETTERS = {
     "compute": [1.7, 1000.0, 0.16],
     "over_training": [1.69, 750.0, 2800.0, 0.175],
     # The form is eq. 3 of Li et al. 2025, arXiv:2506.10972 (in bits per character there; a law has
-    # no unit); its constants are quoted from memory, not compared with the paper: letters of the
-    # size that such fits have, which is what recovery needs.
+    # no unit). The constants are quoted from memory, not compared with the paper: recovery only
+    # needs parameters of a realistic size.
     "farseer": [-0.021, -0.091, 0.169, 88.01, -5.287, -0.1, -0.124, 0.424, 0.123],
     "floor:1.5": [300.0, 2500.0, 0.31, 0.36],
 }
@@ -43,7 +43,7 @@ def test_a_known_law_is_recovered(name: str) -> None:
     letters, family = np.array(LETTERS[name]), find_family(name)
     fit = fit_parametric(simulate(name, letters), family, delta=1e-3)
     assert fit.converged
-    # Two decades beyond the data in N and D; noise-free, so that only the optimiser can err.
+    # Two decades beyond the data in N and D; noise-free, so only the optimiser can err.
     far = family.loss(fit.coefficients, np.array(1e12), np.array(1e14))
     assert float(far) == pytest.approx(
         float(family.loss(letters, np.array(1e12), np.array(1e14))), rel=1e-6
@@ -66,15 +66,16 @@ def test_a_law_of_repeated_data_is_recovered() -> None:
     )
 
 
-def test_farseer_reads_its_own_letters_back() -> None:
+def test_farseers_parameters_are_recovered() -> None:
     letters = np.array(LETTERS["farseer"])
     fit = fit_parametric(simulate("farseer", letters), find_family("farseer"), delta=1e-3)
-    # Noise-free and identified by 64 cells: only rounding is left, times a condition of 1e6.
+    # Noise-free and identified by 64 cells: only rounding remains, times a condition number of 1e6.
     np.testing.assert_allclose(fit.coefficients, letters, rtol=1e-6)
 
 
-def test_a_power_of_nothing_is_a_point_like_any_other() -> None:
-    # With every power of N at 0 Farseer's law is a product of powers; its letters are at infinity.
+def test_farseers_law_is_fitted_where_its_powers_of_n_vanish() -> None:
+    # With every power of N at 0 Farseer's law is a product of powers, and its parameters are
+    # infinite.
     params, tokens = (
         grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 8), np.geomspace(1e9, 1e12, 8))
     )
@@ -87,7 +88,7 @@ def test_a_power_of_nothing_is_a_point_like_any_other() -> None:
     fit = fit_parametric(table, family, delta=1e-3)
     assert fit.converged
     far = np.array(1e11), np.array(1e13)
-    # The letters' powers of 1e-6 and their cancellation cost six digits at most.
+    # Powers of 1e-6 cancel and cost at most six digits.
     assert float(family.loss(fit.coefficients, *far)) == pytest.approx(float(plain(*far)), rel=1e-5)
 
 
@@ -98,13 +99,11 @@ def test_a_power_of_nothing_is_a_point_like_any_other() -> None:
         ([1.7, 400.0, 1500.0, 0.34, 0.33, 0.5], "the extra parameters are justified"),
     ],
 )
-def test_a_law_that_is_asked_for_is_weighed_against_its_parent(
-    letters: list[float], verdict: str
-) -> None:
+def test_a_requested_law_is_compared_with_its_parent(letters: list[float], verdict: str) -> None:
     family = find_family("droppo")
     table = simulate("chinchilla", np.array(letters[:5]))
     noise = np.exp(0.002 * np.random.default_rng(0).standard_normal(len(table)))
-    # Droppo's exponent of 1 is Chinchilla's law; at another one no law of two powers follows.
+    # With an exponent of 1 Droppo's law is Chinchilla's; otherwise it is no sum of two powers.
     bent = table.loss ** letters[5] * noise
     fit = fit_runs(
         make_table(table.params, table.tokens, loss=bent), family=family.name, bootstrap=None
@@ -114,7 +113,7 @@ def test_a_law_that_is_asked_for_is_weighed_against_its_parent(
     assert verdict in note
 
 
-def test_over_training_is_the_tied_law_in_gadres_letters() -> None:
+def test_over_training_is_the_tied_law_in_gadres_parameters() -> None:
     rng = np.random.default_rng(0)
     params, tokens = np.exp(rng.uniform(16, 23, 40)), np.exp(rng.uniform(20, 26, 40))
     noise = np.exp(0.005 * rng.standard_normal(40))
@@ -132,7 +131,7 @@ def test_over_training_is_the_tied_law_in_gadres_letters() -> None:
     assert allocate(ours, 1e22).params == pytest.approx(allocate(tied, 1e22).params, rel=1e-12)
 
 
-def test_repeats_are_needed_for_a_law_of_repeats() -> None:
+def test_a_law_of_repeats_needs_runs_that_repeat_data() -> None:
     fit = fit_runs(
         simulate("chinchilla", np.array(LETTERS["chinchilla"])),
         family="data_constrained",
@@ -142,7 +141,7 @@ def test_repeats_are_needed_for_a_law_of_repeats() -> None:
     assert "No run repeats its data" in fit.reason
 
 
-def test_a_law_without_a_frontier_predicts_but_does_not_allocate() -> None:
+def test_a_law_without_a_frontier_predicts_but_cannot_allocate() -> None:
     table = simulate("compute", np.array(LETTERS["compute"]))
     fit = fit_runs(table, family="compute", bootstrap=None)
     assert fit.status == "converged"
@@ -153,7 +152,7 @@ def test_a_law_without_a_frontier_predicts_but_does_not_allocate() -> None:
         allocate(fit, 1e21)
 
 
-def test_runs_on_one_line_carry_a_law_of_compute() -> None:
+def test_runs_on_one_line_determine_a_law_of_compute() -> None:
     params = np.geomspace(1e7, 1e10, 12)
     table = make_table(params, 20 * params, loss=1.7 + 1000 / (20 * params**2) ** 0.16)
     assert fit_runs(table, bootstrap=None).status == "failed"
@@ -169,7 +168,9 @@ def test_a_vanished_term_gives_no_frontier() -> None:
         allocate(fit, 1e21)
 
 
-def test_a_family_is_one_list_of_terms_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_family_needs_only_a_list_of_terms_and_a_registration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     crossed = PowerSum(
         "crossed",
         equation="E + A/N^alpha + B/D^beta + C/(N^alpha * D^beta)",
@@ -201,13 +202,14 @@ def test_an_unknown_family_is_refused_by_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["kaplan", "droppo", "chinchilla", "mixture"])
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_equal_losses_are_no_traceback_and_no_answer(name: str) -> None:
+def test_equal_losses_give_no_answer_and_no_traceback(name: str) -> None:
     params, tokens = (
         grid.ravel() for grid in np.meshgrid(np.geomspace(1e7, 1e10, 6), np.geomspace(1e9, 1e12, 6))
     )
     fit = fit_runs(make_table(params, tokens, loss=np.full(36, 2.5)), family=name, bootstrap=20)
     assert fit.status in ("bound_hit", "not_converged", "failed")
-    if name != "kaplan":  # which has no floor: its exponents lie at their bound, and it says so
+    # Kaplan's law has no floor: its exponents are at their bound, which is reported.
+    if name != "kaplan":
         with pytest.raises(NoFitError):
             allocate(fit, 1e21)
 

@@ -28,7 +28,7 @@ def simulate(name: str, letters: list[float], noise: float = 0.001) -> RunTable:
         ("kaplan", [32.108, 31.62, 0.076, 0.095]),
     ],
 )
-def test_the_law_behind_the_runs_is_chosen(name: str, letters: list[float]) -> None:
+def test_the_law_that_generated_the_runs_is_chosen(name: str, letters: list[float]) -> None:
     scored = backtest_families(
         simulate(name, letters), ("chinchilla", "tied", "no_floor", "kaplan"), delta=1e-3
     )
@@ -57,14 +57,14 @@ def test_too_few_runs_are_not_scored() -> None:
     assert json.loads(json.dumps(scored.to_contract(), allow_nan=False))["chosen"] is None
 
 
-def test_the_chosen_law_is_weighed_against_the_simpler_one() -> None:
+def test_the_chosen_law_is_compared_with_the_simpler_one() -> None:
     table = simulate("chinchilla", [1.7, 400.0, 20_000.0, 0.3, 0.5])
     scored = backtest_families(table, ("chinchilla", "tied"), delta=1e-3)
     by_name = {one.family: one.score for one in scored.scores}
     assert scored.chosen == "chinchilla"
     assert by_name["tied"] is not None
     assert by_name["chinchilla"] is not None
-    # Two laws: the best of the others is the parent.
+    # With two laws, the best of the others is the parent.
     assert scored.over_parent == ("tied", by_name["tied"] / by_name["chinchilla"])
     assert scored.over_parent == scored.margin
     alone = backtest_families(table, ("chinchilla", "no_floor"), delta=1e-3)

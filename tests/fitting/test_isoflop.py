@@ -52,7 +52,7 @@ def test_concave_curve_is_rejected():
     [(0.15, True), (0.009, False)],
     ids=["declared: whatever their FLOPs", "undeclared: within two percent"],
 )
-def test_budgets_group_runs(reach, declared):
+def test_runs_are_grouped_by_declared_or_similar_cost(reach, declared):
     params, tokens, budget = design_isoflop()
     wobble = np.exp(np.random.default_rng(0).uniform(-reach, reach, params.size))
     stated = budget if declared else None
@@ -60,9 +60,9 @@ def test_budgets_group_runs(reach, declared):
     assert [group.rows.size for group in group_budgets(table)] == [5] * 5
 
 
-def test_a_chain_of_budgets_is_no_budget():
+def test_a_chain_of_costs_is_not_one_budget():
     params = np.geomspace(1e6, 1e8, 200)
-    flops = np.geomspace(1e15, 1e16, 200)  # 1.2 % apart, a decade from end to end
+    flops = np.geomspace(1e15, 1e16, 200)  # neighbours are 1.2 % apart, the ends a decade
     (group,) = group_budgets(make_table(params, flops / 6 / params, loss=np.ones(200)))
     assert "drifts" in group.problem
 
@@ -74,7 +74,7 @@ def test_wide_curves_use_the_seven_sizes_around_the_minimum():
 
 
 def test_approach_2_bias_grows_with_the_width_of_the_grid():
-    # arXiv:2603.22339: on noise-free data the parabola's vertex is off, the more the wider.
+    # arXiv:2603.22339: on noise-free data the parabola's vertex is biased, more so on wider grids.
     errors = []
     for span in (2.0, 4.0, 16.0):
         table = simulate(noise=0.0, sizes=7, span=span)
@@ -95,7 +95,7 @@ def test_drawn_minima_scatter_as_repeated_sweeps_do():
             slopes.append(fit_power_line(np.log(optima.flops), np.log(optima.params))[0])
     clean = simulate(noise=0.0)
     drawn = draw_minima(curves_of(clean), clean.cost, sigma=noise, count=2000, seed=0)
-    # The spread of 200 slopes has a standard error of 5 %; four of them.
+    # The spread of 200 slopes has a standard error of 5 %; four of those.
     assert np.std(drawn[:, 0]) == pytest.approx(np.std(slopes), rel=0.2)
 
 
@@ -107,7 +107,7 @@ def test_few_degrees_of_freedom_widen_the_draws():
         )[:, 0]
         for freedom in (None, 5)
     )
-    # A t-distribution with 5 degrees of freedom has variance 5/3; 4000 draws, fat tails: 10 %.
+    # A t-distribution with 5 degrees of freedom has variance 5/3; 10 % for 4000 fat-tailed draws.
     assert np.std(guessed) / np.std(known) == pytest.approx((5 / 3) ** 0.5, rel=0.1)
 
 

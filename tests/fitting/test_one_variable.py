@@ -1,4 +1,4 @@
-"""Claims about laws of one variable: exact without noise, honest with it, and a speed-up from few
+"""Claims about laws of one variable: exact without noise, covered with it, and a speed-up from few
 points."""
 
 import json
@@ -18,14 +18,14 @@ def evaluate(x, scale=A, floor=E):
     return floor + scale * x**-ALPHA
 
 
-def test_a_law_without_noise_is_found_to_many_digits():
+def test_a_law_is_recovered_from_noise_free_points():
     found = fit_curve([X], [evaluate(X)], variable="C", bootstrap=None)
     assert (found.law.floor, found.law.exponent) == pytest.approx((E, ALPHA), rel=1e-6)
     assert float(found.law.loss(1e22)) == pytest.approx(evaluate(1e22), rel=1e-7)
 
 
 def test_a_law_without_a_floor_is_a_straight_line_in_logarithms():
-    # The least squares of ln L on ln x, which Huber's objective is for small residuals.
+    # For small residuals Huber's objective is the least squares of ln L on ln x.
     noise = 1e-4 * np.random.default_rng(0).standard_normal(X.size)
     loss = evaluate(X, floor=0.0) * np.exp(noise)
     found = fit_curve([X], [loss], variable="N", floor=0.0, bootstrap=None)
@@ -34,8 +34,8 @@ def test_a_law_without_a_floor_is_a_straight_line_in_logarithms():
     assert np.log(found.law.scale[0]) == pytest.approx(height, rel=1e-6)
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says():
-    # 40 tables, 90 %: fewer than 29 hits would happen once in four thousand times.
+def test_the_interval_covers_the_truth_at_its_level():
+    # 40 tables at 90 %: fewer than 29 hits have probability 1/4000.
     hits, rng = 0, np.random.default_rng(1)
     for _ in range(40):
         loss = evaluate(X) * np.exp(0.002 * rng.standard_normal(X.size))
@@ -46,7 +46,7 @@ def test_the_interval_covers_the_truth_as_often_as_it_says():
 
 
 def test_a_speed_up_of_few_points_is_that_of_the_law():
-    # B reaches every loss with 1/1.6 of A's tokens; four points each and a pinned exponent.
+    # B reaches every loss with 1/1.6 of A's tokens; four points each, and the exponent is pinned.
     some = X[:4]
     a, b = evaluate(some), evaluate(some * 1.6)
     found = fit_curve([some, some], [a, b], variable="D", exponent=ALPHA, bootstrap=200)
@@ -57,13 +57,14 @@ def test_a_speed_up_of_few_points_is_that_of_the_law():
     assert free.speed_up()[0] == pytest.approx(1.6, rel=1e-4)
 
 
-def test_too_few_points_say_what_to_hold():
+def test_too_few_points_are_refused_with_what_to_pin():
     with pytest.raises(NoFitError, match="--floor VALUE, --exponent VALUE"):
         fit_curve([X[:2]], [evaluate(X[:2])], variable="C")
-    assert fit_curve([X[:3]], [evaluate(X[:3])], variable="C").draws == ()  # nothing tells noise
+    # No residual to estimate noise from.
+    assert fit_curve([X[:3]], [evaluate(X[:3])], variable="C").draws == ()
 
 
-def test_a_forecast_far_away_is_refused_and_a_floor_above_the_data_too():
+def test_a_distant_forecast_and_a_floor_above_the_data_are_refused():
     found = fit_curve([X], [evaluate(X)], variable="C", bootstrap=None)
     with pytest.raises(QueryError, match="insist with --far"):
         found.forecast(1e25)
@@ -97,7 +98,7 @@ def test_a_published_law_with_a_pinned_floor_is_found_again():
     1.6 + 95.18 C^-0.0941, projected 2.606 at 1e21 and 2.252 at 1e23 (measured at 1e21: 2.599)."""
     x, loss = (np.array(column) for column in zip(*MARIN, strict=True))
     found = fit_curve([x], [loss], variable="C", floor=1.6, bootstrap=None)
-    # They minimise squares, here ln L is Huber's: the last digit of theirs is not determined.
+    # They minimise squares, we Huber's objective on ln L: their last digit is not determined.
     assert found.law.exponent == pytest.approx(0.0941, abs=6e-4)
     assert found.law.scale[0] == pytest.approx(95.18, rel=0.03)
     assert found.forecast(1e21).loss == pytest.approx(2.606, abs=4e-3)
@@ -114,19 +115,20 @@ def test_a_published_speed_up_is_found_again(flops, baseline, variant, published
     x = [np.array([flops]), np.array([flops])]
     loss = [np.array([baseline]), np.array([variant])]
     found = fit_curve(x, loss, variable="C", floor=1.6, exponent=0.0941, bootstrap=None)
-    assert found.speed_up()[0] == pytest.approx(published, abs=6e-5)  # as many digits as printed
+    assert found.speed_up()[0] == pytest.approx(published, abs=6e-5)  # to the digits printed
 
 
 def test_four_runs_of_each_recipe_give_a_speed_up_of_1_729(tmp_path):
-    """With floor and exponent held the speed-up is that of the recipes' A: (A1/A2)^(1/alpha). Four
-    budgets each, the second's losses those of 1.729 times the compute."""
+    """With floor and exponent pinned the speed-up is (A1/A2)^(1/alpha). Four budgets each; the
+    second recipe has the losses of 1.729 times the compute."""
     law = lambda c: 1.6 + 95.18 * c**-0.0941  # noqa: E731
     for name, factor in (("a.csv", 1.0), ("b.csv", 1.729)):
         rows = "".join(f"{c!r},{law(factor * c)!r}\n" for c in (2.19e17, 1.70e18, 9e18, 2.83e19))
         (tmp_path / name).write_text("C,loss\n" + rows)
     words = ["compare", str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--of", "C"]
     held = [*words, "--floor", "1.6", "--exponent", "0.0941"]
-    for asked in (held, words):  # pinned, and all five coefficients from eight runs
+    # With pinned values, and with all five coefficients from eight runs.
+    for asked in (held, words):
         found = json.loads(call(*asked, "--json").out)
         assert found["speed_up"] == pytest.approx(1.729, rel=1e-6)
         low, high = found["interval"]
@@ -135,7 +137,7 @@ def test_four_runs_of_each_recipe_give_a_speed_up_of_1_729(tmp_path):
     assert "a speed-up of 1.729" in said
 
 
-def test_beyond_three_decades_the_way_out_that_is_named_works(tmp_path):
+def test_beyond_three_decades_the_named_remedy_works(tmp_path):
     path = tmp_path / "c.csv"
     path.write_text("C,loss\n" + "".join(f"{c!r},{loss!r}\n" for c, loss in MARIN))
     words = ["fit", str(path), "--of", "C", "--floor", "1.6", "--at", "1e25", "--no-bootstrap"]

@@ -1,4 +1,4 @@
-"""Every approach to one table stands beside the others, from one call, on one cost model."""
+"""One call fits a table by every approach, under one cost model."""
 
 import numpy as np
 import pytest
@@ -38,10 +38,10 @@ def test_approaches_name_the_cost_model_they_share(cost: str) -> None:
 def test_variable_projection_arrives_where_newton_does() -> None:
     fit = fit_law(simulate())
     newton, projection = fit.approaches["parametric"], fit.approaches["projection"]
-    # Objectives agree to 2e-3 or the fit is not converged; slopes then agree far within noise.
+    # A converged fit's objectives agree to 2e-3, so slopes agree to much less than the noise.
     assert projection.a == pytest.approx(newton.a, abs=0.005)
     assert projection != newton
-    assert projection.intervals is None  # a check on the optimum, not another estimate
+    assert projection.intervals is None  # it checks the optimum and is not another estimate
 
 
 def test_a_law_without_a_frontier_has_no_projected_one_either() -> None:

@@ -1,4 +1,4 @@
-"""Claims about the optimiser's core."""
+"""Claims about the optimiser."""
 
 import numpy as np
 import pytest
@@ -18,19 +18,19 @@ def start(task, count=1):
     return np.repeat(CHINCHILLA.to_theta(TRUTH[None], task.axes), count, axis=0)
 
 
-def test_huber_is_scipys():
+def test_huber_agrees_with_scipy():
     from scipy.special import huber as scipys
 
     residual = np.linspace(-0.01, 0.01, 201)
     np.testing.assert_allclose(huber(residual, 1e-3), scipys(1e-3, residual), rtol=1e-12)
 
 
-def test_minimum_is_no_worse_than_scipys():
+def test_the_minimum_is_no_worse_than_scipys():
     task = make(simulate())
 
     def objective(theta):
         log_loss, _ = CHINCHILLA.log_loss(theta[None], task.axes)
-        # Scaled to order one, or scipy's default tolerances stop at once (decision 0037).
+        # Scaled to order one, or scipy's default tolerances would stop at once (decision 0037).
         return huber(log_loss[0] - task.target, task.delta).sum() / (25 * task.delta**2)
 
     bounds = list(zip(CHINCHILLA.lower, CHINCHILLA.upper, strict=True))
@@ -55,7 +55,7 @@ def test_integer_weights_equal_repeated_rows():
     assert weighted.objective[0] == pytest.approx(repeated.objective[0], rel=1e-10)
 
 
-def test_frozen_coordinate_stays():
+def test_a_frozen_coordinate_does_not_move():
     task = make(simulate())
     frozen = np.array([True, False, False, False, False])
     found = solve(task, start(task), frozen=frozen)
@@ -63,7 +63,7 @@ def test_frozen_coordinate_stays():
     assert found.objective[0] >= solve(task, start(task)).objective[0]
 
 
-def test_members_of_a_batch_do_not_see_each_other():
+def test_members_of_a_batch_are_solved_independently():
     task = make(simulate())
     weights = np.random.default_rng(2).integers(0, 3, (60, 25)).astype(float)
     together = solve(task, start(task, 60), weights=weights)
@@ -88,8 +88,8 @@ def test_projection_reaches_newtons_optimum_without_derivatives():
     assert newton * (1 - 1e-9) <= projected <= newton * (1 + 2e-3)
 
 
-def test_projection_holds_the_linear_part_non_negative():
-    # A loss without a floor: unconstrained least squares would make E negative somewhere.
+def test_projection_keeps_the_linear_parameters_non_negative():
+    # Without a floor in the loss, unconstrained least squares would sometimes give a negative E.
     rng = np.random.default_rng(0)
     params, tokens = np.exp(rng.uniform(10, 16, 40)), np.exp(rng.uniform(14, 20, 40))
     loss = 30 * params**-0.1 * np.exp(0.02 * rng.standard_normal(40))

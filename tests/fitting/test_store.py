@@ -11,17 +11,17 @@ from scaling.fitting.store import FORMAT_VERSION, read_fit, write_fit
 from scaling.tables.run_table import make_table
 
 
-def test_a_fit_comes_back_equal(tmp_path):
+def test_a_stored_fit_is_read_back_equal(tmp_path):
     fit = fit_runs(simulate(), bootstrap=50)
     write_fit(tmp_path / "deep" / "fit.json", fit)
     again = read_fit(tmp_path / "deep" / "fit.json")
     assert again == fit
     assert again.law is not None
-    assert list(again.law.params) == list(fit.law.params)  # the order of the columns of draws
+    assert list(again.law.params) == list(fit.law.params)  # the draws' columns are in this order
     assert [one.name for one in (tmp_path / "deep").iterdir()] == ["fit.json"]
 
 
-def test_a_failed_fit_comes_back_equal(tmp_path):
+def test_a_stored_failed_fit_is_read_back_equal(tmp_path):
     fit = fit_runs(make_table([], [], loss=[]))
     write_fit(tmp_path / "fit.json", fit)
     assert read_fit(tmp_path / "fit.json") == fit
@@ -39,7 +39,7 @@ def test_an_edited_number_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "other"}', "\xff"])
-def test_a_file_that_is_no_fit_is_refused(tmp_path, text):
+def test_a_file_that_is_not_a_fit_is_refused(tmp_path, text):
     path = tmp_path / "fit.json"
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(IntegrityError, match="not a stored fit"):

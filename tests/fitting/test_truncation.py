@@ -1,4 +1,4 @@
-"""Claims about forecasts of the most expensive runs from ever fewer of the others."""
+"""Claims about forecasts of the most expensive runs from fewer and fewer of the others."""
 
 import dataclasses
 import json
@@ -15,8 +15,8 @@ LETTERS = np.array([1.7, 400.0, 1500.0, 0.34, 0.33])
 
 
 def simulate(*, noise: float = 0.0, held_noise: float = 0.0, bend: float = 0.0) -> RunTable:
-    """Six budgets of seven sizes; the smaller half of all sizes lies `bend` above the law for each
-    factor e of N, and the largest budget, which is held out, has noise of its own."""
+    """Six budgets of seven sizes; the smaller half of all sizes is `bend` above the law per factor
+    e of N, and the largest budget, which is held out, has its own noise."""
     budgets = np.geomspace(1e18, 1e20, 6)
     sizes = 0.1 * np.sqrt(budgets)[:, None] * np.geomspace(0.25, 4.0, 7)
     flops = np.repeat(budgets, 7)
@@ -48,28 +48,28 @@ def test_every_curve_begins_with_all_runs_and_drops_from_its_end() -> None:
     edges = [step.edge for step in curve(found, "budgets").steps]
     assert edges == pytest.approx(np.geomspace(1e18, 1e20, 6)[:-1])
     assert [step.edge for step in curve(found, "largest").steps] == pytest.approx(edges[::-1])
-    assert curve(found, "largest").steps[-1].error is None  # one budget carries no law
+    assert curve(found, "largest").steps[-1].error is None  # one budget determines no law
 
 
-def test_the_error_of_a_law_without_noise_is_that_of_the_held_out_runs() -> None:
+def test_with_exact_fitted_runs_the_error_is_the_held_out_noise() -> None:
     """The fitted runs lie on the law, so what is left is the mean of |noise| over seven runs."""
     table = simulate(held_noise=0.01)
     whole = truncate_runs(table, "chinchilla", delta=1e-3).curves[0].steps[0]
     held = table.flops == table.flops.max()  # type: ignore[union-attr]
     law = find_family("chinchilla").loss(LETTERS, table.params, table.tokens)
     miss = np.abs(np.log(law / table.loss))[held]
-    assert whole.error == pytest.approx(miss.mean(), rel=1e-4)  # 1e-4: the fit's own rounding
+    assert whole.error == pytest.approx(miss.mean(), rel=1e-4)  # 1e-4: rounding of the fit
     assert whole.standard_error == pytest.approx(miss.std(ddof=1) / np.sqrt(7), rel=1e-3)
 
 
-def test_sizes_below_the_law_are_better_left_out() -> None:
+def test_leaving_out_sizes_that_bend_lowers_the_error() -> None:
     table = simulate(noise=0.001, held_noise=0.001, bend=0.05)
     found = truncate_runs(table, "chinchilla", delta=1e-2)
     whole, *others = [step.error for step in curve(found, "sizes").steps if step.error is not None]
-    assert min(others) < whole / 2  # dropping half of the sizes leaves runs on the law
+    assert min(others) < whole / 2  # without half of the sizes the rest is on the law
 
 
-def test_enough_ends_at_the_first_step_that_may_be_twice_as_wrong() -> None:
+def test_a_part_is_enough_until_its_error_may_have_doubled() -> None:
     step = Truncated(edge=1.0, fitted=20, flops=1.0, error=0.02, change=0.0, change_error=0.0)
     noisy = dataclasses.replace(step, edge=2.0, change_error=0.009)
     noisier = dataclasses.replace(step, edge=3.0, change_error=0.011)
@@ -83,7 +83,7 @@ def test_enough_ends_at_the_first_step_that_may_be_twice_as_wrong() -> None:
     assert TruncationCurve(drops="sizes", steps=(absent,)).smallest is None
 
 
-def test_the_verb_shows_it_and_takes_no_option_that_does_nothing(tmp_path) -> None:
+def test_backtest_shows_the_curves_and_refuses_idle_options(tmp_path) -> None:
     table = simulate(noise=0.003, held_noise=0.003)
     lines = [f"{n!r},{d!r},{loss!r},{c!r}" for n, d, loss, c in
              zip(table.params.tolist(), table.tokens.tolist(), table.loss.tolist(),

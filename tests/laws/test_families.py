@@ -1,4 +1,4 @@
-"""Claims every family must keep, whatever its formula."""
+"""Claims that hold for every family of laws."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ def axes() -> Axes:
 
 
 def draw_theta(family: LawFamily, axes: Axes, *, count: int = 4) -> FloatArray:
-    """Points inside the bounds, from exponents of the search and weights of a third each."""
+    """Points inside the bounds: exponents from the search range, equal weights."""
     rng = np.random.default_rng(1)
     low, high = np.log(family.search).T
     exponents = np.exp(low + rng.uniform(0.2, 0.8, (count, low.size)) * (high - low))
@@ -45,7 +45,7 @@ def test_gradient_and_curvature_are_those_of_the_loss(family: LawFamily, axes: A
     value, gradient = family.log_loss(theta, axes)
     weight = np.linspace(-1.0, 2.0, axes.x.size)[None].repeat(len(theta), axis=0)
     outer = np.einsum("kpn,kqn,kn->kpq", gradient, gradient, weight)
-    hessian = family.curvature(theta, gradient, weight, axes) - outer  # of Σ weight · ln L
+    hessian = family.curvature(theta, gradient, weight, axes) - outer  # Hessian of Σ weight · ln L
     step = 1e-6
     for at in range(theta.shape[1]):
         size = step * np.maximum(1.0, np.abs(theta[:, at]))
@@ -62,7 +62,7 @@ def test_gradient_and_curvature_are_those_of_the_loss(family: LawFamily, axes: A
 
 
 @pytest.mark.parametrize("family", EVERY, ids=lambda family: family.name)
-def test_letters_and_coordinates_say_the_same(family: LawFamily, axes: Axes) -> None:
+def test_parameters_and_coordinates_give_the_same_loss(family: LawFamily, axes: Axes) -> None:
     theta = draw_theta(family, axes)
     letters = family.to_coefficients(theta, axes)
     assert letters.shape[1] == len(family.param_names)
@@ -75,7 +75,7 @@ def test_letters_and_coordinates_say_the_same(family: LawFamily, axes: Axes) -> 
 
 
 @pytest.mark.parametrize("family", EVERY, ids=lambda family: family.name)
-def test_the_basis_is_linear(family: LawFamily, axes: Axes) -> None:
+def test_the_loss_is_linear_in_the_basis(family: LawFamily, axes: Axes) -> None:
     theta = draw_theta(family, axes)
     exponents = theta[:, list(family.exponents)]
     basis = family.basis(exponents, axes)
@@ -108,13 +108,13 @@ def test_repeated_data_have_the_published_value() -> None:
 
 
 def test_repeated_data_have_the_published_optimum() -> None:
-    # Of 1e22 FLOPs with 25e9 unique tokens, from the published code's constants (arXiv:2305.16264).
+    # 1e22 FLOPs and 25e9 unique tokens, with the published code's constants (arXiv:2305.16264).
     law = FAMILIES["data_constrained"]
     letters = np.array([*BASE, 15.387756, 5.309743])
     params = np.exp(np.linspace(np.log(6e9), np.log(8e9), 200_001))
     tokens = 1e22 / 6 / params
     best = int(np.argmin(law.loss(letters, params, tokens, np.full(params.size, 25e9))))
-    # Their minimiser stops .05 % short in N, where the loss is the lowest to nine digits.
+    # Their minimiser stops .05 % short in N, where the loss equals the lowest to nine digits.
     assert params[best] == pytest.approx(7.0224e9, rel=1e-3)
     assert tokens[best] == pytest.approx(237.34e9, rel=1e-3)
     assert tokens[best] / 25e9 == pytest.approx(9.49, abs=0.01)
@@ -123,7 +123,7 @@ def test_repeated_data_have_the_published_optimum() -> None:
     assert float(theirs) == pytest.approx(float(ours), rel=1e-6)  # they spend 1.00002e22
 
 
-def test_tokens_all_unique_leave_the_plain_law() -> None:
+def test_with_all_tokens_unique_the_plain_law_remains() -> None:
     law, plain = FAMILIES["data_constrained"], FAMILIES["chinchilla"]
     params, tokens = np.array([1e8, 3e9]), np.array([3e11, 3e12])
     letters = np.array([*BASE, 15.0, 5.0])

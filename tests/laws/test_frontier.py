@@ -20,14 +20,14 @@ def test_rounded_hoffmann_constants_give_92_tokens_per_parameter():
 
 
 def test_numerical_minimum_equals_the_closed_form_where_both_exist():
-    # Two knots that differ by rounding only: one κ, but the numerical path.
+    # Two knots that differ by rounding: κ is constant, but the numerical path is taken.
     almost = CostModel(
         name="table", log_params=(0.0, 60.0), log_kappa=(np.log(6), np.log(6) + 1e-13)
     )
     flops = np.geomspace(1e18, 1e24, 7)
     exact, _ = find_frontier(CHINCHILLA, HOFFMANN, flops=flops, cost=SIX_ND)
     found, _ = find_frontier(CHINCHILLA, HOFFMANN, flops=flops, cost=almost)
-    # The loss is flat to rounding within √(1e-16 / curvature .05) = 5e-8 of the minimum.
+    # Within √(1e-16 / curvature .05) = 5e-8 of the minimum the loss is flat to rounding.
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 

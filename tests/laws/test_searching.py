@@ -21,7 +21,7 @@ def test_a_crossing_is_found_to_the_stated_width(at_once: bool, downwards: bool)
         return x <= places if downwards else x >= places
 
     found = find_crossing(is_beyond, *ends, halvings=42, at_once=at_once)
-    assert found == pytest.approx(PLACES, abs=50 / 2**42 + 1e-14)  # rounding of sums of ends
+    assert found == pytest.approx(PLACES, abs=50 / 2**42 + 1e-14)  # rounding when ends are added
     assert is_beyond(found + (-1e-10 if downwards else 1e-10)).all()
 
 

@@ -10,8 +10,8 @@ from scaling.errors import TableError
 from scaling.tables import rows
 from scaling.tables.reading import read_table
 
-# Header and states as in a real export of W&B's runs table: configured values and logged metrics
-# stand side by side without a prefix, nested ones dotted.
+# Header and states as in a real export of W&B's runs table: config values and logged metrics side
+# by side without a prefix, nested names dotted.
 WANDB = """\
 "Name","State","Notes","User","Tags","Created","Runtime","Sweep","n_params","optim.lr","val/loss"
 "a","finished","-","me","","2025-11-13T09:48:11.000Z","20000000","","1000000","0.01","3.5"
@@ -43,7 +43,7 @@ def refuse(path, **options):
 
 
 def test_unfinished_runs_of_wandb_are_one_problem_that_counts_them(tmp_path):
-    # One message for the column: that a crashed run logged no loss is no second problem.
+    # One message for the column: the missing loss of a crashed run is not a second problem.
     (problem,) = refuse(write(tmp_path, WANDB), columns=WANDB_COLUMNS)
     assert "runs.csv:3: State: 2 of 4 runs did not finish (crashed 1, running 1)" in problem
     assert "--drop-bad" in problem
@@ -85,27 +85,27 @@ def test_cells_that_are_whole_dictionaries_are_explained(tmp_path):
     assert "one JSON object per run" in refuse(write(tmp_path, text))[0]
 
 
-def test_a_state_nobody_knows_is_kept_and_noted(tmp_path):
+def test_an_unknown_state_is_kept_and_noted(tmp_path):
     text = "N,D,loss,state\n1,2,3,finished\n1,3,3,resumed\n"
     table = read_table(write(tmp_path, text))
     assert len(table) == 2
     assert "state: 'resumed' is no state of a run" in table.notes[0]
 
 
-def test_a_column_of_other_words_is_named_though_all_are_strange(tmp_path):
+def test_a_state_column_without_known_states_is_noted(tmp_path):
     table = read_table(write(tmp_path, "N,D,loss,state\n1,2,3,Ohio\n1,3,3,Utah\n"))
     assert "state: 'Ohio', 'Utah' are no states" in table.notes[0]
     assert "--state state=WORD" in table.notes[0]
 
 
-def test_a_mapped_column_is_no_state(tmp_path):
+def test_a_mapped_column_is_not_read_as_a_state(tmp_path):
     table = read_table(
         write(tmp_path, "N,D,loss,status\n1,2,3,failed\n"), columns={"group": "status"}
     )
     assert table.group == ("failed",)
 
 
-def test_a_doubled_column_nobody_asks_for_is_no_problem(tmp_path):
+def test_a_duplicate_column_that_is_not_used_is_no_problem(tmp_path):
     text = "N,D,loss,note,note\n1,2,3,x,y\n"
     assert len(read_table(write(tmp_path, text))) == 1
 
@@ -117,7 +117,7 @@ def test_tabs_separate_the_columns_of_a_tsv(tmp_path):
     assert "separate columns by tabs, as in TSV" in first
 
 
-def test_the_format_is_said_and_a_thousand_columns_are_not(tmp_path):
+def test_an_error_names_the_format_but_not_a_thousand_columns(tmp_path):
     header = ",".join(f"metric{index}" for index in range(1000))
     problem = refuse(write(tmp_path, f"{header}\n"))[0]
     assert "read as CSV" in problem
@@ -148,7 +148,7 @@ SEPARATOR = st.sampled_from([",", "\t", "\n", "\r\n", '"', ";"])
 
 
 def read_or_refuse(path):
-    """What is read is fit to fit; what is not is refused with a place and a reason."""
+    """A table can be fitted once read, or is refused with a place and a reason."""
     table, problems = None, ()
     try:
         table = read_table(path, drop_bad=True)

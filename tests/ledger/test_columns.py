@@ -1,4 +1,4 @@
-"""Claims about what a table may state beside N, D and loss, and the checks that then apply."""
+"""Claims about columns beside N, D and loss, and the checks that use them."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_every_column_is_read_under_its_name(tmp_path):
     cells[names.index("warmup_steps")] = "0"
     cells[names.index("run")] = "r"
     second = [*cells]
-    second[names.index("D")] = "9"  # one run, two points
+    second[names.index("D")] = "9"  # two points of one run
     text = "\n".join(",".join(one) for one in (names, cells, second)) + "\n"
     table = read_table(write(tmp_path, text))
     for field in (
@@ -95,7 +95,7 @@ def test_a_malformed_cell_is_named_with_its_place(tmp_path, column, cell, seen):
     assert "--drop-bad" in problem
 
 
-def test_zero_is_a_schedule_and_no_error_of_evaluation(tmp_path):
+def test_zero_is_allowed_in_a_schedule_but_not_as_a_standard_error(tmp_path):
     table = read_table(write(tmp_path, "N,D,loss,warmup_steps,decay_steps\n1,2,3,0,0\n"))
     assert (table.warmup_steps[0], table.decay_steps[0]) == (0.0, 0.0)
     (problem,) = refuse(tmp_path, "N,D,loss,loss_se\n1,2,3,0\n")
@@ -132,40 +132,41 @@ def test_a_batch_in_sequences_is_noted(tmp_path):
         ("numerics_changed", {"numerics": "fp32"}),
     ],
 )
-def test_a_gate_fires_on_a_table_that_states_its_column(tmp_path, code, odd):
+def test_a_check_fails_on_a_table_that_states_its_column(tmp_path, code, odd):
     assert judge(tmp_path, code).passed is True
     assert judge(tmp_path, code, **odd).passed is False
 
 
 def test_errors_that_could_explain_the_residuals_fire_where_windows_may_differ(tmp_path):
     noisy = {"noise": 0.04, "error": 0.3}
-    assert judge(tmp_path, "eval_noise", **noisy).passed is True  # one corpus: mostly shared
+    # With one corpus the errors are mostly shared.
+    assert judge(tmp_path, "eval_noise", **noisy).passed is True
     assert judge(tmp_path, "eval_noise", **noisy, corpus="pile").passed is False
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_a_gate_is_silent_without_its_column(tmp_path, code):
+def test_a_check_is_null_without_its_column(tmp_path, code):
     lines = [",".join(line.split(",")[:3]) for line in make_rows().splitlines()]
     table = read_table(write(tmp_path, "\n".join(lines) + "\n"))
     (found,) = [one for one in fit_runs(table, bootstrap=None).checks if one.code == code]
-    if code == "residual_trend":  # N, D and C are always there
+    if code == "residual_trend":  # N, D and C are always present
         assert "steps" not in found.seen
     else:
         assert found.passed is None
 
 
-def test_rows_that_do_not_say_are_not_judged(tmp_path):
+def test_rows_without_the_value_are_not_judged(tmp_path):
     found = judge(tmp_path, "warmup_too_long", warmup="")
     assert found.passed is True
     assert "of 24 runs" in found.seen
     assert found.seen.endswith("; 1 runs do not say.")
 
 
-def test_residuals_are_held_against_the_batch_that_a_table_states(tmp_path):
+def test_residuals_are_tested_against_the_stated_batch(tmp_path):
     assert "tokens per batch" in judge(tmp_path, "residual_trend").seen
 
 
-def test_the_digest_covers_what_a_gate_reads(tmp_path):
+def test_the_digest_covers_the_columns_that_checks_read(tmp_path):
     plain, other = (
         read_table(write(tmp_path, make_rows(**change))) for change in ({}, {"decay": 700})
     )

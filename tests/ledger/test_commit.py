@@ -96,7 +96,7 @@ def test_a_result_is_read_back_as_it_was_committed(ledger: Ledger) -> None:
     assert verify(ledger, [make_cell(run)])[0].kind == "index"  # not written yet
 
 
-def test_the_first_commit_counts_and_the_second_learns_whose_it_is(ledger: Ledger) -> None:
+def test_the_first_commit_counts_and_the_second_returns_it(ledger: Ledger) -> None:
     run = make_run()
     commit(ledger, run, 2.5)
     attempt_id = ledger.name_attempt(run.run_id, term=2)
@@ -146,7 +146,7 @@ def test_a_measurement_without_a_finite_positive_loss_is_not_committed(
     assert ledger.find_result(make_run().run_id) is None
 
 
-def test_a_result_that_rests_on_a_missing_file_is_not_committed(ledger: Ledger) -> None:
+def test_a_result_with_a_missing_file_is_not_committed(ledger: Ledger) -> None:
     run = make_run()
     attempt_id = ledger.name_attempt(run.run_id, term=1)
     ledger.create_attempt(run.run_id, attempt_id)
@@ -167,7 +167,7 @@ def test_every_flipped_bit_of_a_result_is_noticed_or_changes_nothing(ledger: Led
         flipped[position // 8] ^= 1 << position % 8
         path.write_bytes(flipped)
         stored = ledger.read_results(check="result")
-        # White space and the letter of an exponent may change; a value may not.
+        # White space and the e of an exponent may change, but no value.
         assert stored.damaged or stored.results[run.run_id] == result
 
 
@@ -263,7 +263,7 @@ def _reseal(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (lambda d: d.update(run_id="0" * 16), "names another run"),
     ],
 )
-def test_a_well_sealed_lie_is_refused(
+def test_a_resealed_result_with_wrong_content_is_refused(
     ledger: Ledger, change: Callable[[dict[str, Any]], object], message: str
 ) -> None:
     run = make_run()
@@ -316,7 +316,7 @@ def test_links_out_of_the_folder_are_not_followed(ledger: Ledger, tmp_path: Path
     assert sum("is a link" in what for what in said) == 3
 
 
-def test_what_is_no_run_is_reported_and_what_the_system_left_is_not(ledger: Ledger) -> None:
+def test_foreign_folders_are_reported_but_system_files_are_not(ledger: Ledger) -> None:
     (ledger.folder / "runs" / "..evil").mkdir()
     (ledger.folder / "runs" / ".DS_Store").touch()
     (ledger.folder / "runs" / "copy of a run").mkdir()
@@ -333,7 +333,7 @@ def test_a_name_reused_with_another_corpus_is_a_usage_error(ledger: Ledger) -> N
         Ledger.create(ledger.folder, name="demo", corpus=other, sweep_yaml="")
 
 
-def test_a_folder_that_is_no_ledger_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_ledger_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a results folder"):
         Ledger.open(tmp_path)
 
@@ -359,7 +359,7 @@ def test_a_second_driver_is_told_who_holds_the_sweep(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-5", b"nonsense", b"\x00" * 100])
-def test_a_lost_term_does_not_run_backwards(ledger: Ledger, content: bytes | None) -> None:
+def test_a_lost_term_does_not_go_backwards(ledger: Ledger, content: bytes | None) -> None:
     ledger.create_attempt(make_run().run_id, "41-1-abcdef01")
     assert ledger.advance_term() == 42
     (ledger.folder / "term").unlink()
@@ -384,7 +384,7 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> 
         Ledger.create(tmp_path / "demo", name="demo", corpus=FACTS, sweep_yaml="a: 1")
 
 
-def test_a_term_at_the_end_of_its_digits_is_not_the_end(ledger: Ledger) -> None:
+def test_a_term_too_long_to_read_is_started_anew(ledger: Ledger) -> None:
     (ledger.folder / "term").write_text("999999999")
     run = make_run(0)
     attempt_id = ledger.name_attempt(run.run_id, term=ledger.advance_term())
@@ -403,7 +403,7 @@ def test_attempts_are_listed_newest_first_by_number_not_by_text(ledger: Ledger) 
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EIO])
-def test_a_fault_of_the_disk_names_the_path(
+def test_a_disk_error_names_the_path(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refuse(descriptor: int) -> None:
@@ -547,7 +547,8 @@ def test_every_column_of_the_index_is_described_and_holds_its_kind(ledger: Ledge
         unigram_entropy=3.0,
     ).to_row()
     described = {column.name: column.kind for column in COLUMNS}
-    assert described.keys() - row.keys() == {"run", "schedule"}  # a run of a sweep is no point
+    # A sweep's runs are not points of a curve.
+    assert described.keys() - row.keys() == {"run", "schedule"}
     kinds = {"text": str, "whole": int}
     wrong = {name: one for name, one in row.items()
              if not isinstance(one, kinds.get(described[name], (int, float)))}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Whatever drivers, workers and bad disks do, in any order, the ledger keeps its promises."""
+"""The ledger's invariants hold whatever drivers, workers and bad disks do in any order."""
 
 import shutil
 import tempfile
@@ -12,7 +12,7 @@ from test_commit import CURVE, FACTS, make_cell, make_measurement, make_run
 from scaling.ledger.commit import Ledger
 from scaling.ledger.integrity import verify
 
-# Flushing to a disk is what takes the time of these tests, and is not what they are about.
+# Flushing to a disk would take most of the time, and is not tested here.
 SHARED = Path("/dev/shm")
 SEEDS = st.integers(0, 3)
 CELLS = [make_cell(make_run(seed)) for seed in range(4)]
@@ -31,7 +31,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
         self.counts: dict[str, float] = {}
         self.damaged: set[str] = set()
-        self.changed: set[str] = set()  # attempts
+        self.changed: set[str] = set()  # attempts with a changed file
         self.term = 0
 
     @rule()
@@ -51,11 +51,11 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(attempt=attempts, loss=st.floats(0.5, 9.0))
     def commit(self, attempt: tuple[int, str], loss: float) -> None:
-        """In any order and again: workers, retries, orphans of older terms."""
+        """Commits in any order and repeatedly: by workers, retries and orphans of older terms."""
         seed, name = attempt
         run = make_run(seed)
         if run.run_id in self.damaged or name in self.changed:
-            return  # an attempt measures what it wrote: it does not commit another's words
+            return  # an attempt cannot commit files that it did not write
         result = self.ledger.commit(run, name, make_measurement(loss))
         assert result.loss == self.counts.setdefault(run.run_id, loss)
 
@@ -66,7 +66,8 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(seed=SEEDS, where=st.floats(0, 0.999), linked=st.booleans())
     def tear(self, seed: int, where: float, linked: bool) -> None:
-        """In place, with its winner's copy, or as an editor does it, leaving the copy alone."""
+        """Damage in place, together with the attempt's copy, or by a rename that spares the
+        copy."""
         run_id = make_run(seed).run_id
         if run_id in self.counts:
             path = self.ledger.folder / "runs" / run_id / "result.json"

@@ -1,4 +1,4 @@
-"""Claims about declared filters: which rows stay, what is said of the rest, what it changes."""
+"""Claims about declared filters: which rows stay, what is reported of the rest, and the effect."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def make_cells(loss, **columns):
     return make_table([10.0] * len(loss), [20.0] * len(loss), loss=loss, **columns)
 
 
-def test_no_filter_leaves_the_table_as_it_is():
+def test_without_filters_the_table_is_unchanged():
     table = make_cells([3.0, 2.0])
     kept, effects = apply_filters(table, Filters())
     assert kept is table
@@ -77,7 +77,7 @@ def test_best_recipe_keeps_the_seeds_of_the_best_learning_rate():
 
 def test_best_recipe_without_seeds_keeps_one_row_a_cell():
     table = make_cells([3.0, 2.9, 2.9, 3.1], learning_rate=np.array([0.1, 0.2, 0.1, 0.2]))
-    assert keep(table, best_recipe=True)[0] == [3]  # of equal losses, the lower learning rate
+    assert keep(table, best_recipe=True)[0] == [3]  # ties go to the lower learning rate
     assert keep(make_cells([3.0, 2.9], seed=np.array([0, 1])), best_recipe=True)[0] == [2]
 
 
@@ -130,7 +130,7 @@ def test_effects_stand_in_the_notes_and_the_digest():
         ({"min_ratio": 1e6}, "no row is left of 1: filter min_ratio"),
     ],
 )
-def test_filters_that_make_no_sense_are_refused(filters, seen):
+def test_invalid_filters_are_refused(filters, seen):
     with pytest.raises(UsageError) as caught:
         keep(make_cells([3.0]), **filters)
     assert seen in str(caught.value)
@@ -138,8 +138,8 @@ def test_filters_that_make_no_sense_are_refused(filters, seen):
 
 @pytest.mark.skipif(not TABLES.is_dir(), reason=f"no published tables in {TABLES}")
 def test_best_learning_rates_of_misfitting_give_the_other_law():
-    # Best learning rate per (N, D) of the released runs: alpha .138, beta .670 (three
-    # digits), where all 261 rows give .200 and .636.
+    # The best learning rate per (N, D) of the released runs gives alpha .138 and beta .670 (three
+    # digits); all 261 rows give .200 and .636.
     table = read_table(TABLES / "misfitting_final.csv", columns={"lr": "peak_lr"})
     kept, (effect,) = apply_filters(table, Filters(best_recipe=True))
     law = fit_runs(kept, approach="parametric", bootstrap=None).law
@@ -149,7 +149,7 @@ def test_best_learning_rates_of_misfitting_give_the_other_law():
 
 
 def test_the_best_recipe_is_the_best_over_every_stated_part():
-    # One cell, one learning rate, two batches, two seeds of each: the better batch's two seeds.
+    # One cell and learning rate, two batches, two seeds each: keep the better batch's two seeds.
     table = make_table(
         [1e8] * 4,
         [1e9] * 4,
@@ -162,8 +162,8 @@ def test_the_best_recipe_is_the_best_over_every_stated_part():
     assert kept.loss.tolist() == [3.0, 3.1]
 
 
-def test_a_row_of_the_best_seed_is_no_other_seed_of_it():
-    # A batch that the table does not state: rows of one seed cannot be seeds of one recipe.
+def test_a_repeated_seed_is_not_kept_as_another_seed():
+    # The table does not state the batch, but rows with one seed cannot be seeds of one recipe.
     table = make_table(
         [1e8] * 3,
         [1e9] * 3,

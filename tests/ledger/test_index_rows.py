@@ -20,7 +20,7 @@ def test_other_roles_are_left_out_and_counted(tmp_path):
     assert "left out, as from the results folder: 1 outside the plan, 1 val" in table.notes[0]
 
 
-def test_a_run_of_the_grid_that_diverged_is_counted_and_no_bad_row(tmp_path):
+def test_a_diverged_grid_run_is_counted_and_is_not_a_bad_row(tmp_path):
     table = read_table(write(tmp_path, HEAD + GRID + "c,grid,diverged,4e6,2e7,,,,\n"))
     assert (table.run, table.diverged, table.rejected) == (("a", "b"), ("c",), ())
 
@@ -50,7 +50,7 @@ def test_a_malformed_bracket_is_named_with_its_place(tmp_path, cells, seen):
     assert f"runs.csv:4: {seen}" in problem
 
 
-def test_a_role_nobody_knows_is_kept_and_noted(tmp_path):
+def test_an_unknown_role_is_kept_and_noted(tmp_path):
     table = read_table(write(tmp_path, "N,D,loss,role\n1e6,2e7,3,baseline\n2e6,2e7,3,\n"))
     assert len(table) == 2
     assert "role: 'baseline' is no role of a run that is known here" in table.notes[0]
@@ -67,7 +67,7 @@ def test_an_index_of_an_older_version_says_what_may_differ(tmp_path):
     assert "--repair" in notes[0]
 
 
-def test_no_row_of_a_fitted_role_is_no_table(tmp_path):
+def test_an_index_without_a_fitted_role_is_refused(tmp_path):
     (problem,) = refuse(tmp_path, HEAD + "c,validation,finished,4e6,2e7,2.8,,,\n")
     assert "no run of a role that is fitted" in problem
 
@@ -75,11 +75,11 @@ def test_no_row_of_a_fitted_role_is_no_table(tmp_path):
 SHAPES = "run_id,role,status,N,D,C,loss,vocab_size,seq_len,d_model,n_layers,head_size"
 
 
-def write_index(tmp_path, families, *, column=True):
+def write_index(tmp_path, families, *, column=True, **settings):
     """Two runs of each family's ladder, as an index states them."""
     lines = [SHAPES + (",family" if column else "")]
     for family in families:
-        for shape in list_ladder(256, 128, family=family, max_params=1e5)[-2:]:
+        for shape in list_ladder(256, 128, family=family, max_params=1e5, **settings)[-2:]:
             size, tokens = count_params(shape, "matmul"), 1e6
             head = getattr(shape, "head_size", "")
             cells = [f"r{len(lines)}", "grid", "finished", size, tokens,
@@ -90,17 +90,17 @@ def write_index(tmp_path, families, *, column=True):
 
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES)
-def test_an_index_is_of_the_ladder_of_its_family(tmp_path, family):
+def test_an_index_uses_the_ladder_of_its_family(tmp_path, family):
     table = write_index(tmp_path, [family])
     assert (table.family, table.convention) == (family, "matmul")
     ladder = list_ladder(256, 128, family=family, max_params=LARGEST_PARAMS)
     assert table.cost == make_ladder_cost(ladder, "matmul")
 
 
-def test_an_index_without_a_family_is_of_transformers(tmp_path):
+def test_an_index_without_a_family_is_read_as_transformers(tmp_path):
     table = write_index(tmp_path, ["transformer"], column=False)
     assert (table.family, table.convention) == ("transformer", "matmul")
-    # Integers of an LSTM do not give a transformer's N and C: they are not believed.
+    # An LSTM's shape does not give a transformer's N and C, so it is ignored.
     assert write_index(tmp_path, ["lstm"], column=False).convention is None
 
 
@@ -110,7 +110,14 @@ def test_rows_of_several_families_are_read_by_their_n_and_c_and_noted(tmp_path):
     assert any("several families: lstm, transformer" in note for note in table.notes)
 
 
-def test_a_family_nobody_knows_is_named_and_nothing_is_believed(tmp_path):
+def test_an_unknown_family_is_named_and_its_shapes_are_ignored(tmp_path):
     path = write(tmp_path, SHAPES + ",family\na,grid,finished,1e4,1e6,6e10,3,256,128,8,2,,mamba\n")
     table = read_table(path)
     assert (table.family, table.convention) == ("mamba", None)
+
+
+@pytest.mark.parametrize("family", MODEL_FAMILIES)
+def test_an_index_of_one_depth_is_of_the_ladder_of_that_depth(tmp_path, family):
+    table = write_index(tmp_path, [family], layers=1)
+    ladder = list_ladder(256, 128, family=family, max_params=LARGEST_PARAMS, layers=1)
+    assert table.cost == make_ladder_cost(ladder, "matmul")

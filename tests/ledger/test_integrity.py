@@ -1,4 +1,4 @@
-"""Each invariant of `verify`, violated and seen to be named; and files damaged at 300 places."""
+"""Each invariant of `verify` is violated and reported; files are damaged at 300 places."""
 
 import contextlib
 import json
@@ -26,7 +26,7 @@ CELLS = [make_cell(run) for run in RUNS]
 
 
 def is_damage(finding: Finding) -> bool:
-    """Stored bytes are at fault, not something derived or left over."""
+    """Whether stored bytes are wrong, as opposed to derived or leftover files."""
     damage = ("result", "duplicate", "lost", "curve", "forecast")
     return finding.kind in damage and not finding.repaired
 
@@ -56,16 +56,16 @@ def find_attempt(ledger: Ledger, seed: int = 1) -> Path:
 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "weights.bin"])
-def test_a_file_that_a_result_rests_on_was_changed(ledger: Ledger, name: str) -> None:
+def test_a_changed_file_of_a_result_is_found(ledger: Ledger, name: str) -> None:
     (find_attempt(ledger) / name).write_text("other")
     (found,) = (one for one in verify(ledger, CELLS) if one.kind == "result")
     assert is_damage(found)
     assert name in found.what
-    assert "result" in find(ledger, repair=True)  # a repair does not whitewash it
+    assert "result" in find(ledger, repair=True)  # a repair does not hide it
     assert "result" in find(ledger)
 
 
-def test_a_result_in_the_folder_of_another_run(ledger: Ledger) -> None:
+def test_a_result_in_another_runs_folder_is_found(ledger: Ledger) -> None:
     shutil.copyfile(result_path(ledger, RUNS[0]), tmp := result_path(ledger, RUNS[1]).parent / "x")
     os.replace(tmp, result_path(ledger, RUNS[1]))
     (found,) = (one for one in verify(ledger, CELLS) if one.kind == "result")
@@ -75,7 +75,7 @@ def test_a_result_in_the_folder_of_another_run(ledger: Ledger) -> None:
 # --- duplicate: exactly one per run -----------------------------------------------------------
 
 
-def test_a_second_result_beside_the_first(ledger: Ledger) -> None:
+def test_a_second_result_beside_the_first_is_found(ledger: Ledger) -> None:
     path = result_path(ledger, RUNS[1])
     shutil.copyfile(path, path.with_name("result (conflicted copy).json"))
     (found,) = verify(ledger, CELLS)
@@ -83,7 +83,7 @@ def test_a_second_result_beside_the_first(ledger: Ledger) -> None:
     assert "conflicted copy" in found.path
 
 
-def test_two_attempts_that_both_won(ledger: Ledger) -> None:
+def test_two_attempts_with_a_result_are_found(ledger: Ledger) -> None:
     result_path(ledger, RUNS[1]).unlink()
     commit(ledger, RUNS[1], 3.0)
     write_index(ledger, ledger.read_results(), CELLS)
@@ -92,9 +92,9 @@ def test_two_attempts_that_both_won(ledger: Ledger) -> None:
     assert "won this run too" in found.what
 
 
-def test_a_result_that_was_set_aside_is_no_duplicate(ledger: Ledger) -> None:
+def test_a_result_that_was_set_aside_is_not_a_duplicate(ledger: Ledger) -> None:
     ledger.set_aside(RUNS[1].run_id)
-    assert find(ledger) == {"index"}  # what was lost on purpose is not lost
+    assert find(ledger) == {"index"}  # a result set aside on purpose is not lost
     commit(ledger, RUNS[1], 3.0)
     write_index(ledger, ledger.read_results(), CELLS)
     assert find(ledger) == set()
@@ -111,7 +111,9 @@ def test_a_result_that_was_set_aside_is_no_duplicate(ledger: Ledger) -> None:
         lambda text: "\n".join(text.splitlines()[:-1]) + "\n",
     ],
 )
-def test_an_index_that_says_something_else(ledger: Ledger, change: Callable[[str], str]) -> None:
+def test_an_index_that_differs_from_the_results_is_rebuilt(
+    ledger: Ledger, change: Callable[[str], str]
+) -> None:
     path = ledger.folder / "index" / "runs.csv"
     path.write_text(change(path.read_text()))
     (found,) = verify(ledger, CELLS, repair=True)
@@ -129,7 +131,7 @@ def test_an_index_that_says_something_else(ledger: Ledger, change: Callable[[str
         b"\x00" * 50,
     ],
 )
-def test_an_index_that_is_no_table_is_rebuilt(ledger: Ledger, content: bytes) -> None:
+def test_an_index_that_is_not_a_table_is_rebuilt(ledger: Ledger, content: bytes) -> None:
     (ledger.folder / "index" / "runs.csv").write_bytes(content)
     assert "index" in find(ledger)
     assert all(
@@ -139,7 +141,7 @@ def test_an_index_that_is_no_table_is_rebuilt(ledger: Ledger, content: bytes) ->
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")])
-def test_what_lies_in_the_place_of_the_index_is_named(
+def test_a_link_or_folder_in_place_of_the_index_is_named(
     ledger: Ledger, make: Callable[[Path], None]
 ) -> None:
     path = ledger.folder / "index" / "runs.csv"
@@ -147,12 +149,12 @@ def test_what_lies_in_the_place_of_the_index_is_named(
     make(path)
     (found,) = verify(ledger, CELLS, repair=True)
     assert found.kind == "index"
-    assert found.repaired == (make is os.mkfifo)  # what is replaced by a rename is no obstacle
+    assert found.repaired == (make is os.mkfifo)  # a rename replaces a pipe but not a folder
     with contextlib.suppress(IntegrityError):
         write_index(ledger, ledger.read_results(), CELLS)
 
 
-def test_an_index_of_fewer_columns_is_no_fault_until_a_cell_differs(ledger: Ledger) -> None:
+def test_an_index_with_fewer_columns_is_accepted_until_a_cell_differs(ledger: Ledger) -> None:
     """As an older version wrote it; --repair writes the columns that it lacks."""
     path = ledger.folder / "index" / "runs.csv"
     text = path.read_text()
@@ -168,7 +170,7 @@ def test_an_index_of_fewer_columns_is_no_fault_until_a_cell_differs(ledger: Ledg
     assert path.read_text() == text
 
 
-def test_while_a_driver_is_at_work_its_index_and_temporary_files_are_its_own(
+def test_index_and_temporary_files_are_left_to_a_driver_at_work(
     ledger: Ledger,
 ) -> None:
     (ledger.folder / "index" / "runs.csv").unlink()
@@ -181,9 +183,9 @@ def test_while_a_driver_is_at_work_its_index_and_temporary_files_are_its_own(
 # --- lost: no result that ever existed --------------------------------------------------------
 
 
-def test_a_result_that_its_attempt_kept_is_put_back(ledger: Ledger) -> None:
+def test_a_lost_result_is_restored_from_its_attempt(ledger: Ledger) -> None:
     before = ledger.read_results().digests
-    (ledger.folder / "index" / "runs.csv").unlink()  # nothing else knows of it
+    (ledger.folder / "index" / "runs.csv").unlink()  # nothing else names the run
     result_path(ledger, RUNS[1]).unlink()
     assert "lost" in find(ledger)
     (found,) = (one for one in verify(ledger, CELLS, repair=True) if one.kind == "lost")
@@ -192,7 +194,7 @@ def test_a_result_that_its_attempt_kept_is_put_back(ledger: Ledger) -> None:
     assert find(ledger) == set()
 
 
-def test_a_result_that_the_index_alone_remembers(ledger: Ledger) -> None:
+def test_a_result_known_only_to_the_index_is_reported_lost(ledger: Ledger) -> None:
     shutil.rmtree(result_path(ledger, RUNS[1]).parent)
     found = verify(ledger, CELLS, repair=True)
     assert {one.kind for one in found} == {"lost", "index"}
@@ -211,7 +213,7 @@ def test_a_result_that_the_index_alone_remembers(ledger: Ledger) -> None:
         ([1, 2, 3, 4], "ends at step 4 of 8"),
     ],
 )
-def test_a_curve_that_is_not_the_whole_run(
+def test_a_curve_that_lacks_part_of_the_run_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: list[int], says: str
 ) -> None:
     made = Ledger.create(tmp_path / "demo", name="demo", corpus=FACTS, sweep_yaml="")
@@ -225,7 +227,7 @@ def test_a_curve_that_is_not_the_whole_run(
 # --- stray, process ---------------------------------------------------------------------------
 
 
-def test_a_temporary_file_that_nobody_finished(ledger: Ledger) -> None:
+def test_an_unfinished_temporary_file_is_found(ledger: Ledger) -> None:
     strays = [ledger.folder / "term.12345678.tmp", find_attempt(ledger) / "result.json.tmp"]
     for path in strays:
         path.touch()
@@ -237,7 +239,7 @@ def test_a_temporary_file_that_nobody_finished(ledger: Ledger) -> None:
     assert find(ledger) == set()
 
 
-def test_a_process_of_a_dead_term(ledger: Ledger) -> None:
+def test_a_process_of_an_old_term_is_found(ledger: Ledger) -> None:
     parent = psutil.Process(os.getppid())
     beat = Heartbeat(
         host=socket.gethostname(),
@@ -259,7 +261,7 @@ def test_a_process_of_a_dead_term(ledger: Ledger) -> None:
     assert find(ledger) == set()
 
 
-def test_another_process_with_the_same_pid_is_not_it(ledger: Ledger) -> None:
+def test_another_process_with_the_same_pid_is_not_reported(ledger: Ledger) -> None:
     beat = Heartbeat(
         host=socket.gethostname(), pid=os.getppid(), started=1.0, tokens=5, loss=None, seconds=1.0
     )
@@ -272,7 +274,7 @@ def test_another_process_with_the_same_pid_is_not_it(ledger: Ledger) -> None:
 
 
 def list_damages(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """A file and what becomes of it: one bit flipped, or an end torn off."""
+    """A file with one bit flipped, or with its end cut off."""
     rng = random.Random(0)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
     for number in range(300):
@@ -302,7 +304,7 @@ def read_everything(ledger_folder: Path) -> tuple[object, ...]:
     )
 
 
-def test_a_file_damaged_at_any_of_300_places_is_noticed_or_says_the_same(ledger: Ledger) -> None:
+def test_a_file_damaged_at_any_of_300_places_is_noticed_or_reads_the_same(ledger: Ledger) -> None:
     attempt = find_attempt(ledger, 0)
     states = {step: b"state %d " % step * 40 for step in (4, 8)}
     for step, content in states.items():
@@ -315,7 +317,7 @@ def test_a_file_damaged_at_any_of_300_places_is_noticed_or_says_the_same(ledger:
     places = 0
     for path, damaged in list_damages(ledger.folder):
         original = path.read_bytes()
-        path.unlink()  # the winner's copy is a link to the same bytes
+        path.unlink()  # the attempt's copy is a hard link to the same bytes
         path.write_bytes(damaged)
         check_noticed(ledger.folder, path, good, states)
         path.write_bytes(original)
@@ -331,13 +333,13 @@ def check_noticed(
         results, term, checkpoint, trunk, failure, _ = read_everything(folder)
         findings: tuple[Finding, ...] = verify(Ledger.open(folder), CELLS)
     except IntegrityError:
-        return  # what identifies the folder: it says so, and stops
+        return  # the file identifies the folder: reading it fails with an error
     assert isinstance(results, dict)
     assert isinstance(good[0], dict)
     assert all(result == good[0][run_id] for run_id, result in results.items())
     if len(results) < len(RUNS):
         assert any(is_damage(finding) for finding in findings)
-    # An older state or none: never another one.
+    # An older state or none, but never a wrong one.
     assert checkpoint in (*states.values(), None)
     assert trunk in (*states.values(), None)
     if path.name == "term":
@@ -346,7 +348,7 @@ def check_noticed(
         assert type(failure) is type(good[4])
 
 
-def test_both_checkpoints_damaged_means_starting_anew(tmp_path: Path) -> None:
+def test_with_both_checkpoints_damaged_a_run_starts_anew(tmp_path: Path) -> None:
     for step in (4, 8):
         write_checkpoint(tmp_path, b"state", step=step)
     for path in tmp_path.glob("*.pt"):
@@ -354,7 +356,7 @@ def test_both_checkpoints_damaged_means_starting_anew(tmp_path: Path) -> None:
     assert read_newest_checkpoint([tmp_path]) is None
 
 
-def test_what_only_has_the_name_of_a_checkpoint_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_pipe_or_device_named_like_a_checkpoint_is_not_read(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, b"good", step=4)
     makers: tuple[Callable[[Path], None], ...] = (
         os.mkfifo,

@@ -1,4 +1,4 @@
-"""Claims about tables in JSON: digits are kept, every odd line is named, nothing is guessed."""
+"""Claims about tables in JSON: digits are kept, every bad line is named, nothing is guessed."""
 
 import json
 
@@ -29,7 +29,7 @@ def test_nested_objects_are_dotted_columns(tmp_path, name):
     assert table.loss.tolist() == [3.5, 3.4]
 
 
-def test_a_list_of_runs_reads_as_its_lines_do(tmp_path):
+def test_a_json_list_reads_like_json_lines(tmp_path):
     runs = [make_run(**{"val/loss": loss}) for loss in (3.5, 3.4, 3.3)]
     lines = "\n".join(map(json.dumps, runs))
     from_lines = read_table(write(tmp_path, lines), columns=COLUMNS)
@@ -43,7 +43,7 @@ def test_one_object_is_one_run(tmp_path):
     assert len(read_table(write(tmp_path, text, "run.json"), columns=COLUMNS)) == 1
 
 
-def test_json_inside_a_string_is_read_where_wandb_sends_it(tmp_path):
+def test_json_strings_are_parsed_in_the_fields_where_wandb_sends_them(tmp_path):
     node = {
         "state": "finished",
         "config": json.dumps({"N": {"value": 1e6, "desc": None}, "D": {"value": 2e7}}),
@@ -118,13 +118,13 @@ def test_a_bad_line_is_named_and_can_be_left_out(tmp_path, line, seen):
     assert len(table.rejected) == 1
 
 
-def test_a_dotted_key_and_a_nested_one_are_not_both_believed(tmp_path):
+def test_a_dotted_key_that_repeats_a_nested_one_is_refused(tmp_path):
     line = '{"N": 1, "D": 2, "loss": 3, "c": {"lr": 1}, "c.lr": 2}'
     (problem,) = refuse(write(tmp_path, line), columns={"lr": "c.lr"})
     assert "c.lr is given twice" in problem
 
 
-def test_every_digit_of_an_integer_counts(tmp_path):
+def test_integers_keep_every_digit(tmp_path):
     flops = 6 * 10**12 * 10**14 + 1
     line = json.dumps({"N": 10**12, "D": 10**14, "loss": 2, "C": flops})
     assert read_table(write(tmp_path, line)).flops[0] == float(flops)
@@ -132,7 +132,7 @@ def test_every_digit_of_an_integer_counts(tmp_path):
     assert "not a finite number" in refuse(write(tmp_path, huge))[0]
 
 
-def test_separators_that_unicode_knows_do_not_end_a_line(tmp_path):
+def test_unicode_line_separators_do_not_end_a_line(tmp_path):
     line = '{"N": 1, "D": 2, "loss": 3, "note": "a\u2028b\u0085c"}\r\n'
     assert read_table(write(tmp_path, "\ufeff" + line * 2)).run == ("1", "2")
 
@@ -155,5 +155,5 @@ def test_separators_that_unicode_knows_do_not_end_a_line(tmp_path):
         ("runs.jsonl", '{"params": 1}\n', '"--columns N=params"'),
     ],
 )
-def test_files_that_are_no_table_are_refused(tmp_path, name, text, seen):
+def test_files_that_are_not_a_table_are_refused(tmp_path, name, text, seen):
     assert seen in refuse(write(tmp_path, text, name))[0]

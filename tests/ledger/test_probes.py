@@ -1,4 +1,4 @@
-"""Claims about values of probes: sealed, exclusive, of one result, read without trust."""
+"""Claims about probe values: sealed, written once, tied to one result, verified when read."""
 
 import dataclasses
 import json
@@ -74,7 +74,7 @@ def test_the_first_value_of_a_run_counts_and_its_result_does_not_change(ledger):
     assert os.listdir(home(ledger)) == ["accuracy-2.json"]
 
 
-def test_other_options_are_another_value(ledger):
+def test_other_options_give_a_value_of_their_own(ledger):
     commit_probe(ledger, first(ledger), ACCURACY, 0.5, None)
     assert not has_probe(ledger, make_run(0).run_id, FIVE)
     commit_probe(ledger, first(ledger), FIVE, 0.7, None)
@@ -130,7 +130,7 @@ def test_a_damaged_value_is_found_left_out_and_measured_again_after_a_repair(led
     assert commit_probe(ledger, first(ledger), ACCURACY, 0.5, 0.01)
 
 
-def test_a_value_dies_with_its_result(ledger):
+def test_a_value_is_dropped_with_its_result(ledger):
     commit_probe(ledger, first(ledger), ACCURACY, 0.5, 0.01)
     ledger.set_aside(make_run(0).run_id)
     again = commit(ledger, make_run(0))
@@ -146,7 +146,7 @@ def test_a_value_of_another_attempt_is_left_out(ledger):
     assert "does not count any more" in damage.what
 
 
-def test_a_trainer_s_report_is_read_from_what_its_result_rests_on(ledger):
+def test_a_trainers_probe_report_is_read_from_its_results_files(ledger):
     result = commit(ledger, make_run(7), accuracy={"value": 0.25, "standard_error": 0.5})
     assert read_reported(ledger, result) == {"accuracy": (0.25, 0.5)}
     assert read_reported(ledger, first(ledger)) == {}
@@ -180,7 +180,7 @@ def np_sorted(values):
     return sorted(map(str, values))
 
 
-def test_of_two_kinds_of_a_value_the_newest_is_the_metric(ledger, monkeypatch):
+def test_the_newest_of_two_values_becomes_the_metric(ledger, monkeypatch):
     for at, (asked, value) in enumerate(((FIVE, 0.9), (ACCURACY, 0.5))):
         now = f"2026-01-0{at + 1}T00:00:00+00:00"
         monkeypatch.setattr("scaling.ledger.probes.name_now", lambda now=now: now)

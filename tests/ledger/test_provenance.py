@@ -1,4 +1,4 @@
-"""A result records what computed it; results without that stay readable, their seals valid."""
+"""A result records what computed it; older results stay readable, and their seals valid."""
 
 import json
 import platform
@@ -33,7 +33,7 @@ def test_versions_are_sealed_and_change_no_run_id() -> None:
     assert result.run.run_id == path.parent.name
 
 
-def test_the_versions_are_this_process_s() -> None:
+def test_the_versions_are_those_of_this_process() -> None:
     versions = provenance.describe_versions()
     assert versions["python"] == platform.python_version()
     assert {"scaling", "source", "numpy", "torch", "processor", "system"} <= versions.keys()

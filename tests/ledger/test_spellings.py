@@ -32,7 +32,7 @@ def is_right(table, rtol=1e-12):
     """Whether N, D and loss are those of RUNS, in order."""
     expected = np.array(RUNS).T
     for values, right in zip((table.params, table.tokens, table.loss), expected, strict=True):
-        np.testing.assert_allclose(values, right, rtol=rtol)  # products and logarithms round
+        np.testing.assert_allclose(values, right, rtol=rtol)  # rounding of products and logarithms
     return True
 
 
@@ -83,21 +83,21 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-def test_every_spelling_is_the_same_runs(tmp_path, name):
+def test_every_spelling_gives_the_same_runs(tmp_path, name):
     header, row, options = SPELLINGS[name]
     path = write(tmp_path, spell(header, row))
-    # ratios and logarithms are written with 17 digits: 10^x keeps 14 of them
+    # Ratios and logarithms have 17 digits, of which 10^x keeps 14.
     assert is_right(read_table(path, **options), rtol=1e-12)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
-def test_what_a_spreadsheet_saves_is_read(tmp_path, encoding):
+def test_a_spreadsheets_export_is_read(tmp_path, encoding):
     path = tmp_path / "runs.csv"
     path.write_bytes(spell("N,D,loss", lambda *run: ",".join(map(repr, run))).encode(encoding))
     assert is_right(read_table(path))
 
 
-def test_a_packed_file_is_unpacked(tmp_path):
+def test_a_compressed_file_is_read(tmp_path):
     path = tmp_path / "runs.csv.gz"
     with gzip.open(path, "wt") as file:
         file.write(spell("N,D,loss", lambda *run: ",".join(map(repr, run))))
@@ -127,19 +127,19 @@ JSON = {
 
 
 @pytest.mark.parametrize("name", JSON)
-def test_every_shape_of_json_is_the_same_runs(tmp_path, name):
+def test_every_shape_of_json_gives_the_same_runs(tmp_path, name):
     columns = {"N": "config.N", "D": "config.D"} if name == "nested" else {}
     path = write(tmp_path, json.dumps(JSON[name]), "runs.json")
     assert is_right(read_table(path, columns=columns))
 
 
-def test_one_run_of_nested_objects_is_no_table_of_two(tmp_path):
+def test_one_run_of_two_nested_objects_is_not_two_runs(tmp_path):
     run = {"config": {"N": 7e7, "D": 2e9}, "summary": {"loss": 3.5}}
     columns = {"N": "config.N", "D": "config.D", "loss": "summary.loss"}
     assert len(read_table(write(tmp_path, json.dumps(run), "runs.json"), columns=columns)) == 1
 
 
-def test_a_file_of_several_lists_is_refused_in_a_sentence(tmp_path):
+def test_a_file_of_several_lists_is_refused(tmp_path):
     path = write(tmp_path, json.dumps({"train": ROWS, "eval": ROWS}), "runs.json")
     (problem,) = refuse(path)
     assert "several lists of objects ('train', 'eval')" in problem
@@ -155,7 +155,7 @@ def test_a_wide_table_of_sizes_is_read_where_its_rows_say_d(tmp_path):
     assert "a wide table: the 6 columns 70M … 2800M" in table.notes[0]
 
 
-def test_a_wide_table_that_may_be_two_says_what_to_state(tmp_path):
+def test_an_ambiguous_wide_table_is_refused_with_what_to_state(tmp_path):
     path = write(tmp_path, "tokens,1e18,1e19,1e20\n1e9,3,2.9,2.8\n2e9,3,2.8,2.7\n")
     problems = refuse(path)
     assert "--columns D=tokens,C=header,N=header/(6*tokens),loss=cell" in problems[0]
@@ -226,7 +226,7 @@ def test_curves_are_recognised_and_their_ends_kept(tmp_path):
     np.testing.assert_allclose(np.sort(kept.loss), np.sort(ends), rtol=1e-15)
 
 
-def test_names_of_single_runs_are_no_curves(tmp_path):
+def test_names_of_single_runs_do_not_make_curves(tmp_path):
     lines = [f"r{at},{n},{d},{loss!r}" for at, (n, d, loss) in enumerate(RUNS)]
     table = read_table(write(tmp_path, "\n".join(["run_name,N,D,loss", *lines]) + "\n"))
     assert table.trajectory is None
@@ -290,7 +290,7 @@ def test_a_missing_column_is_proposed_or_derived(tmp_path, header, row, hint):
     assert hint in problem
 
 
-def test_nothing_is_proposed_that_is_no_loss(tmp_path):
+def test_only_losses_are_proposed_as_loss(tmp_path):
     (problem,) = refuse(write(tmp_path, "N,D,flops,batch_size,lr\n1,2,3,4,5\n"))
     assert "did you mean" not in problem
 
@@ -300,7 +300,7 @@ def test_nothing_is_proposed_that_is_no_loss(tmp_path):
 )
 def test_an_ambiguous_comma_is_refused_with_both_readings(tmp_path, cells, seen):
     path = write(tmp_path, f'N,D,loss,lr\n1e6,2e7,3,"{cells}"\n1e6,3e7,3,1\n')
-    if cells == "3,5":  # the only comma of the file, before one digit: a fraction
+    if cells == "3,5":  # the file's only comma is followed by one digit: a decimal mark
         assert read_table(path).learning_rate.tolist() == [3.5, 1.0]
     else:
         assert seen in refuse(path)[0]

@@ -1,4 +1,4 @@
-"""Claims about `scaling read`: what is understood is said before anything is fitted."""
+"""Claims about `scaling read`: it prints what was understood before anything is fitted."""
 
 import json
 
@@ -16,7 +16,7 @@ def read(folder, text, *words):
     return CliRunner().invoke(cli, ["read", str(path), *words], standalone_mode=False)
 
 
-def test_columns_units_and_what_is_missing_are_said(tmp_path):
+def test_columns_units_and_missing_columns_are_reported(tmp_path):
     done = read(tmp_path, TEXT, "--columns", "N=size,D=tokens[B]", "--json")
     facts = json.loads(done.stdout)
     assert (facts["rows"], facts["cells"]) == (9, 9)
@@ -30,7 +30,7 @@ def test_columns_units_and_what_is_missing_are_said(tmp_path):
     assert done.return_value == 0
 
 
-def test_doubts_and_problems_are_all_said_and_the_rest_is_read(tmp_path):
+def test_doubts_and_problems_are_reported_and_the_rest_is_read(tmp_path):
     text = TEXT.replace("70M,2,", "70M,x,").replace("finished\n160M", "crashed\n160M", 1)
     done = read(tmp_path, text, "--columns", "N=size,D=tokens")
     assert "7 runs" in done.stdout

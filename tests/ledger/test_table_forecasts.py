@@ -1,4 +1,4 @@
-"""Claims about forecasts of tables: sealed, dated, never replaced, and judged by what is told."""
+"""Claims about forecasts of tables: sealed, dated, never replaced, scored with stated outcomes."""
 
 import json
 import math
@@ -36,12 +36,12 @@ def ask(tmp_path):
 
 def test_a_forecast_of_a_table_is_sealed_told_its_outcome_and_scored(ask, tmp_path):
     (said,) = ask("--flops", "1e22")["forecasts"]
-    # The optimum of the law: N* = G (C/6)^(β/(α+β)); Hoffmann et al., eq. 4.
+    # The law's optimum, N* = G (C/6)^(β/(α+β)); Hoffmann et al., eq. 4.
     best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (1e22 / 6) ** (BETA / (ALPHA + BETA))
     right = E + A / best**ALPHA + B / (1e22 / 6 / best) ** BETA
     assert said["low"] <= right <= said["high"]
     assert said["outcome"] is None
-    assert len(ask("--flops", "1e22")["forecasts"]) == 1  # the same words are one forecast
+    assert len(ask("--flops", "1e22")["forecasts"]) == 1  # repeating a forecast adds none
     after = ask("--flops", "1e22", "--outcome", str(right))
     (one,) = after["forecasts"]
     assert one["outcome"]["inside"] is True
@@ -62,7 +62,7 @@ def test_a_budget_without_a_forecast_has_no_outcome(ask):
 
 
 def test_a_table_is_forecast_by_its_near_runs(ask):
-    """Beside the law's forecast, as another one; both hold the truth of the law."""
+    """Registered beside the law's forecast; both intervals contain the law's true loss."""
     best = (ALPHA * A / (BETA * B)) ** (1 / (ALPHA + BETA)) * (3e21 / 6) ** (BETA / (ALPHA + BETA))
     right = E + A / best**ALPHA + B / (3e21 / 6 / best) ** BETA
     ask("--flops", "3e21")
@@ -72,4 +72,5 @@ def test_a_table_is_forecast_by_its_near_runs(ask):
     assert near["loss"] != by_law["loss"]
     for one in (by_law, near):
         assert one["low"] <= right <= one["high"]
-        assert one["loss"] == pytest.approx(right, rel=0.01)  # noise of .3 %, a decade beyond
+        # A decade beyond the data, with .3 % noise.
+        assert one["loss"] == pytest.approx(right, rel=0.01)

@@ -1,4 +1,4 @@
-"""Claims about foreign tables: what is read, what is refused, and how it is said."""
+"""Claims about foreign tables: what is read, what is refused, and the messages."""
 
 import numpy as np
 import pytest
@@ -102,7 +102,7 @@ def test_drop_bad_keeps_the_rest_and_lists_one_line_per_row(tmp_path):
     assert "runs.csv:3: N: " in table.rejected[0]
 
 
-def test_nothing_left_is_an_error_even_with_drop_bad(tmp_path):
+def test_an_empty_remainder_is_an_error_even_with_drop_bad(tmp_path):
     (problem,) = refuse(tmp_path, "N,D,loss\nnan,2,3\n", drop_bad=True)
     assert "nothing is left" in problem
 
@@ -120,7 +120,7 @@ def test_nothing_left_is_an_error_even_with_drop_bad(tmp_path):
         ("N,D,loss\n1,2,3,4\n", "utf-8", "4 cells where the header has 3"),
     ],
 )
-def test_files_that_are_no_table_are_refused(tmp_path, text, encoding, seen):
+def test_files_that_are_not_a_table_are_refused(tmp_path, text, encoding, seen):
     path = write(tmp_path, text, encoding)
     with pytest.raises(TableError) as caught:
         read_table(path)
@@ -132,7 +132,7 @@ def test_absent_file_is_refused(tmp_path):
         read_table(tmp_path / "none.csv")
 
 
-def test_byte_order_mark_is_no_part_of_a_name(tmp_path):
+def test_byte_order_mark_is_not_part_of_a_name(tmp_path):
     assert len(read_table(write(tmp_path, "N,D,loss\n1,2,3\n", "utf-8-sig"))) == 1
 
 
@@ -173,8 +173,8 @@ def test_conventions_of_flops_are_named_with_their_rows(tmp_path):
     assert "State C in one way" in note
 
 
-def test_a_steep_but_smooth_course_of_flops_is_no_second_convention(tmp_path):
-    # Attention and head count for more in small models; every ratio is that of its size.
+def test_a_steep_but_smooth_cost_is_not_a_second_convention(tmp_path):
+    # Attention and head weigh more in small models; each ratio is right for its size.
     rows = "".join(
         f"{n},10,3,{60 * n * (1 + 1000 / n)}\n" for n in (100, 200, 400, 800, 1600, 3200)
     )

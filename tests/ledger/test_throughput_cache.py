@@ -1,4 +1,4 @@
-"""Claims about kept throughputs: found again for the same device, never for another."""
+"""Claims about stored throughputs: used for the same device and never for another."""
 
 import dataclasses
 from pathlib import Path
@@ -30,20 +30,20 @@ def make_throughput(*points: StepTime) -> Throughput:
     return Throughput(device="P", measured_at="2026-01-01T00:00:00+00:00", points=points)
 
 
-def test_what_was_measured_is_read_back(tmp_path: Path) -> None:
+def test_a_stored_measurement_is_read_back(tmp_path: Path) -> None:
     measured = make_throughput(make_point(8), make_point(16))
     write_throughput(tmp_path, DEVICE, measured)
     assert read_throughput(tmp_path, DEVICE) == measured
 
 
-def test_another_device_or_trainer_was_not_measured(tmp_path: Path) -> None:
+def test_a_measurement_is_not_used_for_another_device_or_trainer(tmp_path: Path) -> None:
     write_throughput(tmp_path, DEVICE, make_throughput(make_point(8)))
     for changed in ("processor", "torch", "python", "family", "trainer", "engine"):
         other = dataclasses.replace(DEVICE, **{changed: "another"})
         assert read_throughput(tmp_path, other) is None
 
 
-def test_a_damaged_file_is_as_good_as_none(tmp_path: Path) -> None:
+def test_a_damaged_file_counts_as_none(tmp_path: Path) -> None:
     write_throughput(tmp_path, DEVICE, make_throughput(make_point(8)))
     (path,) = (tmp_path / ".cache" / "throughput").iterdir()
     path.write_bytes(path.read_bytes().replace(b"0.01", b"0.02"))
@@ -57,7 +57,7 @@ def test_a_new_measurement_replaces_the_old_of_its_configuration() -> None:
     assert times == {8: 1.0, 16: 3.0}
 
 
-def test_this_machine_has_a_name() -> None:
+def test_this_machines_description_names_processor_and_torch() -> None:
     device = find_device("transformer", vocab_size=256, seq_len=128, settings={"head_size": 16})
     assert device.processor
     assert device.torch in device.sentence

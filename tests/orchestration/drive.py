@@ -33,9 +33,9 @@ def make_executor(name: str, folder: Path) -> Executor:
 
 def main(folder: Path, count: int, executor_name: str, steps: int) -> int:
     without = os.environ.get("SCALING_TEST_WITHOUT", "").split("+")
-    if "lock" in without:  # as on a file system that has none
+    if "lock" in without:  # like a file system without locks
         Ledger.lock = lambda self: contextlib.nullcontext()  # type: ignore[method-assign]
-    if "term" in without:  # no driver gives way to a later one
+    if "term" in without:  # no driver yields to a later one
         Ledger.advance_term = lambda self: 1  # type: ignore[method-assign]
     try:
         outcome = run_cells(

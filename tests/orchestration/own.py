@@ -96,10 +96,10 @@ def drive(root: Path, executor: str) -> int:
     return 128 + outcome.interrupted_by if outcome.interrupted_by else 0
 
 
-if __name__ == "__main__" and sys.argv[2:]:  # a sweep that may be killed: own.py FOLDER EXECUTOR
+if __name__ == "__main__" and sys.argv[2:]:  # runs a sweep to be killed: own.py FOLDER EXECUTOR
     work = functools.partial(drive, Path(sys.argv[1]), sys.argv[2])
     sys.exit(guard(work, resume="the same command") if sys.argv[2] == "ray" else work())
-elif __name__ == "__main__":  # a worker that may be killed: own.py FOLDER
+elif __name__ == "__main__":  # runs a worker to be killed: own.py FOLDER
     root = Path(sys.argv[1])
     ledger = Ledger.open(root / "results" / "mine")
     sys.stdout.write(str(attempt(prepare_sweep(root / "sweep.yaml", root=root), ledger).cause))

@@ -22,7 +22,7 @@ from synthetic import wait_until
 HERE = Path(__file__).parent
 HEAD, NODE, PORT = "10.231.7.1", "10.231.7.2", 6391
 _QUIET = "--include-dashboard=false"
-# What docs/clusters.md asks for on the head.
+# Settings of the head that docs/clusters.md asks for.
 SETTINGS = {
     "RAY_health_check_initial_delay_ms": "1000",
     "RAY_health_check_period_ms": "1000",
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def why_not() -> str:
-    """Why it cannot be done here; empty if it can."""
+    """Why namespaces cannot be used here; empty if they can."""
     if sys.platform != "linux" or os.getuid() != 0:
         return "network namespaces need Linux and root"
     if shutil.which("ip") is None:
@@ -49,17 +49,17 @@ def _ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True, capture_output=True)
 
 
-class Houses:
-    """The two namespaces, a cluster over both, until `close`.
+class TwoMachines:
+    """Two network namespaces with a cluster over both, until `close`.
 
     Args:
-        settings: Of Ray's health checks; none: its own, which are patient.
+        settings: Ray's health checks; empty for Ray's patient defaults.
     """
 
     def __init__(self, settings: Mapping[str, str] = SETTINGS) -> None:
         self._settings = settings
         self._names = [f"rc{os.getpid()}{side}" for side in "ab"]
-        # Short, for paths of sockets are.
+        # A short path, because socket paths are limited.
         self._folder = tempfile.mkdtemp(prefix="pc-", dir="/tmp")
         self._started: list[subprocess.Popen[bytes]] = []
         for name in self._names:
@@ -83,7 +83,7 @@ class Houses:
         self._start(1, f"--address={HEAD}:{PORT} --num-cpus=1 --node-ip-address={NODE}")
 
     def _start(self, side: int, options: str) -> None:
-        if side == 0:  # its own address has to be there before the cable is
+        if side == 0:  # the head's own address must exist before the cable
             _ip("-n", self._names[0], "address", "add", f"{HEAD}/32", "dev", "lo")
         words = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block"]
         log = open(Path(self._folder, f"log{len(self._started)}"), "wb")  # noqa: SIM115
@@ -123,7 +123,7 @@ class Houses:
                     process.send_signal(signal.SIGKILL)
 
     def close(self) -> None:
-        """End it all."""
+        """End the cluster and remove the namespaces."""
         for side in (0, 1):
             self._end(side)
         for process in self._started:
@@ -133,11 +133,13 @@ class Houses:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def start_driver(houses: Houses, folder: Path, count: int, steps: int) -> subprocess.Popen[str]:
+def start_driver(
+    machines: TwoMachines, folder: Path, count: int, steps: int
+) -> subprocess.Popen[str]:
     words = [str(HERE / "drive.py"), str(folder), str(count), f"{HEAD}:{PORT}", str(steps)]
     return subprocess.Popen(
-        houses.inside(0, [sys.executable, *words]),
-        env=houses.environment,
+        machines.inside(0, [sys.executable, *words]),
+        env=machines.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -149,11 +151,13 @@ def list_beating(folder: Path) -> Iterator[tuple[Path, int]]:
     for path in folder.rglob("heartbeat"):
         try:
             yield path.parent, json.loads(path.read_text())["pid"]
-        except (OSError, ValueError):  # it is being replaced
+        except (OSError, ValueError):  # the file is being replaced
             continue
 
 
-def measure_cut(houses: Houses, heartbeats: Callable[[], Iterator[tuple[Path, int]]]) -> float:
+def measure_cut(
+    machines: TwoMachines, heartbeats: Callable[[], Iterator[tuple[Path, int]]]
+) -> float:
     """Seconds from a cut to the new attempt of a run that was trained beyond it.
 
     Args:
@@ -162,13 +166,13 @@ def measure_cut(houses: Houses, heartbeats: Callable[[], Iterator[tuple[Path, in
     found: list[Path] = []
 
     def is_at_work() -> bool:
-        found[:] = [attempt for attempt, pid in heartbeats() if houses.holds(1, pid)]
+        found[:] = [attempt for attempt, pid in heartbeats() if machines.holds(1, pid)]
         return bool(found)
 
     wait_until(is_at_work, 120.0)
     home = found[0].parent
     before = set(home.iterdir())
     begun = time.monotonic()
-    houses.cut()
+    machines.cut()
     wait_until(lambda: bool(set(home.iterdir()) - before), 180.0)
     return time.monotonic() - begun

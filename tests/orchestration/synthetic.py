@@ -46,7 +46,7 @@ _CHECKPOINT_EVERY = 4
 
 
 def make_run(seed: int = 0, *, steps: int = 10, n_heads: int = 1) -> RunSpec:
-    # What a recipe holds does not matter here; what it is called may change.
+    # The recipe's values do not matter here; its field names may change.
     values: dict[str, Any] = {
         field.name: 0.5
         for field in dataclasses.fields(Recipe)

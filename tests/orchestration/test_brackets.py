@@ -18,7 +18,7 @@ def change(run: RunSpec, **changes: float) -> RunSpec:
     return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, **changes))
 
 
-def test_bracket_runs_are_trained_and_no_row_of_the_table(tmp_path: Path) -> None:
+def test_bracket_runs_are_trained_but_are_not_rows_of_the_table(tmp_path: Path) -> None:
     corner, other = make_run(0), make_run(1)
     faster = change(corner, learning_rate=1.0)
     larger = change(corner, batch_sequences=4, steps=5)
@@ -46,7 +46,7 @@ def test_bracket_runs_are_trained_and_no_row_of_the_table(tmp_path: Path) -> Non
         roles = {row["run_id"]: row["role"] for row in csv.DictReader(file)}
     assert roles[faster.run_id] == "bracket"
     assert roles[corner.run_id] == "grid"
-    # What a fit rests on is another thing with the bracket than without.
+    # The table's digest depends on the brackets.
     plain = tabulate(ledger, ledger.read_results(), cells[:2], convention="matmul", cost=SIX_ND)
     assert plain.brackets == ()
     assert plain.digest != table.digest

@@ -1,4 +1,4 @@
-"""Claims about joining and submitting that need no cluster: what fits, is seen, and is said."""
+"""Claims about joining and submitting that need no cluster: what fits, and what is reported."""
 
 import contextlib
 import errno
@@ -48,15 +48,15 @@ def test_a_node_carries_as_many_runs_as_its_scarcest_resource(
     assert tuple(need.count(node) for node in NODES) == counts
 
 
-def test_what_fits_no_single_node_is_refused_with_both_sides() -> None:
+def test_a_request_that_fits_no_node_is_refused_with_need_and_capacity() -> None:
     check_fit(Need(cpus=16), NODES, autoscaled=False)
-    # Either node has one of the two, none has both.
+    # Each node has one of the two, neither has both.
     with pytest.raises(EnvironmentFault, match=r"needs 16 CPU cores and 4.0 GiB of memory, the cl"):
         check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=False)
     check_fit(Need(cpus=16, memory=2**32), NODES, autoscaled=True)
 
 
-def test_several_gpus_or_nodes_that_are_not_there_are_the_sweep_files_to_mend() -> None:
+def test_missing_gpus_or_nodes_are_an_error_of_the_sweep_file() -> None:
     nodes = [{"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0, "GPU": 4.0}, {"CPU": 8.0}]
     check_fit(Need(cpus=8, gpus=4, nodes=2), nodes, autoscaled=False)
     for need, said in (
@@ -74,7 +74,7 @@ def test_several_gpus_or_nodes_that_are_not_there_are_the_sweep_files_to_mend() 
 
 
 @pytest.mark.parametrize("name", ["ray", "inline"])
-def test_several_nodes_are_of_a_cluster(name: str, tmp_path: Path) -> None:
+def test_runs_on_several_nodes_need_a_cluster(name: str, tmp_path: Path) -> None:
     needs = Needs(
         cpus_per_run=1, gpus_per_run=None, memory_per_run=None, address=None,
         shared=(tmp_path, tmp_path), nodes_per_run=2,
@@ -83,7 +83,7 @@ def test_several_nodes_are_of_a_cluster(name: str, tmp_path: Path) -> None:
         find_executor(name).open(needs)
 
 
-def test_nodes_of_an_autoscaler_are_known_by_their_label() -> None:
+def test_an_autoscalers_nodes_are_recognised_by_their_label() -> None:
     assert not is_autoscaled([{"Labels": {"ray.io/node-id": "a"}}, {}])
     assert is_autoscaled([{"Labels": {"ray.io/node-group": "small"}}])
 
@@ -97,7 +97,7 @@ def test_a_version_mismatch_names_both_sides_once() -> None:
     assert "runs Ray: 2.52.0, Python: 3.12.1; this process runs Ray: 2.60.0, Python: 3.11.7" in said
 
 
-def test_auto_asks_the_variable_before_the_file(
+def test_auto_reads_the_variable_before_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
@@ -129,7 +129,7 @@ def test_auto_asks_the_variable_before_the_file(
         (65534, 0o644, "belongs to another user"),
     ],
 )
-def test_auto_follows_no_file_that_another_user_could_have_written(
+def test_auto_ignores_a_file_that_another_user_could_have_written(
     owner: int, mode: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if owner and os.getuid() != 0:
@@ -148,7 +148,7 @@ def test_auto_follows_no_file_that_another_user_could_have_written(
 
 @contextlib.contextmanager
 def listening(answer: bytes) -> Iterator[str]:
-    """The address of somebody who says that to whoever comes, and no more."""
+    """The address of a server that sends `answer` to every client, and nothing else."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
@@ -165,7 +165,7 @@ def listening(answer: bytes) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", SETTINGS_FRAME[:4]])
-def test_who_listens_but_is_no_gcs_is_not_waited_for(
+def test_a_listener_that_is_not_a_gcs_is_not_waited_for(
     answer: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cluster, "_REACH_SECONDS", 0.3)
@@ -173,7 +173,7 @@ def test_who_listens_but_is_no_gcs_is_not_waited_for(
         find_address(address)
 
 
-def test_a_server_that_greets_as_a_gcs_does_is_let_in() -> None:
+def test_a_server_that_greets_like_a_gcs_is_accepted() -> None:
     with listening(SETTINGS_FRAME + b"more") as address:
         assert find_address(address) == address
 
@@ -196,7 +196,7 @@ def ask(probe: Path, node: str = "a") -> cluster.NodeAnswer:
     return examine_node(str(probe), "nonce", node, str(probe.parents[1] / "manifest.json"))
 
 
-def test_of_nodes_that_see_one_folder_one_wins(probe: Path) -> None:
+def test_one_of_the_nodes_that_see_a_folder_wins(probe: Path) -> None:
     answers = [ask(probe, node) for node in "abc"]
     assert [answer.problem for answer in answers] == ["", "", ""]
     assert [answer.won for answer in answers] == [True, False, False]
@@ -225,7 +225,7 @@ def break_corpus(probe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (break_corpus, "does not see the corpus"),
     ],
 )
-def test_what_is_wrong_with_a_node_is_said(
+def test_a_nodes_problem_is_reported(
     probe: Path,
     monkeypatch: pytest.MonkeyPatch,
     spoil: Callable[[Path, pytest.MonkeyPatch], None],
@@ -239,7 +239,7 @@ def test_what_is_wrong_with_a_node_is_said(
 
 
 class Client:
-    """Ray Jobs as far as a submitted job asks it: a log that grows until the job has ended."""
+    """A stand-in for Ray Jobs: a log that grows until the job has ended."""
 
     def __init__(self, logs: list[str], exit_code: int | None) -> None:
         self._logs, self._exit_code = logs, exit_code
@@ -255,7 +255,7 @@ class Client:
         return SimpleNamespace(driver_exit_code=self._exit_code, status=status, message="stopped")
 
 
-def test_output_of_a_job_is_shown_by_whole_lines_and_to_its_end(
+def test_a_jobs_output_is_shown_in_whole_lines_and_to_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("scaling.orchestration.jobs._POLL_SECONDS", 0.0)
@@ -270,12 +270,12 @@ def test_a_job_that_was_stopped_has_no_exit_code() -> None:
         SubmittedJob(Client(["x"], None), "job").find_exit_code()
 
 
-def test_a_cluster_that_no_longer_answers_is_said() -> None:
+def test_a_cluster_that_stops_answering_is_reported() -> None:
     with pytest.raises(EnvironmentFault, match="no longer answers"):
         list(SubmittedJob(SimpleNamespace(get_job_status=None), "job").follow())
 
 
-def test_paths_with_spaces_reach_the_job_whole(tmp_path: Path) -> None:
+def test_paths_with_spaces_reach_the_job_intact(tmp_path: Path) -> None:
     sweep = tmp_path / "my sweeps" / "a;b.yaml"
     request = JobRequest(address="http://x", sweep_file=sweep, root=tmp_path, python=sys.executable)
     words = shlex.split(request.command)
@@ -283,7 +283,7 @@ def test_paths_with_spaces_reach_the_job_whole(tmp_path: Path) -> None:
     assert words[4:] == [str(sweep), "--root", str(tmp_path), "--address", "auto"]
 
 
-def test_an_address_of_a_cluster_is_no_address_of_its_jobs() -> None:
+def test_a_ray_address_is_refused_as_an_address_of_ray_jobs() -> None:
     request = JobRequest(address="head:6379", sweep_file=Path("a.yaml"), root=Path())
     with pytest.raises(UsageError, match="http://head:8265"):
         submit_job(request)

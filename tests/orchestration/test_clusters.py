@@ -21,7 +21,7 @@ from scaling.ledger.integrity import verify
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
 
-JOBS = importlib.util.find_spec("aiohttp_cors") is not None  # of ray[default]
+JOBS = importlib.util.find_spec("aiohttp_cors") is not None  # part of ray[default]
 SWEEP = """\
 name: tiny
 corpus: {source: python-stdlib}
@@ -38,12 +38,12 @@ def cluster() -> Iterator[Any]:
     kept = dict(os.environ)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = f"{REPOSITORY}{os.pathsep}{HERE}"  # for workers and jobs
-    # Short, for paths of sockets are; Ray also writes the cluster's address there, for "auto".
+    # A short path, because socket paths are limited; Ray also writes the cluster's address there.
     folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")
     os.environ["RAY_TMPDIR"] = folder
     Path(folder, "ray").mkdir()
     cluster_utils = importlib.import_module("ray.cluster_utils")
-    with socket.socket() as free:  # the usual one is that of any other Ray on this machine
+    with socket.socket() as free:  # another Ray on this machine may use the default port
         free.bind(("127.0.0.1", 0))
         agent = free.getsockname()[1]
     head = {"num_cpus": 1, "include_dashboard": JOBS, "dashboard_port": 0}
@@ -71,7 +71,7 @@ def prepare(folder: Path, behaviour: dict[str, Any] | None = None) -> None:
 
 
 def run_in_driver(code: str, address: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Connected as a driver would be; whatever is asked there is printed."""
+    """Run `code` connected to the cluster as a driver would be, and return its output."""
     head = f"import ray; ray.init(address={address!r}, log_to_driver=False)\n"
     return subprocess.run(
         [sys.executable, "-c", head + code],
@@ -98,7 +98,7 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
     cluster: Any, tmp_path: Path
 ) -> None:
     prepare(tmp_path, {"*": {"step_seconds": 0.1}})
-    driver = start_driver(tmp_path, 9, 60, "auto")  # the address is where "ray start" leaves it
+    driver = start_driver(tmp_path, 9, 60, "auto")  # reads the address that "ray start" wrote
     workers: dict[int, Any] = {}
 
     def is_busy_elsewhere() -> bool:
@@ -114,7 +114,8 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
     said, errors = driver.communicate(timeout=240)
     assert driver.returncode == 0, errors
     assert json.loads(said) == {"finished": 9, "trained": 9}
-    assert ": preempted, will continue from a checkpoint" in errors  # the run is not to blame
+    # Not counted as the run's failure.
+    assert ": preempted, will continue from a checkpoint" in errors
     cells = make_cells(9, steps=60)
     ledger = make_ledger(tmp_path)
     results = ledger.read_results(check="files").results
@@ -122,15 +123,16 @@ def test_a_node_is_killed_and_one_is_added_and_nothing_is_lost(
         cell.run.run_id: expected_loss(cell.run) for cell in cells
     }
     assert max(len(ledger.list_attempts(cell.run.run_id)) for cell in cells) == 2
-    assert {finding.kind for finding in verify(ledger, cells)} <= {"stray"}  # of what was killed
+    # Left by killed processes.
+    assert {finding.kind for finding in verify(ledger, cells)} <= {"stray"}
     assert not list(ledger.folder.glob(".preflight*"))
 
 
 def test_a_node_that_does_not_see_the_folder_is_named_before_anything_is_trained(
     cluster: Any, tmp_path: Path
 ) -> None:
-    # The nodes of this cluster are one machine: what they see is denied by a folder that only the
-    # driver can reach, through its own working directory.
+    # All nodes are on one machine, so the folder is one that only the driver can reach, through its
+    # working directory.
     code = f"""
 import pathlib
 from scaling.orchestration import cluster
@@ -181,9 +183,11 @@ def test_nodes_without_the_corpus_are_named(cluster: Any, tmp_path: Path) -> Non
     assert not list(tmp_path.glob("results/demo/runs/*"))
 
 
-def test_another_version_of_ray_is_said_plainly(cluster: Any, tmp_path: Path) -> None:
+def test_another_version_of_ray_is_reported_with_both_versions(
+    cluster: Any, tmp_path: Path
+) -> None:
     prepare(tmp_path)
-    # The version that this process claims is what Ray compares.
+    # Ray compares the version that this process claims.
     code = f"""
 import ray, sys, pathlib
 ray.__version__ = "2.59.0"
@@ -199,7 +203,7 @@ sys.exit(drive.main(pathlib.Path({str(tmp_path)!r}), 1, {cluster.address!r}, 1))
     assert "Traceback" not in done.stderr
 
 
-def test_a_cluster_that_asks_for_a_token_says_so_when_it_is_another_one(tmp_path: Path) -> None:
+def test_a_cluster_that_needs_another_token_is_reported(tmp_path: Path) -> None:
     folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")
     code = f"""
 import os, sys
@@ -234,7 +238,7 @@ one.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_what_no_node_can_carry_is_refused_at_once(cluster: Any) -> None:
+def test_a_request_that_no_node_can_run_is_refused_at_once(cluster: Any) -> None:
     code = f"""
 from scaling.orchestration.executors.ray import RayExecutor
 from scaling.errors import EnvironmentFault
@@ -266,7 +270,7 @@ def test_a_submitted_sweep_is_run_by_the_cluster_and_its_answer_comes_back(
     assert "is taken; results: results/tiny" in done.stderr
     assert len(list(tmp_path.glob("results/tiny/runs/*/result.json"))) == 4
     again = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert again.returncode == done.returncode  # the job's own, whatever it was
+    assert again.returncode == done.returncode  # the job's own exit code
     assert "runs are in the ledger; training" not in again.stdout
 
 
@@ -275,7 +279,7 @@ def test_an_autoscaler_sees_the_attempts_that_wait(cluster: Any, tmp_path: Path)
     driver = start_driver(tmp_path, 40, 200, cluster.address)
     try:
         wait_until(lambda: bool(list(tmp_path.rglob("heartbeat"))))
-        # What an autoscaler reads: demand by shape, from the GCS.
+        # The demand by shape, as an autoscaler reads it from the GCS.
         code = f"""
 import time
 from ray.autoscaler.v2.sdk import get_cluster_status

@@ -54,7 +54,7 @@ def fill(disk: Path) -> None:
 
 def check_continues(folder: Path) -> None:
     assert not make_ledger(folder).read_results(check="files").damaged
-    make_corpus(folder)  # nothing else goes wrong any more
+    make_corpus(folder)  # remove the other faults
     outcome = drive(folder)
     assert (len(outcome.finished), outcome.failed, outcome.left) == (3, (), ())
     results = make_ledger(folder).read_results(check="files").results
@@ -63,7 +63,7 @@ def check_continues(folder: Path) -> None:
     assert verify(make_ledger(folder), CELLS) == ()
 
 
-# Reached by a plain sweep, in the order of their first time; each is followed by another write.
+# Points that a plain sweep reaches, in order; each is followed by another write.
 POINTS = (
     "sweep.named",
     "sweep.stated",
@@ -89,7 +89,9 @@ POINTS = (
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_disk_that_fills_up_stops_the_sweep_and_nothing_is_half(disk: Path, point: str) -> None:
+def test_a_disk_that_fills_up_stops_the_sweep_and_leaves_no_half_file(
+    disk: Path, point: str
+) -> None:
     folder = Path(tempfile.mkdtemp(dir=disk))
     make_corpus(folder, {"1": {"raise_at": 5}, "2": {"interrupt_at": 3}})
     filled: list[str] = []
@@ -107,7 +109,7 @@ def test_a_disk_that_fills_up_stops_the_sweep_and_nothing_is_half(disk: Path, po
         assert said.startswith(str(folder)), said
         assert "No space left on device. Free some space; the same command then continues." in said
         attempts = len(list(folder.glob("results/demo/runs/*/attempts/*")))
-        assert attempts <= 4  # three runs, one of which was tried again before: no retry storm
+        assert attempts <= 4  # three runs, one of them retried before: no retry storm
     finally:
         (disk / "filler").unlink(missing_ok=True)
     check_continues(folder)
@@ -131,7 +133,7 @@ def test_a_file_system_that_became_read_only_is_named(disk: Path) -> None:
 
 
 @pytest.mark.parametrize("point", ["attempt.created", "commit.digested", "commit.written"])
-def test_the_same_without_a_disk_to_fill(tmp_path: Path, point: str) -> None:
+def test_a_simulated_full_disk_stops_the_sweep_and_it_continues(tmp_path: Path, point: str) -> None:
     make_corpus(tmp_path)
 
     def refuse(reached: str) -> None:

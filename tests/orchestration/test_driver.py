@@ -1,4 +1,4 @@
-"""Claims about driving a sweep, on the inline executor with a trainer that costs nothing."""
+"""Claims about driving a sweep, on the inline executor with a trivial trainer."""
 
 import contextlib
 import dataclasses
@@ -78,7 +78,7 @@ def start_driver(folder: Path, count: int, steps: int = 10, **environment: str) 
 
 
 class DyingExecutor(InlineExecutor):
-    """Workers that die without a word; `deaths` says how often, per attempt submitted."""
+    """Workers that die silently, `deaths` times, one per submitted attempt."""
 
     def __init__(self, deaths: int) -> None:
         super().__init__()
@@ -112,7 +112,7 @@ def test_a_sweep_is_trained_and_the_second_call_does_nothing(tmp_path: Path) -> 
     after = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
     assert (len(second.finished), second.trained) == (3, 0)
     changed = {path.name for path in after if before.get(path) != after[path]}
-    # Some releases of filelock truncate the file they lock.
+    # Some versions of filelock truncate the file they lock.
     assert changed <= {".lock", "behaviour.json"}
     assert verify(make_ledger(tmp_path), cells) == ()
 
@@ -148,7 +148,7 @@ def test_checkpoints_go_when_the_result_is_in(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("checkpoint*"))
 
 
-def test_weights_can_be_dropped(tmp_path: Path) -> None:
+def test_weights_are_not_kept_if_so_set(tmp_path: Path) -> None:
     settings = dataclasses.replace(SETTINGS, execution=Execution(keep_weights=False))
     outcome = drive(tmp_path, make_cells(1), settings=settings)
     result = make_ledger(tmp_path).find_result(outcome.finished[0])
@@ -159,7 +159,7 @@ def test_weights_can_be_dropped(tmp_path: Path) -> None:
 # --- failures by cause ------------------------------------------------------------------------
 
 
-def test_a_passing_exception_is_tried_again_from_the_checkpoint(tmp_path: Path) -> None:
+def test_a_transient_exception_is_retried_from_the_checkpoint(tmp_path: Path) -> None:
     outcome = drive(tmp_path, make_cells(2), {"0": {"raise_at": 6}})
     assert len(outcome.finished) == 2
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
@@ -180,7 +180,7 @@ def test_the_same_exception_twice_stops_that_run_alone(tmp_path: Path) -> None:
     assert "_misbehave" in failure.traceback
 
 
-def test_a_diverged_run_counts_and_is_never_tried_again(tmp_path: Path) -> None:
+def test_a_diverged_run_counts_and_is_never_retried(tmp_path: Path) -> None:
     behaviour = {"1": {"diverge": True}}
     outcome = drive(tmp_path, make_cells(2), behaviour)
     assert outcome.diverged == (make_run(1).run_id,)
@@ -211,21 +211,22 @@ def test_a_run_past_its_time_limit_is_given_up(tmp_path: Path) -> None:
     assert count_attempts(tmp_path, 0) == 1
 
 
-def test_out_of_memory_is_tried_once_more_with_half_the_micro_batch(tmp_path: Path) -> None:
-    (run_id,) = drive(tmp_path, make_cells(1), {"0": {"oom_above": 1}}).finished  # batches of 2
+def test_out_of_memory_is_retried_once_with_half_the_micro_batch(tmp_path: Path) -> None:
+    # Its batches hold 2 sequences.
+    (run_id,) = drive(tmp_path, make_cells(1), {"0": {"oom_above": 1}}).finished
     result = make_ledger(tmp_path).find_result(run_id)
     assert result is not None
     assert (result.loss, result.numerics["micro_batch"]) == (expected_loss(make_run(0)), "1")
     assert count_attempts(tmp_path, 0) == 2
 
 
-def test_out_of_memory_with_half_the_micro_batch_too_is_the_end(tmp_path: Path) -> None:
+def test_a_second_out_of_memory_gives_up_the_run(tmp_path: Path) -> None:
     (failed,) = drive(tmp_path, make_cells(2), {"0": {"oom_above": 0}}).failed
     assert failed.cause == "out_of_memory"
     assert count_attempts(tmp_path, 0) == 2
 
 
-def test_what_torch_says_of_a_failed_allocation_is_a_lack_of_memory() -> None:
+def test_torchs_message_of_a_failed_allocation_is_out_of_memory() -> None:
     said = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you"
     assert classify_failure(RuntimeError(said), "here")[0] == "out_of_memory"
     assert classify_failure(RuntimeError("can't add"), "here")[0] == "exception"
@@ -234,7 +235,7 @@ def test_what_torch_says_of_a_failed_allocation_is_a_lack_of_memory() -> None:
 def test_a_worker_that_is_told_to_end_leaves_a_checkpoint_and_costs_its_run_nothing(
     tmp_path: Path,
 ) -> None:
-    class OwnProcess(InlineExecutor):  # a worker takes SIGTERM itself: there is no tick
+    class OwnProcess(InlineExecutor):  # the worker handles SIGTERM itself, so there is no tick
         def wait(self, timeout: float, tick: Callable[[], None]) -> tuple[AttemptEnded, ...]:
             request = self._queue.popleft()
             outcome = run_attempt(request)
@@ -242,14 +243,14 @@ def test_a_worker_that_is_told_to_end_leaves_a_checkpoint_and_costs_its_run_noth
 
     behaviour = {"0": {"preempt_at": 6, "times": 7, "step_seconds": 0.21}}
     assert len(drive(tmp_path, make_cells(1), behaviour, executor=OwnProcess()).finished) == 1
-    assert count_attempts(tmp_path, 0) == 2  # it went on beyond the step
+    assert count_attempts(tmp_path, 0) == 2  # the second attempt went beyond the step
     result = make_ledger(tmp_path).find_result(make_run(0).run_id)
     assert result is not None
     assert result.flops_spent == result.flops * 3 // 10  # from the checkpoint after step 6
 
 
 class SilentExecutor(InlineExecutor):
-    """Its first worker begins, beats once, and is never heard of again."""
+    """Its first worker starts, writes one heartbeat, and then hangs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -282,7 +283,7 @@ class SilentExecutor(InlineExecutor):
         self._queue.append(request)
 
 
-def test_a_hung_worker_is_killed_and_its_run_tried_again(
+def test_a_hung_worker_is_killed_and_its_run_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Hung(SilentExecutor):
@@ -366,7 +367,7 @@ def test_a_second_driver_is_refused(tmp_path: Path) -> None:
         drive(tmp_path, make_cells(1))
 
 
-def test_a_driver_that_was_overtaken_says_so(
+def test_a_driver_that_lost_its_term_reports_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Overtaken(InlineExecutor):
@@ -383,7 +384,7 @@ def test_an_orphan_of_an_older_term_stops_with_a_checkpoint(tmp_path: Path) -> N
     request = _make_request(ledger, corpus, term=ledger.advance_term())
     calls: list[int] = []
 
-    def overtake() -> None:  # runs between two steps
+    def overtake() -> None:  # called between two steps
         calls.append(1)
         if len(calls) == 2:
             ledger.advance_term()
@@ -490,14 +491,14 @@ def test_the_second_signal_ends_it_in_the_middle_of_a_step(tmp_path: Path) -> No
     process = start_driver(tmp_path, 2)
     wait_until(lambda: bool(list(tmp_path.rglob("checkpoint-*.pt"))))
     process.send_signal(signal.SIGINT)
-    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first was heard
+    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first signal was handled
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=10)  # the step would take 60 s
     assert process.returncode == 130
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_ends_a_start_that_nothing_has_come_of(
+def test_the_first_signal_ends_an_executor_that_is_still_starting(
     tmp_path: Path, signum: signal.Signals
 ) -> None:
     closed = []
@@ -515,7 +516,7 @@ def test_the_first_signal_ends_a_start_that_nothing_has_come_of(
     assert closed == [True]
 
 
-def test_a_sigterm_that_ray_takes_for_itself_while_it_starts_is_ours(tmp_path: Path) -> None:
+def test_a_sigterm_caught_by_rays_own_handler_stops_the_sweep(tmp_path: Path) -> None:
     class Starting(InlineExecutor):
         def start(self) -> None:
             signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(signum))
@@ -525,7 +526,7 @@ def test_a_sigterm_that_ray_takes_for_itself_while_it_starts_is_ours(tmp_path: P
     assert (outcome.interrupted_by, len(outcome.left)) == (signal.SIGTERM, 2)
 
 
-def test_signal_handlers_are_given_back(tmp_path: Path) -> None:
+def test_signal_handlers_are_restored(tmp_path: Path) -> None:
     before = [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)]
     drive(tmp_path, make_cells(1))
     assert [signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)] == before
@@ -581,7 +582,7 @@ def test_a_cancelled_run_stops_with_a_checkpoint_and_the_others_go_on(tmp_path: 
 
 
 @pytest.mark.parametrize("how", ["renamed", "removed", "replaced"])
-def test_a_results_folder_that_is_gone_stops_the_sweep_and_is_not_made_again(
+def test_a_missing_results_folder_stops_the_sweep_and_is_not_recreated(
     tmp_path: Path, how: str
 ) -> None:
     ledger = make_ledger(tmp_path)
@@ -615,7 +616,7 @@ def test_a_results_folder_that_is_gone_stops_the_sweep_and_is_not_made_again(
         ("folder", r"manifest\.json: this file of the corpus is gone"),
     ],
 )
-def test_a_corpus_that_is_not_what_it_was_stops_the_sweep_at_the_first_run(
+def test_a_changed_corpus_stops_the_sweep_at_the_first_run(
     tmp_path: Path, how: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scaling.orchestration.driver._TICK_SECONDS", 0.0)
@@ -626,7 +627,7 @@ def test_a_corpus_that_is_not_what_it_was_stops_the_sweep_at_the_first_run(
     def refuse(folder: Path) -> None:
         raise IntegrityError("train.bin changed since it was written")
 
-    if how == "edited":  # what the manifest says of it is another matter
+    if how == "edited":  # stands for a manifest that no longer matches
         monkeypatch.setattr(
             "scaling.orchestration.ground.open_shards",
             lambda folder: (_ for _ in ()).throw(
@@ -653,7 +654,7 @@ def test_a_corpus_that_is_not_what_it_was_stops_the_sweep_at_the_first_run(
     assert begun <= 2
 
 
-def test_a_corpus_that_was_only_touched_is_read_and_found_well(
+def test_a_corpus_with_only_new_times_is_verified_and_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
@@ -672,7 +673,7 @@ def test_a_corpus_that_was_only_touched_is_read_and_found_well(
 
 
 class MuteExecutor(InlineExecutor):
-    """A cluster whose first worker is never reported of again; others run here.
+    """A cluster that never reports on its first worker again; the others run inline.
 
     Attributes:
         cut_at: When its node is known to be gone, by `clock`; None: never.
@@ -722,7 +723,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.mark.parametrize("beats", [True, False])
-def test_attempts_on_a_node_that_is_gone_are_settled_without_the_executor(
+def test_attempts_on_a_lost_node_are_settled_without_the_executor(
     tmp_path: Path, clock: list[float], beats: bool
 ) -> None:
     executor = MuteExecutor(clock, beats=beats)
@@ -730,18 +731,20 @@ def test_attempts_on_a_node_that_is_gone_are_settled_without_the_executor(
     outcome = drive(tmp_path, make_cells(2), executor=executor)
     assert len(outcome.finished) == 2
     assert executor.mute in executor.killed
-    assert clock[0] < 1010.0 + 5.0  # two looks at the list, and the run
+    assert clock[0] < 1010.0 + 5.0  # two polls of the nodes, and the run
 
 
-def test_a_kill_that_is_not_answered_has_a_deadline(tmp_path: Path, clock: list[float]) -> None:
+def test_a_killed_worker_that_does_not_report_is_given_up_by_a_deadline(
+    tmp_path: Path, clock: list[float]
+) -> None:
     settings = dataclasses.replace(SETTINGS, stall_limit=15.0)
     executor = MuteExecutor(clock)
     outcome = drive(tmp_path, make_cells(1), executor=executor, settings=settings)
     assert len(outcome.finished) == 1
-    assert clock[0] < 1000.0 + 15.0 + 10.0 + 8.0  # the limit, the deadline, and what is between
+    assert clock[0] < 1000.0 + 15.0 + 10.0 + 8.0  # stall limit, deadline, and the polls between
 
 
-def test_a_result_on_file_settles_an_attempt_that_is_not_reported(
+def test_a_committed_result_settles_an_attempt_that_is_not_reported(
     tmp_path: Path, clock: list[float]
 ) -> None:
     executor = MuteExecutor(clock, commits=True)
@@ -752,7 +755,7 @@ def test_a_result_on_file_settles_an_attempt_that_is_not_reported(
 
 
 class BlindExecutor(InlineExecutor):
-    """A cluster of which one node, where the first attempts go, does not see the folders."""
+    """A cluster with a node that does not see the folders and gets the first attempts."""
 
     def __init__(self, blind: int, others: bool) -> None:
         super().__init__()
@@ -775,7 +778,8 @@ class BlindExecutor(InlineExecutor):
 def test_a_node_that_lost_sight_of_the_folders_is_avoided_and_the_sweep_goes_on(
     tmp_path: Path,
 ) -> None:
-    executor = BlindExecutor(blind=8, others=True)  # more than would stop a sweep as deaths
+    # More than the number of consecutive deaths that stops a sweep.
+    executor = BlindExecutor(blind=8, others=True)
     outcome = drive(tmp_path, make_cells(4), executor=executor)
     assert len(outcome.finished) == 4
     assert set(executor.avoided) == {"n1"}
@@ -789,4 +793,4 @@ def test_where_no_node_sees_the_folders_the_sweep_stops_and_names_the_host(tmp_p
         EnvironmentFault, match=f"host {host} does not see the sweep's folders.*No other node"
     ):
         drive(tmp_path, make_cells(4), executor=executor)
-    assert executor.blind >= 6  # one more is handed over than fits
+    assert executor.blind >= 6  # one more is submitted than fits

@@ -1,4 +1,4 @@
-"""Kill the driver at every named point, each time it is reached: what is left is old or new."""
+"""Kill the driver at every named point, each time it is reached: every file is old or new."""
 
 import ast
 import dataclasses
@@ -22,7 +22,7 @@ from scaling.sweep.cells import Cell
 
 SHARED = Path("/dev/shm")
 PACKAGE = Path(faults.__file__).parent
-# Two horizons of one model share a trunk; the others fail once, fail for good, diverge.
+# Two horizons of one model share a trunk; of the others one fails once, one always, one diverges.
 RUNS = [make_run(0, steps=10), make_run(0, steps=16), *(make_run(seed) for seed in (1, 2, 3))]
 CELLS = [Cell(run=run, budget=1e6, role="grid") for run in RUNS]
 BEHAVIOUR = {
@@ -32,8 +32,8 @@ BEHAVIOUR = {
     "3": {"diverge": True},
 }
 GIVEN_UP = make_run(2).run_id
-# Reached at every small write beside a point of its own: in the default suite killed at the first
-# and the last time only.
+# Reached at every small write, which has a point of its own too: the default suite kills only at
+# the first and the last time.
 OFTEN = (
     *("replace.written", "replace.replaced", "link.linked", "heartbeat.written"),
     *("checkpoint.written", "checkpoint.digested", "checkpoint.tidied"),
@@ -110,7 +110,7 @@ def kill_at(point: str, nth: int) -> Callable[[str], None]:
 
 
 def check_state(folder: Path, *, allowed: set[str]) -> dict[str, str]:
-    """Everything that is there is whole; returns the results that count."""
+    """Check that every file is complete; returns the results that count."""
     if not (folder / "results" / "demo" / "sweep.json").exists():
         return {}
     ledger = make_ledger(folder)
@@ -121,7 +121,7 @@ def check_state(folder: Path, *, allowed: set[str]) -> dict[str, str]:
 def check_sweep(folder: Path) -> None:
     kept = check_state(folder, allowed={"index", "stray"})
     settings = dataclasses.replace(SETTINGS, share_trunks=True, backoff=0.0)
-    for _ in range(2):  # the first may be interrupted
+    for _ in range(2):  # the first call may be interrupted
         outcome = run_cells(
             CELLS,
             make_ledger(folder),
@@ -132,7 +132,7 @@ def check_sweep(folder: Path) -> None:
     assert {failed.run_id for failed in outcome.failed} == {GIVEN_UP}
     ledger = make_ledger(folder)
     stored = ledger.read_results(check="files")
-    assert kept.items() <= stored.digests.items()  # nothing finished was lost or redone
+    assert kept.items() <= stored.digests.items()  # no finished run was lost or repeated
     losses = {run.run_id: stored.results[run.run_id].loss for run in RUNS if run.seed < 2}
     assert losses == {run.run_id: expected_loss(run) for run in RUNS if run.seed < 2}
     verify(ledger, CELLS, repair=True)
@@ -173,7 +173,7 @@ def kill_and_continue(folder: Path, kills: list[tuple[str, str, int]]) -> None:
         work, check = WORK[name]
         place = make_folder(folder / str(number))
         status = run_in_child(work, place, kill_at(point, nth))
-        # Heartbeats are written by the clock: there may be fewer of them this time.
+        # Heartbeats depend on the clock, so there may be fewer this time.
         died = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
         assert died or point == "heartbeat.written", (name, point, nth, status)
         try:
@@ -184,7 +184,7 @@ def kill_and_continue(folder: Path, kills: list[tuple[str, str, int]]) -> None:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """A folder where flushing costs nothing: a killed process does not take the memory with it."""
+    """A folder in memory, where flushing is free; it survives the kill of a process."""
     with tempfile.TemporaryDirectory(dir=SHARED if SHARED.is_dir() else None) as folder:
         yield Path(folder)
 

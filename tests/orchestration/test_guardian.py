@@ -1,4 +1,5 @@
-"""However the driver ends, its guardian says so, leaves no process, and prints what continues."""
+"""However the driver ends, its guardian reports it, leaves no process and prints how to
+continue."""
 
 import shutil
 import signal
@@ -10,7 +11,7 @@ import psutil
 import pytest
 from synthetic import wait_until
 
-# The driver starts a worker that leads a session of its own, as Ray's do, says so, and then acts.
+# The driver starts a worker in a session of its own, as Ray does, prints its pid, and then acts.
 CODE = """
 import os, signal, subprocess, sys, time
 from scaling.orchestration.guardian import guard
@@ -44,7 +45,7 @@ def start(act: str) -> tuple[subprocess.Popen[str], psutil.Process, psutil.Proce
 
 
 def let_go(process: subprocess.Popen[str]) -> str:
-    """Let the driver act; the line that it then says."""
+    """Let the driver act; returns the line it then prints."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write("go\n")
@@ -68,7 +69,7 @@ def test_an_orderly_end_keeps_its_exit_code_and_leaves_nothing(code: int) -> Non
 
 
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGSEGV", "SIGABRT"])
-def test_a_driver_that_ends_without_a_word_is_spoken_for(name: str) -> None:
+def test_the_guardian_reports_a_driver_that_was_killed(name: str) -> None:
     process, driver, worker = start("pass")
     driver.send_signal(signal.Signals[name])
     _, said = process.communicate()
@@ -79,7 +80,7 @@ def test_a_driver_that_ends_without_a_word_is_spoken_for(name: str) -> None:
     assert not is_at_work(worker)
 
 
-def test_an_exception_nobody_foresaw_is_shown_and_is_our_bug() -> None:
+def test_an_unexpected_exception_is_shown_and_exits_1() -> None:
     process, _, worker = start("raise RuntimeError('unforeseen')")
     _, said = process.communicate("go\n")
     assert process.returncode == 1
@@ -107,7 +108,7 @@ def test_the_first_signal_is_the_drivers_and_the_second_ends_everything(
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
+def test_an_unhandled_signal_ends_the_driver_inside_a_broad_except(
     signum: signal.Signals, code: int
 ) -> None:
     deaf = (
@@ -122,7 +123,7 @@ def test_a_signal_that_nobody_handles_is_not_lost_in_somebodys_except(
     assert not is_at_work(worker)
 
 
-def test_a_closed_terminal_is_no_matter_where_it_was_to_be_ignored() -> None:
+def test_a_closed_terminal_is_ignored_under_nohup() -> None:
     command = [sys.executable, "-c", CODE.format(act="print('up', flush=True)")]
     with subprocess.Popen(
         ["nohup", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -135,14 +136,14 @@ def test_a_closed_terminal_is_no_matter_where_it_was_to_be_ignored() -> None:
         process.stdin.flush()
         assert process.stdout.readline() == b"up\n"
         process.send_signal(signal.SIGHUP)
-        process.send_signal(signal.SIGTERM)  # heard after it, and as the first
+        process.send_signal(signal.SIGTERM)  # handled after the start, as the first signal
         process.communicate()
         assert process.returncode == 143
         assert not is_at_work(driver)
 
 
 def test_killing_the_command_kills_the_driver_and_its_session() -> None:
-    # Without a parent, as Ray's agents are; the worker of CODE leads a session that is not Ray's.
+    # Without a parent, like Ray's agents; the worker of CODE is in a session that is not Ray's.
     agent = "os.system('sleep 600 & echo $!'); sys.stdout.flush()"
     process, driver, worker = start(agent)
     assert process.stdin is not None
@@ -175,7 +176,7 @@ def test_ctrl_c_does_not_reach_the_undertaker() -> None:
     worker.kill()
 
 
-def test_a_driver_that_cannot_see_its_dead_daemon_is_ended(tmp_path: Path) -> None:
+def test_a_driver_blocked_after_its_daemon_died_is_ended(tmp_path: Path) -> None:
     """Ray's own calls may hold the interpreter for half a minute once its GCS is dead."""
     daemon = tmp_path / "gcs_server"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", daemon)

@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from own import prepare
-from power_cut import HEAD, NODE, PORT, Houses, why_not
+from power_cut import HEAD, NODE, PORT, TwoMachines, why_not
 from synthetic import wait_until
 
 from scaling.ledger.commit import Ledger
@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 ONE_RUN = "grid: {params: [10e6], tokens: [1e6]}\n"
 TWO_NODES = ONE_RUN + "resources: {nodes_per_run: 2}\n"
-# Each process says where it is, and they add up their ranks.
+# Each process reports its node, and they add up their ranks.
 GLOO = """\
 import datetime, psutil, torch, torch.distributed as dist
 rank = int(os.environ["NODE_RANK"])
@@ -50,7 +50,7 @@ if rank == 0:
 dist.destroy_process_group()
 """
 WORDS = '"{run_file}", "{nodes}", "{node_rank}", "{master_addr}", "{master_port}"'
-# Checkpoints after every step; says on which node it is, and that it was asked to stop.
+# Checkpoints after every step; reports its node, and that it was asked to stop.
 LONG = """\
 rank = os.environ["NODE_RANK"]
 open(folder + "/at-" + rank, "w").write(str(os.getpid()))
@@ -77,7 +77,8 @@ def cluster() -> Iterator[Any]:
     kept = dict(os.environ)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["PYTHONPATH"] = str(REPOSITORY)
-    folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")  # short, for paths of sockets are
+    # A short path, because socket paths are limited.
+    folder = tempfile.mkdtemp(prefix="rt-", dir="/tmp")
     os.environ["RAY_TMPDIR"] = folder
     Path(folder, "ray").mkdir()
     cluster_utils = importlib.import_module("ray.cluster_utils")
@@ -132,8 +133,8 @@ def test_two_nodes_reduce_with_gloo(cluster: Any, tmp_path: Path) -> None:
     assert ledger.has_result(run_id), errors
     assert json.loads((folder / "probes.json").read_text()) == {"sum": {"value": 3.0}}
     first, second = json.loads((folder / "run" / "everyone").read_text())
-    assert first[0] != second[0]  # of two raylets
-    assert first[1] == second[1]  # and one rendezvous
+    assert first[0] != second[0]  # two raylets
+    assert first[1] == second[1]  # one rendezvous
     assert "rank 0 of 2" in (folder / "log.txt").read_text()
     assert "rank 1 of 2" in (folder / "log-1.txt").read_text()
     assert not list_marked(name_mark(ledger.folder))
@@ -144,7 +145,7 @@ def test_one_node_that_fails_ends_all(cluster: Any, tmp_path: Path) -> None:
     _, ledger = prepare(tmp_path, body.replace("0.1)", "3)"), rest=TWO_NODES)
     _, errors = start(tmp_path, cluster.address).communicate(timeout=300)
     run_id, attempts = read_only_run(ledger)
-    assert len(attempts) == 2, errors  # the same failure twice: given up
+    assert len(attempts) == 2, errors  # the same failure twice gives up the run
     failure = ledger.read_failure(run_id, attempts[0])
     assert failure is not None
     assert failure.message == "node 1: its trainer ended with exit code 3"
@@ -155,7 +156,7 @@ def test_one_node_that_fails_ends_all(cluster: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victim", ["trainer", "worker", "node"])
-def test_what_dies_on_one_node_is_continued_on_all(
+def test_a_death_on_one_node_is_continued_on_all_nodes(
     cluster: Any, tmp_path: Path, victim: str
 ) -> None:
     _, ledger = prepare(tmp_path, LONG % "", rest=TWO_NODES)
@@ -171,7 +172,7 @@ def test_what_dies_on_one_node_is_continued_on_all(
         if raylet is not None and node.all_processes["raylet"][0].process.pid == raylet.pid
     ]
     if victim == "node" and nodes[0] is cluster.head_node:
-        struck, victim = worker, "worker"  # without its head there is no cluster
+        struck, victim = worker, "worker"  # killing the head would end the cluster
     if victim == "node":
         cluster.remove_node(nodes[0], allow_graceful=False)
     else:
@@ -182,7 +183,8 @@ def test_what_dies_on_one_node_is_continued_on_all(
         cluster.add_node(num_cpus=1)
     run_id, (newest, first) = read_only_run(ledger)
     assert ledger.has_result(run_id), errors
-    assert (ledger.attempt_folder(run_id, first) / "run").exists() is False  # it was continued
+    # The attempt was continued.
+    assert (ledger.attempt_folder(run_id, first) / "run").exists() is False
     failure = ledger.read_failure(run_id, first)
     assert failure is not None
     assert failure.message.startswith("node 1: "), failure
@@ -212,7 +214,7 @@ def test_a_sweep_that_is_stopped_stops_on_all_nodes(cluster: Any, tmp_path: Path
     assert result.flops_spent < result.flops
 
 
-def test_gpus_of_a_run_are_of_one_node_and_of_no_other_run(cluster: Any, tmp_path: Path) -> None:
+def test_gpus_of_a_run_are_on_one_node_and_unshared(cluster: Any, tmp_path: Path) -> None:
     told = "open(folder + '/gpus', 'w').write(os.environ['CUDA_VISIBLE_DEVICES'])\n"
     wait = "begun = time.time()\nwhile time.time() < begun + 3: time.sleep(.1)\n"
     times = "open(folder + '/times', 'w').write(json.dumps([begun, time.time()]))\nmeasured()\n"
@@ -237,7 +239,7 @@ def test_gpus_of_a_run_are_of_one_node_and_of_no_other_run(cluster: Any, tmp_pat
         ("{nodes_per_run: 2, gpus_per_run: 1}", "1 CPU core and 1 of a GPU on each of 2 nodes"),
     ],
 )
-def test_what_no_nodes_have_is_refused_with_both_sides(
+def test_a_request_beyond_all_nodes_is_refused_with_need_and_capacity(
     cluster: Any, tmp_path: Path, asked: str, why: str
 ) -> None:
     _, ledger = prepare(tmp_path, rest=f"{ONE_RUN}resources: {asked}\n")
@@ -248,7 +250,7 @@ def test_what_no_nodes_have_is_refused_with_both_sides(
     assert not list((ledger.folder / "runs").glob("*/attempts/*"))
 
 
-def test_gloo_between_two_machines(tmp_path: Path) -> None:
+def test_gloo_reduces_between_two_machines(tmp_path: Path) -> None:
     """Two network namespaces with a cable between them: no address of one is one of the other."""
     if reason := why_not():
         pytest.skip(reason)
@@ -256,7 +258,7 @@ def test_gloo_between_two_machines(tmp_path: Path) -> None:
     _, ledger = prepare(tmp_path, GLOO, keys=keys, rest=TWO_NODES)
     path = tmp_path / "sweep.yaml"
     path.write_text(path.read_text().replace('"{run_file}"', WORDS))
-    houses = Houses(settings={})  # no power is cut here
+    machines = TwoMachines(settings={})  # no power is cut here
     address = f"{HEAD}:{PORT}"
     joined = f"""
 import ray, time
@@ -267,11 +269,11 @@ while sum(node["Alive"] for node in ray.nodes()) < 2:
     try:
         for words in (["-c", joined], ["-m", "scaling", "run", "sweep.yaml", "--address", address]):
             done = subprocess.run(
-                houses.inside(0, [sys.executable, *words]),
-                env=houses.environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+                machines.inside(0, [sys.executable, *words]),
+                env=machines.environment, cwd=tmp_path, capture_output=True, text=True, timeout=300,
             )  # fmt: skip
     finally:
-        houses.close()
+        machines.close()
     assert "finished, loss" in done.stderr, done.stderr
     run_id, (attempt,) = read_only_run(ledger)
     folder = ledger.attempt_folder(run_id, attempt)

@@ -1,4 +1,4 @@
-"""What follows the runs of somebody's own trainer: epochs of a corpus, stored fits, simulations."""
+"""After runs of the user's own trainer: epochs over a corpus, stored fits, simulations."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def read_corpus(folder: Path, rest: str, body: str = GOOD) -> tuple[Sweep, Ledge
     return sweep, open_ledger(sweep, root=folder, retrain=False)
 
 
-def test_epochs_of_a_corpus_are_known(tmp_path: Path) -> None:
+def test_epochs_over_a_corpus_are_counted(tmp_path: Path) -> None:
     sweep, ledger = read_corpus(tmp_path, "grid: {params: [10e6], tokens: [1e5, 1e8]}\n")
     assert len(train_sweep(sweep, ledger, executor="inline").finished) == 2
     there = open_shards(sweep.corpus.folder).facts.train_tokens
-    assert 10**5 < there < 10**8  # the one run sees a part of it, the other repeats it
+    assert 10**5 < there < 10**8  # one run sees part of it, the other repeats it
     results = ledger.read_results().results.values()
     seen = {one.run.tokens: (one.unique_tokens, one.epochs) for one in results}
     assert seen == {10**5: (10**5, 10**5 / there), 10**8: (there, 10**8 / there)}
@@ -70,7 +70,7 @@ def test_a_stored_fit_of_listed_models_is_recalled(
 
 
 def test_a_sweep_of_listed_models_is_simulated(tmp_path: Path) -> None:
-    """Losses are drawn for its models alone, and what would change it keeps to them."""
+    """Losses are drawn only for the listed models, and changes to the sweep keep to them."""
     sweep, _ = read_corpus(tmp_path, "grid: {budgets: [2e15, 6e15], sizes: 4, span: 4}\n")
     spec, facts = sweep.spec, sweep.corpus.facts
     cost = make_sweep_cost(spec, facts, "matmul")

@@ -1,4 +1,4 @@
-"""Somebody's own trainer: what it is given, what it promises, and each promise broken."""
+"""The user's own trainer: what it is given, what it must do, and each way to fail that."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def living(ledger: Ledger) -> list[str]:
     return [process.name() for process in list_marked(name_mark(ledger.folder))]
 
 
-def test_a_sweep_is_trained_and_everything_after_it_works(tmp_path: Path) -> None:
+def test_a_sweep_with_a_users_trainer_is_trained_fitted_and_reported(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path, rest=MANY)
     outcome = train_sweep(sweep, ledger, executor="inline")
     planned = {cell.run.run_id for cell in sweep.plan.cells}
@@ -52,8 +52,8 @@ def test_a_sweep_is_trained_and_everything_after_it_works(tmp_path: Path) -> Non
     assert stored is not None
     assert {cell.run.run_id for cell in stored.plan.cells} == planned
     assert table.cost.name == "6ND"
-    assert table.convention is None  # nobody said what its N counts
-    assert table.steps is None  # nor what its recipe is
+    assert table.convention is None  # its N is counted by an unknown convention
+    assert table.steps is None  # its recipe is unknown
     values = read_probes(ledger, stored.results.results).values
     assert {one.value for each in values.values() for one in each} == {0.5}
     again = train_sweep(sweep, ledger, executor="inline")
@@ -61,14 +61,16 @@ def test_a_sweep_is_trained_and_everything_after_it_works(tmp_path: Path) -> Non
 
 
 @pytest.mark.ray
-def test_the_same_with_ray(tmp_path: Path) -> None:
+def test_a_sweep_with_a_users_trainer_is_trained_on_ray(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path, rest=MANY)
     outcome = train_sweep(sweep, ledger, executor="ray")
     assert {cell.run.run_id for cell in sweep.plan.cells} == set(outcome.finished)
     assert not living(ledger)
 
 
-def test_what_a_trainer_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trainer_is_given_its_run_file_environment_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SECRET_TOKEN", "s3cret")
     monkeypatch.setenv("PASSED", "on")
     told = "json.dump([run, sys.argv[1:], os.getcwd(), dict(os.environ)], open(folder + '/t', 'w'))"
@@ -79,7 +81,7 @@ def test_what_a_trainer_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = ledger.attempt_folder(result.run.run_id, result.attempt_id)
     described, words, cwd, environment = json.loads((folder / "run" / "t").read_text())
     assert words == [str(folder / "run" / "run.json")]
-    assert cwd == str(folder / "work")  # its own copy, which went with its end
+    assert cwd == str(folder / "work")  # its own copy, removed at the end
     assert not Path(cwd).exists()
     assert described["schema_version"] == 1
     assert described["settings"] == {"n_layer": 2}
@@ -91,7 +93,7 @@ def test_what_a_trainer_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "SECRET_TOKEN" not in environment
 
 
-def test_a_recipe_that_is_asked_for_is_handed_on(tmp_path: Path) -> None:
+def test_a_requested_recipe_is_passed_to_the_trainer(tmp_path: Path) -> None:
     rest = "grid: {params: [10e6], tokens: [1e8]}\nrecipe: {batch_sequences: 64}"
     sweep, ledger = prepare(tmp_path, rest=rest)
     assert attempt(sweep, ledger).kind == "finished"
@@ -112,7 +114,7 @@ def train(run):
 """
 
 
-def test_a_function_is_a_trainer(tmp_path: Path) -> None:
+def test_a_python_function_can_be_the_trainer(tmp_path: Path) -> None:
     path = tmp_path / "sweep.yaml"
     (tmp_path / "mine.py").write_text(FUNCTION)
     path.write_text(
@@ -130,7 +132,7 @@ def test_a_function_is_a_trainer(tmp_path: Path) -> None:
     ("unit", "said", "nats", "error"),
     [("bits", 4.0, 4 * math.log(2), 0.01 * math.log(2)), ("ppl", 20.0, math.log(20), 0.01 / 20)],
 )
-def test_other_units_become_nats(
+def test_losses_in_other_units_are_converted_to_nats(
     tmp_path: Path, unit: str, said: float, nats: float, error: float
 ) -> None:
     sweep, ledger = prepare(tmp_path, f"measured(loss={said})", keys=f"  loss_unit: {unit}\n")
@@ -139,7 +141,7 @@ def test_other_units_become_nats(
     assert (result.loss, result.loss_se) == pytest.approx((nats, error), rel=1e-12)
 
 
-def test_tokens_may_differ_by_the_tolerance_and_are_recorded_as_they_were(tmp_path: Path) -> None:
+def test_tokens_within_the_tolerance_are_accepted_and_recorded_as_reported(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path, "measured(tokens=1005000, flops=7e13)")
     assert attempt(sweep, ledger).kind == "finished"
     result = read_only_result(ledger)
@@ -197,7 +199,9 @@ FULL = "print('OSError: [Errno 28] No space left on device'); sys.exit(1)"
     ],
     ids=lambda value: value[:30],
 )
-def test_a_broken_promise_is_named(tmp_path: Path, body: str, cause: str, why: str) -> None:
+def test_a_trainer_that_breaks_the_protocol_fails_with_the_reason(
+    tmp_path: Path, body: str, cause: str, why: str
+) -> None:
     sweep, ledger = prepare(tmp_path, "print('the last line', flush=True)\n" + body)
     outcome = attempt(sweep, ledger)
     assert (outcome.kind, outcome.cause) == ("failed", cause)
@@ -210,7 +214,7 @@ def test_a_broken_promise_is_named(tmp_path: Path, body: str, cause: str, why: s
     assert not living(ledger)
 
 
-def test_a_command_that_is_gone_when_it_is_needed_is_named(tmp_path: Path) -> None:
+def test_a_command_that_has_disappeared_is_named(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path)
     tool = tmp_path / "sweep.yaml"
     (tmp_path / "tool").write_text("#!/nowhere/at/all\n")
@@ -238,7 +242,7 @@ measured()
 """
 
 
-def test_a_run_goes_on_from_its_checkpoint_and_its_curve_is_whole(tmp_path: Path) -> None:
+def test_a_run_resumes_from_its_checkpoint_with_a_complete_curve(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path, LONG % "if at == 5 and not resume: os.kill(os.getpid(), 9)")
     assert attempt(sweep, ledger).cause == "crash"
     assert attempt(sweep, ledger).kind == "finished"
@@ -246,7 +250,7 @@ def test_a_run_goes_on_from_its_checkpoint_and_its_curve_is_whole(tmp_path: Path
     folder = ledger.attempt_folder(result.run.run_id, result.attempt_id)
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").open()]
     assert steps == list(range(1, 401))
-    assert result.flops_spent == result.flops * 395 // 400  # five steps were made before
+    assert result.flops_spent == result.flops * 395 // 400  # the first attempt took five steps
     assert (folder / "run" / "checkpoint").exists()  # keep_weights
     before = ledger.list_attempts(result.run.run_id)[1]
     assert not (ledger.attempt_folder(result.run.run_id, before) / "run").exists()
@@ -262,7 +266,7 @@ def test_a_trainer_is_asked_to_stop_and_may_checkpoint(tmp_path: Path) -> None:
     assert not living(ledger)
 
 
-def test_a_running_trainer_is_cancelled_and_later_goes_on(tmp_path: Path) -> None:
+def test_a_running_trainer_is_cancelled_and_resumes_later(tmp_path: Path) -> None:
     asked = (
         "signal.signal(signal.SIGTERM, lambda *_: [open(folder + '/asked', 'w'), sys.exit(0)])\n"
     )
@@ -303,7 +307,7 @@ def test_sigterm_that_is_ignored_is_followed_by_sigkill(tmp_path: Path) -> None:
     assert not living(ledger)
 
 
-def test_edited_code_is_another_run_and_is_said_first(tmp_path: Path) -> None:
+def test_edited_code_makes_another_run_and_is_reported_first(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path)
     assert attempt(sweep, ledger).kind == "finished"
     (tmp_path / "train.py").write_text((tmp_path / "train.py").read_text() + "# edited\n")
@@ -313,7 +317,7 @@ def test_edited_code_is_another_run_and_is_said_first(tmp_path: Path) -> None:
         open_ledger(edited, root=tmp_path, retrain=False)
 
 
-def test_a_file_that_is_edited_meanwhile_does_not_reach_a_run(tmp_path: Path) -> None:
+def test_a_file_edited_after_planning_does_not_reach_a_run(tmp_path: Path) -> None:
     sweep, ledger = prepare(tmp_path)
     (tmp_path / "train.py").write_text("raise SystemExit(7)")
     assert attempt(sweep, ledger).kind == "finished"
@@ -329,7 +333,7 @@ def test_stored_code_that_was_changed_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("victim", ["worker", "trainer"])
-def test_nothing_is_lost_doubled_or_left_when_one_of_them_is_killed(
+def test_killing_a_worker_or_trainer_loses_no_run_and_leaves_no_process(
     tmp_path: Path, victim: str
 ) -> None:
     child = "import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\n"
@@ -351,12 +355,12 @@ def test_nothing_is_lost_doubled_or_left_when_one_of_them_is_killed(
     said, _ = worker.communicate(timeout=60)
     if victim == "trainer":
         assert said.strip() == "crash"
-        assert not living(ledger)  # its worker saw to what it had started
+        assert not living(ledger)  # its worker ended the processes it had started
     else:
-        trainers[0].wait(timeout=10)  # the kernel ends it with its worker
+        trainers[0].wait(timeout=10)  # the kernel kills it with its worker
         end_orphans(ledger)  # as the driver does
         assert not living(ledger)
     assert attempt(sweep, ledger).kind == "finished"
     result = read_only_result(ledger)
     assert result.flops_spent < result.flops
-    assert [one.kind for one in verify(ledger)] == ["index"]  # which a driver writes
+    assert [one.kind for one in verify(ledger)] == ["index"]  # only a driver writes the index

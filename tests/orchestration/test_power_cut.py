@@ -1,30 +1,30 @@
-"""A node whose power fails: no connection is reset, and its runs go on elsewhere within seconds."""
+"""A node that loses power: no connection is reset, and its runs resume elsewhere in seconds."""
 
 from pathlib import Path
 
 import pytest
-from power_cut import Houses, list_beating, measure_cut, start_driver, why_not
+from power_cut import TwoMachines, list_beating, measure_cut, start_driver, why_not
 from synthetic import expected_loss, make_cells, make_corpus, make_ledger
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-# From the cut to the new attempt, where the head has the settings that docs/clusters.md names:
-# 1 + (1 + 2) · 4 s of health checks at the most, 2 s between two looks, and a worker's start.
+# From the cut to the new attempt, with the head's settings from docs/clusters.md: at most
+# 1 + (1 + 2) · 4 s of health checks, 2 s between two polls, and a worker's start.
 BOUND_SECONDS = 20.0
 
 
-def test_runs_of_a_node_whose_power_fails_go_on_within_twenty_seconds(tmp_path: Path) -> None:
+def test_runs_of_a_node_that_loses_power_resume_within_twenty_seconds(tmp_path: Path) -> None:
     if reason := why_not():
         pytest.skip(reason)
     corpus = make_corpus(tmp_path, {"*": {"step_seconds": 0.1}})
     (corpus / "manifest.json").write_text("{}")
-    houses = Houses()
+    machines = TwoMachines()
     try:
-        driver = start_driver(houses, tmp_path, 3, 40)
-        seconds = measure_cut(houses, lambda: list_beating(tmp_path))
+        driver = start_driver(machines, tmp_path, 3, 40)
+        seconds = measure_cut(machines, lambda: list_beating(tmp_path))
         said, _ = driver.communicate(timeout=120)
     finally:
-        houses.close()
+        machines.close()
     assert driver.returncode == 0, said
     assert "(its node is gone)" in said
     assert seconds <= BOUND_SECONDS

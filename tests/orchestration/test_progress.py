@@ -1,4 +1,4 @@
-"""Claims about progress: plain where nobody watches, harmless whatever a message holds."""
+"""Claims about progress: plain lines without a terminal, and no control characters."""
 
 import errno
 import io
@@ -79,7 +79,7 @@ def test_escapes_in_a_message_do_not_reach_the_terminal() -> None:
 
 
 @pytest.mark.parametrize("make", [PlainProgress, LiveProgress])
-def test_a_terminal_that_was_closed_stops_no_sweep(
+def test_a_closed_terminal_does_not_stop_the_sweep(
     make: type[PlainProgress | LiveProgress],
 ) -> None:
     class Closed(io.StringIO):

@@ -1,4 +1,5 @@
-"""Claims about real Ray: private, loopback only, workers may die, nothing is left behind."""
+"""Claims about real Ray: private, on loopback only, survives dead workers, leaves nothing
+behind."""
 
 import contextlib
 import dataclasses
@@ -39,7 +40,7 @@ HERE = Path(__file__).parent
 @pytest.fixture(autouse=True)
 def _importable(monkeypatch: pytest.MonkeyPatch) -> None:
     path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", path)  # workers import the synthetic trainer
+    monkeypatch.setenv("PYTHONPATH", path)  # so that workers find the synthetic trainer
 
 
 def list_family() -> list[psutil.Process]:
@@ -61,13 +62,14 @@ def list_ray_folders() -> list[Path]:
 def intrude(folder: Path) -> str:
     """What another user can do in Ray's folder: rename its sockets, plant a file, list it.
 
-    The mode alone says it where this process may not become another user."""
+    Only the mode is checked if this process cannot become another user."""
     if stat.S_IMODE(folder.stat().st_mode) != 0o700:
         return f"open: {folder.stat().st_mode:o}"
     if os.getuid() != 0:
         return "kept out"
     (session,) = (folder / "ray").glob("session_[0-9]*")
-    script = 'mv "$1/sockets" "$1/mine"; : > "$1/planted"; ls "$2"'  # who may not run our Python
+    # That user may be unable to run our Python.
+    script = 'mv "$1/sockets" "$1/mine"; : > "$1/planted"; ls "$2"'
     subprocess.run(
         ["/bin/sh", "-c", script, "sh", str(session), str(folder)],
         user=65534, group=65534, extra_groups=[], stderr=subprocess.PIPE, text=True, cwd="/",
@@ -83,14 +85,14 @@ def start_driver(folder: Path, count: int, steps: int) -> Any:
 
 
 @pytest.mark.ray
-def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
+def test_a_ray_sweep_is_private_survives_dead_workers_and_leaves_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     seen: list[tuple[str, Any]] = []
     intruder: list[str] = []
     ours = ("RAY_AUTH_TOKEN", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "OMP_NUM_THREADS", "PATH")
     environment = [os.environ.get(name) for name in ours]
-    before = set(list_family())  # an earlier test's tracker of shared memory among them
+    before = set(list_family())  # including an earlier test's shared memory tracker
 
     class Watched(RayExecutor):
         def close(self, *, at_once: bool = False) -> None:
@@ -133,7 +135,7 @@ def test_a_sweep_on_ray_is_private_survives_dead_workers_and_leaves_nothing(
     assert not list_ray_folders()
     assert intruder == ["kept out"]
     assert [os.environ.get(name) for name in ours] == environment
-    assert capfd.readouterr().out == ""  # standard output is for answers
+    assert capfd.readouterr().out == ""  # standard output is reserved for answers
 
 
 @pytest.mark.ray
@@ -163,7 +165,7 @@ def test_a_killed_driver_is_continued_at_once(tmp_path: Path) -> None:
     [("gcs_server", 5), ("raylet", 5), ("driver", 5), ("guardian", -signal.SIGKILL)],
 )
 @pytest.mark.slow
-def test_whoever_is_killed_no_process_is_left_and_nothing_is_lost(
+def test_any_process_may_be_killed_without_leftovers_or_losses(
     tmp_path: Path, victim: str, code: int
 ) -> None:
     make_corpus(tmp_path, {"*": {"step_seconds": 0.05}})
@@ -202,12 +204,12 @@ def test_a_daemon_killed_while_ray_starts_is_not_waited_for(
     for member in find_named(process, victim):
         member.kill()
     _, said = process.communicate()
-    if process.returncode == 0:  # Ray's start could be broken off, and was tried again
+    if process.returncode == 0:  # Ray's start was interrupted and retried
         assert "Ray did not start (try 1): one of its daemons died" in said
         assert len(make_ledger(tmp_path).read_results().results) == 4
     else:
         assert process.returncode == 5, said
-        # The driver says so, or its guardian where Ray's own call holds the driver.
+        # Reported by the driver, or by its guardian if a call into Ray blocks the driver.
         assert re.search(r"one of (its|Ray's) daemons (has )?died", said)
     assert not any(map(is_at_work, family))
 
@@ -226,7 +228,7 @@ def test_the_second_ctrl_c_ends_everything(tmp_path: Path) -> None:
     wait_until(lambda: len(list(tmp_path.rglob("heartbeat"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGINT)
-    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first was heard
+    wait_until(lambda: make_ledger(tmp_path).read_term() == 2)  # the first signal was handled
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
@@ -246,7 +248,7 @@ def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     process = start_driver(tmp_path, 2, 1000)
     wait_until(lambda: len(list(tmp_path.rglob("checkpoint-*.pt"))) >= 2)
     family = psutil.Process(process.pid).children(recursive=True)
-    os.killpg(process.pid, signal.SIGINT)  # what a terminal does: everyone hears it
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: every process gets it
     _, errors = process.communicate()
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
@@ -256,7 +258,7 @@ def test_ctrl_c_reaches_workers_through_the_driver_only(tmp_path: Path) -> None:
     assert not [path for path in attempts if (path / "failed.json").exists()]
 
 
-def test_a_ray_that_will_not_start_suggests_doing_without(
+def test_a_ray_that_does_not_start_suggests_the_inline_executor(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tries: list[int] = []
@@ -281,7 +283,7 @@ def test_a_ray_that_will_not_start_suggests_doing_without(
 def test_a_ray_that_does_not_answer_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As under a limit on memory: its daemons live and start no worker."""
+    """As under a memory limit: its daemons live but start no worker."""
     monkeypatch.setattr(ray_executor, "_START_SECONDS", 0.5)
 
     class Mute:
@@ -310,7 +312,7 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # where nobody has started one
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # a folder in which no cluster was started
     with pytest.raises(EnvironmentFault, match=f"no Ray cluster can be joined at '{address}'"):
         RayExecutor(address=address).start()
 
@@ -319,6 +321,6 @@ def test_a_cluster_that_does_not_answer_is_named_at_once(
     ("address", "what"),
     [("http://head:8265", 'use "scaling submit"'), ("ray://head:10001", "Ray Client is not")],
 )
-def test_an_address_of_something_else_is_answered_with_what_to_use(address: str, what: str) -> None:
+def test_an_address_that_is_not_rays_is_refused_with_the_right_one(address: str, what: str) -> None:
     with pytest.raises(UsageError, match=what):
         RayExecutor(address=address).start()

@@ -1,4 +1,4 @@
-"""Ray's daemons are missed as soon as they are gone, also by a start that would wait for them.
+"""The death of a Ray daemon is noticed at once, also during a start that would wait for it.
 
 A daemon is known by its name, so a copy of `sleep` that is called gcs_server is one.
 """
@@ -37,14 +37,14 @@ def watch() -> Iterator[DaemonWatch]:
 def start_in_vain(sleep: str, watch: DaemonWatch) -> None:
     with watch.starting():
         subprocess.Popen([sleep, "0.6"])
-        while True:  # as Ray's start does: it waits for a file, and forgives every Exception
+        while True:  # like Ray's start, which waits for a file and swallows every Exception
             try:
                 time.sleep(0.01)
             except Exception:
                 continue
 
 
-def test_a_start_whose_daemon_dies_is_broken_off(sleep: str, watch: DaemonWatch) -> None:
+def test_a_start_whose_daemon_dies_is_aborted(sleep: str, watch: DaemonWatch) -> None:
     with pytest.raises(DaemonDiedError):
         start_in_vain(sleep, watch)
     assert watch.lacks_daemon()
@@ -61,7 +61,7 @@ def test_a_second_try_is_not_blamed_for_the_first(sleep: str, watch: DaemonWatch
     assert watch.lacks_daemon()
 
 
-def test_a_daemon_that_is_stopped_is_missed_too(sleep: str, watch: DaemonWatch) -> None:
+def test_a_suspended_daemon_counts_as_dead(sleep: str, watch: DaemonWatch) -> None:
     with watch.starting():
         daemon = subprocess.Popen([sleep, "600"])
     assert not watch.lacks_daemon()
@@ -72,7 +72,7 @@ def test_a_daemon_that_is_stopped_is_missed_too(sleep: str, watch: DaemonWatch) 
     daemon.wait()
 
 
-def test_a_daemon_that_is_told_to_end_is_not_missed(
+def test_a_daemon_asked_to_end_does_not_count_as_dead(
     sleep: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ray_processes, "_DEAD_SECONDS", 0.0)
@@ -83,7 +83,7 @@ def test_a_daemon_that_is_told_to_end_is_not_missed(
     watch.end()
     daemon.kill()
     daemon.wait()
-    time.sleep(3 * ray_processes._LOOK_SECONDS)  # it would end this process
+    time.sleep(3 * ray_processes._LOOK_SECONDS)  # long enough for the watch to end this process
 
 
 STUCK = """
@@ -95,7 +95,7 @@ watch = ray_processes.DaemonWatch(600.0)
 watch.begin()
 with watch.starting():
     daemon = subprocess.Popen([sys.argv[1], "0.6"])
-    time.sleep(600)  # no Python instruction comes, as in a call into C++
+    time.sleep(600)  # no Python instruction is executed, as in a call into C++
 """
 
 
@@ -105,8 +105,8 @@ def test_a_call_that_never_returns_is_ended_with_its_process(sleep: str) -> None
     assert "Ray is gone" in done.stderr
 
 
-def test_what_is_not_ray_s_is_left_alone(sleep: str) -> None:
-    feed = subprocess.Popen([sleep, "600"])  # of a tracker, say
+def test_processes_that_are_not_rays_are_left_alone(sleep: str) -> None:
+    feed = subprocess.Popen([sleep, "600"])  # e.g. a tracker's
     before = ray_processes.children()
     daemon = subprocess.Popen([sleep, "600"])
     try:

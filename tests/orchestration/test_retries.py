@@ -1,4 +1,4 @@
-"""Claims about the retry policy: each cause has its own end, and every run has one."""
+"""Claims about the retry policy: each cause has its own limit, so every run ends."""
 
 import itertools
 from typing import get_args
@@ -29,17 +29,17 @@ def make_policy(*, crashes_in_a_row: int = 99, budget: int = 99) -> RetryPolicy:
         ("environment", ["stop"]),
     ],
 )
-def test_each_cause_has_its_own_patience(cause: FailureCause, actions: list[str]) -> None:
+def test_each_cause_has_its_own_number_of_retries(cause: FailureCause, actions: list[str]) -> None:
     policy = make_policy()
     assert [policy.judge("run", cause, "same").action for _ in actions] == actions
 
 
-def test_pauses_double() -> None:
+def test_pauses_between_retries_double() -> None:
     policy = make_policy()
     assert [policy.judge("run", "crash", "").pause for _ in range(3)] == [1.0, 2.0, 4.0]
 
 
-def test_another_exception_is_not_the_same_exception() -> None:
+def test_different_exceptions_are_counted_apart() -> None:
     policy = make_policy()
     assert [policy.judge("run", "exception", f"{n}").action for n in range(5)] == [
         *["again"] * 4,
@@ -47,7 +47,7 @@ def test_another_exception_is_not_the_same_exception() -> None:
     ]
 
 
-def test_a_result_between_them_makes_deaths_not_in_a_row() -> None:
+def test_a_result_resets_the_count_of_consecutive_deaths() -> None:
     policy = make_policy(crashes_in_a_row=3)
     assert [policy.judge(f"{n}", "crash", "").action for n in range(2)] == ["again"] * 2
     policy.note_result()
@@ -58,18 +58,18 @@ def test_a_result_between_them_makes_deaths_not_in_a_row() -> None:
     ]
 
 
-def test_only_a_lack_of_memory_halves_the_micro_batch() -> None:
+def test_only_out_of_memory_halves_the_micro_batch() -> None:
     halved = {cause for cause in CAUSES if make_policy().judge("run", cause, "").halve}
     assert halved == {"out_of_memory"}
 
 
-def test_another_message_does_not_make_it_another_lack_of_memory() -> None:
+def test_out_of_memory_is_counted_whatever_its_message() -> None:
     policy = make_policy()
     actions = [policy.judge("run", "out_of_memory", f"{n} bytes").action for n in range(2)]
     assert actions == ["again", "give_up"]
 
 
-def test_hung_workers_count_as_deaths_in_a_row() -> None:
+def test_hung_workers_count_as_consecutive_deaths() -> None:
     policy = make_policy(crashes_in_a_row=2)
     assert policy.judge("a", "crash", "").action == "again"
     verdict = policy.judge("b", "hang", "")
@@ -79,13 +79,13 @@ def test_hung_workers_count_as_deaths_in_a_row() -> None:
 def test_all_retries_together_have_a_budget() -> None:
     policy = make_policy(budget=3)
     assert [policy.judge(f"{n}", "exception", "").action for n in range(3)] == ["again"] * 3
-    assert policy.judge("0", "exception", "").action == "give_up"  # costs no retry
+    assert policy.judge("0", "exception", "").action == "give_up"  # uses no retry
     verdict = policy.judge("9", "preempted", "")
     assert (verdict.action, verdict.why) == ("stop", "all 3 retries are spent")
 
 
 def test_every_sequence_of_failures_ends_within_five_attempts() -> None:
-    # Preemption is not of the run's making: the budget alone ends it.
+    # Preemption is not the run's fault: only the budget ends it.
     for sequence in itertools.product(set(CAUSES) - {"preempted"}, repeat=5):
         policy = make_policy()
         verdicts = [policy.judge("run", c, f"{n}").action for n, c in enumerate(sequence)]

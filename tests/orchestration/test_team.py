@@ -1,4 +1,4 @@
-"""Claims about one trainer on two nodes, by threads that stand for their workers: no Ray."""
+"""Claims about one trainer on two nodes, with threads in place of workers and without Ray."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ while not os.path.exists(folder + "/here-" + str(1 - int(rank))):
 def train_on_two(
     sweep: Sweep, ledger: Ledger, *, dies: NodeEnd | None = None, taken: bool = False
 ) -> AttemptOutcome:
-    """One attempt; its second node runs in a thread, or says nothing and `dies`."""
+    """One attempt; its second node runs in a thread, or dies silently with `dies`."""
     run = sweep.plan.cells[0].run
     request = make_request(sweep, ledger, run, ledger.advance_term())
     folder, how = ledger.attempt_folder(run.run_id, request.attempt_id), request.execution.own
@@ -46,7 +46,7 @@ def train_on_two(
         assert how is not None
         if dies is not None:
             team.join(1, lambda: False)
-            team.tell(1, dies)  # as the driver does
+            team.tell(1, dies)  # as the driver would
             return
         here = folder / "run" / "here-1"
         stop = here.exists if taken else bool
@@ -65,7 +65,7 @@ def list_asked(ledger: Ledger) -> set[str]:
     return {path.name for path in ledger.folder.glob("runs/*/attempts/*/run/asked-*")}
 
 
-def test_only_the_first_measures_and_all_are_told_where_to_meet(tmp_path: Path) -> None:
+def test_only_the_first_node_measures_and_all_get_the_rendezvous(tmp_path: Path) -> None:
     body = ASKED + "print(os.environ['MASTER_ADDR'], os.environ['MASTER_PORT'], sys.argv[1:])\n"
     body += "if rank == '0':\n    step(4)\n    measured()\n"
     sweep, _ = prepare(tmp_path, body, rest=TWO, grace=20)
@@ -110,7 +110,7 @@ def test_a_node_that_fails_ends_the_other_and_is_named(
     assert not ledger.read_results().results
 
 
-def test_what_ignores_sigterm_on_another_node_is_killed(tmp_path: Path) -> None:
+def test_a_trainer_that_ignores_sigterm_on_another_node_is_killed(tmp_path: Path) -> None:
     deaf = "if rank == '1': signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     body = ASKED.replace('open(folder + "/here', deaf + 'open(folder + "/here')
     body += "if rank == '0': sys.exit(3)\ntime.sleep(60)\n"
@@ -119,7 +119,7 @@ def test_what_ignores_sigterm_on_another_node_is_killed(tmp_path: Path) -> None:
     assert not list_asked(ledger)
 
 
-def test_a_worker_that_dies_without_a_word_ends_the_run(tmp_path: Path) -> None:
+def test_a_worker_that_dies_silently_ends_the_run(tmp_path: Path) -> None:
     body = ASKED.partition("while not")[0] + "time.sleep(60)\n"
     sweep, ledger = prepare(tmp_path, body, rest=TWO, grace=20)
     outcome = train_on_two(sweep, ledger, dies=NodeEnd(why="its worker died", cause="crash"))
@@ -169,7 +169,7 @@ def test_a_function_measures_on_the_first_node_alone(tmp_path: Path) -> None:
     [
         ((4, 4), 1, 8),
         ((4, 4), 2, 4),
-        ((8, 1), 2, 1),  # every attempt needs the small one
+        ((8, 1), 2, 1),  # every attempt needs the small node
         ((3, 2, 1), 2, 3),
         ((2, 0, 0), 2, 0),
         ((), 2, 0),

@@ -1,4 +1,4 @@
-"""Claims about trunks in a sweep: trained once, in a fitting order, never part of a result."""
+"""Claims about trunks in a sweep: trained once, in a suitable order, without effect on results."""
 
 import dataclasses
 from pathlib import Path
@@ -45,24 +45,24 @@ def store(folder: Path, run: RunSpec, step: int) -> None:
     TrunkCache(folder=folder / "trunks" / name_prefix(run), save_at=()).store(step, b"state")
 
 
-def test_what_runs_share_is_trained_once(tmp_path: Path) -> None:
+def test_a_shared_trunk_is_trained_once(tmp_path: Path) -> None:
     spent = drive(tmp_path, [SHORT, MIDDLE, LONG])
     assert spent == {30: 1.0, 20: 2 / 20, 10: 2 / 10}
 
 
-def test_nothing_is_shared_unasked(tmp_path: Path) -> None:
+def test_trunks_are_shared_only_on_request(tmp_path: Path) -> None:
     assert drive(tmp_path, [SHORT, LONG], shared=False) == {30: 1.0, 10: 1.0}
     assert not (tmp_path / "results" / "demo" / "trunks").exists()
 
 
 def test_a_longer_horizon_continues_the_trunk_of_a_finished_one(tmp_path: Path) -> None:
     drive(tmp_path, [SHORT, MIDDLE])
-    assert list_states(tmp_path, LONG) == (18,)  # the last alone stays once all are finished
+    assert list_states(tmp_path, LONG) == (18,)  # only the last state stays once all are finished
     spent = drive(tmp_path, [SHORT, MIDDLE, LONG])
     assert spent[30] == 12 / 30
 
 
-def test_deleted_trunks_cost_time_alone(tmp_path: Path) -> None:
+def test_damaged_trunks_only_cost_time(tmp_path: Path) -> None:
     drive(tmp_path, [SHORT, MIDDLE])
     for path in (tmp_path / "results" / "demo" / "trunks").glob("*/*"):
         path.write_bytes(b"torn")
@@ -71,12 +71,12 @@ def test_deleted_trunks_cost_time_alone(tmp_path: Path) -> None:
 
 def test_a_trunk_survives_an_exception_of_the_run_that_made_it(tmp_path: Path) -> None:
     spent = drive(tmp_path, [SHORT, LONG], {"0": {"raise_at": 15, "times": 1}})
-    # The longer run continued from its checkpoint; the shorter one from the state at its branch.
+    # The longer run resumed from its checkpoint, the shorter one from the state at its branch.
     assert spent[10] == 2 / 10
     assert spent[30] < 1.0
 
 
-def test_a_run_waits_for_the_state_it_could_start_from(tmp_path: Path) -> None:
+def test_a_run_waits_for_the_state_it_can_start_from(tmp_path: Path) -> None:
     schedule = TrunkSchedule([SHORT, MIDDLE, LONG], tmp_path)
     assert schedule.may_start(LONG)
     schedule.begin(LONG)
@@ -86,7 +86,7 @@ def test_a_run_waits_for_the_state_it_could_start_from(tmp_path: Path) -> None:
     assert schedule.may_start(SHORT)
     assert schedule.find_start(SHORT) == 8
     assert not schedule.may_start(MIDDLE)
-    schedule.end(LONG)  # however it ended: who waits goes on from what there is
+    schedule.end(LONG)  # however it ended, waiting runs start from the states that exist
     assert schedule.may_start(MIDDLE)
     assert schedule.find_start(MIDDLE) == 8
 

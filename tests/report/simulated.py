@@ -35,7 +35,7 @@ seeds: [0]
 replicates: 4
 forecast: [6e12]
 """
-# About what the smallest models of this project measure: 2.3 nats at 3e10 FLOPs, N* near 10k.
+# Similar to this project's smallest models: 2.3 nats at 3e10 FLOPs, N* near 10k.
 LAW = {"E": 1.05, "A": 42.0, "B": 260.0, "alpha": 0.45, "beta": 0.46}
 NOISE = 0.006
 LADDER = list_ladder(256, 128, max_params=1e9)

@@ -15,17 +15,17 @@ from scaling.report.page import render_page
 
 @pytest.fixture(scope="module")
 def data() -> ReportData:
-    """One ability that is the metric's; the sweep behind the page is another's."""
+    """One ability whose jump is due to the metric; the page's sweep is unrelated."""
     ability = judge_ability(score(make_runs(independent)), count=20)
     return dataclasses.replace(make_data(bootstrap=None), abilities=(ability,))
 
 
-def test_an_ability_is_on_the_page_with_verdict_figure_forecasts_and_flag(data: ReportData) -> None:
+def test_the_page_shows_an_ability_with_verdict_figure_and_forecasts(data: ReportData) -> None:
     page = render_page(data)
     assert '<a href="#abilities">Abilities</a>' in page
     section = page.partition('<section id="abilities"')[2].partition("</section>")[0]
     assert "is the metric&#39;s: answer_exact is what independent token errors give" in section
-    assert section.count("<svg") == 2  # a wide page's and a phone's
+    assert section.count("<svg") == 2  # for a wide page and for a phone
     assert "Predictable: every criterion holds." in section
     (forecast,) = show_abilities(data.abilities)
     for row in (*forecast.forecasts, *forecast.criteria):

@@ -1,4 +1,4 @@
-"""The section of what was measured beside the loss: which runs, which lines, which words."""
+"""The section on measurements beside the loss: its runs, lines and text."""
 
 import dataclasses
 import json
@@ -59,7 +59,7 @@ def test_a_control_is_drawn_beside_what_it_controls() -> None:
     names = ("code_valid_text", "longest_match_control", "code_valid", "code_valid_ngram")
     beyond = Beyond(sweeps=(make_sweep("a", names),), lost={})
     groups = [[one.name for one in group] for group in group_probes(beyond)]
-    # Without longest_match its control stands alone.
+    # Without longest_match its control has a figure of its own.
     assert groups == [
         ["longest_match_control"],
         ["code_valid", "code_valid_ngram", "code_valid_text"],
@@ -92,7 +92,7 @@ def test_a_probe_that_only_a_trainer_knows_is_drawn_by_its_name() -> None:
     assert picture.caption.startswith("accuracy.")
 
 
-def test_every_value_is_a_row_and_what_is_lost_is_named_with_the_remedy() -> None:
+def test_every_value_is_a_row_and_lost_values_are_named_with_the_remedy() -> None:
     beyond = Beyond(sweeps=(make_sweep("rnn"),), lost={"copy_gain": 4})
     rows = list_probe_rows(beyond)
     assert len(rows) == 8

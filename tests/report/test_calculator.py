@@ -1,4 +1,4 @@
-"""What the page's calculator and its interactive figures are given."""
+"""The data of the page's calculator and of its interactive figures."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from scaling.report.measured import collect_runs, evaluate_frontier, evaluate_la
 
 
 def evaluate_joined(joined: np.ndarray, params: float, tokens: float) -> np.ndarray:
-    """L of the letters of JOINED, as solver.js computes it where nothing saturates."""
+    """L of the parameters of JOINED, as solver.js computes it if nothing saturates."""
     floor, inner, log_a, alpha, log_b, beta, k, _, _ = np.moveaxis(joined, -1, 0)
     terms = np.exp(log_a - alpha * np.log(params)) + np.exp(log_b - beta * np.log(tokens))
     return floor + (inner + terms) ** k
@@ -34,11 +34,11 @@ def evaluate_joined(joined: np.ndarray, params: float, tokens: float) -> np.ndar
         ("kaplan", (31.8, 30.6, 0.076, 0.103)),
         ("droppo", (1.2, 20.0, 22.0, 0.1, 0.12, 0.6)),
         ("coupled", (1.1, 3400.0, 8800.0, 0.7, 0.56, 0.29)),
-        # Where its data feed the model, nothing saturates and it is Chinchilla's.
+        # With enough data nothing saturates, and the law is Chinchilla's.
         ("data_constrained", (1.8, 480.0, 2100.0, 0.35, 0.37, 15.0, 5.0)),
     ],
 )
-def test_a_law_joined_is_the_law(name: str, letters: tuple[float, ...]) -> None:
+def test_a_law_in_joined_form_gives_the_same_loss(name: str, letters: tuple[float, ...]) -> None:
     law = find_law(name)
     each = np.array([letters, letters]) * np.array([[1.0], [1.01]])
     joined = law.join_powers(each)
@@ -61,7 +61,7 @@ def test_a_law_of_another_form_has_a_table_and_no_calculator() -> None:
     assert describe_calculator(other, data.allocations, "") is None
 
 
-def test_what_the_page_holds_is_json_of_every_draw() -> None:
+def test_the_pages_json_holds_every_draw() -> None:
     data = standard_data()
     found = describe_calculator(data.fit, data.allocations, "scaling allocate x")
     assert found is not None
@@ -71,7 +71,7 @@ def test_what_the_page_holds_is_json_of_every_draw() -> None:
     assert sum(part[0] for part in found["law"]) == pytest.approx(1.0)
 
 
-def test_rows_of_the_table_say_how_far_they_are_in_their_colour() -> None:
+def test_rows_of_the_table_are_coloured_by_distance() -> None:
     data = standard_data()
     rows = list_answers(data.fit, data.allocations)
     assert rows[0][1].text == "inside"
@@ -99,7 +99,7 @@ def test_stops_are_one_and_three_times_powers_of_ten() -> None:
     assert list_stops(5.0, 6.0) == []
 
 
-def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
+def test_every_run_is_a_point_whose_hover_text_names_only_it() -> None:
     data = standard_data()
     runs = collect_runs(data.table, data.plan)
     lines = evaluate_frontier(runs, data.fit, furthest=1e13)
@@ -116,7 +116,7 @@ def test_every_run_is_a_point_that_names_it_and_nothing_else_is_said() -> None:
         assert not re.search(r"<(?!br>)", "".join(words))
 
 
-def test_lines_of_equal_loss_are_the_law_s() -> None:
+def test_lines_of_equal_loss_follow_the_law() -> None:
     data = standard_data()
     runs = collect_runs(data.table, data.plan)
     surface = trace_surface(runs, data.fit, None)

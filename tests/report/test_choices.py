@@ -1,4 +1,4 @@
-"""Claims about what a page says of filters, mixtures and backtests, where there are any."""
+"""Claims about the page's text on filters, ensembles and backtests."""
 
 import dataclasses
 import html
@@ -50,7 +50,7 @@ def filtered_data() -> ReportData:
 
 @cache
 def mixed_data() -> ReportData:
-    """The standard runs fitted by the ensemble, asked for by its older name."""
+    """The standard runs fitted by the ensemble, under its former name."""
     data = standard_data()
     rows = [make_result(cell.run) for cell in data.plan.cells]
     table = make_table(
@@ -74,12 +74,12 @@ def backtest(chosen: str | None = "tied") -> Backtest:
     return Backtest(scores=scores, chosen=chosen)
 
 
-def test_a_filter_is_said_beside_the_answer_and_in_plain_words() -> None:
+def test_a_filter_is_stated_in_plain_words_beside_the_answer() -> None:
     text = read_text(render_page(filtered_data()))
     answer, rest = text.split("Runs that declared rules left out", 1)
     assert f"This rests on {filtered_data().fit.n} runs: declared rules left out 6 others" in answer
     assert "Only budgets in a declared range C ≥ 5e10 6 of 29 runs" in rest
-    assert str(EFFECT) not in text  # said once, in words
+    assert str(EFFECT) not in text  # stated once, in words
 
 
 def test_a_filter_shows_the_fit_of_all_runs_beside_its_own() -> None:
@@ -104,7 +104,7 @@ def test_runs_that_a_filter_left_out_are_listed_and_not_drawn() -> None:
     assert minima[0] > minima[1]
 
 
-def test_members_of_the_ensemble_stand_with_weight_and_miss() -> None:
+def test_members_of_the_ensemble_are_listed_with_weight_and_error() -> None:
     fit = mixed_data().fit
     rows = list_members(fit)
     assert len(rows) == 8
@@ -114,7 +114,7 @@ def test_members_of_the_ensemble_stand_with_weight_and_miss() -> None:
     for law, runs, weight, missed in rows:
         assert " ".join(f"{law} {runs} {weight} {missed}".split()) in text
     shares = [float(row[2].split("\u00a0")[0]) for row in rows]
-    assert sum(shares) == pytest.approx(100, abs=3)  # each to two digits
+    assert sum(shares) == pytest.approx(100, abs=3)  # each is rounded to two digits
     assert "chinchilla.alpha" not in text
     assert "E is an effective offset" not in text
 
@@ -137,7 +137,7 @@ def test_an_envelope_stands_beside_the_other_approaches() -> None:
     assert "one law through every run (Approach 3)" in text
 
 
-def test_a_page_without_choices_does_not_speak_of_them() -> None:
+def test_a_page_without_choices_does_not_mention_them() -> None:
     page = render_page(standard_data())
     for word in ("declared rules", "mixture", "envelope", "not fitted"):
         assert word not in read_text(page)
@@ -154,14 +154,14 @@ def test_links_within_a_page_lead_somewhere() -> None:
         assert targets <= set(re.findall(r'id="([a-z-]+)"', page))
 
 
-def test_what_an_attacker_names_is_escaped() -> None:
+def test_hostile_names_are_escaped() -> None:
     effect = dataclasses.replace(EFFECT, name="<b>x", rule="<script>alert(1)</script>")
     page = render_page(dataclasses.replace(filtered_data(), filters=(effect,)))
     assert "<script>" not in cut_scripts(page)
     assert html.escape("<b>x") in page
 
 
-def test_the_verb_writes_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
+def test_report_states_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) -> None:
     words = ["report", str(REPOSITORY / "results" / "code"), "--root", str(tmp_path)]
     asked = ["--flops-range", "3e10:", "--backtest"]
     done = CliRunner().invoke(cli, [*words, *asked], standalone_mode=False)
@@ -172,7 +172,7 @@ def test_the_verb_writes_what_was_asked_and_how_to_rebuild_it(tmp_path: Path) ->
     assert "How well each law forecasts held-out runs" in text
     rebuild = read_text(_section(page, "sweep"))
     assert "--flops-range 3e10: --backtest" in rebuild
-    assert "chinchilla" not in rebuild  # the default needs no word
+    assert "chinchilla" not in rebuild  # the default is not spelled out
 
 
 def _section(page: str, name: str) -> str:

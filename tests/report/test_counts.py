@@ -56,12 +56,22 @@ def test_every_kind_of_run_is_counted_once() -> None:
     assert counts.fitted + 6 == counts.total == len(data.plan.cells) + 1
 
 
+def test_a_run_that_another_rate_of_its_cell_beats_is_counted_as_such() -> None:
+    data = standard_data()
+    beaten = data.plan.cells[0].run.run_id
+    kept = {name: one for name, one in data.results.items() if name != beaten}
+    spec = data.get_spec().model_copy(update={"rates": (0.5, 1.0)})
+    data = dataclasses.replace(with_results(data, kept), results=data.results, spec=spec)
+    assert dict(count_runs(data).others) == {"at another learning rate": 1}
+
+
 @pytest.mark.parametrize("make", [standard_data, partial_data])
 def test_every_place_of_the_page_states_the_same_number(make: object) -> None:
     data: ReportData = make()  # type: ignore[operator]
     page = render_page(data)
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page)))
-    (head,) = set(re.findall(r"\d+ runs: \d+ fitted(?:, \d+ [a-z ]+)*", text))  # twice, alike
+    # Appears twice, identically.
+    (head,) = set(re.findall(r"\d+ runs: \d+ fitted(?:, \d+ [a-z ]+)*", text))
     total, fitted, *others = map(int, re.findall(r"\d+", head))
     assert fitted + sum(others) == total
     assert fitted == len(data.table)
@@ -72,7 +82,7 @@ def test_every_place_of_the_page_states_the_same_number(make: object) -> None:
     table = page[page.index('<table class="runs">') :]
     assert table[: table.index("</table>")].count("<tr class=") == total
     methods = re.search(r"<h3>Methods</h3>.*?</table>", page, re.S)
-    if methods is not None and make is standard_data:  # variants were made of all runs
+    if methods is not None and make is standard_data:  # variants were computed from all runs
         assert set(re.findall(r"</th><td>(\d+)</td>", methods[0])) == {str(fitted)}
 
 
@@ -88,7 +98,7 @@ def test_the_legend_names_every_budget_in_its_colour() -> None:
 
 
 def count_turns(values: np.ndarray) -> int:
-    """How often a line changes between bending up and bending down."""
+    """How often a line's curvature changes sign."""
     bends = np.diff(values, 2)
     return int(np.sum(np.diff(np.sign(bends[np.abs(bends) > 1e-4])) != 0))
 
@@ -105,6 +115,7 @@ def test_a_ladder_s_frontier_is_drawn_without_steps() -> None:
     exact, _ = find_frontier(law, letters, flops=np.exp(even), cost=fit.cost)
     assert count_turns(np.log(exact)) > 10
     assert count_turns(drawn) <= 4
-    assert np.exp(drawn) == pytest.approx(exact, rel=0.03)  # a step is 1 %, the ends a little more
+    # A step is 1 %, slightly more at the ends.
+    assert np.exp(drawn) == pytest.approx(exact, rel=0.03)
     spent = lines.best["tokens"] * fit.cost.flops_per_token(lines.best["params"])
-    assert spent == pytest.approx(lines.flops, rel=1e-12)  # still the budget
+    assert spent == pytest.approx(lines.flops, rel=1e-12)  # points still cost their budget

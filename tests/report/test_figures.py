@@ -84,7 +84,7 @@ def test_powers_are_written_with_superscripts() -> None:
     assert format_power(1e-3) == "10⁻³"
 
 
-def test_text_in_figures_is_neither_markup_nor_mathematics() -> None:
+def test_text_in_figures_is_not_parsed_as_markup_or_mathematics() -> None:
     hostile = r"<b>$\frac{$ & ]]>"
     svg = render_svg(
         lambda axes: axes[0].set_title(hostile) and None,

@@ -1,4 +1,4 @@
-"""A page speaks of a known floor and of vocabularies only where there are any."""
+"""A page mentions a known floor and vocabularies only if there are any."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ COMPARED = VocabularyComparison(
 VOCABULARY, FLOOR = "Which vocabulary is best at each budget", "E against the known floor"
 
 
-def test_a_plain_page_says_nothing_of_either() -> None:
+def test_a_plain_page_mentions_neither_vocabularies_nor_a_floor() -> None:
     page = render_page(standard_data())
     assert VOCABULARY not in page
     assert FLOOR not in page
@@ -56,4 +56,4 @@ def test_a_known_floor_stands_beside_e() -> None:
     page = render_page(dataclasses.replace(data, facts=facts))
     assert FLOOR in page
     assert "no model can reach a loss below 1.0000" in page
-    assert "0 bytes" not in page  # nobody knows the bytes behind these tokens
+    assert "0 bytes" not in page  # the number of bytes behind these tokens is unknown

@@ -25,7 +25,7 @@ from scaling.units import format_count
 
 
 def make_variants(*factors: float) -> tuple[Variant, ...]:
-    """The first answer, its size scaled."""
+    """The first answer with its size scaled."""
     one = standard_data().allocations[0]
     return tuple(
         Variant(
@@ -39,7 +39,7 @@ def make_variants(*factors: float) -> tuple[Variant, ...]:
     )
 
 
-def test_markdown_says_what_the_page_says(tmp_path: Path) -> None:
+def test_markdown_agrees_with_the_page(tmp_path: Path) -> None:
     data = dataclasses.replace(standard_data(), variants=make_variants(0.5, 2.0))
     text = render_markdown(data)
     one = data.allocations[0]
@@ -83,8 +83,8 @@ def test_every_group_of_the_checklist_is_answered() -> None:
     assert not re.search(r"\b(None|nan|inf)\b", text)
 
 
-# Columns of the sheet in which the checklist's authors answered for 50 papers (section headings and
-# names of columns there: github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9).
+# Columns of the sheet in which the checklist's authors answered for 50 papers, by section
+# (github.com/hadasah/scaling_laws, sheet.csv, commit d2223c9).
 SHEET = {
     "Training Code?": "training code",
     "Analysis Code?": "analysis code",
@@ -215,7 +215,7 @@ def test_a_choice_without_an_answer_keeps_its_reason() -> None:
     assert rows[0][0] == "Kaplan's form: no fit"
 
 
-def test_bibtex_holds_nothing_that_tex_would_read() -> None:
+def test_bibtex_escapes_what_tex_would_interpret() -> None:
     entry = write_bibtex(
         name=r"a}\input{x}%$", version="0.1.0", digest="ab" * 32, created="2025-01-02 03:04 UTC"
     )

@@ -46,12 +46,12 @@ OWN_SCRIPTS = {
 
 
 def cut_scripts(page: str) -> str:
-    """The page as it is without scripts."""
+    """The page with its scripts removed."""
     return SCRIPT.sub(" ", page)
 
 
 def read_text(page: str) -> str:
-    """What a reader sees, tags, style and scripts removed."""
+    """The visible text: tags, style and scripts removed."""
     body = re.sub(r"<style>.*?</style>", " ", cut_scripts(page), flags=re.S)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
@@ -88,7 +88,7 @@ def test_answer_comes_first_with_the_allocation_s_numbers(page: str) -> None:
     ],
 )
 def test_distance_beyond_the_data_is_graded(flops: float, words: str, tone: str) -> None:
-    data = standard_data()  # its budgets span 1.34 decades
+    data = standard_data()  # budgets span 1.34 decades
     marker = mark_distance(dataclasses.replace(data.allocations[0], flops=flops), data.fit)
     assert marker.tone == tone
     assert words in marker.text
@@ -169,7 +169,7 @@ def test_sweep_without_a_result_still_has_a_report() -> None:
     assert_no_absent_number(text)
 
 
-def test_numbers_that_do_not_exist_are_never_printed() -> None:
+def test_missing_and_infinite_numbers_are_never_printed() -> None:
     data = standard_data()
     one = dataclasses.replace(
         data.allocations[0],
@@ -246,7 +246,7 @@ def test_only_the_package_s_own_scripts_run(page: str) -> None:
 def test_vendored_plotly_is_the_published_file() -> None:
     file = Path(scaling.report.__file__).parent / "vendor" / "plotly-basic.min.js"
     assert b"plotly.js (basic - minified) v4.1.1" in file.read_bytes()[:200]
-    # Of plotly.js-basic-dist-min 4.1.1 as the npm registry serves it.
+    # SHA-256 of plotly.js-basic-dist-min 4.1.1 as published on npm.
     published = "99784e3abfb07b142a15e521a439e6d9addceadb3f79553fd24c72774f0649ba"
     assert hashlib.sha256(file.read_bytes()).hexdigest() == published
 
@@ -327,7 +327,7 @@ def test_users_matplotlibrc_does_not_change_the_page(page: str) -> None:
 
 
 def test_hundred_runs_stay_below_three_megabytes(page: str) -> None:
-    # The quickstart's design, and plotly's 1.2 MB.
+    # The quickstart's design; plotly adds 1.2 MB.
     assert len(cut_scripts(page).encode()) < 1_000_000
     budgets = ", ".join(f"{budget:.4g}" for budget in np.geomspace(3e10, 1e12, 10))
     sweep = re.sub(r"grid: .*", f"grid: {{budgets: [{budgets}], sizes: 10, span: 8}}", SWEEP)
@@ -336,7 +336,7 @@ def test_hundred_runs_stay_below_three_megabytes(page: str) -> None:
     assert len(render_page(data).encode()) < 3_000_000
 
 
-def test_report_is_written_whole_and_alone(tmp_path: Path, page: str) -> None:
+def test_a_report_is_one_complete_file(tmp_path: Path, page: str) -> None:
     folder = tmp_path / "reports" / "simulated"
     path = write_report(standard_data(), folder)
     assert path == folder / "index.html"
@@ -346,7 +346,7 @@ def test_report_is_written_whole_and_alone(tmp_path: Path, page: str) -> None:
     assert [file.name for file in folder.iterdir()] == ["index.html"]
 
 
-def test_types_of_a_report_do_not_load_matplotlib() -> None:
+def test_importing_the_reports_types_does_not_load_matplotlib() -> None:
     code = "import sys, scaling, scaling.report.page; print('matplotlib' in sys.modules)"
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -354,7 +354,7 @@ def test_types_of_a_report_do_not_load_matplotlib() -> None:
     assert shown.strip() == "False"
 
 
-def test_every_figure_has_words_for_those_who_do_not_see_it(page: str) -> None:
+def test_every_figure_has_a_text_alternative(page: str) -> None:
     page = cut_scripts(page)
     pictures = re.findall(r"<svg ([^>]*)>", page)
     assert len(pictures) == 22  # eleven figures, each for wide and narrow pages
@@ -370,7 +370,7 @@ def assert_no_absent_number(text: str) -> None:
     assert not re.search(r"\b(nan|inf|None|NaN|Infinity|null)\b", text)
 
 
-def test_fitted_from_data_of_a_known_law_as_reported(page: str) -> None:
+def test_the_page_reports_the_fitted_parameters(page: str) -> None:
     data: ReportData = standard_data()
     assert data.fit.law is not None
     text = read_text(page)

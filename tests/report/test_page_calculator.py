@@ -1,4 +1,4 @@
-"""The page's calculator in a real browser: it says what the command line says."""
+"""The page's calculator in a real browser gives the command line's answers."""
 
 import json
 import math
@@ -34,7 +34,7 @@ ASKS = {
     "tokens": ("flops", "tokens"),
     "both": ("params", "tokens"),
 }
-# The page holds letters to seven digits and draws to six; half a unit of the third digit is
+# The page has parameters to seven digits and draws to six; half a unit of the third digit is
 # between 5e-4 and 5e-3.
 THREE_DIGITS = 5e-4
 
@@ -123,7 +123,7 @@ def draw_questions(fit: Fit, scale: LossScale, count: int, seed: int) -> list[di
 
 
 def answer(fit: Fit, ladder: Any, scale: LossScale, asked: dict[str, Any]) -> Allocation | None:
-    """What the command line answers; None where it refuses."""
+    """The command line's answer, or None if it refuses."""
     target = asked.get("loss")
     question = Question(
         flops=asked.get("flops"),
@@ -140,7 +140,7 @@ def answer(fit: Fit, ladder: Any, scale: LossScale, asked: dict[str, Any]) -> Al
 
 
 def compare(shown: dict[str, Any], wanted: Allocation, asked: dict[str, Any]) -> list[str]:
-    """Where the page differs from the command line in a third digit."""
+    """Quantities in which page and command line differ in the third digit."""
     pairs = [(name, shown[name], getattr(wanted, name)) for name in ("flops", "params", "tokens")]
     pairs.append(("loss", shown["loss"], wanted.loss))
     for name in ("flops", "params", "tokens", "loss"):
@@ -148,7 +148,7 @@ def compare(shown: dict[str, Any], wanted: Allocation, asked: dict[str, Any]) ->
         if (interval is None) != (ends is None):
             return [f"{asked}: interval of {name}: {ends} for {interval}"]
         if interval is not None and ends is not None:
-            # JSON of a browser has null for an infinite end.
+            # The browser's JSON writes an infinite end as null.
             found = [math.inf if end is None else end for end in ends]
             pairs += list(
                 zip(
@@ -168,7 +168,8 @@ def compare(shown: dict[str, Any], wanted: Allocation, asked: dict[str, Any]) ->
 def ask_all(browser: Any, questions: list[dict[str, Any]]) -> list[dict[str, Any]]:
     browser.set_script_timeout(300)
     shown: list[dict[str, Any]] = []
-    for first in range(0, len(questions), 10):  # a thousand draws each: seconds, more on a busy one
+    # A thousand draws each take seconds, more on a busy machine.
+    for first in range(0, len(questions), 10):
         shown += browser.execute_async_script(SOLVE, questions[first : first + 10])
     return shown
 
@@ -193,14 +194,15 @@ def count_differences(
 
 
 def test_two_hundred_questions_have_the_command_line_s_answers(browser: Any, page: Path) -> None:
-    """Of every mode, with and without service and repeated text; intervals too, and refusals."""
+    """Questions of every mode, with and without serving and repeated text; also intervals,
+    refusals."""
     differences, answered = count_differences(browser, CODE, page, 200, 0)
     assert differences == []
     assert answered >= 150
 
 
 def pose(browser: Any, mode: str, **asked: str) -> dict[str, Any]:
-    """A question through the page's own inputs; served and unique are none unless asked."""
+    """Ask through the page's inputs; served and unique tokens are empty unless given."""
     browser.execute_script(ASK, mode, {"served": "", "unique": ""} | asked)
     box = browser.find_element(By.ID, "calculator-live")
     WebDriverWait(browser, 60).until(lambda _: box.get_attribute("data-state") != "asking")
@@ -224,7 +226,7 @@ def show(browser: Any, name: str) -> str:
         ("both", {"params": "70k", "tokens": "2M"}),
     ],
 )
-def test_the_command_beside_an_answer_gives_it(
+def test_the_command_beside_an_answer_reproduces_it(
     browser: Any, page: Path, mode: str, asked: dict[str, str]
 ) -> None:
     open_page(browser, page)
@@ -271,7 +273,7 @@ def test_numbers_are_read_as_on_the_command_line(browser: Any, page: Path) -> No
         ({"flops": "5e12", "unique": "30k"}, "only runs that repeat their data"),
     ],
 )
-def test_what_cannot_be_answered_is_said_and_no_old_answer_stays(
+def test_an_unanswerable_question_is_explained_and_the_old_answer_removed(
     browser: Any, page: Path, asked: dict[str, str], words: str
 ) -> None:
     open_page(browser, page)
@@ -280,7 +282,7 @@ def test_what_cannot_be_answered_is_said_and_no_old_answer_stays(
     assert words in show(browser, "refusal")
     assert not browser.find_element(By.ID, "calculator-answer").is_displayed()
     assert {show(browser, name) for name in ("loss", "ratio", "money", "distance")} == {"–"}
-    assert pose(browser, "budget", flops="3e11")  # and the next question is answered
+    assert pose(browser, "budget", flops="3e11")  # the next question is answered again
     assert browser.find_element(By.ID, "calculator-answer").is_displayed()
 
 
@@ -301,7 +303,7 @@ def test_a_refused_number_matters_only_where_it_is_asked(browser: Any, page: Pat
         ("1e11", "inside the trained runs", "good"),
     ],
 )
-def test_a_distance_says_its_side_in_its_colour(
+def test_a_distance_is_coloured_and_names_its_side(
     browser: Any, page: Path, flops: str, words: str, tone: str
 ) -> None:
     open_page(browser, page)

@@ -1,4 +1,4 @@
-"""The report in a real browser: what its scripts add, and what is there without them."""
+"""The report in a real browser: what its scripts add, and what works without them."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def show_figure(browser: Any, key: str) -> Any:
 
 
 @pytest.mark.parametrize(("form", "kind"), [("SVG", "image/svg+xml"), ("PNG", "image/png")])
-def test_a_figure_can_be_taken_along(browser: Any, page: Path, form: str, kind: str) -> None:
+def test_a_figure_can_be_downloaded(browser: Any, page: Path, form: str, kind: str) -> None:
     open_page(browser, page)
     figure = browser.find_element(By.CSS_SELECTOR, "[data-key=compute]")
     button = figure.find_element(By.XPATH, f".//button[text()='{form}']")
@@ -52,7 +52,7 @@ def test_a_figure_can_be_taken_along(browser: Any, page: Path, form: str, kind: 
 
 
 @pytest.mark.parametrize("key", ["isoflop", "surface"])
-def test_pointing_at_a_run_names_it(browser: Any, page: Path, key: str) -> None:
+def test_hovering_over_a_run_names_it(browser: Any, page: Path, key: str) -> None:
     open_page(browser, page)
     figure = show_figure(browser, key)
     dot = figure.find_elements(By.CSS_SELECTOR, ".scatterlayer .point")[-1]
@@ -66,7 +66,7 @@ def test_pointing_at_a_run_names_it(browser: Any, page: Path, key: str) -> None:
     assert any(run_id in words for run_id in known)
 
 
-def test_nothing_is_refused_or_fetched(browser: Any, page: Path) -> None:
+def test_the_page_logs_nothing_and_fetches_nothing(browser: Any, page: Path) -> None:
     open_page(browser, page)
     show_figure(browser, "isoflop")
     assert browser.get_log("browser") == []

@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing that a sweep, a run or a failure is called is obeyed."""
+"""The report in a real browser: no name of a sweep, run or failure is executed."""
 
 import dataclasses
 import html
@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here (Debian: apt install chromium)"),
 ]
 
-# What a payload does where it is obeyed: it marks the document, or calls the test's own server.
+# A payload that is executed marks the document, or calls the test's own server.
 MARK = "document.documentElement.setAttribute('data-owned',1)"
 CALL = "http://127.0.0.1:PORT"
 PAYLOADS = (
@@ -88,7 +88,7 @@ class _Listener(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[tuple[int, list[str]]]:
-    """A port of this machine, and what was asked of it."""
+    """A local port, and the requests it received."""
     _Listener.heard = []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Listener) as one:
         threading.Thread(target=one.serve_forever, daemon=True).start()
@@ -97,11 +97,12 @@ def server() -> Iterator[tuple[int, list[str]]]:
 
 
 def load(page: str, folder: Path) -> str:
-    """The document as it stands three seconds of the browser's own time after it was loaded."""
+    """The document after three seconds of the browser's virtual time."""
     path = folder / "page.html"
     path.write_text(page, encoding="utf-8", errors="surrogatepass")
     words = ["--headless", "--disable-gpu", "--dump-dom", "--virtual-time-budget=3000"]
-    words += ["--no-sandbox"] if os.geteuid() == 0 else []  # chromium refuses root otherwise
+    # Chromium refuses to run as root otherwise.
+    words += ["--no-sandbox"] if os.geteuid() == 0 else []
     words += ["--disable-dev-shm-usage", f"--user-data-dir={folder / 'profile'}"]
     assert CHROMIUM is not None
     done = subprocess.run(
@@ -157,7 +158,7 @@ def test_forty_payloads_are_inert(server: tuple[int, list[str]], tmp_path: Path)
     for tag in ("script", "iframe", "object", "embed", "base", "form", "img", "video", "link"):
         assert document.count(f"<{tag}") == page.count(f"<{tag}"), tag
     shown = html.unescape(re.sub(r"<[^>]+>", "", document))
-    assert f"<script>{MARK}</script>" in shown  # as text, for whoever wonders
+    assert f"<script>{MARK}</script>" in shown  # shown as text
     assert "{{7*7}}{% for x in y %}" in shown
 
 
@@ -173,10 +174,10 @@ def test_the_policy_holds_even_where_escaping_fails(
     assert heard == []
 
 
-def test_the_browser_obeys_what_nothing_forbids(
+def test_the_payloads_work_on_an_unprotected_page(
     server: tuple[int, list[str]], tmp_path: Path
 ) -> None:
-    """Without this, the claims above would hold of a browser that does nothing."""
+    """Otherwise the claims above would hold for a browser that executes nothing."""
     port, heard = server
     for payload in (PAYLOADS[0], PAYLOADS[14]):
         page = f"<!DOCTYPE html><html><body>{payload.replace('PORT', str(port))}</body></html>"

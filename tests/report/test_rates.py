@@ -1,4 +1,4 @@
-"""Of several learning rates a fit sees the best of each cell, in the folder and in its index."""
+"""A fit uses each cell's best learning rate, from the folder and from its index."""
 
 import dataclasses
 from pathlib import Path
@@ -29,7 +29,7 @@ seeds: [0, 1]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The LSTM's sweep, every run finished with a loss of its own."""
+    """The LSTM's sweep, with every run finished at a different loss."""
     made = tmp_path_factory.mktemp("root") / "results" / "rates-lstm"
     spec = select_sibling(parse_sweep(SWEEP.encode(), source="s.yaml"), made.name, source="s.yaml")
     ledger = Ledger.create(made, name=made.name, corpus=FACTS, sweep_yaml=SWEEP)
@@ -61,7 +61,7 @@ def test_the_best_rate_of_each_cell_is_kept_with_its_seeds(folder: Path) -> None
     assert note.endswith("of 9 cells")
 
 
-def test_the_index_says_the_same(folder: Path) -> None:
+def test_the_index_gives_the_same_table(folder: Path) -> None:
     table, _ = read_runs(folder)
     index = read_table(folder / INDEX_PATH)
     assert sorted(index.run) == sorted(table.run)
@@ -73,7 +73,7 @@ def test_the_index_says_the_same(folder: Path) -> None:
     assert any("36 rate" in note for note in index.notes)
 
 
-def test_one_rate_is_kept_without_a_word(folder: Path) -> None:
+def test_a_single_rate_is_kept_without_a_note(folder: Path) -> None:
     results = [one for one in open_results(folder).results.results.values() if one.run.seed == 0]
     rates: dict[object, float] = {}
     for one in results:

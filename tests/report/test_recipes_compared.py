@@ -1,4 +1,4 @@
-"""A page shows recipes compared only where its sweep file names several."""
+"""A page compares recipes only if its sweep file names several."""
 
 import dataclasses
 
@@ -37,7 +37,7 @@ COMPARED = RecipeComparison(
 HEADING = "How the recipe moves the exponent"
 
 
-def test_a_plain_page_says_nothing_of_recipes() -> None:
+def test_a_plain_page_does_not_mention_recipes() -> None:
     assert HEADING not in render_page(standard_data())
 
 

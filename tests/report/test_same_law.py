@@ -40,7 +40,7 @@ seeds: [0]
 replicates: 4
 bracket: true
 """
-# What tells where a fit came from, not what it found.
+# Fields that describe a fit's source, not its result.
 PLACE = {"source": "", "notes": (), "table_digest": ""}
 
 
@@ -49,7 +49,7 @@ def commit(ledger: Ledger, run: RunSpec, status: RunStatus = "finished") -> None
     fields = {one.name for one in dataclasses.fields(Measurement)} - {"files", "status"}
     values = {name: getattr(drawn, name) for name in fields}
     if status == "diverged":
-        values |= {"loss": 9.0, "reason": "the loss rose"}  # a finite loss, which nothing may use
+        values |= {"loss": 9.0, "reason": "the loss rose"}  # a finite loss that must not be used
     attempt = ledger.name_attempt(run.run_id, term=1)
     ledger.create_attempt(run.run_id, attempt)
     ledger.commit(run, attempt, Measurement(status=status, files=(), **values))
@@ -64,7 +64,7 @@ def make_folder(folder: Path, sweep: str) -> Path:
     spoiled |= {cell.run.run_id for cell in cells if cell.varied and cell.varied[2] > 2.0}
     for run in {cell.run.run_id: cell.run for cell in cells}.values():
         commit(ledger, run, "diverged" if run.run_id in spoiled else "finished")
-    commit(ledger, dataclasses.replace(wanted[0].run, seed=77))  # of an earlier plan
+    commit(ledger, dataclasses.replace(wanted[0].run, seed=77))  # from an earlier plan
     return folder
 
 
@@ -113,14 +113,14 @@ def test_the_folder_has_a_run_of_every_role(folder: Path) -> None:
     assert any(loss is None for one in table.brackets for _, loss in one.learning_rates)
 
 
-def test_law_intervals_frontier_and_checks_are_the_same_from_everywhere(
+def test_every_source_gives_the_same_law_intervals_frontier_and_checks(
     folder: Path, report_csv: Path
 ) -> None:
     wanted = fit(read_runs(folder)[0])
     assert wanted.law is not None
     assert wanted.law.intervals
     assert wanted.objective is not None
-    assert wanted.objective.delta > 1e-3  # of the replicates
+    assert wanted.objective.delta > 1e-3  # δ comes from the replicates
     assert wanted.cost.name == "ladder"
     for path in (folder / INDEX_PATH, report_csv):
         assert fit(read_runs(path)[0]) == wanted
@@ -136,7 +136,7 @@ def test_the_tables_agree_under_every_count(folder: Path, count: str) -> None:
     assert by_name == dict(zip(wanted.run, wanted.params.tolist(), strict=True))
 
 
-def test_what_is_left_out_is_counted(folder: Path) -> None:
+def test_runs_left_out_are_counted(folder: Path) -> None:
     path = folder / INDEX_PATH
     table, roles = read_table(path), read_roles(path)
     counts = f"{roles.count('bracket')} bracket, 1 outside the plan, {roles.count('validation')} v"
@@ -153,8 +153,8 @@ def test_the_command_line_prints_the_same_law(folder: Path) -> None:
     assert said[0] == said[1]
 
 
-def test_what_a_user_saves_of_the_index_gives_the_same_law(folder: Path, tmp_path: Path) -> None:
-    """Fitted rows only, in another order, as JSON Lines, without what is no matter of a fit."""
+def test_an_index_resaved_by_a_user_gives_the_same_law(folder: Path, tmp_path: Path) -> None:
+    """Only the fitted rows, in another order, as JSON Lines, without columns that a fit ignores."""
     rows = list(csv.DictReader(io.StringIO((folder / INDEX_PATH).read_text())))
     kept = [row for row in reversed(rows) if row["role"] in ("grid", "replicate")]
     dropped = (
@@ -205,7 +205,7 @@ def test_runs_of_a_trunk_stay_one_group(tmp_path: Path) -> None:
     assert found.budget is wanted.budget is None
 
 
-def test_shapes_that_do_not_give_n_and_c_are_not_believed(folder: Path, tmp_path: Path) -> None:
+def test_shapes_that_contradict_n_or_c_are_ignored(folder: Path, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO((folder / INDEX_PATH).read_text())))
     path = tmp_path / "other.csv"
     for column, factor in (("N", 2.0), ("C", 0.5), ("d_model", 2.0)):

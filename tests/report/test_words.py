@@ -1,4 +1,4 @@
-"""Every check has words of its own, for passing and for failing."""
+"""Every check has its own words for passing and for failing."""
 
 import dataclasses
 

@@ -16,7 +16,7 @@ HERE = __name__
 
 
 def read_lines(*, paths, field, base):
-    """Every line of every file a document."""
+    """Every line of every file becomes a document."""
     for path in paths:
         for number, line in enumerate((base / path).read_bytes().splitlines()):
             yield Document(f"{path}:{number:06d}", line)
@@ -54,7 +54,7 @@ def parse(corpus: str):
     return parse_sweep(text.encode(), source="s.yaml")
 
 
-def test_text_of_an_outsider_is_split_and_tokenized(tmp_path: Path) -> None:
+def test_text_of_an_added_source_is_split_and_tokenized(tmp_path: Path) -> None:
     lines = [f"line {at} of a text that is {at * at} long" for at in range(400)]
     (tmp_path / "a.txt").write_text("\n".join(lines))
     spec = parse("source: lines, paths: [a.txt], tokenizer: characters")
@@ -63,7 +63,7 @@ def test_text_of_an_outsider_is_split_and_tokenized(tmp_path: Path) -> None:
     assert facts.tokenizer == "characters"
 
 
-def test_tokens_of_an_outsider_are_stored_as_they_are(tmp_path: Path) -> None:
+def test_tokens_of_an_added_source_are_stored_unchanged(tmp_path: Path) -> None:
     spec = parse("source: counting, vocab_size: 50, tokens: 10e3")
     prepared = prepare_source(spec, base=tmp_path, cache=tmp_path)
     assert prepared.facts.train_tokens == 10_000
@@ -79,16 +79,18 @@ def test_tokens_of_an_outsider_are_stored_as_they_are(tmp_path: Path) -> None:
         ("source: line", "or 'counting', got 'line'."),
     ],
 )
-def test_its_keys_are_checked_like_our_own(corpus: str, sentence: str) -> None:
+def test_an_added_sources_keys_are_checked_like_the_built_in_ones(
+    corpus: str, sentence: str
+) -> None:
     with pytest.raises(SpecError) as caught:
         parse(corpus)
     assert sentence in str(caught.value)
 
 
-def test_the_page_of_keys_names_it() -> None:
+def test_the_page_of_keys_names_an_added_source() -> None:
     assert " and `counting` need no files" in describe_sources()
 
 
-def test_every_reader_there_is_can_be_imported() -> None:
+def test_every_registered_reader_can_be_imported() -> None:
     for source in SOURCES.values():
         assert callable(source.load_reader()), source.name

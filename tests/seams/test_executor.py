@@ -19,7 +19,7 @@ OPENED: list[Needs] = []
 
 
 class PatientExecutor(InlineExecutor):
-    """Inline, under a name of its own."""
+    """The inline executor under another name."""
 
 
 def open_executor(needs: Needs) -> PatientExecutor:
@@ -39,9 +39,7 @@ resources: {cpus_per_run: 3}
 """
 
 
-def test_an_executor_of_an_outsider_trains_a_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_added_executor_trains_a_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(EXECUTORS, "patient", PATIENT)
     (tmp_path / "text").mkdir()
     for at in range(64):
@@ -80,6 +78,6 @@ def test_an_executor_says_whether_it_is_guarded(
     assert seen == called
 
 
-def test_an_unknown_executor_is_refused_with_those_there_are() -> None:
+def test_an_unknown_executor_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match="executor 'slurm' is unknown; there are ray, inline"):
         find_executor("slurm")

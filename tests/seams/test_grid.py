@@ -1,4 +1,4 @@
-"""A grid from outside the package: told by its keys, checked, counted, planned, in the schema."""
+"""A grid from outside the package is recognised by its keys, checked, counted and planned."""
 
 from collections.abc import Iterator
 
@@ -55,16 +55,17 @@ def _registered() -> Iterator[None]:
     GRIDS.remove(DiagonalGrid)
 
 
-def test_a_grid_of_an_outsider_is_planned() -> None:
+def test_an_added_grid_is_planned() -> None:
     spec = parse_sweep(SWEEP.encode(), source="s.yaml")
     assert isinstance(spec.grid, DiagonalGrid)
     cells = plan_sweep(spec, FACTS).cells
     assert len(cells) == 3
     tokens = sorted(cell.run.tokens for cell in cells)
-    assert tokens == [pytest.approx(5e5 * 2**at, rel=0.01) for at in range(3)]  # whole steps
+    # Rounding to whole steps.
+    assert tokens == [pytest.approx(5e5 * 2**at, rel=0.01) for at in range(3)]
 
 
-def test_its_keys_are_checked_like_our_own() -> None:
+def test_an_added_grids_keys_are_checked_like_the_built_in_ones() -> None:
     wrong = SWEEP.replace("steps: 3", "steps: few, form_params: 2").replace("5e5", "-1")
     with pytest.raises(SpecError) as caught:
         parse_sweep(wrong.encode(), source="s.yaml")
@@ -76,13 +77,13 @@ def test_its_keys_are_checked_like_our_own() -> None:
     ]
 
 
-def test_editors_and_the_page_of_keys_learn_of_it() -> None:
+def test_schema_and_page_of_keys_name_an_added_grid() -> None:
     schema = describe_schema()
     assert {"$ref": "#/$defs/DiagonalGrid"} in schema["properties"]["grid"]["oneOf"]
     assert "| `grid.from_params` | required | smallest N" in write_key_page()
 
 
-def test_the_grids_there_are_keep_their_meaning() -> None:
+def test_the_built_in_grids_are_still_recognised() -> None:
     def kind(grid: str) -> str:
         text = f"name: a\ncorpus: {{source: novels}}\ngrid: {{{grid}}}\n"
         return type(parse_sweep(text.encode(), source="s.yaml").grid).__name__

@@ -1,4 +1,5 @@
-"""A law from outside the package: fitted, asked, scored, named and offered like our own."""
+"""A law from outside the package is fitted, asked, scored, named and offered like a built-in
+one."""
 
 import json
 from pathlib import Path
@@ -36,7 +37,7 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def table(tmp_path: Path) -> Path:
-    """Runs of Chinchilla's law without noise: the crossed law must find no use for its new term."""
+    """Noise-free runs of Chinchilla's law: the crossed law's extra term must come out unused."""
     params, tokens = (grid.ravel() for grid in np.meshgrid(np.geomspace(1e6, 1e9, 7),
                                                           np.geomspace(1e8, 1e11, 7)))  # fmt: skip
     loss = CHINCHILLA.loss(np.array([1.7, 400.0, 2000.0, 0.34, 0.37]), params, tokens)
@@ -50,17 +51,18 @@ def ask(*words: object) -> dict:
     return json.loads(call(*words, "--json").out)
 
 
-def test_a_law_of_an_outsider_is_fitted_and_asked(table: Path) -> None:
+def test_an_added_law_is_fitted_and_answers(table: Path) -> None:
     law = ("--family", "crossed", "--no-bootstrap")
     said = ask("fit", table, *law)
     assert said["law"]["family"] == "crossed"
     assert list(said["law"]["params"]) == ["E", "A", "B", "G", "alpha", "beta", "gamma"]
     (predicted,) = ask("predict", table, "--params", 3e8, "--tokens", 3e10, *law)["predictions"]
     truth = CHINCHILLA.loss(np.array([1.7, 400.0, 2000.0, 0.34, 0.37]), 3e8, 3e10)
-    assert predicted["loss"] == pytest.approx(float(truth), rel=1e-4)  # within the data, noise-free
+    # Noise-free, and within the data.
+    assert predicted["loss"] == pytest.approx(float(truth), rel=1e-4)
 
 
-def test_a_backtest_scores_it_without_being_told(table: Path) -> None:
+def test_a_backtest_scores_an_added_law_by_default(table: Path) -> None:
     assert "crossed" in list_scored()
     said = ask("backtest", table, "--families", "chinchilla,crossed")
     assert "crossed" in {one["family"] for one in said["laws"]}
@@ -70,7 +72,7 @@ def test_help_page_and_documents_name_what_the_registry_holds() -> None:
     assert "crossed" in name_families()
     assert "| `crossed` | E + A/N^α + B/D^β + G/(N·D)^γ | nobody, never" in write_laws_table()
     (option,) = (one for one in asking.fit.params if one.name == "family")
-    for name in FAMILIES.keys() - {"crossed"}:  # help texts are written when the program starts
+    for name in FAMILIES.keys() - {"crossed"}:  # help texts are built at program start
         assert name in option.help
 
 

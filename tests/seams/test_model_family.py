@@ -1,4 +1,5 @@
-"""A family of models from outside the package: planned, trained, counted and named like our own."""
+"""A model family from outside the package is planned, trained, counted and named like a
+built-in."""
 
 import itertools
 from pathlib import Path
@@ -34,7 +35,7 @@ class GruFamily:
                 family="gru", vocab_size=vocab_size, seq_len=seq_len, d_model=width, n_layers=1
             )
 
-    def counts(self, shape):  # three gates of one matrix each on input and state, and two biases
+    def counts(self, shape):  # three gates, each with one matrix on input and state, and two biases
         matrices, head = 6 * shape.d_model**2, shape.d_model * shape.vocab_size
         biases = 6 * shape.d_model
         return Counts(
@@ -93,13 +94,13 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_family_of_an_outsider_is_trained_to_its_end(sweep: Path) -> None:
+def test_an_added_family_is_trained_to_the_end(sweep: Path) -> None:
     root = sweep.parent
     words = [str(sweep), "--root", str(root)]
     planned = CliRunner().invoke(cli, ["plan", *words, "--no-benchmark"], standalone_mode=False)
     assert "GRU8" in planned.output.replace(" ", "")
     done = CliRunner().invoke(cli, ["run", *words, "--executor", "inline"], standalone_mode=False)
-    assert done.return_value == 4, done.output  # two runs carry no law
+    assert done.return_value == 4, done.output  # two runs determine no law
     results = Ledger.open(root / "results" / "outside").read_results().results.values()
     assert {one.run.shape.family for one in results} == {"gru"}
     assert all(one.status == "finished" for one in results)
@@ -109,7 +110,8 @@ def test_a_family_of_an_outsider_is_trained_to_its_end(sweep: Path) -> None:
         model = build_model(result.run)
         sizes = [parameter.numel() for parameter in model.parameters()]
         assert sum(sizes) == count_params(result.run.shape, "total")
-        again = build_model(result.run).state_dict()  # what starts as built has the run's seed too
+        # Parameters that start as built also follow the run's seed.
+        again = build_model(result.run).state_dict()
         assert all((again[name] == value).all() for name, value in model.state_dict().items())
         assert build_engine(result.run).name == "eager"
 
@@ -131,6 +133,6 @@ def test_a_key_of_another_family_is_refused(sweep: Path) -> None:
         parse_sweep(text.encode(), source="s.yaml")
 
 
-def test_an_unknown_family_is_refused_with_those_there_are() -> None:
+def test_an_unknown_family_is_refused_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match="expected 'transformer', 'lstm' or 'rnn', got"):
         parse_sweep(SWEEP.encode(), source="s.yaml")

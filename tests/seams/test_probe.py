@@ -1,4 +1,4 @@
-"""A probe from outside the package: one function, one registration, and a law of it."""
+"""A probe from outside the package: one function, one registration, and a law fitted to it."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def known():
     del PROBES["top_one"]
 
 
-def test_a_probe_from_outside_is_measured_and_fitted(known, tmp_path: Path) -> None:
+def test_an_added_probe_is_measured_and_fitted(known, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(SWEEP)
     text = "\n\n".join(f"{at} and {at * at} are {at + at * at}." for at in range(3000))
     (tmp_path / "text.txt").write_text(text)

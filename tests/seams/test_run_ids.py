@@ -1,4 +1,4 @@
-"""Existing run_ids stay: what is new in a run and absent is not in its canonical JSON."""
+"""Existing run_ids stay: an absent new field is not in the canonical JSON."""
 
 from __future__ import annotations
 

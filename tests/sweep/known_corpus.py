@@ -1,4 +1,4 @@
-"""What plans are told of a corpus of bytes about as large as the standard library."""
+"""Facts of a byte corpus about as large as the standard library."""
 
 import dataclasses
 

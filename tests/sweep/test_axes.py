@@ -1,4 +1,4 @@
-"""Several families make several sweeps; several rates make several runs of a cell."""
+"""Several families make several sweeps; several learning rates make several runs of a cell."""
 
 import pytest
 from known_run import FACTS
@@ -23,7 +23,7 @@ def parse(text: str):
     return parse_sweep(text.encode(), source="s.yaml")
 
 
-def test_each_family_is_a_sweep_of_its_own_ladder_and_recipe() -> None:
+def test_each_family_gets_a_sweep_with_its_own_ladder_and_recipe() -> None:
     siblings = list_siblings(parse(SWEEP))
     assert [one.name for one in siblings] == ["pair-transformer", "pair-lstm", "pair-rnn"]
     for one, family in zip(siblings[1:], (LSTM, RNN), strict=True):
@@ -32,7 +32,7 @@ def test_each_family_is_a_sweep_of_its_own_ladder_and_recipe() -> None:
         assert {run.recipe.init_scale for run in runs} == {family.reference.init_scale}
 
 
-def test_every_cell_is_trained_at_every_rate_and_a_rate_more_changes_no_run() -> None:
+def test_every_cell_is_trained_at_every_rate_and_adding_one_changes_no_run() -> None:
     spec = list_siblings(parse(SWEEP))[1]
     plan = plan_sweep(spec, FACTS)
     assert len(plan.cells) == count_cells(spec) == 4 * 3
@@ -63,7 +63,7 @@ def test_every_cell_is_trained_at_every_rate_and_a_rate_more_changes_no_run() ->
         (("name: pair\n", "name: pair\nbracket: true\n"), "Remove bracket"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change: tuple[str, str], sentence: str) -> None:
+def test_axes_that_cannot_be_compared_are_refused(change: tuple[str, str], sentence: str) -> None:
     with pytest.raises(SpecError) as caught:
         parse(SWEEP.replace(*change))
     assert sentence in str(caught.value)

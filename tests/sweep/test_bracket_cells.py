@@ -1,4 +1,4 @@
-"""Claims about bracket runs: which they are, and that they change no other run."""
+"""Claims about bracket runs: which ones there are, and that they change no other run."""
 
 import math
 
@@ -9,7 +9,7 @@ from scaling.sweep.counting import count_matmul_params
 SWEEP = GRID.format(budgets="[1e11, 2e11, 4e11]", sizes=5)
 
 
-def test_brackets_add_runs_and_change_none() -> None:
+def test_brackets_add_runs_without_changing_any() -> None:
     plain, bracketed = plan(SWEEP), plan(SWEEP, rest="bracket: true\nreplicates: 2")
     assert ids(plain) == ids(bracketed)
     assert ids(bracketed, "bracket")
@@ -17,7 +17,7 @@ def test_brackets_add_runs_and_change_none() -> None:
     assert ids(plan(SWEEP, rest="replicates: 2"), "replicate") == ids(bracketed, "replicate")
 
 
-def test_brackets_stand_at_the_extremes_of_tokens_per_parameter_and_in_the_middle() -> None:
+def test_brackets_are_at_the_extremes_and_middle_of_tokens_per_parameter() -> None:
     planned = plan(SWEEP, rest="bracket: true")
     grid = {cell.run.run_id: cell.run for cell in planned.cells if cell.role == "grid"}
 
@@ -30,7 +30,7 @@ def test_brackets_stand_at_the_extremes_of_tokens_per_parameter_and_in_the_middl
     assert min(corners, key=ratio) == min(grid, key=ratio)
 
 
-def test_a_bracket_varies_one_thing_of_its_corner() -> None:
+def test_a_bracket_varies_one_setting_of_its_corner() -> None:
     planned = plan(SWEEP, rest="bracket: true")
     runs = {cell.run.run_id: cell.run for cell in planned.cells}
     seen = set()
@@ -49,8 +49,9 @@ def test_a_bracket_varies_one_thing_of_its_corner() -> None:
             assert math.isclose(rate, factor, rel_tol=1e-3)  # four significant digits
         else:
             assert batch == factor
-            assert math.isclose(run.tokens, corner.tokens, rel_tol=0.01)  # whole steps
-            assert math.isclose(rate, math.sqrt(factor), rel_tol=0.02)  # the rule for B, at that D
+            assert math.isclose(run.tokens, corner.tokens, rel_tol=0.01)  # rounding to whole steps
+            # The recipe's rule for the batch at this D.
+            assert math.isclose(rate, math.sqrt(factor), rel_tol=0.02)
     assert {("learning_rate", factor) for factor in (0.25, 0.5, 2.0, 4.0)} <= seen
     assert ("batch", 2.0) in seen
 

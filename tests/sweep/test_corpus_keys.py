@@ -1,4 +1,4 @@
-"""What a sweep file may say of its corpus, and what a vocabulary and a context do to the plan."""
+"""Corpus keys of a sweep file, and how vocabulary and context change the plan."""
 
 import dataclasses
 
@@ -72,7 +72,7 @@ def test_keys_that_do_not_go_together_are_refused_at_their_place(corpus, model, 
     assert str(caught.value).startswith("a.yaml:")
 
 
-def test_each_tokenizer_of_a_list_is_a_sweep_of_its_own() -> None:
+def test_each_tokenizer_of_a_list_gets_its_own_sweep() -> None:
     spec = parse(
         "source: python-stdlib, tokenizer: [bytes, 'bpe:512', 'words+space:600']",
         "{context_bytes: 64}",
@@ -96,11 +96,11 @@ def test_a_context_in_bytes_is_the_same_text_for_every_tokenizer() -> None:
     for per_token in (1.0, 2.2, 3.4):
         facts = dataclasses.replace(FACTS, validation_tokens=round(530_000 / per_token))
         seq_len = decide_seq_len(spec, facts)
-        assert abs(seq_len * per_token - 128) <= per_token / 2  # to the nearest token
+        assert abs(seq_len * per_token - 128) <= per_token / 2  # rounded to the nearest token
         assert {cell.run.shape.seq_len for cell in plan_sweep(spec, facts).cells} == {seq_len}
 
 
-def test_the_head_of_a_vocabulary_is_paid_for_in_flops() -> None:
+def test_a_larger_vocabularys_head_costs_flops() -> None:
     for d_model in (16, 64):
         few, many = (make_shape(v, 128, d_model=d_model, n_layers=2) for v in (256, 2048))
         more = count_flops_per_token(many) - count_flops_per_token(few)
@@ -110,10 +110,10 @@ def test_the_head_of_a_vocabulary_is_paid_for_in_flops() -> None:
         sum(cell.run.flops for cell in plan_sweep(spec, facts).cells)
         for facts in (FACTS, dataclasses.replace(FACTS, vocab_size=2048))
     ]
-    assert budgets[1] == pytest.approx(budgets[0], rel=0.01)  # the same C buys fewer tokens
+    assert budgets[1] == pytest.approx(budgets[0], rel=0.01)  # the same C pays for fewer tokens
 
 
-def test_made_tokens_are_never_seen_twice() -> None:
+def test_generated_tokens_are_never_repeated() -> None:
     facts = dataclasses.replace(FACTS, train_tokens=300_000, bayes_loss=2.0)
     spec = parse("source: synthetic, tokens: 3e5")
     planned = plan_sweep(spec, facts)
@@ -138,6 +138,7 @@ def test_memory_of_a_large_vocabulary_is_that_of_its_head_and_logits() -> None:
     (cell,) = plan_sweep(parse_sweep(text.encode(), source="a.yaml"), facts).cells
     shape, recipe = cell.run.shape, cell.run.recipe
     tokens = recipe.batch_sequences * shape.seq_len
-    # Weights, gradient and two moments of embedding and head; logits in three copies; a process.
+    # Weights, gradient and two moments of embedding and head; three copies of the logits; the
+    # process.
     least = 4 * (4 * 2 * shape.d_model * 100_000 + 3 * tokens * 100_000)
     assert least <= estimate_memory(cell.run) - 550 * 2**20 <= 1.2 * least

@@ -24,5 +24,5 @@ def test_activations_kept_for_the_backward_pass_fit_the_estimate(d_model, n_laye
     kept_bytes = TRANSFORMER.activation_bytes(shape, tokens, device="cpu", precision="float32")
     estimate = kept_bytes + _FLOAT_BYTES * tokens * 256 * _LOGITS_COPIES
     assert sum(kept.values()) <= estimate
-    # An estimate of twice the need would refuse sweeps that fit.
+    # An estimate above twice the need would refuse sweeps that fit.
     assert estimate <= 2 * sum(kept.values())

@@ -25,7 +25,7 @@ def build(shape):
     return Transformer(shape, residual_multiplier=1.0, head_multiplier=1.0)
 
 
-def test_smallest_rung_counts_by_hand():
+def test_the_smallest_rung_has_the_counts_computed_by_hand():
     shape = make_shape(256, 128, d_model=1 * 16, n_layers=1)
     # 12·d² + d·V = 3072 + 4096; attention 12·L·d·T = 24576.
     assert count_params(shape, "matmul") == 7168
@@ -51,14 +51,14 @@ def test_flops_are_those_torch_counts(shape):
     model, batch = build(shape), 2
     tokens_bt = torch.randint(0, shape.vocab_size, (batch, shape.seq_len + 1))
     counter = FlopCounterMode(display=False)
-    # Under other backends the counter sees no attention FLOPs on a CPU.
+    # Under other backends the counter misses attention FLOPs on a CPU.
     with counter, sdpa_kernel(SDPBackend.MATH):
         logits = model(tokens_bt[:, :-1])
         cross_entropy(logits.flatten(0, 1), tokens_bt[:, 1:].flatten()).backward()
     assert counter.get_total_flops() == count_flops_per_token(shape) * batch * shape.seq_len
 
 
-def test_half_a_head_more_of_width_takes_a_whole_head():
+def test_half_a_head_more_width_adds_a_whole_head():
     shape = make_shape(256, 128, d_model=24, n_layers=2)
     assert (shape.n_heads, shape.d_attn) == (2, 32)
     # per layer 4·24·32 + 8·24²; the head 24·256
@@ -83,7 +83,7 @@ def test_ladder_ascends_whatever_the_vocabulary(vocab_size, head_size):
 
 
 def test_ladder_cost_is_exact_where_shapes_are_large():
-    # Beyond 1e6 parameters neighbouring rungs differ by under 1 % in FLOPs per parameter, so a
+    # Above 1e6 parameters neighbouring rungs differ by less than 1 % in FLOPs per parameter, so a
     # smooth curve must pass within 1 % of them.
     ladder = list_ladder(256, 128, max_params=1e10)
     cost = make_ladder_cost(ladder, "matmul")
@@ -91,10 +91,10 @@ def test_ladder_cost_is_exact_where_shapes_are_large():
     params = np.array([count_params(shape, "matmul") for shape in large], dtype=float)
     exact = np.array([count_flops_per_token(shape) for shape in large], dtype=float)
     np.testing.assert_allclose(cost.flops_per_token(params), exact, rtol=0.01)
-    assert cost.max_deviation < 0.25  # at the smallest widths the ladder is a saw
+    assert cost.max_deviation < 0.25  # at the smallest widths the ladder's cost is a sawtooth
 
 
-def test_table_cost_recovers_six_nd():
+def test_the_tables_cost_recovers_six_nd():
     rng = np.random.default_rng(0)
     params, tokens = 10 ** rng.uniform(7, 10, 40), 10 ** rng.uniform(9, 11, 40)
     cost = make_table_cost(params, tokens, 6 * params * tokens)

@@ -48,7 +48,7 @@ def write_text(folder: Path, lines: int = 300) -> Path:
 
 
 @pytest.mark.parametrize("total", [1e10, 4e12, 3.3e20])
-def test_the_drafted_sweep_takes_the_compute_that_was_asked_for(total: float) -> None:
+def test_the_drafted_sweep_takes_the_requested_compute(total: float) -> None:
     text = draft_sweep(Wish(name="mine", total_flops=total))
     spec = parse_sweep(text.encode(), source="mine.yaml")
     assert isinstance(spec.grid, IsoflopGrid)
@@ -75,7 +75,7 @@ def test_a_sweep_too_small_for_its_largest_models_says_so(
     assert ("few optimiser steps" in done.stderr) == warned
 
 
-def test_shipped_style_three_lines_of_comment_come_first() -> None:
+def test_a_draft_begins_with_three_lines_of_comment() -> None:
     lines = draft_sweep(Wish(name="mine", run_flops=2e11)).splitlines()
     assert [line.split(":")[0] for line in lines[:3]] == ["# Question", "# Cost", "# Expect"]
 
@@ -93,7 +93,7 @@ def test_a_hostile_folder_name_stays_a_path(here: Path, hostile: str) -> None:
     done = init("mine", "--text", hostile, "--total-flops", "1e11", "--output", "mine.yaml")
     if done.exception is None:
         assert load_sweep(here / "mine.yaml").corpus.paths == (hostile,)
-    else:  # a character that no sweep file may hold
+    else:  # a character that a sweep file must not contain
         assert not (here / "mine.yaml").exists()
 
 
@@ -129,12 +129,12 @@ def test_on_a_terminal_four_questions_are_asked(
         (["mine", "--run-flops", "1e11", "--text", "nowhere"], "there is nothing"),
     ],
 )
-def test_what_cannot_be_drafted_is_refused(here: Path, words: list[str], sentence: str) -> None:
+def test_impossible_requests_are_refused(here: Path, words: list[str], sentence: str) -> None:
     assert sentence in str(init(*words).exception)
     assert not list(here.rglob("*.yaml"))
 
 
-def test_everything_wrong_is_said_at_once(here: Path) -> None:
+def test_every_problem_is_reported_at_once(here: Path) -> None:
     said = str(
         init(
             "a b", "--text", "no", "--text", "nor", "--total-flops", "nan", "--forecast", "-1"
@@ -164,14 +164,14 @@ def test_text_is_read_before_its_sweep_is_written(
     assert not list(here.rglob("*.yaml"))
 
 
-def test_every_file_that_is_no_text_is_named(here: Path) -> None:
+def test_every_file_that_is_not_text_is_named(here: Path) -> None:
     for name in ("a", "b"):
         (here / name).write_bytes(b"\xff")
     said = str(init("mine", "--text", "a", "--text", "b", "--total-flops", "1e11").exception)
     assert len(said.splitlines()) == 2
 
 
-def test_text_too_small_for_the_compute_names_the_most_it_is_enough_for(
+def test_text_too_small_for_the_compute_is_refused_with_the_most_it_allows(
     here: Path, root: Path
 ) -> None:
     said = str(init("mine", "--total-flops", "1e15", root=root).exception)
@@ -183,19 +183,19 @@ def test_text_too_small_for_the_compute_names_the_most_it_is_enough_for(
     assert "passes" in str(init("more", "--total-flops", above, root=root).exception)
 
 
-def test_compute_too_small_for_any_cell_names_the_least(here: Path, root: Path) -> None:
+def test_compute_too_small_for_any_cell_is_refused_with_the_least(here: Path, root: Path) -> None:
     said = str(init("mine", "--total-flops", "1e10", root=root).exception)
     assert "optimiser steps" in said
     assert said.splitlines()[-1].startswith("Ask for more: --total-flops 1.95e12")
 
 
-def test_text_too_small_for_any_sweep_of_so_many_minutes_is_refused(here: Path) -> None:
+def test_text_too_small_for_a_sweep_of_these_minutes_is_refused(here: Path) -> None:
     write_text(here / "text")
     said = str(init("mine", "--text", "text", "--minutes", "5").exception)
     assert "Add text: even the smallest sweep needs more." in said
 
 
-def test_a_file_that_is_there_is_kept(here: Path, root: Path) -> None:
+def test_an_existing_file_is_not_overwritten(here: Path, root: Path) -> None:
     assert init("mine", "--run-flops", "2e11", root=root).exception is None
     assert "--force" in str(init("mine", "--run-flops", "3e11", root=root).exception)
     assert init("mine", "--run-flops", "3e11", "--force", root=root).exception is None
@@ -207,7 +207,7 @@ SPEEDS = (1e8, 1e9, 1e11)  # FLOP/s of one core
 
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """A machine of so many FLOP/s; what is measured of ours moves with its neighbours."""
+    """A machine of a set speed, since the real one's depends on its load."""
 
     def set_speed(rate: float) -> None:
         def measure(runs: Iterable[RunSpec], *, device: str, **_: object) -> Throughput:
@@ -230,11 +230,12 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 @pytest.mark.parametrize("rate", SPEEDS)
 @pytest.mark.parametrize("minutes", [1.0, 30.0, 3000.0])
-def test_so_many_minutes_are_planned_within_time_text_and_memory(
+def test_a_sweep_of_given_minutes_keeps_to_time_text_and_memory(
     here: Path, root: Path, timed: Callable[[float], None], rate: float, minutes: float
 ) -> None:
     timed(rate)
-    shutil.copytree(root / "results", here / "results")  # the corpus is prepared, nothing measured
+    # The corpus is prepared but nothing is measured.
+    shutil.copytree(root / "results", here / "results")
     done = init("mine", "--minutes", f"{minutes:g}")
     path = here / "sweeps" / "mine.yaml"
     if done.exception is not None:
@@ -244,7 +245,7 @@ def test_so_many_minutes_are_planned_within_time_text_and_memory(
     sweep = prepare_sweep(path, root=here)
     assert not [cell for cell in sweep.plan.rejected if "steps" not in cell.reason]
     throughput, measured = obtain_throughput(sweep, root=here, precision="float32")
-    assert measured == 0  # what `plan` plans by is what `init` has measured
+    assert measured == 0  # `plan` uses what `init` measured
     described = describe_plan(
         sweep, root=here, slots=count_slots(sweep.spec), throughput=throughput
     )
@@ -253,7 +254,7 @@ def test_so_many_minutes_are_planned_within_time_text_and_memory(
     assert planned <= 60 * minutes
     assert epochs <= 1
     assert max(cell["memory_bytes"] for cell in described["cells"]) <= find_run_memory()
-    # Budgets have two digits, so that a sweep is within some percent of the most that fits.
+    # Budgets have two digits, so a sweep is within a few percent of the largest that fits.
     assert planned > 0.8 * 60 * minutes or epochs > 0.9
     head = path.read_text().splitlines()[:7]
     assert any(line.startswith("# Assumed: no text is read twice") for line in head)

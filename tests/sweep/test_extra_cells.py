@@ -28,7 +28,7 @@ def test_extra_cells_join_the_grid_and_change_none_of_its_runs() -> None:
     assert params == pytest.approx(2e5, rel=0.25)  # rungs are at most ×1.5 apart, half a step
 
 
-def test_extra_cells_move_no_bracket() -> None:
+def test_extra_cells_do_not_move_brackets() -> None:
     grid, more = (list_runs(SWEEP + "bracket: true\n" + extra) for extra in ("", EXTRA))
     assert len(more) == len(grid) + 1
     assert grid.items() <= more.items()

@@ -21,7 +21,7 @@ def make_alone(steps: list[int]) -> list[RunSpec]:
 
 @pytest.mark.parametrize(
     ("steps", "slots", "expected"),
-    # Graham's example: 3 3 2 2 2 on two slots takes 7 by this rule, 6 at best.
+    # Graham's example: 3 3 2 2 2 on two slots takes 7 by this rule and 6 at best.
     [([30, 20, 20], 1, 70), ([20, 30, 20, 30, 20], 2, 70), ([], 3, 0)],
     ids=["one slot takes the sum", "two take the longest first", "nothing takes no time"],
 )
@@ -35,7 +35,7 @@ def test_a_run_named_twice_is_trained_once() -> None:
 
 
 @given(st.lists(st.integers(5, 500), min_size=1, max_size=15, unique=True), st.integers(1, 6))
-def test_it_lies_between_the_bounds_of_list_scheduling(steps: list[int], slots: int) -> None:
+def test_the_makespan_lies_within_grahams_bounds(steps: list[int], slots: int) -> None:
     total, longest = sum(steps), max(steps)
     found = find_makespan(make_alone(steps), by_steps, slots=slots)
     assert max(longest, total / slots) <= found + 1e-9
@@ -44,16 +44,17 @@ def test_it_lies_between_the_bounds_of_list_scheduling(steps: list[int], slots: 
 
 
 def test_a_run_waits_for_the_state_of_its_trunk() -> None:
-    long, short = make_run(1000), make_run(500)  # decays of 200 and 100: they leave at 800 and 400
-    # Two slots: the longer one passes step 400 after 400, then the shorter one has 100 to go.
+    # Decays of 200 and 100 steps: they branch off at 800 and 400.
+    long, short = make_run(1000), make_run(500)
+    # Two slots: the longer one stores step 400 at 400; the shorter one then has 100 left.
     assert find_makespan([short, long], by_steps, slots=2, share_trunks=True) == 1000
     other = make_run(900, seed=1)
-    # The second slot is free for another model meanwhile.
+    # Meanwhile the second slot is free for another model.
     assert find_makespan([short, long, other], by_steps, slots=2, share_trunks=True) == 1000
     assert find_makespan([short, long], by_steps, slots=1, share_trunks=True) == 1100
 
 
-def test_what_shares_nothing_does_not_wait() -> None:
+def test_runs_that_share_no_trunk_do_not_wait() -> None:
     long, short = make_run(1000), make_run(500, seed=1)
     assert find_makespan([long, short], by_steps, slots=2, share_trunks=True) == 1000
     assert find_makespan([long, short], by_steps, slots=1, share_trunks=True) == pytest.approx(1500)

@@ -55,7 +55,7 @@ def test_what_changes_a_result_changes_the_run_id(rest):
     assert ids(plan(grid)).isdisjoint(ids(plan(grid, rest=rest)))
 
 
-def test_another_corpus_is_another_run():
+def test_another_corpus_makes_another_run():
     grid = GRID.format(budgets="[1e11]", sizes=3)
     other = dataclasses.replace(FACTS, digest="1" * 24)
     assert ids(plan(grid)).isdisjoint(ids(plan(grid, facts=other)))
@@ -143,12 +143,12 @@ def test_other_grids_have_no_budget(grid, cells):
     assert all(cell.budget is None for cell in planned.cells)
 
 
-def test_wished_for_sizes_become_the_nearest_rung():
+def test_requested_sizes_become_the_nearest_rung():
     shapes = {cell.run.shape for cell in plan("grid: {params: [3.1e4], tokens: [3e5]}").cells}
     assert [count_params(shape, "matmul") for shape in shapes] == [32768]
 
 
-def test_every_rung_is_its_own_nearest_and_midways_go_to_the_nearer():
+def test_sizes_between_rungs_go_to_the_nearer_one():
     ladder = list_ladder(256, 128, max_params=1e6)
     sizes = [count_params(shape, "matmul") for shape in ladder]
     for small, large in pairwise(sizes):
@@ -209,14 +209,15 @@ def test_a_grid_of_any_size_is_planned_or_refused_without_delay(grid, max_epochs
         else:
             assert planned.cells
             assert all(cell.run.run_id for cell in planned.cells)
-    assert rungs < 50_000  # the whole ladder has 4000 rungs, counted a few times each
+    assert rungs < 50_000  # the ladder has 4000 rungs, each counted a few times
 
 
 def test_the_recipe_passes_through_its_reference_point():
     shape = make_shape(256, 128, d_model=2 * 16, n_layers=2)
     reference = TRANSFORMER.reference
     recipe = decide_recipe(shape, reference.tokens, RecipeSpec())
-    # The batch is a whole number of sequences, so the rate differs by sqrt of the rounding.
+    # The batch is a whole number of sequences, so the rate differs by the square root of the
+    # rounding.
     batch = recipe.batch_sequences * 128
     expected = reference.learning_rate * (batch / reference.batch_tokens) ** 0.5
     assert recipe.learning_rate == pytest.approx(expected, rel=2e-3)
@@ -227,14 +228,14 @@ def test_the_recipe_passes_through_its_reference_point():
 def test_warmup_and_decay_stay_within_their_shares(tokens):
     shape = make_shape(256, 128, d_model=4 * 16, n_layers=4)
     recipe = decide_recipe(shape, tokens, RecipeSpec())
-    # A tenth of the run, or 150 steps where that is more, or two fifths where even that is less.
+    # A tenth of the run or 150 steps, whichever is more, but at most two fifths of the run.
     longest = max(0.1 * recipe.steps, min(150, 0.4 * recipe.steps))
     assert min(150, 0.4 * recipe.steps) - 1 <= recipe.warmup_steps <= longest + 1
     assert recipe.decay_steps <= recipe.steps / 2
     assert recipe.decay_steps >= min(200, recipe.steps // 2)
 
 
-def test_what_the_user_sets_is_kept():
+def test_settings_of_the_user_are_kept():
     asked = RecipeSpec(learning_rate=0.001, batch_sequences=3, decay_fraction=0.5, beta2=0.9)
     recipe = decide_recipe(make_shape(256, 128, d_model=1 * 16, n_layers=1), 1e6, asked)
     assert (recipe.learning_rate, recipe.batch_sequences, recipe.beta2) == (0.001, 3, 0.9)

@@ -1,4 +1,4 @@
-"""Claims about the bill of a plan: time, money and disk."""
+"""Claims about the cost of a plan: time, money and disk."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def test_the_price_is_that_of_the_machine_for_the_makespan() -> None:
     assert time.critical_path_seconds == max(estimate(run, 0) for run in RUNS)
 
 
-def test_no_price_without_a_price_per_hour() -> None:
+def test_without_a_price_per_hour_no_price_is_stated() -> None:
     assert estimate_time(RUNS, estimate, slots=2).price is None
 
 
@@ -35,7 +35,7 @@ def test_a_finished_plan_takes_no_time() -> None:
     assert (time.runs, time.flops, time.makespan_seconds, time.price) == (0, 0, 0.0, 0.0)
 
 
-def test_on_a_target_a_branch_takes_the_share_of_steps_that_is_left() -> None:
+def test_on_a_target_a_branch_takes_only_its_remaining_steps() -> None:
     run = RUNS[0]
     two = Target(
         device="a", source="", peak_flops=1e12, mfu=0.5, mfu_source="", devices=2, devices_per_run=2
@@ -46,12 +46,12 @@ def test_on_a_target_a_branch_takes_the_share_of_steps_that_is_left() -> None:
     assert two.estimate_seconds(run, middle) == pytest.approx(left * run.flops / 1e12)
 
 
-def test_disk_of_a_finished_sweep_is_what_was_estimated() -> None:
+def test_a_finished_sweep_uses_the_estimated_disk_space() -> None:
     runs = [one.run for one in Ledger.open(CODE).read_results().results.values()]
     found = sum(p.stat().st_size for p in (CODE / "runs").rglob("*") if p.is_file())
     blocks = 4096 * sum(1 for path in (CODE / "runs").rglob("*") if path.is_dir())
     kept = estimate_disk(runs, keep_weights=False, slots=0)
-    # Lengths of curves differ by the digits of their numbers.
+    # Curve files differ in length by the digits of their numbers.
     assert kept == pytest.approx(found + blocks, rel=0.15)
 
 

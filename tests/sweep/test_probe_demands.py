@@ -1,4 +1,4 @@
-"""What a probe asks of a sweep is refused before anything is trained, with the remedy."""
+"""A sweep that lacks what a probe needs is refused before training, with the remedy."""
 
 from pathlib import Path
 
@@ -40,7 +40,9 @@ def ask(name: str, ground: Ground, **changed) -> str:
         ("answer_exact", MADE, {}, "it needs corpus.source copying or arithmetic, and this is"),
     ],
 )
-def test_what_is_missing_is_named_with_the_remedy(name, ground, changed, sentence) -> None:
+def test_a_probes_missing_requirement_is_named_with_the_remedy(
+    name, ground, changed, sentence
+) -> None:
     found = ask(name, ground, **changed)
     assert sentence in found
     assert bool(found) == bool(sentence)

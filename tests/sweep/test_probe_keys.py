@@ -46,12 +46,12 @@ def test_a_probe_is_a_name_or_a_name_with_options():
         ("keep_weights: false\nevaluate: [tail_loss]\n", "5:12", "keep_weights is false"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_with_its_place(more, place, part):
+def test_a_probe_that_cannot_be_measured_is_refused_with_its_place(more, place, part):
     said = refuse(more)
     assert part in said
     assert said.startswith(f"s.yaml:{place}: evaluate")
 
 
-def test_a_run_does_not_know_its_probes():
+def test_a_run_spec_does_not_contain_probes():
     assert "evaluate" not in RunSpec.__slots__
     assert "probes" not in RunSpec.__slots__

@@ -1,4 +1,4 @@
-"""Several recipes in one sweep file: one sweep of each over the same cells, and nothing else."""
+"""Several recipes in one sweep file: one sweep per recipe over the same cells."""
 
 import dataclasses
 from pathlib import Path
@@ -22,7 +22,7 @@ def parse(recipes: str, recipe: str = "{}", corpus: str = "source: python-stdlib
     return parse_sweep(text.encode(), source="a.yaml")
 
 
-def test_each_recipe_is_a_sweep_of_the_same_cells() -> None:
+def test_each_recipe_gets_a_sweep_of_the_same_cells() -> None:
     spec = parse("{long: {warmup_tokens: 1e5, decay_fraction: 0}, flat: {beta2: 0.9}, rules: {}}")
     siblings = list_siblings(spec)
     assert [one.name for one in siblings] == ["a-long", "a-flat", "a-rules"]
@@ -31,11 +31,11 @@ def test_each_recipe_is_a_sweep_of_the_same_cells() -> None:
         sorted((c.run.shape.d_model, c.run.tokens, c.run.seed, c.role) for c in plan.cells)
         for plan in plans
     ]
-    # Which cells are trained twice is decided by run_id, which the recipe is part of.
+    # Replicates are chosen by run_id, which depends on the recipe.
     grid = [[cell for cell in one if cell[-1] == "grid"] for one in cells]
     assert grid[0] == grid[1] == grid[2]
     runs = [{cell.run.run_id for cell in plan.cells} for plan in plans]
-    assert len(set.union(*runs)) == sum(map(len, runs))  # none is trained for two of them
+    assert len(set.union(*runs)) == sum(map(len, runs))  # no run belongs to two recipes
 
 
 def test_a_recipe_that_sets_nothing_trains_the_runs_of_a_sweep_without_recipes() -> None:
@@ -75,7 +75,7 @@ def test_a_warmup_in_tokens_is_as_long_in_every_run_that_can_hold_it() -> None:
         recipe = cell.run.recipe
         step = recipe.batch_sequences * cell.run.shape.seq_len
         if cell.run.tokens < 1.5e5:
-            assert recipe.warmup_steps == recipe.steps  # warmup is all there is
+            assert recipe.warmup_steps == recipe.steps  # the whole run is warmup
             short += 1
         else:
             assert abs(recipe.warmup_steps * step - 1.5e5) <= step / 2
@@ -127,7 +127,7 @@ def test_recipes_that_cannot_be_compared_are_refused_at_their_place(recipes, mor
 
 def test_the_shipped_ladder_from_kaplan_to_chinchilla_toggles_one_thing_at_a_time() -> None:
     spec = load_sweep(Path(__file__).parents[2] / "sweeps" / "kaplan-vs-chinchilla.yaml")
-    # Of the standard library under bpe:1024.
+    # The standard library under bpe:1024.
     facts = dataclasses.replace(
         FACTS, vocab_size=1024, train_tokens=3_450_000, validation_tokens=194_000
     )
@@ -137,15 +137,15 @@ def test_the_shipped_ladder_from_kaplan_to_chinchilla_toggles_one_thing_at_a_tim
         for one, other in ((long.recipe, short.recipe), (short.recipe, matched.recipe))
     ]
     assert differ == [{"warmup_tokens"}, {"decay_fraction"}]
-    assert matched.recipe.model_dump(exclude_none=True) == {}  # the rules
+    assert matched.recipe.model_dump(exclude_none=True) == {}  # all keys follow the rules
     shares = []
     for sibling in (long, short, matched):
         plan = plan_sweep(sibling, facts)
         assert not plan.rejected
-        assert not plan.warnings  # no text is seen twice
+        assert not plan.warnings  # no text is repeated
         warmed = [cell for cell in plan.cells if cell.budget == min(spec.grid.budgets)]
         share = [cell.run.recipe.warmup_steps / cell.run.recipe.steps for cell in warmed]
         shares.append(sum(share) / len(share))
-    # At the smallest budget the long warmup is all there is for most sizes.
+    # At the smallest budget the long warmup takes the whole run for most sizes.
     assert shares[0] > 0.8
     assert shares[1] < MAX_WARMUP_SHARE

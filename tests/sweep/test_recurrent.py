@@ -33,7 +33,7 @@ def make_run(family, width, **sizes):
     return RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=3)
 
 
-def test_counts_by_hand():
+def test_parameter_counts_and_flops_agree_with_a_hand_calculation():
     """Width 16, bytes: two layers of 8·16² (LSTM; tanh: 2·16²), the head 16·256."""
     counts = LSTM.counts(make_shape(LSTM, 16, vocab=256))
     assert counts.matmul == 2 * 8 * 256 + 4096
@@ -59,10 +59,11 @@ def test_counts_and_flops_are_those_of_the_built_model(family, width):
     assert family.counts(shape).matmul == sum(sizes.values()) - biases - sizes["embedding.weight"]
     ids = torch.randint(0, shape.vocab_size, (rows, shape.seq_len + 1))
     counter = FlopCounterMode(display=False)
-    with counter, torch.backends.mkldnn.flags(enabled=False):  # a fused layer shows no products
+    # Fused layers hide their products from the counter.
+    with counter, torch.backends.mkldnn.flags(enabled=False):
         logits = model(ids[:, :-1])
         cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten()).backward()
-    # The one product that a window spares: no gradient goes to its initial state.
+    # A window saves one product: its initial state needs no gradient.
     spared = shape.n_layers * 2 * family.gates * width**2 * rows
     whole = family.flops_per_token(shape) * rows * shape.seq_len
     assert counter.get_total_flops() == whole - spared
@@ -80,10 +81,10 @@ def test_activations_kept_for_the_backward_pass_fit_the_estimate(family, width, 
         loss = cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
     loss.backward()
     tokens = 2 * length
-    # Log-softmax is kept too, and the ids twice.
+    # Also kept: log-softmax, and the ids twice.
     beside = 4 * tokens * 32 + 16 * tokens
     estimate = family.activation_bytes(shape, tokens, device="cpu", precision="float32") + beside
-    assert sum(kept.values()) <= estimate * 1.01 + 4096  # and a few scalars
+    assert sum(kept.values()) <= estimate * 1.01 + 4096  # plus a few scalars
     assert estimate <= 2 * sum(kept.values())
 
 
@@ -96,7 +97,7 @@ def test_the_ladder_ascends_by_at_most_three_tenths_a_rung(family, vocab):
     assert growth.min() > 1
     assert growth.max() < 3
     wide = np.array([shape.d_model >= 28 for shape in ladder[:-1]])
-    assert growth[wide].max() < 1.31  # (32 / 28)², where the vocabulary is nothing
+    assert growth[wide].max() < 1.31  # (32 / 28)², if the vocabulary's share is negligible
 
 
 def test_the_forget_gate_is_open_at_the_start_and_other_biases_are_zero():
@@ -111,7 +112,7 @@ def test_the_forget_gate_is_open_at_the_start_and_other_biases_are_zero():
 
 
 @FAMILIES
-def test_the_network_is_the_recurrence_written_out(family):
+def test_the_network_equals_the_recurrence_written_out(family):
     """Both layers by hand, token by token, from the zero state."""
     run = make_run(family, 8)
     model = build_model(run).double()
@@ -135,26 +136,26 @@ def test_the_network_is_the_recurrence_written_out(family):
         x_tbd = torch.stack(outputs)
     multiplier = run.recipe.base_width / 8
     by_hand = (x_tbd.transpose(0, 1) @ model.head.weight.T) * multiplier
-    # float64 throughout: a few roundings in sums of eight.
+    # float64: a few roundings in sums of eight terms.
     assert torch.allclose(model(ids), by_hand, rtol=1e-10, atol=1e-10)
 
 
 @FAMILIES
 def test_training_starts_at_the_uniform_prediction_and_learns(family):
-    """A sequence that repeats with period 4 is certain once its phase is known."""
+    """A sequence of period 4 is predictable once its phase is known."""
     run = make_run(family, 16)
     engine = build_engine(run)
     assert engine.name == "eager"
     ids = np.arange(16 + 1)[None].repeat(8, axis=0) + np.arange(8)[:, None]
     ids = ids % 4
     assert engine.measure_losses(ids).mean() == pytest.approx(np.log(32), rel=1e-6)
-    for _ in range(400):  # the LSTM knows which tokens there are for 200 steps, then their order
+    for _ in range(400):  # the LSTM learns the unigrams in 200 steps, and the order after that
         engine.add_gradient(ids, 1.0)
         engine.update(1.0)
     assert engine.measure_losses(ids).mean() < 0.05
 
 
-def test_a_sweep_file_names_them_and_refuses_what_they_do_not_take():
+def test_a_sweep_file_names_a_recurrent_family_but_no_head_size():
     text = "name: a\ncorpus: {source: novels}\nmodel: {family: lstm%s}\ngrid: {budgets: [1e11]}\n"
     assert parse_sweep((text % "").encode(), source="s.yaml").model.family == "lstm"
     with pytest.raises(Exception, match="family lstm takes no head_size"):

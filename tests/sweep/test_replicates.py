@@ -41,7 +41,7 @@ TOKENS = [1e5, 2e5, 3e5, 5e5]
 
 @st.composite
 def growing_sweeps(draw):
-    """Sweeps of which each asks for at least what the one before asked for."""
+    """Sweeps of which each contains at least the cells of the one before."""
     kind = draw(st.sampled_from(["isoflop", "product"]))
     budgets = [draw(st.sampled_from(BUDGETS))]
     tokens = [draw(st.sampled_from(TOKENS))]
@@ -70,7 +70,7 @@ def test_a_growing_sweep_keeps_every_run_it_has_trained(sweeps, data):
         again = [cell.run for cell in planned.cells if cell.role == "replicate"]
         assert len({run.run_id for run in again}) == sweep["replicates"]
         assert not {run.seed for run in again} & set(sweep["seeds"])
-        # A sweep may be edited before all of it is trained.
+        # A sweep may be edited before it is fully trained.
         share = data.draw(st.sampled_from([0, 1, 2, 3, 3]))
         recorded |= dict(itertools.islice(sorted(runs.items()), len(runs) * share // 3))
 
@@ -94,7 +94,7 @@ def test_a_budget_added_anywhere_keeps_finished_replicates(before, after):
     assert runs_of(large, "replicate") == runs_of(small, "replicate")
 
 
-def test_another_seed_leaves_the_seeds_of_replicates():
+def test_adding_a_seed_does_not_change_replicates():
     grid = "{budgets: [4e10, 1e11], sizes: 5}"
     one, two = (runs_of(plan(grid, seeds=s, replicates=4), "replicate") for s in ((0,), (0, 7)))
     assert two == one
@@ -117,7 +117,7 @@ def test_fewer_replicates_leave_the_others_outside_the_plan():
     assert not runs_of(plan(grid, recorded=seven.values()), "replicate")
 
 
-def test_runs_of_another_corpus_or_recipe_are_no_replicates():
+def test_runs_of_another_corpus_or_recipe_are_not_replicates():
     grid = "{budgets: [4e10, 1e11], sizes: 5}"
     others = runs_of(plan("{budgets: [5e10], sizes: 5}", replicates=5))
     assert plan(grid, replicates=4, recorded=others.values()) == plan(grid, replicates=4)
@@ -138,7 +138,7 @@ def test_shipped_sweeps_spread_their_replicates_evenly(name, places):
     assert not planned.rejected
     budgets = list(spec.grid.budgets)
     order = sorted(
-        (budgets.index(c.budget), -c.run.tokens)  # at one budget, fewer tokens: a larger model
+        (budgets.index(c.budget), -c.run.tokens)  # at one budget, fewer tokens mean a larger model
         for c in planned.cells
         if c.role == "grid"
     )

@@ -46,7 +46,7 @@ def test_a_device_that_follows_the_form_is_predicted_exactly() -> None:
         + recipe.steps * time_step(run.shape, recipe.batch_sequences)
         + HELD_OUT * time_token(run.shape)
     )
-    # Least squares of eight exact points: rounding alone.
+    # Least squares on eight exact points leaves only rounding.
     assert KNOWN.estimate_seconds(run, held_out=HELD_OUT) == pytest.approx(expected, rel=1e-6)
 
 
@@ -63,7 +63,7 @@ def test_steps_that_a_trunk_has_trained_cost_nothing() -> None:
 
 def test_odd_measurements_predict_no_negative_time() -> None:
     small, large = measure(plan_run(8, 2, 3e5)), measure(plan_run(64, 4, 3e5))
-    # A small step slower than a large one: a neighbour was at work.
+    # A small step measured slower than a large one, as on a busy machine.
     odd = dataclasses.replace(small, step_seconds=10 * large.step_seconds)
     throughput = dataclasses.replace(KNOWN, points=(odd, large))
     for run in (*RUNS, plan_run(256, 16, 1e8)):
@@ -79,7 +79,7 @@ def test_one_measured_configuration_predicts_itself() -> None:
     )
 
 
-def test_pivots_hold_the_cheapest_and_the_dearest_step() -> None:
+def test_pivots_include_the_cheapest_and_the_most_expensive_step() -> None:
     runs = [plan_run(8 * at, 2, 3e5) for at in range(1, 20)]
     pivots = choose_pivots([*runs, *runs])
     assert len(pivots) == MAX_PIVOTS

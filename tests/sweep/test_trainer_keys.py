@@ -1,4 +1,4 @@
-"""The key trainer: what it asks for, what of it a run_id holds, and every problem at once."""
+"""The key `trainer`: its settings, which of them enter a run_id, and every problem at once."""
 
 import dataclasses
 from pathlib import Path
@@ -35,7 +35,7 @@ def plan(text: str = SWEEP, facts: CorpusFacts = FACTS) -> list[RunSpec]:
 
 def test_models_are_the_ladder_and_tokens_follow_from_their_flops() -> None:
     by_name = {run.shape.name: run for run in plan()}
-    assert by_name["small"].tokens == round(1e17 / (6 * 10e6))  # 6N where nothing is said
+    assert by_name["small"].tokens == round(1e17 / (6 * 10e6))  # 6N by default
     assert by_name["large"].tokens == round(1e17 / 3e8)
     assert not by_name["small"].has_recipe
     assert all(RunSpec.from_json(run.to_json()) == run for run in plan())
@@ -53,20 +53,20 @@ def test_models_are_the_ladder_and_tokens_follow_from_their_flops() -> None:
     ],
     ids=lambda change: change[1],
 )
-def test_what_is_trained_makes_another_run(change: tuple[str, str]) -> None:
+def test_settings_that_affect_training_change_the_run_id(change: tuple[str, str]) -> None:
     before = next(run for run in plan() if run.shape.name == "small")
     after = next(run for run in plan(SWEEP.replace(*change)) if run.shape.name == "small")
     assert before.run_id != after.run_id
 
 
-def test_data_and_files_make_other_runs() -> None:
+def test_changed_data_or_files_change_the_run_id() -> None:
     ids = {run.run_id for run in plan()}
     assert ids.isdisjoint(run.run_id for run in plan(facts=name_data("b", vocab_size=None)))
     edited = dataclasses.replace(FACTS, code="0" * 64)
     assert ids.isdisjoint(run.run_id for run in plan(facts=edited))
 
 
-def test_resources_make_no_other_run() -> None:
+def test_resources_do_not_change_the_run_id() -> None:
     more = "resources: {gpus_per_run: 4, cpus_per_run: 8, time_limit: 9, memory_per_run: 60GB}\n"
     asked = "data: shelf\n  tolerance: 0.1\n  grace: 1\n  env: {A: b}\n  counting: total"
     assert plan(SWEEP.replace("data: shelf", asked) + more) == plan()
@@ -75,25 +75,25 @@ def test_resources_make_no_other_run() -> None:
 @pytest.mark.parametrize(
     ("text", "amount"), [("60GB", 6e10), ("60GiB", 60 * 2**30), ("6e10", 6e10)]
 )
-def test_memory_is_written_as_people_write_it(text: str, amount: float) -> None:
+def test_memory_is_read_in_usual_notations(text: str, amount: float) -> None:
     asked = SWEEP + f"resources: {{memory_per_run: {text}}}\n"
     assert parse_sweep(asked.encode(), source="a.yaml").resources.memory_per_run == amount
 
 
 @pytest.mark.parametrize("text", ["lots", "60", "-1e9"])
-def test_what_is_no_memory_is_refused(text: str) -> None:
+def test_an_invalid_amount_of_memory_is_refused(text: str) -> None:
     asked = SWEEP + f"resources: {{memory_per_run: {text}}}\n"
     with pytest.raises(SpecError, match=r"a\.yaml:9:29: resources\.memory_per_run: expected"):
         parse_sweep(asked.encode(), source="a.yaml")
 
 
-def test_the_built_in_trainer_knows_its_memory() -> None:
+def test_stating_memory_for_the_built_in_trainer_is_refused() -> None:
     text = "name: q\ncorpus: {source: novels}\ngrid: {params: [1000], tokens: [20000]}\n"
     with pytest.raises(SpecError, match="the built-in trainer knows its memory"):
         parse_sweep(f"{text}resources: {{memory_per_run: 6e10}}\n".encode(), source="a.yaml")
 
 
-def test_more_memory_than_this_machine_has_is_refused_where_runs_are_trained_here(
+def test_more_memory_than_this_machine_has_is_refused_for_local_runs(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.yaml"
@@ -104,7 +104,7 @@ def test_more_memory_than_this_machine_has_is_refused_where_runs_are_trained_her
     assert prepare_sweep(path, root=tmp_path, runs_here=False).plan.cells
 
 
-def test_a_recipe_is_decided_only_where_it_is_asked_for() -> None:
+def test_a_recipe_is_chosen_only_on_request() -> None:
     run = plan(SWEEP + "recipe: {batch_sequences: 64}\nmodel: {seq_len: 1024}\n")[0]
     assert run.recipe.batch_sequences == 64
     assert run.tokens == run.recipe.steps * 64 * 1024
@@ -118,7 +118,7 @@ def test_shapes_of_the_built_in_ladder_need_a_vocabulary() -> None:
     assert shapes == {"transformer"}
 
 
-def test_every_problem_of_a_trainer_is_said_at_once_with_its_place(tmp_path: Path) -> None:
+def test_every_problem_of_a_trainer_is_reported_at_once_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(
         SWEEP.replace("python, train.py", "no-such-command, '{bogus}'")
@@ -155,7 +155,7 @@ def test_every_problem_of_a_trainer_is_said_at_once_with_its_place(tmp_path: Pat
     ],
     ids=lambda value: value[1] if isinstance(value, tuple) else "",
 )
-def test_what_does_not_go_together_is_refused(change: tuple[str, str], why: str) -> None:
+def test_a_key_that_conflicts_with_another_is_refused(change: tuple[str, str], why: str) -> None:
     with pytest.raises(SpecError, match=why):
         plan(SWEEP.replace(*change))
 
@@ -166,7 +166,7 @@ def list_problems(text: str) -> list[str]:
     return [line.removeprefix("a.yaml:") for line in refusal.value.problems]
 
 
-def test_several_gpus_and_nodes_are_for_trainers_of_ones_own() -> None:
+def test_several_gpus_and_nodes_need_the_users_own_trainer() -> None:
     text = "name: a\ncorpus: {source: novels}\ngrid: {budgets: [1e12]}\n"
     gpus, nodes = list_problems(text + "resources: {gpus_per_run: 2, nodes_per_run: 3}\n")
     assert gpus.startswith("4:27: resources.gpus_per_run: the built-in trainer computes a run on o")
@@ -177,7 +177,7 @@ def test_several_gpus_and_nodes_are_for_trainers_of_ones_own() -> None:
     assert "resources.nodes_per_run: expected at least 1, got 0" in only[1]
 
 
-def test_everything_that_does_not_go_together_is_said_at_once() -> None:
+def test_every_conflict_between_keys_is_reported_at_once() -> None:
     text = SWEEP.replace("data: shelf", "version: '1'").replace("{run_file}", "{runfile}")
     text = text.replace("large, params: 40e6", "small, params: 40e6")
     text = text.replace("[1e17]", "[1e12, 1e17, 1e20]")
@@ -194,17 +194,17 @@ def test_everything_that_does_not_go_together_is_said_at_once() -> None:
     assert "expected at 1e20 FLOPs" in said[4]
 
 
-def test_a_sweep_without_corpus_or_trainer_lacks_its_corpus() -> None:
+def test_a_sweep_without_corpus_or_trainer_is_refused_for_its_corpus() -> None:
     with pytest.raises(SpecError, match="corpus: this key is required and missing"):
         parse_sweep(b"name: a\ngrid: {budgets: [1e12]}\n", source="a.yaml")
 
 
-def test_a_value_stays_one_word_whatever_it_holds() -> None:
+def test_a_substituted_value_stays_one_argument() -> None:
     words = fill_command('["a","--x={model}","{other}"]', {"model": "b; rm -rf $HOME '"})
     assert words == ["a", "--x=b; rm -rf $HOME '", "{other}"]
 
 
-def test_an_edited_file_has_another_digest(tmp_path: Path) -> None:
+def test_editing_a_file_changes_its_digest(tmp_path: Path) -> None:
     (tmp_path / "configs").mkdir()
     for name in ("train.py", "configs/a.yaml", "configs/b.yaml"):
         (tmp_path / name).write_text(name)
@@ -218,7 +218,7 @@ def test_an_edited_file_has_another_digest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["", "recipe: {}\n"])
-def test_a_suggested_sweep_reads_back_as_the_one_it_came_from(recipe: str) -> None:
+def test_a_suggested_sweep_reads_back_as_the_original(recipe: str) -> None:
     spec = parse_sweep((SWEEP + recipe).encode(), source="a.yaml")
     again = parse_sweep("\n".join(list_keys(spec)).encode(), source="b.yaml")
     assert again == spec

@@ -1,4 +1,4 @@
-"""Claims about what runs share, and what that saves."""
+"""Claims about shared trunks and the compute they save."""
 
 import dataclasses
 
@@ -40,27 +40,27 @@ def test_runs_share_a_prefix_exactly_if_they_differ_in_the_horizon_alone() -> No
     assert len({name_prefix(other) for other in [run, *others]}) == 1 + len(others)
 
 
-def test_a_grid_of_doubling_horizons_costs_what_arithmetic_says() -> None:
+def test_a_grid_of_doubling_horizons_has_the_closed_form_cost() -> None:
     widths = (16, 32, 48, 64, 80, 96)
     runs = [make_run(1000 * 2**k, width=width) for width in widths for k in range(6)]
     spent = count_spent_flops(runs)
-    # S = 63 from nothing; (1 − q)·32 + q·63 = 38.2 with a cooldown of q = .2 (closed form).
+    # Without sharing 63; with a shared trunk and a decay of q = .2, (1 − q)·32 + q·63 = 38.2.
     whole = sum(run.flops for run in runs)
     assert whole / sum(spent.values()) == pytest.approx(63 / 38.2, rel=1e-6)
 
 
-def test_runs_that_share_nothing_cost_what_they_are() -> None:
+def test_runs_without_a_shared_trunk_cost_their_own_flops() -> None:
     runs = [make_run(1000), make_run(2000, seed=1)]
     assert list_trunks(runs) == {}
     assert count_spent_flops(runs) == {run.run_id: run.flops for run in runs}
 
 
-def test_states_that_are_there_need_not_be_trained_again() -> None:
+def test_stored_states_are_not_trained_again() -> None:
     short, long = make_run(1000), make_run(4000)
     stored = {name_prefix(short): (800,)}
     spent = count_spent_flops([long], stored)
     assert spent[long.run_id] == long.flops * 3200 // 4000
-    # The cooldown of the short one starts at 800; from a state beyond it cannot.
+    # The short run's decay starts at 800, so it cannot start from a later state.
     assert find_start(short, (800, 3200)) == 800
     assert find_start(short, (801,)) == 0
 
@@ -82,5 +82,5 @@ def test_a_reference_horizon_makes_recipes_of_one_model_share_their_prefix() -> 
 
     assert name(2e5, None) != name(2e6, None)
     assert name(2e5, 6e5) == name(2e6, 6e5)
-    # Nothing about a run depends on which horizons its siblings have.
+    # A run's prefix does not depend on its siblings' horizons.
     assert name(6e5, 6e5) == name(6e5, None)

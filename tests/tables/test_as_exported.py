@@ -53,13 +53,13 @@ def write_separated(mark: str) -> Callable[[], str]:
 
 
 def write_aligned() -> str:
-    """As pandas prints a frame without its index."""
+    """The format in which pandas prints a frame without its index."""
     rows = [("N", "D", "loss"), *((f"{n:.0f}", f"{d:.0f}", f"{loss}") for n, d, loss in RUNS)]
     return "\n".join("  ".join(cell.rjust(14) for cell in row) for row in rows) + "\n"
 
 
 def write_document() -> str:
-    """A README with a table of other things above it left out."""
+    """A Markdown document with one table."""
     rows = "".join(f"| {n / 1e6:g}M | {d / 1e9:g}B | {loss} |\n" for n, d, loss in RUNS)
     return f"# Results\n\nAll runs finished.\n\n| N | D | loss |\n|:--|--:|---|\n{rows}\nThe end.\n"
 
@@ -74,7 +74,7 @@ def write_document() -> str:
         ("README.md", write_document),
     ],
 )
-def test_separators_are_seen(tmp_path: Path, name: str, make: Callable[[], str]) -> None:
+def test_separators_are_recognised(tmp_path: Path, name: str, make: Callable[[], str]) -> None:
     assert_read(write(tmp_path / name, make()))
 
 
@@ -85,13 +85,14 @@ def test_two_tables_in_one_document_are_refused(tmp_path: Path) -> None:
                             "file of its own"]  # fmt: skip
 
 
-def test_a_name_with_a_blank_is_no_separator(tmp_path: Path) -> None:
+def test_a_blank_within_a_name_is_not_a_separator(tmp_path: Path) -> None:
     path = write(tmp_path / "a.csv", "val loss\n3.1\n2.9\n")
     assert all("the file has val loss" in problem for problem in refuse(path))
 
 
 def as_mlflow_rest() -> object:
-    """As POST /api/2.0/mlflow/runs/search answers: params and metrics are lists of key, value."""
+    """A response of POST /api/2.0/mlflow/runs/search: params and metrics are lists of key,
+    value."""
     return {
         "runs": [
             {
@@ -108,7 +109,7 @@ def as_mlflow_rest() -> object:
     }  # fmt: skip
 
 
-def test_mlflow_as_its_server_answers(tmp_path: Path) -> None:
+def test_mlflows_rest_response_is_read(tmp_path: Path) -> None:
     path = write(tmp_path / "a.json", json.dumps(as_mlflow_rest()))
     where = {
         "N": "data.params.n_params",
@@ -118,12 +119,12 @@ def test_mlflow_as_its_server_answers(tmp_path: Path) -> None:
     assert_read(path, columns=where)
 
 
-def test_rows_deep_in_a_file_are_found(tmp_path: Path) -> None:
+def test_rows_nested_in_a_file_are_found(tmp_path: Path) -> None:
     rows = [{"N": n, "D": d, "loss": loss} for n, d, loss in RUNS]
     whole = {"experiment": "x", "results": {"version": 2, "ladder": {"runs": rows}}}
     assert_read(write(tmp_path / "a.json", json.dumps(whole)))
     whole["results"]["other"] = [{"N": 1.0}, {"N": 2.0}]  # type: ignore[index]
-    assert refuse(write(tmp_path / "b.json", json.dumps(whole)))  # which one nobody can say
+    assert refuse(write(tmp_path / "b.json", json.dumps(whole)))  # ambiguous
 
 
 def test_a_wide_table_of_budgets_proposes_budgets(tmp_path: Path) -> None:
@@ -142,7 +143,7 @@ def test_a_wide_table_of_budgets_proposes_budgets(tmp_path: Path) -> None:
     assert sorted(table.loss) == sorted(loss.values())
 
 
-def test_columns_that_are_missing_alike_are_one_problem(tmp_path: Path) -> None:
+def test_columns_missing_for_one_reason_are_one_problem(tmp_path: Path) -> None:
     log = {"log_history": [{"step": 10 * at, "eval_loss": 4.0 - at} for at in (1, 2)]}
     (problem,) = refuse(write(tmp_path / "trainer_state.json", json.dumps(log)))
     assert "N, D, loss: no such column" in problem
@@ -179,14 +180,14 @@ def test_unfinished_rows_of_every_program_are_left_out(
     assert len(read_table(path, states=read_state_rule("any"))) == len(rows)
 
 
-def test_words_say_more_than_true_and_false(tmp_path: Path) -> None:
+def test_a_state_column_takes_precedence_over_a_boolean_one(tmp_path: Path) -> None:
     rows = [f"{n:.0f},{d:.0f},{loss},False,finished" for n, d, loss in RUNS]
     path = write(tmp_path / "a.csv", "\n".join(
         ["N,D,loss,failed,state", *rows, "7e7,3e9,9,False,running"]) + "\n")  # fmt: skip
     assert "running 1" in refuse(path)[0]
 
 
-def test_rows_left_out_for_one_cause_are_one_line() -> None:
+def test_rows_left_out_for_one_reason_are_one_line() -> None:
     lines = [f"a.csv:{at}: state: 'ERROR', the run did not finish" for at in range(2, 12)]
     lines += ["a.csv:40: loss: 'x' is no number", "something else"]
     assert join_rejected(lines) == [
@@ -222,7 +223,7 @@ def test_two_units_in_one_column_are_refused(
 
 
 @pytest.mark.parametrize("unit", ["GFLOP", "PFLOP", "ZFLOP", "PF-days"])
-def test_small_compute_is_a_unit_not_a_bad_cell(tmp_path: Path, unit: str) -> None:
+def test_small_compute_is_reported_as_a_unit_not_as_a_bad_cell(tmp_path: Path, unit: str) -> None:
     scale = {"GFLOP": 1e9, "PFLOP": 1e15, "ZFLOP": 1e21, "PF-days": 8.64e19}[unit]
     rows = [f"{n:.0f},{d:.0f},{6 * n * d / scale!r},{loss}" for n, d, loss in RUNS]
     path = write(tmp_path / "a.csv", "\n".join(["N,D,compute,loss", *rows]) + "\n")
@@ -237,7 +238,7 @@ def test_small_compute_is_a_unit_not_a_bad_cell(tmp_path: Path, unit: str) -> No
 def test_an_odd_ratio_names_the_unit_of_the_smaller(
     tmp_path: Path, column: str, factor: float, unit: str
 ) -> None:
-    """Both columns look plausible alone: only D/N does not."""
+    """Each column is plausible by itself, but D/N is not."""
     place = "ND".index(column)
     rows = [[f"{value / (factor if at == place else 1)!r}" for at, value in enumerate(run[:2])]
             + [str(run[2])] for run in RUNS]  # fmt: skip

@@ -37,8 +37,8 @@ def test_a_file_keeps_its_digest(tmp_path):
     assert found == "039ea553ce7b6b9c03ea1c7b7c52cfa06b7113eba92d7d1549d0e627dd5b0a2b"
 
 
-def test_every_column_has_its_place_in_the_digest():
-    """Of arrays whose columns all differ, with a cost model that no processor rounds otherwise."""
+def test_a_table_with_every_column_keeps_its_digest():
+    """All columns differ, and the cost model is exact on every processor."""
     size = np.arange(1.0, 5.0)
     numbers = {name: size * (at + 2) for at, name in enumerate(NUMBERS)}
     texts = {name: [f"{name[at % len(name)]}{at}" for at in range(4)] for name in TEXTS}

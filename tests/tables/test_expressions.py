@@ -1,4 +1,4 @@
-"""Claims about expressions of columns: the field's arithmetic, and nothing beyond it."""
+"""Claims about expressions of columns: ordinary arithmetic and nothing else."""
 
 import contextlib
 
@@ -23,13 +23,13 @@ def evaluate(text):
         ("steps*batch_tokens", [4.0, 9.0]),
         ("C/(6*N)", [1 / 6, 1 / 6]),
         ("params (B)*1e9", [2e9, 3e9]),
-        ("val/loss", [2.0, 3.0]),  # the longest name counts
+        ("val/loss", [2.0, 3.0]),  # the longest matching name wins
         ("config.n.value*2", [4.0, 6.0]),
         ("`x,y`+1", [3.0, 4.0]),
         ('"val/loss"*2', [4.0, 6.0]),
-        ("a-a-a", [-2.0, -3.0]),  # from the left
-        ("-a^2", [-4.0, -9.0]),  # as on paper
-        ("2^a^2", [16.0, 512.0]),  # from the right
+        ("a-a-a", [-2.0, -3.0]),  # left-associative
+        ("-a^2", [-4.0, -9.0]),  # a power binds more tightly than a sign
+        ("2^a^2", [16.0, 512.0]),  # right-associative
         ("2**a", [4.0, 8.0]),
         ("10^N", [100.0, 1000.0]),
         ("a×3÷2", [3.0, 4.5]),
@@ -41,15 +41,15 @@ def evaluate(text):
         ("N[log10]", [100.0, 1000.0]),
     ],
 )
-def test_arithmetic_of_columns(text, expected):
+def test_arithmetic_on_columns_follows_the_usual_precedence(text, expected):
     assert evaluate(text) == pytest.approx(expected, rel=1e-15)
 
 
-def test_a_number_alone_holds_for_every_row():
+def test_a_constant_applies_to_every_row():
     assert float(parse_expression("7e7", NAMES).evaluate(VALUES)) == 7e7
 
 
-def test_what_divides_by_zero_is_not_finite():
+def test_division_by_zero_is_not_finite():
     assert np.isinf(parse_expression("a/(a-a)", NAMES).evaluate(VALUES)).all()
 
 
@@ -70,7 +70,7 @@ def test_what_divides_by_zero_is_not_finite():
         ("a if a else C", "where an operator"),
     ],
 )
-def test_what_is_no_expression_is_refused_where_it_fails(text, seen):
+def test_an_invalid_expression_is_refused_at_its_position(text, seen):
     with pytest.raises(ExpressionError) as caught:
         parse_expression(text, NAMES)
     assert seen in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_comma_in_quotes_does_not_end_a_mapping():
 
 
 @given(st.text(alphabet='a1+-*/^().[]"` eB', max_size=40))
-def test_any_text_is_an_expression_or_refused(text):
+def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(ExpressionError):
         parse_expression(text, ("a",)).evaluate({"a": np.array([2.0])})
 
@@ -102,7 +102,7 @@ def test_the_four_operations_are_those_of_python(text):
     try:
         with np.errstate(all="ignore"):
             expected = eval(text, {"a": np.float64(2.0), "C": np.float64(3.0)})  # noqa: S307
-    except ZeroDivisionError:  # of two plain numbers; ours is infinite there
+    except ZeroDivisionError:  # raised for two plain numbers; our result is infinite
         return
     values = {"a": np.array(2.0), "C": np.array(3.0)}
     found = parse_expression(text, ("a", "C")).evaluate(values)

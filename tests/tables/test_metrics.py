@@ -22,7 +22,7 @@ HIGHER = ("--metric", "accuracy", "--higher-is-better", "--bound", str(BOUND))
 
 
 def miss(params, tokens):
-    """B − accuracy, by a law whose letters are known."""
+    """B − accuracy under a law with known parameters."""
     return LAW["E"] + LAW["A"] / params ** LAW["alpha"] + LAW["B"] / tokens ** LAW["beta"]
 
 
@@ -50,7 +50,7 @@ def say(*words):
     ],
 )
 def test_a_law_of_a_metric_is_recovered(path, asked):
-    """Six digits: the accuracies are stored as doubles, and B − accuracy loses two of 16."""
+    """To six digits: accuracies are stored as doubles, and B − accuracy loses two of 16 digits."""
     table, _ = read_runs(path, metric=asked)
     fit = fit_runs(table, family="chinchilla", bootstrap=None)
     assert fit.law.params == pytest.approx(LAW, rel=1e-6)
@@ -136,7 +136,7 @@ def test_a_report_of_a_metric_is_named_after_it(path, tmp_path):
         ((*HIGHER[:4], "nan"), ("say a finite number",)),
     ],
 )
-def test_what_no_law_can_be_of_is_refused(path, words, parts):
+def test_a_metric_that_no_law_can_describe_is_refused(path, words, parts):
     said = say("fit", path, "--no-bootstrap", *words)
     assert getattr(said.exception, "exit_code", said.exit_code) == 2, said.output
     for part in parts:
@@ -148,7 +148,7 @@ def test_what_no_law_can_be_of_is_refused(path, words, parts):
     [("allocate", "--flops", "1e20"), ("predict", "--params", "2e9", "--tokens", "2e11"),
      ("report",)],
 )  # fmt: skip
-def test_a_metric_has_no_unit_of_losses(path, words):
+def test_a_metric_takes_no_loss_unit(path, words):
     said = say(words[0], path, *HIGHER, *words[1:], "--loss-unit", "ppl")
     assert said.exit_code == 2
     assert "--loss-unit is of the loss; leave it or --metric out." in said.output

@@ -1,4 +1,4 @@
-"""Claims about numbers as people write them: read where clear, refused where they may be two."""
+"""Claims about numbers as people write them: read if clear, refused if ambiguous."""
 
 import contextlib
 
@@ -40,19 +40,19 @@ def test_a_clear_number_is_read_to_its_last_bit(text):
         ("9" * 100, "text '999"),
     ],
 )
-def test_what_is_no_number_or_may_be_two_is_refused(text, seen):
+def test_an_invalid_or_ambiguous_number_is_refused(text, seen):
     with pytest.raises(NumberError) as caught:
         read_number(text)
     assert seen in str(caught.value)
 
 
-def test_a_number_of_something_else_is_refused():
+def test_a_number_of_another_quantity_is_refused():
     with pytest.raises(NumberError, match="tokens where one of parameters"):
         read_number("300B tokens", of="parameters")
     assert read_number("300B tokens", of="tokens") == 300e9
 
 
-def test_b_is_a_billion_but_bytes_where_bytes_are_asked_for():
+def test_b_means_billion_except_where_bytes_are_expected():
     assert read_number("8B") == 8e9
     assert read_number("8e10B", of="bytes") == 8e10
 
@@ -63,7 +63,7 @@ def test_b_is_a_billion_but_bytes_where_bytes_are_asked_for():
         (["1,000,000", "2,000"], Marks(thousands=",")),
         (["3,54839", "3,1"], Marks(decimal=",")),
         (["1.000,5"], Marks(decimal=",", thousands=".")),
-        (["1,234"], Marks()),  # nobody can say
+        (["1,234"], Marks()),  # ambiguous
         (["70M", "7e7", "1.5"], Marks()),
     ],
 )
@@ -71,7 +71,7 @@ def test_the_other_cells_say_what_a_comma_means(cells, marks):
     assert find_marks(cells) == marks
 
 
-def test_cells_that_contradict_each_other_say_nothing():
+def test_contradictory_cells_leave_a_comma_ambiguous():
     assert "between thousands" in find_marks(["1,000,000", "3,5"])
 
 
@@ -83,18 +83,18 @@ def test_a_comma_is_read_as_its_file_has_it():
 
 
 @given(st.floats(min_value=1e-300, max_value=1e300))
-def test_what_python_writes_is_read_back(value):
+def test_numbers_written_by_python_are_read_back(value):
     assert read_number(repr(value)) == value
 
 
 @given(st.integers(min_value=1, max_value=10**15))
 def test_grouped_digits_are_read_back(value):
-    if value >= 10**6:  # with one comma alone it may be a fraction
+    if value >= 10**6:  # a single comma may be a decimal mark
         assert read_number(f"{value:,}") == value
     assert read_number(f"{value:_}") == value
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_a_number_or_refused(text):
+def test_any_text_is_read_or_refused(text):
     with contextlib.suppress(NumberError):
         read_number(text)

@@ -21,7 +21,7 @@ def tally(words, rule=USUAL):
 
 
 @pytest.mark.parametrize("tracker", TRACKERS, ids=lambda one: one.name)
-def test_every_word_of_a_tracker_counts_as_it_means(tracker):
+def test_every_trackers_words_are_classified_correctly(tracker):
     for word in (*tracker.finished, *tracker.unfinished, *tracker.unclear):
         for written in (word, word.lower(), word.upper(), word.title(), f" {word} "):
             (counts,), counted = tally([written])
@@ -32,7 +32,7 @@ def test_every_word_of_a_tracker_counts_as_it_means(tracker):
                 assert "is no state of a run" in counted.list_notes()[0]
 
 
-def test_no_word_means_two_things():
+def test_no_word_is_both_finished_and_unfinished():
     finished = {fold_word(word) for one in TRACKERS for word in one.finished}
     unfinished = {fold_word(word) for one in TRACKERS for word in one.unfinished}
     assert finished.isdisjoint(unfinished)

@@ -1,4 +1,4 @@
-"""Claims about units: a column in another one is named with it, mixed ones are an error."""
+"""Claims about units: a column in another unit is reported with it; mixed units are an error."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ def judge(params=N, tokens=D, loss=LOSS, flops=C, budget=None, **names):
     return judge_units(params, tokens, loss, flops, budget, names=names)
 
 
-def test_nothing_is_odd_about_models():
+def test_realistic_models_raise_no_doubt():
     assert judge() == ()
     assert judge(flops=None) == ()
-    # The smallest that anyone fitted, and the largest trainings there have been.
+    # The smallest models anyone fitted, and the largest training runs so far.
     assert judge(params=np.array([1e3, 3e3]), tokens=np.array([8e3, 1e6]), loss=LOSS[:2],
                  flops=None) == ()  # fmt: skip
     assert judge(params=np.array([1e12]), tokens=np.array([5e13]), loss=LOSS[:1], flops=None) == ()
@@ -32,7 +32,7 @@ def test_nothing_is_odd_about_models():
         ({"params": np.log10(N), "tokens": np.log10(D)}, '"N=N[log10],D=D[log10]"'),
     ],
 )
-def test_small_numbers_are_named_in_their_likely_unit(columns, remedy):
+def test_small_numbers_are_reported_with_their_likely_unit(columns, remedy):
     (doubt,) = judge(**columns, flops=None)
     assert not doubt.mixed
     assert remedy in doubt.remedy
@@ -43,7 +43,7 @@ def test_small_numbers_are_named_in_their_likely_unit(columns, remedy):
     [(1e9, "GFLOP"), (1e12, "TFLOP"), (1e15, "PFLOP"), (1e18, "EFLOP"), (8.64e19, "PF-days"),
      (1e21, "ZFLOP")],
 )  # fmt: skip
-def test_compute_is_named_in_its_likely_unit(factor, unit):
+def test_compute_is_reported_with_its_likely_unit(factor, unit):
     (doubt,) = judge(flops=C / factor, C="total")
     assert not doubt.mixed
     assert f'"C=total[{unit}]"' in doubt.remedy
@@ -58,7 +58,7 @@ def test_compute_is_named_in_its_likely_unit(factor, unit):
     ],
     ids=["logarithm of compute", "budget that is no compute", "perplexity"],
 )
-def test_what_is_in_another_unit_is_questioned(columns, seen, remedy):
+def test_values_in_another_unit_are_questioned(columns, seen, remedy):
     (doubt,) = judge(**columns)
     assert seen in doubt.seen
     assert remedy in doubt.remedy
@@ -70,7 +70,7 @@ def test_what_is_in_another_unit_is_questioned(columns, seen, remedy):
         {"params": np.where(np.arange(30) < 15, N / 1e6, N)},
         {"tokens": np.where(np.arange(30) % 2, D / 1e9, D)},
         {"flops": np.where(np.arange(30) < 10, C / 1e9, C)},
-        {"params": N / 1e9},  # D counted one by one
+        {"params": N / 1e9},  # D in tokens
         {"tokens": D / 1e9},
     ],
     ids=["half N in millions", "half D in billions", "some C in GFLOP", "N alone", "D alone"],
@@ -81,6 +81,6 @@ def test_several_units_are_an_error(columns):
     assert any(doubt.mixed for doubt in doubts)
 
 
-def test_attention_and_forward_only_counts_are_no_other_unit():
+def test_attention_and_forward_only_counts_raise_no_doubt():
     assert judge(flops=2.0 * N * D) == ()
     assert judge(flops=C * 3.0) == ()

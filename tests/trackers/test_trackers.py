@@ -1,4 +1,5 @@
-"""Claims about trackers: each run arrives once, none is lost or delayed, nothing private goes."""
+"""Claims about trackers: each run arrives once, none is lost or delayed, nothing private is
+sent."""
 
 import importlib.util
 import json
@@ -32,7 +33,7 @@ def needs(name: str) -> pytest.MarkDecorator:
 
 
 class Memory:
-    """A tracker that keeps what it is sent, and can be down."""
+    """A tracker that keeps what it is sent and can be down."""
 
     def __init__(self, down_from: int | None = None) -> None:
         self.runs: list[TrackedRun] = []
@@ -126,10 +127,10 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 # --- the process beside the driver ------------------------------------------------------------
 
 
-def test_a_tracker_that_is_down_is_said_once_and_delays_no_run(
+def test_a_tracker_that_is_down_is_reported_once_and_delays_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The tracker's package cannot be imported: what a broken installation looks like.
+    # As in a broken installation, the tracker's package cannot be imported.
     (tmp_path / "wandb.py").write_text("raise OSError('no route to host')")
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}")
     said: list[str] = []
@@ -167,7 +168,7 @@ def test_a_tracker_that_hangs_is_ended_and_more_runs_than_its_pipe_holds_do_not_
 def test_a_tracker_that_has_every_run_is_not_warned_of_however_it_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """MLflow's own end takes seconds after the last run has arrived."""
+    """MLflow takes seconds to exit after the last run has arrived."""
     hang(tmp_path, monkeypatch)
     said: list[str] = []
     ledger = train(tmp_path, 2)
@@ -194,7 +195,7 @@ def feed_for_real(folder: Path, name: TrackerName, count: int) -> tuple[Ledger, 
     feed = Feed(name, ledger, said.append)
     train(folder, count, feed.send)
     feed._process.stdin.close()  # type: ignore[union-attr]
-    feed._process.wait(timeout=120)  # the patience of a short sweep is shorter than an import
+    feed._process.wait(timeout=120)  # a short sweep waits less than an import takes
     feed.close()
     return ledger, said
 
@@ -216,7 +217,7 @@ def test_wandb_offline_has_a_folder_per_run_and_no_secret(
         assert path.is_dir() or CANARY.encode() not in path.read_bytes(), path
     folder = find_folder(ledger, "wandb")
     tracker = open_tracker("wandb", project="demo", folder=folder)
-    (folder / "sent").unlink()  # as if the process had died before it noted what arrived
+    (folder / "sent").unlink()  # as if the process had died before it recorded the sent runs
     assert send_results(ledger, "wandb", tracker, list_unsent(ledger, "wandb")) == 2
     assert len(list(folder.rglob("run-*.wandb"))) == 2
 

@@ -37,8 +37,8 @@ def make_trained(model: nn.Module, questions: int = 200) -> SimpleNamespace:
 
 
 class Adder(nn.Module):
-    """Gives the right next token of a sum `share` of the probability, the others the rest alike,
-    and at the places in `wrong` it prefers another."""
+    """Gives the right next token of a sum the probability `share` and spreads the rest evenly; at
+    the places in `wrong` it prefers another token."""
 
     def __init__(self, share: float, wrong: tuple[int, ...] = ()) -> None:
         super().__init__()
@@ -55,12 +55,12 @@ class Adder(nn.Module):
                 if at < len(ids):
                     digit = 1 + (first + second) // 10**place % 10
                     out[row, at, digit] = self.share
-                    if place in self.wrong:  # as likely as the right one, and a bit
+                    if place in self.wrong:  # slightly more likely than the right token
                         out[row, at, arithmetic.PLUS] = self.share * 1.01
         return out.log()
 
 
-def test_scores_of_a_model_that_is_sure_to_a_known_degree() -> None:
+def test_scores_follow_from_a_models_known_probabilities() -> None:
     share, rest = 0.7, 0.3 / (arithmetic.VOCABULARY - 1)
     trained = make_trained(Adder(share))
     assert answers.measure_exact(trained)[:2] == (1.0, 0.0)
@@ -85,8 +85,8 @@ def test_one_wrong_place_costs_a_third_of_the_tokens_and_every_answer() -> None:
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES)
 def test_greedy_text_is_right_as_often_as_every_token_after_the_right_ones(family: str) -> None:
-    """The identity by which no text is generated for exact answers, on models that have learned
-    some of the answers by heart."""
+    """The identity that lets exact answers be scored without generating text, on models that have
+    memorised some of the answers."""
     shape = list_ladder(arithmetic.VOCABULARY, 16, family=family, max_params=9e3)[-1]
     recipe = decide_recipe(shape, 30e3, RecipeSpec())
     run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
@@ -94,7 +94,7 @@ def test_greedy_text_is_right_as_often_as_every_token_after_the_right_ones(famil
     asked = ask_questions(CORPUS, np.random.default_rng(0), 150)
     whole = torch.from_numpy(np.concatenate((asked.prompts, asked.answers), axis=1))
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    for _ in range(60):  # by heart
+    for _ in range(60):  # memorise
         logits = model(whole[:, :-1])[:, 6:]
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), whole[:, 7:].flatten())
         optimizer.zero_grad()

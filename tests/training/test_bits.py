@@ -1,4 +1,4 @@
-"""Bit for bit, in every engine and precision: the same run twice, and killed and continued."""
+"""In every engine and precision a repeated or resumed run is identical bit for bit."""
 
 import json
 
@@ -21,7 +21,7 @@ __all__ = ["corpus"]  # a fixture
 
 @pytest.fixture(params=["fused float32", "fused mixed", "eager float32"])
 def numerics(request, monkeypatch) -> str:
-    """How runs are computed here: an engine and a precision."""
+    """An engine and a precision."""
     engine, precision = request.param.split()
     monkeypatch.setenv("SCALING_ENGINE", engine)
 
@@ -43,7 +43,7 @@ def make_wide_run(corpus, **recipe):
     )
 
 
-def test_the_same_run_twice_is_one_curve(corpus, tmp_path, numerics):
+def test_the_same_run_twice_gives_the_same_curve(corpus, tmp_path, numerics):
     run = make_wide_run(corpus, steps=30)
     one, two = (train(run, corpus, tmp_path / name) for name in "ab")
     assert one.loss == two.loss
@@ -52,7 +52,7 @@ def test_the_same_run_twice_is_one_curve(corpus, tmp_path, numerics):
 
 
 @pytest.mark.parametrize("micro_batch", [None, 3])
-def test_a_killed_run_continues_as_if_it_never_was(corpus, tmp_path, numerics, micro_batch):
+def test_a_killed_run_resumes_bit_for_bit(corpus, tmp_path, numerics, micro_batch):
     run = make_wide_run(corpus, steps=30)
     whole = train(run, corpus, tmp_path / "whole", micro_batch=micro_batch)
     with pytest.raises(RunInterrupted):
@@ -66,7 +66,7 @@ def test_a_killed_run_continues_as_if_it_never_was(corpus, tmp_path, numerics, m
     assert resumed.numerics["micro_batch"] == ("batch" if micro_batch is None else "3")
 
 
-def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
+def test_precisions_differ_and_the_numerics_record_them(corpus, tmp_path):
     run = make_wide_run(corpus, steps=30)
     found = {}
     for precision in ("float32", "mixed"):
@@ -85,11 +85,11 @@ def test_precisions_differ_and_the_numerics_say_so(corpus, tmp_path):
     assert single.numerics["dtype"] == "float32"
     assert mixed.numerics["dtype"] == "float32, products and attention in bfloat16"
     assert single.loss != mixed.loss
-    # Seeds of so short a run differ by some percent; rounding factors to 2^-9 must stay below.
+    # Seed noise of so short a run is a few percent; rounding factors to 2^-9 must stay below it.
     assert mixed.loss == pytest.approx(single.loss, rel=0.02)
 
 
-def test_a_recurrence_stays_in_float32_and_the_numerics_say_so():
+def test_a_recurrence_stays_in_float32_and_the_numerics_record_it():
     for family in ("rnn", "lstm"):
         (shape, *_) = list_ladder(64, 16, family=family, max_params=1e4)
         run = RunSpec(
@@ -109,8 +109,8 @@ def test_a_recurrence_stays_in_float32_and_the_numerics_say_so():
 
 @pytest.mark.parametrize("learning_rate", [0.01, 1000.0])
 def test_an_explosion_is_found_as_the_decay_begins(corpus, tmp_path, monkeypatch, learning_rate):
-    """Too high a rate from the start, or a break at step 300: no more is trained
-    than up to the first row that ends in the decay, which might have healed it."""
+    """Too high a learning rate from the start, or a collapse at step 300: training stops at the
+    first row inside the decay, since the decay might have let the run recover."""
     step = trainer._Training._take_step
 
     def collapsing(self):
@@ -123,5 +123,5 @@ def test_an_explosion_is_found_as_the_decay_begins(corpus, tmp_path, monkeypatch
     measured = train(run, corpus, tmp_path / "a")
     assert measured.status == "diverged"
     last = json.loads(curve(tmp_path / "a").splitlines()[-1])["step"]
-    assert last == 388  # 12 steps of decay; rows of four
+    assert last == 388  # 12 steps of decay, four steps per row
     assert measured.flops_spent * 400 == run.flops * last

@@ -1,4 +1,4 @@
-"""Diverged or merely short: a run is judged by whether its loss rose, and never half way."""
+"""A run has diverged if its loss rose, not if it is merely short, and is not stopped half way."""
 
 import json
 import statistics
@@ -22,30 +22,30 @@ RATE = 0.01
 
 
 def falling(start, end, steps, *, noise=0.2, seed=0):
-    """Step losses that fall in a line, with the scatter of one short sequence."""
+    """Step losses that fall linearly, with the scatter of one short sequence."""
     scatter = noise * np.random.default_rng(seed).standard_normal(steps)
     losses = np.linspace(start, end, steps) + scatter
     losses[0] = start
     return losses
 
 
-def test_a_run_that_falls_never_rose():
+def test_a_falling_loss_has_no_rise():
     assert find_rise(falling(5.5, 3.5, 250)) is None
 
 
-def test_a_run_that_learnt_and_then_rose_did():
+def test_a_loss_that_falls_and_then_rises_has_a_rise():
     losses = np.r_[falling(5.5, 2.0, 150), 4.5 + falling(0.0, 0.0, 100, seed=1)]
     low, high = find_rise(losses)
-    assert low == pytest.approx(2.2, abs=0.2)  # the last tenth of the fall
+    assert low == pytest.approx(2.2, abs=0.2)  # the last tenth before the rise
     assert high == pytest.approx(4.5, abs=0.1)
 
 
-def test_a_loss_that_stays_where_it_is_rises_by_chance_in_one_run_of_a_hundred():
+def test_a_stationary_loss_rises_by_chance_in_one_percent_of_runs():
     rose = sum(find_rise(falling(3.4, 3.4, 250, seed=seed)) is not None for seed in range(1000))
     assert rose <= 20  # binomial, 1000 × .01: twenty-one or more has probability .0015
 
 
-def test_runs_of_fewer_than_forty_steps_are_not_said_to_rise():
+def test_runs_of_fewer_than_forty_steps_have_no_rise():
     assert find_rise(np.linspace(3.0, 9.0, 39)) is None
     assert find_rise(np.linspace(3.0, 9.0, 40)) == pytest.approx((3.0, 7.5), abs=0.1)
 
@@ -60,7 +60,7 @@ def test_an_explosion_went_far_and_is_no_better_than_the_untrained_model(highest
 
 
 def test_a_burst_within_a_tenth_is_a_rise():
-    """A model that dies in three steps ends at exactly what guessing costs."""
+    """A model that dies in three steps ends at exactly the loss of guessing."""
     losses = np.r_[5.545, 950.0, 2e6, 1e4, np.full(396, 5.545)]
     assert find_rise(losses) == (5.545, 2e6)
 
@@ -89,9 +89,9 @@ def train_short(corpus, folder: Path, *, seed: int, factor: float = 1.0):
     )
 
 
-def test_no_short_run_is_lost_half_way(corpus, tmp_path):
-    """Six seeds of one cell, 3840 tokens each. As the decay begins, a tenth of the steps lies above
-    the unigram entropy in some of them; all end below it, and all are kept."""
+def test_no_short_run_is_stopped_half_way(corpus, tmp_path):
+    """Six seeds of one cell, 3840 tokens each. When the decay begins, a tenth of the steps of some
+    seeds is above the unigram entropy; all end below it, and all are kept."""
     entropy = corpus.facts.unigram_entropy
     above = []
     for seed in range(6):
@@ -105,14 +105,14 @@ def test_no_short_run_is_lost_half_way(corpus, tmp_path):
 
 
 def test_a_run_that_ends_above_the_unigram_entropy_without_a_rise_is_kept(corpus, tmp_path):
-    """At a thousandth of the rate nothing is learnt and nothing is lost."""
+    """At a thousandth of the learning rate the loss neither falls nor rises."""
     _, measured = train_short(corpus, tmp_path / "a", seed=0, factor=1e-3)
     assert measured.loss > corpus.facts.unigram_entropy
     assert measured.status == "finished"
 
 
 def test_a_loss_that_rose_and_stays_is_a_divergence(corpus, tmp_path, monkeypatch):
-    """At a thousand times the rate, judged by the end alone."""
+    """At a thousand times the learning rate, judged at the end only."""
     monkeypatch.setattr(trainer, "has_exploded", lambda losses: False)
     run, measured = train_short(corpus, tmp_path / "a", seed=0, factor=1000.0)
     assert measured.status == "diverged"
@@ -131,6 +131,6 @@ def test_an_explosion_stops_in_the_decay_and_not_before(corpus, tmp_path):
 def test_clipping_is_counted_after_warmup(corpus, tmp_path):
     _, measured = train_short(corpus, tmp_path / "a", seed=0, factor=100.0)
     rows = [json.loads(line) for line in (tmp_path / "a" / "metrics.jsonl").open()]
-    # Rows of a step or two, one of which the end of warmup may cut.
+    # Rows hold one or two steps; the end of warmup may fall inside one.
     after = [row["clipped"] for row in rows if row["step"] > 48]
     assert measured.clipped_after_warmup == pytest.approx(statistics.mean(after), abs=0.03)

@@ -1,4 +1,4 @@
-"""Compiled steps are torch's up to rounding, and a machine without a compiler still trains."""
+"""Compiled steps equal torch's up to rounding, and a machine without a compiler still trains."""
 
 import copy
 import dataclasses
@@ -15,6 +15,7 @@ import torch
 from known_run import change_recipe
 
 from scaling.errors import EnvironmentFault
+from scaling.sweep.ladder import iterate_ladder
 from scaling.sweep.runspec import RunSpec
 from scaling.sweep.shapes import ModelShape, make_shape
 from scaling.training.engines import build_engine, fused, native
@@ -22,10 +23,10 @@ from scaling.training.engines.eager import EagerEngine
 from scaling.training.engines.fused import FusedEngine
 
 RECIPE = change_recipe(batch_sequences=3, weight_decay=0.1)
-# Widths that fill vectors of 16 and 8 floats, and some that fill none; lengths and vocabularies
-# that leave rows and columns over.
+# Widths that are multiples of 16 or 8 floats and widths that are not; lengths and vocabularies that
+# leave partial tiles.
 SHAPES = [
-    make_shape(256, 64, d_model=128, n_layers=2),  # products that are copied into panels
+    make_shape(256, 64, d_model=128, n_layers=2),  # its products are copied into panels
     make_shape(1003, 40, d_model=88, n_layers=1),
     make_shape(256, 32, d_model=8, n_layers=2),
     make_shape(256, 32, d_model=16, n_layers=3),
@@ -48,7 +49,7 @@ def draw_tokens(shape: ModelShape, count: int, seed: int = 0) -> np.ndarray:
 
 
 def build_both(shape: ModelShape, **recipe: float) -> tuple[FusedEngine, EagerEngine]:
-    """Engines of one run away from its start, where heads and output projections are zero."""
+    """Two engines of one run, away from the start, where heads and output projections are zero."""
     run = make_run(shape, **recipe)
     fused, eager = FusedEngine(run), EagerEngine(run)
     generator = torch.Generator().manual_seed(1)
@@ -74,7 +75,7 @@ def test_gradients_are_those_of_autograd(shape):
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.d_model}x{shape.n_layers}")
 def test_losses_are_those_of_torch(shape):
     fused, eager = build_both(shape)
-    tokens = draw_tokens(shape, 150)  # more than one forward pass takes
+    tokens = draw_tokens(shape, 150)  # more than one forward pass
     np.testing.assert_allclose(
         fused.measure_losses(tokens), eager.measure_losses(tokens), rtol=1e-4, atol=1e-5
     )
@@ -82,8 +83,8 @@ def test_losses_are_those_of_torch(shape):
 
 @pytest.mark.parametrize("shape", SHAPES[:2], ids=lambda shape: f"{shape.d_model}")
 def test_products_in_bfloat16_are_near_those_in_float32(shape):
-    """Eight bits of mantissa round each factor by up to 2^-9, at random: sums of products, and
-    the gradient that comes of a few of them in a row, stay within a few percent of its size."""
+    """An eight-bit mantissa rounds each factor by up to 2^-9, at random: sums of products, and the
+    gradient after a few of them in a row, stay within a few percent."""
     run = make_run(shape)
     half, single = FusedEngine(run, half=True), build_both(shape)[0]
     half.model.load_state_dict(single.model.state_dict())
@@ -99,7 +100,7 @@ def test_products_in_bfloat16_are_near_those_in_float32(shape):
     "shape", [*SHAPES[2:4], *SHAPES[-2:]], ids=lambda shape: f"{shape.d_model}"
 )
 def test_bfloat16_fits_narrow_and_odd_shapes(shape):
-    """The same claim where rows are odd, vectors are not full and the last words have one half."""
+    """The same claim for odd rows, partial vectors and a last word with one half."""
     half, single = FusedEngine(make_run(shape), half=True), build_both(shape)[0]
     half.model.load_state_dict(single.model.state_dict())
     tokens = draw_tokens(shape, 3)
@@ -115,7 +116,8 @@ def test_bfloat16_fits_narrow_and_odd_shapes(shape):
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="names levels of x86-64")
 @pytest.mark.parametrize("level", ["x86-64-v3", "x86-64-v2"])
 def test_narrower_vectors_compute_the_same(fresh, monkeypatch, level):
-    """Vectors of 8 and of 4 floats; the second has no fused multiply-add, so last bits differ."""
+    """With vectors of 8 and of 4 floats; the latter have no fused multiply-add, so last bits
+    differ."""
     wide, _ = build_both(SHAPES[1])
     wide_half = FusedEngine(make_run(SHAPES[1]), half=True)
     monkeypatch.setattr(native, "_choose_target", lambda: f"-march={level}")
@@ -165,18 +167,37 @@ def test_a_state_of_one_engine_continues_in_the_other():
     eager.add_gradient(tokens, 1.0)
     eager.update(1.0)
     fused.model.load_state_dict(eager.model.state_dict())
-    # A copy, as from disk: torch would share the tensors.
+    # A copy, as if read from disk: torch would share the tensors.
     fused.optimizer.adamw.load_state_dict(copy.deepcopy(eager.optimizer.adamw.state_dict()))
     for engine in (fused, eager):
         engine.add_gradient(tokens, 1.0)
         engine.update(1.0)
     for one, other in zip(fused.model.parameters(), eager.model.parameters(), strict=True):
-        # Adam divides by sqrt(v): where a gradient is at rounding level its sign is noise.
+        # Adam divides by sqrt(v): if a gradient is at rounding level, its sign is noise.
         assert float((one - other).detach().abs().mean()) < 1e-5
 
 
+def test_one_layer_narrower_than_a_head_trains_alike_in_both_engines():
+    """Of the ladder of a fixed depth, its first rung: ten whole steps, with outputs that start as
+    hidden matrices do, so that every gradient counts from the first."""
+    shape = next(iterate_ladder(33, 65, layers=1, head_size=32))
+    assert (shape.d_model, shape.n_layers) == (16, 1)
+    run = make_run(shape, output_scale=1.0)
+    engines = FusedEngine(run), EagerEngine(run)
+    assert engines[0].model.blocks[0].residual_multiplier == RECIPE.base_depth  # 1 / m_L
+    for step in range(10):
+        tokens = draw_tokens(shape, 3, seed=step)
+        losses = [float(engine.add_gradient(tokens, 1.0)) for engine in engines]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+        for engine in engines:
+            engine.update(1.0)
+    tokens = draw_tokens(shape, 3, seed=10)
+    # Roundings of ten steps, each up to a learning rate where a gradient is at rounding level.
+    np.testing.assert_allclose(*(one.measure_losses(tokens) for one in engines), rtol=1e-3)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_comes_through(value):
+def test_non_finite_values_propagate(value):
     fused, _ = build_both(SHAPES[2])
     with torch.no_grad():
         fused.model.blocks[0].mlp_in.weight[3, 2] = value
@@ -209,7 +230,7 @@ def fresh(monkeypatch, tmp_path):
     native.load_library.cache_clear()
 
 
-def test_without_a_compiler_torch_trains_and_says_so(fresh, monkeypatch, caplog):
+def test_without_a_compiler_torch_trains_with_a_warning(fresh, monkeypatch, caplog):
     monkeypatch.setenv("PATH", str(fresh))
     with caplog.at_level(logging.WARNING, logger="scaling"):
         engine = build_engine(make_run(SHAPES[2]))
@@ -217,7 +238,7 @@ def test_without_a_compiler_torch_trains_and_says_so(fresh, monkeypatch, caplog)
     assert "no C++ compiler was found. Install one" in caplog.text
 
 
-def test_an_engine_that_was_asked_for_is_not_replaced(fresh, monkeypatch):
+def test_a_requested_engine_is_not_replaced(fresh, monkeypatch):
     monkeypatch.setenv("PATH", str(fresh))
     monkeypatch.setenv("SCALING_ENGINE", "fused")
     with pytest.raises(EnvironmentFault, match="no C\\+\\+ compiler"):
@@ -265,7 +286,7 @@ def test_a_damaged_library_is_compiled_again(fresh, tmp_path):
     source = compile_something(tmp_path)
     (library,) = fresh.glob("*.so")
     content = library.read_bytes()
-    library.unlink()  # its pages are mapped: other bytes need another file
+    library.unlink()  # its pages are mapped, so changed bytes need a new file
     library.write_bytes(content[:100] + b"?" + content[101:])
     assert native.load_library(source).answer() == 42
     assert library.read_bytes() == content
@@ -279,7 +300,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(fresh, tmp_path):
 
 
 def write_compiler(path: Path, body: str) -> str:
-    """A compiler that does `body` with the library's name in $out."""
+    """A compiler that runs `body` with the library's name in $out."""
     path.parent.mkdir(exist_ok=True)
     find_out = 'while [ "$1" != -o ]; do shift; done; out="$2"\n'
     path.write_text('#!/bin/sh\n[ "$1" = --version ] && exit 0\n' + find_out + body)
@@ -306,7 +327,7 @@ def test_a_compiler_that_writes_garbage_leaves_torch_to_train(
 
 
 def test_an_intact_library_that_does_not_load_is_compiled_again(fresh, tmp_path, caplog):
-    """As one that a newer C library's machine left in a home that both share."""
+    """As left by a machine with a newer C library that shares the home folder."""
     source = compile_something(tmp_path)
     (library,) = fresh.glob("*.so")
     library.unlink()
@@ -321,7 +342,7 @@ def test_an_intact_library_that_does_not_load_is_compiled_again(fresh, tmp_path,
     assert caplog.text.count("compiled again") == 1
 
 
-def test_another_c_library_has_a_library_of_its_own(fresh, tmp_path, monkeypatch):
+def test_another_c_library_gets_its_own_compiled_steps(fresh, tmp_path, monkeypatch):
     compile_something(tmp_path)
     monkeypatch.setattr(native.os, "confstr", lambda name: "glibc 1.0")
     compile_something(tmp_path)
@@ -350,8 +371,9 @@ def test_a_cache_that_is_full_does_not_stop_training(fresh, tmp_path, monkeypatc
 def test_no_value_of_the_environment_is_in_a_message(
     fresh, tmp_path, monkeypatch, caplog, variable, value
 ):
-    """Every variable that engines read: what they say of it reaches log.txt and failed.json."""
-    monkeypatch.setattr(fused, "_SOURCE", compile_something(tmp_path))  # lacks every function
+    """For every variable that engines read, since their messages reach log.txt and failed.json."""
+    # A library without our functions.
+    monkeypatch.setattr(fused, "_SOURCE", compile_something(tmp_path))
     if value == "FAILING":
         value = write_compiler(
             tmp_path / "canary-94be1c77" / "cc", 'echo "$0: no room" >&2; exit 3'

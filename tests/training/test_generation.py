@@ -1,4 +1,4 @@
-"""Generated tokens: the stated distribution, and the same tokens however they are computed."""
+"""Generated tokens follow the stated distribution and do not depend on how they are computed."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ LOGITS = np.log(np.array([[0.4, 0.1, 0.3, 0.2]]))
 
 
 class Uncached(nn.Module):
-    """A family of an outsider: it maps ids to logits, and no more."""
+    """An added family, which only maps ids to logits."""
 
     def __init__(self, inner: nn.Module) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Uncached(nn.Module):
 
 
 def build(family: str, *, seq_len: int = 24) -> nn.Module:
-    """A model whose logits differ: the head of an untrained one is zero."""
+    """A model with non-zero logits; an untrained one has a head of zeros."""
     shape = list_ladder(32, seq_len, family=family, max_params=2e4)[-1]
     recipe = decide_recipe(shape, 30e3, RecipeSpec())
     model = build_model(RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)).eval()
@@ -44,19 +44,20 @@ def build(family: str, *, seq_len: int = 24) -> nn.Module:
     ("choice", "expected"),
     [
         (Choice(), [0.4, 0.1, 0.3, 0.2]),
-        (Choice(temperature=0.5), np.array([16, 1, 9, 4]) / 30),  # p² over their sum
+        (Choice(temperature=0.5), np.array([16, 1, 9, 4]) / 30),  # p² / Σ p²
         (Choice(temperature=0), [1, 0, 0, 0]),
         (Choice(top_k=2), [4 / 7, 0, 3 / 7, 0]),
         (Choice(top_p=0.4), [1, 0, 0, 0]),
         (Choice(top_p=0.41), [4 / 7, 0, 3 / 7, 0]),
-        (Choice(top_k=3, top_p=0.7), [4 / 7, 0, 3 / 7, 0]),  # of 4/9, 3/9, 2/9: two hold .7
+        # Of 4/9, 3/9, 2/9 the first two sum to at least .7.
+        (Choice(top_k=3, top_p=0.7), [4 / 7, 0, 3 / 7, 0]),
     ],
 )
-def test_probabilities_are_those_that_are_stated(choice, expected) -> None:
+def test_sampling_probabilities_follow_temperature_top_k_and_top_p(choice, expected) -> None:
     np.testing.assert_allclose(weigh(LOGITS, choice)[0], expected, rtol=1e-12, atol=1e-15)
 
 
-def test_of_equal_tokens_the_first_is_the_likeliest() -> None:
+def test_ties_go_to_the_first_token() -> None:
     equal = np.zeros((1, 3))
     assert weigh(equal, Choice(temperature=0)).tolist() == [[1, 0, 0]]
     assert weigh(equal, Choice(top_k=2)).tolist() == [[0.5, 0.5, 0]]
@@ -70,7 +71,7 @@ def test_a_draw_is_where_the_summed_probability_passes_the_number() -> None:
 
 
 def test_drawn_tokens_have_the_stated_frequencies() -> None:
-    uniform = (np.arange(10_000) + 0.5) / 10_000  # evenly spread: no chance is left
+    uniform = (np.arange(10_000) + 0.5) / 10_000  # evenly spaced instead of random
     shares = weigh(LOGITS, Choice()).repeat(10_000, axis=0)
     counts = np.bincount(draw(shares, uniform), minlength=4)
     np.testing.assert_allclose(counts, [4000, 1000, 3000, 2000], atol=1)
@@ -85,7 +86,7 @@ def test_cached_and_uncached_decoding_agree_to_the_token(family: str, choice: Ch
     whole = np.stack(list(generate(model, prompt, cached=False, **asked)))
     foreign = np.stack(list(generate(Uncached(model), prompt, **asked)))
     assert cached.shape == (21, 2)
-    assert len(np.unique(cached)) > 2  # a constant would agree with itself
+    assert len(np.unique(cached)) > 2  # a constant text would agree trivially
     assert np.array_equal(cached, whole)
     assert np.array_equal(cached, foreign)
 
@@ -99,7 +100,7 @@ def test_the_same_seed_gives_the_same_tokens_and_another_others(family: str) -> 
         return [int(one[0]) for one in generate(model, prompt, tokens=20, choice=choice, seed=seed)]
 
     assert take(1, 1.0) == take(1, 1.0) != take(2, 1.0)
-    assert take(1, 0.0) == take(2, 0.0)  # greedy asks no chance
+    assert take(1, 0.0) == take(2, 0.0)  # greedy decoding is deterministic
 
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES)
@@ -110,5 +111,5 @@ def test_logits_read_piecewise_are_those_of_the_whole_text(family: str) -> None:
     for first, end in ((0, 1), (1, 5), (5, 6), (6, 12)):
         pieces = reader.extend(ids[:, first:end])
         whole = Reader(model, cached=False).extend(ids[:, :end])
-        # float32: sums of some tens of products in another order.
+        # float32 sums of some tens of products in another order.
         np.testing.assert_allclose(pieces, whole, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The benchmark of GPUs runs, here on the processor, and its table has every variant."""
+"""The GPU benchmark runs, here on the processor, and its table has every variant."""
 
 import re
 import sys
@@ -14,7 +14,7 @@ def test_every_variant_is_timed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
-    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # takes minutes
+    monkeypatch.setattr(torch, "compile", lambda function, **_: function)  # compiling takes minutes
     import gpu_step
 
     monkeypatch.setattr(gpu_step, "SHAPES", (("tiny", 16, 2, 32, 256, 16, 2),))

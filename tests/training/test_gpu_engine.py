@@ -33,7 +33,8 @@ SHAPE = SHAPES[0]
 
 
 def move_away_from_the_start(*engines: Engine) -> None:
-    """The same noise on the weights of each: heads and output projections start at zero."""
+    """Add the same noise to every engine's weights, since heads and output projections start at
+    zero."""
     generator = torch.Generator().manual_seed(1)
     for parameters in zip(*(engine.model.parameters() for engine in engines), strict=True):
         noise = 0.2 * torch.randn(parameters[0].shape, generator=generator)
@@ -45,8 +46,8 @@ def move_away_from_the_start(*engines: Engine) -> None:
 
 
 def test_factors_are_rounded_and_sums_are_not() -> None:
-    """Whole numbers up to 256 are bfloat16 numbers, and their sums of products here are below
-    2^24: whatever rounds a sum to eight bits would show."""
+    """Integers up to 256 are exact in bfloat16, and their sums of products here are below 2^24, so
+    rounding a sum to eight bits would show."""
     rng = np.random.default_rng(0)
     x, w, dy = (
         torch.from_numpy(rng.integers(-200, 200, size).astype(np.float32))
@@ -75,7 +76,7 @@ def test_a_product_in_float32_is_the_linear_map_of_torch() -> None:
 # --- steps ------------------------------------------------------------------------------------
 
 
-def test_in_float32_steps_are_those_of_the_eager_engine_bit_for_bit() -> None:
+def test_float32_steps_equal_the_eager_engines_bit_for_bit() -> None:
     run = make_run(SHAPE)
     engines = EagerEngine(run), CudaEngine(run, device="cpu")
     move_away_from_the_start(*engines)
@@ -90,8 +91,8 @@ def test_in_float32_steps_are_those_of_the_eager_engine_bit_for_bit() -> None:
 
 
 def test_mixed_steps_are_near_those_in_float32() -> None:
-    """As near as those of compiled C++, whose factors are rounded at the same places: a few percent
-    of the gradient."""
+    """As close as the compiled C++ steps, whose factors are rounded in the same places: a few
+    percent of the gradient."""
     run = make_run(SHAPE)
     mixed, single = CudaEngine(run, device="cpu", half=True), EagerEngine(run)
     compiled = FusedEngine(run, half=True)
@@ -105,7 +106,7 @@ def test_mixed_steps_are_near_those_in_float32() -> None:
         distance = mixed.optimizer.gradient - other.optimizer.gradient
         assert float(distance.norm()) < 0.03 * size
     measured = [engine.measure_losses(tokens) for engine in (mixed, single)]
-    # A logit of a few units is rounded by some hundredths; no bias over 192 tokens.
+    # A logit of a few units is rounded by some hundredths, without bias over 192 tokens.
     assert np.abs(measured[0] - measured[1]).max() < 0.1
     assert measured[0].mean() == pytest.approx(measured[1].mean(), rel=2e-3)
 
@@ -134,14 +135,14 @@ def test_parts_of_a_batch_of_two_lengths_add_up() -> None:
 
 
 @pytest.mark.parametrize("half", [False, True])
-def test_nothing_is_left_on_the_cpu_and_nothing_waits(half: bool) -> None:
+def test_no_tensor_is_left_on_the_cpu_and_no_step_synchronises(half: bool) -> None:
     engine = CudaEngine(make_run(SHAPE), device="meta", half=half)
     loss = engine.add_gradient(draw_tokens(SHAPE, 3), 1.0)
     norm = torch.linalg.vector_norm(engine.optimizer.gradient)
     assert {tensor.device.type for tensor in (loss, norm)} == {"meta"}
     assert {buffer.device.type for buffer in engine.model.buffers()} == {"meta"}
     with pytest.raises(RuntimeError, match="meta"):
-        float(loss)  # what any question for a number would raise
+        float(loss)  # as any read of a value would
 
 
 @pytest.mark.slow  # torch.compile takes half a minute
@@ -156,7 +157,7 @@ def test_a_step_fused_by_torch_has_the_same_gradient() -> None:
     assert float(distance.norm()) < 1e-5 * float(plain.optimizer.gradient.norm())
 
 
-def test_compiling_is_for_runs_that_are_long_enough_to_earn_it() -> None:
+def test_only_runs_long_enough_to_gain_time_are_compiled() -> None:
     short = make_run(SHAPE)
     long = dataclasses.replace(short, recipe=dataclasses.replace(RECIPE, steps=10**9))
     assert not earns_compilation(short, 1e12)
@@ -179,7 +180,7 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
     return how
 
 
-def test_the_same_run_gives_the_same_bits_there(corpus, tmp_path, as_on_a_gpu) -> None:
+def test_the_same_run_gives_the_same_bits_on_the_gpu_path(corpus, tmp_path, as_on_a_gpu) -> None:
     run = make_real_run(corpus)
     one, two = (train(run, corpus, tmp_path / name) for name in "ab")
     assert one.numerics["engine"] == "cuda"
@@ -189,7 +190,7 @@ def test_the_same_run_gives_the_same_bits_there(corpus, tmp_path, as_on_a_gpu) -
 
 
 @pytest.mark.parametrize("stop_after", [1, 31])
-def test_a_stopped_run_continues_there_bit_for_bit(
+def test_a_stopped_run_resumes_bit_for_bit_on_the_gpu_path(
     corpus, tmp_path, as_on_a_gpu, stop_after
 ) -> None:
     run = make_real_run(corpus)
@@ -216,7 +217,7 @@ def test_a_run_moves_between_processor_and_gpu(
     monkeypatch.setattr(trainer, "build_engine", builders[1])
     moved = train(run, corpus, tmp_path / "second", resume=(tmp_path / "first",))
     assert moved.numerics["engine"] != whole.numerics["engine"]
-    # float32's rounding, which 30 steps amplify to some 1e-5 (as in the golden run).
+    # 30 steps amplify float32's rounding to about 1e-5 (as in the golden run).
     assert moved.loss == pytest.approx(whole.loss, rel=1e-3)
 
 
@@ -236,7 +237,7 @@ def test_a_share_of_a_gpu_is_a_share_of_its_memory(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: whole)
     assert device.claim_device(None) == "cpu"
     assert device.claim_device(0.25) == "cuda"
-    assert promised == [0.25 - 1 / 16]  # CUDA's own memory is beside what torch gives out
+    assert promised == [0.25 - 1 / 16]  # CUDA's context is outside torch's share
 
 
 def test_a_gpu_is_named_in_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,10 +248,10 @@ def test_a_gpu_is_named_in_the_numerics(monkeypatch: pytest.MonkeyPatch) -> None
     assert device.describe_device("cpu")["device"] == "cpu"
 
 
-def test_a_gpu_out_of_memory_is_tried_again_with_half_the_micro_batch() -> None:
+def test_a_gpu_out_of_memory_is_retried_with_half_the_micro_batch() -> None:
     error = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
     cause, message = classify_failure(error, "here")
-    assert cause == "out_of_memory"  # which retries.py answers with half the micro-batch
+    assert cause == "out_of_memory"  # for which retries.py halves the micro-batch
     assert "Tried to allocate 2.00 GiB" in message
 
 
@@ -266,7 +267,7 @@ def test_a_recorded_step_has_the_gradient_of_the_processor() -> None:
     run = make_run(SHAPE)
     plain, recorded = EagerEngine(run), CudaEngine(run)
     tokens = draw_tokens(SHAPE, 3)
-    for _ in range(2):  # the second is a replay over other weights
+    for _ in range(2):  # the second time replays the graph over other weights
         losses = [float(engine.add_gradient(tokens, 1.0)) for engine in (plain, recorded)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-5)
         distance = plain.optimizer.gradient - recorded.optimizer.gradient.cpu()

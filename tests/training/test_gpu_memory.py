@@ -15,7 +15,9 @@ from scaling.sweep.shapes import make_shape
 @pytest.mark.parametrize(
     ("d_model", "n_layers", "vocab"), [(24, 2, 256), (64, 4, 256), (128, 8, 256), (128, 4, 4096)]
 )
-def test_what_is_kept_for_the_backward_pass_fits_the_estimate(precision, d_model, n_layers, vocab):
+def test_activations_kept_for_the_backward_pass_fit_the_estimate(
+    precision, d_model, n_layers, vocab
+):
     shape = make_shape(vocab, 128, d_model=d_model, n_layers=n_layers)
     model = Transformer(
         shape, residual_multiplier=0.5, head_multiplier=0.5, half=precision == "mixed"
@@ -28,5 +30,5 @@ def test_what_is_kept_for_the_backward_pass_fits_the_estimate(precision, d_model
     activations = TRANSFORMER.activation_bytes(shape, tokens, device="cuda", precision=precision)
     estimate = activations + tokens * vocab * _LOGIT_BYTES
     assert sum(kept.values()) <= estimate
-    # An estimate of twice the need would refuse runs that fit.
+    # An estimate above twice the need would refuse runs that fit.
     assert estimate <= 2 * sum(kept.values())

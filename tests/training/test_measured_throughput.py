@@ -1,4 +1,5 @@
-"""Claims about the benchmark of a device: the trainer's own steps, and nothing left behind."""
+"""Claims about the benchmark of a device: it times the trainer's steps and leaves nothing
+behind."""
 
 import tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A lack of memory is named as one by either engine, and a smaller micro-batch needs less."""
+"""Both engines report out-of-memory errors, and a smaller micro-batch needs less memory."""
 
 import os
 import subprocess
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-# A gigabyte is left; 400,000 sequences of 32 tokens need tens of them, 4 of them next to nothing.
+# Memory is limited to 1 GB: 400,000 sequences of 32 tokens need tens of GB, 4 sequences almost
+# none.
 CODE = """
 import dataclasses, resource, sys
 import numpy as np, psutil
@@ -32,7 +33,7 @@ print("trained")
 
 
 @pytest.mark.parametrize(("name", "kind"), [("fused", "FusedEngine"), ("eager", "EagerEngine")])
-def test_an_allocation_that_fails_is_a_lack_of_memory(name: str, kind: str) -> None:
+def test_a_failed_allocation_is_classified_as_out_of_memory(name: str, kind: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CODE.format(name=name, kind=kind)],
         capture_output=True,

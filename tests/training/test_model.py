@@ -1,4 +1,4 @@
-"""The model and its parametrisation: causality, rotation, the learning rate's transfer."""
+"""The model and its parametrisation: causality, rotary positions, learning-rate transfer."""
 
 import dataclasses
 
@@ -62,7 +62,7 @@ def test_rotation_keeps_norms_and_depends_on_distance_alone():
     y = torch.randn(16, generator=torch.Generator().manual_seed(1))
     turned_x = _rotate(x.expand(64, 16).contiguous(), rotation)
     turned_y = _rotate(y.expand(64, 16).contiguous(), rotation)
-    # float32 over 16 terms: 1e-5
+    # float32 sums of 16 terms: 1e-5.
     torch.testing.assert_close(turned_x.norm(dim=1), x.norm().expand(64), rtol=1e-5, atol=1e-5)
     scores = turned_x @ turned_y.T
     for distance in (0, 1, 7):
@@ -87,12 +87,12 @@ def test_output_scale_starts_outputs_like_hidden_matrices_and_moves_nothing_else
             assert torch.equal(parameter, plain[name])
             continue
         assert not plain[name].any()
-        # A standard deviation of n draws is known to 1/sqrt(2n); four of those.
+        # The standard error of a standard deviation from n draws is 1/sqrt(2n); four of those.
         expected, n = 2.0 / parameter.shape[1] ** 0.5, parameter.numel()
         assert float(parameter.detach().std()) == pytest.approx(expected, rel=4 / (2 * n) ** 0.5)
 
 
-def test_a_run_without_output_scale_is_named_as_before_it_was_thought_of():
+def test_a_run_without_output_scale_keeps_its_run_id():
     assert "output_scale" not in make_run().to_json()["recipe"]
     assert RunSpec.from_json(make_run(output_scale=1.0).to_json()) == make_run(output_scale=1.0)
 
@@ -111,7 +111,7 @@ def test_flat_views_train_like_separate_tensors():
     run = make_run(clip_norm=1e9)
     model, _ = train_steps(run, 3)
     plain = build_model(run)
-    # At the base shape every group has the same rate, so one plain AdamW is the oracle.
+    # At the base shape every group has the same learning rate, so one plain AdamW is the oracle.
     adamw = torch.optim.AdamW(
         plain.parameters(), lr=0.01, betas=(0.9, 0.98), eps=1e-8, weight_decay=0.0, foreach=False
     )
@@ -122,8 +122,8 @@ def test_flat_views_train_like_separate_tensors():
         loss.backward()
         adamw.step()
     for (name, flat), separate in zip(model.named_parameters(), plain.parameters(), strict=True):
-        # Adam divides by sqrt(v): where a gradient is at rounding level its sign is noise, and
-        # three steps of 0.01 bound what that can do; the mean must agree far more closely.
+        # Adam divides by sqrt(v): if a gradient is at rounding level, its sign is noise. Three
+        # steps of 0.01 bound that; the mean must agree far more closely.
         assert float((flat - separate).detach().abs().mean()) < 1e-4, name
 
 
@@ -142,8 +142,8 @@ def test_gradients_are_clipped_to_the_norm():
 
 
 def measure_coordinates(axis, size, *, standard):
-    """Size of the residual stream's growth and of the logits after eight steps; with `standard`
-    the base shape is the model's own, so that nothing is scaled."""
+    """Change of the residual stream, and the logits' size, after eight steps; with `standard` the
+    base shape is the model's own, so that nothing is scaled."""
     run = make_run(**({"n_heads": 2, "n_layers": 2} | {axis: size}))
     if standard:
         own = {"base_width": run.shape.d_model, "base_depth": run.shape.n_layers}
@@ -159,9 +159,9 @@ def measure_coordinates(axis, size, *, standard):
 
 @pytest.mark.parametrize("axis", ["n_heads", "n_layers"])
 @pytest.mark.parametrize("times", [4, pytest.param(16, marks=pytest.mark.slow)])
-def test_coordinate_check(axis, times):
+def test_activations_keep_their_size_as_the_model_grows(axis, times):
     """Under the parametrisation, activations after a few steps keep their size as the model grows
-    up to 16 times in width, or in depth; a factor of 2 is far below what they do without it."""
+    up to 16 times in width or in depth; without it they change by far more than a factor of 2."""
     sizes = [
         measure_coordinates(axis, size, standard=False) for size in (2, 8, 32) if size <= 2 * times
     ]
@@ -170,7 +170,7 @@ def test_coordinate_check(axis, times):
 
 
 @pytest.mark.parametrize("axis", ["n_heads", "n_layers"])
-def test_the_coordinate_check_fails_without_the_parametrisation(axis):
+def test_activations_grow_without_the_parametrisation(axis):
     """4 times the width or depth, nothing scaled: what the check is able to see."""
     sizes = [measure_coordinates(axis, size, standard=True) for size in (2, 8)]
     growth, _ = zip(*sizes, strict=True)

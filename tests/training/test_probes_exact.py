@@ -1,5 +1,5 @@
-"""Each probe against a value that is known: a curve that follows its law, a network whose gradient
-is a product, a model that is its source, text that is or is not in another."""
+"""Each probe against a known value: a curve that follows its law, a network whose gradient is a
+product, a model that equals its source, text that does or does not occur in another."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ def make_run(family="lstm", *, seq_len=24, vocab=32):
 
 
 def make_trained(*, options=None, run=None, measure_losses=None, **more):
-    """What a probe sees, without a ledger."""
+    """A trained run as a probe sees it, without a ledger."""
     shared = {}
 
     def share(key, make):
@@ -57,26 +57,26 @@ def make_trained(*, options=None, run=None, measure_losses=None, **more):
 
 
 @pytest.mark.parametrize("law", [(1.2, 2.5, 0.6), (2.0, 0.8, 1.7), (0.5, 4.0, 0.2)])
-def test_a_curve_that_follows_its_law_gives_the_law(law) -> None:
+def test_the_law_of_an_exact_curve_is_recovered(law) -> None:
     a, b, c = law
     found = positions.fit_positions(a + b * np.arange(1.0, 513.0) ** -c)
-    assert found.values == pytest.approx(law, rel=1e-5)  # the search ends at 1e-12 of ln c
+    assert found.values == pytest.approx(law, rel=1e-5)  # the search ends at 1e-12 in ln c
     assert found.errors is not None
     assert max(found.errors) < 1e-5
 
 
-def test_errors_of_a_noisy_curve_are_as_large_as_it_scatters() -> None:
+def test_standard_errors_of_a_noisy_curve_match_its_scatter() -> None:
     rng, truth = np.random.default_rng(0), np.array([1.2, 2.5, 0.6])
     curve = truth[0] + truth[1] * np.arange(1.0, 257.0) ** -truth[2]
     fits = [positions.fit_positions(curve + 0.02 * rng.standard_normal(256)) for _ in range(100)]
     values = np.array([one.values for one in fits])
     errors = np.array([one.errors for one in fits])
-    # A standard deviation of 100 draws is known to 7 %; three of those.
+    # The standard error of a standard deviation from 100 draws is 7 %; three of those.
     np.testing.assert_allclose(np.sqrt((errors**2).mean(axis=0)), values.std(axis=0), rtol=0.25)
     assert np.all(abs(values.mean(axis=0) - truth) < 4 * values.std(axis=0) / 10)
 
 
-def test_a_flat_curve_has_no_exponent_and_says_so() -> None:
+def test_a_flat_curve_has_no_exponent() -> None:
     found = positions.fit_positions(2.0 + 0.1 / np.arange(1.0, 129.0) ** 9)
     assert found.errors is None
 
@@ -90,20 +90,20 @@ def make_positions(tmp_path, curve, **more):
     return make_trained(options=options, result=result, folder=tmp_path, **more)
 
 
-def test_the_gain_of_context_is_the_difference_of_two_places(tmp_path) -> None:
+def test_the_gain_of_context_is_the_difference_between_two_positions(tmp_path) -> None:
     curve = np.linspace(3.0, 1.0, 128)
     gain, error, drawn = positions.measure_context_gain(make_positions(tmp_path, curve))
     at = np.arange(1, 129)
     early, late = (curve[(at >= where / 1.2) & (at <= where * 1.2)].mean() for where in (32, 120))
     assert gain == pytest.approx(early - late, rel=1e-12)
     assert error is None  # no weights were kept
-    # A mean of a line over positions is the line at their mean, which lies above the geometric one.
+    # The mean of a line over positions is its value at their mean, above the geometric mean.
     assert drawn.y[0] == curve[0]
     assert np.all(np.array(drawn.y) <= np.interp(drawn.x, at, curve) + 1e-12)
 
 
-def test_the_error_of_a_gain_is_that_of_windows_and_not_of_positions(tmp_path) -> None:
-    """Losses that are one number for each half of a window: a curve without any scatter."""
+def test_the_error_of_a_gain_comes_from_windows_not_positions(tmp_path) -> None:
+    """Losses with one value per half of a window: a curve without scatter."""
     rng, count = np.random.default_rng(0), 400
     first = rng.standard_normal(8192)
 
@@ -112,14 +112,14 @@ def test_the_error_of_a_gain_is_that_of_windows_and_not_of_positions(tmp_path) -
         losses[:, :64] = first[tokens[:, :1]]
         return losses
 
-    text = np.arange(count * 128 + 1).astype(np.uint16)  # a window begins with its own number
+    text = np.arange(count * 128 + 1).astype(np.uint16)  # each window begins with its own number
     shards = SimpleNamespace(validation=text % 8192, validation_documents=np.arange(count) * 128)
     trained = make_positions(
         tmp_path, np.ones(128), files={"weights.pt": ""}, shards=shards,
         measure_losses=measure_losses,
     )  # fmt: skip
     _, error, _ = positions.measure_context_gain(trained)
-    # A standard deviation of 128 windows is known to 6 %; three of those.
+    # The standard error of a standard deviation from 128 windows is 6 %; three of those.
     assert error == pytest.approx(1.0 / count**0.5, rel=0.19)
 
 
@@ -127,7 +127,7 @@ def test_the_error_of_a_gain_is_that_of_windows_and_not_of_positions(tmp_path) -
 
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES)
-def test_gradients_are_differences_of_the_loss(family) -> None:
+def test_gradients_agree_with_differences_of_the_loss(family) -> None:
     run = make_run(family, seq_len=8)
     model = gradients.build_start(run)
     ids = np.random.default_rng(0).integers(0, 32, (1, 9))
@@ -158,7 +158,7 @@ def test_gradients_are_differences_of_the_loss(family) -> None:
             assert found[lag] == pytest.approx(float(np.linalg.norm(slopes)), rel=2e-3, abs=1e-7)
 
 
-def test_an_exponential_decay_is_found_exactly_and_a_flat_one_is_none() -> None:
+def test_an_exponential_decay_is_found_exactly_and_a_flat_curve_has_none() -> None:
     lags = np.arange(0, 40.0)
     decay, error = gradients.fit_decay(np.tile(0.9**lags, (6, 1)), 32)
     assert decay == pytest.approx(-np.log(0.9), rel=1e-10)
@@ -167,14 +167,14 @@ def test_an_exponential_decay_is_found_exactly_and_a_flat_one_is_none() -> None:
 
 
 def test_at_the_start_a_linear_recurrence_decays_by_its_radius() -> None:
-    """With W_hh = r·Q, Q and the input matrix orthogonal and tiny inputs, tanh is linear and every
-    lag takes r from the gradient's norm."""
+    """With W_hh = r·Q, Q and the input matrix orthogonal, and tiny inputs, tanh is linear, and
+    every lag multiplies the gradient's norm by r."""
     run = make_run("rnn", seq_len=64)
     model = gradients.build_start(run)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "weight_hh_l1" in name:
-                parameter.zero_()  # one path: the first layer's state
+                parameter.zero_()  # leaves one path: the first layer's state
             elif name.endswith("_l0") and "weight" in name:
                 torch.nn.init.orthogonal_(parameter)
                 parameter.mul_(0.8 if "hh" in name else 1.0)
@@ -191,7 +191,7 @@ def test_a_transformer_at_its_start_reaches_every_position_alike() -> None:
     found = gradients.find_gradients(gradients.build_start(run), run, ids)
     assert found.min() > 0
     decay, _ = gradients.fit_decay(found, 60)
-    # An exponential of .05 a token would fall twentyfold over these lags.
+    # An exponential decay of .05 per token would fall twentyfold over these lags.
     assert abs(decay) < 0.05
 
 
@@ -209,7 +209,7 @@ def slow_longest(sample, text, read) -> int:
     return best
 
 
-def test_longest_matches_are_those_of_every_pair_of_places() -> None:
+def test_longest_matches_agree_with_a_search_over_all_pairs() -> None:
     rng = np.random.default_rng(0)
     text = rng.integers(0, 3, 60).astype(np.uint8)
     read = rng.random(60) < 0.9
@@ -219,7 +219,7 @@ def test_longest_matches_are_those_of_every_pair_of_places() -> None:
     assert matches.find_longest(text[None, 10:19].astype(np.int64), text).tolist() == [9]
 
 
-def test_a_match_across_two_parts_of_the_text_is_whole(monkeypatch) -> None:
+def test_a_match_across_two_parts_of_the_text_is_found(monkeypatch) -> None:
     monkeypatch.setattr(matches, "_PLACES_AT_ONCE", 16)
     text = np.arange(40, dtype=np.uint8)
     assert matches.find_longest(np.arange(10, 22)[None], text).tolist() == [12]
@@ -239,7 +239,7 @@ def test_what_a_run_read_is_what_its_batches_held() -> None:
 
 
 class Exact(nn.Module):
-    """A source as a model: logits are the log probabilities of exact filtering."""
+    """The source as a model: its logits are the log probabilities of exact filtering."""
 
     def __init__(self, source) -> None:
         super().__init__()
@@ -276,7 +276,7 @@ def make_synthetic(model, **options):
     return make_trained(options=options, model=model, shards=shards), source
 
 
-def test_text_of_the_source_itself_is_at_the_floor() -> None:
+def test_text_of_the_source_itself_has_the_floors_loss() -> None:
     trained, source = make_synthetic(None, samples=200, temperature=1.0)
     trained.model = Exact(source)
     found, error = known_source.measure_precision(trained)
@@ -334,7 +334,7 @@ class Grammarian(nn.Module):
 
 
 @pytest.mark.parametrize("error", [1e-9, 0.05, 0.3])
-def test_accepted_strings_are_at_least_as_many_as_the_loss_promises(error) -> None:
+def test_at_least_as_many_strings_are_accepted_as_the_loss_guarantees(error) -> None:
     model = Grammarian(error)
     trained = make_trained(
         options={"samples": 2000, "tokens": 10}, model=model, run=make_run(seq_len=24, vocab=5),
@@ -365,9 +365,9 @@ def test_the_excess_is_the_divergence_from_the_grammar() -> None:
     ("text", "lines", "valid"),
     [
         (b"x = 1\n", 1, True),
-        (b"x = 1", 1, False),  # not ended
-        (b"    return x\n", 1, True),  # the indentation is taken off
-        (b"if x:\n", 1, True),  # a body is given
+        (b"x = 1", 1, False),  # no line end
+        (b"    return x\n", 1, True),  # indentation is removed
+        (b"if x:\n", 1, True),  # a body is added
         (b"    for a in b:\n        c\n", 2, True),
         (b"    for a in b:\n        if c:\n", 2, True),
         (b"x = (\n", 1, False),
@@ -379,18 +379,18 @@ def test_the_excess_is_the_divergence_from_the_grammar() -> None:
         (b"\xff\xfe\n", 1, False),
     ],
 )
-def test_lines_are_python_or_not(text: bytes, lines: int, valid: bool) -> None:
+def test_lines_of_python_are_recognised(text: bytes, lines: int, valid: bool) -> None:
     assert python_code.is_python(text, lines) is valid
 
 
-def test_ngrams_follow_as_often_as_in_the_text() -> None:
+def test_ngrams_are_drawn_with_their_frequency_in_the_text() -> None:
     text = np.frombuffer(b"abcabdabcabc" * 50, dtype=np.uint8)
     ngrams, rng = python_code.count_ngrams(text, 256, 3), np.random.default_rng(0)
     drawn = [ngrams.draw(list(b"xab"), rng) for _ in range(4000)]
     share = np.mean(np.array(drawn) == ord("d"))
     assert set(drawn) == {ord("c"), ord("d")}
     assert share == pytest.approx(0.25, abs=4 * (0.25 * 0.75 / 4000) ** 0.5)
-    assert ngrams.draw(list(b"zd"), rng) == ord("a")  # no zd: what followed d
+    assert ngrams.draw(list(b"zd"), rng) == ord("a")  # "zd" does not occur: draw what followed "d"
     assert ngrams.draw(list(b"zz"), rng) in b"abcd"
     assert ngrams.draw([], rng) in b"abcd"
     assert python_code.count_ngrams(text, 2**31, 9).length == 2
@@ -399,21 +399,21 @@ def test_ngrams_follow_as_often_as_in_the_text() -> None:
 # --- recall and copying ----------------------------------------------------------------------
 
 
-def test_a_network_that_recalls_everything_has_all_and_one_that_guesses_its_share() -> None:
+def test_perfect_recall_scores_one_and_guessing_scores_chance() -> None:
     examples = pairs.draw_examples(np.random.default_rng(0), 300, pairs=4, vocab_size=21)
     assert recalling.score_examples(examples[:, 1:], examples).tolist() == [1.0] * 300
     told = examples[:, 2:9:2]  # values
     guess = np.zeros((300, 16), dtype=np.int64)
-    guess[:] = told[:, :1]  # always the first value that was told
+    guess[:] = told[:, :1]  # always guesses the first value
     mean = recalling.score_examples(guess, examples).mean()
-    # Once in four, and where another key has the same value of ten.
+    # Right once in four, and when another key happens to have the same one of ten values.
     assert mean == pytest.approx(0.25 + 0.75 * 0.1, abs=4 * 0.45 / (300 * 4) ** 0.5)
     wrong = examples[:, 1:].copy()
     wrong[:, 9::2] += 100
     assert not recalling.score_examples(wrong, examples).any()
 
 
-def test_a_model_that_copies_gains_all_and_one_without_memory_nothing() -> None:
+def test_a_copying_model_gains_everything_and_a_memoryless_one_nothing() -> None:
     lag, length, vocab = 8, 25, 32
     text = np.random.default_rng(0).integers(0, vocab, 4000).astype(np.uint8)
 
@@ -424,12 +424,12 @@ def test_a_model_that_copies_gains_all_and_one_without_memory_nothing() -> None:
         return losses
 
     def forget(tokens):
-        return 1.0 + tokens[:, 1:] / vocab  # by the token alone
+        return 1.0 + tokens[:, 1:] / vocab  # depends on the token only
 
     shards = SimpleNamespace(validation=text)
     asked = {"options": {"lag": lag, "samples": 50}, "shards": shards}
     gain, error, curve = copying.measure_gain(make_trained(**asked, measure_losses=copy))
-    # Tokens of the control repeat themselves by chance, one of 32.
+    # In the control one token in 32 repeats by chance.
     assert gain == pytest.approx((1 - 1 / vocab) * np.log(vocab), abs=4 * error + 1e-9)
     assert copying.measure_gain(make_trained(**asked, measure_losses=forget))[0] == 0.0
     assert (curve.x, curve.y, curve.errors) == ((8.0,), (gain,), (error,))

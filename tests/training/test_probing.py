@@ -1,4 +1,4 @@
-"""Claims about probes of a trained model: what they see, and what becomes of one that fails."""
+"""Claims about probes of a trained model: what they are given, and what happens if one fails."""
 
 import dataclasses
 import json
@@ -35,7 +35,7 @@ def count_windows(trained):
 
 @pytest.fixture
 def trained(tmp_path):
-    """A sweep of two runs, trained without probes, and what trains it again with some."""
+    """A function that trains a sweep of two runs, first without probes, and again with some."""
 
     (tmp_path / "text.txt").write_text(TEXT)
 
@@ -66,8 +66,8 @@ def known():
 
 
 def test_a_probe_of_finished_runs_trains_nothing_and_is_the_tail_of_the_loss(trained):
-    """The trainer left the mean loss of each position; their mean over the last quarter is the
-    probe, up to the order of a sum."""
+    """The trainer stored the mean loss at each position; the probe is their mean over the last
+    quarter, up to the order of the sum."""
     ledger, outcome, results, values = trained("evaluate: [tail_loss]\n")
     assert (outcome.trained, outcome.unmeasured) == (0, ())
     for run_id, (value,) in values.items():
@@ -101,13 +101,13 @@ def test_weights_that_were_changed_give_no_value(trained):
 
 
 def report_run(run, *, attempt, **settings):
-    """The trainer, with a value of its own beside the loss."""
+    """A trainer that reports a value beside the loss."""
     measured = train_run(run, attempt=attempt, **settings)
     (attempt / REPORTED_FILE).write_text(json.dumps({"told": {"value": run.tokens}}))
     return dataclasses.replace(measured, files=(*measured.files, REPORTED_FILE))
 
 
-def test_what_a_trainer_reports_needs_no_weights(tmp_path, known):
+def test_values_reported_by_a_trainer_need_no_weights(tmp_path, known):
     (tmp_path / "text.txt").write_text(TEXT)
     (tmp_path / "s.yaml").write_text(SWEEP + "evaluate: [told]\nkeep_weights: false\n")
     sweep = prepare_sweep(tmp_path / "s.yaml", root=tmp_path)

@@ -1,4 +1,4 @@
-"""Speed and its peak: measured beside the curve, never in it."""
+"""Speed and peak are recorded beside the training curve and do not change it."""
 
 import json
 
@@ -52,7 +52,7 @@ def test_the_peak_of_a_device_is_measured_once(tmp_path, monkeypatch):
     monkeypatch.setattr(peak_module, "measure_peak", lambda device, dtype: 1.0)
     assert find_peak("cpu", "float32", cache=tmp_path) == first
     monkeypatch.setattr(peak_module, "_known", {})
-    assert find_peak("cpu", "mixed", cache=tmp_path) == 1.0  # another one, not yet measured
+    assert find_peak("cpu", "mixed", cache=tmp_path) == 1.0  # another device, not measured yet
 
 
 def test_a_damaged_peak_is_measured_again(tmp_path, monkeypatch):
@@ -66,7 +66,7 @@ def test_a_damaged_peak_is_measured_again(tmp_path, monkeypatch):
 
 
 def test_a_run_with_part_of_a_gpu_asks_for_the_peak_but_does_not_measure_it(tmp_path, monkeypatch):
-    """Its neighbours would be at work on the rest, and the peak too low for good."""
+    """Other runs may use the rest of the GPU, so the stored peak would be too low."""
     monkeypatch.setattr(peak_module, "_known", {})
     monkeypatch.setattr(peak_module, "measure_peak", lambda device, dtype: 3.0)
     assert find_peak("cpu", "float32", cache=tmp_path, measure=False) is None

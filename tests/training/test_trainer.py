@@ -27,7 +27,7 @@ GOLDEN_LOSS = 0.47802  # [nats/token]
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory) -> Path:
-    """A Markov text: easy to predict from the last letters, so that a tiny model learns at once."""
+    """A Markov text, easy to predict from the last letters, so that a tiny model learns quickly."""
     folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]
@@ -73,11 +73,11 @@ def curve(attempt: Path) -> str:
     return (attempt / "metrics.jsonl").read_text()
 
 
-def test_training_learns(corpus, tmp_path):
+def test_training_lowers_the_loss_below_that_of_letters(corpus, tmp_path):
     measured = train(make_run(corpus, steps=150), corpus, tmp_path / "a")
     assert measured.status == "finished"
-    # Words are uniform over 8: ln 8 nats a word of 6.1 letters on average is 0.34 nats a letter;
-    # letters alone (unigram) cost 2.4. 150 steps get well below half of that.
+    # Words are uniform over 8: ln 8 nats per word of 6.1 letters on average is 0.34 nats per
+    # letter; the unigram entropy of letters is 2.4. 150 steps reach well below half of that.
     assert measured.loss < 1.2
     assert measured.loss_se is not None
     assert measured.bits_per_byte == pytest.approx(measured.loss / math.log(2), rel=0.01)
@@ -105,9 +105,7 @@ def test_a_stopped_and_resumed_run_gives_the_same_bits(corpus, tmp_path, stop_af
     assert whole.flops_spent == run.flops
 
 
-def test_an_evaluation_gives_signs_of_life_and_stops_when_asked(
-    corpus, tmp_path, whole, monkeypatch
-):
+def test_an_evaluation_reports_progress_and_stops_on_request(corpus, tmp_path, whole, monkeypatch):
     monkeypatch.setattr(evaluate, "count_evaluated_windows", lambda vocab_size, seq_len: 8)
     run = make_run(corpus)
     trained, signs = run.tokens, []
@@ -126,9 +124,9 @@ def test_an_evaluation_gives_signs_of_life_and_stops_when_asked(
             report=report,
             should_stop=lambda: signs[-3:] == [trained] * 3,
         )
-    assert signs[-3:] == [trained] * 3  # after each batch of the evaluation
+    assert signs[-3:] == [trained] * 3  # after each evaluation batch
     again = train(run, corpus, tmp_path / "b", resume=[attempt])
-    # Windows were summed in larger batches there, in another order.
+    # The other evaluation summed windows in larger batches, in another order.
     assert again.loss == pytest.approx(whole[1], rel=1e-6)
     assert again.flops_spent == 0
     assert curve(tmp_path / "b") == curve(whole[0])
@@ -149,7 +147,7 @@ def test_a_torn_newest_checkpoint_gives_way_to_the_one_before(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(corpus, tmp_path_factory) -> tuple[Path, float]:
-    """A run in whole batches: its attempt's folder and its loss."""
+    """A run without micro-batches: its attempt's folder and its loss."""
     attempt = tmp_path_factory.mktemp("whole")
     measured = train(make_run(corpus), corpus, attempt)
     assert measured.numerics["micro_batch"] == "batch"
@@ -160,13 +158,13 @@ def whole(corpus, tmp_path_factory) -> tuple[Path, float]:
 def test_a_smaller_micro_batch_takes_the_same_steps(corpus, tmp_path, whole, micro_batch):
     parts = train(make_run(corpus), corpus, tmp_path / "parts", micro_batch=micro_batch)
     assert parts.numerics["micro_batch"] == str(micro_batch)
-    # One sum in another order: float32's rounding, which 60 steps amplify to some 1e-5 (as in the
-    # golden run). A forgotten share of the loss or a part left out moves it by tenths.
+    # Sums in another order: 60 steps amplify float32's rounding to about 1e-5 (as in the golden
+    # run). A forgotten share of the loss, or a part left out, would move it by tenths.
     assert parts.loss == pytest.approx(whole[1], rel=1e-3)
     curves = [curve(folder).splitlines() for folder in (whole[0], tmp_path / "parts")]
     for one, other in zip(*curves, strict=True):
         expected = json.loads(one)
-        expected.pop("clipped")  # a count: a norm at the limit may fall on either side
+        expected.pop("clipped")  # a count: a norm near the limit may fall on either side
         row = json.loads(other)
         assert {key: row[key] for key in expected} == pytest.approx(expected, rel=1e-3)
 
@@ -180,7 +178,7 @@ def test_a_run_resumes_with_another_micro_batch(corpus, tmp_path, whole):
 
 
 @pytest.mark.parametrize("name", ["train.bin", "validation.bin", "manifest.json"])
-def test_a_shard_that_is_edited_meanwhile_spoils_the_result(corpus, tmp_path, name):
+def test_a_shard_edited_during_training_spoils_the_result(corpus, tmp_path, name):
     edited = tmp_path / "corpus"
     shutil.copytree(corpus, edited)
     polls = iter(range(10**9))
@@ -205,12 +203,12 @@ def test_a_shard_that_is_edited_meanwhile_spoils_the_result(corpus, tmp_path, na
         )
 
 
-def test_seeds_differ(corpus, tmp_path):
+def test_seeds_give_different_losses(corpus, tmp_path):
     one, two = (train(make_run(corpus, seed=s), corpus, tmp_path / str(s)) for s in (0, 1))
     assert one.loss != two.loss
 
 
-def test_a_diverging_run_says_so_and_stops_early(corpus, tmp_path):
+def test_a_diverging_run_is_reported_and_stops_early(corpus, tmp_path):
     run = make_run(corpus, steps=400, learning_rate=1000.0)
     measured = train(run, corpus, tmp_path / "a")
     assert measured.status == "diverged"
@@ -244,7 +242,7 @@ def test_weights_are_dropped_on_request(corpus, tmp_path):
     assert not (tmp_path / "a" / "weights.pt").exists()
 
 
-def test_golden_run_guards_the_numerics_version(corpus, tmp_path):
+def test_the_golden_run_reproduces_the_loss_of_this_numerics_version(corpus, tmp_path):
     """Raise NUMERICS_VERSION and this number together, when the trainer is meant to change.
 
     60 steps amplify the rounding of another processor (1e-7 in one product) to about 1e-5 in the
@@ -273,7 +271,7 @@ def test_a_branch_is_bit_for_bit_the_run_from_nothing(corpus, tmp_path):
     assert branch.loss_se == alone.loss_se
     assert curve(tmp_path / "branch") == curve(tmp_path / "alone")
     assert load_weights(tmp_path / "branch") == load_weights(tmp_path / "alone")
-    # It trained its cooldown alone, and says so; what it costs as if from nothing is the run's.
+    # It reports only its own decay steps as spent; the run's FLOPs are those from the start.
     assert branch.flops_spent * 60 == alone.flops_spent * 12
 
 
@@ -282,7 +280,7 @@ def test_a_trunk_is_extended_by_a_longer_horizon(corpus, tmp_path):
     alone = train(long, corpus, tmp_path / "alone")
     trunk = open_trunk(tmp_path, 48, 98)
     train(short, corpus, tmp_path / "short", trunk=trunk)
-    assert trunk.list_steps() == (48,)  # a cooldown's states are nobody else's
+    assert trunk.list_steps() == (48,)  # states within a decay are not shared
     longer = train(long, corpus, tmp_path / "longer", trunk=trunk)
     assert longer.loss == alone.loss
     assert curve(tmp_path / "longer") == curve(tmp_path / "alone")
@@ -300,7 +298,7 @@ def test_a_damaged_state_of_a_trunk_is_not_used(corpus, tmp_path):
     newest.write_bytes(bytes(content))
     branch = train(short, corpus, tmp_path / "branch", trunk=trunk)
     assert branch.loss == alone.loss
-    assert branch.flops_spent * 60 == alone.flops_spent * 30  # from the one before
+    assert branch.flops_spent * 60 == alone.flops_spent * 30  # from the state before
 
 
 def test_an_interrupted_branch_continues_from_its_own_checkpoint(corpus, tmp_path):

@@ -1,4 +1,4 @@
-"""Vocabularies that two bytes cannot name are evaluated like any other."""
+"""Vocabularies whose ids need more than two bytes are evaluated like any other."""
 
 import math
 from pathlib import Path
@@ -15,8 +15,8 @@ VOCABULARY = 70_000
 
 
 def measure_half(tokens: IntArray) -> FloatArray:
-    """Losses of a model that puts half of its probability on the token that follows here, the
-    rest evenly on the others; only ids that came through unchanged follow each other."""
+    """Losses of a model that gives the token id + 1 probability one half and spreads the rest
+    evenly; only ids that arrive unchanged are consecutive."""
     following = tokens[:, 1:] == tokens[:, :-1] + 1
     others = math.log(2 * (VOCABULARY - 1))
     return np.where(following & (tokens[:, 1:] < VOCABULARY), math.log(2), others)
@@ -24,7 +24,7 @@ def measure_half(tokens: IntArray) -> FloatArray:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    ids = np.arange(VOCABULARY - 200, VOCABULARY, dtype=np.uint32)  # each is its neighbour plus 1
+    ids = np.arange(VOCABULARY - 200, VOCABULARY, dtype=np.uint32)  # consecutive ids
     draft = Draft(
         name="wide",
         vocab_size=VOCABULARY,
@@ -48,6 +48,6 @@ def test_ids_above_65535_reach_the_model_unchanged(folder: Path) -> None:
     np.testing.assert_array_equal(np.diff(batch, axis=1), 1)
 
 
-def test_their_loss_is_exact(folder: Path) -> None:
+def test_the_loss_over_a_wide_vocabulary_is_exact(folder: Path) -> None:
     evaluation = evaluate_losses(measure_half, open_shards(folder), seq_len=8)
     assert evaluation.loss == pytest.approx(math.log(2), rel=1e-12)

@@ -1,4 +1,5 @@
-"""Claims about `scaling abilities`, of a table and of a results folder, and the page's section."""
+"""Claims about `scaling abilities` on a table and a results folder, and about the page's
+section."""
 
 import dataclasses
 import json
@@ -13,7 +14,7 @@ from commands import Said, call
 import scaling
 from scaling.errors import NoFitError
 from scaling.ledger.probes import commit_probe
-from scaling.sweep.probes import AskedProbe, Probe
+from scaling.sweep.probes import PROBES, AskedProbe, Probe
 from scaling.workflow.abilities import find_chance, judge_stored
 from scaling.workflow.reporting import report_sweep
 from scaling.workflow.stored import open_results, tabulate_sweep
@@ -21,7 +22,7 @@ from scaling.workflow.stored import open_results, tabulate_sweep
 CODE = Path(__file__).parents[2] / "results" / "code"
 ASKED = ("runs.csv", "--sharp", "exact", "--smooth", "answers", "--null", "chained")
 LOSS = (*ASKED, "--smooth", "loss", "--json")
-# What each option changes: the words without it, and with it.
+# For each option: the command line without it and with it.
 OPTIONS = {
     "--sharp": (ASKED[:5], ("runs.csv", "--sharp", "chained", *ASKED[3:5])),
     "--smooth": (ASKED, (*ASKED, "--smooth", "loss")),
@@ -41,10 +42,11 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A world where the jump is the metric's, as a table; one with a malformed row; one whose N
+    """A table in which the jump is due to the metric, one with a malformed row, and one whose N
     mixes units."""
     folder = tmp_path_factory.mktemp("tables")
-    runs = make_runs(independent, seeds=6, sizes=SIZES[::2])  # five sizes: nothing is forecast
+    # Five sizes are too few for a forecast.
+    runs = make_runs(independent, seeds=6, sizes=SIZES[::2])
     by = {one.name: one.values for one in runs.metrics}
     rows = [
         f"{n!r},{n / 2!r},{d!r},{loss!r},{at % 6},{exact!r},{answers!r},{chained!r}"
@@ -76,15 +78,15 @@ def ask(home: Path, *words: str) -> Said:
     return call("abilities", *words, cwd=home)
 
 
-def test_an_ability_is_said_in_at_most_twenty_lines(home: Path) -> None:
+def test_an_ability_is_printed_in_at_most_twenty_lines(home: Path) -> None:
     said = ask(home, *ASKED)
-    assert said.code == 4  # nothing reaches .9, and five sizes are too few for a forecast
+    assert said.code == 4  # no size reaches .9, and five sizes are too few for a forecast
     assert len(said.out.splitlines()) <= 20
     assert "is the metric's: exact is what independent token errors give (p^L)" in said.out
     assert "5 sizes; 6 are needed" in said.out
 
 
-def test_the_json_holds_every_part(home: Path) -> None:
+def test_the_json_contains_every_part(home: Path) -> None:
     said = ask(home, *ASKED, "--threshold", "0.3", "--json")
     assert said.code == 0
     found = json.loads(said.out)
@@ -122,7 +124,7 @@ def test_an_option_has_an_effect(home: Path, option: str) -> None:
         (("nothing.csv", *ASKED[1:]), ("nothing.csv",)),
     ],
 )
-def test_bad_questions_exit_2_and_say_why(
+def test_bad_questions_exit_2_with_the_reason(
     home: Path, words: tuple[str, ...], parts: tuple[str, ...]
 ) -> None:
     said = ask(home, *words)
@@ -207,7 +209,7 @@ def test_the_page_of_a_sweep_has_a_section_of_its_abilities(folder: Path, tmp_pa
     assert "answer_exact beside answer_loss" in page
 
 
-def test_a_page_shows_what_can_be_judged(folder: Path) -> None:
+def test_only_abilities_that_can_be_judged_are_shown(folder: Path) -> None:
     stored = open_results(folder)
     (one,) = judge_stored(stored, tabulate_sweep(stored))
     assert one.names.sharp == "answer_exact"
@@ -215,16 +217,30 @@ def test_a_page_shows_what_can_be_judged(folder: Path) -> None:
     assert judge_stored(other, tabulate_sweep(other)) == ()
 
 
-@pytest.mark.parametrize(("pairs", "chance"), [((8,), 1 / 8), ((2, 8), 5 / 16)])
-def test_a_recall_is_guessed_once_in_as_many_pairs(
-    folder: Path, pairs: tuple[int, ...], chance: float
+@pytest.mark.parametrize(
+    ("probe", "corpus", "chance"),
+    [
+        ("recall_accuracy", {"source": "pairs", "pairs": (8,)}, 1 / 8),
+        ("recall_accuracy", {"source": "pairs", "pairs": (2, 8)}, 5 / 16),  # the mean
+        ("answer_accuracy", {"source": "arithmetic"}, 0.1),
+        ("answer_accuracy_free", {"source": "copying", "vocab_size": 22}, 0.05),
+        ("answer_exact", {"source": "arithmetic"}, 0.0),
+        ("recall_accuracy", {}, 0.0),  # a corpus that says nothing
+        ("of_a_trainer", {"source": "pairs", "pairs": (8,)}, 0.0),
+    ],
+)
+def test_a_source_says_what_guessing_scores(
+    folder: Path, probe: str, corpus: dict[str, object], chance: float
 ) -> None:
-    """Of several numbers of pairs the mean; of another ability, or a corpus without pairs, 0."""
     stored = open_results(folder)
-    assert stored.spec.corpus is not None
-    corpus = stored.spec.corpus.model_copy(update={"pairs": pairs})
-    spec = stored.spec.model_copy(update={"corpus": corpus})
-    recall = dataclasses.replace(stored, spec=spec)
-    assert find_chance(recall, "recall_accuracy") == pytest.approx(chance)
-    assert find_chance(recall, "answer_exact") == 0.0
-    assert find_chance(stored, "recall_accuracy") == 0.0
+    changed = stored.spec.corpus.model_copy(update=corpus)
+    spec = stored.spec.model_copy(update={"corpus": changed})
+    assert find_chance(dataclasses.replace(stored, spec=spec), probe) == pytest.approx(chance)
+
+
+def test_an_option_says_how_many_pairs_are_guessed_among(folder: Path) -> None:
+    stored = open_results(folder)
+    corpus = stored.spec.corpus.model_copy(update={"source": "pairs", "pairs": (2, 8)})
+    asked = AskedProbe(PROBES["recall_accuracy"], {"pairs": 4})
+    spec = stored.spec.model_copy(update={"corpus": corpus, "evaluate": (asked,)})
+    assert find_chance(dataclasses.replace(stored, spec=spec), "recall_accuracy") == 0.25

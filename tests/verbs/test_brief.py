@@ -28,7 +28,7 @@ def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> N
     said = ask("fit", CODE, *FEW)
     whole = ask("fit", CODE, *FEW, "--verbose")
     failed = set(re.findall(r"^  ! (\w+): ", whole, flags=re.M))
-    assert len(failed) > 4  # more than have a line of their own
+    assert len(failed) > 4  # more than get a line of their own
     assert len(said.splitlines()) <= 15
     assert all(code in said for code in failed)
     assert "held-out error" in whole
@@ -36,13 +36,13 @@ def test_a_fit_with_many_failed_checks_takes_fifteen_lines_and_names_each() -> N
     assert "\nprojection: N* = " in whole
 
 
-def test_parameters_and_exponents_are_those_of_the_whole_text() -> None:
+def test_parameters_and_exponents_agree_with_the_verbose_text() -> None:
     said, whole = (ask("fit", CODE, *FEW, *more) for more in ((), ("--verbose",)))
     alpha = re.search(r"alpha (\S+) \[(\S+), (\S+)\]", said)
     full = re.search(r"alpha +(\S+) +\[(\S+), (\S+)\]", whole)
     assert alpha is not None
     assert full is not None
-    # Four digits of five.
+    # The short text prints four digits, the verbose one five.
     assert [float(one) for one in alpha.groups()] == pytest.approx(
         [float(one) for one in full.groups()], rel=1e-3
     )
@@ -57,7 +57,7 @@ def test_the_gravest_check_stands_first() -> None:
     assert codes == ["not_converged", "seed_spread", "new_one"]
 
 
-def test_every_check_says_what_its_failure_means() -> None:
+def test_every_check_states_what_its_failure_means() -> None:
     for code, words in CHECK_WORDS.items():
         said = describe_failure(fail(code))
         assert said.startswith(words.fails)

@@ -16,7 +16,7 @@ RUNS = sorted(path.name for path in (CODE / "runs").iterdir())
 
 
 def offer(*words: str, begun: str = "") -> list[str]:
-    """What Tab offers behind `scaling WORDS BEGUN`."""
+    """What Tab offers after `scaling WORDS BEGUN`."""
     shell = BashComplete(cli, {}, "scaling", "_SCALING_COMPLETE")
     return [one.value for one in shell.get_completions(list(words), begun)]
 
@@ -68,7 +68,7 @@ def test_retry_offers_no_run_twice() -> None:
     assert offer("retry", str(CODE), RUNS[0]) == RUNS[1:]
 
 
-def test_no_run_is_offered_of_what_is_no_results_folder(tmp_path: Path) -> None:
+def test_a_folder_without_results_offers_no_runs(tmp_path: Path) -> None:
     assert offer("logs", str(tmp_path)) == offer("logs", str(tmp_path / "nowhere")) == []
 
 

@@ -1,4 +1,4 @@
-"""Claims about the options of allocate: a question comes of them, or exit 2 with a reason."""
+"""Claims about the options of allocate: they make a question, or exit 2 with a reason."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def ask_json(source: Path, *words: str) -> list[dict]:
     return json.loads(ask(source, *words, "--json").stdout)["answers"]
 
 
-def test_money_devices_and_deadline_are_one_question(table):
+def test_money_devices_and_a_deadline_make_one_question(table):
     words = "--device h100 --mfu 0.4 --devices 8 --days 0.5 --dollars 200 --price-per-hour 2.5"
     (answer,) = ask_json(table, *words.split())
     assert answer["binding"] == ["money"]
@@ -75,7 +75,7 @@ def test_memory_counts_every_stored_parameter_of_a_sweeps_shapes():
     (answer,) = ask_json(CODE, "--flops", "1e12", "--serving-memory", "60kB")
     assert answer["binding"] == ["serving_memory", "flops"]
     shape = answer["shape"]
-    # Blocks 12·d² a layer, two embeddings, norm gains: within the memory at two bytes each.
+    # 12·d² per layer, two embeddings and the norm gains, at two bytes each, fit the memory.
     d, layers = shape["d_model"], shape["n_layers"]
     stored = 12 * d * d * layers + 2 * 256 * d + (2 * layers + 1) * d + 2 * layers * 16
     assert 2 * stored <= 60_000
@@ -126,7 +126,7 @@ def test_a_plain_budget_says_what_half_and_twice_the_size_cost(table):
         ("--flops 1e19 --target-loss 2.0", "flops contradicts target_loss"),
     ],
 )
-def test_what_cannot_be_asked_exits_2(table, words, said):
+def test_invalid_questions_exit_2(table, words, said):
     with pytest.raises(ScalingError, match=said) as caught:
         ask(table, *words.split())
     assert caught.value.exit_code == 2
@@ -140,7 +140,7 @@ def test_what_cannot_be_asked_exits_2(table, words, said):
         ("--flops 1e21 --approach isoflop --params 1e9", "needs a law|no frontier"),
     ],
 )
-def test_what_the_fit_cannot_answer_exits_4(table, words, said):
+def test_questions_that_the_fit_cannot_answer_exit_4(table, words, said):
     with pytest.raises(ScalingError, match=said) as caught:
         ask(table, *words.split())
     assert caught.value.exit_code == 4

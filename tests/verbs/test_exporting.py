@@ -1,4 +1,4 @@
-"""`scaling export`: the transformers library says of a model what training's own code says."""
+"""`scaling export`: the transformers library computes the same as the training code."""
 
 import json
 import os
@@ -30,7 +30,7 @@ MODELS = {
     "ids": ("{source: synthetic, tokens: 40e3}", "transformer"),
 }
 CONTEXT = 24
-# Letters and digits of the training text, others, and characters of several bytes.
+# Characters of the training text, others, and characters of several bytes.
 TEXTS = ["12 and 24.", "Ünknown, nowhere seen: żółw\n\n 7", " ", "3 and 6.\n\n4 and 8."]
 
 
@@ -55,7 +55,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True, scope="module")
 def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What the library caches of a folder's code stays in the test; it asks no server."""
+    """Keep the library's cached code inside the test, and let it contact no server."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_OFFLINE", "1")
         cache = str(tmp_path_factory.mktemp("modules"))
@@ -72,7 +72,7 @@ def ask(root: Path, name: str, *words: str) -> Any:
 
 
 def export(root: Path, name: str, folder: Path) -> tuple[Any, Any, Sampler]:
-    """The model and the tokenizer (None: of ids) as the library loads them, and our own."""
+    """Model and tokenizer (None for a corpus of ids) as the library loads them, and our own."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     ask(root, name, "--output", str(folder))
@@ -85,21 +85,25 @@ def export(root: Path, name: str, folder: Path) -> tuple[Any, Any, Sampler]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_logits_and_loss_are_those_of_training(root: Path, name: str, tmp_path: Path) -> None:
+def test_exported_logits_and_loss_equal_those_of_training(
+    root: Path, name: str, tmp_path: Path
+) -> None:
     model, _, ours = export(root, name, tmp_path / "model")
     vocabulary = ours.result.run.shape.vocab_size
     ids = torch.from_numpy(np.random.default_rng(0).integers(vocabulary, size=(5, CONTEXT)))
     with torch.no_grad():
         expected = ours.model(ids)
         found = model(input_ids=ids, labels=ids)
-    assert expected.abs().max() > 0.1  # a head of zeros would agree with anything
+    assert expected.abs().max() > 0.1  # logits of zero would agree trivially
     torch.testing.assert_close(found.logits, expected, rtol=0, atol=1e-5)
     loss = F.cross_entropy(expected[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     torch.testing.assert_close(found.loss, loss)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "ids"])
-def test_text_has_the_ids_of_training_and_comes_back(root: Path, name: str, tmp_path: Path) -> None:
+def test_exported_tokenizers_give_training_ids_and_round_trip(
+    root: Path, name: str, tmp_path: Path
+) -> None:
     _, tokenizer, ours = export(root, name, tmp_path / "model")
     for text in TEXTS:
         ids = tokenizer(text)["input_ids"]
@@ -115,7 +119,7 @@ def test_text_has_the_ids_of_training_and_comes_back(root: Path, name: str, tmp_
 
 
 @pytest.mark.parametrize("name", ["characters", "bytes", "ids"])
-def test_greedy_text_is_that_of_sample(root: Path, name: str, tmp_path: Path) -> None:
+def test_greedy_text_equals_that_of_sample(root: Path, name: str, tmp_path: Path) -> None:
     model, _, ours = export(root, name, tmp_path / "model")
     expected = list(ours.generate(12, Choice(temperature=0), seed=0))
     prompt = torch.tensor([ours.prompt])
@@ -149,7 +153,7 @@ def test_more_than_the_context_is_refused(root: Path, tmp_path: Path) -> None:
         model(torch.zeros(1, CONTEXT + 1, dtype=torch.long))
 
 
-def test_it_says_what_it_wrote_and_never_writes_over(root: Path, tmp_path: Path) -> None:
+def test_export_lists_its_files_and_never_overwrites(root: Path, tmp_path: Path) -> None:
     told = json.loads(ask(root, "ids", "--output", str(tmp_path / "model"), "--json").stdout)
     assert told["files"] == sorted(one.name for one in (tmp_path / "model").iterdir())
     assert "tokenizer_config.json" not in told["files"]
@@ -158,7 +162,7 @@ def test_it_says_what_it_wrote_and_never_writes_over(root: Path, tmp_path: Path)
         ask(root, "ids", "--output", str(tmp_path / "model"))
 
 
-def test_without_the_extra_it_says_what_to_install(
+def test_without_the_extra_export_says_what_to_install(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
@@ -167,7 +171,7 @@ def test_without_the_extra_it_says_what_to_install(
     assert not (tmp_path / "model").exists()
 
 
-def test_a_family_from_elsewhere_is_refused(
+def test_a_family_that_the_exported_code_lacks_is_refused(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("scaling.training.huggingface.files.FAMILIES", ("rnn",))
@@ -189,7 +193,7 @@ metric_list:
 
 
 @pytest.mark.slow
-def test_lm_evaluation_harness_measures_the_same(root: Path, tmp_path: Path) -> None:
+def test_lm_evaluation_harness_measures_the_same_loss(root: Path, tmp_path: Path) -> None:
     ask(root, "characters", "--output", str(tmp_path / "model"))
     python = make_environment(tmp_path / "venv", "lm-eval>=0.4.9,<0.5")
     texts = ["7 and 14.", "31 and 62.", "2 and 3."]
@@ -217,7 +221,7 @@ def test_lm_evaluation_harness_measures_the_same(root: Path, tmp_path: Path) -> 
 
 
 def make_environment(folder: Path, requirement: str) -> str:
-    """The Python of a new environment that sees this one's packages and has one more."""
+    """The Python of a new environment that has this one's packages and one more."""
     venv.create(folder, with_pip=True)
     (site,) = folder.glob("lib/python*/site-packages")
     (site / "ours.pth").write_text("\n".join(one for one in sys.path if "site-packages" in one))

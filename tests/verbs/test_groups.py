@@ -1,4 +1,4 @@
-"""Claims about one law for each value of a column, and about tables whose columns differ."""
+"""Claims about one law per value of a column, and about tables with different columns."""
 
 import json
 
@@ -28,7 +28,7 @@ def ask(verb, *words):
     return done.out
 
 
-def test_each_group_has_its_law(table):
+def test_each_group_gets_its_own_law(table):
     groups = json.loads(ask("fit", table, "--group-by", "data", "--json"))["groups"]
     assert [one["key"] for one in groups] == ["c4", "comma"]
     for one in groups:
@@ -43,7 +43,7 @@ def test_groups_stand_side_by_side_in_text(table):
     assert [line.split()[0] for line in said[1:3]] == ["c4", "comma"]
 
 
-def test_each_group_answers(table):
+def test_each_group_predicts_from_its_own_law(table):
     words = ("--group-by", "data", "--params", "1e9", "--tokens", "3e10", "--json")
     groups = json.loads(ask("predict", table, *words))["groups"]
     for one in groups:
@@ -51,7 +51,7 @@ def test_each_group_answers(table):
         assert answer["loss"] == pytest.approx(evaluate(LAWS[one["key"]], 1e9, 3e10), rel=1e-6)
 
 
-def test_a_table_of_other_names_is_compared(table, tmp_path):
+def test_a_table_with_other_column_names_is_compared(table, tmp_path):
     other = tmp_path / "other.csv"
     lines = [f"{n},{d},{evaluate(LAWS['c4'], n, d)!r}" for n in SIZES for d in COUNTS]
     other.write_text("\n".join(["size,tokens,val", *lines]) + "\n")

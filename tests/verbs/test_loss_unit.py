@@ -22,11 +22,11 @@ E, A, B, ALPHA, BETA = 1.8172, 482.01, 2085.43, 0.3478, 0.3658  # Besiroglu et a
 WRITE = {
     "nats": lambda nats: nats,
     "bits": lambda nats: nats / math.log(2),
-    "bpb": lambda nats: nats / math.log(2),  # of nats per byte
+    "bpb": lambda nats: nats / math.log(2),  # from nats per byte
     "ppl": math.exp,
 }
 LABEL = {"nats": "nats/token", "bits": "bits/token", "bpb": "bits/byte", "ppl": "perplexity"}
-# A noise-free table is fitted to some 1e-9 of its coefficients.
+# A noise-free table determines the coefficients to about 1e-9.
 CLOSE = 1e-6
 
 
@@ -64,7 +64,7 @@ def ask(tmp_path):
     return run
 
 
-def test_every_unit_is_undone_by_its_inverse() -> None:
+def test_converting_to_a_unit_and_back_is_exact() -> None:
     losses = np.array([0.3, 1.69, 11.0])
     for scale in (*map(LossScale, LOSS_UNITS), LossScale("bpb", 4.3)):
         np.testing.assert_allclose(scale.from_(scale.to(losses)), losses, rtol=1e-14)
@@ -73,7 +73,7 @@ def test_every_unit_is_undone_by_its_inverse() -> None:
 
 
 @units
-def test_the_laws_letters_are_in_the_unit_where_they_can_be(ask, unit: str) -> None:
+def test_the_laws_parameters_are_in_the_unit_where_possible(ask, unit: str) -> None:
     found = json.loads(ask(unit, "fit", "--json"))
     assert found["schema_version"] == (1 if unit == "nats" else 2)
     assert found["loss_unit"] == unit
@@ -94,7 +94,8 @@ def test_a_target_and_its_answer_are_in_the_unit(ask, unit: str) -> None:
     found = json.loads(ask(unit, "allocate", "--target-loss", repr(target), "--json"))
     assert (found["loss_unit"], found["schema_version"]) == (unit, 1 if unit == "nats" else 2)
     (answer,) = found["answers"]
-    assert answer["flops"] == pytest.approx(1e22, rel=1e-4)  # flat: C goes as the loss to a power
+    # C depends on the loss as a power, which amplifies rounding.
+    assert answer["flops"] == pytest.approx(1e22, rel=1e-4)
     assert answer["params"] == pytest.approx(n, rel=1e-4)
     assert answer["loss"] == pytest.approx(target, rel=1e-9)
     assert answer["question"]["target_loss"] == pytest.approx(target, rel=1e-9)
@@ -116,7 +117,7 @@ def test_a_prediction_is_in_the_unit(ask, unit: str) -> None:
 
 
 @units
-def test_a_measured_loss_stands_in_the_unit_beside_the_forecast(ask, unit: str) -> None:
+def test_a_measured_loss_beside_the_forecast_is_in_the_unit(ask, unit: str) -> None:
     n, d, loss = RUNS[0]
     words = ("--params", repr(n), "--tokens", repr(d), "--json")
     (found,) = json.loads(ask(unit, "predict", *words))["predictions"]
@@ -124,17 +125,17 @@ def test_a_measured_loss_stands_in_the_unit_beside_the_forecast(ask, unit: str) 
 
 
 @units
-def test_a_refusal_speaks_in_the_unit(ask, unit: str) -> None:
+def test_a_refusal_states_losses_in_the_unit(ask, unit: str) -> None:
     lowest = WRITE[unit](1.8)  # below E
     said = ask(unit, "allocate", "--target-loss", repr(lowest), "--no-bootstrap", code=2)
     shown = re.search(r"a loss of ([\d.]+) (\S+) by this law", said)
     assert shown is not None, said
-    assert float(shown[1]) == pytest.approx(lowest, rel=2e-4)  # as many digits as are printed
+    assert float(shown[1]) == pytest.approx(lowest, rel=2e-4)  # to the digits printed
     assert shown[2] == LABEL[unit]
 
 
 @units
-def test_a_held_floor_is_said_in_the_unit(tmp_path, ask, unit: str) -> None:
+def test_a_pinned_floor_is_stated_in_the_unit(tmp_path, ask, unit: str) -> None:
     ask(unit, "fit", "--json")  # writes the table
     words = ["fit", str(tmp_path / f"{unit}.csv"), "--no-bootstrap", "--json"]
     words += ["--family", f"floor:{WRITE[unit](E)!r}"]
@@ -150,7 +151,7 @@ def test_a_held_floor_is_said_in_the_unit(tmp_path, ask, unit: str) -> None:
     assert found["law"]["params"]["A"] == pytest.approx(right, rel=CLOSE)
 
 
-def test_letters_inside_a_power_stay_in_nats_and_say_so(ask) -> None:
+def test_parameters_inside_a_power_stay_in_nats_and_are_labelled(ask) -> None:
     words = ("--family", "kaplan", "--no-bootstrap", "--json")
     nats, bits = (json.loads(ask(unit, "fit", *words))["law"] for unit in ("nats", "bits"))
     assert bits["loss_unit"] == "nats"
@@ -187,7 +188,7 @@ def test_a_registered_forecast_and_its_outcome_are_in_the_unit(tmp_path, ask, un
     assert f"{right:.4f}" in ask(unit, "forecast", "--root", str(tmp_path))
     other = call("forecast", str(tmp_path / f"{unit}.csv"), "--root", str(tmp_path), "--json")
     (plain,) = json.loads(other.out)["forecasts"] or [None]
-    if unit == "bpb":  # nats per byte are no nats per token
+    if unit == "bpb":  # nats per byte cannot be converted to nats per token
         assert plain is None
         assert "--loss-unit bpb" in other.errors
     else:
@@ -207,7 +208,7 @@ def test_an_own_sweep_answers_in_bits_per_byte_of_its_held_out_text() -> None:
     assert bpb["loss"] == pytest.approx(nats["loss"] / math.log(2) / per_token, rel=1e-12)
 
 
-def test_sentences_are_reworded_with_their_numbers() -> None:
+def test_numbers_inside_sentences_are_converted() -> None:
     said = "Losses span 2.31 … 4.621 nats/token; E is 1.7 … 1.8 nats here."
     bits = LossScale("bits").reword(said)
     assert bits == "Losses span 3.333 … 6.667 bits/token; E is 2.453 … 2.597 bits here."
@@ -237,8 +238,8 @@ def test_groups_are_in_the_unit_too(tmp_path, unit: str) -> None:
 
 
 @units
-def test_what_compares_two_tables_is_in_the_unit(tmp_path, unit: str) -> None:
-    """The same law for both: each reaches the lowest loss of the budget, in closed form."""
+def test_a_comparison_of_tables_is_in_the_unit(tmp_path, unit: str) -> None:
+    """Both tables have the same law, so each has the budget's lowest loss, in closed form."""
     for name in ("a", "b"):
         rows = [f"{n},{d},{WRITE[unit](loss)!r}" for n, d, loss in RUNS]
         (tmp_path / f"{name}.csv").write_text("\n".join(["N,D,loss", *rows]) + "\n")
@@ -253,7 +254,7 @@ def test_what_compares_two_tables_is_in_the_unit(tmp_path, unit: str) -> None:
 
 
 @units
-def test_what_is_read_of_a_table_is_shown_in_the_unit(tmp_path, unit: str) -> None:
+def test_values_read_from_a_table_are_shown_in_the_unit(tmp_path, unit: str) -> None:
     path = tmp_path / "a.csv"
     losses = [WRITE[unit](loss) for *_, loss in RUNS]
     rows = [f"{n},{d},{loss!r}" for (n, d, _), loss in zip(RUNS, losses, strict=True)]

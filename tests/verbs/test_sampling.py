@@ -54,7 +54,7 @@ def ask(root: Path, name: str, *words: str):
     return done
 
 
-def test_text_follows_the_prompt_and_is_the_same_again(root: Path) -> None:
+def test_text_follows_the_prompt_and_is_reproducible(root: Path) -> None:
     words = ("--prompt", "12 and ", "--tokens", "8")
     first, again = (ask(root, "text", *words) for _ in range(2))
     assert first.stdout.startswith("12 and ")
@@ -67,7 +67,7 @@ def test_text_follows_the_prompt_and_is_the_same_again(root: Path) -> None:
     assert any(one != first.stdout for one in others)
 
 
-def test_greedy_text_is_that_of_the_likeliest_token_alone(root: Path) -> None:
+def test_greedy_text_takes_the_likeliest_token(root: Path) -> None:
     words = ("--prompt", "12 a", "--json")
     greedy = ask(root, "text", *words, "--temperature", "0").stdout
     (told, alone) = (
@@ -78,7 +78,7 @@ def test_greedy_text_is_that_of_the_likeliest_token_alone(root: Path) -> None:
     assert told["tokens"] == narrow["tokens"]
 
 
-def test_the_next_token_is_told_with_probabilities(root: Path) -> None:
+def test_the_next_tokens_are_listed_with_probabilities(root: Path) -> None:
     told = json.loads(ask(root, "text", "--prompt", "12 a", "--top", "1000", "--json").stdout)
     shares = [one["probability"] for one in told["next"]]
     assert sum(shares) == pytest.approx(1.0, abs=1e-9)
@@ -91,7 +91,7 @@ def test_the_next_token_is_told_with_probabilities(root: Path) -> None:
     assert json.loads(ask(root, "text", *greedy).stdout)["tokens"] == [first["id"]]
 
 
-def test_a_corpus_without_text_is_asked_and_answers_in_ids(root: Path) -> None:
+def test_a_corpus_without_text_is_sampled_in_ids(root: Path) -> None:
     said = ask(root, "ids", "--prompt", "3 1", "--tokens", "5").stdout
     assert said.startswith("3 1")
     told = json.loads(ask(root, "ids", "--prompt", "3 1", "--tokens", "5", "--json").stdout)
@@ -111,8 +111,8 @@ def test_a_corpus_without_text_is_asked_and_answers_in_ids(root: Path) -> None:
         ("bare", (), "keep_weights is false in its sweep file.\nSet it to true, then"),
     ],
 )
-def test_a_request_that_cannot_be_met_says_what_to_do(root, name, words, sentence) -> None:
-    with pytest.raises((UsageError, click.UsageError)) as caught:  # either exits 2
+def test_an_impossible_request_is_refused_with_the_remedy(root, name, words, sentence) -> None:
+    with pytest.raises((UsageError, click.UsageError)) as caught:  # both exit 2
         ask(root, name, *words)
     assert sentence in str(caught.value)
 
@@ -125,7 +125,7 @@ def test_an_unknown_run_is_answered_by_the_nearest(root: Path) -> None:
     assert json.loads(ask(root, "text", "--run", run_id[:8], "--json").stdout)["run_id"] == run_id
 
 
-def test_what_a_sample_needs_and_is_gone_is_named(root: Path) -> None:
+def test_missing_weights_or_tokenizers_are_named(root: Path) -> None:
     cache = root / "results" / ".cache" / "corpora"
     cache.rename(cache.with_name("away"))
     with pytest.raises(UsageError, match=r'not here.\n"scaling plan SWEEP.yaml" prepares it again'):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from scaling.files.sealed import SCHEMA_VERSION
 from scaling.fitting.abilities.names import AbilityNames
 from scaling.fitting.abilities.null_model import NullComparison, compare_null, measure_progress
 from scaling.fitting.abilities.onset import Onset, find_onsets
+from scaling.fitting.abilities.parts import Parts, find_parts
 from scaling.fitting.abilities.predictability import (
     LEAST_SPAN,
     Predictability,
@@ -28,13 +30,14 @@ from scaling.fitting.abilities.two_steps import (
     split_sizes,
 )
 from scaling.fitting.fitted import finite_or_none
+from scaling.sweep.probes import ProbeCurve
 from scaling.units import FloatArray
 
 Verdict = Literal["no_rise", "metric", "both", "model", "unclear"]
 
 LEVEL = 0.9
-# Share of the smooth score's improvement by the last size at chance, from which on it has moved
-# while the sharp score stood still; a smooth score that jumps along makes a few percent.
+# Share of its improvement that the smooth score makes by the last size at chance; above it, the
+# smooth score moved while the sharp one stood still. One that jumps along makes a few percent.
 EARLY = 0.25
 
 
@@ -97,6 +100,7 @@ class Ability:
         predictability: The flag.
         null: The sharp score against p^L.
         progress: Share of the smooth score's improvement made while the sharp one is at chance.
+        parts: Which part is learnt first, e.g. which digit of a sum; None: no parts are known.
     """
 
     names: AbilityNames
@@ -113,6 +117,7 @@ class Ability:
     predictability: Predictability
     null: NullComparison
     progress: float | None
+    parts: Parts | None
 
     @property
     def fitted(self) -> bool:
@@ -168,16 +173,24 @@ class Ability:
             "predictability": self.predictability.to_contract(),
             "null_comparison": self.null.to_contract(),
             "progress_at_chance": finite_or_none(self.progress),
+            "parts": None if self.parts is None else self.parts.to_contract(),
             "bimodal": self.bimodal,
             "verdict": self.verdict,
         }
 
 
-def judge_ability(scores: Scores, *, seed: int = 0, count: int = DRAWS) -> Ability:
+def judge_ability(
+    scores: Scores,
+    *,
+    curves: Mapping[str, Mapping[str, ProbeCurve]] | None = None,
+    seed: int = 0,
+    count: int = DRAWS,
+) -> Ability:
     """Everything about an ability.
 
     Args:
         scores: Its runs.
+        curves: What values of probes sum up, by probe and run.
         seed, count: Of the draws behind the intervals of forecasts.
     """
     fitted, held = split_sizes(scores)
@@ -203,6 +216,7 @@ def judge_ability(scores: Scores, *, seed: int = 0, count: int = DRAWS) -> Abili
         predictability=Predictability((*first, last)),
         null=compare_null(scores, level=LEVEL),
         progress=measure_progress(scores),
+        parts=find_parts(scores, curves or {}),
     )
 
 

@@ -19,14 +19,14 @@ import numpy as np
 
 from scaling.units import FloatArray
 
-# Of ℓ: far below what moves an interval (χ²/2 is 1.35 at 90 %), far above rounding of a sum of ten
-# thousand trials.
+# Gain in ℓ at which to stop: far below what moves an interval (χ²/2 is 1.35 at 90 %), far above the
+# rounding of a sum over ten thousand trials.
 _GAIN = 1e-9
 _MOST_STEPS = 200
 _MOST_HALVINGS = 40
-# Beyond e^40 of the data an end says nothing that infinity does not.
+# An end more than e^40 beyond the data is as good as infinite.
 _FAR = 40.0
-_BISECTIONS = 30  # of a step of a quarter: to 1e-10 in the logarithm of a size
+_BISECTIONS = 30  # of a step of 1/4 in the logarithm of a size: to 1e-10
 
 
 @dataclass(frozen=True, slots=True)

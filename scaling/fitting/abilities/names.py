@@ -32,7 +32,9 @@ COMPANIONS = {
         AbilityNames("answer_exact_forced", "answer_loss", "answer_null"),
     )
 }
-# Shares with a bound that say something of another score, and are no ability themselves.
+# The score whose curve has the parts of an ability, where it is not its own.
+PARTS = {"answer_exact": "answer_accuracy"}
+# Bounded shares that serve as a control for another score and are no ability of their own.
 CONTROLS = frozenset(
     ("answer_accuracy", "answer_null", "grammar_bound", "code_valid_ngram", "code_valid_text")
 )

@@ -28,7 +28,7 @@ from scaling.units import FloatArray
 
 Agreement = Literal["agrees", "exceeds", "lags", "mixed", "unclear", "no_null"]
 
-# Of the range: nobody would call a twentieth a jump.
+# Share of the range: a twentieth is not a jump.
 MARGIN = 0.05
 
 

@@ -38,19 +38,19 @@ from scaling.units import FloatArray, IntArray, format_count
 
 Code = Literal["monotone", "span", "unimodal", "held_out"]
 
-# A rise by luck once in a hundred abilities.
+# One ability in a hundred may pass for a rise by luck.
 MAX_CHANCE = 0.01
-# Of the range: a smaller fall is none that a forecast would miss.
+# Share of the range: a smaller fall would not make a forecast miss.
 LEAST_FALL = 0.05
-# Of a fall, and of seeds at both ends, over all sizes together: here a false alarm only refuses a
-# forecast, and a miss makes one.
+# Chance of a fall, and of seeds at both ends, over all sizes together: a false alarm only refuses a
+# forecast, while a missed one makes it.
 MAX_ALARM = 0.05
-# Of the range, beside chance itself: below a tenth of the rise its shape has not been seen.
+# Share of the range above chance: below a tenth of the rise its shape has not been seen.
 LEAST_SPAN = 0.1
-# Of the range, as mean |error|. Two-step forecasts of eight tasks were within 2 points on four and
-# missed the others by 6.9 on average (Bhagia et al. 2024, arXiv:2412.04403v1, abstract).
+# Mean |error| as a share of the range. Two-step forecasts of eight tasks were within 2 points on
+# four and missed the others by 6.9 on average (Bhagia et al. 2024, arXiv:2412.04403v1, abstract).
 MOST_ERROR = 0.1
-# Seeds of the size with the fewest: three at either end have p = 3^-3 = .037, two have .11.
+# Seeds at the size with the fewest: three at either end have p = 3^-3 = .037, two have .11.
 FEWEST_SEEDS = 6
 _THIRD = 1.0 / 3.0
 _LOW, _HIGH = 0.25, 0.75
@@ -198,7 +198,7 @@ def _correlate(scores: Scores) -> tuple[float, float]:
     if free < 1 or np.ptp(place) == 0.0 or np.ptp(rank) == 0.0:
         return 0.0, 1.0
     rho = float(np.corrcoef(place, rank)[0, 1])
-    rho = min(1.0 - 1e-15, max(-1.0 + 1e-15, rho))  # a perfect order has p = 0 otherwise
+    rho = min(1.0 - 1e-15, max(-1.0 + 1e-15, rho))  # a perfect order would have p = 0
     return rho, float(stdtr(free, -rho * math.sqrt(free / (1.0 - rho * rho))))
 
 
@@ -215,7 +215,7 @@ def _find_fall(scores: Scores) -> tuple[float | None, float, float]:
     mean, count = scores.average(scores.score), scores.count().astype(np.float64)
     spread = scores.average((scores.score - mean[scores.cell]) ** 2)
     told = count > 1
-    variance = spread / np.where(told, count - 1.0, 1.0)  # of the mean
+    variance = spread / np.where(told, count - 1.0, 1.0)  # variance of the mean
     pairs = [(i, j) for i, j in np.argwhere(_list_smaller(scores)).tolist() if told[i] and told[j]]
     best: tuple[float | None, float, float] = None, math.nan, math.nan
     for i, j in pairs:

@@ -16,7 +16,8 @@ from scaling.units import FloatArray, IntArray
 
 Axis = Literal["N", "D"]
 _ROUNDING = 1e-9
-THRESHOLD = 0.9  # of the ceiling: a run that fails every tenth question has not learnt to answer
+# Share of the ceiling: a run that fails a tenth of the questions has not learnt the task.
+THRESHOLD = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ def gather_scores(
         problems += _find_strays(table, sharp, rows, top)
     if problems:
         raise TableError(problems)
-    assert sharp is not None  # or it is among the problems
+    assert sharp is not None  # otherwise it is among the problems
     smooth = table.loss if names.smooth == LOSS else found[names.smooth].values
     null = None if names.null is None else found[names.null]
     return _arrange(
@@ -223,7 +224,7 @@ def _arrange(
     pairs = np.stack((table.params, table.tokens), axis=1)
     cells, cell = np.unique(pairs, axis=0, return_inverse=True)
     score = columns.pop("score")
-    assert score is not None  # every row states it
+    assert score is not None  # stated in every row
     return Scores(
         names=names,
         table=table,

@@ -37,16 +37,16 @@ from scaling.units import FloatArray
 
 Variables = Literal["N", "D", "N and D"]
 
-# Seeds at sizes where both outcomes occur, and at the others. Of a size with P = 1/10, 8 seeds show
-# no success in 43 % of sweeps and 24 in 8 %; of P = 1/2 the 90 % interval is .19 … .81 with 8 and
+# Seeds at sizes where both outcomes occur, and at the others. At P = 1/10, 8 seeds show no success
+# in 43 % of sweeps and 24 seeds in 8 %; at P = 1/2 the 90 % interval is .19 … .81 with 8 and
 # .32 … .68 with 24 (Clopper and Pearson).
 WANTED_SEEDS, OTHER_SEEDS = 24, 8
-# A size is in transition where both outcomes occur, or the law leaves either this chance.
+# A size is in transition if both outcomes occur, or if the law gives each at least this chance.
 _RARE = 0.05
-# ln odds between neighbouring sizes at which a logistic is a step.
+# Change in ln odds between neighbouring sizes above which a logistic is a step.
 _STEP = 40.0
-_STEEP = 1e6  # ln odds per e-fold, as a step is drawn
-# Of ℓ: below it a finite slope is as likely as an infinite one.
+_STEEP = 1e6  # slope that stands for a step [ln odds per e-fold]
+# Difference in ℓ below which a finite slope is as likely as an infinite one.
 _EQUAL = 1e-6
 
 
@@ -220,7 +220,7 @@ class _Design:
     def of(cls, scores: Scores) -> _Design:
         log_n, log_d = np.log(scores.params), np.log(scores.tokens)
         several = np.unique(scores.params).size > 1
-        varied = scores.params.size > np.unique(scores.params).size  # D at one N
+        varied = scores.params.size > np.unique(scores.params).size  # D varies at one N
         x = log_n if several else log_d
         centre = float(x.mean())
         beside, at = np.empty((x.size, 0)), None
@@ -311,7 +311,7 @@ def _describe(
     if fitted is None:
         return nothing
     middle, low, high = (_raise(design.centre + one) for one in fitted.find_midpoint())
-    low = low or -math.inf  # a midpoint of 0 is no end
+    low = low or -math.inf  # a midpoint of 0 is an open end
     slope, least, most = fitted.find_slope()
     return dataclasses.replace(
         nothing,

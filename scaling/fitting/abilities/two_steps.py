@@ -41,9 +41,10 @@ from scaling.tables.run_table import RunTable, sort_rows
 from scaling.units import FloatArray, IntArray
 
 HELD_OUT = 2
-# A law of one variable has three coefficients; one size more shows whether it fits.
+# A law of one variable has three coefficients; one more size shows whether it fits.
 FEWEST_FITTED = 4
-# Ends of a 90 % interval are the fifth of each side; a refit of the first step takes 8 ms.
+# The ends of a 90 % interval are then the fifth draw from either end; a refit of the first step
+# takes 8 ms.
 DRAWS = 100
 _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
@@ -183,7 +184,7 @@ def forecast_largest(
         )
     rng = np.random.default_rng(seed)
     links = [link.draw(rng) for _ in range(len(draws))]
-    assert scores.smooth is not None  # or there is no table of it
+    assert scores.smooth is not None  # required to build the table
     improved = scores.smooth if facts is None else np.asarray(facts.to_loss(scores.smooth))
     smooth, mean, runs = scores.average(improved), scores.average(scores.score), scores.count()
     outcomes = []

@@ -14,7 +14,7 @@ from scaling.units import FloatArray, format_count, format_flops
 MAX_SLOPE_WIDTH = 0.3  # predicted 90 % width of the exponent a (decision 0065)
 # An exponent off by .1 moves N* by a factor 1.26 per decade of extrapolation (ours).
 _MAX_INFLUENCE = 0.1
-# Below .05 in a, N* differs by 12 % a decade: less than any interval here (ours).
+# A difference of .05 in a moves N* by 12 % per decade: less than any interval here (ours).
 _SAME_SLOPE = 0.05
 _SAME_SIZE = 2.0
 _APPROACHES = {"envelope": "Approach 1", "isoflop": "Approach 2"}

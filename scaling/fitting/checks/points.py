@@ -20,20 +20,22 @@ from scaling.tables.run_table import RunTable
 from scaling.tables.trajectories import read_schedule
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-# Five coefficients, and as many cells again to see whether they fit.
+# Five for the coefficients, and five more to see whether they fit.
 MIN_CELLS = 10
-# Before an interval of a coefficient means much (ours; the quickstart has 25 cells for five).
+# With fewer, an interval of a coefficient means little (ours; the quickstart has 25 cells for
+# five).
 CELLS_A_COEFFICIENT = 3
 # A line through three budgets leaves one residual.
 ENOUGH_BUDGETS = 4
 # An exponent needs three points of its own term: with two, any exponent fits.
 _MIN_LEVELS = 3
-# Runs whose ln D follows from ln N to 5 % lie on one line: a single ratio, or a single budget.
+# Runs whose ln D follows from ln N within 5 % lie on one line: a single ratio or a single budget.
 _LINE_SPREAD = 0.05
-# Seeds differ by .1–.7 %; runs of one cell that differ by five times that had other recipes.
+# Seeds differ by .1–.7 %; runs of one cell that differ by five times that had different recipes.
 _RECIPE_SPREAD = 0.03
 _CENTRE_OFFSET = 0.5
-# An exploded run may be logged with a loss of thousands; squares of more than this lose the rest.
+# A diverged run may be logged with a loss of thousands; beyond this ratio its square swamps the
+# others in double precision.
 _MAX_LOSS_RATIO = 1e6
 
 
@@ -204,7 +206,8 @@ def _list_data_cells(table: RunTable) -> IntArray:
     cells = list_cells(table)
     if table.unique_tokens is None:
         return cells
-    unique = np.unique(table.unique_tokens, return_inverse=True)[1].ravel()  # NaN is one level
+    # NaN counts as one value.
+    unique = np.unique(table.unique_tokens, return_inverse=True)[1].ravel()
     return np.unique(np.stack((cells, unique)), axis=1, return_inverse=True)[1].ravel()
 
 
@@ -212,7 +215,7 @@ def _check_duplicates(table: RunTable) -> Check:
     if len(table) == 0:
         return pass_if(None, "duplicate_cells", "There are no runs.", "")
     cells = _list_data_cells(table)
-    if table.seed is not None:  # seeds of one cell are replicates, not doubles
+    if table.seed is not None:  # seeds of one cell are replicates, not duplicates
         pairs = np.stack((cells, table.seed), axis=1)
         cells = np.unique(pairs, axis=0, return_inverse=True)[1].ravel()
     count = np.bincount(cells)

@@ -22,12 +22,12 @@ from scaling.fitting.fitted import Check, pass_if
 from scaling.fitting.isoflop import Curve
 from scaling.units import FloatArray, format_flops
 
-# Some thirty checks are read together (`residuals`).
+# There are some thirty checks (see `residuals`).
 MAX_CHANCE = 0.01
 # A rise needs two local exponents.
 _LEAST_BUDGETS = 3
-# σ from fewer degrees of freedom makes t so wide that only a broken sweep would be seen; as the
-# intervals of Approach 2 ask for.
+# With fewer, t is so wide that only a broken sweep would fail; the intervals of Approach 2 need as
+# many.
 _MIN_FREEDOM = 3
 # Below this, residuals of the parabolas are rounding.
 _NOISE_FREE = 1e-6
@@ -62,7 +62,7 @@ def measure_minima(curves: tuple[Curve, ...]) -> Minima:
     square, freedom = 0.0, 0
     log_loss, lengths = [], []
     for curve in accepted:
-        assert curve.vertex is not None  # or it was rejected
+        assert curve.vertex is not None  # an accepted curve has a minimum
         assert curve.lowest is not None
         design = np.stack((np.ones_like(curve.x), curve.x, curve.x**2), axis=1)
         inverse = np.linalg.pinv(design)  # (3, m)

@@ -22,14 +22,14 @@ from scaling.fitting.parametric import HUBER_EFFICIENCY, ParametricFit
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, IntArray, format_count, format_flops
 
-# Some thirty checks are read together: at .05 sound fits would fail one or two by chance (ours).
+# There are some thirty checks: at .05 a sound fit would fail one or two by chance (ours).
 _MAX_CHANCE = 0.01
-# Runs that went wrong, not noise: seeds differ by .1 to .7 % (3.6 % at most in the reference
-# sweep), starved runs of real tables lie 5 to 9 % off their law (ours).
+# Beyond both, a run went wrong: seeds differ by .1 to .7 % (at most 3.6 % in the reference sweep),
+# and starved runs in real tables are 5 to 9 % off their law (ours).
 _FAR, _FAR_SIGMA = 0.10, 10.0
-# With three the 1 % point of F asks for misses of five times the noise; with four, under four.
+# With three, F reaches its 1 % point at misses of five times the noise; with four, below four.
 _MIN_PURE_FREEDOM = 4
-# Fewer residual degrees of freedom beside the coefficients and a trend say little.
+# With fewer residual degrees of freedom a trend says little.
 _MIN_TREND_FREEDOM = 8
 # A recipe that loses 1 % at the ends of D takes the coverage of a 10× forecast from .96 to .58
 # (decision 0059); smaller patterns are named but pass.
@@ -39,10 +39,10 @@ _LEAST_RUNS = 3
 # Below this, residuals are rounding.
 _NOISE_FREE = 1e-6
 _SHARED_NOISE = "Rows along one training run share its noise, which looks like a misfit."
-# What runs of one budget do not share of their clustered standard errors on the same windows: at
-# most .12, over twelve pairs on the standard library's 58 documents (decision 0060).
+# Share of their clustered standard errors on the same windows that runs of one budget do not have
+# in common: at most .12, over twelve pairs on the standard library's 58 documents (decision 0060).
 _OWN_SHARE = 0.12
-# Half the width of a that moves N* by a factor 1.26 per decade, as in `influence`.
+# Error of the exponent a that moves N* by a factor of 1.26 per decade, as in `influence`.
 _MAX_SLOPE_ERROR = 0.1
 
 
@@ -79,7 +79,7 @@ def check_lack_of_fit(table: RunTable, fit: ParametricFit) -> Check:
     mean = np.bincount(member, weights=fit.residuals) / count
     pure = float(np.sum(((fit.residuals - mean[member]) ** 2)[several[member]])) / pure_freedom
     first = np.unique(member, return_index=True)[1].astype(np.int64)
-    weight = np.sqrt(np.where(several, count, 1))  # a repeated seed is no second run
+    weight = np.sqrt(np.where(several, count, 1))  # a repeated seed is not a second run
     tangent = _find_tangent(fit, first, weight)
     left = weight * mean
     left = left - tangent @ (tangent.T @ left)
@@ -190,7 +190,7 @@ def check_evaluation(table: RunTable, fit: ParametricFit, *, slope_width: float)
     if table.loss_se is None or not np.isfinite(table.loss_se).any():
         return pass_if(None, code, "The table does not state errors of evaluation.", "")
     psi_square, slope = measure_scale(fit)
-    sigma = math.sqrt(psi_square) / slope  # what slope_width was made of
+    sigma = math.sqrt(psi_square) / slope  # the σ behind slope_width
     if not math.isfinite(slope_width) or sigma < _NOISE_FREE:
         return pass_if(None, code, "The law has no noise or no frontier to compare with.", "")
     freedom = max(1, fit.residuals.size - fit.theta.size)
@@ -242,7 +242,7 @@ def _find_trend(
     both = np.stack((along, along**2), axis=1)
     both = both - tangent @ (tangent.T @ both)
     basis, sizes, _ = np.linalg.svd(both, full_matrices=False)
-    basis = basis[:, sizes > 1e-3 * math.sqrt(log.size)]  # what the law absorbs leaves nothing
+    basis = basis[:, sizes > 1e-3 * math.sqrt(log.size)]  # drop what the law absorbs
     scale = 1.4826 * float(np.median(np.abs(residuals)))
     held = np.clip(residuals, -HUBER_EFFICIENCY * scale, HUBER_EFFICIENCY * scale)
     held = held - tangent @ (tangent.T @ held)

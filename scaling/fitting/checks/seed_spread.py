@@ -25,11 +25,11 @@ from scaling.fitting.noise import find_replicates
 from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray, format_count
 
-# Some thirty checks are read together (`residuals`); half of it for either question.
+# There are some thirty checks (see `residuals`); each of this check's two tests gets half.
 MAX_CHANCE = 0.01
-# Seeds of one cell differ by .1 to .7 % of the loss (checks.py, _RECIPE_SPREAD).
+# Seeds of one cell differ by .1 to .7 % of the loss (checks/points.py, _RECIPE_SPREAD).
 SOUND_NOISE = 0.007
-# As `lack_of_fit`.
+# As in `lack_of_fit`.
 _MIN_FREEDOM = 4
 # Below this, seeds do not differ.
 _NOISE_FREE = 1e-6

@@ -20,35 +20,37 @@ from scaling.units import FloatArray, format_count
 # 2.228 / 2.314 nats (decision 0061): half of 2000 steps costs 1 %, a quarter 5 %.
 ENOUGH_STEPS = 1000
 # The recipe's own limits. Longer warmups on small runs raised a from .602 to .706: Porian et al.
-# 2024, arXiv:2406.19146. Below 150 steps a warmup is short in any run (decision 0012),
-# up to the share of it beyond which little is left to train.
+# 2024, arXiv:2406.19146. A warmup below 150 steps is short in any run (decision 0012), unless its
+# share of the run leaves little to train.
 MAX_WARMUP = 0.10
 SHORT_WARMUP = 150
 MAX_SHORT_WARMUP = 0.45
-# Porian's rule, N tokens, takes a fifth of a run at five tokens per parameter: the models of twice
-# the best size in an IsoFLOP curve around twenty. Longer ones are counted; what they bend decides.
+# Porian's rule, a warmup of N tokens, takes a fifth of a run at five tokens per parameter: models
+# of twice the best size on an IsoFLOP curve around twenty. Longer warmups are counted; the check
+# fails by how much they bend the law.
 LONG_WARMUP = 0.20
-# 40 % of warmup in place of 10 % changed the loss by −1.0 to +1.1 % (± .5) in ten cells on code and
-# novels (docs/measurements/bends-on-code.md): the largest, by share of the steps.
+# Loss per share of steps. 40 % of warmup instead of 10 % changed the loss by −1.0 to +1.1 % (± .5)
+# in ten cells on code and novels (docs/measurements/bends-on-code.md); this is the largest.
 _WARMUP_COST = 0.037
-# What a recipe may cost at one end of D and not at the other; as `residual_trend`.
+# Loss that a recipe may cost at one end of D and not at the other, as in `residual_trend`.
 _MAX_BEND = 0.01
-# Cells with a fifth of their steps clipped (16 to 24 %) and cells with at most 5 % lose alike
+# Cells with a fifth of their steps clipped (16 to 24 %) and cells with at most 5 % change alike
 # without clipping: the difference is −.2 ± .2 % of the loss, on code and on novels (decision
-# 0058). Up to there unevenness is known to do no harm.
+# 0058). Uneven clipping up to a fifth is therefore harmless.
 MAX_UNEVEN_CLIPPING = 0.20
-# With shares that scatter by 30 % between runs, as seeds do, chance alone seldom makes one fifth of
-# the runs twice another (simulated: docs/measurements/recipe-checks.md).
+# Shares scatter by 30 % between runs, as between seeds; then one fifth of the runs seldom has twice
+# another's by chance (simulated: docs/measurements/recipe-checks.md).
 _TWICE = 2.0
 _FIFTHS = 5
 _LEAST_RUNS = 3
 _NAMED = 5
-# The recipe decays over 20 % and at least 200 steps, at most half of the run; half that share is
-# still a decay (ours: 20 % and 40 % end within noise of each other, decision 0011).
+# The recipe decays over 20 % of the steps, at least 200 of them and at most half of the run; half
+# that share still counts as a decay (ours: 20 % and 40 % end within noise of each other, decision
+# 0011).
 MIN_DECAY = 0.10
 MIN_DECAY_STEPS = 200
-# Spans of 32 bytes. The split as the project makes it leaves 10 % (licences, idiom); one that
-# knows nothing of near-duplicates leaves 30 % (decision 0063). Halfway (ours).
+# Share of 32-byte spans. The project's own split leaves 10 % (licences, idiom); a split that
+# ignores near-duplicates leaves 30 % (decision 0063). Halfway (ours).
 MAX_OVERLAP = 0.20
 
 
@@ -90,7 +92,7 @@ def _check_warmup(table: RunTable) -> Check:
     steps, warmup, tokens = both
     share = warmup / steps
     short = np.minimum(SHORT_WARMUP, MAX_SHORT_WARMUP * steps)
-    long = warmup > np.ceil(np.maximum(MAX_WARMUP * steps, short))  # a whole number of steps
+    long = warmup > np.ceil(np.maximum(MAX_WARMUP * steps, short))  # rounded up to whole steps
     advice = (
         f"Warm up for N tokens or 10 % of D, whichever is less, or {SHORT_WARMUP} steps where that "
         "is more: small runs lose most by it."

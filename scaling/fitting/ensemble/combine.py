@@ -29,7 +29,7 @@ from scaling.laws.ensemble import ENSEMBLE
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray
 
-# Draws of one block: their counts and scores fill a few MiB for hundreds of rows.
+# Elements of one block of draws: counts and scores take a few MiB.
 _BLOCK = 250_000
 
 
@@ -71,7 +71,7 @@ def fit_ensemble(
         member=ENSEMBLE.members[0], rows=np.arange(len(table), dtype=np.int64), fit=plain
     )
     others = (fit_member(table, member, delta=delta) for member in ENSEMBLE.members[1:])
-    # A law one of whose terms has vanished does not say how to split a budget.
+    # A law with a vanished term does not determine how to split a budget.
     fitted = (first, *(None if one is None or one.fit.vanished else one for one in others))
     windows = open_windows(table, tuple(one is not None for one in fitted), delta=delta)
     weights = weigh_members(table, windows)

@@ -12,9 +12,9 @@ from scaling.laws.ensemble import MIN_RATIO, Member
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import IntArray
 
-# Fewer than these cannot carry the parameters of the richest member.
+# The least that determines the parameters of the richest member.
 _MIN_ROWS, _MIN_CELLS = 8, 7
-_MIN_DESCRIBED = 3  # fewer held-out runs that all members describe: every one is judged
+_MIN_DESCRIBED = 3  # with fewer held-out runs that all members describe, score all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,17 +35,17 @@ from scaling.laws.ensemble import ENSEMBLE
 from scaling.tables.run_table import RunTable, select_rows
 from scaling.units import FloatArray, IntArray
 
-# (largest quantile of C that is fitted, smallest that is forecast)
+# (largest quantile of C that is fitted, smallest that is held out)
 WINDOWS = ((0.5, 0.8), (0.7, 0.85))
 # Derived by `python benchmarks/forecast.py --tables … --derive`; docs/decisions/0066-ensemble.md.
 POWER = 3.0
 SHARE = 0.1
-# Rows of a window: more of them settle no weight, and each member is fitted twice.
+# Rows of a window: more would not change the weights, and every member is fitted twice.
 _MOST_ROWS = 20_000
-# Seeds differ by as much: a smaller error is luck, unless the runs scatter less around their law.
+# Seed noise: a smaller error is luck, unless the runs scatter less around their law.
 _LOWEST_ERROR = 2e-3
 _ROUNDING = 1e-9
-# A member that misses more than the best by this factor takes no part of the even share (ours).
+# A member whose error is this many times the best one's gets none of the even share (ours).
 _REFUTED = 10.0
 
 
@@ -173,7 +173,7 @@ def _score(
     miss = np.abs(log_loss + axes.centre[2] - np.log(table.loss[window.held]))
     drawn = counts[:, window.held]
     total = drawn.sum(axis=1)
-    # A draw may hold none of the held-out runs: it then says what the table says.
+    # A draw without any held-out run takes the table's error.
     drawn = np.where(total[:, None] > 0.0, drawn, 1.0)
     mean: FloatArray = (drawn * miss).sum(axis=1) / drawn.sum(axis=1)
     return mean
@@ -196,7 +196,7 @@ def _step(fitted: FittedMember, counts: FloatArray) -> FloatArray:
     outer = (jacobian[:, None] * jacobian[None]).reshape(size * size, -1)
     information = slope * (counts @ outer.T).reshape(-1, size, size)
     scale = np.trace(information, axis1=1, axis2=2)[:, None, None] / size
-    # A draw may not determine every letter: what it leaves open stays where it was.
+    # A draw may not determine every parameter; the ridge keeps the others at their fitted values.
     information += 1e-6 * scale * np.eye(size)
     moment = counts @ (jacobian * psi).T
     change = np.linalg.solve(information, -moment[:, :, None])[:, :, 0]

@@ -156,8 +156,8 @@ def _find_reason(values: int, names: Sequence[str], kept: int) -> str:
     needed = len(names) + _SPARE
     if values < needed:
         return (
-            f"{len(names)} coefficients need {needed} cells with a D_T that is positive, within the "
-            f"corpus and above seed noise; there are {values}"
+            f"{len(names)} coefficients need {needed} cells with a D_T that is positive, within "
+            f"the corpus and above seed noise; there are {values}"
         )
     return ""
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # the registry is read before anything is executed
+if TYPE_CHECKING:  # keep the registry cheap to import
     from scaling.ledger.signs import FailureCause
     from scaling.orchestration.attempt import AttemptOutcome, AttemptRequest
 

@@ -70,14 +70,14 @@ from scaling.units.stages import stage
 ATTEMPTS_PER_WORKER = 250
 
 _START_TRIES = 3
-_LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and the whole must stay below 60 s
-# Of all tries. Measured: 2 to 5 s, 20 s on a machine with ten times the work of its cores. Where no
-# Python instruction comes, the process ends 8 s later: a start is decided within 60 s.
+_LAST_TRY_AFTER_SECONDS = 20.0  # one try may take 30 s, and all together must stay below 60 s
+# For all tries together. Measured: 2 to 5 s, and 20 s on a machine loaded ten times over. If the
+# process executes no Python meanwhile, it is ended 8 s later: a start is decided within 60 s.
 _START_SECONDS = 45.0
 _CAPACITY_SECONDS = 5.0
-_NODE_LABEL = "ray.io/node-id"  # one that Ray gives to every node
-_LEAST_PENDING = 16  # of a small cluster, so that it grows by more than a node at a time
-_OBJECT_STORE_BYTES = 75 * 2**20  # Ray's least; nothing of ours travels through it
+_NODE_LABEL = "ray.io/node-id"  # Ray puts it on every node
+_LEAST_PENDING = 16  # lets a small cluster grow by more than a node at a time
+_OBJECT_STORE_BYTES = 75 * 2**20  # Ray's minimum; we send nothing through it
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class RayExecutor:
         self._ray: Any = None
         self._task: Any = None
         self._running: dict[Any, AttemptRequest] = {}
-        self._teams: dict[str, RayTeam] = {}  # by attempt, of runs on several nodes
+        self._teams: dict[str, RayTeam] = {}  # by attempt; only runs on several nodes have one
         self._folder: Path | None = None
         self._environment: dict[str, str | None] = {}
         self._daemons: DaemonWatch | None = None
@@ -174,11 +174,12 @@ class RayExecutor:
         try:
             self._ray = importlib.import_module("ray")
             if self._address is None and self._dead:
-                self._ray.shutdown()  # what is left of the one that died
+                self._ray.shutdown()  # clean up after the Ray that died
                 self._dead = False
             quieten(importlib.import_module("ray._private.worker"))
             self._connect()
-            if self._address is None and (self._need.gpus or self._need.memory):  # Ray finds them
+            # Ray detects GPUs and memory.
+            if self._address is None and (self._need.gpus or self._need.memory):
                 nodes = [node["Resources"] for node in self._list_nodes()]
                 check_fit(self._need, nodes, autoscaled=False)
         except BaseException:
@@ -210,7 +211,7 @@ class RayExecutor:
             nodes = [one for one in self._list_nodes() if one["NodeID"] not in self._avoided]
             rooms = [self._need.count(node["Resources"]) for node in nodes]
             known = max(1, count_teams(rooms, self._need.nodes))
-            if self._address is not None:  # what waits in Ray is what its autoscaler acts upon
+            if self._address is not None:  # the autoscaler acts on pending tasks
                 known += max(_LEAST_PENDING, known)
             if self._preflight is not None:
                 self._preflight.begin(nodes)
@@ -264,7 +265,7 @@ class RayExecutor:
 
     def list_lost(self) -> frozenset[str]:
         """By the cluster's own list, which its health checks keep."""
-        if self._address is None:  # one node, whose daemons are watched
+        if self._address is None:  # a single node, whose daemons are watched
             return frozenset()
         return frozenset(one["NodeID"] for one in self._ray.nodes() if not one["Alive"])
 
@@ -288,7 +289,7 @@ class RayExecutor:
         if self._daemons is not None:
             self._daemons.end()
         self._daemons = None
-        if at_once:  # not the daemons: without them Ray's own end takes seconds, or a SIGSEGV
+        if at_once:  # daemons are spared: without them Ray's shutdown takes seconds or crashes
             end_processes([p for p in ours if name_of(p).startswith("ray::")], patience=0.0)
         self._running.clear()
         for team in self._teams.values():
@@ -296,10 +297,10 @@ class RayExecutor:
         self._teams.clear()
         if self._preflight is not None:
             self._preflight.close()
-        if self._ray is not None and not dead:  # it would wait for what is gone
+        if self._ray is not None and not dead:  # shutdown would wait for dead daemons
             try:
                 self._ray.shutdown()
-            except Exception:  # whatever Ray's end looks like, its processes are ended below
+            except Exception:  # its processes are ended below in any case
                 logger.warning("Ray did not shut down in order", exc_info=True)
         end_processes(ours, patience=0.0 if at_once or dead else GONE_SECONDS)
         if self._folder is not None:
@@ -314,16 +315,16 @@ class RayExecutor:
     def _set_environment(self) -> None:
         wanted = {
             "RAY_USAGE_STATS_ENABLED": "0",
-            # Or Ray would rebuild the environment with uv in every worker.
+            # Otherwise Ray rebuilds the environment with uv in every worker.
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-            "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of attempts that are no longer waited for
+            "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # from attempts that are no longer awaited
         }
         if self._address is None:
             wanted |= THREAD_ENVIRONMENT | {
                 "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
                 "RAY_AUTH_MODE": "token",
                 "RAY_AUTH_TOKEN": _make_token(),
-                "RAY_task_oom_retries": "0",  # without end by default
+                "RAY_task_oom_retries": "0",  # unlimited by default
             }
         self._environment = {name: os.environ.get(name) for name in wanted}
         os.environ.update(wanted)
@@ -337,13 +338,13 @@ class RayExecutor:
         self._daemons = DaemonWatch(_START_SECONDS)
         self._daemons.begin()
         for tried in range(1, _START_TRIES + 1):
-            # The path of a socket holds 107 characters: no long temporary folders.
+            # A socket's path is limited to 107 characters, so avoid long temporary folders.
             parent = "/tmp" if os.access("/tmp", os.W_OK) else None
             prefix = f"{FOLDER_PREFIX}{os.getpid()}-"
             self._folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
             try:
                 with self._daemons.starting():
-                    # Ray opens its own folder to everybody (0777): ours above it keeps them out.
+                    # Ray makes its folder world-writable (0777); ours around it is private.
                     self._init(self._folder / "ray")
                 return
             except (Exception, DaemonDiedError) as error:  # Ray raises whatever its parts raise
@@ -374,7 +375,7 @@ class RayExecutor:
         self._ray.init(
             address="local",
             num_cpus=self._cpus,
-            num_gpus=None if self._need.gpus else 0,  # None: as many as Ray finds
+            num_gpus=None if self._need.gpus else 0,  # None: Ray detects them
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             _temp_dir=str(folder),
@@ -439,7 +440,7 @@ class RayExecutor:
         except exceptions.OutOfMemoryError as error:
             return _ended(request, "out_of_memory", error)
         except exceptions.WorkerCrashedError:
-            # Ray's own text names log files that are gone when it is read.
+            # Ray's message names log files that are deleted by the time it is read.
             known, self._oom_kills = self._oom_kills, count_oom_kills()
             if self._oom_kills > known:
                 what = "its worker was killed by the kernel, which was out of memory"

@@ -182,7 +182,7 @@ def remove_stale_folders() -> None:
         with contextlib.suppress(OSError):
             ours = path.lstat().st_uid == os.getuid() and not path.is_symlink()
             if match and ours and _is_gone(int(match[1])):
-                end_session(int(match[1]))  # two of its agents would stay for minutes
+                end_session(int(match[1]))  # otherwise two of Ray's agents live on for minutes
                 shutil.rmtree(path, ignore_errors=True)
 
 

@@ -28,8 +28,8 @@ from scaling.sweep.execution import OwnExecution
 from scaling.sweep.runspec import RunSpec
 
 _MEMBER = "scaling.training.own.member:join_run"
-_LOOK_SECONDS = 2.0  # between two looks at the cluster's list of nodes, a call of milliseconds
-_END_SECONDS = 10.0  # after the grace, for a worker to say how its trainer ended
+_LOOK_SECONDS = 2.0  # between two polls of the cluster's nodes; a call takes milliseconds
+_END_SECONDS = 10.0  # after the grace period, for workers to report how their trainers ended
 _DIED = NodeEnd(why="its worker died", cause="crash")
 _LOST = NodeEnd(why="the node is gone", cause="preempted")
 
@@ -70,7 +70,7 @@ class RayTeam:
             self.place(task, rank).remote(request, rank): rank for rank in range(1, need.nodes)
         }
         self._dead: dict[int, NodeEnd] = {}
-        self.blind: AttemptOutcome | None = None  # of a node that does not see the folders
+        self.blind: AttemptOutcome | None = None  # the outcome if a node does not see the folders
 
     def place(self, task: Any, rank: int) -> Any:
         """The task, to be executed on one of the nodes."""
@@ -86,7 +86,8 @@ class RayTeam:
         for ref in done:
             self._note(self._members.pop(ref), ref)
         self._look_for_lost_nodes()
-        for rank, end in self._dead.items():  # again and again: the attempt may not have begun
+        # Repeated, because the attempt's folder may not exist yet.
+        for rank, end in self._dead.items():
             with contextlib.suppress(OSError, ScalingError):
                 self._team.tell(rank, end)
         return self._deadline is not None and (

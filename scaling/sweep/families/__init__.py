@@ -49,6 +49,11 @@ class ShapeWords:
     full: str
 
 
+def say_layers(shape: ModelShape) -> str:
+    """How many layers it has, in words."""
+    return f"{shape.n_layers} layer{'s' if shape.n_layers > 1 else ''}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferencePoint:
     """Where a family's recipe was calibrated; every rule passes through it.
@@ -90,7 +95,8 @@ class ModelFamily(Protocol[ShapeT]):
         name: In sweep files, and in the shape of every run of it.
         shape: Class of its shapes.
         settings: Keys of `model` in a sweep file, beside the context, that its ladder follows from;
-            its shapes have attributes of the same names.
+            its shapes have attributes of the same names, but for `layers`, the depth of every size
+            where a file fixes it.
         reference: Where its recipe was calibrated.
         halved: What mixed precision computes in bfloat16, in words.
     """

@@ -26,7 +26,7 @@ class ListedFamily:
     shape = NamedModel
     settings = ()
     halved = ""
-    reference = TRANSFORMER.reference  # where a recipe that is asked for starts from
+    reference = TRANSFORMER.reference  # starting point if a recipe is asked for
 
     def iterate_ladder(
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]

@@ -41,7 +41,8 @@ class _HalfProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_ni: Tensor, weight_oi: Tensor) -> Tensor:
         x_half = x_ni.bfloat16()
-        ctx.save_for_backward(x_half, weight_oi)  # the weight is rounded again: less is kept
+        # The weight is rounded again in backward, to save memory.
+        ctx.save_for_backward(x_half, weight_oi)
         ctx.given = x_ni.dtype
         return _multiply(x_half, weight_oi.bfloat16().t())
 
@@ -57,6 +58,6 @@ def _multiply(a: Tensor, b: Tensor) -> Tensor:
     """Product of two bfloat16 matrices with sums in float32, rounded nowhere."""
     if a.device.type == "cuda":  # since torch 2.8
         return torch.mm(a, b, out_dtype=torch.float32)
-    # Elsewhere torch can only round the sums to the factors' type; a product of two bfloat16 is
-    # exact in float32, so that this is the same arithmetic.
+    # Elsewhere torch would round the sums to bfloat16. A product of two bfloat16 numbers is exact
+    # in float32, so this is the same arithmetic.
     return a.float() @ b.float()

@@ -12,7 +12,8 @@ in `total` alone. Sequences are independent windows of seq_len tokens, as for a 
 window starts from the zero state, none is carried over, and the gradient runs through all of it.
 
 Widths step by 4 from 8 to 64 and by at most an eighth from there, so that N grows by at most ×1.3 a
-rung from width 28 on. Depth is two layers throughout (assumed, not measured).
+rung from width 28 on. Depth is two layers throughout (assumed, not measured), unless a sweep file
+fixes another.
 
 Sources: LSTM, Hochreiter & Schmidhuber 1997, with forget gates, Gers et al. 2000, whose bias starts
 at 1 (Jozefowicz et al. 2015).
@@ -29,15 +30,16 @@ from scaling.sweep.families import (
     ParameterRule,
     ReferencePoint,
     ShapeWords,
+    say_layers,
 )
-from scaling.sweep.shapes import ModelShape
+from scaling.sweep.shapes import ModelShape, iterate_widths
 from scaling.units import Precision
 
 if TYPE_CHECKING:
     from torch import nn
 
 LAYERS = 2
-_FIRST_WIDTH, _STEP, _STEPS_PER_DOUBLING = 8, 4, 8
+_FIRST_WIDTH, _STEP = 8, 4
 _FLOAT_BYTES = 4
 
 
@@ -53,7 +55,7 @@ class RecurrentFamily:
     """
 
     shape = ModelShape
-    settings = ()
+    settings = ("layers",)
     halved = "the head's products"
 
     def __init__(
@@ -66,16 +68,14 @@ class RecurrentFamily:
         self, vocab_size: int, seq_len: int, settings: Mapping[str, Any]
     ) -> Iterator[ModelShape]:
         """See ModelFamily."""
-        width = _FIRST_WIDTH
-        while True:
+        for width in iterate_widths(_FIRST_WIDTH, step=_STEP):
             yield ModelShape(
                 family=self.name,
                 vocab_size=vocab_size,
                 seq_len=seq_len,
                 d_model=width,
-                n_layers=LAYERS,
+                n_layers=settings.get("layers") or LAYERS,
             )
-            width += max(_STEP, 2 ** (width.bit_length() - 1) // _STEPS_PER_DOUBLING)
 
     def counts(self, shape: ModelShape) -> Counts:
         """See ModelFamily."""
@@ -109,8 +109,8 @@ class RecurrentFamily:
         name = self.name.upper()
         return ShapeWords(
             label=f"{name} {shape.d_model} × {shape.n_layers}",
-            line=f"{name} {shape.d_model} wide × {shape.n_layers} layers",
-            full=f"{name} of width {shape.d_model}, {shape.n_layers} layers",
+            line=f"{name} {shape.d_model} wide × {say_layers(shape)}",
+            full=f"{name} of width {shape.d_model}, {say_layers(shape)}",
         )
 
     def build(self, shape: ModelShape, *, width: float, depth: float, half: bool) -> nn.Module:
@@ -131,8 +131,8 @@ class RecurrentFamily:
         return ParameterRule(kind="hidden")
 
 
-# Kept, counted in tests/sweep/test_recurrent.py: of a tanh layer its input, output and half a width
-# more; of an LSTM layer what oneDNN's fused layer writes, in blocks of 16.
+# Activations kept, counted in tests/sweep/test_recurrent.py: for a tanh layer its input, its output
+# and half a width more; for an LSTM layer what oneDNN's fused layer writes, in blocks of 16.
 RNN = RecurrentFamily(
     "rnn",
     gates=1,

@@ -13,7 +13,7 @@ from scaling.sweep.families.recurrent import LSTM, RNN
 from scaling.sweep.families.transformer import TRANSFORMER
 from scaling.sweep.shapes import ModelShape
 
-# Those that the built-in trainer builds, which `model.family` of a sweep file may name.
+# Families that the built-in trainer builds; `model.family` of a sweep file names one.
 _BUILT: tuple[ModelFamily[Any], ...] = (TRANSFORMER, LSTM, RNN)
 MODEL_FAMILIES: dict[str, ModelFamily[Any]] = {family.name: family for family in _BUILT}
 
@@ -38,8 +38,10 @@ def describe_shape(shape: ModelShape) -> ShapeWords:
 
 
 def list_settings(shape: ModelShape) -> dict[str, int]:
-    """What the ladder of a shape follows from, beside vocabulary and context."""
-    return {name: getattr(shape, name) for name in family_of(shape).settings}
+    """What the ladder of a shape follows from, beside vocabulary, context and a depth that a sweep
+    file fixed: no model tells whether one did."""
+    names = (name for name in family_of(shape).settings if name != "layers")
+    return {name: getattr(shape, name) for name in names}
 
 
 def read_shape(value: object, where: str) -> ModelShape:
@@ -69,6 +71,6 @@ def read_shapes(value: object, where: str) -> tuple[ModelShape, ...]:
     return tuple(read_shape(one, f"{where}.{at}") for at, one in enumerate(value))
 
 
-# The shape of any family, as a field of what is read from JSON (`build_value`).
+# The shape of any family, as a field of a dataclass read from JSON (`build_value`).
 AnyShape = Annotated[ModelShape, read_shape]
 AnyShapes = Annotated[tuple[ModelShape, ...], read_shapes]

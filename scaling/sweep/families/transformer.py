@@ -7,14 +7,19 @@ first rung, half a head wide, to the second). One layer is
 left out: its loss depends on the seed by 6 %; whole heads alone would need 16-wide models of six
 layers to bridge the gap to 32 (decision 0004).
 
+A sweep file may fix the depth instead, one layer included (`layers`). Width alone then varies: by
+half a head to eight of them, by at most an eighth from there. Neighbours are at most ×3 apart, and
+×1.7 from one and a half heads on.
+
     N_matmul        = n_layers·(4·d·d_attn + 2·d·d_ff) + d·V
     flops_per_token = 6·N_matmul + 12·n_layers·d_attn·seq_len
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 from scaling.sweep.families import (
@@ -23,15 +28,16 @@ from scaling.sweep.families import (
     ParameterRule,
     ReferencePoint,
     ShapeWords,
+    say_layers,
 )
-from scaling.sweep.shapes import TransformerShape, make_shape
+from scaling.sweep.shapes import TransformerShape, iterate_widths, make_shape
 from scaling.units import Precision
 
 if TYPE_CHECKING:
     from torch import nn
 
-MAX_GROWTH_PER_RUNG = 1.5  # SCIENCE: N grows at most ×1.5 a rung
-# Where a large vocabulary makes the head rule, ×1.5 cannot be met by depth; stop deepening here.
+MAX_GROWTH_PER_RUNG = 1.5  # largest ratio of neighbouring N (ours)
+# If a large vocabulary makes the head dominate, depth cannot keep N within ×1.5: stop here.
 MAX_EXTRA_LAYERS = 5
 MIN_LAYERS = 2
 # Activations kept for the backward pass on the processor, per token and layer, in units of d_model
@@ -39,8 +45,8 @@ MIN_LAYERS = 2
 # attention output (2), MLP before and after ReLU² (3 · 4). Rounded up; checked against a measured
 # run in tests/sweep/test_cost.py.
 _CPU_ACTIVATION_BYTES = 4 * 28
-# The same on a GPU, where torch keeps what each of its operations read: 93 and 75 as
-# tests/training/test_gpu_memory.py counts them, rounded up.
+# The same on a GPU, where torch keeps the inputs of each operation: 93 and 75 as counted in
+# tests/training/test_gpu_memory.py, rounded up.
 _GPU_ACTIVATION_BYTES: dict[Precision, int] = {"float32": 100, "mixed": 84}
 _ZERO_AT_START = ("attention_out.weight", "mlp_out.weight", "head.weight")
 
@@ -50,7 +56,7 @@ class TransformerFamily:
 
     name = "transformer"
     shape = TransformerShape
-    settings = ("head_size",)
+    settings = ("head_size", "layers")
     halved = "products and attention"
     # Calibrated at CPU scale (measurements/recipe-constants.md).
     reference = ReferencePoint(
@@ -62,16 +68,22 @@ class TransformerFamily:
     ) -> Iterator[TransformerShape]:
         """See ModelFamily."""
         head_size = settings.get("head_size", 16)
+        make = functools.partial(make_shape, vocab_size, seq_len, head_size=head_size)
+        layers = settings.get("layers")
+        if layers is None:
+            return self._iterate_both(make, head_size)
+        widths = iterate_widths(head_size // 2, step=head_size // 2)
+        return (make(d_model=width, n_layers=layers) for width in widths)
+
+    def _iterate_both(
+        self, make: Callable[..., TransformerShape], head_size: int
+    ) -> Iterator[TransformerShape]:
+        """Width and depth grow; `make` takes both."""
         step = head_size // 2
 
         def shape_at(d_model: int, extra_layers: int) -> TransformerShape:
-            return make_shape(
-                vocab_size,
-                seq_len,
-                d_model=d_model,
-                n_layers=max(MIN_LAYERS, d_model // head_size) + extra_layers,
-                head_size=head_size,
-            )
+            layers = max(MIN_LAYERS, d_model // head_size) + extra_layers
+            return make(d_model=d_model, n_layers=layers)
 
         widest = shape_at(step, 0)
         for d_model in itertools.count(step, step):
@@ -84,13 +96,14 @@ class TransformerFamily:
                 if extra_layers and params >= next_width:
                     break
                 yield shape
-                # Below a whole head, attention costs more than all parameters: deeper is no bridge.
+                # Below one whole head attention costs more than all parameters: more depth does not
+                # help.
                 if next_width <= MAX_GROWTH_PER_RUNG * params or d_model < head_size:
                     break
 
     def counts(self, shape: TransformerShape) -> Counts:
         """See ModelFamily: block matrices and norm gains; embedding and head are untied."""
-        # Two norms a block and a final one over d_model, query and key norms over one head.
+        # Two norms per block and a final one over d_model; query and key norms over one head.
         gains = (2 * shape.n_layers + 1) * shape.d_model + 2 * shape.n_layers * shape.head_size
         blocks, head = _count_block_matrices(shape), shape.d_model * shape.vocab_size
         return Counts(
@@ -121,8 +134,8 @@ class TransformerFamily:
         """See ModelFamily."""
         return ShapeWords(
             label=f"{shape.d_model} × {shape.n_layers}",
-            line=f"{shape.d_model} wide × {shape.n_layers} layers",
-            full=f"width {shape.d_model}, {shape.n_layers} layers, {shape.n_heads} heads",
+            line=f"{shape.d_model} wide × {say_layers(shape)}",
+            full=f"width {shape.d_model}, {say_layers(shape)}, {shape.n_heads} heads",
         )
 
     def build(

@@ -165,7 +165,7 @@ def _make_rotation(length: int, size: int) -> Tensor:
 
 def _rotate(x: Tensor, rotation_tk: Tensor) -> Tensor:
     """Rotary positions over the last two axes (t, k): neighbours form the rotated pairs."""
-    if not rotation_tk.is_complex():  # as (cos, sin): compilers make no code for complex numbers
+    if not rotation_tk.is_complex():  # (cos, sin): compilers do not support complex numbers
         cos_tk, sin_tk = rotation_tk.unbind(-1)
         even, odd = x.view(*x.shape[:-1], -1, 2).unbind(-1)
         turned = (even * cos_tk - odd * sin_tk, even * sin_tk + odd * cos_tk)

@@ -89,7 +89,7 @@ def _build_for_cpu(run: RunSpec, asked: str | None, *, sequences: int | None, ha
             if asked == "fused" or half:
                 raise
             logger.warning("training with torch, several times slower than compiled: %s", error)
-    if half:  # torch's own bfloat16 attention takes most of a step on a CPU
+    if half:  # on a CPU, torch's bfloat16 attention would take most of a step
         if not FusedEngine.supports(run.shape):
             raise EnvironmentFault(
                 f"precision mixed needs compiled steps, and family {run.shape.family} has none. "

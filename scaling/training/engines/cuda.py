@@ -32,12 +32,13 @@ from scaling.training.engines.protocol import EngineName
 from scaling.units import IntArray
 
 # Assumed, not measured on a GPU (`benchmarks/train_step.py --device cuda` prints all three):
-# seconds that torch.compile takes for a training step, share of the measured matrix products' rate
-# that a step reaches without it, and share of its time that is then saved.
+# seconds torch.compile takes for a training step, share of the measured matrix product rate that a
+# step reaches without it, and share of the step's time that it saves.
 _COMPILE_SECONDS = 60.0
 _EAGER_MFU = 0.2
 _SAVED = 1 / 3
-_WARM_STEPS = 3  # before a capture: libraries allocate and choose kernels in their first calls
+# Before a capture, because libraries allocate and choose kernels in their first calls.
+_WARM_STEPS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +145,8 @@ def _capture(run: Callable[[], Tensor]) -> Callable[[], Tensor]:
 
 
 def _ask_for_determinism() -> None:
-    # Read when cuBLAS is first used. Source: torch.use_deterministic_algorithms.
+    # cuBLAS reads this at first use. Source: torch.use_deterministic_algorithms.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # For debugging, and slow.
+    # Filling is slow and only useful for debugging.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -18,7 +18,7 @@ from scaling.training.parametrization import build_model, build_optimizer
 from scaling.units import FloatArray, IntArray
 
 _SOURCE = Path(__file__).parent / "cpp" / "fused.cpp"
-# Where losses are measured: larger batches leave the cache, smaller ones fill no row tile.
+# For evaluation: larger batches do not fit the cache, smaller ones do not fill a row tile.
 _ROWS_PER_FORWARD = 1024
 _BLOCK = (
     "attention_norm",

@@ -30,9 +30,9 @@ from pathlib import Path
 from scaling.errors import EnvironmentFault, ScalingError
 from scaling.files.durable import write_durably
 
-# -fno-trapping-math and -fno-math-errno let loops be vectorised; neither changes a result. Not
-# -ffast-math: NaN must come through, and sums have a stated order. -Wno-psabi: vectors are passed
-# within the library only.
+# -fno-trapping-math and -fno-math-errno let loops be vectorised without changing a result.
+# -ffast-math would not do: NaN must propagate, and sums have a fixed order. -Wno-psabi: vectors are
+# only passed within the library.
 _FLAGS = (
     "-std=c++17",
     "-O3",
@@ -71,7 +71,7 @@ def load_library(source: Path) -> ctypes.CDLL:
     if kept is not None and _is_intact(kept):
         try:
             return ctypes.CDLL(str(kept))
-        except OSError as error:  # a home shared with another system, or one where nothing may run
+        except OSError as error:  # the home folder is shared with another system, or mounted noexec
             logger.info("the compiled steps are compiled again: %s", _strip_path(error))
     try:
         with tempfile.TemporaryDirectory() as private:
@@ -134,7 +134,7 @@ def _find_cache() -> Path | None:
         folder = Path(base) / "scaling" / "native"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
         return None
     open_to_others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     own = status.st_uid == os.getuid() and not open_to_others and os.access(folder, os.W_OK)

@@ -46,8 +46,8 @@ from scaling.training.own.protocol import (
 )
 from scaling.training.own.starting import RUN_FOLDER, WORK_FOLDER, start_trainer
 
-_HISTORY_FILE = "history.jsonl"  # the curve of the attempts that this one continues
-_END_SECONDS = 5.0  # to kill what did not stop, on another node, and to say so
+_HISTORY_FILE = "history.jsonl"  # curve of the attempts that this one continues
+_END_SECONDS = 5.0  # for another node to kill processes that did not stop, and to report it
 
 _journal = logging.getLogger("scaling.journal")
 
@@ -73,7 +73,7 @@ def train_run(
         EnvironmentFault: The disk is full.
     """
     begun, how = time.monotonic(), execution.own or OwnExecution()
-    end_marked(name_mark(attempt.parents[3], run.run_id))  # of an attempt whose worker is gone
+    end_marked(name_mark(attempt.parents[3], run.run_id))  # left by an attempt whose worker died
     described = _prepare(run, attempt, resume, corpus, execution)
     team = Team(attempt, how.nodes)
     try:
@@ -97,7 +97,7 @@ def train_run(
     is_lost = curve.is_lost and code is not None and code > 0 and ends[0].cause == "exception"
     _judge(run, attempt, process, code, {} if is_lost else ends, should_stop())
     reported = None if is_lost else read_measured(attempt / RUN_FOLDER, run, how, tail=ends[0].tail)
-    # Digests last: an edit before the first step is seen, and one meanwhile.
+    # Verify digests last, so that an edit before or during training is noticed.
     facts = open_shards(corpus).facts if described["corpus"] else None
     return _measure(run, attempt, reported, time.monotonic() - begun, facts)
 

@@ -11,7 +11,7 @@ from scaling.ledger.team import NodeEnd
 from scaling.training.own.process import TrainerProcess
 
 _DISK_FULL = "No space left on device"
-# Of what the nodes of a run say: where one is taken away or dies, the others fail because of it.
+# Precedence of the causes that a run's nodes report: if one node is lost, the others fail too.
 _WEIGHT: tuple[FailureCause, ...] = ("environment", "preempted", "crash", "exception")
 
 

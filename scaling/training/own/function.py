@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-_STOPPED = 75  # EX_TEMPFAIL: it was asked to stop, and has
+_STOPPED = 75  # EX_TEMPFAIL: stopped on request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +117,7 @@ def call_function(name: str) -> int:
 
 
 if __name__ == "__main__":
-    # The module that a trainer imports is not this one, called __main__: both must be one.
+    # A trainer imports this module by name, and here it is __main__: use the imported copy.
     from scaling.training.own import function as _function
 
     sys.exit(_function.call_function(sys.argv[1]))

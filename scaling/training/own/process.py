@@ -16,11 +16,12 @@ from scaling.ledger.marked import VARIABLE, end_marked, list_marked
 
 _SET_PARENT_DEATH_SIGNAL = 1  # <linux/prctl.h>
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-_FIRST_LOOK, _LOOK_AGAIN = 0.01, 0.1  # seconds; the first ones are for trainers of milliseconds
-_LINGER_SECONDS = 1.0  # helpers of a trainer's libraries end a moment after it
+# [seconds]; short at first, for trainers that take milliseconds.
+_FIRST_LOOK, _LOOK_AGAIN = 0.01, 0.1
+_LINGER_SECONDS = 1.0  # helper processes of libraries end a moment after the trainer
 _TAIL_BYTES, _TAIL_LINES = 4096, 10
-# What a program needs to find itself, its libraries, its GPUs and a writable folder. No tokens, no
-# credentials: those a sweep file names under trainer.env.
+# Variables a program needs to find itself, its libraries, its GPUs and a writable folder. No tokens
+# or credentials: a sweep file names those under trainer.env.
 PASSED_ON = frozenset(
     {
         *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"),

@@ -54,7 +54,7 @@ def start_trainer(
         words = fill_command(run.own.command, values)
     else:
         words = [sys.executable, "-m", _CALLER, run.own.command]
-    # Of each node its own, also where two of them are one machine.
+    # Every node has its own folder, even if two of them are one machine.
     rank = f"/{place.rank}/" if place.nodes > 1 else ""
     own = {
         "SCALING_RUN_FILE": str(folder / RUN_FILE),

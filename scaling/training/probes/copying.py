@@ -44,7 +44,7 @@ def _measure(trained: TrainedRun, lag: int) -> tuple[float, float]:
     copies, controls = make_windows(segments, trained.run.shape.seq_len + 1)
     both: list[FloatArray] = []
     for windows in (controls, copies):
-        # The last token of the first segment predicts the second one's beginning.
+        # Position lag - 1, the end of the first segment, predicts the second segment's first token.
         losses = trained.measure_losses(windows)[:, lag - 1 : 2 * lag - 1]
         both.append(losses.mean(axis=1))
         trained.look_up()

@@ -32,9 +32,9 @@ from scaling.training.probing import TrainedRun
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 8  # windows
-_POINTS = 24  # of a drawn curve
-_SMALLEST = float(np.finfo(np.float32).tiny)  # smaller ones have lost digits, or are zero
-_FEWEST = 4  # lags that a slope is fitted to
+_POINTS = 24  # points of a drawn curve
+_SMALLEST = float(np.finfo(np.float32).tiny)  # smaller values are subnormal, or zero
+_FEWEST = 4  # fewest lags for a slope
 
 
 def measure_decay(trained: TrainedRun) -> Measured:

@@ -29,7 +29,7 @@ from scaling.units import FloatArray, IntArray
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: golden ratio in 64 bits, Knuth vol. 3, sec. 6.4
 _PLACES_AT_ONCE = 1 << 20  # 8 MB of keys
-_TABLE_BITS = 20  # of a first look, which nearly every place fails
+_TABLE_BITS = 20  # bits of a first filter, which rules out nearly every position
 
 Keys = NDArray[np.uint64]
 
@@ -56,7 +56,7 @@ def find_longest(
     """
     longest = np.zeros(len(samples), dtype=np.int64)
     for first in range(0, len(text), _PLACES_AT_ONCE):
-        # A match may reach into the next part.
+        # Overlap, because a match may extend into the next part.
         part = slice(first, first + _PLACES_AT_ONCE + samples.shape[1] - 1)
         counts = np.ones(len(text[part]), dtype=np.bool_) if read is None else read[part]
         longest = np.maximum(longest, _find_in_part(samples, np.asarray(text[part]), counts))
@@ -67,7 +67,8 @@ def _find_in_part(
     samples: IntArray, text: NDArray[np.integer], read: NDArray[np.bool_]
 ) -> IntArray:
     longest = np.zeros(len(samples), dtype=np.int64)
-    alive = np.arange(len(samples))  # a sample without a match at one length has none at the next
+    # Samples with a match at the last length; the others have none at a greater one.
+    alive = np.arange(len(samples))
     places = np.flatnonzero(read)
     keys = np.zeros(len(places), dtype=np.uint64)
     wanted = np.zeros(samples.shape, dtype=np.uint64)

@@ -35,11 +35,12 @@ from scaling.units import FloatArray
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 POSITIONS_FILE = "positions.json"
-_SLOWEST, _FASTEST = 0.02, 5.0  # exponents that are looked at; beyond them a curve is no power law
+_SLOWEST, _FASTEST = 0.02, 5.0  # range of exponents searched; outside, a curve is not a power law
 _GRID, _HALVINGS = 60, 60
-_BINS = 16  # of a drawn curve
-_WINDOWS, _AT_ONCE = 128, 16  # that show the scatter: to 6 %, at a tenth of an evaluation's cost
-_NEAR = 1.2  # positions so near to one are averaged with it
+_BINS = 16  # points of a drawn curve
+# Windows used to estimate the scatter: to 6 %, at a tenth of an evaluation's cost.
+_WINDOWS, _AT_ONCE = 128, 16
+_NEAR = 1.2  # positions within this factor are averaged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ class PositionLaw:
 def fit_positions(losses: FloatArray) -> PositionLaw:
     """The law of a curve, shape (seq_len,), of at least 8 positions [nats/token]."""
     position = np.arange(1, len(losses) + 1, dtype=np.float64)
-    root = np.sqrt(1.0 / position)  # of the weights
+    root = np.sqrt(1.0 / position)  # square roots of the weights
     solved = np.log(np.geomspace(_SLOWEST, _FASTEST, _GRID))
     misses = [_solve(losses, position, root, math.exp(one))[1] for one in solved]
     best = int(np.argmin(misses))
@@ -70,7 +71,7 @@ def fit_positions(losses: FloatArray) -> PositionLaw:
     power = position**-c
     slopes = np.stack((np.ones_like(power), power, -b * power * np.log(position)), axis=1)
     weighted = slopes * root[:, None]
-    # Weights say how much a position counts, not how noisy it is: the sandwich allows for that.
+    # The weights are not inverse variances, hence the sandwich estimator.
     inverse = np.linalg.pinv(weighted.T @ weighted)
     residual = losses - (a + b * power)
     scatter = float(np.sum(residual**2)) / (len(losses) - 3)

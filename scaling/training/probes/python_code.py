@@ -59,7 +59,7 @@ def is_python(text: bytes, lines: int) -> bool:
         last = code.rstrip().split("\n")[-1]
         code = code.rstrip() + "\n" + " " * (len(last) - len(last.lstrip()) + 1) + "pass"
     try:
-        with warnings.catch_warnings():  # of an escape in a string
+        with warnings.catch_warnings():  # about invalid escapes in strings
             warnings.simplefilter("ignore")
             return bool(ast.parse(code).body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -69,6 +69,6 @@ def score_examples(predicted: IntArray, examples: IntArray) -> FloatArray:
         predicted: Prediction of the token after each but the last, shape (examples, 4 · pairs).
         examples: Ids, shape (examples, 4 · pairs + 1).
     """
-    asked = slice(examples.shape[1] // 2 + 1, None, 2)  # places of the keys' second mention
+    asked = slice(examples.shape[1] // 2 + 1, None, 2)  # positions of the keys' second occurrence
     right = predicted[:, asked] == examples[:, 1:][:, asked]
     return np.asarray(right.mean(axis=1), dtype=np.float64)
