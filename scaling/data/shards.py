@@ -22,7 +22,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -199,15 +199,8 @@ def prepare_corpus(
     with stage(f"preparing corpus {source}: reading"):
         documents = read_documents(source, paths=paths, field=field, base=base)
     key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
-
-    def draft() -> Draft:
-        made = _tokenize(documents, tokenizer)
-        if not shuffled:
-            return made
-        mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
-        return replace(made, train=mix(made.train), validation=mix(made.validation), overlap=0.0)
-
-    return prepare_once(cache, [*key, "shuffled"] if shuffled else key, draft)
+    key += ["shuffled"] if shuffled else []
+    return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer, shuffled=shuffled))
 
 
 def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
@@ -365,7 +358,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
+def _tokenize(documents: tuple[Document, ...], name: str, *, shuffled: bool) -> Draft:
     train, validation = split_documents(documents)
     sides = [[document.text for document in side] for side in (train, validation)]
     if not train or not validation:
@@ -388,6 +381,9 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         _check_lossless(validation, validation_ids, starts, tokenizer)
     with stage("preparing the corpus: comparing the held-out text with the training text"):
         overlap = measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1]))
+    if shuffled:
+        mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
+        train_ids, validation_ids, overlap = mix(train_ids), mix(validation_ids), 0.0
     return Draft(
         name=name,
         vocab_size=tokenizer.vocab_size,

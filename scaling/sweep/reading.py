@@ -155,7 +155,6 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
-        "axis",
         "probe",
         "gpus",
         "trainer",
