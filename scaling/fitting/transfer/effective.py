@@ -10,7 +10,7 @@ uncertainty of its degrees of freedom (a t distribution), and everything is comp
 means. Whether L_fine-tuned < L_scratch(N, D_F), so D_T > 0, needs no interpolation where both arms
 have that D_F.
 
-Source: Hernandez et al. 2021, arXiv:2102.01293, sec. 2.
+Source: Hernandez et al. 2021, arXiv:2102.01293.
 """
 
 from __future__ import annotations

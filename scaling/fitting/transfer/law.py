@@ -12,7 +12,7 @@ Intervals are those of profile likelihoods. With m cells and p coefficients they
 fallen by (m/2) ln(1 + t²/(m − p)), t Student's quantile: exact for least squares, where χ²₁/2 would
 be too narrow for a dozen cells.
 
-Source: Hernandez et al. 2021, arXiv:2102.01293, eq. 1.1 and table 1; Tobin 1958, Econometrica
+Source: Hernandez et al. 2021, arXiv:2102.01293; Tobin 1958, Econometrica
 26:24; Venzon and Moolgavkar 1988, Applied Statistics 37:87.
 """
 
@@ -32,7 +32,7 @@ from scaling.fitting.fitted import Interval
 from scaling.fitting.transfer.effective import TransferCell
 from scaling.units import FloatArray
 
-# Text to Python, D in characters, N without embeddings: Hernandez et al. 2021, table 1.
+# Text to Python, D in characters, N without embeddings: Hernandez et al. 2021.
 PUBLISHED = {"k": 1.9e4, "alpha": 0.18, "beta": 0.38}
 _NAMES = ("k", "alpha", "beta")
 _SPARE = 2  # cells beyond as many as there are coefficients
