@@ -92,7 +92,8 @@ def _describe_weights(data: ReportData) -> str:
     kept = sum(any(_WEIGHTS.match(name) for name in one.files) for one in data.results.values())
     if not kept:
         return "no result names its weights"
-    return f"yes: {kept} of {len(data.results)} results name their final weights, which a copy may lack"
+    results = len(data.results)
+    return f"yes: {kept} of {results} results name their final weights, which a copy may lack"
 
 
 def _describe_form(data: ReportData) -> tuple[tuple[str, str], ...]:
