@@ -1,14 +1,15 @@
 """What the statistics of abilities are worth, in simulated worlds whose truth is known.
 
     python benchmarks/abilities.py midpoint [--worlds 200]    intervals of N½ and of the slope
-    python benchmarks/abilities.py links [--worlds 20]        forecasts of the two largest sizes
+    python benchmarks/abilities.py links [--worlds 12]        forecasts of the two largest sizes
     python benchmarks/abilities.py modes [--worlds 2000]      alarms of `unimodal`, and its power
 
 `midpoint`: share of the nominal 90 % intervals that hold the truth, by seeds and slope (ln odds per
-e-fold). `links`: mean error of the sharp score by a logistic in s, by one in ln s, and by the mean
-of both, and the share of 90 % intervals that hold what was measured; exact match is p^L, p^1.5 or
-half of p^L. `modes`: share of sweeps refused when scores of a size are uniform (the worst unimodal
-case), bell-shaped, or at either end by lot with P at N = 1e5 one half.
+e-fold). `links`: mean |error| of the sharp score, the exponent λ of the link, and the share of 90 %
+intervals that hold what was measured; exact match is p^L, p^1.5 or half of p^L, none of which is of
+the link's form, or a logistic in s or in ln s, its two ends. `modes`: share of sweeps refused when
+scores of a size are uniform (the worst unimodal case), bell-shaped, or at either end by lot with P
+at N = 1e5 one half.
 """
 
 import argparse
@@ -23,13 +24,22 @@ from ability_worlds import SIZES, draw_success, independent, make_runs, score, t
 
 from scaling.fitting.abilities.predictability import judge_sizes
 from scaling.fitting.abilities.success import fit_success
-from scaling.fitting.abilities.two_steps import _Link, forecast_largest, split_sizes
+from scaling.fitting.abilities.two_steps import forecast_largest
 
 MIDDLE = 1e5
+
+
+def find_loss(right):
+    """The smooth score behind tokens that are right with p = e^(−.9 s)."""
+    return -np.log(right) / 0.9
+
+
 WORLDS = {
     "p^L": independent,
     "p^1.5": lambda n, right: right**1.5,
     "half p^L": lambda n, right: 0.5 * right**4,
+    "logistic in s": lambda n, right: 1.0 / (1.0 + np.exp((find_loss(right) - 0.5) / 0.15)),
+    "logistic in ln s": lambda n, right: 1.0 / (1.0 + (find_loss(right) / 0.5) ** (1 / 0.35)),
 }
 
 
@@ -52,20 +62,19 @@ def try_midpoint(worlds: int) -> None:
             print(f"{seeds} seeds, slope {slope:g}: N½ {middle:.2f}, slope {steep:.2f}")
 
 
-def try_links(worlds: int) -> None:
+def try_links(worlds: int, first: int = 0) -> None:
     for name, exact in WORLDS.items():
-        missed, held = [], []
-        for seed in range(worlds):
-            scores = score(make_runs(exact, seed=seed))
-            found, _ = forecast_largest(scores)
-            below = scores.take_cells(split_sizes(scores)[0])
-            link = _Link(scores, below.smooth, below.score, below.cell)
-            for one in found.outcomes:
-                each = [link._evaluate(at, link.beta[at], one.smooth) for at in (0, 1)]
-                missed.append([abs(x - one.measured) for x in (*each, one.forecast)])
-                held.append(one.inside)
-        plain, log, mean = np.mean(missed, axis=0)
-        print(f"{name}: s {plain:.3f}, ln s {log:.3f}, mean {mean:.3f}; held {np.mean(held):.2f}")
+        missed, held, bends = [], [], []
+        for seed in range(first, first + worlds):
+            found, _ = forecast_largest(score(make_runs(exact, seed=seed)))
+            missed += [abs(one.error) for one in found.outcomes]
+            held += [one.inside for one in found.outcomes]
+            bends.append(found.link.exponent)
+        print(
+            f"{name}: missed by {np.mean(missed):.3f}, λ {np.mean(bends):.2f}, "
+            f"held {np.sum(held)} of {len(held)}",
+            flush=True,
+        )
 
 
 def try_modes(worlds: int) -> None:
@@ -90,8 +99,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("midpoint", "links", "modes"))
     parser.add_argument("--worlds", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="of links: seed of the first world")
     asked = parser.parse_args()
-    tries = {"midpoint": (try_midpoint, 200), "links": (try_links, 20), "modes": (try_modes, 2000)}
+    tries = {
+        "midpoint": (try_midpoint, 200),
+        "links": (partial(try_links, first=asked.first), 12),
+        "modes": (try_modes, 2000),
+    }
     run, usual = tries[asked.what]
     run(asked.worlds or usual)
 

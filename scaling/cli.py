@@ -21,6 +21,7 @@ from scaling.verbs.abilities import abilities
 from scaling.verbs.asking import allocate, backtest, compare, fit, predict
 from scaling.verbs.exits import find_exit_code
 from scaling.verbs.exporting import export
+from scaling.verbs.few_shot import few_shot
 from scaling.verbs.forecasting import forecast
 from scaling.verbs.keeping import report, retry, verify
 from scaling.verbs.reading import read
@@ -36,8 +37,13 @@ from scaling.verbs.watching import cancel, logs, status, track
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (
+<<<<<<< HEAD
         *(read, predict, forecast, backtest, compare, tokenizers, recipes, transfer, abilities),
         sample,
+=======
+        *(read, predict, forecast, backtest, compare),
+        *(tokenizers, recipes, abilities, few_shot, sample),
+>>>>>>> main
     ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),

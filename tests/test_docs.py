@@ -63,7 +63,7 @@ def test_the_page_of_tables_agrees_with_the_reader() -> None:
 def test_the_page_of_commands_agrees_with_the_command_line() -> None:
     seen = (DOCS / "commands.md").read_text(encoding="utf-8")
     assert seen == write_command_page(), "python -m tools.commands_page > docs/commands.md"
-    assert re.findall(r"^## scaling (\w+)$", seen, flags=re.M) == list(cli.commands)
+    assert re.findall(r"^## scaling ([\w-]+)$", seen, flags=re.M) == list(cli.commands)
     _, _, said = (scaling.cli.__doc__ or "").partition("Exit codes:")
     codes = re.findall(r"^\| (\d+) \| ", seen.partition("## Exit codes")[2], flags=re.M)
     assert codes == re.findall(r"\d+", said)

@@ -190,6 +190,7 @@ ELSEWHERE = {
     ("submit", "*"): "tests/orchestration/test_clusters.py::submit",
     ("suggest", "*"): "tests/design/test_suggestion.py::suggest",
     ("abilities", "*"): "tests/verbs/test_asking_abilities.py::OPTIONS",
+    ("few-shot", "*"): "tests/verbs/test_asking_few_shot.py::--json",
     ("tokenizers", "*"): "tests/test_cli_tokenizers.py::tokenizers",
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("export", "*"): "tests/verbs/test_exporting.py::--output",

@@ -2,8 +2,13 @@
 
 The training stream is cut into windows of seq_len tokens (plus the next one, to predict) from an
 offset drawn per epoch; an epoch visits every window once in an order drawn from (seed, epoch). No
+<<<<<<< HEAD
 state is kept between steps, so a resumed run sees exactly the batches it would have seen. A run may
 be given part of the stream only (`take_part`).
+=======
+state is kept between steps, so a resumed run sees exactly the batches it would have seen.
+Of a corpus of sequences (`Draft.sequence`) each is a window of its own, of seq_len + 1 tokens.
+>>>>>>> main
 """
 
 from __future__ import annotations
@@ -38,8 +43,11 @@ class BatchOrder:
         self._window = np.arange(seq_len + 1)
         self._batch = batch_sequences
         self._seed = seed
+        self._stride = _find_stride(shards, seq_len)
+        self._offsets = 1 if shards.sequence else seq_len
         # One window is given up so that every offset in [0, seq_len) fits.
-        self.windows_per_epoch = (len(shards.train) - 1) // seq_len - 1
+        windows = len(_list_starts(len(shards.train), seq_len, self._stride))
+        self.windows_per_epoch = windows - (0 if shards.sequence else 1)
         self._epoch = -1
         self._starts: IntArray = np.empty(0, dtype=np.int64)
 
@@ -67,9 +75,9 @@ class BatchOrder:
     def _starts_of(self, epoch: int) -> IntArray:
         if epoch != self._epoch:
             rng = np.random.Generator(np.random.Philox(key=[self._seed, epoch]))
-            offset = int(rng.integers(self._seq_len))
+            offset = int(rng.integers(self._offsets))
             order = rng.permutation(self.windows_per_epoch)
-            self._starts, self._epoch = order * self._seq_len + offset, epoch
+            self._starts, self._epoch = order * self._stride + offset, epoch
         return self._starts
 
 
@@ -79,17 +87,18 @@ def list_validation_windows(shards: Shards, *, seq_len: int) -> tuple[IntArray, 
     Windows do not overlap and cover the held-out stream from its start; a window belongs to the
     document that its first predicted token is in.
     """
-    starts = _list_starts(len(shards.validation), seq_len)
+    starts = _list_starts(len(shards.validation), seq_len, _find_stride(shards, seq_len))
     document = np.searchsorted(shards.validation_documents, starts + 1, side="right") - 1
     return starts, document.astype(np.int64)
 
 
 def list_windows(tokens: Tokens, *, seq_len: int) -> IntArray:
     """Those windows of a held-out stream, shape (windows, seq_len + 1)."""
-    starts = _list_starts(len(tokens), seq_len)
+    starts = _list_starts(len(tokens), seq_len, seq_len)
     return np.asarray(tokens[starts[:, None] + np.arange(seq_len + 1)], dtype=np.int64)
 
 
+<<<<<<< HEAD
 def _list_starts(tokens: int, seq_len: int) -> IntArray:
     return np.arange((tokens - 1) // seq_len, dtype=np.int64) * seq_len
 
@@ -112,3 +121,15 @@ def take_part(shards: Shards, tokens: int) -> Shards:
             break
     train = np.concatenate(parts)
     return replace(shards, train=train, facts=replace(shards.facts, train_tokens=len(train)))
+=======
+def _find_stride(shards: Shards, seq_len: int) -> int:
+    """Tokens from one window to the next: windows of a stream share their ends."""
+    if shards.sequence is None:
+        return seq_len
+    assert shards.sequence == seq_len + 1, f"sequences are of {shards.sequence} tokens"
+    return shards.sequence
+
+
+def _list_starts(tokens: int, seq_len: int, stride: int) -> IntArray:
+    return np.arange((tokens - seq_len - 1) // stride + 1, dtype=np.int64) * stride
+>>>>>>> main

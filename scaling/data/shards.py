@@ -70,6 +70,7 @@ class Shards:
         validation_documents: Start of each held-out document in `validation`, ascending.
         facts: What the manifest says of them.
         name: What decides the tokens: a token source with its settings, or the tokenizer.
+        sequence: See `Draft`.
     """
 
     train: Tokens
@@ -77,6 +78,7 @@ class Shards:
     validation_documents: IntArray
     facts: CorpusFacts
     name: str = ""
+    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Draft:
         stored: The tokenizer as it is stored; None where bytes say what ids mean, or nobody does.
         bayes_loss: See `CorpusFacts`.
         documents: How many there were; None where nobody knows.
+        sequence: Tokens of each sequence, where every one is a window of its own; None: streams.
     """
 
     name: str
@@ -107,6 +110,7 @@ class Draft:
     stored: bytes | None = None
     bayes_loss: float | None = None
     documents: int | None = None
+    sequence: int | None = None
 
 
 def draft_drawn(
@@ -251,6 +255,7 @@ def open_shards(folder: Path) -> Shards:
         validation_documents=np.fromfile(folder / "validation_documents.bin", dtype="<i8"),
         facts=facts,
         name=str(manifest.get("tokenizer", "")),
+        sequence=manifest.get("sequence"),
     )
 
 
@@ -292,6 +297,7 @@ def store_shards(folder: Path, draft: Draft) -> None:
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     manifest: dict[str, Any] = {"facts": _describe(draft, digests).to_json(), "sha256": digests}
     manifest |= {"dtype": dtype.str, "tokenizer": draft.name, "documents": draft.documents}
+    manifest |= {} if draft.sequence is None else {"sequence": draft.sequence}
     with blaming_machine(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         prefix = f"{_PREPARING}{_name_host()}-{os.getpid()}-"

@@ -6,7 +6,9 @@ that of several learning rates each cell shows its best.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,9 +51,11 @@ class ProbedSweep:
     runs: tuple[ProbedRun, ...]
 
     def list_series(self) -> list[list[ProbedRun]]:
-        """The runs that a line joins, ascending; the last is on the most tokens, or FLOPs."""
-        keys = sorted({one.series for one in self.runs})
-        return [[one for one in self.runs if one.series == key] for key in keys]
+        """The runs that a line joins, ascending, seeds of one (N, D) as their mean; the last is on
+        the most tokens, or FLOPs."""
+        runs = average_seeds(self.runs)
+        keys = sorted({one.series for one in runs})
+        return [[one for one in runs if one.series == key] for key in keys]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,14 @@ class Beyond:
         compared: The first family against each of the others.
         refused: Why they are not compared; empty if they are, or there is one.
         lost: Probe -> how many of the fitted runs have no value of it.
+        said: What it comes to, in sentences.
     """
 
     sweeps: tuple[ProbedSweep, ...]
     compared: tuple[Comparison, ...] = ()
     refused: str = ""
     lost: Mapping[str, int]
+    said: tuple[str, ...] = ()
 
     def list_probes(self) -> list[ProbeValue]:
         """A value of each probe that any run has, in the order of the registry, then by name."""
@@ -80,6 +86,42 @@ class Beyond:
         }
         order = {name: at for at, name in enumerate(PROBES)}
         return sorted(found.values(), key=lambda one: (order.get(one.name, len(order)), one.name))
+
+
+def average_seeds(runs: Sequence[ProbedRun]) -> list[ProbedRun]:
+    """Runs of one (N, D) as one of their means, each with its standard error over seeds; one of a
+    kind as it is."""
+    groups: dict[tuple[float, float, float], list[ProbedRun]] = {}
+    for one in runs:
+        groups.setdefault((one.params, one.tokens, one.series), []).append(one)
+    return [own[0] if len(own) == 1 else _average_runs(own) for own in groups.values()]
+
+
+def _average_runs(runs: Sequence[ProbedRun]) -> ProbedRun:
+    names = dict.fromkeys(name for one in runs for name in one.values)
+    values = {
+        name: _average_values([one.values[name] for one in runs if name in one.values])
+        for name in names
+    }
+    loss = statistics.fmean(one.loss for one in runs)
+    return dataclasses.replace(runs[0], loss=loss, values=values)
+
+
+def _average_values(values: Sequence[ProbeValue]) -> ProbeValue:
+    if len(values) == 1:
+        return values[0]
+    each = [one.value for one in values]
+    curves = [one.curve for one in values if one.curve is not None]
+    curve = curves[0] if curves else None
+    if curve is not None and all(one.x == curve.x for one in curves):
+        y = tuple(map(statistics.fmean, zip(*(one.y for one in curves), strict=True)))
+        curve = dataclasses.replace(curve, y=y, errors=None)
+    return dataclasses.replace(
+        values[0],
+        value=statistics.fmean(each),
+        standard_error=statistics.stdev(each) / math.sqrt(len(each)),
+        curve=curve,
+    )
 
 
 def list_probe_rows(beyond: Beyond) -> list[tuple[str, ...]]:

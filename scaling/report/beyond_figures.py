@@ -1,7 +1,8 @@
 """Figures of what was measured beside the loss: `draw_x(beyond, …, ax)`.
 
 Colour is the family where a sweep has several, else N. Lines join runs of equal budget,
-or of equal D where none is declared: heavy the largest, thin the others; dashed is what a probe is
+or of equal D where none is declared, seeds of one (N, D) as their mean: heavy the largest, thin the
+others; dashed is what a probe is
 drawn beside, its control. Curves are those of the heavy line's runs, heavy the largest model.
 """
 
@@ -24,7 +25,7 @@ from scaling.report.axes import (
     set_log_axis,
     span_of,
 )
-from scaling.report.beyond import Beyond, ProbedRun, ProbedSweep
+from scaling.report.beyond import Beyond, ProbedRun, ProbedSweep, average_seeds
 from scaling.report.canvas import choose_color
 from scaling.report.figures import PARAMS_LABEL
 from scaling.report.gallery import Picture, compose_picture
@@ -134,6 +135,7 @@ def draw_curves(beyond: Beyond, names: Sequence[str], ax: Axes) -> None:
 
 def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
     first, names = group[0], [one.name for one in group]
+    seeds = any(len(average_seeds(one.runs)) < len(one.runs) for one in beyond.sweeps)
     unit = f" [{first.unit}]" if first.unit else ""
     reads: list[Read] = [partial(_read_probe, name) for name in names]
     draws = [partial(draw_values, beyond, reads, first.name + unit)]
@@ -146,6 +148,7 @@ def _picture_probe(beyond: Beyond, group: Sequence[ProbeValue]) -> Picture:
         draws.append(partial(draw_curves, beyond, curved))
         caption += ". Right: the curve that the value sums up, of the runs on the most tokens"
         caption += ", heavy the largest model" if len(beyond.sweeps) > 1 else ", by N"
+    caption += ". Means over seeds, bars their standard errors" if seeds else ""
     return compose_picture(
         f"probe-{first.name.replace('_', '-')}",
         draws,

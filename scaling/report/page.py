@@ -319,6 +319,7 @@ def _gather_beyond(data: ReportData) -> dict[str, Any]:
         "probe_headings": PROBE_HEADINGS,
         "probes": list_probe_rows(beyond),
         "lost": describe_lost(beyond),
+        "beyond_said": beyond.said,
     }
 
 

@@ -33,6 +33,8 @@ class Source:
         holds: What its `paths` hold, where the name does not say it.
         once: Whether none of its tokens may be seen twice.
         questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
+        sequences: `module:function` that opens sequences of sources of their own
+            (`data/sequences.py`); empty: none.
         chance: `module:function` that says, of a probe's options and the section `corpus`, what
             share of answers guessing gets right; empty: not known.
     """
@@ -45,11 +47,16 @@ class Source:
     holds: str = ""
     once: bool = False
     questions: str = ""
+    sequences: str = ""
     chance: str = ""
 
     def load_questions(self) -> Callable[..., Any]:
         """The function that asks; see the class."""
         return load_function(self.questions)
+
+    def load_sequences(self) -> Callable[..., Any]:
+        """The function that opens them; see the class."""
+        return load_function(self.sequences)
 
     def load_reader(self) -> Callable[..., Any]:
         """The function that reads it; see the module."""
@@ -124,6 +131,18 @@ SOURCES: dict[str, Source] = {
             name="arithmetic", kind="tokens", keys=("seed", "digits", "examples"),
             needs=("digits", "examples"), reader="scaling.data.arithmetic:prepare_arithmetic",
             questions="scaling.data.arithmetic:ask", chance="scaling.data.arithmetic:find_chance",
+        ),
+        Source(
+            name="markov_chains", kind="tokens", keys=("tokens", "seed", "states", "chains"),
+            needs=("tokens", "states"), once=True,
+            reader="scaling.data.markov_chains:prepare_markov_chains",
+            sequences="scaling.data.markov_chains:open_chains",
+        ),
+        Source(
+            name="letter_maps", kind="tokens", keys=("tokens", "seed", "letters"),
+            needs=("tokens", "letters"), once=True,
+            reader="scaling.data.letter_maps:prepare_letter_maps",
+            sequences="scaling.data.letter_maps:open_maps",
         ),
     )
 }  # fmt: skip

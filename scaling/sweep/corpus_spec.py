@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from scaling.sweep.corpus_sources import SOURCES, describe_sources, name_takers
@@ -40,6 +40,14 @@ AllPairs = Annotated[
     tuple[_Pairs, ...],
     Field(strict=False),
     BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
+]
+_Chains = Annotated[int, BeforeValidator(read_count), Field(strict=True, ge=0, le=2**16)]
+AllChains = Annotated[
+    tuple[_Chains, ...],
+    Field(strict=False, min_length=1),
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    AfterValidator(lambda value: refuse_doubles(value, "number of chains")),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "array", "items": {"type": "number"}}]}),
 ]
 _OF_ALL = ("source", "max_epochs")  # keys that every source takes
@@ -101,6 +109,17 @@ class CorpusSpec(SpecModel):
     )
     examples: Annotated[Count, Field(ge=20, le=10**7)] | None = Field(
         None, description="`arithmetic`: how many sums are trained on; a pass sees each once"
+    )
+    states: Annotated[Count, Field(ge=2, le=64)] | None = Field(
+        None, description="`markov_chains`: of each chain; its square is at most model.seq_len"
+    )
+    chains: AllChains = Field(
+        (0,),
+        description="`markov_chains`: how many chains are trained on; 0: each sequence has its "
+        "own; a list makes one sweep of each",
+    )
+    letters: Annotated[Count, Field(ge=2, le=2**12)] | None = Field(
+        None, description="`letter_maps`: of each map; at most half of model.seq_len"
     )
 
     @property

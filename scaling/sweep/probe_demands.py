@@ -19,12 +19,13 @@ Option = bool | int | float | str
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
     """What a probe is measured on: the context [tokens], the vocabulary, the corpus's source in the
-    sweep file, and its tokenizer."""
+    sweep file, its tokenizer, and how many chains it is drawn from (0: one for each sequence)."""
 
     seq_len: int
     vocab_size: int
     source: str
     tokenizer: str
+    chains: int = 0
 
 
 Demand: TypeAlias = Callable[[Mapping[str, Option], Ground], str]
@@ -98,6 +99,23 @@ def asks_questions(options: Mapping[str, Option], ground: Ground) -> str:
     if ground.source in able:
         return ""
     return f"it needs corpus.source {' or '.join(able)}, and this is {ground.source}. Leave it out."
+
+
+def has_sequences(options: Mapping[str, Option], ground: Ground) -> str:
+    """A corpus of sequences, each of a source of its own."""
+    able = [one.name for one in SOURCES.values() if one.sequences]
+    if ground.source in able:
+        return ""
+    return f"it needs corpus.source {' or '.join(able)}, and this is {ground.source}. Leave it out."
+
+
+def few_chains(options: Mapping[str, Option], ground: Ground) -> str:
+    """A corpus of as many chains as are stated."""
+    if ground.chains:
+        return ""
+    return (
+        "it needs chains that are trained on again and again. Set corpus.chains, or leave it out."
+    )
 
 
 def text(options: Mapping[str, Option], ground: Ground) -> str:

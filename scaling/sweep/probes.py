@@ -22,8 +22,10 @@ from scaling.sweep.probe_demands import (
     Option,
     asks_questions,
     count,
+    few_chains,
     fit_context,
     fit_twice,
+    has_sequences,
     pairs_fit,
     positive,
     rising,
@@ -162,6 +164,10 @@ _ANSWER: dict[str, Any] = {
     "options": {"questions": 512}, "demands": (asks_questions, count("questions")),
     "direction": "higher", "bound": 1.0,
 }  # fmt: skip
+_SHOTS: dict[str, Any] = {
+    "options": {"sequences": 256}, "demands": (has_sequences, count("sequences")),
+    "unit": "nats/token", "direction": "lower",
+}  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
 # (name, its function in `training/probes`, meaning, facts)
 _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
@@ -224,10 +230,33 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("answer_brier", "answers:measure_brier",
      "squared distance of the predicted probabilities from the right token, mean",
      {**_ANSWER, "direction": "lower", "bound": None}),
+<<<<<<< HEAD
     (EARLY_STOP, "early_stop:measure_best",
      "lowest held-out loss of the run: before its first step, after each of `halvings` halvings of "
      "its steps, or at its end",
      {**_LAW, "options": {"halvings": 4}, "demands": (count("halvings", least=1, most=30),)}),
+=======
+    ("few_shot", "few_shot:measure_excess",
+     "loss on new sources beyond the best predictor from as many examples; curve: by examples",
+     _SHOTS),
+    ("few_shot_simple", "few_shot:measure_simple",
+     "how far the model is from a predictor that overlooks something (of chains the order of "
+     "tokens, of maps that no two letters share an image)", {**_SHOTS, "beside": "few_shot"}),
+    ("few_shot_uniform", "few_shot:measure_uniform", "how far it is from guessing",
+     {**_SHOTS, "beside": "few_shot"}),
+    ("few_shot_seen", "few_shot:measure_seen",
+     "few_shot on the chains that were trained on; below 0: remembered",
+     {**_SHOTS, "demands": (*_SHOTS["demands"], source("markov_chains"), few_chains),
+      "beside": "few_shot"}),
+    ("few_shot_phase", "few_shot:measure_phase",
+     "share of sequences of new sources on which the model is nearest to the best predictor",
+     {**_SHOTS, "unit": "", "direction": "higher", "bound": 1.0}),
+    ("few_shot_regret", "few_shot:measure_regret",
+     "loss on new sources beyond who knows the source; curve: by examples", _SHOTS),
+    ("few_shot_regret_bayes", "few_shot:measure_regret_bayes",
+     "the same of the best predictor from as many examples, which none can be below",
+     {**_SHOTS, "needs_weights": False, "beside": "few_shot_regret"}),
+>>>>>>> main
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",
      {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",

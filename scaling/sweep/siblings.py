@@ -1,15 +1,29 @@
+<<<<<<< HEAD
 """One sweep file, several sweeps: one for each tokenizer or family it lists, recipe or start it
 names.
+=======
+"""One sweep file, several sweeps: one for each family, tokenizer or number of chains that it lists,
+or recipe it names.
+>>>>>>> main
 
     tokenizer: [bytes, "bpe:512"]        <name>-bytes, <name>-bpe-512
     families: [transformer, lstm]        <name>-transformer,  <name>-lstm
     recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
+<<<<<<< HEAD
     starts: {new: {}, old: {from: …}}    <name>-new,  <name>-old
 
 Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
 a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
 family, and a law to one recipe and one start. A results folder keeps the whole file and knows by
 its name which of the siblings it is.
+=======
+    chains: [16, 0]                      <name>-chains-16,  <name>-chains-0
+
+Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
+a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
+family, and a law to one recipe and one training text. A results folder keeps the whole file and
+knows by its name which of the siblings it is.
+>>>>>>> main
 """
 
 from __future__ import annotations
@@ -33,6 +47,8 @@ def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
         return tuple(_take_recipe(spec, name) for name in spec.recipes)
     if spec.has_corpus and len(spec.corpus.tokenizer) > 1:
         return tuple(_take_tokenizer(spec, name) for name in spec.corpus.tokenizer)
+    if spec.has_corpus and len(spec.corpus.chains) > 1:
+        return tuple(_take_chains(spec, number) for number in spec.corpus.chains)
     return (spec,)
 
 
@@ -57,6 +73,11 @@ def _take_tokenizer(spec: SweepSpec, tokenizer: str) -> SweepSpec:
     suffix = re.sub("[^a-z0-9]", "-", tokenizer)
     corpus = spec.corpus.model_copy(update={"tokenizer": (tokenizer,)})
     return spec.model_copy(update={"name": f"{spec.name}-{suffix}", "corpus": corpus})
+
+
+def _take_chains(spec: SweepSpec, number: int) -> SweepSpec:
+    corpus = spec.corpus.model_copy(update={"chains": (number,)})
+    return spec.model_copy(update={"name": f"{spec.name}-chains-{number}", "corpus": corpus})
 
 
 def _take_family(spec: SweepSpec, family: str) -> SweepSpec:

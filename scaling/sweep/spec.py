@@ -406,6 +406,11 @@ def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]
                 "families are compared alone. Name one tokenizer and no recipes beside them.",
                 ("families",),
             )
+    if len(spec.corpus.chains) > 1 and (spec.families or spec.recipes):
+        yield (
+            "numbers of chains are compared alone. Name one, or no families and recipes.",
+            ("corpus", "chains"),
+        )
     if spec.rates:
         if len(spec.rates) == 1:
             yield "one rate is no choice. Set recipe.learning_rate, or name more.", ("rates",)

@@ -46,8 +46,8 @@ def format_ability(ability: Ability) -> str:
     if steps is None:
         return clean_text("\n".join(lines))
     lines.append(
-        f"  the largest sizes forecast from {steps.runs} smaller runs: {steps.equation}, then two "
-        f"logistics; mean |error| {steps.error:.3f}"
+        f"  the largest sizes forecast from {steps.runs} smaller runs: {steps.equation}, then a "
+        f"logistic (λ = {steps.link.exponent:.2f}); mean |error| {steps.error:.3f}"
     )
     rows = list_forecasts(ability)
     table = align_columns([FORECAST_COLUMNS, *rows[:_FORECASTS_SHOWN]])

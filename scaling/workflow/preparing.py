@@ -101,6 +101,7 @@ def prepare_sweep(
                 vocab_size=corpus.facts.vocab_size,
                 source=spec.corpus.source,
                 tokenizer=corpus.facts.tokenizer,
+                chains=spec.corpus.chains[0],
             ),
         )
     if spec.trainer is not None:

@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from scaling.compare.multiplier import Comparison
 
 
-def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyond | None:
+def gather_beyond(
+    stored: StoredSweep, siblings: Sequence[StoredSweep], said: tuple[str, ...] = ()
+) -> Beyond | None:
     """What was measured beside the loss; None where nothing was, and nothing is compared.
 
     Args:
         stored: The sweep.
         siblings: Those of its file, itself among them.
+        said: What it comes to, in sentences.
     """
     families = bool(stored.whole.families)
     if not families and not stored.spec.evaluate:
@@ -47,6 +50,7 @@ def gather_beyond(stored: StoredSweep, siblings: Sequence[StoredSweep]) -> Beyon
         compared=compared,
         refused=refused,
         lost={name: count for name, count in lost.items() if count},
+        said=said,
     )
 
 

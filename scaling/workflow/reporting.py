@@ -25,6 +25,7 @@ from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
+from scaling.workflow.few_shot import say_few_shot
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
@@ -116,7 +117,7 @@ def report_sweep(
         csv=render_index(stored.ledger, stored.results, stored.plan.cells),
         vocabulary=vocabulary,
         recipes=recipes,
-        beyond=gather_beyond(stored, siblings),
+        beyond=gather_beyond(stored, siblings, say_few_shot(stored, siblings)),
         abilities=judge_stored(stored, found.table),
         transfer=judge_siblings(siblings),
         scale=scale,

@@ -403,7 +403,8 @@ def test_a_smooth_score_with_a_bound_is_fitted_as_its_distance():
     found, why = forecast_largest(gather_scores(whole, names))
     assert why == ""
     assert found.equation.startswith("1 − answer_accuracy = ")
-    assert all(one.inside for one in found.outcomes)
+    for one in found.outcomes:  # its law is another than that of the loss: near is enough
+        assert one.smooth == pytest.approx(one.smooth_measured, abs=0.05)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,26 @@ def test_lines_join_runs_of_equal_tokens_and_the_last_has_the_most() -> None:
     ]
 
 
+def test_seeds_of_a_cell_are_drawn_as_their_mean_and_listed_each() -> None:
+    sweep = make_sweep("a")
+    other = {"gradient_decay": make_value("gradient_decay", 3.0, curve=dataclasses.replace(
+        CURVE, y=(3.0, 1e-3, 0.0)))}  # fmt: skip
+    twin = dataclasses.replace(sweep.runs[0], loss=sweep.runs[0].loss + 1.0, values=other)
+    both = ProbedSweep(name="a", runs=(sweep.runs[0], twin, *sweep.runs[1:]))
+    assert [len(row) for row in both.list_series()] == [2, 2]
+    merged = both.list_series()[0][0]
+    assert merged.loss == pytest.approx(sweep.runs[0].loss + 0.5)
+    found = merged.values["gradient_decay"]
+    assert (found.value, found.standard_error) == (pytest.approx(2.0), pytest.approx(1.0))
+    assert found.curve.y == (2.0, 1e-3, 0.0)
+    assert merged.values["gradient_decay_start"] == sweep.runs[0].values["gradient_decay_start"]
+    assert len(list_probe_rows(Beyond(sweeps=(both,), lost={}))) == 9
+    captions = [
+        draw_beyond(Beyond(sweeps=(one,), lost={}), NATS)[0].caption for one in (both, sweep)
+    ]
+    assert ["Means over seeds" in one for one in captions] == [True, False]
+
+
 def test_a_control_is_drawn_beside_what_it_controls() -> None:
     names = ("code_valid_text", "longest_match_control", "code_valid", "code_valid_ngram")
     beyond = Beyond(sweeps=(make_sweep("a", names),), lost={})

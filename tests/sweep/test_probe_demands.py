@@ -11,6 +11,8 @@ from scaling.workflow.preparing import prepare_sweep
 
 TEXT = Ground(seq_len=64, vocab_size=256, source="text", tokenizer="bytes")
 MADE = Ground(seq_len=64, vocab_size=33, source="pairs", tokenizer="none")
+CHAINS = Ground(seq_len=64, vocab_size=4, source="markov_chains", tokenizer="none")
+FEW = Ground(seq_len=64, vocab_size=4, source="markov_chains", tokenizer="none", chains=8)
 
 
 def ask(name: str, ground: Ground, **changed) -> str:
@@ -38,6 +40,11 @@ def ask(name: str, ground: Ground, **changed) -> str:
         ("code_valid", MADE, {}, "it needs a corpus of text, and pairs has none"),
         ("code_valid", TEXT, {}, ""),
         ("answer_exact", MADE, {}, "it needs corpus.source copying or arithmetic, and this is"),
+        ("few_shot", MADE, {}, "it needs corpus.source markov_chains or letter_maps, and this is"),
+        ("few_shot", CHAINS, {}, ""),
+        ("few_shot", CHAINS, {"sequences": 1}, "Set it to a whole number, 2"),
+        ("few_shot_seen", CHAINS, {}, "Set corpus.chains, or leave it out"),
+        ("few_shot_seen", FEW, {}, ""),
     ],
 )
 def test_a_probes_missing_requirement_is_named_with_the_remedy(

@@ -113,7 +113,8 @@ def test_the_error_of_a_gain_comes_from_windows_not_positions(tmp_path) -> None:
         return losses
 
     text = np.arange(count * 128 + 1).astype(np.uint16)  # each window begins with its own number
-    shards = SimpleNamespace(validation=text % 8192, validation_documents=np.arange(count) * 128)
+    shards = SimpleNamespace(validation=text % 8192, validation_documents=np.arange(count) * 128,
+                             sequence=None)  # fmt: skip
     trained = make_positions(
         tmp_path, np.ones(128), files={"weights.pt": ""}, shards=shards,
         measure_losses=measure_losses,
@@ -226,7 +227,7 @@ def test_a_match_across_two_parts_of_the_text_is_found(monkeypatch) -> None:
 
 
 def test_what_a_run_read_is_what_its_batches_held() -> None:
-    shards = SimpleNamespace(train=np.arange(200, dtype=np.uint8))
+    shards = SimpleNamespace(train=np.arange(200, dtype=np.uint8), sequence=None)
     order = BatchOrder(shards, seq_len=8, batch_sequences=3, seed=5)
     for steps in (1, 4, 40):
         seen = np.zeros(200, dtype=bool)
@@ -272,6 +273,7 @@ def make_synthetic(model, **options):
         facts=SimpleNamespace(bayes_loss=float(floor)),
         validation=held_out,
         validation_documents=np.array([0]),
+        sequence=None,
     )
     return make_trained(options=options, model=model, shards=shards), source
 
@@ -442,7 +444,8 @@ def test_prompts_are_held_out_text_and_samples_stay_within_the_context() -> None
     run = make_run("lstm")
     model = gradients.build_start(run).eval()
     validation = np.random.default_rng(0).integers(0, 32, 2000).astype(np.uint8)
-    shards = SimpleNamespace(validation=validation, validation_documents=np.array([0]))
+    documents = np.array([0])
+    shards = SimpleNamespace(validation=validation, validation_documents=documents, sequence=None)
     trained = make_trained(run=run, model=model, shards=shards)
     written, held_out = samples.write_samples(
         trained, count=10, tokens=24, prompt=4, temperature=1.0

@@ -30,6 +30,7 @@ COMPANIONS = {
     for one in (
         AbilityNames("answer_exact", "answer_loss", "answer_null"),
         AbilityNames("answer_exact_forced", "answer_loss", "answer_null"),
+        AbilityNames("few_shot_phase", "few_shot"),
     )
 }
 # The score whose curve has the parts of an ability, where it is not its own.

@@ -2,19 +2,17 @@
 
     s(N, D) = E + A/N^α + B/D^β         the smooth score by Chinchilla's law where N and D vary,
                                         E + A/x^α in the one that varies otherwise
-    y = c + (u − c) / (1 + e^η)         the sharp score, chance c and ceiling u given:
-                                        the mean of η = (s − s½)/w and η = ln(s/s½)/w
+    y = c + (u − c) / (1 + e^η)         the sharp score, η linear in (s^λ − 1)/λ (`link`)
 
-The second step is fitted to the smaller sizes' runs by quasi-likelihood (`logistic`), the first to
-their smooth scores by the package's own fits. Published links are linear in s, which gives a model
-without any loss a score below the ceiling; in ln s it is the ceiling. In simulated worlds the mean
-of both has the smallest worst error (benchmarks/abilities.py). Intervals: refits of the law by its
-own draws and of either logistic to runs drawn anew within each cell, paired at random, and the
-noise of a mean of as many runs as were trained. Averaging over seeds goes through the mean of s,
-which supposes that seeds of one size are unimodal; `predictability` refuses the rest.
+The second step is fitted to the smaller sizes' runs, the first to their smooth scores by the
+package's own fits. Intervals: refits of the law by its own draws and of the link to runs drawn anew
+within each cell, λ with them, paired at random, and the noise of a mean of as many runs as were
+trained. In simulated worlds they hold their level (benchmarks/abilities.py). Averaging over seeds
+goes through the mean of s, which supposes that seeds of one size are unimodal; `predictability`
+refuses the rest.
 
 Source: Bhagia et al. 2024, arXiv:2412.04403, sec. 3 (task loss as a power law, accuracy as a
-sigmoid of it); Grattafiori et al. 2024, arXiv:2407.21783, sec. 3.2.1; the second logistic is ours.
+sigmoid of it); Grattafiori et al. 2024, arXiv:2407.21783, sec. 3.2.1; λ is ours.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from scaling.errors import ScalingError
-from scaling.fitting.abilities.logistic import Trials, maximise
+from scaling.fitting.abilities.link import Link, LinkFit
 from scaling.fitting.abilities.scores import Scores
 from scaling.fitting.bootstrap import draw_laws
 from scaling.fitting.checks.points import find_law_problem
@@ -60,7 +58,7 @@ class Outcome:
         forecast: Sharp score.
         interval: Of the mean of `runs` runs.
         measured: Mean sharp score.
-        linked: Sharp score that the logistic gives at the measured smooth one: with it right and
+        linked: Sharp score that the link gives at the measured smooth one: with it right and
             `forecast` wrong, the law of the smooth score is to blame.
     """
 
@@ -107,14 +105,14 @@ class TwoSteps:
     Attributes:
         equation: Of the smooth score.
         letters: Its coefficients.
-        links: s½ and w of either logistic; w of the second is in ln s.
+        link: The second step.
         runs: How many were fitted.
         outcomes: One for each cell of the two largest sizes.
     """
 
     equation: str
     letters: dict[str, float]
-    links: tuple[tuple[float, float], tuple[float, float]]
+    link: Link
     runs: int
     outcomes: tuple[Outcome, ...]
 
@@ -127,10 +125,11 @@ class TwoSteps:
         """JSON of the same."""
         return {
             "law": {"equation": self.equation, "params": self.letters},
-            "logistics": [
-                {"of": name, "middle": middle, "width": width}
-                for name, (middle, width) in zip(("s", "ln s"), self.links, strict=True)
-            ],
+            "link": {
+                "exponent": self.link.exponent,
+                "middle": finite_or_none(self.link.middle),
+                "width": self.link.width,
+            },
             "n": self.runs,
             "mean_abs_error": self.error,
             "outcomes": [one.to_contract() for one in self.outcomes],
@@ -176,14 +175,15 @@ def forecast_largest(
     if len(draws) < count // 2:
         return None, f"{count - len(draws)} of {count} refits of {scores.names.smooth} failed"
     facts = table.metric_facts
-    link = _Link(scores, table.loss, below.score[rows], below.cell[rows])
-    if not link.rises:
+    fit = LinkFit(scores, table.loss, below.score[rows], below.cell[rows])
+    link = fit.best
+    if link.slope <= 0.0:
         return None, (
             f"{scores.names.sharp} does not rise as {scores.names.smooth} improves among the "
             "smaller sizes"
         )
     rng = np.random.default_rng(seed)
-    links = [link.draw(rng) for _ in range(len(draws))]
+    links = [fit.draw(rng) for _ in range(len(draws))]
     assert scores.smooth is not None  # required to build the table
     improved = scores.smooth if facts is None else np.asarray(facts.to_loss(scores.smooth))
     smooth, mean, runs = scores.average(improved), scores.average(scores.score), scores.count()
@@ -192,7 +192,7 @@ def forecast_largest(
         n, d = scores.params[at : at + 1], scores.tokens[at : at + 1]
         said = float(law(n, d)[0])
         steps = [float(each(n, d)[0]) for each in draws]
-        drawn = np.array([one(step) for one, step in zip(links, steps, strict=True)])
+        drawn = np.array([float(one(step)) for one, step in zip(links, steps, strict=True)])
         drawn = drawn + _find_error(scores, at) * rng.standard_normal(drawn.size)
         outcomes.append(
             Outcome(
@@ -201,16 +201,16 @@ def forecast_largest(
                 runs=int(runs[at]),
                 smooth=said,
                 smooth_measured=float(smooth[at]),
-                forecast=link(said),
-                interval=find_interval(drawn, level, answer=link(said)),
+                forecast=float(link(said)),
+                interval=find_interval(drawn, level, answer=float(link(said))),
                 measured=float(mean[at]),
-                linked=link(float(smooth[at])),
+                linked=float(link(float(smooth[at]))),
             )
         )
     return TwoSteps(
         equation=f"{scores.names.smooth if facts is None else facts.symbol} = {equation}",
         letters=letters,
-        links=link.letters,
+        link=link,
         runs=int(rows.size),
         outcomes=tuple(outcomes),
     ), ""
@@ -257,75 +257,3 @@ def _fit_smooth(
 
 def _by_law(letters: FloatArray) -> _Predict:
     return lambda n, d: np.asarray(CHINCHILLA.loss(letters, n, d))
-
-
-class _Link:
-    """Either logistic of the smooth score, fitted to runs."""
-
-    def __init__(
-        self, scores: Scores, smooth: FloatArray, score: FloatArray, cell: IntArray
-    ) -> None:
-        self.chance, self.range, self.cell = scores.chance, scores.range, cell
-        self.share = np.clip((score - scores.chance) / scores.range, 0.0, 1.0)
-        self.along = [_Scaled.of(smooth, name) for name in ("s", "ln s")]
-        self.beta = self._fit(np.arange(smooth.size))
-
-    @property
-    def rises(self) -> bool:
-        """Whether the sharp score rises as the smooth one falls, by both."""
-        return all(beta[1] > 0.0 for beta in self.beta)
-
-    @property
-    def letters(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """(s½, w) of each."""
-        plain, log = (
-            (one.centre + one.scale * float(beta[0] / beta[1]), one.scale / float(beta[1]))
-            for one, beta in zip(self.along, self.beta, strict=True)
-        )
-        return plain, (math.exp(log[0]), log[1])
-
-    def __call__(self, smooth: float) -> float:
-        """The mean of both."""
-        return 0.5 * sum(self._evaluate(at, self.beta[at], smooth) for at in (0, 1))
-
-    def draw(self, rng: np.random.Generator) -> Callable[[float], float]:
-        """Either of them, by lot, of runs drawn anew within each cell."""
-        rows = np.concatenate(
-            [
-                rng.choice(own, own.size)
-                for own in (np.flatnonzero(self.cell == at) for at in np.unique(self.cell))
-            ]
-        )
-        at = int(rng.integers(2))
-        beta = self._fit(rows)[at]
-        return lambda smooth: self._evaluate(at, beta, smooth)
-
-    def _fit(self, rows: IntArray) -> list[FloatArray]:
-        """Of each: ln odds at the centre, and their rise as s falls by its standard deviation."""
-        trials = Trials(self.share[rows], np.ones(rows.size))
-        designs = [np.stack((np.ones(rows.size), -one.values[rows]), axis=1) for one in self.along]
-        return [maximise(design, trials)[0] for design in designs]
-
-    def _evaluate(self, at: int, beta: FloatArray, smooth: float) -> float:
-        eta = float(beta[0] - beta[1] * self.along[at].place(smooth))
-        return float(self.chance + self.range * np.exp(-np.logaddexp(0.0, -eta)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Scaled:
-    """s or ln s of runs, less their mean, in standard deviations."""
-
-    log: bool
-    values: FloatArray
-    centre: float
-    scale: float
-
-    @classmethod
-    def of(cls, smooth: FloatArray, name: str) -> _Scaled:
-        along = np.log(smooth) if name == "ln s" else smooth
-        centre, scale = float(along.mean()), float(along.std()) or 1.0
-        return cls(name == "ln s", (along - centre) / scale, centre, scale)
-
-    def place(self, smooth: float) -> float:
-        along = math.log(smooth) if self.log else smooth
-        return (along - self.centre) / self.scale

@@ -1,0 +1,1 @@
+"""Few-shot learning: what examples are worth, and when a model infers instead of remembering."""

@@ -1,0 +1,182 @@
+"""What a model makes of few examples of a source it never met, beside predictors known exactly.
+
+With q the model, p the source's own probability of the next token, and b the best predictor from
+the tokens before it (`data/sequences.py`), averages over sequences and tokens [nats/token] are
+
+    few_shot                KL(b ‖ q)              the loss beyond b's: E_p[ln b − ln q] on average
+    few_shot_simple         KL(simple ‖ q)         0 for a model that is the simpler predictor
+    few_shot_uniform        KL(uniform ‖ q)        0 for one that guesses
+    few_shot_seen           E_p[ln b − ln q]       on sources that were trained on: below 0, the
+                                                   model knows more of them than examples say
+    few_shot_regret         KL(p ‖ q)              the loss beyond who knows the source
+    few_shot_regret_bayes   KL(p ‖ b)              of the best predictor: no model is below it
+    few_shot_phase          share of sequences with min over predictors r of KL(r ‖ q) at r = b
+
+Expectations over the next token are taken exactly, which leaves the noise of contexts alone.
+Sequences are drawn for this with random numbers of their own, so that their sources are new ones;
+curves are over the examples that stand before a token. Source: distances to predictors as the
+phases of learning, Edelman et al. 2024, arXiv:2402.11004.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from scaling.data.sequences import (
+    BAYES,
+    SIMPLE,
+    UNIFORM,
+    Judged,
+    measure_divergence,
+    open_sequences,
+)
+from scaling.sweep.probes import Measured, ProbeCurve
+from scaling.training.probing import TrainedRun
+from scaling.units import FloatArray, IntArray
+
+_AT_ONCE = 32  # sequences
+_BIN = math.sqrt(2.0)  # from one point of a curve to the next: 13 of 128 examples
+_EXAMPLES = "examples in the context"
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Sequences and what can be known of them."""
+
+    tokens: IntArray
+    judged: Judged
+
+
+def measure_excess(trained: TrainedRun) -> Measured:
+    """Loss beyond the best predictor's, on new sources [nats/token]."""
+    each = _compare(trained, BAYES)
+    return *_average(each), _draw(trained, each, "loss beyond the best predictor's [nats/token]")
+
+
+def measure_simple(trained: TrainedRun) -> Measured:
+    """KL from the simpler predictor [nats/token]."""
+    return _average(_compare(trained, SIMPLE))
+
+
+def measure_uniform(trained: TrainedRun) -> Measured:
+    """KL from guessing [nats/token]."""
+    return _average(_compare(trained, UNIFORM))
+
+
+def measure_seen(trained: TrainedRun) -> Measured:
+    """Loss beyond the best predictor's, on sources that were trained on [nats/token]."""
+    judged = _draw_sequences(trained, seen=True).judged
+    best = judged.predictors[BAYES]
+    each = measure_divergence(judged.truth, _say(trained, seen=True))
+    return _average(each - measure_divergence(judged.truth, _log(best)))
+
+
+def measure_phase(trained: TrainedRun) -> Measured:
+    """Share of sequences on which the model is nearest to the best predictor."""
+    predictors = _draw_sequences(trained).judged.predictors
+    far = {name: _compare(trained, name).mean(axis=1) for name in predictors}
+    nearest = far[BAYES] <= np.min(list(far.values()), axis=0)
+    share = float(nearest.mean())
+    return share, math.sqrt(share * (1.0 - share) / len(nearest))
+
+
+def measure_regret(trained: TrainedRun) -> Measured:
+    """Loss beyond who knows the source [nats/token]."""
+    each = measure_divergence(_draw_sequences(trained).judged.truth, _say(trained))
+    return *_average(each), _draw(trained, each, _REGRET)
+
+
+def measure_regret_bayes(trained: TrainedRun) -> Measured:
+    """The same of the best predictor; nothing is asked of the model."""
+    judged = _draw_sequences(trained).judged
+    each = measure_divergence(judged.truth, _log(judged.predictors[BAYES]))
+    return *_average(each), _draw(trained, each, _REGRET)
+
+
+_REGRET = "loss beyond knowing the source [nats/token]"
+
+
+def bin_examples(each: FloatArray, examples: IntArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """(examples, mean, its standard error over sequences), from the first example on, in bins whose
+    ends are a factor of √2 apart.
+
+    Args:
+        each: Shape (sequences, p).
+        examples: Before each of p tokens, ascending.
+    """
+    steps = math.ceil(math.log(max(2, int(examples.max()) + 1), _BIN))
+    ends = np.unique(np.round(_BIN ** np.arange(steps + 1)).astype(np.int64))
+    place = np.digitize(examples, ends)
+    points = []
+    for at in np.unique(place[examples > 0]):
+        inside = place == at
+        mean = each[:, inside].mean(axis=1)
+        error = float(mean.std(ddof=1)) / math.sqrt(len(mean))
+        points.append((math.exp(np.log(examples[inside]).mean()), float(mean.mean()), error))
+    x, y, errors = (np.array(one) for one in zip(*points, strict=True))
+    return x, y, errors
+
+
+def _draw_sequences(trained: TrainedRun, *, seen: bool = False) -> _Drawn:
+    count = int(trained.options["sequences"])
+
+    def draw() -> _Drawn:
+        source = open_sequences(trained.shards.name)
+        rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 8 if seen else 7]))
+        tokens, sources = source.draw(rng, count, trained=seen)
+        return _Drawn(tokens, source.judge(tokens, sources))
+
+    drawn: _Drawn = trained.share(f"sequences {count} {seen}", draw)
+    return drawn
+
+
+def _say(trained: TrainedRun, *, seen: bool = False) -> FloatArray:
+    """ln q of every id at the tokens that count, shape (sequences, p, v)."""
+    drawn = _draw_sequences(trained, seen=seen)
+
+    def read() -> FloatArray:
+        parts, device = [], next(trained.model.parameters()).device
+        for first in range(0, len(drawn.tokens), _AT_ONCE):
+            part = torch.from_numpy(drawn.tokens[first : first + _AT_ONCE, :-1]).to(device)
+            with torch.inference_mode():
+                logs = trained.model(part).double().log_softmax(dim=-1)
+            parts.append(logs.cpu().numpy()[:, drawn.judged.places - 1])
+            trained.look_up()
+        return np.concatenate(parts)
+
+    said: FloatArray = trained.share(f"said {len(drawn.tokens)} {seen}", read)
+    return said
+
+
+def _compare(trained: TrainedRun, name: str) -> FloatArray:
+    """KL(a predictor ‖ q) of new sources [nats], shape (sequences, p)."""
+    predictor = _draw_sequences(trained).judged.predictors[name]
+    return measure_divergence(predictor, _say(trained))
+
+
+def _average(each: FloatArray) -> tuple[float, float]:
+    """Mean over sequences, and its standard error."""
+    mean = each.mean(axis=1)
+    return float(mean.mean()), float(mean.std(ddof=1)) / math.sqrt(len(mean))
+
+
+def _draw(trained: TrainedRun, each: FloatArray, label: str) -> ProbeCurve:
+    x, y, errors = bin_examples(each, _draw_sequences(trained).judged.examples)
+    return ProbeCurve(
+        x_label=_EXAMPLES,
+        y_label=label,
+        x=tuple(map(float, x)),
+        y=tuple(map(float, y)),
+        errors=tuple(map(float, errors)),
+        y_log=True,
+    )
+
+
+def _log(p: FloatArray) -> FloatArray:
+    """ln p; −inf where p is 0, which no source gives a probability."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(p))

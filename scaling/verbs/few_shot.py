@@ -1,0 +1,47 @@
+"""The verb that asks what scale makes of few examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from scaling.verbs.exits import DAMAGED, NO_USABLE_FIT
+from scaling.verbs.obtaining import say_damage
+from scaling.verbs.options import json_option
+from scaling.verbs.output import dump_json
+
+
+@click.command("few-shot")
+@click.argument(
+    "results", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS..."
+)
+@json_option
+def few_shot(results: tuple[Path, ...], as_json: bool) -> int:
+    """\b
+    scaling few-shot results/few-shot
+    scaling few-shot results/few-shot-diversity-chains-* --json
+
+    What examples in the context are worth, by N and D, and from which size on models learn from
+    them as the best predictor does. Of several folders, one for each number of chains that were
+    trained on: how many it takes before a model infers instead of remembering. Exit code 4: nothing
+    can be fitted.
+    """
+    from scaling.errors import NoFitError
+    from scaling.fitting.few_shot.judged import FewShot
+    from scaling.terminal.few_shot import format_few_shot
+    from scaling.workflow.few_shot import judge_few_shot
+    from scaling.workflow.stored import open_results
+
+    folders = [open_results(one) for one in results]
+    try:
+        found = judge_few_shot(folders)
+    except NoFitError as error:
+        if as_json:
+            click.echo(dump_json(FewShot(reason=str(error)).to_contract()))
+        raise
+    click.echo(dump_json(found.to_contract()) if as_json else format_few_shot(found))
+    damaged = [say_damage(one) for one in folders]  # each is named
+    if any(damaged):
+        return DAMAGED
+    return 0 if found.fitted else NO_USABLE_FIT

@@ -1,0 +1,128 @@
+"""Few-shot learning in words and rows: for the terminal and the page."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from scaling.units import format_count
+from scaling.words.plain import ABSENT, format_interval
+
+if TYPE_CHECKING:
+    from scaling.fitting.few_shot.boundary import Boundary
+    from scaling.fitting.few_shot.shots import ShotCell, Trend
+
+CELL_COLUMNS = ("N", "D", "runs", "infer", "excess", "e", "a", "c", "interval", "c of best", "k₀")
+
+
+def say_phase(cells: tuple[ShotCell, ...]) -> str:
+    """Which runs learn from examples as the best predictor does, in a sentence."""
+    infer, every = sum(one.inferring for one in cells), sum(one.runs for one in cells)
+    remember = sum(one.remembering for one in cells)
+    rest = f"; {remember} remember the sources of their training instead" if remember else ""
+    if not infer:
+        return f"None of {every} runs learns from examples as the best predictor does{rest}."
+    whole = [one for one in cells if one.inferring == one.runs]
+    said = f"{infer} of {every} runs learn from examples: nearest to the best predictor"
+    if whole and infer < every:
+        first = min(whole, key=lambda one: (one.params, one.tokens))
+        said += (
+            f"; the smallest model all of whose seeds do has N = {format_count(first.params)}, at "
+            f"D = {format_count(first.tokens)}"
+        )
+    return f"{said}{rest}."
+
+
+def say_largest(cells: tuple[ShotCell, ...]) -> str:
+    """What examples are worth to the largest model on the most tokens; empty where it has no
+    law."""
+    one = max(cells, key=lambda cell: (cell.params, cell.tokens))
+    if one.exponent is None:
+        return ""
+    return (
+        f"Of the largest (N = {format_count(one.params)}) the loss beyond knowing the source falls "
+        f"with k examples to {_write(one.floor)} nats/token, as (1 + k/k₀)^−c with "
+        f"c = {_write(one.exponent)}; of the best predictor to 0 with c = "
+        f"{_write(one.bound_exponent)}."
+    )
+
+
+def list_cells(cells: tuple[ShotCell, ...]) -> list[tuple[str, ...]]:
+    """A row for each (N, D)."""
+    return [
+        (
+            format_count(one.params),
+            format_count(one.tokens),
+            str(one.runs),
+            str(one.inferring),
+            _write(one.excess),
+            _write(one.floor),
+            _write(one.scale),
+            _write(one.exponent),
+            format_interval(one.interval, lambda end: f"{end:.2f}") or ABSENT,
+            _write(one.bound_exponent),
+            _write(one.start),
+        )
+        for one in cells
+    ]
+
+
+def say_trend(trend: Trend) -> str:
+    """How c or ln a moves with N and D, and what became of its forecast."""
+    if trend.reason or not trend.slopes:
+        return f"{trend.quantity}: {trend.reason}"
+    moves = ", ".join(
+        f"{value:+.3f} ({format_interval(interval, lambda end: f'{end:+.3f}')}) per e-fold of "
+        f"{name}"
+        for name, (value, interval) in trend.slopes.items()
+    )
+    said = f"{trend.quantity} moves by {moves}, over {trend.runs} runs that infer"
+    if trend.refused:
+        return f"{said}; no forecast: {trend.refused}"
+    inside = sum(one.inside for one in trend.forecasts)
+    return (
+        f"{said}; of the largest N {inside} of {len(trend.forecasts)} forecasts from the smaller "
+        "hold"
+    )
+
+
+def say_boundary(boundary: Boundary) -> str:
+    """The line between remembering and inferring, or why there is none."""
+    if boundary.exponent is None or boundary.threshold is None or boundary.at_params is None:
+        return f"no boundary between remembering and inferring: {boundary.reason}"
+    return (
+        f"models infer from M* = {_count(boundary.threshold)} chains on "
+        f"({format_interval(boundary.threshold_interval, _count)}) at "
+        f"N = {format_count(boundary.at_params)}, M* ∝ N^{boundary.exponent:.2f} "
+        f"({format_interval(boundary.interval, lambda end: f'{end:.2f}')})"
+    )
+
+
+def say_crossings(boundary: Boundary) -> list[str]:
+    """The range of M* at each N."""
+    return [
+        f"N = {format_count(one.params)}: "
+        + (f"more than {one.below}" if one.below else "from the fewest on")
+        + (f", at most {one.above}" if one.above else ", beyond the most")
+        for one in boundary.crossings
+    ]
+
+
+def say_boundary_forecast(boundary: Boundary) -> str:
+    """What became of the forecast of the largest N."""
+    one = boundary.forecast
+    if one is None:
+        return f"the largest N is not forecast: {boundary.refused}"
+    hit = "holds" if one.inside else f"misses by a factor of {math.exp(abs(one.error)):.3g}"
+    return (
+        f"of N = {format_count(one.crossing.params)} the smaller sizes forecast "
+        f"{_count(one.threshold)} ({format_interval(one.interval, _count)}): it {hit}"
+    )
+
+
+def _count(value: float) -> str:
+    return "∞" if value == math.inf else f"{value:.3g}" if value < 1e4 else format_count(value)
+
+
+def _write(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.3g}"
