@@ -37,13 +37,8 @@ from scaling.verbs.watching import cancel, logs, status, track
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (
-<<<<<<< HEAD
-        *(read, predict, forecast, backtest, compare, tokenizers, recipes, transfer, abilities),
-        sample,
-=======
         *(read, predict, forecast, backtest, compare),
-        *(tokenizers, recipes, abilities, few_shot, sample),
->>>>>>> main
+        *(tokenizers, recipes, transfer, abilities, few_shot, sample),
     ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),

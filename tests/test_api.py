@@ -11,11 +11,8 @@ import scaling
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
     "abilities",
-<<<<<<< HEAD
     "transfer",
-=======
     "few-shot",
->>>>>>> main
     *(
         "backtest",
         "compare",

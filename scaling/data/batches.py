@@ -2,13 +2,9 @@
 
 The training stream is cut into windows of seq_len tokens (plus the next one, to predict) from an
 offset drawn per epoch; an epoch visits every window once in an order drawn from (seed, epoch). No
-<<<<<<< HEAD
 state is kept between steps, so a resumed run sees exactly the batches it would have seen. A run may
 be given part of the stream only (`take_part`).
-=======
-state is kept between steps, so a resumed run sees exactly the batches it would have seen.
 Of a corpus of sequences (`Draft.sequence`) each is a window of its own, of seq_len + 1 tokens.
->>>>>>> main
 """
 
 from __future__ import annotations
@@ -98,9 +94,16 @@ def list_windows(tokens: Tokens, *, seq_len: int) -> IntArray:
     return np.asarray(tokens[starts[:, None] + np.arange(seq_len + 1)], dtype=np.int64)
 
 
-<<<<<<< HEAD
-def _list_starts(tokens: int, seq_len: int) -> IntArray:
-    return np.arange((tokens - 1) // seq_len, dtype=np.int64) * seq_len
+def _find_stride(shards: Shards, seq_len: int) -> int:
+    """Tokens from one window to the next: windows of a stream share their ends."""
+    if shards.sequence is None:
+        return seq_len
+    assert shards.sequence == seq_len + 1, f"sequences are of {shards.sequence} tokens"
+    return shards.sequence
+
+
+def _list_starts(tokens: int, seq_len: int, stride: int) -> IntArray:
+    return np.arange((tokens - seq_len - 1) // stride + 1, dtype=np.int64) * stride
 
 
 def take_part(shards: Shards, tokens: int) -> Shards:
@@ -113,23 +116,12 @@ def take_part(shards: Shards, tokens: int) -> Shards:
     """
     text, left = shards.train, tokens
     parts: list[Any] = []
-    count = math.ceil(len(text) / _PART_BLOCK)
+    size = _PART_BLOCK - _PART_BLOCK % min(shards.sequence or 1, _PART_BLOCK)  # of whole sequences
+    count = math.ceil(len(text) / size)
     for block in np.random.Generator(np.random.Philox(key=[0, count])).permutation(count):
-        parts.append(text[block * _PART_BLOCK : (block + 1) * _PART_BLOCK][:left])
+        parts.append(text[block * size : (block + 1) * size][:left])
         left -= len(parts[-1])
         if not left:
             break
     train = np.concatenate(parts)
     return replace(shards, train=train, facts=replace(shards.facts, train_tokens=len(train)))
-=======
-def _find_stride(shards: Shards, seq_len: int) -> int:
-    """Tokens from one window to the next: windows of a stream share their ends."""
-    if shards.sequence is None:
-        return seq_len
-    assert shards.sequence == seq_len + 1, f"sequences are of {shards.sequence} tokens"
-    return shards.sequence
-
-
-def _list_starts(tokens: int, seq_len: int, stride: int) -> IntArray:
-    return np.arange((tokens - seq_len - 1) // stride + 1, dtype=np.int64) * stride
->>>>>>> main

@@ -230,12 +230,10 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("answer_brier", "answers:measure_brier",
      "squared distance of the predicted probabilities from the right token, mean",
      {**_ANSWER, "direction": "lower", "bound": None}),
-<<<<<<< HEAD
     (EARLY_STOP, "early_stop:measure_best",
      "lowest held-out loss of the run: before its first step, after each of `halvings` halvings of "
      "its steps, or at its end",
      {**_LAW, "options": {"halvings": 4}, "demands": (count("halvings", least=1, most=30),)}),
-=======
     ("few_shot", "few_shot:measure_excess",
      "loss on new sources beyond the best predictor from as many examples; curve: by examples",
      _SHOTS),
@@ -256,7 +254,6 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("few_shot_regret_bayes", "few_shot:measure_regret_bayes",
      "the same of the best predictor from as many examples, which none can be below",
      {**_SHOTS, "needs_weights": False, "beside": "few_shot_regret"}),
->>>>>>> main
     ("copy_gain", "copying:measure_gain",
      "loss that a repetition `lag` tokens later saves, on the same text",
      {"options": {"lag": 32, "samples": 64}, "unit": "nats/token", "direction": "higher",

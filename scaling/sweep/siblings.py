@@ -1,29 +1,16 @@
-<<<<<<< HEAD
-"""One sweep file, several sweeps: one for each tokenizer or family it lists, recipe or start it
-names.
-=======
 """One sweep file, several sweeps: one for each family, tokenizer or number of chains that it lists,
-or recipe it names.
->>>>>>> main
+or recipe or start that it names.
 
     tokenizer: [bytes, "bpe:512"]        <name>-bytes, <name>-bpe-512
     families: [transformer, lstm]        <name>-transformer,  <name>-lstm
     recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
-<<<<<<< HEAD
     starts: {new: {}, old: {from: …}}    <name>-new,  <name>-old
-
-Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
-a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
-family, and a law to one recipe and one start. A results folder keeps the whole file and knows by
-its name which of the siblings it is.
-=======
     chains: [16, 0]                      <name>-chains-16,  <name>-chains-0
 
 Siblings differ in nothing else, so that what they say can be compared. Each has a ledger, a law and
 a page of its own: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one
-family, and a law to one recipe and one training text. A results folder keeps the whole file and
-knows by its name which of the siblings it is.
->>>>>>> main
+family, and a law to one recipe, one start and one training text. A results folder keeps the whole
+file and knows by its name which of the siblings it is.
 """
 
 from __future__ import annotations

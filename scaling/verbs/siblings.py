@@ -105,11 +105,8 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
     from scaling.sweep.reading import load_sweep
     from scaling.terminal.answers import format_comparison
     from scaling.terminal.exponents import format_exponents
-<<<<<<< HEAD
-    from scaling.terminal.transfer import format_transfer
-=======
     from scaling.terminal.few_shot import format_few_shot
->>>>>>> main
+    from scaling.terminal.transfer import format_transfer
     from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow.few_shot import judge_few_shot
     from scaling.workflow.reporting import report_sweep
@@ -138,17 +135,12 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
         else:
             said = format_vocabulary(compare_tokenizers(sweeps))
         click.echo("\n" + said)
-<<<<<<< HEAD
     except (UsageError, NoFitError, TableError) as error:
-        axes = ("families", "starts", "recipes")
-        what = next((one for one in axes if getattr(spec, one)), "tokenizers")
-=======
-    except (UsageError, NoFitError) as error:
         what = (
             "families" if spec.families
+            else "starts" if spec.starts
             else "recipes" if spec.recipes
             else "numbers of chains" if len(spec.corpus.chains) > 1
             else "tokenizers"
         )  # fmt: skip
->>>>>>> main
         click.echo(f"{what} are not compared: {error}", err=True)
