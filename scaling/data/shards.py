@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scaling.data.corpora import read_documents, refuse
 from scaling.data.documents import Document, digest_documents
 from scaling.data.plain_tokenizers import Tokens
-from scaling.data.split import measure_overlap, split_documents
+from scaling.data.split import measure_overlap, shuffle_tokens, split_documents
 from scaling.data.tokenizers import Tokenizer, read_tokenizer, train_tokenizer
 from scaling.errors import CorpusError, IntegrityError
 from scaling.files import faults
@@ -202,8 +202,7 @@ def prepare_corpus(
     """
     with stage(f"preparing corpus {source}: reading"):
         documents = read_documents(source, paths=paths, field=field, base=base)
-    key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
-    key += ["shuffled"] if shuffled else []
+    key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents), *["shuffled"] * shuffled]
     return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer, shuffled=shuffled))
 
 
@@ -219,8 +218,7 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
         with stage("preparing the corpus: writing shards"):
             store_shards(folder, drafted)
     with stage("checking the corpus's digests"):
-        facts = open_shards(folder).facts
-    return PreparedCorpus(folder=folder, facts=facts)
+        return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -388,8 +386,7 @@ def _tokenize(documents: tuple[Document, ...], name: str, *, shuffled: bool) -> 
     with stage("preparing the corpus: comparing the held-out text with the training text"):
         overlap = measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1]))
     if shuffled:
-        mix = np.random.Generator(np.random.Philox(key=[0, 0])).permutation
-        train_ids, validation_ids, overlap = mix(train_ids), mix(validation_ids), 0.0
+        train_ids, validation_ids, overlap = *map(shuffle_tokens, (train_ids, validation_ids)), 0.0
     return Draft(
         name=name,
         vocab_size=tokenizer.vocab_size,

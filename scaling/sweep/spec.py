@@ -388,9 +388,10 @@ def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]
             yield "one start is nothing to compare. Write it as initialise.", ("starts",)
         if spec.initialise.source is not None:
             yield "starts and initialise are two. Remove one.", ("initialise",)
-        if spec.families or spec.recipes or len(spec.corpus.tokenizer) > 1:
+        several = max(len(spec.corpus.tokenizer), len(spec.corpus.chains)) > 1
+        if spec.families or spec.recipes or several:
             yield (
-                "starts are compared alone. Name one family, one tokenizer and no recipes.",
+                "starts are compared alone. Name one family, tokenizer and text, and no recipes.",
                 ("starts",),
             )
     if spec.families:
