@@ -28,7 +28,7 @@ from scaling.verbs.knowing import bias, knowledge
 from scaling.verbs.reading import read
 from scaling.verbs.running import plan, run
 from scaling.verbs.sampling import sample
-from scaling.verbs.siblings import recipes, tokenizers
+from scaling.verbs.siblings import recipes, tokenizers, transfer
 from scaling.verbs.starting import init
 from scaling.verbs.streams import settle_streams
 from scaling.verbs.submitting import submit
@@ -38,8 +38,9 @@ from scaling.verbs.watching import cancel, logs, status, track
 _GROUPS: dict[str, tuple[click.Command, ...]] = {
     "Common": (init, plan, run, fit, allocate, report),
     "Ask": (
-        *(read, predict, forecast, backtest, compare, tokenizers, recipes),
-        *(abilities, few_shot, knowledge, bias, sample),
+        *(read, predict, forecast, backtest, compare),
+        *(tokenizers, recipes, transfer, abilities, few_shot),
+        *(knowledge, bias, sample),
     ),
     "Train more, or elsewhere": (suggest, submit),
     "Watch and keep": (status, logs, cancel, retry, verify, track, export),

@@ -10,7 +10,7 @@ import scaling
 
 VERBS = (
     *("init", "plan", "suggest", "run", "submit", "fit", "allocate", "predict", "forecast"),
-    *("abilities", "few-shot", "knowledge", "bias"),
+    *("abilities", "transfer", "few-shot", "knowledge", "bias"),
     *(
         "backtest",
         "compare",

@@ -197,6 +197,7 @@ ELSEWHERE = {
     ("sample", "*"): "tests/verbs/test_sampling.py::sample",
     ("export", "*"): "tests/verbs/test_exporting.py::--output",
     ("recipes", "*"): "tests/test_cli_recipes.py::recipes",
+    ("transfer", "*"): "tests/test_cli_starts.py::OPTIONS",
     ("status", "--watch"): "tests/test_watching.py::--watch",
     ("status", "--verbose"): "tests/test_watching.py::verbose=True",
     ("logs", "--follow"): "tests/test_watching.py::follow",

@@ -51,6 +51,7 @@ _GROUPS = {
     ),
     "Forecasts": ("forecast_run", "review_forecasts"),
     "Abilities": ("find_abilities", "Ability"),
+    "Transfer": ("find_transfer", "Transfer"),
     "Count a model": ("ModelShape", "count_params", "count_flops_per_token"),
     "The rest": (),  # everything not listed above
 }

@@ -2,11 +2,16 @@
 
 The training stream is cut into windows of seq_len tokens (plus the next one, to predict) from an
 offset drawn per epoch; an epoch visits every window once in an order drawn from (seed, epoch). No
-state is kept between steps, so a resumed run sees exactly the batches it would have seen.
+state is kept between steps, so a resumed run sees exactly the batches it would have seen. A run may
+be given part of the stream only (`take_part`).
 Of a corpus of sequences (`Draft.sequence`) each is a window of its own, of seq_len + 1 tokens.
 """
 
 from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +19,8 @@ from numpy.typing import NDArray
 from scaling.data.plain_tokenizers import Tokens
 from scaling.data.shards import Shards
 from scaling.units import IntArray
+
+_PART_BLOCK = 4096  # tokens: text reads on within them, and 3e4 tokens come from eight places
 
 
 class BatchOrder:
@@ -105,3 +112,24 @@ def _find_stride(shards: Shards, seq_len: int) -> int:
 
 def _list_starts(tokens: int, seq_len: int, stride: int) -> IntArray:
     return np.arange((tokens - seq_len - 1) // stride + 1, dtype=np.int64) * stride
+
+
+def take_part(shards: Shards, tokens: int) -> Shards:
+    """The shards with so many tokens of their training text: blocks from all over it, in an order
+    that its length alone decides, so that less text is part of more.
+
+    Args:
+        shards: They hold at least so many.
+        tokens: How many.
+    """
+    text, left = shards.train, tokens
+    parts: list[Any] = []
+    size = _PART_BLOCK - _PART_BLOCK % min(shards.sequence or 1, _PART_BLOCK)  # of whole sequences
+    count = math.ceil(len(text) / size)
+    for block in np.random.Generator(np.random.Philox(key=[0, count])).permutation(count):
+        parts.append(text[block * size : (block + 1) * size][:left])
+        left -= len(parts[-1])
+        if not left:
+            break
+    train = np.concatenate(parts)
+    return replace(shards, train=train, facts=replace(shards.facts, train_tokens=len(train)))

@@ -22,7 +22,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from scaling.data.corpora import read_documents, refuse
 from scaling.data.documents import Document, digest_documents
 from scaling.data.plain_tokenizers import Tokens
-from scaling.data.split import measure_overlap, split_documents
+from scaling.data.split import measure_overlap, shuffle_tokens, split_documents
 from scaling.data.tokenizers import Tokenizer, read_tokenizer, train_tokenizer
 from scaling.errors import CorpusError, IntegrityError
 from scaling.files import faults
@@ -182,6 +182,7 @@ def prepare_corpus(
     tokenizer: str = BYTES,
     paths: Sequence[str] = (),
     field: str = "text",
+    shuffled: bool = False,
     base: Path,
     cache: Path,
 ) -> PreparedCorpus:
@@ -189,8 +190,9 @@ def prepare_corpus(
 
     Args:
         source, paths, field, base: As for `read_documents`.
-        tokenizer: Its name; it is trained on the training split. The split does not depend on it,
-            so the held-out text is the same for every tokenizer.
+        tokenizer: Its name; it is trained on the training split. The documents of the split do not
+            depend on it, so the held-out text is the same for every tokenizer.
+        shuffled: Whether to put the tokens of each split in random order.
         cache: Folder of all prepared corpora.
 
     Raises:
@@ -201,8 +203,8 @@ def prepare_corpus(
     """
     with stage(f"preparing corpus {source}: reading"):
         documents = read_documents(source, paths=paths, field=field, base=base)
-    key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents)]
-    return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer))
+    key = [_PREPARATION_VERSION, tokenizer, digest_documents(documents), *["shuffled"] * shuffled]
+    return prepare_once(cache, key, lambda: _tokenize(documents, tokenizer, shuffled=shuffled))
 
 
 def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft]) -> PreparedCorpus:
@@ -217,8 +219,7 @@ def prepare_once(cache: Path, key: Sequence[object], draft: Callable[[], Draft])
         with stage("preparing the corpus: writing shards"):
             store_shards(folder, drafted)
     with stage("checking the corpus's digests"):
-        facts = open_shards(folder).facts
-    return PreparedCorpus(folder=folder, facts=facts)
+        return PreparedCorpus(folder=folder, facts=open_shards(folder).facts)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -293,7 +294,7 @@ def store_shards(folder: Path, draft: Draft) -> None:
     if draft.stored is not None:
         files[_TOKENIZER_FILE] = draft.stored
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    manifest: dict[str, Any] = {"facts": asdict(_describe(draft, digests)), "sha256": digests}
+    manifest: dict[str, Any] = {"facts": _describe(draft, digests).to_json(), "sha256": digests}
     manifest |= {"dtype": dtype.str, "tokenizer": draft.name, "documents": draft.documents}
     manifest |= {} if draft.sequence is None else {"sequence": draft.sequence}
     with blaming_machine(folder):
@@ -362,7 +363,7 @@ def _move_into_place(temporary: Path, folder: Path) -> None:
             raise
 
 
-def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
+def _tokenize(documents: tuple[Document, ...], name: str, *, shuffled: bool) -> Draft:
     train, validation = split_documents(documents)
     sides = [[document.text for document in side] for side in (train, validation)]
     if not train or not validation:
@@ -385,6 +386,8 @@ def _tokenize(documents: tuple[Document, ...], name: str) -> Draft:
         _check_lossless(validation, validation_ids, starts, tokenizer)
     with stage("preparing the corpus: comparing the held-out text with the training text"):
         overlap = measure_overlap(b"\0".join(sides[0]), b"\0".join(sides[1]))
+    if shuffled:
+        train_ids, validation_ids, overlap = *map(shuffle_tokens, (train_ids, validation_ids)), 0.0
     return Draft(
         name=name,
         vocab_size=tokenizer.vocab_size,

@@ -57,6 +57,7 @@ def prepare_source(spec: SweepSpec, *, base: Path, cache: Path) -> PreparedCorpu
         tokenizer=tokenizer,
         paths=corpus.paths,
         field=corpus.field,
+        shuffled=corpus.shuffled,
         base=base,
         cache=cache,
     )

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scaling.data.documents import Document
+from scaling.data.plain_tokenizers import Tokens
 from scaling.sweep.plan_warnings import FEW_HELD_OUT, VALIDATION_BYTES, VALIDATION_SHARE
 
 _SHARED_LINES = 0.3
@@ -213,3 +214,8 @@ def _character_end(text: bytes, end: int) -> int:
     while end < len(text) and text[end] & 0xC0 == 0x80:
         end += 1
     return end
+
+
+def shuffle_tokens(ids: Tokens) -> Tokens:
+    """The ids of one side in random order, separators among them."""
+    return np.random.Generator(np.random.Philox(key=[0, 0])).permutation(ids)

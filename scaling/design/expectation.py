@@ -126,7 +126,9 @@ def tabulate_expected(
         loss=prior.law.loss(prior.letters, params, tokens),
         flops=np.array([run.flops for run in runs], dtype=np.float64),
         budget=budgets if np.isfinite(budgets).any() else None,
-        unique_tokens=np.minimum(tokens, facts.train_tokens or np.inf),
+        unique_tokens=np.minimum(
+            tokens, [run.unique_tokens or facts.train_tokens or np.inf for run in runs]
+        ),
         seed=np.array([run.seed for run in runs], dtype=np.int64),
         group=[name_configuration(run) for run in runs],
         **(_list_recipes(runs) if all(run.has_recipe for run in runs) else {}),

@@ -54,6 +54,7 @@ from scaling.ledger.documents import (
     read_result,
 )
 from scaling.ledger.found import Check, Damage, StoredResults
+from scaling.ledger.parents import add_parents
 from scaling.ledger.results import Measurement, RunResult
 from scaling.ledger.sealing import flush_files, make_result, seal_result
 from scaling.ledger.signs import (
@@ -477,7 +478,7 @@ def _read_identity(folder: Path, document: Mapping[str, Any]) -> Ledger:
     if body.keys() != {"name", "corpus"} or not isinstance(body["name"], str):
         raise IntegrityError("fields missing or unknown")
     corpus = add_code(build_value(CorpusFacts, body["corpus"], "corpus"), folder)
-    return Ledger(folder=folder, name=body["name"], corpus=corpus)
+    return Ledger(folder=folder, name=body["name"], corpus=add_parents(corpus, folder))
 
 
 def _check_links(folder: Path) -> None:

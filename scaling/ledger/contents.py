@@ -39,10 +39,11 @@ class Contents:
         tables. None if something is damaged, which must be reported each time."""
         if self.results.damaged or self.forecasts.damaged:
             return None
+        corpus = self.ledger.corpus
         rests_on = [
             self.ledger.name,
-            self.ledger.corpus.to_json(),
-            self.text + self.ledger.corpus.code,
+            corpus.to_json(),
+            "".join([self.text, corpus.code, *(one.weights for one in corpus.parents)]),
             sorted(self.results.digests.items()),
             [(one.name, one.digest) for one in self.forecasts.forecasts],
         ]

@@ -157,8 +157,11 @@ def _count_flops(result: RunResult, head_flops: bool) -> int:
 
 
 def name_configuration(run: RunSpec) -> str:
-    """Name of a configuration; equal for runs of one shape and D, whatever the seed."""
+    """Name of a configuration; equal for runs of one shape, D and limit on the text, whatever the
+    seed."""
     key = {"shape": run.to_json()["shape"], "tokens": run.tokens}
+    if run.unique_tokens is not None:
+        key["unique_tokens"] = run.unique_tokens
     return hashlib.sha256(canonical_json(key)).hexdigest()[:12]
 
 

@@ -31,6 +31,7 @@ from scaling.files import faults
 from scaling.files.durable import explain_fault
 from scaling.ledger.cancelling import is_cancelled
 from scaling.ledger.commit import Ledger
+from scaling.ledger.parents import find_weights
 from scaling.ledger.provenance import describe_versions
 from scaling.ledger.results import Measurement, RunInterrupted, RunResult, TrainerFault
 from scaling.ledger.signs import FailureCause, Heartbeat
@@ -65,7 +66,8 @@ OutcomeKind = Literal["finished", "diverged", "failed", "interrupted"]
 
 
 class Trainer(Protocol):
-    """A function that trains a run; the real one is scaling.training.trainer:train_run."""
+    """A function that trains a run; the real one is scaling.training.trainer:train_run. `parent` is
+    passed only for runs that have one."""
 
     def __call__(
         self,
@@ -79,6 +81,7 @@ class Trainer(Protocol):
         report: Callable[[int, float | None], None],
         trunk: TrunkCache | None,
         cache: Path,
+        parent: Path | None = None,
     ) -> Measurement: ...
 
 
@@ -230,6 +233,9 @@ def _train_and_commit(request: AttemptRequest, attempt: Path, watch: _Watch) -> 
 
 def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) -> RunResult:
     resume = [watch.ledger.attempt_folder(request.run_id, name) for name in request.resume]
+    parent = {}
+    if run.parent is not None:
+        parent["parent"] = find_weights(watch.ledger.folder, run.parent)
     measured = load_trainer(request.trainer)(
         run,
         corpus=Path(request.corpus),
@@ -240,6 +246,7 @@ def _train(request: AttemptRequest, run: RunSpec, attempt: Path, watch: _Watch) 
         report=watch.report,
         trunk=request.trunk,
         cache=Path(request.ledger).parent / ".cache",
+        **parent,
     )
     faults.reach("attempt.trained")
     result = watch.ledger.commit(run, request.attempt_id, measured)

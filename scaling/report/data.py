@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scaling.compare.vocabularies import VocabularyComparison
     from scaling.fitting.abilities.ability import Ability
     from scaling.fitting.backtest import Backtest
+    from scaling.fitting.transfer.judging import Transfer
     from scaling.sweep.spec import SweepSpec
 
 
@@ -77,6 +78,7 @@ class ReportData:
         recipes: The file's recipes compared; None likewise.
         beyond: Quantities measured beside the loss, and families compared; None without any.
         abilities: The sweep's abilities, judged.
+        transfer: What the starts of its file save, each against from scratch.
         origin: The table of runs behind the report; None for a sweep.
         scale: The unit of losses on the page; values here are in nats.
     """
@@ -110,6 +112,7 @@ class ReportData:
     recipes: RecipeComparison | None = None
     beyond: Beyond | None = None
     abilities: tuple[Ability, ...] = ()
+    transfer: tuple[Transfer, ...] = ()
     origin: TableSource | None = None
     scale: LossScale = NATS
 

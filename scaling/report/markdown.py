@@ -25,6 +25,7 @@ from scaling.words.checks import name_check, name_entry
 from scaling.words.forecasts import describe_score, list_forecast_rows
 from scaling.words.plain import FORECAST_HEADINGS, format_share, replace_unprintable
 from scaling.words.statuses import STATUSES
+from scaling.words.transfer import CELL_COLUMNS, list_cells, list_sentences, say_verdict
 
 if TYPE_CHECKING:
     from scaling.report.data import ReportData
@@ -95,6 +96,10 @@ def render_markdown(data: ReportData) -> str:
         for heading, rows in groups:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
+    for one in data.transfer:
+        lines += [f"## Transfer: {_plain(one.names[1])}", "", _plain(say_verdict(one)), ""]
+        lines += _table(CELL_COLUMNS, list_cells(one))
+        lines += [f"- {_plain(sentence)}" for sentence in list_sentences(one)] + [""]
     if data.forecasts is not None:
         lines += ["## Pre-registered forecasts and outcomes", ""]
         lines += [_plain(describe_score(data.forecasts)), ""]

@@ -200,6 +200,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     from scaling.report.interactive import list_live_figures
     from scaling.report.landscape import trace_surface
     from scaling.report.legend import make_legend
+    from scaling.report.transfer import show_transfer
 
     fit = data.fit
     runs = collect_runs(data.table, data.plan, data.scale)
@@ -223,6 +224,7 @@ def _gather_figures(data: ReportData) -> dict[str, Any]:
     return {
         "pictures": pictures,
         "abilities": show_abilities(data.abilities),
+        "transfer": show_transfer(data.transfer, data.scale),
         "legend": make_legend(runs),
         "live": embed_json(list_live_figures(runs, data.results, surface)),
         "minima": list_minima(runs),

@@ -7,6 +7,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scaling.sweep.parents import Parent
 from scaling.sweep.shapes import MAX_SEQ_LEN, MIN_SEQ_LEN
 from scaling.sweep.tokenizer_names import BYTES, NO_TOKENIZER
 
@@ -31,6 +32,7 @@ class CorpusFacts:
         tokenizer: Its name in the sweep file; `none` for ready-made tokens.
         code: Current digest of the files of a user's own trainer; not part of what identifies a
             results folder.
+        parents: Runs that the runs of this sweep may start from; not part of it either.
         bayes_loss: Lowest loss that any model can have on the held-out windows [nats/token]; None
             if unknown (all but `synthetic`).
 
@@ -49,12 +51,12 @@ class CorpusFacts:
     tokenizer: str = BYTES
     bayes_loss: float | None = None
     code: str = ""
+    parents: tuple[Parent, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The facts that identify a results folder, as stored."""
-        fields = dataclasses.asdict(self)
-        del fields["code"]
-        return fields
+        names = (field.name for field in dataclasses.fields(self))
+        return {name: getattr(self, name) for name in names if name not in ("code", "parents")}
 
     @property
     def is_known(self) -> bool:

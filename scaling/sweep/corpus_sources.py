@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 SourceKind = Literal["text", "tokens"]
-_FILES = ("paths", "field", "tokenizer")
+_TEXT = ("tokenizer", "shuffled")
+_FILES = ("paths", "field", *_TEXT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +79,12 @@ _TEXTS = "scaling.data.corpora"
 SOURCES: dict[str, Source] = {
     source.name: source
     for source in (
-        Source(name="novels", kind="text", keys=("tokenizer",), reader=f"{_TEXTS}:list_novels"),
+        Source(name="novels", kind="text", keys=_TEXT, reader=f"{_TEXTS}:list_novels"),
         Source(
-            name="python-stdlib", kind="text", keys=("tokenizer",), reader=f"{_TEXTS}:list_stdlib"
+            name="python-stdlib", kind="text", keys=_TEXT, reader=f"{_TEXTS}:list_stdlib"
         ),
         Source(
-            name="text", kind="text", keys=("paths", "tokenizer"), needs=("paths",),
+            name="text", kind="text", keys=("paths", *_TEXT), needs=("paths",),
             reader=f"{_TEXTS}:read_texts",
         ),
         Source(

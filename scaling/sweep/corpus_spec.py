@@ -76,6 +76,11 @@ class CorpusSpec(SpecModel):
         description="`bytes`, `characters`, `bpe:N`, `words:N`, `words+space:N` (N tokens in all); "
         "a list makes one sweep of each",
     )
+    shuffled: bool = Field(
+        False,
+        description="sources of text: tokens in random order, on either side of the split; they "
+        "are as frequent as before, and nothing else is left to learn",
+    )
     max_epochs: Positive = Field(
         4.0,
         description="cells that would pass over the text more often are rejected; made tokens: 1",

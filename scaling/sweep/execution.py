@@ -46,6 +46,8 @@ class Execution:
         micro_batch: Sequences that pass through the model together; None: the whole batch.
         keep_weights: Whether the final weights are kept beside the result.
         time_limit: Seconds for one attempt; None: no limit.
+        halvings: k: the held-out loss is also measured before the first step, and after 1/2, 1/4, …
+            1/2^k of the steps; 0: at the end alone.
         own: Settings of a user's trainer; None: the built-in one.
     """
 
@@ -54,4 +56,10 @@ class Execution:
     micro_batch: int | None = None
     keep_weights: bool = True
     time_limit: float | None = None
+    halvings: int = 0
     own: OwnExecution | None = None
+
+    @property
+    def evaluations(self) -> int:
+        """How many times the held-out loss of a run is measured."""
+        return 2 + self.halvings if self.halvings else 1

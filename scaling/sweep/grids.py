@@ -193,6 +193,53 @@ class RatioGrid(Grid):
                 yield Wish(shape=shape, tokens=ratio * count_matmul_params(shape), budget=None)
 
 
+class EpochGrid(Grid):
+    """Every combination of model sizes, amounts of text and passes over it: D = epochs · U."""
+
+    heading = "grid: {params, unique_tokens, epochs, max_tokens}"
+
+    params: Annotated[tuple[Params, ...], Field(strict=False, min_length=1)] = Field(
+        description="desired N [matmul parameters]; the nearest rung of the ladder is built"
+    )
+    unique_tokens: Annotated[tuple[Count, ...], Field(strict=False, min_length=1)] = Field(
+        description="U: tokens of the training text that a run may see; less text is part of more"
+    )
+    epochs: Annotated[tuple[Positive, ...], Field(strict=False, min_length=1)] = Field(
+        (1.0,), description="passes over those tokens; corpus.max_epochs does not limit them"
+    )
+    max_tokens: Positive | None = Field(
+        None, description="leaves out cells with a larger D, but for those of the fewest passes"
+    )
+
+    @classmethod
+    def matches(cls, keys: set[str]) -> bool:
+        """See Grid."""
+        return bool(keys & {"unique_tokens", "epochs"})
+
+    def count(self) -> int:
+        """See Grid."""
+        return len(self.params) * sum(1 for _ in self._list_texts())
+
+    def find_largest(self) -> float:
+        """See Grid."""
+        return max(self.params)
+
+    def list_wishes(self, ladder: Sequence[ModelShape]) -> Iterator[Wish]:
+        """See Grid."""
+        for size in self.params:
+            shape = find_rung(ladder, size)
+            for unique, tokens in self._list_texts():
+                yield Wish(shape=shape, tokens=tokens, budget=None, unique_tokens=unique)
+
+    def _list_texts(self) -> Iterator[tuple[int, float]]:
+        """(U, D) that every size is asked for."""
+        few, most = min(self.epochs), self.max_tokens or LARGEST_BUDGET
+        for unique in self.unique_tokens:
+            for epochs in self.epochs:
+                if epochs == few or epochs * unique <= most:
+                    yield unique, epochs * unique
+
+
 class CellSpec(SpecModel):
     """One (N, D)."""
 
@@ -229,7 +276,7 @@ class CellGrid(Grid):
 
 
 # In the order of docs/sweep-file.md; if several match, the last one wins.
-GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, CellGrid]
+GRIDS: list[type[Grid]] = [IsoflopGrid, ProductGrid, RatioGrid, EpochGrid, CellGrid]
 
 
 def choose_grid(value: object) -> type[Grid]:

@@ -19,9 +19,11 @@ from scaling.sweep.bracket import (
 )
 from scaling.sweep.cells import Cell, Plan, RejectedCell
 from scaling.sweep.corpus_facts import CorpusFacts
+from scaling.sweep.corpus_sources import SOURCES
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.counting import count_matmul_params
 from scaling.sweep.own_ladder import list_rungs
+from scaling.sweep.parents import choose_parent, name_model, name_models
 from scaling.sweep.plan_warnings import find_warnings
 from scaling.sweep.recipe import decide_recipe
 from scaling.sweep.replicates import choose_replicates
@@ -81,6 +83,7 @@ def plan_sweep(
                 "Widen the span, or change the prior or the budgets."
             ]
         )
+    _refuse_orphans(accepted, spec, facts)
     cells = [
         Cell(run=_scale_rate(run, factor), budget=wish.budget, role="grid")
         for wish in accepted
@@ -119,7 +122,25 @@ def plan_forecast(
     reason = _find_obstacle(wish, spec, facts)
     if reason:
         raise SpecError([f"no run of this sweep could check that forecast: {reason}."])
+    _refuse_orphans([wish], spec, facts)
     return _make_run(wish, spec, facts, spec.seeds[0])
+
+
+def _refuse_orphans(wishes: Sequence[Wish], spec: SweepSpec, facts: CorpusFacts) -> None:
+    """Raise SpecError where models that are to start from a run have none to start from."""
+    if spec.initialise.source is None:
+        return
+    shapes = dict.fromkeys(wish.shape for wish in wishes)
+    lost = [one for one in shapes if choose_parent(facts.parents, one, 0) is None]
+    if lost:
+        there = name_models(facts.parents)
+        raise SpecError(
+            [
+                f"{spec.initialise.source} has no run of {name_model(one)} to start from; it has "
+                f"{there}. Train that model there, or ask for one of these."
+                for one in lost
+            ]
+        )
 
 
 def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
@@ -133,6 +154,8 @@ def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
             f"({facts.train_tokens} to train on, {facts.validation_tokens} held out); set a "
             "smaller model.seq_len, or add text"
         )
+    if wish.unique_tokens is not None:
+        return _find_little_text(wish, spec, facts) or _find_few_steps(wish, spec)
     epochs = wish.tokens / facts.train_tokens
     if epochs > spec.corpus.epochs_allowed:
         if facts.bayes_loss is not None:
@@ -148,6 +171,21 @@ def _find_obstacle(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
     return _find_few_steps(wish, spec)
 
 
+def _find_little_text(wish: Wish, spec: SweepSpec, facts: CorpusFacts) -> str:
+    """Why a cell cannot have the text that it asks for."""
+    unique, seq_len = wish.unique_tokens or 0, wish.shape.seq_len
+    if unique > facts.train_tokens:
+        return (
+            f"{format_count(unique)} unique tokens are more than the "
+            f"{format_count(facts.train_tokens)} of the corpus; add text, or ask for less"
+        )
+    if wish.tokens > unique and SOURCES[spec.corpus.source].once:
+        return f"no token of source {spec.corpus.source} is seen twice; ask for one epoch at most"
+    if unique <= 2 * seq_len:
+        return f"{unique} unique tokens are no two sequences of {seq_len}; ask for more"
+    return ""
+
+
 def _find_few_steps(wish: Wish, spec: SweepSpec) -> str:
     steps = _decide_recipe(wish, spec).steps
     if spec.asks_recipe and steps < MIN_STEPS:
@@ -161,7 +199,18 @@ def _find_few_steps(wish: Wish, spec: SweepSpec) -> str:
 def _make_run(wish: Wish, spec: SweepSpec, facts: CorpusFacts, seed: int) -> RunSpec:
     recipe = _decide_recipe(wish, spec)
     if spec.trainer is None:
-        return RunSpec(shape=wish.shape, recipe=recipe, data_digest=facts.digest, seed=seed)
+        parent = None
+        if spec.initialise.source is not None:
+            parent = choose_parent(facts.parents, wish.shape, seed)
+            assert parent is not None, wish.shape  # `_refuse_orphans` came first
+        return RunSpec(
+            shape=wish.shape,
+            recipe=recipe,
+            data_digest=facts.digest,
+            seed=seed,
+            unique_tokens=wish.unique_tokens,
+            parent=None if parent is None else parent.weights,
+        )
     tokens = recipe.steps * recipe.batch_sequences * wish.shape.seq_len
     own = OwnTrainer(
         command=spec.trainer.identity,

@@ -50,7 +50,9 @@ def find_warnings(cells: Sequence[Cell], spec: SweepSpec, facts: CorpusFacts) ->
 
     warnings = find_corpus_warnings(facts) if facts.is_known else []
     known = facts.is_known  # otherwise only the trainer knows how much text there is
-    repeated = [cell for cell in cells if known and cell.run.tokens > facts.train_tokens]
+    # What a cell asks for by the pass is no surprise.
+    free = [cell for cell in cells if cell.run.unique_tokens is None]
+    repeated = [cell for cell in free if known and cell.run.tokens > facts.train_tokens]
     if repeated:
         worst = max(cell.run.tokens for cell in repeated) / facts.train_tokens
         warnings.append(

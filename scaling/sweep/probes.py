@@ -35,6 +35,7 @@ from scaling.sweep.probe_demands import (
 
 Direction = Literal["lower", "higher"]
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+EARLY_STOP = "loss_best"  # the one probe that a run has to know of while it is trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +237,10 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("answer_brier", "answers:measure_brier",
      "squared distance of the predicted probabilities from the right token, mean",
      {**_ANSWER, "direction": "lower", "bound": None}),
+    (EARLY_STOP, "early_stop:measure_best",
+     "lowest held-out loss of the run: before its first step, after each of `halvings` halvings of "
+     "its steps, or at its end",
+     {**_LAW, "options": {"halvings": 4}, "demands": (count("halvings", least=1, most=30),)}),
     ("few_shot", "few_shot:measure_excess",
      "loss on new sources beyond the best predictor from as many examples; curve: by examples",
      _SHOTS),

@@ -122,7 +122,8 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
     kind, context = details["type"], details.get("ctx", {})
     if kind == "extra_forbidden":
         place = document.key_places.get(path, _nearest(document, path))
-        known = list(_find_model(path[:-1], document).model_fields)
+        fields = _find_model(path[:-1], document).model_fields
+        known = [field.alias or name for name, field in fields.items()]
         close = difflib.get_close_matches(str(path[-1]), known, n=1, cutoff=0.6)
         advice = f"Did you mean {close[0]!r}?" if close else f"Known keys: {', '.join(known)}."
         return place, f"{_clip(dotted)}: unknown key. {advice}"
@@ -144,6 +145,7 @@ def _explain(details: ErrorDetails, document: YamlDocument) -> tuple[tuple[int, 
 
 _OWN_SENTENCES = frozenset(
     {
+        "axis",
         "source_key",
         "family_key",
         "tokenizer",
@@ -153,10 +155,10 @@ _OWN_SENTENCES = frozenset(
         "beyond_ladder",
         "schedule",
         "recipes",
-        "axis",
         "probe",
         "gpus",
         "trainer",
+        "initialise",
     }
 )
 _WANTED = {

@@ -2,10 +2,10 @@
 
 The run_id is the first 16 hex digits of the SHA-256 of the run's canonical JSON (sorted keys, no
 spaces, shortest round-trip floats). It covers shape (with family and seq_len), recipe, data digest,
-seed and NUMERICS_VERSION, and nothing else: no resources, precision, micro-batch, budget or sibling
-cells. A field that is None is left out of it, so that a field added with the default None changes
-no run_id. For a run of a user's own trainer it covers what is trained (`OwnTrainer`), and a recipe
-only if the sweep file asks for one.
+seed, NUMERICS_VERSION and, if the run has them, unique tokens and parent; and nothing else: no
+resources, precision, micro-batch, budget or sibling cells. A field that is None is left out of it,
+so that a field added with the default None changes no run_id. For a run of a user's own trainer it
+covers what is trained (`OwnTrainer`), and a recipe only if the sweep file asks for one.
 """
 
 from __future__ import annotations
@@ -97,6 +97,8 @@ class RunSpec:
         seed: Seeds the initialisation and the order of the data.
         numerics_version: Version of the built-in trainer; 0 with `own`.
         own: A user's own trainer; None: the built-in one.
+        unique_tokens: Tokens of the training text that it may see; None: all of them.
+        parent: SHA-256 of the weights that it starts from; None: it draws its own by its seed.
     """
 
     shape: AnyShape
@@ -105,6 +107,8 @@ class RunSpec:
     seed: int
     numerics_version: int = NUMERICS_VERSION
     own: OwnTrainer | None = None
+    unique_tokens: int | None = None
+    parent: str | None = None
 
     @property
     def has_recipe(self) -> bool:

@@ -1,15 +1,16 @@
 """One sweep file, several sweeps: one for each family, tokenizer or number of chains that it lists,
-or recipe it names.
+or recipe or start that it names.
 
     tokenizer: [bytes, "bpe:512"]        <name>-bytes, <name>-bpe-512
     families: [transformer, lstm]        <name>-transformer,  <name>-lstm
     recipes: {long: {…}, short: {…}}     <name>-long,  <name>-short
+    starts: {new: {}, old: {from: …}}    <name>-new,  <name>-old
     chains: [16, 0]                      <name>-chains-16,  <name>-chains-0
 
 Siblings differ in nothing else, so that their results can be compared. Each has its own ledger, law
 and page: a law, a ladder and a unit of loss belong to one vocabulary, a ladder to one family, and a
-law to one recipe and one training text. A results folder keeps the whole file, and its name says
-which sibling it is.
+law to one recipe, one start and one training text. A results folder keeps the whole file, and its
+name says which sibling it is.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ def list_siblings(spec: SweepSpec) -> tuple[SweepSpec, ...]:
     """The sweeps of a file, in its order; the sweep itself if it names only one of each."""
     if spec.families:
         return tuple(_take_family(spec, name) for name in spec.families)
+    if spec.starts:
+        return tuple(_take_start(spec, name) for name in spec.starts)
     if spec.recipes:
         return tuple(_take_recipe(spec, name) for name in spec.recipes)
     if spec.has_corpus and len(spec.corpus.tokenizer) > 1:
@@ -67,6 +70,11 @@ def _take_chains(spec: SweepSpec, number: int) -> SweepSpec:
 def _take_family(spec: SweepSpec, family: str) -> SweepSpec:
     model = spec.model.model_copy(update={"family": family})
     changes = {"name": f"{spec.name}-{family}", "model": model, "families": ()}
+    return spec.model_copy(update=changes)
+
+
+def _take_start(spec: SweepSpec, name: str) -> SweepSpec:
+    changes = {"name": f"{spec.name}-{name}", "initialise": spec.starts[name], "starts": {}}
     return spec.model_copy(update=changes)
 
 

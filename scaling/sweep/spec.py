@@ -29,10 +29,12 @@ from scaling.sweep.fields import (
     read_count,
     refuse_doubles,
 )
-from scaling.sweep.grids import AnyGrid, CellSpec
+from scaling.sweep.grids import AnyGrid, CellSpec, EpochGrid
 from scaling.sweep.probe_spec import Asked
+from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
 from scaling.sweep.shapes import MAX_LAYERS, MAX_SEQ_LEN, MIN_SEQ_LEN
+from scaling.sweep.start_spec import StartSpec
 from scaling.sweep.trainer_reach import Problem, list_unreached
 from scaling.sweep.trainer_spec import TrainerSpec
 
@@ -159,6 +161,13 @@ class SweepSpec(SpecModel):
         description="train every cell at each of these multiples of its learning rate; a fit takes "
         "the best of each cell",
     )
+    initialise: StartSpec = StartSpec()
+    starts: dict[Name, StartSpec] = Field(
+        {},
+        description="several starts by name, each {keys of `initialise`}, or {} for from scratch; "
+        "one sweep of each, and a comparison",
+        json_schema_extra={"additionalProperties": False},
+    )
     schedule: ScheduleSpec = ScheduleSpec()
     seeds: Annotated[tuple[Seed, ...], Field(strict=False, min_length=1)] = Field(
         (0,), description="every cell is trained once per seed"
@@ -234,6 +243,8 @@ class SweepSpec(SpecModel):
                 why = "is asked for twice. Leave one out."
             elif one.probe.needs_weights and not self.keep_weights:
                 why = "looks at the weights, and keep_weights is false. Set it to true."
+            elif names[at] == EARLY_STOP and self.schedule.trunk:
+                why = "does not know the loss along a trunk. Remove schedule.trunk, or this."
             if why:
                 raise PydanticCustomError(
                     "probe",
@@ -352,6 +363,16 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
         (spec.families, "families are the built-in trainer's. Remove them.", ("families",)),
         (spec.rates, "rates are the built-in trainer's. Remove them.", ("rates",)),
         (
+            spec.starts or spec.initialise.source,
+            "only the built-in trainer starts from other runs. Remove it.",
+            ("starts",) if spec.starts else ("initialise",),
+        ),
+        (
+            isinstance(spec.grid, EpochGrid),
+            "only the built-in trainer limits the text that runs see. Say tokens.",
+            ("grid",),
+        ),
+        (
             trainer.models and spec.model.layers,
             "trainer.models says which models there are. Remove it.",
             ("model", "layers"),
@@ -361,7 +382,19 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
 
 
 def _list_axis_problems(spec: SweepSpec) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Yield keys that cannot be combined with several families or learning rates, and where."""
+    """Yield keys that cannot be combined with several families, starts or learning rates, and
+    where."""
+    if spec.starts:
+        if len(spec.starts) == 1:
+            yield "one start is nothing to compare. Write it as initialise.", ("starts",)
+        if spec.initialise.source is not None:
+            yield "starts and initialise are two. Remove one.", ("initialise",)
+        several = max(len(spec.corpus.tokenizer), len(spec.corpus.chains)) > 1
+        if spec.families or spec.recipes or several:
+            yield (
+                "starts are compared alone. Name one family, tokenizer and text, and no recipes.",
+                ("starts",),
+            )
     if spec.families:
         if len(spec.families) == 1:
             yield "one family is nothing to compare. Write it as model.family.", ("families",)

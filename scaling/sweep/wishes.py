@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """A grid point before it is known whether it can be trained."""
+    """A grid point before it is known whether it can be trained; `unique_tokens` limits the text
+    that it may see (None: all of it)."""
 
     shape: ModelShape
     tokens: float
     budget: float | None
     extra: bool = False
+    unique_tokens: int | None = None
 
 
 def choose_rungs(

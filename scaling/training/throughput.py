@@ -55,8 +55,12 @@ def measure_throughput(
     shards = open_shards(corpus)
     # Once per process, so that no run's start includes it.
     find_peak(claim_device(execution.gpus), execution.precision, cache=None)
-    execution = dataclasses.replace(execution, keep_weights=False)
-    points = tuple(_time_configuration(run, corpus, shards, execution) for run in runs)
+    execution = dataclasses.replace(execution, keep_weights=False, halvings=0)
+    points = tuple(
+        # Weights to start from take no time.
+        _time_configuration(dataclasses.replace(run, parent=None), corpus, shards, execution)
+        for run in runs
+    )
     return Throughput(device=device, measured_at=name_now(), points=points)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from scaling.data.batches import BatchOrder
+from scaling.data.batches import BatchOrder, take_part
 from scaling.data.shards import Shards, open_shards
 from scaling.files.durable import write_durably
 from scaling.ledger.results import Measurement, RunInterrupted, RunStatus
@@ -40,8 +40,10 @@ from scaling.training.engines import build_engine
 from scaling.training.engines.cuda import earns_compilation
 from scaling.training.engines.protocol import Engine
 from scaling.training.evaluate import Evaluation, evaluate_losses
+from scaling.training.held_out import HELD_OUT_FILE, HeldOutCurve
 from scaling.training.peak import find_peak
 from scaling.training.schedule import learning_rate_multiplier
+from scaling.training.weights import load_weights
 from scaling.units import FloatArray, Precision, bits_per_byte
 
 CHECKPOINT_SECONDS = 30.0  # at most lost to a kill; a checkpoint of a small model takes 10 ms
@@ -60,6 +62,7 @@ def train_run(
     report: Callable[[int, float | None], None],
     trunk: TrunkCache | None = None,
     cache: Path | None = None,
+    parent: Path | None = None,
 ) -> Measurement:
     """Train, evaluate and measure one run.
 
@@ -74,10 +77,11 @@ def train_run(
             each batch of the evaluation.
         trunk: States that runs with the same prefix share; used and added to.
         cache: results/.cache, where the rate of the device's matrix products is kept.
+        parent: File of the weights that the run starts from, if its RunSpec names any.
 
     Raises:
         RunInterrupted: `should_stop` returned True; a checkpoint was written first.
-        IntegrityError: The corpus is not what was prepared.
+        IntegrityError: The corpus is not what was prepared, or the parent's weights have changed.
         EnvironmentFault: A share of a GPU was asked for, and there is no GPU.
     """
     started = time.monotonic()
@@ -89,19 +93,13 @@ def train_run(
     engine = build_engine(
         run, sequences=micro_batch, precision=precision, device=device, compiled=compiled
     )
-    training = _Training(run, shards, attempt, trunk, micro_batch, engine)
-    training.restore(_find_state(run, resume, trunk))
+    training = _Training(run, shards, attempt, trunk, execution, engine)
+    training.restore(_find_state(run, resume, trunk), parent)
     first_step = training.step
     reason = training.advance(should_stop, report)
     evaluation = None
     if not reason:
-        measure = training.engine.measure_losses
-        evaluation = evaluate_losses(
-            measure,
-            shards,
-            seq_len=run.shape.seq_len,
-            after_batch=lambda: training.look_up(should_stop, report),
-        )
+        evaluation = training.evaluate(should_stop, report)
         if not math.isfinite(evaluation.loss):
             reason, evaluation = "the held-out loss is not finite", None
         elif evaluation.loss > shards.facts.unigram_entropy:
@@ -112,6 +110,9 @@ def train_run(
         positions = {"unit": "nats/token", "loss": evaluation.by_position}
         write_durably(attempt / "positions.json", json.dumps(positions).encode())
         files.append("positions.json")
+    if execution.halvings:
+        training.held_out.write(attempt, tokens_per_step=run.tokens // run.recipe.steps)
+        files.append(HELD_OUT_FILE)
     speed = training.describe_speed(peak)
     write_durably(attempt / "speed.json", json.dumps(speed).encode())
     files.append("speed.json")
@@ -151,7 +152,7 @@ def _describe_dtype(run: RunSpec, precision: Precision) -> str:
 
 
 def open_corpus(run: RunSpec, corpus: Path) -> Shards:
-    """Open the corpus of a run.
+    """Open the corpus of a run, cut to the text that the run may see.
 
     Raises:
         ValueError: The folder holds another corpus.
@@ -160,7 +161,7 @@ def open_corpus(run: RunSpec, corpus: Path) -> Shards:
     shards = open_shards(corpus)
     if shards.facts.digest != run.data_digest:
         raise ValueError(f"run {run.run_id} is for corpus {run.data_digest}, not {corpus}")
-    return shards
+    return shards if run.unique_tokens is None else take_part(shards, run.unique_tokens)
 
 
 def _find_state(
@@ -188,14 +189,15 @@ class _Training:
         shards: Shards,
         attempt: Path,
         trunk: TrunkCache | None,
-        micro_batch: int | None,
+        execution: Execution,
         engine: Engine,
     ) -> None:
-        self._micro_batch = micro_batch or run.recipe.batch_sequences
+        self._micro_batch = execution.micro_batch or run.recipe.batch_sequences
         self.run, self.shards, self.attempt = run, shards, attempt
         self._trunk = trunk
         saved = trunk.save_at if trunk is not None else ()
         self._save_trunk_at = {step for step in saved if step <= find_branch_step(run)}
+        self.held_out = HeldOutCurve(run.recipe.steps, execution.halvings)
         self.engine = engine
         self.step = 0
         self.rows: list[dict[str, float]] = []
@@ -210,14 +212,19 @@ class _Training:
             seed=run.seed,
         )
 
-    def restore(self, state: dict[str, Any] | None) -> None:
-        """Continue from a state, or start from nothing."""
+    def restore(self, state: dict[str, Any] | None, parent: Path | None) -> None:
+        """Continue from a state, or start, from the weights in the file `parent` if given."""
+        if state is None and self.run.parent is not None:
+            assert parent is not None, self.run.run_id
+            weights = load_weights(parent.parent, parent.name, self.run.parent)
+            self.engine.model.load_state_dict(weights)
         if state is not None:
             self.engine.model.load_state_dict(state["model"])
             self.engine.optimizer.adamw.load_state_dict(state["optimizer"])
             self.step = state["step"]
             self._losses[: self.step] = state["losses"]
             self._norms[: self.step] = state["norms"]
+            self.held_out.losses = dict(state.get("held_out", {}))
         write_durably(self.attempt / "metrics.jsonl", b"")
 
     def save(self) -> None:
@@ -232,6 +239,7 @@ class _Training:
             "step": self.step,
             "losses": self._losses[: self.step].clone(),  # a view would save the whole tensor
             "norms": self._norms[: self.step].clone(),
+            "held_out": dict(self.held_out.losses),
         }
 
     def advance(
@@ -246,6 +254,10 @@ class _Training:
         for first, end in self._list_rows():
             before, begun = self.step, now
             while self.step < end:
+                if self.held_out.is_due(self.step):
+                    at = time.monotonic()
+                    self.evaluate(should_stop, report)
+                    begun += time.monotonic() - at  # no time of a step
                 self._pending.append(self._take_step())
                 self.step += 1
                 if self._trunk is not None and self.step in self._save_trunk_at:
@@ -276,10 +288,28 @@ class _Training:
         Raises:
             RunInterrupted: `should_stop` said so; a checkpoint was written first.
         """
-        report(self._count_tokens(self.step), self.rows[-1].get("loss"))
+        report(self._count_tokens(self.step), self.rows[-1].get("loss") if self.rows else None)
         if should_stop():
             self.save()
             raise RunInterrupted(f"run {self.run.run_id} stopped while it was evaluated")
+
+    def evaluate(
+        self, should_stop: Callable[[], bool], report: Callable[[int, float | None], None]
+    ) -> Evaluation:
+        """The held-out loss now; it is kept where it is finite.
+
+        Raises:
+            RunInterrupted: `should_stop` said so; a checkpoint was written first.
+        """
+        found = evaluate_losses(
+            self.engine.measure_losses,
+            self.shards,
+            seq_len=self.run.shape.seq_len,
+            after_batch=lambda: self.look_up(should_stop, report),
+        )
+        if math.isfinite(found.loss):
+            self.held_out.losses[self.step] = found.loss
+        return found
 
     def _collect(self) -> None:
         """Copy losses and norms of the latest steps from the device, the only wait in a row."""
@@ -354,7 +384,7 @@ class _Training:
         if step >= recipe.steps - recipe.decay_steps and has_exploded(self._read_losses()):
             return (
                 f"the training loss went to {float(self._losses[:step].max()):.4g} nats/token and "
-                f"is {loss:.4g} by step {step}: no better than the untrained model's, "
+                f"is {loss:.4g} by step {step}: no better than before its first step, "
                 f"{float(self._losses[0]):.4g}; {self._describe_entropy()}"
             )
         return ""

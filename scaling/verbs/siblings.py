@@ -1,4 +1,4 @@
-"""Verbs that compare the sweeps of one file: tokenizers, recipes."""
+"""Verbs that compare the sweeps of one file: tokenizers, recipes, transfer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from scaling.verbs.options import FLOPS, json_option
+from scaling.verbs.options import FLOPS, RealRange, WholeRange, json_option
 from scaling.verbs.output import dump_json
 
 _folders_argument = click.argument(
@@ -54,13 +54,59 @@ def recipes(results: tuple[Path, ...], as_json: bool) -> None:
     click.echo(dump_json(compared.to_contract()) if as_json else format_exponents(compared))
 
 
+@click.command()
+@_folders_argument
+@click.option(
+    "--level",
+    type=RealRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Probability of every interval.",
+)
+@click.option(
+    "--seed",
+    type=WholeRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Seed of the draws behind the intervals.",
+)
+@json_option
+def transfer(results: tuple[Path, ...], level: float, seed: int, as_json: bool) -> int:
+    """\b
+    scaling transfer results/transfer-novels
+    scaling transfer results/from-scratch results/fine-tuned --json
+
+    How much target text pre-training saves, by N and by the text that there is: effective data
+    transferred, its law, whether it turns into harm, and the losses at equal total compute. Of one
+    folder the others are those of its sweep file. Exit code 4: no cells to compare.
+    """
+    from scaling.errors import NoFitError
+    from scaling.fitting.transfer.judging import write_contract
+    from scaling.terminal.transfer import format_transfer
+    from scaling.workflow.transfer import judge_folders
+
+    source = " ".join(map(str, results))
+    try:
+        found = judge_folders(results, level=level, seed=seed)
+    except NoFitError as error:
+        if as_json:
+            click.echo(dump_json(write_contract((), source, str(error))))
+        raise
+    if as_json:
+        click.echo(dump_json(write_contract(found, source)))
+    else:
+        click.echo("\n\n".join(map(format_transfer, found)))
+    return 0
+
+
 def report_siblings(sweep_file: Path, root: Path) -> None:
     """Write the pages of every sibling again, now that all can be compared; print the answer."""
-    from scaling.errors import NoFitError, UsageError
+    from scaling.errors import NoFitError, TableError, UsageError
     from scaling.sweep.reading import load_sweep
     from scaling.terminal.answers import format_comparison
     from scaling.terminal.exponents import format_exponents
     from scaling.terminal.few_shot import format_few_shot
+    from scaling.terminal.transfer import format_transfer
     from scaling.terminal.vocabularies import format_vocabulary
     from scaling.workflow.few_shot import judge_few_shot
     from scaling.workflow.reporting import report_sweep
@@ -71,6 +117,7 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
         list_sibling_folders,
     )
     from scaling.workflow.stored import open_results
+    from scaling.workflow.transfer import judge_sweeps
 
     spec = load_sweep(sweep_file)
     sweeps = [open_results(one) for one in list_sibling_folders(spec, root / "results")]
@@ -79,6 +126,8 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
     try:
         if spec.families:
             said = "\n\n".join(map(format_comparison, compare_families(sweeps)))
+        elif spec.starts:
+            said = "\n\n".join(map(format_transfer, judge_sweeps(sweeps)))
         elif spec.recipes:
             said = format_exponents(compare_recipes(sweeps))
         elif len(spec.corpus.chains) > 1:
@@ -86,9 +135,10 @@ def report_siblings(sweep_file: Path, root: Path) -> None:
         else:
             said = format_vocabulary(compare_tokenizers(sweeps))
         click.echo("\n" + said)
-    except (UsageError, NoFitError) as error:
+    except (UsageError, NoFitError, TableError) as error:
         what = (
             "families" if spec.families
+            else "starts" if spec.starts
             else "recipes" if spec.recipes
             else "numbers of chains" if len(spec.corpus.chains) > 1
             else "tokenizers"

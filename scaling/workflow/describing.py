@@ -25,6 +25,7 @@ from scaling.sweep.makespan import Estimate
 from scaling.sweep.target import DeviceMemory, Target, estimate_device_memory
 from scaling.sweep.throughput import Throughput
 from scaling.workflow.preparing import Sweep
+from scaling.workflow.training import count_held_out
 
 # Siblings are trained one after another, so these totals are their maximum, not their sum.
 _AT_ONCE = {"peak_bytes", "slots", "device_memory_bytes", "sharded_memory_bytes"}
@@ -54,7 +55,8 @@ def describe_plan(
     finished = {} if stored is None else stored.results
     share = sweep.spec.schedule.trunk
     runs = [cell.run for cell in sweep.plan.cells]
-    estimate = _choose_estimate(throughput, target, held_out=sweep.corpus.facts.validation_tokens)
+    held_out = count_held_out(sweep.spec, sweep.corpus.facts)
+    estimate = _choose_estimate(throughput, target, held_out=held_out)
     expected: dict[str, float] = {}
     time = None
     if estimate is not None:

@@ -20,6 +20,7 @@ from scaling.sweep.probe_demands import Ground
 from scaling.sweep.trainer_files import digest_code, digest_files
 from scaling.units.stages import stage
 from scaling.workflow.devices import check_device
+from scaling.workflow.parents import find_parents
 from scaling.workflow.stored import list_validations
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def prepare_sweep(
     from scaling.sweep.reading import load_sweep
     from scaling.sweep.siblings import select_sibling
 
-    spec = select_sibling(load_sweep(path), name, source=str(path))
+    whole = load_sweep(path)
+    spec = select_sibling(whole, name, source=str(path))
     text = path.read_text(encoding="utf-8")
     base, cache = path.resolve().parent, root / "results" / ".cache" / "corpora"
     with _placing(text, path, ("corpus", "paths")):
@@ -105,6 +107,9 @@ def prepare_sweep(
     if spec.trainer is not None:
         code = digest_code(digest_files(spec.trainer.files, base))
         corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, code=code))
+    with _placing(text, path, ("starts",) if whole.starts else ("initialise",)):
+        parents = find_parents(spec, corpus.facts, root=root)
+    corpus = dataclasses.replace(corpus, facts=dataclasses.replace(corpus.facts, parents=parents))
     folder = root / "results" / spec.name
     recorded = (
         Ledger.open(folder).read_results(check="result").results if holds_sweep(folder) else {}

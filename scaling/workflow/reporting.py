@@ -31,6 +31,7 @@ from scaling.workflow.knowledge import say_stored
 from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
 from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
+from scaling.workflow.transfer import judge_siblings
 
 if TYPE_CHECKING:
     from scaling.allocation import Allocation
@@ -119,6 +120,7 @@ def report_sweep(
         recipes=recipes,
         beyond=gather_beyond(stored, siblings, say_few_shot(stored, siblings) + say_stored(stored)),
         abilities=judge_stored(stored, found.table),
+        transfer=judge_siblings(siblings),
         scale=scale,
     )
     folder = root / "reports" / stored.spec.name

@@ -157,7 +157,9 @@ def compare_siblings(
     siblings: Sequence[StoredSweep],
 ) -> tuple[VocabularyComparison | None, RecipeComparison | None]:
     """The comparisons that a page shows; None if there is nothing to compare yet."""
-    if len(siblings) < 2 or siblings[0].whole.families or len(siblings[0].whole.corpus.chains) > 1:
+    whole = siblings[0].whole if siblings else None
+    alone = whole is None or whole.families or whole.starts or len(whole.corpus.chains) > 1
+    if len(siblings) < 2 or alone:
         return None, None
     try:
         if siblings[0].whole.recipes:

@@ -20,7 +20,7 @@ from scaling.units.stages import stage
 from scaling.workflow.devices import is_present, name_device
 from scaling.workflow.preparing import Sweep
 from scaling.workflow.stored import StoredSweep
-from scaling.workflow.training import decide_execution, settle_precision
+from scaling.workflow.training import count_held_out, decide_execution, settle_precision
 
 
 def obtain_throughput(
@@ -96,7 +96,7 @@ def predict_seconds(stored: StoredSweep, results: Iterable[RunResult]) -> dict[s
     throughput = read_throughput(folder, name_device(stored.spec, facts, precision=chosen))
     if throughput is None:
         return {}
-    held_out = facts.validation_tokens
+    held_out = count_held_out(stored.spec, facts)
     return {
         run.run_id: throughput.estimate_seconds(run, held_out=held_out)
         for run in (result.run for result in results)

@@ -15,10 +15,12 @@ from scaling.ledger.trainer_code import store_code
 from scaling.sweep.corpus_facts import CorpusFacts
 from scaling.sweep.cost import estimate_memory
 from scaling.sweep.execution import Execution, OwnExecution
+from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.runspec import RunSpec
 from scaling.units import Precision
 from scaling.units.stages import stage
 from scaling.workflow.devices import is_present, measure_apart, name_device, require_device
+from scaling.workflow.parents import keep_parents
 from scaling.workflow.precision import PrecisionChoice, choose_precision
 from scaling.workflow.preparing import Sweep
 
@@ -38,6 +40,7 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
     Raises:
         UsageError: The folder holds another corpus, or finished runs of another trainer version
             that the plan would train again (unless `retrain`).
+        IntegrityError: Weights that runs start from are damaged.
     """
     ledger = Ledger.create(
         root / "results" / sweep.spec.name,
@@ -45,6 +48,8 @@ def open_ledger(sweep: Sweep, *, root: Path, retrain: bool) -> Ledger:
         corpus=sweep.corpus.facts,
         sweep_yaml=sweep.text,
     )
+    wanted = {cell.run.parent for cell in sweep.plan.cells if cell.run.parent is not None}
+    keep_parents(sweep.spec, sweep.corpus.facts.parents, wanted, ledger, root)
     if (trainer := sweep.spec.trainer) is not None:
         base, code = sweep.path.resolve().parent, sweep.corpus.facts.code
         store_code(ledger.folder, trainer.files, base, code)
@@ -136,13 +141,20 @@ def train_sweep(
 
 def decide_execution(spec: SweepSpec, precision: Precision) -> Execution:
     """Decide how a sweep's runs are computed, in the chosen precision."""
+    asked = next((one for one in spec.evaluate if one.probe.name == EARLY_STOP), None)
     return Execution(
         precision=precision,
         gpus=spec.resources.gpus_per_run,
         keep_weights=spec.keep_weights,
         time_limit=spec.resources.time_limit,
+        halvings=0 if asked is None else int(float(asked.options["halvings"])),
         own=_decide_own(spec),
     )
+
+
+def count_held_out(spec: SweepSpec, facts: CorpusFacts) -> int:
+    """Held-out tokens that one run is evaluated on, each as often as it is."""
+    return facts.validation_tokens * decide_execution(spec, "float32").evaluations
 
 
 def _decide_own(spec: SweepSpec) -> OwnExecution | None:

@@ -1,0 +1,295 @@
+"""Transfer: what one arm saves against another, judged.
+
+    equal target data       fine-tuned against from scratch at the same (N, D_F)
+    equal total compute     fine-tuned, its parent's C included, against the best run from scratch
+                            that cost no more: of any N, on as much target text, or on any
+
+The difference of losses is also fitted as a plane, Δ = c + a ln(D_F/D₀) + b ln(N/N₀), signed: a
+summary whose misfit is stated beside it. Where Δ changes sign is read off the cells
+(`effective.py`), since a plane passes 0 somewhere whether or not the losses do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from scipy.special import chdtrc
+
+from scaling.errors import NoFitError
+from scaling.files.sealed import SCHEMA_VERSION
+from scaling.fitting.fitted import Interval
+from scaling.fitting.intervals import find_interval
+from scaling.fitting.transfer.arms import (
+    Arm,
+    Variant,
+    choose_cells,
+    count_end_rates,
+    estimate_seed_noise,
+    list_variants,
+)
+from scaling.fitting.transfer.effective import (
+    Measured,
+    SignChange,
+    TransferCell,
+    find_sign_changes,
+    measure_cells,
+)
+from scaling.fitting.transfer.law import TransferLaw, fit_transfer_law
+
+Verdict = Literal["saves", "costs", "both", "none", "unclear"]
+_LEAST_CELLS = 4  # for a plane of three coefficients that can be wrong
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Δ [nats/token] = at_centre + per_data · ln(D_F/data) + per_params · ln(N/params).
+
+    Attributes:
+        at_centre, per_data, per_params: Coefficients; the last two 0 where nothing varies.
+        intervals: Of each, by name, widened by the plane's misfit.
+        data, params: Geometric means D₀, N₀ of the cells.
+        chance: p of a misfit so large by seed noise alone; None where no cell is spare.
+    """
+
+    at_centre: float
+    per_data: float
+    per_params: float
+    intervals: dict[str, Interval]
+    data: float
+    params: float
+    chance: float | None
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "at_centre": self.at_centre,
+            "per_log_tokens": self.per_data,
+            "per_log_params": self.per_params,
+            "intervals": {name: one.to_contract() for name, one in self.intervals.items()},
+            "centre": {"tokens": self.data, "params": self.params},
+            "p_misfit": self.chance,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EqualCompute:
+    """A fine-tuned cell against runs from scratch that cost no more than it and its parent.
+
+    Attributes:
+        params, data: The cell.
+        flops: C of it and of all that it started from [FLOPs].
+        own_flops: C of it alone.
+        loss: Of it [nats/token].
+        same_text, any_text: Lowest loss from scratch on as much target text, and on any
+            [nats/token]; None: no run is so cheap.
+        beyond: Whether it cost more than any run from scratch, so that those two are what was
+            tried, and more compute may do better.
+    """
+
+    params: float
+    data: float
+    flops: float
+    own_flops: float
+    loss: float
+    same_text: float | None
+    any_text: float | None
+    beyond: bool
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of the same."""
+        return {
+            "params": self.params,
+            "tokens": self.data,
+            "flops": self.flops,
+            "own_flops": self.own_flops,
+            "loss": self.loss,
+            "scratch_loss_same_text": self.same_text,
+            "scratch_loss_any_text": self.any_text,
+            "beyond_scratch": self.beyond,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer:
+    """One arm against that from scratch.
+
+    Attributes:
+        names: Of the arm from scratch and of the other.
+        cells: What was measured, ascending in N, then D_F.
+        scratch: Cells of the arm from scratch.
+        noise: σ of ln L between seeds; None: too few seeds to tell.
+        level: Of intervals.
+        plane: Of the difference; None: too few cells, or no noise to weigh them by.
+        changes: Of each N, whether the difference changes sign.
+        law: D_T = k · D_F^α · N^β.
+        compute: At equal total compute, as `cells`.
+        end_rates: Cells of either arm whose best learning rate is an end of those tried.
+        early_stop: Whether losses are the lowest on the way, in both arms.
+        several_passes: Whether some cell of either arm was trained to several D.
+        verdict: `saves` or `costs` text, `both` in different cells, `none` that seed noise would
+            show, `unclear` without seeds.
+    """
+
+    names: tuple[str, str]
+    cells: tuple[TransferCell, ...]
+    scratch: tuple[Variant, ...]
+    noise: float | None
+    level: float
+    plane: Plane | None
+    changes: tuple[SignChange, ...]
+    law: TransferLaw
+    compute: tuple[EqualCompute, ...]
+    end_rates: int
+    early_stop: bool
+    several_passes: bool
+    verdict: Verdict
+
+    def to_contract(self) -> dict[str, Any]:
+        """JSON of one arm."""
+        return {
+            "scratch": self.names[0],
+            "tuned": self.names[1],
+            "verdict": self.verdict,
+            "level": self.level,
+            "seed_noise": self.noise,
+            "early_stop": self.early_stop,
+            "several_passes": self.several_passes,
+            "end_rates": self.end_rates,
+            "cells": [one.to_contract() for one in self.cells],
+            "difference": None if self.plane is None else self.plane.to_contract(),
+            "sign_changes": [one.to_contract() for one in self.changes],
+            "law": self.law.to_contract(),
+            "equal_compute": [one.to_contract() for one in self.compute],
+        }
+
+
+def write_contract(found: Sequence[Transfer], source: str, reason: str = "") -> dict[str, Any]:
+    """The JSON of `scaling transfer`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": source,
+        "reason": reason,
+        "arms": [one.to_contract() for one in found],
+    }
+
+
+def judge_transfer(
+    scratch: Arm, tuned: Arm, *, draws: int = 1000, level: float = 0.9, seed: int = 0
+) -> Transfer:
+    """What starting from trained weights saves, against starting from nothing.
+
+    Args:
+        scratch: Runs from scratch.
+        tuned: Runs of the same models on the same text that start from trained weights.
+        draws: Of seed noise, for intervals.
+        level: Of intervals.
+        seed: Seeds the draws.
+
+    Raises:
+        NoFitError: No N has runs of both arms and two D_F from scratch.
+    """
+    variants = {arm.name: list_variants(arm) for arm in (scratch, tuned)}
+    own, other = (choose_cells(variants[arm.name]) for arm in (scratch, tuned))
+    noise = estimate_seed_noise([*own, *other]) or estimate_seed_noise(
+        [*variants[scratch.name], *variants[tuned.name]]
+    )
+    measured = measure_cells(own, other, noise=noise, draws=draws, level=level, seed=seed)
+    if not measured.cells:
+        raise NoFitError(
+            f"{scratch.name} and {tuned.name}: no N has runs of both and two amounts of text from "
+            "scratch. Train the same grid in both."
+        )
+    return Transfer(
+        names=(scratch.name, tuned.name),
+        cells=measured.cells,
+        scratch=tuple(own),
+        noise=None if noise is None else noise[0],
+        level=level,
+        plane=fit_plane(measured, level=level),
+        changes=find_sign_changes(measured, level=level),
+        law=fit_transfer_law(measured.cells, level=level),
+        compute=compare_compute(variants[scratch.name], measured.cells),
+        end_rates=sum(
+            count_end_rates(variants[arm.name], cells)
+            for arm, cells in ((scratch, own), (tuned, other))
+        ),
+        early_stop=scratch.early_stop and tuned.early_stop,
+        several_passes=all(
+            len({(one.params, one.data, one.tokens) for one in variants[arm.name]}) > len(cells)
+            for arm, cells in ((scratch, own), (tuned, other))
+        ),
+        verdict=_find_verdict(measured.cells, noise is not None),
+    )
+
+
+def compare_compute(
+    scratch: Sequence[Variant], cells: Sequence[TransferCell]
+) -> tuple[EqualCompute, ...]:
+    """Each cell against the runs from scratch that cost no more than it and its parents."""
+    dearest = max(one.flops for one in scratch)
+    compared = []
+    for cell in cells:
+        flops = cell.tuned.flops + cell.tuned.earlier_flops
+        cheap = [one for one in scratch if one.flops <= flops]
+        compared.append(
+            EqualCompute(
+                params=cell.params,
+                data=cell.data,
+                flops=flops,
+                own_flops=cell.tuned.flops,
+                loss=cell.tuned.loss,
+                same_text=min((one.loss for one in cheap if one.data == cell.data), default=None),
+                any_text=min((one.loss for one in cheap), default=None),
+                beyond=flops > dearest,
+            )
+        )
+    return tuple(compared)
+
+
+def fit_plane(measured: Measured, *, level: float) -> Plane | None:
+    """The difference of losses as a plane in ln D_F and ln N, by least squares weighted by seed
+    noise; None without noise, or of fewer than four cells."""
+    places = [at for at, one in enumerate(measured.cells) if one.difference is not None]
+    drawn = measured.differences[:, places]
+    if len(places) < _LEAST_CELLS or not len(drawn) or not drawn.std(axis=0).all():
+        return None
+    cells = [measured.cells[at] for at in places]
+    logs = np.log([[one.data, one.params] for one in cells])
+    centre = logs.mean(axis=0)
+    varies = np.ptp(logs, axis=0) > 0.0
+    design = np.column_stack((np.ones(len(cells)), (logs - centre) * varies))
+    values = np.array([one.difference for one in cells], dtype=np.float64)
+    weight = 1.0 / drawn.std(axis=0)
+    inverse = np.linalg.pinv(design * weight[:, None])
+    best = inverse @ (weight * values)
+    miss = float(np.sum((weight * (values - design @ best)) ** 2))
+    spare = len(cells) - 1 - int(varies.sum())
+    widen = max(1.0, math.sqrt(miss / spare)) if spare else 1.0
+    refits = best + widen * ((weight * (drawn - values)) @ inverse.T)
+    names = ("at_centre", "per_log_tokens", "per_log_params")
+    return Plane(
+        at_centre=float(best[0]),
+        per_data=float(best[1]),
+        per_params=float(best[2]),
+        intervals={
+            name: find_interval(refits[:, at], level)
+            for at, name in enumerate(names)
+            if at == 0 or varies[at - 1]
+        },
+        data=math.exp(centre[0]),
+        params=math.exp(centre[1]),
+        chance=float(chdtrc(spare, miss)) if spare else None,
+    )
+
+
+def _find_verdict(cells: Sequence[TransferCell], known: bool) -> Verdict:
+    if not known:
+        return "unclear"
+    helps, hurts = (any(one.sign == sign for one in cells) for sign in (-1, 1))
+    if helps and hurts:
+        return "both"
+    return "saves" if helps else "costs" if hurts else "none"

@@ -1,0 +1,227 @@
+"""Starts by their commands: a parent sweep, arms from scratch and from it, and what that saves."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import Said, call, start
+
+import scaling
+from scaling.workflow.stored import open_results
+
+PARENT = """\
+name: parent
+corpus: {source: text, paths: [texts]}
+model: {seq_len: 16}
+grid: {params: [5e3, 9e3], tokens: [20e3]}
+"""
+ARMS = """\
+name: arms
+corpus: {source: text, paths: [others]}
+model: {seq_len: 16}
+grid: {params: [5e3, 9e3], unique_tokens: [10e3, 20e3], epochs: [1]}
+starts:
+  scratch: {}
+  words: {from: results/parent}
+seeds: [0, 1]
+evaluate: [{loss_best: {halvings: 2}}]
+keep_weights: false
+"""
+# What each option changes: the words without it, and with it.
+OPTIONS = {
+    "--json": ((), ("--json",)),
+    "--level": (("--json",), ("--json", "--level", "0.5")),
+    "--seed": (("--json",), ("--json", "--seed", "1")),
+}
+
+
+def write_texts(folder: Path, *, seed: int) -> None:
+    folder.mkdir()
+    rng = np.random.default_rng(seed)
+    for index in range(90):
+        words = [f"w{word:03d}" for word in rng.zipf(1.3, 1500) % 300]
+        (folder / f"{index:02d}.txt").write_text(" ".join(words))
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("starts")
+    write_texts(folder / "texts", seed=0)
+    write_texts(folder / "others", seed=1)
+    for name, sweep in (("parent", PARENT), ("arms", ARMS)):
+        (folder / f"{name}.yaml").write_text(sweep)
+        done = start("run", f"{name}.yaml", "--executor", "inline", cwd=folder)
+        assert done.code in (0, 4), done.errors  # a few cells may have no law
+        (folder / f"{name}.txt").write_text(done.out + done.errors)
+    return folder
+
+
+def plan(root: Path, text: str) -> Said:
+    (root / "other.yaml").write_text(text)
+    return call("plan", "other.yaml", "--no-benchmark", cwd=root)
+
+
+def test_every_run_of_an_arm_has_the_parent_of_its_model(root: Path) -> None:
+    parents = {
+        one.run.shape: one.files["weights.pt"]
+        for one in open_results(root / "results" / "parent").results.results.values()
+    }
+    results = open_results(root / "results" / "arms-words").results.results.values()
+    assert len(results) == 2 * 2 * 2
+    assert all(one.run.parent == parents[one.run.shape] for one in results)
+    scratch = open_results(root / "results" / "arms-scratch").results.results.values()
+    assert all(one.run.parent is None for one in scratch)
+
+
+def test_it_is_done_when_it_is_done_and_needs_the_parent_no_more(root: Path) -> None:
+    again = call("run", "arms.yaml", "--executor", "inline", cwd=root)
+    assert "training" not in again.errors
+    (root / "results" / "parent").rename(root / "results" / "moved")
+    try:
+        assert call("status", "results/arms-words", cwd=root).code == 0
+        assert call("verify", "results/arms-words", cwd=root).code == 0
+        assert call("transfer", "results/arms-words", cwd=root).code == 0
+    finally:
+        (root / "results" / "moved").rename(root / "results" / "parent")
+
+
+def test_a_lost_start_is_trained_again_from_what_the_folder_keeps(
+    root: Path, tmp_path: Path
+) -> None:
+    for name in ("others", "arms.yaml", "results"):
+        source = root / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
+    run = next((tmp_path / "results" / "arms-words" / "runs").iterdir())
+    before = json.loads((run / "result.json").read_text())["loss"]
+    shutil.rmtree(run)
+    call("run", "arms.yaml", "--executor", "inline", cwd=tmp_path)
+    assert json.loads((run / "result.json").read_text())["loss"] == before
+
+
+def test_what_transfer_saves_is_said(root: Path) -> None:
+    said = call("transfer", "results/arms-scratch", "results/arms-words", cwd=root)
+    assert said.code == 0, said.errors
+    assert said.out.startswith("arms-words against arms-scratch: 4 cells, seed noise ")
+    assert "at equal total compute, the parent's included" in said.out
+    assert call("transfer", "results/arms-words", cwd=root).out == said.out  # its siblings
+    assert "arms-words against arms-scratch" in (root / "arms.txt").read_text()
+
+
+def test_its_json_and_its_values_agree(root: Path) -> None:
+    told = json.loads(call("transfer", "results/arms-words", "--json", cwd=root).out)
+    (arm,) = told["arms"]
+    (found,) = scaling.find_transfer(root / "results" / "arms-words")
+    assert arm["verdict"] == found.verdict
+    assert arm["early_stop"] is True
+    assert [one["loss"] for one in arm["cells"]] == [one.tuned.loss for one in found.cells]
+    parents = open_results(root / "results" / "parent").results.results.values()
+    flops = {one.run.shape: one.flops for one in parents}
+    assert {row.flops - row.own_flops for row in found.compute} == set(map(float, flops.values()))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_shows_an_effect(root: Path, option: str) -> None:
+    without, given = (call("transfer", "results/arms-words", *words, cwd=root).out
+                      for words in OPTIONS[option])  # fmt: skip
+    assert without != given
+
+
+def test_the_page_has_the_section(root: Path) -> None:
+    for name in ("scratch", "words"):
+        page = (root / "reports" / f"arms-{name}" / "index.html").read_text()
+        assert "how much target text does pre-training save?" in page
+        assert "arms-words: " in page
+    call("report", "results/arms-words", "--format", "md", cwd=root)
+    text = (root / "reports" / "arms-words" / "report.md").read_text()
+    assert "## Transfer: arms-words" in text
+
+
+def test_a_probe_reports_the_lowest_loss_with_its_step(root: Path) -> None:
+    paths = (root / "results" / "arms-words" / "runs").glob("*/probes/loss_best-*.json")
+    values = [json.loads(path.read_text()) for path in paths]
+    assert len(values) == 8
+    for one in values:
+        assert one["value"] <= min(one["curve"]["y"])
+        assert len(one["curve"]["x"]) == 3  # a quarter, a half, the end
+
+
+STARTED = ARMS.replace(
+    "starts:\n  scratch: {}\n  words: {from: results/parent}", "initialise: {from: results/parent}"
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentences"),
+    [
+        (
+            ("results/parent", "results/gone"),
+            ["results/gone is not a results folder", "run that sweep first"],
+        ),
+        (("seq_len: 16", "seq_len: 32"), ["its context is 16 tokens, not 32. Set model.seq_len."]),
+        (
+            ("{seq_len: 16}", "{seq_len: 16, family: rnn}"),
+            ["of family transformer, not rnn. Set model.family."],
+        ),
+        (
+            ("paths: [others]", "paths: [others], tokenizer: characters"),
+            ["its tokenizer is bytes, not characters"],
+        ),
+        (
+            ("params: [5e3, 9e3]", "params: [5e3, 3e4]"),
+            ["has no run of ", "to start from; it has "],
+        ),
+        (
+            ("results/parent}", "results/parent, run: ffffffff}"),
+            ["no finished run begins with ffffffff"],
+        ),
+        (("results/parent", "results/arms-scratch"), ["kept no weights. Set keep_weights: true"]),
+        (
+            ("seq_len: 16}", "seq_len: 32, family: rnn}"),
+            ["its context is 16 tokens", "of family transformer"],
+        ),
+    ],
+)  # fmt: skip
+def test_a_parent_that_is_none_is_refused_with_the_remedy(
+    root: Path, change: tuple[str, str], sentences: list[str]
+) -> None:
+    said = plan(root, STARTED.replace(*change))
+    assert said.code == 2
+    for sentence in sentences:
+        assert sentence in said.errors
+    assert re.search(r"other\.yaml:\d+:\d+: (initialise|grid): ", said.errors)
+
+
+def test_weights_that_were_left_behind_are_asked_for(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root / "others", tmp_path / "others")
+    shutil.copytree(root / "results" / "parent", tmp_path / "results" / "parent")
+    for path in (tmp_path / "results").glob("parent/runs/*/attempts/*/weights.pt"):
+        path.unlink()
+    said = plan(tmp_path, STARTED)
+    assert said.code == 2
+    assert "its weights are not here. Copy them from where it was trained" in said.errors
+
+
+def test_one_run_may_be_named_for_all(root: Path) -> None:
+    results = open_results(root / "results" / "parent").results.results
+    name = sorted(results)[0]
+    text = STARTED.replace("results/parent}", f"results/parent, run: {name[:10]}}}")
+    said = plan(root, text)
+    assert said.code == 2  # the other model has another shape
+    assert "has no run of " in said.errors
+    from scaling.sweep.counting import count_matmul_params
+
+    own = count_matmul_params(results[name].run.shape)
+    assert plan(root, text.replace("params: [5e3, 9e3]", f"params: [{own}]")).code == 0
+
+
+def test_sweeps_that_are_no_arms_are_refused(root: Path) -> None:
+    said = call("transfer", "results/parent", cwd=root)
+    assert said.code == 2
+    assert "1 start from scratch and 0 from other runs" in said.errors
+    said = call("transfer", "results/parent", "results/arms-words", cwd=root)
+    assert said.code == 2
+    assert "2 corpora, whose losses do not compare" in said.errors
+    assert call("transfer", "results/none", cwd=root).code == 2
