@@ -190,9 +190,8 @@ def prepare_corpus(
 
     Args:
         source, paths, field, base: As for `read_documents`.
-        tokenizer: Its name; it is trained on the training split. The documents of the split do not
-            depend on it, so the held-out text is the same for every tokenizer.
-        shuffled: Whether to put the tokens of each split in random order.
+        tokenizer: Its name; trained on the training split, whose documents do not depend on it.
+        shuffled: Whether the tokens of each split lose their order.
         cache: Folder of all prepared corpora.
 
     Raises:
