@@ -78,7 +78,7 @@ def group_probes(beyond: Beyond) -> list[list[ProbeValue]]:
 
 def draw_values(beyond: Beyond, reads: Sequence[Read], label: str, ax: Axes) -> None:
     """Draw a quantity against N: a line for each D, dashed for each further quantity."""
-    runs = [run for sweep in beyond.sweeps for run in sweep.runs]
+    runs = [run for sweep in beyond.sweeps for row in sweep.list_series() for run in row]
     low, high = span_of(np.array([one.params for one in runs]), margin=0.06)
     set_log_axis(ax, "x", low, leave_room(ax, low, high, letters=_LETTERS))
     found = [told for read in reads for run in runs if (told := read(run)) is not None]

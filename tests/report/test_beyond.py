@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import pytest
+from simulated import standard_data, with_status
 
 from scaling.files.sealed import build_value, open_document, seal_document
 from scaling.ledger.probes import ProbeValue
@@ -15,6 +16,7 @@ from scaling.report.beyond import (
     list_probe_rows,
 )
 from scaling.report.beyond_figures import draw_beyond, group_probes
+from scaling.report.page import render_page
 from scaling.sweep.probes import PROBES, ProbeCurve
 from scaling.units.losses import NATS
 
@@ -127,3 +129,11 @@ def test_a_value_is_read_as_it_was_written(curve) -> None:
     value = make_value("gradient_decay", 0.5, curve=curve)
     body, _ = open_document(json.loads(seal_document(dataclasses.asdict(value))))
     assert build_value(ProbeValue, body, "probe") == value
+
+
+def test_a_page_without_a_law_of_the_loss_points_to_what_was_measured_beside_it() -> None:
+    data = with_status(standard_data(), "failed", "Too few runs.")
+    told = "What was measured beside it stands in"
+    assert told not in render_page(data)
+    page = render_page(dataclasses.replace(data, beyond=Beyond(sweeps=(make_sweep("a"),), lost={})))
+    assert told in page[page.index("No answer: Too few runs.") :]
