@@ -1,6 +1,7 @@
 """The public names, the verbs and their exit codes."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,10 @@ def test_an_invalid_budget_exits_2(flops: str, tmp_path: Path) -> None:
     done = call("allocate", str(table), "--no-bootstrap", f"--flops={flops}")
     assert done.code == 2
     assert "Traceback" not in done.errors
+
+
+def test_the_version_is_that_of_the_newest_release() -> None:
+    root = Path(__file__).parents[1]
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", (root / "CHANGELOG.md").read_text(), re.M)
+    cited = re.findall(r"^version: (.+)$", (root / "CITATION.cff").read_text(), re.M)
+    assert [scaling.__version__] == released[:1] == cited
