@@ -33,7 +33,7 @@ def list_keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, s
             yield from list_keys(section, f"{prefix}{name}.")
         else:
             default = show_default(field.default, absent=_ABSENT.get(prefix, "none"))
-            yield f"{prefix}{name}", default, field.description or ""
+            yield f"{prefix}{field.alias or name}", default, field.description or ""
 
 
 _ABSENT = {"recipe.": "by rule"}

@@ -172,7 +172,7 @@ def test_the_checklist_counts_the_models_that_are_kept() -> None:
     first = next(iter(data.results))
     kept = {first: dataclasses.replace(data.results[first], files={"weights.pt": "0" * 64})}
     said = dict(fill_checklist(dataclasses.replace(data, results=data.results | kept))[0].rows)
-    assert f"beside 1 of {len(data.results)} results" in said[question]
+    assert f"1 of {len(data.results)} results name their final weights" in said[question]
 
 
 def test_the_checklist_names_what_the_sweep_file_states_of_the_recipe() -> None:
