@@ -156,7 +156,7 @@ def test_a_million_rows_are_fitted(ask) -> None:
     params, tokens = np.exp(rng.uniform(16, 22, 10**6)), np.exp(rng.uniform(20, 26, 10**6))
     loss = CHINCHILLA.loss(LAW, params, tokens) * np.exp(0.003 * rng.standard_normal(10**6))
     rows = list(zip(params.tolist(), tokens.tolist(), loss.tolist(), strict=True))
-    code, out, _ = ask(rows, "fit", "--json", "--bootstrap", "50")
+    code, out, _ = ask(rows, "fit", "--json", "--bootstrap", "10")
     assert code == 0
     law = json.loads(out)["law"]["params"]
     # σ = .3 % over a million runs gives each parameter to 1e-4.
