@@ -7,6 +7,7 @@ needs it.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ class TrainedRun:
         engine.model.load_state_dict(read_weights(self._ledger, self.result))
         engine.model.eval()
         return engine
+
+
+def average(each: FloatArray) -> tuple[float, float]:
+    """Mean of independent values, shape (n,), and its standard error."""
+    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(len(each))
 
 
 def mark_read(trained: TrainedRun) -> NDArray[np.bool_]:

@@ -17,6 +17,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.training.generation import Choice, generate
 from scaling.training.parametrization import build_model
 from scaling.training.probes import answers
+from scaling.training.probing import average
 
 CORPUS = "arithmetic ['arithmetic', 1, 0, 2, 3000]"
 LENGTH = 3  # tokens of an answer
@@ -112,5 +113,5 @@ def test_greedy_text_is_right_as_often_as_every_token_after_the_right_ones(famil
 
 def test_errors_are_those_of_a_mean_over_questions() -> None:
     each = np.array([0.0, 1.0, 1.0, 0.5])
-    mean, error = answers._average(each)
+    mean, error = average(each)
     assert (mean, error) == (0.625, pytest.approx(each.std(ddof=1) / 2))

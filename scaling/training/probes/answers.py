@@ -28,7 +28,7 @@ import torch
 from scaling.data.questions import Questions, ask_questions
 from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.generation import Choice, generate
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray
 
 _AT_ONCE = 64  # questions
@@ -52,35 +52,35 @@ class Answered:
 def measure_loss(trained: TrainedRun) -> Measured:
     """Loss per token of the answers [nats], with its curve over positions in the answer."""
     loss = -_answer(trained).log_right
-    return *_average(loss.mean(axis=1)), _draw_places(loss, "loss [nats/token]")
+    return *average(loss.mean(axis=1)), _draw_places(loss, "loss [nats/token]")
 
 
 def measure_brier(trained: TrainedRun) -> Measured:
     """Brier's score of a token."""
-    return _average(_answer(trained).brier.mean(axis=1))
+    return average(_answer(trained).brier.mean(axis=1))
 
 
 def measure_accuracy(trained: TrainedRun) -> Measured:
     """Share of tokens that are right, with its curve over positions in the answer."""
     right = _answer(trained).right
-    return *_average(right.mean(axis=1)), _draw_places(right, "share right")
+    return *average(right.mean(axis=1)), _draw_places(right, "share right")
 
 
 def measure_null(trained: TrainedRun) -> Measured:
     """The accuracy to the power of the number of an answer's tokens; its error to first order."""
     right = _answer(trained).right
-    (share, error), length = _average(right.mean(axis=1)), right.shape[1]
+    (share, error), length = average(right.mean(axis=1)), right.shape[1]
     return share**length, error * length * share ** (length - 1)
 
 
 def measure_exact(trained: TrainedRun) -> Measured:
     """Share of answers that are right as a whole."""
-    return _average(_answer(trained).right.min(axis=1))
+    return average(_answer(trained).right.min(axis=1))
 
 
 def measure_probability(trained: TrainedRun) -> Measured:
     """Mean probability of a whole right answer."""
-    return _average(np.exp(_answer(trained).log_right.sum(axis=1)))
+    return average(np.exp(_answer(trained).log_right.sum(axis=1)))
 
 
 def measure_accuracy_free(trained: TrainedRun) -> Measured:
@@ -99,7 +99,7 @@ def measure_accuracy_free(trained: TrainedRun) -> Measured:
         rows.append(np.stack(list(steps), axis=1))
         trained.look_up()
     right = np.concatenate(rows) == questions.answers
-    return _average(right.mean(axis=1))
+    return average(right.mean(axis=1))
 
 
 def _ask(trained: TrainedRun) -> Questions:
@@ -138,11 +138,6 @@ def _read(trained: TrainedRun, questions: Questions) -> Answered:
         trained.look_up()
     log_right, right, brier_scores = (np.concatenate(one) for one in zip(*parts, strict=True))
     return Answered(log_right=log_right, right=right, brier=brier_scores)
-
-
-def _average(each: FloatArray) -> tuple[float, float]:
-    """Mean over questions, and its standard error."""
-    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(len(each))
 
 
 def _draw_places(scores: FloatArray, label: str) -> ProbeCurve:

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from scaling.data import biased_people
 from scaling.data.biased_people import BiasedWorld
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probes.statements import average, draw_exposures, find_exposures, judge_world
-from scaling.training.probing import TrainedRun
+from scaling.training.probes.statements import draw_exposures, find_exposures, judge_world
+from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray
 
 _EQUAL = 1e-9  # of shares: as likely as each other

@@ -36,7 +36,6 @@ from scaling.sweep.probes import Measured, ProbeCurve
 from scaling.training.generation import Choice, generate
 from scaling.training.probes.statements import (
     Judged,
-    average,
     draw_exposures,
     find_exposures,
     find_seen_once,
@@ -44,7 +43,7 @@ from scaling.training.probes.statements import (
     judge_world,
     write_contexts,
 )
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray, IntArray
 
 _BINS = 10

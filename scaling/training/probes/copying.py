@@ -11,12 +11,10 @@ Olsson et al. 2022, arXiv:2209.11895.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray, IntArray
 
 
@@ -49,7 +47,7 @@ def _measure(trained: TrainedRun, lag: int) -> tuple[float, float]:
         both.append(losses.mean(axis=1))
         trained.look_up()
     gain = both[0] - both[1]
-    return float(gain.mean()), float(gain.std(ddof=1)) / math.sqrt(count)
+    return average(gain)
 
 
 def make_windows(segments: IntArray, length: int) -> tuple[IntArray, IntArray]:

@@ -35,7 +35,7 @@ from scaling.data.sequences import (
     open_sequences,
 )
 from scaling.sweep.probes import Measured, ProbeCurve
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, average
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 32  # sequences
@@ -114,9 +114,8 @@ def bin_examples(each: FloatArray, examples: IntArray) -> tuple[FloatArray, Floa
     points = []
     for at in np.unique(place[examples > 0]):
         inside = place == at
-        mean = each[:, inside].mean(axis=1)
-        error = float(mean.std(ddof=1)) / math.sqrt(len(mean))
-        points.append((math.exp(np.log(examples[inside]).mean()), float(mean.mean()), error))
+        found = average(each[:, inside].mean(axis=1))
+        points.append((math.exp(np.log(examples[inside]).mean()), *found))
     x, y, errors = (np.array(one) for one in zip(*points, strict=True))
     return x, y, errors
 
@@ -160,8 +159,7 @@ def _compare(trained: TrainedRun, name: str) -> FloatArray:
 
 def _average(each: FloatArray) -> tuple[float, float]:
     """Mean over sequences, and its standard error."""
-    mean = each.mean(axis=1)
-    return float(mean.mean()), float(mean.std(ddof=1)) / math.sqrt(len(mean))
+    return average(each.mean(axis=1))
 
 
 def _draw(trained: TrainedRun, each: FloatArray, label: str) -> ProbeCurve:

@@ -15,12 +15,11 @@ hidden state over the window (`data/synthetic.py`), and the floor is that of hel
 from __future__ import annotations
 
 import ast
-import math
 
 from scaling.data import synthetic
 from scaling.errors import UsageError
 from scaling.training.probes.samples import write_samples
-from scaling.training.probing import TrainedRun
+from scaling.training.probing import TrainedRun, average
 
 
 def measure_precision(trained: TrainedRun) -> tuple[float, float | None]:
@@ -34,7 +33,8 @@ def measure_precision(trained: TrainedRun) -> tuple[float, float | None]:
         temperature=float(trained.options["temperature"]),
     )
     each = synthetic.filter_windows(source, written).mean(axis=1)
-    return float(each.mean()) - floor, float(each.std(ddof=1)) / math.sqrt(len(each))
+    mean, error = average(each)
+    return mean - floor, error
 
 
 def measure_recall(trained: TrainedRun) -> tuple[float, float | None]:

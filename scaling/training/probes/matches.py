@@ -18,13 +18,11 @@ Every match is exact except for collisions of 64-bit hashes, whose chance for 10
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from scaling.training.probes.samples import write_samples
-from scaling.training.probing import TrainedRun, mark_read
+from scaling.training.probing import TrainedRun, average, mark_read
 from scaling.units import FloatArray, IntArray
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: golden ratio in 64 bits, Knuth vol. 3, sec. 6.4
@@ -112,8 +110,7 @@ def _measure(trained: TrainedRun, which: int) -> tuple[float, float | None]:
     lengths: tuple[FloatArray, ...] = trained.share(
         "longest matches", lambda: _measure_both(trained)
     )
-    found = lengths[which]
-    return float(found.mean()), float(found.std(ddof=1)) / math.sqrt(len(found))
+    return average(lengths[which])
 
 
 def _measure_both(trained: TrainedRun) -> tuple[FloatArray, ...]:

@@ -112,11 +112,6 @@ def find_seen_once(trained: TrainedRun, world: World) -> float:
     return measure_seen_once(world, _read(trained))
 
 
-def average(each: FloatArray) -> tuple[float, float]:
-    """Mean, and its standard error."""
-    return float(each.mean()), float(each.std(ddof=1)) / math.sqrt(len(each))
-
-
 def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCurve:
     """A quantity of statements against how often they were read, in bins of a factor of two."""
     x, y, errors = [], [], []
