@@ -80,6 +80,8 @@ class Probe:
         demands: Its demands on a sweep (`probe_demands`).
         beside: The probe that this one is the control or bound of, and is drawn beside.
         guessed: Whether guessing scores, as much as the corpus's source says (`Source.chance`).
+        control: What its value compares with beside other probes; starts with "none" if nothing.
+        verb: The verb that analyses it, if one does beside `fit --metric`.
     """
 
     name: str
@@ -94,6 +96,8 @@ class Probe:
     demands: tuple[Demand, ...] = ()
     beside: str = ""
     guessed: bool = False
+    control: str = ""
+    verb: str = ""
 
     def load(self) -> Callable[[Any], Measured]:
         """Import the function.
@@ -166,16 +170,21 @@ _ANSWER: dict[str, Any] = {
 }  # fmt: skip
 _SHOTS: dict[str, Any] = {
     "options": {"sequences": 256}, "demands": (has_sequences, count("sequences")),
-    "unit": "nats/token", "direction": "lower",
+    "unit": "nats/token", "direction": "lower", "verb": "few-shot",
 }  # fmt: skip
 _LAW: dict[str, Any] = {"needs_weights": False, "direction": "lower", "unit": "nats/token"}
 _WORLD: dict[str, Any] = {
     "options": {"samples": 2048},
     "demands": (source("closed_world"), count("samples", least=20)),
     "direction": "lower",
+    "verb": "knowledge",
 }
-_FACTS: dict[str, Any] = {"demands": (source("closed_world"),), "direction": "lower"}
-_BIAS: dict[str, Any] = {"demands": (source("biased_people"),), "direction": "lower"}
+_FACTS: dict[str, Any] = {
+    "demands": (source("closed_world"),), "direction": "lower", "verb": "knowledge",
+}  # fmt: skip
+_BIAS: dict[str, Any] = {
+    "demands": (source("biased_people"),), "direction": "lower", "verb": "bias",
+}  # fmt: skip
 # (name, its function in `training/probes`, meaning, facts)
 _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("tail_loss", "tail_loss:measure_tail_loss",
@@ -295,6 +304,29 @@ _SHIPPED: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
     ("bias_typical_error", "biased_people:measure_typical_error",
      "the same of those who are", {**_BIAS, "beside": "bias_counter_error"}),
 )  # fmt: skip
+# name -> what its value compares with, where no probe beside it says so.
+_CONTROLS = {
+    "tail_loss": "none: it is a part of the loss itself",
+    **dict.fromkeys(("context_floor", "context_rise", "context_exponent"),
+                    "none: it is a coefficient of the run's own loss by position"),
+    "context_gain": "0, a loss that does not fall with the context",
+    "source_precision": "0, text of the source itself",
+    "answer_exact": "answer_null; no question was trained on",
+    "answer_null": "it is the null of answer_exact",
+    "answer_probability": "next to 0, a whole answer guessed",
+    "answer_loss": "none: it is the smooth score beside answer_exact",
+    "answer_brier": "none: it is another smooth score beside answer_exact",
+    EARLY_STOP: "the loss at the end of the run",
+    "few_shot_phase": "models of one layer (sweeps/few-shot-one-layer.yaml)",
+    "copy_gain": "0: the loss on the same text, not repeated, is subtracted",
+    "closed_world_error": "1 − 1/values, guessing",
+    **dict.fromkeys(("closed_world_bits", "closed_world_capacity"),
+                    "0, guessing; noise of facts at chance is counted too"),
+    "closed_world_confidence": "1/values, as nobody can know these names",
+    "closed_world_miscalibration": "0, a calibrated model",
+    "bias_argmax": "the skew of .5 in its curve, where nothing is typical",
+    "bias_sampled": "0, a calibrated model",
+}  # fmt: skip
 for _name, _function, _meaning, _facts in _SHIPPED:
-    _said = {"version": 1, "unit": "", **_facts}
+    _said = {"version": 1, "unit": "", "control": _CONTROLS.get(_name, ""), **_facts}
     register_probe(Probe(name=_name, meaning=_meaning, measure=f"{_WHERE}.{_function}", **_said))

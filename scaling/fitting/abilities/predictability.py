@@ -33,11 +33,11 @@ from typing import Any, Literal
 import numpy as np
 from scipy.special import betainc, stdtr
 
-from scaling.fitting.abilities.scores import Scores
+from scaling.fitting.abilities.scores import Cells
 from scaling.fitting.fitted import finite_or_none
 from scaling.units import FloatArray, IntArray, format_count
 
-Code = Literal["monotone", "span", "unimodal", "held_out"]
+Code = Literal["monotone", "span", "unimodal", "identified", "fits", "held_out"]
 
 # One ability in a hundred may pass for a rise by luck.
 MAX_CHANCE = 0.01
@@ -126,12 +126,12 @@ class EndCounts:
         return np.minimum(self.low, self.high)
 
 
-def judge_sizes(scores: Scores) -> tuple[Criterion, Criterion, Criterion]:
+def judge_sizes(scores: Cells) -> tuple[Criterion, Criterion, Criterion]:
     """The criteria monotone, span and unimodal, for the runs that a forecast may use."""
-    return _judge_rise(scores), _judge_span(scores), _judge_modes(scores)
+    return judge_rise(scores), judge_span(scores), judge_modes(scores)
 
 
-def judge_held_out(error: float | None, scores: Scores, why: str) -> Criterion:
+def judge_held_out(error: float | None, scores: Cells, why: str) -> Criterion:
     """The criterion held_out, by the mean |error| of the forecast; None if there is no forecast."""
     limit = MOST_ERROR * scores.range
     reason = "a tenth of the range from chance to ceiling"
@@ -145,7 +145,7 @@ def judge_held_out(error: float | None, scores: Scores, why: str) -> Criterion:
     )
 
 
-def count_ends(scores: Scores) -> EndCounts:
+def count_ends(scores: Cells) -> EndCounts:
     """Count the runs of each cell at either end of the range, and between."""
     share = (scores.score - scores.chance) / scores.range
     place = np.digitize(share, (_LOW, _HIGH))
@@ -166,7 +166,8 @@ def _find_tail(end: int, middle: int) -> float:
     return float(betainc(end, middle + 1, _THIRD)) if end else 1.0
 
 
-def _judge_rise(scores: Scores) -> Criterion:
+def judge_rise(scores: Cells) -> Criterion:
+    """The criterion monotone."""
     rise, chance = _correlate(scores)
     fall, size, below = _find_fall(scores)
     seen = f"rank correlation of score and size {rise:.2f}, p = {chance:.2g}"
@@ -183,14 +184,14 @@ def _judge_rise(scores: Scores) -> Criterion:
     )
 
 
-def _list_smaller(scores: Scores) -> FloatArray:
+def _list_smaller(scores: Cells) -> FloatArray:
     """Mask of cell i smaller than cell j (in N or D, and larger in neither), shape (k, k)."""
     n, d = scores.params, scores.tokens
     less = (n[:, None] <= n) & (d[:, None] <= d)
     return (less & ~less.T).astype(np.float64)
 
 
-def _correlate(scores: Scores) -> tuple[float, float]:
+def _correlate(scores: Cells) -> tuple[float, float]:
     """(ρ, one-sided p) of the rank correlation of score and place."""
     smaller, count = _list_smaller(scores), scores.count().astype(np.float64)
     place = (count @ smaller - smaller @ count)[scores.cell]
@@ -210,7 +211,7 @@ def _rank(values: FloatArray) -> FloatArray:
     return np.asarray((last - 0.5 * (count - 1))[at.ravel()], dtype=np.float64)
 
 
-def _find_fall(scores: Scores) -> tuple[float | None, float, float]:
+def _find_fall(scores: Cells) -> tuple[float | None, float, float]:
     """(p, size, smaller size) of the most significant fall of a cell below a smaller one; p is None
     if none falls by enough, or there are too few seeds to tell."""
     mean, count = scores.average(scores.score), scores.count().astype(np.float64)
@@ -238,7 +239,8 @@ def _test_difference(drop: float, variance: FloatArray, count: FloatArray) -> fl
     return float(stdtr(free, -drop / math.sqrt(total)))
 
 
-def _judge_span(scores: Scores) -> Criterion:
+def judge_span(scores: Cells) -> Criterion:
+    """The criterion span, by chance."""
     mean = scores.average(scores.score)
     best = float(mean.max())
     beyond = max(LEAST_SPAN * scores.range, min(scores.chance, 0.5 * scores.range))
@@ -254,7 +256,8 @@ def _judge_span(scores: Scores) -> Criterion:
     )
 
 
-def _judge_modes(scores: Scores) -> Criterion:
+def judge_modes(scores: Cells) -> Criterion:
+    """The criterion unimodal."""
     ends, count = count_ends(scores), scores.count()
     reason = f"a false alarm in one of {1 / MAX_ALARM:.0f} abilities, which only refuses"
     fewest = int(count.min())

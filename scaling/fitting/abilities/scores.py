@@ -21,34 +21,20 @@ THRESHOLD = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """The runs of one ability; arrays of shape (n,), those of cells (k,).
+class Cells:
+    """A score of runs, higher is better, by cells; arrays of shape (n,), those of cells (k,).
 
     Attributes:
-        names: Names of the three scores.
-        table: The runs, which all state the sharp score.
-        score: Sharp score.
-        smooth, null: Smooth score and null; NaN where a run does not state it, None if no run does.
-        error, null_error: Standard errors of the evaluation; None if not stated.
-        chance: Score of guessing.
-        ceiling: Highest score possible.
-        threshold: Sharp score from which a run succeeds.
-        unit: Unit of the smooth score.
+        score: Score of each run.
+        chance: Lowest score: that of guessing, or the lowest of all runs where that is not known.
+        ceiling: Highest score possible, or the highest of all runs.
         cell: Index of each run's cell; cells ascend in N, then D.
         params, tokens: N and D of each cell.
     """
 
-    names: AbilityNames
-    table: RunTable
     score: FloatArray
-    smooth: FloatArray | None
-    null: FloatArray | None
-    error: FloatArray | None
-    null_error: FloatArray | None
     chance: float
     ceiling: float
-    threshold: float
-    unit: str
     cell: IntArray
     params: FloatArray
     tokens: FloatArray
@@ -78,6 +64,29 @@ class Scores:
     def count(self) -> IntArray:
         """Runs of each cell, shape (k,)."""
         return np.bincount(self.cell, minlength=self.params.size).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores(Cells):
+    """The runs of one ability; arrays of shape (n,). `score` is the sharp score.
+
+    Attributes:
+        names: Names of the three scores.
+        table: The runs, which all state the sharp score.
+        smooth, null: Smooth score and null; NaN where a run does not state it, None if no run does.
+        error, null_error: Standard errors of the evaluation; None if not stated.
+        threshold: Sharp score from which a run succeeds.
+        unit: Unit of the smooth score.
+    """
+
+    names: AbilityNames
+    table: RunTable
+    smooth: FloatArray | None
+    null: FloatArray | None
+    error: FloatArray | None
+    null_error: FloatArray | None
+    threshold: float
+    unit: str
 
     def take_cells(self, chosen: IntArray) -> Scores:
         """Only the runs of the given cells."""
@@ -221,8 +230,7 @@ def _arrange(
     unit: str,
     columns: dict[str, FloatArray | None],
 ) -> Scores:
-    pairs = np.stack((table.params, table.tokens), axis=1)
-    cells, cell = np.unique(pairs, axis=0, return_inverse=True)
+    cells, cell = sort_cells(table)
     score = columns.pop("score")
     assert score is not None  # stated in every row
     return Scores(
@@ -233,8 +241,15 @@ def _arrange(
         ceiling=ceiling,
         threshold=threshold,
         unit=unit,
-        cell=cell.ravel().astype(np.int64),
+        cell=cell,
         params=cells[:, 0],
         tokens=cells[:, 1],
         **columns,
     )
+
+
+def sort_cells(table: RunTable) -> tuple[FloatArray, IntArray]:
+    """The (N, D) of each cell, ascending, shape (k, 2), and the cell of each row."""
+    pairs = np.stack((table.params, table.tokens), axis=1)
+    cells, cell = np.unique(pairs, axis=0, return_inverse=True)
+    return cells, cell.ravel().astype(np.int64)
