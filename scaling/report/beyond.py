@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from scaling.ledger.probes import ProbeValue
 from scaling.sweep.probes import PROBES
 from scaling.units import format_count, format_flops
 from scaling.units.losses import LossScale
+from scaling.words.metric_laws import list_commands, say_control, say_forecast, say_law
 
 if TYPE_CHECKING:
     from scaling.compare.multiplier import Comparison
+    from scaling.fitting.metric_laws.judged import MetricLaw
 
 PROBE_HEADINGS = ("probe", "models", "N", "D", "value", "unit")
 FAMILY_HEADINGS = ("families", "C", "loss of each", "compute of the second", "interval", "verdict")
@@ -30,7 +32,7 @@ class ProbedRun:
     """One run.
 
     Attributes:
-        params, tokens: N, D.
+        params, tokens, flops: N, D, C [FLOP].
         loss: Held-out loss [nats/token].
         series: The value shared by runs on a line: the declared budget [FLOP], or else D.
         values: Values by probe.
@@ -38,6 +40,7 @@ class ProbedRun:
 
     params: float
     tokens: float
+    flops: float
     loss: float
     series: float
     values: Mapping[str, ProbeValue]
@@ -45,10 +48,19 @@ class ProbedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbedSweep:
-    """The fitted runs of one sweep, ascending in N; `name` is its family among several."""
+    """The fitted runs of one sweep, ascending in N.
+
+    Attributes:
+        name: Its name; among several its family.
+        runs: The runs.
+        source: Its results folder, as a command line names it.
+        laws: The law of each probe, judged; empty if not asked for.
+    """
 
     name: str
     runs: tuple[ProbedRun, ...]
+    source: str = ""
+    laws: Mapping[str, MetricLaw] = field(default_factory=dict)
 
     def list_series(self) -> list[list[ProbedRun]]:
         """The runs on each line, ascending, seeds of one (N, D) as their mean; the last line has
@@ -68,6 +80,8 @@ class Beyond:
         refused: Why families are not compared; empty if they are, or if there is only one.
         lost: Probe -> number of fitted runs without a value of it.
         said: What it comes to, in sentences.
+        chances: Score of guessing, of each probe whose score it is known of.
+        starts: Whether the sweep's file compares starts.
     """
 
     sweeps: tuple[ProbedSweep, ...]
@@ -75,6 +89,8 @@ class Beyond:
     refused: str = ""
     lost: Mapping[str, int]
     said: tuple[str, ...] = ()
+    chances: Mapping[str, float] = field(default_factory=dict)
+    starts: bool = False
 
     def list_probes(self) -> list[ProbeValue]:
         """A value of each probe that any run has, in the order of the registry, then by name."""
@@ -121,6 +137,65 @@ def _average_values(values: Sequence[ProbeValue]) -> ProbeValue:
         value=statistics.fmean(each),
         standard_error=statistics.stdev(each) / math.sqrt(len(each)),
         curve=curve,
+    )
+
+
+def group_probes(beyond: Beyond) -> list[list[ProbeValue]]:
+    """Group each probe with those drawn in the same figure."""
+    groups: dict[str, list[ProbeValue]] = {}
+    found = {one.name: one for one in beyond.list_probes()}
+    for name, one in found.items():
+        beside = PROBES[name].beside if name in PROBES else ""
+        groups.setdefault(beside if beside in found else name, []).append(one)
+    return [sorted(group, key=lambda one: one.name != name) for name, group in groups.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeAccount:
+    """What is said of one probe.
+
+    Attributes:
+        name: The probe.
+        laws, forecasts: A sentence for each sweep.
+        control: What its values compare with.
+        commands: What prints the same.
+    """
+
+    name: str
+    laws: tuple[str, ...]
+    forecasts: tuple[str, ...]
+    control: str
+    commands: tuple[str, ...]
+
+
+def list_accounts(beyond: Beyond) -> list[ProbeAccount]:
+    """The account of every probe, controls after what they are controls of."""
+    return [tell_probe(beyond, one.name) for group in group_probes(beyond) for one in group]
+
+
+def tell_probe(beyond: Beyond, name: str) -> ProbeAccount:
+    """The account of one probe: law, forecast and outcome, control, commands."""
+    here = [one.name for one in beyond.list_probes()]
+    several = len(beyond.sweeps) > 1
+    own = [(one, one.laws[name]) for one in beyond.sweeps if name in one.laws]
+
+    def tell(say: Callable[[MetricLaw], str]) -> tuple[str, ...]:
+        each = [(f"{sweep.name}: " if several else "", say(law)) for sweep, law in own]
+        return tuple(
+            f"{lead}{text[:1].lower() if lead else text[:1]}{text[1:]}" for lead, text in each
+        )
+
+    commands = [
+        command
+        for sweep, law in own
+        for command in list_commands(law, sweep.source, starts=beyond.starts)
+    ]
+    return ProbeAccount(
+        name=name,
+        laws=tell(say_law) or ("None: not fitted.",),
+        forecasts=tell(say_forecast) or ("None: not fitted.",),
+        control=say_control(name, here, beyond.chances.get(name)),
+        commands=tuple(dict.fromkeys(commands)),
     )
 
 

@@ -292,17 +292,29 @@ def _picture_ratio(
 
 
 def compose_picture(
-    key: str, draws: Sequence[partial[None]], *, alt: str, caption: str, height: int = 440
+    key: str,
+    draws: Sequence[partial[None]],
+    *,
+    alt: str,
+    caption: str,
+    height: int = 440,
+    columns: int | None = None,
 ) -> Picture:
-    """Compose panels side by side on a wide page, one below the other on a phone."""
+    """Compose panels side by side on a wide page, one below the other on a phone; more than
+    `columns` in rows of `height` each."""
 
     def draw(axes: Sequence[Axes]) -> None:
-        for one, ax in zip(draws, axes, strict=True):
+        for ax in axes[len(draws) :]:
+            ax.set_axis_off()
+        for one, ax in zip(draws, axes, strict=False):
             one(ax)
 
     panels = len(draws)
+    wide_columns = min(panels, columns or panels)
+    rows = math.ceil(panels / wide_columns)
     one = 250 if panels > 2 else 300 if panels == 2 else 360
-    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=(_WIDE, height), grid=(1, panels))
+    wide_size, grid = (_WIDE, rows * height), (rows, wide_columns)
+    wide = render_svg(draw, key=f"{key}-w", alt=alt, size=wide_size, grid=grid)
     size = (_PHONE, one * panels)
     narrow = render_svg(draw, key=f"{key}-n", alt=alt, size=size, grid=(panels, 1))
     return Picture(wide=Markup(wide), narrow=Markup(narrow), caption=caption, alt=alt)

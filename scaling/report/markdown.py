@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from scaling.files.durable import make_folder, write_durably
 from scaling.fitting.fitted import Check
 from scaling.report.answers import describe_answer, describe_law_unit, list_failed
+from scaling.report.beyond import list_accounts
 from scaling.report.calculator import list_answers
 from scaling.report.checklist import fill_checklist
 from scaling.report.choices import describe_backtest, list_backtest
@@ -28,6 +29,7 @@ from scaling.words.statuses import STATUSES
 from scaling.words.transfer import CELL_COLUMNS, list_cells, list_sentences, say_verdict
 
 if TYPE_CHECKING:
+    from scaling.report.beyond import Beyond
     from scaling.report.data import ReportData
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&])")
@@ -96,6 +98,7 @@ def render_markdown(data: ReportData) -> str:
         for heading, rows in groups:
             names = [heading, "runs", "N*", "D*", "D*/N*", "loss", "command"]
             lines += _table(names, rows)
+    lines += _list_beyond(data.beyond)
     for one in data.transfer:
         lines += [f"## Transfer: {_plain(one.names[1])}", "", _plain(say_verdict(one)), ""]
         lines += _table(CELL_COLUMNS, list_cells(one))
@@ -125,6 +128,22 @@ def render_markdown(data: ReportData) -> str:
     if data.origin is None:
         lines += ["The sweep file:", "", *_fence(data.sweep_yaml, "yaml")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines))
+
+
+def _list_beyond(beyond: Beyond | None) -> list[str]:
+    """Every probe beside the loss: law, forecast and outcome, control, commands."""
+    accounts = [] if beyond is None else list_accounts(beyond)
+    if beyond is None or not accounts:
+        return []
+    lines = ["## Beyond the loss", ""]
+    lines += [f"- {_plain(sentence)}" for sentence in beyond.said] + [""]
+    for one in accounts:
+        lines += [f"### {_plain(one.name)}", ""]
+        lines += [f"- Law: {_plain(said)}" for said in one.laws]
+        lines += [f"- Forecast and outcome: {_plain(said)}" for said in one.forecasts]
+        lines += [f"- Control: {_plain(one.control)}", ""]
+        lines += _fence("\n".join(one.commands))
+    return lines
 
 
 def _list_source(data: ReportData) -> list[str]:

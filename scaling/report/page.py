@@ -309,10 +309,10 @@ def _gather_beyond(data: ReportData) -> dict[str, Any]:
     beyond = data.beyond
     if beyond is None:
         return {"beyond": None}
-    from scaling.report.beyond_figures import draw_beyond
+    from scaling.report.beyond_figures import show_beyond
 
     return {
-        "beyond": draw_beyond(beyond, data.scale),
+        "beyond": show_beyond(beyond, data.scale),
         "family_headings": FAMILY_HEADINGS,
         "families": list_family_rows(beyond.compared, data.scale),
         "not_compared": data.scale.reword(beyond.refused),

@@ -81,6 +81,8 @@ def fit(
     """
     from scaling.terminal.answers import format_fit, format_groups, format_unfiltered
     from scaling.terminal.brief import format_fit_briefly
+    from scaling.terminal.metric_laws import format_metric_law
+    from scaling.workflow.metric_laws import judge_fit
 
     say = format_fit if verbose else format_fit_briefly
 
@@ -109,12 +111,16 @@ def fit(
         return NO_USABLE_FIT if bad else 0
     found, stored = obtain_fit(source, options, compare=True)
     fitted = found.fit
+    judged = judge_fit(found.table, stored)
     if as_json:
-        click.echo(dump_json(found.to_contract(scale)))
+        beside = {} if judged is None else {"judged": judged.to_contract()}
+        click.echo(dump_json(found.to_contract(scale) | beside))
     else:
         click.echo(say(fitted, scale))
         if found.unfiltered is not None:
             click.echo("\n" + format_unfiltered(found.unfiltered, fitted, scale))
+        if judged is not None:
+            click.echo(format_metric_law(judged))
     if say_damage(stored):
         return DAMAGED
     return NO_USABLE_FIT if fitted.status in ("failed", "not_converged") else 0

@@ -1,70 +1,31 @@
-"""Content of a page beside the loss: values of probes, and the families of one file compared."""
+"""The fitted runs of a sweep with the values of their probes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scaling.errors import NoFitError, UsageError
+from scaling.fitting.budgets import list_flops
 from scaling.ledger.probes import ProbeValue, read_probes
-from scaling.report.beyond import Beyond, ProbedRun, ProbedSweep
-from scaling.workflow.siblings import compare_families
+from scaling.report.beyond import ProbedRun, ProbedSweep
+from scaling.tables.run_table import RunTable
 from scaling.workflow.stored import StoredSweep, tabulate_sweep
 
-if TYPE_CHECKING:
-    from scaling.compare.multiplier import Comparison
 
-
-def gather_beyond(
-    stored: StoredSweep, siblings: Sequence[StoredSweep], said: tuple[str, ...] = ()
-) -> Beyond | None:
-    """Gather what was measured beside the loss; None if nothing was measured or compared.
-
-    Args:
-        stored: The sweep.
-        siblings: The sweeps of its file, including itself.
-        said: What it comes to, in sentences.
-    """
-    families = bool(stored.whole.families)
-    if not families and not stored.spec.evaluate:
-        return None
-    shown = [one for one in (siblings if families else (stored,)) if one.results.results]
-    sweeps = tuple(map(list_probed, shown))
-    sweeps = tuple(one for one in sweeps if one.runs)
-    if not sweeps:
-        return None
-    compared: tuple[Comparison, ...] = ()
-    refused = ""
-    if len(shown) > 1:
-        try:
-            compared = tuple(compare_families(shown))
-        except (NoFitError, UsageError) as error:
-            refused = str(error)
-    asked = [one.probe.name for one in stored.spec.evaluate]
-    runs = [run for sweep in sweeps for run in sweep.runs]
-    lost = {name: sum(name not in run.values for run in runs) for name in asked}
-    return Beyond(
-        sweeps=sweeps,
-        compared=compared,
-        refused=refused,
-        lost={name: count for name, count in lost.items() if count},
-        said=said,
-    )
-
-
-def list_probed(stored: StoredSweep) -> ProbedSweep:
-    """The fitted runs of a sweep with their values."""
-    table = tabulate_sweep(stored)
+def list_probed(stored: StoredSweep, table: RunTable | None = None) -> ProbedSweep:
+    """The fitted runs of a sweep with their values; `table`: those runs, if they are read."""
+    table = tabulate_sweep(stored) if table is None else table
     results = {name: stored.results.results[name] for name in table.run}
     values = read_probes(stored.ledger, results).values
     budget = np.full(len(table), np.nan) if table.budget is None else table.budget
     series = np.where(np.isfinite(budget), budget, table.tokens)
+    flops = list_flops(table)
     runs = [
         ProbedRun(
             params=float(table.params[at]),
             tokens=float(table.tokens[at]),
+            flops=float(flops[at]),
             loss=float(table.loss[at]),
             series=float(series[at]),
             values=choose_values(values.get(name, ())),
@@ -73,7 +34,7 @@ def list_probed(stored: StoredSweep) -> ProbedSweep:
     ]
     runs.sort(key=lambda one: (one.params, one.tokens))
     name = stored.spec.family if stored.whole.families else stored.spec.name
-    return ProbedSweep(name=name, runs=tuple(runs))
+    return ProbedSweep(name=name, runs=tuple(runs), source=str(stored.folder))
 
 
 def choose_values(values: Sequence[ProbeValue]) -> dict[str, ProbeValue]:

@@ -25,10 +25,10 @@ from scaling.units.losses import NATS, LossScale
 from scaling.units.stages import stage
 from scaling.words.commands import quote_command
 from scaling.workflow.abilities import judge_stored
+from scaling.workflow.beyond import gather_beyond
 from scaling.workflow.few_shot import say_few_shot
 from scaling.workflow.fits import FitOptions, backtest_table, fit_filtered
 from scaling.workflow.knowledge import say_stored
-from scaling.workflow.probed import gather_beyond
 from scaling.workflow.siblings import compare_siblings, open_siblings
 from scaling.workflow.stored import StoredSweep, list_failures, tabulate_sweep
 from scaling.workflow.transfer import judge_siblings

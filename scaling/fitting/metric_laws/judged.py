@@ -29,6 +29,14 @@ from scaling.tables.run_table import RunTable
 
 LEVEL = 0.9
 DRAWS = 1000  # as many as `scaling fit` draws
+_FAILURES = {
+    "monotone": "not monotone",
+    "span": "too small a change",
+    "unimodal": "seeds",
+    "fits": "misfit",
+    "held_out": "missed forecast",
+    "identified": "not identified",
+}
 _FORECASTS = 300  # the ends of a 90 % interval are then the fifteenth draw from either end
 
 
@@ -173,4 +181,4 @@ def _refuse(name: str, unit: str, runs: int, reason: str) -> MetricLaw:
 
 
 def _say(one: Criterion) -> str:
-    return f"{one.code.replace('_', ' ')}: {one.seen}"
+    return f"{_FAILURES[one.code]}: {one.seen}"

@@ -125,13 +125,13 @@ def judge_fit(table: RunTable, fit: ParametricFit) -> Criterion:
     """The criterion fits, by two of the checks that `scaling fit` prints."""
     checks = (check_lack_of_fit(table, fit), check_trend(table, fit))
     failed = [one for one in checks if one.passed is False]
-    seen = "; ".join(f"{one.seen[:1].lower()}{one.seen[1:].rstrip('.')}" for one in failed)
+    seen = failed[0].seen.partition(" (threshold")[0].rstrip(".") if failed else ""
     return Criterion(
         code="fits",
         passed=not failed,
         value=float(len(failed)),
         limit=0.0,
-        seen=seen or "neither lack of fit nor a trend of the residuals is seen",
+        seen=f"{seen[:1].lower()}{seen[1:]}" or "neither lack of fit nor a trend is seen",
         reason="a law that its own runs leave forecasts no others",
     )
 
