@@ -157,6 +157,7 @@ class ProbeAccount:
     Attributes:
         name: The probe.
         laws, forecasts: A sentence for each sweep.
+        outcomes: The forecasts that were made.
         control: What its values compare with.
         commands: What prints the same.
     """
@@ -164,6 +165,7 @@ class ProbeAccount:
     name: str
     laws: tuple[str, ...]
     forecasts: tuple[str, ...]
+    outcomes: tuple[str, ...]
     control: str
     commands: tuple[str, ...]
 
@@ -179,10 +181,11 @@ def tell_probe(beyond: Beyond, name: str) -> ProbeAccount:
     several = len(beyond.sweeps) > 1
     own = [(one, one.laws[name]) for one in beyond.sweeps if name in one.laws]
 
-    def tell(say: Callable[[MetricLaw], str]) -> tuple[str, ...]:
-        each = [(f"{sweep.name}: " if several else "", say(law)) for sweep, law in own]
+    def tell(say: Callable[[MetricLaw], str], *, made: bool = False) -> tuple[str, ...]:
         return tuple(
-            f"{lead}{text[:1].lower() if lead else text[:1]}{text[1:]}" for lead, text in each
+            f"{sweep.name}: {say(law)}" if several else say(law)
+            for sweep, law in own
+            if law.forecast is not None or not made
         )
 
     commands = [
@@ -194,6 +197,7 @@ def tell_probe(beyond: Beyond, name: str) -> ProbeAccount:
         name=name,
         laws=tell(say_law) or ("None: not fitted.",),
         forecasts=tell(say_forecast) or ("None: not fitted.",),
+        outcomes=tell(say_forecast, made=True),
         control=say_control(name, here, beyond.chances.get(name)),
         commands=tuple(dict.fromkeys(commands)),
     )

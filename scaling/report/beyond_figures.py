@@ -56,6 +56,12 @@ class ProbeGroup:
     picture: Picture
     accounts: tuple[ProbeAccount, ...] = ()
 
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands of all its probes, each once, those that fit first."""
+        every = dict.fromkeys(command for one in self.accounts for command in one.commands)
+        return tuple(sorted(every, key=lambda command: " fit " not in command))
+
 
 def show_beyond(beyond: Beyond, scale: LossScale) -> list[ProbeGroup]:
     """The losses of families, if there are several, then each probe with its controls."""

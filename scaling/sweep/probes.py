@@ -311,9 +311,9 @@ _CONTROLS = {
                     "none: it is a coefficient of the run's own loss by position"),
     "context_gain": "0, a loss that does not fall with the context",
     "source_precision": "0, text of the source itself",
-    "answer_exact": "answer_null; no question was trained on",
+    "answer_exact": "the null answer_null; no question was trained on",
     "answer_null": "it is the null of answer_exact",
-    "answer_probability": "next to 0, a whole answer guessed",
+    "answer_probability": "a whole answer guessed scores next to 0",
     "answer_loss": "none: it is the smooth score beside answer_exact",
     "answer_brier": "none: it is another smooth score beside answer_exact",
     EARLY_STOP: "the loss at the end of the run",
@@ -324,7 +324,7 @@ _CONTROLS = {
                     "0, guessing; noise of facts at chance is counted too"),
     "closed_world_confidence": "1/values, as nobody can know these names",
     "closed_world_miscalibration": "0, a calibrated model",
-    "bias_argmax": "the skew of .5 in its curve, where nothing is typical",
+    "bias_argmax": "also the skew of .5 in its curve, where nothing is typical",
     "bias_sampled": "0, a calibrated model",
 }  # fmt: skip
 for _name, _function, _meaning, _facts in _SHIPPED:

@@ -64,18 +64,15 @@ def say_control(name: str, here: Collection[str], chance: float | None = None) -
     said = []
     if probe is not None and probe.beside:
         drawn = "beside which it is drawn" if probe.beside in here else "which was not measured"
-        said.append(f"it is itself what {probe.beside} compares with, {drawn}")
+        said.append(f"Itself what {probe.beside} compares with, {drawn}.")
     beside = [one for one in here if one in PROBES and PROBES[one].beside == name]
     if beside:
-        said.append(f"{', '.join(beside)} (drawn in other lines)")
+        said.append(f"Drawn in other lines: {', '.join(beside)}.")
     if chance is not None:
-        said.append(f"guessing scores {chance:.3g} (dotted)")
+        said.append(f"Guessing scores {chance:.3g} (dotted).")
     if probe is not None and probe.control:
-        said.append(probe.control)
-    if not said:
-        return "None: its probe names none."
-    text = "; ".join(said)
-    return f"{text[:1].upper()}{text[1:]}."
+        said.append(f"{probe.control[:1].upper()}{probe.control[1:]}.")
+    return " ".join(said) or "None: its probe names none."
 
 
 def list_commands(law: MetricLaw, source: str, *, starts: bool = False) -> list[str]:

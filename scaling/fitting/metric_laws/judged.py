@@ -14,6 +14,7 @@ from scaling.fitting.intervals import find_interval
 from scaling.fitting.metric_laws.form import Form, choose_form, name_held
 from scaling.fitting.metric_laws.outcome import LargestForecast, forecast_held
 from scaling.fitting.metric_laws.support import (
+    find_two_outcomes,
     find_value_problem,
     judge_fit,
     judge_forecast,
@@ -113,6 +114,8 @@ def judge_metric(
     """
     metric = find_metric(table, asked.name)
     problem = find_value_problem(metric, asked.higher_is_better, asked.bound)
+    if problem and metric.bound is not None:
+        problem = find_two_outcomes(table, metric, chance) or problem
     if problem:
         return _refuse(metric.name, metric.unit, len(table), problem)
     return judge_fitted(fit_metric(table, asked), chance=chance, seed=seed)

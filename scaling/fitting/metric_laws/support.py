@@ -39,7 +39,7 @@ from scaling.fitting.fitted import Interval
 from scaling.fitting.parametric import ParametricFit
 from scaling.laws.power_sum import MAX_EXPONENT, MIN_EXPONENT
 from scaling.tables.metrics import Metric
-from scaling.tables.run_table import RunTable
+from scaling.tables.run_table import RunTable, select_rows
 
 # A rise of less than twice the noise of one run has no shape that a law could describe.
 LEAST_OVER_NOISE = 2.0
@@ -66,6 +66,21 @@ def find_value_problem(metric: Metric, higher: bool, bound: float | None) -> str
             f"ln({top:g} − {metric.name})"
         )
     return ""
+
+
+def find_two_outcomes(table: RunTable, metric: Metric, chance: float) -> str:
+    """Say which seeds of a share with a bound lie at both ends, of values that no law can be of;
+    empty if none do."""
+    stated = np.flatnonzero(np.isfinite(metric.values))
+    if metric.bound is None or not stated.size:
+        return ""
+    pairs, cell = sort_cells(select_rows(table, stated))
+    cells = Cells(
+        score=metric.values[stated], chance=chance, ceiling=metric.bound, cell=cell,
+        params=pairs[:, 0], tokens=pairs[:, 1],
+    )  # fmt: skip
+    modes = judge_modes(cells)
+    return f"seeds: {modes.seen}" if modes.passed is False else ""
 
 
 def make_cells(table: RunTable, *, chance: float) -> Cells:
