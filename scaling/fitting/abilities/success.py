@@ -178,6 +178,12 @@ def fit_success(scores: Scores, *, level: float = 0.9) -> SuccessLaw:
     if fitted is not None and not fitted.rises:
         reason = f"success does not become likelier with {design.letter}"
         fitted = None
+    if (
+        fitted is not None
+        and not 0.0 < _raise(design.centre + fitted.find_midpoint()[0]) < math.inf
+    ):
+        reason = f"success follows D, and no {design.letter} that a number can hold moves it"
+        fitted = None
     law = _describe(design, fitted, threshold, level)
     expected = law.predict(scores.size, scores.tokens)
     cells = _count_cells(scores, trials, expected, law.midpoint, level)
