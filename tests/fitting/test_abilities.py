@@ -541,3 +541,12 @@ def test_the_contract_is_strict_json():
     for table in (make_runs(independent), make_runs(bimodal), make_runs(lambda n, right: 0.0 * n)):
         text = json.dumps(judge_ability(score(table)).to_contract(), allow_nan=False)
         assert json.loads(text)["sharp"] == "answer_exact"
+
+
+def test_success_that_follows_tokens_alone_has_no_midpoint_in_size() -> None:
+    """One seed of each of 15 cells, as a sweep of two tasks had: e^(ln N½) was 0."""
+    params, tokens = map(np.ravel, np.meshgrid(SIZES[:5], [2e5, 8e5, 3.2e6]))
+    table = tabulate(params, np.where(tokens > 1e6, 0.95, 0.1), tokens=tokens, seeds=1)
+    law = fit_success(score(table))
+    assert law.midpoint is None
+    assert law.reason
