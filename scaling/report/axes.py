@@ -103,6 +103,7 @@ def label_ends(ax: Axes, ends: Sequence[tuple[float, float, str]], *, thin: bool
     kept = keep_apart(wanted, step) if thin else list(range(len(ends)))
     box = ax.get_window_extent()
     placed = spread(wanted[kept], step)
+    placed -= max(0.0, float(placed.max()) - box.y1)
     placed += max(0.0, box.y0 + step / 2 - float(placed.min()))
     for index, where in zip(kept, placed, strict=True):
         x, y, text = ends[index]
