@@ -67,7 +67,7 @@ def list_panels(beyond: Beyond) -> list[Against]:
         name: max(getattr(one, name) for one in runs) / min(getattr(one, name) for one in runs)
         for name in ("params", "tokens")
     }
-    shown: list[Against] = [name for name in ("params", "tokens") if spans[name] > _SAME]  # type: ignore[misc]
+    shown: list[Against] = [name for name in ("params", "tokens") if spans[name] > _SAME]
     if len(shown) > 1:
         shown.append("flops")
     return [*shown, "loss"] if len({one.loss for one in runs}) > 1 else shown
