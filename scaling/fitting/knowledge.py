@@ -74,7 +74,9 @@ class KnowingCell:
         params, tokens, exposures, runs: N, D, mean exposures of a fact, and how many runs.
         values: By name (see `KnowingRun`).
         error: Standard error of the hallucination, over runs if there are several.
-        bits, capacity: Known bits, and those by every stored parameter.
+        bits, capacity: Bits saved over guessing, below 0 where the model is worse than guessing;
+            the same divided by all stored parameters.
+        capacity_error: Standard error of the capacity, over runs if there are several.
         full: Whether nearly every bit is known, so that the world is the limit.
     """
 
@@ -86,6 +88,7 @@ class KnowingCell:
     error: float | None
     bits: float | None
     capacity: float | None
+    capacity_error: float | None
     full: bool
 
     def to_contract(self) -> dict[str, Any]:
@@ -99,6 +102,7 @@ class KnowingCell:
             "hallucination_error": self.error,
             "bits": self.bits,
             "bits_per_parameter": self.capacity,
+            "bits_per_parameter_error": self.capacity_error,
             "full": self.full,
         }
 
@@ -328,6 +332,7 @@ def _list_cells(world: World, runs: Sequence[KnowingRun]) -> tuple[KnowingCell, 
                 error=_find_error(own, "hallucination"),
                 bits=bits,
                 capacity=_average(own, "capacity"),
+                capacity_error=_find_error(own, "capacity"),
                 full=bits is not None and bits >= FULL * world.bits,
             )
         )

@@ -45,14 +45,20 @@ def say_collapse(knowledge: Knowledge) -> str:
 
 def say_capacity(knowledge: Knowledge) -> list[str]:
     """Most bits per parameter at each D, and what limits them."""
-    known = [one for one in knowledge.cells if one.capacity is not None]
+    known = [(one.capacity, one) for one in knowledge.cells if one.capacity is not None]
     said = []
-    for tokens in sorted({one.tokens for one in known}):
-        own = [one for one in known if one.tokens == tokens]
-        best = max(own, key=lambda one: one.capacity or 0.0)
-        limit = "; it knows nearly every bit, so the world is the limit" if best.full else ""
+    for tokens in sorted({one.tokens for _, one in known}):
+        most, best = max(
+            (pair for pair in known if pair[1].tokens == tokens), key=lambda pair: pair[0]
+        )
+        error = "" if best.capacity_error is None else f" ± {best.capacity_error:.2f}"
+        limit = ""
+        if most < 0.0:
+            limit = "; below 0: over all facts together, every size does worse than guessing"
+        elif best.full:
+            limit = "; it knows nearly every bit, so the world is the limit"
         said.append(
-            f"{format_plain(round(best.exposures, 1))} exposures: at most {best.capacity:.2f} bits "
+            f"{format_plain(round(best.exposures, 1))} exposures: at most {most:.2f}{error} bits "
             f"per stored parameter, at {format_count(best.params)}{limit}."
         )
     if said:

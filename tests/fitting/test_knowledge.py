@@ -1,5 +1,6 @@
 """Curves of error, capacity and floors of worlds whose law is known; lags that are known."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -96,8 +97,21 @@ def test_capacity_floor_and_bound_are_those_of_the_runs() -> None:
     assert (knowledge.above, knowledge.bounded) == (3, 4)
     said = " ".join(knowledge_words.list_sentences(knowledge))
     assert "10 exposures: at most 1.00 bits per stored parameter, at 1k." in said
+    assert "below 0" not in said
     assert "0.300 at 16k and 0.310 at 64k parameters (change +0.010)" in said
     assert "3 of 4 runs" in said
+
+
+def test_capacity_has_its_error_over_seeds_and_says_when_it_is_below_zero() -> None:
+    first, *others = make_runs(capacity=[-0.3, -0.6, -1.0, -2.0])
+    runs = [first, dataclasses.replace(first, values={"capacity": -0.5}), *others]
+    knowledge = judge_knowledge(WORLD, runs)
+    assert knowledge.cells[0].capacity == pytest.approx(-0.4)
+    assert knowledge.cells[0].capacity_error == pytest.approx(0.1)  # .2 / √2 over √2 runs
+    said, _ = knowledge_words.say_capacity(knowledge)
+    assert "at most -0.40 ± 0.10 bits per stored parameter, at 1k; below 0" in said
+    cell, *_ = knowledge.to_contract("here")["cells"]
+    assert cell["bits_per_parameter_error"] == pytest.approx(0.1)
 
 
 # --- bias -------------------------------------------------------------------------------------

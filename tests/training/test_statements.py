@@ -20,7 +20,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
 from scaling.training.probes import biased_people as bias
 from scaling.training.probes import closed_world as knowledge
-from scaling.training.probes.statements import draw_exposures
+from scaling.training.probes.statements import draw_exposures, judge_world
 from scaling.training.probing import count_read
 
 SEQ_LEN, VALUES = 32, 8
@@ -146,6 +146,47 @@ def test_who_guesses_is_at_chance_and_makes_up_all_but_chance() -> None:
     assert knowledge.measure_confidence(trained)[0] == pytest.approx(1 / VALUES, rel=1e-12)
     rate, error = knowledge.measure_hallucination(trained)[:2]
     assert rate == pytest.approx(1 - 1 / VALUES, abs=4 * error)
+
+
+def test_noise_at_chance_has_no_bits_within_its_error() -> None:
+    world = closed_world.open_world(CLOSED)
+    rng, spread = np.random.default_rng(0), 0.1
+
+    def answer(begun):
+        odds = np.exp(spread * rng.standard_normal(VALUES))
+        return odds / odds.sum()
+
+    trained = make_trained(Predictor(world, answer), CLOSED)
+    bits, error, _ = knowledge.measure_bits(trained)
+    # ln p is (1 − 1/C) of its own noise; the mean, −s²/2 · (1 − 1/C), is two thirds of an error.
+    assert error == pytest.approx(
+        spread * math.sqrt((1 - 1 / VALUES) * FACTS) / math.log(2), rel=0.2
+    )
+    assert abs(bits) < 3 * error
+    judged = judge_world(trained, world)
+    assert np.maximum(knowledge.find_bits(judged, world), 0).sum() > 4 * error  # what clipping adds
+
+
+def test_half_known_world_has_half_its_bits() -> None:
+    world = closed_world.open_world(CLOSED)
+    sure, unsure = know(world), guess(world)
+    half = {tuple(row[:-1]) for row in world.statements[::2].tolist()}
+    trained = make_trained(
+        Predictor(world, lambda begun: (sure if begun in half else unsure)(begun)), CLOSED
+    )
+    bits, _, curve = knowledge.measure_bits(trained)
+    assert bits == pytest.approx(closed_world.count_bits(100, 2, VALUES) / 2, rel=1e-12)
+    assert max(curve.y) <= math.log2(VALUES)
+
+
+def test_model_sure_of_wrong_values_has_fewer_bits_than_none() -> None:
+    world = closed_world.open_world(CLOSED)
+    right = know(world)
+    trained = make_trained(
+        Predictor(world, lambda begun: 0.9 * np.roll(right(begun), 1) + 0.1 / VALUES), CLOSED
+    )
+    # p of the right value is .1 / C.
+    assert knowledge.measure_bits(trained)[0] == pytest.approx(-FACTS * math.log2(10), rel=1e-9)
 
 
 @pytest.mark.parametrize("family", MODEL_FAMILIES)

@@ -85,7 +85,8 @@ def test_knowledge_is_a_table_and_sentences_or_the_same_as_json(root: Path) -> N
     assert len(told["cells"]) == 4
     for cell in told["cells"]:
         assert 0 <= cell["error"] <= 1
-        assert 0 <= cell["bits"] <= 240
+        assert cell["bits"] <= 240
+        assert cell["bits"] * cell["bits_per_parameter"] >= 0
         assert cell["bound"] == pytest.approx(cell["seen_once"] - cell["miscalibration"])
         assert cell["exposures"] == pytest.approx(cell["tokens"] / 6 / 120)
     assert len(told["floors"]) == 2

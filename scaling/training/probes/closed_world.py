@@ -4,8 +4,8 @@ Of facts f with answers of C values, p_f the model's probability of the right va
 after other statements and `0 NAME attribute` (`statements.py`):
 
     closed_world_error           mean [argmax is not the right value]
-    closed_world_bits            Σ_f max(0, log2 C + log2 p_f)   at most facts · log2 C
-    closed_world_capacity        that, by every stored parameter
+    closed_world_bits            Σ_f (log2 C + log2 p_f)    0 for guessing, at most facts · log2 C
+    closed_world_capacity        the same, divided by all stored parameters
     closed_world_confidence      mean of the largest p, of names that never occur
     closed_world_hallucination   share of texts after such a 0, at temperature 1, that are no fact
     closed_world_seen_once       M: share of the draws read whose fact is that of no other
@@ -15,11 +15,15 @@ after other statements and `0 NAME attribute` (`statements.py`):
 B are bins of texts by the model's probability of them, each with a tenth of what it writes; m(B) is
 the model's probability of a bin, t(B) that of the source, which is known. M − K is a lower bound of
 the hallucination, but for terms that vanish with the number of draws and with the share of possible
-statements that are facts. A text that is no statement is a hallucination too. Bits are of values
-alone: what names cost is not counted.
-Sources: bits of a fact, Allen-Zhu and Li 2024, arXiv:2404.05405, with what a model loses on facts
-that it guesses wrong left out as in Morris et al. 2025, arXiv:2505.24832; bound and calibration,
-Kalai and Vempala 2024, arXiv:2311.14648.
+statements that are facts. A text that is no statement is a hallucination too.
+
+Bits are facts · log2 C less the code length of the values under the model, so they follow from the
+mean log loss. Losses count: without them, the noise of facts at chance would add up to knowledge.
+A model that is sure of wrong values has fewer than 0 bits: its probabilities are worse than
+guessing. Only values count, not names.
+Sources: bits, Allen-Zhu and Li 2024, arXiv:2404.05405, the term of their bound that concerns values
+(N·K·log2(D^C / e^p2), p2 their mean loss on a value); bound and calibration, Kalai and Vempala
+2024, arXiv:2311.14648.
 """
 
 from __future__ import annotations
@@ -71,7 +75,7 @@ def measure_error(trained: TrainedRun) -> Measured:
 
 
 def measure_bits(trained: TrainedRun) -> Measured:
-    """Bits that are known [bits], and bits of a fact over exposures."""
+    """Bits of all facts [bits], below 0 if worse than guessing; curve: per fact, over exposures."""
     world = _open(trained)
     bits = find_bits(judge_world(trained, world), world)
     mean, error = average(bits)
@@ -80,7 +84,7 @@ def measure_bits(trained: TrainedRun) -> Measured:
 
 
 def measure_capacity(trained: TrainedRun) -> Measured:
-    """Those bits by every stored parameter [bits/parameter]."""
+    """Bits of all facts, divided by all stored parameters [bits/parameter]."""
     world = _open(trained)
     bits = find_bits(judge_world(trained, world), world)
     (mean, error), each = average(bits), len(bits) / count_total_params(trained.run.shape)
@@ -124,9 +128,9 @@ def measure_bound(trained: TrainedRun) -> Measured:
 
 
 def find_bits(judged: Judged, world: World) -> FloatArray:
-    """Bits that a model knows of each fact, from 0 to log2 C, shape (facts,)."""
+    """log2 C + log2 p of each fact, at most log2 C, below 0 where p < 1/C; shape (facts,)."""
     most = math.log2(world.vocab_size - world.first_answer)
-    return np.maximum(0.0, most + judged.log_right / math.log(2.0))
+    return most + judged.log_right / math.log(2.0)
 
 
 def make_strangers(world: World) -> IntArray:
