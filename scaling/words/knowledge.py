@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from scaling.fitting.knowledge import Floor, Knowledge
 
 _EQUAL = 1.25  # residuals: one curve that leaves at most this much more describes as well
+_NEGLIGIBLE = 0.01  # of errors: less than bins of eight facts tell, however exact other curves are
 
 
 def list_sentences(knowledge: Knowledge) -> list[str]:
@@ -26,7 +27,7 @@ def say_collapse(knowledge: Knowledge) -> str:
     found = knowledge.collapse
     if found is None:
         return f"No curve is fitted: {knowledge.refused}."
-    one = found.free <= _EQUAL * found.apart
+    one = found.free <= max(_EQUAL * found.apart, _NEGLIGIBLE)
     said = (
         f"Error against bits per (parameter × exposure): one curve leaves {found.plain:.3f} of a "
         f"spread of {found.spread:.3f} (root mean square); half of what guessing gets wrong at "

@@ -50,7 +50,7 @@ def test_a_world_that_follows_one_curve_gives_it_back(kappa, slope, half) -> Non
     else:
         assert found.plain > 0.02
     said = knowledge_words.say_collapse(judge_knowledge(WORLD, make_runs(kappa, slope, half)))
-    assert "one curve describes every N" in said
+    assert ": one curve describes every N" in said
 
 
 def test_sizes_with_curves_of_their_own_are_told_apart() -> None:
