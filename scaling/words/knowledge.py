@@ -52,14 +52,14 @@ def say_capacity(knowledge: Knowledge) -> list[str]:
         most, best = max(
             (pair for pair in known if pair[1].tokens == tokens), key=lambda pair: pair[0]
         )
-        error = "" if best.capacity_error is None else f" ± {best.capacity_error:.2f}"
+        error = "" if best.capacity_error is None else f" ± {best.capacity_error:.3f}"
         limit = ""
         if most < 0.0:
             limit = "; below 0: over all facts together, every size does worse than guessing"
         elif best.full:
             limit = "; nearly every bit is known, so the world is the limit"
         said.append(
-            f"After {format_plain(round(best.exposures, 1))} exposures: at most {most:.2f}{error} "
+            f"After {format_plain(round(best.exposures, 1))} exposures: at most {most:.3f}{error} "
             f"bits per stored parameter, at {format_count(best.params)} parameters{limit}."
         )
     if said:

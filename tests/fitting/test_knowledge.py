@@ -96,7 +96,7 @@ def test_capacity_floor_and_bound_follow_from_the_runs() -> None:
     assert floor.change == pytest.approx(0.01)
     assert (knowledge.above, knowledge.bounded) == (3, 4)
     said = " ".join(knowledge_words.list_sentences(knowledge))
-    assert "After 10 exposures: at most 1.00 bits per stored parameter, at 1k parameters." in said
+    assert "After 10 exposures: at most 1.000 bits per stored parameter, at 1k parameters." in said
     assert "below 0" not in said
     assert "0.300 at 16k and 0.310 at 64k parameters (change +0.010)" in said
     assert "3 of 4 runs" in said
@@ -109,7 +109,7 @@ def test_capacity_has_a_standard_error_and_may_be_negative() -> None:
     assert knowledge.cells[0].capacity == pytest.approx(-0.4)
     assert knowledge.cells[0].capacity_error == pytest.approx(0.1)  # .2 / √2 over √2 runs
     said, _ = knowledge_words.say_capacity(knowledge)
-    assert "at most -0.40 ± 0.10 bits per stored parameter, at 1k parameters; below 0" in said
+    assert "at most -0.400 ± 0.100 bits per stored parameter, at 1k parameters; below 0" in said
     cell, *_ = knowledge.to_contract("here")["cells"]
     assert cell["bits_per_parameter_error"] == pytest.approx(0.1)
 
