@@ -157,7 +157,7 @@ def open_named(corpus: str, kind: str, make: Callable[..., _Known]) -> _Known:
     """
     found, _, key = corpus.partition(" ")
     if found != kind:
-        raise UsageError(f"This corpus has no made-up people. Set corpus.source to {kind}.")
+        raise UsageError(f"this corpus has another source. Set corpus.source to {kind}.")
     return make(*ast.literal_eval(key)[2:])
 
 

@@ -125,7 +125,7 @@ def test_page_contains_the_same_sentences(root: Path, name: str) -> None:
     ("words", "parts"),
     [
         (("knowledge", "results/people"), ["its corpus is biased_people, not closed_world"]),
-        (("bias", "results/text"), ["its corpus is text, not biased_people", "Ask of a sweep"]),
+        (("bias", "results/text"), ["its corpus is text, not biased_people", "Name the results"]),
         (("bias", "results/people", "--run", "0"), ["--run says which run scores --pairs"]),
         (("knowledge", "results/none"), ["results/none"]),
         (("bias", "results/text", "--pairs", "none.jsonl"), ["none.jsonl"]),
