@@ -314,4 +314,10 @@ def list_wishes(spec: SweepSpec, facts: CorpusFacts) -> Iterator[Wish]:
     yield from spec.grid.list_wishes(ladder)
     for cell in spec.extra_cells:
         shape = find_rung(ladder, cell.params)
-        yield Wish(shape=shape, tokens=cell.tokens, budget=None, extra=True)
+        yield Wish(
+            shape=shape,
+            tokens=cell.tokens,
+            budget=None,
+            unique_tokens=cell.unique_tokens,
+            extra=True,
+        )

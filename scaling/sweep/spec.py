@@ -29,7 +29,7 @@ from scaling.sweep.fields import (
     read_count,
     refuse_doubles,
 )
-from scaling.sweep.grids import AnyGrid, CellSpec, EpochGrid
+from scaling.sweep.grids import AnyGrid, CellSpec
 from scaling.sweep.probe_spec import Asked
 from scaling.sweep.probes import EARLY_STOP
 from scaling.sweep.recipe_spec import RecipeSpec, ScheduleSpec
@@ -368,9 +368,14 @@ def _list_trainer_problems(spec: SweepSpec, trainer: TrainerSpec) -> Iterator[Pr
             ("starts",) if spec.starts else ("initialise",),
         ),
         (
-            isinstance(spec.grid, EpochGrid),
+            spec.grid.limits_text(),
             "only the built-in trainer limits the text that runs see. Say tokens.",
             ("grid",),
+        ),
+        (
+            any(cell.unique_tokens is not None for cell in spec.extra_cells),
+            "only the built-in trainer limits the text that runs see. Remove unique_tokens.",
+            ("extra_cells",),
         ),
         (
             trainer.models and spec.model.layers,
