@@ -3,6 +3,10 @@
 import json
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ name: parent
 corpus: {source: text, paths: [texts]}
 model: {seq_len: 16}
 grid: {params: [5e3, 9e3], tokens: [20e3]}
+evaluate: [{gradient_decay: {lags: 8, windows: 4}}]
 """
 ARMS = """\
 name: arms
@@ -99,6 +104,154 @@ def test_a_lost_start_is_trained_again_from_what_the_folder_keeps(
     shutil.rmtree(run)
     call("run", "arms.yaml", "--executor", "inline", cwd=tmp_path)
     assert json.loads((run / "result.json").read_text())["loss"] == before
+
+
+# Kills itself with SIGKILL once its only run has written so many checkpoints, one a step.
+KILLED = """
+import os, signal, sys
+from scaling import cli
+from scaling.files import faults
+from scaling.training import trainer
+
+trainer.CHECKPOINT_SECONDS = 0.0
+written = []
+
+def strike(point):
+    written.append(point)
+    if written.count("checkpoint.tidied") == 30:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with faults.listening(strike):
+    cli.cli.main(["run", "one.yaml", "--executor", "inline"])
+"""
+ONE = """\
+name: one
+corpus: {source: text, paths: [others]}
+model: {seq_len: 16}
+grid: {cells: [{params: 5e3, unique_tokens: 10e3, tokens: 20e3}]}
+initialise: {from: results/parent}
+"""
+
+
+def make_copy(root: Path, folder: Path) -> Path:
+    """A folder with the text of the arms, the parent's results, and a sweep of one started run."""
+    shutil.copytree(root / "others", folder / "others")
+    shutil.copytree(root / "results" / "parent", folder / "results" / "parent")
+    (folder / "one.yaml").write_text(ONE)
+    return folder
+
+
+def read_only_run(folder: Path) -> dict[str, object]:
+    """Everything of the only run that does not depend on time or attempt."""
+    (result,) = open_results(folder / "results" / "one").results.results.values()
+    attempt = folder / "results" / "one" / "runs" / result.run.run_id / "attempts"
+    return {
+        "run": result.run,
+        "loss": result.loss,
+        "weights": result.files["weights.pt"],
+        "curve": (attempt / result.attempt_id / "metrics.jsonl").read_bytes(),
+        "flops": result.flops,
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    folder = make_copy(root, tmp_path_factory.mktemp("undisturbed"))
+    assert call("run", "one.yaml", "--executor", "inline", cwd=folder).code in (0, 4)
+    return read_only_run(folder)
+
+
+@pytest.mark.parametrize("parent", ["there", "gone", "without weights"])
+def test_a_killed_start_resumes_to_the_same_bits(
+    root: Path, tmp_path: Path, undisturbed: dict[str, object], parent: str
+) -> None:
+    folder = make_copy(root, tmp_path / "killed")
+    done = subprocess.run([sys.executable, "-c", KILLED], cwd=folder, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert list(folder.rglob("checkpoint-000000030.pt"))
+    assert not open_results(folder / "results" / "one").results.results
+    if parent == "gone":
+        shutil.rmtree(folder / "results" / "parent")
+    if parent == "without weights":
+        for path in (folder / "results" / "parent").rglob("weights.pt"):
+            path.unlink()
+    said = call("run", "one.yaml", "--executor", "inline", cwd=folder)
+    assert said.code in (0, 4), said.errors  # one run has no law
+    assert read_only_run(folder) == undisturbed
+    (result,) = open_results(folder / "results" / "one").results.results.values()
+    assert result.flops_spent < result.flops  # it went on from a checkpoint
+
+
+@pytest.mark.slow
+@pytest.mark.ray
+def test_a_start_killed_under_ray_resumes_to_the_same_bits(
+    root: Path, tmp_path: Path, undisturbed: dict[str, object]
+) -> None:
+    """Ray, its worker and the driver die together; the next call needs no parent."""
+    folder = make_copy(root, tmp_path / "killed")
+    (folder / "one.yaml").write_text(ONE + "resources: {cpus_per_run: 1}\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scaling", "run", "one.yaml"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 120
+    while not any(
+        path.read_text() for path in folder.glob("results/one/runs/*/attempts/*/metrics.jsonl")
+    ):
+        assert process.poll() is None, "the run ended before it was killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    shutil.rmtree(folder / "results" / "parent")
+    said = start("run", "one.yaml", cwd=folder)
+    assert said.code in (0, 4), said.errors
+    assert read_only_run(folder) == undisturbed
+
+
+def test_gradients_before_the_first_step_are_those_of_the_parent(
+    root: Path, tmp_path: Path
+) -> None:
+    """On the parent's own text: exactly its gradients after training."""
+    folder = make_copy(root, tmp_path / "same-text")
+    shutil.copytree(root / "texts", folder / "texts")
+    (folder / "one.yaml").write_text(
+        ONE.replace("others", "texts")
+        + "evaluate: [{gradient_decay_start: {lags: 8, windows: 4}}]\n"
+    )
+    assert call("run", "one.yaml", "--executor", "inline", cwd=folder).code in (0, 4)
+    (started,) = read_probes(folder / "results" / "one", "gradient_decay_start").values()
+    ended = read_probes(folder / "results" / "parent", "gradient_decay")
+    (result,) = open_results(folder / "results" / "one").results.results.values()
+    parents = open_results(folder / "results" / "parent").results.results
+    (parent,) = (
+        run_id for run_id, one in parents.items() if one.files["weights.pt"] == result.run.parent
+    )
+    assert started == ended[parent]
+
+
+def read_probes(folder: Path, name: str) -> dict[str, tuple[float, object]]:
+    """Value and curve of a probe, by run."""
+    found = {}
+    for path in folder.glob(f"runs/*/probes/{name}-*.json"):
+        one = json.loads(path.read_text())
+        found[path.parents[1].name] = (one["value"], one["curve"]["y"])
+    return found
+
+
+def test_another_start_does_not_take_what_an_earlier_one_kept(root: Path, tmp_path: Path) -> None:
+    """The folder keeps the parents of results/parent; those of another folder are asked for."""
+    folder = make_copy(root, tmp_path / "changed")
+    assert call("run", "one.yaml", "--executor", "inline", cwd=folder).code in (0, 4)
+    shutil.rmtree(folder / "results" / "parent")
+    assert call("plan", "one.yaml", "--no-benchmark", cwd=folder).code == 0
+    (folder / "one.yaml").write_text(ONE.replace("results/parent", "results/other"))
+    said = call("plan", "one.yaml", "--no-benchmark", cwd=folder)
+    assert said.code == 2
+    assert "results/other is not a results folder" in said.errors
 
 
 def test_what_transfer_saves_is_said(root: Path) -> None:

@@ -1,4 +1,8 @@
-"""From the key `initialise` to the runs that others start from, and their weights."""
+"""Find the runs that a sweep starts from (its key `initialise`), and keep their weights.
+
+The parent's folder is read again by every call, so that a better parent is noticed. If it is gone,
+or its weights are, the sweep's own results folder serves: it keeps copies of what it started from.
+"""
 
 from __future__ import annotations
 
@@ -25,21 +29,23 @@ if TYPE_CHECKING:
 
 @stage("looking for the runs to start from")
 def find_parents(spec: SweepSpec, facts: CorpusFacts, *, root: Path) -> tuple[Parent, ...]:
-    """Every run that those of a sweep may start from; none where it does not ask for that.
+    """Find every run that a sweep may start from; none if it starts from scratch.
 
     Args:
         spec: The sweep.
         facts: Its corpus.
-        root: Where results/ lies.
+        root: The folder that holds results/.
 
     Raises:
-        SpecError: There is no such folder or run, or none of its runs can be started from; every
-            reason is named, with what to do.
+        SpecError: There is no such folder, or none of its runs can be started from (names every
+            reason), and the sweep's own results folder keeps no parents either.
     """
     if spec.initialise.source is None:
         return ()
     folder = root / spec.initialise.source
     if not holds_sweep(folder):
+        if kept := _read_kept(spec, root):
+            return kept
         raise SpecError(
             [f'{folder} is not a results folder. Name one that "scaling run" wrote, or run that '
              "sweep first."]
@@ -51,6 +57,13 @@ def find_parents(spec: SweepSpec, facts: CorpusFacts, *, root: Path) -> tuple[Pa
         if one.status == "finished" and run_id.startswith(spec.initialise.run or "")
     }
     problems = list(_list_problems(spec, facts, ledger, results, cache=root / "results" / ".cache"))
+    here = [one for one in results.values() if _locate_weights(ledger, one).is_file()]
+    if not here and not problems and (kept := _read_kept(spec, root)):
+        return kept
+    if not here and any(WEIGHTS_FILE in one.files for one in results.values()):
+        problems.append(
+            "its weights are not here. Copy them from where it was trained, or train it again."
+        )
     if problems:
         raise SpecError([f"{folder}: {one}" for one in problems])
     earlier = {one.weights: one.flops for one in ledger.corpus.parents}
@@ -61,36 +74,55 @@ def find_parents(spec: SweepSpec, facts: CorpusFacts, *, root: Path) -> tuple[Pa
             loss=one.loss or 0.0,
             flops=one.flops + earlier.get(one.run.parent or "", 0),
         )
-        for one in results.values()
-        if _locate_weights(ledger, one).is_file()
+        for one in here
     )
 
 
 def keep_parents(
     spec: SweepSpec, parents: Sequence[Parent], wanted: Collection[str], ledger: Ledger, root: Path
 ) -> None:
-    """Take the weights that runs start from into their own results folder.
+    """Copy the weights that runs start from into the sweep's own results folder.
 
     Args:
         spec, root: As for `find_parents`.
-        parents: What it found.
-        wanted: SHA-256 of those that planned runs start from.
-        ledger: The results folder of the sweep.
+        parents: The value that it returned.
+        wanted: SHA-256 of the weights that planned runs start from.
+        ledger: The sweep's results folder.
 
     Raises:
         EnvironmentFault: The disk is full or read-only.
-        IntegrityError: Weights are not what they were when their run finished.
+        IntegrityError: The weights have changed since their run finished.
     """
     if spec.initialise.source is None:
         return
-    source = Ledger.open(root / spec.initialise.source)
-    results = source.read_results(check="result").results
-    files = [
-        (one.weights, _locate_weights(source, results[one.run.run_id]))
-        for one in parents
-        if one.weights in wanted
-    ]
+    files = []
+    if holds_sweep(root / spec.initialise.source):
+        source = Ledger.open(root / spec.initialise.source)
+        results = source.read_results(check="result").results
+        files = [
+            (one.weights, path)
+            for one in parents
+            if one.weights in wanted
+            and one.run.run_id in results
+            and (path := _locate_weights(source, results[one.run.run_id])).is_file()
+        ]
     store_parents(ledger.folder, parents, files)
+
+
+def _read_kept(spec: SweepSpec, root: Path) -> tuple[Parent, ...]:
+    """The parents that the sweep's results folder keeps from an earlier call; none if there is no
+    such folder, or if the sweep started from elsewhere then."""
+    from scaling.sweep.reading import parse_sweep
+    from scaling.sweep.siblings import select_sibling
+
+    folder = root / "results" / spec.name
+    if not holds_sweep(folder):
+        return ()
+    ledger = Ledger.open(folder)
+    source = str(folder / "sweep.yaml")
+    earlier = parse_sweep(ledger.read_sweep().encode("utf-8"), source=source)
+    asked = select_sibling(earlier, spec.name, source=source).initialise
+    return ledger.corpus.parents if asked == spec.initialise else ()
 
 
 def _locate_weights(ledger: Ledger, result: RunResult) -> Path:
@@ -135,8 +167,6 @@ def _list_problems(
             "its runs kept no weights. Set keep_weights: true in its sweep file and run it again, "
             "under another name."
         )
-    elif not any(_locate_weights(ledger, one).is_file() for one in kept):
-        yield "its weights are not here. Copy them from where it was trained, or train it again."
 
 
 def _find_other_tokens(here: CorpusFacts, there: CorpusFacts, cache: Path) -> str:

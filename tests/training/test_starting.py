@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 import shutil
 
@@ -17,6 +18,7 @@ from scaling.errors import IntegrityError
 from scaling.ledger.results import RunInterrupted
 from scaling.ledger.trunk_cache import TrunkCache
 from scaling.sweep.execution import Execution
+from scaling.training.parametrization import build_model
 from scaling.training.trainer import train_run
 
 corpus = test_trainer.corpus
@@ -70,6 +72,23 @@ def test_a_run_starts_at_its_parents_loss(corpus, parent, tmp_path):
     assert held_out[0] == parent[0].loss
     assert held_out[40] == measured.loss != held_out[0]
     assert "held_out.json" in measured.files
+
+
+def test_a_start_from_its_own_first_weights_is_a_run_from_scratch(corpus, tmp_path):
+    """So nothing but the weights tells a start from a run from scratch, to the last bit."""
+    run = make_run(corpus, steps=40)
+    scratch = train(run, corpus, tmp_path / "scratch", halvings=2)
+    buffer = io.BytesIO()
+    torch.save(build_model(run).state_dict(), buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()
+    path = tmp_path / f"{digest}.pt"
+    path.write_bytes(buffer.getvalue())
+    same = dataclasses.replace(run, parent=digest)
+    started = train(same, corpus, tmp_path / "started", parent=path, halvings=2)
+    assert started.loss == scratch.loss
+    assert read_held_out(tmp_path / "started") == read_held_out(tmp_path / "scratch")
+    first, second = (read_weights(tmp_path / name) for name in ("scratch", "started"))
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_its_optimiser_starts_fresh(corpus, parent, tmp_path):
