@@ -347,6 +347,44 @@ def test_a_parent_that_is_none_is_refused_with_the_remedy(
     assert re.search(r"other\.yaml:\d+:\d+: (initialise|grid): ", said.errors)
 
 
+def test_everything_wrong_with_a_parent_is_named_at_once(root: Path, tmp_path: Path) -> None:
+    folder = make_copy(root, tmp_path / "all-wrong")
+    for path in (folder / "results" / "parent").rglob("weights.pt"):
+        path.unlink()
+    wrong = STARTED.replace("seq_len: 16}", "seq_len: 32, family: rnn}").replace(
+        "paths: [others]", "paths: [others], tokenizer: characters"
+    )
+    said = plan(folder, wrong)
+    assert (said.code, said.out) == (2, "")
+    for sentence in (
+        "family transformer, not rnn",
+        "its context is 16 tokens, not 32",
+        "its tokenizer is bytes, not characters",
+        "its weights are not here",
+    ):
+        assert sentence in said.errors
+    for line in said.errors.splitlines():
+        assert re.match(r"other\.yaml:\d+:\d+: initialise: results/parent: its ", line), line
+    assert "Traceback" not in said.errors
+
+
+@pytest.mark.parametrize("verb", [("plan", "--no-benchmark"), ("run", "--executor", "inline")])
+def test_every_bad_start_is_named_before_any_is_trained(
+    root: Path, tmp_path: Path, verb: tuple[str, ...]
+) -> None:
+    folder = make_copy(root, tmp_path / "bad-starts")
+    (folder / "bad.yaml").write_text(
+        ARMS.replace("results/parent}", "results/gone}\n  more: {from: results/away}").replace(
+            "name: arms", "name: bad"
+        )
+    )
+    said = call(verb[0], "bad.yaml", *verb[1:], cwd=folder)
+    assert (said.code, said.out) == (2, "")
+    for name in ("gone", "away"):
+        assert f"starts: results/{name} is not a results folder" in said.errors
+    assert not (folder / "results" / "bad-scratch").exists()
+
+
 def test_weights_that_were_left_behind_are_asked_for(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "others", tmp_path / "others")
     shutil.copytree(root / "results" / "parent", tmp_path / "results" / "parent")

@@ -78,6 +78,28 @@ def find_parents(spec: SweepSpec, facts: CorpusFacts, *, root: Path) -> tuple[Pa
     )
 
 
+def check_starts(whole: SweepSpec, facts: CorpusFacts, *, root: Path) -> None:
+    """Check every start of a sweep file, before the first of its sweeps is trained.
+
+    Args:
+        whole: The sweep file; without `starts` there is nothing to check.
+        facts, root: As for `find_parents`.
+
+    Raises:
+        SpecError: Some start has no run to start from; names the problems of all starts.
+    """
+    from scaling.sweep.siblings import list_siblings
+
+    problems: list[str] = []
+    for one in list_siblings(whole) if whole.starts else ():
+        try:
+            find_parents(one, facts, root=root)
+        except SpecError as error:
+            problems += error.problems
+    if problems:
+        raise SpecError(problems)
+
+
 def keep_parents(
     spec: SweepSpec, parents: Sequence[Parent], wanted: Collection[str], ledger: Ledger, root: Path
 ) -> None:
