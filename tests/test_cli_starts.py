@@ -1,4 +1,4 @@
-"""Starts by their commands: a parent sweep, arms from scratch and from it, and what that saves."""
+"""Starts on the command line: a parent sweep, arms from scratch and from it, and the answer."""
 
 import json
 import re
@@ -35,7 +35,7 @@ seeds: [0, 1]
 evaluate: [{loss_best: {halvings: 2}}]
 keep_weights: false
 """
-# What each option changes: the words without it, and with it.
+# For each option: the arguments without it, and with it.
 OPTIONS = {
     "--json": ((), ("--json",)),
     "--level": (("--json",), ("--json", "--level", "0.5")),
@@ -69,7 +69,7 @@ def plan(root: Path, text: str) -> Said:
     return call("plan", "other.yaml", "--no-benchmark", cwd=root)
 
 
-def test_every_run_of_an_arm_has_the_parent_of_its_model(root: Path) -> None:
+def test_every_run_starts_from_the_parent_of_its_model(root: Path) -> None:
     parents = {
         one.run.shape: one.files["weights.pt"]
         for one in open_results(root / "results" / "parent").results.results.values()
@@ -81,7 +81,7 @@ def test_every_run_of_an_arm_has_the_parent_of_its_model(root: Path) -> None:
     assert all(one.run.parent is None for one in scratch)
 
 
-def test_it_is_done_when_it_is_done_and_needs_the_parent_no_more(root: Path) -> None:
+def test_a_finished_sweep_needs_no_parent_and_no_training(root: Path) -> None:
     again = call("run", "arms.yaml", "--executor", "inline", cwd=root)
     assert "training" not in again.errors
     (root / "results" / "parent").rename(root / "results" / "moved")
@@ -93,9 +93,7 @@ def test_it_is_done_when_it_is_done_and_needs_the_parent_no_more(root: Path) -> 
         (root / "results" / "moved").rename(root / "results" / "parent")
 
 
-def test_a_lost_start_is_trained_again_from_what_the_folder_keeps(
-    root: Path, tmp_path: Path
-) -> None:
+def test_a_lost_run_is_trained_again_from_the_kept_weights(root: Path, tmp_path: Path) -> None:
     for name in ("others", "arms.yaml", "results"):
         source = root / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, tmp_path / name)
@@ -106,7 +104,7 @@ def test_a_lost_start_is_trained_again_from_what_the_folder_keeps(
     assert json.loads((run / "result.json").read_text())["loss"] == before
 
 
-# Kills itself with SIGKILL once its only run has written so many checkpoints, one a step.
+# Kills itself with SIGKILL when its only run has written 30 checkpoints, one per step.
 KILLED = """
 import os, signal, sys
 from scaling import cli
@@ -134,7 +132,7 @@ initialise: {from: results/parent}
 
 
 def make_copy(root: Path, folder: Path) -> Path:
-    """A folder with the text of the arms, the parent's results, and a sweep of one started run."""
+    """Make a folder with the arms' text, the parent's results, and a sweep of one started run."""
     shutil.copytree(root / "others", folder / "others")
     shutil.copytree(root / "results" / "parent", folder / "results" / "parent")
     (folder / "one.yaml").write_text(ONE)
@@ -142,7 +140,7 @@ def make_copy(root: Path, folder: Path) -> Path:
 
 
 def read_only_run(folder: Path) -> dict[str, object]:
-    """Everything of the only run that does not depend on time or attempt."""
+    """Read all of the only run that does not depend on time or attempt."""
     (result,) = open_results(folder / "results" / "one").results.results.values()
     attempt = folder / "results" / "one" / "runs" / result.run.run_id / "attempts"
     return {
@@ -162,7 +160,7 @@ def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 @pytest.mark.parametrize("parent", ["there", "gone", "without weights"])
-def test_a_killed_start_resumes_to_the_same_bits(
+def test_a_killed_run_resumes_to_the_same_bits(
     root: Path, tmp_path: Path, undisturbed: dict[str, object], parent: str
 ) -> None:
     folder = make_copy(root, tmp_path / "killed")
@@ -184,10 +182,10 @@ def test_a_killed_start_resumes_to_the_same_bits(
 
 @pytest.mark.slow
 @pytest.mark.ray
-def test_a_start_killed_under_ray_resumes_to_the_same_bits(
+def test_a_run_killed_under_ray_resumes_to_the_same_bits(
     root: Path, tmp_path: Path, undisturbed: dict[str, object]
 ) -> None:
-    """Ray, its worker and the driver die together; the next call needs no parent."""
+    """The driver is killed; the next call resumes without the parent's folder."""
     folder = make_copy(root, tmp_path / "killed")
     (folder / "one.yaml").write_text(ONE + "resources: {cpus_per_run: 1}\n")
     process = subprocess.Popen(
@@ -212,10 +210,8 @@ def test_a_start_killed_under_ray_resumes_to_the_same_bits(
     assert read_only_run(folder) == undisturbed
 
 
-def test_gradients_before_the_first_step_are_those_of_the_parent(
-    root: Path, tmp_path: Path
-) -> None:
-    """On the parent's own text: exactly its gradients after training."""
+def test_gradients_before_the_first_step_equal_the_parents(root: Path, tmp_path: Path) -> None:
+    """On the parent's own text, its gradients after training are expected exactly."""
     folder = make_copy(root, tmp_path / "same-text")
     shutil.copytree(root / "texts", folder / "texts")
     (folder / "one.yaml").write_text(
@@ -234,7 +230,7 @@ def test_gradients_before_the_first_step_are_those_of_the_parent(
 
 
 def read_probes(folder: Path, name: str) -> dict[str, tuple[float, object]]:
-    """Value and curve of a probe, by run."""
+    """Read value and curve of a probe, by run."""
     found = {}
     for path in folder.glob(f"runs/*/probes/{name}-*.json"):
         one = json.loads(path.read_text())
@@ -242,8 +238,8 @@ def read_probes(folder: Path, name: str) -> dict[str, tuple[float, object]]:
     return found
 
 
-def test_another_start_does_not_take_what_an_earlier_one_kept(root: Path, tmp_path: Path) -> None:
-    """The folder keeps the parents of results/parent; those of another folder are asked for."""
+def test_kept_weights_serve_only_the_same_start(root: Path, tmp_path: Path) -> None:
+    """The folder keeps the weights of results/parent; they do not stand in for another folder."""
     folder = make_copy(root, tmp_path / "changed")
     assert call("run", "one.yaml", "--executor", "inline", cwd=folder).code in (0, 4)
     shutil.rmtree(folder / "results" / "parent")
@@ -254,7 +250,7 @@ def test_another_start_does_not_take_what_an_earlier_one_kept(root: Path, tmp_pa
     assert "results/other is not a results folder" in said.errors
 
 
-def test_what_transfer_saves_is_said(root: Path) -> None:
+def test_transfer_prints_the_answer(root: Path) -> None:
     said = call("transfer", "results/arms-scratch", "results/arms-words", cwd=root)
     assert said.code == 0, said.errors
     assert said.out.startswith("arms-words against arms-scratch: 4 cells, seed noise ")
@@ -263,7 +259,7 @@ def test_what_transfer_saves_is_said(root: Path) -> None:
     assert "arms-words against arms-scratch" in (root / "arms.txt").read_text()
 
 
-def test_its_json_and_its_values_agree(root: Path) -> None:
+def test_json_and_python_agree(root: Path) -> None:
     told = json.loads(call("transfer", "results/arms-words", "--json", cwd=root).out)
     (arm,) = told["arms"]
     (found,) = scaling.find_transfer(root / "results" / "arms-words")
@@ -292,7 +288,7 @@ def test_the_page_has_the_section(root: Path) -> None:
     assert "## Transfer: arms-words" in text
 
 
-def test_a_probe_reports_the_lowest_loss_with_its_step(root: Path) -> None:
+def test_loss_best_reports_the_lowest_loss_and_its_curve(root: Path) -> None:
     paths = (root / "results" / "arms-words" / "runs").glob("*/probes/loss_best-*.json")
     values = [json.loads(path.read_text()) for path in paths]
     assert len(values) == 8
@@ -337,7 +333,7 @@ STARTED = ARMS.replace(
         ),
     ],
 )  # fmt: skip
-def test_a_parent_that_is_none_is_refused_with_the_remedy(
+def test_a_wrong_parent_is_refused_with_the_remedy(
     root: Path, change: tuple[str, str], sentences: list[str]
 ) -> None:
     said = plan(root, STARTED.replace(*change))
@@ -385,7 +381,7 @@ def test_every_bad_start_is_named_before_any_is_trained(
     assert not (folder / "results" / "bad-scratch").exists()
 
 
-def test_weights_that_were_left_behind_are_asked_for(root: Path, tmp_path: Path) -> None:
+def test_missing_weights_are_asked_for(root: Path, tmp_path: Path) -> None:
     shutil.copytree(root / "others", tmp_path / "others")
     shutil.copytree(root / "results" / "parent", tmp_path / "results" / "parent")
     for path in (tmp_path / "results").glob("parent/runs/*/attempts/*/weights.pt"):
@@ -395,7 +391,7 @@ def test_weights_that_were_left_behind_are_asked_for(root: Path, tmp_path: Path)
     assert "its weights are not here. Copy them from where it was trained" in said.errors
 
 
-def test_one_run_may_be_named_for_all(root: Path) -> None:
+def test_one_parent_may_serve_all_runs(root: Path) -> None:
     results = open_results(root / "results" / "parent").results.results
     name = sorted(results)[0]
     text = STARTED.replace("results/parent}", f"results/parent, run: {name[:10]}}}")
@@ -408,11 +404,11 @@ def test_one_run_may_be_named_for_all(root: Path) -> None:
     assert plan(root, text.replace("params: [5e3, 9e3]", f"params: [{own}]")).code == 0
 
 
-def test_sweeps_that_are_no_arms_are_refused(root: Path) -> None:
+def test_sweeps_that_are_not_arms_are_refused(root: Path) -> None:
     said = call("transfer", "results/parent", cwd=root)
     assert said.code == 2
     assert "1 start from scratch and 0 from other runs" in said.errors
     said = call("transfer", "results/parent", "results/arms-words", cwd=root)
     assert said.code == 2
-    assert "2 corpora, whose losses do not compare" in said.errors
+    assert "2 corpora, so their losses cannot be compared" in said.errors
     assert call("transfer", "results/none", cwd=root).code == 2

@@ -148,7 +148,7 @@ def _read_kept(spec: SweepSpec, root: Path) -> tuple[Parent, ...]:
 
 
 def _locate_weights(ledger: Ledger, result: RunResult) -> Path:
-    """Where a run's weights lie, if it kept any and they are here."""
+    """Return the path of a run's weights; the file is missing if they were not kept or copied."""
     return ledger.attempt_folder(result.run.run_id, result.attempt_id) / WEIGHTS_FILE
 
 
@@ -160,15 +160,17 @@ def _list_problems(
     *,
     cache: Path,
 ) -> Iterator[str]:
-    """Why no run of a folder can be started from."""
+    """Yield the reasons why no run of a folder can be a parent."""
     asked = spec.initialise.run
     if not results or (asked and len(results) > 1):
-        many = "several finished runs begin" if results else "no finished run begins"
+        many = (
+            "the ids of several finished runs begin" if results else "no finished run's id begins"
+        )
         said = f"{many} with {asked}" if asked else "no run is finished"
         yield f'{said}. "scaling status {ledger.folder}" lists them.'
         return
     if any(one.run.own is not None for one in results.values()):
-        yield "its runs are those of your own trainer, whose models are not known here."
+        yield "its runs were trained by your own trainer, so their models are unknown here."
         return
     runs = [one.run for one in results.values()]
     families = {one.shape.family for one in runs}
@@ -186,17 +188,17 @@ def _list_problems(
     kept = [one for one in results.values() if WEIGHTS_FILE in one.files]
     if not kept:
         yield (
-            "its runs kept no weights. Set keep_weights: true in its sweep file and run it again, "
+            "its runs kept no weights. Set keep_weights: true in its sweep file and run it again "
             "under another name."
         )
 
 
 def _find_other_tokens(here: CorpusFacts, there: CorpusFacts, cache: Path) -> str:
-    """Why ids mean something else in another corpus; empty if they do not."""
+    """Say why token ids mean something else in the other corpus; empty if they do not."""
     if here.tokenizer != there.tokenizer:
         return (
             f"its tokenizer is {there.tokenizer}, not {here.tokenizer}. Set corpus.tokenizer, or "
-            "start from a sweep with this one."
+            "start from a sweep with the same tokenizer."
         )
     if here.vocab_size != there.vocab_size:
         return f"its vocabulary has {there.vocab_size} tokens, not {here.vocab_size}."
@@ -204,11 +206,11 @@ def _find_other_tokens(here: CorpusFacts, there: CorpusFacts, cache: Path) -> st
         return ""
     stored = [find_prepared(cache, one.digest) for one in (here, there)]
     if None in stored:
-        return 'its prepared corpus is not here, nor what its ids mean. "scaling plan" prepares it.'
+        return 'its prepared corpus, with its tokenizer, is not here. "scaling plan" prepares it.'
     mine, other = (open_tokenizer(one).to_json() for one in stored if one is not None)
     if mine != other:
         return (
-            f"its {there.tokenizer} was trained on other text, so that ids mean something else. "
-            "Use bytes in both sweeps."
+            f"its {there.tokenizer} tokenizer was trained on other text, so its ids mean something "
+            "else. Use bytes in both sweeps."
         )
     return ""
