@@ -241,12 +241,12 @@ def test_contracts_contain_plain_numbers(ladder_fit):
     for key in ("flops", "params", "tokens", "loss", "level", "intervals", "tokens_per_param",
                 "flat_basin", "shape", "extrapolation_decades", "checks"):  # fmt: skip
         assert answer[key] is not None
-    assert list(answer["intervals"]) == ["params", "tokens", "loss", "flops"]
+    assert list(answer["intervals"]) == ["params", "tokens", "loss", "loss_on_text", "flops"]
     assert list(answer["flat_basin"]) == ["params", "compute_penalty"]
     forecast = predict(ladder_fit, params=1e5, tokens=1e7).to_contract()
     json.dumps(forecast, allow_nan=False)
     assert list(forecast)[:6] == ["params", "tokens", "loss", "level", "intervals", "checks"]
-    assert list(forecast["intervals"]) == ["mean", "new_run"]
+    assert list(forecast["intervals"]) == ["mean", "new_run", "new_run_on_text"]
 
 
 def test_limited_unique_tokens_have_the_published_optimum(fit):

@@ -17,6 +17,11 @@ from scaling.units.losses import NATS, LossScale
 COMPUTE_PENALTY = 0.05
 
 
+# A text interval is shown beside the interval of the held-out set if it is wider by this share:
+# intervals from 1000 draws are themselves known to about as much.
+_WIDER = 0.05
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildableShape:
     """The rung of the ladder nearest in loss to the optimum.
@@ -169,8 +174,10 @@ class Allocation:
         params, tokens: N* in the fit's convention, and D*.
         loss: Predicted loss there [nats/token]; None if the approach cannot predict it.
         level: Probability with which each interval should hold the truth.
-        params_interval, tokens_interval, loss_interval: Intervals of N*, D* and the loss; None
-            without bootstrap.
+        params_interval, tokens_interval, loss_interval: Intervals of N*, D* and the loss on the
+            held-out set of the runs; None without bootstrap.
+        text_interval: Interval of the loss on other documents of the same text; None without
+            bootstrap, or if the runs state no evaluation error.
         flat_basin: Range of N that costs at most `compute_penalty` more compute for the same
             loss; None where it is not known.
         compute_penalty: Extra compute of `flat_basin`, as a fraction.
@@ -201,6 +208,7 @@ class Allocation:
     params_interval: Interval | None = None
     tokens_interval: Interval | None = None
     loss_interval: Interval | None = None
+    text_interval: Interval | None = None
     flat_basin: tuple[float, float] | None = None
     compute_penalty: float = COMPUTE_PENALTY
     shape: BuildableShape | None = None
@@ -218,6 +226,11 @@ class Allocation:
     chinchilla: PlainAnswer | None = None
     measured: Measurement | None = None
     metric: MetricFacts | None = None
+
+    @property
+    def wider_on_text(self) -> Interval | None:
+        """`text_interval` if it is noticeably wider than that of the held-out set, else None."""
+        return _keep_wider(self.text_interval, self.loss_interval)
 
     @property
     def tokens_per_param(self) -> float:
@@ -248,6 +261,7 @@ class Allocation:
                 "params": _list_ends(self.params_interval),
                 "tokens": _list_ends(self.tokens_interval),
                 "loss": _list_losses(self.loss_interval, scale),
+                "loss_on_text": _list_losses(self.text_interval, scale),
                 "flops": _list_ends(self.flops_interval),
             },
             "tokens_per_param": finite_or_none(self.tokens_per_param),
@@ -279,6 +293,8 @@ class Prediction:
         level: Probability with which each interval should hold the truth.
         mean_interval: Interval of the law's value [nats/token]; None without bootstrap.
         new_run_interval: Interval of one further run, seed noise included; None without bootstrap.
+        text_interval: The same on other documents of the same text; None without bootstrap, or if
+            the runs state no evaluation error.
         checks: Checks of this answer, the fit's failed checks included.
         family: Name of the law that answers, `ensemble` for several.
         chinchilla: Prediction of Chinchilla's law; None if the fit has none.
@@ -292,11 +308,17 @@ class Prediction:
     level: float
     mean_interval: Interval | None
     new_run_interval: Interval | None
+    text_interval: Interval | None
     checks: tuple[Check, ...]
     family: str
     chinchilla: PlainAnswer | None
     measured: Measurement | None
     metric: MetricFacts | None = None
+
+    @property
+    def wider_on_text(self) -> Interval | None:
+        """`text_interval` if it is noticeably wider than that of the held-out set, else None."""
+        return _keep_wider(self.text_interval, self.new_run_interval)
 
     def to_contract(self, scale: LossScale = NATS) -> dict[str, Any]:
         """Return an entry of `predictions` in the JSON of `scaling predict`."""
@@ -308,6 +330,7 @@ class Prediction:
             "intervals": {
                 "mean": _list_losses(self.mean_interval, scale),
                 "new_run": _list_losses(self.new_run_interval, scale),
+                "new_run_on_text": _list_losses(self.text_interval, scale),
             },
             "checks": [check.to_contract(scale) for check in self.checks],
             "family": self.family,
@@ -317,6 +340,12 @@ class Prediction:
                 self.metric, self.loss, mean=self.mean_interval, new_run=self.new_run_interval
             ),
         }
+
+
+def _keep_wider(text: Interval | None, own: Interval | None) -> Interval | None:
+    if text is None or own is None:
+        return None
+    return text if text.high - text.low > (1.0 + _WIDER) * (own.high - own.low) else None
 
 
 def _describe_metric(

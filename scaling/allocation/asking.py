@@ -23,7 +23,7 @@ from scaling.allocation.distance import add_ratio, check_distance, count_decades
 from scaling.allocation.measured import find_at_budget, find_at_size
 from scaling.allocation.optimum import answer_by_law, answer_by_line, cut_ladder, find_shape
 from scaling.allocation.question import Question
-from scaling.allocation.uncertainty import draw_evaluation, draw_gaussians, draw_loss_drift
+from scaling.allocation.uncertainty import draw_gaussians, draw_loss_drift, find_text_interval
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Approach, Check, Fit
 from scaling.fitting.intervals import find_interval
@@ -241,7 +241,7 @@ def predict(
     distance = check_distance(add_ratio(asked, params, tokens, covered.ratio), far)
     decades = max(count_decades(*one) for one in asked.values())
     n_value, d_value = np.array(params), np.array(tokens)
-    mean_interval = new_run_interval = None
+    mean_interval = new_run_interval = text_interval = None
     if fit.draws:
         draws = np.array(fit.draws)
         mean = family.loss(draws, n_value, d_value) * draw_loss_drift(fit, len(draws), decades)
@@ -249,8 +249,8 @@ def predict(
         mean_interval = find_interval(mean, fit.level, answer=expected)
         noise = max(fit.residual_sigma or 0.0, fit.replicate_sigma or 0.0)
         new_run = mean * np.exp(noise * draw_gaussians(len(draws), stream=1))
-        new_run *= draw_evaluation(fit, len(draws))
         new_run_interval = find_interval(new_run, fit.level, answer=expected)
+        text_interval = find_text_interval(fit, new_run, expected)
     plain = None
     if whole.law is not None and whole.law.family == CHINCHILLA.name:
         law, letters = get_law(whole.plain)
@@ -264,6 +264,7 @@ def predict(
         level=fit.level,
         mean_interval=mean_interval,
         new_run_interval=new_run_interval,
+        text_interval=text_interval,
         checks=(distance, *list_failed(fit)),
         family="" if fit.law is None else fit.law.family,
         chinchilla=plain,

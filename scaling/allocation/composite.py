@@ -19,11 +19,7 @@ from scaling.allocation.question import Question
 from scaling.allocation.serving import Serving, make_serving
 from scaling.allocation.solving import Route, choose_route, follow_route
 from scaling.allocation.trade_offs import choose_shape, count_spending, find_basin, weigh_sizes
-from scaling.allocation.uncertainty import (
-    draw_evaluation,
-    draw_loss_drift,
-    draw_params_drift,
-)
+from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift, find_text_interval
 from scaling.errors import NoFitError, QueryError
 from scaling.fitting.fitted import Check, Coverage, Fit, Interval
 from scaling.fitting.intervals import find_interval
@@ -204,7 +200,7 @@ def _draw_intervals(
     many = dataclasses.replace(
         problem, coefficients=coefficients, worth=worths[np.arange(count) % worths.size]
     )
-    drift = draw_loss_drift(fit, count, decades) * draw_evaluation(fit, count)
+    drift = draw_loss_drift(fit, count, decades)
     # If the true loss is `drift` times the law's, it reaches the target where the law predicts
     # target / drift.
     target = (answer.question.target_loss or np.nan) / drift
@@ -213,8 +209,9 @@ def _draw_intervals(
     intervals: dict[str, Any] = {}
     checks = answer.checks
     if route.kind in ("stated", "budget"):
-        reached = many.find_loss(params, tokens)
-        intervals["loss_interval"] = find_interval(reached * drift, fit.level, answer=answer.loss)
+        reached = many.find_loss(params, tokens) * drift
+        intervals["loss_interval"] = find_interval(reached, fit.level, answer=answer.loss)
+        intervals["text_interval"] = find_text_interval(fit, reached, answer.loss)
     else:
         checks += _check_reached(flops, answer)
         if route.kind != "loss_within":  # training uses the whole cap under every draw

@@ -15,7 +15,7 @@ import numpy as np
 from scaling.allocation.answer import Allocation, BuildableShape
 from scaling.allocation.problem import Problem
 from scaling.allocation.trade_offs import fill_ladder, find_basin
-from scaling.allocation.uncertainty import draw_evaluation, draw_loss_drift, draw_params_drift
+from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift, find_text_interval
 from scaling.fitting.fitted import Fit, Frontier, finite_or_none
 from scaling.fitting.intervals import find_interval
 from scaling.laws.family import Law
@@ -45,7 +45,6 @@ def answer_by_law(
         draws = np.array(fit.draws)
         at, seen = find_frontier(family, draws, flops=budget, cost=fit.cost)
         lowest = family.loss(draws, at, seen) * draw_loss_drift(fit, len(draws), decades)
-        lowest *= draw_evaluation(fit, len(draws))
         drifted = at * draw_params_drift(fit, len(draws), decades)
         spent = flops / fit.cost.flops_per_token(drifted)
         for name, values, point in (
@@ -54,6 +53,7 @@ def answer_by_law(
             ("loss", lowest, loss),
         ):
             intervals[f"{name}_interval"] = find_interval(values, fit.level, answer=point)
+        intervals["text_interval"] = find_text_interval(fit, lowest, loss)
     return Allocation(
         flops=flops,
         params=float(params[0]),

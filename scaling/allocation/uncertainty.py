@@ -6,8 +6,9 @@
   by the recipe error that a bracket measured, or by the assumed error if none was trained
   (fitting/bracket.py);
 - for one new run, noise with the larger of the residuals' and the replicates' standard deviation;
-- for the loss, and for one new run, the error that all runs share because they were evaluated on
-  the same documents (the interval of the mean is that of the loss on these very documents);
+- for the loss on other documents of the same text, the error that all runs share because they were
+  evaluated on the same ones. A run of the answer is evaluated on those too, so the interval of its
+  loss does not contain this error; it is told apart (`loss_on_text`, `new_run_on_text`);
 - model error, none inside the data, beyond it half a Gaussian of ln L of size τ·√decades, with τ
   drawn from its distribution (estimated by forecasts within the table, fitting/discrepancy.py),
   downwards with the probability that plain fits over-predict; and of ln N* a Gaussian four times as
@@ -23,7 +24,8 @@ import math
 
 import numpy as np
 
-from scaling.fitting.fitted import Fit
+from scaling.fitting.fitted import Fit, Interval
+from scaling.fitting.intervals import find_interval
 from scaling.units import FloatArray
 
 # Model error of ln N* / model error of ln L; see the module's docstring.
@@ -39,10 +41,21 @@ def draw_loss_drift(fit: Fit, count: int, decades: float) -> FloatArray:
     return _draw_drift(fit, sign * size, decades, stream=0)
 
 
-def draw_evaluation(fit: Fit, count: int) -> FloatArray:
-    """exp of the shift of every loss that other held-out documents would cause, shape (count,)."""
-    error: FloatArray = np.exp((fit.evaluation_error or 0.0) * draw_gaussians(count, stream=3))
-    return error
+def find_text_interval(fit: Fit, losses: FloatArray, answer: float) -> Interval | None:
+    """The interval of a loss on other held-out documents of the same text.
+
+    Args:
+        fit: The fit.
+        losses: Draws of the loss on the held-out set of the runs, shape (count,).
+        answer: The loss that the law predicts.
+
+    Returns:
+        None if the runs state no evaluation error.
+    """
+    if not fit.evaluation_error:
+        return None
+    shift = np.exp(fit.evaluation_error * draw_gaussians(losses.size, stream=3))
+    return find_interval(losses * shift, fit.level, answer=answer)
 
 
 def draw_params_drift(fit: Fit, count: int, decades: float) -> FloatArray:

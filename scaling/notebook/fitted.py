@@ -209,7 +209,7 @@ class Answer:
             return value
         if name == "loss":
             return self.scale.to(value)
-        if name in ("loss_interval", "mean_interval", "new_run_interval"):
+        if name in ("loss_interval", "mean_interval", "new_run_interval", "text_interval"):
             ends = {"low": self.scale.to(value.low), "high": self.scale.to(value.high)}
             return dataclasses.replace(value, **ends)
         return value

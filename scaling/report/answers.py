@@ -170,6 +170,9 @@ def _list_facts(
     one: Allocation, facts: CorpusFacts | None, scale: LossScale
 ) -> list[tuple[str, str]]:
     lines = [("Predicted loss", describe_loss(one.loss, one.loss_interval, facts, scale))]
+    if one.wider_on_text is not None:
+        ends = format_interval(one.wider_on_text.rewrite(scale), format_loss)
+        lines.append(("On other documents of this text", ends))
     if one.flat_basin is not None:
         low, high = (format_count(end) for end in one.flat_basin)
         words = (

@@ -18,7 +18,7 @@ from scaling.allocation.composite import MAX_EPOCHS
 from scaling.allocation.distance import count_decades
 from scaling.allocation.optimum import answer_by_law
 from scaling.allocation.problem import OTHER_WORTHS, PUBLISHED_WORTH, SERVING_SHARE
-from scaling.allocation.uncertainty import draw_evaluation, draw_loss_drift, draw_params_drift
+from scaling.allocation.uncertainty import draw_loss_drift, draw_params_drift
 from scaling.fitting.fitted import MAX_DECADES, Fit
 from scaling.laws.ensemble import Ensemble
 from scaling.laws.family import Law
@@ -94,7 +94,6 @@ def _list_law(fit: Fit) -> dict[str, Any] | None:
     drift = {
         "loss": np.log(draw_loss_drift(fit, count, 1.0)),
         "params": np.log(draw_params_drift(fit, count, 1.0)),
-        "evaluation": np.log(draw_evaluation(fit, count)),
     }
     return {
         "law": point[0],

@@ -232,7 +232,7 @@ function findInterval(draws, level, answer) {
 function followDraw(table, asked, one, at) {
   const root = Math.sqrt(one.decades), { drift } = table;
   const problem = pose(table, table.draws[at], asked, at);
-  const error = Math.exp(root * drift.loss[at] + drift.evaluation[at]);
+  const error = Math.exp(root * drift.loss[at]);
   const found = follow(table, problem, asked, asked.loss / error, ZOOMS.draw);
   if (!Number.isFinite(found.flops)) return found;
   const loss = asked.mode === "loss" ? null : findLoss(problem, Math.log(found.params), found.tokens) * error;

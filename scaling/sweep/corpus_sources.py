@@ -32,11 +32,11 @@ class Source:
         reader: `module:function`.
         holds: Contents of its `paths`, if the name does not say it.
         once: Whether none of its tokens may be seen twice.
-        questions: `module:function` that asks what it teaches (`data/questions.py`); empty: none.
+        questions: `module:function` that asks about its text (`data/questions.py`); empty: none.
         sequences: `module:function` that opens sequences of sources of their own
             (`data/sequences.py`); empty: none.
-        chance: `module:function` that says, of a probe's options and the section `corpus`, what
-            share of answers guessing gets right; empty: not known.
+        chance: `module:function` from a probe's options and the section `corpus` to the share of
+            answers that guessing gets right; empty: unknown.
     """
 
     name: str

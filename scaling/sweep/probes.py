@@ -78,8 +78,8 @@ class Probe:
         needs_weights: Whether the function uses the model.
         options: Its options with their defaults.
         demands: Its demands on a sweep (`probe_demands`).
-        beside: The probe that this one is the control or bound of, and is drawn beside.
-        guessed: Whether guessing scores, as much as the corpus's source says (`Source.chance`).
+        beside: The probe for which this one is a control or bound; both are drawn in one figure.
+        guessed: True if guessing scores above 0; `Source.chance` says how much.
     """
 
     name: str

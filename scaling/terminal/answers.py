@@ -227,6 +227,8 @@ def format_allocation(
             f"  {quantity.name:<7} {quantity.to_metric(scale.to(answer.loss)):>8.4f}  "
             f"{format_ends(answer.loss_interval, quantity, scale)}{quantity.suffix}"
         )
+        if text := format_ends(answer.wider_on_text, quantity, scale):
+            lines.append(f"    on other documents of this text {text}")
     lines.append(f"  {answer.tokens_per_param:.3g} tokens per parameter")
     lines += _describe_law(answer, scale)
     lines += list_costs(answer)
@@ -289,6 +291,8 @@ def format_prediction(answer: Prediction, scale: LossScale = NATS) -> str:
         f"  the law's value  {format_ends(answer.mean_interval, said, scale)}".rstrip(),
         f"  one new run      {format_ends(answer.new_run_interval, said, scale)}".rstrip(),
     ]
+    if text := format_ends(answer.wider_on_text, said, scale):
+        lines.append(f"  on other text    {text}")
     plain = answer.chinchilla
     if answer.family != "chinchilla":
         beside = ""

@@ -125,8 +125,8 @@ def say_onsets(onsets: tuple[Onset, ...]) -> str:
 
 
 def say_parts(ability: Ability) -> str:
-    """From where on most seeds have learnt each part, of several D or N at the largest; empty
-    without parts."""
+    """Say from which size most seeds learn each part, at the largest D or N if there are several;
+    empty without parts."""
     if ability.parts is None:
         return ""
     said = [
@@ -143,7 +143,7 @@ def say_parts(ability: Ability) -> str:
 
 
 def list_parts(ability: Ability) -> list[tuple[str, ...]]:
-    """Heads, and a row for each cell: N, D, runs, and the mean share of each part; none without
+    """Headings, then a row for each cell: N, D, runs and the mean share of each part; empty without
     parts."""
     if ability.parts is None:
         return []
@@ -250,7 +250,7 @@ def _name_cell(law: SuccessLaw, one: CellCount) -> str:
 
 
 def _say_onset(one: Onset) -> str:
-    """Its range in words; an end that is not known stays open."""
+    """Range of the onset in words; an unknown end is left open."""
     if one.above is None:
         return "nowhere"
     if one.below is None:

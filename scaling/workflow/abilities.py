@@ -37,14 +37,13 @@ def read_abilities(
 
     Args:
         source: The folder or the table.
-        how: How a table is read, as `read_table` takes it; a folder needs none of it.
+        how: Arguments of `read_table`; a folder ignores them.
         sharp: The ability; None: every one that a folder has.
         smooth: The smooth score beside it; None: its companion, else the loss.
         null: Its null; None: its companion, of a folder.
 
     Raises:
-        UsageError: The ability of a table is not named, or a companion is named without the
-            ability.
+        UsageError: The ability of a table is not named, or a companion without its ability.
         NoFitError: The folder has no ability.
         TableError: The table is wrong; the message names every problem.
     """
@@ -67,7 +66,7 @@ def read_abilities(
 def name_abilities(
     table: RunTable, *, sharp: str | None = None, smooth: str | None = None, null: str | None = None
 ) -> tuple[AbilityNames, ...]:
-    """The abilities that are asked of runs with their metrics; see `read_abilities`.
+    """Choose the abilities to judge from the metrics of runs; see `read_abilities`.
 
     Raises:
         NoFitError: They have none.
@@ -142,8 +141,8 @@ def judge_stored(stored: StoredSweep, table: RunTable) -> tuple[Ability, ...]:
 
 
 def find_chance(stored: StoredSweep | None, sharp: str) -> float:
-    """Score of guessing, as the source of a sweep's corpus states it; 0 where it does not, or
-    guessing scores nothing."""
+    """Score of guessing, as stated by the source of the sweep's corpus; 0 if the source states
+    none, or if guessing scores nothing."""
     probe = PROBES.get(sharp)
     if stored is None or probe is None or not probe.guessed:
         return 0.0
@@ -156,7 +155,7 @@ def find_chance(stored: StoredSweep | None, sharp: str) -> float:
 
 
 def read_curves(stored: StoredSweep, table: RunTable) -> dict[str, dict[str, ProbeCurve]]:
-    """What the values of probes sum up, by probe and run of a table."""
+    """Read the curves behind the values of probes, by probe and run of a table."""
     from scaling.ledger.probes import read_probes
     from scaling.workflow.probed import choose_values
 

@@ -67,7 +67,7 @@ def test_the_pages_json_holds_every_draw() -> None:
     assert found is not None
     assert len(json.dumps(found, allow_nan=False)) < 150_000
     count = len(data.fit.answering.draws)
-    assert [len(found["draws"]), *map(len, found["drift"].values())] == [count] * 4
+    assert [len(found["draws"]), *map(len, found["drift"].values())] == [count] * 3
     assert sum(part[0] for part in found["law"]) == pytest.approx(1.0)
 
 

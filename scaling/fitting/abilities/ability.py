@@ -221,7 +221,7 @@ def judge_ability(
 
 
 def write_contract(abilities: tuple[Ability, ...], source: str, reason: str = "") -> dict[str, Any]:
-    """The JSON of `scaling abilities`; `reason` says why there is no ability, else it is empty."""
+    """Return the JSON of `scaling abilities`; `reason` says why there is none, or is empty."""
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,

@@ -1,14 +1,14 @@
-"""The sharp score as a logistic of the smooth one, whose bend the runs choose.
+"""Link from the smooth score to the sharp one: a logistic with a fitted Box-Cox exponent.
 
     y = c + (u − c) / (1 + e^η),    η = (v(s) − v(s½)) / w,    v(s) = (s^λ − 1)/λ, ln s for λ = 0
 
-with chance c and ceiling u given. λ = 1 is the published link, which gives a model without any loss
-a score below the ceiling; λ = 0 gives it the ceiling. Between them lies what independent errors of
-tokens give, and powers of it. All three coefficients maximise one quasi-likelihood (`logistic`):
-shares of many questions vary far less than single trials would, so that few runs tell λ well.
+Chance c and ceiling u are given. With λ = 1, the published link, a model with zero loss scores
+below the ceiling; with λ = 0 it reaches the ceiling. Independent token errors, and powers of that
+curve, lie between the two. All three coefficients maximise one quasi-likelihood (`logistic`). A
+share of many questions varies far less than a single trial, so few runs determine λ well.
 
-Draws of the link show two errors: within each cell runs are drawn anew, and λ is moved at random,
-because what is measured has no λ (that of independent errors changes along the curve).
+Draws of the link include two errors. Runs are resampled within each cell, and λ is perturbed at
+random, because no measured curve has one exact λ (for independent errors, λ changes along it).
 
 Source: Box and Cox 1964, J. Royal Stat. Soc. B 26:211 (v); Bhagia et al. 2024, arXiv:2412.04403
 (λ = 1).
@@ -26,18 +26,19 @@ from scaling.fitting.abilities.logistic import Trials, maximise
 from scaling.fitting.abilities.scores import Scores
 from scaling.units import FloatArray, IntArray
 
-# Of λ: beyond 0 and 1, so that links there are come upon from both sides.
+# Range of λ. It extends beyond 0 and 1, so that the search can approach both from either side.
 _RANGE = (-1.0, 3.0)
-# Standard deviation by which draws move λ: 90 % intervals then hold .9 of what is measured where
-# exact match is a power of independent errors (benchmarks/abilities.py); more in the family itself.
+# Standard deviation of the perturbation of λ. With it, 90 % intervals hold 90 % of the measured
+# scores where exact match is a power of independent errors (benchmarks/abilities.py), and more
+# where the link itself is true.
 _MODEL_ERROR = 0.1
-# Links one apart in λ forecast scores up to .2 apart (benchmarks/abilities.py): within .002.
+# A step of 1 in λ changes forecasts by up to .2 (benchmarks/abilities.py), so this one by .002.
 _TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """One curve of the family.
+    """A fitted link.
 
     Attributes:
         exponent: λ.
@@ -53,7 +54,7 @@ class Link:
 
     @property
     def middle(self) -> float:
-        """s½; NaN where no s gives one half."""
+        """s½; NaN if the curve does not cross one half."""
         at = self.intercept / self.slope
         if self.exponent == 0.0:
             return math.exp(at)
@@ -66,17 +67,17 @@ class Link:
         return 1.0 / self.slope
 
     def __call__(self, smooth: FloatArray | float) -> FloatArray:
-        """The sharp score at a smooth one."""
+        """Sharp score at a smooth score."""
         odds = self.intercept - self.slope * bend(np.asarray(smooth), self.exponent)
         return np.asarray(self.chance + self.range * np.exp(-np.logaddexp(0.0, -odds)))
 
 
 class LinkFit:
-    """The link of some runs.
+    """Fits the link to runs, and draws refits.
 
     Args:
-        scores: Where chance and ceiling are.
-        smooth, score: Of the runs, shape (n,), smooth positive.
+        scores: Source of chance and ceiling.
+        smooth, score: Smooth and sharp score of each run, shape (n,); smooth is positive.
         cell: Index of each run's cell, shape (n,).
     """
 
@@ -90,12 +91,12 @@ class LinkFit:
         self.best = self._fit(np.arange(smooth.size, dtype=np.int64))
 
     def draw(self, rng: np.random.Generator) -> Link:
-        """The link of other such runs; see the module."""
+        """Refit to runs resampled within each cell, with λ perturbed."""
         rows = np.concatenate([rng.choice(own, own.size) for own in self._cells])
         return self._fit(rows, _MODEL_ERROR * float(rng.standard_normal()))
 
     def _fit(self, rows: IntArray, moved: float = 0.0) -> Link:
-        """The likeliest link of some runs; with λ moved from there, the likeliest of that λ."""
+        """Maximum-likelihood link of some rows, with λ shifted by `moved` and the rest refitted."""
         smooth = self._smooth[rows]
         trials = Trials(self._share[rows], np.ones(rows.size))
 
@@ -124,7 +125,7 @@ class LinkFit:
 
 
 def bend(smooth: FloatArray, exponent: float) -> FloatArray:
-    """v(s)."""
+    """Box-Cox transform v(s); ln s for an exponent of 0."""
     if exponent == 0.0:
         return np.asarray(np.log(smooth))
     return np.asarray((smooth**exponent - 1.0) / exponent)

@@ -1,8 +1,8 @@
-"""Parts of an ability, and which of them is learnt first.
+"""Parts of an ability, and the order in which they are learnt.
 
-A probe's curve has a share apart by what it sums up: the place in an answer, the pairs of an
-example. A run has learnt a part where that share reaches the threshold of the whole; where most
-seeds begin to is found as for the whole (`onset`).
+The curve of a probe splits its share, e.g. by the place in an answer or by the number of pairs in
+an example. A run has learnt a part if its share reaches the threshold that applies to the whole.
+The onset of a part is found as that of the whole (`onset`).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from scaling.sweep.probes import ProbeCurve
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One part.
+    """One part of an ability.
 
     Attributes:
-        at: Where on the curve, e.g. the place in an answer.
-        means: Its share in each cell of the ability, mean over seeds.
-        onsets: Where most seeds begin to learn it.
+        at: Position on the curve, e.g. the place in an answer.
+        means: Mean share over seeds, for each cell of the ability.
+        onsets: Sizes at which most seeds begin to learn it.
     """
 
     at: float
@@ -35,7 +35,7 @@ class Part:
     onsets: tuple[Onset, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "at": self.at,
             "means": list(self.means),
@@ -48,9 +48,9 @@ class Parts:
     """The parts of an ability, ascending.
 
     Attributes:
-        name: The score that they are parts of.
-        label: What tells them apart.
-        parts: Two at least.
+        name: Name of the score that is split.
+        label: What it is split by.
+        parts: At least two.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Parts:
     parts: tuple[Part, ...]
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return it as JSON."""
         return {
             "of": self.name,
             "by": self.label,
@@ -67,11 +67,11 @@ class Parts:
 
 
 def find_parts(scores: Scores, curves: Mapping[str, Mapping[str, ProbeCurve]]) -> Parts | None:
-    """The parts of an ability; None unless every run has a curve of the same parts, two at least.
+    """Find the parts of an ability; None unless all runs have curves of the same parts.
 
     Args:
         scores: The runs, with the ability's threshold.
-        curves: What values of probes sum up, by probe and run.
+        curves: Curves behind the values of probes, by probe and run.
     """
     name = PARTS.get(scores.names.sharp, scores.names.sharp)
     own = curves.get(name, {})

@@ -49,17 +49,17 @@ _Predict = Callable[[FloatArray, FloatArray], FloatArray]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A cell of the two largest sizes: what was forecast, and what came.
+    """Forecast and measurement of one cell of the two largest sizes.
 
     Attributes:
-        params, tokens, runs: N, D, and how many runs were trained there.
-        smooth, smooth_measured: The smooth score as the law of its loss has it (a
-            higher-is-better score as its distance to the bound).
-        forecast: Sharp score.
-        interval: Of the mean of `runs` runs.
+        params, tokens, runs: N, D and the number of runs.
+        smooth, smooth_measured: Smooth score in the form that the law fits: a higher-is-better
+            score as its distance to the bound.
+        forecast: Forecast sharp score.
+        interval: Interval of the forecast, for the mean of `runs` runs.
         measured: Mean sharp score.
-        linked: Sharp score that the link gives at the measured smooth one: with it right and
-            `forecast` wrong, the law of the smooth score is to blame.
+        linked: Sharp score that the link gives at the measured smooth score. If it is right and
+            `forecast` is wrong, the error comes from the law of the smooth score.
     """
 
     params: float
@@ -103,11 +103,11 @@ class TwoSteps:
     """Both steps, and the forecasts of the two largest sizes.
 
     Attributes:
-        equation: Of the smooth score.
+        equation: Law of the smooth score.
         letters: Its coefficients.
         link: The second step.
-        runs: How many were fitted.
-        outcomes: One for each cell of the two largest sizes.
+        runs: Number of fitted runs.
+        outcomes: Each cell of the two largest sizes.
     """
 
     equation: str
@@ -118,7 +118,7 @@ class TwoSteps:
 
     @property
     def error(self) -> float:
-        """Mean |error|."""
+        """Mean absolute error of the forecasts."""
         return float(np.mean([abs(one.error) for one in self.outcomes]))
 
     def to_contract(self) -> dict[str, Any]:
@@ -154,10 +154,10 @@ def forecast_largest(
     Args:
         scores: All runs.
         level: Probability of the intervals.
-        seed, count: Seed and number of their draws.
+        seed, count: Seed and number of the draws behind them.
 
     Returns:
-        The forecasts, or None and why there are none.
+        The forecasts and an empty string, or None and the reason.
     """
     fitted, held = split_sizes(scores)
     sizes = np.unique(scores.size).size
@@ -225,10 +225,10 @@ def _find_error(scores: Scores, cell: int) -> float:
 def _fit_smooth(
     table: RunTable, scores: Scores, seed: int, count: int
 ) -> tuple[_Predict, list[_Predict], str, dict[str, float]]:
-    """The smooth score's law, draws of it, its equation and parameters.
+    """Fit the law of the smooth score: (law, draws, equation, parameters).
 
     Raises:
-        NoFitError: Too few sizes state the smooth score.
+        NoFitError: Too few sizes have a smooth score.
     """
     table = sort_rows(table)
     if find_law_problem(table, CHINCHILLA) is None:
