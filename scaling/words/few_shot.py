@@ -100,9 +100,9 @@ def say_boundary(boundary: Boundary) -> str:
 def say_crossings(boundary: Boundary) -> list[str]:
     """List the range of M* at each N."""
     return [
-        f"N = {format_count(one.params)}: "
-        + (f"more than {one.below} chains" if one.below else "below the fewest chains tried")
-        + (f", at most {one.above}" if one.above else ", beyond the most chains tried")
+        f"N = {format_count(one.params)}: M* "
+        + (f"more than {one.below}" if one.below else "without a lower end in the grid")
+        + (f", at most {one.above}" if one.above else ", without an upper end in the grid")
         for one in boundary.crossings
     ]
 

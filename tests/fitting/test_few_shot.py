@@ -118,7 +118,7 @@ def test_a_break_of_the_trend_falls_outside_the_forecast() -> None:
 def test_runs_that_do_not_infer_give_no_trend() -> None:
     cells, (trend, _) = describe_shots(make_trend(phase=0.1))
     assert all(one.inferring == 0 for one in cells)
-    assert "0 sizes and 0 D have runs that infer" in trend.reason
+    assert "0 N and 0 D have runs that infer" in trend.reason
     assert trend.slopes == {}
     assert trend.forecasts == ()
 
@@ -212,9 +212,15 @@ def test_the_largest_size_is_forecast_and_scored() -> None:
         ([make_told(n, m, infers=True) for n in SIZES for m in CHAINS], "no run remembers"),
         ([make_told(n, m, infers=False) for n in SIZES for m in CHAINS], "no run infers"),
         (draw_step(sizes=SIZES[:2]), "2 model sizes and 5 numbers of chains; 3 and 2 are needed"),
-        ([make_told(n, m, infers=m < 60) for n in SIZES for m in CHAINS], "not become likelier"),
-        ([make_run(n, chains=m, phase=0.2) for n in SIZES for m in CHAINS], "at 0 sizes on 0"),
-        ([make_told(n, 0, infers=True) for n in SIZES], "at 0 sizes on 0"),  # each its own
+        (
+            [make_told(n, m, infers=m < 60) for n in SIZES for m in CHAINS],
+            "do not infer more often",
+        ),
+        (
+            [make_run(n, chains=m, phase=0.2) for n in SIZES for m in CHAINS],
+            "at 0 model sizes and 0",
+        ),
+        ([make_told(n, 0, infers=True) for n in SIZES], "at 0 model sizes and 0"),  # each its own
     ],
 )
 def test_a_missing_boundary_has_a_reason(runs, sentence) -> None:
@@ -235,7 +241,7 @@ def test_runs_that_do_neither_are_left_out_and_counted() -> None:
     assert with_it.cells[0].neither == 1
 
 
-# --- what is said ------------------------------------------------------------------------------
+# --- JSON and text ------------------------------------------------------------------------------
 
 
 def test_json_and_text_name_every_part() -> None:
@@ -248,10 +254,10 @@ def test_json_and_text_name_every_part() -> None:
     assert said["boundary"]["crossings"][0] == {"params": 1e3, "below": None, "above": 4}
     text = format_few_shot(found)
     assert "30 of 30 runs learn from examples" in text
-    assert "c moves by +0.0" in text
-    assert "of the largest N 2 of 2 forecasts from the smaller hold" in text
+    assert "c changes by +0.0" in text
+    assert "2 of 2 forecasts of the largest N from the smaller ones hold" in text
     assert "M* ∝ N^" in text
-    assert "from the fewest on, at most 4" in text
-    assert "more than 1024, beyond the most" in text
+    assert "M* without a lower end in the grid, at most 4" in text
+    assert "more than 1024, without an upper end in the grid" in text
     assert found.fitted
     assert not FewShot(reason="nothing").fitted

@@ -62,7 +62,7 @@ def test_several_folders_give_a_boundary_or_a_reason(root: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        ((FOLDERS[0], FOLDERS[0]), ("compared by corpus.chains", "or one folder")),
+        ((FOLDERS[0], FOLDERS[0]), ("compared by corpus.chains", "or a single folder")),
         (("pair.yaml",), ("pair.yaml",)),
         ((), ("RESULTS",)),
     ],
