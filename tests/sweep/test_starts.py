@@ -21,6 +21,7 @@ name: one
 corpus: {source: novels}
 grid: {params: [1e4, 3e4], tokens: [1e6]}
 """
+GRID = "params: [1e4, 3e4], tokens: [1e6]"
 STARTED = PLAIN + "initialise: {from: results/parent}\n"
 
 
@@ -129,6 +130,18 @@ def test_a_grid_of_epochs_limits_the_text():
     assert max(run.tokens for run in limited) < 1.1e6
 
 
+def test_a_cell_may_limit_its_text():
+    """As a grid of epochs with the same U and D; other cells see the whole text."""
+    cells = "{params: 1e4, unique_tokens: 1e5, tokens: 4e5}, {params: 1e4, tokens: 4e5}"
+    limited, whole = plan_runs(PLAIN.replace(GRID, f"cells: [{cells}]"))
+    assert (limited.unique_tokens, whole.unique_tokens) == (100_000, None)
+    (same,) = plan_runs(PLAIN.replace(GRID, "params: [1e4], unique_tokens: [1e5], epochs: [4]"))
+    assert limited.run_id == same.run_id
+    extra = "extra_cells: [{params: 1e4, unique_tokens: 1e5, tokens: 8e5}]\n"
+    runs = plan_runs(PLAIN.replace(GRID, "cells: [{params: 1e4, tokens: 4e5}]") + extra)
+    assert sorted(str(run.unique_tokens) for run in runs) == ["100000", "None"]
+
+
 @pytest.mark.parametrize(
     ("grid", "reason"),
     [
@@ -201,3 +214,12 @@ initialise: {from: results/p}
         parse(text)
     assert "only the built-in trainer starts from other runs" in str(caught.value)
     assert "only the built-in trainer limits the text" in str(caught.value)
+    cells = "cells: [{params: 1e4, unique_tokens: 1e5, tokens: 4e5}]"
+    extra = "extra_cells: [{params: 1e4, unique_tokens: 1e5, tokens: 4e5}]\n"
+    for changed, at in (
+        (text.replace("params: [1e4], unique_tokens: [1e5], epochs: [1]", cells), "grid"),
+        (text.replace("unique_tokens: [1e5], epochs: [1]", "tokens: [4e5]") + extra, "extra_cells"),
+    ):
+        with pytest.raises(SpecError) as caught:
+            parse(changed)
+        assert f": {at}: only the built-in trainer limits the text" in str(caught.value)
