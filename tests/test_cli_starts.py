@@ -324,7 +324,7 @@ STARTED = ARMS.replace(
         ),
         (
             ("results/parent}", "results/parent, run: ffffffff}"),
-            ["no finished run begins with ffffffff"],
+            ["no finished run's id begins with ffffffff"],
         ),
         (("results/parent", "results/arms-scratch"), ["kept no weights. Set keep_weights: true"]),
         (
