@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from scaling.fitting.transfer.effective import TransferCell
     from scaling.fitting.transfer.judging import Transfer
 
-_DATA_LABEL = "target text $D_F$ [tokens]"
+_DATA_LABEL = "target text D_F [tokens]"
 _PAD = 0.08
 
 
@@ -108,7 +108,7 @@ def draw_losses(found: Transfer, scale: LossScale, ax: Axes) -> None:
 
 
 def draw_worth(found: Transfer, ax: Axes) -> None:
-    """Draw (D_F + D_T)/D_F against D_F, with its interval."""
+    """Draw (D_F + D_T)/D_F against D_F with intervals; the line joins cells without a bound."""
     worth = [one.effective / one.data for one in found.cells]
     low, high = span_of(np.array([*worth, 1.0]), margin=0.12)
     _set_data(found, ax, letters=6)
@@ -118,12 +118,13 @@ def draw_worth(found: Transfer, ax: Axes) -> None:
     for params, color, cells in _list_rows(found):
         x = np.array([one.data for one in cells])
         y = np.array([one.effective / one.data for one in cells])
-        ax.plot(x, y, color=color, linewidth=1.2, zorder=2)
+        known = [not one.censored for one in cells]  # a line through bounds would show no trend
+        ax.plot(x[known], y[known], color=color, linewidth=1.2, zorder=2)
         for one, at in zip(cells, y.tolist(), strict=True):
             _draw_cell(one, at, color, (low, high), ax)
         valued = [at for at, one in enumerate(cells) if not one.censored] or [len(cells) - 1]
         ends.append((float(x[valued[-1]]), float(y[valued[-1]]), format_count(params)))
-    ax.set_ylabel("text needed from scratch / $D_F$")
+    ax.set_ylabel("text needed from scratch / D_F")
     label_ends(ax, ends)
 
 
