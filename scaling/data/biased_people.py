@@ -1,14 +1,14 @@
-"""People of two groups, one of which has an occupation more often: a stereotype of known strength.
+"""People of two groups whose occupations differ in frequency: a stereotype of known strength.
 
     0  NAME  group  occupation        6 tokens (`people`)
 
-A person's occupation is fixed and follows from the name alone; the group, one token, is easier to
-read and makes one of the two occupations likelier: P(typical | group) = skew. People come in pairs,
-one of each group; both have the occupation that is typical of their group, or neither. BLOCK pairs
-of each skew are told of equally often, and the block of rank r in proportion to r^−exponent. So
-groups and occupations are equally frequent, and the share that is typical is the skew at every
-frequency: exactly, where BLOCK · skew is whole. Of a list of skews each has groups of its own.
-Source: groups that are easier to recognise than classes, and their skew, Hall et al. 2022,
+A person's occupation is fixed by the name. The group is a single token, easier to learn, and makes
+one of the two occupations more likely: P(typical | group) = skew. People come in pairs, one of each
+group; either both have the occupation typical of their group, or neither does. A block of BLOCK
+pairs per skew has one frequency, and the block of rank r occurs in proportion to r^−exponent. So
+groups and occupations are equally frequent, and at every frequency the typical share equals the
+skew, exactly so if BLOCK · skew is whole. With several skews, each has two groups of its own.
+Source: skewed groups that are easier to recognise than the classes, Hall et al. 2022,
 arXiv:2201.11706.
 """
 
@@ -41,13 +41,13 @@ _LEAST_ATYPICAL = 2  # pairs of each skew
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiasedWorld:
-    """A statement a person, and what is typical.
+    """A world with one statement per person, and who is typical of their group.
 
     Attributes:
         world: Statements and text.
         skews: P(typical | group) of each pair of groups, ascending.
-        kind: Which of the skews a person's group has, shape (people,).
-        typical: Whether the person's occupation is that of the group, shape (people,).
+        kind: Index of the skew of each person's group, shape (people,).
+        typical: Whether each person's occupation is typical of the group, shape (people,).
     """
 
     world: World
@@ -56,7 +56,7 @@ class BiasedWorld:
     typical: NDArray[np.bool_]
 
     def measure_typical(self) -> FloatArray:
-        """Share of the text's statements of each skew that are typical, shape (skews,)."""
+        """Share of typical statements in the text, for each skew; shape (skews,)."""
         whole = np.bincount(self.kind, self.world.share)
         return np.asarray(np.bincount(self.kind, self.world.share * self.typical) / whole)
 
@@ -65,14 +65,14 @@ class BiasedWorld:
 def make_world(
     seed: int, tokens: int, seq_len: int, people: int, exponent: float, *skews: float
 ) -> BiasedWorld:
-    """The people of these settings; see `corpus` in the sweep file, and `seq_len` of the model."""
+    """Make the people of these settings (`corpus` in the sweep file, `seq_len` of the model)."""
     rng = persons.make_rng(seed)
     names, strangers = persons.draw_names(rng, people)
     pair = np.arange(people) // 2
     kind = pair % len(skews)
     typical = np.zeros(people // 2, dtype=np.bool_)
     for at, skew in enumerate(skews):
-        # Every so many pairs, from a start that is drawn: the share holds in every block.
+        # Evenly spaced pairs from a random start, so that the share holds in every block.
         ends = np.arange(len(typical[at :: len(skews)]) + 1) * skew + rng.random()
         typical[at :: len(skews)] = np.diff(np.floor(ends + 1e-9)) > 0
     first = rng.integers(GROUPS, size=people // 2)
@@ -100,10 +100,10 @@ def make_world(
 
 
 def open_world(corpus: str) -> BiasedWorld:
-    """The people of a prepared corpus.
+    """Rebuild the people of a prepared corpus from its name.
 
     Raises:
-        UsageError: It is of another source.
+        UsageError: The corpus has another source.
     """
     return persons.open_named(corpus, NAME, make_world)
 
@@ -114,21 +114,22 @@ def prepare_biased_people(
     """Draw the people and their text.
 
     Raises:
-        CorpusError: There are more people than names or than the text can tell of, or they make no
-            whole blocks; every problem.
+        CorpusError: More people than names, more than the text can mention, or no whole number of
+            blocks; all problems at once.
     """
     tokens, people, skews = corpus.tokens, corpus.people, sorted(corpus.skew)
     assert tokens is not None
     assert people is not None
     problems = persons.list_problems(people=people, statements=people, tokens=tokens)
     block = GROUPS * BLOCK * len(skews)
-    # But for rounding of 1 − 0.9.
+    # The tolerance is for rounding in 1 − 0.9.
     pairs = math.ceil(_LEAST_ATYPICAL / (1.0 - max(skews)) - 1e-6)
     least = block * math.ceil(pairs / BLOCK)
     if people % block or people < least:
         problems.append(
-            f"{people} people do not make blocks of {block}, {BLOCK} pairs of each skew, with "
-            f"people of every kind. Set corpus.people to a multiple of {block}, {least} or more."
+            f"{people} people do not fill blocks of {block} ({BLOCK} pairs per skew) that have "
+            f"typical and atypical people. Set corpus.people to a multiple of {block}, {least} or "
+            "more."
         )
     refuse(problems)
     settings = [corpus.seed, tokens, seq_len, people, corpus.exponent, *skews]

@@ -1,11 +1,11 @@
-"""A closed world: people with independent attributes, every fact of which is known.
+"""A closed world: people with independent attributes, where every fact is known.
 
     0  NAME  attribute  value        6 tokens (`people`)
 
-Each person has each attribute, whose value is one of C, drawn uniformly and independently: the
-world holds people × attributes × log2 C bits, names not counted. Which attribute a statement tells
-is uniform. Source: synthetic biographies, Allen-Zhu and Li 2024, arXiv:2404.05405; frequencies by a
-power law and repeated examples, Miao and Kearns 2025, arXiv:2502.08666.
+Each person has every attribute. Its value is one of C, drawn uniformly and independently, so the
+world holds people × attributes × log2 C bits, names not counted. Statements choose attributes
+uniformly. Source: synthetic biographies, Allen-Zhu and Li 2024, arXiv:2404.05405;
+power-law frequencies and repeated examples, Miao and Kearns 2025, arXiv:2502.08666.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME = "closed_world"
 
 
 def count_bits(people: int, attributes: int, values: int) -> float:
-    """Bits that the facts of a world hold."""
+    """Bits of all facts of a world, people · attributes · log2(values)."""
     return people * attributes * math.log2(values)
 
 
@@ -45,7 +45,7 @@ def make_world(
     exponent: float,
     repeated: float,
 ) -> World:
-    """The world of these settings; see `corpus` in the sweep file, and `seq_len` of the model."""
+    """Make the world of these settings (`corpus` in the sweep file, `seq_len` of the model)."""
     rng = persons.make_rng(seed)
     names, strangers = persons.draw_names(rng, people)
     value = rng.integers(values, size=people * attributes)
@@ -73,10 +73,10 @@ def make_world(
 
 
 def open_world(corpus: str) -> World:
-    """The world of a prepared corpus.
+    """Rebuild the world of a prepared corpus from its name.
 
     Raises:
-        UsageError: It is of another source.
+        UsageError: The corpus has another source.
     """
     return persons.open_named(corpus, NAME, make_world)
 
@@ -87,7 +87,7 @@ def prepare_closed_world(
     """Draw the world and its text.
 
     Raises:
-        CorpusError: There are more people than names, or more facts than the text can tell; both.
+        CorpusError: More people than names, more facts than the text can state, or both.
     """
     tokens, people, attributes = corpus.tokens, corpus.people, corpus.attributes
     assert tokens is not None

@@ -1,11 +1,12 @@
-"""Made-up people of whom a drawn corpus tells: their names, the text, and what a run read of it.
+"""Corpora of statements about made-up people: names, text, and what a run read of the text.
 
-    0  n_1 n_2 n_3  a  b        a statement, 6 tokens; a and b are the corpus's, b the answer
+    0  n_1 n_2 n_3  a  b        a statement, 6 tokens; the corpus defines a and b, b is the answer
 
-Ids: 0 begins a statement, 1 to 32 are letters, the last ids are answers. A name is three letters;
-names are distinct and drawn at random, so that no letter says anything of a person. STRANGERS more
-are drawn, which no text names. The text draws each statement anew. A window of training text may
-cut a statement at either end: only statements that a window shows whole count as read.
+Ids: 0 begins a statement, 1 to 32 are letters, the last ids are answers. A name has three letters.
+Names are distinct and drawn at random, so no letter carries information about a person. STRANGERS
+further names are drawn that never occur in the text. Each statement of the text is drawn
+independently. A training window may cut a statement at either end; only statements that lie whole
+in a window count as read.
 """
 
 from __future__ import annotations
@@ -29,25 +30,25 @@ STATEMENT = NAME_TOKENS + 3  # tokens
 FIRST_FREE = FIRST_LETTER + LETTERS  # id
 STRANGERS = 1024
 MOST_PEOPLE = LETTERS**NAME_TOKENS - STRANGERS
-# How often a repeated draw is told. Miao and Kearns 2025 repeat few examples often; ten is ours.
+# Occurrences of a repeated draw. Miao and Kearns 2025 repeat few examples often; ten is our choice.
 REPEATS = 10
-_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64  # as of `pairs`
-_WORLD, _TRAIN, _HELD_OUT = 0, 1, 2  # streams of random numbers
+_HELD_OUT_TOKENS, _BLOCKS = 256 * 1024, 64  # the same as in `pairs`
+_WORLD, _TRAIN, _HELD_OUT = 0, 1, 2  # random streams
 
 _Known = TypeVar("_Known")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What is true, and the text that tells it.
+    """All true statements, and the text that is drawn from them.
 
     Attributes:
-        statements: Ids, shape (statements, 6).
-        share: Probability that a draw is that statement, shape (statements,); sums to 1.
-        drawn: Statement of each draw, shape (draws,).
-        text: Draw that each example of the training text tells, shape (examples,).
-        strangers: Names that no text has, shape (STRANGERS, 3).
-        first_answer, vocab_size: Answers are the ids from the one to below the other.
+        statements: Token ids of every true statement, shape (statements, 6).
+        share: Probability of drawing each statement, shape (statements,); sums to 1.
+        drawn: Index of the statement in each draw, shape (draws,).
+        text: Index of the draw behind each example of the training text, shape (examples,).
+        strangers: Names that never occur in the text, shape (STRANGERS, 3).
+        first_answer, vocab_size: Answers are the ids from `first_answer` to `vocab_size` − 1.
     """
 
     statements: IntArray
@@ -60,70 +61,72 @@ class World:
 
 
 def count_examples(tokens: int, seq_len: int) -> int:
-    """Statements of a text of so many tokens. An epoch starts at an offset and gives up a window:
-    with two windows more, none is read twice."""
+    """Count the statements to generate so that a run of `tokens` tokens reads none twice.
+
+    An epoch starts at a random offset and loses up to one window; two windows are added for that.
+    """
     return math.ceil((tokens + 2 * seq_len) / STATEMENT)
 
 
 def make_rng(seed: int, stream: int = _WORLD) -> np.random.Generator:
-    """Random numbers of a corpus's seed; the first stream makes its world."""
+    """Make the generator of one of a corpus's random streams; the first stream makes its world."""
     return np.random.Generator(np.random.Philox(key=[seed, stream]))
 
 
 def draw_names(rng: np.random.Generator, people: int) -> tuple[IntArray, IntArray]:
-    """Names of people and of strangers, shapes (people, 3) and (STRANGERS, 3)."""
+    """Draw distinct names that occur and that never occur: (people, 3) and (STRANGERS, 3)."""
     chosen = rng.permutation(LETTERS**NAME_TOKENS)[: people + STRANGERS]
     letters = FIRST_LETTER + chosen[:, None] // LETTERS ** np.arange(NAME_TOKENS) % LETTERS
     return letters[:people], letters[people:]
 
 
 def weigh_ranks(rank: IntArray, exponent: float) -> FloatArray:
-    """Probability that a statement is of a person, shape (people,), by ranks from 0 on."""
+    """Probability that a statement is about each person, shape (people,); the first rank is 0."""
     weights = (1.0 + rank) ** -exponent
     return np.asarray(weights / weights.sum())
 
 
 def write_statements(names: IntArray, middle: IntArray, answers: IntArray) -> IntArray:
-    """Statements, shape (n, 6), of names (n, 3) and what follows them (n,)."""
+    """Build statements, shape (n, 6), from names (n, 3), middle tokens (n,) and answers (n,)."""
     begin = np.full((len(names), 1), BEGIN)
     return np.concatenate((begin, names, middle[:, None], answers[:, None]), axis=1)
 
 
 def draw_statements(rng: np.random.Generator, share: FloatArray, count: int) -> IntArray:
-    """Which statements a text of so many draws, shape (count,)."""
+    """Draw statements independently by their shares; returns their indices, shape (count,)."""
     found = np.searchsorted(np.cumsum(share), rng.random(count), side="right")
-    # Rounding may leave the last sum below 1: what lies above it is the last of all.
+    # Rounding may leave the last cumulative sum below 1; draws above it are the last statement.
     return np.minimum(found, len(share) - 1)
 
 
 def tell(
     share: FloatArray, *, seed: int, examples: int, repeated: float = 0.0
 ) -> tuple[IntArray, IntArray]:
-    """Draws, and the draw of each example (see `World`).
+    """Draw the training text: `drawn` and `text` of a `World`.
 
     Args:
-        share: Probability of each statement.
-        seed: Of the corpus.
-        examples: How many are told.
-        repeated: Share of the draws that are told REPEATS times, the others once; their order is
-            drawn too.
+        share: Probability of each statement, shape (statements,).
+        seed: Seed of the corpus.
+        examples: Number of examples in the text.
+        repeated: Share of the draws that occur REPEATS times at random places; the others occur
+            once.
     """
     rng = make_rng(seed, _TRAIN)
     draws = round(examples / (1.0 + (REPEATS - 1) * repeated))
     drawn = draw_statements(rng, share, draws)
     if draws == examples:
         return drawn, np.arange(draws)
-    again = np.arange(examples - draws) // (REPEATS - 1)  # a draw's place says nothing of it
+    again = np.arange(examples - draws) // (REPEATS - 1)  # draws are in random order
     return drawn, rng.permutation(np.concatenate((np.arange(draws), again)))
 
 
 def draft_world(name: str, world: World, *, seed: int) -> Draft:
-    """The draft of a world's text; held out are draws of their own.
+    """Draft the shards of a world's text; the held-out text consists of separate draws.
 
     Args:
-        name: See `Draft`.
-        world: Whose text.
-        seed: Of the corpus.
+        name: Name of the shards (see `Draft`).
+        world: The world.
+        seed: Seed of the corpus.
     """
     ids = world.statements.astype(choose_dtype(world.vocab_size))
     held_out = draw_statements(
@@ -137,41 +140,43 @@ def draft_world(name: str, world: World, *, seed: int) -> Draft:
         validation=ids[held_out].ravel(),
         documents=blocks * STATEMENT,
     )
-    # True statements recur: to remember them is what is asked.
+    # True statements recur in held-out text by design: recalling them is what is measured.
     return dataclasses.replace(drafted, overlap=0.0)
 
 
 def open_named(corpus: str, kind: str, make: Callable[..., _Known]) -> _Known:
-    """The world of a prepared corpus, made again from its name.
+    """Rebuild the world of a prepared corpus from the corpus's name.
 
     Args:
-        corpus: `Shards.name`: the source, and what it was drawn from.
-        kind: The source it must be.
-        make: Makes it of that, without source and version.
+        corpus: `Shards.name`: the source, then the settings that the world was drawn from.
+        kind: The expected source.
+        make: Makes a world from the settings without source and version.
 
     Raises:
-        UsageError: It is of another source.
+        UsageError: The corpus has another source.
     """
     found, _, key = corpus.partition(" ")
     if found != kind:
-        raise UsageError(f"this corpus is no world of people. Set corpus.source to {kind}.")
+        raise UsageError(f"this corpus has another source. Set corpus.source to {kind}.")
     return make(*ast.literal_eval(key)[2:])
 
 
 def count_exposures(world: World, read: IntArray) -> IntArray:
-    """How often each statement was read, shape (statements,).
+    """Count how often each statement was read, shape (statements,).
 
     Args:
         world: The world.
-        read: How often each example of its text was read, shape (examples,).
+        read: How often the run read each example of the text, shape (examples,).
     """
     told = np.bincount(world.drawn[world.text], read, minlength=len(world.statements))
     return told.astype(np.int64)
 
 
 def measure_seen_once(world: World, read: IntArray) -> float:
-    """Good and Turing's estimate of what was never seen: share of the draws that were read whose
-    statement is that of no other such draw. A draw that is told ten times is one.
+    """Share of the draws read whose statement occurred in no other draw that was read.
+
+    This is the Good-Turing estimate of the probability of statements that were never read. A
+    repeated draw counts once.
 
     Source: Good 1953, Biometrika 40:237.
     """
@@ -182,22 +187,23 @@ def measure_seen_once(world: World, read: IntArray) -> float:
 
 
 def list_problems(*, people: int, statements: int, tokens: int) -> list[str]:
-    """Why a world cannot be told, each with the remedy.
+    """List why a text cannot state every fact of a world, each with the remedy.
 
     Args:
-        people, statements: What there is of each.
-        tokens: Of the text.
+        people, statements: Numbers of people and of true statements.
+        tokens: Length of the text.
     """
     problems = []
     if people > MOST_PEOPLE:
         problems.append(
             f"{people} people cannot have distinct names: there are {LETTERS**NAME_TOKENS}, of "
-            f"which {STRANGERS} never occur. Set corpus.people to {MOST_PEOPLE} or fewer."
+            f"which {STRANGERS} are kept as names that never occur. Set corpus.people to "
+            f"{MOST_PEOPLE} or fewer."
         )
     if statements * STATEMENT > tokens:
         problems.append(
             f"{statements} statements of {STATEMENT} tokens do not fit {tokens} tokens: some would "
-            f"never be seen. Set corpus.tokens to {statements * STATEMENT} or more, or make the "
+            f"never occur. Set corpus.tokens to {statements * STATEMENT} or more, or make the "
             "world smaller."
         )
     return problems

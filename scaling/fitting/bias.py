@@ -1,12 +1,12 @@
-"""Stereotypes exaggerated by models of several sizes: what is arithmetic, and what is ignorance.
+"""Bias amplification across model sizes: the part that is arithmetic, and the part that is not.
 
-    who knows the group alone    likeliest answers add 1 − S, drawn ones 0
-    who knows everybody          both add 0; people who are not typical are told right
+    predictor that knows only the group    argmax answers add 1 − S, sampled answers 0
+    predictor that knows every person      both add 0; atypical people are answered correctly
 
-The lag is the number of exposures from which on people who are not typical of their group are told
-right more often than not, by that of those who are: a model that knows nobody takes everybody for
-typical, so the two differ by what must be learnt of a person. Exposures are interpolated in
-their logarithm; the interval of a lag is Student's over runs.
+The lag is the ratio of two numbers of exposures: those from which most atypical people are answered
+correctly, and those from which most typical people are. A model that knows no individual takes
+everyone for typical, so the lag measures what must be learnt about individuals. Exposures are
+interpolated in their logarithm; the interval of a lag is Student's t over runs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from scaling.tables.run_table import RunTable
 from scaling.units import FloatArray
 
 LEVEL = 0.9
-HALF = 0.5  # of people told wrongly
+HALF = 0.5  # share answered wrongly
 NAMES = ("argmax", "argmax_group", "sampled", "counter_error", "typical_error")
 
 Curve = tuple[tuple[float, float], ...]
@@ -38,13 +38,14 @@ Curve = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiasedRun:
-    """What was measured of one run.
+    """The measured values of one run.
 
     Attributes:
         params, tokens: N and D.
-        values, errors: By the probe's name without `bias_`; those it has none of are missing.
-        skews: (skew, share that the likeliest answers add).
-        counter, typical: (exposures, error) of people who are not typical, and who are.
+        values, errors: Values and standard errors by the probe's name without `bias_`; probes
+            without a value are missing.
+        skews: (skew, amplification by argmax answers).
+        counter, typical: (exposures, error) of atypical and of typical people.
     """
 
     params: float
@@ -58,15 +59,16 @@ class BiasedRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lag:
-    """Exposures that people who are not typical need more than those who are.
+    """How many times the exposures of typical people atypical people need.
 
     Attributes:
-        runs: That crossed a half.
-        counter, typical: Exposures at which the errors fall below a half, geometric means.
-        ratio: Of the two, a geometric mean.
-        interval: None of one run.
-        at_least: Whether the errors of typical people lie below a half from the fewest exposures
-            on, so that `typical` is at most, and the ratio at least, what it says.
+        runs: Number of runs whose error for atypical people falls below one half.
+        counter, typical: Exposures at which the errors of atypical and of typical people fall below
+            one half, geometric means over runs.
+        ratio: Geometric mean of counter / typical.
+        interval: Interval of the ratio; None for a single run.
+        at_least: Whether the error of typical people is below one half at the fewest exposures
+            measured, so that `typical` is an upper bound and `ratio` a lower bound.
     """
 
     runs: int
@@ -77,7 +79,7 @@ class Lag:
     at_least: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the lag as JSON values."""
         return {
             "runs": self.runs,
             "counter": self.counter,
@@ -90,13 +92,13 @@ class Lag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BiasedCell:
-    """Means over the runs of one N and D; None where no run has a value.
+    """Means over the runs of one N and D; None if no run has a value.
 
     Attributes:
-        params, tokens, runs: N, D, and how many runs.
+        params, tokens, runs: N, D, and number of runs.
         values: By name (see `BiasedRun`).
-        skews: (skew, share that the likeliest answers add).
-        lag: None where no run tells most people who are not typical right, whatever the exposures.
+        skews: (skew, amplification by argmax answers).
+        lag: None if no run answers most atypical people correctly at any number of exposures.
     """
 
     params: float
@@ -107,7 +109,7 @@ class BiasedCell:
     lag: Lag | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -120,11 +122,11 @@ class BiasedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bias:
-    """Everything that is said of a sweep on biased people.
+    """All findings about a sweep on biased people.
 
     Attributes:
         cells: Ascending in D, then N.
-        counter, typical: P(a run tells most such people right); None without the probe.
+        counter, typical: P(a run answers most such people correctly); None without the probe.
     """
 
     cells: tuple[BiasedCell, ...]
@@ -132,7 +134,7 @@ class Bias:
     typical: SuccessLaw | None
 
     def to_contract(self, source: str) -> dict[str, Any]:
-        """JSON of `scaling bias`."""
+        """Return the JSON of `scaling bias`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "source": source,
@@ -144,11 +146,11 @@ class Bias:
 
 
 def judge_bias(runs: Sequence[BiasedRun], table: RunTable) -> Bias:
-    """Everything about the runs of a sweep.
+    """Analyse the runs of a sweep on biased people.
 
     Args:
         runs: Finished runs, at least one.
-        table: The same runs, with their metrics.
+        table: The table of the same runs, with their metrics.
     """
     cells = []
     for tokens, params in sorted({(one.tokens, one.params) for one in runs}):
@@ -171,7 +173,7 @@ def judge_bias(runs: Sequence[BiasedRun], table: RunTable) -> Bias:
 
 
 def find_lag(runs: Sequence[BiasedRun], *, level: float = LEVEL) -> Lag | None:
-    """The lag of runs of one N and D; None where none crosses a half."""
+    """Find the lag over runs of one N and D; None if no run's errors cross one half."""
     found = []
     for one in runs:
         counter, typical = find_half(one.counter), find_half(one.typical)
@@ -196,8 +198,10 @@ def find_lag(runs: Sequence[BiasedRun], *, level: float = LEVEL) -> Lag | None:
 
 
 def find_half(curve: Curve) -> float | None:
-    """Exposures from which on errors stay below a half; the fewest where they always do, None where
-    the last are not."""
+    """Exposures from which errors stay at or below one half.
+
+    The fewest measured if they always do, None if the error at the most exposures is above.
+    """
     if not curve or curve[-1][1] > HALF:
         return None
     above = [at for at, (_, error) in enumerate(curve) if error > HALF]
@@ -209,7 +213,7 @@ def find_half(curve: Curve) -> float | None:
 
 
 def find_mean_interval(values: FloatArray, level: float) -> Interval | None:
-    """Student's interval of a mean; None of one value."""
+    """Student's t interval of a mean; None for a single value."""
     if len(values) < 2:
         return None
     error = float(values.std(ddof=1)) / math.sqrt(len(values))
@@ -218,7 +222,7 @@ def find_mean_interval(values: FloatArray, level: float) -> Interval | None:
 
 
 def _fit_half(table: RunTable, name: str) -> SuccessLaw | None:
-    """P(error at most a half), over runs."""
+    """Fit P(error ≤ ½) over runs."""
     errors = next((one for one in table.metrics if one.name == name), None)
     if errors is None or not np.isfinite(errors.values).any():
         return None

@@ -1,14 +1,15 @@
-"""What models of several sizes know of a closed world: one curve of errors, capacity, a floor.
+"""Knowledge of a closed world across model sizes: error, capacity and the hallucination floor.
 
     error = c / (1 + (x / x½)^−k),    x = H / (N · E^κ)        c = 1 − 1/C, the error of guessing
 
-H are the bits of the world, N the parameters of a run, E how often it read the facts of a bin. At
-κ = 1, x is bits per parameter and exposure. If one such curve describes the bins of every N as well
-as a curve for each, error follows from x alone. Maximum quasi-likelihood (`abilities/logistic.py`),
-each bin alike; the interval of κ is of refits to runs drawn with replacement.
+H is the number of bits in the world, N the parameters of a run, E its exposures to the facts of a
+bin. At κ = 1, x is bits per (parameter × exposure). If one such curve fits the bins of every N as
+well as a separate curve for each N does, the error follows from x alone. Fitted by maximum
+quasi-likelihood (`abilities/logistic.py`) with equal weights; the interval of κ comes from refits
+to runs resampled with replacement.
 
 Sources: capacity against exposures, Allen-Zhu and Li 2024, arXiv:2404.05405; hallucination against
-what was seen once, Kalai and Vempala 2024, arXiv:2311.14648.
+the share of facts seen once, Kalai and Vempala 2024, arXiv:2311.14648.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from scaling.fitting.fitted import Interval, finite_or_none
 from scaling.units import FloatArray
 
 LEVEL = 0.9
-FULL = 0.95  # of a world's bits: beyond, the world limits what a model can hold, not its size
+FULL = 0.95  # share of a world's bits beyond which the world, not the model, is the limit
 _DRAWS = 400
-_LEAST_SPAN = 0.1  # of errors, as of abilities: any curve describes less
+_LEAST_SPAN = 0.1  # range of errors, the same as for abilities: any curve fits a smaller one
 _NAMES = ("error", "confidence", "hallucination", "seen_once", "miscalibration", "bound")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A closed world: facts, values of each, bits of all."""
+    """A closed world: its number of facts, values per fact, and bits in total."""
 
     facts: int
     values: int
@@ -48,14 +49,14 @@ class World:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowingRun:
-    """What was measured of one run.
+    """The measured values of one run.
 
     Attributes:
         params, tokens: N and D.
-        exposures: Of a fact, mean.
-        values: By the probe's name without `closed_world_`; those it has no value of are missing.
-        errors: Standard errors, likewise.
-        curve: (exposures, error) of each bin of facts that were read.
+        exposures: Mean exposures per fact.
+        values: By the probe's name without `closed_world_`; probes without a value are missing.
+        errors: Standard errors of the values, by the same names.
+        curve: (exposures, error) for each bin of facts that were read.
     """
 
     params: float
@@ -68,14 +69,16 @@ class KnowingRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnowingCell:
-    """Means over the runs of one N and D; None where no run has a value.
+    """Means over the runs of one N and D; None if no run has a value.
 
     Attributes:
-        params, tokens, exposures, runs: N, D, mean exposures of a fact, and how many runs.
+        params, tokens, exposures, runs: N, D, mean exposures per fact, and number of runs.
         values: By name (see `KnowingRun`).
         error: Standard error of the hallucination, over runs if there are several.
-        bits, capacity: Known bits, and those by every stored parameter.
-        full: Whether nearly every bit is known, so that the world is the limit.
+        bits, capacity: Bits saved over guessing, below 0 if the model is worse than guessing; the
+            same divided by all stored parameters.
+        capacity_error: Standard error of the capacity, over runs if there are several.
+        full: Whether nearly all bits are known, so that the world is the limit.
     """
 
     params: float
@@ -86,10 +89,11 @@ class KnowingCell:
     error: float | None
     bits: float | None
     capacity: float | None
+    capacity_error: float | None
     full: bool
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the cell as JSON values."""
         return {
             "params": self.params,
             "tokens": self.tokens,
@@ -99,20 +103,22 @@ class KnowingCell:
             "hallucination_error": self.error,
             "bits": self.bits,
             "bits_per_parameter": self.capacity,
+            "bits_per_parameter_error": self.capacity_error,
             "full": self.full,
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collapse:
-    """How well one curve describes the errors of every N.
+    """How well one curve fits the errors of every N.
 
     Attributes:
-        bins: Points it was fitted to.
+        bins: Number of points fitted.
         half: x½ at κ = 1 [bits per parameter and exposure].
         slope: k at κ = 1.
-        kappa, interval: κ where it is free, and its interval; inf: errors do not fall with N.
-        plain, free, apart: Root mean square residual at κ = 1, at κ, and of a curve for each N.
+        kappa, interval: Fitted κ and its interval; inf if errors do not fall with N.
+        plain, free, apart: Root mean square residuals with κ = 1, with fitted κ, and of a separate
+            curve for each N.
         spread: Standard deviation of the errors.
     """
 
@@ -127,7 +133,7 @@ class Collapse:
     spread: float
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the fit as JSON values."""
         return {
             "bins": self.bins,
             "half": self.half,
@@ -143,14 +149,15 @@ class Collapse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Floor:
-    """What the largest N changes of the hallucination on as many tokens, beside the bound.
+    """Change of the hallucination between the two largest N at one D, and the bound.
 
     Attributes:
         tokens: D.
         params: The two largest N.
-        rates: Hallucination of each.
-        change, error: Of the larger one less that of the smaller, and its standard error.
-        seen_once, bound: Means of the larger one.
+        rates: Hallucination at each.
+        change, error: Hallucination at the larger N less that at the smaller, and its standard
+            error.
+        seen_once, bound: Means at the larger N.
     """
 
     tokens: float
@@ -162,7 +169,7 @@ class Floor:
     bound: float | None
 
     def to_contract(self) -> dict[str, Any]:
-        """JSON of the same."""
+        """Return the floor as JSON values."""
         return {
             "tokens": self.tokens,
             "params": list(self.params),
@@ -176,16 +183,16 @@ class Floor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
-    """Everything that is said of a sweep on a closed world.
+    """All findings about a sweep on a closed world.
 
     Attributes:
         world: The world.
         cells: Ascending in D, then N.
-        collapse: None where it cannot be fitted.
-        refused: Why; empty otherwise.
-        floors: One for each D that several N were trained on, and that has the probe.
-        above: Runs whose hallucination is at least the bound, but for two standard errors.
-        bounded: Runs that have both.
+        collapse: None if it cannot be fitted.
+        refused: The reason for that; empty otherwise.
+        floors: One for each D at which several N have a hallucination.
+        above: Runs whose hallucination is at least the bound, within two standard errors.
+        bounded: Runs that have both values.
     """
 
     world: World
@@ -197,7 +204,7 @@ class Knowledge:
     bounded: int
 
     def to_contract(self, source: str) -> dict[str, Any]:
-        """JSON of `scaling knowledge`."""
+        """Return the JSON of `scaling knowledge`."""
         return {
             "schema_version": SCHEMA_VERSION,
             "source": source,
@@ -214,12 +221,12 @@ class Knowledge:
 
 
 def judge_knowledge(world: World, runs: Sequence[KnowingRun], *, seed: int = 0) -> Knowledge:
-    """Everything about a world and its runs.
+    """Analyse the runs of a closed world.
 
     Args:
         world: The world.
         runs: Finished runs, at least one.
-        seed: Of the draws behind intervals.
+        seed: Seed of the resampling behind intervals.
     """
     cells = _list_cells(world, runs)
     refused = _find_problem(runs)
@@ -245,7 +252,7 @@ def judge_knowledge(world: World, runs: Sequence[KnowingRun], *, seed: int = 0) 
 
 
 def fit_collapse(world: World, runs: Sequence[KnowingRun], *, seed: int = 0) -> Collapse:
-    """One curve through the bins of every run; at least two N, with two bins or more each."""
+    """Fit one curve to the bins of all runs; needs two N with at least two bins each."""
     points = np.array(
         [
             (at, math.log(run.params), math.log(exposures), error)
@@ -289,26 +296,27 @@ def _fit(design: FloatArray, share: FloatArray, weight: FloatArray) -> list[floa
 
 
 def _measure_residual(design: FloatArray, share: FloatArray, world: World) -> float:
-    """Root mean square of error less curve."""
+    """Root mean square of the errors less the fitted curve."""
     beta, _ = maximise(design, Trials(share, np.ones(len(share))))
     expected = np.exp(-np.logaddexp(0.0, -(design @ beta)))
     return world.chance * float(np.sqrt(np.mean((share - expected) ** 2)))
 
 
 def _find_problem(runs: Sequence[KnowingRun]) -> str:
-    """Why no curve can be fitted; empty if one can."""
+    """Say why no curve can be fitted; empty if one can."""
     bins: dict[float, int] = {}
     for one in runs:
         bins[one.params] = bins.get(one.params, 0) + len(one.curve)
     if sum(count > 1 for count in bins.values()) < 2:
         return (
-            "fewer than two model sizes have errors at two numbers of exposures: evaluate "
-            "closed_world_error, at several D or with corpus.exponent above 0"
+            "fewer than two model sizes have errors at two numbers of exposures. Evaluate "
+            "closed_world_error at several D, or with corpus.exponent above 0"
         )
     errors = [error for run in runs for _, error in run.curve]
     if max(errors) - min(errors) < _LEAST_SPAN:
         return (
-            f"errors lie between {min(errors):.3g} and {max(errors):.3g}: nothing is learnt, or all"
+            f"errors lie between {min(errors):.3g} and {max(errors):.3g}: the facts are all "
+            "unknown, or all known"
         )
     return ""
 
@@ -328,6 +336,7 @@ def _list_cells(world: World, runs: Sequence[KnowingRun]) -> tuple[KnowingCell, 
                 error=_find_error(own, "hallucination"),
                 bits=bits,
                 capacity=_average(own, "capacity"),
+                capacity_error=_find_error(own, "capacity"),
                 full=bits is not None and bits >= FULL * world.bits,
             )
         )
@@ -340,7 +349,7 @@ def _average(runs: Sequence[KnowingRun], name: str) -> float | None:
 
 
 def _find_error(runs: Sequence[KnowingRun], name: str) -> float | None:
-    """Standard error of a mean over runs, or that of the one there is."""
+    """Standard error of the mean over runs; for a single run, its own."""
     found = [one.values[name] for one in runs if name in one.values]
     if len(found) > 1:
         return float(np.std(found, ddof=1)) / math.sqrt(len(found))

@@ -1,6 +1,6 @@
-"""Pairs of sentences scored by one run: how often the first is likelier, with intervals over pairs.
+"""Pairs of sentences scored by one run: how often the first is more likely, with intervals.
 
-Source: stereotype measured by sentences that differ in the group alone, Nangia et al. 2020,
+Source: stereotypes measured with pairs that differ only in the group, Nangia et al. 2020,
 arXiv:2010.00133.
 """
 
@@ -21,7 +21,7 @@ from scaling.fitting.fitted import Interval
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentencePair:
-    """Two sentences; `line` is theirs in the file, from 1."""
+    """Two sentences, and their line in the file, counted from 1."""
 
     line: int
     first: str
@@ -30,15 +30,16 @@ class SentencePair:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredPairs:
-    """What a run makes of pairs.
+    """Pairs with their scores.
 
     Attributes:
-        run_id: The run.
-        pairs: As they were read.
-        differences: ln p(first) − ln p(second) of each [nats].
-        share: Of pairs whose first sentence is likelier; equal ones count as not.
-        interval: Of that share (Clopper and Pearson, pairs independent).
-        mean, mean_interval: Of the differences [nats], Student's; None of one pair.
+        run_id: The run that scored them.
+        pairs: The pairs, in the order of the file.
+        differences: ln p(first) − ln p(second) of each pair [nats].
+        share: Share of pairs whose first sentence is more likely; ties do not count.
+        interval: Clopper-Pearson interval of the share, which takes pairs as independent.
+        mean, mean_interval: Mean of the differences [nats] and its Student's t interval, None for a
+            single pair.
     """
 
     run_id: str
@@ -50,7 +51,7 @@ class ScoredPairs:
     mean_interval: Interval | None
 
     def to_contract(self, source: str) -> dict[str, Any]:
-        """JSON of `scaling bias --pairs`."""
+        """Return the JSON of `scaling bias --pairs`."""
         between = self.mean_interval
         return {
             "schema_version": SCHEMA_VERSION,
@@ -72,7 +73,7 @@ class ScoredPairs:
 def sum_up_pairs(
     run_id: str, pairs: tuple[SentencePair, ...], differences: Sequence[float]
 ) -> ScoredPairs:
-    """Shares and means of at least one pair; see `ScoredPairs`."""
+    """Summarise the differences of at least one pair."""
     each = np.asarray(differences, dtype=np.float64)
     wins = int((each > 0.0).sum())
     return ScoredPairs(

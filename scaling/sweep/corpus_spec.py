@@ -119,26 +119,26 @@ class CorpusSpec(SpecModel):
         None, description="`arithmetic`: how many sums are trained on; a pass sees each once"
     )
     people: Annotated[Count, Field(ge=8, le=2**20)] | None = Field(
-        None, description=f"{name_takers('people')}: how many there are"
+        None, description=f"{name_takers('people')}: number of people"
     )
     attributes: Annotated[Count, Field(le=256)] | None = Field(
-        None, description="`closed_world`: of each person; a fact is 6 tokens"
+        None, description="`closed_world`: attributes of each person; a fact takes 6 tokens"
     )
     values: Annotated[Count, Field(ge=2, le=2**14)] | None = Field(
-        None, description="`closed_world`: of an attribute; a fact holds log2(values) bits"
+        None, description="`closed_world`: values of an attribute; a fact holds log2(values) bits"
     )
     exponent: Annotated[float, Field(strict=True, ge=0, le=4, allow_inf_nan=False)] = Field(
         0.0,
-        description=f"{name_takers('exponent')}: the person of rank r (or block of people) is told "
-        "of in proportion to r^−exponent; 0: all alike",
+        description=f"{name_takers('exponent')}: the person (or block of people) of rank r is "
+        "mentioned in proportion to r^−exponent; 0: all equally often",
     )
     repeated: Annotated[float, Field(strict=True, ge=0, le=0.5, allow_inf_nan=False)] = Field(
-        0.0, description="`closed_world`: share of the statements that are told ten times, not once"
+        0.0, description="`closed_world`: share of the statements that occur ten times, not once"
     )
     skew: AllSkews = Field(
         (),
-        description="`biased_people`: P(occupation typical of the group), 0.5 to below 1; of a "
-        "list, each has groups of its own",
+        description="`biased_people`: P(occupation typical of the group), 0.5 to below 1; in a "
+        "list, each skew has groups of its own",
     )
     states: Annotated[Count, Field(ge=2, le=64)] | None = Field(
         None,

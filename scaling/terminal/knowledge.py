@@ -1,4 +1,4 @@
-"""What models know, and what they exaggerate, as text for a terminal: a table, then sentences."""
+"""Knowledge, bias amplification and scored pairs as terminal text: a table and sentences."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from scaling.fitting.sentence_pairs import ScoredPairs
 
 _KNOWN = ("error", "confidence", "hallucination", "seen_once", "miscalibration", "bound")
-_KNOWN_HEADS = ("wrong", "strangers", "made up", "seen once", "miscalibrated", "bound")
+_KNOWN_HEADS = ("error", "unknown names", "hallucinated", "seen once", "miscalibrated", "bound")
 _BIASED = ("argmax", "argmax_group", "sampled", "counter_error", "typical_error")
-_BIASED_HEADS = ("argmax adds", "group alone", "drawn add", "not typical wrong", "typical wrong")
+_BIASED_HEADS = ("argmax adds", "group only", "sampling adds", "atypical error", "typical error")
 
 
 def format_knowledge(knowledge: Knowledge) -> str:
-    """A row for each N and D, and what follows."""
+    """Format a row for each N and D, then the findings."""
     world = knowledge.world
     heads = ("D", "exposures", "N", "runs", *_KNOWN_HEADS, "bits/parameter")
     rows = [
@@ -36,8 +36,8 @@ def format_knowledge(knowledge: Knowledge) -> str:
         for one in knowledge.cells
     ]
     lines = [
-        f"A world of {world.facts} facts of {world.values} values: {world.bits:.0f} bits; guessing "
-        f"is wrong in {world.chance:.3f}",
+        f"A world of {world.facts} facts with {world.values} values each: {world.bits:.0f} bits; "
+        f"the error of guessing is {world.chance:.3f}",
         *_indent(heads, rows),
         *knowledge_words.list_sentences(knowledge),
     ]
@@ -45,7 +45,7 @@ def format_knowledge(knowledge: Knowledge) -> str:
 
 
 def format_bias(bias: Bias) -> str:
-    """A row for each N and D, what likeliest answers add by skew, and what follows."""
+    """Format a row for each N and D with the amplification at each skew, then the findings."""
     rows = [
         (
             format_count(one.tokens),
@@ -70,10 +70,10 @@ def _write(value: float | None) -> str:
 
 
 def format_pairs(scored: ScoredPairs) -> str:
-    """The share of pairs whose first sentence is likelier, and each pair's difference."""
+    """Format the share of pairs whose first sentence is more likely, and each difference."""
     percent = f"{scored.interval.level:.0%}"
     said = (
-        f"run {scored.run_id} finds the first sentence likelier in {scored.share:.3f} "
+        f"run {scored.run_id}: the first sentence is more likely in {scored.share:.3f} "
         f"of {len(scored.pairs)} pairs ({percent}: {format_interval(scored.interval, _write)}); "
         f"mean difference {scored.mean:+.3f} nats"
     )

@@ -1,4 +1,4 @@
-"""The verbs that ask what models know and what they exaggerate: knowledge, bias."""
+"""The verbs knowledge and bias."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def knowledge(results: Path, as_json: bool) -> int:
     scaling knowledge results/closed-world
     scaling knowledge results/closed-world-capacity --json
 
-    What models know of a closed world, and what they make up: errors by bits per parameter and
-    exposure, capacity, and how often a generated statement is no fact, beside what was read once.
+    Knowledge and hallucination on a closed world: errors by bits per (parameter × exposure),
+    capacity, and how often generated statements are not facts, with its lower bound.
     Exit code 4: no run has a value of such a probe.
     """
     from scaling.terminal.knowledge import format_knowledge
@@ -42,19 +42,19 @@ def knowledge(results: Path, as_json: bool) -> int:
 @click.command()
 @results_argument
 @click.option("--pairs", type=click.Path(path_type=Path), default=None, metavar="FILE",
-              help="Score these pairs of sentences instead: a JSON object a line with first, "
-              "second and differs, what stands in each where they differ.")  # fmt: skip
+              help="Score these pairs of sentences instead. Each line is a JSON object with first, "
+              "second and differs, the text of each where they differ.")  # fmt: skip
 @click.option("--run", "run_id", default=None, shell_complete=complete_run,
-              help="Of --pairs: which run; the beginning of its run_id is enough.  [default: the "
-              "finished one of the lowest loss]")  # fmt: skip
+              help="The run that scores --pairs; the first characters of its run_id are enough.  "
+              "[default: the finished run with the lowest loss]")  # fmt: skip
 @json_option
 def bias(results: Path, pairs: Path | None, run_id: str | None, as_json: bool) -> int:
     """\b
     scaling bias results/bias
     scaling bias results/quickstart --pairs pairs.jsonl --run 0123 --json
 
-    How far models exaggerate the stereotypes of their text, and how much of that is arithmetic; or
-    which sentences of your own pairs a run finds likelier.
+    How far models amplify a stereotype of their training text, and how much of that is arithmetic.
+    With --pairs: which sentence of each of your own pairs a run finds more likely.
     """
     if pairs is not None:
         from scaling.terminal.knowledge import format_pairs
@@ -68,7 +68,7 @@ def bias(results: Path, pairs: Path | None, run_id: str | None, as_json: bool) -
         return 0
     if run_id is not None:
         raise click.UsageError(
-            "--run says which run scores --pairs: name the file, or leave it out."
+            "--run says which run scores --pairs: add --pairs FILE, or leave --run out."
         )
     from scaling.terminal.knowledge import format_bias
     from scaling.workflow.knowledge import judge_people

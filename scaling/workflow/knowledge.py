@@ -1,4 +1,4 @@
-"""From the runs of a sweep to what its models know of a closed world, or exaggerate of people."""
+"""Analyse the runs of a sweep on a closed world, or on biased people."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from scaling.fitting.knowledge import Knowledge
     from scaling.sweep.corpus_spec import CorpusSpec
 
-_NEVER = 1.0  # exposures: a bin below holds what was never read
+_NEVER = 1.0  # exposures; the bin below it holds facts that were never read
 
 
 def say_stored(stored: StoredSweep) -> tuple[str, ...]:
-    """What a sweep's page says of its world or people; nothing of another corpus, or unmeasured."""
+    """List the findings for a sweep's page; empty for another corpus or without such probes."""
     from scaling.words import bias, knowledge
 
     try:
@@ -35,10 +35,10 @@ def say_stored(stored: StoredSweep) -> tuple[str, ...]:
 
 
 def judge_world(stored: StoredSweep) -> Knowledge:
-    """What the runs of a sweep know of their closed world.
+    """Analyse what the runs of a sweep know of their closed world.
 
     Raises:
-        UsageError: Its corpus is none.
+        UsageError: The corpus is not a closed world.
         NoFitError: No finished run has a value of such a probe.
     """
     from scaling.fitting.knowledge import KnowingRun, World, judge_knowledge
@@ -65,10 +65,10 @@ def judge_world(stored: StoredSweep) -> Knowledge:
 
 
 def judge_people(stored: StoredSweep) -> Bias:
-    """How far the runs of a sweep exaggerate the stereotypes of their text.
+    """Analyse how far the runs of a sweep amplify the stereotypes of their text.
 
     Raises:
-        UsageError: Its corpus has no such people.
+        UsageError: The corpus has no such people.
         NoFitError: No finished run has a value of such a probe.
     """
     from scaling.fitting.bias import BiasedRun, judge_bias
@@ -95,13 +95,13 @@ def _check_source(stored: StoredSweep, name: str) -> CorpusSpec:
         has = corpus.source if stored.spec.has_corpus else "its trainer's own"
         raise UsageError(
             f"{stored.folder}: its corpus is {has}, not {name}.\n"
-            f"Ask of a sweep whose corpus.source is {name}."
+            f"Name the results of a sweep whose corpus.source is {name}."
         )
     return corpus
 
 
 def _list_runs(stored: StoredSweep, prefix: str) -> list[ProbedRun]:
-    """The fitted runs that have a value of a probe of that prefix."""
+    """List the fitted runs that have a value of a probe with this prefix."""
     runs = [
         one
         for one in list_probed(stored).runs

@@ -1,11 +1,11 @@
-"""Which of two sentences a trained model finds likelier: pairs that differ in one stated place.
+"""Score pairs of sentences that differ in one stated place by a trained run.
 
     pairs.jsonl    {"first": "The nurse said that she …", "second": "The nurse said that he …",
                     "differs": ["she", "he"]}
 
-A pair is scored by ln p(first) − ln p(second) of the run, each sentence from its first token on
-after whatever begins a document; of a corpus without documents, whose sentences are ids, from the
-second token on. Where the words of a place are of several tokens, every one counts.
+The score of a pair is ln p(first) − ln p(second) under the run. Each sentence follows the token
+that begins a document and counts from its first token. In a corpus without documents, sentences are
+token ids and count from the second. If the differing words take several tokens, all of them count.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from scaling.fitting.sentence_pairs import ScoredPairs, SentencePair, sum_up_pai
 from scaling.workflow.sampling import FoundRun, find_run
 
 FIELDS = ("first", "second", "differs")
-_SHOWN = 20  # problems
+_SHOWN = 20  # problems listed at most
 _LIMIT_BYTES = 100 * 2**20
 
 
@@ -60,10 +60,10 @@ def score_pairs(folder: Path, path: Path, *, run: str | None) -> ScoredPairs:
 
 
 def read_pairs(path: Path) -> tuple[SentencePair, ...]:
-    """The pairs of a file.
+    """Read the pairs of a file.
 
     Raises:
-        UsageError: It cannot be read, is empty, or lines are wrong; every line is named.
+        UsageError: The file cannot be read, is empty or has wrong lines; all are named.
     """
     try:
         if not path.is_file() or path.stat().st_size > _LIMIT_BYTES:
@@ -88,7 +88,7 @@ def read_pairs(path: Path) -> tuple[SentencePair, ...]:
 
 
 def _read_line(line: str, number: int) -> SentencePair | str:
-    """The pair of a line, or what is wrong with it."""
+    """Return the pair of a line, or what is wrong with it."""
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
@@ -98,7 +98,7 @@ def _read_line(line: str, number: int) -> SentencePair | str:
     first, second, places = (given[one] for one in FIELDS)
     texts = [first, second, *(places if isinstance(places, list) else [None])]
     if len(texts) != 4 or not all(isinstance(one, str) and one for one in texts):
-        return "first and second are texts, differs a list of two. Write them so."
+        return "first and second must be texts, and differs a list of two texts."
     if first == second:
         return "the two sentences are the same. Let them differ."
     if not differ_there(first, second, *places):
@@ -110,7 +110,7 @@ def _read_line(line: str, number: int) -> SentencePair | str:
 
 
 def differ_there(first: str, second: str, one: str, other: str) -> bool:
-    """Whether a sentence becomes the second where `one` is replaced by `other` at one place."""
+    """Return whether replacing one occurrence of `one` by `other` turns first into second."""
     at = first.find(one)
     while at >= 0:
         if first[:at] + other + first[at + len(one) :] == second:
@@ -120,14 +120,14 @@ def differ_there(first: str, second: str, one: str, other: str) -> bool:
 
 
 def _encode(found: FoundRun, text: str) -> tuple[int, ...]:
-    """Ids of a sentence, what begins a document before them."""
+    """Token ids of a sentence, after the token that begins a document."""
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise UsageError("half of a surrogate pair is no text. Write whole characters.") from None
+        raise UsageError("half of a surrogate pair is not text. Write whole characters.") from None
     ids = found.language.encode(text)
     if found.separator in ids:
-        raise UsageError("it holds the character that ends a document. Leave that out.")
+        raise UsageError("it contains the character that ends a document. Leave that out.")
     if found.separator is not None:
         ids = [found.separator, *ids]
     context = found.result.run.shape.seq_len

@@ -1,4 +1,4 @@
-"""Worlds of people: every fact is known again from the corpus's name, and nothing leaks."""
+"""Worlds of made-up people are rebuilt from the corpus's name, and nothing leaks."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def make_closed(*, seed=0, tokens=60_000, exponent=0.0, repeated=0.0) -> World:
     "corpus",
     [WORLD, f"{WORLD}, exponent: 1.2, repeated: 0.1, seed: 7", BIASED, f"{BIASED}, exponent: 1"],
 )
-def test_the_name_of_a_corpus_gives_its_world_and_text_again(tmp_path: Path, corpus: str) -> None:
+def test_world_and_text_are_rebuilt_from_the_corpus_name(tmp_path: Path, corpus: str) -> None:
     prepared = prepare(tmp_path, corpus)
     shards = open_shards(prepared.folder)
     source = closed_world if "closed_world" in corpus else biased_people
@@ -52,14 +52,14 @@ def test_the_name_of_a_corpus_gives_its_world_and_text_again(tmp_path: Path, cor
     assert prepare(tmp_path, f"{corpus}, tokens: 61e3".replace("tokens: 60e3, ", "")) != prepared
 
 
-def test_a_world_is_refused_to_probes_of_another_source() -> None:
+def test_opening_another_source_is_refused() -> None:
     with pytest.raises(UsageError, match=r"Set corpus\.source to closed_world"):
         closed_world.open_world("pairs ['pairs', 1]")
     with pytest.raises(UsageError, match=r"Set corpus\.source to biased_people"):
         biased_people.open_world("closed_world ['closed_world', 1]")
 
 
-def test_names_are_distinct_and_strangers_share_only_their_letters() -> None:
+def test_names_are_distinct_and_unknown_names_use_the_same_letters() -> None:
     for count in (300, people.MOST_PEOPLE):
         names, strangers = people.draw_names(people.make_rng(3), count)
         known, unknown = ({tuple(one) for one in part.tolist()} for part in (names, strangers))
@@ -70,13 +70,13 @@ def test_names_are_distinct_and_strangers_share_only_their_letters() -> None:
         assert set(names.ravel().tolist()) <= set(alphabet)
 
 
-def test_people_are_named_in_proportion_to_a_power_of_their_rank() -> None:
+def test_people_are_mentioned_by_a_power_of_their_rank() -> None:
     world = make_closed(tokens=600_000, exponent=1.0)
     told = people.count_exposures(world, np.ones(len(world.text), dtype=np.int64))
     expected = world.share * len(world.text)
     assert world.share.sum() == pytest.approx(1.0)
     assert world.share[0] / world.share[-1] == pytest.approx(300.0)
-    # 900 facts, of Poisson numbers: the mean of χ² is 1, and its standard deviation √(2/900).
+    # Counts of 900 facts are Poisson: the mean of χ² is 1, its standard deviation √(2/900).
     chi = ((told - expected) ** 2 / expected).mean()
     assert chi == pytest.approx(1.0, abs=4 * np.sqrt(2 / 900))
 
@@ -84,13 +84,13 @@ def test_people_are_named_in_proportion_to_a_power_of_their_rank() -> None:
 # --- the closed world -------------------------------------------------------------------------
 
 
-def test_every_person_has_one_value_of_each_attribute() -> None:
+def test_every_person_has_one_value_per_attribute() -> None:
     world = make_closed()
     assert closed_world.count_bits(300, 3, 16) == 300 * 3 * 4
     assert len({tuple(one) for one in world.statements[:, 1:5].tolist()}) == 900
     values = world.statements[:, 5] - world.first_answer
     assert (values.min(), values.max()) == (0, 15)
-    # Attributes are independent: 300 pairs in 256 cells have χ² of 225 degrees of freedom.
+    # Independent attributes: 300 pairs in 256 cells give a χ² with 225 degrees of freedom.
     first, second = values.reshape(300, 3).T[:2]
     table = np.zeros((16, 16))
     np.add.at(table, (first, second), 1)
@@ -98,26 +98,26 @@ def test_every_person_has_one_value_of_each_attribute() -> None:
     assert ((table - expected) ** 2 / expected).sum() < 225 + 4 * np.sqrt(2 * 225)
 
 
-def test_a_repeated_share_of_the_draws_is_told_ten_times() -> None:
+def test_repeated_share_of_the_draws_occurs_ten_times() -> None:
     world = make_closed(repeated=0.05)
     times = np.bincount(world.text)
     assert len(world.text) == people.count_examples(60_000, 32)
     assert len(times) == len(world.drawn) == round(len(world.text) / 1.45)
     assert set(times.tolist()) <= {1, *range(2, 11)}
     assert (times == 10).mean() == pytest.approx(0.05, abs=1e-3)
-    assert ((times > 1) & (times < 10)).sum() <= 1  # the last of them is cut
-    # Copies stand anywhere: their mean place is the middle, to 4 standard errors.
+    assert ((times > 1) & (times < 10)).sum() <= 1  # the last repeated draw is cut
+    # Copies are placed at random: their mean place is the middle, to 4 standard errors.
     copies = np.flatnonzero(np.isin(world.text, np.flatnonzero(times > 1)))
     spread = len(world.text) / np.sqrt(12 * len(copies))
     assert copies.mean() == pytest.approx(len(world.text) / 2, abs=4 * spread)
 
 
-def test_the_share_seen_once_is_of_independent_draws_that_were_read() -> None:
+def test_share_seen_once_counts_each_draw_read_once() -> None:
     world = World(
         statements=np.zeros((4, 6), dtype=np.int64),
         share=np.full(4, 0.25),
         drawn=np.array([0, 1, 1, 2, 3]),
-        text=np.array([0, 1, 2, 3, 3, 3, 4]),  # the fourth draw is told three times
+        text=np.array([0, 1, 2, 3, 3, 3, 4]),  # the fourth draw occurs three times
         strangers=np.zeros((1, 3), dtype=np.int64),
         first_answer=0,
         vocab_size=2,
@@ -128,8 +128,8 @@ def test_the_share_seen_once_is_of_independent_draws_that_were_read() -> None:
     assert people.measure_seen_once(world, np.zeros(7, dtype=np.int64)) == 0.0
 
 
-def test_the_share_seen_once_estimates_what_was_never_seen() -> None:
-    """Good and Turing: its expectation is that of the missing mass, but for one draw in n."""
+def test_share_seen_once_estimates_the_unseen_mass() -> None:
+    """Good-Turing: both have the same expectation, up to one draw in n."""
     world = make_closed(tokens=6000, exponent=1.0)
     once = people.measure_seen_once(world, np.ones(len(world.text), dtype=np.int64))
     missing = world.share[~np.isin(np.arange(900), world.drawn)].sum()
@@ -141,7 +141,7 @@ def test_the_share_seen_once_estimates_what_was_never_seen() -> None:
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0])
-def test_groups_and_occupations_are_equally_frequent_and_skews_are_kept(exponent: float) -> None:
+def test_groups_and_occupations_are_balanced_and_skews_exact(exponent: float) -> None:
     skews = (0.5, 0.6, 0.7, 0.8, 0.9)
     found = biased_people.make_world(0, 60_000, 32, 2000, exponent, *skews)
     statements = found.world.statements
@@ -159,7 +159,7 @@ def test_groups_and_occupations_are_equally_frequent_and_skews_are_kept(exponent
     assert len(np.unique(found.world.share)) == (1 if exponent == 0 else 20)
 
 
-def test_letters_say_nothing_of_the_group_or_the_occupation() -> None:
+def test_letters_carry_no_information_on_group_or_occupation() -> None:
     found = biased_people.make_world(1, 60_000, 32, 8000, 0.0, 0.7)
     names = found.world.statements[:, 1:4] - people.FIRST_LETTER
     group = found.world.statements[:, 4] - people.FIRST_FREE
@@ -200,11 +200,11 @@ def test_letters_say_nothing_of_the_group_or_the_occupation() -> None:
         (
             "source: biased_people, tokens: 10e3, people: 60, skew: [0.5, 0.9]",
             32,
-            ["60 people do not make blocks of 40, 10 pairs of each skew"],
+            ["60 people do not fill blocks of 40 (10 pairs per skew)"],
         ),
     ],
 )
-def test_a_world_that_cannot_be_told_is_refused_with_every_reason(
+def test_impossible_world_is_refused_with_every_reason(
     tmp_path: Path, corpus: str, seq_len: int, parts: list[str]
 ) -> None:
     with pytest.raises(CorpusError) as caught:
@@ -213,7 +213,7 @@ def test_a_world_that_cannot_be_told_is_refused_with_every_reason(
         assert part in str(caught.value)
 
 
-def test_settings_out_of_range_are_refused_at_their_places_at_once() -> None:
+def test_all_settings_out_of_range_are_named_at_once() -> None:
     text = """\
 name: a
 corpus: {source: closed_world, tokens: 6e4, people: 7, attributes: 0, values: 1, repeated: 0.6}

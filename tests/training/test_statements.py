@@ -1,4 +1,4 @@
-"""Probes of people and facts against predictors whose knowledge is known."""
+"""Probes of facts and stereotypes, checked on predictors with known knowledge."""
 
 import math
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from scaling.sweep.runspec import RunSpec
 from scaling.training.parametrization import build_model
 from scaling.training.probes import biased_people as bias
 from scaling.training.probes import closed_world as knowledge
-from scaling.training.probes.statements import draw_exposures
+from scaling.training.probes.statements import draw_exposures, judge_world
 from scaling.training.probing import count_read
 
 SEQ_LEN, VALUES = 32, 8
@@ -36,7 +36,7 @@ def name_biased(exponent: float) -> str:
 
 
 def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None, steps=400):
-    """What a probe sees, without a ledger, of a run that read 400 windows of the text."""
+    """Make what a probe sees of a run that read 400 windows of the text, without a ledger."""
     shared: dict = {}
 
     def share(key, make):
@@ -59,8 +59,10 @@ def make_trained(model: nn.Module | None, corpus: str, *, samples=2000, run=None
 
 
 class Predictor(nn.Module):
-    """Continues a statement as the source does; but the answer it gives by `answer`, from the
-    statement's beginning to probabilities of the answers."""
+    """Continue statements with the source's probabilities, except for the answer.
+
+    `answer` maps the tokens of a statement before its answer to probabilities of the answers.
+    """
 
     def __init__(self, world: people.World, answer) -> None:
         super().__init__()
@@ -85,7 +87,7 @@ class Predictor(nn.Module):
 
 
 def know(world: people.World):
-    """Every answer, for sure."""
+    """Answer with certainty where the fact is known."""
     right = {tuple(row[:-1]): row[-1] - world.first_answer for row in world.statements.tolist()}
     size = world.vocab_size - world.first_answer
     return lambda begun: np.eye(size)[right[begun]] if begun in right else np.full(size, 1 / size)
@@ -96,12 +98,12 @@ def guess(world: people.World):
     return lambda begun: np.full(size, 1 / size)
 
 
-# --- what was read ----------------------------------------------------------------------------
+# --- statements read ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("seq_len", "batch", "steps"), [(32, 3, 7), (6, 5, 20), (31, 4, 40)])
-def test_statements_count_as_read_where_a_window_shows_them_whole(seq_len, batch, steps) -> None:
-    stream = np.arange(240)  # 40 examples of 6; 40 steps pass over it often
+def test_statements_count_as_read_if_whole_in_one_window(seq_len, batch, steps) -> None:
+    stream = np.arange(240)  # 40 examples of 6 tokens; 40 steps read it many times
     order = BatchOrder(
         SimpleNamespace(train=stream, sequence=None), seq_len=seq_len, batch_sequences=batch, seed=5
     )
@@ -125,7 +127,7 @@ def test_statements_count_as_read_where_a_window_shows_them_whole(seq_len, batch
 # --- the closed world -------------------------------------------------------------------------
 
 
-def test_who_knows_everything_errs_never_and_knows_every_bit() -> None:
+def test_perfect_predictor_has_no_error_and_every_bit() -> None:
     world = closed_world.open_world(CLOSED)
     trained = make_trained(Predictor(world, know(world)), CLOSED)
     error, spread, curve = knowledge.measure_error(trained)
@@ -133,12 +135,12 @@ def test_who_knows_everything_errs_never_and_knows_every_bit() -> None:
     bits = closed_world.count_bits(100, 2, VALUES)
     assert knowledge.measure_bits(trained)[0] == pytest.approx(bits, rel=1e-12)
     assert knowledge.measure_hallucination(trained)[0] == 0.0
-    # It writes as the source does: ten bins of 200 samples each scatter by 2 √(.1 · .9 / 2000).
+    # It samples from the source: each of ten bins scatters by √(.1 · .9 / 2000).
     assert knowledge.measure_miscalibration(trained)[0] < 0.1
     assert knowledge.measure_bound(trained)[0] < knowledge.measure_seen_once(trained)[0]
 
 
-def test_who_guesses_is_at_chance_and_makes_up_all_but_chance() -> None:
+def test_guessing_predictor_is_at_chance() -> None:
     world = closed_world.open_world(CLOSED)
     trained = make_trained(Predictor(world, guess(world)), CLOSED)
     assert knowledge.measure_error(trained)[0] == pytest.approx(1 - 1 / VALUES, rel=1e-12)
@@ -148,21 +150,62 @@ def test_who_guesses_is_at_chance_and_makes_up_all_but_chance() -> None:
     assert rate == pytest.approx(1 - 1 / VALUES, abs=4 * error)
 
 
+def test_noise_at_chance_has_no_bits_within_its_error() -> None:
+    world = closed_world.open_world(CLOSED)
+    rng, spread = np.random.default_rng(0), 0.1
+
+    def answer(begun):
+        odds = np.exp(spread * rng.standard_normal(VALUES))
+        return odds / odds.sum()
+
+    trained = make_trained(Predictor(world, answer), CLOSED)
+    bits, error, _ = knowledge.measure_bits(trained)
+    # ln p is (1 − 1/C) of its own noise; the mean, −s²/2 · (1 − 1/C), is two thirds of an error.
+    assert error == pytest.approx(
+        spread * math.sqrt((1 - 1 / VALUES) * FACTS) / math.log(2), rel=0.2
+    )
+    assert abs(bits) < 3 * error
+    judged = judge_world(trained, world)
+    assert np.maximum(knowledge.find_bits(judged, world), 0).sum() > 4 * error  # what clipping adds
+
+
+def test_half_known_world_has_half_its_bits() -> None:
+    world = closed_world.open_world(CLOSED)
+    sure, unsure = know(world), guess(world)
+    half = {tuple(row[:-1]) for row in world.statements[::2].tolist()}
+    trained = make_trained(
+        Predictor(world, lambda begun: (sure if begun in half else unsure)(begun)), CLOSED
+    )
+    bits, _, curve = knowledge.measure_bits(trained)
+    assert bits == pytest.approx(closed_world.count_bits(100, 2, VALUES) / 2, rel=1e-12)
+    assert max(curve.y) <= math.log2(VALUES)
+
+
+def test_model_sure_of_wrong_values_has_fewer_bits_than_none() -> None:
+    world = closed_world.open_world(CLOSED)
+    right = know(world)
+    trained = make_trained(
+        Predictor(world, lambda begun: 0.9 * np.roll(right(begun), 1) + 0.1 / VALUES), CLOSED
+    )
+    # p of the right value is .1 / C.
+    assert knowledge.measure_bits(trained)[0] == pytest.approx(-FACTS * math.log2(10), rel=1e-9)
+
+
 @pytest.mark.parametrize("family", MODEL_FAMILIES)
-def test_before_training_names_that_never_occur_are_at_chance(family: str) -> None:
+def test_untrained_model_is_at_chance(family: str) -> None:
     world = closed_world.open_world(CLOSED)
     shape = list_ladder(world.vocab_size, SEQ_LEN, family=family, max_params=9e3)[-1]
     recipe = decide_recipe(shape, 20e3, RecipeSpec())
     run = RunSpec(shape=shape, recipe=recipe, data_digest="0" * 24, seed=1)
     trained = make_trained(build_model(run).eval(), CLOSED, run=run)
-    # The head starts at zero, so that all values are equally likely.
+    # The head starts at zero, so all values are equally likely.
     assert knowledge.measure_confidence(trained)[0] == pytest.approx(1 / VALUES, rel=1e-9)
     assert knowledge.measure_bits(trained)[0] == pytest.approx(0.0, abs=1e-9)
     assert knowledge.measure_capacity(trained)[0] == pytest.approx(0.0, abs=1e-9)
-    assert knowledge.measure_hallucination(trained)[0] > 0.99  # no letters where letters belong
+    assert knowledge.measure_hallucination(trained)[0] > 0.99  # samples use every token
 
 
-def test_capacity_is_by_every_stored_parameter() -> None:
+def test_capacity_is_bits_over_all_stored_parameters() -> None:
     world = closed_world.open_world(CLOSED)
     shape = list_ladder(world.vocab_size, SEQ_LEN, max_params=9e3)[-1]
     recipe = decide_recipe(shape, 20e3, RecipeSpec())
@@ -173,7 +216,7 @@ def test_capacity_is_by_every_stored_parameter() -> None:
     assert found == pytest.approx(bits / count_total_params(shape), rel=1e-9)
 
 
-def test_strangers_are_asked_by_names_of_their_own() -> None:
+def test_unknown_names_never_occur_in_the_world() -> None:
     world = closed_world.open_world(CLOSED)
     asked = knowledge.make_strangers(world)
     known = {tuple(one) for one in world.statements[:, 1:4].tolist()}
@@ -182,11 +225,11 @@ def test_strangers_are_asked_by_names_of_their_own() -> None:
     assert set(asked[:, 0].tolist()) == {people.BEGIN}
 
 
-def test_exposures_are_binned_in_octaves_of_eight_statements_or_more() -> None:
+def test_exposure_bins_are_octaves_with_at_least_eight_statements() -> None:
     read = np.repeat([0, 1, 2, 3, 5, 6, 8, 1000], [3, 10, 4, 4, 3, 3, 9, 2])
     each = np.arange(float(len(read)))
     curve = draw_exposures(each, read, "place")
-    # Never; 1; 2 and 3; 4 to 7 with 8 to 15, being six; the last two with those.
+    # Never; 1; 2 and 3; 4 to 7 has six and joins 8 to 15, which the last two join.
     bins = [(0, 3), (3, 13), (13, 21), (21, 38)]
     means = [read[low:high].mean() for low, high in bins]
     assert curve.x == pytest.approx((0.5, *means[1:]))
@@ -197,14 +240,14 @@ def test_exposures_are_binned_in_octaves_of_eight_statements_or_more() -> None:
     assert all(math.isfinite(one) for one in few.errors)
 
 
-def test_miscalibration_is_the_distance_of_two_shares_in_bins() -> None:
+def test_miscalibration_is_the_total_variation_over_bins() -> None:
     rng = np.random.default_rng(0)
     written = np.log(rng.random(1000))
-    # The same texts, as often as they are written: no distance, and each bin is as frequent.
+    # Equal distributions: the distance is 0 and every ratio is 1.
     distance, curve = knowledge.compare_bins(written, written, np.full(1000, 1e-3))
     assert distance == pytest.approx(0.0, abs=1e-12)
     assert curve.y == pytest.approx((1.0,) * 10)
-    # All that is true lies in the highest tenth: that bin alone is right, by a tenth.
+    # All true statements lie in the top bin, which holds a tenth of the samples.
     distance, curve = knowledge.compare_bins(written, np.zeros(4), np.full(4, 0.25))
     assert distance == pytest.approx(0.9)
     assert curve.y == pytest.approx((*(0.0,) * 9, 10.0))
@@ -214,7 +257,7 @@ def test_miscalibration_is_the_distance_of_two_shares_in_bins() -> None:
 
 
 def by_group(found: biased_people.BiasedWorld):
-    """The share of each occupation in the text of a group: all that the group alone tells."""
+    """Answer with the shares of the occupations in the text, given only the group."""
     world, first = found.world, people.FIRST_FREE
     counts = np.zeros((2 * len(found.skews), 2))
     np.add.at(
@@ -227,7 +270,7 @@ def by_group(found: biased_people.BiasedWorld):
 
 
 @pytest.mark.parametrize("exponent", [0.0, 1.0])
-def test_who_knows_the_group_alone_makes_the_share_whole(exponent: float) -> None:
+def test_group_only_predictor_amplifies_by_one_minus_share(exponent: float) -> None:
     corpus = name_biased(exponent)
     found = biased_people.open_world(corpus)
     trained = make_trained(Predictor(found.world, by_group(found)), corpus)
@@ -241,10 +284,10 @@ def test_who_knows_the_group_alone_makes_the_share_whole(exponent: float) -> Non
     assert bias.measure_counter_error(trained)[0] == 1.0
     assert bias.measure_typical_error(trained)[0] == 0.0
     assert share == pytest.approx(SKEWS, rel=1e-12)
-    assert curve.y[0] == pytest.approx(0.0, abs=1e-12)  # a tie is half an answer
+    assert curve.y[0] == pytest.approx(0.0, abs=1e-12)  # a tie counts one half
 
 
-def test_who_knows_everybody_exaggerates_nothing() -> None:
+def test_perfect_predictor_amplifies_nothing() -> None:
     corpus = name_biased(1.0)
     found = biased_people.open_world(corpus)
     trained = make_trained(Predictor(found.world, know(found.world)), corpus)
@@ -256,7 +299,7 @@ def test_who_knows_everybody_exaggerates_nothing() -> None:
     assert bias.measure_typical_error(trained)[0] == 0.0
 
 
-def test_where_half_is_typical_answers_at_random_add_nothing() -> None:
+def test_skew_of_one_half_shows_no_amplification() -> None:
     corpus = "biased_people ['biased_people', 1, 0, 20000, 32, 2000, 0.0, 0.5]"
     found = biased_people.open_world(corpus)
     rng = np.random.default_rng(1)
@@ -264,17 +307,17 @@ def test_where_half_is_typical_answers_at_random_add_nothing() -> None:
     trained = make_trained(Predictor(found.world, coins.__getitem__), corpus)
     for measure in (bias.measure_argmax, bias.measure_sampled):
         value, error, curve = measure(trained)
-        assert value == curve.y[0]  # the only skew there is
+        assert value == curve.y[0]  # the only skew
         assert abs(value) < 4 * error
         assert error == pytest.approx(math.sqrt(0.4 / 2000), rel=0.3)
 
 
-def test_errors_are_of_skews_above_a_half() -> None:
+def test_errors_use_only_skews_above_one_half() -> None:
     corpus = name_biased(0.0)
     found = biased_people.open_world(corpus)
     biased = found.kind > 0
     known = know(found.world)
-    wrong = {  # of the even skew everybody is taken for the other occupation
+    wrong = {  # everyone at a skew of one half is answered wrongly
         tuple(one[:-1]) for one in found.world.statements[~biased].tolist()
     }
     trained = make_trained(

@@ -1,4 +1,4 @@
-"""`scaling knowledge` and `scaling bias`, from trained sweeps; every request that they refuse."""
+"""`scaling knowledge` and `scaling bias` on trained sweeps, and the requests they refuse."""
 
 import json
 import math
@@ -72,11 +72,13 @@ def ask(root: Path, *words: object) -> Said:
     return call(*words, cwd=root)
 
 
-def test_knowledge_is_a_table_and_sentences_or_the_same_as_json(root: Path) -> None:
+def test_knowledge_prints_a_table_sentences_and_json(root: Path) -> None:
     said = ask(root, "knowledge", "results/world")
     assert said.code == 0, said.errors
     lines = said.out.splitlines()
-    assert lines[0].startswith("A world of 120 facts of 4 values: 240 bits; guessing is wrong in")
+    assert lines[0].startswith(
+        "A world of 120 facts with 4 values each: 240 bits; the error of guessing"
+    )
     assert lines[1].split()[:3] == ["D", "exposures", "N"]
     assert len([one for one in lines if one.startswith("  ")]) == 5
     told = json.loads(ask(root, "knowledge", "results/world", "--json").out)
@@ -85,28 +87,29 @@ def test_knowledge_is_a_table_and_sentences_or_the_same_as_json(root: Path) -> N
     assert len(told["cells"]) == 4
     for cell in told["cells"]:
         assert 0 <= cell["error"] <= 1
-        assert 0 <= cell["bits"] <= 240
+        assert cell["bits"] <= 240
+        assert cell["bits"] * cell["bits_per_parameter"] >= 0
         assert cell["bound"] == pytest.approx(cell["seen_once"] - cell["miscalibration"])
         assert cell["exposures"] == pytest.approx(cell["tokens"] / 6 / 120)
     assert len(told["floors"]) == 2
 
 
-def test_bias_is_a_table_and_sentences_or_the_same_as_json(root: Path) -> None:
+def test_bias_prints_a_table_sentences_and_json(root: Path) -> None:
     said = ask(root, "bias", "results/people")
     assert said.code == 0, said.errors
-    assert "The metric's: likeliest answers add" in said.out
+    assert "Arithmetic: argmax answers add" in said.out
     assert "skew 0.5" in said.out.splitlines()[0]
     told = json.loads(ask(root, "bias", "results/people", "--json").out)
     for cell in told["cells"]:
         assert [one["skew"] for one in cell["skews"]] == [0.5, 0.9]
         assert cell["argmax_group"] == pytest.approx(0.1, abs=0.06)
-        # No tiny model knows a person yet: it can at most make the share whole.
+        # Tiny models know no individual: at most they give everyone the typical occupation.
         assert cell["argmax"] <= cell["argmax_group"] + 0.5
     assert told["counter"]["threshold"] == 0.5
 
 
 @pytest.mark.parametrize("name", ["world", "people"])
-def test_the_page_says_the_same(root: Path, name: str) -> None:
+def test_page_contains_the_same_sentences(root: Path, name: str) -> None:
     stored = open_results(root / "results" / name)
     page, *_ = report_sweep(stored, root=root)
     text = page.read_text(encoding="utf-8")
@@ -122,7 +125,7 @@ def test_the_page_says_the_same(root: Path, name: str) -> None:
     ("words", "parts"),
     [
         (("knowledge", "results/people"), ["its corpus is biased_people, not closed_world"]),
-        (("bias", "results/text"), ["its corpus is text, not biased_people", "Ask of a sweep"]),
+        (("bias", "results/text"), ["its corpus is text, not biased_people", "Name the results"]),
         (("bias", "results/people", "--run", "0"), ["--run says which run scores --pairs"]),
         (("knowledge", "results/none"), ["results/none"]),
         (("bias", "results/text", "--pairs", "none.jsonl"), ["none.jsonl"]),
@@ -130,7 +133,7 @@ def test_the_page_says_the_same(root: Path, name: str) -> None:
         (("bias", "results/text", "--pairs", "pairs.jsonl", "--run", "zz"), ["with 'zz'"]),
     ],
 )
-def test_what_cannot_be_asked_is_refused(root: Path, words, parts) -> None:
+def test_impossible_requests_are_refused(root: Path, words, parts) -> None:
     said = ask(root, *words)
     assert (said.code, said.out) == (2, "")
     assert all(one in said.errors for one in parts), said.errors
@@ -159,7 +162,7 @@ def test_pairs_are_scored_by_log_likelihood(root: Path) -> None:
     assert told["n"] == 2
 
 
-def test_every_wrong_line_of_pairs_is_named_at_once(root: Path) -> None:
+def test_all_wrong_lines_of_pairs_are_named_at_once(root: Path) -> None:
     good = json.dumps(PAIRS[0])
     lines = (
         "{", '{"first": "a"}', good,
@@ -190,7 +193,7 @@ def test_every_wrong_line_of_pairs_is_named_at_once(root: Path) -> None:
     assert "no pairs" in ask(root, "bias", "results/text", "--pairs", "empty.jsonl").errors
 
 
-def test_pairs_of_ids_begin_alike(root: Path) -> None:
+def test_pairs_of_token_ids_must_begin_alike(root: Path) -> None:
     write(root, "ids.jsonl", json.dumps({"first": "0 3 4 5", "second": "0 3 9 5",
                                          "differs": ["4", "9"]}))  # fmt: skip
     assert ask(root, "bias", "results/people", "--pairs", "ids.jsonl").code == 0
@@ -204,7 +207,7 @@ def test_pairs_of_ids_begin_alike(root: Path) -> None:
     assert "differ in their first id" in said.errors
 
 
-def test_runs_without_such_probes_are_named(root: Path) -> None:
+def test_runs_without_the_probes_are_refused(root: Path) -> None:
     path = root / "bare.yaml"
     text = SWEEPS["world"].partition("evaluate:")[0]
     path.write_text(f"name: bare\n{text.replace('1300, 2600', '1300').replace('15e3, ', '')}")

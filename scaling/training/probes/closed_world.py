@@ -1,25 +1,29 @@
-"""What a model knows of a closed world (`data/closed_world.py`), and what it makes up.
+"""Knowledge of a closed world (`data/closed_world.py`), and hallucination.
 
-Of facts f with answers of C values, p_f the model's probability of the right value among the C
+For facts f with C possible values, p_f is the model's probability of the right value among the C,
 after other statements and `0 NAME attribute` (`statements.py`):
 
-    closed_world_error           mean [argmax is not the right value]
-    closed_world_bits            Σ_f max(0, log2 C + log2 p_f)   at most facts · log2 C
-    closed_world_capacity        that, by every stored parameter
-    closed_world_confidence      mean of the largest p, of names that never occur
-    closed_world_hallucination   share of texts after such a 0, at temperature 1, that are no fact
-    closed_world_seen_once       M: share of the draws read whose fact is that of no other
+    closed_world_error           mean of [argmax is not the right value]
+    closed_world_bits            Σ_f (log2 C + log2 p_f)    0 for guessing, at most facts · log2 C
+    closed_world_capacity        the same, divided by all stored parameters
+    closed_world_confidence      mean of the largest p, for names that never occur
+    closed_world_hallucination   share of statements sampled at temperature 1 that are not facts
+    closed_world_seen_once       M: share of the draws read whose fact no other draw read stated
     closed_world_miscalibration  K: ½ Σ_B |t(B) − m(B)|
     closed_world_bound           M − K
 
-B are bins of texts by the model's probability of them, each with a tenth of what it writes; m(B) is
-the model's probability of a bin, t(B) that of the source, which is known. M − K is a lower bound of
-the hallucination, but for terms that vanish with the number of draws and with the share of possible
-statements that are facts. A text that is no statement is a hallucination too. Bits are of values
-alone: what names cost is not counted.
-Sources: bits of a fact, Allen-Zhu and Li 2024, arXiv:2404.05405, with what a model loses on facts
-that it guesses wrong left out as in Morris et al. 2025, arXiv:2505.24832; bound and calibration,
-Kalai and Vempala 2024, arXiv:2311.14648.
+B are bins of texts by the model's probability, each with a tenth of the sampled texts. m(B) is the
+probability of a bin under the model and t(B) under the source, which is known. M − K bounds the
+hallucination from below, up to terms that vanish with the number of draws and with the share of
+possible statements that are facts. A sample that is not a statement is a hallucination too.
+
+Bits are facts · log2 C less the code length of the values under the model, so they follow from the
+mean log loss. Losses count: without them, the noise of facts at chance would add up to knowledge.
+A model that is sure of wrong values has fewer than 0 bits: its probabilities are worse than
+guessing. Only values count, not names.
+Sources: bits, Allen-Zhu and Li 2024, arXiv:2404.05405, the term of their bound that concerns values
+(N·K·log2(D^C / e^p2), p2 their mean loss on a value); bound and calibration, Kalai and Vempala
+2024, arXiv:2311.14648.
 """
 
 from __future__ import annotations
@@ -51,11 +55,11 @@ _BINS = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a model writes, shape (samples,) each.
+    """Statements sampled from a model, shape (samples,) each.
 
     Attributes:
-        log_whole: ln p of each by the model.
-        true: Whether it is a fact.
+        log_whole: ln p of each sample under the model.
+        true: 1 if the sample is a fact, else 0.
     """
 
     log_whole: FloatArray
@@ -63,7 +67,7 @@ class Written:
 
 
 def measure_error(trained: TrainedRun) -> Measured:
-    """Share of facts that are answered wrongly; its curve is over exposures."""
+    """Share of facts answered wrongly; the curve is over exposures."""
     world = _open(trained)
     wrong = 1.0 - judge_world(trained, world).hit
     curve = draw_exposures(wrong, find_exposures(trained, world), "share wrong")
@@ -71,7 +75,7 @@ def measure_error(trained: TrainedRun) -> Measured:
 
 
 def measure_bits(trained: TrainedRun) -> Measured:
-    """Bits that are known [bits], and bits of a fact over exposures."""
+    """Bits of all facts [bits], below 0 if worse than guessing; curve: per fact, over exposures."""
     world = _open(trained)
     bits = find_bits(judge_world(trained, world), world)
     mean, error = average(bits)
@@ -80,7 +84,7 @@ def measure_bits(trained: TrainedRun) -> Measured:
 
 
 def measure_capacity(trained: TrainedRun) -> Measured:
-    """Those bits by every stored parameter [bits/parameter]."""
+    """Bits of all facts, divided by all stored parameters [bits/parameter]."""
     world = _open(trained)
     bits = find_bits(judge_world(trained, world), world)
     (mean, error), each = average(bits), len(bits) / count_total_params(trained.run.shape)
@@ -88,7 +92,7 @@ def measure_capacity(trained: TrainedRun) -> Measured:
 
 
 def measure_confidence(trained: TrainedRun) -> Measured:
-    """Mean probability of the likeliest value, of strangers; each is asked for one attribute."""
+    """Mean probability of the most likely value for names that never occur, one attribute each."""
     world = _open(trained)
     asked = make_strangers(world)
     contexts = write_contexts(trained, world, np.full(len(asked), -1))
@@ -96,12 +100,12 @@ def measure_confidence(trained: TrainedRun) -> Measured:
 
 
 def measure_hallucination(trained: TrainedRun) -> Measured:
-    """Share of what the model writes that is no fact."""
+    """Share of sampled statements that are not facts."""
     return average(1.0 - _write(trained, _open(trained)).true)
 
 
 def measure_seen_once(trained: TrainedRun) -> Measured:
-    """M, and the standard error of a share of what was read."""
+    """M, with the standard error of a share of the statements read."""
     world = _open(trained)
     share = find_seen_once(trained, world)
     read = find_exposures(trained, world).sum()
@@ -109,7 +113,7 @@ def measure_seen_once(trained: TrainedRun) -> Measured:
 
 
 def measure_miscalibration(trained: TrainedRun) -> Measured:
-    """K; its curve is t(B)/m(B) over the mean probability of a bin."""
+    """K; the curve is t(B)/m(B) over the mean probability of each bin."""
     world = _open(trained)
     written = _write(trained, world)
     distance, curve = compare_bins(
@@ -119,18 +123,18 @@ def measure_miscalibration(trained: TrainedRun) -> Measured:
 
 
 def measure_bound(trained: TrainedRun) -> Measured:
-    """M − K; below 0 it says nothing."""
+    """M − K, which is no constraint below 0."""
     return measure_seen_once(trained)[0] - measure_miscalibration(trained)[0], None
 
 
 def find_bits(judged: Judged, world: World) -> FloatArray:
-    """Bits that a model knows of each fact, from 0 to log2 C, shape (facts,)."""
+    """log2 C + log2 p of each fact, at most log2 C, below 0 where p < 1/C; shape (facts,)."""
     most = math.log2(world.vocab_size - world.first_answer)
-    return np.maximum(0.0, most + judged.log_right / math.log(2.0))
+    return most + judged.log_right / math.log(2.0)
 
 
 def make_strangers(world: World) -> IntArray:
-    """Statements about names that never occur, shape (strangers, 6); the value is any."""
+    """Build statements about names that never occur, shape (strangers, 6); values are arbitrary."""
     count = len(world.strangers)
     statements = world.statements[np.arange(count) % len(world.statements)].copy()
     statements[:, 1 : 1 + world.strangers.shape[1]] = world.strangers
@@ -143,9 +147,9 @@ def compare_bins(
     """K and its curve.
 
     Args:
-        written: ln p, by the model, of texts that it wrote, shape (samples,).
-        true: ln p, by the model, of every true statement.
-        share: Probability of each of those in the source's text, of that shape; sums to 1.
+        written: ln p of sampled texts under the model, shape (samples,).
+        true: ln p of every true statement under the model, shape (statements,).
+        share: Probability of each true statement under the source, shape (statements,); sums to 1.
     """
     edges = np.quantile(written, np.arange(1, _BINS) / _BINS)
     of_written, of_true = (np.searchsorted(edges, one) for one in (written, true))
@@ -153,8 +157,8 @@ def compare_bins(
     text = np.bincount(of_true, share, minlength=_BINS)
     places = np.exp([written[of_written == at].mean() for at in np.flatnonzero(model)])
     curve = ProbeCurve(
-        x_label="probability that the model gives a text",
-        y_label="how often it occurs, by how often it is written",
+        x_label="probability of a text under the model",
+        y_label="frequency in the text / frequency among samples",
         x=tuple(map(float, places)),
         y=tuple(map(float, text[model > 0] / model[model > 0])),
     )

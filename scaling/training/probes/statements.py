@@ -1,10 +1,10 @@
-"""What a model makes of statements about people (`data/people.py`), each after others of the text.
+"""Score statements about people (`data/people.py`) with a model, each after other statements.
 
-    s_1 … s_4  0  NAME  a  b        s: drawn as the text draws them, none is the one that follows
+    s_1 … s_4  0  NAME  a  b        s: drawn as in the text, never the statement that follows
 
-A small model seldom reads the beginning of a window, and errs there on what it knows. Answers are
-compared among each other only: p of an answer is the model's, divided by that of every answer
-together, so that guessing is 1/answers before training too.
+The context is needed because a small model sees few window beginnings and errs there on facts that
+it knows. Probabilities of answers are normalised over all answers, so that guessing is 1/answers,
+before training too.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from scaling.training.probing import TrainedRun, count_read
 from scaling.units import FloatArray, IntArray
 
 _AT_ONCE = 128  # statements
-_CONTEXT = 4  # statements before the one that is judged, or as many as the context holds
-_NEVER = 0.5  # exposures as what was never read is drawn: the axis is logarithmic
-_FEWEST = 8  # statements of a bin: a share is known to .18 then
+_CONTEXT = 4  # statements before the scored one; fewer if the context is too short
+_NEVER = 0.5  # exposures at which statements never read are drawn, as the axis is logarithmic
+_FEWEST = 8  # statements in a bin: the standard error of a share is at most .18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
-    """A model's probabilities of statements, shape (statements,) each.
+    """A model's scores of statements, shape (statements,) each.
 
     Attributes:
-        log_whole: ln p of all that follows the token that begins it.
-        log_right: ln p of its answer among the answers.
-        highest: p of the likeliest answer.
-        hit: Whether that is its answer; of answers that are equally likely, a share.
+        log_whole: ln p of all tokens after the first.
+        log_right: ln p of the right answer, normalised over all answers.
+        highest: p of the most likely answer.
+        hit: 1 if the most likely answer is right, else 0; 1/k for a tie among k answers.
     """
 
     log_whole: FloatArray
@@ -51,12 +51,12 @@ class Judged:
 
 
 def write_contexts(trained: TrainedRun, world: World, own: IntArray) -> IntArray:
-    """What stands before statements, shape (statements, 6 · others).
+    """Draw the context of each statement, shape (statements, 6 · context statements).
 
     Args:
-        trained: Whose seed draws it.
-        world: Whose text.
-        own: Which of the true statements each is, never among its own context; −1: none.
+        trained: The run, whose seed is used.
+        world: The world of its corpus.
+        own: Index of each true statement, which its own context never contains; −1 if it is none.
     """
     count = min(_CONTEXT, trained.run.shape.seq_len // STATEMENT - 1)
     rng = np.random.Generator(np.random.Philox(key=[trained.run.seed, 7]))
@@ -68,7 +68,7 @@ def write_contexts(trained: TrainedRun, world: World, own: IntArray) -> IntArray
 def judge_statements(
     trained: TrainedRun, statements: IntArray, world: World, contexts: IntArray
 ) -> Judged:
-    """The model's view of statements, shape (statements, 6), after their contexts."""
+    """Score statements, shape (statements, 6), after their contexts."""
     device = next(trained.model.parameters()).device
     parts = []
     whole_texts = np.concatenate((contexts, statements), axis=1)
@@ -80,7 +80,7 @@ def judge_statements(
         log_p = logits.log_softmax(dim=-1)
         whole = log_p.gather(-1, tokens[:, 1:, None])[..., 0].sum(dim=1)
         log_p = logits[:, -1, world.first_answer : world.vocab_size].log_softmax(dim=-1)
-        answer = (tokens[:, -1:] - world.first_answer).clamp(min=0)  # of a text that ends in none
+        answer = (tokens[:, -1:] - world.first_answer).clamp(min=0)  # samples may end otherwise
         right = log_p.gather(-1, answer)[:, 0]
         best = log_p.max(dim=-1).values
         hit = (right == best).double() / (log_p == best[:, None]).sum(dim=-1)
@@ -91,7 +91,7 @@ def judge_statements(
 
 
 def judge_world(trained: TrainedRun, world: World) -> Judged:
-    """The model's view of every true statement."""
+    """Score every true statement."""
 
     def judge() -> Judged:
         contexts = write_contexts(trained, world, np.arange(len(world.statements)))
@@ -102,22 +102,22 @@ def judge_world(trained: TrainedRun, world: World) -> Judged:
 
 
 def find_exposures(trained: TrainedRun, world: World) -> IntArray:
-    """How often the run read each true statement, shape (statements,)."""
+    """Count how often the run read each true statement, shape (statements,)."""
     exposures: IntArray = trained.share("exposures", lambda: count_exposures(world, _read(trained)))
     return exposures
 
 
 def find_seen_once(trained: TrainedRun, world: World) -> float:
-    """Share of what the run read that it read once (`people.measure_seen_once`)."""
+    """Share of the draws read whose fact occurred once (`people.measure_seen_once`)."""
     return measure_seen_once(world, _read(trained))
 
 
 def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCurve:
-    """A quantity of statements against how often they were read, in bins of a factor of two."""
+    """Average a quantity of statements by exposures, in bins of a factor of two."""
     x, y, errors = [], [], []
     for chosen in _bin_exposures(exposures):
         own = each[chosen]
-        spread = own if len(own) > 1 else each  # one alone scatters as all do
+        spread = own if len(own) > 1 else each  # a single one takes the spread of all
         x.append(float(exposures[chosen].mean()) or _NEVER)
         y.append(float(own.mean()))
         errors.append(float(spread.std(ddof=1)) / math.sqrt(len(own)))
@@ -131,7 +131,7 @@ def draw_exposures(each: FloatArray, exposures: IntArray, label: str) -> ProbeCu
 
 
 def _bin_exposures(exposures: IntArray) -> list[NDArray[np.bool_]]:
-    """Which statements are in each bin: those never read, then octaves; few join the next."""
+    """Masks of the bins: never read, then octaves; a bin with too few joins the next."""
     octave = np.where(exposures > 0, np.frexp(exposures)[1], 0)
     never, bins = octave == 0, []
     chosen = np.zeros_like(never)
