@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -178,36 +177,6 @@ def test_a_killed_run_resumes_to_the_same_bits(
     assert read_only_run(folder) == undisturbed
     (result,) = open_results(folder / "results" / "one").results.results.values()
     assert result.flops_spent < result.flops  # it went on from a checkpoint
-
-
-@pytest.mark.slow
-@pytest.mark.ray
-def test_a_run_killed_under_ray_resumes_to_the_same_bits(
-    root: Path, tmp_path: Path, undisturbed: dict[str, object]
-) -> None:
-    """The driver is killed; the next call resumes without the parent's folder."""
-    folder = make_copy(root, tmp_path / "killed")
-    (folder / "one.yaml").write_text(ONE + "resources: {cpus_per_run: 1}\n")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "scaling", "run", "one.yaml"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    deadline = time.monotonic() + 300  # Ray starts slowly on a busy machine
-    while not any(
-        path.read_text() for path in folder.glob("results/one/runs/*/attempts/*/metrics.jsonl")
-    ):
-        assert process.poll() is None, "the run ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    shutil.rmtree(folder / "results" / "parent")
-    said = start("run", "one.yaml", cwd=folder)
-    assert said.code in (0, 4), said.errors
-    assert read_only_run(folder) == undisturbed
 
 
 def test_gradients_before_the_first_step_equal_the_parents(root: Path, tmp_path: Path) -> None:
